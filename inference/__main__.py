@@ -1,0 +1,120 @@
+"""python -m inference: the engine on the command line, without any storage."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from inference.errors import DropsightError
+
+Commands = Any  # argparse's list of subcommands has no public type
+Parser = argparse.ArgumentParser
+
+
+def parser() -> Parser:
+    top = Parser(prog="python -m inference", description="Run models over pictures and videos on this machine.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    folders = Parser(add_help=False)
+    folders.add_argument("--models", action="append", type=Path, default=[], metavar="DIR",
+                         help="a folder of models, a model's folder or an .onnx file; may be repeated")  # fmt: skip
+    _analyze(commands, folders)
+    _track(commands)
+    _models(commands, folders)
+    _similar(commands, folders)
+    _export(commands)
+    return top
+
+
+def _analyze(commands: Commands, folders: Parser) -> None:
+    run = commands.add_parser("analyze", parents=[folders], help="analyse files and folders")
+    run.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
+    run.add_argument("--model", action="append", default=[], metavar="NAME", help="run this model; may be repeated")
+    run.add_argument("--routes", type=Path, metavar="FILE", help="a routes.toml (default: the one here, if any)")
+    run.add_argument("--route", metavar="NAME", help="this route for every file, whatever its name")
+    run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
+    run.add_argument("--json", action="store_true", help="one result document a line on stdout, nothing else there")
+    run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
+
+
+def _track(commands: Commands) -> None:
+    track = commands.add_parser("track", help="track the detections of a MOTChallenge file")
+    track.add_argument("detections", type=Path, metavar="DET.txt", help="lines frame,id,x,y,width,height,score")
+    track.add_argument("--tracker", choices=("sort", "bytetrack"), default="bytetrack")
+    track.add_argument("--fps", type=float, default=25.0, metavar="N", help="frames a second of the video (25)")
+
+
+def _models(commands: Commands, folders: Parser) -> None:
+    models = commands.add_parser("models", help="list and fetch models").add_subparsers(dest="action", required=True)
+    models.add_parser("list", parents=[folders], help="every model found or to be had, and why one cannot be used")
+    check = models.add_parser("check", help="what an export is, whether it runs, and a model.toml for it")
+    check.add_argument("path", type=Path, metavar="PATH", help="an .onnx file or a folder with one")
+    check.add_argument("--picture", type=Path, metavar="FILE", help="run it on this picture (default: a sample photo)")
+    pull = models.add_parser("pull", help="fetch public models, verified by size and sha256")
+    pull.add_argument("names", nargs="*", metavar="NAME", help="as `models list` shows them")
+    pull.add_argument("--recommended", action="store_true", help="one good, freely licensed model per purpose")
+    pull.add_argument("--from", dest="mirrors", action="append", type=Path, default=[], metavar="DIR",
+                      help="take the files from here by their sha256, without network; may be repeated")  # fmt: skip
+    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: the project's models)")
+
+
+def _similar(commands: Commands, folders: Parser) -> None:
+    similar = commands.add_parser("similar", parents=[folders], help="the pictures of an index nearest to one picture")
+    similar.add_argument("picture", type=Path, metavar="PICTURE")
+    similar.add_argument("--count", type=int, default=10, metavar="N", help="how many (default 10)")
+    group = commands.add_parser("group", parents=[folders], help="sort the pictures of an index into groups")
+    group.add_argument("--count", type=int, default=5, metavar="N", help="how many groups (default 5)")
+    for command in (similar, group):
+        command.add_argument("--index", type=Path, required=True, metavar="DIR",
+                             help="results with embeddings, or a folder of pictures")  # fmt: skip
+        command.add_argument("--model", metavar="NAME", help="the embedding model (default: the index's, else embed)")
+        command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _export(commands: Commands) -> None:
+    export = commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines")
+    export.add_argument("results", type=Path, metavar="RESULTS", help="a folder that analyze --out wrote")
+    export.add_argument("--format", choices=("coco", "yolo", "csv", "jsonl"), default="coco")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
+    export.add_argument("--step", metavar="NAME", help="only what this step found")
+    commands.add_parser("schema", help="the JSON Schema of the result document")
+
+
+# Commands beside analyze and models: imported when asked for, so that --help needs no numpy.
+COMMANDS = {
+    "models": "inference.cli.models",
+    "similar": "inference.cli.similar",
+    "group": "inference.cli.similar",
+    "export": "inference.cli.export",
+    "schema": "inference.cli.schema",
+    "track": "inference.video.mot",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all fine, 1 some file failed (the others are done), 2 wrong usage."""
+    top = parser()
+    options = top.parse_args(arguments)
+    try:
+        if options.command == "analyze":
+            from inference.commands import analyze_command  # lazily: --help needs no numpy
+
+            return analyze_command(options)
+        run: Callable[[argparse.Namespace], int] = import_module(COMMANDS[options.command]).run
+        return run(options)
+    except DropsightError as error:
+        print(f"{top.prog}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of `python -m inference` beside `analyze`: one module each, with `run(options) -> exit status`."""

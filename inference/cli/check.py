@@ -1,0 +1,95 @@
+"""python -m inference models check PATH: what an export is, whether it runs, and a model.toml for it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from inference.errors import BadManifest
+from inference.manifest import MANIFEST_FILE, Manifest, read_manifest
+from inference.media import decode, read_bytes
+from inference.model import Model
+from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
+from inference.recognize import examine, manifest_of
+from inference.recognize._export import Draft, Export, open_export
+from inference.recognize.tensors import deciding_lines
+from inference.registry import sha256_of
+from inference.session import Session
+
+SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 0 where the model ran, 1 where it would have to be guessed at."""
+    path: Path = options.path
+    picture = options.picture or SAMPLE
+    if (path / MANIFEST_FILE).is_file():
+        manifest = read_manifest(path / MANIFEST_FILE)
+        file = path / manifest.file
+        print(f"declared by {path / MANIFEST_FILE}")
+        _run_once(Model(manifest, Session(file, manifest.threads), sha256_of(file)), picture)
+        return 0
+    try:
+        export, draft = examine(path)
+    except BadManifest as error:
+        print(f"not recognised: {error}\n\nmodel.toml, to be completed:\n\n{deciding_lines(open_export(path))}")
+        return 1
+    manifest = manifest_of(export, draft)
+    print(f"recognised as {draft.family}")
+    print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
+    digest = sha256_of(export.file)
+    if manifest.task == "video-classification":
+        print("not run here: it wants clips; analyse a video with it")
+    else:
+        _run_once(Model(manifest, export.session, digest), picture)
+    if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
+        print("no labels were found: put labels.txt (one a line) beside the file, or predictions are named by number")
+    print(f"\nmodel.toml:\n\n{as_toml(export, draft, manifest, digest)}")
+    return 0
+
+
+def _run_once(model: Model, picture: Path) -> None:
+    predictions, timing = model.run(decode(read_bytes(picture)))
+    total = timing.preprocess + timing.inference + timing.postprocess
+    print(f"ran once on {picture}: {_found(predictions)} ({total:.0f} ms)")
+
+
+def _found(predictions: Predictions) -> str:
+    if isinstance(predictions, Classes):
+        rows = zip(predictions.names, predictions.scores.tolist(), strict=True)
+        return ", ".join(f"{name} {score:.0%}" for name, score in rows) or "no label above the threshold"
+    if isinstance(predictions, Objects):
+        return ", ".join(predictions.names) or "nothing above the threshold"
+    if isinstance(predictions, LabelMap):
+        return f"a map of {len(predictions.areas())} labels"
+    if isinstance(predictions, Embedding):
+        return f"a vector of {len(predictions.vector)} numbers"
+    return f"a picture of {predictions.pixels.shape[1]} x {predictions.pixels.shape[0]}"
+
+
+def as_toml(export: Export, draft: Draft, manifest: Manifest, sha256: str) -> str:
+    """The draft as a model.toml."""
+    table: dict[str, Any] = {"task": manifest.task, "head": manifest.head, "file": manifest.file, "sha256": sha256}
+    table |= {k: v for k, v in draft.table.items() if k not in table and v not in ("", [], None)}
+    tables = [(k, v) for k, v in table.items() if k in ("preprocess", "postprocess")]
+    lines = [f"# recognised as {draft.family}"]
+    lines += [f"{k} = {_value(v)}" for k, v in table.items() if k not in ("preprocess", "postprocess")]
+    for name, values in tables:
+        if values:
+            lines += ["", f"[{name}]", *(f"{k} = {_value(v)}" for k, v in values.items() if v not in ({}, "", []))]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A TOML value. Strings and numbers are written as in JSON, which TOML reads the same."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)

@@ -1,0 +1,97 @@
+"""python -m inference similar | group: nearest pictures, and groups of pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from inference.commands import Progress, found_files, registry_of
+from inference.errors import BadModel, DropsightError, UnsupportedMedia
+from inference.media import decode, read_bytes
+from inference.model import Model
+from inference.predictions import Embedding, Floats
+from inference.registry import Registry
+from inference.similar import RESULT_FILE, Index, from_results, groups
+
+DEFAULT_MODEL = "embed"
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.count < 1:
+        raise BadModel(f"--count is {options.count}, expected at least 1")
+    registry = registry_of(options)
+    index, name = index_of(options.index, options.model, registry)
+    if options.command == "group":
+        return _group(index, options)
+    nearest = index.search(embed(registry.model(name), options.picture), options.count)
+    if options.json:
+        print(json.dumps([{"name": n, "cosine": round(c, 4)} for n, c in nearest], ensure_ascii=False))
+    else:
+        for found, cosine in nearest:
+            print(f"{cosine:7.4f}  {found}")
+    return 0
+
+
+def _group(index: Index, options: argparse.Namespace) -> int:
+    numbers = groups(index.vectors, options.count)
+    members: dict[int, list[str]] = {}
+    for name, number in zip(index.names, numbers.tolist(), strict=True):
+        members.setdefault(number, []).append(name)
+    ordered = [members[k] for k in sorted(members)]
+    if options.json:
+        print(json.dumps(ordered, ensure_ascii=False))
+    else:
+        for number, names in enumerate(ordered, 1):
+            print(f"group {number}: {len(names)} pictures", *(f"  {n}" for n in names), sep="\n")
+    return 0
+
+
+def index_of(folder: Path, model: str | None, registry: Registry) -> tuple[Index, str]:
+    """(the index over a folder of results or of pictures, the name of the model that made its vectors)."""
+    if not folder.is_dir():
+        raise UnsupportedMedia(f"{folder}: no such folder; give one with results or pictures")
+    if next(folder.rglob(RESULT_FILE), None):
+        index = from_results(folder)
+        if not len(index):
+            raise BadModel(f"{folder}: its results hold no vectors; analyse with --model {DEFAULT_MODEL} --out first")
+        return index, model or _maker(index, registry)
+    name = model or DEFAULT_MODEL
+    return over_pictures(folder, registry.model(name)), name
+
+
+def _maker(index: Index, registry: Registry) -> str:
+    """The usable embedding model with the weights that made the index."""
+    for entry in registry.list():
+        manifest = entry.manifest
+        same = manifest is not None and manifest.sha256 == index.model
+        if same and manifest and manifest.task == "image-feature-extraction" and not entry.reason:
+            return entry.name
+    raise BadModel(f"no model here has the weights that made the index ({index.model[:12]}...); name one with --model")
+
+
+def over_pictures(folder: Path, model: Model) -> Index:
+    """Embed every picture below a folder; files that are none are named on stderr and left out."""
+    files = list(found_files([folder]))
+    names: list[str] = []
+    vectors: list[Floats] = []
+    with Progress(len(files), sys.stderr) as progress:
+        for file in files:
+            try:
+                vectors.append(embed(model, file))
+                names.append(str(file))
+            except DropsightError as error:
+                print(f"{file}: left out: {error}", file=sys.stderr)
+            progress.step()
+    return Index.of(names, vectors, model.sha256)
+
+
+def embed(model: Model, file: Path) -> Floats:
+    """The vector of one picture file. Raises BadModel where the model makes none."""
+    if not file.is_file():
+        raise UnsupportedMedia(f"{file}: no such file; check the path")
+    predictions, _ = model.run(decode(read_bytes(file)))
+    if not isinstance(predictions, Embedding):
+        raise BadModel(f"{model.manifest.name} does {model.manifest.task}, expected an embedding model")
+    return predictions.vector

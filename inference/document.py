@@ -1,0 +1,184 @@
+"""The result document `dropsight/1`, member by member: the types from which its JSON Schema is made.
+
+Coordinates are pixels of the upright picture, boxes xyxy, times seconds of the clip.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class SourceDoc(TypedDict):
+    """The media. width, height: upright, in pixels; orientation: the EXIF value found; fps: mean frames a second."""
+
+    container: str
+    name: str
+    etag: str
+    bytes: int
+    media_type: str | None
+    width: int | None
+    height: int | None
+    orientation: int | None
+    duration_s: float | None
+    frames: int | None
+    fps: float | None
+
+
+class ModelDoc(TypedDict):
+    """The model that ran. provider_asked: the one that was asked for, where another one ran."""
+
+    name: str
+    version: str
+    sha256: str
+    provider: str
+    provider_asked: NotRequired[str]
+
+
+class RleDoc(TypedDict):
+    """A mask in COCO's compressed run-length encoding; size is height, width."""
+
+    size: list[int]
+    counts: str
+
+
+class PredictionDoc(TypedDict):
+    """One thing found. keypoints: x, y, (z,) score each; corners: x, y of an oriented box; area: pixels;
+    mask: a file beside the document; attributes: what later steps said of its crop, by the step's name."""
+
+    label: NotRequired[str]
+    label_id: NotRequired[int]
+    score: NotRequired[float]
+    box: NotRequired[list[float]]
+    corners: NotRequired[list[list[float]]]
+    keypoints: NotRequired[list[list[float]]]
+    mask: NotRequired[str]
+    mask_rle: NotRequired[RleDoc]
+    area: NotRequired[int]
+    track: NotRequired[int]
+    attributes: NotRequired[dict[str, Any]]
+
+
+class EmbeddingDoc(TypedDict):
+    """dim: of the vector; artifact: the .npy file beside the document that holds it."""
+
+    dim: int
+    artifact: NotRequired[str]
+
+
+class TimingDoc(TypedDict):
+    """Milliseconds of one step."""
+
+    preprocess: float
+    inference: float
+    postprocess: float
+
+
+class StepDoc(TypedDict):
+    """One step's answer. on: the label whose crops it ran on, where its answers stand as attributes. map: a PNG of
+    label ids."""
+
+    name: str
+    task: str
+    model: ModelDoc
+    predictions: list[PredictionDoc]
+    ms: TimingDoc
+    on: NotRequired[str]
+    map: NotRequired[str]
+    embedding: NotRequired[EmbeddingDoc]
+
+
+class TrackDoc(TypedDict):
+    """One object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second."""
+
+    id: int
+    label: str
+    start_s: float
+    end_s: float
+    frames: int
+    score: float
+    speed_mps: NotRequired[float]
+
+
+class TimelineDoc(TypedDict):
+    """One time range of a clip: a track, an action, an event at a zone, a sighting of the chosen object."""
+
+    kind: str
+    start_s: float
+    end_s: float
+    id: NotRequired[int]
+    label: NotRequired[str]
+    label_id: NotRequired[int]
+    score: NotRequired[float]
+    step: NotRequired[str]
+    zone: NotRequired[str]
+    track: NotRequired[int]
+    direction: NotRequired[str]
+
+
+class ZoneDoc(TypedDict):
+    """What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts)."""
+
+    total: dict[str, int]
+    intervals: list[dict[str, float]]
+
+
+class BrokenDoc(TypedDict):
+    """Where and why a clip could not be read to its end."""
+
+    reason: str
+    at_s: float
+    damaged_frames: int
+
+
+class CostDoc(TypedDict):
+    """cpu_s: of this analysis, seconds; peak_rss_mb: the process's highest so far, MiB; wall_ms: milliseconds."""
+
+    cpu_s: float
+    peak_rss_mb: int | None
+    wall_ms: float
+
+
+class VersionsDoc(TypedDict):
+    """What made the document."""
+
+    dropsight: str
+    onnxruntime: str
+
+
+class ResultDoc(TypedDict):
+    """What was found in one piece of media. artifacts: files beside the document; trace: W3C trace id; created: UTC.
+    Members from tracks on: of videos only."""
+
+    schema: Literal["dropsight/1"]
+    source: SourceDoc
+    route: str
+    status: Literal["ok", "partial"]
+    steps: list[StepDoc]
+    artifacts: dict[str, str]
+    summary: dict[str, int]
+    cost: CostDoc
+    trace: str
+    versions: VersionsDoc
+    created: str
+    tracks: NotRequired[list[TrackDoc]]
+    timeline: NotRequired[list[TimelineDoc]]
+    zones: NotRequired[dict[str, ZoneDoc]]
+    analysed_frames: NotRequired[int]
+    broken: NotRequired[BrokenDoc]
+    sound: NotRequired[str]
+    thumbnails: NotRequired[list[str]]
+
+
+ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": bool})
+
+
+class ErrorDoc(TypedDict):
+    """Why media could not be analysed. permanent: trying again cannot help."""
+
+    schema: Literal["dropsight/1"]
+    source: SourceDoc
+    status: Literal["error"]
+    error: ReasonDoc
+    trace: str
+    versions: VersionsDoc
+    created: str

@@ -1,0 +1,195 @@
+"""The annotated picture: boxes, labels, masks, keypoints and captions that can be read at any picture size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from inference.draw.colours import DARK, Colour, colour, unit
+from inference.draw.compare import before_after
+from inference.draw.labels import Tag, caption, draw_tags
+from inference.draw.masks import paint_map, paint_masks
+from inference.draw.privacy import blur
+from inference.draw.skeletons import draw_skeleton
+from inference.errors import BadRoute
+from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, Predictions, Rendering
+from inference.routes import Draw
+from inference.skeletons import SKELETONS
+from inference.tables import build
+
+__all__ = ["annotate", "colour", "enlarged", "options_of"]
+
+# A picture below this many pixels on its longer side is enlarged, so that a label has room on it.
+LEAST_SIDE = 240
+
+
+def options_of(options: Draw | Mapping[str, Any]) -> Draw:
+    """Raises BadRoute with the nearest right word."""
+    return options if isinstance(options, Draw) else build(Draw, options, "draw", BadRoute)
+
+
+def annotate(
+    picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], options: Draw | Mapping[str, Any]
+) -> Pillow.Image:
+    """A copy of the upright full-size picture with every step's predictions on it.
+
+    Where all that the steps made are new pictures, before and after side by side. options: see routes.Draw.
+    """
+    draw = options_of(options)
+    renderings = [(name, p) for name, p in steps if isinstance(p, Rendering)]
+    if renderings and len(renderings) == len(steps):
+        return before_after(picture, renderings, draw.labels)
+    canvas = picture.copy()
+    for label in draw.blur:
+        blur(canvas, _boxes_of(steps, label))
+    lines: list[tuple[str, Colour | None]] = []
+    for _, predictions in steps:
+        if isinstance(predictions, LabelMap):
+            lines += paint_map(canvas, predictions, draw.masks)
+        elif isinstance(predictions, Classes):
+            rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
+            lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
+    every = [p for _, p in steps if isinstance(p, Objects)]
+    for objects in every:
+        draw_objects(canvas, objects, draw)
+    if draw.labels:
+        draw_tags(ImageDraw.Draw(canvas), canvas.size, _tags(every, draw))
+        if lines:
+            caption(canvas, lines)
+    return canvas
+
+
+def enlarged(
+    picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]]
+) -> tuple[Pillow.Image, list[tuple[str, Predictions]]]:
+    """A very small picture and what was found on it, enlarged so that labels have room; others as they are."""
+    factor = -(-LEAST_SIDE // max(picture.size))
+    if factor <= 1:
+        return picture, list(steps)
+    size = (picture.width * factor, picture.height * factor)
+    return picture.resize(size, Pillow.Resampling.BICUBIC), [(n, _scaled(p, factor)) for n, p in steps]
+
+
+def _scaled(predictions: Predictions, factor: int) -> Predictions:
+    if not isinstance(predictions, Objects):
+        return predictions
+    points, masks = predictions.keypoints, predictions.masks
+    if points is not None:
+        points = points.copy()
+        points[:, :, :2] *= factor
+    if masks is not None:
+        bits = tuple(b.repeat(factor, axis=0).repeat(factor, axis=1) for b in masks.bits)
+        masks = Masks((masks.size[0] * factor, masks.size[1] * factor), masks.windows * factor, bits)
+    corners = None if predictions.corners is None else predictions.corners * factor
+    return replace(predictions, boxes=predictions.boxes * factor, keypoints=points, masks=masks, corners=corners)
+
+
+def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:
+    """(N, 4) boxes of everything called so, on crops too."""
+    boxes: list[list[float]] = []
+    for _, predictions in steps:
+        if isinstance(predictions, Objects):
+            rows = zip(predictions.names, predictions.boxes.tolist(), strict=True)
+            boxes += [box for name, box in rows if name == label]
+            for attributes in predictions.attributes:
+                boxes += [d["box"] for d in _found_on_crops(attributes) if d.get("label") == label]
+    return np.asarray(boxes, np.float32).reshape(-1, 4)
+
+
+def _found_on_crops(attributes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The documents with a box among attributes, attributes of attributes included."""
+    for answers in attributes.values():
+        for document in answers if isinstance(answers, list) else ():
+            if isinstance(document, dict) and "box" in document:
+                yield document
+                yield from _found_on_crops(document.get("attributes", {}))
+
+
+def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
+    """Masks, then boxes, then keypoints. The words come last of all, so that no box hides a name. On `canvas`."""
+    shades = [colour(_who(objects, i)) for i in range(len(objects))]
+    order = np.argsort(objects.scores)  # the surest on top
+    if objects.masks is not None:
+        paint_masks(canvas, objects.masks, shades, order, draw.masks)
+    pen = ImageDraw.Draw(canvas)
+    step = unit(canvas.size)
+    if draw.boxes:
+        for i in map(int, order):
+            corners = None if objects.corners is None else objects.corners[i]
+            _box(pen, objects.boxes[i].tolist(), corners, shades[i], step)
+    for i in map(int, order):
+        if objects.keypoints is not None:
+            _, y1, _, y2 = objects.boxes[i].tolist()
+            draw_skeleton(pen, objects.keypoints[i], objects.skeleton, y2 - y1, step)
+        for found in _found_on_crops(objects.attributes[i]) if objects.attributes else ():
+            _nested(pen, found, step)
+
+
+def _tags(every: Sequence[Objects], draw: Draw) -> list[Tag]:
+    """The labels of all objects, the surest first: they get the best places."""
+    rows = sorted(((float(o.scores[i]), k, i) for k, o in enumerate(every) for i in range(len(o))), reverse=True)
+    return [Tag(_words(every[k], i, draw), _area(every[k], i), colour(_who(every[k], i))) for _, k, i in rows]
+
+
+def _box(pen: ImageDraw.ImageDraw, box: list[float], corners: Floats | None, shade: Colour, step: float) -> None:
+    """An outline with a thin dark rim, which shows on any ground."""
+    width = max(round(1.3 * step), 2)
+    rim = max(round(0.25 * step), 1)
+    if corners is not None:
+        points = [tuple(p) for p in corners.tolist()]
+        pen.polygon(points, outline=DARK, width=width + rim)
+        pen.polygon(points, outline=shade, width=width)
+        return
+    x1, y1, x2, y2 = box
+    pen.rectangle((x1 - rim, y1 - rim, max(x2, x1) + rim, max(y2, y1) + rim), outline=DARK, width=rim)
+    pen.rectangle((x1, y1, max(x2, x1), max(y2, y1)), outline=shade, width=width)
+
+
+def _nested(pen: ImageDraw.ImageDraw, found: Mapping[str, Any], step: float) -> None:
+    """What a step found on a crop: a thin box, or its keypoints."""
+    x1, y1, x2, y2 = found["box"]
+    if "keypoints" in found:
+        points = np.asarray(found["keypoints"], np.float32)
+        draw_skeleton(pen, points, skeleton_by_count(len(points)), y2 - y1, step)
+    else:
+        _box(pen, [x1, y1, x2, y2], None, colour(str(found.get("label", ""))), step * 0.6)
+
+
+def skeleton_by_count(points: int) -> str | None:
+    return next((name for name, s in SKELETONS.items() if len(s.names) == points), None)
+
+
+def _area(objects: Objects, i: int) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = objects.boxes[i].tolist()
+    return x1, y1, x2, y2
+
+
+def _who(objects: Objects, i: int) -> str:
+    """What decides the colour: the track where there is one, so that a person keeps it, else the label."""
+    if objects.tracks is not None and objects.tracks[i] >= 0:
+        return f"{objects.names[i]} {objects.tracks[i]}"
+    return objects.names[i]
+
+
+def _words(objects: Objects, i: int, draw: Draw) -> str:
+    """The name, the track, the score, and the best label of what later steps said of it."""
+    text = _who(objects, i)
+    if draw.scores:
+        text += f" {objects.scores[i]:.0%}"
+    for answer in objects.attributes[i].values() if objects.attributes else ():
+        text += _best(answer)
+    return text
+
+
+def _best(answer: Any) -> str:
+    """The first label of an answer without boxes; of one with boxes, what was said of its first."""
+    if not isinstance(answer, list) or not answer or not isinstance(answer[0], dict) or "label" not in answer[0]:
+        return ""
+    if "box" not in answer[0]:
+        return f", {answer[0]['label']}"
+    return "".join(map(_best, answer[0].get("attributes", {}).values()))

@@ -1,0 +1,42 @@
+"""Colours that stay with a label, letters that fit the picture, and ink that can be read on them."""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import math
+from functools import lru_cache
+from typing import Any
+
+from PIL import ImageFont
+
+Colour = tuple[int, int, int]
+DARK: Colour = (20, 20, 20)
+# With this salt the commonest labels (person, face, car, dog, cat ...) get hues far from each other.
+SALT = 2931
+
+
+@lru_cache(maxsize=4096)
+def colour(label: str) -> Colour:
+    """A strong colour for a label, the same in every picture and process; "#rrggbb" means itself."""
+    if len(label) == 7 and label.startswith("#"):
+        return int(label[1:3], 16), int(label[3:5], 16), int(label[5:], 16)
+    seed = int.from_bytes(hashlib.sha256(f"{SALT}{label}".encode()).digest()[:4], "big")
+    r, g, b = colorsys.hsv_to_rgb(seed % 360 / 360, 0.65 + seed // 360 % 3 * 0.12, 0.95)
+    return round(r * 255), round(g * 255), round(b * 255)
+
+
+def ink(background: Colour) -> Colour:
+    """Black or white, whichever can be read on the background (Rec. 601 luma)."""
+    r, g, b = background
+    return (0, 0, 0) if 0.299 * r + 0.587 * g + 0.114 * b > 140 else (255, 255, 255)
+
+
+@lru_cache(maxsize=32)
+def font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+def unit(size: tuple[int, int]) -> float:
+    """The length of which line widths and letters are multiples: grows with the picture, never vanishes."""
+    return max(math.sqrt(size[0] * size[1]) / 400, 0.9)

@@ -1,0 +1,38 @@
+"""Blur that cannot be undone: what lies under it is averaged to a few cells before it is smoothed."""
+
+from __future__ import annotations
+
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFilter
+
+from inference.predictions import Floats
+
+# A face is averaged to this many cells across its longer side: no feature of it is left.
+CELLS = 5
+# Boxes of faces end at chin and brow; the blur goes this share of their size further.
+WIDER = 0.15
+
+
+def blur(canvas: Pillow.Image, boxes: Floats) -> None:
+    """Make what is in the boxes (N, 4), xyxy in pixels of `canvas`, unrecognisable. Draws on `canvas`."""
+    for x1, y1, x2, y2 in boxes.tolist():
+        dx, dy = (x2 - x1) * WIDER, (y2 - y1) * WIDER
+        area = (
+            max(int(x1 - dx), 0), max(int(y1 - dy), 0),
+            min(int(x2 + dx) + 1, canvas.width), min(int(y2 + dy) + 1, canvas.height),
+        )  # fmt: skip
+        width, height = area[2] - area[0], area[3] - area[1]
+        if width < 1 or height < 1:
+            continue
+        cell = max(width, height) / CELLS
+        cells = (max(round(width / cell), 1), max(round(height / cell), 1))
+        coarse = canvas.crop(area).resize(cells, Pillow.Resampling.BOX)
+        smooth = coarse.resize((width, height), Pillow.Resampling.BICUBIC)
+        canvas.paste(smooth, area[:2], _oval(width, height))
+
+
+def _oval(width: int, height: int) -> Pillow.Image:
+    """Opaque over the box itself, with a soft rim around it."""
+    mask = Pillow.new("L", (width, height), 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width - 1, height - 1), min(width, height) * 0.45, fill=255)
+    return mask.filter(ImageFilter.GaussianBlur(min(width, height) * 0.02))

@@ -1,0 +1,77 @@
+"""Every error that Dropsight raises on purpose.
+
+    DropsightError
+    +-- Permanent            trying again cannot help
+    |   +-- UnsupportedMedia
+    |   +-- CorruptMedia
+    |   +-- LimitExceeded
+    |   +-- BadModel
+    |   +-- BadManifest
+    |   +-- BadRoute
+    |   +-- BadPipeline
+    +-- Transient            trying again may help
+        +-- StorageUnavailable
+        +-- ServiceBusy
+        +-- ModelUnavailable
+        +-- OutOfMemory
+
+A message names the file, what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class DropsightError(Exception):
+    """The root. Only the two children below are ever raised."""
+
+
+class Permanent(DropsightError):
+    """The same input fails the same way for ever: record it, do not retry."""
+
+
+class UnsupportedMedia(Permanent):
+    """The file is of a kind that this version does not read."""
+
+
+class CorruptMedia(Permanent):
+    """The file is of a known kind, but its content is broken."""
+
+
+class LimitExceeded(Permanent):
+    """The file, or what it unpacks to, is larger than the configured limits."""
+
+
+class BadModel(Permanent):
+    """The model cannot be loaded, or does not do what its manifest says."""
+
+
+class BadManifest(Permanent):
+    """The model's manifest is missing, misspelt or contradicts itself."""
+
+
+class BadRoute(Permanent):
+    """The routes file is misspelt, or a route asks for something that does not exist."""
+
+
+class BadPipeline(Permanent):
+    """An entry of pipelines.toml cannot work as it is written."""
+
+
+class Transient(DropsightError):
+    """The surroundings failed, not the input: let the host deliver it again."""
+
+
+class StorageUnavailable(Transient):
+    """Storage did not answer, or answered that it is busy."""
+
+
+class ServiceBusy(Transient):
+    """A remote service asked us to come back later."""
+
+
+class ModelUnavailable(Transient):
+    """The model exists but cannot be had right now (still downloading, say)."""
+
+
+class OutOfMemory(Transient):
+    """Memory ran out: the file fits the limits, but not beside everything else that this process does now."""

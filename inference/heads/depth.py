@@ -1,0 +1,35 @@
+"""Relative depth [1, h, w] or [1, 1, h, w] as a grey picture: near is bright, scaled to what the picture spans.
+
+params: near = "high" (default: inverse depth, as MiDaS, DPT and Depth Anything) | "low" (metres, as GLPN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from inference.heads import Head, Outputs, Shape, part
+from inference.heads.semantic import fit_size, stretched
+from inference.manifest import Manifest
+from inference.predictions import Rendering
+from inference.preprocess import Fit
+
+
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
+    raw = part(outputs, manifest, "depth", 0)
+    values = raw.reshape(raw.shape[-2:]).astype(np.float32, copy=False)
+    depth = stretched(np.nan_to_num(values), fit, fit_size(fit))
+    low, high = float(depth.min()), float(depth.max())
+    grey = (depth - low) / max(high - low, 1e-6)
+    if manifest.postprocess.params.get("near") == "low":
+        grey = 1 - grey
+    return Rendering(np.repeat(np.rint(grey * 255).astype(np.uint8)[:, :, None], 3, axis=2))
+
+
+def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
+    shape = part(outputs, manifest, "depth", 0)
+    return None if len(shape) in (3, 4) else f"head depth expects [1, h, w], found {list(shape)}"
+
+
+HEAD = Head(("depth-estimation",), decode, misfit=misfit, params=("near",))

@@ -1,0 +1,37 @@
+"""Embeddings: one output [1, D] (or [1, D, 1, 1]) that stands for the picture.
+
+params: normalize = false leaves the vector's length as it is (default: length 1, so that a dot product is the cosine).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from inference.heads import Head, Outputs, Shape, part
+from inference.manifest import Manifest
+from inference.predictions import Embedding, Floats
+from inference.preprocess import Fit
+
+
+def unit_length(vectors: Floats) -> Floats:
+    """Along the last axis, to length 1; a vector of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    units: Floats = vectors / np.maximum(lengths, np.float32(1e-12))
+    return units
+
+
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Embedding:
+    vector = part(outputs, manifest, "embedding", 0)[0].ravel().astype(np.float32)
+    return Embedding(unit_length(vector) if manifest.postprocess.params.get("normalize", True) else vector)
+
+
+def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
+    shape = part(outputs, manifest, "embedding", 0)
+    if len(shape) < 2 or any(s not in (1, None) for s in (*shape[:1], *shape[2:])):
+        return f"head embedding expects one output [1, D], found {list(shape)}"
+    return None
+
+
+HEAD = Head(("image-feature-extraction",), decode, misfit=misfit, params=("normalize",))

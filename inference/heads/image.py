@@ -1,0 +1,119 @@
+"""Image to image: an output [1, C, H, W] (or NHWC, or without batch axis) that is a picture or a plane of one.
+
+params: kind (default "rgb"): what the output holds, and so how render.py puts it together with the picture:
+    "rgb"    the new picture; "gray" one plane of it
+    "y"      its luma; chroma is the picture's, scaled up by Lanczos (super-resolution)
+    "chroma" an RGB picture of which only the colours count; luma is the picture's (colorization)
+    "ab"     the a and b of CIE Lab; L is the picture's (colorization; Zhang et al., 2016, arXiv:1603.08511)
+    "alpha"  how much each pixel belongs to the foreground (background removal)
+scale (what 1.0 of the output means in steps of 0..255; default 255 where rescaling is on, else 1; "ab": 1) and offset
+(added after scaling); color_order = "rgb" | "bgr" (default: as the input); activation = "sigmoid" | "softmax"
+(over the channels); channel = the one that counts; stretch = true: from least to greatest over the whole picture
+becomes 0..255; invert = true: 255 minus that.
+output = which one, where there are several (default 0, the first; -1 is the last). tile, overlap, whole: see render.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.heads import Head, Outputs, Shape, part
+from inference.heads.classifier import sigmoid, softmax
+from inference.manifest import Manifest
+from inference.predictions import Bytes, Floats, Rendering
+from inference.preprocess import Fit
+
+KINDS = {"rgb": 3, "gray": 1, "y": 1, "chroma": 3, "ab": 2, "alpha": 1}
+
+
+def kind_of(manifest: Manifest) -> str:
+    return str(manifest.postprocess.params.get("kind", "rgb"))
+
+
+def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
+    """(h, w, C) float32 in steps of 0..255, not clipped; the padding is cut away."""
+    params = manifest.postprocess.params
+    values = _channels_last(part(outputs, manifest, "image", int(params.get("output", 0))), manifest)
+    if values.dtype == np.uint8:
+        scaled: Floats = values.astype(np.float32)
+    else:
+        values = _activated(np.nan_to_num(values.astype(np.float32)), params.get("activation"))
+        usual = 1.0 if kind_of(manifest) == "ab" else 255.0 if manifest.preprocess.do_rescale else 1.0
+        scaled = values * np.float32(params.get("scale", usual)) + np.float32(params.get("offset", 0.0))
+    if "channel" in params:
+        scaled = scaled[:, :, int(params["channel"]), None]
+    if scaled.shape[2] == 3 and params.get("color_order", manifest.preprocess.color_order) == "bgr":
+        scaled = scaled[:, :, ::-1]
+    height, width = scaled.shape[:2]
+    kx, ky = width / fit.network[0], height / fit.network[1]  # super-resolution: the output is larger than the input
+    x1, y1, x2, y2 = fit.valid()
+    return scaled[round(y1 * ky) : round(y2 * ky), round(x1 * kx) : round(x2 * kx)]
+
+
+def _channels_last(raw: NDArray[Any], manifest: Manifest) -> NDArray[Any]:
+    image = raw[0] if raw.ndim == 4 else raw
+    if image.ndim == 2:
+        return image[:, :, None]
+    first = image.shape[0] in (1, 2, 3) or "channel" in manifest.postprocess.params
+    last = image.shape[-1] in (1, 2, 3) or (first and image.shape[-1] < min(image.shape[:2]))
+    return image.transpose(1, 2, 0) if first and not last else image
+
+
+def _activated(values: Floats, activation: Any) -> Floats:
+    if activation == "sigmoid":
+        return sigmoid(values)
+    return softmax(values) if activation == "softmax" else values
+
+
+def to_bytes(values: Floats, manifest: Manifest) -> Bytes:
+    """Planes of a whole picture to uint8: stretched and inverted where the manifest asks, and always clipped."""
+    params = manifest.postprocess.params
+    if params.get("stretch", False):
+        low, high = float(values.min()), float(values.max())
+        values = (values - low) * (255 / max(high - low, 1e-6))
+    if params.get("invert", False):
+        values = 255 - values
+    pixels: Bytes = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return pixels
+
+
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
+    """What the model alone says; Model.run puts it together with the picture."""
+    pixels = to_bytes(planes(outputs, fit, manifest), manifest)
+    if pixels.shape[2] != 3:
+        pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
+    return Rendering(np.ascontiguousarray(pixels))
+
+
+def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
+    if kind_of(manifest) not in KINDS:
+        return f"head image knows the kinds {', '.join(KINDS)}, found {kind_of(manifest)!r}"
+    shape = part(outputs, manifest, "image", int(manifest.postprocess.params.get("output", 0)))
+    if len(shape) not in (3, 4):
+        return f"head image expects one output [1, 3, H, W], found {list(shape)}"
+    return None
+
+
+HEAD = Head(
+    ("image-to-image",),
+    decode,
+    misfit=misfit,
+    params=(
+        "kind",
+        "scale",
+        "offset",
+        "color_order",
+        "activation",
+        "channel",
+        "stretch",
+        "invert",
+        "output",
+        "tile",
+        "overlap",
+        "whole",
+    ),
+)

@@ -1,0 +1,53 @@
+"""YOLOX (Ge et al., 2021, arXiv:2107.08430): one output [1, A, 5 + C] over a grid, not yet decoded.
+
+Rows are tx, ty, tw, th, objectness, C class scores (both already sigmoid); cells of each stride in turn, row by row.
+params: strides (default [8, 16, 32]); decoded = true where the export decoded the boxes itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from inference.heads import Head, Outputs, Shape, part, threshold
+from inference.heads._detection import best_class, cxcywh_to_xyxy, grid, objects, suppress
+from inference.manifest import Manifest
+from inference.predictions import Objects
+from inference.preprocess import Fit
+
+
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
+    raw = part(outputs, manifest, "boxes", 0)[0]
+    limit = threshold(manifest, HEAD)
+    likely = np.flatnonzero(raw[:, 4] > limit)  # no class score is above 1
+    found = raw[likely, 4:5] * raw[likely, 5:]
+    rows, classes, scores = best_class(found, limit, manifest.postprocess.multilabel)
+    rows = likely[rows]
+    boxes = raw[rows, :4]
+    if not manifest.postprocess.params.get("decoded", False):
+        cells, strides = grid(*fit.network, _strides(manifest))
+        cells, strides = cells[rows], strides[rows]
+        boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(boxes[:, 2:]) * strides], axis=1)
+    boxes = cxcywh_to_xyxy(boxes)
+    keep = suppress(boxes, scores, classes, manifest)
+    return objects(boxes[keep], scores[keep], classes[keep], fit, manifest)
+
+
+def _strides(manifest: Manifest) -> tuple[int, ...]:
+    return tuple(manifest.postprocess.params.get("strides", (8, 16, 32)))
+
+
+def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
+    last = part(outputs, manifest, "boxes", 0)[-1]
+    return None if last is None else last - 5
+
+
+def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
+    shape = part(outputs, manifest, "boxes", 0)
+    if len(shape) != 3 or (shape[2] is not None and shape[2] < 6):
+        return f"head yolox expects one output [1, anchors, 5 + classes], found {list(shape)}"
+    return None
+
+
+HEAD = Head(("object-detection",), decode, classes, misfit, threshold=0.3, params=("strides", "decoded"))

@@ -1,0 +1,56 @@
+"""What this process may use: cores and memory, as the container's limits say."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+_GROUP = Path("/sys/fs/cgroup")
+
+
+@cache
+def cpu_quota() -> int:
+    """Cores that this process may use: the container's CPU quota, else the affinity mask; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in _cpu_quotas():
+        if quota > 0 and period > 0:
+            cores = min(cores, math.ceil(quota / period))
+    return max(cores, 1)
+
+
+def _cpu_quotas() -> Iterator[tuple[int, int]]:
+    with suppress(OSError, ValueError):  # not cgroup v2, or no quota ("max")
+        quota, period = (_GROUP / "cpu.max").read_text("ascii").split()
+        yield int(quota), int(period)
+    with suppress(OSError, ValueError):  # not cgroup v1
+        yield (
+            int((_GROUP / "cpu/cpu.cfs_quota_us").read_text("ascii")),
+            int((_GROUP / "cpu/cpu.cfs_period_us").read_text("ascii")),
+        )
+
+
+@cache
+def memory_limit() -> int:
+    """Bytes of memory that this process may use: the smallest of what the machine, the container and ulimit allow."""
+    return min(_memory_limits(), default=4 << 30)
+
+
+def _memory_limits() -> Iterator[int]:
+    if hasattr(os, "sysconf"):
+        with suppress(OSError, ValueError):  # names that this system does not know
+            yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in (_GROUP / "memory.max", _GROUP / "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such cgroup, or no limit ("max")
+            yield int(file.read_text("ascii"))
+    if sys.platform != "win32":
+        import resource  # not on Windows
+
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            limit = resource.getrlimit(kind)[0]
+            if limit != resource.RLIM_INFINITY:
+                yield limit

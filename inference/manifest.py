@@ -1,0 +1,172 @@
+"""The model manifest: what a model needs said, as data.
+
+Words are borrowed: tasks are Hugging Face task tags, preprocessing uses the fields of Hugging Face image
+processors, postprocessing those of OpenVINO Model API. Names and shapes of tensors are read from the file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from inference.errors import BadManifest
+from inference.tables import build, nearest
+
+Task = Literal[
+    "image-classification",
+    "object-detection",
+    "image-segmentation",
+    "keypoint-detection",
+    "image-to-image",
+    "image-feature-extraction",
+    "video-classification",
+    "depth-estimation",
+]
+ResizeMode = Literal["stretch", "letterbox", "letterbox_top_left", "shortest_edge"]
+ColorOrder = Literal["rgb", "bgr", "gray", "y"]
+Layout = Literal["nchw", "nhwc", "chw", "hwc", "ncthw", "ntchw", "nthwc"]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture becomes the input tensor.
+
+    size: {height, width} or {shortest_edge[, longest_edge]} in pixels; empty takes it from the tensor.
+    resample: Pillow's numbers, 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic. antialias = false samples points,
+    as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, one or per channel.
+    size_divisor: pad a free-size input up to a multiple. crop_scale: how far a crop around a box is widened.
+    align: "face112" wants faces turned upright by their five landmarks, in place of a crop.
+    """
+
+    do_resize: bool = True
+    size: Mapping[str, int] = field(default_factory=dict)
+    resample: int = 2
+    antialias: bool = True
+    resize_mode: ResizeMode = "stretch"
+    do_center_crop: bool = False
+    crop_size: Mapping[str, int] = field(default_factory=dict)
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = False
+    image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    color_order: ColorOrder = "rgb"
+    layout: Layout | Literal[""] = ""
+    pad_value: tuple[float, ...] = (0.0,)
+    size_divisor: int = 1
+    crop_scale: float = 1.0
+    align: Literal["", "face112"] = ""
+    num_frames: int = 0
+    sampling_rate: int = 1
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """How the output tensors become predictions. Each head says which of these it reads.
+
+    outputs: which output plays which part, where the order of the file does not tell ({boxes = "output_1"}).
+    params: numbers that only one head knows (anchors, strides ...), documented in that head.
+    """
+
+    confidence_threshold: float | None = None
+    iou_threshold: float = 0.45
+    nms_execute: bool = True
+    agnostic_nms: bool = False
+    topk: int = 0
+    multilabel: bool = False
+    max_detections: int = 100
+    skeleton: str = ""
+    background: int | None = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One model.
+
+    labels: names by label id. label_offset: label id = class index of the tensor + label_offset (a file whose
+    index 0 is the label list's line 1 says 1). folder: where the manifest lies; set when it is read.
+    file: empty for a head that needs no network.
+    use: "research" where the data or the weights may not be used commercially.
+    threads: for onnxruntime, 0 leaves it to the engine.
+    """
+
+    name: str
+    task: Task
+    head: str
+    version: str = "1"
+    file: str = "model.onnx"
+    sha256: str = ""
+    labels: tuple[str, ...] = ()
+    label_offset: int = 0
+    licence: str = ""
+    source: str = ""
+    description: str = ""
+    accuracy: str = ""
+    use: Literal["any", "research"] = "any"
+    threads: int = 0
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    postprocess: Postprocess = field(default_factory=Postprocess)
+    folder: Path | None = None
+
+    def names(self, label_ids: Iterable[int]) -> tuple[str, ...]:
+        """The names of label ids (places in `labels`); ids outside the list are named by their number."""
+        count = len(self.labels)
+        return tuple(self.labels[i] if 0 <= i < count else str(i) for i in map(int, label_ids))
+
+
+MANIFEST_FILE = "model.toml"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read `model.toml`. Raises BadManifest with the file, the key and the nearest right one."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadManifest(f"{path}: not valid TOML ({error})") from error
+    table.setdefault("name", path.parent.name)
+    return manifest_from(table, str(path), path.parent)
+
+
+def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = None) -> Manifest:
+    """A manifest from a parsed table; `labels` may be a list, the name of a text file
+    beside it (a line per label), or a set that comes with the engine ("builtin:coco80")."""
+    values = dict(table)
+    values["preprocess"] = build(Preprocess, values.get("preprocess", {}), f"{where} [preprocess]")
+    values["postprocess"] = build(Postprocess, values.get("postprocess", {}), f"{where} [postprocess]")
+    if isinstance(values.get("labels"), str):
+        values["labels"] = _read_labels(values["labels"], where, folder)
+    return build(Manifest, {**values, "folder": folder}, where)
+
+
+LABEL_SETS = Path(__file__).parent / "labels"
+
+
+def _read_labels(name: str, where: str, folder: Path | None) -> list[str]:
+    if name.startswith("builtin:"):
+        path = LABEL_SETS / f"{name[8:]}.txt"
+        if not path.is_file():
+            sets = sorted(p.stem for p in LABEL_SETS.glob("*.txt"))
+            raise BadManifest(f"{where}: labels {name!r}: no such label set{nearest(name[8:], sets)}")
+    else:
+        path = inside(folder, name, where)
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadManifest(f"{where}: labels file {name!r} cannot be read ({error})") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return [line.strip() for line in lines]
+
+
+def inside(folder: Path | None, name: str, where: str) -> Path:
+    """`folder/name`, refused when it leaves the folder. Raises BadManifest."""
+    base = (folder or Path()).resolve()
+    path = (base / name).resolve()
+    if not path.is_relative_to(base):
+        raise BadManifest(f"{where}: {name!r} leaves the model's folder; files must lie beside the manifest")
+    return path

@@ -1,0 +1,313 @@
+"""From untrusted bytes to an upright RGB picture, inside stated limits.
+
+The content decides the type, never the name. Sizes are checked from the header, before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.machine import memory_limit
+
+# Our own check reads the header first and names the limit; Pillow's would warn at a size we may well allow.
+Pillow.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", module="PIL")  # odd metadata does not concern the pixels
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted. `memory` bounds what one decoded picture may take, all copies counted."""
+
+    bytes: int = 100 * 2**20
+    pixels: int = 120_000_000
+    side: int = 32_768
+    memory: int = field(default_factory=lambda: memory_limit() // 2)
+
+
+DEFAULT_LIMITS = Limits()
+
+# Pillow's name for each type that we read.
+_IMAGE_FORMATS = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    "image/webp": "WEBP",
+    "image/tiff": "TIFF",
+    "image/bmp": "BMP",
+    "image/avif": "AVIF",
+    "image/heic": "HEIF",
+}
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+SNIFF_BYTES = 4096
+# Fifty megabytes of tiny GIF frames take minutes to count, and nobody needs the number.
+MAX_BYTES_COUNTED = 4 * 2**20
+
+
+def sniff(head: bytes) -> str:
+    """The media type that the first bytes of a file show.
+
+    head: at least the first SNIFF_BYTES of the file, or all of it.
+    Raises UnsupportedMedia for anything that is neither a known image nor a known video container.
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "image/gif"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "image/tiff"
+    if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in (12, 40, 52, 56, 108, 124):
+        return "image/bmp"
+    if head[:4] == b"RIFF":
+        kind = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(head[8:12])
+        if kind:
+            return kind
+    if head[4:8] == b"ftyp":
+        return _sniff_ftyp(head)
+    return _sniff_video(head)
+
+
+def _sniff_ftyp(head: bytes) -> str:
+    size = min(struct.unpack(">I", head[:4])[0], len(head))
+    brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
+    if brands & {b"avif", b"avis"}:
+        return "image/avif"
+    if head[8:12] in _HEIF_BRANDS:
+        return "image/heic"
+    return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
+
+
+def _sniff_video(head: bytes) -> str:
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "video/quicktime"
+    if head.startswith(b"FLV\x01"):
+        return "video/x-flv"
+    if head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
+        return "video/x-ms-wmv"
+    if head.startswith((b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0")):
+        return "video/mpeg"
+    if head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G":
+        return "video/mp2t"
+    raise UnsupportedMedia(_what_it_is(head))
+
+
+def _what_it_is(head: bytes) -> str:
+    expected = (
+        "expected an image (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF) or a video (MP4, MOV, WebM, MKV, AVI, MPEG)"
+    )
+    if not head:
+        return f"the file is empty (0 bytes); {expected}. Upload it again"
+    start = head.lstrip()[:15].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        found = "a web page or XML text"
+    elif start.startswith(b"%pdf"):
+        found = "a PDF document"
+    elif head.startswith(b"PK\x03\x04"):
+        found = "a zip archive"
+    else:
+        found = f"content that starts with {head[:8].hex(' ')}"
+    return f"found {found}; {expected}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture, upright.
+
+    image: Pillow RGB image. size: (width, height) of the full upright picture; `image` may be smaller when
+    it was decoded at a reduced scale. All coordinates that leave the engine are in pixels of `size`.
+    orientation: the EXIF value found (1..8). frames: how many the file holds (animations give their first), 0 for
+    not counted.
+    """
+
+    image: Pillow.Image
+    size: tuple[int, int]
+    media_type: str = "image/x-raw"
+    orientation: int = 1
+    frames: int = 1
+
+    @staticmethod
+    def of(pixels: NDArray[np.uint8], media_type: str = "image/x-raw") -> Picture:
+        """A picture from an (H, W, 3) uint8 RGB array, as video frames come."""
+        image = Pillow.fromarray(pixels)
+        return Picture(image, image.size, media_type)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, read-only, at the decoded scale."""
+        return np.asarray(self.image)
+
+    def full(self) -> Pillow.Image:
+        """The picture at its full size."""
+        return self.image if self.image.size == self.size else self.image.resize(self.size, Pillow.Resampling.BICUBIC)
+
+
+def cropped(picture: Picture, box: tuple[float, float, float, float]) -> Picture:
+    """The part of a picture inside `box` (xyxy in its pixels), widened to whole pixels; at least one."""
+    full = picture.full()
+    x1, y1 = (min(max(math.floor(v), 0), side - 1) for v, side in zip(box[:2], full.size, strict=True))
+    x2, y2 = min(math.ceil(box[2]), full.width), min(math.ceil(box[3]), full.height)
+    crop = full.crop((x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)))
+    return Picture(crop, crop.size, picture.media_type)
+
+
+def read_bytes(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The content of a file, refused before reading when it is over the limit. Raises LimitExceeded."""
+    size = path.stat().st_size
+    if size > limits.bytes:
+        raise LimitExceeded(too_many_bytes(size, limits))
+    with path.open("rb") as file:
+        return file.read(limits.bytes + 1)[: limits.bytes + 1]
+
+
+def too_many_bytes(size: int, limits: Limits) -> str:
+    return (
+        f"the file has {size:,} bytes, more than the limit of {limits.bytes:,}; "
+        "send a smaller file or raise the limit on bytes"
+    )
+
+
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Picture:
+    """Decode an image file to an upright RGB picture.
+
+    at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
+    pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit RGB;
+    transparency is laid over white; animations give their first frame, TIFF its first page.
+    Raises UnsupportedMedia, CorruptMedia, LimitExceeded.
+    """
+    if len(data) > limits.bytes:
+        raise LimitExceeded(too_many_bytes(len(data), limits))
+    media_type = sniff(data[:SNIFF_BYTES])
+    if media_type not in _IMAGE_FORMATS:
+        raise UnsupportedMedia(f"found a video ({media_type}); expected an image here")
+    try:
+        return _decode(data, media_type, limits, at_least)
+    except UnidentifiedImageError as error:
+        raise CorruptMedia(f"the file begins like {media_type} but has no readable header; {_AGAIN}") from error
+    except _BROKEN as error:
+        raise CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {_AGAIN}") from error
+    except MemoryError as error:
+        raise OutOfMemory(
+            f"decoding the {media_type} ran out of memory; give the process more, or less to do at once"
+        ) from error
+
+
+_AGAIN = "export or upload the file again"
+# Pillow's decoders raise any of these on broken files, whichever line trips first; RuntimeError is AVIF's.
+_BROKEN = (OSError, SyntaxError, ValueError, struct.error, EOFError, LookupError, TypeError, RuntimeError)
+
+
+def _plain(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).replace("\n", " ")[:200]
+
+
+def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) -> Picture:
+    if media_type == "image/heic":
+        import pillow_heif  # lazily: it brings 20 MB of codec libraries
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+    image: Pillow.Image = Pillow.open(io.BytesIO(data), formats=[_IMAGE_FORMATS[media_type]])
+    check_size(*image.size, limits)
+    # A HEIF decoder has turned the picture already and keeps the old EXIF value for information only.
+    orientation = 1 if media_type in ("image/heic", "image/avif") else _orientation(image)
+    frames = _frames(image, media_type, len(data))
+    width, height = image.size
+    if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
+        ratio = max(at_least / min(width, height), 0.125)
+        image.draft(image.mode, (int(width * ratio), int(height * ratio)))
+    rgb = upright(_to_rgb(image), orientation)
+    size = (height, width) if orientation >= 5 else (width, height)
+    return Picture(rgb, size, media_type, orientation, frames)
+
+
+def _frames(image: Pillow.Image, media_type: str, size: int) -> int:
+    """How many pictures the file holds; 0 where counting would mean walking through all of a large file."""
+    if media_type == "image/heic":
+        return 1
+    if media_type in ("image/gif", "image/tiff") and size > MAX_BYTES_COUNTED:
+        return 0
+    return int(getattr(image, "n_frames", 1))
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Raises LimitExceeded for a picture over the limits, CorruptMedia for one without pixels."""
+    pixels = width * height
+    if pixels <= 0:
+        raise CorruptMedia(f"the header says {width} x {height} pixels; {_AGAIN}")
+    if max(width, height) > limits.side or pixels > limits.pixels:
+        raise LimitExceeded(
+            f"the picture is {width} x {height} ({pixels / 1e6:.0f} megapixels); allowed are "
+            f"{limits.pixels / 1e6:.0f} megapixels and {limits.side:,} pixels a side: scale it down first"
+        )
+    # Pillow keeps 4 bytes a pixel, conversion and numpy make two more copies of 3.
+    if pixels * 10 > limits.memory:
+        raise LimitExceeded(
+            f"decoding {width} x {height} pixels takes about {pixels * 10 / 2**20:.0f} MiB; "
+            f"this process may use {limits.memory / 2**20:.0f} MiB: scale it down or give it more memory"
+        )
+
+
+def _orientation(image: Pillow.Image) -> int:
+    try:
+        value: Any = image.getexif().get(0x0112, 1)
+    except (SyntaxError, ValueError, struct.error, OSError):  # broken EXIF does not make the pixels bad
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+_UPRIGHT = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+
+
+def upright(image: Pillow.Image, orientation: int) -> Pillow.Image:
+    """Turn a picture as its EXIF orientation (1..8) asks."""
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+    if image.mode == "RGB" and not image.has_transparency_data:
+        image.load()
+        return image
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
+        return Pillow.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        white = Pillow.new("RGB", over.size, (255, 255, 255))
+        white.paste(over, mask=over.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale a 16-bit, 32-bit or float grey picture to 0..255 without clipping it to white."""
+    grey = values.astype(np.float32)
+    if not np.isfinite(grey).all():
+        raise ValueError("it has pixels that are not finite numbers")
+    low, high = float(grey.min()), float(grey.max())
+    if values.dtype == np.uint16 or (values.dtype.kind == "i" and low >= 0 and 255 < high <= 65535):
+        return (grey * (255 / 65535)).round().astype(np.uint8)
+    if low >= 0 and high <= 255:
+        return (grey * (255 if high <= 1 and values.dtype.kind == "f" else 1)).round().astype(np.uint8)
+    return ((grey - low) * (255 / (high - low))).round().astype(np.uint8)

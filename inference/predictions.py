@@ -1,0 +1,169 @@
+"""What a head returns: columnar numpy arrays, one class per shape of answer.
+
+All coordinates are pixels of the upright picture, xyxy, as floats. `N` is the number of predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Labels of the whole picture, best first.
+
+    label_ids (N,) int, scores (N,) float in 0..1, names: one per prediction.
+    """
+
+    label_ids: Ints
+    scores: Floats
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Instance masks, each stored only inside its own window of the picture.
+
+    size is the picture's (height, width); windows (N, 4) int xyxy; bits[i] is a bool array of the
+    window's shape. A full-size array for each of a hundred objects would not fit in memory.
+    """
+
+    size: tuple[int, int]
+    windows: Ints
+    bits: tuple[NDArray[np.bool_], ...]
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def full(self, i: int) -> NDArray[np.bool_]:
+        """Mask `i` as a bool array (height, width)."""
+        whole = np.zeros(self.size, bool)
+        x1, y1, x2, y2 = (int(v) for v in self.windows[i])
+        whole[y1:y2, x1:x2] = self.bits[i]
+        return whole
+
+    def area(self, i: int) -> int:
+        """Number of pixels of mask `i`."""
+        return int(np.count_nonzero(self.bits[i]))
+
+    def take(self, keep: Ints) -> Masks:
+        return Masks(self.size, self.windows[keep], tuple(self.bits[int(i)] for i in keep))
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Things with a place.
+
+    boxes (N, 4) float xyxy; scores (N,) float; label_ids (N,) int; names: one per prediction;
+    keypoints (N, K, 3) float x, y, score, or (N, K, 4) x, y, z, score; skeleton: its name in skeletons.py;
+    corners (N, 4, 2) float for oriented boxes; tracks (N,) int, -1 where none; attributes: a dict per
+    prediction, filled by later steps that ran on its crop.
+    """
+
+    boxes: Floats
+    scores: Floats
+    label_ids: Ints
+    names: tuple[str, ...]
+    masks: Masks | None = None
+    keypoints: Floats | None = None
+    skeleton: str | None = None
+    corners: Floats | None = None
+    tracks: Ints | None = None
+    attributes: tuple[dict[str, Any], ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @staticmethod
+    def empty() -> Objects:
+        return Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
+
+    def take(self, keep: Sequence[int] | Ints | NDArray[np.bool_]) -> Objects:
+        """The predictions at the given indices (or where the mask is true), in that order."""
+        index = np.asarray(keep)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            label_ids=self.label_ids[index],
+            names=tuple(self.names[int(i)] for i in index),
+            masks=None if self.masks is None else self.masks.take(index),
+            keypoints=None if self.keypoints is None else self.keypoints[index],
+            corners=None if self.corners is None else self.corners[index],
+            tracks=None if self.tracks is None else self.tracks[index],
+            attributes=tuple(self.attributes[int(i)] for i in index) if self.attributes else (),
+        )
+
+
+def joined(parts: Sequence[Objects]) -> Objects:
+    """Several Objects of one model as one, in order."""
+    parts = [p for p in parts if len(p)] or list(parts[:1])
+    if len(parts) <= 1:
+        return parts[0] if parts else Objects.empty()
+    masks = [p.masks for p in parts if p.masks is not None]
+    points = [p.keypoints for p in parts if p.keypoints is not None]
+    corners = [p.corners for p in parts if p.corners is not None]
+    tracks = [p.tracks for p in parts if p.tracks is not None]
+    none: tuple[dict[str, Any], ...] = ()
+    return Objects(
+        np.concatenate([p.boxes for p in parts]),
+        np.concatenate([p.scores for p in parts]),
+        np.concatenate([p.label_ids for p in parts]),
+        tuple(n for p in parts for n in p.names),
+        Masks(
+            masks[0].size, np.concatenate([m.windows for m in masks]), tuple(b for m in masks for b in m.bits)
+        ) if masks else None,
+        np.concatenate(points) if points else None,
+        parts[0].skeleton,
+        np.concatenate(corners) if corners else None,
+        np.concatenate(tracks) if tracks else None,
+        sum((p.attributes or ({},) * len(p) for p in parts), none) if any(p.attributes for p in parts) else (),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label for every pixel: ids (height, width) uint8 or int32, names indexed by id.
+
+    background: the id that means "nothing", left out of summaries; None where every label counts.
+    """
+
+    ids: NDArray[np.integer[Any]]
+    names: tuple[str, ...]
+    background: int | None = None
+
+    def areas(self) -> list[tuple[int, int]]:
+        """(label id, pixels) of each label present, largest first."""
+        counts = np.bincount(self.ids.ravel(), minlength=1)
+        present = np.flatnonzero(counts)
+        return sorted(((int(i), int(counts[i])) for i in present), key=lambda pair: -pair[1])
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A new picture made from the old one: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
+
+    pixels: Bytes
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A vector that stands for the picture: (D,) float32, of length 1 unless the manifest says otherwise."""
+
+    vector: Floats
+
+
+Predictions = Classes | Objects | LabelMap | Rendering | Embedding

@@ -1,0 +1,61 @@
+"""Manifests for other people's exports, from their sidecar files, their metadata and their tensors.
+
+Each ecosystem has one module here with `recognize(export) -> Draft | None`; the first that answers wins. What they
+know comes from the exporters' sources. A model whose preprocessing nothing states is refused, with the candidates.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inference.errors import BadManifest
+from inference.manifest import Manifest, manifest_from
+from inference.recognize import (
+    automl,
+    custom_vision,
+    huggingface,
+    openmmlab,
+    openvino,
+    paddle,
+    roboflow,
+    tensors,
+    ultralytics,
+)
+from inference.recognize._export import Draft, Export, open_export
+
+# In the order of the first match; metadata inside the file goes before files beside it, names before shapes.
+_FAMILIES = (
+    ultralytics.recognize,
+    openvino.recognize,
+    custom_vision.recognize,
+    ultralytics.recognize_v5,
+    roboflow.recognize,
+    huggingface.recognize,
+    openmmlab.recognize,
+    paddle.recognize,
+    automl.recognize,
+    tensors.recognize,
+)
+
+
+def examine(path: Path) -> tuple[Export, Draft]:
+    """What an .onnx file or a folder without a manifest is, and why.
+
+    Raises BadModel when the file cannot be loaded, BadManifest where recognising it would be guessing.
+    """
+    export = open_export(path)
+    for family in _FAMILIES:
+        draft = family(export)
+        if draft is not None:
+            return export, draft
+    raise BadManifest(tensors.refusal(export))
+
+
+def recognize(path: Path) -> Manifest:
+    """A manifest for an .onnx file or a folder without one. Raises as `examine`."""
+    return manifest_of(*examine(path))
+
+
+def manifest_of(export: Export, draft: Draft) -> Manifest:
+    """The draft as a checked manifest that points at the export's file."""
+    return manifest_from({"name": export.name, "file": export.relative, **draft.table}, str(export.file), export.folder)

@@ -1,0 +1,142 @@
+"""An export before it is understood: its file, its tensors, its metadata, and what lies beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.errors import BadManifest
+from inference.recognize._graph import scaled_by_255
+from inference.session import Session, Tensor
+
+# Names that exporters give to every model; the folder's name says more.
+_PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")
+MAX_SIDECAR_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A manifest as a table (see manifest.py), the family it is of, and why it was taken for one."""
+
+    family: str
+    table: dict[str, Any]
+    reasons: tuple[str, ...]
+
+
+@dataclass
+class Export:
+    """folder: where sidecars lie and the manifest would; file: the weights, in it or below it."""
+
+    folder: Path
+    file: Path
+    session: Session
+    _texts: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        stem = self.file.stem
+        return self.file.resolve().parent.name if stem in _PLAIN_NAMES else stem
+
+    @property
+    def relative(self) -> str:
+        return self.file.relative_to(self.folder).as_posix()
+
+    @property
+    def inputs(self) -> Sequence[Tensor]:
+        return self.session.inputs
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Tensor]:
+        return {t.name: t for t in self.session.outputs}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.session.metadata
+
+    @property
+    def picture(self) -> Tensor:
+        """The first input with a picture's rank."""
+        return next((t for t in self.inputs if len(t.shape) in (3, 4)), self.inputs[0])
+
+    @cached_property
+    def scales_itself(self) -> bool:
+        """Whether the graph divides its input by 255, so that it wants 0..255."""
+        return scaled_by_255(self.file, self.picture.name)
+
+    def size(self) -> dict[str, int]:
+        """{height, width} of the picture input where it is fixed (channels first or last), else nothing."""
+        shape = self.picture.shape
+        sides = shape[-3:-1] if shape and shape[-1] in (1, 3) else shape[-2:]
+        return {"height": sides[0], "width": sides[1]} if len(sides) == 2 and sides[0] and sides[1] else {}
+
+    def shape(self, number: int = 0) -> tuple[int | None, ...]:
+        """Shape of an output by its place; empty where there is none so far."""
+        shapes = [t.shape for t in self.outputs.values()]
+        return shapes[number] if number < len(shapes) else ()
+
+    def text(self, *names: str) -> str | None:
+        """Content of the first sidecar of one of these names, beside the weights or where the manifest would be."""
+        for name in names:
+            if name not in self._texts:
+                places = (self.file.parent / name, self.folder / name, self.folder / "train_artifacts" / name)
+                found = next((p for p in places if p.is_file() and p.stat().st_size <= MAX_SIDECAR_BYTES), None)
+                self._texts[name] = found.read_text("utf-8-sig", errors="replace") if found else None
+            if self._texts[name] is not None:
+                return self._texts[name]
+        return None
+
+    def json(self, *names: str) -> Any:
+        """The first such sidecar as JSON; None where there is none. Raises BadManifest where it is broken."""
+        text = self.text(*names)
+        if text is None:
+            return None
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise BadManifest(f"{self.folder}: {' or '.join(names)} is not valid JSON ({error})") from error
+
+    def labels(self, classes: int | None) -> list[str] | str | None:
+        """A label list beside the file, of this many names where that is known; COCO's for 80 classes; else None."""
+        text = self.text("labels.txt", "classes.txt", "class_names.txt")
+        names = [line.strip() for line in text.splitlines()] if text else []
+        while names and not names[-1]:
+            names.pop()
+        if names and classes in (None, len(names)):
+            return names
+        return "builtin:coco80" if classes == 80 else None
+
+
+def open_export(path: Path) -> Export:
+    """Load the weights at a path, or the one .onnx file below a folder. Raises BadModel, BadManifest."""
+    if path.is_file():
+        return Export(path.parent, path, Session(path))
+    files = sorted(path.rglob("*.onnx"))
+    if not files:
+        raise BadManifest(f"{path}: no .onnx file here; give an .onnx file or a folder with one")
+    plain = [f for f in files if f.stem in _PLAIN_NAMES[:3]]
+    if len(files) > 1 and len(plain) != 1:
+        names = ", ".join(f.relative_to(path).as_posix() for f in files[:8])
+        raise BadManifest(f"{path}: found {len(files)} models ({names}); name one of them, or say file in model.toml")
+    file = plain[0] if plain else files[0]
+    return Export(path, file, Session(file))
+
+
+def as_floats(values: Any, count: int = 3) -> list[float]:
+    """A list of numbers from JSON, a text of numbers, or one number for all channels."""
+    if isinstance(values, str):
+        values = values.strip("[]() ").replace(",", " ").split()
+    flat = np.atleast_1d(np.asarray(values, float)).ravel().tolist()
+    return [float(v) for v in (flat * count if len(flat) == 1 else flat)]
+
+
+IMAGENET: dict[str, Any] = {
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}

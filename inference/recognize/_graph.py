@@ -1,0 +1,141 @@
+"""The first operations that a graph does to its input, read from the file without the onnx package.
+
+Some exports divide by 255 themselves; fed with 0..1 they would see black. Only the fields needed are read (ONNX's
+protobuf definition: ModelProto.graph = 7; GraphProto.node = 1, initializer = 5; NodeProto.input = 1, output = 2,
+op_type = 4, attribute = 5; AttributeProto.t = 5; TensorProto.dims = 1, data_type = 2, float_data = 4, name = 8,
+raw_data = 9); everything else is stepped over.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+# Operations that leave the range of the values as it is.
+_THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape")
+_MAX_STEPS = 8
+_FLOAT = 1
+
+
+def scaled_by_255(path: Path, name: str) -> bool:
+    """Whether the first thing that happens to the input `name` is a division by 255."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        view = memoryview(data)
+        try:
+            return _scaled(view, name)
+        except (struct.error, IndexError, UnicodeDecodeError, _Broken):
+            return False  # what cannot be read so is onnxruntime's to judge
+        finally:
+            view.release()
+
+
+class _Broken(Exception):
+    """The bytes are not protobuf."""
+
+
+def _scaled(view: memoryview, name: str) -> bool:
+    graph = next((span for number, span in _fields(view, 0, len(view)) if number == 7), None)
+    if graph is None:
+        return False
+    nodes: list[tuple[list[str], list[str], str, float | None]] = []
+    constants: dict[str, float] = {}
+    for number, (start, end) in _fields(view, *graph):
+        if number == 1:
+            inputs, outputs, op, value = _node(view, start, end)
+            if op == "Constant" and value is not None and outputs:
+                constants[outputs[0]] = value
+            else:
+                nodes.append((inputs, outputs, op, value))
+        elif number == 5:
+            label, value = _tensor(view, start, end)
+            if value is not None:
+                constants[label] = value
+    return _divides(nodes, constants, name)
+
+
+def _divides(
+    nodes: list[tuple[list[str], list[str], str, float | None]], constants: dict[str, float], name: str
+) -> bool:
+    for _ in range(_MAX_STEPS):
+        found = next(((i, o, op) for i, o, op, _ in nodes if name in i), None)
+        if found is None:
+            return False
+        inputs, outputs, op = found
+        factor = next((constants[i] for i in inputs if i in constants), None)
+        if op in ("Div", "Mul"):
+            wanted = 255.0 if op == "Div" else 1 / 255
+            return factor is not None and abs(factor / wanted - 1) < 1e-3
+        if op not in _THROUGH or not outputs:
+            return False
+        name = outputs[0]
+    return False
+
+
+def _node(view: memoryview, start: int, end: int) -> tuple[list[str], list[str], str, float | None]:
+    inputs: list[str] = []
+    outputs: list[str] = []
+    op, value = "", None
+    for number, (first, last) in _fields(view, start, end):
+        if number == 1:
+            inputs.append(bytes(view[first:last]).decode())
+        elif number == 2:
+            outputs.append(bytes(view[first:last]).decode())
+        elif number == 4:
+            op = bytes(view[first:last]).decode()
+        elif number == 5:
+            for inner, span in _fields(view, first, last):
+                if inner == 5:
+                    value = _tensor(view, *span)[1]
+    return inputs, outputs, op, value
+
+
+def _tensor(view: memoryview, start: int, end: int) -> tuple[str, float | None]:
+    """(name, the value of a tensor of one float, or of several that are all the same; else None)."""
+    name, kind, raw = "", 0, b""
+    for number, (first, last) in _fields(view, start, end):
+        if number == 2:
+            kind = first  # a number: its value stands in place of a span
+        elif number in (4, 9) and last - first <= 64:
+            raw = bytes(view[first:last])
+        elif number == 8:
+            name = bytes(view[first:last]).decode()
+    if kind != _FLOAT or not raw or len(raw) % 4:
+        return name, None
+    values = struct.unpack(f"<{len(raw) // 4}f", raw)
+    return name, values[0] if len(set(values)) == 1 else None
+
+
+def _fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """(field number, (start, end) of its bytes); for whole numbers (value, value)."""
+    while at < end:
+        key, at = _varint(view, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = _varint(view, at)
+            yield key >> 3, (value, value)
+            continue
+        if kind == 2:
+            size, at = _varint(view, at)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise _Broken
+        if at + size > end:
+            raise _Broken
+        yield key >> 3, (at, at + size)
+        at += size
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise _Broken

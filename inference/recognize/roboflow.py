@@ -1,0 +1,80 @@
+"""Roboflow packages: inference_config.json, model_config.json and class_names.txt beside the file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from inference.errors import BadManifest
+from inference.recognize._export import Draft, Export
+
+_TASKS = {
+    "object-detection": "object-detection",
+    "instance-segmentation": "image-segmentation",
+    "semantic-segmentation": "image-segmentation",
+    "keypoint-detection": "keypoint-detection",
+    "classification": "image-classification",
+    "multi-label-classification": "image-classification",
+}
+_RESIZE = {"stretch": "stretch", "letterbox": "letterbox", "center-crop": "shortest_edge"}
+
+
+def recognize(export: Export) -> Draft | None:
+    config, model = export.json("inference_config.json"), export.json("model_config.json")
+    if not isinstance(config, dict) or "network_input" not in config:
+        return None
+    model = model or {}
+    architecture, task = str(model.get("model_architecture", "")).lower(), str(model.get("task_type", ""))
+    if task not in _TASKS:
+        raise BadManifest(f"{export.folder}: model_config.json has task_type {task!r}; known are {', '.join(_TASKS)}")
+    table: dict[str, Any] = {"task": _TASKS[task], "preprocess": _preprocess(config["network_input"], export)}
+    table.update(_head(architecture, task, config, export))
+    labels = export.text("class_names.txt")
+    if labels:
+        table["labels"] = labels.split("\n") if not labels.endswith("\n") else labels.splitlines()
+    return Draft("Roboflow", table, (f"inference_config.json, model_config.json: {architecture}, {task}",))
+
+
+def _head(architecture: str, task: str, config: dict[str, Any], export: Export) -> dict[str, Any]:
+    post = config.get("post_processing") or {}
+    if "classification" in task:
+        several = task.startswith("multi")
+        activation = {"softmax": "softmax", "sigmoid": "sigmoid"}.get(post.get("type", ""), "auto")
+        activation = "none" if post.get("fused") else activation
+        return {
+            "head": "classifier",
+            "postprocess": {"multilabel": several, "params": {"activation": activation}},
+        }
+    if task == "semantic-segmentation":
+        return {"head": "semantic"}
+    if "detr" in architecture:
+        return {"head": "detr", "postprocess": {"params": {"activation": "sigmoid"}}}
+    if "yolo" not in architecture:
+        raise BadManifest(f"{export.folder}: architecture {architecture!r} is not known here; write a model.toml")
+    settings: dict[str, Any] = {"params": {}}
+    numbers = post.get("nms_parameters") or {}
+    for ours, theirs in (("iou_threshold", "iou_threshold"), ("confidence_threshold", "confidence")):
+        if isinstance(numbers.get(theirs), int | float):
+            settings[ours] = float(numbers[theirs])
+    if post.get("fused"):
+        settings["params"]["layout"] = "end2end"
+    elif "yolov5" in architecture or "yolov7" in architecture:
+        settings["params"]["layout"] = "v5"
+    return {"head": "yolo", "postprocess": settings}
+
+
+def _preprocess(network: dict[str, Any], export: Export) -> dict[str, Any]:
+    how: dict[str, Any] = {"resize_mode": _RESIZE.get(str(network.get("resize_mode", "stretch")), "letterbox")}
+    size = network.get("training_input_size") or {}
+    if not export.size() and "height" in size:
+        how["size"] = {"height": int(size["height"]), "width": int(size["width"])}
+    how["color_order"] = str(network.get("color_mode", "rgb")).lower()
+    if network.get("padding_value") is not None:
+        how["pad_value"] = float(network["padding_value"])
+    factor = network.get("scaling_factor")
+    how["do_rescale"] = factor is not None
+    if factor:
+        how["rescale_factor"] = 1 / float(factor)
+    normal = network.get("normalization")
+    if normal:
+        how.update(do_normalize=True, image_mean=list(normal[0]), image_std=list(normal[1]))
+    return how

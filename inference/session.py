@@ -1,0 +1,270 @@
+"""The only file that imports onnxruntime: loading, threads, providers, and the run itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from inference.errors import BadModel, OutOfMemory
+from inference.machine import cpu_quota
+from inference.tables import nearest
+
+log = logging.getLogger(__name__)
+
+ONNXRUNTIME_VERSION: str = ort.__version__
+CPU = "CPUExecutionProvider"
+PROVIDERS = {
+    "cpu": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+# Graphs smaller than this do too little work for a second thread to pay for its waking.
+SMALL_MODEL_BYTES = 1 << 20
+
+
+class Cores:
+    """A counting semaphore over cores whose holders take several at once, served first come, first served."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = count
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, wanted: int) -> Iterator[None]:
+        wanted = min(wanted, self.count)
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._free >= wanted)
+            finally:
+                self._waiting.remove(ticket)
+            self._free -= wanted
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += wanted
+                self._changed.notify_all()
+
+
+# The Functions host may start a thousand threads: this, not their number, bounds the CPU work of the process.
+CORES = Cores(cpu_quota())
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output: shape has None where an axis is free."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        shape = ", ".join("?" if s is None else str(s) for s in self.shape)
+        return f"{self.name} {self.dtype} [{shape}]"
+
+
+_DTYPES = {
+    "float": np.float32,
+    "float16": np.float16,
+    "double": np.float64,
+    "uint8": np.uint8,
+    "int8": np.int8,
+    "uint16": np.uint16,
+    "int16": np.int16,
+    "int32": np.int32,
+    "int64": np.int64,
+    "bool": np.bool_,
+    "string": np.str_,
+}
+
+
+def _tensor(arg: Any) -> Tensor:
+    kind = arg.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(s if isinstance(s, int) and s > 0 else None for s in arg.shape or ())
+    return Tensor(arg.name, np.dtype(_DTYPES.get(kind, object)), shape)
+
+
+def providers_named(words: str) -> tuple[str, ...]:
+    """Execution providers from a comma list such as "cuda,cpu", best first; empty means the CPU. Raises BadModel."""
+    names = [w.strip().lower() for w in words.split(",") if w.strip()]
+    for name in names:
+        if name not in PROVIDERS:
+            raise BadModel(f"DROPSIGHT_PROVIDERS: unknown provider {name!r}{nearest(name, PROVIDERS)}")
+    return tuple(PROVIDERS[n] for n in names) or (CPU,)
+
+
+class Session:
+    """An ONNX file, loaded. `run` may be called from any number of threads at once."""
+
+    def __init__(self, path: Path, threads: int = 0, providers: Sequence[str] = (CPU,)) -> None:
+        """Raises BadModel, with one plain sentence, for anything that cannot be loaded."""
+        refuse_what_is_not_onnx(path)
+        small = path.stat().st_size < SMALL_MODEL_BYTES
+        self.threads = threads or (1 if small else CORES.count)
+        present = ort.get_available_providers()
+        usable = [*(p for p in providers if p in present and p != CPU), CPU]
+        self._session = _load(path, _options(self.threads), usable)
+        self.provider: str = self._session.get_providers()[0]
+        self.provider_asked = providers[0]
+        if self.provider != self.provider_asked:
+            log.warning("%s runs on %s; %s was asked for (present: %s)", path, self.provider, providers[0], present)
+        self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
+        self.outputs = tuple(_tensor(a) for a in self._session.get_outputs())
+        meta = self._session.get_modelmeta()
+        self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
+        self.producer: str = meta.producer_name
+        self._names = [o.name for o in self.outputs]
+        self._run_options = None
+        if self.provider == CPU and any(None in i.shape[1:] for i in self.inputs):
+            # Every new picture size would otherwise leave its largest block in the arena for good.
+            self._run_options = ort.RunOptions()
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """All outputs by name, in the file's order. Raises BadModel when the model refuses the input, OutOfMemory."""
+        with CORES.take(self.threads):
+            try:
+                values = self._session.run(self._names, dict(feeds), self._run_options)
+            except _ORT_ERRORS as error:
+                shapes = ", ".join(f"{k} {v.dtype} {list(v.shape)}" for k, v in feeds.items())
+                if _NO_MEMORY.search(str(error)):
+                    raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
+                raise BadModel(f"the model failed on {shapes}: {_first_line(error)}") from error
+        return dict(zip(self._names, values, strict=True))
+
+
+class NoSession(Session):
+    """Stands in for the network where a head needs none."""
+
+    def __init__(self) -> None:
+        self.threads, self.provider, self.provider_asked, self.producer = 1, "none", "none", ""
+        self.inputs, self.outputs, self.metadata = (), (), {}
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {}
+
+
+def _options(threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Free sizes: a pattern keeps a second copy of every buffer. Fixed ones gain too little by it to be told apart.
+    options.enable_mem_pattern = False
+    # Threads that spin while they wait eat the CPU that the next upload's decoding needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+_ORT_ERRORS: tuple[type[Exception], ...] = tuple(
+    getattr(ort.capi.onnxruntime_pybind11_state, name)
+    for name in (
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoSuchFile",
+        "NotImplemented",
+        "RuntimeException",
+        "EPFail",
+        "NoModel",
+        "ModelLoaded",
+    )
+) + (RuntimeError, ValueError, OSError)
+
+
+# What onnxruntime says when an allocation fails; it has no error class of its own for that.
+_NO_MEMORY = re.compile(r"bad_alloc|[Ff]ailed to allocate|out of memory|Cannot allocate")
+_MORE_MEMORY = "give the process more, or less to do at once"
+
+
+def _load(path: Path, options: Any, providers: list[str]) -> Any:
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except _ORT_ERRORS as error:
+        if _NO_MEMORY.search(str(error)):
+            raise OutOfMemory(f"{path}: memory ran out while it was loaded; {_MORE_MEMORY}") from error
+        raise BadModel(f"{path}: {_plain(str(error))}") from error
+
+
+def refuse_what_is_not_onnx(path: Path) -> None:
+    """Raises BadModel for the usual things that are saved under the name of a model."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
+    if not head:
+        raise BadModel(f"{path}: the file is empty; download or export it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise BadModel(f"{path}: this is a Git LFS pointer, not the weights; run `git lfs pull` or download the file")
+    if head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise BadModel(f"{path}: this is a web page, not a model; download the raw file instead of its page")
+
+
+# What onnxruntime says at load, and what that means and asks for. {0}, {1}: the groups of the pattern.
+_LOAD_ERRORS = (
+    (r"External data path does not exist: \W*([^\"]+)",
+     "its external data file {0} is missing; put it beside the model"),
+    (r'escapes model directory\. External data path: "([^"]+)"',
+     "its external data {0} lies outside the model's folder, which is not allowed; put the file beside the model and "
+     "export it again"),
+    (r"Absolute path not allowed for external data",
+     "its external data has an absolute path, which is not allowed; put the file beside the model and export it again"),
+    (r"External initializer: \S+ offset: \d+ size to read: (\d+) given file_length: (\d+)",
+     "its external data file is too short ({1} bytes); copy or download it again"),
+    (r"[Ee]xternal data|External initializer", "its external data cannot be read; put the data file beside the model"),
+    (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
+     "it is of ONNX IR version {0}, this onnxruntime reads up to {1}; export it again with IR version {1} or lower"),
+    (r"Missing opset", "it names no opset, as files of ONNX IR version 1 and 2 do; export it again with opset 17"),
+    (r"Opset (\d+) is under development", "opset {0} is newer than this onnxruntime; export it again with opset 17"),
+    (r"Fatal error: (\S+?)\(-?\d+\) is not a registered",
+     "it needs the operator {0}, which plain onnxruntime does not have; export it without custom operators"),
+    (r"No Op registered for (\S+) with domain_version of (\d+)",
+     "it needs the operator {0} (opset {1}), which this onnxruntime does not have; export it without custom operators, "
+     "with opset 17"),
+    (r"Could not find an implementation for (\S+)",
+     "this onnxruntime has no implementation of its operator {0}; export it again with opset 17"),
+    (r"Protobuf parsing failed|INVALID_PROTOBUF|No graph was found|does not have a graph",
+     "it is not a complete ONNX file (cut off, or of another format); download or export it again"),
+)  # fmt: skip
+
+
+def _plain(message: str) -> str:
+    """What an onnxruntime load error means, and what to do, in one sentence."""
+    text = " ".join(message.split())
+    for pattern, sentence in _LOAD_ERRORS:
+        found = re.search(pattern, text)
+        if found:
+            return sentence.format(*(Path(g).name if "/" in g and ":" not in g else g for g in found.groups()))
+    return f"onnxruntime refuses it ({_without_places(text)}); export it again, with opset 17"
+
+
+def _without_places(text: str) -> str:
+    """The message without error numbers, the path and onnxruntime's own source files and signatures."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"Load model from .*? failed:\s*", "", text)
+    text = re.sub(r"\S*\.(?:cc|h):\d+ (?:.*?\) (?=[A-Z]))?", "", text)
+    return text.strip(" .")[:240]
+
+
+def _first_line(error: BaseException) -> str:
+    return _without_places(" ".join(str(error).split()))

@@ -1,0 +1,121 @@
+"""One chosen object, followed by the movement of its points and smoothed by a Kalman filter: no model needed.
+
+Median flow: Kalal, Mikolajczyk and Matas, "Forward-backward error", ICPR 2010.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.video.assign import iou
+from inference.video.flow import Grey, corners, follow_points, grey
+from inference.video.kalman import STEPS_PER_SECOND, Floats, States
+
+_POINTS = 80
+_FEWEST = 6
+# Fewer of the points than this went on: what is there now is something else.
+_SMALLEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Where the object is: `box` (4,) xyxy pixels; `score` is the share of its points that could be followed.
+
+    `seen` is False while it is only predicted.
+    """
+
+    box: Floats
+    score: float
+    seen: bool
+
+
+class Follower:
+    """Follows one box. Start it with the first frame's box, then give it every frame in order."""
+
+    def __init__(self, pixels: NDArray[np.uint8], box: NDArray[np.floating], t_s: float) -> None:
+        self._grey, self._scale = grey(pixels)
+        self._t_s = t_s
+        self._start(np.asarray(box, np.float64))
+
+    def _start(self, box: Floats) -> None:
+        value = _centre_size(box)[None]
+        size = value[:, 2:].mean()
+        self._states = States.start(value, np.full((1, 4), size / 10), np.full((1, 4), size / 10))
+        self._points = self._new_points(box)
+        self._wanted = max(len(self._points), 1)
+        self._measured = box
+
+    def _new_points(self, box: Floats) -> NDArray[np.float32]:
+        mask = np.zeros(self._grey.shape, np.uint8)
+        # The middle four fifths: a box has background in its corners, whose points stay behind.
+        margin = 0.1 * np.array([box[2] - box[0], box[3] - box[1]])
+        inner = np.concatenate([box[:2] + margin, box[2:] - margin])
+        x1, y1, x2, y2 = (inner * self._scale).astype(int).clip(0).tolist()
+        mask[y1 : y2 + 1, x1 : x2 + 1] = 255
+        return corners(self._grey, _POINTS, mask)
+
+    def update(self, pixels: NDArray[np.uint8], t_s: float, detections: NDArray[np.floating] | None = None) -> Followed:
+        """The object in the next frame. `detections` (N, 4) xyxy, if any, correct it where one fits.
+
+        Raises ValueError when time does not move on.
+        """
+        if t_s <= self._t_s:
+            raise ValueError(f"frame at {t_s} s, after one at {self._t_s} s")
+        size = self._states.value[:, 2:].mean()
+        noise = np.full((1, 4), size / 40)
+        self._states.predict((t_s - self._t_s) * STEPS_PER_SECOND, noise, noise / 4)
+        now, self._scale = grey(pixels)
+        self._t_s = t_s
+        found, score = self._by_detection(detections), 1.0
+        if found is None:
+            found, score = self._by_flow(now)
+        if found is None:
+            # The last picture that it was seen in stays the one to compare with: it may come out again.
+            return Followed(_corners(self._states.value[0]), 0.0, False)
+        self._grey, self._measured = now, found
+        self._states.update(np.zeros(1, np.intp), _centre_size(found)[None], np.full((1, 4), size / 20))
+        if len(self._points) < self._wanted / 2 or score == 1.0:
+            self._points = self._new_points(found)
+            self._wanted = max(len(self._points), 1)
+        return Followed(_corners(self._states.value[0]), score, True)
+
+    def _by_detection(self, detections: NDArray[np.floating] | None) -> Floats | None:
+        if detections is None or not len(detections):
+            return None
+        overlap = iou(_corners(self._states.value[0])[None], np.asarray(detections, np.float64))[0]
+        best = int(overlap.argmax())
+        return np.asarray(detections[best], np.float64) if overlap[best] >= 0.3 else None
+
+    def _by_flow(self, now: Grey) -> tuple[Floats | None, float]:
+        start, end = follow_points(self._grey, now, self._points)
+        share = len(end) / self._wanted
+        if len(end) < _FEWEST or share < _SMALLEST_SHARE:
+            return None, 0.0
+        shift = np.median(end - start, axis=0)
+        # Points that left the common movement sit on something else by now.
+        stray = np.linalg.norm(end - start - shift, axis=1)
+        keep = stray <= max(2.0, 3 * float(np.median(stray)))
+        start, end = start[keep], end[keep]
+        self._points = end
+        zoom = _spread(end) / max(_spread(start), 1e-6)
+        # From the measured box, not the smoothed one: its lag would add up.
+        was = _centre_size(self._measured)
+        centre, size = was[:2] + shift / self._scale, was[2:] * zoom
+        return np.concatenate([centre - size / 2, centre + size / 2]), min(share, 0.99)
+
+
+def _spread(points: NDArray[np.float32]) -> float:
+    """Median distance from their middle: how the points' pattern grows or shrinks."""
+    return float(np.median(np.linalg.norm(points - points.mean(axis=0), axis=1)))
+
+
+def _centre_size(box: Floats) -> Floats:
+    return np.concatenate([(box[:2] + box[2:]) / 2, box[2:] - box[:2]])
+
+
+def _corners(value: Floats) -> Floats:
+    half = np.maximum(value[2:], 1.0) / 2
+    return np.concatenate([value[:2] - half, value[:2] + half])

@@ -1,0 +1,166 @@
+"""What travels between the stages of a video: frames, and what is known of the clip they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import LimitExceeded
+
+Source = str | Path | BinaryIO
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """Caps that hold while decoding, whatever the header says. Seconds of clip, pixels a frame, frames."""
+
+    max_duration_s: float = 4 * 3600.0
+    max_pixels: int = 8192 * 4320
+    max_frames: int = 1_000_000
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises LimitExceeded when a frame of this size is over the cap."""
+        if width * height > self.max_pixels:
+            raise LimitExceeded(
+                f"frames of {width}x{height} are {width * height} pixels, "
+                f"at most {self.max_pixels} are taken; scale the clip down"
+            )
+
+    def check_progress(self, frames: int, pts_s: float) -> None:
+        """Raises LimitExceeded when the clip runs past the cap on frames or on seconds."""
+        if frames > self.max_frames:
+            raise LimitExceeded(f"more than {self.max_frames} frames; cut the clip")
+        if pts_s > self.max_duration_s:
+            raise LimitExceeded(
+                f"it runs to {pts_s:.1f} s, at most {self.max_duration_s:.0f} s are taken; cut the clip"
+            )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames to yield. Its phase is that of the whole video, wherever reading starts.
+
+    `stride` n keeps frames whose index is a multiple of n. `fps` r keeps the first frame at or after each
+    tick k / r of the clip's clock. `start_s` (inclusive) and `end_s` (exclusive) are seconds of that clock.
+    `keyframes_only` lets the decoder skip all else; the indices it yields then count keyframes.
+    """
+
+    stride: int = 1
+    fps: float | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    keyframes_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"stride is {self.stride}, expected at least 1")
+        if self.fps is not None and not self.fps > 0:
+            raise ValueError(f"fps is {self.fps}, expected more than 0")
+
+    def tick(self, pts_s: float) -> int:
+        """The number of the `fps` tick that a timestamp falls in (half a microsecond of tolerance)."""
+        return -1 if self.fps is None else int((pts_s + 5e-7) * self.fps)
+
+    def takes(self, index: int, pts_s: float, previous_tick: int) -> bool:
+        """Whether the frame is a sample; `previous_tick` is the tick of the frame before it (-1: none)."""
+        if self.fps is not None:
+            return self.tick(pts_s) > previous_tick
+        return index % self.stride == 0
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Where in the whole video a part starts: the keyframe's time, its index, and the frame before it."""
+
+    pts_s: float = 0.0
+    index: int = 0
+    previous_pts_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One upright picture. `pixels` is (H, W, 3) uint8 RGB; `pts_s` seconds from the clip's start."""
+
+    index: int
+    pts_s: float
+    pixels: Pixels
+
+
+_MEDIA_TYPES = {
+    "mov": "video/mp4", "matroska": "video/x-matroska", "avi": "video/x-msvideo", "mpegts": "video/mp2t",
+    "m4v": "video/mp4v-es", "gif": "image/gif", "webp": "image/webp", "png": "image/png",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the container says, decoding nothing. `claimed_*` are the header's words: never trusted.
+
+    `width` and `height` are of the coded picture, before the display matrix turns it upright.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    nominal_fps: float | None
+    claimed_duration_s: float | None
+    claimed_frames: int | None
+    has_audio: bool
+    truncated: str | None
+
+    @property
+    def media_type(self) -> str:
+        """The IANA media type of the container."""
+        return _MEDIA_TYPES.get(self.container, f"video/{self.container}")
+
+    def expected_frames(self) -> int | None:
+        """A guess at the number of frames, for progress bars only."""
+        if self.claimed_frames:
+            return self.claimed_frames
+        if self.claimed_duration_s and self.nominal_fps:
+            return round(self.claimed_duration_s * self.nominal_fps)
+        return None
+
+
+class Damage:
+    """What went wrong while decoding, and when it first did."""
+
+    def __init__(self) -> None:
+        self.truncated: str | None = None
+        self.reason: str | None = None
+        self.at_s: float | None = None
+        self.frames = 0
+
+    def note(self, reason: str, at_s: float) -> None:
+        """Counts one damaged frame; the first one names the reason and the second where it broke."""
+        self.frames += 1
+        if self.reason is None:
+            self.reason, self.at_s = reason, at_s
+
+    def told(self, complete: bool) -> str | None:
+        """The reason to report; a missing end does not matter to somebody who did not read that far."""
+        return self.reason or (self.truncated if complete else None)
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What decoding found: the truth about the clip, and where it broke (`broken` None: it is sound)."""
+
+    frames: int
+    duration_s: float
+    width: int
+    height: int
+    broken: str | None = None
+    broken_at_s: float | None = None
+    damaged_frames: int = 0
+
+    @property
+    def fps(self) -> float | None:
+        """Mean frame rate over the frames decoded."""
+        return self.frames / self.duration_s if self.duration_s > 0 else None

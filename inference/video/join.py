@@ -1,0 +1,81 @@
+"""Joining parts of one video: packets are copied, nothing is encoded again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from inference.errors import CorruptMedia
+from inference.video.container import open_container, video_stream
+from inference.video.frames import Source
+from inference.video.write import MP4_OPTIONS, SoundCopy
+
+
+def join(parts: Iterable[Source], path: Path, sound: Source | None = None) -> str | None:
+    """Joins parts that `VideoWriter` wrote with the times of one clip, in order, into one MP4; one is open at a time.
+
+    The sound of `sound` is copied beside them. Returns why there is none (as `VideoWriter.dropped_sound`).
+    Raises CorruptMedia when parts differ in size or codec, ValueError when there are none.
+    """
+    output = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
+    try:
+        return _copy_all(parts, output, sound)
+    except BaseException:
+        with contextlib.suppress(av.FFmpegError):
+            output.close()
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        output.close()
+
+
+def _copy_all(parts: Iterable[Source], output: OutputContainer, sound: Source | None) -> str | None:
+    stream: VideoStream | None = None
+    sounds: SoundCopy | None = None
+    kind: tuple[int, int, str] | None = None
+    end_s = 0.0
+    try:
+        for number, part in enumerate(parts):
+            with open_container(part) as container:
+                source = video_stream(container)
+                found = (source.width, source.height, source.codec_context.name)
+                if stream is None:
+                    kind, stream = found, output.add_stream_from_template(source)
+                    sounds = SoundCopy(sound, output) if sound is not None else None
+                elif found != kind:
+                    raise CorruptMedia(f"part {number}: {found}, the parts before it are {kind}; render it again")
+                end_s = _append(container.demux(source), stream, output, sounds)
+        if stream is None:
+            raise ValueError("no parts to join")
+        if sounds is not None:
+            sounds.copy_until(end_s)
+        return sounds.dropped if sounds is not None else None
+    finally:
+        if sounds is not None:
+            sounds.close()
+
+
+def _append(
+    packets: Iterator[Packet[VideoStream]],
+    stream: VideoStream,
+    output: OutputContainer,
+    sounds: SoundCopy | None,
+) -> float:
+    """Copies one part; returns the second at which its last picture ends."""
+    end_s = 0.0
+    for packet in packets:
+        if packet.size == 0 or packet.pts is None:
+            continue
+        at_s = float(packet.pts * packet.time_base)
+        end_s = at_s + float((packet.duration or 0) * packet.time_base)
+        if sounds is not None:
+            sounds.copy_until(at_s)
+        packet.stream = stream
+        output.mux_one(packet)
+    return end_s

@@ -1,0 +1,94 @@
+"""What a route may say about videos: the table `[route.video]`, every key checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from inference.errors import BadRoute
+from inference.tables import build
+from inference.video.frames import Sampling, VideoLimits
+from inference.video.track import SORT_OPTIONS, Tracker, TrackerOptions, byte_tracker, sort_tracker
+from inference.video.zones import Zone, zones_from
+
+
+@dataclass(frozen=True)
+class Follow:
+    """One object to follow by the movement of its points.
+
+    box: xyxy, relative (0..1), in the first frame; empty takes the most confident detection (of `label`, if said).
+    """
+
+    box: tuple[float, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """Options of one route.
+
+    stride, fps, start_s, end_s, keyframes_only: which frames are analysed (see Sampling).
+    tracker: who joins detections over time. lost_s: how long somebody may be out of sight and stay the same track.
+    confirm_hits: frames in a row that make a track. one_class: match across labels.
+    camera_motion: make up for a moving camera. reid: an embedding model that knows people again, up to reid_s.
+    zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write one.
+    follow: one object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
+    animations: take animated GIF, WebP and PNG as videos, too. max_*: limits.
+    """
+
+    stride: int = 1
+    fps: float | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    keyframes_only: bool = False
+    tracker: Literal["bytetrack", "sort", "none"] = "bytetrack"
+    lost_s: float = 1.0
+    confirm_hits: int = 2
+    one_class: bool = False
+    camera_motion: bool = False
+    reid: str = ""
+    reid_s: float = 10.0
+    zones: tuple[Any, ...] = ()
+    metres_per_pixel: float | None = None
+    heat_map: bool = False
+    follow: Follow | None = None
+    annotated: bool = True
+    thumbnails: int = 8
+    animations: bool = False
+    max_duration_s: float = VideoLimits.max_duration_s
+    max_pixels: int = VideoLimits.max_pixels
+    max_frames: int = VideoLimits.max_frames
+
+    def sampling(self) -> Sampling:
+        return Sampling(self.stride, self.fps, self.start_s, self.end_s, self.keyframes_only)
+
+    def limits(self) -> VideoLimits:
+        return VideoLimits(self.max_duration_s, self.max_pixels, self.max_frames)
+
+    def zone_list(self) -> tuple[Zone, ...]:
+        return zones_from(self.zones)
+
+    def new_tracker(self, threshold: float) -> Tracker | None:
+        """A tracker for a detector whose sure detections score at least `threshold`."""
+        if self.tracker == "none":
+            return None
+        given: dict[str, Any] = {
+            "high_score": threshold, "new_score": threshold, "confirm_hits": self.confirm_hits,
+            "lost_s": self.lost_s, "reid_s": max(self.reid_s, self.lost_s), "one_class": self.one_class,
+        }  # fmt: skip
+        if self.tracker == "sort":
+            return sort_tracker(TrackerOptions(**given, low_score=threshold, match_iou=SORT_OPTIONS.match_iou))
+        return byte_tracker(TrackerOptions(**given))
+
+
+def options_of(table: Mapping[str, Any], route: str) -> VideoOptions:
+    """Reads a route's table. Raises BadRoute with the key, what was found and what was expected."""
+    where = f"route {route!r}: video"
+    options = build(VideoOptions, table, where, BadRoute)
+    if options.stride < 1 or options.confirm_hits < 1 or (options.fps is not None and options.fps <= 0):
+        raise BadRoute(f"{where}: stride and confirm_hits must be at least 1, fps more than 0")
+    if options.follow is not None and len(options.follow.box) not in (0, 4):
+        raise BadRoute(f"{where}: follow.box is {options.follow.box}, expected x1, y1, x2, y2 within 0..1")
+    options.zone_list()
+    return options

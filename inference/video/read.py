@@ -1,0 +1,295 @@
+"""Reading: probe without decoding; upright frames as a stream, with their true timestamps (PyAV, FFmpeg)."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from inference.errors import CorruptMedia
+from inference.video import animation
+from inference.video.container import open_container, truncation, video_stream
+from inference.video.frames import (
+    Anchor,
+    Damage,
+    Frame,
+    Pixels,
+    ReadReport,
+    Sampling,
+    Source,
+    VideoInfo,
+    VideoLimits,
+)
+
+# Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
+DECODE_THREADS = 4
+_FALLBACK_PERIOD_S = 1 / 25
+# Timestamps that differ by less are one: they go through floats, and in a job through JSON.
+SAME_S = 5e-7
+
+
+def probe(source: Source, limits: VideoLimits | None = None) -> VideoInfo:
+    """What the container says, decoding nothing.
+
+    Raises UnsupportedMedia (not a video, audio only, empty), CorruptMedia (no index), LimitExceeded (size).
+    """
+    limits = limits or VideoLimits()
+    if animation.is_animation(source):
+        return animation.probe(source, limits)
+    with open_container(source) as container:
+        stream = video_stream(container)
+        limits.check_size(stream.width, stream.height)
+        duration = container.duration
+        return VideoInfo(
+            container=container.format.name.split(",")[0],
+            codec=stream.codec_context.name,
+            width=stream.width,
+            height=stream.height,
+            nominal_fps=float(stream.average_rate) if stream.average_rate else None,
+            claimed_duration_s=duration / 1e6 if duration is not None else None,
+            claimed_frames=stream.frames or None,
+            has_audio=bool(container.streams.audio),
+            truncated=truncation(source),
+        )
+
+
+@dataclass(frozen=True)
+class PacketTable:
+    """Every coded picture of a clip, by presentation time: `pts_s` (M,) seconds, `keyframe` (M,) bool."""
+
+    pts_s: NDArray[np.float64]
+    keyframe: NDArray[np.bool_]
+
+    def anchors(self) -> list[Anchor]:
+        """Where decoding can start: each keyframe with its index and the time of the frame before it."""
+        return [
+            Anchor(float(self.pts_s[i]), int(i), float(self.pts_s[i - 1]) if i else None)
+            for i in np.flatnonzero(self.keyframe)
+        ]
+
+
+def scan(source: Source, limits: VideoLimits | None = None) -> PacketTable:
+    """Reads all packets, decodes none. What a cut file still has is listed; raises as `probe` does."""
+    limits = limits or VideoLimits()
+    times: list[float] = []
+    keys: list[bool] = []
+    with open_container(source) as container:
+        stream = video_stream(container)
+        clock = _Clock(container, stream)
+        for packet in _packets(container, stream):
+            if packet.size == 0:
+                continue
+            times.append(clock.of_packet(packet))
+            keys.append(packet.is_keyframe)
+            limits.check_progress(len(times), times[-1])
+    order = np.argsort(np.array(times), kind="stable")
+    return PacketTable(np.array(times, np.float64)[order], np.array(keys, np.bool_)[order])
+
+
+class VideoReader:
+    """Iterates the sampled frames of a clip once; afterwards `report` tells what was found.
+
+    Damage ends nothing by itself: a frame that cannot be decoded is left out and counted, a file that stops
+    early yields what is there. Raises UnsupportedMedia, CorruptMedia (not one frame) and LimitExceeded.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        sampling: Sampling | None = None,
+        limits: VideoLimits | None = None,
+        anchor: Anchor | None = None,
+    ) -> None:
+        self._source = source
+        self._sampling = sampling or Sampling()
+        self._limits = limits or VideoLimits()
+        self._anchor = anchor or Anchor()
+        self._matrix: tuple[int, int, int, int] | None = None
+        self.report: ReadReport | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        damage = Damage()
+        if animation.is_animation(self._source):
+            yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
+            return
+        # Before it is opened: of a file that was given open, this moves the position that decoding goes on from.
+        damage.truncated = truncation(self._source)
+        with open_container(self._source) as container:
+            stream = video_stream(container)
+            self._limits.check_size(stream.width, stream.height)
+            if self._sampling.keyframes_only:
+                stream.codec_context.skip_frame = "NONKEY"
+            stream.thread_type = "AUTO"
+            stream.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
+            clock = _Clock(container, stream)
+            packets = _from_anchor(container, stream, clock, self._anchor)
+            yield from self._sampled(_decode(packets, clock, damage), damage)
+
+    def _sampled(self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage) -> Iterator[Frame]:
+        sampling, anchor = self._sampling, self._anchor
+        tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
+        size: tuple[int, int] | None = None
+        complete = True
+        count, last, gap = 0, 0.0, _FALLBACK_PERIOD_S
+        for pts_s, picture in decoded:
+            if anchor.index and pts_s < anchor.pts_s - SAME_S:
+                continue
+            if sampling.end_s is not None and pts_s >= sampling.end_s - SAME_S:
+                complete = False
+                break
+            index = anchor.index + count
+            gap, last, count = (pts_s - last if count else gap), pts_s, count + 1
+            self._limits.check_progress(index + 1, pts_s)
+            taken = sampling.takes(index, pts_s, tick) and pts_s >= sampling.start_s - SAME_S
+            tick = sampling.tick(pts_s)
+            # The first frame is converted even if nobody takes it: its size is the clip's.
+            if taken or size is None:
+                pixels = self._pixels(picture, size)
+                size = pixels.shape[1], pixels.shape[0]
+                if taken:
+                    yield Frame(index, pts_s, pixels)
+        if count == 0 and complete and not anchor.index:
+            raise CorruptMedia(
+                f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
+                "upload it again or convert it"
+            )
+        self.report = _report(count, last, gap, size or (0, 0), damage, complete)
+
+    def _pixels(self, picture: VideoFrame | Pixels, size: tuple[int, int] | None) -> Pixels:
+        if isinstance(picture, VideoFrame):
+            self._limits.check_size(picture.width, picture.height)
+            if self._matrix is None:
+                self._matrix = _display_matrix(picture)
+            picture = _turned(cast(Pixels, picture.to_ndarray(format="rgb24")), self._matrix)
+        return picture if size is None else _fitted(picture, size)
+
+
+def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
+    broken = damage.told(complete)
+    return ReadReport(
+        frames=count,
+        duration_s=last + gap if count else 0.0,
+        width=size[0],
+        height=size[1],
+        broken=broken,
+        broken_at_s=None if broken is None else last if damage.at_s is None else damage.at_s,
+        damaged_frames=damage.frames,
+    )
+
+
+def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Some recordings change their size on the way; boxes and tracks need one frame of reference."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return cast(Pixels, VideoFrame.from_ndarray(pixels, format="rgb24").reformat(*size).to_ndarray())
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """The upper left of the display matrix, a b / c d, in 16.16 fixed point (ISO/IEC 14496-12, 6.2.2).
+
+    It is the stream's, so one frame is asked: PyAV's side data hold on to their frame until the garbage collector
+    comes, which of 1080p frames are hundreds of megabytes.
+    """
+    data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    if data is None:
+        return (1 << 16, 0, 0, 1 << 16)
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    return (a, b, c, d)
+
+
+def _turned(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
+    """Applies a display matrix: the nearest of its eight right-angled forms."""
+    a, b, c, d = matrix
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        pixels, flip_x, flip_y = pixels.transpose(1, 0, 2), c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
+    pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(pixels)
+
+
+class _Clock:
+    """Seconds from the container's start, so that pictures and sound share one zero."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        base = stream.time_base or Fraction(1, 90_000)
+        self._base = base
+        self._start = Fraction(container.start_time or 0, 1_000_000)
+        rate = stream.average_rate or stream.guessed_rate
+        self.period_s = float(1 / rate) if rate else _FALLBACK_PERIOD_S
+        # AVI has no presentation times, only the order of storage: sorted, they are those of the display.
+        self.sorts = container.format.name == "avi"
+
+    def seconds(self, pts: int) -> float:
+        return float(pts * self._base - self._start)
+
+    def of_packet(self, packet: Packet[VideoStream]) -> float:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        return self.seconds(stamp or 0)
+
+    def to_pts(self, seconds: float) -> int:
+        return round((Fraction(seconds) + self._start) / self._base)
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Demuxes to the end, or to where a cut file stops making sense; `truncation` says that it was cut."""
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError:
+        return
+
+
+def _from_anchor(
+    container: InputContainer, stream: VideoStream, clock: _Clock, anchor: Anchor
+) -> Iterator[Packet[VideoStream]]:
+    """Packets from the anchor's keyframe, or from the start where the container cannot seek to it."""
+    if not anchor.index:
+        return _packets(container, stream)
+    for offset in (clock.to_pts(anchor.pts_s), 0):
+        try:
+            container.seek(offset, stream=stream, backward=True)
+        except av.FFmpegError:
+            continue
+        packets = _packets(container, stream)
+        first = next(packets, None)
+        if first is not None and clock.of_packet(first) <= anchor.pts_s + SAME_S:
+            return itertools.chain([first], packets)
+    raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
+
+
+def _decode(
+    packets: Iterator[Packet[VideoStream]], clock: _Clock, damage: Damage
+) -> Iterator[tuple[float, VideoFrame]]:
+    """(seconds, picture) in display order, the seconds strictly increasing."""
+    waiting: list[float] = []
+    last: float | None = None
+    for packet in packets:
+        if clock.sorts and packet.size:
+            heapq.heappush(waiting, clock.of_packet(packet))
+        try:
+            decoded = packet.decode()
+        except av.FFmpegError as error:
+            damage.note(error.strerror or type(error).__name__, last or 0.0)
+            continue
+        for frame in decoded:
+            pts = heapq.heappop(waiting) if waiting else None
+            if pts is None and frame.pts is not None:
+                pts = clock.seconds(frame.pts)
+            if pts is None or (last is not None and pts <= last):
+                pts = 0.0 if last is None else last + clock.period_s
+            last = pts
+            if frame.is_corrupt:
+                damage.note("damaged data", pts)
+            yield pts, frame

@@ -1,0 +1,121 @@
+"""What a video tells, from the detections of its frames in order: tracks, events, a timeline. Needs no pixels.
+
+That is why a long video can be detected in parts and told once, with the same tracks to the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.predictions import Objects
+from inference.video.movement import HeatMap, Speeds
+from inference.video.options import VideoOptions
+from inference.video.zones import Event, ZoneWatch, counts
+
+
+@dataclass
+class TrackSummary:
+    """One track over its life; `label` is the one it had most often, `score` its mean."""
+
+    id: int
+    start_s: float
+    end_s: float
+    frames: int = 0
+    scores: float = 0.0
+    labels: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return max(self.labels, key=lambda name: self.labels[name])
+
+    def to_json(self, speed: float | None = None) -> dict[str, Any]:
+        """As the document lists it."""
+        document = {"id": self.id, "label": self.label, "start_s": round(self.start_s, 3),
+                    "end_s": round(self.end_s, 3), "frames": self.frames,
+                    "score": round(self.scores / self.frames, 4)}  # fmt: skip
+        if speed is not None:
+            document["speed_mps"] = round(speed, 2)
+        return document
+
+
+def _number(track: TrackSummary) -> int:
+    return track.id
+
+
+class Story:
+    """Feed it every analysed frame's detections; it numbers them and remembers."""
+
+    def __init__(self, options: VideoOptions, threshold: float, width: int, height: int) -> None:
+        self.options, self._threshold = options, threshold
+        self._tracker = options.new_tracker(threshold)
+        self._zones = ZoneWatch(options.zone_list(), width, height, gone_s=options.lost_s)
+        self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
+        self._tracks: dict[int, TrackSummary] = {}
+        self.heat = HeatMap(width, height) if options.heat_map else None
+        self.most: dict[str, int] = {}
+
+    def update(
+        self,
+        t_s: float,
+        objects: Objects,
+        embeddings: NDArray[np.floating] | None = None,
+        warp: NDArray[np.floating] | None = None,
+    ) -> Objects:
+        """The detections of one frame with their track numbers; faint ones that belong to no track are left out."""
+        if self._tracker is None:
+            shown = objects.take(objects.scores >= self._threshold)
+        else:
+            ids = self._tracker.update(objects.boxes, objects.scores, objects.label_ids, t_s, embeddings, warp)
+            keep = (ids >= 0) | (objects.scores >= self._threshold)
+            shown = replace(objects, tracks=ids).take(keep)
+            self._remember(t_s, shown)
+        for name in set(shown.names):
+            self.most[name] = max(self.most.get(name, 0), shown.names.count(name))
+        return shown
+
+    def _remember(self, t_s: float, objects: Objects) -> None:
+        assert objects.tracks is not None
+        for i in np.flatnonzero(objects.tracks >= 0).tolist():
+            number = int(objects.tracks[i])
+            track = self._tracks.setdefault(number, TrackSummary(number, t_s, t_s))
+            track.end_s = t_s
+            track.frames += 1
+            track.scores += float(objects.scores[i])
+            track.labels[objects.names[i]] = track.labels.get(objects.names[i], 0) + 1
+        boxes = np.asarray(objects.boxes, np.float64)
+        self._zones.update(t_s, objects.tracks, boxes, objects.names)
+        if self._speeds is not None:
+            self._speeds.update(t_s, objects.tracks, boxes)
+        if self.heat is not None:
+            self.heat.update(t_s, boxes[objects.tracks >= 0])
+
+    def tracks(self) -> list[dict[str, Any]]:
+        """Every track, by number."""
+        speeds = self._speeds
+        return [t.to_json(speeds.mean(t.id) if speeds else None) for t in sorted(self._tracks.values(), key=_number)]
+
+    def events(self) -> list[Event]:
+        """Ends the story: everything that happened at the zones, by time."""
+        return self._zones.finish()
+
+    def summary(self) -> dict[str, int]:
+        """How many tracks of each label; without a tracker, the most seen at once."""
+        if self._tracker is None:
+            return dict(sorted(self.most.items(), key=lambda item: -item[1]))
+        labels = [track.label for track in self._tracks.values()]
+        return dict(sorted(((name, labels.count(name)) for name in set(labels)), key=lambda item: (-item[1], item[0])))
+
+    def extra(self, actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The members that a video adds to the document: summary, tracks, timeline, zones."""
+        tracks, events = self.tracks(), self.events()
+        lines = [{"kind": "track", **{k: t[k] for k in ("id", "label", "start_s", "end_s")}} for t in tracks]
+        timeline = sorted([*lines, *actions, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
+        document: dict[str, Any] = {"summary": self.summary(), "tracks": tracks, "timeline": timeline}
+        if self._zones.zones:
+            document["zones"] = counts(self._zones.zones, events)
+        return document

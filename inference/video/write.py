@@ -1,0 +1,204 @@
+"""Writing: H.264 that every browser plays, with the clip's own timestamps and its sound copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from inference.video.container import open_container
+from inference.video.frames import Pixels, Source
+
+# 90 kHz (the clock of MPEG) holds every usual frame rate and any variable one to 11 microseconds.
+TIME_BASE = Fraction(1, 90_000)
+# The second: where a clip starts after 0, MP4 says so in units of the movie's own clock, milliseconds by default.
+MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denominator)}
+# What MP4 may hold and a browser plays; other sound is left out, and the writer says so.
+_SOUND = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
+_BT709 = 1
+
+
+class VideoWriter:
+    """Writes upright frames to an MP4: `with VideoWriter(path, fps=25) as out: out.write(pixels, pts_s)`.
+
+    `fps` is the usual rate (the length of the last frame, rate control); the times are those given, variable
+    or not, and must increase. `sound` is the clip whose audio is copied; `dropped_sound` says why none was.
+    Raises ValueError for times that do not increase, a changed size, or no frame at all. An exception inside
+    `with` leaves no file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fps: float = 25.0,
+        sound: Source | None = None,
+        crf: int = 23,
+        preset: str = "superfast",
+    ) -> None:
+        self._path = path
+        self._gap = max(1, round(1 / (fps * TIME_BASE)))
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._options = {
+            # No B-frames: decoding order is display order, so that parts join by copying packets.
+            # No lookahead and two threads: each frame held there costs megabytes, on many cores more.
+            "crf": str(crf), "preset": preset, "bf": "0", "rc-lookahead": "0", "threads": "2",
+            "x264-params": "open-gop=0:scenecut=40:mbtree=0:sync-lookahead=0",
+        }  # fmt: skip
+        self._container: OutputContainer = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
+        self._stream: VideoStream | None = None
+        self._sound_source = sound
+        self._sound: SoundCopy | None = None
+        self._held: Packet[VideoStream] | None = None
+        self._last: int | None = None
+        self._shape: tuple[int, ...] = ()
+        self.frames = 0
+
+    @property
+    def dropped_sound(self) -> str | None:
+        """Why the clip's sound is not in the file, or None."""
+        return self._sound.dropped if self._sound is not None else None
+
+    def write(self, pixels: Pixels, pts_s: float) -> None:
+        """Appends one (H, W, 3) uint8 RGB frame shown from `pts_s` seconds on."""
+        if self._stream is None:
+            self._stream = self._start(pixels)
+        if pixels.shape != self._shape:
+            raise ValueError(f"frame of shape {pixels.shape} in a video of shape {self._shape}")
+        pts = round(Fraction(pts_s) / TIME_BASE)
+        if self._last is not None and pts <= self._last:
+            raise ValueError(f"frame at {pts_s} s, after one at {float(self._last * TIME_BASE)} s")
+        self._gap = self._gap if self._last is None else pts - self._last
+        self._last = pts
+        height, width = pixels.shape[:2]
+        if height % 2 or width % 2:  # 4:2:0 halves both sides
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame.pts, frame.time_base = pts, TIME_BASE
+        self.frames += 1
+        for packet in self._stream.encode(frame):
+            self._mux(packet)
+
+    def _start(self, pixels: Pixels) -> VideoStream:
+        self._shape = pixels.shape
+        height, width = pixels.shape[:2]
+        stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = TIME_BASE
+        context.gop_size = max(1, round(2 * self._fps))
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = 1  # limited, as players expect of H.264
+        if self._sound_source is not None:
+            self._sound = SoundCopy(self._sound_source, self._container)
+        return stream
+
+    def _mux(self, packet: Packet[VideoStream]) -> None:
+        """Holds each packet until the next one tells how long it is shown."""
+        held, self._held = self._held, packet
+        if held is not None and held.pts is not None and packet.pts is not None:
+            held.duration = packet.pts - held.pts
+            self._put(held)
+
+    def _put(self, packet: Packet[VideoStream]) -> None:
+        if self._sound is not None and packet.pts is not None:
+            self._sound.copy_until(float(packet.pts * TIME_BASE))
+        self._container.mux_one(packet)
+
+    def close(self) -> None:
+        """Writes what is held, the rest of the sound (not past the last picture), and the index."""
+        if self._stream is None:
+            self._end()
+            self._path.unlink(missing_ok=True)
+            raise ValueError(f"{self._path.name}: no frame was written")
+        for packet in self._stream.encode(None):
+            self._mux(packet)
+        if self._held is not None and self._last is not None:
+            self._held.duration = self._gap
+            self._put(self._held)
+            if self._sound is not None:
+                self._sound.copy_until(float((self._last + self._gap) * TIME_BASE))
+        self._end()
+
+    def _end(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        self._end()
+        self._path.unlink(missing_ok=True)
+
+
+class SoundCopy:
+    """Copies the packets of a clip's first audio stream, unchanged, up to the time that the pictures reached.
+
+    Copying in step keeps the muxer from holding the sound of a long clip in memory.
+    """
+
+    def __init__(self, source: Source, output: OutputContainer) -> None:
+        self._output = output
+        self._opened = open_container(source)
+        self._input = self._opened.__enter__()
+        self._waiting: Packet[AudioStream] | None = None
+        self._packets: Iterator[Packet[AudioStream]] = iter(())
+        self.dropped: str | None = None
+        audio = self._input.streams.audio
+        if not audio:
+            return
+        codec = audio[0].codec_context.name if audio[0].codec_context else "unknown"
+        if codec not in _SOUND and not codec.startswith("mp3"):
+            self.dropped = f"its sound is {codec}, which an MP4 in a browser does not play"
+            return
+        self._stream = output.add_stream_from_template(audio[0])
+        self._start_s = (self._input.start_time or 0) / 1e6
+        self._packets = self._input.demux(audio[0])
+
+    def copy_until(self, seconds: float) -> None:
+        """Copies every packet that starts before this time, in seconds of the clip's clock."""
+        while True:
+            packet = self._waiting or self._next()
+            self._waiting = None
+            if packet is None:
+                return
+            at = float((packet.pts or 0) * packet.time_base) - self._start_s
+            if at >= seconds:
+                self._waiting = packet
+                return
+            offset = round(self._start_s / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts - offset
+            packet.dts = None if packet.dts is None else packet.dts - offset
+            packet.stream = self._stream
+            self._output.mux_one(packet)
+
+    def _next(self) -> Packet[AudioStream] | None:
+        try:
+            for packet in self._packets:
+                if packet.size and packet.dts is not None:
+                    return packet
+        except av.FFmpegError as error:
+            self.dropped = f"its sound ends early ({error.strerror})"
+        return None
+
+    def close(self) -> None:
+        """Closes the clip that was read."""
+        self._opened.__exit__(None, None, None)

@@ -1,0 +1,216 @@
+"""Lines and areas in the picture, and what tracks do at them: enter, exit, cross, dwell, loiter.
+
+An object stands where its box meets the ground: the middle of the lower edge. Coordinates of lines and areas are
+relative (0..1 of width and height), so that a route holds for every size of video. Times are seconds of the clip.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import BadRoute
+
+Floats = NDArray[np.float64]
+Kind = Literal["enter", "exit", "cross", "dwell", "loiter"]
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A line (two points) or an area (three or more), relative coordinates (x, y) in 0..1.
+
+    `labels`: only these count (empty: all). `loiter_s`: an event when somebody stays this long. `every_s`: length
+    of the intervals that events are counted in. Of a line walked along from its first point to its second, the
+    right-hand side (in the picture, y down) is where a crossing `in` arrives.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    labels: frozenset[str] = frozenset()
+    loiter_s: float | None = None
+    every_s: float = 60.0
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is crossed rather than entered."""
+        return len(self.points) == 2
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one track did at one zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
+
+    kind: Kind
+    zone: str
+    t_s: float
+    track: int
+    label: str
+    direction: str | None = None
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the timeline holds it; absent facts are left out."""
+        start = self.t_s - (self.seconds or 0.0)
+        document: dict[str, Any] = {"kind": self.kind, "zone": self.zone, "track": self.track, "label": self.label,
+                                    "start_s": round(start, 3), "end_s": round(self.t_s, 3)}  # fmt: skip
+        if self.direction is not None:
+            document["direction"] = self.direction
+        return document
+
+
+def zones_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Zone, ...]:
+    """Zones as a route declares them. Raises BadRoute, naming the zone and what is wrong."""
+    zones = []
+    for number, table in enumerate(tables, 1):
+        name = str(table.get("name", f"zone {number}"))
+        unknown = set(table) - {"name", "points", "labels", "loiter_s", "every_s"}
+        if unknown:
+            raise BadRoute(f"zone {name!r}: unknown {sorted(unknown)}; known: name, points, labels, loiter_s, every_s")
+        try:
+            points = tuple((float(x), float(y)) for x, y in table["points"])
+            zone = Zone(
+                name,
+                points,
+                frozenset(table.get("labels", ())),
+                None if table.get("loiter_s") is None else float(table["loiter_s"]),
+                float(table.get("every_s", 60.0)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadRoute(f"zone {name!r}: points must be a list of [x, y] pairs ({error!r})") from error
+        if len(points) < 2 or not all(0 <= v <= 1 for point in points for v in point):
+            raise BadRoute(f"zone {name!r}: found {points}; expected two points or more, each within 0..1")
+        if zone.every_s <= 0:
+            raise BadRoute(f"zone {name!r}: every_s is {zone.every_s}, expected more than 0")
+        zones.append(zone)
+    return tuple(zones)
+
+
+def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:
+    """Whether each point (N, 2) lies in the polygon (P, 2): the even-odd rule over its edges."""
+    start, end = polygon, np.roll(polygon, -1, axis=0)
+    x, y = points[:, :1], points[:, 1:]
+    spans = (start[:, 1] > y) != (end[:, 1] > y)
+    rise = np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
+    left_of = x < (end[:, 0] - start[:, 0]) * (y - start[:, 1]) / rise + start[:, 0]
+    result: NDArray[np.bool_] = np.count_nonzero(spans & left_of, axis=1) % 2 == 1
+    return result
+
+
+def crossing(before: Floats, after: Floats, line: Floats) -> int:
+    """1 when the step goes over the line from its left to its right side, -1 the other way, else 0."""
+
+    def side(origin: Floats, end: Floats, point: Floats) -> float:
+        along, to = end - origin, point - origin
+        return float(along[0] * to[1] - along[1] * to[0])
+
+    from_side, to_side = side(line[0], line[1], before), side(line[0], line[1], after)
+    # The side that zero belongs to is fixed, so that a step that ends on the line and the next count once.
+    if (from_side > 0) == (to_side > 0):
+        return 0
+    if (side(before, after, line[0]) > 0) == (side(before, after, line[1]) > 0):
+        return 0
+    return 1 if to_side > 0 else -1
+
+
+@dataclass
+class _Visit:
+    since_s: float
+    last_s: float
+    label: str
+    told: bool = False
+
+
+@dataclass
+class ZoneWatch:
+    """Feed it the tracked boxes frame by frame; `events` grows. `gone_s` without a sight ends a stay."""
+
+    zones: Sequence[Zone]
+    width: int
+    height: int
+    gone_s: float = 1.0
+    events: list[Event] = field(default_factory=list)
+    _visits: dict[tuple[int, int], _Visit] = field(default_factory=dict)
+    _places: dict[int, tuple[float, Floats]] = field(default_factory=dict)
+
+    def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating], labels: Sequence[str]) -> None:
+        """Takes the confirmed tracks of one frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
+        feet = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / self.width, boxes[:, 3] / self.height])
+        for number, zone in enumerate(self.zones):
+            shape = np.asarray(zone.points, np.float64)
+            counted = [i for i in range(len(ids)) if ids[i] >= 0 and (not zone.labels or labels[i] in zone.labels)]
+            if zone.is_line:
+                self._crossings(zone, shape, t_s, [(int(ids[i]), feet[i], labels[i]) for i in counted])
+            elif counted:
+                within = inside(feet[counted], shape)
+                for i, is_in in zip(counted, within, strict=True):
+                    self._visit(number, zone, t_s, int(ids[i]), labels[i], bool(is_in))
+        self._forget(t_s)
+        for i in range(len(ids)):
+            if ids[i] >= 0:
+                self._places[int(ids[i])] = (t_s, feet[i])
+
+    def _crossings(self, zone: Zone, line: Floats, t_s: float, seen: Iterable[tuple[int, Floats, str]]) -> None:
+        for track, place, label in seen:
+            before = self._places.get(track)
+            way = 0 if before is None else crossing(before[1], place, line)
+            if way:
+                self.events.append(Event("cross", zone.name, t_s, track, label, "in" if way > 0 else "out"))
+
+    def _visit(self, number: int, zone: Zone, t_s: float, track: int, label: str, is_in: bool) -> None:
+        visit = self._visits.get((number, track))
+        if is_in and visit is None:
+            self._visits[number, track] = _Visit(t_s, t_s, label)
+            self.events.append(Event("enter", zone.name, t_s, track, label))
+        elif is_in and visit is not None:
+            visit.last_s = t_s
+            stayed = t_s - visit.since_s
+            if zone.loiter_s is not None and not visit.told and stayed >= zone.loiter_s:
+                visit.told = True
+                self.events.append(Event("loiter", zone.name, t_s, track, label, seconds=stayed))
+        elif visit is not None:
+            self._leave(number, track, t_s)
+
+    def _leave(self, number: int, track: int, t_s: float) -> None:
+        visit = self._visits.pop((number, track))
+        name = self.zones[number].name
+        self.events.append(Event("exit", name, t_s, track, visit.label))
+        self.events.append(Event("dwell", name, t_s, track, visit.label, seconds=t_s - visit.since_s))
+
+    def _forget(self, t_s: float) -> None:
+        """Who has been out of sight too long has left, at the time it was last seen."""
+        for number, track in [k for k, v in self._visits.items() if t_s - v.last_s > self.gone_s]:
+            self._leave(number, track, self._visits[number, track].last_s)
+        for track in [k for k, v in self._places.items() if t_s - v[0] > self.gone_s]:
+            del self._places[track]
+
+    def finish(self) -> list[Event]:
+        """Ends the stays that last to the end of the clip; all events by time."""
+        for number, track in list(self._visits):
+            self._leave(number, track, self._visits[number, track].last_s)
+        self.events.sort(key=lambda event: event.t_s)
+        return self.events
+
+
+def counts(zones: Sequence[Zone], events: Sequence[Event]) -> dict[str, Any]:
+    """Per zone: how many of each event in all, and in each interval of its `every_s`."""
+    result: dict[str, Any] = {}
+    for zone in zones:
+        mine = [event for event in events if event.zone == zone.name]
+        slots: dict[int, Counter[str]] = {}
+        for event in mine:
+            slots.setdefault(int(event.t_s // zone.every_s), Counter())[_counted(event)] += 1
+        result[zone.name] = {
+            "total": dict(Counter(_counted(event) for event in mine)),
+            "intervals": [{"start_s": k * zone.every_s, "end_s": (k + 1) * zone.every_s, **slots[k]}
+                          for k in sorted(slots)],
+        }  # fmt: skip
+    return result
+
+
+def _counted(event: Event) -> str:
+    return event.kind if event.direction is None else f"{event.kind}_{event.direction}"

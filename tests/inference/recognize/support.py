@@ -1,0 +1,37 @@
+"""What the tests of recognition share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from inference.manifest import Manifest
+from inference.media import Picture
+from inference.model import Model
+from inference.predictions import Objects, Predictions
+from inference.recognize import examine, manifest_of
+from inference.registry import sha256_of
+from inference.session import Session
+
+WIDE = Picture(Pillow.new("RGB", (128, 64), (10, 20, 30)), (128, 64))  # into a square of 64: 32 rows in the middle
+
+
+def answer(folder: Path, picture: Picture = WIDE) -> tuple[str, Manifest, Predictions]:
+    """(family, manifest, predictions) of an export that is recognised and run."""
+    export, draft = examine(folder)
+    manifest = manifest_of(export, draft)
+    model = Model(manifest, Session(export.file), sha256_of(export.file))
+    return draft.family, manifest, model.run(picture)[0]
+
+
+def boxes(predictions: Predictions) -> list[tuple[str, float, list[float]]]:
+    assert isinstance(predictions, Objects)
+    rows = zip(predictions.names, predictions.scores.tolist(), predictions.boxes.tolist(), strict=True)
+    return [(n, round(s, 4), [round(v, 2) for v in b]) for n, s, b in rows]
+
+
+def floats(*values: Any) -> Any:
+    return np.asarray(values, np.float32)

@@ -1,0 +1,160 @@
+"""Ultralytics exports of every task, raw, end to end and with suppression embedded; YOLOv5.
+
+A tiny graph stands in for the file, with the exporter's exact names, shapes and side files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from inference.media import Picture
+from inference.predictions import Classes, LabelMap, Objects
+from tests.inference.graphs import picture_input, save
+from tests.inference.recognize.support import answer, boxes, floats
+
+ULTRALYTICS = {
+    "author": "Ultralytics",
+    "description": "Ultralytics YOLO11n model",
+    "version": "8.4.190",
+    "stride": "32",
+    "license": "AGPL-3.0 License",
+    "batch": "1",
+    "imgsz": "[64, 64]",
+    "names": "{0: 'cat', 1: 'dog'}",
+    "args": "{'batch': 1, 'nms': None}",
+    "channels": "3",
+}
+
+
+def ultralytics(path: Path, task: str, outputs: dict[str, Any], **more: str) -> Path:
+    metadata = {**ULTRALYTICS, "task": task, **more}
+    return save(path / "best.onnx", picture_input("images"), outputs, metadata=metadata).parent
+
+
+def test_ultralytics_raw_grid(tmp_path: Path) -> None:
+    raw = np.zeros((1, 6, 84), np.float32)
+    raw[0, :, 3] = 32, 32, 20, 10, 0.1, 0.9
+    raw[0, :, 4] = 33, 32, 20, 10, 0.1, 0.8  # suppressed by the first
+    family, manifest, found = answer(ultralytics(tmp_path, "detect", {"output0": raw}, end2end="False"))
+    assert (family, manifest.head, manifest.preprocess.resize_mode) == ("Ultralytics", "yolo", "letterbox")
+    assert boxes(found) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0])]  # scale 2, 16 rows of padding above
+
+
+@pytest.mark.parametrize(("said", "arguments"), [("True", "{'nms': None}"), ("False", "{'nms': True}")])
+def test_ultralytics_end_to_end_and_embedded_nms(said: str, arguments: str, tmp_path: Path) -> None:
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, 0] = 22, 27, 42, 37, 0.9, 1
+    rows[0, 1] = 23, 27, 43, 37, 0.8, 1  # stays: suppression is done
+    _, manifest, found = answer(ultralytics(tmp_path, "detect", {"output0": rows}, end2end=said, args=arguments))
+    assert manifest.postprocess.params["layout"] == "end2end"
+    assert boxes(found) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0]), ("dog", 0.8, [46.0, 22.0, 86.0, 42.0])]
+
+
+def test_ultralytics_segments(tmp_path: Path) -> None:
+    raw, prototypes = np.zeros((1, 6 + 32, 84), np.float32), np.zeros((1, 32, 16, 16), np.float32)
+    raw[0, :6, 0], raw[0, 6, 0] = (32, 32, 32, 32, 0.9, 0), 1
+    prototypes[0, 0] = -1
+    prototypes[0, 0, :, :8] = 1  # the left half
+    folder = ultralytics(tmp_path, "segment", {"output0": raw, "output1": prototypes})
+    _, manifest, found = answer(folder, Picture(Pillow.new("RGB", (64, 64)), (64, 64)))
+    assert manifest.task == "image-segmentation" and boxes(found) == [("cat", 0.9, [16.0, 16.0, 48.0, 48.0])]
+    assert isinstance(found, Objects) and found.masks is not None
+    full = found.masks.full(0)
+    assert full[16:48, 16:32].all() and full.sum() == 32 * 16
+
+
+def test_ultralytics_segments_end_to_end(tmp_path: Path) -> None:
+    rows, prototypes = np.zeros((1, 300, 6 + 32), np.float32), np.ones((1, 32, 16, 16), np.float32)
+    rows[0, 0, :6], rows[0, 0, 6] = (16, 24, 48, 40, 0.9, 1), 1
+    _, _, found = answer(ultralytics(tmp_path, "segment", {"output0": rows, "output1": prototypes}, end2end="True"))
+    assert boxes(found) == [("dog", 0.9, [32.0, 16.0, 96.0, 48.0])]
+    assert isinstance(found, Objects) and found.masks is not None and found.masks.area(0) == 64 * 32
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_ultralytics_pose(done: bool, tmp_path: Path) -> None:
+    points = np.stack([np.arange(17) + 20, np.full(17, 32), np.full(17, 0.75)], axis=1).ravel()
+    if done:
+        output = np.zeros((1, 300, 6 + 51), np.float32)
+        output[0, 0] = *(20, 26, 40, 38, 0.9, 0), *points
+    else:
+        output = np.zeros((1, 5 + 51, 84), np.float32)
+        output[0, :, 7] = *(30, 32, 20, 12, 0.9), *points
+    folder = ultralytics(
+        tmp_path, "pose", {"output0": output}, names="{0: 'person'}", kpt_shape="[17, 3]", end2end=str(done)
+    )
+    _, manifest, found = answer(folder)
+    assert boxes(found) == [("person", 0.9, [40.0, 20.0, 80.0, 44.0])]
+    assert isinstance(found, Objects) and found.keypoints is not None and found.skeleton == "coco17"
+    np.testing.assert_allclose(found.keypoints[0, 5], [50, 32, 0.75], atol=0.01)
+    assert manifest.task == "keypoint-detection"
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_ultralytics_oriented_boxes(done: bool, tmp_path: Path) -> None:
+    if done:
+        output = np.zeros((1, 300, 7), np.float32)
+        output[0, 0] = 32, 32, 20, 10, 0.9, 1, np.pi / 2
+    else:
+        output = np.zeros((1, 7, 84), np.float32)
+        output[0, :, 0] = 32, 32, 20, 10, 0, 0.9, np.pi / 2
+    _, _, found = answer(ultralytics(tmp_path, "obb", {"output0": output}, end2end=str(done)))
+    assert boxes(found) == [("dog", 0.9, [54.0, 12.0, 74.0, 52.0])]
+    assert isinstance(found, Objects) and found.corners is not None and found.corners.shape == (1, 4, 2)
+
+
+def test_ultralytics_classifies_with_softmax_done(tmp_path: Path) -> None:
+    _, manifest, found = answer(ultralytics(tmp_path, "classify", {"output0": floats([0.3, 0.7])}))
+    assert isinstance(found, Classes) and found.names == ("dog", "cat")
+    np.testing.assert_allclose(found.scores, [0.7, 0.3], atol=1e-6)
+    assert manifest.preprocess.size == {"shortest_edge": 64} and manifest.preprocess.do_center_crop
+
+
+def test_ultralytics_semantic(tmp_path: Path) -> None:
+    ids = np.zeros((1, 64, 64), np.uint8)
+    ids[0, :, 32:] = 1
+    _, _, found = answer(ultralytics(tmp_path, "semantic", {"output0": ids}))
+    assert isinstance(found, LabelMap) and found.areas() == [(0, 64 * 64), (1, 64 * 64)]
+
+
+@pytest.mark.parametrize("head", ["RTDETRDecoder", ""])
+def test_ultralytics_rtdetr(head: str, tmp_path: Path) -> None:
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, 0] = 0.5, 0.5, 0.25, 0.5, 0.9, 0
+    more = {"head": head, "description": "Ultralytics RTDETR-L model", "names": "{0: 'cat', 1: 'dog', 2: 'cow'}"}
+    _, manifest, found = answer(ultralytics(tmp_path, "detect", {"output0": rows}, **more))
+    assert manifest.preprocess.resize_mode == "stretch"
+    assert boxes(found) == [("cat", 0.9, [48.0, 16.0, 80.0, 48.0])]
+
+
+def test_ultralytics_without_author_but_with_its_three_keys(tmp_path: Path) -> None:
+    raw = np.zeros((1, 6, 84), np.float32)
+    raw[0, :, 3] = 32, 32, 20, 10, 0.1, 0.9
+    metadata = {k: v for k, v in {**ULTRALYTICS, "task": "detect"}.items() if k in ("task", "names", "stride")}
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": raw}, metadata=metadata)
+    assert answer(tmp_path)[0] == "Ultralytics"
+
+
+def test_yolov5(tmp_path: Path) -> None:
+    raw = np.zeros((1, 252, 7), np.float32)
+    raw[0, 9] = 32, 32, 20, 10, 0.9, 0.1, 0.8
+    metadata = {"stride": "32", "names": "{0: 'cat', 1: 'dog'}"}
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": raw}, metadata=metadata)
+    family, _, found = answer(tmp_path)
+    assert family == "YOLOv5" and boxes(found) == [("dog", 0.72, [44.0, 22.0, 84.0, 42.0])]
+
+
+def test_half_floats_go_in_and_come_out(tmp_path: Path) -> None:
+    """Exports with half = True: the input is float16, and so are the boxes."""
+    raw = np.zeros((1, 6, 84), np.float16)
+    raw[0, :, 3] = 32, 32, 20, 10, 0.1, 0.9
+    metadata = {**ULTRALYTICS, "task": "detect"}
+    save(tmp_path / "best.onnx", {"images": ("float16", [1, 3, 64, 64])}, {"output0": raw}, metadata=metadata)
+    (name, score, box), *rest = boxes(answer(tmp_path)[2])
+    assert (name, box, rest) == ("dog", [44.0, 22.0, 84.0, 42.0], [])
+    assert score == pytest.approx(0.9, abs=1e-3)

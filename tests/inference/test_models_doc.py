@@ -1,0 +1,18 @@
+"""docs/models.md names every head, every parameter of one, and every module of recognition's families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inference.heads import find_head, head_names
+
+DOC = (Path(__file__).resolve().parents[2] / "docs/models.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", head_names())
+def test_every_head_and_its_params_are_documented(name: str) -> None:
+    assert f"`{name}`" in DOC
+    if name != "image":  # documented with image to image
+        assert all(f"`{param}`" in DOC for param in find_head(name).params)

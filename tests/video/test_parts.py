@@ -1,0 +1,213 @@
+"""A video in parts gives what it gives in one: the same tracks to the number, the same events, the same frames."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from inference.analyze import analyze
+from inference.predictions import Classes, LabelMap, Masks, Objects
+from inference.registry import Registry
+from inference.result import prediction_docs
+from inference.routes import Route, parse_routes
+from inference.video.join import join
+from inference.video.options import options_of
+from inference.video.parts import Part, cannot_be_split, detect_part, plan, render_part, tell
+from inference.video.read import VideoReader
+from inference.video.stored import from_line, to_line
+from inference.video.write import VideoWriter
+from tests.video.test_actions import brightness_model
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = (320, 192)
+
+
+def blob_detector(folder: Path) -> None:
+    """A YOLOX-shaped model that finds bright fields: a cell of 32 pixels scores as bright as it is."""
+    folder.mkdir()
+    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])
+    cells = (SIZE[0] // 32) * (SIZE[1] // 32)
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, cells, 6])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [3], [1, 1, cells])
+    half = helper.make_tensor("half", TensorProto.FLOAT, [1, 2, cells], [0.5] * 2 * cells)
+    size = helper.make_tensor("size", TensorProto.FLOAT, [1, 2, cells], [0.2] * 2 * cells)
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1, 1, cells], [1.0] * cells)
+    nodes = [
+        helper.make_node("AveragePool", ["images"], ["pooled"], kernel_shape=[32, 32], strides=[32, 32]),
+        helper.make_node("ReduceMean", ["pooled"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Reshape", ["mean", "shape"], ["score"]),
+        helper.make_node("Concat", ["half", "size", "score", "one"], ["rows"], axis=1),
+        helper.make_node("Transpose", ["rows"], ["output"], perm=[0, 2, 1]),
+    ]
+    graph = helper.make_graph(nodes, "g", [picture], [output], [shape, half, size, one])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(folder / "model.onnx")
+    )
+    (folder / "model.toml").write_text(
+        'name = "fields"\ntask = "object-detection"\nhead = "yolox"\nlabels = ["field"]\n'
+        "[postprocess]\nconfidence_threshold = 0.5\nparams = { strides = [32] }\n"
+    )
+
+
+def scene(i: int) -> NDArray[np.uint8]:
+    """Bright squares that walk, flicker and meet, over a dark textured ground that shakes."""
+    rng = np.random.default_rng(5)
+    ground = rng.integers(0, 40, (SIZE[1] // 8 + 8, SIZE[0] // 8 + 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    shake = int(6 * np.sin(i * 1.7))
+    pixels = ground[8 + shake : 8 + shake + SIZE[1], 8 : 8 + SIZE[0]].copy()
+    places = [(10 + 2 * i % 300, 20), (280 - int(1.5 * i) % 260, 70 if i % 40 < 33 else 500), (90, 130)]
+    for number, (x, y) in enumerate(places):
+        level = 250 if number < 2 or i % 29 > 4 else 110
+        pixels[y : y + 44, x : x + 44] = level
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    folder = tmp_path_factory.mktemp("models")
+    blob_detector(folder / "fields")
+    (folder / "light").mkdir()
+    brightness_model(folder / "light/model.onnx", [1, 4, 8, 10, 3])
+    (folder / "light/model.toml").write_text(
+        'name = "light"\ntask = "video-classification"\nhead = "classifier"\nlabels = ["dark", "bright"]\n'
+        '[postprocess]\nconfidence_threshold = 0.3\nparams = { window_s = 0.9, activation = "none" }\n'
+    )
+    return Registry([folder, ROOT / "models"])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds, a keyframe every two thirds of one, with an uneven clock."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with VideoWriter(path, fps=7.5, preset="ultrafast", crf=12) as writer:
+        for i in range(200):
+            writer.write(scene(i), i / 25 + (0.007 if i % 3 == 1 else 0.0))
+    return path
+
+
+VIDEOS = [
+    "{}",
+    "{ stride = 3, tracker = 'sort' }",
+    "{ fps = 9.0, camera_motion = true }",
+    "{ fps = 4.0, start_s = 1.3, end_s = 6.1, metres_per_pixel = 0.01 }",
+]
+AREA = "{name = 'left', points = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}"
+ZONES = f"zones = [{AREA}, {{name = 'line', points = [[0.5, 0], [0.5, 1]]}}]"
+
+
+def route(video: str, annotated: bool = False) -> Route:
+    video = video.replace("{", f"{{ annotated = {str(annotated).lower()}, {ZONES},", 1).replace(",}", "}")
+    steps = '[{ model = "fields" }, { model = "light" }]'
+    return parse_routes(f"[[route]]\nname = 'r'\nsteps = {steps}\nvideo = {video}\n", "r").routes[0]
+
+
+def in_parts(clip: Path, chosen: Route, registry: Registry, part_s: float) -> tuple[list[Part], Any, Any, list[str]]:
+    options = options_of(chosen.video, "r")
+    parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
+    order = list(parts)
+    random.Random(1).shuffle(order)
+    lines = {part.number: list(detect_part(clip, part, chosen, registry)) for part in order}
+    frames: list[str] = []
+
+    def keep(index: int, t_s: float, steps: dict[str, Any]) -> None:
+        frames.append(to_line({"frame": index, "t_s": t_s, "steps": steps}))
+
+    told = tell((lines[part.number] for part in parts), chosen, registry, *SIZE, keep)
+    return parts, *told, frames
+
+
+@pytest.mark.parametrize("video", VIDEOS)
+def test_the_same_tracks_to_the_number(clip: Path, registry: Registry, video: str) -> None:
+    chosen = route(video)
+    whole = analyze(clip, chosen, registry)
+    said = whole.result.to_json()
+    assert len(said["tracks"]) >= 3 and any(item["kind"] == "action" for item in said["timeline"])
+    path = whole.artifacts["frames.jsonl"]
+    assert isinstance(path, Path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for part_s, least in ((0.0, 8), (2.5, 2)):
+        parts, report, document, frames = in_parts(clip, chosen, registry, part_s)
+        assert len(parts) >= least
+        for key in ("tracks", "timeline", "zones", "summary"):
+            assert document[key] == said[key], (part_s, key)
+        assert [from_line(line)["frame"] for line in frames] == [line["frame"] for line in lines]
+        predictions = [prediction_docs(from_line(line)["steps"]["fields"]) for line in frames]
+        assert predictions == [line["predictions"]["fields"] for line in lines]
+        source = said["source"]
+        assert (report.frames, round(report.duration_s, 3)) == (source["frames"], source["duration_s"])
+
+
+def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, registry: Registry, tmp_path: Path) -> None:
+    chosen = route("{ fps = 8.0 }", annotated=True)
+    parts, _, _, frames = in_parts(clip, chosen, registry, 2.0)
+    rendered = []
+    for part in parts:
+        mine = [f for f in frames if part.start.pts_s <= from_line(f)["t_s"] < (part.end_s or 1e9)]
+        rendered.append(tmp_path / f"{part.number}.mp4")
+        assert render_part(clip, part, mine, chosen, rendered[-1], fps=8.0) == len(mine) > 0
+    join(rendered, tmp_path / "joined.mp4")
+    analysis = analyze(clip, chosen, registry)
+    whole = analysis.artifacts["annotated.mp4"]
+    assert isinstance(whole, Path)
+    joined, expected = list(VideoReader(tmp_path / "joined.mp4")), list(VideoReader(whole))
+    assert [frame.pts_s for frame in joined] == [frame.pts_s for frame in expected]
+    for i, frame in enumerate(joined):
+        # Coded twice, they differ a little; from the frame before and the one after they differ more.
+        difference = [np.abs(frame.pixels.astype(int) - e.pixels).mean() for e in expected[max(i - 1, 0) : i + 2]]
+        assert int(np.argmin(difference)) == min(i, 1) and min(difference) < 5.0
+
+
+def examples() -> Iterator[Any]:
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(0, 1000, (3, 4)).astype(np.float32)
+    bits = (rng.uniform(size=(5, 7)) > 0.5, np.ones((2, 3), np.bool_), np.zeros((0, 0), np.bool_))
+    masks = Masks((20, 30), np.array([[1, 2, 8, 7], [0, 0, 3, 2], [0, 0, 0, 0]]), bits)
+    names = ("a", "b", "b")
+    attributes: Any = ({"x": [{"label": "y", "score": 0.5}]}, {}, {})
+    yield Objects(boxes, rng.uniform(size=3).astype(np.float32), np.arange(3), names)
+    yield Objects(
+        boxes, boxes[:, 0], np.arange(3), names, masks, boxes.reshape(3, 2, 2), "coco", None, np.arange(3), attributes
+    )
+    yield Objects.empty()
+    yield Classes(np.arange(2), np.array([0.1, 0.7], np.float32), ("é", "b"))
+    yield LabelMap(rng.integers(0, 9, (120, 160)).astype(np.uint8), ("a", "b"), background=0)
+
+
+@pytest.mark.parametrize("found", list(examples()), ids=lambda found: type(found).__name__)
+def test_what_is_stored_comes_back_bit_for_bit(found: Any) -> None:
+    back = from_line(to_line({"steps": {"s": found}}))["steps"]["s"]
+    assert type(back) is type(found)
+    assert_same(vars(back), vars(found))
+
+
+def assert_same(a: Any, b: Any) -> None:
+    if isinstance(b, np.ndarray):
+        assert a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
+    elif isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for key in b:
+            assert_same(a[key], b[key])
+    elif isinstance(b, Masks):
+        assert_same(vars(a), vars(b))
+    elif isinstance(b, tuple):
+        assert len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            assert_same(left, right)
+    else:
+        assert a == b
+
+
+def test_what_needs_the_whole_is_not_split(registry: Registry) -> None:
+    assert cannot_be_split(route("{}"), registry, options_of({}, "r")) is None
+    assert "follow" in str(cannot_be_split(route("{}"), registry, options_of({"follow": {}}, "r")))
+    pictures = parse_routes("[[route]]\nname = 'r'\nsteps = [{ model = 'sketch' }]\n", "r").routes[0]
+    assert "sketch" in str(cannot_be_split(pictures, registry, options_of({}, "r")))

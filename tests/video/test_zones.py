@@ -1,0 +1,129 @@
+"""Lines and areas: who came, crossed, stayed and left, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.errors import BadRoute
+from inference.video.movement import HeatMap, Speeds
+from inference.video.zones import Event, Zone, ZoneWatch, counts, inside, zones_from
+
+LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
+AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
+
+
+def standing(x: float, y: float = 0.5) -> list[float]:
+    """A box of a 1000 x 1000 picture whose foot stands at (x, y)."""
+    return [x * 1000 - 20, y * 1000 - 100, x * 1000 + 20, y * 1000]
+
+
+def watch(zones: Sequence[Zone], path: Sequence[tuple[float, float | None]], label: str = "person") -> list[Event]:
+    """Events of one track that stands at x at each time (None: not seen)."""
+    watcher = ZoneWatch(zones, 1000, 1000)
+    for t_s, x in path:
+        boxes = np.array([standing(x)] if x is not None else []).reshape(-1, 4)
+        watcher.update(t_s, np.full(len(boxes), 7), boxes, [label] * len(boxes))
+    return watcher.finish()
+
+
+def walk(*xs: float) -> list[tuple[float, float | None]]:
+    return [(i / 2, x) for i, x in enumerate(xs)]
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, float, str | None]]:
+    return [(event.kind, event.t_s, event.direction) for event in events]
+
+
+class TestLine:
+    def test_there_and_back(self) -> None:
+        # Down along the line, the right-hand side is the picture's left.
+        assert told(watch([LINE], walk(0.4, 0.45, 0.55, 0.6, 0.3))) == [("cross", 1.0, "out"), ("cross", 2.0, "in")]
+
+    def test_a_stop_on_the_line_counts_once(self) -> None:
+        assert len(watch([LINE], walk(0.4, 0.5, 0.5, 0.6))) == 1
+        assert len(watch([LINE], walk(0.4, 0.5, 0.4, 0.3))) in (0, 2)
+
+    def test_past_its_end_is_no_crossing(self) -> None:
+        short = Zone("short", ((0.5, 0.0), (0.5, 0.3)))
+        assert watch([short], walk(0.4, 0.6)) == []
+
+    def test_another_label_does_not_count(self) -> None:
+        cars = Zone("door", LINE.points, frozenset({"car"}))
+        assert watch([cars], walk(0.4, 0.6)) == []
+        assert len(watch([cars], walk(0.4, 0.6), "car")) == 1
+
+
+class TestArea:
+    def test_enter_exit_and_dwell(self) -> None:
+        events = watch([AREA], walk(0.1, 0.3, 0.5, 0.7, 0.9))
+        assert told(events) == [("enter", 0.5, None), ("exit", 2.0, None), ("dwell", 2.0, None)]
+        assert events[-1].seconds == pytest.approx(1.5)
+        assert events[-1].to_json() == {"kind": "dwell", "zone": "yard", "track": 7, "label": "person",
+                                        "start_s": 0.5, "end_s": 2.0}  # fmt: skip
+
+    def test_loitering_is_told_once_when_it_begins(self) -> None:
+        events = watch([AREA], walk(*[0.5] * 12))
+        assert [event.t_s for event in events if event.kind == "loiter"] == [2.0]
+
+    def test_who_vanishes_left_when_last_seen(self) -> None:
+        events = watch([AREA], [(0.0, 0.5), (0.5, 0.5), *[(1 + i / 2, None) for i in range(4)]])
+        assert [(e.kind, e.t_s) for e in events] == [("enter", 0.0), ("exit", 0.5), ("dwell", 0.5)]
+
+    def test_who_is_still_there_at_the_end_is_counted(self) -> None:
+        assert told(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
+
+
+def test_counts_by_interval() -> None:
+    zone = Zone("door", LINE.points, every_s=10.0)
+    events = [Event("cross", "door", t, 1, "person", way) for t, way in ((1, "in"), (2, "in"), (3, "out"), (25, "in"))]
+    assert counts([zone], events)["door"] == {
+        "total": {"cross_in": 3, "cross_out": 1},
+        "intervals": [{"start_s": 0.0, "end_s": 10.0, "cross_in": 2, "cross_out": 1},
+                      {"start_s": 20.0, "end_s": 30.0, "cross_in": 1}],
+    }  # fmt: skip
+
+
+def test_inside_of_a_shape_with_a_bay() -> None:
+    shape = np.array([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], float)
+    points = np.array([[0.5, 2], [2, 2], [3.5, 2], [2, 0.5], [5, 1]], float)
+    assert inside(points, shape).tolist() == [True, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"name": "a"}, "points"),
+        ({"name": "a", "points": [[0.1, 0.2]]}, "two points"),
+        ({"name": "a", "points": [[0, 0], [640, 360]]}, "0..1"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "dwell": 3}, "dwell"),
+    ],
+)
+def test_a_zone_that_cannot_be_is_refused(table: dict[str, object], words: str) -> None:
+    with pytest.raises(BadRoute, match=words):
+        zones_from([table])
+
+
+def box(x: float) -> NDArray[np.float64]:
+    return np.array([[x - 10, 0, x + 10, 50]], float)
+
+
+def test_heat_is_seconds_where_somebody_stood() -> None:
+    heat = HeatMap(960, 480)
+    for i in range(21):
+        heat.update(i / 10, box(105.0))
+    assert heat.cells.sum() == pytest.approx(2.0)
+    assert np.argwhere(heat.cells).tolist() == [[5, 10]]
+    picture = heat.picture(np.full((480, 960, 3), 100, np.uint8))
+    assert picture[52, 105, 0] > picture[52, 105, 2] and (picture[300, 800] == 100).all()
+
+
+def test_speed_in_metres() -> None:
+    speeds = Speeds(metres_per_pixel=0.05)
+    for i in range(60):
+        speeds.update(i / 10, np.array([3]), box(10.0 + 4 * i))
+    assert speeds.mean(3) == pytest.approx(2.0)
+    assert speeds.mean(4) is None
