@@ -1,0 +1,135 @@
+"""The command line: ``python -m localhost [APP_DIR] [--port 7071]``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from localhost import console, settings
+from localhost.errors import HostError
+from localhost.host import Host, Options
+
+_LOG = logging.getLogger("localhost")
+_PATIENCE_S = 3.0
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m localhost", description=(__doc__ or "").split(":")[0] + ".")
+    add = made.add_argument
+    add("app_dir", nargs="?", default=".", type=Path, help="folder with host.json and function_app.py")
+    add("--port", type=int, help="port to listen on; 0 finds a free one (default 7071, or LocalHttpPort)")
+    add("--functions", nargs="+", metavar="NAME", help="run only these functions")
+    add("--scan-interval", type=float, default=10.0, metavar="S", help="seconds between container scans (10)")
+    add("--max-polling-interval", type=float, metavar="S", help="longest wait between looks into an empty queue")
+    add("--message-lease", type=int, default=600, metavar="S", help="seconds a taken message stays invisible (600)")
+    add("--stop-timeout", type=float, default=8.0, metavar="S", help="seconds running functions get to finish (8)")
+    add("--enable-auth", action="store_true", help="ask for function keys, as in Azure")
+    add("--no-watch", action="store_true", help="make no Event Grid events from new blobs")
+    add("--ready-file", type=Path, metavar="FILE", help="write the port into this file once the host is ready")
+    add("--stop-with-stdin", action="store_true", help="stop when standard input closes, as when the parent ends")
+    add("--check", action="store_true", help="check the app as the real worker does, and stop")
+    add("--verbose", action="store_true", help="show debug messages")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    console.setup(arguments.verbose)
+    app_dir = arguments.app_dir.resolve()
+    try:
+        host_settings = settings.load_local_settings(app_dir, os.environ, arguments.port)
+        if arguments.check:
+            from localhost.check import check_app
+
+            return check_app(app_dir)
+        port = arguments.port if arguments.port is not None else int(host_settings.get("LocalHttpPort") or 7071)
+        options = Options(
+            app_dir=app_dir,
+            port=port,
+            scan_interval=arguments.scan_interval,
+            max_polling_interval=arguments.max_polling_interval,
+            message_lease=arguments.message_lease,
+            enable_auth=arguments.enable_auth,
+            watch=not arguments.no_watch,
+            stop_timeout=arguments.stop_timeout,
+            functions=tuple(arguments.functions) if arguments.functions else None,
+        )
+        clean = asyncio.run(_serve(options, arguments.ready_file, arguments.stop_with_stdin))
+    except HostError as error:
+        _LOG.error("%s", error)
+        return 1
+    except OSError as error:
+        _LOG.error("Port %s cannot be used: %s. Choose another with --port.", arguments.port or 7071, error.strerror)
+        return 1
+    sys.stdout.flush()
+    if not clean:
+        # Python would wait for the threads of functions that did not end in time.
+        os._exit(1)
+    # And for threads that the app started and never ends.
+    watchdog = threading.Timer(_PATIENCE_S, os._exit, (0,))
+    watchdog.daemon = True
+    watchdog.start()
+    return 0
+
+
+async def _serve(options: Options, ready_file: Path | None, stop_with_stdin: bool) -> bool:
+    stop = asyncio.Event()
+    _on_signals(stop)
+    if stop_with_stdin:
+        _on_end_of_input(stop)
+    host = Host(options)
+    try:
+        host.index()
+        await host.start()
+        console.print_functions(host)
+        if ready_file:
+            partial = ready_file.with_suffix(".partial")
+            partial.write_text(str(host.port))
+            partial.replace(ready_file)
+        _LOG.info("Host %s is ready on http://localhost:%d. Ctrl-C stops it.", host.id, host.port)
+        await stop.wait()
+    finally:
+        clean = await host.stop()
+    return clean
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """The first request to end stops gracefully, the second ends at once."""
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(130)
+        asked = True
+        print("\nStopping: running functions may finish. Once more ends at once.", flush=True)
+        loop.call_soon_threadsafe(stop.set)
+
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # A terminal that closes sends SIGHUP; `nohup` has it ignored, and so it stays.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+def _on_end_of_input(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        # Not sys.stdin: at exit its lock would still be held by this thread.
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""Queue listeners: batches, back-off, visibility renewal, dequeue counts and poison queues."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.storage.queue import QueueMessage
+
+from localhost import storage
+from localhost.app import Function
+from localhost.bindings import send
+from localhost.invoke import Event, Invoker
+from localhost.settings import QueueOptions
+from localhost.storage import Account
+
+_LOG = logging.getLogger("localhost")
+_FIRST_WAIT = 0.1
+_LONGEST_NAME = 63
+
+#: Handles one decoded message; True = done, False = failed (the message comes back).
+Handler = Callable[[QueueMessage, str], Awaitable[bool]]
+
+
+class QueueListener:
+    """Reads one queue: at most ``batch_size + new_batch_threshold`` messages are being handled at a time."""
+
+    def __init__(
+        self,
+        account: Account,
+        name: str,
+        options: QueueOptions,
+        handler: Handler,
+        poison: str,
+        poison_account: Callable[[QueueMessage], Account] | None = None,
+    ) -> None:
+        self.account = account
+        self._poison_account = poison_account or (lambda message: account)
+        self.name = name
+        self._options = options
+        self._handler = handler
+        self._poison = poison if len(poison) <= _LONGEST_NAME and not name.endswith("-poison") else None
+        self._queue = account.queue(name, options.base64)
+        self._running: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._complain = storage.Complaints()
+
+    def wake(self) -> None:
+        """Looks at the queue now: something was just put into it by this host."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Takes no more messages; those being handled go on, see :meth:`drain`."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Polls until :meth:`stop`. Not to be cancelled: messages of an answer that nobody reads stay invisible."""
+        wait = _FIRST_WAIT
+        while True:
+            while len(self._running) > self._options.new_batch_threshold:
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping:
+                return
+            self._wake.clear()
+            messages = await self._receive()
+            if self._stopping:
+                await asyncio.gather(*(self._release(message) for message in messages))
+                return
+            for message in messages:
+                task = asyncio.create_task(self._handle(message))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            if messages:
+                wait = _FIRST_WAIT
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+                wait = _FIRST_WAIT
+                continue
+            wait = min(wait * 2 * random.uniform(0.8, 1.2), self._options.max_polling_interval)
+
+    async def drain(self) -> None:
+        """Waits for the messages that are being handled."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def abandon(self) -> None:
+        """Gives up the messages that are still being handled: they become visible again at once."""
+        for task in self._running:
+            task.cancel()
+        await self.drain()
+
+    async def _receive(self) -> list[QueueMessage]:
+        try:
+            pages = self._queue.receive_messages(
+                messages_per_page=self._options.batch_size,
+                max_messages=self._options.batch_size,
+                visibility_timeout=self._options.message_lease,
+            )
+            return [message async for message in pages]
+        except ResourceNotFoundError:
+            return []
+        except AzureError as error:
+            self._complain(f"Queue {self.name} cannot be read", error)
+            return []
+
+    async def _handle(self, message: QueueMessage) -> None:
+        renewal = asyncio.create_task(self._renew(message))
+        try:
+            if (message.dequeue_count or 0) > self._options.max_dequeue_count:
+                # Earlier attempts ended with the process: it is not run again.
+                await self._to_poison(message)
+                return
+            succeeded = await self._decode_and_run(message)
+            renewal.cancel()
+            await (self._delete(message) if succeeded else self._failed(message))
+        except AzureError as error:
+            _LOG.error("Queue %s, message %s: %s", self.name, message.id, storage.first_line(error))
+        except asyncio.CancelledError:
+            renewal.cancel()
+            await self._release(message)
+        finally:
+            renewal.cancel()
+
+    async def _release(self, message: QueueMessage) -> None:
+        with contextlib.suppress(AzureError):
+            await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=0)
+
+    async def _decode_and_run(self, message: QueueMessage) -> bool:
+        body = str(message.content)
+        if self._options.base64:
+            try:
+                body = base64.b64decode(body, validate=True).decode()
+            except (binascii.Error, UnicodeDecodeError):
+                _LOG.error(
+                    "Queue %s, message %s is not base64 of UTF-8 text, which host.json's messageEncoding expects; it "
+                    "goes to the poison queue after %d attempts. Send with TextBase64EncodePolicy.",
+                    self.name, message.id, self._options.max_dequeue_count,
+                )  # fmt: skip
+                return False
+        return await self._handler(message, body)
+
+    async def _renew(self, message: QueueMessage) -> None:
+        while True:
+            lease = self._options.message_lease
+            await asyncio.sleep(lease / 2)
+            with contextlib.suppress(AzureError):
+                renewed = await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=lease)
+                message.pop_receipt = renewed.pop_receipt
+
+    async def _delete(self, message: QueueMessage) -> None:
+        try:
+            await self._queue.delete_message(message.id, message.pop_receipt)
+        except HttpResponseError as error:
+            if error.status_code not in (400, 404):
+                raise
+            # Somebody else took the message meanwhile (its pop receipt changed): theirs to delete.
+
+    async def _failed(self, message: QueueMessage) -> None:
+        if (message.dequeue_count or 0) >= self._options.max_dequeue_count:
+            await self._to_poison(message)
+            return
+        with contextlib.suppress(ResourceNotFoundError):
+            seconds = int(self._options.visibility_timeout)
+            await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=seconds)
+        if not seconds:
+            self.wake()
+
+    async def _to_poison(self, message: QueueMessage) -> None:
+        if not self._poison:
+            return
+        _LOG.error(
+            "Message has reached MaxDequeueCount of %d. Moving message to queue '%s'.",
+            self._options.max_dequeue_count, self._poison,
+        )  # fmt: skip
+        # The body goes as it came: encoded already, or not decodable at all.
+        await send(self._poison_account(message).queue(self._poison, base64=False), str(message.content))
+        await self._delete(message)
+
+
+def message_data(message: QueueMessage, body: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``{...}`` expressions may use, and the trigger metadata for the worker.
+
+    A JSON body's members win over the message's own fields in expressions; the worker gets those that are strings.
+    """
+    own: dict[str, Any] = {
+        "QueueTrigger": body,
+        "DequeueCount": message.dequeue_count,
+        "Id": message.id,
+        "PopReceipt": message.pop_receipt,
+    }
+    for key, moment in (
+        ("ExpirationTime", message.expires_on),
+        ("InsertionTime", message.inserted_on),
+        ("NextVisibleTime", message.next_visible_on),
+    ):
+        own[key] = moment.strftime("%Y-%m-%dT%H:%M:%S+00:00") if moment else None
+    members: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):
+        content = json.loads(body)
+        members = content if isinstance(content, dict) else {}
+    taken = {key.lower() for key in members}
+    data = {key: value for key, value in own.items() if key.lower() not in taken} | members
+    names = {key.lower() for key in own}
+    strings = {key: value for key, value in members.items() if isinstance(value, str) and key.lower() not in names}
+    return data, own | strings
+
+
+def queue_listener(function: Function, account: Account, options: QueueOptions, invoker: Invoker) -> QueueListener:
+    """The listener of a queue-triggered function."""
+    name = str(function.trigger["queueName"]).lower()
+
+    async def handle(message: QueueMessage, body: str) -> bool:
+        data, metadata = message_data(message, body)
+        reason = f"New queue message detected on '{name}'."
+        result = await invoker.run(function, Event(_typed(function, body), data, metadata), reason)
+        return result.succeeded
+
+    return QueueListener(account, name, options, handle, f"{name}-poison")
+
+
+def _typed(function: Function, body: str) -> str | bytes:
+    """The host sends bytes unless the binding's dataType asks for a string."""
+    return body if str(function.trigger.get("dataType", "")).upper() == "STRING" else body.encode()
+
+
+def event_from_text(function: Function, body: str) -> Event:
+    """The event of a queue message that never was in a queue (the admin endpoint's input)."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    data: dict[str, Any] = {"QueueTrigger": body, "DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
+    data |= dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), now)
+    return Event(_typed(function, body), data, data)

@@ -1,0 +1,258 @@
+"""App settings and host options: local.settings.json, the environment, host.json and its overrides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from localhost.errors import SettingsError
+
+STORAGE = "AzureWebJobsStorage"
+_OVERRIDE = "AzureFunctionsJobHost__"
+# What the real host gives a Python worker when nobody says otherwise.
+_THREADS = "1000"
+_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
+
+
+@dataclass(frozen=True)
+class QueueOptions:
+    """How a queue is read (host.json ``extensions.queues``); times in seconds."""
+
+    batch_size: int = 16
+    new_batch_threshold: int = 8
+    max_dequeue_count: int = 5
+    visibility_timeout: float = 0.0
+    max_polling_interval: float = 60.0
+    base64: bool = True
+    #: A message taken is invisible for so long, and renewed at half-life while its function runs.
+    message_lease: int = 600
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """host.json with its overrides applied; times in seconds, ``function_timeout`` None = unbounded."""
+
+    queues: QueueOptions = field(default_factory=QueueOptions)
+    blob_parallelism: int = 8
+    poison_blob_threshold: int = 5
+    route_prefix: str = "api"
+    function_timeout: float | None = 1800.0
+    functions: tuple[str, ...] | None = None
+    bundle: bool = False
+
+    def blob_queue(self) -> QueueOptions:
+        """The shared blob-trigger queue's options, derived from maxDegreeOfParallelism as the real host
+        derives them."""
+        batch = min(32, self.blob_parallelism // 2 + 1)
+        return QueueOptions(
+            batch_size=batch,
+            new_batch_threshold=self.blob_parallelism - batch,
+            max_dequeue_count=self.poison_blob_threshold,
+            max_polling_interval=self.queues.max_polling_interval,
+            message_lease=self.queues.message_lease,
+        )
+
+
+def parse_timespan(text: str) -> timedelta | None:
+    """``[d.]hh:mm[:ss[.fffffff]]`` as .NET's TimeSpan reads it; None when it is not one.
+
+    An hour part above 23 makes .NET read ``24:00:00`` as days:hours:minutes; that trap is kept.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        return None
+    days, first, second, third, fraction = found.groups()
+    numbers = (int(days or 0), int(first), int(second), int(third or 0))
+    micro = int((fraction or "0").ljust(6, "0")[:6])
+    if numbers[1] > 23:
+        if days or numbers[2] > 23 or numbers[3] > 59:
+            return None
+        return timedelta(days=numbers[1], hours=numbers[2], minutes=numbers[3])
+    if numbers[2] > 59 or numbers[3] > 59:
+        return None
+    return timedelta(numbers[0], hours=numbers[1], minutes=numbers[2], seconds=numbers[3], microseconds=micro)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}: not valid JSON ({error}). Correct the file.") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: found a {type(content).__name__}, expected a JSON object.")
+    return content
+
+
+def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: int | None = None) -> dict[str, Any]:
+    """Puts local.settings.json's ``Values`` into ``environ`` (what is set there already wins) and returns its
+    ``Host``.
+
+    This must happen before the app is imported: apps read settings while they are indexed.
+    """
+    path = app_dir / "local.settings.json"
+    content = _read_json(path) if path.exists() else {}
+    if content.get("IsEncrypted"):
+        raise SettingsError(f"{path}: is encrypted. Run `func settings decrypt`, or set IsEncrypted to false.")
+    values = content.get("Values") or {}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise SettingsError(
+                f"{path}: value of {name!r} is {value!r}; app settings are strings. Write {json.dumps(str(value))}."
+            )
+        environ.setdefault(name, value)
+    host: dict[str, Any] = content.get("Host") or {}
+    environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
+    environ.setdefault("FUNCTIONS_WORKER_RUNTIME_VERSION", ".".join(platform.python_version_tuple()[:2]))
+    environ.setdefault("FUNCTIONS_APPLICATION_DIRECTORY", str(app_dir))
+    environ.setdefault("AzureWebJobsScriptRoot", str(app_dir))
+    environ.setdefault("PYTHON_THREADPOOL_THREAD_COUNT", _THREADS)
+    environ.setdefault("WEBSITE_HOSTNAME", f"localhost:{port or host.get('LocalHttpPort') or 7071}")
+    return host
+
+
+def setting(environ: Mapping[str, str], name: str) -> str | None:
+    """An app setting by name, case-insensitively and with ``:`` for ``__``, as .NET configuration reads it."""
+    if name in environ:
+        return environ[name]
+    wanted = name.replace(":", "__").lower()
+    return next((value for key, value in environ.items() if key.replace(":", "__").lower() == wanted), None)
+
+
+def positive(environ: Mapping[str, str], name: str, default: int) -> int:
+    """An app setting that is a number of things; raises :class:`SettingsError` where it is not one."""
+    text = setting(environ, name) or str(default)
+    if not re.fullmatch(r"0*[1-9][0-9]{0,11}", text.strip()):
+        raise SettingsError(f"{name} is {text!r}, expected a whole number from 1.")
+    return int(text)
+
+
+def is_true(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("true", "1")
+
+
+def is_disabled(environ: Mapping[str, str], function: str) -> bool:
+    """Whether ``AzureWebJobs.<name>.Disabled`` (or, where dots are not allowed, with ``_`` or ``__``) says so."""
+    return any(is_true(setting(environ, f"AzureWebJobs{dot}{function}{dot}Disabled")) for dot in (".", "_", "__"))
+
+
+def _merge(target: dict[str, Any], path: list[str], value: str) -> None:
+    key = next((k for k in target if k.lower() == path[0].lower()), path[0])
+    if len(path) > 1:
+        child = target.get(key)
+        target[key] = child if isinstance(child, dict) else {}
+        _merge(target[key], path[1:], value)
+        return
+    try:
+        target[key] = json.loads(value)
+    except ValueError:
+        target[key] = value
+
+
+def _get(content: Mapping[str, Any], path: str) -> Any:
+    """A value of host.json by its dotted path, case-insensitively; None when absent."""
+    here: Any = content
+    for part in path.split("."):
+        if not isinstance(here, dict):
+            return None
+        here = next((value for key, value in here.items() if key.lower() == part.lower()), None)
+    return here
+
+
+def _number(content: Mapping[str, Any], path: str, default: int, low: int, high: int = 2**31 - 1) -> int:
+    value = _get(content, path)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SettingsError(f"host.json: {path} is {value!r}, expected a whole number from {low} to {high}.")
+    return value
+
+
+def _span(content: Mapping[str, Any], path: str, default: float) -> float:
+    value = _get(content, path)
+    if value is None:
+        return default
+    span = parse_timespan(value) if isinstance(value, str) else None
+    if span is None:
+        raise SettingsError(f"host.json: {path} is {value!r}, expected a time span hh:mm:ss.")
+    return span.total_seconds()
+
+
+def load_host_json(app_dir: Path, environ: Mapping[str, str]) -> HostOptions:
+    """host.json of the app, with ``AzureFunctionsJobHost__a__b`` settings on top."""
+    path = app_dir / "host.json"
+    if not path.exists():
+        raise SettingsError(f"{app_dir}: no host.json here. Name the folder that holds host.json and function_app.py.")
+    content = _read_json(path)
+    for name, value in environ.items():
+        if name.lower().startswith(_OVERRIDE.lower()):
+            _merge(content, re.split("__|:", name[len(_OVERRIDE) :]), value)
+    if content.get("version") != "2.0":
+        raise SettingsError(f'{path}: version is {content.get("version")!r}, expected "2.0". Correct the file.')
+    timeout = _get(content, "functionTimeout")
+    allowed = _get(content, "functions")
+    cores = os.cpu_count() or 1
+    prefix = _get(content, "extensions.http.routePrefix")
+    return HostOptions(
+        queues=_queue_options(content, environ, cores),
+        blob_parallelism=_number(content, "extensions.blobs.maxDegreeOfParallelism", 8 * cores, 1),
+        poison_blob_threshold=_number(content, "extensions.blobs.poisonBlobThreshold", 5, 1),
+        route_prefix="api" if prefix is None else str(prefix).strip("/"),
+        function_timeout=None if str(timeout) == "-1" else _span(content, "functionTimeout", 1800.0),
+        functions=tuple(allowed) if isinstance(allowed, list) else None,
+        bundle=_has_bundle(content, path),
+    )
+
+
+def _queue_options(content: Mapping[str, Any], environ: Mapping[str, str], cores: int) -> QueueOptions:
+    batch = _number(content, "extensions.queues.batchSize", 16, 1, 32)
+    development = (setting(environ, "AZURE_FUNCTIONS_ENVIRONMENT") or "").lower() == "development"
+    encoding = str(_get(content, "extensions.queues.messageEncoding") or "base64").lower()
+    if encoding not in ("base64", "none"):
+        raise SettingsError(f"host.json: extensions.queues.messageEncoding is {encoding!r}, expected base64 or none.")
+    return QueueOptions(
+        batch_size=batch,
+        new_batch_threshold=_number(content, "extensions.queues.newBatchThreshold", batch // 2 * cores, 0),
+        max_dequeue_count=_number(content, "extensions.queues.maxDequeueCount", 5, 1),
+        visibility_timeout=_span(content, "extensions.queues.visibilityTimeout", 0.0),
+        max_polling_interval=_span(content, "extensions.queues.maxPollingInterval", 2.0 if development else 60.0),
+        base64=encoding == "base64",
+    )
+
+
+def _has_bundle(content: Mapping[str, Any], path: Path) -> bool:
+    bundle = _get(content, "extensionBundle")
+    if bundle is None:
+        return False
+    version = bundle.get("version") if isinstance(bundle, dict) else None
+    if not isinstance(bundle, dict) or not bundle.get("id") or not re.match(r"^[\[(].+[\])]$", str(version)):
+        raise SettingsError(
+            f"{path}: extensionBundle is {bundle!r}, expected an id and a version range. Write "
+            '{"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}.'
+        )
+    return True
+
+
+def host_id(app_dir: Path, environ: Mapping[str, str]) -> str:
+    """The id that names this host's queues, locks and receipts; stable for one machine and one app folder."""
+    given = setting(environ, "AzureFunctionsWebHost__hostid")
+    if given:
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9]|-(?!-)){0,30}[a-z0-9]|[a-z0-9]", given):
+            raise SettingsError(
+                f"AzureFunctionsWebHost__hostid is {given!r}, expected 1 to 32 lower-case letters, digits and single "
+                "dashes (it becomes part of a queue's name)."
+            )
+        return given
+    machine = re.sub(r"[^a-z0-9]", "", platform.node().lower()) or "local"
+    digest = int.from_bytes(hashlib.sha256(str(app_dir.resolve()).encode()).digest()[:4], "big") & 0x7FFFFFFF
+    return f"{machine}-{digest}"[:32].rstrip("-")

@@ -1,0 +1,178 @@
+"""Storage accounts by connection name, and the small blob operations the host's own state needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob.aio import BlobClient, BlobServiceClient
+from azure.storage.queue import TextBase64EncodePolicy
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+from localhost.errors import BindingError
+from localhost.settings import STORAGE, setting
+
+HOSTS = "azure-webjobs-hosts"
+_LOG = logging.getLogger("localhost")
+
+
+class Account:
+    """One storage account: its blob and queue services, kept open while the host runs."""
+
+    def __init__(self, connection: str, connection_string: str) -> None:
+        self.connection = connection
+        # The host polls again anyway: the SDK's own waits of minutes would only delay its start and its stop.
+        retry: dict[str, Any] = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
+        retry |= {"connection_timeout": 5, "read_timeout": 60}
+        try:
+            self.blobs = BlobServiceClient.from_connection_string(connection_string, **retry)
+            self.queues = QueueServiceClient.from_connection_string(connection_string, **retry)
+        except ValueError as error:
+            raise BindingError(f"Setting {connection!r} is not a storage connection string ({error}).") from error
+        self.name = str(self.blobs.account_name)
+
+    def queue(self, name: str, base64: bool = True) -> QueueClient:
+        """A queue client; ``base64`` encodes and decodes bodies as the host's messageEncoding does."""
+        if not base64:
+            return self.queues.get_queue_client(name)
+        # Decoding is left to the listener: one undecodable message must not fail the whole batch.
+        return self.queues.get_queue_client(name, message_encode_policy=TextBase64EncodePolicy())
+
+    async def close(self) -> None:
+        await self.blobs.close()
+        await self.queues.close()
+
+
+class Accounts:
+    """Opens each account once, by the name of the setting that holds its connection string."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._open: dict[str, Account] = {}
+
+    def get(self, connection: str | None) -> Account:
+        """The account behind a binding's ``connection``; raises :class:`BindingError` when no setting names it."""
+        name = connection or STORAGE
+        if name not in self._open:
+            value = setting(self._environ, f"AzureWebJobs{name}") or setting(self._environ, name)
+            if not value:
+                raise BindingError(self._missing(name))
+            self._open[name] = Account(name, value)
+        return self._open[name]
+
+    def _missing(self, name: str) -> str:
+        identity = [key for key in self._environ if key.lower().startswith(f"{name}__".lower())]
+        if identity:
+            return (
+                f"Storage account connection {name!r} is identity-based ({', '.join(sorted(identity))}); this local "
+                f"host takes connection strings only. Set {name} in local.settings.json."
+            )
+        return f"Storage account connection string '{name}' does not exist. Make sure that it is a defined App Setting."
+
+    async def close(self) -> None:
+        for account in self._open.values():
+            await account.close()
+
+
+def first_line(error: AzureError) -> str:
+    """An SDK error without its headers and XML."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class Complaints:
+    """Says what is wrong once, not at every poll."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def __call__(self, what: str, error: AzureError) -> None:
+        if self._last.get(what) != first_line(error):
+            self._last[what] = first_line(error)
+            _LOG.warning("%s: %s", what, first_line(error))
+
+
+async def ensure_container(account: Account, name: str) -> None:
+    with contextlib.suppress(ResourceExistsError):
+        await account.blobs.create_container(name)
+
+
+async def upload(
+    account: Account,
+    container: str,
+    name: str,
+    data: bytes,
+    *,
+    overwrite: bool = True,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Writes a whole blob in one request, creating its container where it is missing."""
+    blob = account.blobs.get_blob_client(container, name)
+    try:
+        await blob.upload_blob(data, overwrite=overwrite, metadata=metadata)
+    except ResourceNotFoundError:
+        await ensure_container(account, container)
+        await blob.upload_blob(data, overwrite=overwrite, metadata=metadata)
+
+
+async def download(blob: BlobClient) -> bytes | None:
+    """A whole blob, or None when it (or its container) does not exist."""
+    try:
+        return await (await blob.download_blob()).readall()
+    except ResourceNotFoundError:
+        return None
+
+
+class Lock:
+    """A lease on a blob under ``locks/``: one holder among all hosts with this id (the host's singleton lock)."""
+
+    # The real host leases listener locks for 60 s; the shortest lease lets a killed host's successor start soon.
+    LEASE = 15
+
+    def __init__(self, account: Account, name: str) -> None:
+        self._account = account
+        self._name = name
+        self._blob = account.blobs.get_blob_client(HOSTS, f"locks/{name}")
+        self._lease: Any = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def acquire(self) -> None:
+        """Waits until the lock is ours; says once that it waits."""
+        waited = self._lease is not None
+        while self._lease is None and not await self._try():
+            if not waited:
+                _LOG.info("Waiting for the lock %s: another host has it, or one that was killed had it.", self._name)
+            waited = True
+            await asyncio.sleep(self.LEASE / 5)
+        self._renewal = self._renewal or asyncio.create_task(self._renew())
+
+    async def _try(self) -> bool:
+        try:
+            with contextlib.suppress(ResourceExistsError):
+                await upload(self._account, HOSTS, f"locks/{self._name}", b"", overwrite=False)
+            self._lease = await self._blob.acquire_lease(lease_duration=self.LEASE)
+        except HttpResponseError as error:
+            if error.status_code in (409, 412):
+                return False
+            raise
+        return True
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self.LEASE / 3)
+            try:
+                await self._lease.renew()
+            except AzureError as error:
+                _LOG.warning("Lost the lock %s: %s", self._name, first_line(error))
+                with contextlib.suppress(AzureError):
+                    await self._try()
+
+    async def release(self) -> None:
+        if self._renewal:
+            self._renewal.cancel()
+        if self._lease:
+            with contextlib.suppress(AzureError):
+                await self._lease.release()

@@ -1,0 +1,247 @@
+"""Blob triggers: found by scanning or by events, through the shared queue, to success or poison."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+
+from localhost.process import HostProcess
+from localhost.scan import Sweep
+from localhost.storage import Accounts
+from tests.localhost.conftest import Running, StartShared
+from tests.localhost.support import StartHost, Store, request
+
+RECEIPTS = "blobreceipts/testhost/Host.Functions."
+QUEUE = "azure-webjobs-blobtrigger-testhost"
+
+
+def runs(store: Store, name: str) -> list[dict[str, Any]]:
+    """What the function recorded, one entry per run."""
+    found = [store.read(f"runs/{each}") for each in store.names("runs") if each.startswith(f"{name}/")]
+    return [json.loads(each) for each in found if each]
+
+
+def counted(store: Store, name: str) -> int:
+    return sum(each.startswith(f"{name}/") for each in store.names("runs"))
+
+
+def wait_runs(host: HostProcess, store: Store, name: str, count: int) -> list[dict[str, Any]]:
+    host.wait_for(lambda: counted(store, name) >= count, f"{count} runs of {name}")
+    return runs(store, name)
+
+
+def test_every_blob_runs_once_and_leaves_a_receipt(start_host: StartHost, store: Store) -> None:
+    store.blobs.create_container("runs")
+    store.put("uploads/before/a.png", b"123")  # existed before the first start: triggers too
+    host = start_host("blobs", AzureFunctionsJobHost__extensions__blobs__maxDegreeOfParallelism="1")
+    wait_runs(host, store, "on_client", 1)
+    etags = [store.put(f"uploads/{number}/ä b.png", bytes(number)) for number in range(10)]
+    found = wait_runs(host, store, "on_client", 11)
+    assert sorted(run["name"] for run in found) == sorted(["before/a.png", *(f"{n}/ä b.png" for n in range(10))])
+    host.wait_for(lambda: len([n for n in store.names("azure-webjobs-hosts") if "on_client" in n]) == 11, "receipts")
+    receipt = f"{RECEIPTS}on_client/{etags[3]}/uploads/3/ä b.png"
+    assert store.blobs.get_blob_client("azure-webjobs-hosts", receipt).get_blob_properties().metadata == {}
+    host.wait_for(lambda: not store.peek(QUEUE), "an empty queue")
+    lines = [line for line in host.printed().splitlines() if "Functions.on_client'" in line]
+    assert ["Executing" in line for line in lines] == [True, False] * 11  # one at a time, as configured
+    assert host.stop() == 0
+    # A second host knows the receipts: only the version that is new to it runs.
+    store.put("uploads/3/ä b.png", b"overwritten")
+    again = start_host("blobs")
+    assert wait_runs(again, store, "on_client", 12)[-1] is not None
+    store.put("uploads/last.png")
+    wait_runs(again, store, "on_client", 13)
+    assert [run["size"] for run in runs(store, "on_client") if run["name"] == "3/ä b.png"].count(11) == 1
+    assert len(runs(store, "on_client")) == 13
+
+
+@pytest.fixture(scope="module")
+def running(start_shared: StartShared) -> Running:
+    shared = start_shared("blobs", AzureFunctionsJobHost__extensions__blobs__poisonBlobThreshold="3")
+    shared.store.blobs.create_container("runs")
+    return shared
+
+
+def test_failures_come_back_until_poison(running: Running) -> None:
+    host, store = running.host, running.store
+    etag = store.put("uploads/bad.png")
+    host.wait_for(lambda: store.peek("webjobs-blobtrigger-poison"), "the poison message")
+    assert len(runs(store, "on_client")) == 3
+    (poison,) = store.peek("webjobs-blobtrigger-poison")
+    assert json.loads(poison) == {
+        "Type": "BlobTrigger", "FunctionId": "Host.Functions.on_client", "BlobType": "BlockBlob",
+        "ContainerName": "uploads", "BlobName": "bad.png", "ETag": etag,
+    }  # fmt: skip
+    assert store.peek("azure-webjobs-blobtrigger-shared") == []
+    assert "ValueError: boom" in host.printed()
+
+
+def test_stream_output_binding_and_pattern(running: Running) -> None:
+    host, store = running.host, running.store
+    store.put("streams/nothing-that-matches")
+    store.put("streams/a/b/c.tar.gz", b"abc", metadata={"who": "me"})
+    (run,) = wait_runs(host, store, "on_stream", 1)
+    assert run["name"] == "streams/a/b/c.tar.gz" and run["length"] == 3 and run["metadata"] == {"who": "me"}
+    assert run["uri"].endswith("/streams/a/b/c.tar.gz")
+    host.wait_for(lambda: store.read("copies/a/b/c.tar-gz.txt") == b"cba", "the output blob")
+
+
+def test_sdk_type_beside_an_expression_fails_as_in_the_real_worker(running: Running) -> None:
+    host, store = running.host, running.store
+    store.put("traps/a.png")
+    host.wait_for(
+        lambda: any("on_trap" in each for each in store.peek("webjobs-blobtrigger-poison")), "the poison message"
+    )
+    assert "AttributeError: 'bytes' object has no attribute 'content'" in host.printed()
+    assert runs(store, "on_trap") == []
+
+
+def test_other_sdk_types(running: Running) -> None:
+    host, store = running.host, running.store
+    store.put("readers/big.bin", bytes(5_000_000))
+    assert wait_runs(host, store, "on_reader", 1) == [{"size": 5_000_000, "container": "uploads"}]
+
+
+def test_messages_that_are_out_of_date_are_dropped(start_host: StartHost, store: Store) -> None:
+    store.blobs.create_container("runs")
+    store.put("uploads/kept.png", b"1")
+    queue = store.queue(QUEUE)
+    message = {"Type": "BlobTrigger", "FunctionId": "Host.Functions.on_client", "BlobType": "BlockBlob",
+               "ContainerName": "uploads", "ETag": '"0x1"'}  # fmt: skip
+    queue.send_message(json.dumps(message | {"FunctionId": "Host.Functions.gone", "BlobName": "kept.png"}))
+    queue.send_message(json.dumps(message | {"BlobName": "deleted.png"}))
+    queue.send_message(json.dumps(message | {"BlobName": "kept.png"}))
+    host = start_host("blobs")
+    (run,) = wait_runs(host, store, "on_client", 1)  # by its current ETag: notified again, or found by the scan
+    host.wait_for(lambda: not store.peek(QUEUE), "an empty queue")
+    assert run["name"] == "kept.png" and len(runs(store, "on_client")) == 1
+    assert "unknown function" in host.printed()
+
+
+def test_new_blobs_become_events(start_host: StartHost, store: Store) -> None:
+    store.blobs.create_container("runs")
+    store.put("uploads/old.png")
+    host = start_host("blobs", SOURCE="EventGrid")
+    store.put("uploads/new.png")
+    wait_runs(host, store, "on_client", 1)
+    store.put("streams/folder/pic.png", b"xyz")
+    wait_runs(host, store, "on_stream", 1)
+    assert [run["name"] for run in runs(store, "on_client")] == ["new.png"]  # what was there before raises no event
+    assert not [name for name in store.names("azure-webjobs-hosts") if name.startswith("blobreceipts")]
+    assert host.stop() == 0
+    store.put("uploads/while-down.png")
+    again = start_host("blobs", SOURCE="EventGrid")
+    again.wait_for(
+        lambda: "while-down.png" in [run["name"] for run in runs(store, "on_client")], "the event raised meanwhile"
+    )
+
+
+def test_webhook(start_host: StartHost, store: Store) -> None:
+    store.blobs.create_container("runs")
+    host = start_host("blobs", "--no-watch", SOURCE="EventGrid")
+    hook = f"{host.url}/runtime/webhooks/blobs?functionName=Host.Functions.on_client"
+    account = store.blobs.url.rstrip("/")
+
+    def event(url: str) -> dict[str, Any]:
+        return {
+            "eventType": "Microsoft.Storage.BlobCreated",
+            "data": {"url": url, "eTag": "0x1", "blobType": "BlockBlob"},
+        }
+
+    validation = [{"eventType": "x", "data": {"validationCode": "512d38b6"}}]
+    assert post(hook, validation, "SubscriptionValidation") == (200, {"validationResponse": "512d38b6"})
+    assert post(hook, {}, "Unsubscribe")[0] == 202
+    assert post(hook, event(f"{account}/uploads/a"), None)[0] == 400
+    assert post(hook, {"data": {}}, "Notification")[0] == 400
+    assert post(hook.replace("on_client", "nobody"), [], "Notification")[0] == 404
+    store.put("uploads/a b/ä.png")
+    store.put("other/outside-the-path.png")
+    urls = [
+        f"{account}/uploads/a%20b/%C3%A4.png",
+        "https://mystorage.blob.core.windows.net/uploads/a%20b/%C3%A4.png",
+        f"{account}/other/outside-the-path.png",  # the pattern selects nothing here: the subscription does
+        f"{account}/uploads/never-existed.png",
+    ]
+    assert post(hook, [event(url) for url in urls], "Notification")[0] == 202
+    found = wait_runs(host, store, "on_client", 3)
+    assert sorted(run["name"] for run in found) == ["a b/ä.png", "a b/ä.png", "outside-the-path.png"]
+    host.wait_for(lambda: not store.peek(QUEUE), "an empty queue")
+
+
+ODD_NAMES = [
+    " lead", "/lead.jpg", "100%.jpg", "a%20b.jpg", "a//b.jpg", "dir./x", "dot.", "new\nline", "q?x=1#f", "t\tab",
+    "trail ", "trail/", "{a}.png", "a&b<c>\"d'e", "a+b;c=d", "é✓/日本.jpg", "😀.jpg", "\uffee.jpg", "x" * 1024,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["LogsAndContainerScan", "EventGrid"])
+def test_odd_names_arrive_as_they_are(start_host: StartHost, store: Store, source: str) -> None:
+    store.blobs.create_container("runs")
+    host = start_host("blobs", SOURCE=source)
+    for name in ODD_NAMES:
+        store.put(f"uploads/{name}")
+    found = wait_runs(host, store, "on_client", len(ODD_NAMES))
+    assert sorted(run["name"] for run in found) == sorted(ODD_NAMES)
+
+
+def test_a_blob_that_cannot_be_told_does_not_hold_up_the_others(store: Store) -> None:
+    for name in ("bad", "good", "later"):
+        store.put(f"some/{name}")
+    told: list[str] = []
+
+    async def notify(blob: Any) -> bool:
+        told.append(blob.name)
+        if blob.name != "good":
+            error = HttpResponseError("refused")
+            error.status_code = 400 if blob.name == "bad" else 503
+            raise error
+        return True
+
+    async def polls() -> None:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        sweep = Sweep(home, "some", "mark", home)
+        await sweep.poll(notify, 100)
+        assert store.read("azure-webjobs-hosts/mark") is None  # not before everything was told
+        assert sorted(told) == ["bad", "good", "later"]
+        await sweep.poll(notify, 0)
+        await accounts.close()
+
+    asyncio.run(polls())
+    assert told[3:] == ["later"]  # 400 will not get better, 503 may
+
+
+def test_a_listing_goes_on_where_the_last_poll_stopped(store: Store) -> None:
+    for number in range(7):
+        store.put(f"many/{number}")
+    told: list[str] = []
+
+    async def notify(blob: Any) -> bool:
+        told.append(blob.name)
+        return len(told) != 4  # the fourth has to be told again
+
+    async def polls() -> list[int]:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        sweep, counts = Sweep(home, "many", "mark", home), []
+        for _ in range(4):
+            await sweep.poll(notify, 3)
+            counts.append(len(told))
+        assert not await Sweep(home, "many", "other mark", home).load()
+        assert await Sweep(home, "many", "mark", home).load()
+        await Sweep(home, "absent", "mark", home).poll(notify, 3)
+        await accounts.close()
+        return counts
+
+    assert asyncio.run(polls())[:3] == [3, 6, 8]  # 0 1 2, 3 4 5, 3 again and 6
+    assert told[:8] == ["0", "1", "2", "3", "4", "5", "3", "6"]
+
+
+def post(url: str, body: object, event_type: str | None) -> tuple[int, Any]:
+    headers = {"content-type": "application/json"} | ({"aeg-event-type": event_type} if event_type else {})
+    answer = request("POST", url, json.dumps(body).encode(), headers)
+    return answer.status, json.loads(answer.body) if answer.body[:1] == b"{" else None

@@ -1,0 +1,161 @@
+"""HTTP functions and the admin API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from localhost.process import HostProcess
+from tests.localhost.conftest import APPS
+from tests.localhost.support import StartHost, Store, request
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[HostProcess]:
+    """One host without any storage: HTTP functions need none."""
+    environ = {"AzureWebJobsStorage": "", "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "200000"}
+    with HostProcess(APPS / "http", environ) as running:
+        yield running
+
+
+def test_a_function_sees_the_request_and_shapes_the_answer(host: HostProcess) -> None:
+    url = f"{host.url}/api/echo/12?q=a%20b&empty=&two=1&two=2"
+    answer = request("POST", url, "ä".encode(), {"X-Thing": "Value"})
+    seen = json.loads(answer.body)
+    assert answer.status == 201 and answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-made"] == "yes" and answer.headers.get_all("set-cookie") == ["a=1; Path=/", "b=2"]
+    assert seen["method"] == "POST" and seen["url"] == url and seen["body"] == "ä" and seen["header"] == "Value"
+    assert seen["route"] == {"id": "12"} and seen["params"] == {"q": "a b", "two": "1,2"}
+    assert all(name == name.lower() for name in seen["names"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        ("GET", "/", 200, None),
+        ("GET", "/api/echo/special", 200, b"special"),
+        ("POST", "/api/echo/notanumber", 404, b""),
+        ("GET", "/api/echo/12", 404, b""),  # only POST and PUT
+        ("PUT", "/api/ECHO/12", 201, None),
+        ("GET", "/api/files/a/b%20c/d.png", 200, b"a/b c/d.png"),
+        ("GET", "/api/files/a%2Fb", 200, b"a%2Fb"),
+        ("GET", "/api/files/../files/./x", 200, b"x"),
+        ("GET", "/api/files/%2e%2E/files/x", 200, b"x"),
+        ("GET", "/api/files/..%2F..%2Fx", 200, b"..%2F..%2Fx"),
+        ("GET", "/api/object", 418, b'{"tea": true}'),
+        ("GET", "/api/fail", 500, b""),
+        ("GET", "/api/none", 500, b""),
+        ("GET", "/api/leave", 500, b""),
+        ("GET", "/api/owner", 200, b"owner"),  # locally keys are not asked for
+        ("GET", "/api/from-a-blueprint", 200, b"of_blueprint"),
+        ("GET", "/api/absent", 404, b""),
+        ("GET", "/files/x", 404, b""),
+    ],
+)
+def test_routes(host: HostProcess, method: str, path: str, status: int, body: bytes | None) -> None:
+    answer = request(method, host.url + path)
+    assert (answer.status, body if body is None else answer.body) == (status, body)
+
+
+def test_object_headers_and_traces(host: HostProcess) -> None:
+    assert request("GET", f"{host.url}/api/object").headers["x-pot"] == "short"
+    request("GET", f"{host.url}/api/fail")
+    host.wait_for(lambda: "ValueError: on purpose" in host.printed(), "the trace")
+    trace = host.printed().partition("ValueError: on purpose")[0].rpartition("Executed 'Functions.fail'")[2]
+    assert "function_app.py" in trace and "localhost/worker.py" not in trace
+
+
+def test_body_limit(host: HostProcess) -> None:
+    assert request("POST", f"{host.url}/api/echo/1", bytes(199_999)).status == 201
+    assert request("POST", f"{host.url}/api/echo/1", bytes(200_001)).status == 413
+
+
+@pytest.mark.parametrize("path", ["together", "together-async"])
+def test_functions_run_side_by_side(host: HostProcess, path: str) -> None:
+    """Each of the six waits for the other five."""
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: request("GET", f"{host.url}/api/{path}"), range(6)))
+    assert {answer.status for answer in answers} == {200}
+    threads = {answer.body for answer in answers}
+    assert len(threads) == (6 if path == "together" else 1)
+
+
+def test_prefix_and_disabled_functions(start_host: StartHost) -> None:
+    environ = {"AzureFunctionsJobHost__extensions__http__routePrefix": "v1/x", "AzureWebJobs.special.Disabled": "true"}
+    host = start_host("http", **environ)
+    assert request("GET", f"{host.url}/v1/x/files/a").status == 200
+    assert request("GET", f"{host.url}/v1/x/echo/special").status == 404
+    listed = json.loads(request("GET", f"{host.url}/admin/functions").body)
+    assert {each["name"]: each["isDisabled"] for each in listed}["special"] is True
+
+
+def test_keys(start_host: StartHost, store: Store) -> None:
+    host = start_host("http", "--enable-auth")
+    secrets = "azure-webjobs-secrets/testhost"
+    master = json.loads(store.read(f"{secrets}/host.json") or b"")
+    own = json.loads(store.read(f"{secrets}/echo.json") or b"")["keys"][0]["value"]
+    other = json.loads(store.read(f"{secrets}/owner.json") or b"")["keys"][0]["value"]
+    echo, owner = f"{host.url}/api/echo/1", f"{host.url}/api/owner"
+
+    def status(method: str, url: str, key: str | None = None) -> int:
+        return request(method, url, headers={"x-functions-key": key} if key else {}).status
+
+    host_key, master_key = master["functionKeys"][0]["value"], master["masterKey"]["value"]
+    assert [status("POST", echo, key) for key in (None, "wrong", other, own, host_key, master_key)] == [
+        401, 401, 401, 201, 201, 201,
+    ]  # fmt: skip
+    assert request("POST", f"{echo}?code={own}").status == 201
+    assert request("POST", f"{echo}?code={own}", headers={"x-functions-key": "wrong"}).status == 401  # the header wins
+    assert [status("GET", owner, key) for key in (None, other, host_key, master_key)] == [401, 401, 401, 200]
+    assert status("GET", f"{host.url}/api/files/a") == 200
+    assert [status("GET", f"{host.url}/admin/functions", key) for key in (None, host_key, master_key)] == [
+        401,
+        401,
+        200,
+    ]
+    assert status("GET", f"{host.url}/admin/host/ping") == 200
+    assert host.stop() == 0
+    start_host("http", "--enable-auth")
+    assert json.loads(store.read(f"{secrets}/host.json") or b"") == master  # kept
+
+
+def test_admin_api_fires_any_function(start_host: StartHost, store: Store) -> None:
+    host = start_host("queues")
+    admin = f"{host.url}/admin"
+    status = json.loads(request("GET", f"{admin}/host/status").body)
+    assert status["state"] == "Running" and status["id"] == "testhost"
+    assert request("POST", f"{admin}/host/synctriggers").status == 200
+    names = [each["name"] for each in json.loads(request("GET", f"{admin}/functions").body)]
+    assert names == ["on_work", "on_copy", "on_typed", "on_text", "on_poison", "on_target"]
+    described = json.loads(request("GET", f"{admin}/functions/ON_WORK").body)
+    assert described["name"] == "on_work" and described["config"]["bindings"][1]["queueName"] == "work"
+    assert request("GET", f"{admin}/functions/absent").status == 404
+    assert request("POST", f"{admin}/functions/on_typed", b"no json").status == 400
+    body = json.dumps({"input": "by hand"}).encode()
+    assert request("POST", f"{admin}/functions/on_typed", body).status == 202
+    host.wait_for(lambda: store.peek("returned"), "the output")
+    assert store.peek("returned") == ["bytes:by hand"]
+    fire = f"{admin}/functions/on_target"
+    assert request("POST", fire, b'{"input": "targets/absent"}').status == 400
+    store.put("elsewhere/any blob")
+    assert request("POST", fire, b'{"input": "elsewhere/any blob"}').status == 202
+    host.wait_for(lambda: store.peek("noticed"), "the second output")
+    assert store.peek("noticed") == ["elsewhere/any blob"]
+
+
+def test_time_limit(start_host: StartHost) -> None:
+    host = start_host("http", AzureFunctionsJobHost__functionTimeout="00:00:01", AzureWebJobsStorage="")
+    assert request("GET", f"{host.url}/api/slow?s=300").status == 500
+    assert "Timeout value of 1 s was exceeded by function: Functions.slow" in host.printed()
+    assert host.stop(20) == 1  # ends although the function's thread goes on
+
+
+def test_an_asgi_application(start_host: StartHost) -> None:
+    host = start_host("asgi", AzureWebJobsDisableHomepage="true", AzureWebJobsStorage="")
+    answer = request("POST", f"{host.url}/some/path?a=1", b"12345")
+    assert (answer.status, answer.body) == (202, b"POST /some/path?a=1 5")
+    assert answer.headers["content-type"] == "text/x-asgi"
+    assert request("GET", f"{host.url}/").body == b"GET /? 0"

@@ -1,0 +1,74 @@
+"""How the host ends: gracefully, within a bound, and at once when asked twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from localhost.process import HostFailed, HostProcess
+from tests.localhost.conftest import APPS
+from tests.localhost.support import StartHost, Store, request
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX sends them")
+
+
+def running(host: HostProcess, name: str) -> bool:
+    printed = host.printed()
+    return printed.count(f"Executing 'Functions.{name}'") > printed.count(f"Executed 'Functions.{name}'")
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_running_functions_finish(start_host: StartHost, store: Store, number: signal.Signals) -> None:
+    host = start_host("queues", "--stop-timeout", "20")
+    store.queue("work").send_message('{"sleep": 1}')
+    store.queue("work").send_message('{"sleep": 1}')
+    host.wait_for(lambda: running(host, "on_work"), "the first message")
+    os.kill(host.pid, number)
+    assert host.wait(20) == 0
+    assert len(store.names("log")) == 1  # the one that ran is done, the other was not begun
+    assert len(store.peek("work")) == 1
+
+
+@posix
+def test_a_second_signal_ends_it_at_once(start_host: StartHost, store: Store) -> None:
+    host = start_host("queues", "--stop-timeout", "60")
+    store.queue("work").send_message('{"sleep": 60}')
+    host.wait_for(lambda: running(host, "on_work"), "the message")
+    os.kill(host.pid, signal.SIGINT)
+    host.wait_for(lambda: "Once more ends at once" in host.printed(), "the first signal")
+    os.kill(host.pid, signal.SIGINT)
+    assert host.wait(20) == 130
+
+
+def test_what_runs_too_long_is_given_up_and_its_message_given_back(start_host: StartHost, store: Store) -> None:
+    host = start_host("queues", "--stop-timeout", "0.3")
+    store.queue("work").send_message('{"sleep": 60}')
+    host.wait_for(lambda: running(host, "on_work"), "the message")
+    assert host.stop() == 1
+    assert "Still running after 0.3 s, given up: on_work" in host.printed()
+    assert len(store.peek("work")) == 1  # visible now, not in ten minutes
+
+
+def test_a_request_is_answered_before_the_end(start_host: StartHost) -> None:
+    host = start_host("http", "--stop-timeout", "20", AzureWebJobsStorage="")
+    answers: list[bytes] = []
+    caller = threading.Thread(target=lambda: answers.append(request("GET", f"{host.url}/api/slow?s=0.7").body))
+    caller.start()
+    host.wait_for(lambda: running(host, "slow"), "the call")
+    assert host.stop() == 0  # closes its standard input, as the end of its parent does
+    caller.join()
+    assert answers == [b"done"]
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        other = HostProcess(APPS / "http", {"AzureWebJobsStorage": ""}, ["--port", str(port)])
+        with pytest.raises(HostFailed, match=f"Port {port} cannot be used") as failed:
+            other.start()
+    assert "Traceback" not in str(failed.value)
