@@ -1,0 +1,1 @@
+"""How the starter models are made. PyTorch is needed here and nowhere else: the app never imports this folder."""

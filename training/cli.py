@@ -1,0 +1,78 @@
+"""python -m training RECIPE --data DIR --out DIR: trains, exports, measures.
+python -m training evaluate --data DIR [NAME ...]: measures the shipped files again."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from training import evaluate, export, loop
+from training.recipe import Recipe
+
+RECIPES = {
+    "cells": "cells:Cells",
+    "classify": "classify:Classify",
+    "colorize": "colorize:Colorize",
+    "expression": "expression:Expression",
+    "faces": "faces:Faces",
+    "street": "street:Street",
+    "style-brush": "style:Brush",
+    "style-mosaic": "style:Mosaic",
+}
+
+
+def find(name: str) -> type[Recipe]:
+    module, _, attribute = RECIPES[name].partition(":")
+    found: type[Recipe] = getattr(importlib.import_module(f"training.recipes.{module}"), attribute)
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    return _evaluate(arguments[1:]) if arguments[:1] == ["evaluate"] else _train(arguments)
+
+
+def _evaluate(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training evaluate", description=evaluate.__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}; all unless said")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", type=Path, default=evaluate.MODELS)
+    parser.add_argument("--engine", action="store_true", help="also measure through the app's own engine")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(RECIPES)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: no such recipe; there are {', '.join(RECIPES)}")
+    recipes = [find(name)(options.data) for name in options.names or RECIPES]
+    status = evaluate.run(recipes, options.models)
+    if options.engine:
+        from training import engine  # lazily: only this needs the app's own requirements
+
+        engine.run(options.names or list(RECIPES), options.data, options.models)
+    return status
+
+
+def _train(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--data", type=Path, required=True, help="the folder with the datasets")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, log, model.onnx and metrics.json go here")
+    parser.add_argument("--epochs", type=int, help="the recipe's own number unless said")
+    parser.add_argument("--stop-after", type=int, metavar="EPOCH", help="end here, but keep the schedule of --epochs")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="processor cores to use; PyTorch's choice unless said")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    recipe = find(options.recipe)(options.data)
+    epochs = options.epochs or recipe.epochs
+    network = loop.fit(recipe, options.out, epochs, options.device, options.seed, options.stop_after)
+    metrics = export.publish(recipe, network, options.out)
+    sys.stdout.write(json.dumps(metrics, indent=1) + "\n")
+    return 0
