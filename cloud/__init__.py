@@ -1,0 +1,1 @@
+"""Everything that talks to Azure: storage, the ledger, the bodies of the functions."""

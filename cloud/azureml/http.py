@@ -1,0 +1,166 @@
+"""Calls to the workspace's REST APIs over azure-core, and the service's answers as our errors.
+
+Reading is retried by azure-core. A submission is sent exactly once: azure-core's retry policy repeats a
+POST on 500, 503, 504 and on any Retry-After, which may start a second run.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from azure.core import PipelineClient
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.core.pipeline.policies import (
+    BearerTokenCredentialPolicy,
+    HeadersPolicy,
+    RetryPolicy,
+    UserAgentPolicy,
+)
+from azure.core.rest import HttpRequest, HttpResponse
+
+from cloud.azureml.types import NotAccepted, OutcomeUnknown, Refused, Workspace
+from inference.errors import ServiceBusy
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+
+class Caller:
+    """Speaks JSON with one workspace, with the token that each API wants."""
+
+    def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
+        self._workspace = workspace
+        self._credential = credential
+        # A token must never travel in clear text, except to this machine.
+        self._https = not workspace.management.startswith("http://127.0.0.1:")
+        self._clients: dict[tuple[str, bool], PipelineClient[HttpRequest, HttpResponse]] = {}
+
+    def get(self, url: str, audience: str, what: str, params: dict[str, str] | None = None) -> Any:
+        """The JSON answer, or None where the service answers 404. Raises ServiceBusy or Refused."""
+        request = HttpRequest("GET", url, params=params)
+        try:
+            response = self._send(request, audience, retry=True)
+        except (ServiceRequestError, ServiceResponseError) as error:
+            raise ServiceBusy(f"{self._where(what)} did not answer: {error}") from error
+        if response.status_code == 404:
+            return None
+        if response.status_code >= 400:
+            raise self.refusal(response, what, sent=False)
+        return _json(response)
+
+    def put(self, url: str, audience: str, what: str, body: Any) -> Any:
+        """Create or replace; safe to repeat. Raises ServiceBusy or Refused."""
+        try:
+            response = self._send(HttpRequest("PUT", url, json=body), audience, retry=True)
+        except (ServiceRequestError, ServiceResponseError) as error:
+            raise ServiceBusy(f"{self._where(what)} did not answer: {error}") from error
+        if response.status_code >= 400:
+            raise self.refusal(response, what, sent=False)
+        return _json(response)
+
+    def post_once(self, url: str, audience: str, what: str, body: Any, headers: dict[str, str] | None = None) -> Any:
+        """Submit, at most once. Raises NotAccepted, OutcomeUnknown or Refused."""
+        request = HttpRequest("POST", url, json=body, headers=headers)
+        try:
+            response = self._send(request, audience, retry=False)
+        except ServiceRequestError as error:  # azure-core: no request was sent
+            raise NotAccepted(
+                f"{self._where(what)} cannot be reached: {error}. Remedy: check AZUREML_REGION and the network"
+            ) from error
+        except ServiceResponseError as error:
+            raise OutcomeUnknown(f"{self._where(what)} broke off before it answered: {error}") from error
+        if response.status_code >= 400:
+            raise self.refusal(response, what, sent=True)
+        answer = _json(response)
+        if answer is None:
+            raise OutcomeUnknown(f"{self._where(what)} answered {response.status_code} without JSON")
+        return answer
+
+    def refusal(self, response: Any, what: str, *, sent: bool) -> Exception:
+        """The error that a status of 400 and above means, with its remedy.
+
+        `sent` says that the request starts something: then a 5xx leaves its outcome open.
+        """
+        status = response.status_code
+        said = _service_message(response)
+        where = f"{self._where(what)} answered {status}: {said}"
+        if status == 429:
+            return NotAccepted(f"{where}. It is sent again later.", _retry_after(response))
+        if status == 408 or status >= 500:
+            return OutcomeUnknown(where) if sent else ServiceBusy(where)
+        remedy = {
+            401: "the token was not accepted: check that the app's identity belongs to the workspace's tenant",
+            403: "the app's identity lacks a role: give it AzureML Data Scientist on the workspace",
+            404: "check the id, that the pipeline or endpoint is not disabled or deleted, and AZUREML_REGION "
+            f"(now {self._workspace.region!r})",
+            409: "a run or resource of that name exists already",
+        }.get(status, "check the entry's inputs and parameters against what the pipeline declares")
+        return Refused(f"{where}. Remedy: {remedy}.")
+
+    def _send(self, request: HttpRequest, audience: str, *, retry: bool) -> HttpResponse:
+        try:
+            response = self._client(audience, retry).send_request(request, enforce_https=self._https)
+            if response.status_code == 401:
+                # Refused before anything was started: once more, with a token fetched anew.
+                self._clients.pop((audience, retry))
+                response = self._client(audience, retry).send_request(request, enforce_https=self._https)
+        except ClientAuthenticationError as error:
+            raise NotAccepted(
+                f"no token for {self._where('')}: {error.message}. Remedy: turn on the app's managed identity "
+                "(in the cloud) or sign in with `az login` (on your machine)"
+            ) from error
+        return response
+
+    def _client(self, audience: str, retry: bool) -> PipelineClient[HttpRequest, HttpResponse]:
+        if (audience, retry) not in self._clients:
+            policies: list[Any] = [HeadersPolicy(), UserAgentPolicy("dropsight")]
+            if retry:
+                policies.append(RetryPolicy(retry_total=3, retry_backoff_factor=0.3, retry_backoff_max=10))
+            policies.append(BearerTokenCredentialPolicy(self._credential, audience))
+            self._clients[audience, retry] = PipelineClient(
+                self._workspace.management, policies=policies, connection_timeout=10, read_timeout=60
+            )
+        return self._clients[audience, retry]
+
+    def _where(self, what: str) -> str:
+        return f"workspace {self._workspace.name!r} ({self._workspace.region}){', ' + what if what else ''}"
+
+
+def from_sdk(error: Exception, caller: Caller, what: str, *, sent: bool) -> Exception:
+    """An exception of azure-ai-ml as ours: what it wraps decides."""
+    if isinstance(error, HttpResponseError) and error.response is not None:
+        if isinstance(error, ClientAuthenticationError) and error.status_code is None:
+            return NotAccepted(f"{what}: {error.message}")
+        return caller.refusal(error.response, what, sent=sent)
+    if isinstance(error, ClientAuthenticationError | ServiceRequestError):
+        return NotAccepted(f"{what}: {error.message}")
+    if isinstance(error, ServiceResponseError):
+        return OutcomeUnknown(f"{what}: {error.message}")
+    return Refused(f"{what}: {type(error).__name__}: {error}")
+
+
+def _json(response: HttpResponse) -> Any:
+    try:
+        return response.json()
+    except json.JSONDecodeError:
+        return None
+
+
+def _service_message(response: Any) -> str:
+    try:
+        text = response.text()
+        error = json.loads(text).get("error", {})
+        return str(error.get("message") or error.get("code") or text)[:600]
+    except (json.JSONDecodeError, AttributeError):
+        return str(response.reason or "no explanation")[:600]
+
+
+def _retry_after(response: Any) -> float:
+    word = str(response.headers.get("Retry-After", ""))
+    return float(word) if word.replace(".", "", 1).isdigit() else 60.0

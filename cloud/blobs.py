@@ -1,0 +1,125 @@
+"""What storage tells of blobs, and Azure's exceptions as ours."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import unquote
+
+from azure.core.exceptions import AzureError, HttpResponseError
+
+from inference.errors import LimitExceeded, StorageUnavailable
+
+_CONDITION_CODES = ("BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite")
+
+
+class Conflict(Exception):
+    """The blob is not in the version that the call was conditioned on."""
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """A blob's properties. `served_at` is the service's own clock when it answered."""
+
+    name: str
+    etag: str
+    size: int
+    modified: datetime
+    served_at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds that have passed since the last write at least, by the service's clock: no skew between machines.
+
+        HTTP dates are whole seconds, cut off: two of them tell a time to within one second.
+        """
+        return max(0.0, (self.served_at - self.modified).total_seconds() - 1)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing; `token` lists this page again, `next_token` (None: the end) the one after it."""
+
+    blobs: list[BlobInfo]
+    token: str | None
+    next_token: str | None
+
+
+class Reading:
+    """An opened blob: its properties and its content, pinned to one version."""
+
+    def __init__(self, info: BlobInfo, chunks: Callable[[], Iterator[bytes]]) -> None:
+        self.info = info
+        self._chunks = chunks()
+        with translated(f"reading {info.name}"):
+            self.head = next(self._chunks, b"")  # up to 4 MiB, which came with the opening call
+
+    def chunks(self, limit: int) -> Iterator[bytes]:
+        """The content in order, once. Raises LimitExceeded past `limit` bytes, Conflict if it was overwritten."""
+        if self.info.size > limit:
+            raise _too_large(self.info.name, self.info.size, limit)
+        seen = 0
+        with translated(f"reading {self.info.name}"):
+            for chunk in itertools.chain([self.head], self._chunks):
+                seen += len(chunk)
+                # Properties are a promise; what arrives is what counts.
+                if seen > limit:
+                    raise _too_large(self.info.name, seen, limit)
+                yield chunk
+
+    def read(self, limit: int) -> bytes:
+        """The whole content, in memory. Raises as `chunks`."""
+        return b"".join(self.chunks(limit))
+
+
+def code_of(error: HttpResponseError) -> str:
+    """The service's own name for an error."""
+    # The SDK has an enumeration of the codes it knows, and leaves the others as they came.
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code))
+
+
+def _too_large(name: str, found: int, limit: int) -> LimitExceeded:
+    return LimitExceeded(f"{name}: {found:,} bytes; at most {limit:,} are allowed: make the file smaller")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Azure's exceptions as ours; what is not Azure's passes."""
+    try:
+        yield
+    except HttpResponseError as error:
+        if code_of(error) in _CONDITION_CODES:
+            raise Conflict(f"{doing}: {code_of(error)}") from error
+        what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
+        if error.status_code in (401, 403):
+            what += "; check the connection string, or that the identity has the role Storage Blob Data Owner"
+        raise StorageUnavailable(what) from error
+    except AzureError as error:
+        raise StorageUnavailable(f"{doing}: storage did not answer ({error}); it is tried again") from error
+
+
+def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
+    """The SDK's properties of a blob, or of its entry in a listing; `headers` of the answer that brought them."""
+    date = headers.get("date") or headers.get("Date")
+    metadata = {key.lower(): unquote(value or "") for key, value in (properties.metadata or {}).items()}
+    return BlobInfo(
+        name=name,
+        etag=bare(properties.etag),
+        size=properties.size,
+        modified=properties.last_modified,
+        served_at=parsedate_to_datetime(date) if date else datetime.now(UTC),
+        metadata=metadata,
+    )
+
+
+def bare(etag: str) -> str:
+    """An ETag without the quotes, the one spelling that we compare."""
+    # Headers have ETags in quotes, listings without.
+    return etag.strip('"')

@@ -1,0 +1,96 @@
+"""A report that a person can judge by: what moved, and the pictures behind it."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cloud.drift.collect import Row
+from cloud.drift.compare import NUMERIC, Profile, Verdict
+
+_TILE, _CAPTION, _COLUMNS = 160, 30, 6
+_BACKGROUND, _INK, _FAINT = (250, 250, 248), (30, 30, 30), (200, 200, 196)
+
+
+def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -> list[tuple[Row, str]]:
+    """The rows farthest from the baseline in any one number, in robust standard deviations, and which it was."""
+    scored = []
+    scales = {}
+    for name in NUMERIC:
+        values = np.asarray(baseline.numbers.get(name, ()), np.float64)
+        if len(values):
+            median = float(np.median(values))
+            # 1.4826 makes the median absolute deviation a standard deviation for normal values.
+            scales[name] = (median, 1.4826 * float(np.median(np.abs(values - median))) or float(values.std()) or 1.0)
+    for row in rows:
+        far = [
+            (abs(float(row[name]) - median) / scale, name)
+            for name, (median, scale) in scales.items()
+            if isinstance(row.get(name), int | float)
+        ]
+        if far:
+            distance, name = max(far)
+            scored.append((distance, row, f"{name} {row[name]}"))
+    scored.sort(key=lambda each: -each[0])
+    return [(row, why) for _, row, why in scored[:most]]
+
+
+def least_certain(rows: Sequence[Row], most: int = _COLUMNS) -> list[tuple[Row, str]]:
+    """The rows whose best score is lowest."""
+    scored = sorted((row for row in rows if isinstance(row.get("score"), int | float)), key=lambda row: row["score"])
+    return [(row, f"{row['label']} {row['score']:.2f}") for row in scored[:most]]
+
+
+def contact_sheet(
+    groups: Sequence[tuple[str, Sequence[tuple[Row, str]]]], fetch: Callable[[str], Image.Image | None]
+) -> bytes:
+    """One JPEG: a titled row of pictures per group, each with its reason below; a grey tile for one that is gone."""
+    height = sum(_CAPTION + (_TILE + _CAPTION) for _ in groups) or _CAPTION
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, height), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    top = 0
+    for title, members in groups:
+        draw.text((6, top + 8), title, fill=_INK, font_size=14)
+        top += _CAPTION
+        for column, (row, why) in enumerate(members):
+            left = column * _TILE
+            image = fetch(str(row["name"]))
+            if image is None:
+                draw.rectangle((left + 4, top + 4, left + _TILE - 4, top + _TILE - 4), fill=_FAINT)
+            else:
+                image.thumbnail((_TILE - 8, _TILE - 8))
+                sheet.paste(image, (left + (_TILE - image.width) // 2, top + (_TILE - image.height) // 2))
+            draw.text((left + 6, top + _TILE), _fit(why, 24), fill=_INK, font_size=11)
+            draw.text((left + 6, top + _TILE + 13), _fit(str(row["name"]), 24), fill=(110, 110, 110), font_size=10)
+        top += _TILE + _CAPTION
+    out = io.BytesIO()
+    sheet.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def page(verdict: Verdict, contact: str) -> bytes:
+    """The report as one HTML page; `contact` is the contact sheet's name beside it."""
+    rows = "".join(
+        f"<tr><td>{html.escape(s.feature)}<td>{html.escape(str(s.before))}<td>{html.escape(str(s.now))}"
+        f"<td>{s.psi:.3f}<td>{s.psi_excess:.3f}<td>{s.js:.3f}<td>{'' if s.ks is None else f'{s.ks:.3f}'}"
+        f"<td>{'' if s.p is None else f'{s.p:.2g}'}"
+        for s in verdict.shifts
+    )
+    embedding = "" if verdict.embedding is None else f"<p>Embedding centroids: cosine distance {verdict.embedding}.</p>"
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift: {verdict.status}</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1e1e1e}}
+table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem .2rem 0;text-align:left;border-bottom:1px solid #ddd}}
+td:nth-child(n+4){{text-align:right;font-variant-numeric:tabular-nums}}img{{max-width:100%}}</style>
+<h1>Drift: {verdict.status}</h1><p>{html.escape(verdict.why)}. {verdict.count} results, {html.escape(verdict.at)}.</p>
+<table><tr><th>feature<th>baseline<th>now<th>PSI<th>above chance<th>JS<th>KS<th>p</tr>{rows}</table>{embedding}
+<h2>Pictures</h2><img src="{html.escape(contact)}" alt="most drifted and least certain pictures">
+</html>""".encode()
+
+
+def _fit(text: str, length: int) -> str:
+    # The end of a path tells more than its beginning.
+    return text if len(text) <= length else "..." + text[3 - length :]

@@ -1,0 +1,127 @@
+"""The deep health answer: imports every body once, and says what is there and what is wrong."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import traceback
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from .settings import BLOB_SOURCES, CONTAINERS, current
+
+# What function_app.py and the timers of pipelines.toml import inside their bodies.
+BODIES = (
+    "cloud.uploads",
+    "cloud.sweep",
+    "cloud.api",
+    "cloud.videos.app",
+    "cloud.pipelines.app",
+    "cloud.models.app",
+    "cloud.drift.app",
+    "cloud.lake",
+)
+PACKAGES = (
+    "azure-functions",
+    "azurefunctions-extensions-bindings-blob",
+    "azure-storage-blob",
+    "azure-identity",
+    "onnxruntime",
+    "numpy",
+    "pillow",
+    "av",
+)
+
+
+def report() -> dict[str, Any]:
+    """Status "ok" or "degraded", versions, and per part what it found or the error that it ended with."""
+    parts: dict[str, Callable[[], Any]] = {
+        **{f"import {name}": _importing(name) for name in BODIES},
+        "settings": _settings,
+        "trigger": _trigger,
+        "storage": _storage,
+        "routes": _routes,
+        "models": _models,
+        "pipelines": _pipelines,
+    }
+    found: dict[str, Any] = {}
+    errors: dict[str, dict[str, str]] = {}
+    for name, part in parts.items():
+        try:
+            found[name] = part()
+        except Exception as error:  # noqa: BLE001 - to say what is broken, whatever it is, is all this does
+            errors[name] = {
+                "class": type(error).__name__,
+                "message": str(error),
+                "traceback": traceback.format_exc(limit=-5),
+            }
+    return {
+        "status": "degraded" if errors else "ok",
+        "errors": errors,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        **found,
+    }
+
+
+def _importing(name: str) -> Callable[[], str]:
+    def load() -> str:
+        importlib.import_module(name)
+        return "ok"
+
+    return load
+
+
+def _settings() -> dict[str, Any]:
+    return {name: value for name, value in vars(current()).items() if name != "storage_connection"}
+
+
+def _trigger() -> str:
+    # An unknown value must not cost the whole app its index: function_app.py takes polling then.
+    told = os.environ.get("BLOB_TRIGGER_SOURCE", "").strip() or BLOB_SOURCES[0]
+    if told.lower() not in [source.lower() for source in BLOB_SOURCES]:
+        raise ValueError(f"BLOB_TRIGGER_SOURCE={told!r}: expected one of {', '.join(BLOB_SOURCES)}; it polls")
+    return told
+
+
+def _storage() -> dict[str, Any]:
+    from .storage import default_storage
+
+    storage = default_storage()
+    storage.ensure_containers(*CONTAINERS)
+    return {"containers": list(CONTAINERS), "index_tags": storage.tags_refused or "not refused so far"}
+
+
+def _routes() -> dict[str, list[str]]:
+    from .uploads import default_worker
+
+    return {route.name: [step.title for step in route.steps] for route in default_worker().planner.routes.routes}
+
+
+def _models() -> dict[str, str]:
+    from .uploads import default_worker
+
+    worker = default_worker()
+    worker.refresh_models()
+    if worker.models and worker.models.refused:
+        refused = {name: why for name, (_, why) in worker.models.refused.items()}
+        raise ValueError(f"models in the container that are refused, so that older ones serve: {refused}")
+    entries = default_worker().registry.list()
+    return {entry.name: entry.reason or "usable" for entry in entries}
+
+
+def _pipelines() -> list[str]:
+    from .pipelines.app import health
+    from .pipelines.timers import pipelines
+
+    if wrong := health(pipelines()):
+        raise ValueError("; ".join(wrong))
+    return [entry.name for entry in pipelines().entries]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,9 @@
+"""Models on their way: registered in Azure Machine Learning, released in the container, served by the app.
+
+Layout of the container `models`, per model NAME:
+
+    NAME/model.toml, NAME/model.onnx ...       dropped by hand: serves as soon as it is verified
+    NAME/versions/7/...                        released from the workspace
+    NAME/serving.json                          which release serves; absent: the files dropped by hand
+    NAME/samples/*.jpg                         pictures that a new version is tried on before it serves
+"""

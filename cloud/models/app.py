@@ -1,0 +1,73 @@
+"""The bodies behind the models timer, the Event Grid webhook and `python -m cloud models`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import azure.functions as func
+
+from cloud.models.entries import ModelEntry
+from cloud.models.registered import Registered, deliver
+from cloud.pipelines.app import azureml
+from cloud.pipelines.timers import pipelines
+from cloud.storage import default_storage
+from inference.errors import BadModel, DropsightError
+
+log = logging.getLogger(__name__)
+
+
+def registered() -> Registered:
+    """The registered models of the app's workspace."""
+    return Registered(azureml())
+
+
+def deliver_all(only: str = "") -> None:
+    """Bring the newest version of every [[model]] entry, or of those of the registered model `only`.
+
+    Raises BadModel with all that was refused.
+    """
+    refused = []
+    for entry in pipelines().models:
+        if only not in ("", entry.name):
+            continue
+        try:
+            log.info("%s", deliver(default_storage(), registered(), entry))
+        except DropsightError as error:
+            refused.append(str(error))
+    if refused:
+        raise BadModel("; ".join(refused))
+
+
+def find(name: str) -> ModelEntry:
+    """The [[model]] entry that serves under `name`. Raises BadModel."""
+    for entry in pipelines().models:
+        if name in (entry.serves, entry.name):
+            return entry
+    raise BadModel(f"pipelines.toml has no [[model]] {name!r}; it has {[each.serves for each in pipelines().models]}")
+
+
+def on_events(request: func.HttpRequest) -> func.HttpResponse:
+    """An Event Grid webhook: answers its validation, takes Microsoft.MachineLearningServices.ModelRegistered."""
+    try:
+        events = json.loads(request.get_body())
+    except ValueError:
+        return func.HttpResponse("expected Event Grid events as JSON", status_code=400)
+    for event in events if isinstance(events, list) else [events]:
+        answer = _on_event(event if isinstance(event, dict) else {})
+        if answer:
+            return func.HttpResponse(json.dumps(answer), mimetype="application/json")
+    return func.HttpResponse(status_code=202)
+
+
+def _on_event(event: dict[str, Any]) -> dict[str, Any] | None:
+    kind = event.get("eventType") or event.get("type")
+    data = event.get("data")
+    data = data if isinstance(data, dict) else {}
+    if kind == "Microsoft.EventGrid.SubscriptionValidationEvent":
+        return {"validationResponse": data.get("validationCode")}
+    if kind == "Microsoft.MachineLearningServices.ModelRegistered":
+        # The event says which model; what is newest, and fits the entry, is looked up: events come in any order.
+        deliver_all(only=str(data.get("ModelName") or data.get("modelName") or ""))
+    return None

@@ -1,0 +1,199 @@
+"""The container `models`: what lies there, which release serves, and how that changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cloud.models.entries import NAME
+from cloud.settings import MODELS, STATE
+from cloud.storage import BlobInfo, Conflict, Storage
+from inference.errors import BadModel, LimitExceeded, ServiceBusy
+
+POINTER = "serving.json"
+BY_HAND = "by hand"
+MAX_FILES = 200
+MAX_BYTES = 2 * 1024**3
+_KEEP = 10
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files that serve a model right now. `digest` changes whenever one of them does."""
+
+    name: str
+    version: str
+    prefix: str
+    files: tuple[tuple[str, str, int], ...]  # relative path, ETag, bytes
+    age_s: float
+
+    @property
+    def digest(self) -> str:
+        """Names this content for ever."""
+        return hashlib.sha256(repr((self.name, self.prefix, self.files)).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """`serving.json`. previous: what served before, newest first. rejected: versions rolled back from."""
+
+    version: str
+    previous: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    canary: Mapping[str, Any] | None = None
+    source: str = ""
+    at: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"schema": "dropsight-serving/1", **vars(self)}
+
+
+def read_pointer(storage: Storage, name: str) -> tuple[Pointer, str] | None:
+    """The pointer of a model and its ETag; None where nothing was released yet."""
+    found = storage.read_json(MODELS, f"{name}/{POINTER}")
+    if found is None:
+        return None
+    document = found[0]
+    return (
+        Pointer(
+            str(document["version"]),
+            tuple(document.get("previous", ())),
+            tuple(document.get("rejected", ())),
+            document.get("canary"),
+            document.get("source", ""),
+            document.get("at", ""),
+        ),
+        found[1].etag,
+    )
+
+
+def snapshots(storage: Storage) -> Iterator[Snapshot]:
+    """What serves, model by model: one listing, and one read for each model that has a pointer."""
+    groups: dict[str, list[BlobInfo]] = {}
+    for page in storage.pages(MODELS, size=5000):
+        for blob in page.blobs:
+            name, _, rest = blob.name.partition("/")
+            if rest and NAME.fullmatch(name):
+                groups.setdefault(name, []).append(blob)
+    for name, blobs in groups.items():
+        pointer = None
+        if any(blob.name == f"{name}/{POINTER}" for blob in blobs):
+            pointer = read_pointer(storage, name)
+        version = pointer[0].version if pointer else BY_HAND
+        prefix = f"{name}/versions/{version}/" if pointer else f"{name}/"
+        if snapshot := _snapshot(name, version, prefix, blobs, by_hand=pointer is None):
+            yield snapshot
+
+
+def _snapshot(name: str, version: str, prefix: str, blobs: list[BlobInfo], *, by_hand: bool) -> Snapshot | None:
+    aside = (f"{name}/versions/", f"{name}/samples/") if by_hand else ()
+    mine = [blob for blob in blobs if blob.name.startswith(prefix) and not blob.name.startswith(aside or ("\0",))]
+    if not any(blob.name.endswith((".onnx", "model.toml")) for blob in mine):
+        return None
+    files = tuple(sorted((blob.name.removeprefix(prefix), blob.etag, blob.size) for blob in mine))
+    return Snapshot(name, version, prefix, files, min(blob.age_s for blob in mine))
+
+
+def remember_good(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
+    """Note that this snapshot was verified, and keep a copy of files that somebody may overwrite by hand."""
+    by_hand = snapshot.version == BY_HAND
+    version = f"hand-{snapshot.digest[:12]}" if by_hand else snapshot.version
+    record = f"models/good/{snapshot.name}.json"
+    found = storage.read_json(STATE, record)
+    if found and found[0]["version"] == version:
+        return
+    for relative, _, _ in snapshot.files if by_hand else ():
+        with suppress(Conflict):  # another process keeps the same copy
+            storage.write(MODELS, f"{snapshot.name}/versions/{version}/{relative}", folder / relative, if_absent=True)
+    storage.write_json(STATE, record, {"version": version})
+
+
+def last_good(storage: Storage, name: str) -> Snapshot | None:
+    """What was verified last under this name, by any process."""
+    found = storage.read_json(STATE, f"models/good/{name}.json")
+    if found is None:
+        return None
+    version = str(found[0]["version"])
+    prefix = f"{name}/versions/{version}/"
+    blobs = [blob for page in storage.pages(MODELS, prefix) for blob in page.blobs]
+    return _snapshot(name, version, prefix, blobs, by_hand=False)
+
+
+def fetch(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
+    """Bring a snapshot's files below `folder`, each at the version that was listed.
+
+    Raises LimitExceeded, BadModel for paths that lead elsewhere, ServiceBusy where a file changed meanwhile.
+    """
+    total = sum(size for _, _, size in snapshot.files)
+    if len(snapshot.files) > MAX_FILES or total > MAX_BYTES:
+        raise LimitExceeded(
+            f"model {snapshot.name!r} has {len(snapshot.files)} files of {total:,} bytes; at most {MAX_FILES} "
+            f"files and {MAX_BYTES:,} bytes are taken"
+        )
+    for relative, etag, size in snapshot.files:
+        path = PurePosixPath(relative)
+        if path.is_absolute() or ".." in path.parts or "\\" in relative or ":" in relative:
+            raise BadModel(f"model {snapshot.name!r}: the path {relative!r} leads out of its folder")
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            reading = storage.open(MODELS, snapshot.prefix + relative, etag)
+            if reading is None:
+                raise ServiceBusy(f"{snapshot.prefix}{relative} was deleted while it was fetched")
+            with target.open("wb") as out:
+                for chunk in reading.chunks(size):
+                    out.write(chunk)
+        except Conflict as error:
+            raise ServiceBusy(f"{snapshot.prefix}{relative} was overwritten while it was fetched") from error
+
+
+def release(storage: Storage, name: str, version: str, folder: Path, **facts: Any) -> Pointer:
+    """Put the files of `folder` into the container as `version`, then let it serve.
+
+    The pointer is written last and on condition of its version: readers see the old release or the new one.
+    """
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        relative = path.relative_to(folder).as_posix()
+        storage.write(MODELS, f"{name}/versions/{version}/{relative}", path)
+    return _point(storage, name, version, facts)
+
+
+def rollback(storage: Storage, name: str) -> Pointer:
+    """Serve the release before the current one, and never bring the current one back by itself."""
+    found = read_pointer(storage, name)
+    if found is None or not found[0].previous:
+        has = f"version {found[0].version}" if found else "nothing"
+        raise BadModel(f"model {name!r} has no earlier release to go back to: {has} was released")
+    pointer, etag = found
+    back = replace(
+        pointer,
+        version=pointer.previous[0],
+        previous=pointer.previous[1:],
+        rejected=(pointer.version, *pointer.rejected)[:_KEEP],
+        at=datetime.now(UTC).isoformat(),
+    )
+    try:
+        storage.write_json(MODELS, f"{name}/{POINTER}", back.to_json(), if_match=etag)
+    except Conflict as error:
+        raise ServiceBusy(f"what serves {name!r} was changed at this moment; look, and try again") from error
+    return back
+
+
+def _point(storage: Storage, name: str, version: str, facts: Mapping[str, Any]) -> Pointer:
+    found = read_pointer(storage, name)
+    old = found[0] if found else None
+    previous = (old.version, *old.previous)[:_KEEP] if old and old.version != version else old.previous if old else ()
+    rejected = tuple(each for each in old.rejected if each != version) if old else ()
+    new = Pointer(version, previous, rejected, at=datetime.now(UTC).isoformat(), **facts)
+    condition: dict[str, Any] = {"if_match": found[1]} if found else {"if_absent": True}
+    try:
+        storage.write_json(MODELS, f"{name}/{POINTER}", new.to_json(), **condition)
+    except Conflict as error:
+        raise ServiceBusy(f"what serves {name!r} was changed at this moment; it is tried again") from error
+    return new

@@ -1,0 +1,145 @@
+"""Hot swap: the running app notices what changed in the container `models` and serves it without a restart.
+
+A model is fetched once per process, verified, and put in place between two uploads; a running analysis keeps
+the model it has. What does not verify is refused, visibly, and the old one keeps serving.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from weakref import finalize
+
+from cloud.models.canary import verify
+from cloud.models.releases import Snapshot, fetch, last_good, remember_good, snapshots
+from cloud.settings import STATE
+from cloud.storage import Storage
+from inference.errors import Permanent, Transient
+from inference.registry import Registry, folders_from_environment
+
+log = logging.getLogger(__name__)
+
+# Files dropped by hand arrive one by one: a folder is looked at when its newest file has lain still so long.
+STILL_S = 5.0
+
+
+class ServingModels:
+    """Keeps a registry in step with the container. Shared by all threads of a process."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        registry: Registry,
+        every_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._storage, self._registry, self._every_s, self._clock = storage, registry, every_s, clock
+        self._base = folders_from_environment()
+        self._root = Path(tempfile.mkdtemp(prefix="dropsight-models-"))
+        finalize(self, shutil.rmtree, self._root, ignore_errors=True)
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+        self._serving: dict[str, tuple[Snapshot, Path]] = {}
+        self._before: dict[str, Path] = {}
+        self.refused: dict[str, tuple[str, str]] = {}  # name -> digest, why
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What serves from the container: version by model."""
+        return {name: snapshot.version for name, (snapshot, _) in self._serving.items()}
+
+    def refresh(self) -> None:
+        """Look at the container if it is time to. One thread looks; others go on with what they have.
+
+        Raises Transient where the first look of a process fails.
+        """
+        if self._clock() < self._next:
+            return
+        # Only the very first look is waited for, and must succeed: before it nobody knows what ought to serve.
+        first = self._next == float("-inf")
+        if not self._lock.acquire(blocking=first):
+            return
+        try:
+            if self._clock() >= self._next:
+                self._look()
+                self._next = self._clock() + self._every_s
+        except Transient as error:
+            if first:
+                raise
+            self._next = self._clock() + self._every_s
+            log.warning("the models container could not be looked at, the old models serve on: %s", error)
+        finally:
+            self._lock.release()
+
+    def _look(self) -> None:
+        found = {snapshot.name: snapshot for snapshot in snapshots(self._storage)}
+        changed = [name for name in self._serving if name not in found]
+        for name in changed:
+            del self._serving[name]
+            log.warning("model %s left the container", name)
+        for snapshot in found.values():
+            if self._take(snapshot):
+                changed.append(snapshot.name)
+        if changed:
+            self._registry.use([*(folder for _, folder in self._serving.values()), *self._base])
+
+    def _take(self, snapshot: Snapshot) -> bool:
+        """Fetch and verify a snapshot that is new to us; whether anything new serves from now on."""
+        name = snapshot.name
+        known = self._serving.get(name)
+        if known and known[0].digest == snapshot.digest:
+            return False
+        if self.refused.get(name, ("", ""))[0] == snapshot.digest or snapshot.age_s < STILL_S:
+            return False
+        try:
+            self._serve(snapshot)
+        except Transient as error:
+            log.warning("model %s %s is looked at again later: %s", name, snapshot.version, error)
+            return False
+        except Permanent as error:
+            self._refuse(snapshot, str(error))
+            return known is None and self._fall_back(name)
+        self.refused.pop(name, None)
+        return True
+
+    def _serve(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in place. Raises Permanent where it does not verify, Transient where it cannot be had."""
+        name = snapshot.name
+        folder = self._root / snapshot.digest
+        if not folder.is_dir():
+            half = Path(tempfile.mkdtemp(dir=self._root))
+            fetch(self._storage, snapshot, half / name)
+            half.rename(folder)
+        verify(folder, name)
+        remember_good(self._storage, snapshot, folder / name)
+        known = self._serving.get(name)
+        before = self._before.pop(name, folder)
+        if before != folder:  # a thread may be loading the one that served until now, none the one before it
+            shutil.rmtree(before, ignore_errors=True)
+        if known and known[1] != folder:
+            self._before[name] = known[1]
+        self._serving[name] = (snapshot, folder)
+        log.info("model %s: %s serves from now on", name, snapshot.version)
+
+    def _fall_back(self, name: str) -> bool:
+        """In a process that has just begun: serve what other processes still serve, not nothing."""
+        try:
+            good = last_good(self._storage, name)
+            if good is None:
+                return False
+            self._serve(good)
+        except (Permanent, Transient) as error:
+            log.error("model %s: what served before cannot be had either: %s", name, error)
+            return False
+        return True
+
+    def _refuse(self, snapshot: Snapshot, why: str) -> None:
+        self.refused[snapshot.name] = (snapshot.digest, why)
+        log.error("model %s: %s is refused, the old one serves on: %s", snapshot.name, snapshot.version, why)
+        record = {"model": snapshot.name, "version": snapshot.version, "digest": snapshot.digest, "why": why}
+        self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)

@@ -1,0 +1,1 @@
+"""Azure Machine Learning pipelines on timers: entries, slots, receipts, submissions, follow-up."""

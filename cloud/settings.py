@@ -1,0 +1,199 @@
+"""One frozen object read from the app settings (environment variables), validated once.
+
+Standard library only: function_app.py imports this when the app is indexed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+UPLOADS = "uploads"
+RESULTS = "results"
+ERRORS = "errors"
+MODELS = "models"
+STATE = "state"
+CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
+
+MAX_SETTINGS = 30
+BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
+_MIB = 1024 * 1024
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+class BadSettings(ValueError):
+    """App settings cannot be used. The message lists every one that is wrong, not only the first.
+
+    Not a Permanent error of the media: no file is to blame, and every upload waits in storage until the
+    settings are right.
+    """
+
+
+def setting(name: str, default: Any, doc: str, *, low: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A field of Settings: the app setting's name, its default, its meaning in one sentence, its bounds."""
+    return field(default=default, metadata={"name": name, "doc": doc, "low": low, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator can change without changing code. docs/settings.md is generated from this class."""
+
+    storage_connection: str = setting(
+        "STORAGE_CONNECTION",
+        "AzureWebJobsStorage",
+        "Name of the setting that holds the connection to the account with the containers: a connection "
+        "string, or (managed identity) the prefix of `__serviceUri`, `__blobServiceUri` or `__accountName`.",
+    )
+    blob_trigger_source: str = setting(
+        "BLOB_TRIGGER_SOURCE",
+        "LogsAndContainerScan",
+        "How new uploads are noticed: `LogsAndContainerScan` (polling, local and Premium) or `EventGrid` "
+        "(the only one that Flex Consumption has). Read when the app is indexed.",
+        choices=BLOB_SOURCES,
+    )
+    sweep_schedule: str = setting(
+        "SWEEP_SCHEDULE",
+        "0 */5 * * * *",
+        "NCRONTAB of the timer that finds uploads without a finished receipt. The host resolves it: it has "
+        "to be set, the default here is only what the examples say.",
+    )
+    sweep_seconds: float = setting(
+        "SWEEP_SECONDS", 240.0, "How long one sweep may work before it leaves a mark for the next one.", low=1
+    )
+    lease_seconds: float = setting(
+        "LEASE_SECONDS",
+        120.0,
+        "How long an upload stays reserved for a worker that gives no sign of life; a living one renews it.",
+        low=1,
+    )
+    max_attempts: int = setting(
+        "MAX_ATTEMPTS", 5, "After so many attempts that did not end, an upload is recorded as failed.", low=1
+    )
+    max_concurrent: int = setting(
+        "MAX_CONCURRENT",
+        4,
+        "Uploads that one process fetches, decodes and analyses at the same time, whatever "
+        "PYTHON_THREADPOOL_THREAD_COUNT says. It bounds memory; the engine bounds cores by itself.",
+        low=1,
+    )
+    max_image_bytes: int = setting(
+        "MAX_IMAGE_BYTES", 50 * _MIB, "Larger images are refused before they are downloaded.", low=1
+    )
+    max_video_bytes: int = setting(
+        "MAX_VIDEO_BYTES",
+        500 * _MIB,
+        "Larger videos are refused before they are downloaded; those that are split are not downloaded.",
+        low=1,
+    )
+    video_split_above_seconds: float = setting(
+        "VIDEO_SPLIT_ABOVE_SECONDS",
+        300.0,
+        "Videos of which more than this is analysed are split over the queues `segments`, `merges` and `renders`.",
+        low=0,
+    )
+    video_segment_seconds: float = setting(
+        "VIDEO_SEGMENT_SECONDS",
+        120.0,
+        "About how long the work on one segment of a split video takes, by the speed on its first frames; "
+        "a small part of functionTimeout.",
+        low=0,
+    )
+    max_request_bytes: int = setting(
+        "MAX_REQUEST_BYTES",
+        20 * _MIB,
+        "The largest body that POST /api/analyze takes, and the largest file that GET /api/results sends.",
+        low=1,
+    )
+    routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
+    pipelines_file: str = setting(
+        "PIPELINES_FILE", "pipelines.toml", "The Azure Machine Learning pipelines, relative to the app's folder."
+    )
+    azureml_workspace: str = setting(
+        "AZUREML_WORKSPACE",
+        "",
+        "Resource id of the Azure Machine Learning workspace: /subscriptions/.../workspaces/NAME.",
+    )
+    azureml_region: str = setting("AZUREML_REGION", "", "Region of that workspace, as in westeurope.")
+    models_seconds: float = setting(
+        "MODELS_SECONDS", 60.0, "How often a process looks for new models in the container `models`.", low=0
+    )
+    models: str = setting(
+        "DROPSIGHT_MODELS",
+        "",
+        "Further folders of models, and single .onnx files, beside the app's `models/`; a path list.",
+    )
+    weights: str = setting(
+        "DROPSIGHT_WEIGHTS",
+        "",
+        "Folders in which a manifest's weights are found by their sha256; a path list.",
+    )
+    providers: str = setting(
+        "DROPSIGHT_PROVIDERS",
+        "",
+        "Execution providers of onnxruntime, best first, such as `cuda,cpu`; those that are absent are passed over.",
+    )
+    allow_research_models: bool = setting(
+        "DROPSIGHT_ALLOW_RESEARCH_MODELS",
+        True,
+        "`false` leaves out models whose data or weights are for research or non-commercial use.",
+    )
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Settings:
+        """The settings in `env`; empty values count as unset. Raises BadSettings with all that is wrong."""
+        found: dict[str, Any] = {}
+        problems: list[str] = []
+        for each in fields(cls):
+            text = env.get(each.metadata["name"], "").strip()
+            if not text:
+                continue
+            try:
+                found[each.name] = _parse(text, each.default, each.metadata)
+            except ValueError as error:
+                problems.append(f"{each.metadata['name']}={text!r}: {error}")
+        if problems:
+            raise BadSettings("App settings that cannot be used: " + "; ".join(problems))
+        return cls(**found)
+
+
+def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
+    if isinstance(default, bool):
+        if text.lower() not in _TRUE + _FALSE:
+            raise ValueError("expected true or false")
+        return text.lower() in _TRUE
+    if isinstance(default, int | float):
+        try:
+            number = type(default)(text)
+        except ValueError:
+            kind = "a whole number" if isinstance(default, int) else "a number"
+            raise ValueError(f"expected {kind}, {default} for example") from None
+        # Written so that NaN fails too.
+        if not number < float("inf") or (meta["low"] is not None and not number >= meta["low"]):
+            raise ValueError(f"expected at least {meta['low']}")
+        return number
+    if meta["choices"]:
+        by_lower = {choice.lower(): choice for choice in meta["choices"]}
+        if text.lower() not in by_lower:
+            raise ValueError(f"expected one of {', '.join(meta['choices'])}")
+        return by_lower[text.lower()]
+    return text
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process. `current.cache_clear()` reads them again."""
+    return Settings.read(os.environ)
+
+
+def document() -> str:
+    """The table of docs/settings.md (a test compares the two)."""
+    rows = [
+        f"| `{each.metadata['name']}` | `{each.default}` | {each.metadata['doc']} |"
+        if each.default != ""
+        else f"| `{each.metadata['name']}` | (empty) | {each.metadata['doc']} |"
+        for each in fields(Settings)
+    ]
+    return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])

@@ -1,0 +1,1 @@
+"""Long videos: cut into segments that queue functions detect, merged once, drawn in segments, joined."""

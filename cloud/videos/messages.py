@@ -1,0 +1,92 @@
+"""What the queues of a split video carry: which job, which step of it, which part."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+
+from cloud import connection
+from inference.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient
+
+Stage = Literal["detect", "merge", "render", "join"]
+QUEUES: dict[Stage, str] = {"detect": "segments", "merge": "merges", "render": "renders", "join": "merges"}
+JOB_ID = re.compile(r"[0-9a-f]{24}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """`part` is the number of the segment, where one is meant."""
+
+    job: str
+    stage: Stage
+    part: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Message:
+        """Raises ValueError for what is none of ours."""
+        found = json.loads(text)
+        if (
+            not isinstance(found, dict)
+            or not JOB_ID.fullmatch(str(found.get("job")))
+            or found.get("stage") not in get_args(Stage)
+            or not isinstance(found.get("part"), int)
+        ):
+            raise ValueError(f"{text[:200]!r} is no message of a video's job")
+        return cls(found["job"], found["stage"], found["part"])
+
+
+class Queues:
+    """The queues of the account behind a connection setting; one that is missing is made when it is sent to."""
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+
+    def send(self, messages: list[Message]) -> None:
+        """One call a message. Raises StorageUnavailable."""
+        for message in messages:
+            queue, text = self._queue(QUEUES[message.stage]), json.dumps(asdict(message))
+            try:
+                try:
+                    queue.send_message(text)
+                except ResourceNotFoundError:
+                    _create(queue)
+                    queue.send_message(text)
+            except AzureError as error:
+                raise _unavailable(f"sending to the queue {queue.queue_name}", error) from error
+
+    def waiting(self, stage: Stage) -> int:
+        """About how many messages wait for a step or are being worked on; one call."""
+        queue = self._queue(QUEUES[stage])
+        try:
+            return queue.get_queue_properties().approximate_message_count or 0
+        except ResourceNotFoundError:
+            return 0
+        except AzureError as error:
+            raise _unavailable(f"asking the queue {queue.queue_name}", error) from error
+
+    def _queue(self, name: str) -> QueueClient:
+        from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
+
+        # What the host expects unless host.json says otherwise.
+        return connection.queue_service(self._setting).get_queue_client(
+            name, message_encode_policy=TextBase64EncodePolicy(), message_decode_policy=TextBase64DecodePolicy()
+        )
+
+
+def _create(queue: QueueClient) -> None:
+    try:
+        queue.create_queue()
+    except ResourceExistsError:
+        return
+
+
+def _unavailable(doing: str, error: AzureError) -> StorageUnavailable:
+    said = f"{error.status_code}" if isinstance(error, HttpResponseError) else str(error)
+    return StorageUnavailable(f"{doing}: storage answered {said}; it is tried again")

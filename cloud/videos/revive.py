@@ -1,0 +1,51 @@
+"""What the sweep does for split videos: goes on with silent jobs, and clears away what is over."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+
+from cloud.settings import STATE
+from cloud.storage import BlobInfo, Storage
+from inference.errors import DropsightError
+
+from .jobs import PLAN, PREFIX, Progress
+from .worker import Videos
+
+log = logging.getLogger(__name__)
+
+# How long GET /api/jobs/<id> can say how a job ended.
+REMEMBERED_S = 7 * 86400.0
+
+
+def revive(videos: Videos) -> int:
+    """Goes through all jobs, one listing; returns how many were sent on. One job's trouble does not stop the others."""
+    sent = 0
+    blobs = _blobs(videos.storage)
+    for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
+        try:
+            sent += _one(videos, job_id, Progress(group, job_id))
+        except DropsightError as error:
+            log.warning("job %s: %s", job_id, error)
+    return sent
+
+
+def _one(videos: Videos, job_id: str, progress: Progress) -> bool:
+    if progress.quiet_s < videos.settings.lease_seconds:
+        return False
+    plan = progress.blobs.get(PLAN)
+    job = videos.jobs.read(job_id) if plan and plan.metadata.get("state") == "running" else None
+    if job is not None:
+        return videos.revive(job, progress.quiet_s)
+    # Over: what a worker wrote that did not know, and in the end the plan itself.
+    if set(progress.blobs) - {PLAN}:
+        videos.jobs.clear(job_id)
+    if plan and plan.age_s > REMEMBERED_S:
+        videos.storage.delete(STATE, plan.name)
+    return False
+
+
+def _blobs(storage: Storage) -> Iterator[BlobInfo]:
+    for page in storage.pages(STATE, PREFIX, size=5000):
+        yield from page.blobs

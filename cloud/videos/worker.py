@@ -1,0 +1,259 @@
+"""The bodies of the queue functions: one message brings its job on by one step, or changes nothing.
+
+A job belongs to one version of one upload, by one key: its receipt says so. Whoever takes a message looks there first,
+at the upload, and at the key that the routes and models of today give; where one of them is another, the job is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from cloud import publish
+from cloud.events import BlobEvent
+from cloud.ledger import Claim
+from cloud.paths import shown
+from cloud.plans import UploadPlan
+from cloud.settings import STATE, UPLOADS
+from cloud.storage import BlobInfo, Conflict, Reading
+from inference.analyze import naming
+from inference.errors import Permanent
+from inference.result import Source, source_doc
+from inference.video.merge import prepare
+from inference.video.options import options_of
+from inference.video.parts import cannot_be_split
+from inference.video.read import probe
+
+from .alive import Alive, Gone, alive
+from .jobs import BEAT, DETECTED, PREFIX, RENDERED, Job, Jobs, Progress, State
+from .messages import Message, Queues
+from .ranged import RangedFile
+from .stages import Stages
+
+if TYPE_CHECKING:
+    from cloud.uploads import Outcome, Worker
+
+log = logging.getLogger(__name__)
+
+_ENDED: dict[str, State] = {"done": "done", "failed": "failed"}
+
+
+class Videos:
+    """Splits long videos of one worker, and works on the jobs of all. Safe to use from many threads."""
+
+    def __init__(self, worker: Worker, queues: Queues) -> None:
+        self.worker, self.queues = worker, queues
+        self.storage, self.ledger, self.settings = worker.storage, worker.ledger, worker.settings
+        self.jobs = Jobs(worker.storage)
+        self.stages = Stages(self.jobs, worker.registry)
+
+    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Job | None:
+        """The job of a long video, its plan written; None for what is analysed in one piece.
+
+        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten.
+        """
+        route, info = claim.plan.route, reading.info
+        assert route
+        options, limit = options_of(route.video, route.name), self.settings.video_split_above_seconds
+        if cannot_be_split(route, self.worker.registry, options):
+            return None
+        with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
+            found = probe(file.binary, options.limits())
+            file.check()
+            claimed = found.claimed_duration_s
+            if claimed is not None and min(claimed, options.end_s or claimed) - options.start_s <= limit:
+                return None
+            plan = prepare(file.binary, found, route, self.worker.registry, self.settings.video_segment_seconds)
+            file.check()
+        if len(plan.parts) < 2:
+            return None
+        source = Source(UPLOADS, info.name, info.etag, info.size, media_type)
+        job = Job(
+            secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
+            plan.width, plan.height, plan.fps, found.has_audio, source_doc(source),
+        )  # fmt: skip
+        self.jobs.write(job)
+        return job
+
+    def hand_over(self, claim: Claim[UploadPlan], job: Job) -> Outcome | None:
+        """Leaves the upload to the job and starts it; None where a sidecar came in meanwhile."""
+        from cloud.uploads import Outcome
+
+        ended = self.ledger.hand_over(claim, job.id)
+        if ended != "ok":
+            self.jobs.end(job, "superseded", "the upload was claimed anew")
+            return None if ended == "changed" else Outcome("busy")
+        log.info("%s: split into %d segments, job %s", shown(job.name), len(job.parts), job.id)
+        self.queues.send([Message(job.id, "detect", part.number) for part in job.parts])
+        return Outcome("job", claim.receipt.attempt)
+
+    def deliver(self, message: Message, attempt: int) -> None:
+        """One message. Raises what may pass, until `attempt` is the last one; then the failure is recorded."""
+        self.worker.refresh_models()
+        job = self.jobs.read(message.job)
+        claimed = self.claim(job) if job else None
+        if job is None or claimed is None:
+            log.info("job %s: nothing to do for %s %d", message.job, message.stage, message.part)
+            return
+        claim, upload = claimed
+        try:
+            with self.worker.places, alive(self.jobs, self.ledger, job) as sign:
+                self._step(job, claim, upload, message, sign)
+        except Gone:
+            self.claim(job)  # notes how it ended
+        except Permanent as error:
+            self.fail(job, claim, error)
+        except Exception as error:
+            again = self.claim(job)
+            if again is None:
+                return  # over meanwhile: its work was deleted under our hands
+            if attempt < self.settings.max_attempts:
+                raise
+            log.exception("job %s: the last of %d attempts at %s failed", job.id, attempt, message.stage)
+            self.fail(job, again[0], error)
+
+    def poison(self, message: Message) -> None:
+        """A message that the host gave up: its workers were killed, each time."""
+        job = self.jobs.read(message.job)
+        claimed = self.claim(job) if job else None
+        if job and claimed:
+            what = f"segment {message.part}" if message.stage in ("detect", "render") else "it as a whole"
+            why = f"all attempts to {message.stage} {what} ended without a word: the workers were killed, ran out of "
+            why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
+            self.fail(job, claimed[0], Permanent(why))
+
+    def claim(self, job: Job) -> tuple[Claim[UploadPlan], BlobInfo] | None:
+        """The upload of a job that goes on; None where it is over, which is noted then."""
+        if job.state != "running":
+            # Its upload may still wait for it, where the job was taken for dead before the upload was handed to it.
+            left = self.ledger.adopt(job.name, job.id, lambda _: UploadPlan(""))
+            if left:
+                self.ledger.finish(left, "retry", reason=f"its job was {job.state}")
+            return None
+        upload = self.storage.head(UPLOADS, job.name)
+        claim = self.ledger.adopt(job.name, job.id, lambda override: self._plan(upload, override))
+        if claim is None:
+            found = self.ledger.read(job.name)
+            ended: State = "superseded"
+            if found and found[0].job == job.id:
+                ended = "cancelled" if found[0].reason == "cancelled" else _ENDED.get(found[0].state, ended)
+            self.jobs.end(job, ended, found[0].reason if found else "")
+            return None
+        if upload is None:
+            self._stop(job, claim, "dropped", "deleted while it was analysed")
+        elif upload.etag != job.etag:
+            self._stop(job, claim, "retry", "overwritten while it was analysed")
+        elif claim.plan.key != job.key:
+            self._stop(job, claim, "retry", "its route or a model changed while it was analysed")
+        else:
+            return claim, upload
+        return None
+
+    def cancel(self, job: Job) -> None:
+        """Ends a running job without a result, for good: until the upload changes or is replayed."""
+        claimed = self.claim(job)
+        if claimed and self.ledger.finish(claimed[0], "dropped", reason="cancelled") != "lost":
+            self.jobs.end(job, "cancelled", "cancelled")
+
+    def fail(self, job: Job, claim: Claim[UploadPlan], error: Exception) -> None:
+        """Records an error that no retry can mend."""
+        outcome = self.worker.fail(claim, error, job.trace)
+        if claim.lost:
+            return
+        self.jobs.end(job, "failed" if outcome and outcome.status == "failed" else "superseded", str(error))
+        if outcome is None:
+            self.worker.handle(BlobEvent(UPLOADS, job.name))
+
+    def _plan(self, upload: BlobInfo | None, override: str | None) -> UploadPlan:
+        return UploadPlan("") if upload is None else self.worker.planner.plan(upload, override, now=True)
+
+    def _stop(self, job: Job, claim: Claim[Any], state: Any, reason: str) -> None:
+        ended = self.ledger.finish(claim, state, reason=reason)
+        if ended == "lost":
+            return
+        self.jobs.end(job, "superseded", reason)
+        if state == "retry":
+            # Its own delivery may have come and gone while the job had the upload.
+            self.worker.handle(BlobEvent(UPLOADS, job.name))
+
+    def _step(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, sign: Alive) -> None:
+        """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
+        route, number = claim.plan.route, message.part
+        assert route
+        progress = self.jobs.progress(job.id)
+        if message not in progress.missing(job):
+            log.info("job %s: %s %d is done already", job.id, message.stage, number)
+        elif message.stage == "join":
+            self._publish(job, claim, upload)
+            return
+        elif message.stage == "merge":
+            self.stages.merge(job, route, sign)
+            progress = self.jobs.progress(job.id)
+        else:
+            step = self.stages.detect if message.stage == "detect" else self.stages.render
+            step(job, upload, route, number, sign)
+            progress = self.jobs.progress(job.id)
+        self._follow(job, progress)
+
+    def _follow(self, job: Job, progress: Progress) -> None:
+        """Sends what comes after the last segment, or after the merge, unless somebody has."""
+        missing = progress.missing(job)
+        stage = missing[0].stage
+        done = progress.parts(RENDERED) if progress.merged else progress.parts(DETECTED)
+        marker = f"sent/{stage}"
+        if stage == "detect" or (stage == "render" and done) or marker in progress.blobs:
+            return
+        try:
+            self.jobs.put(job, marker, b"", if_absent=True)
+        except Conflict:
+            return
+        try:
+            self.queues.send(missing)
+        except Exception:
+            self.storage.delete(STATE, f"{PREFIX}{job.id}/{marker}")
+            raise
+
+    def _publish(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo) -> None:
+        receipt, route = claim.receipt, claim.plan.route
+        assert route
+        published: Any
+        if etag := publish.already_published(self.storage, receipt):
+            published = publish.tidy(self.storage, receipt, etag)
+        else:
+            with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
+                published = publish.publish(self.storage, claim, analysis)
+        if isinstance(published, str):
+            raise Gone
+        ended = self.ledger.finish(
+            claim, "done", result_etag=published.result_etag, old_keys=(), has_error=False, reason=""
+        )
+        if ended == "changed":
+            raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
+        if ended == "ok":
+            self.jobs.end(job, "done")
+            log.info("%s: analysed in %d segments (trace %s)", shown(job.name), len(job.parts), job.trace)
+
+    def revive(self, job: Job, quiet_s: float) -> bool:
+        """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
+        if self.claim(job) is None:
+            return False
+        missing = self.jobs.progress(job.id).missing(job)
+        # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
+        if self.queues.waiting(missing[0].stage) and quiet_s < 20 * self.settings.lease_seconds:
+            return False
+        log.warning("job %s of %s: silent for %.0f s, sending %d again", job.id, job.name, quiet_s, len(missing))
+        self.jobs.put(job, BEAT, b"")
+        self.queues.send(missing)
+        return True
+
+    def told(self, job: Job) -> dict[str, Any]:
+        """The job for people: how far it is."""
+        progress = self.jobs.progress(job.id)
+        document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,
+                    "segments": len(job.parts)}  # fmt: skip
+        if job.state == "running":
+            document |= {"detected": len(progress.parts(DETECTED)), "merged": progress.merged,
+                         "rendered": len(progress.parts(RENDERED)), "quiet_s": progress.quiet_s}  # fmt: skip
+        return document

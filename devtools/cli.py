@@ -1,0 +1,63 @@
+"""The commands of dev.py, in a supported Python but outside the environment: standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from devtools import doctor, environment, run
+from devtools.azurite import AzuriteError
+from devtools.environment import ROOT, SetupError
+from devtools.supervisor import handling, interrupt, run_through
+
+EPILOG = "`dev.py test` alone also checks style and types; with arguments it hands them to pytest."
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return its exit status: 2 for wrong usage, 130 when interrupted."""
+    known, rest = _parser().parse_known_args(arguments)
+    if rest and known.command not in ("test", "bench"):
+        _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
+    try:
+        with handling(interrupt):
+            if known.command == "doctor":
+                return doctor.main()
+            python = environment.prepare()
+            if known.command == "setup":
+                return 0
+            if known.command == "run":
+                return run.main(python, port=known.port, samples=known.samples, verbose=known.verbose)
+        return _bench(python, rest) if known.command == "bench" else _test(python, rest)
+    except (SetupError, AzuriteError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, epilog=EPILOG)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="start storage and the app, take files from inbox/")
+    running.add_argument("--port", type=int, default=7071, help="of the app's HTTP functions (7071)")
+    running.add_argument("--samples", action="store_true", help="begin by dropping the photos of samples/")
+    running.add_argument("--verbose", action="store_true", help="show the host's log here, not in .azurite/")
+    commands.add_parser("test", help="style, types and tests; or pytest with the arguments given", add_help=False)
+    commands.add_parser("bench", help="python -m benchmarks, with the arguments given", add_help=False)
+    commands.add_parser("setup", help="only make the environment, as the others do first")
+    commands.add_parser("doctor", help="say in plain words what is missing or misconfigured")
+    return parser
+
+
+def _bench(python: Path, arguments: list[str]) -> int:
+    return run_through([str(python), "-m", "benchmarks", *arguments], ROOT)
+
+
+def _test(python: Path, arguments: list[str]) -> int:
+    if arguments:
+        return run_through([str(python), "-m", "pytest", *arguments], ROOT)
+    checks = [["ruff", "check", "."], ["mypy", "."], ["pytest", "-n", str(min(os.cpu_count() or 1, 4))]]
+    statuses = [run_through([str(python), "-m", *check], ROOT) for check in checks]
+    return next((status for status in statuses if status), 0)

@@ -1,0 +1,115 @@
+"""inbox/ -> container `uploads`: every complete file once, and again when it changed."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import stat
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from devtools.report import Report
+
+# What a file was when it was uploaded: its size and time. Kept with the blob, so that it cannot get lost.
+MARK = "dropsight_inbox"
+UNFINISHED = {".part", ".partial", ".crdownload", ".download", ".tmp", ".swp"}
+CLUTTER = {"thumbs.db", "desktop.ini"}
+LONGEST_NAME = 1024
+Mark = str
+
+
+class Inbox:
+    """Watches a folder by looking again: a file is complete when two looks find it the same."""
+
+    def __init__(self, uploads: ContainerClient, folder: Path, report: Report) -> None:
+        self.uploads, self.folder, self.report = uploads, folder, report
+        self.uploaded: dict[str, Mark] | None = None  # by blob name; None until storage was asked
+        self.seen: dict[str, Mark] = {}
+        self.unreadable: set[tuple[str, Mark]] = set()
+
+    def step(self) -> None:
+        """Upload the files that have not changed since the last step and are not there yet."""
+        if self.uploaded is None:
+            self.uploaded = self._already_uploaded()
+        now = self.files()
+        complete = [name for name, (_, mark) in now.items() if self.seen.get(name) == mark]
+        # A file's own route must be there before the file.
+        for name in sorted(complete, key=lambda name: (not name.endswith(".route.toml"), name)):
+            path, mark = now[name]
+            if self.uploaded.get(name) != mark and self._upload(name, path, mark):
+                self.uploaded[name] = mark
+        self.seen = {name: mark for name, (_, mark) in now.items()}
+
+    def files(self) -> dict[str, tuple[Path, Mark]]:
+        """Blob name -> file and mark, for everything in the folder that is meant for upload."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found: dict[str, tuple[Path, Mark]] = {}
+        for parent, folders, names in os.walk(self.folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                path = Path(parent, name)
+                if not is_meant(path):
+                    continue
+                try:
+                    status = path.stat()
+                except OSError:
+                    continue  # gone again, or a link to nothing
+                if not stat.S_ISREG(status.st_mode):
+                    continue  # opening a pipe would wait for somebody who writes into it
+                found[blob_name(path.relative_to(self.folder))] = (
+                    path,
+                    f"{status.st_size}:{status.st_mtime_ns}",
+                )
+        return found
+
+    def _already_uploaded(self) -> dict[str, Mark]:
+        try:
+            self.uploads.create_container()
+            return {}
+        except ResourceExistsError:
+            blobs = self.uploads.list_blobs(include=["metadata"])
+            return {blob.name: (blob.metadata or {}).get(MARK, "") for blob in blobs}
+
+    def _upload(self, name: str, path: Path, mark: Mark) -> bool:
+        """Whether this file is done with: uploaded, or refused for good. One that is locked is tried again."""
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        try:
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"its path has {len(name)} characters, storage takes {LONGEST_NAME}")
+            with path.open("rb") as file:
+                self.uploads.upload_blob(
+                    name,
+                    file,
+                    overwrite=True,
+                    metadata={MARK: mark},
+                    content_settings=ContentSettings(content_type=kind),
+                )
+        except OSError as error:
+            if (name, mark) not in self.unreadable:
+                self.report.say(f"{name}: cannot be read yet ({error.strerror}), trying again")
+                self.unreadable.add((name, mark))
+            return False
+        except HttpResponseError as error:
+            if not error.status_code or error.status_code >= 500:
+                raise
+            said = str(error).splitlines()[0]
+            self.report.failed(name, f"storage refused it (rename or change the file to try again): {said}")
+        except ValueError as error:
+            self.report.failed(name, f"cannot be uploaded: {error}")
+        else:
+            self.report.uploaded(name)
+        return True
+
+
+def is_meant(path: Path) -> bool:
+    """Whether somebody dropped this file, as opposed to the system's clutter and half-finished downloads."""
+    name = path.name.lower()
+    return not (name.startswith((".", "~")) or name in CLUTTER or path.suffix.lower() in UNFINISHED)
+
+
+def blob_name(relative: Path) -> str:
+    """The blob's name: the path with forward slashes, composed (macOS hands out decomposed names)."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(*relative.parts)))

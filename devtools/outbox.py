@@ -1,0 +1,113 @@
+"""Containers `results` and `errors` -> outbox/: a mirror, file by file, of what storage holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path, PurePosixPath
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient
+
+from devtools.report import Report
+
+CONTAINERS = ("results", "errors")
+STATE = ".etags.json"
+
+
+class Outbox:
+    """Fetches blobs whose ETag is new, removes files whose blob is gone; touches no file but its own."""
+
+    def __init__(self, service: BlobServiceClient, folder: Path, report: Report) -> None:
+        self.clients = {name: service.get_container_client(name) for name in CONTAINERS}
+        self.folder, self.report = folder, report
+        self.refused: set[str] = set()
+        self.etags = self._load()
+
+    def step(self) -> None:
+        """Bring the folder up to date. What is fetched before a failure stays known."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = dict(self.etags)
+        try:
+            for container, client in self.clients.items():
+                self._mirror(container, client)
+        finally:
+            if self.etags != before:
+                write_atomically(self.folder / STATE, json.dumps(self.etags).encode())
+
+    def _mirror(self, container: str, client: ContainerClient) -> None:
+        try:
+            blobs = {f"{container}/{blob.name}": blob for blob in client.list_blobs()}
+        except ResourceNotFoundError:
+            return  # nothing was analysed yet
+        changed = [key for key, blob in blobs.items() if self._is_new(key, blob)]
+        # The result document last, as it was written: whoever sees it finds everything that it names.
+        for key in sorted(changed, key=lambda key: (key.endswith("/result.json"), key)):
+            self._fetch(key, blobs[key], client)
+        for key in [key for key in self.etags if key.startswith(f"{container}/") and key not in blobs]:
+            self._remove(key)
+
+    def _is_new(self, key: str, blob: BlobProperties) -> bool:
+        if key in self.refused:
+            return False
+        path = local_path(self.folder, key)
+        return path is None or self.etags.get(key) != blob.etag or not path.is_file()
+
+    def _fetch(self, key: str, blob: BlobProperties, client: ContainerClient) -> None:
+        path = local_path(self.folder, key)
+        if path is None:
+            self.refused.add(key)
+            self.report.say(f"{key} is only in storage: no file can have this name")
+            return
+        partial = path.with_name(f".{path.name[:100]}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                client.download_blob(blob.name, etag=blob.etag, match_condition=MatchConditions.IfNotModified).readinto(
+                    file
+                )
+            os.replace(partial, path)
+        except (ResourceNotFoundError, ResourceModifiedError):
+            partial.unlink(missing_ok=True)
+            return  # replaced meanwhile: the next look tells
+        except OSError as error:
+            self.refused.add(key)
+            self.report.say(f"{key} is only in storage: it cannot be written here ({error.strerror})")
+            return
+        self.etags[key] = blob.etag
+        self.report.arrived(key, path)
+
+    def _remove(self, key: str) -> None:
+        del self.etags[key]
+        path = local_path(self.folder, key)
+        if path is None:
+            return
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # stops at the first folder that is not empty
+            for parent in path.relative_to(self.folder).parents:
+                (self.folder / parent).rmdir()
+
+    def _load(self) -> dict[str, str]:
+        try:
+            known = json.loads((self.folder / STATE).read_text(encoding="utf-8"))
+            return {str(key): str(etag) for key, etag in known.items()}
+        except (OSError, ValueError, AttributeError):
+            return {}  # everything is fetched again
+
+
+def local_path(folder: Path, key: str) -> Path | None:
+    """Where the blob `container/name` goes, or None where its name leaves the folder or is no file name."""
+    parts = PurePosixPath(key).parts
+    awkward = any(part in ("..", "") or "\0" in part or part.startswith("/") for part in parts)
+    if awkward or "\\" in key or key.endswith("/") or (os.name == "nt" and set(key) & set(':*?"<>|')):
+        return None
+    return folder.joinpath(*parts)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either the old one or the new one, never half of it."""
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_bytes(content)
+    os.replace(partial, path)

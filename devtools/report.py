@@ -1,0 +1,87 @@
+"""One line per file on the terminal: what was found in it and how long it took."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+
+class Report:
+    """Remembers when each file was uploaded, to say how long its result took."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, float] = {}
+
+    def say(self, words: str) -> None:
+        """One line, whatever the terminal's encoding can show of it."""
+        encoding = sys.stdout.encoding or "utf-8"
+        print(words.encode(encoding, "replace").decode(encoding), flush=True)
+
+    def uploaded(self, name: str) -> None:
+        """A file went to storage: the clock runs."""
+        self.began[name] = time.monotonic()
+        self.say(f"{name}: uploaded")
+
+    def failed(self, name: str, why: str) -> None:
+        """A file will have no result."""
+        self.say(f"{name}: failed, {why}")
+
+    def arrived(self, key: str, path: Path) -> None:
+        """A file was mirrored; only documents that end the story of an upload are worth a line."""
+        container, _, rest = key.partition("/")
+        if container == "results" and rest.endswith("/result.json"):
+            document = _read(path)
+            self.say(f"{rest.removesuffix('/result.json')}: {found(document)}{self._took(rest[:-12], document)}")
+        elif container == "errors" and rest.endswith(".json"):
+            name = rest.removesuffix(".json")
+            self.say(f"{name}: failed{self._took(name, {})}: {reason(_read(path))}")
+
+    def _took(self, name: str, document: dict[str, Any]) -> str:
+        parts = []
+        if name in self.began:
+            parts.append(f"{time.monotonic() - self.began.pop(name):.1f} s after the upload")
+        wall = (document.get("cost") or {}).get("wall_ms")
+        if wall is not None:
+            parts.append(f"{wall:.0f} ms of analysis")
+        return f" ({', '.join(parts)})" if parts else ""
+
+
+def found(document: dict[str, Any]) -> str:
+    """What a result document (schema dropsight/1) found, in a few words."""
+    # Steps that ran on crops have nothing of their own: it stands with the objects they looked at.
+    own = [step for step in document.get("steps", []) if "on" not in step]
+    return "; ".join(map(_step, own)) or "nothing found"
+
+
+def _step(step: dict[str, Any]) -> str:
+    if step.get("task") == "image-to-image":
+        return f"picture {step.get('name')}"
+    if "embedding" in step:
+        return f"a vector of {step['embedding']['dim']}"
+    predictions = step.get("predictions") or []
+    if step.get("task") == "image-classification":
+        # The best one, and others that are not mere noise beside it.
+        telling = [each for i, each in enumerate(predictions[:3]) if i == 0 or each["score"] >= 0.1]
+        return ", ".join(f"{each['label']} {each['score']:.2f}" for each in telling) or "nothing recognised"
+    counts = Counter(each["label"] for each in predictions if "label" in each)
+    return ", ".join(f"{count} {label}" for label, count in counts.most_common(6)) or "nothing found"
+
+
+def reason(document: dict[str, Any]) -> str:
+    """Why an upload failed, from its error record."""
+    error = document.get("error")
+    fields = error if isinstance(error, dict) else document
+    name = fields.get("class") or fields.get("type") or "error"
+    return f"{name}: {fields.get('message') or 'see the record'}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

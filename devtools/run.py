@@ -1,0 +1,166 @@
+"""`dev.py run`: Azurite, the app on the local host, the bridge from inbox/ to outbox/. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from devtools import azurite, environment
+from devtools.environment import ROOT, SetupError, say
+from devtools.supervisor import Supervisor
+
+DATA = ROOT / ".azurite"
+SETTINGS = ROOT / "local.settings.json"
+EMULATOR = "UseDevelopmentStorage=true"
+PATIENCE_S = 90.0
+
+
+def main(python: Path, *, port: int, samples: bool, verbose: bool, root: Path = ROOT) -> int:
+    """Run until Ctrl-C (0) or until a part ends by itself (1). Raises SetupError, AzuriteError."""
+    values = settings(root)
+    if samples:
+        drop_samples(root / "samples", root / "inbox")
+    (root / ".azurite").mkdir(exist_ok=True)
+    with only_one(root / ".azurite"), Supervisor() as supervisor:
+        try:
+            changed = start_storage(supervisor, values, root)
+            port = start_host(supervisor, python, port, changed, root, verbose)
+            if supervisor.ended() is None:
+                start_bridge(supervisor, python, {**values, **changed}, root)
+                announce(root, port)
+            return explain(supervisor.wait(), root, verbose)
+        except KeyboardInterrupt:
+            say("\nStopping.")
+            return 0
+
+
+def settings(root: Path) -> dict[str, str]:
+    """The Values of local.settings.json, which is made from the example if there is none."""
+    file = root / SETTINGS.name
+    if not file.exists():
+        shutil.copyfile(root / "local.settings.example.json", file)
+        say("Made local.settings.json from local.settings.example.json")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))["Values"]
+        return {str(name): str(value) for name, value in values.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SetupError(
+            f'{file.name} is not {{"IsEncrypted": false, "Values": {{...}}}}, which the Functions host expects '
+            f"({type(error).__name__}: {error}): mend it, or delete it to get the example's again."
+        ) from error
+
+
+def drop_samples(samples: Path, inbox: Path) -> None:
+    """Copy the sample photos into the inbox."""
+    photos = [file for file in sorted(samples.iterdir()) if file.suffix == ".jpg"]
+    (inbox / "samples").mkdir(parents=True, exist_ok=True)
+    for photo in photos:
+        shutil.copy2(photo, inbox / "samples" / photo.name)
+    say(f"Dropped {len(photos)} photos into {inbox.name}/samples/")
+
+
+def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) -> dict[str, str]:
+    """Start Azurite where the settings ask for the emulator; return the settings that differ from the file.
+
+    UseDevelopmentStorage=true means the default ports. Where they are taken, free ones are named in full.
+    """
+    emulated = [name for name, value in values.items() if value.strip().rstrip(";") == EMULATOR]
+    if not emulated:
+        say("Storage: the account that AzureWebJobsStorage in local.settings.json names")
+        return {}
+    ports = azurite.DEFAULT_PORTS
+    if any(azurite.is_listening(port) for port in ports):
+        ports = azurite.free_ports()
+        say(f"Ports 10000-10002 are taken by another program; this storage uses {', '.join(map(str, ports))}")
+    data = root / ".azurite"
+    node = azurite.find_node(environment.site_packages())
+    server = azurite.start(root, log=data / "azurite.log", location=data / "data", ports=ports, node=node)
+    supervisor.children["Azurite"] = server
+    return dict.fromkeys(emulated, server.connection_string()) if ports != azurite.DEFAULT_PORTS else {}
+
+
+def start_host(
+    supervisor: Supervisor, python: Path, port: int, changed: dict[str, str], root: Path, verbose: bool
+) -> int:
+    """Start function_app.py on the local host, wait until it answers, and return its port."""
+    if azurite.is_listening(port):
+        taken, port = port, azurite.free_ports(1)[0]
+        say(f"Port {taken} is taken by another program; the app uses {port}")
+    log = None if verbose else root / ".azurite" / "host.log"
+    # Azure looks every 10 s; somebody who watches the console should not have to wait that long.
+    module = ["localhost", str(root), "--port", str(port), "--scan-interval", "1", "--max-polling-interval", "1"]
+    supervisor.start("The app", module, python=python, cwd=root, env=changed, log=log)
+    deadline = time.monotonic() + PATIENCE_S
+    while supervisor.ended() is None and not _answers(port):
+        if time.monotonic() > deadline:
+            raise SetupError(f"The app did not answer within {PATIENCE_S:.0f} s: see .azurite/host.log.")
+        time.sleep(0.1)
+    return port
+
+
+def start_bridge(supervisor: Supervisor, python: Path, values: dict[str, str], root: Path) -> None:
+    """Start what carries files from inbox/ to storage and results from storage to outbox/."""
+    connection = values.get("AzureWebJobsStorage", EMULATOR)
+    module = ["devtools.bridge", str(root / "inbox"), str(root / "outbox")]
+    supervisor.start("The bridge", module, python=python, cwd=root, env={"AzureWebJobsStorage": connection}, log=None)
+
+
+def announce(root: Path, port: int) -> None:
+    """Tell where everything is."""
+    say(
+        "\nDropsight runs. Ctrl-C stops it.\n"
+        f"  drop photos into   {root / 'inbox'}\n"
+        f"  results appear in  {root / 'outbox'}\n"
+        f"  over HTTP          POST http://localhost:{port}/api/analyze\n"
+    )
+
+
+def explain(ended: str, root: Path, verbose: bool) -> int:
+    """Say why it is over when a part ended that should not have."""
+    logs = {"Azurite": "azurite.log"} if verbose else {"Azurite": "azurite.log", "The app": "host.log"}
+    if log := logs.get(ended):
+        said = (root / ".azurite" / log).read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.stderr.write("".join(f"  {line}\n" for line in said[-25:]))
+    print(f"{ended} ended, so everything stops; `dev.py doctor` says what is misconfigured.", file=sys.stderr)
+    return 1
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True  # the host listens; whether the app is well is the doctor's question
+    except OSError:
+        return False
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the lock on `folder`: two storages on the same files would ruin them."""
+    with (folder / "lock").open("a+b") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            raise SetupError(f"`dev.py run` already runs in {folder.parent}: use that one, or stop it.") from error
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

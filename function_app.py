@@ -1,0 +1,126 @@
+"""The triggers, and nothing else: every body is one lazy call into cloud/.
+
+Nothing heavy is imported here. The host indexes the app by importing this file: an import that fails would
+leave it without any function. A body's import problem is shown by GET /api/health?deep=1 instead.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import azure.functions as func
+import azurefunctions.extensions.bindings.blob as blob
+
+from cloud.pipelines.timers import register
+from cloud.settings import BLOB_SOURCES, UPLOADS
+
+# azure-core logs every storage call at INFO, which drowns the app's own lines.
+logging.getLogger("azure").setLevel(logging.WARNING)
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+CONNECTION = os.environ.get("STORAGE_CONNECTION", "").strip() or "AzureWebJobsStorage"
+
+
+def blob_source() -> func.BlobSource:
+    """Polling or Event Grid, as BLOB_TRIGGER_SOURCE says. An unknown value polls; the deep health names it."""
+    told = os.environ.get("BLOB_TRIGGER_SOURCE", "").strip()
+    known = {source.lower(): source for source in BLOB_SOURCES}
+    if told and told.lower() not in known:
+        logging.error("BLOB_TRIGGER_SOURCE=%r: expected one of %s; polling", told, ", ".join(BLOB_SOURCES))
+    return func.BlobSource(known.get(told.lower(), BLOB_SOURCES[0]))
+
+
+# A BlobClient and no output binding: the content as bytes would take 4.4 times its size in memory, and a
+# binding with an expression beside it would turn the client into bytes (docs/architecture.md).
+@app.function_name("on_upload")
+@app.blob_trigger("upload", f"{UPLOADS}/{{name}}", CONNECTION, source=blob_source())
+def on_upload(upload: blob.BlobClient) -> None:
+    from cloud.uploads import on_blob
+
+    on_blob(upload.container_name, upload.blob_name)
+
+
+@app.function_name("sweep")
+@app.timer_trigger("timer", "%SWEEP_SCHEDULE%", run_on_startup=False, use_monitor=True)
+def sweep(timer: func.TimerRequest) -> None:
+    from cloud.sweep import on_timer
+
+    on_timer()
+
+
+def video_queue(name: str, poison: bool = False) -> None:
+    """The function on one of the queues of split videos, or on those messages that the host gave up."""
+
+    def body(message: func.QueueMessage) -> None:
+        from cloud.videos.app import on_message, on_poison
+
+        (on_poison if poison else on_message)(message.get_body().decode(), message.dequeue_count or 1)
+
+    queue = f"{name}-poison" if poison else name
+    body.__name__ = f"on_{queue.replace('-', '_')}"
+    app.function_name(body.__name__)(app.queue_trigger("message", queue, CONNECTION)(body))
+
+
+for _queue in ("segments", "merges", "renders"):
+    video_queue(_queue)
+    video_queue(_queue, poison=True)
+
+register(app)  # a timer function for each entry of pipelines.toml
+
+
+@app.function_name("analyze")
+@app.route("analyze", methods=["POST"])
+def analyze(req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.api import analyze as body
+
+    return body(req)
+
+
+@app.function_name("results")
+@app.route("results/{*path}", methods=["GET"])
+def results(req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.api import results as body
+
+    return body(req)
+
+
+@app.function_name("jobs")
+@app.route("jobs/{id?}", methods=["GET", "DELETE"])
+def jobs(req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.videos.app import jobs as body
+
+    return body(req)
+
+
+@app.function_name("health")
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:
+    """The status, importing nothing. `?deep=1` leads on to a route for which the host checks the key."""
+    if req.params.get("deep") in ("1", "true"):
+        # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
+        # and does not tell us the keys: a key in a header goes along, one in the query is handed on.
+        query = f"?code={_quoted(req.params['code'])}" if "code" in req.params else ""
+        return func.HttpResponse(status_code=307, headers={"Location": f"health/deep{query}"})
+    return _json({"status": "ok"})
+
+
+@app.function_name("health_deep")
+@app.route("health/deep", methods=["GET"])
+def health_deep(req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.health import report
+
+    found = report()
+    return _json(found, 200 if found["status"] == "ok" else 503)
+
+
+def _quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def _json(document: object, status: int = 200) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(document), status_code=status, mimetype="application/json")

@@ -1,0 +1,124 @@
+"""`python -m cloud pipelines ...` and the deep health, over real storage and the local workspace."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from cloud.__main__ import main
+from cloud.azureml.client import AzureML
+from cloud.pipelines import app, entries, timers
+from cloud.settings import Settings
+from cloud.storage import Storage
+from tests.azureml.arm import WORKSPACE
+from tests.azureml.server import Fault, Service
+
+FILE = """
+[[pipeline]]
+name = "nightly"
+kind = "published"
+id = "pipe-1"
+schedule = "0 0 3 * * *"
+parameters = { day = "{slot:%Y}" }
+
+[[pipeline]]
+name = "weekly"
+kind = "schedule"
+azureml_schedule = "weekly"
+every = "1 week"
+"""
+
+
+@pytest.fixture(autouse=True)
+def wired(storage_account: str, aml: AzureML, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text(FILE)
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    monkeypatch.setattr(app, "default_storage", lambda: storage)
+    monkeypatch.setattr(app, "azureml", lambda: aml)
+    monkeypatch.setattr(app, "current", lambda: Settings(azureml_workspace=WORKSPACE, azureml_region="westeurope"))
+    monkeypatch.setattr(timers, "pipelines", lambda: entries.read(path))
+    often = tmp_path / "often.toml"
+    often.write_text(FILE.replace("0 0 3 * * *", "*/5 * * * * *"))
+    monkeypatch.setenv("PIPELINES_FILE", str(often))
+
+
+def test_dry_run_prints_and_run_sends(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pipelines", "run", "nightly", "--dry-run"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["url"].endswith("/PipelineRuns/PipelineSubmit/pipe-1")
+    assert service.posts() == []
+    assert main(["pipelines", "run", "nightly"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["id"] == "run-1"
+    assert main(["pipelines", "history", "nightly"]) == 0
+    assert "submitted" in capsys.readouterr().out
+
+
+def test_lists_entries_and_the_workspace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pipelines", "list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["nightly", "weekly"]
+    assert main(["pipelines", "list", "--remote"]) == 0
+    assert "pipe-1" in capsys.readouterr().out
+
+
+def test_unknown_names_are_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pipelines", "run", "nigtly"]) == 1
+    assert "nightly" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("how", "state", "runs"),
+    [(["--run", "weekly-1"], "done", 1), (["--resubmit"], "submitted", 2), (["--skip"], "skipped", 1)],
+)
+def test_an_unknown_slot_is_seen_and_resolved(
+    how: list[str], state: str, runs: int, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.faults.append(Fault("POST", "trigger", 503, after=True))
+    assert main(["pipelines", "run", "weekly"]) == 1
+    slot = json.loads(capsys.readouterr().out)["slot"]
+    (problem,) = app.health(timers.pipelines())
+    assert f"resolve weekly {slot}" in problem
+    assert main(["pipelines", "resolve", "weekly", slot, *how]) == 0
+    service.jobs["weekly-1"]["properties"]["status"] = "Completed"
+    app.follow(timers.pipelines())
+    capsys.readouterr()
+    main(["pipelines", "history", "weekly"])
+    assert f"{slot}  {state}" in capsys.readouterr().out
+    assert len(service.jobs) == runs
+    assert app.health(timers.pipelines()) == []
+
+
+def test_a_missing_workspace_is_one_line_of_the_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "current", Settings)
+    (problem,) = app.health(timers.pipelines())
+    assert "AZUREML_WORKSPACE" in problem
+
+
+def test_the_follow_timer_catches_a_slot_whose_own_tick_was_lost(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every_minute = entries.read(timers.file())
+    (entry,) = [each for each in every_minute.entries if each.name == "nightly"]
+    monkeypatch.setenv("AzureWebJobs.pipeline_nightly.Disabled", "true")
+    app.follow(every_minute)
+    assert service.posts() == []
+    monkeypatch.delenv("AzureWebJobs.pipeline_nightly.Disabled")
+    app.follow(every_minute)
+    assert len(service.posts()) == 1
+    assert entry.enabled
+
+
+def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "azureml.md").read_text(encoding="utf-8")
+    path = tmp_path / "shown.toml"
+    path.write_text("\n".join(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)))
+    shown = entries.read(path)
+    assert shown.problems == ()
+    assert [shown.entries[0].name, shown.models[0].name] == ["retrain", "fruit"]
+    assert shown.drift and shown.lake
+    keys = {*entries._COMMON, *(key for kind in entries.KINDS.values() for key in kind)}
+    assert [key for key in keys if f"`{key}`" not in text] == []

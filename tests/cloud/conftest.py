@@ -1,0 +1,106 @@
+"""A worker on an empty account of its own, with models that need no weights from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from cloud import connection
+from cloud.settings import CONTAINERS, Settings
+from cloud.storage import Storage
+from cloud.uploads import Worker
+from cloud.videos.worker import Videos
+from inference.registry import Registry
+from inference.routes import parse_routes
+from tests.cloud.helpers import Calls
+from tests.cloud.long_videos import long_clip, make_models, make_videos
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUTES = """
+[[route]]
+name = "night"
+match = "night/**"
+when = "0 0 2 * * *"
+steps = [{ model = "sketch" }]
+[[route]]
+name = "broken"
+match = "broken/**"
+steps = [{ model = "no-such-model" }]
+[[route]]
+name = "classify"
+match = "nothing/**"
+steps = [{ model = "classify" }]
+[[route]]
+name = "default"
+match = "**"
+steps = [{ model = "sketch" }]
+"""
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    import requests
+
+    counted, real = Calls(), requests.Session.request
+
+    def request(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        counted.seen.append(f"{method} {url.split('://')[1].split('/', 2)[2]}")
+        return real(self, method, url, *args, **kwargs)
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    return counted
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return Registry([ROOT / "models"])
+
+
+@pytest.fixture
+def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The account in the environment, with all containers."""
+    monkeypatch.setenv("AzureWebJobsStorage", storage_account)
+    service = BlobServiceClient.from_connection_string(storage_account)
+    Storage(service).ensure_containers(*CONTAINERS)
+    yield storage_account
+    connection.blob_service.cache_clear()
+
+
+@pytest.fixture
+def make_worker(account: str, registry: Registry) -> Callable[..., Worker]:
+    """Makes workers of one account; keywords are settings."""
+
+    def make(**settings: Any) -> Worker:
+        storage = Storage(connection.blob_service("AzureWebJobsStorage"))
+        chosen = Settings(**{"lease_seconds": 2.0, **settings})
+        return Worker(storage, chosen, parse_routes(ROUTES, "test routes"), registry)
+
+    connection.blob_service.cache_clear()
+    return make
+
+
+@pytest.fixture
+def worker(make_worker: Callable[..., Worker]) -> Worker:
+    return make_worker()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return long_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture
+def videos(account: str, models: Path) -> Iterator[Videos]:
+    connection.blob_service.cache_clear()
+    connection.queue_service.cache_clear()
+    yield make_videos(models)
+    connection.queue_service.cache_clear()

@@ -1,0 +1,224 @@
+"""The app as the host indexes and calls it: nothing heavy at import, no body's trouble costs a function."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from cloud import connection, storage, uploads
+from cloud.settings import RESULTS, STATE, current
+from tests.cloud.helpers import jpeg
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue", "inference", "croniter", "scipy")
+OURS = {"function_app", "cloud", "cloud.settings", "cloud.pipelines", "cloud.pipelines.timers"}
+
+
+def run_python(code: str, **env: str) -> Any:
+    """The JSON that a fresh interpreter prints last."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_the_app_imports_nothing_beyond_the_allowed() -> None:
+    allowed = (
+        "import azure.functions, azurefunctions.extensions.bindings.blob, json, logging, os, dataclasses, functools"
+    )
+    code = f"import sys\n{allowed}\nbefore = set(sys.modules)\nimport function_app, json\n" + (
+        "print(json.dumps([sorted(set(sys.modules) - before), sorted(sys.modules)]))"
+    )
+    added, loaded = run_python(code)
+    assert set(added) == OURS
+    assert [name for name in loaded if name.startswith(HEAVY)] == []
+
+
+def test_the_azure_loggers_are_quiet() -> None:
+    code = "import json, logging, function_app\nprint(json.dumps(logging.getLogger('azure.core').getEffectiveLevel()))"
+    assert run_python(code) == 30
+
+
+INDEX = """
+import json, function_app
+print(json.dumps({each.get_function_name(): [b.get_dict_repr() for b in each.get_bindings()]
+                  for each in function_app.app.get_functions()}, default=str))
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "source"),
+    [
+        ("", "LogsAndContainerScan"),
+        ("EventGrid", "EventGrid"),
+        ("eventgrid", "EventGrid"),
+        ("x", "LogsAndContainerScan"),
+    ],
+)
+def test_every_function_is_indexed_whatever_the_settings_say(told: str, source: str) -> None:
+    found = run_python(INDEX, BLOB_TRIGGER_SOURCE=told, MAX_ATTEMPTS="many")
+    assert set(found) >= {"on_upload", "sweep", "analyze", "results", "health", "health_deep", "jobs"}
+    for queue in ("segments", "merges", "renders", "segments-poison", "merges-poison", "renders-poison"):
+        [queued] = found[f"on_{queue.replace('-', '_')}"]
+        assert (queued["type"], queued["queueName"], queued["connection"]) == (
+            "queueTrigger", queue, "AzureWebJobsStorage",
+        )  # fmt: skip
+    [trigger] = found["on_upload"]
+    assert (trigger["type"], trigger["path"], trigger["connection"]) == (
+        "blobTrigger", "uploads/{name}", "AzureWebJobsStorage",
+    )  # fmt: skip
+    assert source in str(trigger["source"])
+    assert found["sweep"][0]["schedule"] == "%SWEEP_SCHEDULE%"
+    levels = {
+        name: found[name][0]["authLevel"].split(".")[-1]
+        for name in ("analyze", "results", "jobs", "health", "health_deep")
+    }
+    assert levels == {
+        "analyze": "FUNCTION",
+        "results": "FUNCTION",
+        "jobs": "FUNCTION",
+        "health": "ANONYMOUS",
+        "health_deep": "FUNCTION",
+    }
+
+
+def test_health_imports_nothing_and_sends_deep_questions_where_keys_are_checked() -> None:
+    code = """
+import json, sys, azure.functions as func, function_app
+before = set(sys.modules)
+ask = lambda **q: function_app.health(func.HttpRequest(method="GET", url="/api/health", params=q, body=b""))
+plain, deep = ask(), ask(deep="1", code="a&b=")
+print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Location"],
+                  sorted(m for m in set(sys.modules) - before if not m.startswith(("encodings", "urllib")))]))
+"""
+    assert run_python(code) == ['{"status": "ok"}', 307, "health/deep?code=a%26b%3D", []]
+
+
+@pytest.fixture
+def app(account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """function_app with fresh settings and clients, on this test's account."""
+    caches = (current, uploads.default_worker, storage.default_storage, connection.blob_service)
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setenv("MAX_REQUEST_BYTES", "100000")
+    import function_app
+
+    yield function_app
+    for cache in caches:
+        cache.cache_clear()
+
+
+def request(method: str, body: bytes = b"", path: str = "", **params: str) -> func.HttpRequest:
+    return func.HttpRequest(
+        method=method, url="/api/x", params=params, route_params={"path": path} if path else {}, body=body
+    )
+
+
+def test_deep_health_imports_every_body_and_lists_what_there_is(app: Any) -> None:
+    answer = app.health_deep(request("GET"))
+    found = json.loads(answer.get_body())
+    assert (answer.status_code, found["status"], found["errors"]) == (200, "ok", {})
+    assert found["models"]["classify"] == found["models"]["sketch"] == "usable"
+    assert found["versions"]["onnxruntime"][0].isdigit()
+    assert found["routes"]
+
+
+def test_deep_health_knows_every_body_of_the_app() -> None:
+    from cloud.health import BODIES
+
+    lazy = set()
+    for file in ("function_app.py", "cloud/pipelines/timers.py"):
+        for found in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
+            module = f"{found[1]}.{found[2]}"
+            lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else found[1])
+    # What answers, and what the index itself has read already.
+    assert lazy - {"cloud.health", "cloud.pipelines.entries"} == set(BODIES)
+
+
+def test_trouble_in_a_body_is_told_by_deep_health(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cloud.sweep", None)
+    monkeypatch.setenv("BLOB_TRIGGER_SOURCE", "pigeon")
+    monkeypatch.setenv("AzureWebJobsStorage", "AccountName=x;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:9/x")
+    monkeypatch.setenv("LEASE_SECONDS", "-1")
+    answer = app.health_deep(request("GET"))
+    errors = json.loads(answer.get_body())["errors"]
+    assert answer.status_code == 503
+    assert errors["import cloud.sweep"]["class"] == "ModuleNotFoundError"
+    assert "pigeon" in errors["trigger"]["message"]
+    assert "LEASE_SECONDS" in errors["settings"]["message"]
+    assert "import cloud.uploads" not in errors
+
+
+def test_a_blob_trigger_call_brings_the_result(app: Any) -> None:
+    from azure.storage.blob import BlobClient
+
+    worker = uploads.default_worker()
+    worker.storage.write("uploads", "a.jpg", jpeg())
+    app.on_upload(BlobClient("https://account.invalid", "uploads", "a.jpg"))
+    assert worker.storage.head(RESULTS, "a.jpg/result.json")
+
+
+def test_analyze_answers_with_the_document_and_stores_nothing(app: Any) -> None:
+    answer = app.analyze(request("POST", jpeg(), route="default", name="street.jpg"))
+    found = json.loads(answer.get_body())
+    assert answer.status_code == 200
+    assert found["source"]["name"] == "street.jpg"
+    assert found["artifacts"] == {}
+    assert [page.blobs for page in uploads.default_worker().storage.pages(RESULTS)] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("body", "params", "status", "error"),
+    [
+        (b"", {}, 415, "UnsupportedMedia"),
+        (b"<html>", {}, 415, "UnsupportedMedia"),
+        (b"\0\0\0\x18ftypisom" + b"\0" * 200, {}, 415, "UnsupportedMedia"),
+        (jpeg(side=256)[:300], {}, 422, "CorruptMedia"),
+        (jpeg() + b"\0" * 100_000, {}, 413, "LimitExceeded"),
+        (jpeg(), {"route": "nowhere"}, 422, "BadRoute"),
+    ],
+)
+def test_analyze_refuses_in_the_words_of_the_error_records(
+    app: Any, body: bytes, params: dict[str, str], status: int, error: str
+) -> None:
+    answer = app.analyze(request("POST", body, **params))
+    found = json.loads(answer.get_body())
+    assert (answer.status_code, found["status"], found["error"]["class"]) == (status, "error", error)
+    assert found["error"]["message"]
+
+
+def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud.api._PATIENCE_S", 0.01)
+    worker = uploads.default_worker()
+    taken = [worker.places.acquire() for _ in range(worker.settings.max_concurrent)]
+    answer = app.analyze(request("POST", jpeg()))
+    assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (503, "ServiceBusy")
+    worker.places.release(len(taken))
+    assert app.analyze(request("POST", jpeg())).status_code == 200
+
+
+def test_results_are_read_by_path_and_nothing_else_is(app: Any) -> None:
+    worker = uploads.default_worker()
+    worker.storage.write(RESULTS, "street/a.jpg/result.json", b'{"status":"ok"}')
+    worker.storage.write(RESULTS, "street/a.jpg/0123/annotated.jpg", jpeg())
+    worker.storage.write(RESULTS, "big.bin", b"x" * 100_001)
+    worker.storage.write(STATE, "receipts/a.jpg", b"secret")
+    document = app.results(request("GET", path="street/a.jpg"))
+    assert (document.get_body(), document.mimetype) == (b'{"status":"ok"}', "application/json")
+    picture = app.results(request("GET", path="street/a.jpg/0123/annotated.jpg"))
+    assert (picture.get_body(), picture.mimetype) == (jpeg(), "image/jpeg")
+    assert picture.headers["X-Content-Type-Options"] == "nosniff"
+    assert app.results(request("GET", path="big.bin")).status_code == 413
+    assert app.results(request("GET", path="street/b.jpg")).status_code == 404
+    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a//b", ""):
+        assert app.results(request("GET", path=path)).status_code == 400

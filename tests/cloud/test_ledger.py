@@ -1,0 +1,195 @@
+"""The ledger on a real Azurite: of all workers exactly one gets an upload, and nothing is forgotten."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from cloud.ledger import Claim, Ledger, make_key
+from cloud.storage import Storage
+
+
+@dataclass(frozen=True)
+class Todo:
+    """The smallest plan: what a route and its models come to."""
+
+    key: str
+    until: datetime | None = None
+
+
+def plan(etag: str, digest: str = "models-1", until: datetime | None = None) -> Callable[[str | None], Todo]:
+    return lambda override: Todo(make_key("uploads", "a.jpg", etag, digest + (override or "")), until)
+
+
+@pytest.fixture
+def ledger(storage_account: str) -> Ledger:
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    storage.ensure_containers("state")
+    return Ledger(storage, lease_s=2, max_attempts=3)
+
+
+def claimed(outcome: object) -> Claim[Todo]:
+    assert isinstance(outcome, Claim), outcome
+    return outcome
+
+
+def dead_lease(ledger: Ledger, claim: Claim[Todo]) -> None:
+    """Wait until the claim's worker counts as dead, by the service's clock."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = ledger.read(claim.receipt.name)
+        assert found
+        if found[1].age_s >= claim.receipt.lease_s:
+            return
+        time.sleep(0.2)
+    raise AssertionError("the lease did not end")
+
+
+def test_of_many_at_once_one_gets_it(ledger: Ledger) -> None:
+    together = threading.Barrier(8)
+
+    def deliver(_: int) -> object:
+        together.wait()
+        return ledger.claim("a.jpg", "e1", plan("e1"))
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(deliver, range(8)))
+    assert sum(isinstance(each, Claim) for each in outcomes) == 1
+    assert outcomes.count("busy") == 7
+
+
+def test_what_is_done_stays_done_until_the_upload_or_the_models_change(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.finish(claim, "done", result_etag="r1") == "ok"
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
+    newer = claimed(ledger.claim("a.jpg", "e1", plan("e1", "models-2")))
+    assert newer.receipt.attempt == 1
+    assert newer.receipt.result_etag == "r1"
+    assert newer.receipt.old_keys == (claim.receipt.short_key,)
+    ledger.finish(newer, "failed", reason="corrupt")
+    assert ledger.claim("a.jpg", "e1", plan("e1", "models-2")) == "failed"
+    assert claimed(ledger.claim("a.jpg", "e2", plan("e2", "models-2"))).receipt.has_error
+
+
+def test_asked_again_what_is_finished_is_claimed_anew(ledger: Ledger) -> None:
+    ledger.finish(claimed(ledger.claim("a.jpg", "e1", plan("e1"))), "failed")
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"), again=True)).receipt.attempt == 1
+
+
+def test_a_dead_lease_is_picked_up_and_its_worker_loses(ledger: Ledger) -> None:
+    dead = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
+    dead_lease(ledger, dead)
+    heir = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert heir.receipt.attempt == 2
+    assert ledger.finish(dead, "done") == "lost"
+    assert ledger.finish(heir, "done") == "ok"
+
+
+def test_a_living_worker_keeps_its_lease_past_its_length(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    first = claim.version
+    with ledger.hold(claim):
+        deadline = time.monotonic() + 10
+        renewals: set[str] = set()
+        while len(renewals) < 3 and time.monotonic() < deadline:
+            renewals.add(claim.version)
+            time.sleep(0.1)
+        assert len(renewals) == 3
+        assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
+        assert ledger.finish(claim, "done") == "ok"
+        ended = claim.version
+        ledger._renew(claim)  # as a tick that comes just now would
+    assert first != claim.version == ended
+
+
+def test_a_newer_version_does_not_wait_for_the_lease_of_the_older(ledger: Ledger) -> None:
+    old = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
+    assert new.receipt.attempt == 1
+    assert old.receipt.short_key in new.receipt.old_keys
+    assert ledger.finish(old, "done") == "lost"
+    assert ledger.finish(new, "done") == "ok"
+
+
+def test_attempts_are_counted_over_crashes_and_releases(ledger: Ledger) -> None:
+    for attempt in range(1, 5):
+        claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+        assert claim.receipt.attempt == attempt
+        ledger.finish(claim, "retry")
+
+
+def test_waiting_for_a_slot_and_then_its_turn(ledger: Ledger) -> None:
+    tonight = datetime.now(UTC) + timedelta(hours=1)
+    assert ledger.claim("a.jpg", "e1", plan("e1", until=tonight)) == "waiting"
+    assert ledger.claim("a.jpg", "e1", plan("e1", until=tonight)) == "waiting"
+    [page] = ledger.storage.pages("state")
+    assert page.blobs[0].metadata["until"] == tonight.isoformat()
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 1
+
+
+def test_a_sidecar_before_the_upload_is_found_by_its_claim(ledger: Ledger) -> None:
+    ledger.override("a.jpg", 'route = "faces"')
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert claim.receipt.override == 'route = "faces"'
+    assert claim.plan == plan("e1")('route = "faces"')
+    assert claim.receipt.attempt == 1
+
+
+def test_a_sidecar_during_the_work_makes_it_done_again(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.override("a.jpg", 'route = "faces"')
+    assert ledger.finish(claim, "done", result_etag="r1") == "changed"
+    again = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert again.plan == plan("e1")('route = "faces"')
+    assert again.receipt.result_etag == "r1"
+    assert ledger.finish(again, "done") == "ok"
+    ledger.override("a.jpg", None)
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.override is None
+
+
+def test_a_sidecar_between_two_renewals_is_not_lost(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.override("a.jpg", 'route = "faces"')
+    ledger._renew(claim)
+    ledger._renew(claim)
+    assert not claim.lost
+    assert ledger.finish(claim, "done") == "changed"
+
+
+@pytest.mark.parametrize("step", ["claim", "finish"])
+def test_an_answer_that_was_lost_on_the_way_is_no_conflict(
+    ledger: Ledger, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The SDK sends a write again whose answer it lost: the second one meets the first.
+    real = Storage.write
+
+    def twice(self: Storage, *args: object, **kwargs: object) -> str:
+        real(self, *args, **kwargs)  # type: ignore[arg-type]
+        return real(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    if step == "claim":
+        monkeypatch.setattr(Storage, "write", twice)
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    monkeypatch.setattr(Storage, "write", twice if step == "finish" else real)
+    assert ledger.finish(claim, "done") == "ok"
+    monkeypatch.setattr(Storage, "write", real)
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
+
+
+def test_a_job_keeps_its_upload_without_a_lease_until_it_is_adopted(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("v.mp4", "e1", plan("e1")))
+    assert ledger.hand_over(claim, "job-1") == "ok"
+    assert ledger.claim("v.mp4", "e1", plan("e1")) == "busy"
+    assert ledger.adopt("v.mp4", "job-2", plan("e1")) is None
+    adopted = ledger.adopt("v.mp4", "job-1", plan("e1"))
+    assert adopted
+    assert ledger.finish(adopted, "done") == "ok"
+    assert ledger.claim("v.mp4", "e1", plan("e1")) == "done"

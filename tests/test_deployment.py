@@ -1,0 +1,103 @@
+"""What is deployed, by .funcignore and requirements.txt, is all that the app needs, and not more."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pathspec
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = {
+    "cloud",
+    "function_app.py",
+    "host.json",
+    "inference",
+    "models",
+    "pipelines.toml",
+    "requirements.txt",
+    "routes.toml",
+}
+INDEX = """
+import json, sys
+import function_app
+names = [each.get_function_name() for each in function_app.app.get_functions()]
+heavy = [name for name in ("numpy", "onnxruntime", "av", "PIL", "azure.ai.ml") if name in sys.modules]
+from cloud.health import report
+print(json.dumps({"names": names, "heavy": heavy, "status": report()["status"]}))
+"""
+
+
+def deployed_files() -> list[Path]:
+    """The tracked files that .funcignore (in git's syntax, as Core Tools reads it) does not leave out."""
+    try:
+        listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not a git checkout: {error}")
+    ignored = pathspec.PathSpec.from_lines("gitignore", (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines())
+    return [Path(name) for name in listed.split("\0") if name and not ignored.match_file(name)]
+
+
+def test_only_what_the_app_is_made_of_is_deployed() -> None:
+    deployed = {file.parts[0] for file in deployed_files()}
+    assert deployed >= PARTS
+    assert deployed - PARTS <= {"LICENSE", "README.md"}
+
+
+def test_the_deployed_files_alone_are_the_app(tmp_path: Path, storage_account: str) -> None:
+    for file in deployed_files():
+        target = tmp_path / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, target)
+    settings = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))["Values"]
+    settings["AzureWebJobsStorage"] = storage_account  # what the deep health looks into
+    env = {**os.environ, **settings, "PYTHONPATH": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-c", INDEX], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout.splitlines()[-1])
+    assert {"on_upload", "sweep", "analyze", "results", "health"} <= set(found["names"])
+    assert found["heavy"] == [] and found["status"] == "ok"
+
+
+def imported(file: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return names
+
+
+def requirement(name: str) -> str:
+    """The name as an index spells it."""
+    return re.sub(r"[-_.]+", "-", name.lower())
+
+
+def distributions(module: str) -> set[str]:
+    """Who may bring a module. Azure's packages share one namespace, and are called like their modules."""
+    parts = module.split(".")
+    if parts[0].startswith("azure"):
+        return {requirement("-".join(parts[:count])) for count in range(2, len(parts) + 1)}
+    return {requirement(name) for name in packages_distributions().get(parts[0], parts[:1])}
+
+
+def test_every_library_the_app_imports_is_in_the_requirements() -> None:
+    locked = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {requirement(line.split("==")[0]) for line in locked if "==" in line}
+    known = {*sys.stdlib_module_names, "cloud", "inference", "function_app"}
+    # models/*/build.py made the starter models; the app does not import them.
+    sources = [file for file in deployed_files() if file.suffix == ".py" and file.parts[0] != "models"]
+    foreign = {module: file for file in sources for module in imported(file) if module.split(".")[0] not in known}
+    assert {module: file for module, file in foreign.items() if not distributions(module) & pinned} == {}

@@ -1,0 +1,230 @@
+"""dev.py: which Python it goes on in, what it installs, and that nothing it starts is left behind."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dev
+from devtools import azurite, doctor, environment, run
+from devtools.environment import SetupError
+from devtools.supervisor import Supervisor
+
+ROOT = Path(__file__).resolve().parents[1]
+posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+
+
+# ---- which Python
+
+
+def fake_python(folder: Path, name: str, version: str, ensurepip: int = 1) -> str:
+    """A command that answers as a Python of this version would; version "" is a pyenv shim that only fails."""
+    script = folder / name
+    words = f"echo {version} {ensurepip}" if version else "echo 'command not found' >&2; exit 127"
+    script.write_text(f"#!/bin/sh\n{words}\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+@posix
+def test_a_python_that_works_and_is_supported_is_chosen(tmp_path: Path) -> None:
+    shim = fake_python(tmp_path, "shim", "")
+    new = fake_python(tmp_path, "new", "3.13")
+    bare = fake_python(tmp_path, "bare", "3.12", ensurepip=0)
+    good = fake_python(tmp_path, "good", "3.11")
+    missing = str(tmp_path / "missing")
+    assert dev.choose([[missing], [shim], [new], [bare], [good]]) == [good]
+    assert dev.choose([[shim], [bare]]) == [bare], "better than none: it gets to say what to install"
+    assert dev.choose([[shim], [new], [missing]]) == []
+
+
+@posix
+def test_pyenvs_pythons_are_found_behind_its_failing_shims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shims, versions = tmp_path / "shims", tmp_path / "versions" / "3.12.1" / "bin"
+    shims.mkdir()
+    versions.mkdir(parents=True)
+    fake_python(shims, "python3.12", "")
+    good = fake_python(versions, "python3", "3.12")
+    monkeypatch.setenv("PATH", f"{shims}:/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    commands = dev.candidates()
+    assert commands[0] == [str(shims / "python3.12")]
+    assert [good] in commands
+
+
+def test_no_supported_python_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    monkeypatch.setattr(dev, "candidates", list)
+    assert dev.main() == 1
+    said = capsys.readouterr().err
+    assert "needs Python 3.11 or 3.12" in said and "this one is 3.9" in said and said.count("\n") == 1
+
+
+def test_dev_py_is_what_old_pythons_can_read() -> None:
+    ast.parse((ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 5))
+
+
+def test_without_ensurepip_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SetupError, match=r"apt install python3\.\d+-venv\) and run this again\.$"):
+        environment.prepare_venv(tmp_path / ".venv")
+    assert not (tmp_path / ".venv").exists()
+
+
+# ---- what is installed
+
+
+def test_every_requirement_is_pinned_and_no_index_is_named() -> None:
+    for lock in environment.LOCKS:
+        for line in lock.read_text(encoding="utf-8").splitlines():
+            pinned = re.fullmatch(r"[a-z0-9-]+(\[[a-z,]+\])?==[^ ]+( ; .+)?|#.*|", line)
+            assert pinned and "://" not in line, f"{lock.name}: {line}"
+
+
+def test_what_is_deployed_has_nothing_of_development() -> None:
+    deployed = environment.LOCKS[0].read_text(encoding="utf-8").splitlines()
+    names = {line.split("==")[0] for line in deployed}
+    unwanted = {"opencv-python", "inference", "torch", "azureml-core", "grpcio", "onnx", "pytest"}
+    assert not names & unwanted
+    assert "requirements-dev.txt" in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_npm_lock_names_no_registry() -> None:
+    lock = json.loads(environment.NODE_LOCK.read_text(encoding="utf-8"))
+    packages = [each for name, each in lock["packages"].items() if name]
+    assert packages and all("integrity" in each and "resolved" not in each for each in packages)
+
+
+def test_a_stamp_holds_until_the_lock_changes(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("a==1")
+    (tmp_path / environment.STAMP).write_text(environment.digest(lock))
+    assert environment.stamped(tmp_path, environment.digest(lock))
+    lock.write_text("a==2")
+    assert not environment.stamped(tmp_path, environment.digest(lock))
+    assert environment.digest(lock) != environment.digest(lock, extra="3.12")
+
+
+# ---- settings and ports
+
+
+def test_settings_are_made_from_the_example_and_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "local.settings.example.json").write_text('{"Values": {"A": "1"}}')
+    assert run.settings(tmp_path) == {"A": "1"}
+    (tmp_path / "local.settings.json").write_text('{"Values": {"A": "mine"}}')
+    assert run.settings(tmp_path) == {"A": "mine"}
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"values": {}}', '{"Values": []}'])
+def test_broken_settings_are_one_sentence(tmp_path: Path, broken: str) -> None:
+    (tmp_path / "local.settings.json").write_text(broken)
+    with pytest.raises(SetupError, match="local.settings.json is not .*mend it, or delete it"):
+        run.settings(tmp_path)
+
+
+def test_taken_ports_are_replaced_and_every_emulated_connection_follows(
+    tmp_path: Path,
+    azurite_server: azurite.Azurite,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)
+    package = azurite.find_package(ROOT)
+    monkeypatch.setattr(azurite, "find_package", lambda _root: package)
+    values = {"AzureWebJobsStorage": run.EMULATOR, "Other": f"{run.EMULATOR};", "X": "1"}
+    with Supervisor() as supervisor:
+        changed = run.start_storage(supervisor, values, tmp_path)
+        assert set(changed) == {"AzureWebJobsStorage", "Other"}
+        server = supervisor.children["Azurite"]
+        assert isinstance(server, azurite.Azurite) and not set(server.ports) & set(azurite_server.ports)
+        assert all(f":{server.ports[0]}/" in each for each in changed.values())
+    assert server.process.returncode is not None
+    assert "taken by another program" in capsys.readouterr().out
+
+
+def test_an_account_of_ones_own_needs_no_emulator(tmp_path: Path) -> None:
+    with Supervisor() as supervisor:
+        assert run.start_storage(supervisor, {"AzureWebJobsStorage": "AccountName=mine"}, tmp_path) == {}
+        assert not supervisor.children
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with run.only_one(tmp_path), pytest.raises(SetupError, match="already runs"), run.only_one(tmp_path):
+        pass
+    with run.only_one(tmp_path):
+        pass
+
+
+def test_an_app_that_does_not_start_is_shown_and_not_announced(
+    tmp_path: Path, storage_account: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": storage_account}}))
+    (port,) = azurite.free_ports(1)
+    assert run.main(Path(sys.executable), port=port, samples=False, verbose=False, root=tmp_path) == 1
+    captured = capsys.readouterr()
+    assert "function_app.py" in captured.err and "The app ended, so everything stops" in captured.err
+    assert "Dropsight runs" not in captured.out
+
+
+# ---- doctor
+
+
+def findings(root: Path) -> dict[str, doctor.Finding]:
+    return {finding.what: finding for finding in doctor.settings_findings(root)}
+
+
+def test_doctor_names_the_settings_that_are_missing(tmp_path: Path) -> None:
+    example = {"Values": {"AzureWebJobsStorage": run.EMULATOR, "SWEEP_SCHEDULE": "0 */5 * * * *"}}
+    (tmp_path / "local.settings.example.json").write_text(json.dumps(example))
+    assert findings(tmp_path)["local.settings.json"].ok is None
+    (tmp_path / "local.settings.json").write_text('{"Values": {"AzureWebJobsStorage": "x"}}')
+    finding = findings(tmp_path)["local.settings.json"]
+    assert finding.ok is False and "lacks SWEEP_SCHEDULE:" in finding.words
+    (tmp_path / "local.settings.json").write_text(json.dumps(example))
+    assert findings(tmp_path)["local.settings.json"].ok is True
+
+
+def test_doctor_reports_taken_ports(azurite_server: azurite.Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)
+    (finding,) = doctor.port_findings()
+    assert finding.ok is None and all(str(port) in finding.words for port in azurite_server.ports)
+
+
+def storage(root: Path, connection: str) -> doctor.Finding:
+    (root / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": connection}}))
+    return doctor.storage_finding(root, Path(sys.executable))
+
+
+def test_doctor_says_whether_storage_answers(
+    tmp_path: Path, storage_account: str, storage_names: Callable[[str], str]
+) -> None:
+    assert storage(tmp_path, storage_account).ok is True
+    gone = azurite.connection_string(azurite.free_ports())
+    assert storage(tmp_path, gone).ok is False
+    wrong = storage(tmp_path, "nonsense")
+    assert wrong.ok is False and "onnection string" in wrong.words
+
+
+def test_doctor_loads_the_models(tmp_path: Path) -> None:
+    finding = doctor.asked("Models", Path(sys.executable), doctor._MODELS, ROOT)
+    assert finding.ok is True and "classify" in finding.words
+    (tmp_path / "odd.onnx").write_bytes(b"not a model")
+    env = {"DROPSIGHT_MODELS": str(tmp_path)}
+    broken = doctor.asked("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
+    assert broken.ok is False and "odd" in broken.words
+
+
+def test_example_settings_are_what_the_host_expects() -> None:
+    example = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))
+    assert example["IsEncrypted"] is False
+    assert all(isinstance(value, str) for value in example["Values"].values())
