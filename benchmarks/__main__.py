@@ -1,0 +1,51 @@
+"""python -m benchmarks [NAME...]: run all benchmarks, or those named, and print one table."""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import platform
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import benchmarks
+from benchmarks import Row
+from inference.analyze import peak_rss_mb
+from inference.machine import cpu_quota
+
+# These compare results, not times: see write_accuracy.
+NOT_RATIOS = {"accuracy", "write_accuracy"}
+
+
+def main() -> int:
+    """Exit status 1 when a bar is not met."""
+    modules = {m.name for m in pkgutil.iter_modules(benchmarks.__path__)}
+    names = sorted(n for n in modules - NOT_RATIOS if not n.startswith("_"))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
+    chosen = parser.parse_args().names or names
+    unknown = set(chosen) - set(names)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(names)}")
+    rows: list[Row] = []
+    for name in chosen:
+        print(f"running {name} ...", file=sys.stderr, flush=True)
+        rows += import_module(f"benchmarks.{name}").run()
+    print_table(rows)
+    libraries = ", ".join(f"{n} {version(n)}" for n in ("onnxruntime", "numpy", "pillow"))
+    print(f"\n{cpu_quota()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries};", end=" ")
+    print(f"peak memory of this process {peak_rss_mb()} MiB")
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def print_table(rows: list[Row]) -> None:
+    """A Markdown table, so that it can be pasted as it is."""
+    print("| what | measured | bar | met | note |\n| --- | --- | --- | --- | --- |")
+    for row in rows:
+        met = {True: "yes", False: "NO", None: ""}[row.met]
+        print(f"| {row.what} | {row.value} | {row.bar} | {met} | {row.note} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
