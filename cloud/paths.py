@@ -10,7 +10,6 @@ from inference.errors import LimitExceeded, UnsupportedMedia
 
 # Azure's limit for a blob's name is 1,024 characters; what we append ("/<key>/masks/123.png") must fit too.
 MAX_NAME = 900
-SIDECAR = ".route.toml"
 
 # Escaped in our own paths: control characters, dots that end a segment (services and file systems drop them,
 # "." and ".." are such), the slash of an empty segment, and a % that would read like one of these escapes.
@@ -58,11 +57,6 @@ def record_path(name: str) -> str:
 def shown(text: str) -> str:
     """A name as it may stand in a log line: one with line breaks must not write lines of its own."""
     return text if text.isprintable() else ascii(text)
-
-
-def sidecar_target(name: str) -> str | None:
-    """The upload that this sidecar speaks of, or None where the name is no sidecar's."""
-    return name[: -len(SIDECAR)] if name.endswith(SIDECAR) and len(name) > len(SIDECAR) else None
 
 
 def requested_path(path: str) -> str | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from inference.errors import BadRoute, Permanent
 from inference.registry import Registry
-from inference.routes import Route, Routes, load_routes, parse_routes
+from inference.routes import Route, Routes, load_routes
 
 from .receipts import make_key
 from .settings import UPLOADS, BadSettings, Settings
@@ -52,7 +51,7 @@ class Planner:
 
     def _route(self, info: BlobInfo, sidecar: str | None) -> Route:
         if sidecar:
-            return _route_of_sidecar(sidecar, self.routes, info.name)
+            return self.routes.of_sidecar(sidecar, info.name)
         return self.route(info.name, info.metadata.get("dropsight_route"))
 
     def route(self, name: str, override: str | None = None) -> Route:
@@ -61,21 +60,6 @@ class Planner:
         if route is None:
             raise BadRoute('no route matches this name; add one with match = "**" to routes.toml')
         return route
-
-
-def _route_of_sidecar(text: str, routes: Routes, name: str) -> Route:
-    """A sidecar names a route (`route = "faces"`) or brings one of its own (`[[route]]`)."""
-    where = f"{name}.route.toml"
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadRoute(f"{where}: not valid TOML ({error}); correct it or upload it empty") from error
-    if isinstance(table.get("route"), str):
-        return routes.named(table["route"])
-    own = parse_routes(text, where).routes
-    if len(own) != 1:
-        raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or one [[route]]')
-    return own[0]
 
 
 def app_routes(settings: Settings, registry: Registry) -> Routes:

@@ -19,14 +19,14 @@ from inference.errors import DropsightError, LimitExceeded, Permanent, ServiceBu
 from inference.media import SNIFF_BYTES, Limits, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
-from inference.routes import Route, Routes
+from inference.routes import Route, Routes, sidecar_target
 
 from . import publish
 from .events import BlobEvent
 from .ledger import Claim, Ledger, Receipt, make_key
 from .models.serving import ServingModels
 from .once import once
-from .paths import canonical, output_path, shown, sidecar_target
+from .paths import canonical, output_path, shown
 from .plans import Planner, UploadPlan, app_routes
 from .settings import UPLOADS, Settings, current
 from .storage import Conflict, Reading, Storage, default_storage

@@ -14,13 +14,17 @@ from typing import Any
 
 from inference.analyze import Analysis, analyze
 from inference.analyze import Progress as Frames
-from inference.errors import BadRoute, CorruptMedia, DropsightError
+from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
 from inference.registry import Registry, folders_from_environment
 from inference.result import Source, error_document
-from inference.routes import Route, Routes, Step, load_routes
+from inference.routes import SIDECAR, Route, Routes, Step, load_routes, sidecar_target
 
 
 def registry_of(options: argparse.Namespace) -> Registry:
+    """Raises BadModel for a --models that is not there: the model would be missed far from the slip."""
+    for path in options.models:
+        if not path.exists():
+            raise BadModel(f"--models {path}: no such file or folder; check the path")
     return Registry([*options.models, *folders_from_environment()])
 
 
@@ -31,15 +35,18 @@ def analyze_command(options: argparse.Namespace) -> int:
     registry = registry_of(options)
     routes = routes_of(options, registry)
     files = list(found_files(options.files))
+    if not files:
+        print(f"no files in {', '.join(map(str, options.files))}", file=sys.stderr)
     if options.out:
         refuse_shared_places(files, options.files)
+        make_out(options.out)
     failed = 0
     with Progress(len(files), sys.stderr) as progress:
         for path in files:
             document, analysis = analyze_file(path, routes, registry, options, progress.frames(path.name))
-            failed += document["status"] == "error"
             if options.out:
-                write_out(options.out, path, options.files, document, analysis)
+                document = write_out(options.out, path, options.files, document, analysis)
+            failed += document["status"] == "error"
             if options.json:
                 print(json.dumps(document), flush=True)  # ASCII: fits every terminal, and names that are no Unicode
             else:
@@ -50,19 +57,46 @@ def analyze_command(options: argparse.Namespace) -> int:
 
 def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
     if options.model:
+        if options.routes or options.route:
+            raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
         for name in options.model:
             registry.entry(name)  # a name that leads nowhere is said once, not once a file
+        twice = [name for name in options.model if options.model.count(name) > 1]
+        if twice:
+            raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
         return Routes((Route("command-line", tuple(Step(m) for m in options.model)),))
     default = Path("routes.toml")
     routes = load_routes(options.routes or (default if default.is_file() else None), registry)
     return Routes((routes.named(options.route),)) if options.route else routes
 
 
+def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
+    """The route of one file: the one asked for, else its sidecar's, else the first that fits its name.
+
+    Below a folder that was given, the name is the one that the file would have in storage, or the path as given.
+    """
+    if options.model or options.route:
+        return routes.routes[0]
+    sidecar = path.with_name(path.name + SIDECAR)
+    if sidecar.is_file():
+        try:
+            text = sidecar.read_text("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
+        if text:
+            return routes.of_sidecar(text, str(path))
+    names = (relative_to_given(path, options.files).as_posix(), path.as_posix())
+    fitting = [route for name in names if (route := routes.match(name))]
+    if not fitting:
+        raise BadRoute(f'{path}: no route matches this name; add one with match = "**"')
+    return min(fitting, key=routes.routes.index)
+
+
 def found_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, and every file below the folders, in order; hidden ones are left out."""
+    """Files as given, and every file below the folders, in order; hidden ones and sidecars are left out."""
     for path in paths:
         if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.is_file())
+            inside = (p for p in sorted(path.rglob("*")) if p.is_file() and not sidecar_target(p.name))
             yield from (p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts))
         else:
             yield path
@@ -76,12 +110,9 @@ def analyze_file(
     try:
         if not path.is_file():
             raise CorruptMedia(f"{path}: no such file; check the path")
-        route = routes.routes[0] if options.route or options.model else routes.match(path.as_posix())
-        if route is None:
-            raise BadRoute(f'{path}: no route matches this name; add one with match = "**"')
         analysis = analyze(
             path,
-            route,
+            route_of(path, routes, options),
             registry,
             source,
             threshold=options.threshold,
@@ -98,23 +129,39 @@ def analyze_file(
     return analysis.result.to_json(), analysis
 
 
+def make_out(out: Path) -> None:
+    """Raises BadRoute where nothing could be written under --out: before hours of work, not after."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRoute(f"--out {out}: cannot be made a folder ({error.strerror}); name another place") from error
+
+
 def write_out(
     out: Path, path: Path, given: Sequence[Path], document: dict[str, Any], analysis: Analysis | None
-) -> None:
-    """Write the document and its files under `out`, as they would lie in storage."""
+) -> dict[str, Any]:
+    """Write the document and its files under `out`, as they would lie in storage.
+
+    Returns the document; the error document of a file whose result could not be written.
+    """
     folder = out / relative_to_given(path, given)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (analysis.artifacts if analysis else {}).items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            target.write_bytes(content)
-        else:
-            shutil.move(content, target)  # the temporary folder may lie on another disk
-    name = "error.json" if document["status"] == "error" else "result.json"
-    (folder / name).write_text(json.dumps(document, indent=1), "utf-8")
-    other = "result.json" if name == "error.json" else "error.json"
-    (folder / other).unlink(missing_ok=True)  # of an earlier run
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (analysis.artifacts if analysis else {}).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                shutil.move(content, target)  # the temporary folder may lie on another disk
+        name, other = ("error.json", "result.json") if document["status"] == "error" else ("result.json", "error.json")
+        (folder / name).write_text(json.dumps(document, indent=1), "utf-8")
+        (folder / other).unlink(missing_ok=True)  # of an earlier run
+    except OSError as error:
+        return error_document(
+            Source(name=str(path)), StorageUnavailable(f"{path}: its result cannot be written ({error})")
+        )
+    return document
 
 
 def relative_to_given(path: Path, given: Sequence[Path]) -> Path:

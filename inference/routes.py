@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from inference.registry import Registry
 
 
+# `<name>.route.toml` beside a file says another route for it.
+SIDECAR = ".route.toml"
+
+
 @dataclass(frozen=True)
 class Step:
     """One model run.
@@ -107,6 +111,26 @@ class Routes:
             if route.name == name:
                 return route
         raise BadRoute(f"no route is called {name!r}{nearest(name, [r.name for r in self.routes])}")
+
+    def of_sidecar(self, text: str, name: str) -> Route:
+        """The route that the sidecar of the file `name` asks for: one of these by its name (`route = "faces"`), or
+        one of its own (`[[route]]`). Raises BadRoute."""
+        where = f"{name}{SIDECAR}"
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise BadRoute(f"{where}: not valid TOML ({error}); correct it or make it empty") from error
+        if isinstance(table.get("route"), str):
+            return self.named(table["route"])
+        own = parse_routes(text, where).routes
+        if len(own) != 1:
+            raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or one [[route]]')
+        return own[0]
+
+
+def sidecar_target(name: str) -> str | None:
+    """The file that this sidecar speaks of, or None where the name is no sidecar's."""
+    return name[: -len(SIDECAR)] if name.endswith(SIDECAR) and len(name) > len(SIDECAR) else None
 
 
 def load_routes(path: Path | None, registry: Registry) -> Routes:

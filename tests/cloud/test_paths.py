@@ -82,9 +82,3 @@ def test_too_long_names_are_refused_but_have_a_place_for_their_record() -> None:
 )
 def test_requested_paths_stay_in_their_container(asked: str, blob: str | None) -> None:
     assert paths.requested_path(asked) == blob
-
-
-def test_sidecars_are_told_from_media() -> None:
-    assert paths.sidecar_target("street/a.jpg.route.toml") == "street/a.jpg"
-    assert paths.sidecar_target("street/a.jpg") is None
-    assert paths.sidecar_target(".route.toml") is None

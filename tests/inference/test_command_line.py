@@ -93,10 +93,67 @@ def test_a_place_holds_a_result_or_an_error(folder: Path, tmp_path: Path) -> Non
         assert [each.name for each in place.glob("*.json")] == [name]
 
 
+ROUTES = """
+[[route]]
+name = "inner"
+match = "b/**"
+steps = [{ model = "sketch" }]
+[[route]]
+name = "rest"
+steps = [{ model = "colors" }]
+"""
+
+
+def routes_by_file(*arguments: str | Path) -> dict[str, str]:
+    documents = [json.loads(line) for line in run("analyze", *arguments, "--json").stdout.splitlines()]
+    return {Path(d["source"]["name"]).name: d.get("route") or d["error"]["message"] for d in documents}
+
+
+def test_routes_speak_of_names_as_storage_would_have_them(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(ROUTES)
+    found = routes_by_file(folder / "a.png", folder, "--routes", tmp_path / "r.toml")
+    assert (found["a.png"], found["c.jpg"]) == ("rest", "inner")
+
+
+def test_a_sidecar_is_no_media_and_leads_its_file_another_way(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(ROUTES)
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    for name, sidecar in (("a", b'route = "inner"'), ("b", b"[[route"), ("c", b"\xff"), ("d", b" \n")):
+        (drop / f"{name}.png").write_bytes((folder / "a.png").read_bytes())
+        (drop / f"{name}.png.route.toml").write_bytes(sidecar)
+    found = routes_by_file(drop, "--routes", tmp_path / "r.toml")
+    assert list(found) == ["a.png", "b.png", "c.png", "d.png"]
+    assert (found["a.png"], found["d.png"]) == ("inner", "rest")
+    assert "b.png.route.toml: not valid TOML" in found["b.png"]
+    assert "c.png.route.toml: not UTF-8" in found["c.png"]
+    assert routes_by_file(drop / "a.png", "--model", "colors") == {"a.png": "command-line"}
+
+
+def test_a_result_that_cannot_be_written_is_that_files_error(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("in the way")
+    done = run("analyze", folder / "a.png", folder / "b" / "c.jpg", "--model", "colors", "--json", "--out", tmp_path)
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, [d["status"] for d in documents]) == (1, ["error", "ok"])
+    assert documents[0]["error"]["class"] == "StorageUnavailable"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_files_is_said(tmp_path: Path) -> None:
+    done = run("analyze", tmp_path, "--json")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"no files in {tmp_path}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["analyze"], "required"),
+        (["analyze", "x", "--out", "README.md"], "--out README.md: cannot be made a folder"),
+        (["analyze", "x", "--models", "no-such"], "--models no-such: no such file or folder"),
+        (["models", "list", "--models", "no-such"], "--models no-such: no such file or folder"),
+        (["analyze", "x", "--model", "colors", "--model", "colors"], "--model colors is given 2 times"),
+        (["analyze", "x", "--model", "colors", "--route", "default"], "either --model or --routes"),
         (["analyze", "x", "--threshold", "2"], "expected a number from 0 to 1"),
         (["analyze", "x", "--routes", "no-such.toml"], "no-such.toml"),
         (["analyze", "x", "--route", "nope"], "no route is called 'nope'"),

@@ -6,7 +6,7 @@ import pytest
 
 from inference.errors import BadRoute
 from inference.registry import Registry
-from inference.routes import Route, Step, parse_routes
+from inference.routes import Route, Step, parse_routes, sidecar_target
 
 TEXT = """
 [[route]]
@@ -70,3 +70,20 @@ def test_the_digest_tells_options_and_models_apart() -> None:
     assert plain.digest(registry) == same.digest(registry), "which files match does not change a result"
     others = [Route("a", (Step("classify", threshold=0.5),)), Route("a", (Step("sketch"),)), Route("b", plain.steps)]
     assert len({r.digest(registry) for r in [plain, *others]}) == 4
+
+
+def test_sidecars_are_told_from_media() -> None:
+    assert sidecar_target("street/a.jpg.route.toml") == "street/a.jpg"
+    assert sidecar_target("street/a.jpg") is None
+    assert sidecar_target(".route.toml") is None
+
+
+def test_a_sidecar_names_a_route_or_brings_its_own() -> None:
+    routes = parse_routes(TEXT, "routes.toml")
+    assert routes.of_sidecar('route = "top"', "a.jpg").name == "top"
+    assert routes.of_sidecar("[[route]]\nname = 'own'\nsteps = [{ model = 'x' }]", "a.jpg").name == "own"
+    for text, message in (
+        ("route = ", "a.jpg.route.toml: not valid TOML"), ('route = "tpo"', "did you mean 'top'"), ("", "0 routes")
+    ):  # fmt: skip
+        with pytest.raises(BadRoute, match=message):
+            routes.of_sidecar(text, "a.jpg")
