@@ -223,15 +223,17 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
         pillow_heif.register_heif_opener(thumbnails=False)
     image: Pillow.Image = Pillow.open(io.BytesIO(data), formats=[_IMAGE_FORMATS[media_type]])
     check_size(*image.size, limits)
-    # A HEIF decoder has turned the picture already and keeps the old EXIF value for information only.
-    orientation = 1 if media_type in ("image/heic", "image/avif") else _orientation(image)
+    # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
+    orientation = 1 if media_type == "image/heic" else _orientation(image)
     frames = _frames(image, media_type, len(data))
+    # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF's own turn is told as an EXIF value.
+    turn = 1 if media_type == "image/tiff" else orientation
     width, height = image.size
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
-    rgb = upright(_to_rgb(image), orientation)
-    size = (height, width) if orientation >= 5 else (width, height)
+    rgb = upright(_to_rgb(image), turn)
+    size = (height, width) if turn >= 5 else (width, height)
     return Picture(rgb, size, media_type, orientation, frames)
 
 

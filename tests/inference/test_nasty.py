@@ -95,6 +95,32 @@ def test_all_exif_orientations_give_the_same_upright_picture(shared: Path) -> No
         assert np.abs(np.asarray(picture.image.resize((90, 60)), np.float32) - first).mean() < 6
 
 
+_STORED = {  # how an upright picture is stored so that this orientation turns it upright again
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_90,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", _STORED)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_every_format_is_turned_upright_exactly_once(kind: str, orientation: int) -> None:
+    pillow_heif.register_heif_opener(thumbnails=False)
+    photo = Pillow.open(Path(__file__).resolve().parents[2] / "samples/cat.jpg").convert("RGB").resize((128, 80))
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    photo.transpose(_STORED[orientation]).save(file, kind, exif=exif.tobytes())
+    picture = decode(file.getvalue())
+    assert picture.size == picture.image.size == (128, 80)
+    assert picture.orientation == (orientation if kind != "HEIF" else 1)
+    assert np.abs(picture.pixels.astype(float) - np.asarray(photo)).mean() < 8
+
+
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(
     ("name", "tolerance"),
