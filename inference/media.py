@@ -308,8 +308,12 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     if not np.isfinite(grey).all():
         raise ValueError("it has pixels that are not finite numbers")
     low, high = float(grey.min()), float(grey.max())
-    if values.dtype == np.uint16 or (values.dtype.kind == "i" and low >= 0 and 255 < high <= 65535):
+    kind = values.dtype.kind
+    if kind == "u" or (kind == "i" and low >= 0 and 255 < high <= 65535):  # all unsigned ones have 16 bits
         return (grey * (255 / 65535)).round().astype(np.uint8)
     if low >= 0 and high <= 255:
-        return (grey * (255 if high <= 1 and values.dtype.kind == "f" else 1)).round().astype(np.uint8)
-    return ((grey - low) * (255 / (high - low))).round().astype(np.uint8)
+        return (grey * (255 if high <= 1 and kind == "f" else 1)).round().astype(np.uint8)
+    if low == high:
+        return np.full(grey.shape, 128, np.uint8)  # one value and no scale to read it by
+    # Halves: the difference of the largest floats is none.
+    return ((grey / 2 - low / 2) * (255 / (high / 2 - low / 2))).round().astype(np.uint8)

@@ -6,12 +6,15 @@ import io
 import json
 import multiprocessing
 import queue
+import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference import errors
@@ -142,6 +145,35 @@ def test_grey_pictures_keep_their_tones(name: str, shared: Path) -> None:
     plain = np.asarray(decode((shared / "media/nasty/plain-dog.jpg").read_bytes()).image.convert("L"), float)
     grey = decode((shared / "media/nasty" / name).read_bytes()).pixels
     assert np.abs(grey[:, :, 0] - plain).mean() < 5, "a clipped picture would be white"
+
+
+def grey_tiff(values: NDArray[Any], order: str) -> bytes:
+    """An uncompressed grey TIFF of numbers as they are, in byte order "<" or ">" (Pillow writes only its own)."""
+    height, width = values.shape
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    numbers = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    tags = {256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: 1, 273: 8, 277: 1, 278: height,
+            279: len(data), 339: numbers}  # fmt: skip
+    table = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(data))
+    return start + data + struct.pack(f"{order}H", len(tags)) + table + bytes(4)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("values", "tones"),
+    [
+        (np.asarray([[0, 8224, 32896]], np.uint16), [0, 32, 128]),  # a dark one stays dark, in both byte orders
+        (np.asarray([[0, 8224, 65535]], np.int32), [0, 32, 255]),
+        (np.asarray([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        (np.asarray([[-3e38, 0.0, 3e38]], np.float32), [0, 128, 255]),
+        (np.asarray([[1000.0, 1000.0]], np.float32), [128, 128]),
+        (np.asarray([[-7, -7]], np.int32), [128, 128]),
+    ],
+    ids=["u16", "i32", "f32", "f32 huge", "f32 one value", "i32 one value"],
+)
+def test_deep_grey_is_scaled_and_never_clipped(values: NDArray[Any], tones: list[int], order: str) -> None:
+    assert decode(grey_tiff(values, order)).pixels[0, :, 0].tolist() == tones
 
 
 @pytest.mark.needs_shared
