@@ -48,7 +48,7 @@ def analyze_command(options: argparse.Namespace) -> int:
                 document = write_out(options.out, path, options.files, document, analysis)
             failed += document["status"] == "error"
             if options.json:
-                print(json.dumps(document), flush=True)  # ASCII: fits every terminal, and names that are no Unicode
+                progress.say(json.dumps(document))  # ASCII: fits every terminal, and names that are no Unicode
             else:
                 progress.say(one_line(path, document))
             progress.step()

@@ -240,7 +240,7 @@ def _scan(folder: Path) -> Iterator[Entry]:
         for child in sorted(folder.iterdir()):
             if child.is_dir() and (child / MANIFEST_FILE).is_file():
                 yield _declared(child / MANIFEST_FILE)
-            elif child.is_dir() and not child.name.startswith((".", "_")) and any(child.rglob("*.onnx")):
+            elif child.is_dir() and not child.name.startswith((".", "_")):
                 yield _recognized(child.name, child)
             elif child.suffix == ".onnx":
                 yield _recognized(child.stem, child)

@@ -169,9 +169,11 @@ def test_wrong_usage_is_status_2(arguments: list[str], message: str) -> None:
 
 def test_models_list_shows_what_is_there_and_why_not(tmp_path: Path) -> None:
     (tmp_path / "mystery.onnx").write_bytes(b"")
+    (tmp_path / "unpacked").mkdir()
     done = run("models", "list", DROPSIGHT_MODELS=str(tmp_path))
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "the file is empty" in lines["mystery"]
+    assert "no .onnx file here" in lines["unpacked"]
     assert "image-classification" in lines["classify"]
     assert "research" in lines["classify"]
 
