@@ -9,7 +9,7 @@ import queue
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pillow_heif
@@ -147,7 +147,7 @@ def test_grey_pictures_keep_their_tones(name: str, shared: Path) -> None:
     assert np.abs(grey[:, :, 0] - plain).mean() < 5, "a clipped picture would be white"
 
 
-def grey_tiff(values: NDArray[Any], order: str) -> bytes:
+def grey_tiff(values: NDArray[Any], order: Literal["<", ">"]) -> bytes:
     """An uncompressed grey TIFF of numbers as they are, in byte order "<" or ">" (Pillow writes only its own)."""
     height, width = values.shape
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
@@ -172,7 +172,9 @@ def grey_tiff(values: NDArray[Any], order: str) -> bytes:
     ],
     ids=["u16", "i32", "f32", "f32 huge", "f32 one value", "i32 one value"],
 )
-def test_deep_grey_is_scaled_and_never_clipped(values: NDArray[Any], tones: list[int], order: str) -> None:
+def test_deep_grey_is_scaled_and_never_clipped(
+    values: NDArray[Any], tones: list[int], order: Literal["<", ">"]
+) -> None:
     assert decode(grey_tiff(values, order)).pixels[0, :, 0].tolist() == tones
 
 
