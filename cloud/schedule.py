@@ -107,7 +107,7 @@ class Schedule:
         one that runs every hour follows elapsed time instead.
         """
         first, second = _instant(wall, self.tz), _instant(wall.replace(fold=1), self.tz)
-        hourly = self.cron.split()[2] == "*"
+        hourly = self.cron.split()[2] in ("*", "*/1", "0-23")
         if first == second:
             return [first]
         in_gap = _wall(first, self.tz) != wall
@@ -169,7 +169,7 @@ def check_ncrontab(expression: str) -> str:
 
 
 def _check_part(part: str, name: str, low: int, high: int) -> None:
-    match = re.fullmatch(r"(\*|\w+(?:-\w+)?)(?:/(\d+))?", part)
+    match = re.fullmatch(r"(\*|\w+(?:-\w+)?)(?:/(\d+))?", part, re.ASCII)
     if not match:
         raise ValueError(f"{part!r} is not a {name}: use *, 5, 1-5, */10 or a list of them")
     span, step = match.groups()
@@ -193,7 +193,7 @@ def _number(word: str, name: str) -> int:
 
 def parse_every(text: str) -> tuple[int, str]:
     """`"15 minutes"` -> (15, "minute"). Raises ValueError."""
-    match = re.fullmatch(r"\s*(\d*)\s*(minute|hour|day|week)s?\s*", text)
+    match = re.fullmatch(r"\s*(\d*)\s*(minute|hour|day|week)s?\s*", text, re.ASCII)
     count = int(match[1] or 1) if match else 0
     if not match or not 1 <= count <= 10_000:
         raise ValueError(f"{text!r} is not an interval: write it as 15 minutes, 6 hours, 1 day or 2 weeks")

@@ -14,6 +14,8 @@ from inference.errors import BadPipeline, ServiceBusy
 ARM = "https://management.azure.com/.default"
 DATA_PLANE = "https://ml.azure.com/.default"
 SLOT_TAG = "dropsight-slot"
+# The types of an input that is a value, not a file.
+LITERALS = ("string", "integer", "number", "boolean")
 _WORKSPACE_ID = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)"
     r"/providers/Microsoft\.MachineLearningServices/workspaces/([^/]+)/?",

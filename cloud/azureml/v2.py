@@ -21,6 +21,7 @@ from cloud.azureml.http import Caller, from_sdk
 from cloud.azureml.types import (
     ARM,
     DATA_PLANE,
+    LITERALS,
     OutcomeUnknown,
     Refused,
     Run,
@@ -33,22 +34,24 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
 VERSION = {"api-version": "2025-12-01"}
+APP = Path(__file__).resolve().parents[2]
 # Makes request ids from slots: the same slot always has the same one.
 _NAMESPACE = UUID("6a3c1cf0-5f0e-5f7e-9d5e-3a7f4c8b1d20")
-_LITERALS = ("string", "integer", "number", "boolean")
 
 MakeClient = Callable[[bool], "MLClient"]
 
 
 def submit_job(workspace: Workspace, caller: Caller, make: MakeClient, submission: Submission) -> Run:
     """Create the slot's job under the slot's own id, unless it exists already."""
-    existing = status(workspace, caller, submission.key)
+    existing = _existing_job(workspace, caller, submission)
     if existing:
         return existing
     what = f"workspace {workspace.name!r}, job of pipeline {submission.pipeline!r}"
+    job = _job(workspace, caller, make, submission)
     # A PUT of a fixed id is safe to repeat, so the SDK may retry it.
-    made = sdk(lambda: make(True).jobs.create_or_update(_job(workspace, make, submission)), caller, what)
-    return Run(str(made.name), str(made.status or "NotStarted"), "", workspace.page(str(made.name)))
+    made = sdk(lambda: make(True).jobs.create_or_update(job), caller, what)
+    word = str(getattr(made.status, "value", made.status) or "NotStarted")
+    return Run(str(made.name), word, "", workspace.page(str(made.name)))
 
 
 def trigger_schedule(workspace: Workspace, caller: Caller, make: MakeClient, submission: Submission) -> Run:
@@ -117,10 +120,20 @@ def status(workspace: Workspace, caller: Caller, run: str) -> Run | None:
 
 def search(workspace: Workspace, caller: Caller, submission: Submission, names_kept: bool) -> Search:
     """Whether the slot's job exists. `names_kept`: this endpoint is known to take the name we choose."""
+    if submission.kind == "job":
+        return Search(_existing_job(workspace, caller, submission))
     found = status(workspace, caller, submission.key)
-    if found or submission.kind == "job" or (submission.kind == "batch-endpoint" and names_kept):
+    if found or (submission.kind == "batch-endpoint" and names_kept):
         return Search(found)
     return Search(certain=False, why=f"a {submission.kind} chooses its runs' ids, so the run cannot be looked up")
+
+
+def _existing_job(workspace: Workspace, caller: Caller, submission: Submission) -> Run | None:
+    found = status(workspace, caller, submission.key)
+    if found or not submission.target.get("yaml"):
+        return found
+    # The SDK writes the name of a job that is no pipeline in lower case.
+    return status(workspace, caller, submission.key.lower())
 
 
 def latest_model(workspace: Workspace, caller: Caller, name: str) -> str:
@@ -157,29 +170,40 @@ def pages(caller: Caller, url: str, what: str, params: Mapping[str, str] = VERSI
         url, query = answer.get("nextLink") or "", None
 
 
-def _job(workspace: Workspace, make: MakeClient, submission: Submission) -> Any:
-    """The SDK's pipeline job: a registered pipeline component with inputs, or a YAML file."""
+def _job(workspace: Workspace, caller: Caller, make: MakeClient, submission: Submission) -> Any:
+    """The SDK's pipeline job: a registered pipeline component with inputs, or a YAML file. Sends no job."""
     from azure.ai.ml import load_job
+    from marshmallow import ValidationError
 
+    target, what = submission.target, f"workspace {workspace.name!r}, job of pipeline {submission.pipeline!r}"
+    source: Any = APP / target.get("yaml", "")  # an absolute path stays what it is
+    if target.get("component"):
+        component = sdk(lambda: _component_id(workspace, make, target["component"]), caller, what, sent=False)
+        source = StringIO(json.dumps({"type": "pipeline", "component": f"azureml:{component}"}))
+    elif not source.is_file():
+        raise Refused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
+    changes = [{key: value} for key, value in _job_changes(submission).items()]
+    try:
+        job = sdk(lambda: load_job(source=source, params_override=changes), caller, what, sent=False)
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise Refused(f"{what}: {target.get('yaml', 'its inputs')}: {error}") from error
+    job.tags = {**(job.tags or {}), **submission.all_tags}
+    return job
+
+
+def _job_changes(submission: Submission) -> dict[str, Any]:
+    """What an entry says of a job beside its component or file, by its place in the file."""
     target = submission.target
-    settings = {flag: target[flag] for flag in ("force_rerun", "continue_on_step_failure") if flag in target}
-    if target.get("compute"):
-        settings["default_compute"] = f"azureml:{target['compute']}"
     changes: dict[str, Any] = {"name": submission.key, "display_name": submission.key}
     changes["experiment_name"] = submission.experiment
     if submission.description:
         changes["description"] = submission.description
-    changes |= {f"settings.{name}": value for name, value in settings.items()}
-    changes |= {f"inputs.{name}": _job_input(value) for name, value in target.get("inputs", {}).items()}
-    source: Any = Path(target.get("yaml", ""))
-    if target.get("component"):
-        component = _component_id(workspace, make, target["component"])
-        source = StringIO(json.dumps({"type": "pipeline", "component": f"azureml:{component}"}))
-    elif not source.is_file():
-        raise Refused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
-    job = load_job(source=source, params_override=[{key: value} for key, value in changes.items()])
-    job.tags = {**(job.tags or {}), **submission.all_tags}
-    return job
+    for flag in ("force_rerun", "continue_on_step_failure"):
+        if flag in target:
+            changes[f"settings.{flag}"] = target[flag]
+    if target.get("compute"):
+        changes["settings.default_compute"] = f"azureml:{target['compute']}"
+    return changes | {f"inputs.{name}": _job_input(value) for name, value in target.get("inputs", {}).items()}
 
 
 def _component_id(workspace: Workspace, make: MakeClient, reference: str) -> str:
@@ -194,14 +218,16 @@ def _component_id(workspace: Workspace, make: MakeClient, reference: str) -> str
 
 
 def _job_input(value: object) -> object:
-    # An absent type is the commonest one; a literal stays as it is.
-    return {"type": "uri_folder", **value} if isinstance(value, Mapping) else value
+    # An absent type is the commonest one; a literal is its value.
+    if not isinstance(value, Mapping):
+        return value
+    return value["value"] if value.get("type") in LITERALS else {"type": "uri_folder", **value}
 
 
 def _batch_input(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {"jobInputType": "Literal", "value": value}
-    if value.get("type") in _LITERALS:
+    if value.get("type") in LITERALS:
         return {"jobInputType": "Literal", "value": value.get("value")}
     return {"jobInputType": _pascal(str(value.get("type", "uri_folder"))), "uri": value["path"]}
 

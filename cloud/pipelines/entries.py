@@ -20,6 +20,7 @@ from cloud.drift.entries import parse as parse_drift
 from cloud.models import entries as models
 from cloud.models.entries import ModelEntry
 from cloud.pipelines.expressions import check_condition, check_template
+from cloud.pipelines.targets import check_tables
 from cloud.schedule import WEEKDAYS, Schedule, as_instant, check_ncrontab, parse_every
 
 _T = TypeVar("_T")
@@ -159,6 +160,7 @@ def parse(table: Mapping[str, Any]) -> Entry:
     if kind == "job" and bool(table.get("component")) == bool(table.get("yaml")):
         raise ValueError("kind 'job' needs either 'component' (name:version or name@latest) or 'yaml'")
     _check_types(table)
+    check_tables(table)
     name = table.get("name", "")
     if not _NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}; use 1 to 40 lower-case letters, digits and hyphens")
@@ -209,6 +211,8 @@ def _moment(table: Mapping[str, Any], key: str, zone: str) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise ValueError(f"{key} is {value!r}; write a date and time without quotes: 2026-12-01T03:00:00")
+    if not 1 < value.year < 9999:  # at the ends of the calendar a time zone leads out of it
+        raise ValueError(f"{key} is {value}; leave it out where there is no {key}")
     return as_instant(value, zone).replace(microsecond=0)
 
 

@@ -23,7 +23,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_CLAUSE = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|>|<)\s*(\"[^\"]*\"|'[^']*'|\d+(?:\.\d+)?)\s*")
+_CLAUSE = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|>|<)\s*(\"[^\"]*\"|'[^']*'|\d+(?:\.\d+)?)\s*", re.ASCII)
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 DRIFT = ("ok", "warning", "alert", "unknown")
 _CONDITION_NAMES = {"new_results": float, "drift": str}
@@ -99,13 +99,13 @@ def fill(value: Any, name: str, slot: datetime, zone: ZoneInfo, facts: Facts) ->
 
 def check_condition(text: str) -> None:
     """Raise ValueError where a condition is not understood."""
-    for name, _, literal in _clauses(text):
+    for name, compare, literal in _clauses(text):
         wanted = _CONDITION_NAMES[name]
         if (wanted is str) != isinstance(literal, str):
             right = "a word" if wanted is str else "a number"
             raise ValueError(f"condition {text!r}: {name} is compared with {right}")
-        if name == "drift" and literal not in DRIFT:
-            raise ValueError(f"condition {text!r}: drift is one of {', '.join(DRIFT)}")
+        if name == "drift" and (literal not in DRIFT or compare not in ("==", "!=")):
+            raise ValueError(f"condition {text!r}: drift is == or != one of {', '.join(DRIFT)}")
 
 
 def unmet(text: str, facts: Facts) -> str:

@@ -84,7 +84,7 @@ class Arm:
             return {"value": list(self.jobs.values())}
         if method == "GET":
             return self.jobs.get(rest[0])
-        if "x-azureml-token" not in headers:
+        if body["properties"]["jobType"] == "Pipeline" and "x-azureml-token" not in headers:
             raise Rejected(401, "x-azureml-token is missing")
         if rest[0] in self.jobs:
             return self.jobs[rest[0]]

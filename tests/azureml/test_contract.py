@@ -11,6 +11,7 @@ import pytest
 
 from cloud.azureml.client import AzureML
 from cloud.azureml.types import SLOT_TAG, NotAccepted, OutcomeUnknown, Refused, Submission, Workspace
+from inference.errors import ServiceBusy
 from tests.azureml.arm import WORKSPACE
 from tests.azureml.credential import FakeCredential
 from tests.azureml.server import Fault, Service
@@ -94,6 +95,41 @@ def test_a_job_from_a_yaml_file_takes_the_entrys_inputs(aml: AzureML, service: S
     assert body["settings"]["force_rerun"] is True
     with pytest.raises(Refused, match="does not exist"):
         aml.submit(Submission("weekly", "job", SLOT, {"yaml": str(tmp_path / "absent.yml")}))
+
+
+def test_a_command_job_is_found_under_the_name_that_the_sdk_gives_it(
+    aml: AzureML, service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "job.yml"
+    path.write_text("type: command\ncommand: echo hi\nenvironment: azureml:env:1\ncompute: azureml:cpu\n")
+    job = Submission("nightly", "job", SLOT, {"yaml": str(path)})
+    run = aml.submit(job)
+    assert (run.status, aml.submit(job)) == ("NotStarted", run)
+    assert aml.search(job, SLOT).run == run
+    assert len(service.posts()) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"type: [", b"", b"\xff\xfe", b"type: pipeline\njobs: {a: {type: command, component: ./absent.yml}}\n"]
+)
+def test_a_wrong_yaml_file_is_refused_before_anything_is_sent(
+    content: bytes, aml: AzureML, service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "job.yml"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="nightly"):
+        aml.submit(Submission("nightly", "job", SLOT, {"yaml": str(path)}))
+    assert service.posts() == []
+
+
+def test_a_component_that_cannot_be_looked_up_was_certainly_not_started(
+    aml: AzureML, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azure.core.pipeline.policies.RetryPolicy.sleep", lambda *_, **__: None)
+    service.faults[:] = [Fault("GET", "/components/", 503, times=99)]
+    with pytest.raises(ServiceBusy):
+        aml.submit(submission("job", component="score_pipe@latest"))
+    assert service.posts() == []
 
 
 def test_batch_request_id_belongs_to_the_slot_and_headers_do_not_leak(aml: AzureML, service: Service) -> None:

@@ -72,6 +72,12 @@ def test_reads_what_the_documentation_shows(tmp_path: Path) -> None:
         ('start = "tomorrow"', "without quotes"),
         ("continue_on_step_failure = 1", "true or false"),
         ('component = "x:1"', "unknown key 'component'"),
+        ("start = 0001-01-01T00:00:00", "leave it out"),
+        ('end = 9999-12-31T23:59:59\ntime_zone = "America/New_York"', "leave it out"),
+        ("condition = 'drift > \"ok\"'", "== or !="),
+        ("parameters = { a = { b = 1 } }", "a text, a number"),
+        ("tags = { a = [1] }", "a text, a number"),
+        ("data_paths = { a = 3 }", "azureml://datastores/"),
     ],
 )
 def test_a_wrong_entry_says_what_to_write_and_leaves_the_others(tmp_path: Path, line: str, answer: str) -> None:
@@ -80,6 +86,29 @@ def test_a_wrong_entry_says_what_to_write_and_leaves_the_others(tmp_path: Path, 
     (problem,) = found.problems
     assert "pipeline 1 ('x')" in problem
     assert answer in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "answer"),
+    [
+        ("batch-endpoint", 'inputs = { a = { type = "uri_folder" } }', "needs a path"),
+        ("batch-endpoint", 'inputs = { a = { type = "mltable", path = "x" } }', "one of uri_folder, uri_file"),
+        ("batch-endpoint", 'inputs = { a = { type = "number" } }', "needs a value"),
+        ("batch-endpoint", 'outputs = { a = "x" }', "uri_folder"),
+        ("job", "inputs = { a = {} }", "needs a path"),
+        ("job", "inputs = { a = [1] }", "a table with a path"),
+        ("job", 'inputs = { "a.b" = 1 }', "underscores"),
+    ],
+)
+def test_inputs_that_could_not_be_sent_are_found_while_reading(
+    kind: str, line: str, answer: str, tmp_path: Path
+) -> None:
+    target = 'component = "c:1"' if kind == "job" else 'endpoint = "e"'
+    start = f'[[pipeline]]\nname = "x"\nkind = "{kind}"\n{target}\nschedule = "0 0 3 * * *"\n'
+    (problem,) = read(tmp_path, f"{start}{line}\n").problems
+    assert answer in problem
+    (problem,) = read(tmp_path, start.replace('"c:1"', '"c"').replace('"e"', '""')).problems
+    assert "name@latest" in problem or "needs 'endpoint'" in problem
 
 
 def test_names_are_unique_and_files_may_be_missing_or_broken(tmp_path: Path) -> None:

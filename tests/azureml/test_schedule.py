@@ -34,9 +34,10 @@ def test_a_named_hour_runs_once_a_day_where_clocks_change() -> None:
 
 
 def test_every_hour_follows_elapsed_time_where_clocks_change() -> None:
-    zurich = Schedule(zone="Europe/Zurich", cron="0 0 * * * *")
-    assert between(zurich, "2026-03-28T23:30", "2026-03-29T03:30") == [f"03-29T0{hour}:00" for hour in range(4)]
-    assert between(zurich, "2026-10-24T23:30", "2026-10-25T03:30") == [f"10-25T0{hour}:00" for hour in range(4)]
+    for hours in ("*", "*/1", "0-23"):
+        zurich = Schedule(zone="Europe/Zurich", cron=f"0 0 {hours} * * *")
+        assert between(zurich, "2026-03-28T23:30", "2026-03-29T03:30") == [f"03-29T0{hour}:00" for hour in range(4)]
+        assert between(zurich, "2026-10-24T23:30", "2026-10-25T03:30") == [f"10-25T0{hour}:00" for hour in range(4)]
 
 
 def test_days_keep_the_wall_clock_and_hours_the_distance() -> None:
@@ -97,6 +98,7 @@ def test_slots_go_on_for_ever_without_taking_memory() -> None:
         ("0 */0 * * * *", "step"),
         ("0 0 5-2 * * *", "hour"),
         ("R R * * * *", "second"),
+        ("\u0663 * * * * *", "second"),
         ("0 0 0 L * *", "day of the month"),
     ],
 )
