@@ -84,7 +84,10 @@ def _run(options: argparse.Namespace) -> int:
 def _history(options: argparse.Namespace) -> int:
     from cloud.pipelines import app
 
-    for receipt in app.receipts().history(options.name, options.most):
+    found = list(app.receipts().history(options.name, options.most))
+    if not found:
+        print(f"{_pipelines().find(options.name).name} has not run yet")  # or there is no such entry
+    for receipt in found:
         why = receipt.get("error") or receipt.get("reason") or ""
         run = receipt.get("run", {}).get("id", "-")
         print(f"{receipt['slot']}  {receipt['state']:10} attempts {receipt['attempts']}  run {run}  {why}")

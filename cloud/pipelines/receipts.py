@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud.pipelines.slots import Plan
@@ -46,6 +46,11 @@ class Receipts:
         """The slot's receipt and its ETag."""
         found = self.storage.read_json(STATE, _path(name, slot))
         return (found[0], found[1].etag) if found else None
+
+    def age(self, name: str, slot: datetime) -> timedelta:
+        """How long the slot's receipt has lain as it is, by storage's own clock: ours may have been moved."""
+        info = self.storage.head(STATE, _path(name, slot))
+        return timedelta(seconds=info.age_s) if info else timedelta(0)
 
     def create(self, name: str, slot: datetime, receipt: Receipt) -> bool:
         """Write a slot's first receipt; False where there is one already."""

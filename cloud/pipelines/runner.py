@@ -67,8 +67,9 @@ class Runner:
         self.follow(entry)
 
     def run_now(self, entry: Entry) -> datetime:
-        """A slot for this very second, outside the schedule. Returns the slot."""
+        """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
         slot = self._clock().replace(microsecond=0)
+        self.receipts.create(entry.name, slot, new_receipt(entry.name, entry.kind, slot, "pending", asked=True))
         self.receipts.change_plan(
             entry.name, lambda plan: plan if slot in plan.open else replace(plan, open=(*plan.open, slot))
         )
@@ -112,7 +113,7 @@ class Runner:
             found = self.receipts.read(entry.name, slot)
             assert found is not None
         receipt, etag = found
-        if receipt["state"] == "submitting" and self._age(receipt) > DEAD:
+        if receipt["state"] == "submitting" and self.receipts.age(entry.name, slot) > DEAD:
             receipt, etag = self._write(entry, slot, receipt, etag, state="unknown", error="its worker ended")
         if receipt["state"] == "unknown":
             receipt, etag = self._settle(entry, plan, slot, receipt, etag)
@@ -126,13 +127,13 @@ class Runner:
         now = self._clock()
         if receipt.get("not_before", "") > now.isoformat():
             return receipt
+        asked = receipt.get("asked")  # by a person, or by drift
         newer = any(each > slot for each in plan.open) or plan.last.get("slot", "") > receipt["slot"]
-        if newer and entry.catch_up != "all" and not receipt.get("asked"):
+        if newer and entry.catch_up != "all" and not asked:
             return self._write(entry, slot, receipt, etag, state="skipped", reason="a newer slot is due")[0]
         try:
             facts = self._facts(plan.sent_at)
-            reason = unmet(entry.condition, facts)
-            if reason:
+            if not asked and (reason := unmet(entry.condition, facts)):
                 return self._write(entry, slot, receipt, etag, state="skipped", reason=reason)[0]
             submission = submission_for(entry, slot, facts)
         except Permanent as error:
@@ -172,7 +173,7 @@ class Runner:
     def _settle(self, entry: Entry, plan: Plan, slot: datetime, receipt: Receipt, etag: str) -> tuple[Receipt, str]:
         """Find out what became of an attempt whose outcome is unknown."""
         wait = timedelta(0) if receipt["kind"] == "job" else APPEARS  # a job's id is ours: sending again is safe
-        if self._age(receipt) < wait:
+        if self.receipts.age(entry.name, slot) < wait:
             return receipt, etag
         since = datetime.fromisoformat(receipt["sent_at"])
         submission = _restored(receipt["submission"], slot)
@@ -195,7 +196,7 @@ class Runner:
         told = receipt["run"]
         run = self._service().status(receipt["kind"], told["id"])
         if run is None:
-            if self._age(receipt) < VANISHED:
+            if self.receipts.age(entry.name, slot) < VANISHED:
                 return receipt
             return self._failed(entry, slot, receipt, etag, f"run {told['id']} is not in the workspace any more")
         if run.state == "running" and run.status == told["status"]:
@@ -239,9 +240,6 @@ class Runner:
                 last=max(plan.last, last, key=lambda each: each.get("slot", "")),
             ),
         )
-
-    def _age(self, receipt: Receipt) -> timedelta:
-        return self._clock() - datetime.fromisoformat(receipt["sent_at"])
 
 
 def submission_for(entry: Entry, slot: datetime, facts: Facts) -> Submission:

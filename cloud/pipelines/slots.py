@@ -35,6 +35,7 @@ class Plan:
     sent_at: when a run was last submitted.
     names_kept: the batch endpoint gave a run the name we chose, so it can be looked up by it.
     last: the newest final receipt, for health and lists.
+    schedule: the schedule by which `through` was decided.
     """
 
     through: datetime | None = None
@@ -43,6 +44,7 @@ class Plan:
     sent_at: datetime | None = None
     names_kept: bool = False
     last: dict[str, str] = field(default_factory=dict)
+    schedule: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -53,6 +55,7 @@ class Plan:
             "sent_at": _word(self.sent_at),
             "names_kept": self.names_kept,
             "last": self.last,
+            "schedule": self.schedule,
         }
 
     @classmethod
@@ -65,17 +68,21 @@ class Plan:
             moment(document["sent_at"]),
             document["names_kept"],
             document["last"],
+            document.get("schedule", ""),
         )
 
 
 def due(entry: Entry, plan: Plan, now: datetime) -> Plan:
     """The plan with every slot up to `now` decided: to run, or skipped with a reason."""
     after = plan.through or now - FIRST_LOOK
+    words = repr(entry.schedule)
+    if plan.schedule not in ("", words):  # a schedule that was just written has missed nothing
+        after = max(after, now - FIRST_LOOK)
     until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
-    decided = _decide(entry, plan, after, until, now)
-    if decided.open == plan.open and decided.skipped == plan.skipped and plan.through and until - after < REST:
+    decided = replace(_decide(entry, plan, after, until, now), schedule=words)
+    if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
         return plan  # nothing was due: looking again from the same moment costs no write
     return decided
 

@@ -66,8 +66,11 @@ def test_lists_entries_and_the_workspace(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_unknown_names_are_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["pipelines", "run", "nigtly"]) == 1
-    assert "nightly" in capsys.readouterr().err
+    for command in ("run", "history"):
+        assert main(["pipelines", command, "nigtly"]) == 1
+        assert "nightly" in capsys.readouterr().err
+    assert main(["pipelines", "history", "nightly"]) == 0
+    assert "not run yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,24 @@ class Killed(BaseException):
     """The worker process dies here."""
 
 
+class SimulatedReceipts(Receipts):
+    """Receipts whose ages follow simulated time, as storage's own clock would."""
+
+    def __init__(self, storage: Storage, clock: Callable[[], datetime]) -> None:
+        super().__init__(storage)
+        self.clock = clock
+
+    def age(self, name: str, slot: datetime) -> timedelta:
+        found = self.read(name, slot)
+        return self.clock() - datetime.fromisoformat(found[0]["sent_at"]) if found else timedelta(0)
+
+
 class Host:
     """One host with its own runner; `die` makes it die just before or just after it has submitted."""
 
     def __init__(self, storage: Storage, aml: AzureML, clock: Callable[[], datetime]) -> None:
         self.aml, self.die = aml, ""
-        self.receipts = Receipts(storage)
+        self.receipts: Receipts = SimulatedReceipts(storage, clock)
         self.runner = Runner(
             self.receipts, lambda: self, lambda since: StorageFacts(storage, lambda: aml, since), clock
         )
@@ -267,3 +279,41 @@ def test_a_condition_counts_results_since_the_last_run(
     states = receipts_of(hosts[0])
     assert states[WEEK[0].isoformat()] == "skipped"
     assert states[WEEK[1].isoformat()] == "submitted"
+
+
+def test_a_clock_that_leaps_forward_takes_no_living_worker_for_dead(
+    service: Service, hosts: list[Host], clock: Clock, storage: Storage
+) -> None:
+    entry = entry_of("published")
+    hosts[0].wake(entry)
+    clock.now = WEEK[0]
+    hosts[0].die = "before"  # it has said that it is submitting, and nobody knows yet whether it lives
+    hosts[0].wake(entry)
+    other = Host(storage, hosts[0].aml, lambda: clock.now + timedelta(hours=5))
+    other.runner.receipts = Receipts(storage)  # ages as they really are: seconds
+    for _ in range(3):
+        other.wake(entry)
+    assert receipts_of(hosts[0])[WEEK[0].isoformat()] == "submitting"
+    assert service.runs == {}
+
+
+def test_a_schedule_that_was_just_changed_has_missed_nothing(service: Service, hosts: list[Host], clock: Clock) -> None:
+    hosts[0].wake(entry_of("published"))
+    clock.now = WEEK[0] - timedelta(minutes=7)
+    often = entry_of("published", schedule="0 */5 * * * *")
+    hosts[0].wake(often)
+    assert service.runs == {}
+    clock.now += timedelta(minutes=3)
+    hosts[0].wake(often)
+    assert set(slots_run(service)) == {f"week-{WEEK[0] - timedelta(minutes=5):%Y%m%dT%H%M%SZ}"}
+
+
+def test_a_run_that_somebody_asks_for_heeds_neither_the_condition_nor_a_newer_slot(
+    service: Service, hosts: list[Host], clock: Clock
+) -> None:
+    entry = entry_of("published", condition='drift == "warning"', catch_up="latest")
+    clock.now = WEEK[0]
+    hosts[0].wake(entry)
+    assert receipts_of(hosts[0]) == {WEEK[0].isoformat(): "skipped"}
+    slot = hosts[1].runner.run_now(entry)  # its clock is behind: the slot that was skipped looks newer
+    assert receipts_of(hosts[0])[slot.isoformat()] == "submitted"
