@@ -70,6 +70,9 @@ class AzureML:
         """(kind, name, id) of everything in the workspace that an entry could name."""
         yield from v1.published(self.workspace, self.caller)
         yield from v2.remote(self.workspace, self.caller)
+        kept = list(v1.experiments(self.workspace, self.caller))
+        yield from kept
+        yield from v2.experiments(self.workspace, self.caller, {name for _, name, _ in kept})
 
     def preview(self, submission: Submission) -> dict[str, Any]:
         """The exact request that `submit` would send first, not sent: method, url, headers, body."""

@@ -1,47 +1,81 @@
-"""A transport that lets the SDK read, and stops it at its first write: what a dry run prints."""
+"""Connections that let the SDK read and stop it where it would start something: what a dry run prints."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
 from azure.core.pipeline.transport import RequestsTransport
+from requests.adapters import HTTPAdapter
 
 
 class _Stopped(BaseException):
     """Not an Exception, so that nothing in the SDK takes it for a failure to retry or to wrap."""
 
 
-class Recorder(RequestsTransport):  # type: ignore[misc]  # azure-core leaves it untyped
-    """Sends GET and HEAD; keeps the first other request and stops there."""
+class _Reading(HTTPAdapter):
+    """Sends GET and HEAD; keeps the request that starts a job, and stops there.
+
+    A job from a file first uploads code and creates environments and components: those are answered here as
+    the service would, so that the job itself is shown and nothing is sent. (The SDK draws the ids of uploaded
+    code by lot: a job's reference to a component without a name is another one each time.)
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}
 
-    def send(self, request: Any, **kwargs: Any) -> Any:
-        """Called by azure-core for each request."""
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Called by requests for each request."""
+        path = urlsplit(request.url or "").path
+        if "/codes/" in path:
+            return _answer(request, _code(path))
         if request.method in ("GET", "HEAD"):
-            return super().send(request, **kwargs)
-        body = request.content if hasattr(request, "content") else request.body
-        text = body.decode() if isinstance(body, bytes) else body
-        self._seen = {
-            "method": request.method,
-            "url": request.url,
-            "headers": {
-                name: value
-                for name, value in request.headers.items()
-                if name.lower() not in ("authorization", "x-azureml-token")  # secrets are not printed
-            },
-            "body": json.loads(text) if text else None,
-        }
+            return super().send(request, *args, **kwargs)
+        text = request.body.decode() if isinstance(request.body, bytes) else request.body
+        body = json.loads(str(text)) if text else None
+        if "/jobs/" not in path and "/schedules/" not in path:
+            return _answer(request, {"id": path, "name": path.rpartition("/")[2], **(body or {})})
+        secret = ("authorization", "x-azureml-token")
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in secret}
+        self.seen = {"method": request.method, "url": request.url, "headers": headers, "body": body}
         raise _Stopped
 
+
+class Recorder(RequestsTransport):  # type: ignore[misc]  # azure-core leaves it untyped
+    """A transport of azure-core for one dry run."""
+
+    def __init__(self) -> None:
+        session = requests.Session()
+        self._adapter = _Reading()
+        session.mount("https://", self._adapter)
+        session.mount("http://", self._adapter)
+        super().__init__(session=session, session_owner=False)
+
     def first(self, call: Callable[[], object]) -> dict[str, Any]:
-        """The first write that `call` would send. An empty one where it writes nothing."""
+        """The request by which `call` would start something. An empty one where it starts nothing."""
         try:
             call()
         except _Stopped:
-            return self._seen
+            return self._adapter.seen
         return {}
+
+
+def _code(path: str) -> dict[str, Any]:
+    """The code of a step as if it had been uploaded before: a list of its versions, or the one that is asked for."""
+    base = path.removesuffix("/versions")
+    version = {"id": path if base == path else f"{path}/1", "name": "1", "properties": {"codeUri": "not uploaded"}}
+    return version if base == path else {"value": [version]}
+
+
+def _answer(request: requests.PreparedRequest, document: object) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.reason = 200, "OK"
+    response.headers["Content-Type"] = "application/json"
+    response.raw = io.BytesIO(json.dumps(document).encode())
+    response.request, response.url = request, str(request.url)
+    return response

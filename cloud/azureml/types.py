@@ -66,8 +66,12 @@ class Workspace:
     @property
     def v1(self) -> str:
         """Base of the v1 pipeline routes."""
+        return self.area("pipelines")
+
+    def area(self, name: str) -> str:
+        """Base of the routes of one of the region's services."""
         host = self.regional or f"https://{self.region}.api.azureml.ms"
-        return f"{host}/pipelines/v1.0{self.path}"
+        return f"{host}/{name}/v1.0{self.path}"
 
     def page(self, run: str) -> str:
         """The run's page in Azure Machine Learning studio."""

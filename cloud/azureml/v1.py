@@ -88,6 +88,13 @@ def published(workspace: Workspace, caller: Caller) -> Iterator[tuple[str, str, 
         yield "pipeline-endpoint", str(row.get("Name", "")), str(row.get("Id", ""))
 
 
+def experiments(workspace: Workspace, caller: Caller) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, id) of the experiments, as the run history keeps them."""
+    url = f"{workspace.area('history')}/experiments"
+    for row in _rows(caller.get(url, ARM, "experiments", {"api-version": "2021-03-01-preview"})):
+        yield "experiment", str(row.get("name", "")), str(row.get("experimentId", ""))
+
+
 def _pipeline_ids(workspace: Workspace, caller: Caller, submission: Submission) -> list[str]:
     if submission.kind == "published":
         return [submission.target["id"]]

@@ -147,11 +147,15 @@ def latest_model(workspace: Workspace, caller: Caller, name: str) -> str:
 
 
 def remote(workspace: Workspace, caller: Caller) -> Iterator[tuple[str, str, str]]:
-    """(kind, name, id) of batch endpoints, schedules, pipeline components and recent experiments."""
+    """(kind, name, id) of batch endpoints, schedules and pipeline components."""
     for area, kind in (("batchEndpoints", "batch-endpoint"), ("schedules", "schedule"), ("components", "component")):
         for row in pages(caller, f"{workspace.arm}/{area}", area):
             yield kind, str(row.get("name", "")), str(row.get("id", ""))
-    seen = set()
+
+
+def experiments(workspace: Workspace, caller: Caller, known: set[str]) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, "") of the experiments of the newest jobs, without those that are known already."""
+    seen = set(known)
     for number, row in enumerate(pages(caller, f"{workspace.arm}/jobs", "jobs")):
         experiment = str((row.get("properties") or {}).get("experimentName") or "Default")
         if experiment not in seen:

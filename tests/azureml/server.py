@@ -55,6 +55,7 @@ class Service(Arm):
     seen: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     pipelines: dict[str, str] = field(default_factory=lambda: {"pipe-1": "score", "pipe-2": "score-v2"})
+    experiments: dict[str, str] = field(default_factory=lambda: {"experiment-1": "nightly-score"})
     drop_tags: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -93,6 +94,9 @@ class Service(Arm):
         if path.startswith(f"/pipelines/v1.0{WORKSPACE}/"):
             self._audience(headers, "https://management.azure.com")
             return self._v1(method, path.removeprefix(f"/pipelines/v1.0{WORKSPACE}"), query, body)
+        if path == f"/history/v1.0{WORKSPACE}/experiments" and method == "GET":
+            self._audience(headers, "https://management.azure.com")
+            return {"value": [{"name": name, "experimentId": key} for key, name in self.experiments.items()]}
         if path.startswith("/blob/"):
             return self._blob(method, path, query, body)
         if path == "/msi":

@@ -249,8 +249,9 @@ def test_search_trusts_names_only_where_they_are_kept(aml: AzureML, service: Ser
     assert aml.search(batch, SLOT).run == run
 
 
-def test_remote_lists_everything_an_entry_could_name(aml: AzureML) -> None:
+def test_remote_lists_everything_an_entry_could_name(aml: AzureML, service: Service) -> None:
     aml.submit(submission("job"))
+    assert ("experiment", "nightly-score", "experiment-1") in set(aml.remote())
     found = {(kind, name) for kind, name, _ in aml.remote()}
     assert found >= {
         ("published", "score"),
@@ -259,6 +260,8 @@ def test_remote_lists_everything_an_entry_could_name(aml: AzureML) -> None:
         ("schedule", "weekly"),
         ("experiment", "dropsight"),
     }
+    service.faults.append(Fault("GET", "/history/", 404))  # then those of the jobs are what is known
+    assert [name for kind, name, _ in aml.remote() if kind == "experiment"] == ["dropsight"]
 
 
 @pytest.mark.parametrize("key", ["DisplayName", "Tags", "experimentName"])

@@ -112,9 +112,15 @@ def test_registering_in_a_folder_counts_on(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_whole_pipeline_is_submitted_with_its_code(aml: AzureML, service: Service) -> None:
     job = Submission("retrain", "job", datetime(2026, 11, 23, tzinfo=UTC), {"yaml": str(FOLDER / "job.yml")})
+    shown = aml.preview(job)
+    assert [method for method, *_ in service.seen if method not in ("GET", "HEAD")] == []
     aml.submit(job)
     ((_, path, body, _),) = service.posts("/jobs/")
     assert path.endswith("/jobs/retrain-20261123T000000Z")
+    shown_step, sent_step = (each["properties"]["jobs"]["retrain"] for each in (shown["body"], body))
+    # The SDK names uploaded code by chance, and a component without a name by what it holds.
+    assert shown_step.pop("componentId").split("/")[-3:-1] == sent_step.pop("componentId").split("/")[-3:-1]
+    assert (shown["method"], shown["body"]) == ("PUT", body)
     assert set(body["properties"]["jobs"]) == {"retrain"}
     sent = {step["command"] for step in service.components.values() if "command" in step}
     assert len(sent) == len(steps.STEPS)
