@@ -30,6 +30,8 @@ from inference.errors import ServiceBusy
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+_SIGN_IN = "Remedy: turn on the app's managed identity (in the cloud) or sign in with `az login` (on your machine)"
+
 
 class Caller:
     """Speaks JSON with one workspace, with the token that each API wants."""
@@ -111,10 +113,7 @@ class Caller:
                 self._clients.pop((audience, retry))
                 response = self._client(audience, retry).send_request(request, enforce_https=self._https)
         except ClientAuthenticationError as error:
-            raise NotAccepted(
-                f"no token for {self._where('')}: {error.message}. Remedy: turn on the app's managed identity "
-                "(in the cloud) or sign in with `az login` (on your machine)"
-            ) from error
+            raise NotAccepted(f"no token for {self._where('')}: {error.message}. {_SIGN_IN}") from error
         return response
 
     def _client(self, audience: str, retry: bool) -> PipelineClient[HttpRequest, HttpResponse]:
@@ -136,9 +135,11 @@ def from_sdk(error: Exception, caller: Caller, what: str, *, sent: bool) -> Exce
     """An exception of azure-ai-ml as ours: what it wraps decides."""
     if isinstance(error, HttpResponseError) and error.response is not None:
         if isinstance(error, ClientAuthenticationError) and error.status_code is None:
-            return NotAccepted(f"{what}: {error.message}")
+            return NotAccepted(f"{what}: {error.message}. {_SIGN_IN}")
         return caller.refusal(error.response, what, sent=sent)
-    if isinstance(error, ClientAuthenticationError | ServiceRequestError):
+    if isinstance(error, ClientAuthenticationError):
+        return NotAccepted(f"{what}: no token: {error.message}. {_SIGN_IN}")
+    if isinstance(error, ServiceRequestError):
         return NotAccepted(f"{what}: {error.message}")
     if isinstance(error, ServiceResponseError):
         return OutcomeUnknown(f"{what}: {error.message}")

@@ -4,6 +4,6 @@ Layout of the container `models`, per model NAME:
 
     NAME/model.toml, NAME/model.onnx ...       dropped by hand: serves as soon as it is verified
     NAME/versions/7/...                        released from the workspace
-    NAME/serving.json                          which release serves; absent: the files dropped by hand
+    NAME/serving.json                          which release serves, unless a folder was dropped by hand since
     NAME/samples/*.jpg                         pictures that a new version is tried on before it serves
 """

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("name")
     each.add_argument("--again", action="store_true", help="even if it was refused or rolled back before")
     each.set_defaults(run=_deliver)
-    each = commands.add_parser("rollback", help="serve the release before the current one")
+    each = commands.add_parser("rollback", help="serve what served before the current release")
     each.add_argument("name")
     each.set_defaults(run=_rollback)
 
@@ -81,9 +81,12 @@ def _deliver(options: argparse.Namespace) -> int:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from cloud.models.releases import rollback
+    from cloud.models.releases import BY_HAND, rollback
     from cloud.storage import default_storage
+    from inference.registry import Registry, folders_from_environment
 
-    pointer = rollback(default_storage(), options.name)
-    print(f"{options.name} {pointer.version} serves from now on; {pointer.rejected[0]} is not brought back by itself")
+    beside = {entry.name for entry in Registry(folders_from_environment()).list()}
+    pointer = rollback(default_storage(), options.name, beside)
+    before = "what was there before the first release" if pointer.version == BY_HAND else f"version {pointer.version}"
+    print(f"{options.name}: {before} serves from now on; {pointer.rejected[0]} is not brought back by itself")
     return 0

@@ -111,7 +111,9 @@ class Registered:
         _download(self._container(row["properties"]), path, folder)
 
     def register(self, name: str, path: str, version: str = "", tags: Mapping[str, str] | None = None) -> Version:
-        """Register a folder of this machine (uploaded), or an azureml:// path (by reference)."""
+        """Register a folder of this machine (uploaded), or an azureml:// path (by reference). Raises BadModel."""
+        if "://" not in path and not Path(path).exists():
+            raise BadModel(f"registering model {name!r}: there is no folder {path!r} on this machine")
         from azure.ai.ml.entities import Model
 
         model = Model(name=name, path=path, version=version or None, type="custom_model", tags=dict(tags or {}))

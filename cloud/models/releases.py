@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,7 +40,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Pointer:
-    """`serving.json`. previous: what served before, newest first. rejected: versions rolled back from."""
+    """`serving.json`. previous: what served before, newest first. rejected: versions rolled back from.
+
+    The version BY_HAND means: no release, but the files dropped by hand, or the model that came with the app.
+    """
 
     version: str
     previous: tuple[str, ...] = ()
@@ -82,19 +85,29 @@ def snapshots(storage: Storage) -> Iterator[Snapshot]:
             if rest and NAME.fullmatch(name):
                 groups.setdefault(name, []).append(blob)
     for name, blobs in groups.items():
-        pointer = None
-        if any(blob.name == f"{name}/{POINTER}" for blob in blobs):
+        version = BY_HAND
+        released = next((blob.modified for blob in blobs if blob.name == f"{name}/{POINTER}"), None)
+        # What came last serves: a folder that is dropped over a release counts as a wish to change it.
+        if released and not any(blob.modified > released for blob in _by_hand(name, blobs) if _is_model(blob)):
             pointer = read_pointer(storage, name)
-        version = pointer[0].version if pointer else BY_HAND
-        prefix = f"{name}/versions/{version}/" if pointer else f"{name}/"
-        if snapshot := _snapshot(name, version, prefix, blobs, by_hand=pointer is None):
+            version = pointer[0].version if pointer else BY_HAND
+        prefix = f"{name}/" if version == BY_HAND else f"{name}/versions/{version}/"
+        mine = _by_hand(name, blobs) if version == BY_HAND else [b for b in blobs if b.name.startswith(prefix)]
+        if snapshot := _snapshot(name, version, prefix, mine):
             yield snapshot
 
 
-def _snapshot(name: str, version: str, prefix: str, blobs: list[BlobInfo], *, by_hand: bool) -> Snapshot | None:
-    aside = (f"{name}/versions/", f"{name}/samples/") if by_hand else ()
-    mine = [blob for blob in blobs if blob.name.startswith(prefix) and not blob.name.startswith(aside or ("\0",))]
-    if not any(blob.name.endswith((".onnx", "model.toml")) for blob in mine):
+def _by_hand(name: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
+    aside = (f"{name}/versions/", f"{name}/samples/", f"{name}/{POINTER}")
+    return [blob for blob in blobs if not blob.name.startswith(aside)]
+
+
+def _is_model(blob: BlobInfo) -> bool:
+    return blob.name.endswith((".onnx", "model.toml"))
+
+
+def _snapshot(name: str, version: str, prefix: str, mine: list[BlobInfo]) -> Snapshot | None:
+    if not any(map(_is_model, mine)):
         return None
     files = tuple(sorted((blob.name.removeprefix(prefix), blob.etag, blob.size) for blob in mine))
     return Snapshot(name, version, prefix, files, min(blob.age_s for blob in mine))
@@ -122,7 +135,7 @@ def last_good(storage: Storage, name: str) -> Snapshot | None:
     version = str(found[0]["version"])
     prefix = f"{name}/versions/{version}/"
     blobs = [blob for page in storage.pages(MODELS, prefix) for blob in page.blobs]
-    return _snapshot(name, version, prefix, blobs, by_hand=False)
+    return _snapshot(name, version, prefix, blobs)
 
 
 def fetch(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
@@ -164,13 +177,19 @@ def release(storage: Storage, name: str, version: str, folder: Path, **facts: An
     return _point(storage, name, version, facts)
 
 
-def rollback(storage: Storage, name: str) -> Pointer:
-    """Serve the release before the current one, and never bring the current one back by itself."""
+def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Pointer:
+    """Serve what served before the current release, and never bring that one back by itself.
+
+    beside: the models that the app has without the container. Raises BadModel where nothing is left to serve.
+    """
     found = read_pointer(storage, name)
-    if found is None or not found[0].previous:
-        has = f"version {found[0].version}" if found else "nothing"
-        raise BadModel(f"model {name!r} has no earlier release to go back to: {has} was released")
+    if found is None or found[0].version == BY_HAND:
+        raise BadModel(f"model {name!r} has no release to go back from: nothing that was released serves")
     pointer, etag = found
+    if not pointer.previous or (
+        pointer.previous[0] == BY_HAND and name not in beside and not _dropped_by_hand(storage, name)
+    ):
+        raise BadModel(f"model {name!r} has nothing to go back to: before version {pointer.version} nothing served")
     back = replace(
         pointer,
         version=pointer.previous[0],
@@ -185,10 +204,18 @@ def rollback(storage: Storage, name: str) -> Pointer:
     return back
 
 
+def _dropped_by_hand(storage: Storage, name: str) -> bool:
+    blobs = [blob for page in storage.pages(MODELS, f"{name}/") for blob in page.blobs]
+    return any(map(_is_model, _by_hand(name, blobs)))
+
+
 def _point(storage: Storage, name: str, version: str, facts: Mapping[str, Any]) -> Pointer:
     found = read_pointer(storage, name)
     old = found[0] if found else None
-    previous = (old.version, *old.previous)[:_KEEP] if old and old.version != version else old.previous if old else ()
+    if old is None:
+        previous: tuple[str, ...] = (BY_HAND,)
+    else:
+        previous = old.previous if old.version == version else (old.version, *old.previous)[:_KEEP]
     rejected = tuple(each for each in old.rejected if each != version) if old else ()
     new = Pointer(version, previous, rejected, at=datetime.now(UTC).isoformat(), **facts)
     condition: dict[str, Any] = {"if_match": found[1]} if found else {"if_absent": True}

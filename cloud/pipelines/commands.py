@@ -47,6 +47,8 @@ def _list(options: argparse.Namespace) -> int:
         for kind, name, identity in app.azureml().remote():
             print(f"{kind:18} {name:40} {identity}")
         return 0
+    if not _pipelines().entries:
+        print("pipelines.toml names no pipelines; docs/azureml.md shows how to write one")
     for entry in _pipelines().entries:
         plan = app.receipts().plan(entry.name)
         last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"

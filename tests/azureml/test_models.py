@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,46 @@ def test_a_registered_version_is_canaried_released_and_served_without_a_restart(
     assert served(registry) == "7"
     assert "rolled back" in deliver(storage, registered, ENTRY)
     assert "released" in deliver(storage, registered, ENTRY, again=True)
+
+
+def test_the_first_release_can_be_rolled_back_to_what_served_before_it(
+    tmp_path: Path, storage: Storage, registered: Registered, running: tuple[Registry, ServingModels]
+) -> None:
+    registry, models = running
+    register(storage, registered, make(tmp_path / "a", "7"), "7")
+    deliver(storage, registered, ENTRY)
+    models.refresh()
+    assert served(registry) == "7"
+    with pytest.raises(BadModel, match="before version 7 nothing served"):
+        rollback(storage, "classify")
+    rollback(storage, "classify", {"classify"})
+    models.refresh()
+    assert served(registry) == "1"  # the model that comes with the app
+    assert "rolled back" in deliver(storage, registered, ENTRY)
+    with pytest.raises(BadModel, match="no release to go back from"):
+        rollback(storage, "classify", {"classify"})
+
+
+def test_a_folder_dropped_over_a_release_serves_and_the_next_release_replaces_it(
+    tmp_path: Path, storage: Storage, registered: Registered, running: tuple[Registry, ServingModels]
+) -> None:
+    registry, models = running
+    register(storage, registered, make(tmp_path / "a", "7"), "7")
+    deliver(storage, registered, ENTRY)
+    models.refresh()
+    time.sleep(1.1)  # storage dates blobs in whole seconds
+    put(storage, "models", "classify", make(tmp_path / "b", "hand"))
+    models.refresh()
+    assert served(registry) == "hand"
+    register(storage, registered, make(tmp_path / "c", "8"), "8")
+    deliver(storage, registered, ENTRY)
+    models.refresh()
+    assert served(registry) == "8"
+
+
+def test_registering_a_folder_that_is_not_there_is_said_before_anything_is_asked(registered: Registered) -> None:
+    with pytest.raises(BadModel, match="no folder '/nowhere'"):
+        registered.register("shapes", "/nowhere")
 
 
 def test_a_version_that_disagrees_on_the_samples_never_serves(
