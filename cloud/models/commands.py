@@ -35,12 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(_: argparse.Namespace) -> int:
     from cloud.models import app
+    from cloud.models.registered import refusals
     from cloud.models.releases import snapshots
+    from cloud.pipelines.timers import pipelines
     from cloud.settings import current
     from cloud.storage import default_storage
 
     for snapshot in snapshots(default_storage()):
         print(f"serving     {snapshot.name:30} {snapshot.version}")
+    for entry in pipelines().models:
+        for line in refusals(default_storage(), entry):
+            print(f"refused     {line}")
     if current().azureml_workspace:
         for name, latest in app.registered().names():
             print(f"registered  {name:30} {latest}")

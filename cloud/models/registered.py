@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from cloud.models import canary, releases
 from cloud.models.entries import ModelEntry
 from cloud.settings import MODELS, STATE
 from cloud.storage import Storage
-from inference.errors import BadModel, Permanent, StorageUnavailable
+from inference.errors import BadModel, CorruptMedia, Permanent, StorageUnavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -158,11 +159,23 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
             facts = {"canary": canaried, "source": version.uri}
             folder = Path(scratch, "new", entry.serves)
             releases.release(storage, entry.serves, version.version, folder, **facts)
+    except (UnsupportedMedia, CorruptMedia) as error:  # not the model's fault: it is tried again
+        raise BadModel(f"{label} cannot be tried: remove what is no picture from {MODELS}: {error}") from error
     except Permanent as error:
-        storage.write_json(STATE, record, {"model": label, "why": str(error)})
+        storage.write_json(STATE, record, {"model": label, "why": str(error), "at": datetime.now(UTC).isoformat()})
         raise BadModel(f"{label} is refused, the old version serves on: {error}") from error
     log.info("%s is released as %s: %s", label, entry.serves, canaried)
     return f"{label} is released as {entry.serves}: {canaried}"
+
+
+def refusals(storage: Storage, entry: ModelEntry) -> list[str]:
+    """The versions that were refused since the serving one was released, and why."""
+    found = releases.read_pointer(storage, entry.serves)
+    since = found[0].at if found else ""
+    records = []
+    for page in storage.pages(STATE, f"models/delivery/{entry.serves}/"):
+        records += [storage.read_json(STATE, blob.name) for blob in page.blobs]
+    return [f"{each[0]['model']} was refused: {each[0]['why']}" for each in records if each and each[0]["at"] > since]
 
 
 def _try(

@@ -106,13 +106,17 @@ def reopen(entry: Entry, slot: datetime) -> None:
 
 
 def health(pipelines: Pipelines) -> list[str]:
-    """What a person should look at: wrong entries, slots whose outcome is unknown, the last failures."""
+    """What a person should look at: wrong entries, unknown slots, the last failures, refused models."""
+    from cloud.models.registered import refusals
+
     found = list(pipelines.problems)
     if pipelines.entries or pipelines.models:
         try:
             Workspace.parse(current().azureml_workspace, current().azureml_region)
         except BadPipeline as error:
             found.append(str(error))
+    for model in pipelines.models:
+        found += refusals(default_storage(), model)
     kept = receipts()
     for entry in pipelines.entries:
         plan = kept.plan(entry.name)

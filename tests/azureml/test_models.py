@@ -17,7 +17,7 @@ from PIL import Image
 
 from cloud.azureml.client import AzureML
 from cloud.models import app, entries, serving
-from cloud.models.registered import Registered, deliver
+from cloud.models.registered import Registered, deliver, refusals
 from cloud.models.releases import Snapshot, fetch, read_pointer, rollback
 from cloud.models.serving import ServingModels
 from cloud.pipelines.entries import Pipelines
@@ -171,9 +171,19 @@ def test_a_version_that_disagrees_on_the_samples_never_serves(
     with pytest.raises(BadModel, match="agrees with version 7 on 0%"):
         deliver(storage, registered, ENTRY)
     assert "was refused" in deliver(storage, registered, ENTRY)
+    (line,) = refusals(storage, ENTRY)
+    assert line.startswith("shapes:8 was refused: it agrees")
+    register(storage, registered, make(tmp_path / "c", "9"), "9")
+    storage.write("models", "classify/samples/notes.txt", b"no picture")
+    for _ in range(2):  # the sample is wrong, not the model: it is tried again
+        with pytest.raises(BadModel, match="remove what is no picture"):
+            deliver(storage, registered, ENTRY)
     pointer = read_pointer(storage, "classify")
     assert pointer is not None
     assert pointer[0].version == "7"
+    storage.delete("models", "classify/samples/notes.txt")
+    assert "released" in deliver(storage, registered, ENTRY)
+    assert refusals(storage, ENTRY) == []
 
 
 def test_stage_and_tags_choose_the_version(tmp_path: Path, storage: Storage, registered: Registered) -> None:
