@@ -110,9 +110,13 @@ def compare(baseline: Profile, window: Profile, entry: DriftEntry) -> Verdict:
 
 
 def _numbers(name: str, old: NDArray[np.float64], new: NDArray[np.float64]) -> Shift:
-    # Deciles of the baseline; a value that many share may swallow several.
-    edges = np.unique(np.quantile(old, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    # Deciles of the baseline. A value that several of them share is a bin of its own: what lies above a constant
+    # would count as the constant otherwise.
+    deciles, repeats = np.unique(np.quantile(old, np.linspace(0, 1, _BINS + 1)[1:-1]), return_counts=True)
+    edges = np.unique(np.concatenate([deciles, np.nextafter(deciles[repeats > 1], np.inf)]))
     counts = [np.bincount(np.searchsorted(edges, each, side="right"), minlength=len(edges) + 1) for each in (old, new)]
+    held = counts[0] + counts[1] > 0
+    counts = [each[held] for each in counts]
     test = ks_2samp(old, new)
     before, now = (round(float(np.median(each)), 4) for each in (old, new))
     psi, excess, js = _indices(*counts)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from azure.storage.blob import BlobServiceClient
 from PIL import Image, ImageFilter
+from scipy.stats import ks_2samp
 
 from cloud import lake
 from cloud.drift import app
@@ -189,6 +190,28 @@ def test_indices_are_those_of_their_definitions() -> None:
     assert shift.js == pytest.approx(float(js), abs=1e-4)
     turned = compare(old, of(2, 400, shift=1.0), DriftEntry())
     assert turned.embedding == pytest.approx(1 - 1 / np.sqrt(2), abs=1e-3)
+
+
+@pytest.mark.parametrize("now", [1.0, 6.0])
+def test_a_constant_that_becomes_another_one_is_drift(now: float) -> None:
+    def cameras(count: float) -> Profile:
+        return profile([{"count": count, "label": "person"} for _ in range(60)])
+
+    assert compare(cameras(3.0), cameras(now), DriftEntry()).status == "alert"
+    assert compare(cameras(3.0), cameras(3.0), DriftEntry()).status == "ok"
+
+
+def test_numbers_are_compared_as_a_reference_does() -> None:
+    chance = np.random.default_rng(0)
+    old, new = chance.normal(0, 1, 500), chance.normal(0.3, 1.2, 400)
+    before, now = (profile([{"brightness": float(value), "label": "x"} for value in each]) for each in (old, new))
+    shift = next(each for each in compare(before, now, DriftEntry()).shifts if each.feature == "brightness")
+    bounds = [-np.inf, *np.quantile(old, np.linspace(0, 1, 11)[1:-1]), np.inf]
+    p, q = ((np.histogram(each, bounds)[0] + 0.5) / (len(each) + 5) for each in (old, new))
+    assert shift.psi == pytest.approx(float(np.sum((q - p) * np.log(q / p))), abs=1e-4)
+    reference = ks_2samp(old, new)
+    assert shift.ks == pytest.approx(reference.statistic, abs=1e-4)
+    assert shift.p == pytest.approx(reference.pvalue)
 
 
 def test_too_little_evidence_says_so() -> None:
