@@ -46,3 +46,24 @@ def test_from_pictures_to_a_model_that_is_served(tmp_path: Path, monkeypatch: py
     assert exported["float"]["top1"] == figures["top1"]
     manifest = (tmp_path / "o" / "shapes" / "1" / "model.toml").read_text()
     assert 'name = "shapes"' in manifest
+
+
+def test_training_on_other_pictures_begins_anew_and_on_the_same_ones_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Labelled, "batch_size", 8)
+    shapes(tmp_path / "data", 8)
+    prepared, trained = str(tmp_path / "p"), str(tmp_path / "t")
+
+    def weights() -> bytes:
+        prepare.main(["--data", str(tmp_path / "data"), "--out", prepared])
+        train.main(["--prepared", prepared, "--out", trained, "--epochs", "1"])
+        return (tmp_path / "t" / "checkpoint.pt").read_bytes()
+
+    first = weights()
+    assert weights() == first
+    assert "anew" not in capsys.readouterr().out
+    shapes(tmp_path / "more", 9)
+    (tmp_path / "more" / "disc" / "8.png").rename(tmp_path / "data" / "disc" / "8.png")
+    assert weights() != first
+    assert "begins anew" in capsys.readouterr().out
