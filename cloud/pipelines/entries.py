@@ -119,6 +119,10 @@ def read(path: Path) -> Pipelines:
             lake = check_ncrontab(document["lake"]["schedule"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         problems.append(f"{path.name}: [drift] or [lake] ({type(error).__name__}): {error}")
+    if drift and drift.retrain and drift.retrain not in [entry.name for entry in entries]:
+        problems.append(
+            f"{path.name}: [drift] retrain is {drift.retrain!r}, which is no usable [[pipeline]] of this file"
+        )
     return Pipelines(tuple(entries), tuple(delivered), drift, lake, (*problems, *wrong, *more))
 
 
@@ -135,9 +139,10 @@ def _each(
         name = table.get("name", "unnamed")
         try:
             entry = parse_one(table)
-            if name in found:
-                raise ValueError(f"the name {name!r} is taken by an entry above; names are unique")
-            found[name] = entry
+            taken = getattr(entry, "serves", name)  # two models in one folder would replace each other for ever
+            if taken in found:
+                raise ValueError(f"the name {taken!r} is taken by an entry above; names are unique")
+            found[taken] = entry
         except (ValueError, TypeError) as error:
             problems.append(f"{file}: {key} {number} ({name!r}): {error}")
     return list(found.values()), problems

@@ -137,6 +137,16 @@ def test_no_value_of_any_key_can_take_the_app_down(tmp_path: Path, odd: str) -> 
         assert len(found.models) + len(found.problems) == 1
 
 
+def test_models_are_told_apart_by_their_folders_and_drift_names_a_pipeline_that_exists(tmp_path: Path) -> None:
+    twice = '[[model]]\nname = "a"\nserves = "x"\n[[model]]\nname = "b"\nserves = "x"\n'
+    assert "'x' is taken" in read(tmp_path, twice).problems[0]
+    both = read(tmp_path, twice.replace('"b"\nserves = "x"', '"a"\nserves = "y"'))
+    assert (both.problems, [model.serves for model in both.models]) == ((), ["x", "y"])
+    (problem,) = read(tmp_path, '[drift]\nretrain = "fortnigth"\n' + GOOD).problems
+    assert "'fortnigth', which is no usable" in problem
+    assert read(tmp_path, '[drift]\nretrain = "fortnight"\n' + GOOD).problems == ()
+
+
 class Known:
     """Facts of a test."""
 
