@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cloud.azureml import v1, v2
-from cloud.azureml.http import Caller
+from cloud.azureml.http import Caller, patience
 from cloud.azureml.types import ARM, DATA_PLANE, NotAccepted, Run, Search, Submission, Workspace
 from inference.errors import ServiceBusy
 
@@ -94,7 +94,9 @@ class AzureML:
 
         where = self.workspace
         options = {"enable_telemetry": False, "show_progress": False, "read_timeout": 60, **self._options}
-        if not retry:
+        if retry:
+            options["retry_policy"] = patience()
+        else:
             options["retry_total"] = 0
         return MLClient(self.credential, where.subscription, where.resource_group, where.name, **options)
 

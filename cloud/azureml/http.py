@@ -33,6 +33,24 @@ if TYPE_CHECKING:
 _SIGN_IN = "Remedy: turn on the app's managed identity (in the cloud) or sign in with `az login` (on your machine)"
 
 
+# A function has minutes: what asks for more patience is looked at again by the next tick.
+_PATIENCE_S = 20.0
+
+
+class Patience(RetryPolicy[Any, Any]):
+    """azure-core's retries of reading, but never asleep for as long as a Retry-After may ask."""
+
+    def is_retry(self, settings: Any, response: Any) -> bool:
+        """Called by azure-core: whether the request is sent again."""
+        asked = self.get_retry_after(response) or 0.0
+        return bool(super().is_retry(settings, response)) and asked <= _PATIENCE_S
+
+
+def patience() -> Patience:
+    """Three retries, about ten seconds in all."""
+    return Patience(retry_total=3, retry_backoff_factor=0.3, retry_backoff_max=10)
+
+
 class Caller:
     """Speaks JSON with one workspace, with the token that each API wants."""
 
@@ -120,7 +138,7 @@ class Caller:
         if (audience, retry) not in self._clients:
             policies: list[Any] = [HeadersPolicy(), UserAgentPolicy("dropsight")]
             if retry:
-                policies.append(RetryPolicy(retry_total=3, retry_backoff_factor=0.3, retry_backoff_max=10))
+                policies.append(patience())
             policies.append(BearerTokenCredentialPolicy(self._credential, audience))
             self._clients[audience, retry] = PipelineClient(
                 self._workspace.management, policies=policies, connection_timeout=10, read_timeout=60

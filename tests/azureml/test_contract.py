@@ -226,6 +226,29 @@ def test_reading_is_retried(aml: AzureML, service: Service) -> None:
     assert aml.status("published", run.id) == run
 
 
+@pytest.mark.parametrize("kind", ["published", "job", "batch-endpoint"])
+def test_nothing_sleeps_for_as_long_as_a_retry_after_may_ask(
+    kind: str, aml: AzureML, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(
+        "azure.core.pipeline.transport.RequestsTransport.sleep", lambda _, seconds: slept.append(seconds)
+    )
+    hour = {"Retry-After": "3600"}
+    service.faults[:] = [Fault("GET", "/jobs/|/PipelineRuns/|/batchEndpoints/", 429, times=9, headers=hour)]
+    with pytest.raises(NotAccepted):
+        aml.status(kind, "run-1")
+    if kind == "batch-endpoint":
+        with pytest.raises(NotAccepted):
+            aml.submit(submission(kind))
+    service.faults[:] = [Fault("PUT", "/jobs/", 429, times=9, headers=hour)]
+    if kind == "job":
+        with pytest.raises(NotAccepted) as caught:
+            aml.submit(submission(kind))
+        assert caught.value.retry_after_s == 3600
+    assert max(slept, default=0) <= 20
+
+
 @pytest.mark.parametrize("kind", ["published", "pipeline-endpoint"])
 def test_search_finds_the_slots_run_by_its_tag(kind: str, aml: AzureML, service: Service) -> None:
     since = datetime.now(UTC)
