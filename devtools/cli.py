@@ -37,11 +37,17 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected a whole number from 1 to 65535")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="start storage and the app, take files from inbox/")
-    running.add_argument("--port", type=int, default=7071, help="of the app's HTTP functions (7071)")
+    running.add_argument("--port", type=_port, default=7071, help="of the app's HTTP functions (7071)")
     running.add_argument("--samples", action="store_true", help="begin by dropping the photos of samples/")
     running.add_argument("--verbose", action="store_true", help="show the host's log here, not in .azurite/")
     commands.add_parser("test", help="style, types and tests; or pytest with the arguments given", add_help=False)

@@ -14,7 +14,34 @@ from devtools import azurite, environment
 from devtools.environment import ROOT
 from devtools.run import DATA, EMULATOR, SETTINGS
 
-# What the environment answers about itself: the models it can load, and whether its storage can be reached.
+# What the environment answers about itself: whether the host could run the app, whether the files that the user
+# writes can be read, the models it can load, and whether its storage can be reached.
+_APP = """
+import os, sys
+from pathlib import Path
+from localhost.check import problems_of
+from localhost.errors import HostError
+from localhost.settings import load_local_settings
+try:
+    load_local_settings(Path.cwd(), os.environ)
+    found = problems_of(Path.cwd())
+except HostError as error:
+    sys.exit(str(error))
+print("the host can run its", len(found), "functions")
+sys.exit("; ".join(each for problems in found.values() for each in problems) or 0)
+"""
+_CONFIGURATION = """
+import sys
+from cloud.pipelines.timers import pipelines
+from cloud.plans import app_routes
+from cloud.settings import BadSettings, current
+from inference.registry import Registry
+try:
+    print("settings and routes can be used:", ", ".join(each.name for each in app_routes(current(), Registry()).routes))
+except BadSettings as error:
+    sys.exit(" ".join(str(error).split()))
+sys.exit("; ".join(pipelines().problems) or 0)
+"""
 _MODELS = """
 import sys
 from inference.errors import DropsightError
@@ -69,8 +96,11 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from settings_findings(root)
     python = environment.venv_python()
     if python.exists():
+        told = told_settings(root)
+        yield asked("App", python, _APP, root, told)
+        yield asked("Configuration", python, _CONFIGURATION, root, told)
         yield storage_finding(root, python)
-        yield asked("Models", python, _MODELS, root)
+        yield asked("Models", python, _MODELS, root, told)
 
 
 def environment_finding() -> Finding:
@@ -132,10 +162,8 @@ def settings_findings(root: Path) -> Iterator[Finding]:
 
 def storage_finding(root: Path, python: Path) -> Finding:
     """Whether the account that the settings name answers; the emulator only answers while the app runs."""
-    file = root / SETTINGS.name
-    try:
-        connection = str(_values(file).get("AzureWebJobsStorage") or "")
-    except (OSError, ValueError, KeyError, TypeError):
+    connection = told_settings(root).get("AzureWebJobsStorage", "")
+    if not connection:
         return Finding("Storage", None, "not looked at: local.settings.json does not name an account yet")
     if connection.strip().rstrip(";") == EMULATOR and not (root / DATA.name / "data").exists():
         return Finding("Storage", None, "Azurite, which has not run here yet")
@@ -143,6 +171,18 @@ def storage_finding(root: Path, python: Path) -> Finding:
         return Finding("Storage", None, "Azurite, not running now: `dev.py run` starts it")
     env = {"AzureWebJobsStorage": connection}
     return asked("Storage", python, _STORAGE, root, env)
+
+
+def told_settings(root: Path) -> dict[str, str]:
+    """The app settings of local.settings.json, or of the example before the first run; the environment's win."""
+    for name in (SETTINGS.name, "local.settings.example.json"):
+        try:
+            return {key: os.environ.get(key, str(value)) for key, value in _values(root / name).items()}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError):
+            break  # settings_findings says what is wrong with it
+    return {}
 
 
 def asked(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:

@@ -111,5 +111,8 @@ def is_meant(path: Path) -> bool:
 
 
 def blob_name(relative: Path) -> str:
-    """The blob's name: the path with forward slashes, composed (macOS hands out decomposed names)."""
-    return unicodedata.normalize("NFC", str(PurePosixPath(*relative.parts)))
+    """The blob's name: the path with forward slashes, composed (macOS hands out decomposed names).
+
+    Storage takes a backslash for a slash: under another name than storage's, each start would upload the file again.
+    """
+    return unicodedata.normalize("NFC", str(PurePosixPath(*relative.parts))).replace("\\", "/")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+_BREAKING = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
 
 
 class Report:
@@ -17,8 +20,9 @@ class Report:
         self.began: dict[str, float] = {}
 
     def say(self, words: str) -> None:
-        """One line, whatever the terminal's encoding can show of it."""
+        """One line, whatever the terminal's encoding can show of it and whatever characters a file's name has."""
         encoding = sys.stdout.encoding or "utf-8"
+        words = "".join(_escaped(each) if unicodedata.category(each) in _BREAKING else each for each in words)
         print(words.encode(encoding, "replace").decode(encoding), flush=True)
 
     def uploaded(self, name: str) -> None:
@@ -35,10 +39,12 @@ class Report:
         container, _, rest = key.partition("/")
         if container == "results" and rest.endswith("/result.json"):
             document = _read(path)
-            self.say(f"{rest.removesuffix('/result.json')}: {found(document)}{self._took(rest[:-12], document)}")
+            name = _name(document, rest.removesuffix("/result.json"))
+            self.say(f"{name}: {found(document)}{self._took(name, document)}")
         elif container == "errors" and rest.endswith(".json"):
-            name = rest.removesuffix(".json")
-            self.say(f"{name}: failed{self._took(name, {})}: {reason(_read(path))}")
+            document = _read(path)
+            name = _name(document, rest.removesuffix(".json"))
+            self.say(f"{name}: failed{self._took(name, {})}: {reason(document)}")
 
     def _took(self, name: str, document: dict[str, Any]) -> str:
         parts = []
@@ -48,6 +54,17 @@ class Report:
         if wall is not None:
             parts.append(f"{wall:.0f} ms of analysis")
         return f" ({', '.join(parts)})" if parts else ""
+
+
+def _name(document: dict[str, Any], path: str) -> str:
+    """The upload's own name: in the path of its result some characters are escaped."""
+    source = document.get("source")
+    name = source.get("name") if isinstance(source, dict) else None
+    return str(name or path)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def found(document: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -43,14 +44,17 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, root: Path = 
 
 
 def settings(root: Path) -> dict[str, str]:
-    """The Values of local.settings.json, which is made from the example if there is none."""
+    """The Values of local.settings.json, which is made from the example if there is none.
+
+    What the environment has already wins, as it does in the host: the app and the bridge must mean one account.
+    """
     file = root / SETTINGS.name
     if not file.exists():
         shutil.copyfile(root / "local.settings.example.json", file)
         say("Made local.settings.json from local.settings.example.json")
     try:
         values = json.loads(file.read_text(encoding="utf-8-sig"))["Values"]
-        return {str(name): str(value) for name, value in values.items()}
+        return {str(name): os.environ.get(name, str(value)) for name, value in values.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SetupError(
             f'{file.name} is not {{"IsEncrypted": false, "Values": {{...}}}}, which the Functions host expects '
@@ -74,7 +78,7 @@ def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) ->
     """
     emulated = [name for name, value in values.items() if value.strip().rstrip(";") == EMULATOR]
     if not emulated:
-        say("Storage: the account that AzureWebJobsStorage in local.settings.json names")
+        say("Storage: the account that AzureWebJobsStorage names in local.settings.json or in the environment")
         return {}
     ports = azurite.DEFAULT_PORTS
     if any(azurite.is_listening(port) for port in ports):

@@ -128,8 +128,14 @@ class Supervisor:
 
 @contextlib.contextmanager
 def handling(handler: Any) -> Iterator[None]:
-    """Have `handler` called for every signal that asks a program to end."""
-    before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
+    """Have `handler` called for every signal that asks a program to end.
+
+    `nohup` has SIGHUP ignored, and so it stays. SIGINT is taken over even where a shell had it ignored, as it does
+    for commands in the background: whoever sends it there means it.
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    wanted = [n for n in STOP_SIGNALS if n != hang_up or signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in wanted}
     try:
         yield
     finally:

@@ -19,11 +19,17 @@ _LOG = logging.getLogger("localhost")
 _PATIENCE_S = 3.0
 
 
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected a whole number from 0 to 65535")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m localhost", description=(__doc__ or "").split(":")[0] + ".")
     add = made.add_argument
     add("app_dir", nargs="?", default=".", type=Path, help="folder with host.json and function_app.py")
-    add("--port", type=int, help="port to listen on; 0 finds a free one (default 7071, or LocalHttpPort)")
+    add("--port", type=_port, help="port to listen on; 0 finds a free one (default 7071, or LocalHttpPort)")
     add("--functions", nargs="+", metavar="NAME", help="run only these functions")
     add("--scan-interval", type=float, default=10.0, metavar="S", help="seconds between container scans (10)")
     add("--max-polling-interval", type=float, metavar="S", help="longest wait between looks into an empty queue")
@@ -114,9 +120,11 @@ def _on_signals(stop: asyncio.Event) -> None:
 
     for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
         number = getattr(signal, name, None)
-        # A terminal that closes sends SIGHUP; `nohup` has it ignored, and so it stays.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handle)
+        # A terminal that closes sends SIGHUP; `nohup` has it ignored, and so it stays. SIGINT is ignored in what a
+        # shell script starts in the background, and whoever sends it there still means it.
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            continue
+        signal.signal(number, handle)
 
 
 def _on_end_of_input(stop: asyncio.Event) -> None:

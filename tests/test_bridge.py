@@ -123,6 +123,19 @@ def test_a_pipe_is_not_waited_for(bridge: Bridge) -> None:
     assert blobs(bridge) == {"z.jpg": b"z"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there it separates folders")
+def test_a_backslash_is_what_storage_makes_of_it(bridge: Bridge, storage_account: str) -> None:
+    drop(bridge, "back\\slash.jpg", b"x")
+    bridge.inbox.step()
+    bridge.inbox.step()
+    before = etags(bridge)
+    assert list(before) == ["back/slash.jpg"]
+    again = Bridge(storage_account, bridge.inbox.folder, bridge.outbox.folder)
+    again.inbox.step()
+    again.inbox.step()
+    assert etags(again) == before, "not uploaded again"
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -238,6 +251,17 @@ def test_a_line_says_what_was_found_and_how_long_it_took(bridge: Bridge, capsys:
     assert lines[1].startswith("cat.jpg: 2 cat, 1 dog (")
     assert lines[1].endswith(" s after the upload, 61 ms of analysis)")
     assert lines[2] == "x.jpg: failed: CorruptMedia: x.jpg: no picture"
+
+
+def test_a_line_names_the_upload_and_is_one_line(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "new\nline.jpg"  # in the path of its result this is new%0Aline.jpg
+    bridge.report.uploaded(name)
+    document = {**result({"label": "cat"}), "source": {"name": name}}
+    container(bridge, "results").upload_blob("new%0Aline.jpg/result.json", json.dumps(document))
+    bridge.step()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "new\\nline.jpg: uploaded" and len(lines) == 2
+    assert lines[1].startswith("new\\nline.jpg: 1 cat (") and lines[1].endswith(" s after the upload)")
 
 
 def test_found_in_words() -> None:

@@ -8,12 +8,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import dev
-from devtools import azurite, doctor, environment, run
+from devtools import azurite, cli, doctor, environment, run
 from devtools.environment import SetupError
 from devtools.supervisor import Supervisor
 
@@ -124,6 +125,22 @@ def test_settings_are_made_from_the_example_and_never_overwritten(tmp_path: Path
     assert run.settings(tmp_path) == {"A": "mine"}
 
 
+def test_the_environment_wins_over_the_file_as_it_does_in_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local.settings.json").write_text('{"Values": {"A": "file", "B": "file"}}')
+    monkeypatch.setenv("A", "environment")
+    assert run.settings(tmp_path) == doctor.told_settings(tmp_path) == {"A": "environment", "B": "file"}
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "1.5", "http"])
+def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--port", port])
+    assert ended.value.code == 2
+    assert f"'{port}' is no port; expected a whole number from 1 to 65535" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("broken", ["{", "[]", '{"values": {}}', '{"Values": []}'])
 def test_broken_settings_are_one_sentence(tmp_path: Path, broken: str) -> None:
     (tmp_path / "local.settings.json").write_text(broken)
@@ -222,6 +239,32 @@ def test_doctor_loads_the_models(tmp_path: Path) -> None:
     env = {"DROPSIGHT_MODELS": str(tmp_path)}
     broken = doctor.asked("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
     assert broken.ok is False and "odd" in broken.words
+
+
+def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    ask = partial(doctor.asked, "App", Path(sys.executable), doctor._APP)
+    example = doctor.told_settings(ROOT)
+    assert ask(ROOT, {**example, "SWEEP_SCHEDULE": "0 */5 * * * *"}).ok is True
+    unset = ask(ROOT, {**example, "SWEEP_SCHEDULE": "at noon"})
+    assert unset.ok is False and "'at noon' was not recognized" in unset.words
+    (tmp_path / "host.json").write_text("{")
+    broken = ask(tmp_path)
+    assert broken.ok is False and "host.json: not valid JSON" in broken.words
+
+
+def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_text("[[route]\n")
+    ask = partial(doctor.asked, "Configuration", Path(sys.executable), doctor._CONFIGURATION, ROOT)
+    fine = ask()
+    assert fine.ok is True and "default" in fine.words
+    for settings, words in (
+        ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
+        ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
+        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "cannot be read"),
+    ):
+        wrong = ask(settings)
+        assert wrong.ok is False and words in wrong.words
 
 
 def test_example_settings_are_what_the_host_expects() -> None:

@@ -75,6 +75,24 @@ def test_whatever_ends_the_supervisor_ends_its_children(tmp_path: Path, number: 
     eventually(lambda: not any(map(alive, pids)), "nothing is left")
 
 
+@posix
+@pytest.mark.parametrize(
+    ("name", "status"), [("SIGHUP", "went on"), ("SIGINT", "interrupted")], ids=["nohup", "in the background"]
+)
+def test_signals_that_were_ignored_when_it_started(name: str, status: str) -> None:
+    script = (
+        "import signal, sys; from devtools.supervisor import handling, interrupt\n"
+        "number = getattr(signal, sys.argv[1])\n"
+        "signal.signal(number, signal.SIG_IGN)\n"
+        "try:\n"
+        "    with handling(interrupt): signal.raise_signal(number)\n"
+        "    print('went on')\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    said = subprocess.check_output([sys.executable, "-c", script, name], cwd=ROOT, text=True)
+    assert said.strip() == status
+
+
 def test_when_one_child_ends_the_others_end(tmp_path: Path) -> None:
     with Supervisor() as supervisor:
         pids = start_sleeper(supervisor, tmp_path)
