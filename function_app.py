@@ -102,8 +102,9 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     if req.params.get("deep") in ("1", "true"):
         # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
         # and does not tell us the keys: a key in a header goes along, one in the query is handed on.
+        here = "" if req.url.partition("?")[0].endswith("/") else "health/"
         query = f"?code={_quoted(req.params['code'])}" if "code" in req.params else ""
-        return func.HttpResponse(status_code=307, headers={"Location": f"health/deep{query}"})
+        return func.HttpResponse(status_code=307, headers={"Location": f"{here}deep{query}"})
     return _json({"status": "ok"})
 
 

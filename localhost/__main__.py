@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             from localhost.check import check_app
 
             return check_app(app_dir)
-        port = arguments.port if arguments.port is not None else int(host_settings.get("LocalHttpPort") or 7071)
+        port = arguments.port if arguments.port is not None else int(host_settings.get("LocalHttpPort", 7071))
         options = Options(
             app_dir=app_dir,
             port=port,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from collections.abc import Callable, Mapping
@@ -64,9 +65,9 @@ def model_binding_data(connection: str | None, container: str, blob: str) -> Dat
 class Bindings:
     """Reads inputs and writes outputs of functions through storage."""
 
-    def __init__(self, accounts: storage.Accounts, base64: bool) -> None:
+    def __init__(self, accounts: storage.Accounts, in_base64: bool) -> None:
         self._accounts = accounts
-        self._base64 = base64
+        self._base64 = in_base64
         #: Called after an output was written: (account name, container, blob) and (account name, queue).
         self.on_blob: Callable[[str, str, str], None] = lambda account, container, blob: None
         self.on_queue: Callable[[str, str], None] = lambda account, queue: None
@@ -125,9 +126,9 @@ class Bindings:
     async def _send(self, function: Function, raw: Raw, data: Mapping[str, Any], value: Datum) -> None:
         name = Template(str(raw["queueName"])).bind(data, function.name).lower()
         account = self._accounts.get(raw.get("connection"))
-        queue = account.queue(name, self._base64)
-        for text in _messages(value):
-            await send(queue, text)
+        queue = account.queue(name, base64=False)
+        for body in _messages(value):
+            await send(queue, (base64.b64encode(body) if self._base64 else body).decode())
         self.on_queue(account.name, name)
 
 
@@ -147,12 +148,11 @@ def _to_bytes(value: Datum) -> bytes:
     return (value.value if isinstance(value.value, str) else json.dumps(value.value)).encode()
 
 
-def _messages(value: Datum) -> list[str]:
+def _messages(value: Datum) -> list[bytes]:
     """A queue output's messages: a list gives one each, objects are sent as JSON."""
-    if value.type == "bytes":
-        return [value.value.decode()]
-    if value.type not in ("json", "list"):
-        return [value.value if isinstance(value.value, str) else json.dumps(value.value)]
-    parsed = json.loads(value.value) if isinstance(value.value, str) else value.value
-    items = parsed if isinstance(parsed, list) else [parsed]
-    return [item if isinstance(item, str) else json.dumps(item) for item in items]
+    found = value.value
+    if value.type in ("json", "list"):
+        found = json.loads(found) if isinstance(found, str) else found
+    if not isinstance(found, list):
+        return [_to_bytes(value)]
+    return [(item if isinstance(item, str) else json.dumps(item)).encode() for item in found]

@@ -155,19 +155,20 @@ class BlobQueue:
     def _poison_account(self, message: QueueMessage) -> storage.Account:
         """Poison messages go to the account of the blob."""
         with contextlib.suppress(ValueError):
-            function = self._functions.get(
-                str(_parse(base64.b64decode(str(message.content)).decode()).get("FunctionId"))
-            )
+            function = self._functions.get(str(_parse(base64.b64decode(str(message.content))).get("FunctionId")))
             return function.account if function else self._home
         return self._home
 
-    async def _handle(self, message: QueueMessage, body: str) -> bool:
+    async def _handle(self, message: QueueMessage, body: bytes) -> bool:
         content = _parse(body)
         function = self._functions.get(str(content.get("FunctionId")))
         if function is None:
-            _LOG.warning("Blob trigger message for an unknown function dropped: %s", body)
+            _LOG.warning("Blob trigger message for an unknown function dropped: %s", body.decode(errors="replace"))
             return True
-        container, blob = str(content["ContainerName"]), str(content["BlobName"])
+        container, blob = str(content.get("ContainerName") or ""), str(content.get("BlobName") or "")
+        if not container or not blob:
+            _LOG.error("Blob trigger message without ContainerName or BlobName: %s", body.decode(errors="replace"))
+            return False
         client = function.account.blobs.get_blob_client(container, blob)
         try:
             properties = await client.get_blob_properties()
@@ -184,7 +185,7 @@ class BlobQueue:
         return result.succeeded
 
 
-def _parse(body: str) -> Mapping[str, Any]:
+def _parse(body: bytes) -> Mapping[str, Any]:
     with contextlib.suppress(ValueError):
         content = json.loads(body)
         if isinstance(content, dict):

@@ -117,6 +117,11 @@ class Host:
             if raw["type"] in ("blobTrigger", "queueTrigger", "blob", "queue"):
                 self._accounts.get(raw.get("connection"))
                 _check_names(raw)
+        if function.retry and function.kind in ("blobTrigger", "queueTrigger"):
+            _LOG.warning(
+                "Soon retries will not be supported for function '%s': its retry policy and the queue's own attempts "
+                "multiply.", function.name,
+            )  # fmt: skip
         if function.kind == "httpTrigger":
             names.check_route(str(function.trigger.get("route") or function.name))
             self.http.append(HttpFunction(function, self._config.route_prefix))
@@ -216,7 +221,7 @@ class Host:
     async def admin_event(self, function: Function, text: str) -> Event:
         """The event for ``POST /admin/functions/<name>``: a blob's path, a queue message's text, or nothing."""
         if function.kind == "queueTrigger":
-            return event_from_text(function, text)
+            return event_from_text(text)
         if function.kind == "timerTrigger":
             return timer_event(function, None)
         container, _, blob = text.partition("/")

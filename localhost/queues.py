@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import json
 import logging
@@ -28,7 +27,7 @@ _FIRST_WAIT = 0.1
 _LONGEST_NAME = 63
 
 #: Handles one decoded message; True = done, False = failed (the message comes back).
-Handler = Callable[[QueueMessage, str], Awaitable[bool]]
+Handler = Callable[[QueueMessage, bytes], Awaitable[bool]]
 
 
 class QueueListener:
@@ -138,14 +137,15 @@ class QueueListener:
             await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=0)
 
     async def _decode_and_run(self, message: QueueMessage) -> bool:
-        body = str(message.content)
+        text = str(message.content)
+        body = text.encode()
         if self._options.base64:
             try:
-                body = base64.b64decode(body, validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
+                body = base64.b64decode(text, validate=True)
+            except ValueError:  # not binascii.Error alone: letters beyond ASCII are refused before
                 _LOG.error(
-                    "Queue %s, message %s is not base64 of UTF-8 text, which host.json's messageEncoding expects; it "
-                    "goes to the poison queue after %d attempts. Send with TextBase64EncodePolicy.",
+                    "Queue %s, message %s is not base64, which host.json's messageEncoding expects; it goes to the "
+                    "poison queue after %d attempts. Send with TextBase64EncodePolicy.",
                     self.name, message.id, self._options.max_dequeue_count,
                 )  # fmt: skip
                 return False
@@ -189,13 +189,13 @@ class QueueListener:
         await self._delete(message)
 
 
-def message_data(message: QueueMessage, body: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def message_data(message: QueueMessage, body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """What ``{...}`` expressions may use, and the trigger metadata for the worker.
 
     A JSON body's members win over the message's own fields in expressions; the worker gets those that are strings.
+    A body that is no text gives neither members nor ``QueueTrigger``.
     """
     own: dict[str, Any] = {
-        "QueueTrigger": body,
         "DequeueCount": message.dequeue_count,
         "Id": message.id,
         "PopReceipt": message.pop_receipt,
@@ -208,6 +208,7 @@ def message_data(message: QueueMessage, body: str) -> tuple[dict[str, Any], dict
         own[key] = moment.strftime("%Y-%m-%dT%H:%M:%S+00:00") if moment else None
     members: dict[str, Any] = {}
     with contextlib.suppress(ValueError):
+        own["QueueTrigger"] = body.decode()
         content = json.loads(body)
         members = content if isinstance(content, dict) else {}
     taken = {key.lower() for key in members}
@@ -221,23 +222,27 @@ def queue_listener(function: Function, account: Account, options: QueueOptions, 
     """The listener of a queue-triggered function."""
     name = str(function.trigger["queueName"]).lower()
 
-    async def handle(message: QueueMessage, body: str) -> bool:
+    async def handle(message: QueueMessage, body: bytes) -> bool:
         data, metadata = message_data(message, body)
         reason = f"New queue message detected on '{name}'."
-        result = await invoker.run(function, Event(_typed(function, body), data, metadata), reason)
+        result = await invoker.run(function, Event(_value(body), data, metadata), reason)
         return result.succeeded
 
     return QueueListener(account, name, options, handle, f"{name}-poison")
 
 
-def _typed(function: Function, body: str) -> str | bytes:
-    """The host sends bytes unless the binding's dataType asks for a string."""
-    return body if str(function.trigger.get("dataType", "")).upper() == "STRING" else body.encode()
+def _value(body: bytes) -> Callable[[Function], Awaitable[str | bytes]]:
+    """The host sends bytes unless the binding's dataType asks for a string, which not every body is."""
+
+    async def value(function: Function) -> str | bytes:
+        return body.decode() if str(function.trigger.get("dataType", "")).upper() == "STRING" else body
+
+    return value
 
 
-def event_from_text(function: Function, body: str) -> Event:
+def event_from_text(body: str) -> Event:
     """The event of a queue message that never was in a queue (the admin endpoint's input)."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
     data: dict[str, Any] = {"QueueTrigger": body, "DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
     data |= dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), now)
-    return Event(_typed(function, body), data, data)
+    return Event(_value(body.encode()), data, data)

@@ -53,7 +53,11 @@ class Sweep:
     async def poll(self, notify: Notify, budget: int) -> None:
         """Lists up to ``budget`` blobs, going on where the last poll stopped; a missing container is skipped."""
         failed, self._failed = self._failed, []
-        await self._tell(failed, notify)
+        try:
+            await self._tell(failed, notify)
+        except AzureError:
+            self._failed += failed  # all of them: `notify` knows those that were told before storage went away
+            raise
         if self._pages is None:
             listing = self.account.blobs.get_container_client(self.container).list_blobs(
                 results_per_page=min(_PAGE, budget)

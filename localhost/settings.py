@@ -93,6 +93,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def _section(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    section = content.get(name) or {}
+    if not isinstance(section, dict):
+        raise SettingsError(f"{path}: {name} is {section!r}, expected an object. Correct the file.")
+    return section
+
+
 def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: int | None = None) -> dict[str, Any]:
     """Puts local.settings.json's ``Values`` into ``environ`` (what is set there already wins) and returns its
     ``Host``.
@@ -103,21 +110,24 @@ def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: 
     content = _read_json(path) if path.exists() else {}
     if content.get("IsEncrypted"):
         raise SettingsError(f"{path}: is encrypted. Run `func settings decrypt`, or set IsEncrypted to false.")
-    values = content.get("Values") or {}
+    values = _section(content, "Values", path)
     for name, value in values.items():
         if not isinstance(value, str):
             raise SettingsError(
                 f"{path}: value of {name!r} is {value!r}; app settings are strings. Write {json.dumps(str(value))}."
             )
         environ.setdefault(name, value)
-    host: dict[str, Any] = content.get("Host") or {}
+    host = _section(content, "Host", path)
+    told = str(host.get("LocalHttpPort", 7071))
+    if not re.fullmatch("[0-9]{1,5}", told) or int(told) > 65535:
+        raise SettingsError(f"{path}: LocalHttpPort is {told!r}, expected a whole number from 0 to 65535.")
     environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
     environ.setdefault("FUNCTIONS_WORKER_RUNTIME_VERSION", ".".join(platform.python_version_tuple()[:2]))
     environ.setdefault("FUNCTIONS_APPLICATION_DIRECTORY", str(app_dir))
     environ.setdefault("AzureWebJobsScriptRoot", str(app_dir))
     environ.setdefault("PYTHON_THREADPOOL_THREAD_COUNT", _THREADS)
-    environ.setdefault("WEBSITE_HOSTNAME", f"localhost:{port or host.get('LocalHttpPort') or 7071}")
+    environ.setdefault("WEBSITE_HOSTNAME", f"localhost:{port or told}")
     return host
 
 
@@ -150,6 +160,8 @@ def _merge(target: dict[str, Any], path: list[str], value: str) -> None:
     key = next((k for k in target if k.lower() == path[0].lower()), path[0])
     if len(path) > 1:
         child = target.get(key)
+        if isinstance(child, list):  # configuration knows lists as objects whose keys are numbers
+            child = {str(index): item for index, item in enumerate(child)}
         target[key] = child if isinstance(child, dict) else {}
         _merge(target[key], path[1:], value)
         return
@@ -209,9 +221,17 @@ def load_host_json(app_dir: Path, environ: Mapping[str, str]) -> HostOptions:
         poison_blob_threshold=_number(content, "extensions.blobs.poisonBlobThreshold", 5, 1),
         route_prefix="api" if prefix is None else str(prefix).strip("/"),
         function_timeout=None if str(timeout) == "-1" else _span(content, "functionTimeout", 1800.0),
-        functions=tuple(allowed) if isinstance(allowed, list) else None,
+        functions=None if allowed is None else _names(allowed),
         bundle=_has_bundle(content, path),
     )
+
+
+def _names(functions: Any) -> tuple[str, ...]:
+    """host.json's ``functions``; settings such as ``AzureFunctionsJobHost__functions__0`` give it by index."""
+    found = list(functions.values()) if isinstance(functions, dict) else functions
+    if not isinstance(found, list):
+        raise SettingsError(f"host.json: functions is {functions!r}, expected a list of names.")
+    return tuple(map(str, found))
 
 
 def _queue_options(content: Mapping[str, Any], environ: Mapping[str, str], cores: int) -> QueueOptions:

@@ -139,7 +139,7 @@ class TimerListener:
         content = await storage.download(self._home.blobs.get_blob_client(storage.HOSTS, self._status_blob))
         try:
             return Status.from_json(content) if content else None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             _LOG.warning("The timer status %s is unreadable (%s); it is written anew.", self._status_blob, error)
             return None
 

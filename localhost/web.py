@@ -149,7 +149,10 @@ class Server:
             return web.json_response({"error": f"{function.name} is an HTTP function: call its route."}, status=400)
         try:
             content = json.loads(await request.read() or b"{}")
-            event = await self._host.admin_event(function, str(content.get("input") or ""))
+            given = content.get("input") or ""
+            if not isinstance(given, str):
+                raise ValueError(f"input is {given!r}, expected a string (an object goes in as its JSON text)")
+            event = await self._host.admin_event(function, given)
         except (ValueError, AttributeError) as error:
             return web.json_response({"error": f'Expected {{"input": "..."}}: {error}'}, status=400)
         self._host.start_work(function, event, "This function was programmatically called via the host APIs.")

@@ -96,12 +96,13 @@ def test_health_imports_nothing_and_sends_deep_questions_where_keys_are_checked(
     code = """
 import json, sys, azure.functions as func, function_app
 before = set(sys.modules)
-ask = lambda **q: function_app.health(func.HttpRequest(method="GET", url="/api/health", params=q, body=b""))
-plain, deep = ask(), ask(deep="1", code="a&b=")
-print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Location"],
+ask = lambda end="", **q: function_app.health(
+    func.HttpRequest(method="GET", url=f"http://x/api/health{end}", params=q, body=b""))
+plain, deep, slash = ask(), ask(deep="1", code="a&b="), ask("/?deep=1", deep="1")
+print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Location"], slash.headers["Location"],
                   sorted(m for m in set(sys.modules) - before if not m.startswith(("encodings", "urllib")))]))
 """
-    assert run_python(code) == ['{"status": "ok"}', 307, "health/deep?code=a%26b%3D", []]
+    assert run_python(code) == ['{"status": "ok"}', 307, "health/deep?code=a%26b%3D", "deep", []]
 
 
 @pytest.fixture

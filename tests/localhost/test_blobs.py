@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 
 from localhost.process import HostProcess
 from localhost.scan import Sweep
@@ -115,11 +115,14 @@ def test_messages_that_are_out_of_date_are_dropped(start_host: StartHost, store:
     queue.send_message(json.dumps(message | {"FunctionId": "Host.Functions.gone", "BlobName": "kept.png"}))
     queue.send_message(json.dumps(message | {"BlobName": "deleted.png"}))
     queue.send_message(json.dumps(message | {"BlobName": "kept.png"}))
+    queue.send_message(json.dumps(message))  # names no blob
     host = start_host("blobs")
     (run,) = wait_runs(host, store, "on_client", 1)  # by its current ETag: notified again, or found by the scan
     host.wait_for(lambda: not store.peek(QUEUE), "an empty queue")
     assert run["name"] == "kept.png" and len(runs(store, "on_client")) == 1
     assert "unknown function" in host.printed()
+    host.wait_for(lambda: store.peek("webjobs-blobtrigger-poison"), "the message that no attempt can handle")
+    assert [json.loads(each) for each in store.peek("webjobs-blobtrigger-poison")] == [message]
 
 
 def test_new_blobs_become_events(start_host: StartHost, store: Store) -> None:
@@ -213,6 +216,32 @@ def test_a_blob_that_cannot_be_told_does_not_hold_up_the_others(store: Store) ->
 
     asyncio.run(polls())
     assert told[3:] == ["later"]  # 400 will not get better, 503 may
+
+
+def test_blobs_that_wait_are_kept_when_storage_goes_away(store: Store) -> None:
+    store.put("some/waits")
+    answers: list[bool | AzureError] = [False, ServiceRequestError("connection refused"), True]
+    told: list[str] = []
+
+    async def notify(blob: Any) -> bool:
+        told.append(blob.name)
+        answer = answers.pop(0)
+        if isinstance(answer, AzureError):
+            raise answer
+        return answer
+
+    async def polls() -> None:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        sweep = Sweep(home, "some", "mark", home)
+        await sweep.poll(notify, 100)
+        with pytest.raises(ServiceRequestError):
+            await sweep.poll(notify, 100)
+        await sweep.poll(notify, 0)
+        await accounts.close()
+
+    asyncio.run(polls())
+    assert told == ["waits"] * 3
 
 
 def test_a_listing_goes_on_where_the_last_poll_stopped(store: Store) -> None:

@@ -129,11 +129,13 @@ def test_admin_api_fires_any_function(start_host: StartHost, store: Store) -> No
     assert status["state"] == "Running" and status["id"] == "testhost"
     assert request("POST", f"{admin}/host/synctriggers").status == 200
     names = [each["name"] for each in json.loads(request("GET", f"{admin}/functions").body)]
-    assert names == ["on_work", "on_copy", "on_typed", "on_text", "on_poison", "on_target"]
+    assert names == ["on_work", "on_copy", "on_typed", "on_text", "on_raw", "on_poison", "on_target"]
     described = json.loads(request("GET", f"{admin}/functions/ON_WORK").body)
     assert described["name"] == "on_work" and described["config"]["bindings"][1]["queueName"] == "work"
     assert request("GET", f"{admin}/functions/absent").status == 404
     assert request("POST", f"{admin}/functions/on_typed", b"no json").status == 400
+    refused = request("POST", f"{admin}/functions/on_typed", b'{"input": {"a": 1}}')
+    assert refused.status == 400 and b"expected a string" in refused.body
     body = json.dumps({"input": "by hand"}).encode()
     assert request("POST", f"{admin}/functions/on_typed", body).status == 202
     host.wait_for(lambda: store.peek("returned"), "the output")

@@ -40,9 +40,9 @@ def test_failures_go_to_the_poison_queue_with_their_body(running: Running) -> No
     host, store = running.host, running.store
     store.queue("work").send_message('{"fail": true}')
     store.queue("work", base64=False).send_message("not base64!")
-    store.queue("work", base64=False).send_message(base64.b64encode(b"\xff\xfe").decode())
+    store.queue("work", base64=False).send_message("nicht einmal ASCII: ö")
     host.wait_for(lambda: len(store.peek("work-poison", base64=False)) == 3, "three poison messages")
-    expected = {base64.b64encode(b'{"fail": true}').decode(), "not base64!", base64.b64encode(b"\xff\xfe").decode()}
+    expected = {base64.b64encode(b'{"fail": true}').decode(), "not base64!", "nicht einmal ASCII: ö"}
     assert set(store.peek("work-poison", base64=False)) == expected
     printed = host.printed()
     assert [f"ValueError: attempt {count}" in printed for count in (1, 2, 3, 4)] == [True, True, True, False]
@@ -83,6 +83,19 @@ def test_types_of_body_and_outputs(running: Running) -> None:
     host.wait_for(lambda: store.peek("returned") and store.peek("wrapped"), "both outputs")
     assert store.peek("returned") == ["bytes:ä"]
     assert json.loads(store.peek("wrapped")[0]) == {"id": "7", "body": "ö"}
+
+
+def test_a_body_that_is_no_text_comes_and_goes_as_bytes(running: Running) -> None:
+    host, store = running.host, running.store
+    text = base64.b64encode(b"\xff\xfe\x00").decode()
+    for queue in ("raw", "texts"):
+        store.queue(queue, base64=False).send_message(text)
+    host.wait_for(lambda: store.peek("raw-out", base64=False), "the output")
+    assert base64.b64decode(store.peek("raw-out", base64=False)[0]) == b"\x00\xfe\xff"
+    # A function that asks for text cannot have it: that is its failure, told and counted like any other.
+    host.wait_for(lambda: store.peek("texts-poison", base64=False) == [text], "the poison message")
+    assert "UnicodeDecodeError" in host.printed()
+    assert "Soon retries will not be supported for function 'on_raw'" in host.printed()
 
 
 def test_encoding_none(start_host: StartHost, store: Store) -> None:

@@ -39,6 +39,10 @@ def test_local_settings_fill_what_the_environment_leaves_open(tmp_path: Path) ->
         ('{"Values": {"N": 5}}', "app settings are strings"),
         ("{", "not valid JSON"),
         ("[]", "expected a JSON object"),
+        ('{"Values": ["A"]}', r"Values is \['A'\], expected an object"),
+        ('{"Host": "7071"}', "Host is '7071', expected an object"),
+        ('{"Host": {"LocalHttpPort": "seven"}}', "LocalHttpPort is 'seven', expected a whole number from 0 to 65535"),
+        ('{"Host": {"LocalHttpPort": 70710}}', "LocalHttpPort is '70710'"),
     ],
 )
 def test_bad_local_settings(tmp_path: Path, content: str, message: str) -> None:
@@ -86,6 +90,13 @@ def test_values_and_overrides(tmp_path: Path) -> None:
     assert options.blob_queue().base64  # the blob queue's messages are always base64
 
 
+@pytest.mark.parametrize(("listed", "expected"), [(None, ("b",)), (["a"], ("b",)), (["x", "y", "z"], ("b", "y", "z"))])
+def test_lists_are_overridden_by_index(tmp_path: Path, listed: list[str] | None, expected: tuple[str, ...]) -> None:
+    host = {"version": "2.0"} | ({} if listed is None else {"functions": listed})
+    environ = {"AzureFunctionsJobHost__functions__0": "b"}
+    assert settings.load_host_json(app_with(tmp_path, host), environ).functions == expected
+
+
 @pytest.mark.parametrize(
     ("host", "message"),
     [
@@ -94,6 +105,7 @@ def test_values_and_overrides(tmp_path: Path) -> None:
         ({"version": "2.0", "extensionBundle": {"id": "x"}}, "version range"),
         ({"version": "2.0", "extensions": {"queues": {"batchSize": 33}}}, "batchSize is 33, expected .* from 1 to 32"),
         ({"version": "2.0", "extensions": {"queues": {"messageEncoding": "xml"}}}, "expected base64 or none"),
+        ({"version": "2.0", "functions": "only"}, "functions is 'only', expected a list"),
         ({"version": "2.0", "functionTimeout": "5 minutes"}, "functionTimeout is '5 minutes'"),
     ],
 )

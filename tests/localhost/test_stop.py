@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from localhost.__main__ import parser
 from localhost.process import HostFailed, HostProcess
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
@@ -43,6 +44,28 @@ def test_a_second_signal_ends_it_at_once(start_host: StartHost, store: Store) ->
     host.wait_for(lambda: "Once more ends at once" in host.printed(), "the first signal")
     os.kill(host.pid, signal.SIGINT)
     assert host.wait(20) == 130
+
+
+@posix
+def test_what_a_shell_had_ignored_when_it_started(start_host: StartHost) -> None:
+    """In the background of a script SIGINT is ignored, and is meant all the same; under nohup SIGHUP is, for good."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        host = start_host("http", AzureWebJobsStorage="")
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    os.kill(host.pid, signal.SIGHUP)
+    os.kill(host.pid, signal.SIGINT)
+    assert host.wait(20) == 0  # a hang-up that was heard would make the interrupt the second wish: 130
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(["--port", port])
+    assert ended.value.code == 2 and f"'{port}' is no port" in capsys.readouterr().err
 
 
 def test_what_runs_too_long_is_given_up_and_its_message_given_back(start_host: StartHost, store: Store) -> None:

@@ -63,6 +63,13 @@ async def on_text(msg: str, out: func.Out[func.QueueMessage]) -> None:
     out.set(func.QueueMessage(id="7", body=msg))
 
 
+@app.queue_trigger(arg_name="msg", queue_name="raw", connection=STORAGE)
+@app.queue_output(arg_name="$return", queue_name="raw-out", connection=STORAGE)
+@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01")
+def on_raw(msg: func.QueueMessage) -> bytes:
+    return msg.get_body()[::-1]
+
+
 @app.queue_trigger(arg_name="msg", queue_name="last-poison", connection=STORAGE)
 def on_poison(msg: func.QueueMessage) -> None:
     raise ValueError("poison itself")
