@@ -250,7 +250,12 @@ def problems(name: str, call: Callable[..., Any], bindings: Sequence[Any]) -> li
             f"Function {name} has {len(triggers)} triggers. A valid function must have one and only one trigger."
         )
     try:
-        load_signature(name, call, bindings)
+        signature = load_signature(name, call, bindings)
     except FunctionLoadError as error:
         found.append(str(error))
+    else:
+        promised = typing.get_type_hints(call).get("return", Any)
+        # The worker finds out only when the function has run, and fails the invocation.
+        if signature.returns is None and promised not in (Any, type(None), typing.NoReturn, typing.Never):
+            found.append(f"function {name!r} without a $return binding returns {inspect.formatannotation(promised)}")
     return found

@@ -47,6 +47,7 @@ def test_every_problem_of_every_function() -> None:
         "azure.functions.Out in Python",
         "odd_context": 'the "context" parameter is expected to be of type azure.functions.Context',
         "returned": "has invalid non-type return annotation dict[str, typing.Any]",
+        "promising": "function 'promising' without a $return binding returns str",
         "reserved": "The specified route conflicts with one or more built in routes",
         "same_two": "has the route and the method GET of same_one",
         "9lives": "'9lives' is not a valid function name",

@@ -46,6 +46,11 @@ def returned(req: func.HttpRequest) -> dict[str, Any]:
     return {}
 
 
+@app.queue_trigger(arg_name="msg", queue_name="promises", connection="AzureWebJobsStorage")
+def promising(msg: func.QueueMessage) -> str:
+    return ""
+
+
 @app.route("administration/x")
 def reserved(req: func.HttpRequest) -> str:
     return ""
