@@ -14,6 +14,7 @@ from inference.errors import BadPipeline, ServiceBusy
 ARM = "https://management.azure.com/.default"
 DATA_PLANE = "https://ml.azure.com/.default"
 SLOT_TAG = "dropsight-slot"
+EXPERIMENT = "dropsight"
 # The types of an input that is a value, not a file.
 LITERALS = ("string", "integer", "number", "boolean")
 _WORKSPACE_ID = re.compile(
@@ -107,7 +108,7 @@ class Submission:
     kind: str
     slot: datetime
     target: Mapping[str, Any]
-    experiment: str = "dropsight"
+    experiment: str = EXPERIMENT  # empty: the one that the job's YAML names
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 

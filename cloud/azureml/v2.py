@@ -21,6 +21,7 @@ from cloud.azureml.http import Caller, from_sdk
 from cloud.azureml.types import (
     ARM,
     DATA_PLANE,
+    EXPERIMENT,
     LITERALS,
     OutcomeUnknown,
     Refused,
@@ -191,6 +192,7 @@ def _job(workspace: Workspace, caller: Caller, make: MakeClient, submission: Sub
         job = sdk(lambda: load_job(source=source, params_override=changes), caller, what, sent=False)
     except (ValidationError, UnicodeDecodeError) as error:
         raise Refused(f"{what}: {target.get('yaml', 'its inputs')}: {error}") from error
+    job.experiment_name = job.experiment_name or EXPERIMENT
     job.tags = {**(job.tags or {}), **submission.all_tags}
     return job
 
@@ -199,7 +201,8 @@ def _job_changes(submission: Submission) -> dict[str, Any]:
     """What an entry says of a job beside its component or file, by its place in the file."""
     target = submission.target
     changes: dict[str, Any] = {"name": submission.key, "display_name": submission.key}
-    changes["experiment_name"] = submission.experiment
+    if submission.experiment:
+        changes["experiment_name"] = submission.experiment
     if submission.description:
         changes["description"] = submission.description
     for flag in ("force_rerun", "continue_on_step_failure"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cloud.azureml.types import EXPERIMENT
 from cloud.drift.entries import DriftEntry
 from cloud.drift.entries import parse as parse_drift
 from cloud.models import entries as models
@@ -66,7 +67,7 @@ class Entry:
     schedule: Schedule
     catch_up: str = "latest"
     condition: str = ""
-    experiment: str = "dropsight"
+    experiment: str = EXPERIMENT
     description: str = ""
     enabled: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -182,7 +183,8 @@ def parse(table: Mapping[str, Any]) -> Entry:
         schedule=_schedule(table),
         catch_up=catch_up,
         condition=condition,
-        experiment=table.get("experiment", "dropsight"),
+        # A YAML job names its own, unless the entry does.
+        experiment=table.get("experiment", "" if "yaml" in table else EXPERIMENT),
         description=table.get("description", ""),
         enabled=table.get("enabled", True),
         tags=dict(table.get("tags", {})),

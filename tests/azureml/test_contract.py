@@ -97,6 +97,20 @@ def test_a_job_from_a_yaml_file_takes_the_entrys_inputs(aml: AzureML, service: S
         aml.submit(Submission("weekly", "job", SLOT, {"yaml": str(tmp_path / "absent.yml")}))
 
 
+@pytest.mark.parametrize(
+    ("yaml_says", "entry_says", "expected"),
+    [("street", "", "street"), ("street", "rescore", "rescore"), (None, "", "dropsight")],
+)
+def test_a_yaml_job_keeps_its_experiment_unless_the_entry_names_one(
+    yaml_says: str | None, entry_says: str, expected: str, aml: AzureML, service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "job.yml"
+    named = f"experiment_name: {yaml_says}\n" if yaml_says else ""
+    path.write_text(f"type: command\ncommand: echo hi\nenvironment: azureml:env:1\ncompute: azureml:cpu\n{named}")
+    aml.submit(Submission("nightly", "job", SLOT, {"yaml": str(path)}, experiment=entry_says))
+    assert service.posts()[0][2]["properties"]["experimentName"] == expected
+
+
 def test_a_command_job_is_found_under_the_name_that_the_sdk_gives_it(
     aml: AzureML, service: Service, tmp_path: Path
 ) -> None:

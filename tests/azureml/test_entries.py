@@ -52,6 +52,13 @@ def test_reads_what_the_documentation_shows(tmp_path: Path) -> None:
     assert nightly.schedule == Schedule(cron="0 0 3 * * *")
     assert fortnight.schedule.start == datetime(2026, 11, 30, 23, tzinfo=UTC)
     assert fortnight.schedule.weekdays == (0,)
+    assert (nightly.experiment, fortnight.experiment) == ("dropsight", "dropsight")
+
+
+def test_a_yaml_job_names_its_own_experiment(tmp_path: Path) -> None:
+    entry = '[[pipeline]]\nname = "x"\nkind = "job"\nyaml = "job.yml"\nschedule = "0 0 3 * * *"\n'
+    found = read(tmp_path, entry)
+    assert found.problems == () and found.entries[0].experiment == ""
 
 
 @pytest.mark.parametrize(
