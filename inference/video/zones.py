@@ -18,6 +18,7 @@ from inference.errors import BadRoute
 
 Floats = NDArray[np.float64]
 Kind = Literal["enter", "exit", "cross", "dwell", "loiter"]
+_EDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class ZoneWatch:
     def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating], labels: Sequence[str]) -> None:
         """Takes the confirmed tracks of one frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
         feet = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / self.width, boxes[:, 3] / self.height])
+        # Whoever is cut off by the picture's edge stands on it, and so within an area that reaches that edge.
+        feet = feet.clip(_EDGE, 1.0 - _EDGE)
         for number, zone in enumerate(self.zones):
             shape = np.asarray(zone.points, np.float64)
             counted = [i for i in range(len(ids)) if ids[i] >= 0 and (not zone.labels or labels[i] in zone.labels)]

@@ -76,6 +76,14 @@ class TestArea:
     def test_who_is_still_there_at_the_end_is_counted(self) -> None:
         assert told(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
 
+    @pytest.mark.parametrize("foot", [(0.3, 1.0), (0.0, 0.7), (1.0, 0.7)])
+    def test_who_is_cut_off_by_the_edge_is_in_an_area_that_reaches_it(self, foot: tuple[float, float]) -> None:
+        below = Zone("below", ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0)))
+        above = Zone("above", ((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5)))
+        watcher = ZoneWatch([below, above], 1000, 1000)
+        watcher.update(0.0, np.array([1]), np.array([standing(*foot)]), ["person"])
+        assert [(event.kind, event.zone) for event in watcher.events] == [("enter", "below")]
+
 
 def test_counts_by_interval() -> None:
     zone = Zone("door", LINE.points, every_s=10.0)
