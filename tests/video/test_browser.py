@@ -26,29 +26,40 @@ PATIENCE_S = 90.0
 TIMES = [0.0, 0.1, 0.2, 0.3, 0.8, 1.3, 1.4, 1.5, 2.0]
 LOOKS = {0.15: 1, 0.55: 3, 1.05: 4, 1.35: 5, 1.7: 7, 0.05: 0}
 
-PAGE = """<!doctype html><video id=v muted playsinline src="/clip.mp4"></video><script>
+# `seeked` says where the player is, not what is shown: the new frame goes to the compositor by another thread, and
+# until it is there drawImage paints the frame before, or none. So a look waits for the frame's own callback, asked
+# for before the seek; neighbours in LOOKS lie in different frames, so that each seek presents one.
+PAGE = """<!doctype html><video id=v muted playsinline></video><script>
 const report = found => fetch("/report", {method: "POST", body: JSON.stringify(found)});
-const on = name => new Promise((yes, no) => { v.addEventListener(name, yes, {once: true});
-  v.addEventListener("error", () => no(v.error.message), {once: true}); });
+const failed = new Promise((_, no) => v.addEventListener("error", () => no(v.error.message)));
+const on = name => Promise.race([failed, new Promise(yes => v.addEventListener(name, yes, {once: true}))]);
+const presented = () => Promise.race([failed, new Promise(yes => v.requestVideoFrameCallback((_, of) => yes(of)))]);
 (async () => {
-  if (v.readyState < 2) await on("loadeddata");
-  const found = {duration: v.duration, width: v.videoWidth, height: v.videoHeight, numbers: {},
-    tracks: v.webkitAudioDecodedByteCount};
+  const loaded = on("loadeddata"), first = presented();
+  v.src = "/clip.mp4";
+  await loaded;
+  await first;
+  const found = {duration: v.duration, width: v.videoWidth, height: v.videoHeight, numbers: {}, times: {}};
   const canvas = document.createElement("canvas");
   canvas.width = v.videoWidth; canvas.height = v.videoHeight;
   const pen = canvas.getContext("2d", {willReadFrequently: true});
   for (const at of AT) {
-    const seeked = on("seeked"); v.currentTime = at; await seeked;
+    const seeked = on("seeked"), frame = presented();
+    v.currentTime = at;
+    await seeked;
+    found.times[at] = (await frame).mediaTime;
+    pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(v, 0, 0);
     let number = 0;
     for (let bit = 0; bit < 8; bit++) {
-      const x = (bit + 0.5) * 160 / 8, pixel = pen.getImageData(x, 24, 1, 1).data;
+      const x = (bit + 0.5) * canvas.width / 8, pixel = pen.getImageData(x, 24, 1, 1).data;
+      if (pixel[3] !== 255) throw new Error(`nothing is shown at ${at} s`);
       if (pixel[0] > 128) number |= 1 << bit;
     }
     found.numbers[at] = number;
   }
   await v.play();
-  await new Promise(yes => v.ontimeupdate = () => v.currentTime > AT[AT.length - 1] + 0.1 && yes());
+  while (v.currentTime <= AT[AT.length - 1] + 0.1) await on("timeupdate");
   found.played = true;
   found.sound = v.webkitAudioDecodedByteCount;
   report(found);
@@ -128,6 +139,8 @@ def check(found: dict[str, Any]) -> None:
     assert (found["width"], found["height"]) == (160, 96)
     assert found["duration"] == pytest.approx(2.5, abs=0.05)
     assert {float(at): number for at, number in found["numbers"].items()} == LOOKS
+    times = {float(at): time for at, time in found["times"].items()}
+    assert times == pytest.approx({at: TIMES[number] for at, number in LOOKS.items()}, abs=1e-3)
     assert found["played"] and found["sound"] > 0
 
 
