@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cloud import publish
 from cloud.events import BlobEvent
@@ -21,10 +21,11 @@ from cloud.storage import BlobInfo, Conflict, Reading
 from inference.analyze import naming
 from inference.errors import Permanent
 from inference.result import Source, source_doc
+from inference.video.frames import VideoInfo
 from inference.video.merge import prepare
-from inference.video.options import options_of
+from inference.video.options import VideoOptions, options_of
 from inference.video.parts import cannot_be_split
-from inference.video.read import probe
+from inference.video.read import probe, runs_past
 
 from .alive import Alive, Gone, alive
 from .jobs import BEAT, DETECTED, PREFIX, RENDERED, Job, Jobs, Progress, State
@@ -38,6 +39,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ENDED: dict[str, State] = {"done": "done", "failed": "failed"}
+
+
+def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: float) -> bool:
+    """Whether more than `limit_s` seconds of it are analysed. A header that says so is enough: planning looks itself.
+
+    One that says less is checked: in one piece a clip longer than it claims would run out of the function's time.
+    """
+    if options.end_s is not None and options.end_s - options.start_s <= limit_s:
+        return False
+    claimed = info.claimed_duration_s
+    return claimed is None or claimed - options.start_s > limit_s or runs_past(media, options.start_s + limit_s)
 
 
 class Videos:
@@ -62,8 +74,8 @@ class Videos:
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
             found = probe(file.binary, options.limits())
             file.check()
-            claimed = found.claimed_duration_s
-            if claimed is not None and min(claimed, options.end_s or claimed) - options.start_s <= limit:
+            if not _is_long(file.binary, found, options, limit):
+                file.check()
                 return None
             plan = prepare(file.binary, found, route, self.worker.registry, self.settings.video_segment_seconds)
             file.check()

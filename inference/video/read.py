@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
@@ -85,17 +86,31 @@ def scan(source: Source, limits: VideoLimits | None = None) -> PacketTable:
     limits = limits or VideoLimits()
     times: list[float] = []
     keys: list[bool] = []
+    for pts_s, is_keyframe in _coded(source):
+        times.append(pts_s)
+        keys.append(is_keyframe)
+        limits.check_progress(len(times), pts_s)
+    order = np.argsort(np.array(times), kind="stable")
+    return PacketTable(np.array(times, np.float64)[order], np.array(keys, np.bool_)[order])
+
+
+def runs_past(source: Source, seconds: float) -> bool:
+    """Whether a picture is shown after this second of the clip, whatever its header says; raises as `probe` does.
+
+    Reads packets up to the first such one, so all of a shorter clip, and decodes none.
+    """
+    with contextlib.closing(_coded(source)) as coded:
+        return any(pts_s > seconds for pts_s, _ in coded)
+
+
+def _coded(source: Source) -> Generator[tuple[float, bool]]:
+    """(seconds, is it a keyframe) of every coded picture, in the order of storage."""
     with open_container(source) as container:
         stream = video_stream(container)
         clock = _Clock(container, stream)
         for packet in _packets(container, stream):
-            if packet.size == 0:
-                continue
-            times.append(clock.of_packet(packet))
-            keys.append(packet.is_keyframe)
-            limits.check_progress(len(times), times[-1])
-    order = np.argsort(np.array(times), kind="stable")
-    return PacketTable(np.array(times, np.float64)[order], np.array(keys, np.bool_)[order])
+            if packet.size:
+                yield clock.of_packet(packet), packet.is_keyframe
 
 
 class VideoReader:

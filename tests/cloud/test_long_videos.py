@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from cloud.events import BlobEvent
@@ -211,3 +213,20 @@ def test_short_ones_and_those_that_need_the_whole_go_the_other_way(videos: Video
         assert chosen.worker.handle(BlobEvent(UPLOADS, name)).status == "done"
         assert lines_of(chosen, document(chosen, name)["artifacts"]["frames"], name)
     assert taken() == [] and names(videos, STATE) == []
+
+
+def test_a_header_that_claims_a_short_clip_is_not_believed(videos: Videos, clip: Path, tmp_path: Path) -> None:
+    liar = tmp_path / "liar.mkv"
+    with av.open(str(clip)) as source, av.open(str(liar), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux_one(packet)
+    data = liar.read_bytes()
+    # The element Duration (RFC 9559): its id, a size of 8, a double in milliseconds.
+    at = data.index(b"\x44\x89\x88") + 3
+    liar.write_bytes(data[:at] + struct.pack(">d", 200.0) + data[at + 8 :])
+    claimed = probe(liar).claimed_duration_s
+    assert claimed is not None and claimed < videos.settings.video_split_above_seconds
+    assert len(videos.jobs.read(drop(videos, liar, "liar.mkv")).parts) > 1  # type: ignore[union-attr]
