@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,9 @@ from inference.tables import build
 from inference.video.frames import Sampling, VideoLimits
 from inference.video.track import SORT_OPTIONS, Tracker, TrackerOptions, byte_tracker, sort_tracker
 from inference.video.zones import Zone, zones_from
+
+_LEAST = {"stride": 1, "confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
+_POSITIVE = ("fps", "metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,22 @@ def options_of(table: Mapping[str, Any], route: str) -> VideoOptions:
     """Reads a route's table. Raises BadRoute with the key, what was found and what was expected."""
     where = f"route {route!r}: video"
     options = build(VideoOptions, table, where, BadRoute)
-    if options.stride < 1 or options.confirm_hits < 1 or (options.fps is not None and options.fps <= 0):
-        raise BadRoute(f"{where}: stride and confirm_hits must be at least 1, fps more than 0")
-    if options.follow is not None and len(options.follow.box) not in (0, 4):
-        raise BadRoute(f"{where}: follow.box is {options.follow.box}, expected x1, y1, x2, y2 within 0..1")
-    options.zone_list()
+    for name, least in _LEAST.items():
+        if not getattr(options, name) >= least:
+            raise BadRoute(f"{where}: {name} is {getattr(options, name)}, expected at least {least}")
+    for name in _POSITIVE:
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise BadRoute(f"{where}: {name} is {value}, expected more than 0")
+    if options.end_s is not None and not options.end_s > options.start_s:
+        raise BadRoute(f"{where}: end_s is {options.end_s}, expected more than start_s, {options.start_s}")
+    if options.follow is not None and options.follow.box:
+        _check_box(options.follow.box, where)
+    zones_from(options.zones, where)
     return options
+
+
+def _check_box(box: Sequence[float], where: str) -> None:
+    inside = len(box) == 4 and all(0 <= v <= 1 for v in box)
+    if not (inside and box[0] < box[2] and box[1] < box[3]):
+        raise BadRoute(f"{where}: follow.box is {list(box)}, expected x1, y1, x2, y2 within 0..1, x1 < x2, y1 < y2")

@@ -64,31 +64,38 @@ class Event:
         return document
 
 
-def zones_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Zone, ...]:
-    """Zones as a route declares them. Raises BadRoute, naming the zone and what is wrong."""
-    zones = []
-    for number, table in enumerate(tables, 1):
-        name = str(table.get("name", f"zone {number}"))
-        unknown = set(table) - {"name", "points", "labels", "loiter_s", "every_s"}
-        if unknown:
-            raise BadRoute(f"zone {name!r}: unknown {sorted(unknown)}; known: name, points, labels, loiter_s, every_s")
-        try:
-            points = tuple((float(x), float(y)) for x, y in table["points"])
-            zone = Zone(
-                name,
-                points,
-                frozenset(table.get("labels", ())),
-                None if table.get("loiter_s") is None else float(table["loiter_s"]),
-                float(table.get("every_s", 60.0)),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadRoute(f"zone {name!r}: points must be a list of [x, y] pairs ({error!r})") from error
-        if len(points) < 2 or not all(0 <= v <= 1 for point in points for v in point):
-            raise BadRoute(f"zone {name!r}: found {points}; expected two points or more, each within 0..1")
-        if zone.every_s <= 0:
-            raise BadRoute(f"zone {name!r}: every_s is {zone.every_s}, expected more than 0")
-        zones.append(zone)
-    return tuple(zones)
+def zones_from(tables: Sequence[Any], where: str = "video") -> tuple[Zone, ...]:
+    """Zones as a route declares them. Raises BadRoute: `where`, the zone, and what is wrong."""
+    zones = tuple(_zone(table, number, where) for number, table in enumerate(tables, 1))
+    if twice := [name for name, count in Counter(zone.name for zone in zones).items() if count > 1]:
+        raise BadRoute(f"{where}: two zones are called {twice[0]!r}; names must differ")
+    return zones
+
+
+def _zone(table: Any, number: int, where: str) -> Zone:
+    if not isinstance(table, Mapping):
+        raise BadRoute(f'{where}: zone {number} is {table!r}, expected {{ name = "door", points = [[x, y], ...] }}')
+    name = str(table.get("name", f"zone {number}"))
+    place = f"{where}: zone {name!r}"
+    unknown = set(table) - {"name", "points", "labels", "loiter_s", "every_s"}
+    if unknown:
+        raise BadRoute(f"{place}: unknown {sorted(unknown)}; known: name, points, labels, loiter_s, every_s")
+    labels, loiter_s = table.get("labels", ()), table.get("loiter_s")
+    if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+        raise BadRoute(f'{place}: labels is {labels!r}, expected a list such as ["person"]')
+    try:
+        points = tuple((float(x), float(y)) for x, y in table["points"])
+        loiter_s = None if loiter_s is None else float(loiter_s)
+        zone = Zone(name, points, frozenset(labels), loiter_s, float(table.get("every_s", 60.0)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadRoute(
+            f"{place}: points must be a list of [x, y] pairs, loiter_s and every_s seconds ({error!r})"
+        ) from error
+    if len(points) < 2 or not all(0 <= v <= 1 for point in points for v in point):
+        raise BadRoute(f"{place}: found {points}; expected two points or more, each within 0..1")
+    if not zone.every_s > 0:
+        raise BadRoute(f"{place}: every_s is {zone.every_s}, expected more than 0")
+    return zone
 
 
 def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:

@@ -114,6 +114,14 @@ def test_progress_is_told(tmp_path: Path) -> None:
         ("{ fps = -1 }", "fps"),
         ('{ zones = [{name = "a", points = [[0, 0]]}] }', "two points"),
         ("{ follow = {box = [0.1, 0.2]} }", "follow.box"),
+        ("{ follow = {box = [10, 20, 60, 80]} }", "follow.box"),
+        ("{ follow = {box = [0.5, 0.2, 0.1, 0.8]} }", "follow.box"),
+        ("{ start_s = -1.0 }", "start_s"),
+        ("{ start_s = 5.0, end_s = 2.0 }", "end_s"),
+        ("{ lost_s = -1.0 }", "lost_s"),
+        ("{ thumbnails = -3 }", "thumbnails"),
+        ("{ metres_per_pixel = 0.0 }", "metres_per_pixel"),
+        ("{ max_frames = 0 }", "max_frames"),
     ],
 )
 def test_a_misspelt_video_table_is_refused(tmp_path: Path, video: str, words: str) -> None:

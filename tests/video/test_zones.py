@@ -108,11 +108,20 @@ def test_inside_of_a_shape_with_a_bay() -> None:
         ({"name": "a", "points": [[0.1, 0.2]]}, "two points"),
         ({"name": "a", "points": [[0, 0], [640, 360]]}, "0..1"),
         ({"name": "a", "points": [[0, 0], [1, 1]], "dwell": 3}, "dwell"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "labels": "person"}, "list such as"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "loiter_s": "long"}, "seconds"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "every_s": 0}, "every_s"),
+        ("door", "zone 1 is 'door'"),
     ],
 )
-def test_a_zone_that_cannot_be_is_refused(table: dict[str, object], words: str) -> None:
+def test_a_zone_that_cannot_be_is_refused(table: object, words: str) -> None:
     with pytest.raises(BadRoute, match=words):
         zones_from([table])
+
+
+def test_two_zones_of_one_name_are_refused() -> None:
+    with pytest.raises(BadRoute, match="two zones are called 'door'"):
+        zones_from([{"name": "door", "points": [[0, 0], [1, 1]]}, {"name": "door", "points": [[0, 1], [1, 0]]}])
 
 
 def box(x: float) -> NDArray[np.float64]:
