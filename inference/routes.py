@@ -168,7 +168,7 @@ def _check(routes: Sequence[Route], where: str) -> None:
         if route.name in seen:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
         seen.add(route.name)
-        if not route.steps:
+        if not route.steps and not _follows_a_box(route):
             raise BadRoute(f'{place}: it has no steps; give at least one, such as {{ model = "classify" }}')
         if not 0 <= route.draw.masks <= 1:
             raise BadRoute(f"{place}: draw.masks is {route.draw.masks}, expected an opacity from 0 to 1")
@@ -178,8 +178,14 @@ def _check(routes: Sequence[Route], where: str) -> None:
                 raise BadRoute(f"{place}: two steps are called {step.title!r}; give one of them a name")
             if not 0 <= step.overlap < 1:
                 raise BadRoute(f"{place}: overlap is {step.overlap}, expected a share from 0 to below 1")
-        if route.steps[0].on:
+        if route.steps and route.steps[0].on:
             raise BadRoute(f"{place}: the first step has nothing to run on; put a detecting step before it")
+
+
+def _follows_a_box(route: Route) -> bool:
+    """Whether it follows something in videos for which no model is needed."""
+    follow = route.video.get("follow")
+    return isinstance(follow, Mapping) and bool(follow.get("box"))
 
 
 @lru_cache(maxsize=256)

@@ -35,11 +35,15 @@ class Chosen:
         else:
             boxes = np.asarray(objects.boxes, np.float64)[self._same(objects)]
             where = self._follower.update(frame.pixels, frame.pts_s, boxes)
-        self._note(frame.pts_s, where.seen)
-        if not where.seen:
+        height, width = frame.pixels.shape[:2]
+        box = where.box.clip(0.0, [width, height, width, height])
+        # Points at the picture's edge may hold on to an object whose box has left it.
+        seen = where.seen and bool((box[2:] > box[:2]).all())
+        self._note(frame.pts_s, seen)
+        if not seen:
             return Objects.empty()
-        box = where.box.astype(np.float32)[None]
-        return Objects(box, np.array([where.score], np.float32), np.zeros(1, np.int64), (self._label,))
+        score = np.array([where.score], np.float32)
+        return Objects(box.astype(np.float32)[None], score, np.zeros(1, np.int64), (self._label,))
 
     def _first_box(self, frame: Frame, objects: Objects) -> NDArray[np.float64] | None:
         height, width = frame.pixels.shape[:2]

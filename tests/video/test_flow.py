@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from inference.analyze import analyze
+from inference.errors import BadRoute
 from inference.predictions import Objects
+from inference.registry import Registry
+from inference.routes import parse_routes
 from inference.video.assign import iou
 from inference.video.chosen import Chosen
 from inference.video.flow import CameraMotion
 from inference.video.follow import Follower
 from inference.video.frames import Frame
 from inference.video.options import Follow
+from inference.video.write import VideoWriter
 
 
 def texture(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -78,6 +86,34 @@ def test_the_step_starts_with_the_most_confident_detection(label: str) -> None:
         assert len(found) == (1 if i >= 2 else 0)
     assert found.names == ("cat",) and overlap(found.boxes[0].astype(float), box) > 0.8
     assert chosen.timeline() == [{"kind": "follow", "label": "cat", "start_s": 0.08, "end_s": 0.36}]
+
+
+def test_a_box_ends_with_the_picture() -> None:
+    chosen = Chosen(Follow(box=(480 / 640, 100 / 360, 560 / 640, 160 / 360)))
+    for i in range(12):
+        pixels = BACKGROUND[:360, :640].copy()
+        x = 480 + 10 * i
+        pixels[100:160, x : x + 80] = THING[:, : 640 - x]
+        found = chosen.update(Frame(i, i / 25, pixels), Objects.empty())
+        if x + 80 <= 640:
+            assert overlap(found.boxes[0].astype(float), np.array([x, 100, x + 80, 160], float)) > 0.75
+        assert (found.boxes >= 0).all() and (found.boxes[:, 2] <= 640).all()
+
+
+def test_a_route_without_any_model_follows_a_box(tmp_path: Path) -> None:
+    text = '[[route]]\nname = "r"\nsteps = []\nvideo = {{ follow = {{ {} }} }}'
+    with pytest.raises(BadRoute, match="no steps"):
+        parse_routes(text.format('label = "dog"'), "routes.toml")
+    route = parse_routes(text.format(f"box = {[100 / 640, 150 / 360, 180 / 640, 210 / 360]}"), "routes.toml").routes[0]
+    with VideoWriter(tmp_path / "a.mp4", fps=25) as writer:
+        for i in range(20):
+            writer.write(scene(i)[0], i / 25)
+    analysis = analyze(tmp_path / "a.mp4", route, Registry([]))
+    assert analysis.result.to_json()["timeline"] == [
+        {"kind": "follow", "label": "followed", "start_s": 0.0, "end_s": 0.76}
+    ]
+    last = json.loads(Path(str(analysis.artifacts["frames.jsonl"])).read_text().splitlines()[-1])
+    assert overlap(np.array(last["predictions"]["follow"][0]["box"]), scene(19)[1]) > 0.75
 
 
 def test_camera_motion_is_that_of_the_background() -> None:
