@@ -6,6 +6,7 @@ The box is kept as written; only its form changes, from x, y, width, height to x
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
+from inference.video.frames import VideoLimits
 from inference.video.track import Tracker, byte_tracker, sort_tracker
 
 TRACKERS = {"sort": sort_tracker, "bytetrack": byte_tracker}
@@ -49,10 +51,10 @@ def read(path: Path) -> MotLines:
             row = [float(cell) for cell in line.replace(" ", ",").split(",") if cell][:7]
         except ValueError:
             row = []
-        if len(row) < 6 or not np.isfinite(row).all():
+        if len(row) < 6 or not np.isfinite(row).all() or not abs(row[0]) <= VideoLimits.max_frames:
             raise UnsupportedMedia(
                 f"{path.name}, line {number}: {line[:60]!r} is no MOTChallenge line; "
-                "expected frame,id,x,y,width,height,score"
+                f"expected frame,id,x,y,width,height,score, frames up to {VideoLimits.max_frames}"
             )
         rows.append(row if len(row) > 6 else [*row, 1.0])
     table = np.array(rows, np.float64).reshape(-1, 7)
@@ -77,8 +79,8 @@ def track(detections: MotLines, tracker: Tracker, fps: float) -> Iterator[str]:
 
 def run(options: argparse.Namespace) -> int:
     """`track DET.txt --tracker sort|bytetrack --fps N`: MOTChallenge lines in, MOTChallenge lines out."""
-    if not options.fps > 0:
-        raise UnsupportedMedia(f"--fps is {options.fps}, expected more than 0")
+    if not 0 < options.fps < math.inf:
+        raise UnsupportedMedia(f"--fps is {options.fps}, expected a number above 0")
     try:
         detections = read(options.detections)
     except OSError as error:

@@ -211,6 +211,11 @@ class TestMotLines:
         with pytest.raises(UnsupportedMedia, match="line 2: 'hello,world'"):
             mot.read(tmp_path / "t.txt")
 
+    def test_a_frame_number_nobody_counts_to_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("1,-1,3,4,5,6,0.9\n100000000000,-1,3,4,5,6,0.9\n")
+        with pytest.raises(UnsupportedMedia, match="line 2.*frames up to 1000000"):
+            mot.read(tmp_path / "t.txt")
+
 
 def test_sort_does_without_faint_detections() -> None:
     assert SORT_OPTIONS.low_score == SORT_OPTIONS.high_score
