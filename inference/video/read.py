@@ -289,14 +289,21 @@ def _decode(
 ) -> Iterator[tuple[float, VideoFrame]]:
     """(seconds, picture) in display order, the seconds strictly increasing."""
     waiting: list[float] = []
+    first: float | None = None
     last: float | None = None
     for packet in packets:
-        if clock.sorts and packet.size:
-            heapq.heappush(waiting, clock.of_packet(packet))
+        stamp = clock.of_packet(packet) if clock.sorts and packet.size else None
+        first = stamp if first is None else first
+        # Pictures that are shown before the one that decoding starts at need those before it: none comes out.
+        if stamp is not None and first is not None and stamp >= first:
+            heapq.heappush(waiting, stamp)
         try:
             decoded = packet.decode()
         except av.FFmpegError as error:
             damage.note(error.strerror or type(error).__name__, last or 0.0)
+            if stamp in waiting:  # its picture does not come, and the next ones keep their own times
+                waiting.remove(stamp)
+                heapq.heapify(waiting)
             continue
         for frame in decoded:
             pts = heapq.heappop(waiting) if waiting else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,13 +114,16 @@ class TestSampling:
         assert self.numbers(path, Sampling(keyframes_only=True)) == [0, 30, 60]
 
     @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.ts", "libx264"),
-                                                 ("a.avi", "mpeg4"), ("a.mp4", "libx265")])  # fmt: skip
+                                                 ("a.avi", "mpeg4"), ("a.avi", "mpeg4 with B"),
+                                                 ("a.avi", "libx264"), ("a.mp4", "libx265")])  # fmt: skip
     @pytest.mark.parametrize("sampling", [Sampling(), Sampling(stride=7), Sampling(fps=6.5)])
     def test_parts_give_the_samples_of_the_whole(
         self, tmp_path: Path, name: str, codec: str, sampling: Sampling
     ) -> None:
-        options = {"x264-params": "open-gop=1:bframes=3"} if codec == "libx264" else {}
-        path = make(tmp_path / name, [i / 25 for i in range(60)], codec, options=options)
+        # In AVI no time tells the pictures before an open keyframe from those after it, so there it is closed.
+        x264 = f"open-gop={0 if name == 'a.avi' else 1}:bframes=3"
+        options = {"libx264": {"x264-params": x264}, "mpeg4 with B": {"bf": "2"}}.get(codec, {})
+        path = make(tmp_path / name, [i / 25 for i in range(60)], codec.split(" ")[0], options=options)
         whole = {frame.index: frame for frame in read(path, sampling)[0]}
         anchors = scan(path).anchors()
         assert len(anchors) > 3
@@ -172,6 +176,18 @@ class TestBroken:
         report = reader.report
         assert report is not None and report.broken
         assert report.broken_at_s == pytest.approx(frames[-1].pts_s, abs=0.05)
+
+    def test_after_a_picture_that_is_lost_the_others_keep_their_times(self, tmp_path: Path) -> None:
+        path = make(tmp_path / "a.avi", [i / 25 for i in range(20)], "mjpeg")
+        data = path.read_bytes()
+        starts = [match.start() for match in re.finditer(b"00dc....\xff\xd8", data, re.DOTALL)]
+        assert len(starts) == 20
+        start, end = starts[7] + 8, starts[8]
+        path.write_bytes(data[:start] + bytes(end - start) + data[end:])
+        frames, reader = read(path)
+        assert [number_of(frame.pixels) for frame in frames] == [i for i in range(20) if i != 7]
+        assert [frame.pts_s for frame in frames] == pytest.approx([i / 25 for i in range(20) if i != 7])
+        assert reader.report is not None and reader.report.damaged_frames == 1
 
     def test_what_was_not_asked_for_does_not_matter(self, tmp_path: Path) -> None:
         path = make(tmp_path / "a.mkv", STEADY, gop=5)
