@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageDraw
 
 from inference.draw import annotate, enlarged
 from inference.draw.colours import colour, ink
+from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
 from inference.errors import BadRoute
 from inference.predictions import Classes, LabelMap, Masks, Objects, Rendering
@@ -63,6 +65,15 @@ def test_tags_do_not_hide_each_other_where_there_is_room() -> None:
     one = sum((np.asarray(_words_only(picture, objects(box))) < 250).any(axis=2).sum() for box in close)
     all_at_once = (np.asarray(_words_only(picture, objects(*close))) < 250).any(axis=2).sum()
     assert all_at_once > 0.97 * one
+
+
+def test_where_there_is_no_room_the_best_one_can_be_read() -> None:
+    """Many tags on a strip that has place for one: the first, which is the surest, lies on top of the others."""
+    strip = Pillow.new("RGB", (60, 14), "white")
+    colours = [(200, 0, 0), (0, 0, 200), (0, 120, 0)]
+    draw_tags(ImageDraw.Draw(strip), strip.size, [Tag("thing", (0.0, 0.0, 60.0, 14.0), c) for c in colours])
+    shares = [int((np.asarray(strip) == c).all(axis=2).sum()) for c in colours]
+    assert shares[0] == max(shares) > 0, shares
 
 
 def _words_only(picture: Pillow.Image, found: Objects) -> Pillow.Image:

@@ -30,14 +30,17 @@ def draw_tags(pen: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[Ta
     step = unit(size)
     pad = max(round(step), 2)
     taken: list[Area] = []
+    written: list[tuple[Tag, Any, float, float]] = []
     for tag in tags:
         letters = _letters(pen, tag.text, max(round(7 * step), LEAST_LETTERS), size[0] - 2 * pad)
         left, top, right, bottom = pen.textbbox((0, 0), tag.text, font=letters)
         width, height = right - left + 2 * pad, bottom - top + 2 * pad
         x, y = _place(tag.box, (width, height), size, taken)
         taken.append((x, y, x + width, y + height))
-        pen.rectangle(taken[-1], fill=tag.colour)
-        pen.text((x + pad - left, y + pad - top), tag.text, fill=ink(tag.colour), font=letters)
+        written.append((tag, letters, x + pad - left, y + pad - top))
+    for area, (tag, letters, x, y) in reversed(list(zip(taken, written, strict=True))):  # the first ones end on top
+        pen.rectangle(area, fill=tag.colour)
+        pen.text((x, y), tag.text, fill=ink(tag.colour), font=letters)
 
 
 def _letters(pen: ImageDraw.ImageDraw, text: str, size: int, width: float) -> Any:
