@@ -18,7 +18,7 @@ from inference.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.session import Session, Tensor
 
 # Inputs beside the picture that exporters add; each is filled from the Fit.
-SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape")
+SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,12 @@ class Model:
             raise BadModel(
                 f"{self.manifest.name}: expected one picture input, found {'; '.join(map(str, self.session.inputs))}"
             )
+        others = [t for t in self.session.inputs if t is not pictures[0] and t.name not in SIDE_INPUTS]
+        if others:
+            raise BadModel(
+                f"{self.manifest.name}: it also asks for {'; '.join(map(str, others))}, which no picture answers; "
+                "export it without, or with a constant in its place"
+            )
         return input_spec(pictures[0].name, pictures[0].dtype, pictures[0].shape, self.manifest.preprocess)
 
     def run(
@@ -128,11 +134,13 @@ def with_threshold(manifest: Manifest, threshold: float) -> Manifest:
 
 
 def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:
-    """What PaddleDetection, D-FINE and keras YOLOv3 exports want to know about the resizing.
+    """What PaddleDetection, D-FINE, DETR and keras YOLOv3 exports want to know about the resizing.
 
     All are asked to answer in network pixels, so that one way back to the picture serves every head.
     """
     width, height = fit.network
+    if side.name == "pixel_mask":  # DETR through optimum: every pixel counts, as nothing is padded
+        return np.ones([1, *(n or own for n, own in zip(side.shape[1:], (height, width), strict=True))], side.dtype)
     values = {
         "scale_factor": [1.0, 1.0],
         "im_shape": [height, width],

@@ -265,6 +265,12 @@ def input_spec(name: str, dtype: np.dtype[Any], shape: Sequence[int | None], how
     if len(shape) != len(layout):
         raise BadModel(f"input {name!r} has {len(shape)} axes {_shown(shape)}, layout {layout!r} needs {len(layout)}")
     size = dict(zip(layout, shape, strict=True))
+    channels = 1 if how.color_order in ("gray", "y") else 3
+    if size["c"] not in (None, channels):
+        raise BadModel(
+            f"input {name!r} {_shown(shape)} has {size['c']} channels, color_order {how.color_order!r} gives "
+            f'{channels}; say "gray" or "y" for one channel, "rgb" or "bgr" for three'
+        )
     return InputSpec(name, dtype, layout, size["h"], size["w"])
 
 

@@ -22,8 +22,11 @@ _TASKS = (
     ("ForImageToImage", "image-to-image"),
     ("ForVideoClassification", "video-classification"),
 )
+_WITHOUT_LABELS = ("depth-estimation", "image-to-image", "keypoint-detection", "image-feature-extraction")
 # Feature extractors of old checkpoints wrote one number: the shorter side for these, a square for the others.
 _SHORTER_SIDE = ("ConvNext", "Detr", "Yolos", "MobileNet", "CLIP", "Poolformer", "PoolFormer", "ResNet", "Levit")
+# What stands for the whole picture where there is no head on top (CLIP, DINOv2).
+_VECTORS = ("image_embeds", "pooler_output")
 _TIMM_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
 
 
@@ -46,7 +49,7 @@ def recognize(export: Export) -> Draft | None:
         )
     table: dict[str, Any] = {"task": task, "preprocess": preprocess(how), **_head(export, config, task)}
     labels = labels_of(config)
-    if labels and task not in ("depth-estimation", "image-to-image", "keypoint-detection"):
+    if labels and task not in _WITHOUT_LABELS:
         table["labels"] = labels
     if task == "video-classification":
         table["preprocess"]["num_frames"] = int(config.get("num_frames") or 0)
@@ -71,6 +74,8 @@ def _task(export: Export, config: dict[str, Any]) -> str | None:
         return "keypoint-detection"
     if "masks_queries_logits" in names or ("logits" in names and len(export.outputs["logits"].shape) == 4):
         return "image-segmentation"
+    if "logits" not in names and names & set(_VECTORS):
+        return "image-feature-extraction"
     return "image-classification" if "logits" in names and len(export.outputs["logits"].shape) == 2 else None
 
 
@@ -84,6 +89,9 @@ def _head(export: Export, config: dict[str, Any], task: str) -> dict[str, Any]:
         return {"head": "maskformer", "postprocess": {"params": {"mode": "instance"}}} if instances else {
             "head": "maskformer"
         }  # fmt: skip
+    if task == "image-feature-extraction":
+        vector = next(name for name in _VECTORS if name in names)
+        return {"head": "embedding", "postprocess": {"outputs": {"embedding": vector}}}
     heads = {
         "image-classification": "classifier",
         "image-segmentation": "semantic",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.errors import DropsightError
+from inference.errors import BadModel, DropsightError
 from inference.heads import check_params, find_head
 from inference.manifest import Manifest, read_manifest
 from inference.registry import Registry
@@ -203,3 +203,24 @@ def test_every_manifest_of_the_project_uses_only_what_its_head_reads() -> None:
     assert len(manifests) > 40
     for manifest in manifests:
         check_params(manifest, find_head(manifest.head))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "order", "sentence"),
+    [
+        ({"x": [1, 1, 28, 28]}, "rgb", "has 1 channels, color_order 'rgb' gives 3"),
+        ({"x": [1, 3, 28, 28]}, "gray", "has 3 channels, color_order 'gray' gives 1"),
+        ({"x": [1, 28, 28, 4]}, "bgr", "has 4 channels, color_order 'bgr' gives 3"),
+        ({"x": [1, 3, 28, 28], "input_ids": [1, 7]}, "rgb", "it also asks for input_ids float32 [1, 7]"),
+    ],
+)
+def test_inputs_that_no_picture_can_fill_are_refused_at_load(
+    inputs: dict[str, list[int | str | None]], order: str, sentence: str, tmp_path: Path
+) -> None:
+    feeds: dict[str, tuple[str, Sequence[int | str | None]]] = {n: ("float32", shape) for n, shape in inputs.items()}
+    save(tmp_path / "m/model.onnx", feeds, {"y": np.zeros((1, 10), np.float32)})
+    text = f'task = "image-classification"\nhead = "classifier"\npreprocess.color_order = "{order}"\n'
+    (tmp_path / "m/model.toml").write_text(text, "utf-8")
+    with pytest.raises(BadModel) as refused:
+        Registry([tmp_path]).model("m")
+    assert sentence in str(refused.value)

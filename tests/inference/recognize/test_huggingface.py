@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from inference.errors import BadManifest
-from inference.predictions import Classes, LabelMap, Objects
+from inference.predictions import Classes, Embedding, LabelMap, Objects
 from inference.recognize import recognize
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import answer, boxes, floats
@@ -156,3 +156,47 @@ def test_hugging_face_video_model(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert manifest.labels == ("cat", "dog") and manifest.preprocess.do_center_crop
     assert main(["models", "check", str(tmp_path)]) == 0
     assert "it wants clips" in capsys.readouterr().out
+
+
+def test_hugging_face_detr_asks_which_pixels_are_picture(tmp_path: Path) -> None:
+    """The graph answers with the share of the mask that is set: everything is, as nothing is padded."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Cast", ["pixel_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["mask"], ["share"], axes=[0, 1, 2], keepdims=0),
+        helper.make_node("Mul", ["share", "box"], ["pred_boxes"]),
+        helper.make_node("Identity", ["score"], ["logits"]),
+    ]
+    constants = [
+        helper.make_tensor("box", TensorProto.FLOAT, [1, 1, 4], [0.5, 0.5, 0.5, 0.25]),
+        helper.make_tensor("score", TensorProto.FLOAT, [1, 1, 3], [0, 9, 0]),
+    ]
+    feeds = [
+        helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["b", "c", "h", "w"]),
+        helper.make_tensor_value_info("pixel_mask", TensorProto.INT64, ["b", 64, 64]),
+    ]
+    answers = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+        for n, s in (("logits", [1, 1, 3]), ("pred_boxes", [1, 1, 4]))
+    ]
+    graph = helper.make_graph(nodes, "g", feeds, answers, constants)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        str(tmp_path / "model.onnx"),
+    )
+    config = {"model_type": "detr", "architectures": ["DetrForObjectDetection"], **NAMES}
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(SQUARE), "utf-8")
+    _, _, found = answer(tmp_path)
+    assert [(n, b) for n, _, b in boxes(found)] == [("dog", [32.0, 24.0, 96.0, 40.0])]
+
+
+@pytest.mark.parametrize("name", ["image_embeds", "pooler_output"])
+def test_hugging_face_without_a_head_gives_the_vector_of_the_picture(name: str, tmp_path: Path) -> None:
+    outputs = {"last_hidden_state": np.zeros((1, 5, 2), np.float32), name: floats([3, 4])}
+    config = {"model_type": "dinov2", "architectures": ["Dinov2Model"], **NAMES}
+    _, manifest, found = answer(hugging_face(tmp_path, config, SQUARE, outputs))
+    assert isinstance(found, Embedding) and found.vector.tolist() == pytest.approx([0.6, 0.8])
+    assert (manifest.task, manifest.labels) == ("image-feature-extraction", ())
