@@ -132,6 +132,20 @@ def read_manifest(path: Path) -> Manifest:
     return manifest_from(table, str(path), path.parent)
 
 
+def declaration_of(path: Path) -> Path | None:
+    """The model.toml that speaks for a model's folder, or for an .onnx file beside it; None where there is none.
+
+    One that cannot be read counts: its mistake is to be told, not to be stepped over.
+    """
+    found = (path.parent if path.is_file() else path) / MANIFEST_FILE
+    if not found.is_file():
+        return None
+    try:
+        return found if path.is_dir() or read_manifest(found).file == path.name else None
+    except BadManifest:
+        return found
+
+
 def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = None) -> Manifest:
     """A manifest from a parsed table; `labels` may be a list, the name of a text file
     beside it (a line per label), or a set that comes with the engine ("builtin:coco80")."""

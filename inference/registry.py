@@ -12,7 +12,7 @@ from pathlib import Path
 
 from inference.errors import BadManifest, BadModel, DropsightError
 from inference.machine import memory_limit
-from inference.manifest import MANIFEST_FILE, Manifest, inside, read_manifest
+from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, read_manifest
 from inference.model import Model
 from inference.session import NoSession, Session, providers_named
 from inference.tables import nearest
@@ -232,10 +232,11 @@ def _hashed(path: Path) -> str:
 
 def _scan(folder: Path) -> Iterator[Entry]:
     """Models in a folder: the folder itself, each folder and each .onnx file in it; or a single .onnx file."""
-    if folder.is_file():
+    declared = declaration_of(folder)
+    if declared:
+        yield _declared(declared)
+    elif folder.is_file():
         yield _recognized(folder.stem, folder)
-    elif (folder / MANIFEST_FILE).is_file():
-        yield _declared(folder / MANIFEST_FILE)
     elif folder.is_dir():
         for child in sorted(folder.iterdir()):
             if child.is_dir() and (child / MANIFEST_FILE).is_file():

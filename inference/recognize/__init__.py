@@ -12,6 +12,7 @@ from inference.errors import BadManifest
 from inference.manifest import Manifest, manifest_from
 from inference.recognize import (
     automl,
+    candidates,
     custom_vision,
     huggingface,
     openmmlab,
@@ -48,7 +49,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
         draft = family(export)
         if draft is not None:
             return export, draft
-    raise BadManifest(tensors.refusal(export))
+    raise BadManifest(candidates.refusal(export))
 
 
 def recognize(path: Path) -> Manifest:

@@ -69,6 +69,12 @@ class Export:
         """Whether the graph divides its input by 255, so that it wants 0..255."""
         return scaled_by_255(self.file, self.picture.name)
 
+    @property
+    def channels(self) -> int | None:
+        """Of the picture input; None where that axis is free."""
+        shape = self.picture.shape
+        return shape[-1] if shape[-1] in (1, 3) else shape[-3]
+
     def size(self) -> dict[str, int]:
         """{height, width} of the picture input where it is fixed (channels first or last), else nothing."""
         shape = self.picture.shape
@@ -102,14 +108,16 @@ class Export:
             raise BadManifest(f"{self.folder}: {' or '.join(names)} is not valid JSON ({error})") from error
 
     def labels(self, classes: int | None) -> list[str] | str | None:
-        """A label list beside the file, of this many names where that is known; COCO's for 80 classes; else None."""
+        """A label list beside the file, else COCO's for 80 classes, else None.
+
+        A list of another length than `classes` is given all the same: Model refuses it in words, where leaving it
+        out would name everything wrongly without any.
+        """
         text = self.text("labels.txt", "classes.txt", "class_names.txt")
         names = [line.strip() for line in text.splitlines()] if text else []
         while names and not names[-1]:
             names.pop()
-        if names and classes in (None, len(names)):
-            return names
-        return "builtin:coco80" if classes == 80 else None
+        return names or ("builtin:coco80" if classes == 80 else None)
 
 
 def open_export(path: Path) -> Export:
@@ -117,6 +125,8 @@ def open_export(path: Path) -> Export:
     if path.is_file():
         return Export(path.parent, path, Session(path))
     files = sorted(path.rglob("*.onnx"))
+    if not path.exists():
+        raise BadManifest(f"{path}: no such file or folder; check the path")
     if not files:
         raise BadManifest(f"{path}: no .onnx file here; give an .onnx file or a folder with one")
     plain = [f for f in files if f.stem in _PLAIN_NAMES[:3]]

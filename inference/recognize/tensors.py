@@ -1,4 +1,4 @@
-"""What the names and shapes of the tensors alone give away, and the refusal where they do not."""
+"""What the names and shapes of the tensors alone give away; the refusal where they do not is in candidates.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ def recognize(export: Export) -> Draft | None:
         if table is not None:
             inputs = "; ".join(map(str, export.inputs))
             outputs = "; ".join(str(t) for t in export.outputs.values())
-            return Draft(family, table, (f"tensors {inputs} -> {outputs[:400]}",))
+            reasons = [f"tensors {inputs} -> {outputs[:400]}"]
+            if str(table.get("labels", "")).startswith("builtin:"):
+                reasons.append(
+                    f"no labels beside it: {table['labels'][8:]} is assumed; put labels.txt there for others"
+                )
+            return Draft(family, table, tuple(reasons))
     return None
 
 
@@ -50,10 +55,10 @@ def rfdetr(export: Export) -> Table | None:
         "preprocess": {**IMAGENET, "antialias": False},
         "postprocess": {"params": {"activation": "sigmoid"}},
     }
-    if classes == 91:
+    labels = export.labels(None)
+    if classes == 91 and not labels:
         return {**table, "labels": "builtin:coco91"}
-    labels = export.labels(classes - 1 if classes else None)
-    if isinstance(labels, list):  # a fine-tuned one: the last slot is the background
+    if isinstance(labels, list) and classes == len(labels) + 1:  # a fine-tuned one: the last slot is the background
         table["postprocess"] = {"params": {"activation": "sigmoid", "no_object": True}}
         return {**table, "labels": labels}
     return _labelled(export, classes, table)
@@ -205,64 +210,3 @@ _RULES: dict[str, Callable[[Export], Table | None]] = {
     "PicoDet": picodet,
     "torchvision detection": torchvision,
 }
-
-
-def refusal(export: Export) -> str:
-    """Why this export is not guessed at, what it may be, and the manifest lines that would decide."""
-    tensors = f"{'; '.join(map(str, export.inputs))} -> {'; '.join(map(str, export.outputs.values()))}"
-    found = [f'task = "{task}", head = "{head}"' for task, head in candidates_of(export)]
-    return (
-        f"{export.file}: nothing in it or beside it states its preprocessing ({tensors[:400]}); candidates: "
-        f"{' | '.join(found) or 'none known here'}; write a model.toml beside it with task, head and [preprocess] "
-        "(size, color_order, do_rescale, do_normalize, image_mean, image_std)"
-    )
-
-
-def deciding_lines(export: Export) -> str:
-    """A model.toml to be completed: one block a candidate, and the preprocessing that only its author knows."""
-    pairs = "\n".join(
-        f'{"# or: " if i else ""}task = "{task}"\n{"# or: " if i else ""}head = "{head}"'
-        for i, (task, head) in enumerate(candidates_of(export))
-    )
-    return f"""file = "{export.relative}"
-{pairs or "# task and head: see the heads in inference/heads"}
-labels = "labels.txt"            # one a line, in the order of the model's classes
-
-[preprocess]
-color_order = "rgb"              # or "bgr", "gray"
-resize_mode = "stretch"          # or "letterbox", "letterbox_top_left", "shortest_edge" with do_center_crop = true
-do_rescale = true                # false: pixels go in as 0..255
-do_normalize = true              # false: no mean and deviation
-image_mean = [0.485, 0.456, 0.406]
-image_std = [0.229, 0.224, 0.225]
-"""
-
-
-def candidates_of(export: Export) -> list[tuple[str, str]]:
-    """(task, head) pairs whose shapes fit."""
-    shape, picture = export.shape(), next((t for t in export.inputs if len(t.shape) >= 3), None)
-    if picture is None:
-        return []
-    if len(picture.shape) == 5:
-        return [("video-classification", "classifier")]
-    if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
-        return [("image-classification", "classifier"), ("image-feature-extraction", "embedding")]
-    if len(shape) == 3:
-        maps = [("image-segmentation", "semantic"), ("depth-estimation", "depth")]
-        whole = next(iter(export.outputs.values())).dtype.kind in "iu"
-        return maps if whole else [*(("object-detection", h) for h in ("yolo", "yolox", "gfl")), *maps]
-    return _maps(export, shape) if len(shape) == 4 else []
-
-
-def _maps(export: Export, shape: tuple[int | None, ...]) -> list[tuple[str, str]]:
-    last = shape[3] is not None and all(s is None or shape[3] < s for s in shape[1:3])
-    channels, (height, _) = (shape[3], shape[1:3]) if last else (shape[1], shape[2:])
-    own = export.size().get("height")
-    smaller = bool(own and height and height < own)
-    if smaller and channels and channels % 5 == 0 and own and height and own // height == 32:
-        return [("object-detection", "yolo_grid")]
-    if smaller:
-        return [("image-segmentation", "semantic"), ("keypoint-detection", "heatmaps")]
-    if channels in (1, 3):
-        return [("image-to-image", "image"), ("image-segmentation", "semantic")]
-    return [("image-segmentation", "semantic")]

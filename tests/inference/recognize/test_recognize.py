@@ -6,15 +6,18 @@ Where a graph is made here, a tiny graph stands in for the file, with the export
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from inference.errors import BadManifest
+from inference.errors import BadManifest, BadModel
 from inference.manifest import read_manifest
 from inference.model import Model
 from inference.recognize import examine, manifest_of, recognize
-from inference.registry import Registry
+from inference.recognize._export import open_export
+from inference.recognize.candidates import candidates_of, deciding_lines
+from inference.registry import BUILT_IN, Registry
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, boxes, floats
 from tests.inference.recognize.test_ultralytics import ultralytics
@@ -137,3 +140,85 @@ def test_models_check_prints_the_lines_that_would_decide(tmp_path: Path, capsys:
     assert main(["models", "check", str(tmp_path)]) == 1
     text = capsys.readouterr().out
     assert 'head = "classifier"' in text and 'head = "embedding"' in text and "image_mean" in text
+
+
+def test_the_lines_that_would_decide_fit_the_tensors_they_are_for(tmp_path: Path) -> None:
+    """Grey input, whole numbers, free sizes: what is printed must load once the labels are there."""
+    grey: dict[str, tuple[str, Any]] = {"x": ("float32", [1, 1, 28, 28])}
+    save(tmp_path / "grey/net.onnx", grey, {"y": np.zeros((1, 10), np.float32)})
+    whole: dict[str, tuple[str, Any]] = {"x": ("uint8", [1, 32, 32, 3])}
+    save(tmp_path / "whole/net.onnx", whole, {"y": np.zeros((1, 10), np.float32)})
+    free: dict[str, tuple[str, Any]] = {"x": ("float32", [1, 3, "h", "w"])}
+    save(tmp_path / "free/net.onnx", free, {"y": np.zeros((1, 10), np.float32)})
+    luma: dict[str, tuple[str, Any]] = {"x": ("float32", [1, 1, 28, 28])}
+    save(tmp_path / "luma/net.onnx", luma, {"y": np.zeros((1, 1, 28, 28), np.float32)})
+    for name in ("grey", "whole", "free", "luma"):
+        lines = deciding_lines(open_export(tmp_path / name))
+        (tmp_path / name / "model.toml").write_text(lines, "utf-8")
+        (tmp_path / name / "labels.txt").write_text("\n".join(f"kind {i}" for i in range(10)), "utf-8")
+        assert ('"gray"' in lines) == (name in ("grey", "luma")) and ("do_rescale" in lines) == (name != "whole")
+        Registry([tmp_path]).model(name).run(WIDE)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "pair"),
+    [
+        (("image", "scale_factor"), {"rows": (5, 6), "count": (1,)}, ("object-detection", "paddle")),
+        (("input",), {"dets": (1, 9, 5), "labels": (1, 9)}, ("object-detection", "mmdeploy")),
+        (("input",), {"dets": (1, 9, 5), "keypoints": (1, 9, 17, 3)}, ("keypoint-detection", "mmdeploy")),
+        (("x",), {"detection_boxes": (1, 9, 4), "num_detections": (1,)}, ("object-detection", "tf_detection")),
+        (("x",), {"a": (1, 195), "b": (1, 1), "c": (1, 117)}, ("keypoint-detection", "mediapipe_pose")),
+        (("x",), {"scores": (1, 99, 3), "boxes": (1, 99, 4)}, ("object-detection", "ultraface")),
+    ],
+)
+def test_names_that_one_head_reads_leave_one_candidate(
+    inputs: tuple[str, ...], outputs: dict[str, tuple[int, ...]], pair: tuple[str, str], tmp_path: Path
+) -> None:
+    feeds: dict[str, tuple[str, Any]] = {
+        n: ("float32", [1, 2] if n == "scale_factor" else [1, 3, 64, 64]) for n in inputs
+    }
+    save(tmp_path / "net.onnx", feeds, {n: np.zeros(s, np.float32) for n, s in outputs.items()})
+    assert candidates_of(open_export(tmp_path)) == [pair]
+
+
+def test_labels_beside_the_file_that_do_not_fit_are_refused_not_left_out(tmp_path: Path) -> None:
+    save(tmp_path / "net/net.onnx", picture_input("images"), {"output": np.zeros((1, 84, 85), np.float32)})
+    (tmp_path / "net/labels.txt").write_text("cat\ndog\n", "utf-8")
+    with pytest.raises(BadModel, match="80 classes, the label list 2 names"):
+        Registry([tmp_path]).model("net")
+
+
+def test_labels_that_are_only_assumed_are_said_to_be(tmp_path: Path) -> None:
+    values = {"boxes": floats([0, 0, 9, 9]), "labels": np.ones(1, np.int64), "scores": floats(0.9)}
+    save(tmp_path / "net.onnx", picture_input("image"), values)
+    assert any("coco91 is assumed" in reason for reason in examine(tmp_path)[1].reasons)
+    (tmp_path / "labels.txt").write_text("background\ncat\n", "utf-8")
+    assert not any("assumed" in reason for reason in examine(tmp_path)[1].reasons)
+
+
+def test_a_manifest_beside_a_file_speaks_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from inference.__main__ import main
+
+    file = save(tmp_path / "pets/net.onnx", picture_input("x"), {"y": floats([0.1, 0.9])})
+    text = 'task = "image-classification"\nhead = "classifier"\nfile = "net.onnx"\nlabels = ["cat", "dog"]\n'
+    (tmp_path / "pets/model.toml").write_text(text, "utf-8")
+    other = save(tmp_path / "pets/other.onnx", picture_input("x"), {"y": floats([0.1, 0.9])})
+    (entry,) = Registry([file]).list()
+    assert (entry.name, entry.reason) == ("pets", None)
+    assert Registry([other]).list()[0].reason  # it speaks of the file that it names only
+    assert main(["models", "check", str(file)]) == 0
+    assert "declared by" in capsys.readouterr().out
+    (tmp_path / "pets/model.toml").write_text(text + f'sha256 = "{"0" * 64}"\n', "utf-8")
+    assert main(["models", "check", str(file)]) == 2
+    assert "its sha256 is" in capsys.readouterr().err
+    (tmp_path / "pets/model.toml").write_text(text.replace("head", "haed"), "utf-8")
+    assert main(["models", "check", str(file)]) == 2
+    assert "did you mean 'head'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["colors", "embed"])
+def test_check_runs_what_needs_no_file_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from inference.__main__ import main
+
+    assert main(["models", "check", str(BUILT_IN / name)]) == 0
+    assert "ran once" in capsys.readouterr().out
