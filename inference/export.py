@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -57,12 +58,14 @@ def pictures(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def found(document: Document, step: str | None = None) -> Iterator[tuple[Document, Document, str]]:
-    """(step, prediction, what it is inside of) for all predictions, those on crops after the one they belong to."""
+    """(step, prediction, what it is inside of) for all predictions, those on crops after the one they belong to.
+
+    step: only what that step found, on whole pictures or on the crops of another step's objects.
+    """
     for one in document["steps"]:
-        if step in (None, one["name"]):
-            for prediction in one["predictions"]:
-                yield one, prediction, ""
-                yield from _nested(one, prediction)
+        for prediction in one["predictions"]:
+            every = chain([(one, prediction, "")], _nested(one, prediction))
+            yield from (row for row in every if step in (None, row[0]["name"]))
 
 
 def _nested(step: Document, prediction: Document) -> Iterator[tuple[Document, Document, str]]:

@@ -40,7 +40,7 @@ class Index:
         if len({len(v) for v in vectors}) > 1:
             sizes = sorted({len(v) for v in vectors})
             raise BadModel(f"vectors of {sizes} dimensions cannot be compared; embed all pictures with one model")
-        rows = np.asarray(vectors, np.float32).reshape(len(names), -1)
+        rows = np.asarray(vectors, np.float32).reshape(len(names), len(vectors[0]) if len(vectors) else 0)
         return Index(tuple(names), np.ascontiguousarray(unit_length(rows)), model)
 
     def search(self, vector: Floats, count: int = 10) -> list[tuple[str, float]]:

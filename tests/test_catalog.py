@@ -231,6 +231,8 @@ def test_one_model_is_recommended_per_purpose_and_its_licence_allows_everything(
     assert len(purposes) == len(set(purposes))
     assert {"image-classification", "object-detection", "face-detection", "semantic-segmentation"} <= set(purposes)
     assert all(m.manifest["licence"].startswith(("Apache-2.0", "MIT", "BSD")) for m in recommended)
+    runnable = {m.manifest["task"] for m in load_catalog().model if not m.obstacle()}
+    assert {m.manifest["task"] for m in recommended} == runnable  # one per task at least
 
 
 @pytest.mark.needs_shared
@@ -291,6 +293,8 @@ def test_the_command_line_lists_and_refuses(capsys: pytest.CaptureFixture[str], 
     listed = capsys.readouterr().out
     for word in ("yolox-s", "Apache-2.0", "35.9 MB", "not run by us", "recommended", "classify"):
         assert word in listed
+    (row,) = [line for line in listed.splitlines() if line.startswith("yolox-s ")]
+    assert " no " in row and row.endswith("(recommended, not run by us)")  # installed: yes or no
     assert main(["models", "pull", "yolox-z", "--to", str(tmp_path)]) == 2
     assert "did you mean" in capsys.readouterr().err
     assert main(["models", "pull", "lama-2025jan", "--to", str(tmp_path)]) == 2

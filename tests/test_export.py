@@ -81,6 +81,21 @@ def test_one_step_only(tmp_path: Path) -> None:
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize(("step", "labels"), [("objects", ["person", "car, red"]), ("faces", ["face"])])
+def test_a_step_on_crops_is_a_step_like_any_other(step: str, labels: list[str], tmp_path: Path) -> None:
+    write([document()], "csv", tmp_path / "a.csv", step=step)
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == labels
+
+
+def test_a_step_that_no_result_has_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/result.json").write_text(json.dumps(document()), "utf-8")
+    out = tmp_path / "x.csv"
+    assert main(["export", str(tmp_path), "--format", "csv", "--step", "object", "--out", str(out)]) == 2
+    assert "did you mean 'objects'?" in capsys.readouterr().err and not out.exists()
+
+
 def test_csv_has_a_row_a_prediction_and_survives_commas(tmp_path: Path) -> None:
     write([document()], "csv", tmp_path / "a.csv")
     with (tmp_path / "a.csv").open(newline="") as file:

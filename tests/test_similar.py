@@ -88,6 +88,14 @@ def test_command_line_over_pictures_and_over_results(
     assert sorted(n for g in json.loads(capsys.readouterr().out) for n in g) == sorted(map(str, pictures.iterdir()))
 
 
+def test_results_without_vectors_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = str(Path(__file__).parents[1] / "samples/cat.jpg")
+    assert main(["analyze", photo, "--model", "colors", "--out", str(tmp_path)]) == 0
+    for command in (["similar", photo], ["group"]):
+        assert main([*command, "--index", str(tmp_path)]) == 2
+        assert "hold no vectors; analyse with --model embed" in capsys.readouterr().err
+
+
 def test_a_vector_outside_the_results_folder_is_not_read(tmp_path: Path) -> None:
     np.save(tmp_path / "secret.npy", np.ones(3, np.float32))
     folder = tmp_path / "results" / "a.jpg"

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from inference.errors import BadRoute
 from inference.export import read_folder, write
+from inference.tables import nearest
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.step:
+        names = {step["name"] for document in read_folder(options.results) for step in document["steps"]}
+        if options.step not in names:
+            raise BadRoute(f"{options.results}: no step is called {options.step!r}{nearest(options.step, names)}")
     count = write(read_folder(options.results), options.format, options.out, options.step)
     print(f"{options.out}: {count} results as {options.format}")
     return 0

@@ -46,6 +46,8 @@ def _found(entry: Entry) -> tuple[str, ...]:
 def _to_be_had(listing: Listing) -> tuple[str, ...]:
     manifest = listing.full_manifest()
     note = "ran here" if listing.verified else "not run by us"
+    if listing.recommended:
+        note = f"recommended, {note}"
     if listing.obstacle():
         note = f"cannot be run: {listing.obstacle()}"
     return (
@@ -54,7 +56,7 @@ def _to_be_had(listing: Listing) -> tuple[str, ...]:
         _megabytes(listing.size),
         _licence(manifest.licence),
         manifest.use,
-        "recommended" if listing.recommended and not listing.obstacle() else "no",
+        "no",
         f"{manifest.accuracy} ({note})" if manifest.accuracy else note,
     )
 
