@@ -76,6 +76,14 @@ def test_where_there_is_no_room_the_best_one_can_be_read() -> None:
     assert shares[0] == max(shares) > 0, shares
 
 
+def test_in_a_crowd_small_things_are_named_once_and_large_ones_always() -> None:
+    picture = Pillow.new("RGB", (640, 480), "white")
+    small = [(20.0 * i, 10.0 * j, 20.0 * i + 8, 10.0 * j + 9) for i in range(20) for j in range(4)]
+    alone = int((np.asarray(_words_only(picture, objects(small[-1]))) < 250).any(axis=2).sum())
+    crowd = np.asarray(_words_only(picture, objects(*small, (100, 200, 300, 400), (400, 200, 600, 400))))
+    assert 2.5 * alone < int((crowd < 250).any(axis=2).sum()) < 3.5 * alone
+
+
 def _words_only(picture: Pillow.Image, found: Objects) -> Pillow.Image:
     return annotate(picture, [("o", found)], Draw(boxes=False, scores=False))
 

@@ -14,6 +14,8 @@ from inference.draw.colours import Colour, font, ink, unit
 Area = tuple[float, float, float, float]
 # Letters of a picture are never smaller than this, in pixels.
 LEAST_LETTERS = 12
+# With more tags than this they would hide the picture: small things of a colour are then named once.
+CROWD = 30
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,22 @@ class Tag:
 
 
 def draw_tags(pen: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[Tag]) -> None:
-    """Draw the tags, the first ones taking the best places; a tag without a free place goes where it hides least."""
+    """Draw the tags, the first ones taking the best places; a tag without a free place goes where it hides least.
+
+    In a crowd, a thing smaller than its tag goes without where another of its colour has one.
+    """
     step = unit(size)
     pad = max(round(step), 2)
     taken: list[Area] = []
+    named: set[Colour] = set()
     written: list[tuple[Tag, Any, float, float]] = []
     for tag in tags:
         letters = _letters(pen, tag.text, max(round(7 * step), LEAST_LETTERS), size[0] - 2 * pad)
         left, top, right, bottom = pen.textbbox((0, 0), tag.text, font=letters)
         width, height = right - left + 2 * pad, bottom - top + 2 * pad
+        if len(tags) > CROWD and tag.colour in named and _shared(tag.box, tag.box) < width * height:
+            continue
+        named.add(tag.colour)
         x, y = _place(tag.box, (width, height), size, taken)
         taken.append((x, y, x + width, y + height))
         written.append((tag, letters, x + pad - left, y + pad - top))
