@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inference.errors import BadManifest
-from inference.recognize._graph import scaled_by_255
+from inference.recognize._graph import has_operation, scaled_by_255
 from inference.session import Session, Tensor
 
 # Names that exporters give to every model; the folder's name says more.
@@ -68,6 +68,10 @@ class Export:
     def scales_itself(self) -> bool:
         """Whether the graph divides its input by 255, so that it wants 0..255."""
         return scaled_by_255(self.file, self.picture.name)
+
+    def has_operation(self, op: str) -> bool:
+        """Whether the graph has a node of this type."""
+        return has_operation(self.file, op)
 
     @property
     def channels(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The first operations that a graph does to its input, read from the file without the onnx package.
+"""What a graph does, where its tensors do not tell, read from the file without the onnx package.
 
 Some exports divide by 255 themselves; fed with 0..1 they would see black. Only the fields needed are read (ONNX's
 protobuf definition: ModelProto.graph = 7; GraphProto.node = 1, initializer = 5; NodeProto.input = 1, output = 2,
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Operations that leave the range of the values as it is.
@@ -21,10 +21,19 @@ _FLOAT = 1
 
 def scaled_by_255(path: Path, name: str) -> bool:
     """Whether the first thing that happens to the input `name` is a division by 255."""
+    return _answered(path, lambda view: _scaled(view, name))
+
+
+def has_operation(path: Path, op: str) -> bool:
+    """Whether the graph has a node of this type (not looking into subgraphs)."""
+    return _answered(path, lambda view: any(_node(view, *span)[2] == op for span in _nodes(view)))
+
+
+def _answered(path: Path, question: Callable[[memoryview], bool]) -> bool:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         view = memoryview(data)
         try:
-            return _scaled(view, name)
+            return question(view)
         except (struct.error, IndexError, UnicodeDecodeError, _Broken):
             return False  # what cannot be read so is onnxruntime's to judge
         finally:
@@ -35,13 +44,18 @@ class _Broken(Exception):
     """The bytes are not protobuf."""
 
 
+def _graph(view: memoryview) -> tuple[int, int]:
+    return next((span for number, span in _fields(view, 0, len(view)) if number == 7), (0, 0))
+
+
+def _nodes(view: memoryview) -> Iterator[tuple[int, int]]:
+    return (span for number, span in _fields(view, *_graph(view)) if number == 1)
+
+
 def _scaled(view: memoryview, name: str) -> bool:
-    graph = next((span for number, span in _fields(view, 0, len(view)) if number == 7), None)
-    if graph is None:
-        return False
     nodes: list[tuple[list[str], list[str], str, float | None]] = []
     constants: dict[str, float] = {}
-    for number, (start, end) in _fields(view, *graph):
+    for number, (start, end) in _fields(view, *_graph(view)):
         if number == 1:
             inputs, outputs, op, value = _node(view, start, end)
             if op == "Constant" and value is not None and outputs:

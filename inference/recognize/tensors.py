@@ -102,8 +102,11 @@ def yolox(export: Export) -> Table | None:
         return None
     how = {"resize_mode": "letterbox_top_left", "pad_value": 114, "do_rescale": False, "color_order": "bgr"}
     table: Table = {"task": "object-detection", "head": "yolox", "preprocess": how}
-    if shape[1] == cells[1] != cells[0]:
-        table["postprocess"] = {"params": {"strides": list(_YOLOX_STRIDES[1])}}
+    params: Table = {"strides": list(_YOLOX_STRIDES[1])} if shape[1] == cells[1] != cells[0] else {}
+    if export.has_operation("Exp"):  # of widths and heights: exported with --decode_in_inference
+        params["decoded"] = True
+    if params:
+        table["postprocess"] = {"params": params}
     return _labelled(export, shape[2] - 5, table)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from PIL import Image as Pillow
 
 from inference.media import Picture
@@ -51,6 +53,34 @@ def test_tensorflow_object_detection(tmp_path: Path) -> None:
     save(tmp_path / "ssd.onnx", {"inputs": ("uint8", [1, None, None, 3])}, outputs)
     family, _, found = answer(tmp_path)
     assert family == "TensorFlow object detection" and boxes(found) == [("cat", 0.9, [64.0, 16.0, 128.0, 32.0])]
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_yolox_with_its_boxes_decoded_in_the_file_or_not(decoded: bool, tmp_path: Path) -> None:
+    rows = np.zeros((1, 84, 85), np.float32)  # 8 x 8, 4 x 4 and 2 x 2 cells of a square of 64
+    exponents = [np.log(2), np.log(1)]  # 16 x 8 pixels at stride 8
+    rows[0, 3 * 8 + 4, :6] = [36, 28, *exponents, 1, 0.9] if decoded else [0.5, 0.5, *exponents, 1, 0.9]
+    path = save(tmp_path / "yolox.onnx", picture_input("images"), {"output": rows})
+    if decoded:  # as --decode_in_inference does: exp of the sizes, times the stride
+        graph = onnx.load(str(path))
+        graph.graph.node[0].output[0] = "raw"
+        cut = helper.make_node("Split", ["raw", "parts"], ["centre", "size", "scores"], axis=2)
+        parts = numpy_helper.from_array(np.asarray([2, 2, 81]), "parts")
+        stride = numpy_helper.from_array(np.asarray(8, np.float32), "stride")
+        graph.graph.initializer.extend([parts, stride])
+        graph.graph.node.extend(
+            [
+                cut,
+                helper.make_node("Exp", ["size"], ["cells"]),
+                helper.make_node("Mul", ["cells", "stride"], ["pixels"]),
+                helper.make_node("Concat", ["centre", "pixels", "scores"], ["output"], axis=2),
+            ]
+        )
+        onnx.save(graph, str(path))
+    family, manifest, found = answer(tmp_path)
+    assert family == "YOLOX" and manifest.postprocess.params.get("decoded", False) is decoded
+    # Top left in the square, at half size: centre (36, 28) and 16 x 8 there.
+    assert boxes(found) == [("person", 0.9, [56.0, 48.0, 88.0, 64.0])]
 
 
 def test_keras_yolov3(tmp_path: Path) -> None:
