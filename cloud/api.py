@@ -29,7 +29,7 @@ _SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbo
 def analyze(request: func.HttpRequest) -> func.HttpResponse:
     """POST /api/analyze[?route=NAME][&name=FILE]: picture in the body, result document out. Nothing is stored."""
     trace = new_trace()
-    source = Source(name=request.params.get("name", ""))
+    source = Source(name=request.params.get("name", ""), bytes=len(request.get_body()))
     try:
         return _json(_analyze(request, source, trace))
     except DropsightError as error:

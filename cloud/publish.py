@@ -16,7 +16,7 @@ from inference.result import Result
 from .ledger import Claim, Receipt
 from .paths import output_path, record_path
 from .settings import ERRORS, RESULTS, UPLOADS
-from .storage import Conflict, Storage
+from .storage import BlobInfo, Conflict, Storage
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,8 @@ def error_path(name: str) -> str:
     return f"{record_path(name)}.json"
 
 
-def superseded(storage: Storage, receipt: Receipt) -> Superseded | None:
-    """Whether the upload is another one by now than the receipt speaks of; one call."""
-    current = storage.head(UPLOADS, receipt.name)
+def superseded(current: BlobInfo | None, receipt: Receipt) -> Superseded | None:
+    """Whether the upload, as it is now, is another one than the receipt speaks of."""
     if current is None:
         return "deleted"
     return None if current.etag == receipt.etag else "overwritten"
@@ -101,7 +100,7 @@ def _replace_result(
     others: set[str] = set()
     for _ in range(_ROUNDS):
         # After every conflict again: whoever finds the upload unchanged has the newest content, and wins.
-        if gone := superseded(storage, receipt):
+        if gone := superseded(storage.head(UPLOADS, receipt.name), receipt):
             return gone, "", others
         try:
             etag = storage.write_json(

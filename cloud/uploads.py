@@ -249,13 +249,14 @@ class Worker:
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome | None:
         """Record an error that no retry can mend; None where the upload is another one by now."""
         receipt = claim.receipt
-        gone = publish.superseded(self.storage, receipt)
+        upload = self.storage.head(UPLOADS, receipt.name)
+        gone = publish.superseded(upload, receipt)
         if gone:
             self.ledger.finish(claim, "dropped" if gone == "deleted" else "retry", reason=gone)
             return Outcome("dropped", receipt.attempt) if gone == "deleted" else None
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
         log.warning("%s: %s (trace %s)", type(error).__name__, shown(message), trace)
-        document = error_document(_source(receipt), error, trace)
+        document = error_document(_source(receipt, upload.size if upload else 0), error, trace)
         document["error"]["message"] = message
         version = publish.write_error(self.storage, receipt, document)
         ended = self.ledger.finish(claim, "failed", reason=message, has_error=True)

@@ -21,6 +21,7 @@ from devtools.supervisor import end_group, group_options
 
 OLDEST_NODE = 20
 DEFAULT_PORTS: tuple[int, ...] = (10000, 10001, 10002)  # blob, queue, table; what UseDevelopmentStorage=true means
+_TRIES = 3  # ports that were free a moment ago can be another's by the time Azurite takes them
 ACCOUNT = "devstoreaccount1"
 # Azurite's published development key, the same on every machine.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -35,6 +36,10 @@ _EXIT_WITH_PARENT = (
 
 class AzuriteError(Exception):
     """Azurite is not installed, found no free port, or ended before it listened."""
+
+
+class PortTaken(AzuriteError):
+    """Somebody else listens where it wanted to."""
 
 
 def node_version(node: Path) -> tuple[int, ...] | None:
@@ -132,8 +137,8 @@ def start(
     """Start the Azurite installed for `root` and wait until it listens.
 
     `location` keeps its data on disk (in memory without). `accounts` are names and base64 keys that exist
-    beside the default account. Without `ports`, free ones are taken, again if somebody was faster.
-    Raises AzuriteError, with what to do.
+    beside the default account. `ports` are tried first; free ones are taken without them, where others have
+    them, and again where somebody was faster. Raises AzuriteError, with what to do.
     """
     package, node = find_package(root), node or find_node(map(Path, sys.path))
     if package is None or node is None:
@@ -142,14 +147,14 @@ def start(
             f"{missing} was not found: `python3 dev.py test` or `python3 dev.py run` gets it "
             "(or DROPSIGHT_AZURITE names the folder node_modules/azurite of an installation)"
         )
-    tries = 1 if ports else 3
-    for attempt in range(1, tries + 1):
-        command = _command(node, package, ports or free_ports(), location)
+    chosen = ports if ports and not any(map(is_listening, ports)) else free_ports()
+    for attempt in range(1, _TRIES + 1):
         try:
-            return _start(command, log, accounts or {}, location or log.parent)
-        except AzuriteError:
-            if attempt == tries:
+            return _start(_command(node, package, chosen, location), log, accounts or {}, location or log.parent)
+        except PortTaken:
+            if attempt == _TRIES:
                 raise
+            chosen = free_ports()
     raise AssertionError("unreachable")
 
 
@@ -191,7 +196,8 @@ def _wait_until_listening(azurite: Azurite, patience_s: float = 60) -> None:
     while time.monotonic() < deadline:
         if azurite.process.poll() is not None:
             said = azurite.log.read_text(errors="replace").strip().splitlines()
-            raise AzuriteError(f"Azurite ended at once (ports {azurite.ports}): {' / '.join(said[-3:])}")
+            kind = PortTaken if any("EADDRINUSE" in line for line in said) else AzuriteError
+            raise kind(f"Azurite ended at once (ports {azurite.ports}): {' / '.join(said[-3:])}")
         # Its own words and not only open ports: a stranger may be the one who listens there.
         if azurite.log.read_text(errors="replace").count("successfully listening") == len(azurite.ports):
             return

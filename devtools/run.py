@@ -80,15 +80,14 @@ def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) ->
     if not emulated:
         say("Storage: the account that AzureWebJobsStorage names in local.settings.json or in the environment")
         return {}
-    ports = azurite.DEFAULT_PORTS
-    if any(azurite.is_listening(port) for port in ports):
-        ports = azurite.free_ports()
-        say(f"Ports 10000-10002 are taken by another program; this storage uses {', '.join(map(str, ports))}")
-    data = root / ".azurite"
+    data, ports = root / ".azurite", azurite.DEFAULT_PORTS
     node = azurite.find_node(environment.site_packages())
     server = azurite.start(root, log=data / "azurite.log", location=data / "data", ports=ports, node=node)
     supervisor.children["Azurite"] = server
-    return dict.fromkeys(emulated, server.connection_string()) if ports != azurite.DEFAULT_PORTS else {}
+    if server.ports == ports:
+        return {}
+    say(f"Ports 10000-10002 are taken by another program; this storage uses {', '.join(map(str, server.ports))}")
+    return dict.fromkeys(emulated, server.connection_string())
 
 
 def start_host(

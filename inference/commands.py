@@ -110,6 +110,7 @@ def analyze_file(
     try:
         if not path.is_file():
             raise CorruptMedia(f"{path}: no such file; check the path")
+        source = Source(name=str(path), bytes=path.stat().st_size)
         analysis = analyze(
             path,
             route_of(path, routes, options),

@@ -56,9 +56,22 @@ def test_data_on_disk_outlives_it(tmp_path: Path) -> None:
         assert server.process.returncode is not None
 
 
-def test_taken_port_is_one_plain_sentence(azurite_server: azurite_process.Azurite, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "lost the race"])
+def test_taken_ports_are_left_for_free_ones(
+    seen: bool, azurite_server: azurite_process.Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not seen:
+        monkeypatch.setattr(azurite_process, "is_listening", lambda port: False)
+    with azurite_process.start(ROOT, log=tmp_path / "log", ports=azurite_server.ports) as server:
+        assert not set(server.ports) & set(azurite_server.ports)
+
+
+def test_no_free_port_is_one_plain_sentence(
+    azurite_server: azurite_process.Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(azurite_process, "free_ports", lambda: azurite_server.ports)
     with pytest.raises(azurite_process.AzuriteError, match="ended at once.*EADDRINUSE"):
-        azurite_process.start(ROOT, log=tmp_path / "log", ports=azurite_server.ports)
+        azurite_process.start(ROOT, log=tmp_path / "log")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -33,6 +33,7 @@ from inference.video.frames import (
     VideoInfo,
     VideoLimits,
 )
+from inference.video.upright import display_matrix, fitted, turned
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
@@ -186,9 +187,9 @@ class VideoReader:
         if isinstance(picture, VideoFrame):
             self._limits.check_size(picture.width, picture.height)
             if self._matrix is None:
-                self._matrix = _display_matrix(picture)
-            picture = _turned(cast(Pixels, picture.to_ndarray(format="rgb24")), self._matrix)
-        return picture if size is None else _fitted(picture, size)
+                self._matrix = display_matrix(picture)
+            picture = turned(cast(Pixels, picture.to_ndarray(format="rgb24")), self._matrix)
+        return picture if size is None else fitted(picture, size)
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
@@ -202,37 +203,6 @@ def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: 
         broken_at_s=None if broken is None else last if damage.at_s is None else damage.at_s,
         damaged_frames=damage.frames,
     )
-
-
-def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Some recordings change their size on the way; boxes and tracks need one frame of reference."""
-    if (pixels.shape[1], pixels.shape[0]) == size:
-        return pixels
-    return cast(Pixels, VideoFrame.from_ndarray(pixels, format="rgb24").reformat(*size).to_ndarray())
-
-
-def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
-    """The upper left of the display matrix, a b / c d, in 16.16 fixed point (ISO/IEC 14496-12, 6.2.2).
-
-    It is the stream's, so one frame is asked: PyAV's side data hold on to their frame until the garbage collector
-    comes, which of 1080p frames are hundreds of megabytes.
-    """
-    data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
-    if data is None:
-        return (1 << 16, 0, 0, 1 << 16)
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
-    return (a, b, c, d)
-
-
-def _turned(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
-    """Applies a display matrix: the nearest of its eight right-angled forms."""
-    a, b, c, d = matrix
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        pixels, flip_x, flip_y = pixels.transpose(1, 0, 2), c < 0, b < 0
-    else:
-        flip_x, flip_y = a < 0, d < 0
-    pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-    return np.ascontiguousarray(pixels)
 
 
 class _Clock:

@@ -225,7 +225,8 @@ def test_what_cannot_be_analysed_says_why(
     worker = make_worker(max_image_bytes=30_000)
     assert worker.handle(drop(worker, name, content)).status == "failed"
     [record] = names(worker, ERRORS)
-    assert document(worker, ERRORS, record)["error"]["class"] == error
+    told = document(worker, ERRORS, record)
+    assert told["error"]["class"] == error and told["source"]["bytes"] == len(content)
     assert worker.handle(BlobEvent(UPLOADS, name)) == Outcome("failed")
 
 

@@ -40,6 +40,7 @@ def test_json_is_one_document_a_line_in_order_also_for_failed_files(folder: Path
     assert [d["status"] for d in documents] == ["ok", "ok", "error"]
     assert documents[2]["error"]["class"] == "CorruptMedia"
     assert "broken.jpg" in documents[2]["error"]["message"]
+    assert documents[2]["source"]["bytes"] == (folder / "broken.jpg").stat().st_size
     assert documents[0]["source"]["name"] == str(folder / "a.png")
     assert done.returncode == 1
 
