@@ -55,6 +55,22 @@ def _evaluate(arguments: list[str]) -> int:
     return status
 
 
+def _count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _device(text: str) -> str:
+    """A device that this PyTorch has, for argparse."""
+    try:
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError) as error:  # an assertion is what a build without CUDA answers
+        raise argparse.ArgumentTypeError(f"{text!r}: {str(error).splitlines()[0]}") from error
+    return text
+
+
 def _train(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,11 +78,11 @@ def _train(arguments: list[str]) -> int:
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--data", type=Path, required=True, help="the folder with the datasets")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, log, model.onnx and metrics.json go here")
-    parser.add_argument("--epochs", type=int, help="the recipe's own number unless said")
-    parser.add_argument("--stop-after", type=int, metavar="EPOCH", help="end here, but keep the schedule of --epochs")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--epochs", type=_count, help="the recipe's own number unless said")
+    parser.add_argument("--stop-after", type=_count, metavar="EPOCH", help="end here; the schedule is that of --epochs")
+    parser.add_argument("--device", type=_device, default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="processor cores to use; PyTorch's choice unless said")
+    parser.add_argument("--threads", type=_count, help="processor cores to use; PyTorch's choice unless said")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)

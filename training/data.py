@@ -35,6 +35,17 @@ CELL_LABELS = ["red blood cell", "white blood cell", "platelet"]
 CELL_TAGS = {"RBC": 0, "WBC": 1, "Platelets": 2}
 EXPRESSIONS = ["neutral", "happiness", "surprise", "sadness", "anger"]
 UNLABELLED = 11
+HELD_OUT = "tiny_imagenet_val4000.zip"
+
+
+def there(path: Path) -> Path:
+    """`path`, if it is a file; otherwise the program ends, saying what is missing."""
+    if path.is_file():
+        return path
+    raise SystemExit(
+        f"{path}: there is no such file; --data must be the folder of the datasets, with what else the recipes read "
+        f"beside it (docs/training.md lists both)"
+    )
 
 
 def picture(data: bytes, mode: str = "RGB", size: tuple[int, int] | None = None) -> Pictures:
@@ -57,7 +68,7 @@ class Street:
 def street(root: Path, splits: Iterable[str], limit: int | None = None) -> Street:
     """The splits `train`, `val` and `test` as the publisher made them: whole drives apart."""
     pictures, labels = [], []
-    with zipfile.ZipFile(root / "camvid" / "camvid.zip") as archive:
+    with zipfile.ZipFile(there(root / "camvid" / "camvid.zip")) as archive:
         names = sorted(archive.namelist())
         for split in splits:
             chosen = [n for n in names if n.startswith(f"{split}/") and not n.endswith("/")][:limit]
@@ -92,9 +103,9 @@ def face_split(file: str) -> str:
 def faces(root: Path, splits: Iterable[str], limit: int | None = None) -> Faces:
     """Portraits with exactly one face that the index's detector found."""
     wanted = set(splits)
-    index = json.loads((root / "faces" / "index.json").read_text())
+    index = json.loads(there(root / "faces" / "index.json").read_text())
     rows = [r for r in index if len(r["faces"]) == 1 and face_split(r["file"]) in wanted][:limit]
-    with zipfile.ZipFile(root / "faces" / "faces.zip") as archive:
+    with zipfile.ZipFile(there(root / "faces" / "faces.zip")) as archive:
         pictures = np.stack([picture(archive.read(r["file"]), "L", (144, 144)) for r in rows])
     boxes = np.array([r["faces"][0][:4] for r in rows], np.float32)
     return Faces([r["file"] for r in rows], pictures, boxes, [r["expression"] for r in rows])
@@ -112,7 +123,7 @@ class Cells:
 def cells(root: Path, splits: Iterable[str], limit: int | None = None) -> Cells:
     """The published lists of ImageSets/Main; boxes without area (there are a few) are left out."""
     pictures, boxes, classes = [], [], []
-    with zipfile.ZipFile(root / "bccd" / "bccd.zip") as archive:
+    with zipfile.ZipFile(there(root / "bccd" / "bccd.zip")) as archive:
         for split in splits:
             names = archive.read(f"ImageSets/Main/{split}.txt").decode().split()
             for name in names[:limit]:
@@ -131,10 +142,27 @@ def cells(root: Path, splits: Iterable[str], limit: int | None = None) -> Cells:
 
 @dataclass(frozen=True)
 class Classes:
-    """Tiny ImageNet: pictures (N, 64, 64, 3) and class indices (N,) in the order of wnids.txt."""
+    """Tiny ImageNet: pictures (N, 64, 64, 3) and class indices (N,) in the order of the sorted WordNet ids."""
 
     pictures: Pictures
     classes: NDArray[np.int64]
+
+
+def wordnet_ids(folder: Path) -> list[str]:
+    """The classes of a folder laid out like Tiny ImageNet, sorted as our labels are: its wnids.txt, if it has one,
+    is in another order."""
+    listed = folder / "wnids.txt"
+    if listed.is_file():
+        return sorted(listed.read_text("utf-8").split())
+    return sorted(path.parent.name for path in (folder / "train").glob("*/images"))
+
+
+def first_names(folder: Path, wnids: list[str]) -> list[str]:
+    """What words.txt calls each class, or the WordNet id where it says nothing."""
+    words = folder / "words.txt"
+    lines = words.read_text("utf-8").splitlines() if words.is_file() else []
+    names = {wnid: synonyms.split(",")[0] for wnid, _, synonyms in (line.partition("\t") for line in lines)}
+    return [names.get(wnid, wnid) for wnid in wnids]
 
 
 def tiny_imagenet(folder: Path, wnids: list[str], limit: int | None = None) -> Classes:
@@ -145,13 +173,24 @@ def tiny_imagenet(folder: Path, wnids: list[str], limit: int | None = None) -> C
             pictures.append(picture(path.read_bytes(), size=(64, 64)))
             classes.append(index)
     if not pictures:
-        raise SystemExit(f"{folder}: no train/<wnid>/images/*.JPEG; unpack Tiny ImageNet-200 there")
+        raise SystemExit(f"{folder}: has no train/<wnid>/images/*.JPEG; unpack Tiny ImageNet-200 there")
     return Classes(np.stack(pictures), np.array(classes, np.int64))
 
 
+def tiny_imagenet_validation(folder: Path, wnids: list[str], limit: int | None = None) -> Classes:
+    """The validation pictures of a folder as published: val/images and val/val_annotations.txt."""
+    rows = [line.split("\t")[:2] for line in there(folder / "val" / "val_annotations.txt").read_text().splitlines()]
+    rows = [row for row in rows if row[1:] and row[1] in wnids][:limit]
+    if not rows:
+        raise SystemExit(f"{folder}: val/val_annotations.txt names no picture of the classes in train/")
+    images = folder / "val" / "images"
+    pictures = np.stack([picture((images / name).read_bytes(), size=(64, 64)) for name, _ in rows])
+    return Classes(pictures, np.array([wnids.index(wnid) for _, wnid in rows], np.int64))
+
+
 def tiny_imagenet_held_out(root: Path, limit: int | None = None) -> Classes:
-    """4,000 of the 10,000 validation pictures, from tiny_imagenet_val4000.zip."""
-    with zipfile.ZipFile(root / "tiny_imagenet_val4000.zip") as archive:
+    """4,000 of the 10,000 validation pictures, from HELD_OUT."""
+    with zipfile.ZipFile(there(root / HELD_OUT)) as archive:
         labels = json.loads(archive.read("labels.json"))
         names = sorted(labels)[:limit]
         pictures = np.stack([picture(archive.read(name)) for name in names])

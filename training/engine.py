@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.analyze import analyze
 from inference.media import Picture, decode
-from inference.model import Model
 from inference.predictions import Classes, LabelMap, Objects
 from inference.registry import Registry
+from inference.routes import Route, Step
 from training import boxes, data
+from training.recipes.expression import PHOTOS
 
 
 def upright(pixels: NDArray[np.uint8]) -> Picture:
@@ -25,8 +27,8 @@ def upright(pixels: NDArray[np.uint8]) -> Picture:
     return decode(buffer.getvalue())
 
 
-def cells(model: Model, root: Path) -> dict[str, float]:
-    split = data.cells(root, ("test",))
+def cells(registry: Registry, root: Path) -> dict[str, float]:
+    model, split = registry.model("cells"), data.cells(root, ("test",))
     count = len(data.CELL_LABELS)
     found: list[list[tuple[float, bool]]] = [[] for _ in range(count)]
     truths = np.zeros(count, int)
@@ -46,8 +48,8 @@ def cells(model: Model, root: Path) -> dict[str, float]:
     return {"map50": float(np.mean(points))}
 
 
-def street(model: Model, root: Path) -> dict[str, float]:
-    split = data.street(root, ("test",))
+def street(registry: Registry, root: Path) -> dict[str, float]:
+    model, split = registry.model("street"), data.street(root, ("test",))
     n = len(data.STREET_LABELS)
     confusion = np.zeros((n, n), np.int64)
     for pixels, truth in zip(split.pictures, split.labels, strict=True):
@@ -59,8 +61,8 @@ def street(model: Model, root: Path) -> dict[str, float]:
     return {"mean_iou": float((hits / (confusion.sum(0) + confusion.sum(1) - hits)).mean())}
 
 
-def classify(model: Model, root: Path) -> dict[str, float]:
-    split = data.tiny_imagenet_held_out(root)
+def classify(registry: Registry, root: Path) -> dict[str, float]:
+    model, split = registry.model("classify"), data.tiny_imagenet_held_out(root)
     right = []
     for pixels, truth in zip(split.pictures, split.classes, strict=True):
         seen, _ = model.run(upright(pixels), threshold=0.0)
@@ -70,9 +72,22 @@ def classify(model: Model, root: Path) -> dict[str, float]:
     return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(1).mean())}
 
 
-MEASURES: dict[str, Callable[[Model, Path], dict[str, float]]] = {
+def expression(registry: Registry, root: Path) -> dict[str, float]:
+    """How many of the labelled photos get their label on the surest face that our own `faces` finds."""
+    steps = (Step("faces"), Step("expression", on="face"))
+    right = 0
+    for name, label in PHOTOS.items():
+        photo = data.there(root.parent / "media" / "faces" / f"{name}.jpg")
+        faces = analyze(photo, Route("faces", steps), registry, artifacts=False).result.to_json()["steps"][0]
+        surest = max(faces["predictions"], key=lambda face: float(face["score"]), default=None)
+        right += surest is not None and surest["attributes"]["expression"][0]["label"] == label
+    return {"photos_right_on_own_boxes": float(right)}
+
+
+MEASURES: dict[str, Callable[[Registry, Path], dict[str, float]]] = {
     "cells": cells,
     "classify": classify,
+    "expression": expression,
     "street": street,
 }
 
@@ -82,6 +97,6 @@ def run(names: list[str], root: Path, models: Path) -> None:
     registry = Registry([models], allow_research=True)
     for name in names:
         if name in MEASURES:
-            for key, value in MEASURES[name](registry.model(name), root).items():
+            for key, value in MEASURES[name](registry, root).items():
                 sys.stdout.write(f"{name:14}{key:34}{value:9.4f}  through the engine\n")
                 sys.stdout.flush()

@@ -184,7 +184,8 @@ def publish(recipe: Recipe, network: nn.Module, out: Path) -> dict[str, object]:
     else:
         to_half(whole, small)
     figures[kind] = recipe.measure(predictor(small))
-    holds = figures[kind][recipe.main] >= figures["float"][recipe.main] - recipe.tolerance
+    loss = figures["float"][recipe.main] - figures[kind][recipe.main]
+    holds = (-loss if recipe.less_is_better else loss) <= recipe.tolerance
     best = kind if holds else "float"
     chosen.write_bytes((small if holds else whole).read_bytes())
     metrics |= {"shipped": best, **figures}

@@ -86,11 +86,10 @@ def fit(
     path, first, log = out / "checkpoint.pt", 0, []
     if path.exists():
         state = torch.load(path, map_location=device, weights_only=True)
-        if state["epochs"] != epochs or state["seed"] != seed:
-            raise SystemExit(
-                f"{path}: was begun with epochs={state['epochs']} seed={state['seed']}; "
-                f"repeat those, or choose another --out to start afresh"
-            )
+        begun = {"recipe": recipe.name, "epochs": epochs, "seed": seed}
+        if any(state[key] != value for key, value in begun.items()):
+            was = " ".join(f"{key}={state[key]}" for key in begun)
+            raise SystemExit(f"{path}: was begun with {was}; repeat those, or choose another --out to start afresh")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         adam.load_state_dict(state["optimiser"])
@@ -106,6 +105,7 @@ def fit(
                 "average": average.state_dict(),
                 "optimiser": adam.state_dict(),
                 "epoch": epoch + 1,
+                "recipe": recipe.name,
                 "epochs": epochs,
                 "seed": seed,
                 "log": log,
@@ -139,7 +139,7 @@ def _epoch(
             group["lr"] = group["base"] * factor
         pictures, *rest = (t.to(device) for t in recipe.batch(rng))
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=autocast):
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=autocast):
             loss = recipe.loss(network, (pictures, *rest))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{recipe.name}: the loss is {loss.item()} in epoch {epoch + 1}, step {k}")

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.data import there
+
 WIDTHS = (32, 64, 128, 256)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -193,7 +195,7 @@ class Stylist(nn.Module):
 
 def load_backbone(backbone: Backbone, checkpoint: Path) -> None:
     """Fill `backbone` from the classifier's checkpoint (a state dict of the same layers under shorter names)."""
-    state: Mapping[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state: Mapping[str, Tensor] = torch.load(there(checkpoint), map_location="cpu", weights_only=True)
     named = {}
     for key, value in state.items():
         for short, long in ((".a.", ".first."), (".b.", ".second."), (".sc.", ".shortcut.")):

@@ -41,7 +41,11 @@ class Recipe:
     quantise: ClassVar[bool] = True
     keep: ClassVar[list[str]] = []
     main: ClassVar[str]
+    less_is_better: ClassVar[bool] = False
+    """Of the main figure."""
     tolerance: ClassVar[float] = 0.01
+    stated: ClassVar[dict[str, float]] = {}
+    """The figures of a shipped file that does not carry them itself."""
 
     progress: float = 0.0
     """How much of the training is done, 0..1; the loop sets it before every batch."""

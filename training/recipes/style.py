@@ -42,6 +42,7 @@ class Style(Recipe):
     outputs = ["picture"]
     quantise = False
     main = "style_left"
+    less_is_better = True
 
     def load(self) -> None:
         self.portraits = torch.from_numpy(data.faces(self.root, ("train",), self.limit or 2000).pictures)
