@@ -42,7 +42,7 @@ def test_the_manifest_names_this_very_file(manifest: Manifest) -> None:
 def test_every_model_has_a_card_and_a_licence(manifest: Manifest) -> None:
     assert manifest.folder is not None
     assert manifest.licence
-    assert (manifest.folder / "README.md").is_file() or not (manifest.folder / "model.onnx").is_file()
+    assert (manifest.folder / "README.md").is_file()
     assert f"`{manifest.name}`" in (MODELS / "LICENSES.md").read_text()
 
 
