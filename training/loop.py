@@ -86,7 +86,7 @@ def fit(
     path, first, log = out / "checkpoint.pt", 0, []
     if path.exists():
         state = torch.load(path, map_location=device, weights_only=True)
-        begun = {"recipe": recipe.name, "epochs": epochs, "seed": seed}
+        begun = {"epochs": epochs, "seed": seed, "recipe": recipe.name}
         if any(state[key] != value for key, value in begun.items()):
             was = " ".join(f"{key}={state[key]}" for key in begun)
             raise SystemExit(f"{path}: was begun with {was}; repeat those, or choose another --out to start afresh")

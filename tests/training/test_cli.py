@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     monkeypatch.setattr(Classify, "batch_size", 8)
     loop.fit(Classify(imagenet), tmp_path / "o", epochs=2, stop_after=1)
     monkeypatch.setattr(Classify, "name", "other")
-    with pytest.raises(SystemExit, match="was begun with recipe=classify epochs=2 seed=0"):
+    with pytest.raises(SystemExit, match="was begun with epochs=2 seed=0 recipe=classify"):
         loop.fit(Classify(imagenet), tmp_path / "o", epochs=2)
 
 
