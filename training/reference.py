@@ -1,4 +1,5 @@
-"""The public face detector (YuNet) whose boxes on the test photos stand in for boxes drawn by hand."""
+"""Public models that training leans on: YuNet, whose boxes on the test photos stand in for boxes drawn by hand, and
+a model of expressions as a teacher."""
 
 from __future__ import annotations
 
@@ -8,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from training import boxes, export
+from training import boxes, data, export
 from training.pictures import as_input
 
 STRIDES = (8, 16, 32)
+# The classes of FER2013 in the teacher's order, in our words.
+FER2013 = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
 
 
 def yunet(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """At native size and threshold 0.7: a picture -> boxes (n, 4), best first."""
-    run = export.session(path)
+    run = export.session(data.there(path))
     names = [o.name for o in run.get_outputs()]
 
     def detect(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -32,3 +36,24 @@ def yunet(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         return np.asarray(xyxy[boxes.nms(xyxy, score[score >= 0.7], 0.3)])
 
     return detect
+
+
+def mini_xception(path: Path) -> Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float64]]:
+    """Grey portraits (N, h, w) and face boxes (N, 4) -> probabilities of our expressions (N, 5)."""
+    run, order = export.session(data.there(path)), [FER2013.index(label) for label in data.EXPRESSIONS]
+
+    def see(pictures: NDArray[np.uint8], faces: NDArray[np.float32]) -> NDArray[np.float64]:
+        rows = []
+        for picture, box in zip(pictures, faces, strict=True):
+            border = max(picture.shape) // 2  # its crops are squares and may reach beyond the portrait
+            x, y = (box[:2] + box[2:]) / 2 + border
+            half = 1.1 * max(box[2:] - box[:2]) / 2
+            wide = Image.fromarray(np.pad(picture, border, "edge"))
+            small = wide.resize((64, 64), Image.Resampling.BILINEAR, (x - half, y - half, x + half, y + half))
+            face = (np.array(small, np.float32) / 255 - 0.5) * 2
+            both = np.stack([face, face[:, ::-1]])[..., None]
+            rows.append(run.run(None, {"input_1": both})[0].mean(0)[order])
+        seen = np.array(rows, np.float64)
+        return np.asarray(seen / seen.sum(1, keepdims=True))
+
+    return see
