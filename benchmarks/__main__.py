@@ -11,8 +11,7 @@ from importlib.metadata import version
 
 import benchmarks
 from benchmarks import Row
-from inference.analyze import peak_rss_mb
-from inference.machine import cpu_quota
+from inference.machine import cpu_quota, peak_rss_mb
 
 # These compare results, not times: see write_accuracy.
 NOT_RATIOS = {"accuracy", "write_accuracy"}

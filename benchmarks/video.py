@@ -30,11 +30,12 @@ CLIP = "media/video/skiing_carve_medium_radius.mp4"
 ROUNDS, BAR = 7, 0.90
 LENGTHS_S, MEMORY_BAR_MB = (10, 60, 600), 400
 
-# Analyses one clip with everything written, and tells this process's highest memory before and after.
+# Analyses one clip with everything written, and tells this process's highest memory and how many frames it saw.
 CHILD = """
 import json, sys
 from pathlib import Path
-from inference.analyze import analyze, peak_rss_mb
+from inference.analyze import analyze
+from inference.machine import peak_rss_mb
 from inference.registry import Registry, Weights
 from inference.routes import Route, Step
 clip, models, weights, model, fps = sys.argv[1:]

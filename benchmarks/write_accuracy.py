@@ -32,8 +32,8 @@ from benchmarks.accuracy import (
     top1,
     top_down_similarity,
 )
-from inference.analyze import analyze, peak_rss_mb
-from inference.machine import cpu_quota
+from inference.analyze import analyze
+from inference.machine import cpu_quota, peak_rss_mb
 from inference.media import Picture, decode
 from inference.model import Model, Timing
 from inference.predictions import Embedding, Objects, Rendering

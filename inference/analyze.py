@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.machine import peak_rss_mb
 from inference.media import DEFAULT_LIMITS, SNIFF_BYTES, Limits, Picture, decode, read_bytes, sniff
 from inference.model import Model
 from inference.predictions import Objects, Predictions
@@ -165,13 +165,3 @@ def cost(started: float, cpu: float, steps: Sequence[StepResult], models: Sequen
     helpers = sum(s.timing.inference * (m.session.threads - 1) for s, m in zip(steps, models, strict=True)) / 1e3
     wall = (time.perf_counter() - started) * 1e3
     return Cost(time.thread_time() - cpu + helpers, peak_rss_mb(), wall)
-
-
-def peak_rss_mb() -> int | None:
-    """The process's highest resident size so far in MiB; None on Windows, which does not tell it this way."""
-    if sys.platform == "win32":
-        return None
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak / 2**20 if sys.platform == "darwin" else peak / 2**10)

@@ -1,4 +1,4 @@
-"""What this process may use: cores and memory, as the container's limits say."""
+"""What this process may use, as the container's limits say: cores and memory; and what it has used."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ def _memory_limits() -> Iterator[int]:
             limit = resource.getrlimit(kind)[0]
             if limit != resource.RLIM_INFINITY:
                 yield limit
+
+
+def peak_rss_mb() -> int | None:
+    """This process's highest resident size so far in MiB; None on Windows, which does not tell it this way."""
+    if sys.platform == "win32":
+        return None
+    # Linux hands ru_maxrss on through fork and exec: a child would tell its parent's peak. VmHWM begins anew.
+    with suppress(OSError, StopIteration, ValueError), open("/proc/self/status", encoding="ascii") as status:
+        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) // 1024
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak / 2**20 if sys.platform == "darwin" else peak / 2**10)

@@ -18,9 +18,10 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from inference.analyze import Analysis, Progress, naming, peak_rss_mb
+from inference.analyze import Analysis, Progress, naming
 from inference.artifacts import file_name, jpeg
 from inference.draw import annotate
+from inference.machine import peak_rss_mb
 from inference.predictions import Embedding, Predictions, Rendering
 from inference.registry import Registry
 from inference.result import Cost, Result, Source, new_trace

@@ -14,8 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from inference.analyze import Analysis, peak_rss_mb
+from inference.analyze import Analysis
 from inference.artifacts import jpeg
+from inference.machine import peak_rss_mb
 from inference.model import Timing
 from inference.predictions import Predictions
 from inference.registry import Registry

@@ -78,7 +78,7 @@ def test_a_file_object_reads_as_its_path_does(tmp_path: Path) -> None:
 
 _PEAK = """
 import gc, sys
-from inference.analyze import peak_rss_mb
+from inference.machine import peak_rss_mb
 from inference.video.read import VideoReader
 gc.disable()
 before = peak_rss_mb()
