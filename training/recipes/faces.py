@@ -18,7 +18,7 @@ from training.scenes import Material, compose
 
 SIDE = 256
 INPUT = 640
-CONFIDENCE = 0.65
+CONFIDENCE = 0.7
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
