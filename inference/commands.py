@@ -160,7 +160,8 @@ def write_out(
         (folder / other).unlink(missing_ok=True)  # of an earlier run
     except OSError as error:
         return error_document(
-            Source(name=str(path)), StorageUnavailable(f"{path}: its result cannot be written ({error})")
+            Source(name=str(path), bytes=path.stat().st_size if path.is_file() else 0),
+            StorageUnavailable(f"{path}: its result cannot be written ({error})"),
         )
     return document
 

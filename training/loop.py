@@ -87,8 +87,8 @@ def fit(
     if path.exists():
         state = torch.load(path, map_location=device, weights_only=True)
         begun = {"epochs": epochs, "seed": seed, "recipe": recipe.name}
-        if any(state[key] != value for key, value in begun.items()):
-            was = " ".join(f"{key}={state[key]}" for key in begun)
+        if any(state.get(key, value) != value for key, value in begun.items()):
+            was = " ".join(f"{key}={state.get(key, '?')}" for key in begun)
             raise SystemExit(f"{path}: was begun with {was}; repeat those, or choose another --out to start afresh")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])

@@ -47,7 +47,7 @@ class Patience(RetryPolicy[Any, Any]):
 
 
 def patience() -> Patience:
-    """Three retries, about ten seconds in all."""
+    """Three retries: seconds, or up to a minute where the service asks for it."""
     return Patience(retry_total=3, retry_backoff_factor=0.3, retry_backoff_max=10)
 
 

@@ -42,9 +42,10 @@ def deliver_all(only: str = "") -> None:
 
 def find(name: str) -> ModelEntry:
     """The [[model]] entry that serves under `name`. Raises BadModel."""
-    for entry in pipelines().models:
-        if name in (entry.serves, entry.name):
-            return entry
+    entries = pipelines().models
+    # What it serves as is its own; registered names may be those of several entries.
+    for entry in (*(e for e in entries if e.serves == name), *(e for e in entries if e.name == name)):
+        return entry
     raise BadModel(f"pipelines.toml has no [[model]] {name!r}; it has {[each.serves for each in pipelines().models]}")
 
 

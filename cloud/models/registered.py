@@ -147,7 +147,11 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
     found = releases.read_pointer(storage, entry.serves)
     pointer = found[0] if found else None
     if pointer and pointer.version == version.version:
-        return f"{label} serves already"
+        now = releases.serving(storage, entry.serves)
+        if not now or now.version != releases.BY_HAND:
+            return f"{label} serves already"
+        if not again:
+            return f"{label} is released, but a folder dropped by hand since then serves; --again brings it back"
     if pointer and version.version in pointer.rejected and not again:
         return f"{label} was rolled back; `python -m cloud models deliver {entry.serves} --again` brings it back"
     record = f"models/delivery/{entry.serves}/{version.version}.json"
@@ -175,7 +179,11 @@ def refusals(storage: Storage, entry: ModelEntry) -> list[str]:
     records = []
     for page in storage.pages(STATE, f"models/delivery/{entry.serves}/"):
         records += [storage.read_json(STATE, blob.name) for blob in page.blobs]
-    return [f"{each[0]['model']} was refused: {each[0]['why']}" for each in records if each and each[0]["at"] > since]
+    return [
+        f"{each[0]['model']} was refused: {each[0]['why']}"
+        for each in records
+        if each and each[0].get("at", "9999") > since
+    ]
 
 
 def _try(

@@ -97,6 +97,11 @@ def snapshots(storage: Storage) -> Iterator[Snapshot]:
             yield snapshot
 
 
+def serving(storage: Storage, name: str) -> Snapshot | None:
+    """What serves under this name right now."""
+    return next((each for each in snapshots(storage) if each.name == name), None)
+
+
 def _by_hand(name: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
     aside = (f"{name}/versions/", f"{name}/samples/", f"{name}/{POINTER}")
     return [blob for blob in blobs if not blob.name.startswith(aside)]
@@ -186,6 +191,12 @@ def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Point
     if found is None or found[0].version == BY_HAND:
         raise BadModel(f"model {name!r} has no release to go back from: nothing that was released serves")
     pointer, etag = found
+    now = serving(storage, name)
+    if now and now.version == BY_HAND:
+        raise BadModel(
+            f"model {name!r}: a folder dropped by hand serves, not version {pointer.version}; remove that folder's "
+            f"files, or `python -m cloud models deliver {name} --again` brings the newest version back"
+        )
     if not pointer.previous or (
         pointer.previous[0] == BY_HAND and name not in beside and not _dropped_by_hand(storage, name)
     ):

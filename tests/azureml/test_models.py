@@ -147,6 +147,12 @@ def test_a_folder_dropped_over_a_release_serves_and_the_next_release_replaces_it
     put(storage, "models", "classify", make(tmp_path / "b", "hand"))
     models.refresh()
     assert served(registry) == "hand"
+    with pytest.raises(BadModel, match="dropped by hand serves, not version 7"):
+        rollback(storage, "classify")
+    assert "dropped by hand since then serves; --again" in deliver(storage, registered, ENTRY)
+    assert "is released" in deliver(storage, registered, ENTRY, again=True)
+    models.refresh()
+    assert served(registry) == "7"
     register(storage, registered, make(tmp_path / "c", "8"), "8")
     deliver(storage, registered, ENTRY)
     models.refresh()

@@ -110,6 +110,25 @@ def test_registering_in_a_folder_counts_on(tmp_path: Path, monkeypatch: pytest.M
         assert (tmp_path / "out" / "shop" / version / "model.toml").is_file()
 
 
+def test_a_dry_run_uploads_no_local_input(
+    aml: AzureML, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.ai.ml._artifacts import _blob_storage_helper as storage
+
+    uploads: list[object] = []
+    monkeypatch.setattr(storage.BlobStorageClient, "upload", lambda *given, **named: uploads.append((given, named)))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("private")
+    path = tmp_path / "job.yml"
+    path.write_text(
+        "type: command\ncommand: echo ${{inputs.d}}\nenvironment: azureml:env:1\ncompute: azureml:cpu\n"
+        "inputs: {d: {type: uri_folder, path: ./data}}\n"
+    )
+    shown = aml.preview(Submission("nightly", "job", datetime(2026, 11, 23, tzinfo=UTC), {"yaml": str(path)}))
+    assert uploads == [] and "local input" in shown["body"]["note"]
+    assert [method for method, *_ in service.seen if method not in ("GET", "HEAD")] == []
+
+
 def test_the_whole_pipeline_is_submitted_with_its_code(aml: AzureML, service: Service) -> None:
     job = Submission("retrain", "job", datetime(2026, 11, 23, tzinfo=UTC), {"yaml": str(FOLDER / "job.yml")})
     shown = aml.preview(job)
