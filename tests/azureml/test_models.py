@@ -159,6 +159,21 @@ def test_a_folder_dropped_over_a_release_serves_and_the_next_release_replaces_it
     assert served(registry) == "8"
 
 
+def test_of_two_entries_for_one_registered_model_the_one_that_serves_under_the_name_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = (entries.parse({"name": "a", "serves": "x"}), entries.parse({"name": "a"}), entries.parse({"name": "b"}))
+    monkeypatch.setattr(app, "pipelines", lambda: Pipelines(models=both))
+    assert [app.find(name).serves for name in ("a", "x", "b")] == ["a", "x", "b"]
+
+
+def test_a_refusal_without_a_date_is_shown(tmp_path: Path, storage: Storage, registered: Registered) -> None:
+    register(storage, registered, make(tmp_path / "a", "7"), "7")
+    deliver(storage, registered, ENTRY)
+    storage.write_json("state", "models/delivery/classify/6.json", {"model": "shapes:6", "why": "no labels"})
+    assert refusals(storage, ENTRY) == ["shapes:6 was refused: no labels"]
+
+
 def test_registering_a_folder_that_is_not_there_is_said_before_anything_is_asked(registered: Registered) -> None:
     with pytest.raises(BadModel, match="no folder '/nowhere'"):
         registered.register("shapes", "/nowhere")

@@ -119,6 +119,22 @@ def test_figures_that_differ_or_cannot_be_measured_are_no_success(
         assert said in capsys.readouterr().out
 
 
+def test_a_checkpoint_that_names_no_recipe_goes_on(
+    imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classify, "steps", 1)
+    monkeypatch.setattr(Classify, "batch_size", 8)
+    loop.fit(Classify(imagenet), tmp_path / "o", epochs=2, stop_after=1)
+    path = tmp_path / "o" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    del state["recipe"]
+    torch.save(state, path)
+    with pytest.raises(SystemExit, match=r"was begun with epochs=2 seed=0 recipe=\?"):
+        loop.fit(Classify(imagenet), tmp_path / "o", epochs=3)
+    loop.fit(Classify(imagenet), tmp_path / "o", epochs=2)
+    assert torch.load(path, weights_only=True)["epoch"] == 2
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(
     imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
