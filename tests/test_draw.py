@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from inference.draw import annotate, enlarged
-from inference.draw.colours import colour, ink
+from inference.draw.colours import APART, colour, ink, palette, track_colour
 from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
 from inference.errors import BadRoute
@@ -106,6 +110,17 @@ def test_masks_are_transparent_inside_and_full_at_the_rim() -> None:
     assert np.abs(inside - (0.45 * shade + 0.55 * 255)).max() < 3
     assert drawn.getpixel((150, 50)) == (255, 255, 255)
     assert rim(bits, 2).sum() == 60 * 80 - 56 * 76
+
+
+def test_no_two_labels_of_the_starter_maps_and_no_neighbouring_tracks_look_alike() -> None:
+    folder = Path(__file__).resolve().parents[1] / "models" / "street" / "model.toml"
+    labels = tuple(tomllib.loads(folder.read_text(encoding="utf-8"))["labels"])
+    shades = palette(labels)
+    assert min(math.dist(a, b) for a, b in itertools.combinations(shades, 2)) >= APART
+    assert shades[: len(shades) // 2] == palette(labels[: len(labels) // 2])  # a picture without the last ones
+    assert palette(("#102030", "#102031")) == ((16, 32, 48), (16, 32, 49))  # colours that mean themselves
+    tracks = [track_colour("bottle", number) for number in range(1, 6)]
+    assert min(math.dist(a, b) for a, b in itertools.combinations(tracks, 2)) >= APART
 
 
 def test_a_map_leaves_the_background_alone_and_has_a_legend() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from inference.draw.colours import DARK, Colour, colour, unit
+from inference.draw.colours import DARK, Colour, colour, track_colour, unit
 from inference.draw.compare import before_after
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
@@ -112,7 +112,7 @@ def _found_on_crops(attributes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
     """Masks, then boxes, then keypoints. The words come last of all, so that no box hides a name. On `canvas`."""
-    shades = [colour(_who(objects, i)) for i in range(len(objects))]
+    shades = [_shade(objects, i) for i in range(len(objects))]
     order = np.argsort(objects.scores)  # the surest on top
     if objects.masks is not None:
         paint_masks(canvas, objects.masks, shades, order, draw.masks)
@@ -133,7 +133,7 @@ def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
 def _tags(every: Sequence[Objects], draw: Draw) -> list[Tag]:
     """The labels of all objects, the surest first: they get the best places."""
     rows = sorted(((float(o.scores[i]), k, i) for k, o in enumerate(every) for i in range(len(o))), reverse=True)
-    return [Tag(_words(every[k], i, draw), _area(every[k], i), colour(_who(every[k], i))) for _, k, i in rows]
+    return [Tag(_words(every[k], i, draw), _area(every[k], i), _shade(every[k], i)) for _, k, i in rows]
 
 
 def _box(pen: ImageDraw.ImageDraw, box: list[float], corners: Floats | None, shade: Colour, step: float) -> None:
@@ -169,16 +169,22 @@ def _area(objects: Objects, i: int) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def _who(objects: Objects, i: int) -> str:
-    """What decides the colour: the track where there is one, so that a person keeps it, else the label."""
-    if objects.tracks is not None and objects.tracks[i] >= 0:
-        return f"{objects.names[i]} {objects.tracks[i]}"
-    return objects.names[i]
+def _track(objects: Objects, i: int) -> int | None:
+    """The number of the track that it belongs to."""
+    number = -1 if objects.tracks is None else int(objects.tracks[i])
+    return number if number >= 0 else None
+
+
+def _shade(objects: Objects, i: int) -> Colour:
+    """The track's colour where there is one, so that a person keeps it, else the label's."""
+    number = _track(objects, i)
+    return colour(objects.names[i]) if number is None else track_colour(objects.names[i], number)
 
 
 def _words(objects: Objects, i: int, draw: Draw) -> str:
     """The name, the track, the score, and the best label of what later steps said of it."""
-    text = _who(objects, i)
+    number = _track(objects, i)
+    text = objects.names[i] if number is None else f"{objects.names[i]} {number}"
     if draw.scores:
         text += f" {objects.scores[i]:.0%}"
     for answer in objects.attributes[i].values() if objects.attributes else ():

@@ -8,12 +8,16 @@ import math
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from PIL import ImageFont
 
 Colour = tuple[int, int, int]
 DARK: Colour = (20, 20, 20)
 # With this salt the commonest labels (person, face, car, dog, cat ...) get hues far from each other.
 SALT = 2931
+GOLDEN = (math.sqrt(5) - 1) / 2
+# Two colours nearer than this (in RGB, 0..255) are taken for the same in a legend.
+APART = 60.0
 
 
 @lru_cache(maxsize=4096)
@@ -22,7 +26,32 @@ def colour(label: str) -> Colour:
     if len(label) == 7 and label.startswith("#"):
         return int(label[1:3], 16), int(label[3:5], 16), int(label[5:], 16)
     seed = int.from_bytes(hashlib.sha256(f"{SALT}{label}".encode()).digest()[:4], "big")
-    r, g, b = colorsys.hsv_to_rgb(seed % 360 / 360, 0.65 + seed // 360 % 3 * 0.12, 0.95)
+    return _strong(seed % 360 / 360, seed // 360 % 3)
+
+
+def track_colour(label: str, number: int) -> Colour:
+    """A strong colour for a track: from its label's hue on by golden ratios, so that neighbours in number differ."""
+    r, g, b = (part / 255 for part in colour(label))
+    return _strong((colorsys.rgb_to_hsv(r, g, b)[0] + number * GOLDEN) % 1.0, number % 3)
+
+
+@lru_cache(maxsize=64)
+def palette(labels: tuple[str, ...]) -> tuple[Colour, ...]:
+    """The colours of a model's labels, in order: a label's own, another where one before it has (nearly) the same.
+
+    Up to about 20 labels can be told apart; after that a colour is as far from the others as one of a dozen gets.
+    """
+    chosen: list[Colour] = []
+    for label in labels:
+        tries = [colour(label), *(colour(f"{label} {n}") for n in range(12) if not label.startswith("#"))]
+        distances = [min((math.dist(each, other) for other in chosen), default=APART) for each in tries]
+        far = next((i for i, distance in enumerate(distances) if distance >= APART), int(np.argmax(distances)))
+        chosen.append(tries[far])
+    return tuple(chosen)
+
+
+def _strong(hue: float, shade: int) -> Colour:
+    r, g, b = colorsys.hsv_to_rgb(hue, 0.65 + shade * 0.12, 0.95)
     return round(r * 255), round(g * 255), round(b * 255)
 
 

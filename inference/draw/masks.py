@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from inference.draw.colours import Colour, colour, unit
+from inference.draw.colours import Colour, palette, unit
 from inference.predictions import LabelMap, Masks
 
 
@@ -55,7 +55,8 @@ def paint_map(canvas: Pillow.Image, labels: LabelMap, opacity: float) -> list[tu
     edge[width:] |= ids[width:] != ids[:-width]
     edge[:, width:] |= ids[:, width:] != ids[:, :-width]
     alpha[edge & (alpha > 0)] = 255
-    plane.putpalette([part for name in names[:256] for part in colour(name)])
+    shades = palette(tuple(names[:256]))
+    plane.putpalette([part for shade in shades for part in shade])
     tint, mask = plane.convert("RGB"), Pillow.fromarray(alpha)
     if tint.size != canvas.size:
         tint, mask = (i.resize(canvas.size, Pillow.Resampling.NEAREST) for i in (tint, mask))
@@ -63,5 +64,5 @@ def paint_map(canvas: Pillow.Image, labels: LabelMap, opacity: float) -> list[tu
     legend: list[tuple[str, Colour | None]] = []
     for i, area in labels.areas():
         if i != labels.background and area >= ids.size / 200:
-            legend.append((f"{names[i]}  {area / ids.size:.0%}", colour(names[i])))
+            legend.append((f"{names[i]}  {area / ids.size:.0%}", shades[min(i, 255)]))
     return legend[:8]

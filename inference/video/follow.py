@@ -18,6 +18,8 @@ _POINTS = 80
 _FEWEST = 6
 # Fewer of the points than this went on: what is there now is something else.
 _SMALLEST_SHARE = 0.2
+# Out of sight, points soon find something that looks like them: to come back it takes this many.
+_SHARE_TO_RETURN = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Follower:
         self._states = States.start(value, np.full((1, 4), size / 10), np.full((1, 4), size / 10))
         self._points = self._new_points(box)
         self._wanted = max(len(self._points), 1)
-        self._measured = box
+        self._measured, self._seen = box, True
 
     def _new_points(self, box: Floats) -> NDArray[np.float32]:
         mask = np.zeros(self._grey.shape, np.uint8)
@@ -74,8 +76,9 @@ class Follower:
             found, score = self._by_flow(now)
         if found is None:
             # The last picture that it was seen in stays the one to compare with: it may come out again.
+            self._seen = False
             return Followed(_corners(self._states.value[0]), 0.0, False)
-        self._grey, self._measured = now, found
+        self._grey, self._measured, self._seen = now, found, True
         self._states.update(np.zeros(1, np.intp), _centre_size(found)[None], np.full((1, 4), size / 20))
         if len(self._points) < self._wanted / 2 or score == 1.0:
             self._points = self._new_points(found)
@@ -92,7 +95,7 @@ class Follower:
     def _by_flow(self, now: Grey) -> tuple[Floats | None, float]:
         start, end = follow_points(self._grey, now, self._points)
         share = len(end) / self._wanted
-        if len(end) < _FEWEST or share < _SMALLEST_SHARE:
+        if len(end) < _FEWEST or share < (_SMALLEST_SHARE if self._seen else _SHARE_TO_RETURN):
             return None, 0.0
         shift = np.median(end - start, axis=0)
         # Points that left the common movement sit on something else by now.

@@ -39,7 +39,10 @@ class SimulatedReceipts(Receipts):
 
     def age(self, name: str, slot: datetime) -> timedelta:
         found = self.read(name, slot)
-        return self.clock() - datetime.fromisoformat(found[0]["sent_at"]) if found else timedelta(0)
+        if found is None:
+            return timedelta(0)
+        written = max(found[0]["sent_at"], found[0].get("updated", ""))  # whichever write was the last
+        return self.clock() - datetime.fromisoformat(written)
 
 
 class Host:
