@@ -40,16 +40,21 @@ def corners(picture: Grey, count: int, mask: Grey | None = None) -> NDArray[np.f
 
 
 def follow_points(
-    before: Grey, after: Grey, points: NDArray[np.float32]
+    before: Grey, after: Grey, points: NDArray[np.float32], guess: NDArray[np.floating] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(where they were, where they are) of the points that flow finds and finds back."""
+    """(where they were, where they are) of the points that flow finds and finds back.
+
+    `guess` (2,): how far they have probably moved, in pixels of the grey pictures; the search begins there.
+    """
     import cv2
 
     if not len(points):
         return points, points
     flow: Any = cv2.calcOpticalFlowPyrLK
-    there, ok, _ = flow(before, after, points, None)
-    back, ok_back, _ = flow(after, before, there, None)
+    step = np.zeros(2, np.float32) if guess is None else np.asarray(guess, np.float32)
+    begin = cv2.OPTFLOW_USE_INITIAL_FLOW
+    there, ok, _ = flow(before, after, points, points + step, flags=begin)
+    back, ok_back, _ = flow(after, before, there, there - step, flags=begin)
     good = (ok.ravel() == 1) & (ok_back.ravel() == 1) & (np.linalg.norm(back - points, axis=1) < _ROUND_TRIP)
     return points[good], there[good]
 

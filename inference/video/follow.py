@@ -19,7 +19,7 @@ _FEWEST = 6
 # Fewer of the points than this went on: what is there now is something else.
 _SMALLEST_SHARE = 0.2
 # Out of sight, points soon find something that looks like them: to come back it takes this many.
-_SHARE_TO_RETURN = 0.5
+_SHARE_TO_RETURN = 0.35
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ class Follower:
         return np.asarray(detections[best], np.float64) if overlap[best] >= 0.3 else None
 
     def _by_flow(self, now: Grey) -> tuple[Floats | None, float]:
-        start, end = follow_points(self._grey, now, self._points)
+        guess = None
+        if not self._seen:  # it is looked for where it should be by now, not where it was seen last
+            guess = (self._states.value[0, :2] - _centre_size(self._measured)[:2]) * self._scale
+        start, end = follow_points(self._grey, now, self._points, guess)
         share = len(end) / self._wanted
         if len(end) < _FEWEST or share < (_SMALLEST_SHARE if self._seen else _SHARE_TO_RETURN):
             return None, 0.0

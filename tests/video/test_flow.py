@@ -64,6 +64,22 @@ def test_what_is_hidden_is_predicted_and_said_to_be() -> None:
     assert not found.seen and found.score == 0
 
 
+@pytest.mark.parametrize("frames", [2, 5, 8])
+def test_what_was_hidden_is_found_where_it_should_be_by_now(frames: int) -> None:
+    pixels, box = scene(0)
+    follower = Follower(pixels, box, 0.0)
+    for i in range(1, 30):
+        pixels, box = scene(i)
+        hidden = 15 <= i < 15 + frames
+        if hidden:
+            x1, y1, x2, y2 = box.astype(int)
+            pixels = pixels.copy()
+            pixels[max(y1 - 10, 0) : y2 + 10, max(x1 - 10, 0) : x2 + 10] = 128
+        found = follower.update(pixels, i / 25)
+        assert not (hidden and found.seen)
+    assert found.seen and overlap(found.box, box) > 0.85
+
+
 def test_a_detection_that_fits_corrects_it() -> None:
     pixels, box = scene(0)
     follower = Follower(pixels, box + 15, 0.0)
