@@ -98,6 +98,7 @@ VIDEOS = [
     "{}",
     "{ stride = 3, tracker = 'sort' }",
     "{ fps = 9.0, camera_motion = true }",
+    "{ fps = 6.0, reid = 'embed', reid_s = 6.0, lost_s = 0.3 }",
     "{ fps = 4.0, start_s = 1.3, end_s = 6.1, metres_per_pixel = 0.01 }",
 ]
 AREA = "{name = 'left', points = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}"
