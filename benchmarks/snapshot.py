@@ -4,7 +4,7 @@
     python -m benchmarks.snapshot compare FILE FILE
 
 `record` runs the command line, as a user does: the default routes over every file of ../shared/media, and each model
-of tests/models over every N-th picture and the short clips. What differs from run to run (times, ids, versions, cost)
+of tests/models over every N-th picture and a short clip. What differs from run to run (times, ids, versions, cost)
 is left out. `compare` prints what differs and exits with 1 if anything does.
 """
 
@@ -27,7 +27,6 @@ MEDIA = SHARED / "media"
 MODELS = ROOT / "tests" / "models"
 MASKED = ("ms", "cost", "trace", "versions", "created", "wall_ms", "cpu_s")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".avif", ".tif", ".tiff", ".bmp")
-SHORT = 1_500_000  # bytes of a clip that every model is run over
 
 
 def main() -> int:
@@ -51,8 +50,8 @@ def record(every: int, only: Sequence[str]) -> dict[str, Any]:
     """{"model or route: file": {"document": ..., "files": {name: sha256}}}."""
     files = sorted(p for p in MEDIA.rglob("*") if p.is_file() and p.suffix not in (".json", ".md", ".txt", ".csv"))
     pictures = [p for p in files if p.suffix.lower() in PICTURES][::every]
-    clips = [p for p in files if p.suffix.lower() in (".mp4", ".avi", ".mov", ".webm") and p.stat().st_size < SHORT]
-    runs = {"default": files} | {m.name: [*pictures, *clips[:2]] for m in sorted(MODELS.iterdir()) if m.is_dir()}
+    clip = MEDIA / "video" / "street-people-5frames.mp4"
+    runs = {"default": files} | {m.name: [*pictures, clip] for m in sorted(MODELS.iterdir()) if m.is_dir()}
     entries: dict[str, Any] = {}
     for name, media in runs.items():
         if only and not any(word in name for word in only):
