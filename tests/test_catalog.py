@@ -307,3 +307,10 @@ def test_a_catalog_with_a_bad_address_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalog.toml").write_text(text, "utf-8")
     with pytest.raises(BadManifest, match="expected https"):
         load_catalog(tmp_path / "catalog.toml")
+
+
+def test_a_misspelt_manifest_in_the_catalog_is_found_when_it_is_read(tmp_path: Path) -> None:
+    text = CATALOG.read_text("utf-8").replace("do_normalize", "do_normalise", 1)
+    (tmp_path / "catalog.toml").write_text(text, "utf-8")
+    with pytest.raises(BadManifest, match="preprocess: unknown key 'do_normalise'; did you mean 'do_normalize'"):
+        load_catalog(tmp_path / "catalog.toml")

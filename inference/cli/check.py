@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize.candidates import deciding_lines
 from inference.registry import Registry, folders_from_environment, sha256_of
+from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
 
@@ -74,24 +74,10 @@ def _found(predictions: Predictions) -> str:
 def as_toml(export: Export, draft: Draft, manifest: Manifest, sha256: str) -> str:
     """The draft as a model.toml."""
     table: dict[str, Any] = {"task": manifest.task, "head": manifest.head, "file": manifest.file, "sha256": sha256}
-    table |= {k: v for k, v in draft.table.items() if k not in table and v not in ("", [], None)}
-    tables = [(k, v) for k, v in table.items() if k in ("preprocess", "postprocess")]
-    lines = [f"# recognised as {draft.family}"]
-    lines += [f"{k} = {_value(v)}" for k, v in table.items() if k not in ("preprocess", "postprocess")]
-    for name, values in tables:
-        if values:
-            lines += ["", f"[{name}]", *(f"{k} = {_value(v)}" for k, v in values.items() if v not in ({}, "", []))]
-    return "\n".join(lines) + "\n"
+    table |= {k: _given(v) for k, v in draft.table.items() if k not in table}
+    return f"# recognised as {draft.family}\n{to_toml(_given(table))}"
 
 
-def _value(value: Any) -> str:
-    """A TOML value. Strings and numbers are written as in JSON, which TOML reads the same."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+def _given(value: Any) -> Any:
+    """A table without the keys that say nothing."""
+    return {k: v for k, v in value.items() if v not in ("", [], {}, None)} if isinstance(value, dict) else value
