@@ -8,7 +8,7 @@ and end after 60 s. A living worker rewrites its receipt; one that is silent for
 Both ends of that time are read from the store's clock, so the clocks of the workers do not matter.
 
 States: working -> done | failed | dropped | retry (given back) | job (handed to queue functions);
-waiting (for the slot that its route names) -> working.
+waiting (for the slot that its route names) -> working; retry also while the installation cannot work on it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class ClaimPlan(Protocol):
 
     @property
     def until(self) -> datetime | None: ...
+
+    @property
+    def blocked(self) -> str:
+        """Why this installation cannot work on it for now; "" where it can."""
 
 
 P = TypeVar("P", bound=ClaimPlan)
@@ -81,8 +85,9 @@ class Ledger:
 
         `plan_for(override)` says what would be done, given the sidecar's text. The answer is a claim, or why
         there is none: done or failed (this very key is finished), busy (a living worker or job has it),
-        waiting (for its slot). A claim past any number of attempts is given too: the caller records the failure.
-        `again` claims what is finished, and starts to count attempts anew.
+        waiting (for its slot, or until the installation is mended: no attempt is spent). A claim past any number
+        of attempts is given too: the caller records the failure. `again` claims what is finished, and starts to
+        count attempts anew.
         """
         owner = uuid.uuid4().hex
         plan = plan_for(None)
@@ -112,6 +117,8 @@ class Ledger:
     def _begun(self, receipt: Receipt, plan: ClaimPlan) -> Receipt:
         if plan.until is not None:
             return replace(receipt, state="waiting", attempt=0, until=plan.until.isoformat())
+        if plan.blocked:
+            return replace(receipt, state="retry", attempt=receipt.attempt - 1, reason=plan.blocked)
         return replace(receipt, lease_s=self.lease_s)
 
     @contextmanager
@@ -246,6 +253,10 @@ def _refusal(stored: StoredReceipt, etag: str, plan: ClaimPlan) -> Refusal | Non
         return None  # the receipt speaks of an older version: whoever works on it will notice and drop it
     if old.state == "working":
         return "busy" if stored.age_s < old.lease_s else None
+    if plan.blocked:
+        # The key is unknown. A job waits too, and goes on once the installation is mended.
+        waits = old.state == "retry" and old.reason == plan.blocked
+        return "busy" if old.state == "job" else "waiting" if waits else None
     if old.state == "waiting":
         return "waiting" if plan.until is not None and old.until == plan.until.isoformat() else None
     if old.key != plan.key:

@@ -109,6 +109,10 @@ class Videos:
             log.info("job %s: nothing to do for %s %d", message.job, message.stage, message.part)
             return
         claim, upload = claimed
+        if claim.plan.blocked:
+            # No attempt is spent on it: `revive` sends what is missing once the installation is mended.
+            log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
+            return
         try:
             with self.worker.places, alive(self.jobs, self.ledger, job) as sign:
                 self._step(job, claim, upload, message, sign)
@@ -118,8 +122,8 @@ class Videos:
             decision = decide(error, attempt, self.settings.max_attempts)
             if not isinstance(error, Permanent):
                 current = self.claim(job)
-                if current is None:
-                    return  # over meanwhile: its work was deleted under our hands
+                if current is None or current[0].plan.blocked:
+                    return  # over meanwhile: its work was deleted under our hands; or it waits, as above
                 claim = current[0]
             if decision.again != "never":
                 raise
@@ -158,7 +162,7 @@ class Videos:
             self._stop(job, claim, "dropped", "deleted while it was analysed")
         elif upload.etag != job.etag:
             self._stop(job, claim, "retry", "overwritten while it was analysed")
-        elif claim.plan.key != job.key:
+        elif claim.plan.key != job.key and not claim.plan.blocked:
             self._stop(job, claim, "retry", "its route or a model changed while it was analysed")
         else:
             return claim, upload
@@ -246,7 +250,8 @@ class Videos:
 
     def revive(self, job: Job, quiet_s: float) -> bool:
         """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
-        if self.claim(job) is None:
+        claimed = self.claim(job)
+        if claimed is None or claimed[0].plan.blocked:
             return False
         missing = self.jobs.progress(job.id).missing(job)
         # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.

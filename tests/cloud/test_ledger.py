@@ -23,10 +23,15 @@ class Todo:
 
     key: str
     until: datetime | None = None
+    blocked: str = ""
 
 
 def plan(etag: str, digest: str = "models-1", until: datetime | None = None) -> Callable[[str | None], Todo]:
     return lambda override: Todo(make_key("uploads", "a.jpg", etag, digest + (override or "")), until)
+
+
+def blocked(why: str) -> Callable[[str | None], Todo]:
+    return lambda override: Todo("", blocked=why)
 
 
 @pytest.fixture
@@ -194,3 +199,36 @@ def test_a_job_keeps_its_upload_without_a_lease_until_it_is_adopted(ledger: Ledg
     assert adopted
     assert ledger.finish(adopted, "done") == "ok"
     assert ledger.claim("v.mp4", "e1", plan("e1")) == "done"
+
+
+def test_what_the_installation_cannot_do_for_now_waits_and_spends_no_attempt(
+    ledger: Ledger, store: MemoryReceipts
+) -> None:
+    ledger.finish(claimed(ledger.claim("a.jpg", "e1", plan("e1"))), "retry")
+    for _ in range(9):
+        assert ledger.claim("a.jpg", "e1", blocked("model m is missing")) == "waiting"
+    before = ledger.read("a.jpg")
+    assert before and (before.receipt.state, before.receipt.reason) == ("retry", "model m is missing")
+    assert ledger.claim("a.jpg", "e1", blocked("model m is missing")) == "waiting"
+    assert ledger.read("a.jpg") == before  # asking costs no write
+    assert [summary.is_open("e1") for page in store.pages() for summary in page.summaries] == [True]
+    assert ledger.claim("a.jpg", "e1", blocked("route r is misspelt")) == "waiting"
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 2
+
+
+def test_what_cannot_be_done_for_now_leaves_the_living_and_the_jobs_alone(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.claim("a.jpg", "e1", blocked("why")) == "busy"
+    ledger.hand_over(claim, "job-1")
+    assert ledger.claim("a.jpg", "e1", blocked("why")) == "busy"
+    adopted = ledger.adopt("a.jpg", "job-1", blocked("why"))
+    assert adopted and ledger.finish(adopted, "done") == "ok"
+
+
+def test_a_result_of_the_version_before_is_remembered_while_the_new_one_waits(ledger: Ledger) -> None:
+    old = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.finish(old, "done", result_etag="r1")
+    assert ledger.claim("a.jpg", "e2", blocked("why")) == "waiting"
+    new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
+    assert (new.receipt.result_etag, new.receipt.old_keys) == ("r1", (old.receipt.short_key,))
+    assert new.receipt.attempt == 1

@@ -18,8 +18,9 @@ from cloud.events import BlobEvent
 from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.videos import stages
 from cloud.videos.jobs import PLAN
+from cloud.videos.revive import revive
 from cloud.videos.worker import Videos
-from inference.errors import CorruptMedia, StorageUnavailable
+from inference.errors import CorruptMedia, ModelUnavailable, StorageUnavailable
 from inference.video import parts
 from tests.cloud.helpers import jpeg
 from tests.cloud.long_videos import (
@@ -28,8 +29,10 @@ from tests.cloud.long_videos import (
     document,
     drop,
     job_of,
+    make_videos,
     names,
     taken,
+    wait_for_silence,
 )
 
 
@@ -172,6 +175,33 @@ def test_errors_permanent_ones_at_once_others_when_the_attempts_are_used_up(
     drop(videos, clip.read_bytes() + bytes(2))
     videos.poison(taken()[0])
     check_failed(videos, "Permanent", "the workers were killed")
+
+
+def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_what_is_done(
+    models: Path, account: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = make_videos(models, lease_seconds=1.0)
+    job_id = drop(videos, clip)
+    first, *others = taken()
+    videos.deliver(first, 1)
+
+    def refused(*_: Any) -> Any:
+        raise ModelUnavailable("model fields is missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(videos.worker.planner.routes), "match", refused)
+        for message in others:
+            videos.deliver(message, 9)
+        assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "busy"
+        wait_for_silence(videos, job_id)
+        assert revive(videos) == 0
+    assert names(videos, ERRORS, "") == [] and taken() == []
+    assert revive(videos) == 1
+    sent = taken()
+    assert sorted(message.part for message in sent) == sorted(message.part for message in others)
+    videos.queues.send(sent)
+    deal([videos], random.Random(5), copies=1)
+    assert document(videos)["status"] == "ok"
 
 
 def check_failed(videos: Videos, kind: str, words: str) -> None:

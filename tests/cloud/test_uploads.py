@@ -20,9 +20,10 @@ from cloud import instance, plans, publish
 from cloud.events import BlobEvent, Outcome
 from cloud.receipts import Receipt
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS, BadSettings, Settings
+from cloud.sweep import sweep
 from cloud.uploads import UploadWorker
 from inference import analyze as engine
-from inference.errors import ServiceBusy
+from inference.errors import ModelUnavailable, ServiceBusy, Transient
 from inference.registry import Registry
 from tests.cloud.helpers import Calls, jpeg
 
@@ -324,6 +325,28 @@ def test_what_may_pass_is_raised_until_the_attempts_are_used_up(
     assert worker.handle(event) == Outcome("failed", 3)
     record = document(worker, ERRORS, "a.jpg.json")
     assert (record["error"]["class"], record["error"]["permanent"]) == ("ServiceBusy", False)
+
+
+@pytest.mark.parametrize("error", [ModelUnavailable("model m is missing"), Transient("route r is refused")])
+def test_an_installation_that_must_be_mended_spends_no_attempt_and_then_it_runs(
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch, analyses: list[str], error: Exception
+) -> None:
+    worker = make_worker(max_attempts=2)
+    event = drop(worker, "a.jpg", jpeg())
+
+    def refused(*_: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(worker.planner.routes), "match", refused)
+        for _ in range(3):
+            assert worker.handle(event) == Outcome("waiting")
+            assert sweep(worker, 60).failed == 0
+    waiting = receipt(worker, "a.jpg")
+    assert (waiting.state, waiting.attempt, waiting.reason) == ("retry", 0, str(error))
+    assert names(worker, ERRORS) == analyses == []
+    assert sweep(worker, 60).processed == 1
+    assert receipt(worker, "a.jpg").attempt == 1
 
 
 def _deliver(connection_string: str, together: Any, outcomes: Any) -> None:
