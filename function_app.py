@@ -38,7 +38,7 @@ def blob_source() -> func.BlobSource:
 @app.function_name("on_upload")
 @app.blob_trigger("upload", f"{UPLOADS}/{{name}}", CONNECTION, source=blob_source())
 def on_upload(upload: blob.BlobClient) -> None:
-    from cloud.uploads import on_blob
+    from cloud.instance import on_blob
 
     on_blob(upload.container_name, upload.blob_name)
 
@@ -46,9 +46,9 @@ def on_upload(upload: blob.BlobClient) -> None:
 @app.function_name("sweep")
 @app.timer_trigger("timer", "%SWEEP_SCHEDULE%", run_on_startup=False, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:
-    from cloud.sweep import on_timer
+    from cloud.instance import on_sweep
 
-    on_timer()
+    on_sweep()
 
 
 def video_queue(name: str, poison: bool = False) -> None:
@@ -90,7 +90,7 @@ def results(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("jobs")
 @app.route("jobs/{id?}", methods=["GET", "DELETE"])
 def jobs(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.videos.app import jobs as body
+    from cloud.api import jobs as body
 
     return body(req)
 

@@ -1,4 +1,4 @@
-"""One BlobEvent, whoever noticed the upload: polling, Event Grid, a queue, an HTTP call or the sweep."""
+"""One BlobEvent, whoever noticed the upload: polling, Event Grid, a queue, an HTTP call or the sweep; one Outcome."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 Cause = Literal["trigger", "queue", "http", "sweep", "replay"]
+Status = Literal["done", "failed", "busy", "waiting", "job", "dropped", "ignored", "again"]
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,14 @@ class BlobEvent:
     at: datetime | None = None
     cause: Cause = "trigger"
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a delivery ended. `attempt` is 0 where nothing had to be done by us.
+
+    "again": the upload is another one by now, or a sidecar came in: it has to be claimed anew.
+    """
+
+    status: Status
+    attempt: int = 0

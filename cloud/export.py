@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.settings import RESULTS
-from cloud.storage import Storage
+from cloud.storage import Storage, default_storage
 from inference.export import FORMATS, RESULT_FILE, write
 
 
@@ -21,8 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from cloud.storage import default_storage  # lazily: --help needs no connection
-
     count = write(documents(default_storage(), options.prefix), options.format, options.out, options.step)
     print(f"{options.out}: {count} results as {options.format}")
     return 0
@@ -33,6 +31,6 @@ def documents(storage: Storage, prefix: str = "") -> Iterator[dict[str, Any]]:
     for page in storage.pages(RESULTS, prefix=prefix):
         for blob in page.blobs:
             if blob.name.endswith(f"/{RESULT_FILE}"):
-                found = storage.read_json(RESULTS, blob.name)
-                if found:
-                    yield found[0]
+                stored = storage.read_json(RESULTS, blob.name)
+                if stored:
+                    yield stored[0]

@@ -14,8 +14,7 @@ from .settings import BLOB_SOURCES, CONTAINERS, current
 
 # What function_app.py and the timers of pipelines.toml import inside their bodies.
 BODIES = (
-    "cloud.uploads",
-    "cloud.sweep",
+    "cloud.instance",
     "cloud.api",
     "cloud.videos.app",
     "cloud.pipelines.app",
@@ -94,13 +93,13 @@ def _storage() -> dict[str, Any]:
 
 
 def _routes() -> dict[str, list[str]]:
-    from .uploads import default_worker
+    from .instance import default_worker
 
     return {route.name: [step.title for step in route.steps] for route in default_worker().planner.routes.routes}
 
 
 def _models() -> dict[str, str]:
-    from .uploads import default_worker
+    from .instance import default_worker
 
     worker = default_worker()
     worker.refresh_models()

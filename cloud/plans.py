@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference.errors import BadRoute, Permanent
+from inference.errors import BadRoute, DropsightError, Transient
 from inference.registry import Registry
 from inference.routes import Route, Routes, load_routes
 
@@ -25,7 +25,12 @@ class UploadPlan:
     key: str
     until: datetime | None = None
     route: Route | None = None
-    problem: Permanent | None = None
+    problem: DropsightError | None = None
+
+    @property
+    def blocked(self) -> str:
+        """The problem where it is the installation's and may be mended: no upload is to blame, none fails of it."""
+        return str(self.problem) if isinstance(self.problem, Transient) else ""
 
 
 class Planner:
@@ -44,7 +49,9 @@ class Planner:
             if route.when and not now:
                 slot = next_slot(route.when, info.modified)
                 until = slot if slot > info.served_at else None
-        except Permanent as error:
+        except Transient as error:
+            return UploadPlan("", problem=error)
+        except DropsightError as error:
             key = make_key(UPLOADS, info.name, info.etag, f"no route: {error}")
             return UploadPlan(key, problem=error)
         return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route)
