@@ -49,7 +49,7 @@ from inference.registry import Registry
 registry, good, bad = Registry(), [], []
 for entry in registry.list():
     try:
-        registry.model(entry.name)
+        registry.load(entry.name)
         good.append(entry.name)
     except DropsightError as error:
         bad.append(f"{entry.name}: {error}")

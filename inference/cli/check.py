@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from inference.errors import BadManifest
 from inference.manifest import Manifest, declaration_of, read_manifest
 from inference.media import decode, read_bytes
-from inference.model import Model
+from inference.model import Loaded, Model
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize.candidates import deciding_lines
-from inference.registry import Registry, folders_from_environment, sha256_of
+from inference.registry import Registry, folders_from_environment, kind_of, sha256_of
 from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"declared by {declared}")
         # as an app would load it: the sha256 is checked, and weights are found by it where they lie elsewhere
         registry = Registry([declared.parent, *folders_from_environment()])
-        _run_once(manifest, picture, lambda: registry.model(manifest.name))
+        _run_once(picture, registry.load(manifest.name))
         return 0
     try:
         export, draft = examine(path)
@@ -42,18 +41,18 @@ def run(options: argparse.Namespace) -> int:
     print(f"recognised as {draft.family}")
     print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
     digest = sha256_of(export.file)
-    _run_once(manifest, picture, lambda: Model(manifest, export.session, digest))
+    _run_once(picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
         print("no labels were found: put labels.txt (one a line) beside the file, or predictions are named by number")
     print(f"\nmodel.toml:\n\n{as_toml(export, draft, manifest, digest)}")
     return 0
 
 
-def _run_once(manifest: Manifest, picture: Path, load: Callable[[], Model]) -> None:
-    if manifest.task == "video-classification":
-        print("not run here: it wants clips; analyse a video with it")
+def _run_once(picture: Path, model: Loaded) -> None:
+    if not isinstance(model, Model):
+        print("loaded, but not run here: it wants clips; analyse a video with it")
         return
-    predictions, timing = load().run(decode(read_bytes(picture)))
+    predictions, timing = model.run(decode(read_bytes(picture)))
     total = timing.preprocess + timing.inference + timing.postprocess
     print(f"ran once on {picture}: {_found(predictions)} ({total:.0f} ms)")
 

@@ -73,6 +73,17 @@ def find_head(name: str) -> Head:
     return head
 
 
+def head_of(manifest: Manifest) -> Head:
+    """The head of a model. Raises BadManifest where there is none, or it does another task or reads other params."""
+    head = find_head(manifest.head)
+    if manifest.task not in head.tasks:
+        raise BadManifest(
+            f"{manifest.name}: head {manifest.head!r} does {' and '.join(head.tasks)}, not {manifest.task}"
+        )
+    check_params(manifest, head)
+    return head
+
+
 def check_params(manifest: Manifest, head: Head) -> None:
     """Raises BadManifest where postprocess.params has a key that the head does not read."""
     for key in manifest.postprocess.params:

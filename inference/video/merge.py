@@ -17,11 +17,11 @@ from PIL import Image
 from inference.analyze import Analysis
 from inference.artifacts import jpeg
 from inference.machine import peak_rss_mb
-from inference.model import Timing
 from inference.predictions import Predictions
 from inference.registry import Registry
 from inference.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.routes import Route
+from inference.timing import Timing
 from inference.video.analyze import broken, described, named_artifacts, usual_rate
 from inference.video.averages import Averages
 from inference.video.detect import Detector

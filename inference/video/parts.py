@@ -19,10 +19,11 @@ from PIL import Image
 
 from inference.draw import annotate
 from inference.errors import CorruptMedia
-from inference.model import NO_TIME, Timing
 from inference.predictions import Embedding, Objects, Predictions
-from inference.registry import Registry
+from inference.registry import Registry, kind_of
+from inference.render import ImageToImage
 from inference.routes import Route
+from inference.timing import NO_TIME, Timing
 from inference.video.actions import Window
 from inference.video.detect import Detector
 from inference.video.frames import Anchor, Frame, Pixels, ReadReport, Source
@@ -63,7 +64,7 @@ def cannot_be_split(route: Route, registry: Registry, options: VideoOptions) -> 
         return "the heat map is painted over a picture of the clip"
     for step in route.steps:
         manifest = registry.entry(step.model).manifest
-        if manifest is not None and manifest.task == "image-to-image":
+        if manifest is not None and kind_of(manifest) is ImageToImage:
             return f"{step.title} makes pictures"
     return None
 
