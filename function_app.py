@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
-from cloud.pipelines.timers import register
 from cloud.settings import BLOB_SOURCES, UPLOADS, text_of
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
@@ -43,11 +43,39 @@ def on_upload(upload: blob.BlobClient) -> None:
 
 
 @app.function_name("sweep")
-@app.timer_trigger("timer", "%SWEEP_SCHEDULE%", run_on_startup=False, use_monitor=True)
+@app.timer_trigger("timer", text_of("SWEEP_SCHEDULE"), run_on_startup=False, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:
     from cloud.instance import on_sweep
 
     on_sweep()
+
+
+def only_comments(path: Path) -> bool:
+    """Whether a TOML file, in any encoding that is read, says nothing; a missing one does not either."""
+    try:
+        lines = path.read_bytes().replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines()
+    except OSError:
+        return not path.exists()
+    return all(line.strip() == b"" or line.lstrip().startswith(b"#") for line in lines)
+
+
+# A tick each minute keeps an app awake, which one without pipelines should not pay for.
+if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
+
+    @app.function_name("tick")
+    @app.timer_trigger("timer", text_of("TICK_SCHEDULE"), run_on_startup=False, use_monitor=True)
+    def tick(timer: func.TimerRequest, context: func.Context) -> None:
+        from cloud.tick import on_timer
+
+        on_timer(context)
+
+
+@app.function_name("model_registered")
+@app.route("models/events", methods=["POST"])
+def model_registered(req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.models.app import on_events
+
+    return on_events(req)
 
 
 def video_queue(name: str, poison: bool = False) -> None:
@@ -66,8 +94,6 @@ def video_queue(name: str, poison: bool = False) -> None:
 for _queue in ("segments", "merges", "renders"):
     video_queue(_queue)
     video_queue(_queue, poison=True)
-
-register(app)  # a timer function for each entry of pipelines.toml
 
 
 @app.function_name("analyze")

@@ -11,12 +11,12 @@ from typing import Any
 
 from .settings import BLOB_SOURCES, CONTAINERS, current, text_of
 
-# What function_app.py and the timers of pipelines.toml import inside their bodies.
+# What function_app.py and cloud/tick.py import inside their bodies.
 BODIES = (
     "cloud.instance",
     "cloud.api",
     "cloud.videos.app",
-    "cloud.pipelines.app",
+    "cloud.tick",
     "cloud.models.app",
     "cloud.drift.app",
     "cloud.lake",
@@ -110,8 +110,8 @@ def _models() -> dict[str, str]:
 
 
 def _pipelines() -> list[str]:
-    from .pipelines.app import health
-    from .pipelines.timers import pipelines
+    from .pipelines.entries import pipelines
+    from .tick import health
 
     if wrong := health(pipelines()):
         raise ValueError("; ".join(wrong))

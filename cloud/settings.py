@@ -58,8 +58,13 @@ class Settings:
     sweep_schedule: str = setting(
         "SWEEP_SCHEDULE",
         "0 */5 * * * *",
-        "NCRONTAB of the timer that finds uploads without a finished receipt. The host resolves it: it has "
-        "to be set, the default here is only what the examples say.",
+        "NCRONTAB of the timer that finds uploads without a finished receipt. Read when the app is indexed.",
+    )
+    tick_schedule: str = setting(
+        "TICK_SCHEDULE",
+        "0 * * * * *",
+        "NCRONTAB of the timer that starts and follows what pipelines.toml puts on a schedule; there is none where "
+        "that holds only comments. Read when the app is indexed; `dev.py doctor` says whether another fits better.",
     )
     sweep_seconds: float = setting(
         "SWEEP_SECONDS", 240.0, "How long one sweep may work before it leaves a mark for the next one.", low=1

@@ -32,7 +32,7 @@ sys.exit("; ".join(each for problems in found.values() for each in problems) or 
 """
 _CONFIGURATION = """
 import sys
-from cloud.pipelines.timers import pipelines
+from cloud.pipelines.entries import pipelines
 from cloud.plans import app_routes
 from cloud.settings import BadSettings, current
 from inference.registry import Registry
@@ -41,6 +41,16 @@ try:
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
 sys.exit("; ".join(pipelines().problems) or 0)
+"""
+_TICK = """
+import sys
+from datetime import UTC, datetime
+from cloud.cadence import report
+from cloud.pipelines.entries import pipelines
+from cloud.settings import text_of
+fits, words = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
+print(words)
+sys.exit(0 if fits else words)
 """
 _MODELS = """
 import sys
@@ -99,6 +109,7 @@ def examine(root: Path) -> Iterator[Finding]:
         told = told_settings(root)
         yield asked("App", python, _APP, root, told)
         yield asked("Configuration", python, _CONFIGURATION, root, told)
+        yield asked("Tick", python, _TICK, root, told)
         yield storage_finding(root, python)
         yield asked("Models", python, _MODELS, root, told)
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -132,7 +133,9 @@ def _fit_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _words(kind: type) -> str:
-    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(kind, kind.__name__)
+    words: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    words[datetime] = "a date and time without quotes, as in 2026-12-01T03:00:00"
+    return words.get(kind, kind.__name__)
 
 
 def to_toml(table: Mapping[str, Any], path: str = "") -> str:

@@ -261,10 +261,20 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     for settings, words in (
         ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
         ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
-        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "cannot be read"),
+        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
     ):
         wrong = ask(settings)
         assert wrong.ok is False and words in wrong.words
+
+
+def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text('[lake]\nschedule = "0 */20 * * * *"\n')
+    ask = partial(doctor.asked, "Tick", Path(sys.executable), doctor._TICK, ROOT)
+    fine = ask({"PIPELINES_FILE": str(path)})
+    assert fine.ok is True and "'0 */20 * * * *' would do" in fine.words
+    coarse = ask({"PIPELINES_FILE": str(path), "TICK_SCHEDULE": "0 0 * * * *"})
+    assert coarse.ok is False and "fill_lake is due at" in coarse.words
 
 
 def test_example_settings_are_what_the_host_expects() -> None:

@@ -13,7 +13,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.client import AzureML
-from cloud.azureml.types import SLOT_TAG, Run, Submission
+from cloud.azureml.kinds import Submission
+from cloud.azureml.types import SLOT_TAG, Run
 from cloud.pipelines.entries import Entry, parse
 from cloud.pipelines.facts import StorageFacts
 from cloud.pipelines.receipts import Receipts
@@ -41,7 +42,7 @@ class SimulatedReceipts(Receipts):
         found = self.read(name, slot)
         if found is None:
             return timedelta(0)
-        written = max(found[0]["sent_at"], found[0].get("updated", ""))  # whichever write was the last
+        written = max(found[0].sent_at, found[0].updated)  # whichever write was the last
         return self.clock() - datetime.fromisoformat(written)
 
 
@@ -118,7 +119,7 @@ def slots_run(service: Service) -> Counter[str]:
 
 
 def receipts_of(host: Host) -> dict[str, str]:
-    return {receipt["slot"]: receipt["state"] for receipt in host.receipts.history("week", 999)}
+    return {slot.slot: slot.state for slot in host.receipts.history("week", 999)}
 
 
 FAULTS = [

@@ -20,7 +20,7 @@ from tests.cloud.helpers import jpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue", "inference", "croniter", "scipy")
-OURS = {"function_app", "cloud", "cloud.settings", "cloud.pipelines", "cloud.pipelines.timers"}
+OURS = {"function_app", "cloud", "cloud.settings"}
 
 
 def run_python(code: str, **env: str) -> Any:
@@ -78,7 +78,7 @@ def test_every_function_is_indexed_whatever_the_settings_say(told: str, source: 
         "blobTrigger", "uploads/{name}", "AzureWebJobsStorage",
     )  # fmt: skip
     assert source in str(trigger["source"])
-    assert found["sweep"][0]["schedule"] == "%SWEEP_SCHEDULE%"
+    assert found["sweep"][0]["schedule"] == "0 */5 * * * *"
     levels = {
         name: found[name][0]["authLevel"].split(".")[-1]
         for name in ("analyze", "results", "jobs", "health", "health_deep")
@@ -90,6 +90,28 @@ def test_every_function_is_indexed_whatever_the_settings_say(told: str, source: 
         "health": "ANONYMOUS",
         "health_deep": "FUNCTION",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "declared"),
+    [
+        (None, False),
+        ("# nothing yet\n\n  # [lake]\r\n".encode("utf-16"), False),
+        (b"\xef\xbb\xbf# nothing yet", False),
+        (b'# the lake\n[lake]\nschedule = "0 10 * * * *"\n', True),
+        ("[lake]\n".encode("utf-16"), True),
+    ],
+)
+def test_a_tick_is_declared_only_where_something_has_a_schedule(
+    content: bytes | None, declared: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "pipelines.toml"
+    if content is not None:
+        path.write_bytes(content)
+    indexed = run_python(INDEX, PIPELINES_FILE=str(path), TICK_SCHEDULE="0 */2 * * * *", SWEEP_SCHEDULE="0 1 * * * *")
+    assert [trigger["schedule"] for trigger in indexed.get("tick", [])] == ["0 */2 * * * *"] * declared
+    assert indexed["sweep"][0]["schedule"] == "0 1 * * * *"
+    assert indexed["model_registered"][0]["route"] == "models/events"
 
 
 def test_health_imports_nothing_and_sends_deep_questions_where_keys_are_checked() -> None:
@@ -138,12 +160,11 @@ def test_deep_health_knows_every_body_of_the_app() -> None:
     from cloud.health import BODIES
 
     lazy = set()
-    for file in ("function_app.py", "cloud/pipelines/timers.py"):
+    for file in ("function_app.py", "cloud/tick.py"):
         for found in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
             module = f"{found[1]}.{found[2]}"
             lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else found[1])
-    # What answers, and what the index itself has read already.
-    assert lazy - {"cloud.health", "cloud.pipelines.entries"} == set(BODIES)
+    assert lazy - {"cloud.health"} == set(BODIES)  # that is what answers
 
 
 def test_trouble_in_a_body_is_told_by_deep_health(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
