@@ -192,3 +192,38 @@ def test_no_module_of_ours_imports_the_sdk_before_it_is_needed() -> None:
     root = Path(__file__).resolve().parents[2]
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_file_is_read_as_windows_editors_write_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_bytes(GOOD.replace("\n", "\r\n").encode(encoding))
+    found = entries.read(path)
+    assert (found.problems, [entry.name for entry in found.entries]) == ((), ["nightly-score", "fortnight"])
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    (problem,) = read(tmp_path, with_line("").replace('"published"', '"publised"')).problems
+    assert problem == "pipelines.toml: pipeline 1 ('x'): kind is 'publised'; did you mean 'published'?"
+
+
+def test_a_model_that_nearly_serves_as_another_is_refused_and_a_new_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text(
+        '[[model]]\nname = "a"\nserves = "clasify"\n[[model]]\nname = "fruit"\n[[model]]\nname = "classify"\n'
+    )
+    found = entries.read(path, lambda: {"classify", "colors"})
+    assert [model.serves for model in found.models] == ["fruit", "classify"]
+    (problem,) = found.problems
+    assert problem.startswith("pipelines.toml: model 'a': serves is 'clasify'") and "mean 'classify'" in problem
+
+
+def test_the_apps_own_routes_and_models_say_what_can_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text('[[model]]\nname = "a"\nserves = "clasify"\n')
+    monkeypatch.setenv("PIPELINES_FILE", str(path))
+    entries.pipelines.cache_clear()
+    try:
+        assert "did you mean 'classify'" in entries.pipelines().problems[0]
+    finally:
+        entries.pipelines.cache_clear()
