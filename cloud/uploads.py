@@ -15,11 +15,21 @@ from typing import TYPE_CHECKING, Literal
 
 from inference import analyze as engine
 from inference.analyze import Analysis
-from inference.errors import DropsightError, LimitExceeded, Permanent, ServiceBusy, StorageUnavailable
+from inference.errors import (
+    BadManifest,
+    BadModel,
+    DropsightError,
+    LimitExceeded,
+    Permanent,
+    RouteUnavailable,
+    ServiceBusy,
+    StorageUnavailable,
+)
 from inference.media import SNIFF_BYTES, Limits, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
+from inference.tables import text_of
 
 from . import publish
 from .events import BlobEvent
@@ -151,7 +161,7 @@ class Worker:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         try:
-            text: str | None = reading.read(MAX_SIDECAR_BYTES).decode("utf-8").strip() or None
+            text: str | None = text_of(reading.read(MAX_SIDECAR_BYTES)).strip() or None
         except (UnicodeDecodeError, LimitExceeded):
             # No TOML either: it is refused, by its name, when the upload's route is looked for.
             text = f"not UTF-8 text of at most {MAX_SIDECAR_BYTES:,} bytes"
@@ -176,8 +186,11 @@ class Worker:
         receipt = claim.receipt
         try:
             published = self._published(claim, reading, trace)
-        except Permanent as error:
-            return self.fail(claim, error, trace)
+        except (Permanent, RouteUnavailable) as error:
+            route, blamed = claim.plan.route, error
+            if route and isinstance(error, BadModel | BadManifest):
+                blamed = self.planner.unloadable(route) or error  # the model's fault, or only this file's?
+            return self._wait(claim, blamed) if isinstance(blamed, RouteUnavailable) else self.fail(claim, error, trace)
         except Conflict:
             published = "overwritten"
         except Exception as error:
@@ -201,6 +214,13 @@ class Worker:
         )
         log.info("%s: analysed (trace %s)", shown(receipt.name), trace)
         return None if ended == "changed" else Outcome("done", receipt.attempt)
+
+    def _wait(self, claim: Claim[UploadPlan], error: RouteUnavailable) -> Outcome | None:
+        """Give the upload back without spending an attempt: no file is to blame, and the sweep takes it up again."""
+        receipt = claim.receipt
+        log.error("%s waits: %s", shown(receipt.name), error)
+        ended = self.ledger.finish(claim, "retry", attempt=receipt.attempt - 1, reason=str(error))
+        return None if ended == "changed" else Outcome("waiting")
 
     def _published(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Receipt | Job | publish.Superseded:
         receipt, plan = claim.receipt, claim.plan

@@ -23,7 +23,7 @@ from inference.errors import Permanent
 from inference.result import Source, source_doc
 from inference.video.frames import VideoInfo
 from inference.video.merge import prepare
-from inference.video.options import VideoOptions, options_of
+from inference.video.options import VideoOptions
 from inference.video.parts import cannot_be_split
 from inference.video.read import probe, runs_past
 
@@ -68,7 +68,7 @@ class Videos:
         """
         route, info = claim.plan.route, reading.info
         assert route
-        options, limit = options_of(route.video, route.name), self.settings.video_split_above_seconds
+        options, limit = route.video, self.settings.video_split_above_seconds
         if cannot_be_split(route, self.worker.registry, options):
             return None
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
