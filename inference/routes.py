@@ -91,10 +91,9 @@ class Route:
         object.__setattr__(self, "place", f"route {self.name!r}")
         if not self.steps and not (self.video.follow and self.video.follow.box):
             raise ValueError('it has no steps; give at least one, such as { model = "classify" }')
-        titles = [s.title for s in self.steps]
-        for title in titles:
-            if titles.count(title) > 1:
-                raise ValueError(f"two steps are called {title!r}; give one of them a name")
+        titles = [step.title for step in self.steps]
+        if twice := next((title for title in titles if titles.count(title) > 1), None):
+            raise ValueError(f"two steps are called {twice!r}; give one of them a name")
         if self.steps and self.steps[0].on:
             raise ValueError("the first step has nothing to run on; put a detecting step before it")
 
@@ -104,12 +103,11 @@ class Route:
         The options of videos count as they are written, so that the same text has the same digest in every version.
         Raises BadModel where a model cannot be used.
         """
-        changed = {k: v for k, v in asdict(self.video).items() if v != getattr(_USUAL, k)}
         facts = {
             "name": self.name,
             "steps": [asdict(step) for step in self.steps],
             "draw": asdict(self.draw),
-            "video": self.written or changed,
+            "video": self.written or {k: v for k, v in asdict(self.video).items() if v != getattr(_USUAL, k)},
             "models": [registry.digest(step.model) for step in self.steps],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
@@ -162,10 +160,9 @@ class _File:
 
 @dataclass(frozen=True)
 class Routes:
-    """The routes of one file, first match wins. where: the file, which begins each message."""
+    """The routes of one file, first match wins."""
 
     entries: tuple[Route | Refused, ...]
-    where: str = "routes"
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -236,7 +233,7 @@ def read_routes(source: Path | str, where: str = "") -> Routes:
     entries: list[Route | Refused] = []
     for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
         entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
-    return Routes(tuple(entries), where)
+    return Routes(tuple(entries))
 
 
 def parse_routes(text: str, where: str) -> Routes:
@@ -246,13 +243,14 @@ def parse_routes(text: str, where: str) -> Routes:
 
 def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | Refused:
     name = table.get("name") if isinstance(table, Mapping) else None
-    place = f"{where} {name!r}" if isinstance(name, str) else f"{where}[{number}]"
+    name = name if isinstance(name, str) else ""
+    place = f"{where} {name!r}" if name else f"{where}[{number}]"
     try:
-        if name in taken:
+        if name and name in taken:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
         route = build(Route, table, place, BadRoute)
     except BadRoute as error:
-        return Refused(str(name), _claimed(table), str(error))
+        return Refused(name, _claimed(table), str(error))
     object.__setattr__(route, "place", place)
     object.__setattr__(route, "written", table.get("video", {}))
     return route

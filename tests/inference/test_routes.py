@@ -121,6 +121,14 @@ def test_a_wrong_route_stops_only_itself(match: str, wrong: str) -> None:
         routes.of_sidecar('route = "faces"', "a.jpg")
 
 
+@pytest.mark.parametrize(
+    "text", ["route = 'faces'", "[[route]]\nname = []\n", "[[route]]\nsteps = 3\n", "route = [[]]"]
+)
+def test_whatever_stands_there_is_refused_in_words(text: str) -> None:
+    with pytest.raises(RouteUnavailable, match=r"r: route\[0\]: "):
+        read_routes(text, "r").match("a.jpg")
+
+
 def test_nobody_else_takes_what_a_wrong_route_may_have_meant() -> None:
     routes = read_routes(BAD.format(match="match", wrong="").replace('"faces/**"', "3"), "routes.toml")
     with pytest.raises(RouteUnavailable, match="match: found 3, expected text"):
