@@ -170,10 +170,11 @@ class UploadWorker:
             decision = decide(error, receipt.attempt, self.settings.max_attempts)
             if decision.again == "never":
                 return self.fail(claim, error, trace)
-            self.ledger.finish(claim, "retry", reason=str(error))  # if storage is gone, the lease ends by itself
+            spent = decision.again != "mended"
+            self.ledger.finish(claim, "retry", reason=str(error), spent=spent)  # else its lease ends by itself
             if decision.again == "later":
                 raise
-            return _AGAIN
+            return _AGAIN if decision.again == "now" else Outcome("waiting")
         if published.hand_over:
             return published.hand_over()
         if published.status == "overwritten":

@@ -23,8 +23,9 @@ from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS, BadSettings, Setting
 from cloud.sweep import sweep
 from cloud.uploads import UploadWorker
 from inference import analyze as engine
-from inference.errors import ModelUnavailable, ServiceBusy, Transient
+from inference.errors import ModelUnavailable, RouteUnavailable, ServiceBusy
 from inference.registry import Registry
+from inference.routes import Routes
 from tests.cloud.helpers import Calls, jpeg
 
 
@@ -327,24 +328,32 @@ def test_what_may_pass_is_raised_until_the_attempts_are_used_up(
     assert (record["error"]["class"], record["error"]["permanent"]) == ("ServiceBusy", False)
 
 
-@pytest.mark.parametrize("error", [ModelUnavailable("model m is missing"), Transient("route r is refused")])
+@pytest.mark.parametrize(
+    ("when", "error"),
+    [
+        ("planned", ModelUnavailable("model m is missing")),
+        ("planned", RouteUnavailable("route r is refused")),
+        ("analysed", RouteUnavailable("model m is broken")),
+    ],
+)
 def test_an_installation_that_must_be_mended_spends_no_attempt_and_then_it_runs(
-    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch, analyses: list[str], error: Exception
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch, when: str, error: Exception
 ) -> None:
     worker = make_worker(max_attempts=2)
     event = drop(worker, "a.jpg", jpeg())
 
-    def refused(*_: Any) -> Any:
+    def refused(*_: Any, **__: Any) -> Any:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(worker.planner.routes), "match", refused)
+        place: tuple[object, str] = (Routes, "match") if when == "planned" else (engine, "analyze")
+        patch.setattr(*place, refused)
         for _ in range(3):
             assert worker.handle(event) == Outcome("waiting")
             assert sweep(worker, 60).failed == 0
     waiting = receipt(worker, "a.jpg")
     assert (waiting.state, waiting.attempt, waiting.reason) == ("retry", 0, str(error))
-    assert names(worker, ERRORS) == analyses == []
+    assert names(worker, ERRORS) == names(worker, RESULTS) == []
     assert sweep(worker, 60).processed == 1
     assert receipt(worker, "a.jpg").attempt == 1
 
