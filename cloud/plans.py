@@ -11,8 +11,8 @@ from inference.registry import Registry
 from inference.routes import Route, Routes, load_routes
 
 from .receipts import make_key
+from .schedule import Schedule, check_ncrontab
 from .settings import UPLOADS, BadSettings, Settings
-from .slots import next_slot
 from .storage import BlobInfo
 
 APP = Path(__file__).resolve().parent.parent
@@ -82,3 +82,18 @@ def app_routes(settings: Settings, registry: Registry) -> Routes:
     except BadRoute as error:
         raise BadSettings(str(error)) from error
     return routes
+
+
+def next_slot(expression: str, after: datetime) -> datetime:
+    """The first moment of an NCRONTAB (UTC) after `after`. Raises BadRoute for what is none, or never comes."""
+    try:
+        schedule = Schedule(cron=check_ncrontab(expression))
+    except ValueError as error:
+        raise BadRoute(
+            f"when = {expression!r}: not an NCRONTAB ({error}); expected six fields, such as "
+            "'0 0 2 * * *' for every night at 02:00 UTC"
+        ) from error
+    slot = next(schedule.slots(after, datetime.max.replace(tzinfo=UTC)), None)
+    if slot is None:
+        raise BadRoute(f"when = {expression!r}: this moment never comes; correct the schedule")
+    return slot

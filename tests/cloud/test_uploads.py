@@ -572,6 +572,7 @@ def test_the_routes_file_as_it_comes_leaves_the_default_route_to_the_engine(regi
     [
         ("[[route]\n", "not valid TOML"),
         ('[[route]]\nname = "n"\nwhen = "every night"\nsteps = [{ model = "classify" }]\n', "not an NCRONTAB"),
+        ('[[route]]\nname = "n"\nwhen = "0 0 0 30 2 *"\nsteps = [{ model = "classify" }]\n', "never comes"),
     ],
 )
 def test_a_misspelt_routes_file_fails_no_upload_for_good(
