@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
 from cloud.pipelines.timers import register
-from cloud.settings import BLOB_SOURCES, UPLOADS
+from cloud.settings import BLOB_SOURCES, UPLOADS, text_of
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-CONNECTION = os.environ.get("STORAGE_CONNECTION", "").strip() or "AzureWebJobsStorage"
+CONNECTION = text_of("STORAGE_CONNECTION")
 
 
 def blob_source() -> func.BlobSource:
     """Polling or Event Grid, as BLOB_TRIGGER_SOURCE says. An unknown value polls; the deep health names it."""
-    told = os.environ.get("BLOB_TRIGGER_SOURCE", "").strip()
+    requested = text_of("BLOB_TRIGGER_SOURCE")
     known = {source.lower(): source for source in BLOB_SOURCES}
-    if told and told.lower() not in known:
-        logging.error("BLOB_TRIGGER_SOURCE=%r: expected one of %s; polling", told, ", ".join(BLOB_SOURCES))
-    return func.BlobSource(known.get(told.lower(), BLOB_SOURCES[0]))
+    if requested.lower() not in known:
+        logging.error("BLOB_TRIGGER_SOURCE=%r: expected one of %s; polling", requested, ", ".join(BLOB_SOURCES))
+    return func.BlobSource(known.get(requested.lower(), BLOB_SOURCES[0]))
 
 
 # A BlobClient and no output binding: the content as bytes would take 4.4 times its size in memory, and a
@@ -38,7 +37,7 @@ def blob_source() -> func.BlobSource:
 @app.function_name("on_upload")
 @app.blob_trigger("upload", f"{UPLOADS}/{{name}}", CONNECTION, source=blob_source())
 def on_upload(upload: blob.BlobClient) -> None:
-    from cloud.uploads import on_blob
+    from cloud.instance import on_blob
 
     on_blob(upload.container_name, upload.blob_name)
 
@@ -46,9 +45,9 @@ def on_upload(upload: blob.BlobClient) -> None:
 @app.function_name("sweep")
 @app.timer_trigger("timer", "%SWEEP_SCHEDULE%", run_on_startup=False, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:
-    from cloud.sweep import on_timer
+    from cloud.instance import on_sweep
 
-    on_timer()
+    on_sweep()
 
 
 def video_queue(name: str, poison: bool = False) -> None:
@@ -90,7 +89,7 @@ def results(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("jobs")
 @app.route("jobs/{id?}", methods=["GET", "DELETE"])
 def jobs(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.videos.app import jobs as body
+    from cloud.api import jobs as body
 
     return body(req)
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inference.defaults import load_routes
-from inference.errors import BadRoute, DropsightError, Permanent, RouteUnavailable
+from inference.errors import BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
 from inference.registry import Registry
 from inference.routes import Refused, Route, Routes
 
 from .receipts import make_key
+from .schedule import Schedule, check_ncrontab
 from .settings import UPLOADS, BadSettings, Settings
-from .slots import next_slot
 from .storage import BlobInfo
 
 APP = Path(__file__).resolve().parent.parent
@@ -30,6 +30,11 @@ class UploadPlan:
     until: datetime | None = None
     route: Route | None = None
     problem: DropsightError | None = None
+
+    @property
+    def blocked(self) -> str:
+        """The problem where it is the installation's and may be mended: no upload is to blame, none fails of it."""
+        return str(self.problem) if isinstance(self.problem, Transient) else ""
 
 
 class Planner:
@@ -48,7 +53,9 @@ class Planner:
             if route.when and not now:
                 slot = next_slot(route.when, info.modified)
                 until = slot if slot > info.served_at else None
-        except (Permanent, RouteUnavailable) as error:
+        except Transient as error:
+            return UploadPlan("", problem=error)
+        except DropsightError as error:
             key = make_key(UPLOADS, info.name, info.etag, f"no route: {error}")
             return UploadPlan(key, problem=error)
         return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route)
@@ -114,3 +121,18 @@ def _scheduled(entry: Route | Refused) -> Route | Refused:
         except BadRoute as error:
             return Refused(entry.name, entry.match, f"{entry.place}: {error}")
     return entry
+
+
+def next_slot(expression: str, after: datetime) -> datetime:
+    """The first moment of an NCRONTAB (UTC) after `after`. Raises BadRoute for what is none, or never comes."""
+    try:
+        schedule = Schedule(cron=check_ncrontab(expression))
+    except ValueError as error:
+        raise BadRoute(
+            f"when = {expression!r}: not an NCRONTAB ({error}); expected six fields, such as "
+            "'0 0 2 * * *' for every night at 02:00 UTC"
+        ) from error
+    slot = next(schedule.slots(after, datetime.max.replace(tzinfo=UTC)), None)
+    if slot is None:
+        raise BadRoute(f"when = {expression!r}: this moment never comes; correct the schedule")
+    return slot

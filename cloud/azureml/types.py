@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cloud.settings import azureml_address
 from inference.errors import BadPipeline, ServiceBusy
 
 ARM = "https://management.azure.com/.default"
@@ -93,7 +93,7 @@ class Workspace:
             )
         if not re.fullmatch(r"[a-z0-9]+", region):
             raise BadPipeline(f"AZUREML_REGION is {region!r}; set it to the workspace's region, as in westeurope")
-        local = os.environ.get("AZUREML_DEV_URL_MFE", "").rstrip("/")
+        local = azureml_address()
         subscription, group, name = match[1], match[2], match[3]
         if local:
             return cls(subscription, group, name, region, local, local)

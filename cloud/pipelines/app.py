@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -14,7 +13,7 @@ from cloud.pipelines.entries import Entry, Pipelines
 from cloud.pipelines.facts import StorageFacts
 from cloud.pipelines.receipts import Receipt, Receipts
 from cloud.pipelines.runner import PipelineFailed, Runner, submission_for
-from cloud.settings import current
+from cloud.settings import current, is_disabled
 from cloud.storage import default_storage
 from inference.errors import BadPipeline, DropsightError
 
@@ -51,7 +50,7 @@ def follow(pipelines: Pipelines) -> None:
     failures = []
     for entry in pipelines.entries:
         try:
-            if entry.enabled and not _disabled(f"pipeline_{entry.name.replace('-', '_')}"):
+            if entry.enabled and not is_disabled(f"pipeline_{entry.name.replace('-', '_')}"):
                 runner().wake(entry)
             else:
                 runner().follow(entry)
@@ -59,12 +58,6 @@ def follow(pipelines: Pipelines) -> None:
             failures.append(str(error))
     if failures:
         raise PipelineFailed("; ".join(failures))
-
-
-def _disabled(function: str) -> bool:
-    """Whether an app setting switches this function off, in either spelling (Linux has no dots in names)."""
-    names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
-    return any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
 
 
 def preview(entry: Entry) -> dict[str, Any]:

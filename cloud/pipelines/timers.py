@@ -6,13 +6,14 @@ shows; everything else of the app is indexed as if it were not there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import azure.functions as func
+
+from cloud.settings import text_of
 
 if TYPE_CHECKING:
     from cloud.pipelines.entries import Pipelines
@@ -24,8 +25,7 @@ DELIVER = "30 */10 * * * *"
 
 def file() -> Path:
     """pipelines.toml, or what PIPELINES_FILE names."""
-    # Not through cloud.settings: another setting that is wrong must not cost the app its index.
-    return APP / (os.environ.get("PIPELINES_FILE", "").strip() or "pipelines.toml")
+    return APP / text_of("PIPELINES_FILE")
 
 
 @cache
