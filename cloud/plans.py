@@ -94,8 +94,8 @@ class Planner:
     def unloadable(self, route: Route) -> RouteUnavailable | None:
         """Why a model of the route cannot be loaded, whatever the file is that it is for; or None."""
         try:
-            for step in route.steps:
-                self.registry.load(step.model)
+            for _, model in route.models():
+                self.registry.load(model)
         except Permanent as problem:
             return RouteUnavailable(f"{route.place}: {problem}")
         return None

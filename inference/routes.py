@@ -115,7 +115,7 @@ class Route:
     def problem(self, registry: Registry, expected: Collection[str] = ()) -> DropsightError | None:
         """Why these models cannot do it, or None: ModelUnavailable for one that may still arrive, BadRoute for the
         rest. expected: names of models that do not lie there yet."""
-        for place, name in self._models():
+        for place, name in self.models():
             try:
                 registry.entry(name)
             except BadModel as error:
@@ -124,7 +124,8 @@ class Route:
                 return (ModelUnavailable if arrives else BadRoute)(f"{self.place}: {place}: {error}")
         return self._label_problem(registry)
 
-    def _models(self) -> Iterator[tuple[str, str]]:
+    def models(self) -> Iterator[tuple[str, str]]:
+        """Every model that it needs: where it is named, and its name."""
         yield from ((f"steps[{i}]", step.model) for i, step in enumerate(self.steps))
         if self.video.reid:
             yield "video: reid", self.video.reid
