@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cloud import finished
 from cloud.settings import RESULTS
 from cloud.storage import Storage, default_storage
 from inference.export import FORMATS, RESULT_FILE, write
@@ -29,8 +30,5 @@ def run(options: argparse.Namespace) -> int:
 def documents(storage: Storage, prefix: str = "") -> Iterator[dict[str, Any]]:
     """Every result document below a prefix, by name; one that is deleted meanwhile is left out."""
     for page in storage.pages(RESULTS, prefix=prefix):
-        for blob in page.blobs:
-            if blob.name.endswith(f"/{RESULT_FILE}"):
-                stored = storage.read_json(RESULTS, blob.name)
-                if stored:
-                    yield stored[0]
+        blobs = [blob for blob in page.blobs if blob.name.endswith(f"/{RESULT_FILE}")]
+        yield from (document for _, document in finished.documents(storage, blobs))

@@ -94,10 +94,15 @@ def _storage() -> dict[str, Any]:
 def _routes() -> dict[str, list[str]]:
     from .instance import default_worker
 
-    return {route.name: [step.title for step in route.steps] for route in default_worker().planner.routes.routes}
+    planner = default_worker().planner
+    if problems := planner.problems():
+        raise ValueError("uploads wait until this is mended: " + "; ".join(problems))
+    return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
 
 
 def _models() -> dict[str, str]:
+    from inference.heads import head_of
+
     from .instance import default_worker
 
     worker = default_worker()
@@ -105,7 +110,10 @@ def _models() -> dict[str, str]:
     if worker.models and worker.models.refused:
         refused = {name: why for name, (_, why) in worker.models.refused.items()}
         raise ValueError(f"models in the container that are refused, so that older ones serve: {refused}")
-    entries = default_worker().registry.list()
+    entries = worker.registry.list()
+    for entry in entries:
+        if entry.manifest and not entry.reason:
+            head_of(entry.manifest)  # a misspelt head or parameter
     return {entry.name: entry.reason or "usable" for entry in entries}
 
 

@@ -175,13 +175,15 @@ class Ledger:
         claim.receipt = replace(claim.receipt, override=stored.receipt.override)
         return stored.receipt
 
-    def finish(self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None) -> Finish:
-        """Write the end of a claim: one call. Never raises Conflict.
+    def finish(
+        self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None, spent: bool = True
+    ) -> Finish:
+        """Write the end of a claim: one call. Never raises Conflict. `spent`: whether the attempt counts.
 
         "lost": somebody else has the upload by now. "changed": a sidecar arrived meanwhile; the receipt is
         given back, and the upload has to be claimed again.
         """
-        return self._end(claim, lambda receipt: receipt.ended(state, reason, result_etag))
+        return self._end(claim, lambda receipt: receipt.ended(state, reason, result_etag, spent))
 
     def hand_over(self, claim: Claim[Any], job: str) -> Finish:
         """Leave the upload to the job `job`: no lease runs, and `adopt` gets it back. The answer is as `finish`'s."""

@@ -54,9 +54,12 @@ class Receipt:
             has_error=self.has_error or self.state == "failed",
         )
 
-    def ended(self, state: Ended, reason: str = "", result_etag: str | None = None) -> Receipt:
-        """The receipt at the end of a claim: with a result, an error record, neither, or given back ("retry")."""
-        receipt = replace(self, state=state, lease_s=0.0, reason=reason)
+    def ended(self, state: Ended, reason: str, result_etag: str | None, spent: bool) -> Receipt:
+        """The receipt at the end of a claim: with a result, an error record, neither, or given back ("retry").
+
+        `spent`: whether the attempt counts.
+        """
+        receipt = replace(self, state=state, lease_s=0.0, reason=reason, attempt=self.attempt - (not spent))
         if state == "done":
             return replace(receipt, result_etag=result_etag, old_keys=(), has_error=False)
         return replace(receipt, has_error=True) if state == "failed" else receipt

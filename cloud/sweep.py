@@ -140,7 +140,7 @@ def _process(
         if time.monotonic() >= end:
             return None
         try:
-            return worker.handle(BlobEvent(UPLOADS, upload.name, upload.etag, upload.size, cause=cause))
+            return worker.handle(BlobEvent(UPLOADS, upload.name, cause))
         except Exception as error:  # noqa: BLE001 - one upload's trouble must not end the sweep of the others
             log.warning("%s: %s: %s", printable(upload.name), type(error).__name__, error)
             return error

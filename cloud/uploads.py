@@ -14,11 +14,20 @@ from typing import Protocol
 
 from inference import analyze as engine
 from inference.analyze import Analysis
-from inference.errors import DropsightError, LimitExceeded, Permanent, ServiceBusy, StorageUnavailable
+from inference.errors import (
+    BadManifest,
+    BadModel,
+    DropsightError,
+    LimitExceeded,
+    Permanent,
+    ServiceBusy,
+    StorageUnavailable,
+)
 from inference.media import SNIFF_BYTES, Limits, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
+from inference.tables import text_of
 
 from . import publish
 from .events import BlobEvent, Outcome
@@ -142,7 +151,7 @@ class UploadWorker:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         try:
-            text: str | None = reading.read(MAX_SIDECAR_BYTES).decode("utf-8").strip() or None
+            text: str | None = text_of(reading.read(MAX_SIDECAR_BYTES)).strip() or None
         except (UnicodeDecodeError, LimitExceeded):
             # No TOML either: it is refused, by its name, when the upload's route is looked for.
             text = f"not UTF-8 text of at most {MAX_SIDECAR_BYTES:,} bytes"
@@ -167,13 +176,17 @@ class UploadWorker:
         try:
             published = self._published(claim, reading, trace)
         except Exception as error:
-            decision = decide(error, receipt.attempt, self.settings.max_attempts)
+            route, cause = claim.plan.route, error
+            if route and isinstance(error, BadModel | BadManifest):
+                cause = self.planner.unloadable(route) or error  # the model's fault, or only this file's?
+            decision = decide(cause, receipt.attempt, self.settings.max_attempts)
             if decision.again == "never":
                 return self.fail(claim, error, trace)
-            self.ledger.finish(claim, "retry", reason=str(error))  # if storage is gone, the lease ends by itself
+            spent = decision.again != "mended"
+            self.ledger.finish(claim, "retry", reason=str(cause), spent=spent)  # else its lease ends by itself
             if decision.again == "later":
                 raise
-            return _AGAIN
+            return _AGAIN if decision.again == "now" else Outcome("waiting")
         if published.hand_over:
             return published.hand_over()
         if published.status == "overwritten":

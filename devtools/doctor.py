@@ -35,12 +35,18 @@ import sys
 from cloud.pipelines.entries import pipelines
 from cloud.plans import app_routes
 from cloud.settings import BadSettings, current
+from inference.errors import Permanent
 from inference.registry import Registry
+registry, pipelines = Registry(), pipelines()
 try:
-    print("settings and routes can be used:", ", ".join(each.name for each in app_routes(current(), Registry()).routes))
+    routes = app_routes(current(), registry)
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
-sys.exit("; ".join(pipelines().problems) or 0)
+problems = routes.problems(registry, {entry.serves for entry in pipelines.models})
+missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
+wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
+print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
+sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
 """
 _TICK = """
 import sys

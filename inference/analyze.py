@@ -98,7 +98,7 @@ def naming(name: str) -> Iterator[None]:
 
 def is_video(media_type: str, route: Route) -> bool:
     """Whether frames are analysed over time; animations only where the route's video table says so."""
-    return media_type.startswith("video/") or (media_type in ANIMATIONS and bool(route.video.get("animations")))
+    return media_type.startswith("video/") or (media_type in ANIMATIONS and route.video.animations)
 
 
 def media_type_of(media: bytes | Path) -> str:

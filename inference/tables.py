@@ -55,12 +55,18 @@ def build(cls: type[T], values: Any, where: str, error: type[Permanent] = BadMan
         raise error(str(misfit)) from None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion to append to a message about an unknown word: the nearest known one, else all of them."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that this one may be a misspelling of."""
     import difflib  # lazily: only mistakes need it
 
-    close = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+    return next(iter(difflib.get_close_matches(word, list(known), 1, 0.6)), None)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion to append to a message about an unknown word: the nearest known one, else all of them."""
+    known = list(known)
+    close = closest(word, known)
+    return f"; did you mean {close!r}?" if close else f"; known are {', '.join(sorted(known)) or 'none'}"
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:

@@ -13,13 +13,14 @@ import pytest
 
 from inference.__main__ import main
 from inference.catalog import CATALOG, Listing, load_catalog
+from inference.defaults import load_routes
 from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.media import decode
 from inference.model import Model
 from inference.predictions import Objects
 from inference.pull import is_installed, pull
 from inference.registry import Registry, Weights
-from inference.routes import Step, load_routes
+from inference.routes import Step
 from inference.session import Session
 
 SKETCH = Path(__file__).resolve().parents[1] / "models/sketch/model.onnx"

@@ -265,6 +265,15 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     ):
         wrong = ask(settings)
         assert wrong.ok is False and words in wrong.words
+    route = "[[route]]\nname = 'a'\nsteps = [{ model = 'MODEL' }]\nvideo = { stride = 2 }\n"
+    for old, new, ok, words in (
+        ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
+        ("stride", "stridee", False, "route 'a': video: unknown key 'stridee'; did you mean 'stride'"),
+        ("MODEL", "zebra-crossings", True, "its uploads wait for a model"),
+    ):
+        (tmp_path / "routes.toml").write_text(route.replace(old, new).replace("MODEL", "classify"), "utf-16")
+        answer = ask({"ROUTES_FILE": str(tmp_path / "routes.toml")})
+        assert answer.ok is ok and words in answer.words
 
 
 def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:

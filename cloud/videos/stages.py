@@ -22,7 +22,6 @@ from inference.registry import Registry
 from inference.routes import Route
 from inference.video.join import join
 from inference.video.merge import assemble, drawn_stills, merge, wanted_parts
-from inference.video.options import options_of
 from inference.video.parts import Part, detect_part, render_part
 from inference.video.stored import from_line, to_line
 
@@ -69,14 +68,14 @@ class Stages:
                 for path in sorted(made.iterdir()):
                     alive.check()
                     self.jobs.put(job, f"{kind}{path.name}", path)
-            wanted = wanted_parts(story, options_of(route.video, route.name).annotated)
+            wanted = wanted_parts(story, route.video.annotated)
             metadata = {"renders": ",".join(map(str, wanted))}
             self._put_once(job, STORY, to_line(story).encode(), metadata=metadata)
 
     def render(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
         """Draws one segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, story = time.process_time(), self.story(job)
-        annotated = options_of(route.video, route.name).annotated
+        annotated = route.video.annotated
         with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
             path = Path(folder, "part.mp4")
             told = _checked(self._lines(job, TOLD, job.parts[number]), alive)

@@ -27,7 +27,7 @@ from inference.errors import Permanent
 from inference.result import Source
 from inference.video.frames import VideoInfo
 from inference.video.merge import prepare
-from inference.video.options import VideoOptions, options_of
+from inference.video.options import VideoOptions
 from inference.video.parts import cannot_be_split
 from inference.video.read import probe, runs_past
 
@@ -69,7 +69,7 @@ class Videos:
         """
         route, info = claim.plan.route, reading.info
         assert route
-        options, limit = options_of(route.video, route.name), self.settings.video_split_above_seconds
+        options, limit = route.video, self.settings.video_split_above_seconds
         if cannot_be_split(route, self.worker.registry, options):
             return None
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
@@ -119,16 +119,22 @@ class Videos:
         except Gone:
             self.claim(job)  # notes how it ended
         except Exception as error:
-            decision = decide(error, attempt, self.settings.max_attempts)
-            if not isinstance(error, Permanent):
-                current = self.claim(job)
-                if current is None or current[0].plan.blocked:
-                    return  # over meanwhile: its work was deleted under our hands; or it waits, as above
-                claim = current[0]
-            if decision.again != "never":
+            if self._is_again(job, claim, message, error, attempt):
                 raise
-            log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
-            self.fail(job, claim, error)
+
+    def _is_again(self, job: Job, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int) -> bool:
+        """Whether the message has to be delivered again after an error; notes what else follows from it."""
+        decision = decide(error, attempt, self.settings.max_attempts)
+        if not isinstance(error, Permanent):
+            current = self.claim(job)
+            if current is None or current[0].plan.blocked or decision.again == "mended":
+                return False  # over meanwhile: its work was deleted under our hands; or it waits, as above
+            claim = current[0]
+        if decision.again != "never":
+            return True
+        log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
+        self.fail(job, claim, error)
+        return False
 
     def poison(self, message: Message) -> None:
         """A message that the host gave up: its workers were killed, each time."""

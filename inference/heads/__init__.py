@@ -75,7 +75,10 @@ def find_head(name: str) -> Head:
 
 def head_of(manifest: Manifest) -> Head:
     """The head of a model. Raises BadManifest where there is none, or it does another task or reads other params."""
-    head = find_head(manifest.head)
+    try:
+        head = find_head(manifest.head)
+    except BadManifest as error:
+        raise BadManifest(f"{manifest.name}: {error}") from error
     if manifest.task not in head.tasks:
         raise BadManifest(
             f"{manifest.name}: head {manifest.head!r} does {' and '.join(head.tasks)}, not {manifest.task}"

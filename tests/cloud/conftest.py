@@ -27,10 +27,6 @@ match = "night/**"
 when = "0 0 2 * * *"
 steps = [{ model = "sketch" }]
 [[route]]
-name = "broken"
-match = "broken/**"
-steps = [{ model = "no-such-model" }]
-[[route]]
 name = "classify"
 match = "nothing/**"
 steps = [{ model = "classify" }]

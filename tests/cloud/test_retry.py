@@ -6,7 +6,7 @@ import pytest
 
 from cloud.blobs import Conflict
 from cloud.retry import Decision, decide
-from inference.errors import BadModel, CorruptMedia, ModelUnavailable, StorageUnavailable
+from inference.errors import BadModel, CorruptMedia, ModelUnavailable, RouteUnavailable, StorageUnavailable
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from inference.errors import BadModel, CorruptMedia, ModelUnavailable, StorageUn
         (StorageUnavailable("busy"), 2, Decision("later", "environment")),
         (StorageUnavailable("busy"), 3, Decision("never", "environment")),
         (ModelUnavailable("missing"), 1, Decision("later", "environment")),
+        (RouteUnavailable("its model is broken"), 3, Decision("mended", "environment")),
         (Conflict("overwritten"), 2, Decision("now", "environment")),
         (Conflict("overwritten"), 3, Decision("never", "environment")),
         (ZeroDivisionError("a bug"), 1, Decision("later", "environment")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from cloud.storage import BlobInfo
 from cloud.sweep import SweepReport, needs_work, sweep
 from cloud.uploads import UploadWorker
 from inference.errors import ServiceBusy
+from inference.routes import Routes
 from tests.cloud.helpers import Calls, jpeg
 
 
@@ -161,7 +161,7 @@ def test_replay_analyses_failed_uploads_again_and_all_when_told(
     monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
     drop(worker, "x/a.jpg", "x/b.jpg", "y/c.jpg")
     with monkeypatch.context() as patch:
-        patch.setattr(worker.planner, "registry", _NoModels())
+        patch.setattr(worker.planner, "routes", Routes(()))
         sweep(worker, 60)
     assert names(worker, ERRORS) == ["x/a.jpg.json", "x/b.jpg.json", "y/c.jpg.json"]
 
@@ -178,13 +178,3 @@ def test_replay_analyses_failed_uploads_again_and_all_when_told(
     after = worker.storage.head(RESULTS, "x/a.jpg/result.json")
     assert before and after
     assert before.etag != after.etag
-
-
-class _NoModels:
-    def digest(self, name: str) -> str:
-        from inference.errors import BadModel
-
-        raise BadModel(f"no model {name!r}: none found")
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.models.canary import verify
 from inference.clip import ClipModel
 from inference.errors import BadManifest, BadModel
 from inference.model import Loaded, Model
@@ -64,6 +65,12 @@ def test_a_clip_model_reports_the_provider_that_was_asked_for_in_vain(tmp_path: 
     detector = Detector(Route("r", (Step("light"),)), registry, VideoOptions(), None)
     facts = detector.step_results(0, Averages())[0].model
     assert (facts.provider, facts.provider_asked) == ("CPUExecutionProvider", "OpenVINOExecutionProvider")
+
+
+def test_a_clip_model_may_come_by_the_container(tmp_path: Path) -> None:
+    assert verify(light(tmp_path / "good"), "light") == {}
+    with pytest.raises(BadManifest, match="did you mean 'window_s'"):
+        verify(light(tmp_path / "bad", params="windows_s = 0.9"), "light")
 
 
 def test_a_clip_model_is_not_shown_a_picture(tmp_path: Path) -> None:
