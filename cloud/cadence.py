@@ -15,7 +15,7 @@ _LOOK = 100
 _SECOND = timedelta(seconds=1)
 
 
-def cadence(found: Pipelines, text: str, now: datetime) -> tuple[list[str], str]:
+def cadence(config: Pipelines, text: str, now: datetime) -> tuple[list[str], str]:
     """Which entries need a finer tick than the NCRONTAB `text`, a line each; and a coarser one that would do.
 
     A finer one is needed where two slots fall between the same ticks: then only the newest runs, unless catch_up is
@@ -23,7 +23,7 @@ def cadence(found: Pipelines, text: str, now: datetime) -> tuple[list[str], str]
     """
     slots = {
         entry.name: list(islice(entry.schedule.slots(now, now + timedelta(days=366)), _LOOK))
-        for entry in scheduled(found)
+        for entry in scheduled(config)
         if entry.enabled
     }
     finer = [
@@ -48,11 +48,11 @@ def _ticks(text: str, after: datetime, until: datetime) -> bool:
     return next(Schedule(cron=check_ncrontab(text)).slots(after, until), None) is not None
 
 
-def report(found: Pipelines, text: str, now: datetime) -> tuple[bool, str]:
+def report(config: Pipelines, text: str, now: datetime) -> tuple[bool, str]:
     """Whether the tick fits, and what to say about it."""
-    finer, coarser = cadence(found, text, now)
+    finer, coarser = cadence(config, text, now)
     if finer:
         return False, "; ".join([*finer, "set TICK_SCHEDULE to a finer one"])
     if coarser:
         return True, f"TICK_SCHEDULE is {text!r}; {coarser!r} would do, and wake the app less often"
-    return True, f"TICK_SCHEDULE is {text!r}, as the schedules need" if next(scheduled(found), None) else "not needed"
+    return True, f"TICK_SCHEDULE is {text!r}, as the schedules need" if next(scheduled(config), None) else "not needed"

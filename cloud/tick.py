@@ -103,17 +103,17 @@ def on_timer(context: func.Context) -> None:
     tick(pipelines(), adopt=adopt)
 
 
-def scheduled(found: Pipelines) -> Iterator[Entry]:
+def scheduled(config: Pipelines) -> Iterator[Entry]:
     """Everything that has a schedule: the pipelines, and what the app does itself."""
-    yield from found.entries
+    yield from config.entries
     # Names that no pipeline can have. What one of them needs is imported when it is due: a lake that cannot be
     # imported stops nothing else.
-    if found.models:
+    if config.models:
         yield Entry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
-    if found.drift:
-        yield Entry("check_drift", Task(partial(_drift, found)), _cron(found.drift.schedule), keeps=False)
-    if found.lake:
-        yield Entry("fill_lake", Task(_lake), _cron(found.lake.schedule), keeps=False)
+    if config.drift:
+        yield Entry("check_drift", Task(partial(_drift, config)), _cron(config.drift.schedule), keeps=False)
+    if config.lake:
+        yield Entry("fill_lake", Task(_lake), _cron(config.lake.schedule), keeps=False)
 
 
 def _cron(text: str) -> Schedule:
@@ -126,11 +126,11 @@ def _deliver() -> None:
     deliver_all()
 
 
-def _drift(found: Pipelines) -> None:
+def _drift(config: Pipelines) -> None:
     from cloud.drift.app import check
 
-    assert found.drift is not None
-    verdict = check(default_storage(), found.drift, datetime.now(UTC), app.submit_now)
+    assert config.drift is not None
+    verdict = check(default_storage(), config.drift, datetime.now(UTC), app.submit_now)
     log.info("drift: %s (%s)", verdict.status, verdict.why)
 
 
@@ -141,7 +141,7 @@ def _lake() -> None:
 
 
 def tick(
-    found: Pipelines,
+    config: Pipelines,
     *,
     adopt: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -175,7 +175,7 @@ def tick(
 
     free = threading.Semaphore(WIDTH)
     threads: dict[str, threading.Thread] = {}
-    for entry in scheduled(found):
+    for entry in scheduled(config):
         if not free.acquire(timeout=max(0.0, BEGIN_S - (seconds() - began))) or not may_begin():
             log.warning("%s waits for the next tick: this one has worked for %.0f s", entry.name, BEGIN_S)
             continue
@@ -207,16 +207,16 @@ def _is_on(entry: Entry) -> bool:
     return entry.enabled and not is_disabled(name)
 
 
-def health(found: Pipelines) -> list[str]:
+def health(config: Pipelines) -> list[str]:
     """What a person should look at: wrong entries, unknown slots, the last failures, refused models."""
-    wrong = list(found.problems)
-    if found.entries or found.models:
+    wrong = list(config.problems)
+    if config.entries or config.models:
         try:
             Workspace.parse(current().azureml_workspace, current().azureml_region)
         except BadPipeline as error:
             wrong.append(str(error))
-    if found.models:
+    if config.models:
         from cloud.models.app import refused
 
-        wrong += refused(found.models)
-    return [*wrong, *app.trouble(scheduled(found))]
+        wrong += refused(config.models)
+    return [*wrong, *app.trouble(scheduled(config))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, time
 from functools import cache
 from pathlib import Path
@@ -146,7 +146,7 @@ def read(path: Path, model_names: Callable[[], Iterable[str]] = tuple) -> Pipeli
             f"{path.name}: [drift]: retrain is {drift.retrain!r}, which is no usable [[pipeline]] of this file"
             + nearest(drift.retrain, names)
         )
-        drift = None
+        drift = replace(drift, retrain="")  # what is wrong with a pipeline is no reason to stop looking
     if delivered:
         delivered = _served(path.name, delivered, set(model_names()), problems)
     return Pipelines(tuple(entries), tuple(delivered), drift, lake, tuple(problems))

@@ -151,8 +151,10 @@ def test_models_are_told_apart_by_their_folders_and_drift_names_a_pipeline_that_
     assert "'x' is taken" in read(tmp_path, twice).problems[0]
     both = read(tmp_path, twice.replace('"b"\nserves = "x"', '"a"\nserves = "y"'))
     assert (both.problems, [model.serves for model in both.models]) == ((), ["x", "y"])
-    (problem,) = read(tmp_path, '[drift]\nretrain = "fortnigth"\n' + GOOD).problems
-    assert "'fortnigth', which is no usable" in problem
+    misspelt = read(tmp_path, '[drift]\nretrain = "fortnigth"\n' + GOOD)
+    (problem,) = misspelt.problems
+    assert "[drift]: retrain is 'fortnigth', which is no usable" in problem and "did you mean 'fortnight'" in problem
+    assert misspelt.drift and not misspelt.drift.retrain  # the check itself goes on
     assert read(tmp_path, '[drift]\nretrain = "fortnight"\n' + GOOD).problems == ()
 
 
