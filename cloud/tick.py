@@ -44,7 +44,7 @@ class Task(Kind):
     """Work of the app itself, done while it is submitted. Doing it twice does no harm."""
 
     kind = "task"
-    # At work in this process, by name: not dead, however long it takes.
+    # At work in this process, by name.
     running: set[str] = set()
 
     def __init__(self, work: Callable[[], object]) -> None:
@@ -68,9 +68,11 @@ class Task(Kind):
 
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
         """Where its worker ended, it has to be done again."""
-        if submission.pipeline in self.running:
-            return Search(certain=False, why="it is still at work")
         return Search()
+
+    def is_at_work(self, name: str) -> bool:
+        """However long it takes."""
+        return name in self.running
 
     @staticmethod
     def status(service: Connection, run: str) -> Run | None:
@@ -160,11 +162,9 @@ def tick(
         return seconds() - began < BEGIN_S
 
     def work(entry: Entry) -> None:
-        adopt()
         try:
+            adopt()
             _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
-        except Transient as error:
-            log.warning("%s waits: %s", entry.name, error)
         except DropsightError as error:
             failures.append(str(error))
         except Exception as error:

@@ -61,6 +61,10 @@ class Kind(ABC):
     def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
         """The exact request that `submit` would send first, not sent: method, url, headers, body."""
 
+    def is_at_work(self, name: str) -> bool:
+        """Whether this process itself works on a slot of that entry now: then its worker is not dead."""
+        return False
+
 
 @dataclass(frozen=True)
 class Submission:

@@ -149,7 +149,8 @@ class Runner:
             stored = self.receipts.read(entry.name, at)
             assert stored is not None
         slot, etag = stored
-        if slot.state == "submitting" and self.receipts.age(entry.name, at) > DEAD:
+        living = entry.target.is_at_work(entry.name)
+        if slot.state == "submitting" and not living and self.receipts.age(entry.name, at) > DEAD:
             slot, etag = self._write(slot.unknown("its worker ended"), etag)
         if slot.state == "unknown":
             slot, etag = self._settle(entry, plan, slot, etag)

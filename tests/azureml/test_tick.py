@@ -98,6 +98,13 @@ def key(name: str, at: datetime) -> str:
     return f"{name}-{at:%Y%m%dT%H%M%SZ}"
 
 
+def finish(name: str) -> None:
+    """Wait for the threads of ticks that are over."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(name):
+            thread.join()
+
+
 def submitting(world: World, monkeypatch: pytest.MonkeyPatch, submit: Callable[[Submission], Run]) -> None:
     monkeypatch.setattr(world.aml, "submit", submit)
 
@@ -140,8 +147,9 @@ def test_a_submission_that_hangs_stops_neither_the_tick_nor_another_entry(
 
     submitting(world, monkeypatch, submit)
     try:
-        assert world.tick(end_s=2.0) == ""
-        assert hangs.is_set()
+        assert world.tick(end_s=0.0) == ""  # its four minutes are over
+        hangs.wait()
+        finish("tick-second")
         assert world.slot("first").state == "submitting"
         world.tick(timedelta(minutes=10))
         assert world.ran() == sorted(
@@ -153,9 +161,7 @@ def test_a_submission_that_hangs_stops_neither_the_tick_nor_another_entry(
         )
     finally:
         released.set()
-        for thread in threading.enumerate():
-            if thread.name.startswith("tick-"):
-                thread.join()
+        finish("tick-")
     assert world.slot("first").state == "submitted"
 
 
@@ -302,6 +308,31 @@ def test_a_delivery_meets_a_service_that_is_away_and_is_done_later(
     assert world.slot("deliver_models").state == "pending"
     world.tick(timedelta(minutes=1, seconds=1))
     assert (len(done), world.slot("deliver_models").state) == (2, "done")
+
+
+def test_a_task_that_takes_long_is_neither_waited_for_nor_begun_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Semaphore(0), threading.Event()
+    count: list[bool] = []
+
+    def fill(*_: object) -> None:
+        count.append(True)
+        begun.release()
+        released.wait()
+
+    monkeypatch.setattr("cloud.lake.fill", fill)
+    world.found = world.read('[lake]\nschedule = "0 0 12 * * *"\n')
+    world.tick(timedelta(minutes=-1))
+    try:
+        world.tick(end_s=0.0)
+        begun.acquire()
+        monkeypatch.setattr(Receipts, "age", lambda *_: timedelta(minutes=20))
+        world.tick(timedelta(minutes=20))
+    finally:
+        released.set()
+        finish("tick-")
+    assert (len(count), world.slot("fill_lake").state) == (1, "done")
 
 
 def test_every_thread_of_a_tick_logs_for_its_invocation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
