@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cloud.azureml.kinds import Connection, Kind, Submission
 from cloud.azureml.types import NotAccepted, Refused, Run, Search, Workspace
@@ -25,9 +25,6 @@ from cloud.schedule import Schedule, check_ncrontab, longest_gap
 from cloud.settings import current, is_disabled, text_of
 from cloud.storage import default_storage
 from inference.errors import BadPipeline, DropsightError, Transient
-
-if TYPE_CHECKING:
-    import azure.functions as func
 
 log = logging.getLogger(__name__)
 
@@ -95,14 +92,9 @@ class _Here:
         return Task.status(self, run)  # type: ignore[arg-type]
 
 
-def on_timer(context: func.Context) -> None:
+def on_timer(begin_thread: Callable[[], None]) -> None:
     """The body of the function `tick`. Raises PipelineFailed, once, with all that failed."""
-
-    def adopt() -> None:
-        # The host shows a line of the log only with the invocation that it belongs to.
-        context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
-
-    tick(pipelines(), adopt=adopt)
+    tick(pipelines(), begin_thread=begin_thread)
 
 
 def scheduled(config: Pipelines) -> Iterator[Entry]:
@@ -145,14 +137,14 @@ def _lake() -> None:
 def tick(
     config: Pipelines,
     *,
-    adopt: Callable[[], None] = lambda: None,
+    begin_thread: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     seconds: Callable[[], float] = time.monotonic,
     end_s: float = END_S,
 ) -> None:
     """Decide the due slots of every entry and move its open ones on.
 
-    adopt: called first in each thread. clock, seconds: the time of day, and a clock to measure by. Raises
+    begin_thread: called first in each thread. clock, seconds: the time of day, and a clock to measure by. Raises
     PipelineFailed with all that failed.
     """
     began = seconds()
@@ -163,7 +155,7 @@ def tick(
 
     def work(entry: Entry) -> None:
         try:
-            adopt()
+            begin_thread()
             _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
         except DropsightError as error:
             failures.append(str(error))

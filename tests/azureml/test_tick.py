@@ -9,9 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import azure.functions as func
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+import function_app
 from cloud import cadence, tick
 from cloud.azureml.client import AzureML
 from cloud.azureml.kinds import Submission
@@ -344,7 +346,7 @@ def test_every_thread_of_a_tick_logs_for_its_invocation(world: World, monkeypatc
 
     monkeypatch.setattr("cloud.pipelines.runner.Runner.wake", wake)
     monkeypatch.setattr(tick, "pipelines", lambda: world.found)
-    tick.on_timer(cast(Any, context))
+    tick.on_timer(function_app.begins_thread(cast(func.Context, context)))
     assert sorted(names) == ["tick-first a1", "tick-second a1"]
 
 
