@@ -8,29 +8,38 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+from collections.abc import Callable
+from pathlib import Path
 
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
-from cloud.pipelines.timers import register
-from cloud.settings import BLOB_SOURCES, UPLOADS
+from cloud.settings import BLOB_SOURCES, UPLOADS, text_of
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-CONNECTION = os.environ.get("STORAGE_CONNECTION", "").strip() or "AzureWebJobsStorage"
+CONNECTION = text_of("STORAGE_CONNECTION")
+
+
+def begins_thread(context: func.Context) -> Callable[[], None]:
+    """What a thread of an invocation calls first: the host drops what it logs unless it says for which one it does."""
+
+    def begin_thread() -> None:
+        context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
+
+    return begin_thread
 
 
 def blob_source() -> func.BlobSource:
     """Polling or Event Grid, as BLOB_TRIGGER_SOURCE says. An unknown value polls; the deep health names it."""
-    told = os.environ.get("BLOB_TRIGGER_SOURCE", "").strip()
+    requested = text_of("BLOB_TRIGGER_SOURCE")
     known = {source.lower(): source for source in BLOB_SOURCES}
-    if told and told.lower() not in known:
-        logging.error("BLOB_TRIGGER_SOURCE=%r: expected one of %s; polling", told, ", ".join(BLOB_SOURCES))
-    return func.BlobSource(known.get(told.lower(), BLOB_SOURCES[0]))
+    if requested.lower() not in known:
+        logging.error("BLOB_TRIGGER_SOURCE=%r: expected one of %s; polling", requested, ", ".join(BLOB_SOURCES))
+    return func.BlobSource(known.get(requested.lower(), BLOB_SOURCES[0]))
 
 
 # A BlobClient and no output binding: the content as bytes would take 4.4 times its size in memory, and a
@@ -38,17 +47,45 @@ def blob_source() -> func.BlobSource:
 @app.function_name("on_upload")
 @app.blob_trigger("upload", f"{UPLOADS}/{{name}}", CONNECTION, source=blob_source())
 def on_upload(upload: blob.BlobClient) -> None:
-    from cloud.uploads import on_blob
+    from cloud.instance import on_blob
 
     on_blob(upload.container_name, upload.blob_name)
 
 
 @app.function_name("sweep")
-@app.timer_trigger("timer", "%SWEEP_SCHEDULE%", run_on_startup=False, use_monitor=True)
+@app.timer_trigger("timer", text_of("SWEEP_SCHEDULE"), run_on_startup=False, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:
-    from cloud.sweep import on_timer
+    from cloud.instance import on_sweep
 
-    on_timer()
+    on_sweep()
+
+
+def only_comments(path: Path) -> bool:
+    """Whether a TOML file, in any encoding that is read, says nothing; a missing one does not either."""
+    try:
+        lines = path.read_bytes().replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines()
+    except OSError:
+        return not path.exists()
+    return all(line.strip() == b"" or line.lstrip().startswith(b"#") for line in lines)
+
+
+# A tick each minute keeps an app awake, which one without pipelines should not pay for.
+if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
+
+    @app.function_name("tick")
+    @app.timer_trigger("timer", text_of("TICK_SCHEDULE"), run_on_startup=False, use_monitor=True)
+    def tick(timer: func.TimerRequest, context: func.Context) -> None:
+        from cloud.tick import on_timer
+
+        on_timer(begins_thread(context))
+
+
+@app.function_name("model_registered")
+@app.route("models/events", methods=["POST"])
+def model_registered(req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.models.app import on_events
+
+    return on_events(req)
 
 
 def video_queue(name: str, poison: bool = False) -> None:
@@ -67,8 +104,6 @@ def video_queue(name: str, poison: bool = False) -> None:
 for _queue in ("segments", "merges", "renders"):
     video_queue(_queue)
     video_queue(_queue, poison=True)
-
-register(app)  # a timer function for each entry of pipelines.toml
 
 
 @app.function_name("analyze")
@@ -90,7 +125,7 @@ def results(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("jobs")
 @app.route("jobs/{id?}", methods=["GET", "DELETE"])
 def jobs(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.videos.app import jobs as body
+    from cloud.api import jobs as body
 
     return body(req)
 

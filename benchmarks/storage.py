@@ -25,7 +25,7 @@ from benchmarks.engine import MODEL, inline, photos
 from cloud.events import BlobEvent
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage import Storage
-from cloud.uploads import Worker
+from cloud.uploads import UploadWorker
 from devtools import azurite
 from inference.registry import Registry, Weights
 from inference.routes import Route, Routes, Step
@@ -105,7 +105,7 @@ def ours(service: BlobServiceClient) -> Job:
     """The app's worker."""
     models = Registry([ROOT / "tests" / "models"], weights=Weights([SHARED / "models" / MODEL]))
     route = Route("objects", (Step(MODEL),))
-    worker = Worker(Storage(service), Settings(max_concurrent=THREADS), Routes((route,)), models)
+    worker = UploadWorker(Storage(service), Settings(max_concurrent=THREADS), Routes((route,)), models)
 
     def job(name: str) -> None:
         outcome = worker.handle(BlobEvent("uploads", name))

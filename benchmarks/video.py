@@ -38,9 +38,10 @@ from inference.analyze import analyze
 from inference.machine import peak_rss_mb
 from inference.registry import Registry, Weights
 from inference.routes import Route, Step
+from inference.video.options import VideoOptions
 clip, models, weights, model, fps = sys.argv[1:]
 registry = Registry([Path(models)], weights=Weights([Path(weights)]))
-analysis = analyze(Path(clip), Route("r", (Step(model),), video={"fps": float(fps)}), registry)
+analysis = analyze(Path(clip), Route("r", (Step(model),), video=VideoOptions(fps=float(fps))), registry)
 print(json.dumps([peak_rss_mb(), analysis.result.extra["analysed_frames"]]))
 """
 

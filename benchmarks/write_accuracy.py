@@ -35,10 +35,11 @@ from benchmarks.accuracy import (
 from inference.analyze import analyze
 from inference.machine import cpu_quota, peak_rss_mb
 from inference.media import Picture, decode
-from inference.model import Model, Timing
+from inference.model import Model
 from inference.predictions import Embedding, Objects, Rendering
 from inference.registry import Registry, Weights
 from inference.routes import Route, Step
+from inference.timing import Timing
 
 MEDIA = SHARED / "media"
 INSTANCES = MEDIA / "coco/instances.json"

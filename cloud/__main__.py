@@ -14,6 +14,7 @@ from . import export
 from .drift import commands as drift
 from .models import commands as models
 from .pipelines import commands as pipelines
+from .receipts import ReceiptSummary
 from .settings import BadSettings, document
 from .storage import BlobInfo
 
@@ -23,34 +24,31 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m cloud", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    one = commands.add_parser("replay", help="analyse uploads again: failed ones, or all below a prefix")
-    one.add_argument("prefix", nargs="?", default="", help="only uploads whose names begin so")
-    one.add_argument("--all", action="store_true", help="finished ones too (default: failed ones only)")
-    one.add_argument("--dry-run", action="store_true", help="only print the names")
-    one.set_defaults(run=replay)
+    command = commands.add_parser("replay", help="analyse uploads again: failed ones, or all below a prefix")
+    command.add_argument("prefix", nargs="?", default="", help="only uploads whose names begin so")
+    command.add_argument("--all", action="store_true", help="finished ones too (default: failed ones only)")
+    command.add_argument("--dry-run", action="store_true", help="only print the names")
+    command.set_defaults(run=replay)
 
-    two = commands.add_parser("settings", help="print the table of app settings")
-    two.set_defaults(run=lambda _: print(document()) or 0)
+    command = commands.add_parser("settings", help="print the table of app settings")
+    command.set_defaults(run=lambda _: print(document()) or 0)
 
-    three = commands.add_parser("pipelines", help="Azure Machine Learning pipelines: list, run, history, resolve")
-    pipelines.add_arguments(three)
-    four = commands.add_parser("models", help="models: list, register, download, path, deliver, rollback")
-    models.add_arguments(four)
-    five = commands.add_parser("drift", help="drift of production against a baseline: check, baseline, approve")
-    drift.add_arguments(five)
-    six = commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines")
-    export.add_arguments(six)
+    add = commands.add_parser
+    pipelines.add_arguments(add("pipelines", help="Azure Machine Learning pipelines: list, run, history, resolve"))
+    models.add_arguments(add("models", help="models: list, register, download, path, deliver, rollback"))
+    drift.add_arguments(add("drift", help="drift of production against a baseline: check, baseline, approve"))
+    export.add_arguments(add("export", help="results as COCO, YOLO, CSV or JSON lines"))
     return top
 
 
 def replay(options: argparse.Namespace) -> int:
     """Claim finished uploads anew, here and now. 0: all have a result; 1: some failed again."""
-    from .sweep import sweep, unfinished
-    from .uploads import default_worker
+    from .instance import default_worker  # brings onnxruntime, which the other commands do not need
+    from .sweep import needs_work, sweep
 
-    def wanted(upload: BlobInfo, receipt: BlobInfo | None) -> bool:
-        failed = receipt is not None and receipt.metadata.get("state") == "failed"
-        if not (options.all or failed or unfinished(upload, receipt)):
+    def wanted(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
+        failed = receipt is not None and receipt.state == "failed"
+        if not (options.all or failed or needs_work(upload, receipt)):
             return False
         print(upload.name)
         return not options.dry_run

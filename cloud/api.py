@@ -1,4 +1,4 @@
-"""The bodies of the HTTP functions: analyze one picture, read results, health."""
+"""The bodies of the HTTP functions: analyze one picture, read results, follow and cancel the job of a long video."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from inference.errors import DropsightError, LimitExceeded, Transient, Unsupport
 from inference.media import SNIFF_BYTES, sniff
 from inference.result import Source, error_document, new_trace
 
+from .instance import default_videos, default_worker
 from .paths import requested_path
 from .publish import RESULT
 from .settings import RESULTS
 from .storage import guess_type, to_bytes
-from .uploads import default_worker
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,10 @@ def _status(error: DropsightError) -> HTTPStatus:
 
 def results(request: func.HttpRequest) -> func.HttpResponse:
     """GET /api/results/{*path}: a file of the container `results`; of an upload's path, its document."""
-    asked = request.route_params.get("path") or ""
-    path = requested_path(asked)
+    requested = request.route_params.get("path") or ""
+    path = requested_path(requested)
     if path is None:
-        return _problem(HTTPStatus.BAD_REQUEST, f"{asked!r} is not the path of a result")
+        return _problem(HTTPStatus.BAD_REQUEST, f"{requested!r} is not the path of a result")
     worker = default_worker()
     try:
         for name in (path, f"{path}/{RESULT}"):
@@ -83,6 +83,31 @@ def results(request: func.HttpRequest) -> func.HttpResponse:
     except Transient as error:
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     return _problem(HTTPStatus.NOT_FOUND, f"there is no result {path!r} (yet)")
+
+
+def jobs(request: func.HttpRequest) -> func.HttpResponse:
+    """GET, DELETE /api/jobs/{id} or /api/jobs?name=UPLOAD: how far the job of a long video is; DELETE cancels it."""
+    try:
+        return _jobs(request)
+    except Transient as error:
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+def _jobs(request: func.HttpRequest) -> func.HttpResponse:
+    videos = default_videos()
+    requested, name = request.route_params.get("id") or "", request.params.get("name", "")
+    if not requested and name and (stored := videos.ledger.read(name)):
+        requested = stored.receipt.job or ""
+    job = videos.jobs.find(requested)
+    if job is None:
+        return _problem(
+            HTTPStatus.NOT_FOUND,
+            f"there is no job {requested or name!r}; ask by its id, or by ?name= of an upload that is being analysed",
+        )
+    if request.method == "DELETE":
+        videos.cancel(job)
+        job = videos.jobs.read(job.id) or job
+    return _json(videos.describe(job))
 
 
 def _json(document: object, status: int = 200) -> func.HttpResponse:

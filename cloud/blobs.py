@@ -85,8 +85,8 @@ def code_of(error: HttpResponseError) -> str:
     return str(getattr(code, "value", code))
 
 
-def _too_large(name: str, found: int, limit: int) -> LimitExceeded:
-    return LimitExceeded(f"{name}: {found:,} bytes; at most {limit:,} are allowed: make the file smaller")
+def _too_large(name: str, size: int, limit: int) -> LimitExceeded:
+    return LimitExceeded(f"{name}: {size:,} bytes; at most {limit:,} are allowed: make the file smaller")
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from .once import once
-from .settings import BadSettings
+from .settings import endpoint
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueServiceClient
@@ -20,26 +19,10 @@ _MIB = 1024 * 1024
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 
-def _endpoint(connection: str, kind: str) -> tuple[str | None, str | None]:
-    """(connection string, None) or (None, service URI) of the connection setting `connection`."""
-    if text := os.environ.get(connection):
-        return text, None
-    for suffix in (f"__{kind}ServiceUri", "__serviceUri"):
-        if uri := os.environ.get(connection + suffix):
-            return None, uri.replace(".blob.", f".{kind}.") if suffix == "__serviceUri" else uri
-    if account := os.environ.get(connection + "__accountName"):
-        return None, f"https://{account}.{kind}.core.windows.net"
-    raise BadSettings(
-        f"No storage connection: neither {connection} nor {connection}__serviceUri, __{kind}ServiceUri or "
-        "__accountName is set; set one (local.settings.example.json shows how)"
-    )
-
-
-def credential(connection: str) -> Any:
-    """The identity for a connection by URI: the one its `__clientId` names, else whatever Azure finds."""
+def _credential(client_id: str | None) -> Any:
+    """The identity that a connection by address names, else whatever Azure finds."""
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-    client_id = os.environ.get(connection + "__clientId")
     return ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
 
 
@@ -57,11 +40,10 @@ def blob_service(connection: str) -> BlobServiceClient:
         "max_single_put_size": 16 * _MIB,
         "max_block_size": 4 * _MIB,
     }
-    text, uri = _endpoint(connection, "blob")
-    if text is not None:
-        return BlobServiceClient.from_connection_string(text, **options)
-    assert uri is not None
-    return BlobServiceClient(uri, credential=credential(connection), **options)
+    place = endpoint(connection, "blob")
+    if place.text:
+        return BlobServiceClient.from_connection_string(place.text, **options)
+    return BlobServiceClient(place.uri, credential=_credential(place.client_id), **options)
 
 
 @once
@@ -69,8 +51,7 @@ def queue_service(connection: str) -> QueueServiceClient:
     """The queue client of the same account. Raises BadSettings."""
     from azure.storage.queue import QueueServiceClient
 
-    text, uri = _endpoint(connection, "queue")
-    if text is not None:
-        return QueueServiceClient.from_connection_string(text)
-    assert uri is not None
-    return QueueServiceClient(uri, credential=credential(connection))
+    place = endpoint(connection, "queue")
+    if place.text:
+        return QueueServiceClient.from_connection_string(place.text)
+    return QueueServiceClient(place.uri, credential=_credential(place.client_id))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cloud import finished
 from cloud.settings import RESULTS
-from cloud.storage import Storage
+from cloud.storage import Storage, default_storage
 from inference.export import FORMATS, RESULT_FILE, write
 
 
@@ -21,8 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from cloud.storage import default_storage  # lazily: --help needs no connection
-
     count = write(documents(default_storage(), options.prefix), options.format, options.out, options.step)
     print(f"{options.out}: {count} results as {options.format}")
     return 0
@@ -31,8 +30,5 @@ def run(options: argparse.Namespace) -> int:
 def documents(storage: Storage, prefix: str = "") -> Iterator[dict[str, Any]]:
     """Every result document below a prefix, by name; one that is deleted meanwhile is left out."""
     for page in storage.pages(RESULTS, prefix=prefix):
-        for blob in page.blobs:
-            if blob.name.endswith(f"/{RESULT_FILE}"):
-                found = storage.read_json(RESULTS, blob.name)
-                if found:
-                    yield found[0]
+        blobs = [blob for blob in page.blobs if blob.name.endswith(f"/{RESULT_FILE}")]
+        yield from (document for _, document in finished.documents(storage, blobs))

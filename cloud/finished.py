@@ -31,8 +31,8 @@ def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterat
 
     The mark moves on after each one was handled, and past empty ones; at most `most` a call. One listing.
     """
-    found = storage.read_json(STATE, mark)
-    done = datetime.fromisoformat(found[0]["through"]) if found else datetime.min.replace(tzinfo=UTC)
+    stored = storage.read_json(STATE, mark)
+    done = datetime.fromisoformat(stored[0]["through"]) if stored else datetime.min.replace(tzinfo=UTC)
     end = floor(now - _SETTLED)
     groups: dict[datetime, list[BlobInfo]] = defaultdict(list)
     for page in storage.pages(RESULTS, size=5000):
@@ -56,8 +56,7 @@ def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInf
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
-            for blob, found in zip(
-                group, pool.map(lambda each: storage.read_json(RESULTS, each.name), group), strict=True
-            ):
-                if found:
-                    yield blob, found[0]
+            contents = pool.map(lambda blob: storage.read_json(RESULTS, blob.name), group)
+            for blob, content in zip(group, contents, strict=True):
+                if content:
+                    yield blob, content[0]

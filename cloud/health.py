@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import traceback
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .settings import BLOB_SOURCES, CONTAINERS, current
+from .settings import BLOB_SOURCES, CONTAINERS, current, text_of
 
-# What function_app.py and the timers of pipelines.toml import inside their bodies.
+# What function_app.py and cloud/tick.py import inside their bodies.
 BODIES = (
-    "cloud.uploads",
-    "cloud.sweep",
+    "cloud.instance",
     "cloud.api",
     "cloud.videos.app",
-    "cloud.pipelines.app",
+    "cloud.tick",
     "cloud.models.app",
     "cloud.drift.app",
     "cloud.lake",
@@ -36,7 +34,7 @@ PACKAGES = (
 
 
 def report() -> dict[str, Any]:
-    """Status "ok" or "degraded", versions, and per part what it found or the error that it ended with."""
+    """Status "ok" or "degraded", versions, and per part its answer or the error that it ended with."""
     parts: dict[str, Callable[[], Any]] = {
         **{f"import {name}": _importing(name) for name in BODIES},
         "settings": _settings,
@@ -46,11 +44,11 @@ def report() -> dict[str, Any]:
         "models": _models,
         "pipelines": _pipelines,
     }
-    found: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}
     for name, part in parts.items():
         try:
-            found[name] = part()
+            answers[name] = part()
         except Exception as error:  # noqa: BLE001 - to say what is broken, whatever it is, is all this does
             errors[name] = {
                 "class": type(error).__name__,
@@ -61,7 +59,7 @@ def report() -> dict[str, Any]:
         "status": "degraded" if errors else "ok",
         "errors": errors,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        **found,
+        **answers,
     }
 
 
@@ -79,10 +77,10 @@ def _settings() -> dict[str, Any]:
 
 def _trigger() -> str:
     # An unknown value must not cost the whole app its index: function_app.py takes polling then.
-    told = os.environ.get("BLOB_TRIGGER_SOURCE", "").strip() or BLOB_SOURCES[0]
-    if told.lower() not in [source.lower() for source in BLOB_SOURCES]:
-        raise ValueError(f"BLOB_TRIGGER_SOURCE={told!r}: expected one of {', '.join(BLOB_SOURCES)}; it polls")
-    return told
+    requested = text_of("BLOB_TRIGGER_SOURCE")
+    if requested.lower() not in [source.lower() for source in BLOB_SOURCES]:
+        raise ValueError(f"BLOB_TRIGGER_SOURCE={requested!r}: expected one of {', '.join(BLOB_SOURCES)}; it polls")
+    return requested
 
 
 def _storage() -> dict[str, Any]:
@@ -94,26 +92,34 @@ def _storage() -> dict[str, Any]:
 
 
 def _routes() -> dict[str, list[str]]:
-    from .uploads import default_worker
+    from .instance import default_worker
 
-    return {route.name: [step.title for step in route.steps] for route in default_worker().planner.routes.routes}
+    planner = default_worker().planner
+    if problems := planner.problems():
+        raise ValueError("uploads wait until this is mended: " + "; ".join(problems))
+    return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
 
 
 def _models() -> dict[str, str]:
-    from .uploads import default_worker
+    from inference.heads import head_of
+
+    from .instance import default_worker
 
     worker = default_worker()
     worker.refresh_models()
     if worker.models and worker.models.refused:
         refused = {name: why for name, (_, why) in worker.models.refused.items()}
         raise ValueError(f"models in the container that are refused, so that older ones serve: {refused}")
-    entries = default_worker().registry.list()
+    entries = worker.registry.list()
+    for entry in entries:
+        if entry.manifest and not entry.reason:
+            head_of(entry.manifest)  # a misspelt head or parameter
     return {entry.name: entry.reason or "usable" for entry in entries}
 
 
 def _pipelines() -> list[str]:
-    from .pipelines.app import health
-    from .pipelines.timers import pipelines
+    from .pipelines.entries import pipelines
+    from .tick import health
 
     if wrong := health(pipelines()):
         raise ValueError("; ".join(wrong))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloud.finished import documents, unprocessed
-from cloud.storage import BlobInfo, Storage, default_storage
+from cloud.storage import BlobInfo, Storage
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,3 @@ def _rows(blob: BlobInfo, document: Mapping[str, Any]) -> Iterator[dict[str, Any
             place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
             what = {key: each.get(key) for key in ("label", "score", "track")}
             yield {**shared, **of_step, **place, **what, "number": number if each else None}
-
-
-def on_timer() -> None:
-    """The body of the function `fill_lake`."""
-    fill(default_storage(), datetime.now(UTC))

@@ -54,7 +54,7 @@ def record_path(name: str) -> str:
         return f"{_ODD.sub('_', name[: MAX_NAME - 200])[: MAX_NAME - 100]}~{digest[:24]}"
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """A name as it may stand in a log line: one with line breaks must not write lines of its own."""
     return text if text.isprintable() else ascii(text)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -13,8 +13,9 @@ from inference.analyze import Analysis
 from inference.errors import StorageUnavailable
 from inference.result import Result
 
-from .ledger import Claim, Receipt
+from .events import Outcome
 from .paths import output_path, record_path
+from .receipts import Receipt
 from .settings import ERRORS, RESULTS, UPLOADS
 from .storage import BlobInfo, Conflict, Storage
 
@@ -23,7 +24,19 @@ log = logging.getLogger(__name__)
 Superseded = Literal["overwritten", "deleted"]
 RESULT = "result.json"
 _ROUNDS = 20
-_MAX_TAG_LABELS = 3
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of one analysis.
+
+    result_etag: the version of result.json, where there is one ("done"). hand_over: leaves the upload to a job, where
+    the analysis goes on in parts ("split").
+    """
+
+    status: Literal["done", "split"] | Superseded
+    result_etag: str | None = None
+    hand_over: Callable[[], Outcome] | None = None
 
 
 def result_path(name: str) -> str:
@@ -43,40 +56,39 @@ def superseded(current: BlobInfo | None, receipt: Receipt) -> Superseded | None:
     return None if current.etag == receipt.etag else "overwritten"
 
 
-def publish(storage: Storage, claim: Claim[Any], analysis: Analysis) -> Receipt | Superseded:
-    """Write artifacts, then the document; the receipt as it is to be finished, or why nothing was published.
+def publish(storage: Storage, receipt: Receipt, analysis: Analysis) -> Published:
+    """Write artifacts, then the document, unless the upload is another one by now.
 
     Calls: one per artifact, one for the upload's ETag, one for the document; more only where somebody else
     wrote the result meanwhile, or something old has to be deleted.
     """
-    receipt = claim.receipt
     folder = f"{output_path(receipt.name)}/{receipt.short_key}"
     for relative, content in analysis.artifacts.items():
         storage.write(RESULTS, f"{folder}/{_inside(relative)}", content, metadata={"key": receipt.key})
     document = placed(analysis, receipt.short_key).to_json()
-    gone, etag, others = _replace_result(storage, receipt, document)
-    if gone:
+    published, others = _replace_result(storage, receipt, document)
+    if published.result_etag is None:
         _delete_artifacts(storage, receipt.name, receipt.short_key)
-        return gone
-    return tidy(storage, receipt, etag, others)
+    else:
+        tidy(storage, receipt, others)
+    return published
 
 
-def tidy(storage: Storage, receipt: Receipt, etag: str, others: Iterable[str] = ()) -> Receipt:
-    """Delete what the result in version `etag` replaces: older artifacts, an error record; no call if nothing.
-
-    Returns the receipt as it is to be finished.
-    """
+def tidy(storage: Storage, receipt: Receipt, others: Iterable[str] = ()) -> None:
+    """Delete what this receipt's result replaces: older artifacts, an error record; no call if nothing."""
     for key in {*receipt.old_keys, *others} - {receipt.short_key}:
         _delete_artifacts(storage, receipt.name, key)
     if receipt.has_error:
         storage.delete(ERRORS, error_path(receipt.name))
-    return replace(receipt, result_etag=etag, old_keys=(), has_error=False)
 
 
-def already_published(storage: Storage, receipt: Receipt) -> str | None:
-    """The version of result.json if it is this very receipt's: its worker died between the last two writes."""
-    found = storage.head(RESULTS, result_path(receipt.name))
-    return found.etag if found and found.metadata.get("key") == receipt.key else None
+def already_published(storage: Storage, receipt: Receipt) -> Published | None:
+    """The result of this very receipt, if it is there: its worker died between the last two writes. Tidies up too."""
+    current = storage.head(RESULTS, result_path(receipt.name))
+    if current is None or current.metadata.get("key") != receipt.key:
+        return None
+    tidy(storage, receipt)
+    return Published("done", current.etag)
 
 
 def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> str:
@@ -92,16 +104,14 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
         log.info("%s: its error record is a newer one by now", receipt.name)
 
 
-def _replace_result(
-    storage: Storage, receipt: Receipt, document: Mapping[str, Any]
-) -> tuple[Superseded | None, str, set[str]]:
-    """(why not, version of result.json, short keys of results that were there and are not ours)."""
+def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[Published, set[str]]:
+    """What came of it, and the short keys of results that were there and are not ours."""
     path, expected = result_path(receipt.name), receipt.result_etag
     others: set[str] = set()
     for _ in range(_ROUNDS):
         # After every conflict again: whoever finds the upload unchanged has the newest content, and wins.
         if gone := superseded(storage.head(UPLOADS, receipt.name), receipt):
-            return gone, "", others
+            return Published(gone), others
         try:
             etag = storage.write_json(
                 RESULTS,
@@ -112,14 +122,15 @@ def _replace_result(
                 metadata={"key": receipt.key},
                 tags=tags(document),
             )
-            return None, etag, others
+            return Published("done", etag), others
         except Conflict:
             current = storage.head(RESULTS, path)
             expected = current.etag if current else None
-            if current and current.metadata.get("key") == receipt.key:
-                return None, current.etag, others
-            if current and current.metadata.get("key"):
-                others.add(current.metadata["key"][:12])
+            key = current.metadata.get("key") if current else None
+            if key == receipt.key:
+                return Published("done", expected), others
+            if key:
+                others.add(key[:12])
     raise StorageUnavailable(f"{receipt.name}: its result changed {_ROUNDS} times while it was being written")
 
 
@@ -139,8 +150,8 @@ def placed(analysis: Analysis, folder: str) -> Result:
         if isinstance(value, str):
             return f"{folder}/{value}" if value in analysis.artifacts else value
         if isinstance(value, Mapping):
-            return {key: renamed(each) for key, each in value.items()}
-        return [renamed(each) for each in value] if isinstance(value, list | tuple) else value
+            return {key: renamed(item) for key, item in value.items()}
+        return [renamed(item) for item in value] if isinstance(value, list | tuple) else value
 
     return replace(
         result,
@@ -160,9 +171,9 @@ def _inside(relative: str) -> str:
 def tags(document: Mapping[str, Any]) -> dict[str, str]:
     """Index tags by which storage itself finds results: task, top, count, model, status."""
     steps = document["steps"]
-    labels = Counter(document.get("summary", {})).most_common(_MAX_TAG_LABELS)
+    labels = Counter(document.get("summary", {})).most_common(1)
     count = sum(len(step["predictions"]) for step in steps)
-    found = {"status": str(document["status"]), "count": str(count), "top": labels[0][0] if labels else ""}
+    values = {"status": str(document["status"]), "count": str(count), "top": labels[0][0] if labels else ""}
     if steps:
-        found |= {"task": steps[0]["task"], "model": steps[0]["model"]["name"]}
-    return {name: value for name, value in found.items() if value}
+        values |= {"task": steps[0]["task"], "model": steps[0]["model"]["name"]}
+    return {name: value for name, value in values.items() if value}

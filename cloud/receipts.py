@@ -1,14 +1,15 @@
-"""The receipt: what the ledger knows of one upload."""
+"""The receipt: what the ledger knows of one upload, how it changes, and the port over which it is kept."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, Protocol
 
-State = Literal["working", "waiting", "retry", "job", "done", "failed", "dropped"]
-PREFIX = "receipts/"
+ReceiptState = Literal["working", "waiting", "retry", "job", "done", "failed", "dropped"]
+Ended = Literal["retry", "done", "failed", "dropped"]
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Receipt:
 
     name: str
     etag: str  # of the upload; "" while only an override is known
-    key: str  # sha256 hex over the upload's version and everything that shapes its result
-    state: State
+    key: str  # sha256 hex over the upload's version and everything that shapes its result; "" while unknown
+    state: ReceiptState
     attempt: int = 1
     owner: str = ""  # random, one per claim
     lease_s: float = 0.0
@@ -36,31 +37,94 @@ class Receipt:
         """The folder of this version's artifacts."""
         return self.key[:12]
 
+    def claimed(self, name: str, etag: str, key: str, owner: str, again: bool) -> Receipt:
+        """The receipt with which a claim replaces this one: what was written before is remembered for cleaning."""
+        counts = self.etag == etag and self.state in ("working", "retry") and not again
+        stale = {*self.old_keys, self.short_key} - {key[:12], ""}
+        return Receipt(
+            name,
+            etag,
+            key,
+            "working",
+            attempt=self.attempt + 1 if counts else 1,
+            owner=owner,
+            override=self.override,
+            result_etag=self.result_etag,
+            old_keys=tuple(sorted(stale)),
+            has_error=self.has_error or self.state == "failed",
+        )
+
+    def ended(self, state: Ended, reason: str, result_etag: str | None, spent: bool) -> Receipt:
+        """The receipt at the end of a claim: with a result, an error record, neither, or given back ("retry").
+
+        `spent`: whether the attempt counts.
+        """
+        receipt = replace(self, state=state, lease_s=0.0, reason=reason, attempt=self.attempt - (not spent))
+        if state == "done":
+            return replace(receipt, result_etag=result_etag, old_keys=(), has_error=False)
+        return replace(receipt, has_error=True) if state == "failed" else receipt
+
+    def handed_over(self, job: str) -> Receipt:
+        """The receipt of an upload that the job `job` works on: no lease runs."""
+        return replace(self, state="job", lease_s=0.0, job=job)
+
 
 def make_key(container: str, name: str, etag: str, digest: str) -> str:
     """The receipt's key: sha256 hex over one version of one upload and the digest of its route."""
     return hashlib.sha256("\0".join((container, name, etag, digest)).encode("utf-8", "replace")).hexdigest()
 
 
-def successor(old: Receipt, name: str, etag: str, key: str, owner: str, again: bool) -> Receipt:
-    """The receipt with which a claim replaces `old`: what was written before is remembered for cleaning."""
-    counts = old.etag == etag and old.state in ("working", "retry") and not again
-    stale = {*old.old_keys, old.short_key} - {key[:12], ""}
-    return Receipt(
-        name,
-        etag,
-        key,
-        "working",
-        attempt=old.attempt + 1 if counts else 1,
-        owner=owner,
-        override=old.override,
-        result_etag=old.result_etag,
-        old_keys=tuple(sorted(stale)),
-        has_error=old.has_error or old.state == "failed",
-    )
+@dataclass(frozen=True)
+class StoredReceipt:
+    """A receipt as it is kept. `age_s`: since it was written, by the store's own clock."""
+
+    receipt: Receipt
+    version: str
+    age_s: float
 
 
-def from_json(document: Mapping[str, Any]) -> Receipt:
-    """A receipt as it was written; members of later versions are ignored."""
-    known = {key: value for key, value in document.items() if key in Receipt.__dataclass_fields__}
-    return Receipt(**{**known, "old_keys": tuple(known.get("old_keys", ()))})
+@dataclass(frozen=True)
+class ReceiptSummary:
+    """What a listing says of a receipt. `path`: see paths.record_path; `listed_at`: by the store's own clock."""
+
+    path: str
+    state: str
+    etag: str
+    lease_s: float
+    until: datetime | None
+    age_s: float
+    listed_at: datetime
+
+    def is_open(self, etag: str) -> bool:
+        """Whether version `etag` of the upload still needs somebody."""
+        if self.etag != etag:
+            return True
+        if self.state == "working":
+            return self.age_s >= self.lease_s
+        if self.state == "waiting":
+            return self.until is None or self.until <= self.listed_at
+        return self.state == "retry"
+
+
+@dataclass(frozen=True)
+class ReceiptPage:
+    """One page of a listing, in the order of the paths; `token` lists this page again."""
+
+    summaries: list[ReceiptSummary]
+    token: str | None
+
+
+class ReceiptStore(Protocol):
+    """Where receipts are kept, one an upload. Every method is one call; a write is atomic."""
+
+    def get(self, name: str) -> StoredReceipt | None:
+        """The receipt of the upload `name`."""
+
+    def create(self, receipt: Receipt) -> str:
+        """Keeps the first receipt of an upload and returns its version. Raises Conflict where there is one."""
+
+    def replace(self, receipt: Receipt, version: str) -> str:
+        """Keeps a receipt in the place of `version` and returns its version. Raises Conflict where that is gone."""
+
+    def pages(self, prefix: str = "", token: str | None = None) -> Iterator[ReceiptPage]:
+        """The receipts whose paths begin with `prefix`, from the page `token` on."""

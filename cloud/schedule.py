@@ -1,7 +1,6 @@
 """Which moments a schedule names: NCRONTAB and recurrences, in a time zone, between a start and an end.
 
-Standard library only, so that a wrong schedule is found while the app is indexed; croniter is imported
-where slots are computed. A slot is an aware datetime in UTC with whole seconds.
+croniter is imported where slots are computed. A slot is an aware datetime in UTC with whole seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 _FIELDS = (
@@ -45,14 +46,6 @@ class Schedule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tz", ZoneInfo(self.zone))
-
-    @property
-    def ncrontab(self) -> str:
-        """When the timer function must wake, in UTC: on the schedule itself, or each minute.
-
-        A Functions timer knows no time zone, and NCRONTAB cannot say "every 2 weeks".
-        """
-        return self.cron if self.cron and self.zone == "UTC" else "0 * * * * *"
 
     def slots(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The slots in (after, until], in order."""
@@ -147,6 +140,14 @@ class Schedule:
                     if after < slot <= until:
                         yield slot
             day += timedelta(days=1)
+
+
+@cache
+def longest_gap(expression: str) -> timedelta:
+    """The longest distance between the moments of an NCRONTAB within a week."""
+    begin = datetime(2026, 1, 5, tzinfo=UTC)
+    moments = islice(Schedule(cron=check_ncrontab(expression)).slots(begin, begin + timedelta(days=8)), 5000)
+    return max((later - earlier for earlier, later in pairwise(moments)), default=timedelta(days=7))
 
 
 def check_ncrontab(expression: str) -> str:

@@ -1,6 +1,7 @@
 """One frozen object read from the app settings (environment variables), validated once.
 
-Standard library only: function_app.py imports this when the app is indexed.
+The environment is read here and nowhere else in the app; `inference.registry` reads its own DROPSIGHT_* where it is
+used without the app. Standard library only: function_app.py imports this when the app is indexed.
 """
 
 from __future__ import annotations
@@ -57,8 +58,13 @@ class Settings:
     sweep_schedule: str = setting(
         "SWEEP_SCHEDULE",
         "0 */5 * * * *",
-        "NCRONTAB of the timer that finds uploads without a finished receipt. The host resolves it: it has "
-        "to be set, the default here is only what the examples say.",
+        "NCRONTAB of the timer that finds uploads without a finished receipt. Read when the app is indexed.",
+    )
+    tick_schedule: str = setting(
+        "TICK_SCHEDULE",
+        "0 * * * * *",
+        "NCRONTAB of the timer that starts and follows what pipelines.toml puts on a schedule; there is none where "
+        "that holds only comments. Read when the app is indexed; `dev.py doctor` says whether another fits better.",
     )
     sweep_seconds: float = setting(
         "SWEEP_SECONDS", 240.0, "How long one sweep may work before it leaves a mark for the next one.", low=1
@@ -144,19 +150,19 @@ class Settings:
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
         """The settings in `env`; empty values count as unset. Raises BadSettings with all that is wrong."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         problems: list[str] = []
-        for each in fields(cls):
-            text = env.get(each.metadata["name"], "").strip()
+        for item in fields(cls):
+            text = env.get(item.metadata["name"], "").strip()
             if not text:
                 continue
             try:
-                found[each.name] = _parse(text, each.default, each.metadata)
+                values[item.name] = _parse(text, item.default, item.metadata)
             except ValueError as error:
-                problems.append(f"{each.metadata['name']}={text!r}: {error}")
+                problems.append(f"{item.metadata['name']}={text!r}: {error}")
         if problems:
             raise BadSettings("App settings that cannot be used: " + "; ".join(problems))
-        return cls(**found)
+        return cls(**values)
 
 
 def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
@@ -188,12 +194,56 @@ def current() -> Settings:
     return Settings.read(os.environ)
 
 
+def text_of(name: str) -> str:
+    """One setting as it is written, or its default, whatever the others say: by these the host indexes the app."""
+    default = next(item.default for item in fields(Settings) if item.metadata["name"] == name)
+    return os.environ.get(name, "").strip() or str(default)
+
+
+def is_disabled(function: str) -> bool:
+    """Whether the host's own setting switches this function off, in either spelling (Linux has no dots in names)."""
+    names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
+    return any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a service of an account is: by a connection string, or by its address and an identity (None: any)."""
+
+    text: str = ""
+    uri: str = ""
+    client_id: str | None = None
+
+
+def endpoint(connection: str, kind: str) -> Endpoint:
+    """Where the connection setting `connection` leads for blobs ("blob") or queues ("queue"). Raises BadSettings."""
+    get = os.environ.get
+    if text := get(connection):
+        return Endpoint(text)
+    if uri := get(f"{connection}__{kind}ServiceUri"):
+        pass
+    elif uri := get(f"{connection}__serviceUri"):
+        uri = uri.replace(".blob.", f".{kind}.")
+    elif account := get(f"{connection}__accountName"):
+        uri = f"https://{account}.{kind}.core.windows.net"
+    else:
+        raise BadSettings(
+            f"No storage connection: neither {connection} nor {connection}__serviceUri, __{kind}ServiceUri or "
+            "__accountName is set; set one (local.settings.example.json shows how)"
+        )
+    return Endpoint(uri=uri, client_id=get(f"{connection}__clientId"))
+
+
+def azureml_address() -> str:
+    """Another host in the place of Azure Machine Learning's, by the switch of its own SDK; "" for the real one."""
+    return os.environ.get("AZUREML_DEV_URL_MFE", "").rstrip("/")
+
+
 def document() -> str:
     """The table of docs/settings.md (a test compares the two)."""
     rows = [
-        f"| `{each.metadata['name']}` | `{each.default}` | {each.metadata['doc']} |"
-        if each.default != ""
-        else f"| `{each.metadata['name']}` | (empty) | {each.metadata['doc']} |"
-        for each in fields(Settings)
+        f"| `{item.metadata['name']}` | {f'`{item.default}`' if item.default != '' else '(empty)'} "
+        f"| {item.metadata['doc']} |"
+        for item in fields(Settings)
     ]
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])

@@ -79,8 +79,8 @@ class Storage:
 
     def read_json(self, container: str, name: str) -> tuple[Any, BlobInfo] | None:
         """As read, parsed. Raises ValueError for what is not JSON."""
-        found = self.read(container, name)
-        return None if found is None else (json.loads(found[0]), found[1])
+        stored = self.read(container, name)
+        return None if stored is None else (json.loads(stored[0]), stored[1])
 
     def read_range(self, container: str, name: str, start: int, length: int, etag: str) -> bytes:
         """`length` bytes of version `etag` from `start` on. Raises Conflict if it was overwritten or deleted."""
@@ -177,7 +177,7 @@ class Storage:
             pages = cast(Any, listing.by_page(continuation_token=token))
             try:
                 for page in pages:
-                    blobs = [info_of(each.name, each, headers) for each in page if not _is_folder(each)]
+                    blobs = [info_of(item.name, item, headers) for item in page if not _is_folder(item)]
                     yield Page(blobs, token, pages.continuation_token or None)
                     token = pages.continuation_token
             except ResourceNotFoundError:

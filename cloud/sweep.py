@@ -14,29 +14,28 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 
-from .events import BlobEvent, Cause
-from .ledger import PREFIX
-from .paths import record_path, shown
+from .events import BlobEvent, Cause, Outcome
+from .paths import printable, record_path
+from .receipts import ReceiptStore, ReceiptSummary
 from .settings import STATE, UPLOADS
 from .storage import BlobInfo, Page, Storage
-from .uploads import Outcome, Worker, default_worker
+from .uploads import UploadWorker
 
 log = logging.getLogger(__name__)
 
 MARK = "sweep.json"
 _LOOK_BACK = 5000
 
-Wanted = Callable[[BlobInfo, BlobInfo | None], bool]
+Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
 
 @dataclass
-class Report:
+class SweepReport:
     """What one sweep did. `complete`: it reached the end; else it left a mark for the next one."""
 
     seen: int = 0
-    found: int = 0
+    unfinished: int = 0
     processed: int = 0
     recovered: int = 0
     failed: int = 0
@@ -46,51 +45,44 @@ class Report:
     def __str__(self) -> str:
         end = "to the end" if self.complete else "the next one goes on from here"
         return (
-            f"found {self.found} of {self.seen} uploads unfinished: processed {self.processed}, "
+            f"found {self.unfinished} of {self.seen} uploads unfinished: processed {self.processed}, "
             f"recovered {self.recovered}, failed {self.failed}, left {self.left}; {end}"
         )
 
 
 @dataclass(frozen=True)
-class Mark:
+class SweepMark:
     """Where the next sweep goes on: the page of each list that was being read."""
 
     uploads: str | None = None
     receipts: str | None = None
 
 
-def unfinished(upload: BlobInfo, receipt: BlobInfo | None) -> bool:
-    """Whether this version of the upload still needs somebody, by what its receipt's metadata says."""
-    if receipt is None or receipt.metadata.get("etag") != upload.etag:
-        return True
-    state = receipt.metadata.get("state")
-    if state == "working":
-        return receipt.age_s >= float(receipt.metadata.get("lease", "0"))
-    if state == "waiting":
-        return datetime.fromisoformat(receipt.metadata["until"]) <= receipt.served_at
-    return state == "retry"
+def needs_work(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
+    """Whether this version of the upload still needs somebody."""
+    return receipt is None or receipt.is_open(upload.etag)
 
 
-class Receipts:
+class ReceiptCursor:
     """The list of receipts, read in step with that of the uploads."""
 
-    def __init__(self, storage: Storage, prefix: str, token: str | None) -> None:
+    def __init__(self, store: ReceiptStore, prefix: str, token: str | None) -> None:
         self.token = token  # of the page that is being read
-        self._pages = storage.pages(STATE, PREFIX + prefix, token)
-        self._ahead = self._blobs()
+        self._pages = store.pages(prefix, token)
+        self._ahead = self._summaries()
         self._next = next(self._ahead, None)
-        self._passed: OrderedDict[str, BlobInfo] = OrderedDict()
+        self._passed: OrderedDict[str, ReceiptSummary] = OrderedDict()
 
-    def _blobs(self) -> Iterator[BlobInfo]:
+    def _summaries(self) -> Iterator[ReceiptSummary]:
         for page in self._pages:
             self.token = page.token
-            yield from page.blobs
+            yield from page.summaries
 
-    def of(self, upload: str) -> BlobInfo | None:
+    def of(self, upload: str) -> ReceiptSummary | None:
         """The receipt of an upload; uploads are asked for in the order of their list."""
-        path = PREFIX + record_path(upload)
-        while self._next is not None and self._next.name <= path:
-            self._passed[self._next.name] = self._next
+        path = record_path(upload)
+        while self._next is not None and self._next.path <= path:
+            self._passed[self._next.path] = self._next
             if len(self._passed) > _LOOK_BACK:
                 self._passed.popitem(last=False)
             self._next = next(self._ahead, None)
@@ -98,14 +90,14 @@ class Receipts:
 
 
 def sweep(
-    worker: Worker,
+    worker: UploadWorker,
     budget_s: float,
     *,
     prefix: str = "",
-    wanted: Wanted = unfinished,
+    wanted: Wanted = needs_work,
     cause: Cause = "sweep",
     page_size: int = 5000,
-) -> Report:
+) -> SweepReport:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
 
     A sweep over everything starts at the mark that the last one left; one over a `prefix` neither reads nor
@@ -113,42 +105,47 @@ def sweep(
     """
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
-    mark = _read_mark(worker.storage) if marked else Mark()
-    report = Report()
-    receipts = Receipts(worker.storage, prefix, mark.receipts)
+    mark = _read_mark(worker.storage) if marked else SweepMark()
+    report = SweepReport()
+    receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep") as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
-            here = Mark(page.token, receipts.token)
-            found = _wanted(page, receipts, wanted, report)
-            _process(pool, worker, found, cause, end, report)
+            here = SweepMark(page.token, receipts.token)
+            chosen = _wanted(page, receipts, wanted, report)
+            _process(pool, worker, chosen, cause, end, report)
             if time.monotonic() >= end and (report.left or page.next_token):
                 if marked:
-                    _write_mark(worker.storage, here if report.left else Mark(page.next_token, receipts.token))
+                    _write_mark(worker.storage, here if report.left else SweepMark(page.next_token, receipts.token))
                 return report
     report.complete = True
     return report
 
 
-def _wanted(page: Page, receipts: Receipts, wanted: Wanted, report: Report) -> list[BlobInfo]:
-    found = [upload for upload in page.blobs if wanted(upload, receipts.of(upload.name))]
+def _wanted(page: Page, receipts: ReceiptCursor, wanted: Wanted, report: SweepReport) -> list[BlobInfo]:
+    chosen = [upload for upload in page.blobs if wanted(upload, receipts.of(upload.name))]
     report.seen += len(page.blobs)
-    report.found += len(found)
-    return found
+    report.unfinished += len(chosen)
+    return chosen
 
 
 def _process(
-    pool: ThreadPoolExecutor, worker: Worker, found: list[BlobInfo], cause: Cause, end: float, report: Report
+    pool: ThreadPoolExecutor,
+    worker: UploadWorker,
+    chosen: list[BlobInfo],
+    cause: Cause,
+    end: float,
+    report: SweepReport,
 ) -> None:
-    def one(upload: BlobInfo) -> Outcome | Exception | None:
+    def handle(upload: BlobInfo) -> Outcome | Exception | None:
         if time.monotonic() >= end:
             return None
         try:
-            return worker.handle(BlobEvent(UPLOADS, upload.name, upload.etag, upload.size, cause=cause))
+            return worker.handle(BlobEvent(UPLOADS, upload.name, cause))
         except Exception as error:  # noqa: BLE001 - one upload's trouble must not end the sweep of the others
-            log.warning("%s: %s: %s", shown(upload.name), type(error).__name__, error)
+            log.warning("%s: %s: %s", printable(upload.name), type(error).__name__, error)
             return error
 
-    for outcome in pool.map(one, found):
+    for outcome in pool.map(handle, chosen):
         if outcome is None:
             report.left += 1
         elif isinstance(outcome, Exception) or outcome.status == "failed":
@@ -158,30 +155,19 @@ def _process(
             report.recovered += outcome.attempt > 1
 
 
-def _read_mark(storage: Storage) -> Mark:
-    found = storage.read(STATE, MARK)
-    if found is None:
-        return Mark()
+def _read_mark(storage: Storage) -> SweepMark:
+    stored = storage.read(STATE, MARK)
+    if stored is None:
+        return SweepMark()
     # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
     storage.delete(STATE, MARK)
     try:
-        document: Mapping[str, str | None] = json.loads(found[0])
-        return Mark(document.get("uploads"), document.get("receipts"))
+        document: Mapping[str, str | None] = json.loads(stored[0])
+        return SweepMark(document.get("uploads"), document.get("receipts"))
     except (ValueError, AttributeError):
         log.warning("%s/%s is not a mark: starting from the beginning", STATE, MARK)
-        return Mark()
+        return SweepMark()
 
 
-def _write_mark(storage: Storage, mark: Mark) -> None:
+def _write_mark(storage: Storage, mark: SweepMark) -> None:
     storage.write_json(STATE, MARK, {"uploads": mark.uploads, "receipts": mark.receipts})
-
-
-def on_timer() -> None:
-    """The body of the function `sweep`."""
-    worker = default_worker()
-    worker.storage.ensure_containers(UPLOADS)
-    log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds))
-    if worker.videos:
-        from .videos.revive import revive
-
-        revive(worker.videos)

@@ -6,53 +6,58 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Protocol
 
 from inference import analyze as engine
 from inference.analyze import Analysis
-from inference.errors import DropsightError, LimitExceeded, Permanent, ServiceBusy, StorageUnavailable
+from inference.errors import (
+    BadManifest,
+    BadModel,
+    DropsightError,
+    LimitExceeded,
+    Permanent,
+    ServiceBusy,
+    StorageUnavailable,
+)
 from inference.media import SNIFF_BYTES, Limits, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
+from inference.tables import text_of
 
 from . import publish
-from .events import BlobEvent
-from .ledger import Claim, Ledger, Receipt, make_key
+from .events import BlobEvent, Outcome
+from .ledger import Claim, Ledger
 from .models.serving import ServingModels
-from .once import once
-from .paths import canonical, output_path, shown
-from .plans import Planner, UploadPlan, app_routes
-from .settings import UPLOADS, Settings, current
-from .storage import Conflict, Reading, Storage, default_storage
-
-if TYPE_CHECKING:
-    from .videos.jobs import Job
-    from .videos.worker import Videos
+from .paths import canonical, output_path, printable
+from .plans import Planner, UploadPlan
+from .publish import Published
+from .receipt_blobs import BlobReceipts
+from .receipts import Receipt, make_key
+from .retry import decide, fault_of
+from .settings import UPLOADS, Settings
+from .storage import Reading, Storage
 
 log = logging.getLogger(__name__)
 
 MAX_SIDECAR_BYTES = 64 * 1024
 _VERSIONS = 5  # how often one delivery follows an upload that is overwritten while it is worked on
 _SPARE_DISK = 64 * 1024 * 1024
-
-Status = Literal["done", "failed", "busy", "waiting", "job", "dropped", "ignored"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a delivery ended. `attempt` is 0 where nothing had to be done by us."""
-
-    status: Status
-    attempt: int = 0
+_AGAIN = Outcome("again")
 
 
-class Worker:
+class Splitter(Protocol):
+    """Takes long videos over: `cloud.videos.worker.Videos`."""
+
+    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
+        """Plans the parts of a long video; None for what is analysed in one piece."""
+
+
+class UploadWorker:
     """Handles events; one per process, shared by all threads."""
 
     def __init__(
@@ -62,16 +67,16 @@ class Worker:
         routes: Routes,
         registry: Registry,
         models: ServingModels | None = None,
-        queues: str | None = None,
+        splitter: Callable[[UploadWorker], Splitter] | None = None,
     ) -> None:
-        """`queues`: the setting that connects to the queues over which long videos are split; None splits none."""
+        """`splitter`: makes what splits long videos, at the first video; None splits none."""
         self.models = models
-        self._queues = queues
+        self._make_splitter = splitter
         self.storage = storage
         self.settings = settings
         self.registry = registry
         self.planner = Planner(routes, registry)
-        self.ledger = Ledger(storage, settings.lease_seconds, settings.max_attempts)
+        self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds)
         self.limits = Limits(bytes=settings.max_image_bytes)
         # The host may run a thousand threads; each of ours holds a decoded picture.
         self.places = threading.BoundedSemaphore(settings.max_concurrent)
@@ -83,25 +88,20 @@ class Worker:
         """
         if event.container.lower() != UPLOADS:
             # Event Grid filters by subscription only: a wide one must not make us analyse our own results.
-            log.warning("%s/%s is not an upload: ignored", event.container, shown(event.name))
+            log.warning("%s/%s is not an upload: ignored", event.container, printable(event.name))
             return Outcome("ignored")
         self.refresh_models()
         with self.places:
             for _ in range(_VERSIONS):
-                outcome = self._once(event)
-                if outcome is not None:
+                outcome = self._handle_version(event)
+                if outcome.status != "again":
                     return outcome
         raise StorageUnavailable(f"{event.name}: it was overwritten {_VERSIONS} times while being analysed")
 
     @cached_property
-    def videos(self) -> Videos | None:
-        """Splits long videos. Imported at the first video: pictures need no decoder of those."""
-        if self._queues is None:
-            return None
-        from .videos.messages import Queues
-        from .videos.worker import Videos
-
-        return Videos(self, Queues(self._queues))
+    def splitter(self) -> Splitter | None:
+        """What splits long videos, if anything does."""
+        return self._make_splitter(self) if self._make_splitter else None
 
     @contextmanager
     def place(self, patience_s: float) -> Iterator[None]:
@@ -118,8 +118,8 @@ class Worker:
         if self.models:
             self.models.refresh()
 
-    def _once(self, event: BlobEvent) -> Outcome | None:
-        """One version of the upload; None where it was overwritten meanwhile."""
+    def _handle_version(self, event: BlobEvent) -> Outcome:
+        """One version of the upload; "again" where it was overwritten meanwhile."""
         trace = new_trace()
         try:
             name = canonical(event.name)
@@ -131,7 +131,7 @@ class Worker:
             return Outcome("failed", 1)
         reading = self.storage.open(UPLOADS, name)
         if reading is None:
-            log.info("%s was deleted before it was analysed", shown(name))
+            log.info("%s was deleted before it was analysed", printable(name))
             return Outcome("dropped")
         if reading.info.metadata.get("hdi_isfolder") == "true":
             return Outcome("ignored")  # a folder of an account with a hierarchical namespace
@@ -142,7 +142,7 @@ class Worker:
             name, reading.info.etag, lambda override: self.planner.plan(reading.info, override, now=again), again=again
         )
         if not isinstance(claim, Claim):
-            log.info("%s: nothing to do (%s)", shown(name), claim)
+            log.info("%s: nothing to do (%s)", printable(name), claim)
             return Outcome(claim)
         with self.ledger.hold(claim):
             return self._work(claim, reading, trace)
@@ -151,7 +151,7 @@ class Worker:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         try:
-            text: str | None = reading.read(MAX_SIDECAR_BYTES).decode("utf-8").strip() or None
+            text: str | None = text_of(reading.read(MAX_SIDECAR_BYTES)).strip() or None
         except (UnicodeDecodeError, LimitExceeded):
             # No TOML either: it is refused, by its name, when the upload's route is looked for.
             text = f"not UTF-8 text of at most {MAX_SIDECAR_BYTES:,} bytes"
@@ -164,45 +164,42 @@ class Worker:
             with self.ledger.hold(claim):
                 self.ledger.override(target, text)
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
-                self._once(BlobEvent(UPLOADS, target))
+                self._handle_version(BlobEvent(UPLOADS, target))
         except Exception:
-            with suppress(DropsightError):
-                self.ledger.finish(claim, "retry")
+            self.ledger.finish(claim, "retry")
             raise
         self.ledger.finish(claim, "done")
         return Outcome("done", claim.receipt.attempt)
 
-    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome | None:
+    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome:
         receipt = claim.receipt
         try:
             published = self._published(claim, reading, trace)
-        except Permanent as error:
-            return self.fail(claim, error, trace)
-        except Conflict:
-            published = "overwritten"
         except Exception as error:
-            if receipt.attempt >= self.settings.max_attempts:
-                log.exception("%s: the last of %d attempts failed", shown(receipt.name), receipt.attempt)
+            route, cause = claim.plan.route, error
+            if route and isinstance(error, BadModel | BadManifest):
+                cause = self.planner.unloadable(route) or error  # the model's fault, or only this file's?
+            decision = decide(cause, receipt.attempt, self.settings.max_attempts)
+            if decision.again == "never":
                 return self.fail(claim, error, trace)
-            with suppress(DropsightError):  # if storage is gone, the lease ends by itself
-                self.ledger.finish(claim, "retry", reason=str(error))
-            raise
-        if published == "overwritten":
+            spent = decision.again != "mended"
+            self.ledger.finish(claim, "retry", reason=str(cause), spent=spent)  # else its lease ends by itself
+            if decision.again == "later":
+                raise
+            return _AGAIN if decision.again == "now" else Outcome("waiting")
+        if published.hand_over:
+            return published.hand_over()
+        if published.status == "overwritten":
             self.ledger.finish(claim, "retry", reason="overwritten while it was analysed")
-            return None
-        if published == "deleted":
+            return _AGAIN
+        if published.status == "deleted":
             self.ledger.finish(claim, "dropped", reason="deleted while it was analysed")
             return Outcome("dropped", receipt.attempt)
-        if not isinstance(published, Receipt):
-            assert self.videos
-            return self.videos.hand_over(claim, published)
-        ended = self.ledger.finish(
-            claim, "done", result_etag=published.result_etag, old_keys=(), has_error=False, reason=""
-        )
-        log.info("%s: analysed (trace %s)", shown(receipt.name), trace)
-        return None if ended == "changed" else Outcome("done", receipt.attempt)
+        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
+        log.info("%s: analysed (trace %s)", printable(receipt.name), trace)
+        return _AGAIN if ended == "changed" else Outcome("done", receipt.attempt)
 
-    def _published(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Receipt | Job | publish.Superseded:
+    def _published(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Published:
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
             raise Permanent(
@@ -212,17 +209,17 @@ class Worker:
         if plan.problem:
             raise plan.problem
         output_path(receipt.name)  # refuses names for whose results there is no room
-        if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
-            return publish.tidy(self.storage, receipt, etag)
+        if receipt.attempt > 1 and (published := publish.already_published(self.storage, receipt)):
+            return published
         assert plan.route
         media_type = sniff(reading.head[:SNIFF_BYTES])
-        if media_type.startswith("video/") and self.videos:
-            job = self.videos.split(claim, reading, media_type, trace)
-            if job is not None:
-                return job
+        if media_type.startswith("video/") and self.splitter:
+            split = self.splitter.split(claim, reading, media_type, trace)
+            if split is not None:
+                return split
         with self.media(reading) as media:
             analysis = self.analyze(media, plan.route, _source(receipt, reading.info.size), trace)
-            return publish.publish(self.storage, claim, analysis)
+            return publish.publish(self.storage, receipt, analysis)
 
     def analyze(
         self, media: bytes | Path, route: Route, source: Source, trace: str, *, artifacts: bool = True
@@ -246,39 +243,30 @@ class Worker:
                     out.write(chunk)
             yield file
 
-    def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome | None:
-        """Record an error that no retry can mend; None where the upload is another one by now."""
+    def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
+        """Record an error that no retry can mend; "again" where the upload is another one by now."""
         receipt = claim.receipt
         upload = self.storage.head(UPLOADS, receipt.name)
         gone = publish.superseded(upload, receipt)
         if gone:
             self.ledger.finish(claim, "dropped" if gone == "deleted" else "retry", reason=gone)
-            return Outcome("dropped", receipt.attempt) if gone == "deleted" else None
+            return Outcome("dropped", receipt.attempt) if gone == "deleted" else _AGAIN
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
-        log.warning("%s: %s (trace %s)", type(error).__name__, shown(message), trace)
+        _log_failure(error, f"{printable(message)} (attempt {receipt.attempt}, trace {trace})")
         document = error_document(_source(receipt, upload.size if upload else 0), error, trace)
         document["error"]["message"] = message
         version = publish.write_error(self.storage, receipt, document)
-        ended = self.ledger.finish(claim, "failed", reason=message, has_error=True)
+        ended = self.ledger.finish(claim, "failed", reason=message)
         if ended == "lost":
             publish.withdraw_error(self.storage, receipt, version)
-        return None if ended == "changed" else Outcome("failed", receipt.attempt)
+        return _AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
+
+
+def _log_failure(error: Exception, message: str) -> None:
+    # A file's fault is its uploader's to mend, everything else an operator's; where it is a bug, it says where.
+    level = logging.WARNING if fault_of(error) == "file" else logging.ERROR
+    log.log(level, "%s: %s", type(error).__name__, message, exc_info=not isinstance(error, DropsightError) and error)
 
 
 def _source(receipt: Receipt, size: int = 0) -> Source:
     return Source(UPLOADS, receipt.name, receipt.etag, size)
-
-
-@once
-def default_worker() -> Worker:
-    """The worker of this process, made from its settings."""
-    settings = current()
-    storage, registry = default_storage(), Registry()
-    models = ServingModels(storage, registry, settings.models_seconds)
-    models.refresh()  # before the routes are read: they may name models that lie only in the container
-    return Worker(storage, settings, app_routes(settings, registry), registry, models, settings.storage_connection)
-
-
-def on_blob(container: str, name: str) -> None:
-    """The body of the blob-triggered function."""
-    default_worker().handle(BlobEvent(container, name))

@@ -32,15 +32,31 @@ sys.exit("; ".join(each for problems in found.values() for each in problems) or 
 """
 _CONFIGURATION = """
 import sys
-from cloud.pipelines.timers import pipelines
+from cloud.pipelines.entries import pipelines
 from cloud.plans import app_routes
 from cloud.settings import BadSettings, current
+from inference.errors import Permanent
 from inference.registry import Registry
+registry, pipelines = Registry(), pipelines()
 try:
-    print("settings and routes can be used:", ", ".join(each.name for each in app_routes(current(), Registry()).routes))
+    routes = app_routes(current(), registry)
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
-sys.exit("; ".join(pipelines().problems) or 0)
+problems = routes.problems(registry, {entry.serves for entry in pipelines.models})
+missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
+wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
+print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
+sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
+"""
+_TICK = """
+import sys
+from datetime import UTC, datetime
+from cloud.cadence import report
+from cloud.pipelines.entries import pipelines
+from cloud.settings import text_of
+fits, words = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
+print(words)
+sys.exit(0 if fits else words)
 """
 _MODELS = """
 import sys
@@ -49,7 +65,7 @@ from inference.registry import Registry
 registry, good, bad = Registry(), [], []
 for entry in registry.list():
     try:
-        registry.model(entry.name)
+        registry.load(entry.name)
         good.append(entry.name)
     except DropsightError as error:
         bad.append(f"{entry.name}: {error}")
@@ -99,6 +115,7 @@ def examine(root: Path) -> Iterator[Finding]:
         told = told_settings(root)
         yield asked("App", python, _APP, root, told)
         yield asked("Configuration", python, _CONFIGURATION, root, told)
+        yield asked("Tick", python, _TICK, root, told)
         yield storage_finding(root, python)
         yield asked("Models", python, _MODELS, root, told)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
 from inference.machine import peak_rss_mb
 from inference.media import DEFAULT_LIMITS, SNIFF_BYTES, Limits, Picture, decode, read_bytes, sniff
-from inference.model import Model
+from inference.model import Loaded, Model
 from inference.predictions import Objects, Predictions
 from inference.preprocess import wanted_side
 from inference.registry import Registry
+from inference.render import ImageToImage
 from inference.result import Cost, ModelFacts, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
 
@@ -97,7 +98,7 @@ def naming(name: str) -> Iterator[None]:
 
 def is_video(media_type: str, route: Route) -> bool:
     """Whether frames are analysed over time; animations only where the route's video table says so."""
-    return media_type.startswith("video/") or (media_type in ANIMATIONS and bool(route.video.get("animations")))
+    return media_type.startswith("video/") or (media_type in ANIMATIONS and route.video.animations)
 
 
 def media_type_of(media: bytes | Path) -> str:
@@ -125,7 +126,7 @@ def describe(source: Source, picture: Picture, size: int) -> Source:
 def decode_at_least(steps: Sequence[Step], models: Sequence[Model]) -> int | None:
     """The shorter side that a reduced JPEG must keep so that no step sees less than it would; None: all of it."""
     sides = [wanted_side(m.manifest.preprocess, m.spec) for m in models]
-    if any(s.on or s.tile for s in steps) or any(m.manifest.task == "image-to-image" for m in models) or None in sides:
+    if any(s.on or s.tile for s in steps) or any(isinstance(m, ImageToImage) for m in models) or None in sides:
         return None
     return max((s for s in sides if s is not None), default=None)
 
@@ -153,7 +154,7 @@ def run_steps(
     return results
 
 
-def model_facts(model: Model) -> ModelFacts:
+def model_facts(model: Loaded) -> ModelFacts:
     """What the result says of the model, the provider that was asked for in vain included."""
     ran, asked = model.session.provider, model.session.provider_asked
     manifest = model.manifest

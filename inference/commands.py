@@ -14,10 +14,12 @@ from typing import Any
 
 from inference.analyze import Analysis, analyze
 from inference.analyze import Progress as Frames
+from inference.defaults import load_routes
 from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
 from inference.registry import Registry, folders_from_environment
 from inference.result import Source, error_document
-from inference.routes import SIDECAR, Route, Routes, Step, load_routes, sidecar_target
+from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
+from inference.tables import text_of
 
 
 def registry_of(options: argparse.Namespace) -> Registry:
@@ -66,8 +68,12 @@ def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
             raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
         return Routes((Route("command-line", tuple(Step(m) for m in options.model)),))
     default = Path("routes.toml")
-    routes = load_routes(options.routes or (default if default.is_file() else None), registry)
-    return Routes((routes.named(options.route),)) if options.route else routes
+    routes = load_routes(options.routes or (default if default.is_file() else None), registry).sound()
+    routes = Routes((routes.named(options.route),)) if options.route else routes
+    for problem in routes.problems(registry):
+        if isinstance(problem, BadRoute):
+            raise problem
+    return routes
 
 
 def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
@@ -80,7 +86,7 @@ def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
     sidecar = path.with_name(path.name + SIDECAR)
     if sidecar.is_file():
         try:
-            text = sidecar.read_text("utf-8").strip()
+            text = text_of(sidecar).strip()
         except UnicodeDecodeError as error:
             raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
         if text:

@@ -11,12 +11,13 @@ import numpy as np
 from inference.align import aligned
 from inference.errors import BadRoute
 from inference.media import Picture
-from inference.model import NO_TIME, Model, Timing
+from inference.model import Model
 from inference.predictions import Embedding, Floats, Objects, Predictions
 from inference.preprocess import Box
 from inference.result import StepResult, prediction_docs
 from inference.routes import Step
 from inference.tile import merged, tiles
+from inference.timing import NO_TIME, Timing
 
 # A picture that would need more tiles than this is refused: it would take minutes, not seconds.
 MAX_TILES = 400

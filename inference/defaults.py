@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from inference.registry import Registry
-from inference.routes import Route, Routes, Step
+from inference.routes import Route, Routes, Step, read_routes
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,15 @@ SKETCH = Step("sketch")
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
 BY_FOLDER = ("street", "cells", "colors", "cartoon", "colorize", "style-mosaic", "style-brush")
+
+
+def load_routes(path: Path | None, registry: Registry) -> Routes:
+    """Read routes.toml; without a file, or a route in it, the default routes. Raises BadRoute as `read_routes`.
+
+    registry: what is installed decides what the default routes can do.
+    """
+    routes = read_routes(path) if path else Routes(())
+    return routes if routes.entries else default_routes(registry)
 
 
 def default_routes(registry: Registry) -> Routes:

@@ -13,6 +13,7 @@
         +-- StorageUnavailable
         +-- ServiceBusy
         +-- ModelUnavailable
+        +-- RouteUnavailable
         +-- OutOfMemory
 
 A message names the file, what was found, what was expected and what to do.
@@ -71,6 +72,10 @@ class ServiceBusy(Transient):
 
 class ModelUnavailable(Transient):
     """The model exists but cannot be had right now (still downloading, say)."""
+
+
+class RouteUnavailable(Transient):
+    """The route cannot be used until its entry or its models are mended: its uploads wait for that."""
 
 
 class OutOfMemory(Transient):

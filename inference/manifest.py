@@ -6,14 +6,13 @@ processors, postprocessing those of OpenVINO Model API. Names and shapes of tens
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from inference.errors import BadManifest
-from inference.tables import build, nearest
+from inference.tables import build, nearest, read_toml, text_of
 
 Task = Literal[
     "image-classification",
@@ -124,12 +123,7 @@ MANIFEST_FILE = "model.toml"
 
 def read_manifest(path: Path) -> Manifest:
     """Read `model.toml`. Raises BadManifest with the file, the key and the nearest right one."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not valid TOML ({error})") from error
-    table.setdefault("name", path.parent.name)
-    return manifest_from(table, str(path), path.parent)
+    return manifest_from({"name": path.parent.name, **read_toml(path)}, str(path), path.parent)
 
 
 def declaration_of(path: Path) -> Path | None:
@@ -149,12 +143,9 @@ def declaration_of(path: Path) -> Path | None:
 def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = None) -> Manifest:
     """A manifest from a parsed table; `labels` may be a list, the name of a text file
     beside it (a line per label), or a set that comes with the engine ("builtin:coco80")."""
-    values = dict(table)
-    values["preprocess"] = build(Preprocess, values.get("preprocess", {}), f"{where} [preprocess]")
-    values["postprocess"] = build(Postprocess, values.get("postprocess", {}), f"{where} [postprocess]")
-    if isinstance(values.get("labels"), str):
-        values["labels"] = _read_labels(values["labels"], where, folder)
-    return build(Manifest, {**values, "folder": folder}, where)
+    labels = table.get("labels")
+    read = {"labels": _read_labels(labels, where, folder)} if isinstance(labels, str) else {}
+    return replace(build(Manifest, {**table, **read}, where), folder=folder)
 
 
 LABEL_SETS = Path(__file__).parent / "labels"
@@ -169,7 +160,7 @@ def _read_labels(name: str, where: str, folder: Path | None) -> list[str]:
     else:
         path = inside(folder, name, where)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = text_of(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadManifest(f"{where}: labels file {name!r} cannot be read ({error})") from error
     while lines and not lines[-1].strip():

@@ -1,71 +1,46 @@
-"""One loaded model: manifest, session and head put together, and the run over one picture."""
+"""A loaded model: manifest, session and head put together, and the run over one picture."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import BadManifest, BadModel
-from inference.heads import Head, Shape, check_params, find_head
+from inference.heads import Head, Shape, head_of
 from inference.manifest import Manifest
 from inference.media import Picture, cropped
 from inference.predictions import Predictions
 from inference.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.session import Session, Tensor
+from inference.timing import Timing
 
 # Inputs beside the picture that exporters add; each is filled from the Fit.
 SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds of one run."""
-
-    preprocess: float
-    inference: float
-    postprocess: float
-
-    def __add__(self, other: Timing) -> Timing:
-        return Timing(
-            self.preprocess + other.preprocess,
-            self.inference + other.inference,
-            self.postprocess + other.postprocess,
-        )
-
-
-NO_TIME = Timing(0.0, 0.0, 0.0)
-
-
-class Model:
-    """A model that is ready to run, from any number of threads at once."""
+class Loaded:
+    """A model in memory, of whatever kind, to be used from any number of threads at once."""
 
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
         """Checks that the tensors are what the manifest says. Raises BadModel or BadManifest."""
         self.manifest, self.session, self.sha256 = manifest, session, sha256
-        self.head: Head = find_head(manifest.head)
-        if manifest.task not in self.head.tasks:
-            raise BadManifest(
-                f"{manifest.name}: head {manifest.head!r} does {' and '.join(self.head.tasks)}, not {manifest.task}"
-            )
-        check_params(manifest, self.head)
-        if not self.head.alone and not session.outputs:
+        self.head: Head = head_of(manifest)
+        if self.head.alone:
+            return
+        if not session.outputs:
             raise BadManifest(
                 f"{manifest.name}: file is empty, but head {manifest.head!r} needs the weights of a network"
             )
-        if self.head.alone:
-            self.spec = InputSpec("", np.dtype(np.uint8), "hwc", None, None)
-            return
         shapes: dict[str, Shape] = {o.name: o.shape for o in session.outputs}
         problem = self.head.misfit(shapes, manifest)
         if problem:
             outputs = "; ".join(map(str, session.outputs))
             raise BadModel(f"{manifest.name}: {problem}; the file's outputs are {outputs}")
         self._check_labels(self.head.classes(shapes, manifest))
-        self.spec = self._picture_input()
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
@@ -74,6 +49,16 @@ class Model:
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"
                 f"{f' less an offset of {offset}' if offset else ''}; give the labels that this model was trained with"
             )
+
+
+class Model(Loaded):
+    """A model of pictures: one picture, or a crop of it, goes in; predictions come out."""
+
+    def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
+        """As Loaded; the file must take one picture, too."""
+        super().__init__(manifest, session, sha256)
+        alone = self.head.alone is not None
+        self.spec = InputSpec("", np.dtype(np.uint8), "hwc", None, None) if alone else self._picture_input()
 
     def _picture_input(self) -> InputSpec:
         pictures = [t for t in self.session.inputs if t.name not in SIDE_INPUTS and len(t.shape) >= 3]
@@ -93,10 +78,6 @@ class Model:
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
     ) -> tuple[Predictions, Timing]:
         """Predictions in picture pixels, for the whole picture or the crop `box` (xyxy in picture pixels)."""
-        if self.manifest.task == "image-to-image":
-            from inference.render import render  # lazily: most models make no pictures
-
-            return render(self, picture, box)
         if self.head.alone:
             start = time.perf_counter()
             alone = self.head.alone(cropped(picture, box) if box else picture, self.manifest)

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from inference.clip import ClipModel
 from inference.errors import BadManifest, BadModel, DropsightError
 from inference.machine import memory_limit
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, read_manifest
-from inference.model import Model
+from inference.model import Loaded, Model
+from inference.render import ImageToImage
 from inference.session import NoSession, Session, providers_named
 from inference.tables import nearest
 
@@ -74,6 +76,11 @@ class Weights:
         return self._found.get(sha256)
 
 
+def kind_of(manifest: Manifest) -> type[Loaded]:
+    """How a model of this task is fed and run: the one place where that is decided."""
+    return {"image-to-image": ImageToImage, "video-classification": ClipModel}.get(manifest.task, Model)
+
+
 class Registry:
     """All models of some folders. Safe to use from many threads."""
 
@@ -99,7 +106,7 @@ class Registry:
         self._memory = memory if memory is not None else memory_limit() // 4
         self._lock = threading.RLock()
         self._loading: dict[str, threading.Lock] = {}
-        self._loaded: OrderedDict[str, tuple[Model, int]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
         self._entries: dict[str, Entry] | None = None
 
     def list(self) -> list[Entry]:
@@ -177,7 +184,14 @@ class Registry:
         return entry
 
     def model(self, name: str) -> Model:
-        """The model, loaded on first use. Raises BadModel or BadManifest."""
+        """The model of pictures of that name, loaded on first use. Raises BadModel or BadManifest."""
+        model = self.load(name)
+        if not isinstance(model, Model):
+            raise BadModel(f"model {name!r} does {model.manifest.task}: it takes clips; analyse a video with it")
+        return model
+
+    def load(self, name: str) -> Loaded:
+        """The model of that name, of whatever kind, loaded on first use. Raises BadModel or BadManifest."""
         with self._lock:
             if name in self._loaded:
                 self._loaded.move_to_end(name)
@@ -197,10 +211,11 @@ class Registry:
                     self._loaded.popitem(last=False)
             return model
 
-    def _load(self, entry: Entry) -> tuple[Model, int]:
+    def _load(self, entry: Entry) -> tuple[Loaded, int]:
         assert entry.manifest is not None
+        kind = kind_of(entry.manifest)
         if entry.weights is None:
-            return Model(entry.manifest, NoSession(), ""), 0
+            return kind(entry.manifest, NoSession(), ""), 0
         sha256 = sha256_of(entry.weights)
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
             raise BadModel(
@@ -208,7 +223,7 @@ class Registry:
                 f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
             )
         session = Session(entry.weights, entry.manifest.threads, self._providers)
-        return Model(entry.manifest, session, sha256), entry.weights.stat().st_size
+        return kind(entry.manifest, session, sha256), entry.weights.stat().st_size
 
     def digest(self, name: str) -> str:
         """Hex sha256 of everything that decides this model's answers: weights and manifest."""

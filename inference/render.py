@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
@@ -18,13 +17,11 @@ from PIL import Image as Pillow
 from inference.heads.image import kind_of, planes, to_bytes
 from inference.manifest import Manifest
 from inference.media import Picture, cropped
-from inference.model import NO_TIME, Timing
+from inference.model import Model
 from inference.predictions import Bytes, Floats, Rendering
 from inference.preprocess import MAX_FREE_PIXELS, Box, prepare
 from inference.tile import Blend, tiles
-
-if TYPE_CHECKING:
-    from inference.model import Model
+from inference.timing import NO_TIME, Timing
 
 # A picture is scaled down until it needs no more tiles than this ...
 MAX_TILES = 256
@@ -34,21 +31,20 @@ MAX_OUTPUT_PIXELS = 16_000_000
 MAX_STRIP = 4.0
 
 
-def render(model: Model, picture: Picture, box: Box | None = None) -> tuple[Rendering, Timing]:
-    """The new picture, with the aspect of the old one (or of its crop `box`, xyxy in picture pixels)."""
-    if box:
-        picture = cropped(picture, box)
-    manifest = model.manifest
-    tile = _tile(model, picture)
-    start = time.perf_counter()
-    if tile is None:
-        values, timing = _whole(model, picture)
-    else:
-        values, timing = _tiled(model, picture, tile)
-    values = _same_aspect(values, picture.size)
-    rendering = Rendering(_joined(to_bytes_or_ab(values, manifest), picture, kind_of(manifest)))
-    total = (time.perf_counter() - start) * 1e3
-    return rendering, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
+class ImageToImage(Model):
+    """A model that answers with a picture."""
+
+    def run(self, picture: Picture, box: Box | None = None, threshold: float | None = None) -> tuple[Rendering, Timing]:
+        """The new picture, with the aspect of the old one (or of its crop `box`, xyxy in picture pixels)."""
+        if box:
+            picture = cropped(picture, box)
+        tile = _tile(self, picture)
+        start = time.perf_counter()
+        values, timing = _whole(self, picture) if tile is None else _tiled(self, picture, tile)
+        values = _same_aspect(values, picture.size)
+        rendering = Rendering(_joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest)))
+        total = (time.perf_counter() - start) * 1e3
+        return rendering, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
 
 
 def to_bytes_or_ab(values: Floats, manifest: Manifest) -> Floats | Bytes:

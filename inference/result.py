@@ -14,9 +14,9 @@ import numpy as np
 
 from inference import __version__
 from inference.errors import Permanent
-from inference.model import NO_TIME, Timing
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions, Rendering
 from inference.session import ONNXRUNTIME_VERSION
+from inference.timing import NO_TIME, Timing
 
 if TYPE_CHECKING:
     from inference.document import PredictionDoc

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference.errors import BadRoute
-from inference.tables import build, nearest
+from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable, RouteUnavailable
+from inference.tables import build, closest, nearest, read_toml
+from inference.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from inference.registry import Registry
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # `<name>.route.toml` beside a file says another route for it.
 SIDECAR = ".route.toml"
+# Tasks whose models may find objects, which later steps run on.
+FINDING = ("object-detection", "keypoint-detection", "image-segmentation")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Step:
     threshold: float | None = None
     tile: int = 0
     overlap: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap is {self.overlap}, expected a share from 0 to below 1")
 
     @property
     def title(self) -> str:
@@ -59,13 +65,17 @@ class Draw:
     blur: tuple[str, ...] = ()
     compare: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.masks <= 1:
+            raise ValueError(f"masks is {self.masks}, expected an opacity from 0 to 1")
+
 
 @dataclass(frozen=True)
 class Route:
     """match: a glob on the blob's name (`**` any depth, `*` within one folder, `?` one character).
 
     when: an NCRONTAB schedule; the media of this route wait for its next slot.
-    draw: the annotated picture. video: options of video analysis.
+    draw: the annotated picture. video: the table [route.video].
     """
 
     name: str
@@ -73,53 +83,117 @@ class Route:
     match: str = "**"
     when: str | None = None
     draw: Draw = field(default_factory=Draw)
-    video: Mapping[str, Any] = field(default_factory=dict)
+    video: VideoOptions = field(default_factory=VideoOptions)
+    place: str = field(default="", init=False, repr=False, compare=False)  # where it was read
+    written: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # `video` as read
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "place", f"route {self.name!r}")
+        if not self.steps and not (self.video.follow and self.video.follow.box):
+            raise ValueError('it has no steps; give at least one, such as { model = "classify" }')
+        titles = [step.title for step in self.steps]
+        if twice := next((title for title in titles if titles.count(title) > 1), None):
+            raise ValueError(f"two steps are called {twice!r}; give one of them a name")
+        if self.steps and self.steps[0].on:
+            raise ValueError("the first step has nothing to run on; put a detecting step before it")
 
     def digest(self, registry: Registry) -> str:
         """Hex sha256 over everything of this route that decides its results: steps, options and models.
 
+        The options of videos count as they are written, so that the same text has the same digest in every version.
         Raises BadModel where a model cannot be used.
         """
-        facts = {k: v for k, v in asdict(self).items() if k not in ("match", "when")}
-        facts["models"] = [registry.digest(step.model) for step in self.steps]
+        facts = {
+            "name": self.name,
+            "steps": [asdict(step) for step in self.steps],
+            "draw": asdict(self.draw),
+            "video": self.written or {k: v for k, v in asdict(self.video).items() if v != getattr(_USUAL, k)},
+            "models": [registry.digest(step.model) for step in self.steps],
+        }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def problem(self, registry: Registry, expected: Collection[str] = ()) -> DropsightError | None:
+        """Why these models cannot do it, or None: ModelUnavailable for one that may still arrive, BadRoute for the
+        rest. expected: names of models that do not lie there yet."""
+        for place, name in self.models():
+            try:
+                registry.entry(name)
+            except BadModel as error:
+                known = [entry.name for entry in registry.list()]
+                arrives = name not in known and (name in expected or not closest(name, known))
+                return (ModelUnavailable if arrives else BadRoute)(f"{self.place}: {place}: {error}")
+        return self._label_problem(registry)
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """Every model that it needs: where it is named, and its name."""
+        yield from ((f"steps[{i}]", step.model) for i, step in enumerate(self.steps))
+        if self.video.reid:
+            yield "video: reid", self.video.reid
+
+    def _label_problem(self, registry: Registry) -> BadRoute | None:
+        """A step that runs on what no step before it can find."""
+        manifests = [manifest for step in self.steps if (manifest := registry.entry(step.model).manifest)]
+        for i, step in enumerate(self.steps):
+            finding = [manifest for manifest in manifests[:i] if manifest.task in FINDING]
+            labels = {label for manifest in finding for label in manifest.labels}
+            if step.on and all(manifest.labels for manifest in finding) and step.on not in labels:
+                hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
+                return BadRoute(f"{self.place}: steps[{i}]: on = {step.on!r}, which no step before it finds{hint}")
+        return None
+
+
+_USUAL = VideoOptions()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A route that cannot be used as it is written: the names that it matches wait until it is mended."""
+
+    name: str
+    match: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class _File:
-    route: tuple[Route, ...] = ()
+    route: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
 class Routes:
     """The routes of one file, first match wins."""
 
-    routes: tuple[Route, ...]
+    entries: tuple[Route | Refused, ...]
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Those that can be used as they are written."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Route))
 
     def match(self, name: str, override: str | None = None) -> Route | None:
         """The route for a blob's name, or the one called `override`; None where nothing matches.
 
-        Raises BadRoute when no route is called `override`.
+        Raises BadRoute when no route is called `override`, RouteUnavailable where it is one that is refused.
         """
         if override:
             return self.named(override)
-        return next((r for r in self.routes if _glob(r.match).fullmatch(name)), None)
+        return next((_usable(entry) for entry in self.entries if _glob(entry.match).fullmatch(name)), None)
 
     def named(self, name: str) -> Route:
-        """The route of that name. Raises BadRoute with the nearest one."""
-        for route in self.routes:
-            if route.name == name:
-                return route
-        raise BadRoute(f"no route is called {name!r}{nearest(name, [r.name for r in self.routes])}")
+        """The route of that name. Raises BadRoute with the nearest one, RouteUnavailable where it is refused."""
+        for entry in self.entries:
+            if entry.name == name:
+                return _usable(entry)
+        raise BadRoute(f"no route is called {name!r}{nearest(name, [entry.name for entry in self.entries])}")
 
     def of_sidecar(self, text: str, name: str) -> Route:
         """The route that the sidecar of the file `name` asks for: one of these by its name (`route = "faces"`), or
-        one of its own (`[[route]]`). Raises BadRoute."""
+        one of its own (`[[route]]`). Raises as `named`."""
         where = f"{name}{SIDECAR}"
         try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise BadRoute(f"{where}: not valid TOML ({error}); correct it or make it empty") from error
+            table = read_toml(text, where, BadRoute)
+        except BadRoute as error:
+            raise BadRoute(f"{error}; correct it or make it empty") from error
         if isinstance(table.get("route"), str):
             return self.named(table["route"])
         own = parse_routes(text, where).routes
@@ -127,65 +201,66 @@ class Routes:
             raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or one [[route]]')
         return own[0]
 
+    def sound(self) -> Routes:
+        """These routes, for those who want all or none. Raises BadRoute for the first that is refused."""
+        for entry in self.entries:
+            if isinstance(entry, Refused):
+                raise BadRoute(entry.reason)
+        return self
+
+    def problems(self, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:
+        """What keeps routes from being used: see Refused and Route.problem."""
+        each = (BadRoute(e.reason) if isinstance(e, Refused) else e.problem(registry, expected) for e in self.entries)
+        return [problem for problem in each if problem]
+
+
+def _usable(entry: Route | Refused) -> Route:
+    if isinstance(entry, Refused):
+        raise RouteUnavailable(entry.reason)
+    return entry
+
 
 def sidecar_target(name: str) -> str | None:
     """The file that this sidecar speaks of, or None where the name is no sidecar's."""
     return name[: -len(SIDECAR)] if name.endswith(SIDECAR) and len(name) > len(SIDECAR) else None
 
 
-def load_routes(path: Path | None, registry: Registry) -> Routes:
-    """Read routes.toml; without a file, or a route in it, the default routes. Raises BadRoute.
+def read_routes(source: Path | str, where: str = "") -> Routes:
+    """The routes of a TOML file or text; wrong ones are kept as Refused, so that each stops only itself.
 
-    registry: what is installed decides what the default routes can do.
+    where: begins each message (default: the file). Raises BadRoute where nobody can tell the routes apart.
     """
-    if path is None:
-        from inference.defaults import default_routes  # lazily: it needs this module
-
-        return default_routes(registry)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRoute(f"{path}: cannot be read ({error})") from error
-    routes = parse_routes(text, str(path))
-    return routes if routes.routes else load_routes(None, registry)
+    where = where or str(source)
+    entries: list[Route | Refused] = []
+    for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
+        entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
+    return Routes(tuple(entries))
 
 
 def parse_routes(text: str, where: str) -> Routes:
-    """The routes of a TOML text; `where` begins each message. Raises BadRoute."""
+    """The routes of a TOML text; `where` begins each message. Raises BadRoute for any that is wrong."""
+    return read_routes(text, where).sound()
+
+
+def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | Refused:
+    name = table.get("name") if isinstance(table, Mapping) else None
+    name = name if isinstance(name, str) else ""
+    place = f"{where} {name!r}" if name else f"{where}[{number}]"
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadRoute(f"{where}: not valid TOML ({error})") from error
-    routes = build(_File, table, where, BadRoute).route
-    _check(routes, where)
-    return Routes(routes)
-
-
-def _check(routes: Sequence[Route], where: str) -> None:
-    seen: set[str] = set()
-    for route in routes:
-        place = f"{where}: route {route.name!r}"
-        if route.name in seen:
+        if name and name in taken:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
-        seen.add(route.name)
-        if not route.steps and not _follows_a_box(route):
-            raise BadRoute(f'{place}: it has no steps; give at least one, such as {{ model = "classify" }}')
-        if not 0 <= route.draw.masks <= 1:
-            raise BadRoute(f"{place}: draw.masks is {route.draw.masks}, expected an opacity from 0 to 1")
-        titles = [s.title for s in route.steps]
-        for step in route.steps:
-            if titles.count(step.title) > 1:
-                raise BadRoute(f"{place}: two steps are called {step.title!r}; give one of them a name")
-            if not 0 <= step.overlap < 1:
-                raise BadRoute(f"{place}: overlap is {step.overlap}, expected a share from 0 to below 1")
-        if route.steps and route.steps[0].on:
-            raise BadRoute(f"{place}: the first step has nothing to run on; put a detecting step before it")
+        route = build(Route, table, place, BadRoute)
+    except BadRoute as error:
+        return Refused(name, _claimed(table), str(error))
+    object.__setattr__(route, "place", place)
+    object.__setattr__(route, "written", table.get("video", {}))
+    return route
 
 
-def _follows_a_box(route: Route) -> bool:
-    """Whether it follows something in videos for which no model is needed."""
-    follow = route.video.get("follow")
-    return isinstance(follow, Mapping) and bool(follow.get("box"))
+def _claimed(table: Any) -> str:
+    """What a wrong entry means to match, `match` misspelt included; every name where it does not tell."""
+    key = closest("match", table) if isinstance(table, Mapping) else None
+    return table[key] if key and isinstance(table[key], str) else "**"
 
 
 @lru_cache(maxsize=256)

@@ -1,11 +1,16 @@
-"""TOML tables to frozen dataclasses, every key and type checked, with the nearest right word in the message."""
+"""TOML files to frozen dataclasses and back: every key and type checked, with the nearest right word in the message."""
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from inference.errors import BadManifest, Permanent
@@ -17,34 +22,69 @@ class _Misfit(Exception):
     """A value that its annotation does not allow; turned into the caller's error at the surface."""
 
 
+def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent] = BadManifest) -> dict[str, Any]:
+    """The table of a TOML file, or of its content, as Windows editors write it too (see `text_of`).
+
+    where: begins each message (default: the file). Raises `error`.
+    """
+    where = where or str(source)
+    try:
+        text = source if isinstance(source, str) else text_of(source)
+        return tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"{where}: cannot be read ({problem}); save it as UTF-8") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise error(f"{where}: not valid TOML ({problem})") from problem
+
+
+def text_of(source: Path | bytes) -> str:
+    """The text of a file or its bytes: UTF-8, or UTF-16 with a byte order mark. Raises OSError, UnicodeDecodeError."""
+    data = source.read_bytes() if isinstance(source, Path) else source
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig")
+
+
 def build(cls: type[T], values: Any, where: str, error: type[Permanent] = BadManifest) -> T:
-    """Fill a dataclass from a table. `where` begins each message. Raises `error`."""
+    """Fill a dataclass from a table. `where` begins each message. Raises `error`.
+
+    A ValueError of the dataclass's own `__post_init__` (a value out of its range) becomes `error` with its place.
+    """
     try:
         return _build(cls, values, where)
     except _Misfit as misfit:
         raise error(str(misfit)) from None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion to append to a message about an unknown word: the nearest known one, else all of them."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that this one may be a misspelling of."""
     import difflib  # lazily: only mistakes need it
 
-    close = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+    return next(iter(difflib.get_close_matches(word, list(known), 1, 0.6)), None)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion to append to a message about an unknown word: the nearest known one, else all of them."""
+    known = list(known)
+    close = closest(word, known)
+    return f"; did you mean {close!r}?" if close else f"; known are {', '.join(sorted(known)) or 'none'}"
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
         raise _Misfit(f"{where}: found {values!r}, expected a table of keys and values")
     types = _types(cls)  # type: ignore[arg-type]
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise _Misfit(f"{where}: unknown key {key!r}{nearest(key, known)}")
     missing = [name for name, f in known.items() if _required(f) and name not in values]
     if missing:
         raise _Misfit(f"{where}: {', '.join(repr(m) for m in missing)} must be given")
-    return cls(**{key: _fit(types[key], value, f"{where}: {key}") for key, value in values.items()})
+    filled = {key: _fit(types[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return cls(**filled)
+    except ValueError as error:
+        raise _Misfit(f"{where}: {error}") from None
 
 
 @cache
@@ -67,6 +107,8 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
         return value
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else [value]
+        if args[-1] is not ... and len(items) != len(args):
+            raise _Misfit(f"{where}: found {value!r}, expected {len(args)} values")
         return tuple(_fit(args[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
@@ -97,28 +139,36 @@ def _fit_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _words(kind: type) -> str:
-    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(kind, kind.__name__)
+    words: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    words[datetime] = "a date and time without quotes, as in 2026-12-01T03:00:00"
+    return words.get(kind, kind.__name__)
 
 
 def to_toml(table: Mapping[str, Any], path: str = "") -> str:
     """A table as TOML text: plain values first, then the sections [preprocess] and [postprocess]; other
     tables stay on their line. path: the section that the text stands in."""
     sections = {k: v for k, v in table.items() if isinstance(v, Mapping) and k in ("preprocess", "postprocess")}
-    lines = [f"{k} = {_toml_value(v)}" for k, v in table.items() if k not in sections]
-    text = "\n".join(lines) + "\n"
+    text = "".join(f"{_key(k)} = {_toml_value(v)}\n" for k, v in table.items() if k not in sections)
     for key, value in sections.items():
         name = f"{path}.{key}" if path else key
         text += f"\n[{name}]\n{to_toml(value, name)}"
     return text
 
 
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+
+
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+        # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_toml_value(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {_toml_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return repr(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    raise TypeError(f"{value!r} has no place in a TOML file")

@@ -13,13 +13,14 @@ import pytest
 
 from inference.__main__ import main
 from inference.catalog import CATALOG, Listing, load_catalog
+from inference.defaults import load_routes
 from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.media import decode
 from inference.model import Model
 from inference.predictions import Objects
 from inference.pull import is_installed, pull
 from inference.registry import Registry, Weights
-from inference.routes import Step, load_routes
+from inference.routes import Step
 from inference.session import Session
 
 SKETCH = Path(__file__).resolve().parents[1] / "models/sketch/model.onnx"
@@ -306,4 +307,11 @@ def test_a_catalog_with_a_bad_address_is_refused(tmp_path: Path) -> None:
     text = CATALOG.read_text("utf-8").replace("https://media", "file:///media", 1)
     (tmp_path / "catalog.toml").write_text(text, "utf-8")
     with pytest.raises(BadManifest, match="expected https"):
+        load_catalog(tmp_path / "catalog.toml")
+
+
+def test_a_misspelt_manifest_in_the_catalog_is_found_when_it_is_read(tmp_path: Path) -> None:
+    text = CATALOG.read_text("utf-8").replace("do_normalize", "do_normalise", 1)
+    (tmp_path / "catalog.toml").write_text(text, "utf-8")
+    with pytest.raises(BadManifest, match="preprocess: unknown key 'do_normalise'; did you mean 'do_normalize'"):
         load_catalog(tmp_path / "catalog.toml")

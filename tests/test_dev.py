@@ -261,10 +261,29 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     for settings, words in (
         ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
         ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
-        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "cannot be read"),
+        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
     ):
         wrong = ask(settings)
         assert wrong.ok is False and words in wrong.words
+    route = "[[route]]\nname = 'a'\nsteps = [{ model = 'MODEL' }]\nvideo = { stride = 2 }\n"
+    for old, new, ok, words in (
+        ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
+        ("stride", "stridee", False, "route 'a': video: unknown key 'stridee'; did you mean 'stride'"),
+        ("MODEL", "zebra-crossings", True, "its uploads wait for a model"),
+    ):
+        (tmp_path / "routes.toml").write_text(route.replace(old, new).replace("MODEL", "classify"), "utf-16")
+        answer = ask({"ROUTES_FILE": str(tmp_path / "routes.toml")})
+        assert answer.ok is ok and words in answer.words
+
+
+def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text('[lake]\nschedule = "0 */20 * * * *"\n')
+    ask = partial(doctor.asked, "Tick", Path(sys.executable), doctor._TICK, ROOT)
+    fine = ask({"PIPELINES_FILE": str(path)})
+    assert fine.ok is True and "'0 */20 * * * *' would do" in fine.words
+    coarse = ask({"PIPELINES_FILE": str(path), "TICK_SCHEDULE": "0 0 * * * *"})
+    assert coarse.ok is False and "fill_lake is due at" in coarse.words
 
 
 def test_example_settings_are_what_the_host_expects() -> None:

@@ -17,6 +17,7 @@ from inference.registry import Registry, Weights
 from inference.result import Source, error_document
 from inference.routes import Route, Step
 from inference.schema import schema
+from inference.video.options import VideoOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,7 +77,7 @@ def test_results_of_every_kind_satisfy_it(case: str, shared: Path) -> None:
 def test_results_of_videos_satisfy_it(shared: Path) -> None:
     registry = Registry([ROOT / "tests/models"], weights=Weights([shared / "models"]))
     clip = shared / "media/action/v_Biking_g01_c01.mp4"
-    route = Route("r", (Step("det-yolox-nano"),), video={"fps": 2.0})
+    route = Route("r", (Step("det-yolox-nano"),), video=VideoOptions(fps=2.0))
     document = analyze(clip, route, registry).result.to_json()
     assert document["tracks"]
     check(document)

@@ -6,20 +6,22 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cloud.azureml import v1, v2
+from cloud.azureml import listing, v1, v2
 from cloud.azureml.http import Caller, patience
-from cloud.azureml.types import ARM, DATA_PLANE, NotAccepted, Run, Search, Submission, Workspace
-from inference.errors import ServiceBusy
+from cloud.azureml.kinds import Kind, Submission
+from cloud.azureml.types import Run, Search, Workspace
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import TokenCredential
 
-_V1 = ("published", "pipeline-endpoint")
+KINDS: dict[str, type[Kind]] = {
+    each.kind: each for each in (v1.Published, v1.PipelineEndpoint, v2.Job, v2.AzuremlSchedule, v2.BatchEndpoint)
+}
 
 
 class AzureML:
-    """The two dialects behind one call.
+    """One workspace; the kind of what is submitted says how.
 
     `options` go to every MLClient (a transport or an authentication policy, say).
     """
@@ -38,55 +40,27 @@ class AzureML:
 
     def submit(self, submission: Submission) -> Run:
         """Start the slot's run. Raises NotAccepted, OutcomeUnknown, Refused or ServiceBusy."""
-        if submission.kind in _V1:
-            return v1.submit(self.workspace, self.caller, submission)
-        if submission.kind == "job":
-            return v2.submit_job(self.workspace, self.caller, self.ml, submission)
-        if submission.kind == "schedule":
-            return v2.trigger_schedule(self.workspace, self.caller, self.ml, submission)
-        try:
-            uri = self._scoring_uri(submission.target["endpoint"])
-        except ServiceBusy as error:  # only looked up so far: whatever went wrong, nothing was sent
-            raise NotAccepted(str(error)) from error
-        return v2.invoke_batch(self.caller, self.workspace, uri, submission)
+        return submission.target.submit(self, submission)
 
     def search(self, submission: Submission, since: datetime, *, names_kept: bool = False) -> Search:
         """Whether a run of this slot exists, after an attempt at `since` whose outcome is unknown."""
-        if submission.kind in _V1:
-            return v1.search(self.workspace, self.caller, submission, since)
-        return v2.search(self.workspace, self.caller, submission, names_kept)
+        return submission.target.search(self, submission, since, names_kept)
 
     def status(self, kind: str, run: str) -> Run | None:
         """The run as it is now; None where the service does not know it."""
-        if kind in _V1:
-            return v1.status(self.workspace, self.caller, run)
-        return v2.status(self.workspace, self.caller, run)
-
-    def latest_model(self, name: str) -> str:
-        """The latest version of a registered model."""
-        return v2.latest_model(self.workspace, self.caller, name)
-
-    def remote(self) -> Iterator[tuple[str, str, str]]:
-        """(kind, name, id) of everything in the workspace that an entry could name."""
-        yield from v1.published(self.workspace, self.caller)
-        yield from v2.remote(self.workspace, self.caller)
-        kept = list(v1.experiments(self.workspace, self.caller))
-        yield from kept
-        yield from v2.experiments(self.workspace, self.caller, {name for _, name, _ in kept})
+        return KINDS[kind].status(self, run)
 
     def preview(self, submission: Submission) -> dict[str, Any]:
         """The exact request that `submit` would send first, not sent: method, url, headers, body."""
-        if submission.kind in _V1:
-            url, body = v1.request(self.workspace, submission)
-            return {"method": "POST", "url": url, "audience": ARM, "headers": {}, "body": body}
-        if submission.kind == "batch-endpoint":
-            url, headers, body = v2.batch_request(submission, self._scoring_uri(submission.target["endpoint"]))
-            return {"method": "POST", "url": url, "audience": DATA_PLANE, "headers": headers, "body": body}
-        from cloud.azureml.dryrun import Recorder
+        return submission.target.preview(self, submission)
 
-        recorder = Recorder()
-        dry = AzureML(self.workspace, self.credential, {**self._options, "transport": recorder})
-        return recorder.first(lambda: dry.submit(submission))
+    def latest_model(self, name: str) -> str:
+        """The latest version of a registered model."""
+        return listing.latest_model(self.workspace, self.caller, name)
+
+    def remote(self) -> Iterator[tuple[str, str, str]]:
+        """(kind, name, id) of everything in the workspace that an entry could name."""
+        return listing.remote(self.workspace, self.caller)
 
     def ml(self, retry: bool = True) -> MLClient:
         """A client of azure-ai-ml. Without `retry`, azure-core never repeats a request by itself."""
@@ -108,10 +82,15 @@ class AzureML:
             self.credential, registry_name=name, enable_telemetry=False, show_progress=False, **self._options
         )
 
-    def _scoring_uri(self, endpoint: str) -> str:
+    def scoring_uri(self, endpoint: str) -> str:
+        """Where a batch endpoint is invoked; looked up once."""
         if endpoint not in self._scoring:
-            self._scoring[endpoint] = v2.scoring_uri(self.caller, self.ml, self.workspace, endpoint)
+            self._scoring[endpoint] = v2.scoring_uri(self, endpoint)
         return self._scoring[endpoint]
+
+    def through(self, transport: object) -> AzureML:
+        """The same workspace, its MLClients sending through another transport of azure-core."""
+        return AzureML(self.workspace, self.credential, {**self._options, "transport": transport})
 
 
 def _default_credential() -> TokenCredential:

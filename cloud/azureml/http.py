@@ -128,7 +128,7 @@ class Caller:
             response = self._client(audience, retry).send_request(request, enforce_https=self._https)
             if response.status_code == 401:
                 # Refused before anything was started: once more, with a token fetched anew.
-                self._clients.pop((audience, retry))
+                self._clients.pop((audience, retry), None)  # another thread may have done so
                 response = self._client(audience, retry).send_request(request, enforce_https=self._https)
         except ClientAuthenticationError as error:
             raise NotAccepted(f"no token for {self._where('')}: {error.message}. {_SIGN_IN}") from error

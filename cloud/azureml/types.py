@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
 
+from cloud.settings import azureml_address
 from inference.errors import BadPipeline, ServiceBusy
 
 ARM = "https://management.azure.com/.default"
+VERSION = {"api-version": "2025-12-01"}  # of the ARM routes
 DATA_PLANE = "https://ml.azure.com/.default"
 SLOT_TAG = "dropsight-slot"
 EXPERIMENT = "dropsight"
@@ -93,34 +91,11 @@ class Workspace:
             )
         if not re.fullmatch(r"[a-z0-9]+", region):
             raise BadPipeline(f"AZUREML_REGION is {region!r}; set it to the workspace's region, as in westeurope")
-        local = os.environ.get("AZUREML_DEV_URL_MFE", "").rstrip("/")
+        local = azureml_address()
         subscription, group, name = match[1], match[2], match[3]
         if local:
             return cls(subscription, group, name, region, local, local)
         return cls(subscription, group, name, region)
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One slot's run, all expressions filled in. `target` holds the keys of its kind (pipelines.toml)."""
-
-    pipeline: str
-    kind: str
-    slot: datetime
-    target: Mapping[str, Any]
-    experiment: str = EXPERIMENT  # empty: the one that the job's YAML names
-    description: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """Names the slot for ever; the id of the job where we may choose one."""
-        return f"{self.pipeline}-{self.slot:%Y%m%dT%H%M%SZ}"
-
-    @property
-    def all_tags(self) -> dict[str, str]:
-        """The entry's tags and the one that finds the run again."""
-        return {**{key: str(value) for key, value in self.tags.items()}, SLOT_TAG: self.key}
 
 
 @dataclass(frozen=True)

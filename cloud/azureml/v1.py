@@ -6,102 +6,134 @@ Microsoft ended support of the v1 SDK in June 2026; the routes and bodies follow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from cloud.azureml.http import Caller
-from cloud.azureml.types import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Submission, Workspace
+from cloud.azureml.kinds import Connection, Kind, Plain, Submission, check_given
+from cloud.azureml.types import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
 
 # How far the service's clock may lie behind ours when we look for a run that we may have started.
 _SKEW = timedelta(minutes=5)
 
 
-def request(workspace: Workspace, submission: Submission) -> tuple[str, dict[str, Any]]:
-    """URL and body of the POST that starts a run. The wire has `tags` in lower case, the rest in Pascal case."""
-    target = submission.target
-    if submission.kind == "published":
-        route = f"PipelineSubmit/{quote(target['id'], safe='')}"
-    else:
-        query = {"name": target["endpoint"]}
-        if target.get("version"):
-            query["pipelineVersion"] = target["version"]
-        route = f"PipelineEndpointSubmit/Name?{urlencode(query)}"
-    body: dict[str, Any] = {
-        "ExperimentName": submission.experiment,
-        "Description": submission.description,
-        "RunSource": "API",
-        "RunType": "HTTP",
-        "ParameterAssignments": {k: _text(v) for k, v in target.get("parameters", {}).items()},
-        "ContinueRunOnStepFailure": bool(target.get("continue_on_step_failure", False)),
-        "tags": submission.all_tags,
-        "Properties": {},
-    }
-    paths = target.get("data_paths", {})
-    if paths:
-        body["DataPathAssignments"] = {name: _data_path(path) for name, path in paths.items()}
-    return f"{workspace.v1}/PipelineRuns/{route}", body
+@dataclass(frozen=True, kw_only=True)
+class _V1(Kind):
+    """What both kinds have in common: everything but the name of what runs."""
+
+    parameters: Mapping[str, Plain] = field(default_factory=dict)
+    data_paths: Mapping[str, str] = field(default_factory=dict)
+    continue_on_step_failure: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, path in self.data_paths.items():
+            if not path.removeprefix("azureml://datastores/").partition("/")[0]:
+                raise ValueError(f"data_paths.{name} is {path!r}; write it as azureml://datastores/STORE/paths/images/")
+
+    @abstractmethod
+    def route(self) -> str:
+        """The last part of the address that starts a run."""
+
+    @abstractmethod
+    def pipeline_ids(self, service: Connection) -> list[str]:
+        """The published pipelines that may have been started by that address."""
+
+    def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
+        url, body = self._request(service, submission)
+        return {"method": "POST", "url": url, "audience": ARM, "headers": {}, "body": body}
+
+    def submit(self, service: Connection, submission: Submission) -> Run:
+        url, body = self._request(service, submission)
+        what = f"{self.kind} pipeline {submission.pipeline!r}"
+        answer = service.caller.post_once(url, ARM, what, body)
+        if not isinstance(answer, dict) or not answer.get("Id"):
+            name, said = service.workspace.name, str(answer)[:200]
+            raise OutcomeUnknown(f"workspace {name!r}, {what}: the answer names no run: {said}")
+        return _run(service.workspace, answer)
+
+    @staticmethod
+    def status(service: Connection, run: str) -> Run | None:
+        url = f"{service.workspace.v1}/PipelineRuns/{quote(run, safe='')}"
+        answer = service.caller.get(url, ARM, f"run {run}")
+        return _run(service.workspace, answer) if answer else None
+
+    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
+        """Look among the pipeline's runs for the one that carries the slot's tag.
+
+        A run without our tag that began after `since` could be ours with its tag lost: then nothing is certain.
+        """
+        unsure = ""
+        for pipeline in self.pipeline_ids(service):
+            url = f"{service.workspace.v1}/PipelineRuns/Pipeline/{quote(pipeline, safe='')}"
+            runs = service.caller.get(url, ARM, f"runs of pipeline {pipeline}")
+            if runs is None:
+                return Search(certain=False, why=f"the runs of pipeline {pipeline} cannot be listed")
+            for run in runs:
+                tags = run.get("tags") or run.get("Tags") or {}
+                if tags.get(SLOT_TAG) == submission.key:
+                    return Search(_run(service.workspace, run))
+                if SLOT_TAG not in tags and _began(run) >= since - _SKEW:
+                    unsure = f"run {run.get('Id')} began at that time and carries no tag"
+        return Search(certain=not unsure, why=unsure)
+
+    def _request(self, service: Connection, submission: Submission) -> tuple[str, dict[str, Any]]:
+        """URL and body of the POST that starts a run. The wire has `tags` in lower case, the rest in Pascal case."""
+        body: dict[str, Any] = {
+            "ExperimentName": submission.experiment,
+            "Description": submission.description,
+            "RunSource": "API",
+            "RunType": "HTTP",
+            "ParameterAssignments": {name: _text(value) for name, value in self.parameters.items()},
+            "ContinueRunOnStepFailure": bool(self.continue_on_step_failure),
+            "tags": submission.all_tags,
+            "Properties": {},
+        }
+        if self.data_paths:
+            body["DataPathAssignments"] = {name: _data_path(path) for name, path in self.data_paths.items()}
+        return f"{service.workspace.v1}/PipelineRuns/{self.route()}", body
 
 
-def submit(workspace: Workspace, caller: Caller, submission: Submission) -> Run:
-    """Start a run. Raises NotAccepted, OutcomeUnknown or Refused."""
-    url, body = request(workspace, submission)
-    what = f"{submission.kind} pipeline {submission.pipeline!r}"
-    answer = caller.post_once(url, ARM, what, body)
-    if not isinstance(answer, dict) or not answer.get("Id"):
-        raise OutcomeUnknown(f"workspace {workspace.name!r}, {what}: the answer names no run: {str(answer)[:200]}")
-    return _run(workspace, answer)
+@dataclass(frozen=True, kw_only=True)
+class Published(_V1):
+    """A published pipeline, by its id."""
+
+    kind = "published"
+    id: str
+
+    def __post_init__(self) -> None:
+        check_given(id=self.id)
+        super().__post_init__()
+
+    def route(self) -> str:
+        return f"PipelineSubmit/{quote(self.id, safe='')}"
+
+    def pipeline_ids(self, service: Connection) -> list[str]:
+        return [self.id]
 
 
-def status(workspace: Workspace, caller: Caller, run: str) -> Run | None:
-    """The run as it is now, or None where the service has none of that id."""
-    answer = caller.get(f"{workspace.v1}/PipelineRuns/{quote(run, safe='')}", ARM, f"run {run}")
-    return _run(workspace, answer) if answer else None
+@dataclass(frozen=True, kw_only=True)
+class PipelineEndpoint(_V1):
+    """A pipeline endpoint, by its name, and one of its versions."""
 
+    kind = "pipeline-endpoint"
+    endpoint: str
+    version: str = ""
 
-def search(workspace: Workspace, caller: Caller, submission: Submission, since: datetime) -> Search:
-    """Look among the pipeline's runs for the one that carries the slot's tag.
+    def __post_init__(self) -> None:
+        check_given(endpoint=self.endpoint)
+        super().__post_init__()
 
-    A run without our tag that began after `since` could be ours with its tag lost: then nothing is certain.
-    """
-    unsure = ""
-    for pipeline in _pipeline_ids(workspace, caller, submission):
-        url = f"{workspace.v1}/PipelineRuns/Pipeline/{quote(pipeline, safe='')}"
-        runs = caller.get(url, ARM, f"runs of pipeline {pipeline}")
-        if runs is None:
-            return Search(certain=False, why=f"the runs of pipeline {pipeline} cannot be listed")
-        for run in runs:
-            tags = run.get("tags") or run.get("Tags") or {}
-            if tags.get(SLOT_TAG) == submission.key:
-                return Search(_run(workspace, run))
-            if SLOT_TAG not in tags and _began(run) >= since - _SKEW:
-                unsure = f"run {run.get('Id')} began at that time and carries no tag"
-    return Search(certain=not unsure, why=unsure)
+    def route(self) -> str:
+        query = {"name": self.endpoint} | ({"pipelineVersion": self.version} if self.version else {})
+        return f"PipelineEndpointSubmit/Name?{urlencode(query)}"
 
-
-def published(workspace: Workspace, caller: Caller) -> Iterator[tuple[str, str, str]]:
-    """(kind, name, id) of the published pipelines and pipeline endpoints."""
-    for row in caller.get(f"{workspace.v1}/Pipelines", ARM, "published pipelines") or []:
-        yield "published", str(row.get("Name", "")), str(row.get("Id", ""))
-    for row in _rows(caller.get(f"{workspace.v1}/PipelineEndpoints", ARM, "pipeline endpoints")):
-        yield "pipeline-endpoint", str(row.get("Name", "")), str(row.get("Id", ""))
-
-
-def experiments(workspace: Workspace, caller: Caller) -> Iterator[tuple[str, str, str]]:
-    """(kind, name, id) of the experiments, as the run history keeps them."""
-    url = f"{workspace.area('history')}/experiments"
-    for row in _rows(caller.get(url, ARM, "experiments", {"api-version": "2021-03-01-preview"})):
-        yield "experiment", str(row.get("name", "")), str(row.get("experimentId", ""))
-
-
-def _pipeline_ids(workspace: Workspace, caller: Caller, submission: Submission) -> list[str]:
-    if submission.kind == "published":
-        return [submission.target["id"]]
-    name = submission.target["endpoint"]
-    url = f"{workspace.v1}/PipelineEndpoints/Name"
-    answer = caller.get(url, ARM, f"pipeline endpoint {name!r}", {"name": name}) or {}
-    return [str(version["PipelineId"]) for version in answer.get("PipelineVersionList") or []]
+    def pipeline_ids(self, service: Connection) -> list[str]:
+        url, what = f"{service.workspace.v1}/PipelineEndpoints/Name", f"pipeline endpoint {self.endpoint!r}"
+        answer = service.caller.get(url, ARM, what, {"name": self.endpoint}) or {}
+        return [str(version["PipelineId"]) for version in answer.get("PipelineVersionList") or []]
 
 
 def _run(workspace: Workspace, answer: dict[str, Any]) -> Run:
@@ -117,10 +149,6 @@ def _began(run: dict[str, Any]) -> datetime:
         return datetime.fromisoformat(word.replace("Z", "+00:00"))
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)  # not said: it may have begun at any time
-
-
-def _rows(answer: Any) -> list[dict[str, Any]]:
-    return answer if isinstance(answer, list) else (answer or {}).get("value", [])
 
 
 def _text(value: object) -> str:

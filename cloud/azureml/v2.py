@@ -8,220 +8,249 @@ its own request id, and in 1.35 leaks one call's deployment header into the next
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from azure.core.exceptions import AzureError
 
+from cloud.azureml.dryrun import Recorder
 from cloud.azureml.http import Caller, from_sdk
+from cloud.azureml.kinds import FILES, Connection, Kind, Submission, check_given, check_inputs, check_place
 from cloud.azureml.types import (
     ARM,
     DATA_PLANE,
     EXPERIMENT,
     LITERALS,
+    VERSION,
+    NotAccepted,
     OutcomeUnknown,
     Refused,
     Run,
     Search,
-    Submission,
-    Workspace,
 )
+from inference.errors import ServiceBusy
 
-if TYPE_CHECKING:
-    from azure.ai.ml import MLClient
-
-VERSION = {"api-version": "2025-12-01"}
 APP = Path(__file__).resolve().parents[2]
 # Makes request ids from slots: the same slot always has the same one.
 _NAMESPACE = UUID("6a3c1cf0-5f0e-5f7e-9d5e-3a7f4c8b1d20")
 
-MakeClient = Callable[[bool], "MLClient"]
+_ASSETS = (*FILES, "mltable", "custom_model", "mlflow_model", "triton_model")
 
 
-def submit_job(workspace: Workspace, caller: Caller, make: MakeClient, submission: Submission) -> Run:
-    """Create the slot's job under the slot's own id, unless it exists already."""
-    existing = _existing_job(workspace, caller, submission)
-    if existing:
-        return existing
-    what = f"workspace {workspace.name!r}, job of pipeline {submission.pipeline!r}"
-    job = _job(workspace, caller, make, submission)
-    # A PUT of a fixed id is safe to repeat, so the SDK may retry it.
-    made = sdk(lambda: make(True).jobs.create_or_update(job), caller, what)
-    word = str(getattr(made.status, "value", made.status) or "NotStarted")
-    return Run(str(made.name), word, "", workspace.page(str(made.name)))
+class _V2(Kind):
+    """What the three kinds have in common."""
+
+    @staticmethod
+    def status(service: Connection, run: str) -> Run | None:
+        return _status(service, run)
+
+    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
+        """Where the service chooses its runs' ids, only a run that is found proves anything."""
+        run = _status(service, submission.key)
+        if run:
+            return Search(run)
+        return Search(certain=False, why=f"a {self.kind} chooses its runs' ids, so the run cannot be looked up")
 
 
-def trigger_schedule(workspace: Workspace, caller: Caller, make: MakeClient, submission: Submission) -> Run:
-    """Run an AzureML schedule's job now. The service chooses the run's id."""
-    name = submission.target["azureml_schedule"]
-    what = f"workspace {workspace.name!r}, schedule {name!r} of pipeline {submission.pipeline!r}"
-    moment = submission.slot.isoformat()
-    answer = sdk(lambda: make(False).schedules.trigger(name, schedule_time=moment), caller, what)
-    if not answer.job_name:
-        raise OutcomeUnknown(f"{what}: the answer names no job")
-    return Run(answer.job_name, "NotStarted", "", workspace.page(answer.job_name))
+class _BySdk(_V2):
+    """Sent by azure-ai-ml: a dry run stops it where it would send."""
+
+    def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
+        recorder = Recorder()
+        dry = service.through(recorder)
+        return recorder.first(lambda: self.submit(dry, submission))
 
 
-def batch_request(submission: Submission, scoring_uri: str) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """URL, headers and body of the POST that invokes a batch endpoint."""
-    target = submission.target
-    headers = {"repeatability_request-id": str(uuid5(_NAMESPACE, submission.key))}
-    if target.get("deployment"):
-        headers["azureml-model-deployment"] = target["deployment"]
-    properties: dict[str, Any] = {
-        "name": submission.key,
-        "inputData": {name: _batch_input(value) for name, value in target.get("inputs", {}).items()},
-        "tags": submission.all_tags,
-        "properties": {"experimentName": submission.experiment},
-    }
-    outputs = target.get("outputs", {})
-    if outputs:
-        properties["outputData"] = {
-            name: {"jobOutputType": _pascal(value.get("type", "uri_folder")), "uri": value["path"]}
-            for name, value in outputs.items()
+@dataclass(frozen=True, kw_only=True)
+class Job(_BySdk):
+    """A job of a registered pipeline component (name:version, name@latest), or of a YAML file."""
+
+    kind = "job"
+    component: str = ""
+    yaml: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    compute: str = ""
+    force_rerun: bool | None = None
+    continue_on_step_failure: bool | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.component) == bool(self.yaml):
+            raise ValueError("kind 'job' needs either 'component' (name:version or name@latest) or 'yaml'")
+        check_inputs(self.inputs, _ASSETS)
+        named = re.fullmatch(r"(azureml:)?[^:@/]+(:[^:@]+|@latest)", self.component)
+        if self.component and "{" not in self.component and not named:
+            raise ValueError(f"component is {self.component!r}; write name:version or name@latest")
+
+    @property
+    def experiment(self) -> str:  # type: ignore[override]
+        """A YAML file names its own, unless the entry does."""
+        return "" if self.yaml else EXPERIMENT
+
+    def submit(self, service: Connection, submission: Submission) -> Run:
+        """Create the slot's job under the slot's own id, unless it exists already."""
+        existing = self._existing(service, submission)
+        if existing:
+            return existing
+        what = f"workspace {service.workspace.name!r}, job of pipeline {submission.pipeline!r}"
+        job = self._job(service, submission, what)
+        # A PUT of a fixed id is safe to repeat, so the SDK may retry it.
+        made = sdk(lambda: service.ml().jobs.create_or_update(job), service.caller, what)
+        word = str(getattr(made.status, "value", made.status) or "NotStarted")
+        return Run(str(made.name), word, "", service.workspace.page(str(made.name)))
+
+    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
+        return Search(self._existing(service, submission))
+
+    def _existing(self, service: Connection, submission: Submission) -> Run | None:
+        run = _status(service, submission.key)
+        if run or not self.yaml:
+            return run
+        # The SDK writes the name of a job that is no pipeline in lower case.
+        return _status(service, submission.key.lower())
+
+    def _job(self, service: Connection, submission: Submission, what: str) -> Any:
+        """The SDK's job. Sends none."""
+        from azure.ai.ml import load_job
+
+        source: Any = APP / self.yaml  # an absolute path stays what it is
+        if self.component:
+            component = sdk(lambda: _component_id(service, self.component), service.caller, what, sent=False)
+            source = StringIO(json.dumps({"type": "pipeline", "component": f"azureml:{component}"}))
+        elif not source.is_file():
+            raise Refused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
+        changes = [{key: value} for key, value in self._changes(submission).items()]
+        job = sdk(lambda: load_job(source=source, params_override=changes), service.caller, what, sent=False)
+        job.experiment_name = job.experiment_name or EXPERIMENT
+        job.tags = {**(job.tags or {}), **submission.all_tags}
+        return job
+
+    def _changes(self, submission: Submission) -> dict[str, Any]:
+        """What an entry says of a job beside its component or file, by its place in the file."""
+        changes: dict[str, Any] = {"name": submission.key, "display_name": submission.key}
+        if submission.experiment:
+            changes["experiment_name"] = submission.experiment
+        if submission.description:
+            changes["description"] = submission.description
+        for flag in ("force_rerun", "continue_on_step_failure"):
+            if (value := getattr(self, flag)) is not None:
+                changes[f"settings.{flag}"] = value
+        if self.compute:
+            changes["settings.default_compute"] = f"azureml:{self.compute}"
+        return changes | {f"inputs.{name}": _job_input(value) for name, value in self.inputs.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzuremlSchedule(_BySdk):
+    """An AzureML schedule: its job runs now. The service chooses the run's id."""
+
+    kind = "schedule"
+    azureml_schedule: str
+
+    def __post_init__(self) -> None:
+        check_given(azureml_schedule=self.azureml_schedule)
+
+    def submit(self, service: Connection, submission: Submission) -> Run:
+        name, moment = self.azureml_schedule, submission.slot.isoformat()
+        what = f"workspace {service.workspace.name!r}, schedule {name!r} of pipeline {submission.pipeline!r}"
+        answer = sdk(lambda: service.ml(False).schedules.trigger(name, schedule_time=moment), service.caller, what)
+        if not answer.job_name:
+            raise OutcomeUnknown(f"{what}: the answer names no job")
+        return Run(answer.job_name, "NotStarted", "", service.workspace.page(answer.job_name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchEndpoint(_V2):
+    """A batch endpoint, invoked once, with a request id that belongs to the slot."""
+
+    kind = "batch-endpoint"
+    endpoint: str
+    deployment: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_given(endpoint=self.endpoint)
+        check_inputs(self.inputs, FILES)
+        for name, value in self.outputs.items():
+            check_place(f"outputs.{name}", value, FILES)
+
+    def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
+        headers, body = self._request(submission)
+        url = service.scoring_uri(self.endpoint)
+        return {"method": "POST", "url": url, "audience": DATA_PLANE, "headers": headers, "body": body}
+
+    def submit(self, service: Connection, submission: Submission) -> Run:
+        try:
+            url = service.scoring_uri(self.endpoint)
+        except ServiceBusy as error:  # only looked up so far: whatever went wrong, nothing was sent
+            raise NotAccepted(str(error)) from error
+        headers, body = self._request(submission)
+        what = f"batch endpoint {self.endpoint!r} of pipeline {submission.pipeline!r}"
+        answer = service.caller.post_once(url, DATA_PLANE, what, body, headers)
+        name = str(answer.get("name") or str(answer.get("id", "")).rpartition("/")[2])
+        if not name:
+            raise OutcomeUnknown(f"workspace {service.workspace.name!r}, {what}: the answer names no job")
+        word = str((answer.get("properties") or {}).get("status") or "NotStarted")
+        return Run(name, word, "", service.workspace.page(name))
+
+    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
+        """By the name that we chose, where this endpoint is known to keep it (`names_kept`)."""
+        search = super().search(service, submission, since, names_kept)
+        return Search() if names_kept and search.run is None else search
+
+    def _request(self, submission: Submission) -> tuple[dict[str, str], dict[str, Any]]:
+        headers = {"repeatability_request-id": str(uuid5(_NAMESPACE, submission.key))}
+        if self.deployment:
+            headers["azureml-model-deployment"] = self.deployment
+        properties: dict[str, Any] = {
+            "name": submission.key,
+            "inputData": {name: _batch_input(value) for name, value in self.inputs.items()},
+            "tags": submission.all_tags,
+            "properties": {"experimentName": submission.experiment},
         }
-    return scoring_uri, headers, {"properties": properties}
+        if self.outputs:
+            properties["outputData"] = {
+                name: {"jobOutputType": _pascal(value.get("type", "uri_folder")), "uri": value["path"]}
+                for name, value in self.outputs.items()
+            }
+        return headers, {"properties": properties}
 
 
-def invoke_batch(caller: Caller, workspace: Workspace, scoring_uri: str, submission: Submission) -> Run:
-    """Start a batch job, once, with a request id that belongs to the slot."""
-    url, headers, body = batch_request(submission, scoring_uri)
-    what = f"batch endpoint {submission.target['endpoint']!r} of pipeline {submission.pipeline!r}"
-    answer = caller.post_once(url, DATA_PLANE, what, body, headers)
-    name = str(answer.get("name") or str(answer.get("id", "")).rpartition("/")[2])
-    if not name:
-        raise OutcomeUnknown(f"workspace {workspace.name!r}, {what}: the answer names no job")
-    word = str((answer.get("properties") or {}).get("status") or "NotStarted")
-    return Run(name, word, "", workspace.page(name))
-
-
-def scoring_uri(caller: Caller, make: MakeClient, workspace: Workspace, endpoint: str) -> str:
+def scoring_uri(service: Connection, endpoint: str) -> str:
     """Where a batch endpoint is invoked, as the SDK resolves it."""
-    what = f"workspace {workspace.name!r}, batch endpoint {endpoint!r}"
-    found = sdk(lambda: make(True).batch_endpoints.get(endpoint), caller, what, sent=False)
-    uri = str(found.scoring_uri or "")
+    what = f"workspace {service.workspace.name!r}, batch endpoint {endpoint!r}"
+    resolved = sdk(lambda: service.ml().batch_endpoints.get(endpoint), service.caller, what, sent=False)
+    uri = str(resolved.scoring_uri or "")
     if not uri:
         raise Refused(f"{what} has no scoring URI yet: wait until it is provisioned")
     return uri
 
 
-def status(workspace: Workspace, caller: Caller, run: str) -> Run | None:
+def _status(service: Connection, run: str) -> Run | None:
     """The job as it is now, or None where the workspace has none of that id."""
-    answer = caller.get(f"{workspace.arm}/jobs/{quote(run, safe='')}", ARM, f"job {run}", VERSION)
+    url = f"{service.workspace.arm}/jobs/{quote(run, safe='')}"
+    answer = service.caller.get(url, ARM, f"job {run}", VERSION)
     if not answer:
         return None
     properties = answer.get("properties") or {}
-    word = str(properties.get("status") or "NotStarted")
-    return Run(str(answer.get("name") or run), word, str(properties.get("description") or ""), workspace.page(run))
+    word, detail = str(properties.get("status") or "NotStarted"), str(properties.get("description") or "")
+    return Run(str(answer.get("name") or run), word, detail, service.workspace.page(run))
 
 
-def search(workspace: Workspace, caller: Caller, submission: Submission, names_kept: bool) -> Search:
-    """Whether the slot's job exists. `names_kept`: this endpoint is known to take the name we choose."""
-    if submission.kind == "job":
-        return Search(_existing_job(workspace, caller, submission))
-    found = status(workspace, caller, submission.key)
-    if found or (submission.kind == "batch-endpoint" and names_kept):
-        return Search(found)
-    return Search(certain=False, why=f"a {submission.kind} chooses its runs' ids, so the run cannot be looked up")
-
-
-def _existing_job(workspace: Workspace, caller: Caller, submission: Submission) -> Run | None:
-    found = status(workspace, caller, submission.key)
-    if found or not submission.target.get("yaml"):
-        return found
-    # The SDK writes the name of a job that is no pipeline in lower case.
-    return status(workspace, caller, submission.key.lower())
-
-
-def latest_model(workspace: Workspace, caller: Caller, name: str) -> str:
-    """The latest version of a registered model. Raises Refused where there is none."""
-    url = f"{workspace.arm}/models/{quote(name, safe='')}"
-    answer = caller.get(url, ARM, f"model {name!r}", VERSION)
-    version = ((answer or {}).get("properties") or {}).get("latestVersion")
-    if not version:
-        raise Refused(f"workspace {workspace.name!r} has no registered model {name!r}")
-    return str(version)
-
-
-def remote(workspace: Workspace, caller: Caller) -> Iterator[tuple[str, str, str]]:
-    """(kind, name, id) of batch endpoints, schedules and pipeline components."""
-    for area, kind in (("batchEndpoints", "batch-endpoint"), ("schedules", "schedule"), ("components", "component")):
-        for row in pages(caller, f"{workspace.arm}/{area}", area):
-            yield kind, str(row.get("name", "")), str(row.get("id", ""))
-
-
-def experiments(workspace: Workspace, caller: Caller, known: set[str]) -> Iterator[tuple[str, str, str]]:
-    """(kind, name, "") of the experiments of the newest jobs, without those that are known already."""
-    seen = set(known)
-    for number, row in enumerate(pages(caller, f"{workspace.arm}/jobs", "jobs")):
-        experiment = str((row.get("properties") or {}).get("experimentName") or "Default")
-        if experiment not in seen:
-            seen.add(experiment)
-            yield "experiment", experiment, ""
-        if number >= 500:  # a workspace keeps every job it ever ran
-            return
-
-
-def pages(caller: Caller, url: str, what: str, params: Mapping[str, str] = VERSION) -> Iterator[dict[str, Any]]:
-    """The rows of a paged ARM list."""
-    query: dict[str, str] | None = dict(params)
-    while url:
-        answer = caller.get(url, ARM, what, query) or {}
-        yield from answer.get("value", [])
-        url, query = answer.get("nextLink") or "", None
-
-
-def _job(workspace: Workspace, caller: Caller, make: MakeClient, submission: Submission) -> Any:
-    """The SDK's pipeline job: a registered pipeline component with inputs, or a YAML file. Sends no job."""
-    from azure.ai.ml import load_job
-    from marshmallow import ValidationError
-
-    target, what = submission.target, f"workspace {workspace.name!r}, job of pipeline {submission.pipeline!r}"
-    source: Any = APP / target.get("yaml", "")  # an absolute path stays what it is
-    if target.get("component"):
-        component = sdk(lambda: _component_id(workspace, make, target["component"]), caller, what, sent=False)
-        source = StringIO(json.dumps({"type": "pipeline", "component": f"azureml:{component}"}))
-    elif not source.is_file():
-        raise Refused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
-    changes = [{key: value} for key, value in _job_changes(submission).items()]
-    try:
-        job = sdk(lambda: load_job(source=source, params_override=changes), caller, what, sent=False)
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise Refused(f"{what}: {target.get('yaml', 'its inputs')}: {error}") from error
-    job.experiment_name = job.experiment_name or EXPERIMENT
-    job.tags = {**(job.tags or {}), **submission.all_tags}
-    return job
-
-
-def _job_changes(submission: Submission) -> dict[str, Any]:
-    """What an entry says of a job beside its component or file, by its place in the file."""
-    target = submission.target
-    changes: dict[str, Any] = {"name": submission.key, "display_name": submission.key}
-    if submission.experiment:
-        changes["experiment_name"] = submission.experiment
-    if submission.description:
-        changes["description"] = submission.description
-    for flag in ("force_rerun", "continue_on_step_failure"):
-        if flag in target:
-            changes[f"settings.{flag}"] = target[flag]
-    if target.get("compute"):
-        changes["settings.default_compute"] = f"azureml:{target['compute']}"
-    return changes | {f"inputs.{name}": _job_input(value) for name, value in target.get("inputs", {}).items()}
-
-
-def _component_id(workspace: Workspace, make: MakeClient, reference: str) -> str:
+def _component_id(service: Connection, reference: str) -> str:
     """`name:version` or `name@latest` as the component's ARM id, which is what the service wants."""
     name, separator, version = reference.removeprefix("azureml:").partition(":")
     if not separator:
-        name, _, label = name.partition("@")
-        if label != "latest":
-            raise Refused(f"component {reference!r}: write name:version or name@latest")
-        version = str(make(True).components.get(name, label="latest").version)
-    return f"{workspace.path}/components/{name}/versions/{version}"
+        name = name.removesuffix("@latest")
+        version = str(service.ml().components.get(name, label="latest").version)
+    return f"{service.workspace.path}/components/{name}/versions/{version}"
 
 
 def _job_input(value: object) -> object:
@@ -251,3 +280,6 @@ def sdk(call: Callable[[], Any], caller: Caller, what: str, *, sent: bool = True
         return call()
     except (AzureError, MlException) as error:
         raise from_sdk(error, caller, what, sent=sent) from error
+    except Exception as error:  # it meets files and answers that it does not expect with errors of Python's own
+        mine = OutcomeUnknown if sent else Refused
+        raise mine(f"{what}: azure-ai-ml: {type(error).__name__}: {error}") from error

@@ -1,11 +1,11 @@
-"""The bodies of the drift timer and of `python -m cloud drift`: collect, compare, report, request retraining."""
+"""The bodies of the drift check and of `python -m cloud drift`: collect, compare, report, request retraining."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from PIL import Image
@@ -13,8 +13,7 @@ from PIL import Image
 from cloud.drift import report
 from cloud.drift.collect import MAX_PICTURE, collect, rows
 from cloud.drift.compare import Profile, Verdict, compare, profile
-from cloud.drift.entries import DriftEntry
-from cloud.pipelines.facts import DRIFT_VERDICT
+from cloud.drift.entries import VERDICT, DriftEntry
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import Conflict, Storage
 from inference.errors import BadPipeline, DropsightError
@@ -111,7 +110,7 @@ def _submit(storage: Storage, request: dict[str, Any], etag: str, submit: Submit
 
 def _publish(storage: Storage, verdict: Verdict, now: datetime, path: str) -> None:
     document = {**verdict.to_json(), "at": now.isoformat(), "report": path}
-    storage.write_json(STATE, DRIFT_VERDICT, document)
+    storage.write_json(STATE, VERDICT, document)
 
 
 def _fetcher(storage: Storage) -> Callable[[str], Image.Image | None]:
@@ -123,22 +122,3 @@ def _fetcher(storage: Storage) -> Callable[[str], Image.Image | None]:
             return None  # a video, or a picture that is no picture any more: its tile stays grey
 
     return fetch
-
-
-def submit_now(name: str) -> datetime:
-    """Run a pipeline of pipelines.toml now; its slot."""
-    from cloud.pipelines import app
-    from cloud.pipelines.timers import pipelines
-
-    return app.runner().run_now(pipelines().find(name))
-
-
-def on_timer() -> None:
-    """The body of the function `check_drift`."""
-    from cloud.pipelines.timers import pipelines
-    from cloud.storage import default_storage
-
-    entry = pipelines().drift
-    if entry:
-        verdict = check(default_storage(), entry, datetime.now(UTC), submit_now)
-        log.info("drift: %s (%s)", verdict.status, verdict.why)

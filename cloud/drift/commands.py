@@ -21,11 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _check(_: argparse.Namespace) -> int:
     from cloud.drift import app
     from cloud.drift.entries import DriftEntry
-    from cloud.pipelines.timers import pipelines
+    from cloud.pipelines.app import submit_now
+    from cloud.pipelines.entries import pipelines
     from cloud.storage import default_storage
 
     entry = pipelines().drift or DriftEntry()
-    verdict = app.check(default_storage(), entry, datetime.now(UTC), app.submit_now)
+    verdict = app.check(default_storage(), entry, datetime.now(UTC), submit_now)
     print(f"{verdict.status}: {verdict.why}")
     return 0 if verdict.status in ("ok", "unknown") else 1
 
@@ -40,7 +41,8 @@ def _baseline(options: argparse.Namespace) -> int:
 
 
 def _approve(_: argparse.Namespace) -> int:
-    from cloud.drift.app import approve, submit_now
+    from cloud.drift.app import approve
+    from cloud.pipelines.app import submit_now
     from cloud.storage import default_storage
 
     print(f"submitted, slot {approve(default_storage(), submit_now).isoformat()}")

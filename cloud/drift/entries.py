@@ -1,13 +1,13 @@
-"""`[drift]` in pipelines.toml. Standard library only."""
+"""`[drift]` in pipelines.toml."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from cloud.schedule import check_ncrontab
+
+# The newest comparison, in the container `state`.
+VERDICT = "drift/verdict.json"
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,19 @@ class DriftEntry:
     approval: bool = True
     cooldown_days: int = 7
 
+    def __post_init__(self) -> None:
+        check_ncrontab(self.schedule)
+        if not 0 < self.warning <= self.alert:
+            raise ValueError(f"warning ({self.warning}) must be above 0 and at most alert ({self.alert})")
+        if self.window_days < 1 or self.cooldown_days < 0:
+            raise ValueError("window_days must be at least 1, and cooldown_days at least 0")
 
-def parse(table: Mapping[str, Any]) -> DriftEntry:
-    """The [drift] table. Raises ValueError that says what to write instead."""
-    known = {each.name: each.default for each in fields(DriftEntry)}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise ValueError(f"unknown key {key!r}" + (f" (did you mean {near[0]!r}?)" if near else f"; {list(known)}"))
-        wanted = type(known[key])
-        if not isinstance(value, int | float if wanted is float else wanted) or (wanted is int and value is True):
-            raise ValueError(f"{key} is {value!r}; expected something like {known[key]!r}")
-    entry = DriftEntry(**{**table, "schedule": check_ncrontab(table.get("schedule", known["schedule"]))})
-    if not 0 < entry.warning <= entry.alert:
-        raise ValueError(f"warning ({entry.warning}) must be above 0 and at most alert ({entry.alert})")
-    if entry.window_days < 1 or entry.cooldown_days < 0:
-        raise ValueError("window_days must be at least 1, and cooldown_days at least 0")
-    return entry
+
+@dataclass(frozen=True)
+class LakeEntry:
+    """`[lake]`: when finished hours are written as Parquet (NCRONTAB, UTC)."""
+
+    schedule: str
+
+    def __post_init__(self) -> None:
+        check_ncrontab(self.schedule)

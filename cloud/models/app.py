@@ -1,17 +1,18 @@
-"""The bodies behind the models timer, the Event Grid webhook and `python -m cloud models`."""
+"""The bodies behind the deliveries, the Event Grid webhook and `python -m cloud models`."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import azure.functions as func
 
 from cloud.models.entries import ModelEntry
-from cloud.models.registered import Registered, deliver
+from cloud.models.registered import Registered, deliver, refusals
 from cloud.pipelines.app import azureml
-from cloud.pipelines.timers import pipelines
+from cloud.pipelines.entries import pipelines
 from cloud.storage import default_storage
 from inference.errors import BadModel, DropsightError
 
@@ -28,16 +29,21 @@ def deliver_all(only: str = "") -> None:
 
     Raises BadModel with all that was refused.
     """
-    refused = []
+    failures = []
     for entry in pipelines().models:
         if only not in ("", entry.name):
             continue
         try:
             log.info("%s", deliver(default_storage(), registered(), entry))
         except DropsightError as error:
-            refused.append(str(error))
-    if refused:
-        raise BadModel("; ".join(refused))
+            failures.append(str(error))
+    if failures:
+        raise BadModel("; ".join(failures))
+
+
+def refused(models: Iterable[ModelEntry]) -> list[str]:
+    """The versions of these models that were refused since the serving one was released, a line each."""
+    return [line for model in models for line in refusals(default_storage(), model)]
 
 
 def find(name: str) -> ModelEntry:
@@ -46,7 +52,7 @@ def find(name: str) -> ModelEntry:
     # What it serves as is its own; registered names may be those of several entries.
     for entry in (*(e for e in entries if e.serves == name), *(e for e in entries if e.name == name)):
         return entry
-    raise BadModel(f"pipelines.toml has no [[model]] {name!r}; it has {[each.serves for each in pipelines().models]}")
+    raise BadModel(f"pipelines.toml has no [[model]] {name!r}; it has {[entry.serves for entry in entries]}")
 
 
 def on_events(request: func.HttpRequest) -> func.HttpResponse:

@@ -37,7 +37,7 @@ def _list(_: argparse.Namespace) -> int:
     from cloud.models import app
     from cloud.models.registered import refusals
     from cloud.models.releases import snapshots
-    from cloud.pipelines.timers import pipelines
+    from cloud.pipelines.entries import pipelines
     from cloud.settings import current
     from cloud.storage import default_storage
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cloud.azureml import v2
 from cloud.azureml.client import AzureML
-from cloud.azureml.types import ARM
+from cloud.azureml.listing import pages
+from cloud.azureml.types import ARM, VERSION
+from cloud.azureml.v2 import sdk
 from cloud.models import canary, releases
 from cloud.models.entries import ModelEntry
 from cloud.settings import MODELS, STATE
@@ -56,7 +57,7 @@ class Registered:
 
     def names(self) -> Iterator[tuple[str, str]]:
         """(name, latest version) of every registered model."""
-        for row in v2.pages(self._azureml.caller, f"{self._azureml.workspace.arm}/models", "models"):
+        for row in pages(self._azureml.caller, f"{self._azureml.workspace.arm}/models", "models"):
             yield str(row["name"]), str((row.get("properties") or {}).get("latestVersion", ""))
 
     def get(self, name: str, version: str = "latest") -> Version:
@@ -64,7 +65,7 @@ class Registered:
         if version == "latest":
             return self.newest(ModelEntry(name, name))
         url = f"{self._url(name)}/versions/{quote(version, safe='')}"
-        row = self._azureml.caller.get(url, ARM, f"model {name}:{version}", v2.VERSION)
+        row = self._azureml.caller.get(url, ARM, f"model {name}:{version}", VERSION)
         if row is None:
             raise BadModel(f"workspace {self._azureml.workspace.name!r} has no model {name!r} of version {version!r}")
         return _version(name, row)
@@ -84,8 +85,8 @@ class Registered:
     def _newest_first(self, entry: ModelEntry) -> Iterator[Version]:
         if entry.registry:
             return registry_versions(self._azureml, entry.registry, entry.name)
-        params = {**v2.VERSION, "$orderBy": "createdtime desc", "listViewType": "ActiveOnly"}
-        rows = v2.pages(self._azureml.caller, f"{self._url(entry.name)}/versions", f"model {entry.name}", params)
+        params = {**VERSION, "$orderBy": "createdtime desc", "listViewType": "ActiveOnly"}
+        rows = pages(self._azureml.caller, f"{self._url(entry.name)}/versions", f"model {entry.name}", params)
         return (_version(entry.name, row) for row in rows)
 
     def download(self, version: Version, folder: Path) -> Path:
@@ -106,7 +107,7 @@ class Registered:
             raise BadModel(f"model {version.name}:{version.version}: {version.uri!r} is not in a datastore")
         datastore, path = match[1], match[2].rstrip("/")
         url = f"{self._azureml.workspace.arm}/datastores/{quote(datastore, safe='')}"
-        row = self._azureml.caller.get(url, ARM, f"datastore {datastore}", v2.VERSION)
+        row = self._azureml.caller.get(url, ARM, f"datastore {datastore}", VERSION)
         if row is None:
             raise BadModel(f"model {version.name}:{version.version}: there is no datastore {datastore!r}")
         _download(self._container(row["properties"]), path, folder)
@@ -118,7 +119,7 @@ class Registered:
         from azure.ai.ml.entities import Model
 
         model = Model(name=name, path=path, version=version or None, type="custom_model", tags=dict(tags or {}))
-        made = v2.sdk(
+        made = sdk(
             lambda: self._azureml.ml().models.create_or_update(model),
             self._azureml.caller,
             f"registering model {name!r}",
@@ -256,7 +257,7 @@ def registry_versions(azureml: AzureML, registry: str, name: str) -> Iterator[Ve
     def listed() -> list[Any]:
         return list(azureml.registry(registry).models.list(name=name))
 
-    rows = v2.sdk(listed, azureml.caller, f"registry {registry!r}, model {name!r}", sent=False)
+    rows = sdk(listed, azureml.caller, f"registry {registry!r}, model {name!r}", sent=False)
 
     def created(row: Any) -> str:
         return str(row.creation_context.created_at) if row.creation_context else ""
@@ -269,7 +270,7 @@ def registry_versions(azureml: AzureML, registry: str, name: str) -> Iterator[Ve
 
 def registry_download(azureml: AzureML, registry: str, name: str, version: str, folder: Path) -> None:
     """A registry's model below `folder`."""
-    v2.sdk(
+    sdk(
         lambda: azureml.registry(registry).models.download(name, version, download_path=str(folder)),
         azureml.caller,
         f"registry {registry!r}, model {name}:{version}",

@@ -1,25 +1,26 @@
-"""The bodies of the timer functions and of the command line: entries, storage and workspace put together."""
+"""What stands behind the tick and the command line: entries, storage and workspace put together."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from cloud.azureml.client import AzureML
-from cloud.azureml.types import Workspace
-from cloud.pipelines.entries import Entry, Pipelines
+from cloud.azureml.types import Run, Workspace
+from cloud.once import once
+from cloud.pipelines.entries import Entry, pipelines
 from cloud.pipelines.facts import StorageFacts
-from cloud.pipelines.receipts import Receipt, Receipts
-from cloud.pipelines.runner import PipelineFailed, Runner, submission_for
+from cloud.pipelines.receipts import Receipts
+from cloud.pipelines.runner import Runner, Service, submission_for
+from cloud.pipelines.slot import Slot
 from cloud.settings import current
 from cloud.storage import default_storage
-from inference.errors import BadPipeline, DropsightError
+from inference.errors import BadPipeline
 
 
-@cache
+@once
 def azureml() -> AzureML:
     """The workspace of the settings AZUREML_WORKSPACE and AZUREML_REGION, signed in when first asked."""
     settings = current()
@@ -31,40 +32,15 @@ def receipts() -> Receipts:
     return Receipts(default_storage())
 
 
-def runner() -> Runner:
-    """A runner over the app's storage and workspace."""
+def runner(service: Callable[[], Service] | None = None, **options: Any) -> Runner:
+    """A runner over the app's storage and workspace, or another service."""
     storage = default_storage()
-    return Runner(Receipts(storage), azureml, lambda since: StorageFacts(storage, azureml, since))
+    return Runner(Receipts(storage), service or azureml, lambda since: StorageFacts(storage, azureml, since), **options)
 
 
-def wake(entry: Entry) -> None:
-    """What the entry's own timer does."""
-    runner().wake(entry)
-
-
-def follow(pipelines: Pipelines) -> None:
-    """Move every entry's open slots on. Raises PipelineFailed, once, with all that failed.
-
-    It also decides due slots, as their own timers do: one whose tick met a storage that was down for a
-    moment would otherwise wait for the next tick, maybe a week.
-    """
-    failures = []
-    for entry in pipelines.entries:
-        try:
-            if entry.enabled and not _disabled(f"pipeline_{entry.name.replace('-', '_')}"):
-                runner().wake(entry)
-            else:
-                runner().follow(entry)
-        except DropsightError as error:
-            failures.append(str(error))
-    if failures:
-        raise PipelineFailed("; ".join(failures))
-
-
-def _disabled(function: str) -> bool:
-    """Whether an app setting switches this function off, in either spelling (Linux has no dots in names)."""
-    names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
-    return any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
+def submit_now(name: str) -> datetime:
+    """Run a pipeline of pipelines.toml now; its slot."""
+    return runner().run_now(pipelines().find(name))
 
 
 def preview(entry: Entry) -> dict[str, Any]:
@@ -75,60 +51,44 @@ def preview(entry: Entry) -> dict[str, Any]:
     return azureml().preview(submission_for(entry, slot, StorageFacts(storage, azureml, since)))
 
 
-def resolve(entry: Entry, slot: datetime, how: str, run: str = "") -> Receipt:
+def resolve(entry: Entry, at: datetime, how: str, run: str = "") -> Slot:
     """Settle an unknown slot by a person's word: `run` (its id), `resubmit` or `skip`. Raises BadPipeline."""
     kept = receipts()
-    found = kept.read(entry.name, slot)
-    if not found:
-        raise BadPipeline(f"pipeline {entry.name!r} has no slot {slot.isoformat()}; see `history {entry.name}`")
-    receipt, etag = found
-    if receipt["state"] not in ("unknown", "failed"):
-        raise BadPipeline(f"slot {slot.isoformat()} is {receipt['state']}; only unknown and failed ones are resolved")
+    stored = kept.read(entry.name, at)
+    if not stored:
+        raise BadPipeline(f"pipeline {entry.name!r} has no slot {at.isoformat()}; see `history {entry.name}`")
+    slot, etag = stored
+    if slot.state not in ("unknown", "failed"):
+        raise BadPipeline(f"slot {at.isoformat()} is {slot.state}; only unknown and failed ones are resolved")
     if how == "run":
-        page = azureml().workspace.page(run)
-        changes: dict[str, Any] = {"state": "submitted", "run": {"id": run, "status": "NotStarted", "page": page}}
-    elif how == "resubmit":
-        changes = {"state": "pending", "not_before": "", "asked": True, "error": "sent again on request"}
+        changed = slot.submitted(Run(run, "NotStarted", "", azureml().workspace.page(run)))
     else:
-        changes = {"state": "skipped", "reason": "skipped on request"}
-    if not kept.replace(entry.name, slot, {**receipt, **changes}, etag):
-        raise BadPipeline(f"slot {slot.isoformat()} was changed by the running app meanwhile: look again")
-    reopen(entry, slot)
-    return {**receipt, **changes}
-
-
-def reopen(entry: Entry, slot: datetime) -> None:
-    """Put a slot back among those that are moved on."""
-    receipts().change_plan(
-        entry.name,
-        lambda plan: plan if slot in plan.open else replace(plan, open=tuple(sorted((*plan.open, slot)))),
+        changed = slot.again() if how == "resubmit" else slot.skipped("skipped on request")
+    if not kept.replace(changed, etag):
+        raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
+    kept.change_plan(
+        entry.name, lambda plan: plan if at in plan.open else replace(plan, open=tuple(sorted((*plan.open, at))))
     )
+    return changed
 
 
-def health(pipelines: Pipelines) -> list[str]:
-    """What a person should look at: wrong entries, unknown slots, the last failures, refused models."""
-    from cloud.models.registered import refusals
-
-    found = list(pipelines.problems)
-    if pipelines.entries or pipelines.models:
-        try:
-            Workspace.parse(current().azureml_workspace, current().azureml_region)
-        except BadPipeline as error:
-            found.append(str(error))
-    for model in pipelines.models:
-        found += refusals(default_storage(), model)
+def trouble(entries: Iterable[Entry]) -> Iterator[str]:
+    """What a person should look at: the last failures, slots that wait or are unknown, state that cannot be read."""
     kept = receipts()
-    for entry in pipelines.entries:
-        plan = kept.plan(entry.name)
-        if plan.last.get("state") == "failed":
-            found.append(f"pipeline {entry.name}, slot {plan.last['slot']}: {plan.last['why']}")
-        for slot in plan.open:
-            receipt = kept.read(entry.name, slot)
-            if receipt and receipt[0]["state"] == "pending" and receipt[0].get("error"):
-                found.append(f"pipeline {entry.name}, slot {slot.isoformat()} waits: {receipt[0]['error']}")
-            if receipt and receipt[0]["state"] == "unknown":
-                found.append(
-                    f"pipeline {entry.name}, slot {slot.isoformat()}: unknown whether it was started; "
-                    f"python -m cloud pipelines resolve {entry.name} {slot.isoformat()} --run ID|--resubmit|--skip"
-                )
-    return found
+    for entry in entries:
+        try:
+            plan = kept.plan(entry.name)
+            if plan.last.get("state") == "failed":
+                yield f"pipeline {entry.name}, slot {plan.last['slot']}: {plan.last['why']}"
+            for at in plan.open:
+                stored = kept.read(entry.name, at)
+                where = f"pipeline {entry.name}, slot {at.isoformat()}"
+                if stored and stored[0].state == "unknown":
+                    yield (
+                        f"{where}: unknown whether it was started; "
+                        f"python -m cloud pipelines resolve {entry.name} {at.isoformat()} --run ID|--resubmit|--skip"
+                    )
+                elif stored and stored[0].error:
+                    yield f"{where} waits: {stored[0].error}"
+        except BadPipeline as error:
+            yield f"pipeline {entry.name}: {error}"

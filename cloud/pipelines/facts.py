@@ -7,10 +7,9 @@ from datetime import datetime
 from functools import cached_property
 
 from cloud.azureml.client import AzureML
+from cloud.drift.entries import VERDICT
 from cloud.settings import RESULTS, STATE
 from cloud.storage import Storage
-
-DRIFT_VERDICT = "drift/verdict.json"
 
 
 class StorageFacts:
@@ -36,7 +35,7 @@ class StorageFacts:
 
     def drift(self) -> str:
         """ok, warning or alert from the newest drift report; unknown where there is none."""
-        found = self._storage.read_json(STATE, DRIFT_VERDICT)
+        found = self._storage.read_json(STATE, VERDICT)
         return str(found[0]["status"]) if found else "unknown"
 
     def model_latest(self, name: str) -> str:

@@ -21,8 +21,10 @@ EARLY = timedelta(seconds=1)
 FIRST_LOOK = timedelta(seconds=60)
 # Without slots the plan moves on this often, so that the stretch to look through stays short.
 REST = timedelta(hours=6)
-# With catch_up = "none" a slot older than this has been missed.
+# With catch_up = "none" a slot older than this has been missed, unless ticks lie further apart.
 ON_TIME = timedelta(minutes=5)
+# In the place of the schedule by which a plan was decided, while its entry is switched off.
+OFF = "off"
 
 
 @dataclass(frozen=True)
@@ -72,35 +74,43 @@ class Plan:
         )
 
 
-def due(entry: Entry, plan: Plan, now: datetime) -> Plan:
-    """The plan with every slot up to `now` decided: to run, or skipped with a reason."""
+def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
+    """The plan with every slot up to `now` decided: to run, or skipped with a reason.
+
+    on_time: how late a slot may be that was not missed.
+    """
     after = plan.through or now - FIRST_LOOK
     words = repr(entry.schedule)
-    if plan.schedule not in ("", words):  # a schedule that was just written has missed nothing
+    if plan.schedule not in ("", words):  # a schedule that was just written, or switched on, has missed nothing
         after = max(after, now - FIRST_LOOK)
     until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
-    decided = replace(_decide(entry, plan, after, until, now), schedule=words)
+    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=words)
     if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
         return plan  # nothing was due: looking again from the same moment costs no write
     return decided
 
 
-def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, now: datetime) -> Plan:
+def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
     if entry.catch_up == "all":
         run = list(islice(entry.schedule.slots(after, until), MOST))
         through = run[-1] if len(run) == MOST else until
         return replace(plan, through=through, open=(*plan.open, *run))
-    found = entry.schedule.newest(after, until, MOST)
-    run, missed = found[-1:], found[:-1]
-    if entry.catch_up == "none" and run and now - run[0] > ON_TIME:
-        run, missed = [], found
+    slots = entry.schedule.newest(after, until, MOST if entry.keeps else 1)
+    run, missed = slots[-1:], slots[:-1]
+    if entry.catch_up == "none" and run and run[0] < missed_before:
+        run, missed = [], slots
     reason = f"missed; catch_up is {entry.catch_up!r}"
     skipped = [(slot, reason) for slot in missed]
-    if len(found) == MOST:
+    if len(slots) == MOST:
         skipped[0] = (missed[0], f"{reason}; stands for every earlier slot since {after.isoformat()} too")
     return replace(plan, through=until, open=(*plan.open, *run), skipped=(*plan.skipped, *skipped))
+
+
+def off(plan: Plan) -> Plan:
+    """The plan of an entry that is switched off: what falls into that time is not missed later on."""
+    return replace(plan, schedule=OFF)
 
 
 def moment(word: str | None) -> datetime | None:

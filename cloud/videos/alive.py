@@ -38,8 +38,8 @@ def alive(jobs: Jobs, ledger: Ledger, job: Job) -> Iterator[Alive]:
     def beat() -> None:
         while not stop.wait(ledger.lease_s / 4):
             try:
-                found = ledger.read(job.name)
-                if found is None or (found[0].state, found[0].job) != ("job", job.id):
+                stored = ledger.read(job.name)
+                if stored is None or (stored.receipt.state, stored.receipt.job) != ("job", job.id):
                     state.gone.set()
                     return
                 jobs.put(job, BEAT, b"")

@@ -6,19 +6,19 @@ in one commit and never changed, so whatever is there need not be done again. Na
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from cloud.settings import STATE
 from cloud.storage import BlobInfo, Storage
+from inference.result import Source
 from inference.video.parts import Part
 
-from .messages import Message, Stage
+from .messages import JOB_ID, Message, Stage
 
-State = Literal["running", "done", "failed", "cancelled", "superseded"]
+Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"
 PLAN, STORY, BEAT = "job.json", "story.json", "beat"
 DETECTED, TOLD, RENDERED, STILLS, FILES = "segments/", "told/", "renders/", "stills/", "files/"
@@ -40,9 +40,23 @@ class Job:
     height: int
     fps: float
     has_audio: bool
-    source: dict[str, Any]
-    state: State = "running"
+    source: Source
+    state: Literal["running"] | Ended = "running"
     reason: str = ""
+
+    def ended(self, state: Ended, reason: str = "") -> Job:
+        """The job when it is over."""
+        return replace(self, state=state, reason=reason)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {**asdict(self), "parts": [part.to_json() for part in self.parts]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Job:
+        """The way back."""
+        parts = tuple(Part.from_json(part) for part in document["parts"])
+        return cls(**{**document, "parts": parts, "source": Source(**document["source"])})
 
 
 def work(kind: str, number: int) -> str:
@@ -50,7 +64,7 @@ def work(kind: str, number: int) -> str:
     return f"{kind}{number:04}{ENDINGS[kind]}"
 
 
-class Progress:
+class JobProgress:
     """What is done of a job, by one listing of its blobs (one call for a thousand)."""
 
     def __init__(self, blobs: Iterable[BlobInfo], job_id: str) -> None:
@@ -74,12 +88,12 @@ class Progress:
         if self.merged:
             text = self.blobs[STORY].metadata.get("renders", "")
             wanted = [int(number) for number in text.split(",") if number]
-            return _those(job, "render", wanted, self.parts(RENDERED)) or [Message(job.id, "join")]
+            return _messages(job, "render", wanted, self.parts(RENDERED)) or [Message(job.id, "join")]
         numbers = [part.number for part in job.parts]
-        return _those(job, "detect", numbers, self.parts(DETECTED)) or [Message(job.id, "merge")]
+        return _messages(job, "detect", numbers, self.parts(DETECTED)) or [Message(job.id, "merge")]
 
 
-def _those(job: Job, stage: Stage, wanted: Iterable[int], done: set[int]) -> list[Message]:
+def _messages(job: Job, stage: Stage, wanted: Iterable[int], done: set[int]) -> list[Message]:
     return [Message(job.id, stage, number) for number in wanted if number not in done]
 
 
@@ -91,20 +105,21 @@ class Jobs:
 
     def write(self, job: Job) -> None:
         """Writes the plan; one call."""
-        document = {**asdict(job), "parts": [part.to_json() for part in job.parts]}
-        self.storage.write_json(STATE, f"{PREFIX}{job.id}/{PLAN}", document, metadata={"state": job.state})
+        path = f"{PREFIX}{job.id}/{PLAN}"
+        self.storage.write_json(STATE, path, job.to_json(), metadata={"state": job.state})
 
     def read(self, job_id: str) -> Job | None:
         """The job, or None where there is none (any more); one call."""
-        found = self.storage.read(STATE, f"{PREFIX}{job_id}/{PLAN}")
-        if found is None:
-            return None
-        document = json.loads(found[0])
-        return Job(**{**document, "parts": tuple(Part.from_json(part) for part in document["parts"])})
+        stored = self.storage.read(STATE, f"{PREFIX}{job_id}/{PLAN}")
+        return None if stored is None else Job.from_json(json.loads(stored[0]))
 
-    def progress(self, job_id: str) -> Progress:
+    def find(self, requested: str) -> Job | None:
+        """As `read`, for an id that anybody may have written."""
+        return self.read(requested) if JOB_ID.fullmatch(requested) else None
+
+    def progress(self, job_id: str) -> JobProgress:
         """What is done so far."""
-        return Progress(
+        return JobProgress(
             (blob for page in self.storage.pages(STATE, f"{PREFIX}{job_id}/") for blob in page.blobs), job_id
         )
 
@@ -112,9 +127,9 @@ class Jobs:
         """Writes one blob of the job, in one commit."""
         self.storage.write(STATE, f"{PREFIX}{job.id}/{name}", data, **options)
 
-    def end(self, job: Job, state: State, reason: str = "") -> None:
+    def end(self, job: Job, state: Ended, reason: str = "") -> None:
         """Notes how the job ended and deletes its work; a call a blob."""
-        self.write(dataclasses.replace(job, state=state, reason=reason))
+        self.write(job.ended(state, reason))
         self.clear(job.id)
 
     def clear(self, job_id: str) -> None:

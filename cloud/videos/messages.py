@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
@@ -31,15 +31,15 @@ class Message:
     @classmethod
     def parse(cls, text: str) -> Message:
         """Raises ValueError for what is none of ours."""
-        found = json.loads(text)
-        if (
-            not isinstance(found, dict)
-            or not JOB_ID.fullmatch(str(found.get("job")))
-            or found.get("stage") not in get_args(Stage)
-            or not isinstance(found.get("part"), int)
-        ):
-            raise ValueError(f"{text[:200]!r} is no message of a video's job")
-        return cls(found["job"], found["stage"], found["part"])
+        match json.loads(text):
+            case {"job": str(job), "stage": ("detect" | "merge" | "render" | "join") as stage, "part": int(part)}:
+                if JOB_ID.fullmatch(job):
+                    return cls(job, stage, part)
+        raise ValueError(f"{text[:200]!r} is no message of a video's job")
+
+    def text(self) -> str:
+        """As a queue carries it."""
+        return json.dumps(asdict(self))
 
 
 class Queues:
@@ -51,7 +51,7 @@ class Queues:
     def send(self, messages: list[Message]) -> None:
         """One call a message. Raises StorageUnavailable."""
         for message in messages:
-            queue, text = self._queue(QUEUES[message.stage]), json.dumps(asdict(message))
+            queue, text = self._queue(QUEUES[message.stage]), message.text()
             try:
                 try:
                     queue.send_message(text)
@@ -88,5 +88,5 @@ def _create(queue: QueueClient) -> None:
 
 
 def _unavailable(doing: str, error: AzureError) -> StorageUnavailable:
-    said = f"{error.status_code}" if isinstance(error, HttpResponseError) else str(error)
-    return StorageUnavailable(f"{doing}: storage answered {said}; it is tried again")
+    answer = f"{error.status_code}" if isinstance(error, HttpResponseError) else str(error)
+    return StorageUnavailable(f"{doing}: storage answered {answer}; it is tried again")

@@ -10,7 +10,7 @@ from cloud.settings import STATE
 from cloud.storage import BlobInfo, Storage
 from inference.errors import DropsightError
 
-from .jobs import PLAN, PREFIX, Progress
+from .jobs import PLAN, PREFIX, JobProgress
 from .worker import Videos
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ def revive(videos: Videos) -> int:
     blobs = _blobs(videos.storage)
     for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
         try:
-            sent += _one(videos, job_id, Progress(group, job_id))
+            sent += _revive_job(videos, job_id, JobProgress(group, job_id))
         except DropsightError as error:
             log.warning("job %s: %s", job_id, error)
     return sent
 
 
-def _one(videos: Videos, job_id: str, progress: Progress) -> bool:
+def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
     if progress.quiet_s < videos.settings.lease_seconds:
         return False
     plan = progress.blobs.get(PLAN)

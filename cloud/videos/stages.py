@@ -19,16 +19,14 @@ from cloud.storage import BlobInfo, Conflict, Storage
 from inference.analyze import Analysis, naming
 from inference.errors import ServiceBusy
 from inference.registry import Registry
-from inference.result import Source
 from inference.routes import Route
 from inference.video.join import join
 from inference.video.merge import assemble, drawn_stills, merge, wanted_parts
-from inference.video.options import options_of
 from inference.video.parts import Part, detect_part, render_part
 from inference.video.stored import from_line, to_line
 
 from .alive import Alive
-from .jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, Job, Jobs, Progress, work
+from .jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, Job, JobProgress, Jobs, work
 from .ranged import RangedFile
 
 # What the lines of one part may take, packed; far more than a thousand frames with masks.
@@ -64,21 +62,20 @@ class Stages:
             told.mkdir()
             writer = stack.enter_context(closing(_Told(told)))
             lines = ((part, _checked(self._lines(job, DETECTED, part), alive)) for part in job.parts)
-            source = Source(**job.source)
-            story = merge(lines, route, self.registry, (job.width, job.height), source, files, writer.write)
+            story = merge(lines, route, self.registry, (job.width, job.height), job.source, files, writer.write)
             writer.close()
             for kind, made in ((TOLD, told), (FILES, files)):
                 for path in sorted(made.iterdir()):
                     alive.check()
                     self.jobs.put(job, f"{kind}{path.name}", path)
-            wanted = wanted_parts(story, options_of(route.video, route.name).annotated)
+            wanted = wanted_parts(story, route.video.annotated)
             metadata = {"renders": ",".join(map(str, wanted))}
             self._put_once(job, STORY, to_line(story).encode(), metadata=metadata)
 
     def render(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
         """Draws one segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, story = time.process_time(), self.story(job)
-        annotated = options_of(route.video, route.name).annotated
+        annotated = route.video.annotated
         with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
             path = Path(folder, "part.mp4")
             told = _checked(self._lines(job, TOLD, job.parts[number]), alive)
@@ -90,7 +87,7 @@ class Stages:
             self._put_once(job, work(RENDERED, number), path if annotated else b"", metadata=spent)
 
     @contextmanager
-    def joined(self, job: Job, upload: BlobInfo, route: Route, progress: Progress) -> Iterator[Analysis]:
+    def joined(self, job: Job, upload: BlobInfo, route: Route, progress: JobProgress) -> Iterator[Analysis]:
         """The analysis of the whole; its files are there as long as the block runs."""
         blobs, story, cpu = progress.blobs, self.story(job), time.process_time()
         parts = [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]

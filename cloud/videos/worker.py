@@ -9,36 +9,37 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import partial
+from typing import Any, BinaryIO, Literal
 
 from cloud import publish
-from cloud.events import BlobEvent
+from cloud.events import BlobEvent, Outcome
 from cloud.ledger import Claim
-from cloud.paths import shown
+from cloud.paths import printable
 from cloud.plans import UploadPlan
+from cloud.publish import Published
+from cloud.retry import decide
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import BlobInfo, Conflict, Reading
+from cloud.uploads import UploadWorker
 from inference.analyze import naming
 from inference.errors import Permanent
-from inference.result import Source, source_doc
+from inference.result import Source
 from inference.video.frames import VideoInfo
 from inference.video.merge import prepare
-from inference.video.options import VideoOptions, options_of
+from inference.video.options import VideoOptions
 from inference.video.parts import cannot_be_split
 from inference.video.read import probe, runs_past
 
 from .alive import Alive, Gone, alive
-from .jobs import BEAT, DETECTED, PREFIX, RENDERED, Job, Jobs, Progress, State
+from .jobs import BEAT, DETECTED, PREFIX, RENDERED, Ended, Job, JobProgress, Jobs
 from .messages import Message, Queues
 from .ranged import RangedFile
 from .stages import Stages
 
-if TYPE_CHECKING:
-    from cloud.uploads import Outcome, Worker
-
 log = logging.getLogger(__name__)
 
-_ENDED: dict[str, State] = {"done": "done", "failed": "failed"}
+_ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
 
 
 def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: float) -> bool:
@@ -55,49 +56,47 @@ def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: f
 class Videos:
     """Splits long videos of one worker, and works on the jobs of all. Safe to use from many threads."""
 
-    def __init__(self, worker: Worker, queues: Queues) -> None:
+    def __init__(self, worker: UploadWorker, queues: Queues) -> None:
         self.worker, self.queues = worker, queues
         self.storage, self.ledger, self.settings = worker.storage, worker.ledger, worker.settings
         self.jobs = Jobs(worker.storage)
         self.stages = Stages(self.jobs, worker.registry)
 
-    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Job | None:
-        """The job of a long video, its plan written; None for what is analysed in one piece.
+    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
+        """Writes the plan of a long video's job, which takes the upload over; None for what is analysed in one piece.
 
         Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten.
         """
         route, info = claim.plan.route, reading.info
         assert route
-        options, limit = options_of(route.video, route.name), self.settings.video_split_above_seconds
+        options, limit = route.video, self.settings.video_split_above_seconds
         if cannot_be_split(route, self.worker.registry, options):
             return None
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
-            found = probe(file.binary, options.limits())
+            video = probe(file.binary, options.limits())
             file.check()
-            if not _is_long(file.binary, found, options, limit):
+            if not _is_long(file.binary, video, options, limit):
                 file.check()
                 return None
-            plan = prepare(file.binary, found, route, self.worker.registry, self.settings.video_segment_seconds)
+            plan = prepare(file.binary, video, route, self.worker.registry, self.settings.video_segment_seconds)
             file.check()
         if len(plan.parts) < 2:
             return None
-        source = Source(UPLOADS, info.name, info.etag, info.size, media_type)
         job = Job(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
-            plan.width, plan.height, plan.fps, found.has_audio, source_doc(source),
+            plan.width, plan.height, plan.fps, video.has_audio,
+            Source(UPLOADS, info.name, info.etag, info.size, media_type),
         )  # fmt: skip
         self.jobs.write(job)
-        return job
+        return Published("split", hand_over=partial(self._hand_over, claim, job))
 
-    def hand_over(self, claim: Claim[UploadPlan], job: Job) -> Outcome | None:
-        """Leaves the upload to the job and starts it; None where a sidecar came in meanwhile."""
-        from cloud.uploads import Outcome
-
+    def _hand_over(self, claim: Claim[UploadPlan], job: Job) -> Outcome:
+        """Leaves the upload to the job and starts it; "again" where a sidecar came in meanwhile."""
         ended = self.ledger.hand_over(claim, job.id)
         if ended != "ok":
             self.jobs.end(job, "superseded", "the upload was claimed anew")
-            return None if ended == "changed" else Outcome("busy")
-        log.info("%s: split into %d segments, job %s", shown(job.name), len(job.parts), job.id)
+            return Outcome("again" if ended == "changed" else "busy")
+        log.info("%s: split into %d segments, job %s", printable(job.name), len(job.parts), job.id)
         self.queues.send([Message(job.id, "detect", part.number) for part in job.parts])
         return Outcome("job", claim.receipt.attempt)
 
@@ -110,21 +109,32 @@ class Videos:
             log.info("job %s: nothing to do for %s %d", message.job, message.stage, message.part)
             return
         claim, upload = claimed
+        if claim.plan.blocked:
+            # No attempt is spent on it: `revive` sends what is missing once the installation is mended.
+            log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
+            return
         try:
             with self.worker.places, alive(self.jobs, self.ledger, job) as sign:
                 self._step(job, claim, upload, message, sign)
         except Gone:
             self.claim(job)  # notes how it ended
-        except Permanent as error:
-            self.fail(job, claim, error)
         except Exception as error:
-            again = self.claim(job)
-            if again is None:
-                return  # over meanwhile: its work was deleted under our hands
-            if attempt < self.settings.max_attempts:
+            if self._is_again(job, claim, message, error, attempt):
                 raise
-            log.exception("job %s: the last of %d attempts at %s failed", job.id, attempt, message.stage)
-            self.fail(job, again[0], error)
+
+    def _is_again(self, job: Job, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int) -> bool:
+        """Whether the message has to be delivered again after an error; notes what else follows from it."""
+        decision = decide(error, attempt, self.settings.max_attempts)
+        if not isinstance(error, Permanent):
+            current = self.claim(job)
+            if current is None or current[0].plan.blocked or decision.again == "mended":
+                return False  # over meanwhile: its work was deleted under our hands; or it waits, as above
+            claim = current[0]
+        if decision.again != "never":
+            return True
+        log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
+        self.fail(job, claim, error)
+        return False
 
     def poison(self, message: Message) -> None:
         """A message that the host gave up: its workers were killed, each time."""
@@ -147,17 +157,18 @@ class Videos:
         upload = self.storage.head(UPLOADS, job.name)
         claim = self.ledger.adopt(job.name, job.id, lambda override: self._plan(upload, override))
         if claim is None:
-            found = self.ledger.read(job.name)
-            ended: State = "superseded"
-            if found and found[0].job == job.id:
-                ended = "cancelled" if found[0].reason == "cancelled" else _ENDED.get(found[0].state, ended)
-            self.jobs.end(job, ended, found[0].reason if found else "")
+            stored = self.ledger.read(job.name)
+            ended: Ended = "superseded"
+            if stored and stored.receipt.job == job.id:
+                cancelled = stored.receipt.reason == "cancelled"
+                ended = "cancelled" if cancelled else _ENDED.get(stored.receipt.state, ended)
+            self.jobs.end(job, ended, stored.receipt.reason if stored else "")
             return None
         if upload is None:
             self._stop(job, claim, "dropped", "deleted while it was analysed")
         elif upload.etag != job.etag:
             self._stop(job, claim, "retry", "overwritten while it was analysed")
-        elif claim.plan.key != job.key:
+        elif claim.plan.key != job.key and not claim.plan.blocked:
             self._stop(job, claim, "retry", "its route or a model changed while it was analysed")
         else:
             return claim, upload
@@ -174,14 +185,14 @@ class Videos:
         outcome = self.worker.fail(claim, error, job.trace)
         if claim.lost:
             return
-        self.jobs.end(job, "failed" if outcome and outcome.status == "failed" else "superseded", str(error))
-        if outcome is None:
+        self.jobs.end(job, "failed" if outcome.status == "failed" else "superseded", str(error))
+        if outcome.status == "again":
             self.worker.handle(BlobEvent(UPLOADS, job.name))
 
     def _plan(self, upload: BlobInfo | None, override: str | None) -> UploadPlan:
         return UploadPlan("") if upload is None else self.worker.planner.plan(upload, override, now=True)
 
-    def _stop(self, job: Job, claim: Claim[Any], state: Any, reason: str) -> None:
+    def _stop(self, job: Job, claim: Claim[Any], state: Literal["dropped", "retry"], reason: str) -> None:
         ended = self.ledger.finish(claim, state, reason=reason)
         if ended == "lost":
             return
@@ -209,7 +220,7 @@ class Videos:
             progress = self.jobs.progress(job.id)
         self._follow(job, progress)
 
-    def _follow(self, job: Job, progress: Progress) -> None:
+    def _follow(self, job: Job, progress: JobProgress) -> None:
         """Sends what comes after the last segment, or after the merge, unless somebody has."""
         missing = progress.missing(job)
         stage = missing[0].stage
@@ -230,26 +241,23 @@ class Videos:
     def _publish(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo) -> None:
         receipt, route = claim.receipt, claim.plan.route
         assert route
-        published: Any
-        if etag := publish.already_published(self.storage, receipt):
-            published = publish.tidy(self.storage, receipt, etag)
-        else:
+        published = publish.already_published(self.storage, receipt)
+        if published is None:
             with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
-                published = publish.publish(self.storage, claim, analysis)
-        if isinstance(published, str):
+                published = publish.publish(self.storage, receipt, analysis)
+        if published.status != "done":
             raise Gone
-        ended = self.ledger.finish(
-            claim, "done", result_etag=published.result_etag, old_keys=(), has_error=False, reason=""
-        )
+        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
-            log.info("%s: analysed in %d segments (trace %s)", shown(job.name), len(job.parts), job.trace)
+            log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
 
     def revive(self, job: Job, quiet_s: float) -> bool:
         """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
-        if self.claim(job) is None:
+        claimed = self.claim(job)
+        if claimed is None or claimed[0].plan.blocked:
             return False
         missing = self.jobs.progress(job.id).missing(job)
         # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
@@ -260,7 +268,7 @@ class Videos:
         self.queues.send(missing)
         return True
 
-    def told(self, job: Job) -> dict[str, Any]:
+    def describe(self, job: Job) -> dict[str, Any]:
         """The job for people: how far it is."""
         progress = self.jobs.progress(job.id)
         document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,

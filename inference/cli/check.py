@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from inference.errors import BadManifest
 from inference.manifest import Manifest, declaration_of, read_manifest
 from inference.media import decode, read_bytes
-from inference.model import Model
+from inference.model import Loaded, Model
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize.candidates import deciding_lines
-from inference.registry import Registry, folders_from_environment, sha256_of
+from inference.registry import Registry, folders_from_environment, kind_of, sha256_of
+from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
 
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"declared by {declared}")
         # as an app would load it: the sha256 is checked, and weights are found by it where they lie elsewhere
         registry = Registry([declared.parent, *folders_from_environment()])
-        _run_once(manifest, picture, lambda: registry.model(manifest.name))
+        _run_once(picture, registry.load(manifest.name))
         return 0
     try:
         export, draft = examine(path)
@@ -42,18 +41,18 @@ def run(options: argparse.Namespace) -> int:
     print(f"recognised as {draft.family}")
     print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
     digest = sha256_of(export.file)
-    _run_once(manifest, picture, lambda: Model(manifest, export.session, digest))
+    _run_once(picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
         print("no labels were found: put labels.txt (one a line) beside the file, or predictions are named by number")
     print(f"\nmodel.toml:\n\n{as_toml(export, draft, manifest, digest)}")
     return 0
 
 
-def _run_once(manifest: Manifest, picture: Path, load: Callable[[], Model]) -> None:
-    if manifest.task == "video-classification":
-        print("not run here: it wants clips; analyse a video with it")
+def _run_once(picture: Path, model: Loaded) -> None:
+    if not isinstance(model, Model):
+        print("loaded, but not run here: it wants clips; analyse a video with it")
         return
-    predictions, timing = load().run(decode(read_bytes(picture)))
+    predictions, timing = model.run(decode(read_bytes(picture)))
     total = timing.preprocess + timing.inference + timing.postprocess
     print(f"ran once on {picture}: {_found(predictions)} ({total:.0f} ms)")
 
@@ -74,24 +73,10 @@ def _found(predictions: Predictions) -> str:
 def as_toml(export: Export, draft: Draft, manifest: Manifest, sha256: str) -> str:
     """The draft as a model.toml."""
     table: dict[str, Any] = {"task": manifest.task, "head": manifest.head, "file": manifest.file, "sha256": sha256}
-    table |= {k: v for k, v in draft.table.items() if k not in table and v not in ("", [], None)}
-    tables = [(k, v) for k, v in table.items() if k in ("preprocess", "postprocess")]
-    lines = [f"# recognised as {draft.family}"]
-    lines += [f"{k} = {_value(v)}" for k, v in table.items() if k not in ("preprocess", "postprocess")]
-    for name, values in tables:
-        if values:
-            lines += ["", f"[{name}]", *(f"{k} = {_value(v)}" for k, v in values.items() if v not in ({}, "", []))]
-    return "\n".join(lines) + "\n"
+    table |= {k: _given(v) for k, v in draft.table.items() if k not in table}
+    return f"# recognised as {draft.family}\n{to_toml(_given(table))}"
 
 
-def _value(value: Any) -> str:
-    """A TOML value. Strings and numbers are written as in JSON, which TOML reads the same."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+def _given(value: Any) -> Any:
+    """A table without the keys that say nothing."""
+    return {k: v for k, v in value.items() if v not in ("", [], {}, None)} if isinstance(value, dict) else value

@@ -73,6 +73,20 @@ def find_head(name: str) -> Head:
     return head
 
 
+def head_of(manifest: Manifest) -> Head:
+    """The head of a model. Raises BadManifest where there is none, or it does another task or reads other params."""
+    try:
+        head = find_head(manifest.head)
+    except BadManifest as error:
+        raise BadManifest(f"{manifest.name}: {error}") from error
+    if manifest.task not in head.tasks:
+        raise BadManifest(
+            f"{manifest.name}: head {manifest.head!r} does {' and '.join(head.tasks)}, not {manifest.task}"
+        )
+    check_params(manifest, head)
+    return head
+
+
 def check_params(manifest: Manifest, head: Head) -> None:
     """Raises BadManifest where postprocess.params has a key that the head does not read."""
     for key in manifest.postprocess.params:

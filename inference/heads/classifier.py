@@ -69,5 +69,9 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
 
 
 HEAD = Head(
-    ("image-classification",), decode, classes, misfit, params=("activation", "skip_first", "window_s", "overlap")
+    ("image-classification", "video-classification"),
+    decode,
+    classes,
+    misfit,
+    params=("activation", "skip_first", "window_s", "overlap"),
 )

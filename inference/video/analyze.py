@@ -32,7 +32,7 @@ from inference.video.chosen import Chosen
 from inference.video.detect import Detected, Detector
 from inference.video.frames import Pixels, ReadReport, VideoInfo
 from inference.video.frames import Source as VideoSource
-from inference.video.options import VideoOptions, options_of
+from inference.video.options import VideoOptions
 from inference.video.outputs import FrameLines, Stills, vtt
 from inference.video.pipeline import overlapped
 from inference.video.read import VideoReader, probe
@@ -73,7 +73,7 @@ def analyze_video(
     UnsupportedMedia, CorruptMedia (not one frame), LimitExceeded, BadModel, BadManifest, BadRoute.
     """
     started, cpu = time.perf_counter(), time.process_time()
-    options = options_of(route.video, route.name)
+    options = route.video
     media = io.BytesIO(media) if isinstance(media, bytes) else media
     source = source or Source(name=str(media) if isinstance(media, Path) else "")
     with naming(source.name):

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.analyze import run_steps
+from inference.analyze import model_facts, run_steps
+from inference.clip import ClipModel
 from inference.errors import BadRoute
 from inference.heads import threshold as default_threshold
 from inference.manifest import Manifest
 from inference.media import Picture
-from inference.model import NO_TIME, Model, Timing
+from inference.model import Model
 from inference.predictions import Embedding, Objects
 from inference.registry import Registry
-from inference.result import ModelFacts, StepResult
+from inference.result import StepResult
 from inference.routes import Route, Step
-from inference.video.actions import ActionWatch, clip_model
+from inference.timing import NO_TIME, Timing
+from inference.video.actions import ActionWatch
 from inference.video.averages import Averages
 from inference.video.flow import CameraMotion
 from inference.video.frames import Frame
@@ -54,9 +56,8 @@ class Detector:
         self.models: list[Model] = []
         self.watches: list[tuple[Step, ActionWatch]] = []
         for step in route.steps:
-            manifest = registry.entry(step.model).manifest
-            if manifest is not None and manifest.task == "video-classification":
-                self.watches.append((step, ActionWatch(clip_model(registry, step.model))))
+            if isinstance(model := registry.load(step.model), ClipModel):
+                self.watches.append((step, ActionWatch(model)))
             else:
                 self.steps.append(step)
                 self.models.append(registry.model(step.model))
@@ -128,16 +129,11 @@ class Detector:
             total = self.timings.get(step.title, NO_TIME)
             mean = Timing(total.preprocess / frames, total.inference / frames, total.postprocess / frames)
             found = averages.of(step.title, step.threshold or 0.0)
-            results.append(StepResult(step.title, model.manifest.task, _facts(model), found, mean, step.on))
+            results.append(StepResult(step.title, model.manifest.task, model_facts(model), found, mean, step.on))
         for step, watch in self.watches:
             clips = watch.model
-            facts = ModelFacts(clips.manifest.name, clips.manifest.version, clips.sha256, clips.session.provider)
-            results.append(StepResult(step.title, clips.manifest.task, facts, watch.overall()))
+            results.append(StepResult(step.title, clips.manifest.task, model_facts(clips), watch.overall()))
         return results
-
-
-def _facts(model: Model) -> ModelFacts:
-    return ModelFacts(model.manifest.name, model.manifest.version, model.sha256, model.session.provider)
 
 
 def _detects(step: Step, manifest: Manifest) -> bool:

@@ -17,17 +17,16 @@ from PIL import Image
 from inference.analyze import Analysis
 from inference.artifacts import jpeg
 from inference.machine import peak_rss_mb
-from inference.model import Timing
 from inference.predictions import Predictions
 from inference.registry import Registry
 from inference.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.routes import Route
+from inference.timing import Timing
 from inference.video.analyze import broken, described, named_artifacts, usual_rate
 from inference.video.averages import Averages
 from inference.video.detect import Detector
 from inference.video.frames import Pixels, VideoInfo
 from inference.video.frames import Source as VideoSource
-from inference.video.options import options_of
 from inference.video.outputs import POSTER, Choice, FrameLines, small, thumbnail_name, vtt
 from inference.video.parts import Part, lead_seconds, plan, tell
 from inference.video.read import VideoReader
@@ -55,7 +54,7 @@ def prepare(media: VideoSource, info: VideoInfo, route: Route, registry: Registr
 
     Raises as `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where not one picture can be decoded.
     """
-    options = options_of(route.video, route.name)
+    options = route.video
     detector = Detector(route, registry, options, None)
     reader = VideoReader(media, replace(options.sampling(), start_s=0.0, end_s=None), options.limits())
     width = height = 0
@@ -115,7 +114,7 @@ def merge(
     each part's lines for drawing. The answer can be stored with `to_line`.
     """
     cpu = time.process_time()
-    options = options_of(route.video, route.name)
+    options = route.video
     detector = Detector(route, registry, options, None)
     tracked = None if detector.tracked is None else detector.steps[detector.tracked].title
     spent: list[float] = []

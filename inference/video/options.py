@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from inference.errors import BadRoute
-from inference.tables import build
 from inference.video.frames import Sampling, VideoLimits
-from inference.video.track import SORT_OPTIONS, Tracker, TrackerOptions, byte_tracker, sort_tracker
-from inference.video.zones import Zone, zones_from
+from inference.video.zones import Zone
+
+if TYPE_CHECKING:
+    from inference.video.track import Tracker
 
 _LEAST = {"stride": 1, "confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
 _POSITIVE = ("fps", "metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
@@ -25,6 +25,12 @@ class Follow:
 
     box: tuple[float, ...] = ()
     label: str = ""
+
+    def __post_init__(self) -> None:
+        box = self.box
+        within = len(box) == 4 and all(0 <= v <= 1 for v in box)
+        if box and not (within and box[0] < box[2] and box[1] < box[3]):
+            raise ValueError(f"box is {list(box)}, expected x1, y1, x2, y2 within 0..1, x1 < x2, y1 < y2")
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class VideoOptions:
     camera_motion: bool = False
     reid: str = ""
     reid_s: float = 10.0
-    zones: tuple[Any, ...] = ()
+    zones: tuple[Zone, ...] = ()
     metres_per_pixel: float | None = None
     heat_map: bool = False
     follow: Follow | None = None
@@ -63,6 +69,21 @@ class VideoOptions:
     max_pixels: int = VideoLimits.max_pixels
     max_frames: int = VideoLimits.max_frames
 
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}, expected more than 0")
+        if self.end_s is not None and not self.end_s > self.start_s:
+            raise ValueError(f"end_s is {self.end_s}, expected more than start_s, {self.start_s}")
+        named = tuple(replace(z, name=z.name or f"zone {number}") for number, z in enumerate(self.zones, 1))
+        if twice := [name for name, count in Counter(z.name for z in named).items() if count > 1]:
+            raise ValueError(f"two zones are called {twice[0]!r}; names must differ")
+        object.__setattr__(self, "zones", named)
+
     def sampling(self) -> Sampling:
         return Sampling(self.stride, self.fps, self.start_s, self.end_s, self.keyframes_only)
 
@@ -70,10 +91,12 @@ class VideoOptions:
         return VideoLimits(self.max_duration_s, self.max_pixels, self.max_frames)
 
     def zone_list(self) -> tuple[Zone, ...]:
-        return zones_from(self.zones)
+        return self.zones
 
     def new_tracker(self, threshold: float) -> Tracker | None:
         """A tracker for a detector whose sure detections score at least `threshold`."""
+        from inference.video.track import SORT_OPTIONS, TrackerOptions, byte_tracker, sort_tracker  # lazily: routes
+
         if self.tracker == "none":
             return None
         given: dict[str, Any] = {
@@ -83,28 +106,3 @@ class VideoOptions:
         if self.tracker == "sort":
             return sort_tracker(TrackerOptions(**given, low_score=threshold, match_iou=SORT_OPTIONS.match_iou))
         return byte_tracker(TrackerOptions(**given))
-
-
-def options_of(table: Mapping[str, Any], route: str) -> VideoOptions:
-    """Reads a route's table. Raises BadRoute with the key, what was found and what was expected."""
-    where = f"route {route!r}: video"
-    options = build(VideoOptions, table, where, BadRoute)
-    for name, least in _LEAST.items():
-        if not getattr(options, name) >= least:
-            raise BadRoute(f"{where}: {name} is {getattr(options, name)}, expected at least {least}")
-    for name in _POSITIVE:
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise BadRoute(f"{where}: {name} is {value}, expected more than 0")
-    if options.end_s is not None and not options.end_s > options.start_s:
-        raise BadRoute(f"{where}: end_s is {options.end_s}, expected more than start_s, {options.start_s}")
-    if options.follow is not None and options.follow.box:
-        _check_box(options.follow.box, where)
-    zones_from(options.zones, where)
-    return options
-
-
-def _check_box(box: Sequence[float], where: str) -> None:
-    inside = len(box) == 4 and all(0 <= v <= 1 for v in box)
-    if not (inside and box[0] < box[2] and box[1] < box[3]):
-        raise BadRoute(f"{where}: follow.box is {list(box)}, expected x1, y1, x2, y2 within 0..1, x1 < x2, y1 < y2")

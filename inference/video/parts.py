@@ -19,14 +19,15 @@ from PIL import Image
 
 from inference.draw import annotate
 from inference.errors import CorruptMedia
-from inference.model import NO_TIME, Timing
 from inference.predictions import Embedding, Objects, Predictions
-from inference.registry import Registry
+from inference.registry import Registry, kind_of
+from inference.render import ImageToImage
 from inference.routes import Route
+from inference.timing import NO_TIME, Timing
 from inference.video.actions import Window
 from inference.video.detect import Detector
 from inference.video.frames import Anchor, Frame, Pixels, ReadReport, Source
-from inference.video.options import VideoOptions, options_of
+from inference.video.options import VideoOptions
 from inference.video.read import SAME_S, PacketTable, VideoReader, scan
 from inference.video.stored import from_line, stored, to_line
 from inference.video.story import Story
@@ -63,7 +64,7 @@ def cannot_be_split(route: Route, registry: Registry, options: VideoOptions) -> 
         return "the heat map is painted over a picture of the clip"
     for step in route.steps:
         manifest = registry.entry(step.model).manifest
-        if manifest is not None and manifest.task == "image-to-image":
+        if manifest is not None and kind_of(manifest) is ImageToImage:
             return f"{step.title} makes pictures"
     return None
 
@@ -117,7 +118,7 @@ def detect_part(
 ) -> Iterator[str]:
     """Lines: one per sampled frame of the part with what the models said, then one with what they took."""
     cpu = time.process_time()
-    options = options_of(route.video, route.name)
+    options = route.video
     detector = Detector(route, registry, options, threshold)
     reader = _frames(media, part, options)
     for frame in reader:
@@ -166,7 +167,7 @@ def tell(
     predictions by step with track numbers, in order. A `detector` that is given gets the times
     that the parts measured; `on_spent` is told each part's seconds of processor.
     """
-    options = options_of(route.video, route.name)
+    options = route.video
     detector = detector or Detector(route, registry, options, threshold)
     story = Story(options, detector.sure, width, height)
     tracked = None if detector.tracked is None else detector.steps[detector.tracked].title
@@ -223,7 +224,7 @@ def render_part(
     `path` None writes no video. `on_drawn` is told each frame's index and its picture with everything on it.
     Raises CorruptMedia where other frames are there than were analysed, ValueError for a video of no frame.
     """
-    options = options_of(route.video, route.name)
+    options = route.video
     frames: Iterator[Frame] = iter(_frames(media, replace(part, lead=part.start), options))
     count = 0
     with contextlib.nullcontext() if path is None else VideoWriter(path, fps=fps) as writer:

@@ -7,14 +7,12 @@ relative (0..1 of width and height), so that a route holds for every size of vid
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from inference.errors import BadRoute
 
 Floats = NDArray[np.float64]
 Kind = Literal["enter", "exit", "cross", "dwell", "loiter"]
@@ -30,11 +28,17 @@ class Zone:
     right-hand side (in the picture, y down) is where a crossing `in` arrives.
     """
 
-    name: str
-    points: tuple[tuple[float, float], ...]
-    labels: frozenset[str] = frozenset()
+    name: str = ""
+    points: tuple[tuple[float, float], ...] = ()
+    labels: tuple[str, ...] = ()
     loiter_s: float | None = None
     every_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if len(self.points) < 2 or not all(0 <= v <= 1 for point in self.points for v in point):
+            raise ValueError(f"points is {self.points}, expected two points or more, each within 0..1")
+        if not self.every_s > 0:
+            raise ValueError(f"every_s is {self.every_s}, expected more than 0")
 
     @property
     def is_line(self) -> bool:
@@ -62,40 +66,6 @@ class Event:
         if self.direction is not None:
             document["direction"] = self.direction
         return document
-
-
-def zones_from(tables: Sequence[Any], where: str = "video") -> tuple[Zone, ...]:
-    """Zones as a route declares them. Raises BadRoute: `where`, the zone, and what is wrong."""
-    zones = tuple(_zone(table, number, where) for number, table in enumerate(tables, 1))
-    if twice := [name for name, count in Counter(zone.name for zone in zones).items() if count > 1]:
-        raise BadRoute(f"{where}: two zones are called {twice[0]!r}; names must differ")
-    return zones
-
-
-def _zone(table: Any, number: int, where: str) -> Zone:
-    if not isinstance(table, Mapping):
-        raise BadRoute(f'{where}: zone {number} is {table!r}, expected {{ name = "door", points = [[x, y], ...] }}')
-    name = str(table.get("name", f"zone {number}"))
-    place = f"{where}: zone {name!r}"
-    unknown = set(table) - {"name", "points", "labels", "loiter_s", "every_s"}
-    if unknown:
-        raise BadRoute(f"{place}: unknown {sorted(unknown)}; known: name, points, labels, loiter_s, every_s")
-    labels, loiter_s = table.get("labels", ()), table.get("loiter_s")
-    if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
-        raise BadRoute(f'{place}: labels is {labels!r}, expected a list such as ["person"]')
-    try:
-        points = tuple((float(x), float(y)) for x, y in table["points"])
-        loiter_s = None if loiter_s is None else float(loiter_s)
-        zone = Zone(name, points, frozenset(labels), loiter_s, float(table.get("every_s", 60.0)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadRoute(
-            f"{place}: points must be a list of [x, y] pairs, loiter_s and every_s seconds ({error!r})"
-        ) from error
-    if len(points) < 2 or not all(0 <= v <= 1 for point in points for v in point):
-        raise BadRoute(f"{place}: found {points}; expected two points or more, each within 0..1")
-    if not zone.every_s > 0:
-        raise BadRoute(f"{place}: every_s is {zone.every_s}, expected more than 0")
-    return zone
 
 
 def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from cloud import tick
 from cloud.__main__ import main
-from cloud.azureml.client import AzureML
-from cloud.pipelines import app, entries, timers
+from cloud.azureml.client import KINDS, AzureML
+from cloud.pipelines import app, entries
 from cloud.settings import Settings
 from cloud.storage import Storage
 from tests.azureml.arm import WORKSPACE
@@ -40,11 +42,8 @@ def wired(storage_account: str, aml: AzureML, tmp_path: Path, monkeypatch: pytes
     storage = Storage(BlobServiceClient.from_connection_string(storage_account))
     monkeypatch.setattr(app, "default_storage", lambda: storage)
     monkeypatch.setattr(app, "azureml", lambda: aml)
-    monkeypatch.setattr(app, "current", lambda: Settings(azureml_workspace=WORKSPACE, azureml_region="westeurope"))
-    monkeypatch.setattr(timers, "pipelines", lambda: entries.read(path))
-    often = tmp_path / "often.toml"
-    often.write_text(FILE.replace("0 0 3 * * *", "*/5 * * * * *"))
-    monkeypatch.setenv("PIPELINES_FILE", str(often))
+    monkeypatch.setattr(tick, "current", lambda: Settings(azureml_workspace=WORKSPACE, azureml_region="westeurope"))
+    monkeypatch.setattr(entries, "pipelines", lambda: entries.read(path))
 
 
 def test_dry_run_prints_and_run_sends(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,36 +82,22 @@ def test_an_unknown_slot_is_seen_and_resolved(
     service.faults.append(Fault("POST", "trigger", 503, after=True))
     assert main(["pipelines", "run", "weekly"]) == 1
     slot = json.loads(capsys.readouterr().out)["slot"]
-    (problem,) = app.health(timers.pipelines())
+    (problem,) = tick.health(entries.pipelines())
     assert f"resolve weekly {slot}" in problem
     assert main(["pipelines", "resolve", "weekly", slot, *how]) == 0
     service.jobs["weekly-1"]["properties"]["status"] = "Completed"
-    app.follow(timers.pipelines())
+    tick.tick(entries.pipelines())
     capsys.readouterr()
     main(["pipelines", "history", "weekly"])
     assert f"{slot}  {state}" in capsys.readouterr().out
     assert len(service.jobs) == runs
-    assert app.health(timers.pipelines()) == []
+    assert tick.health(entries.pipelines()) == []
 
 
 def test_a_missing_workspace_is_one_line_of_the_health(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "current", Settings)
-    (problem,) = app.health(timers.pipelines())
+    monkeypatch.setattr(tick, "current", Settings)
+    (problem,) = tick.health(entries.pipelines())
     assert "AZUREML_WORKSPACE" in problem
-
-
-def test_the_follow_timer_catches_a_slot_whose_own_tick_was_lost(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    every_minute = entries.read(timers.file())
-    (entry,) = [each for each in every_minute.entries if each.name == "nightly"]
-    monkeypatch.setenv("AzureWebJobs.pipeline_nightly.Disabled", "true")
-    app.follow(every_minute)
-    assert service.posts() == []
-    monkeypatch.delenv("AzureWebJobs.pipeline_nightly.Disabled")
-    app.follow(every_minute)
-    assert len(service.posts()) == 1
-    assert entry.enabled
 
 
 def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
@@ -123,5 +108,5 @@ def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
     assert shown.problems == ()
     assert [shown.entries[0].name, shown.models[0].name] == ["retrain", "fruit"]
     assert shown.drift and shown.lake
-    keys = {*entries._COMMON, *(key for kind in entries.KINDS.values() for key in kind)}
+    keys = {item.name for cls in (entries.Written, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     assert [key for key in keys if f"`{key}`" not in text] == []

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.types import SLOT_TAG, NotAccepted, OutcomeUnknown, Refused, Submission, Workspace
+from cloud.azureml.client import KINDS, AzureML
+from cloud.azureml.kinds import Submission
+from cloud.azureml.types import SLOT_TAG, NotAccepted, OutcomeUnknown, Refused, Workspace
+from cloud.azureml.v2 import BatchEndpoint, Job
 from inference.errors import ServiceBusy
 from tests.azureml.arm import WORKSPACE
 from tests.azureml.credential import FakeCredential
@@ -38,7 +40,7 @@ POSTED = ("published", "pipeline-endpoint", "schedule", "batch-endpoint")
 
 
 def submission(kind: str, **changes: Any) -> Submission:
-    return Submission("nightly", kind, SLOT, {**TARGETS[kind], **changes}, tags={"team": "vision"})
+    return Submission("nightly", SLOT, KINDS[kind](**{**TARGETS[kind], **changes}), tags={"team": "vision"})
 
 
 @pytest.mark.parametrize("kind", TARGETS)
@@ -87,14 +89,14 @@ def test_a_job_from_a_yaml_file_takes_the_entrys_inputs(aml: AzureML, service: S
         f"jobs: {{score: {{type: pipeline, component: 'azureml:{WORKSPACE}/components/score_pipe/versions/3',\n"
         "  inputs: {}}}\n"
     )
-    target = {"yaml": str(path), "inputs": {"epochs": 7, "images": IMAGES}, "force_rerun": True}
-    aml.submit(Submission("nightly", "job", SLOT, target))
+    target: dict[str, Any] = {"yaml": str(path), "inputs": {"epochs": 7, "images": IMAGES}, "force_rerun": True}
+    aml.submit(Submission("nightly", SLOT, Job(**target)))
     body = service.posts()[0][2]["properties"]
     assert body["inputs"]["epochs"]["value"] == "7"
     assert body["inputs"]["images"]["uri"] == IMAGES["path"]
     assert body["settings"]["force_rerun"] is True
     with pytest.raises(Refused, match="does not exist"):
-        aml.submit(Submission("weekly", "job", SLOT, {"yaml": str(tmp_path / "absent.yml")}))
+        aml.submit(Submission("weekly", SLOT, Job(yaml=str(tmp_path / "absent.yml"))))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_yaml_job_keeps_its_experiment_unless_the_entry_names_one(
     path = tmp_path / "job.yml"
     named = f"experiment_name: {yaml_says}\n" if yaml_says else ""
     path.write_text(f"type: command\ncommand: echo hi\nenvironment: azureml:env:1\ncompute: azureml:cpu\n{named}")
-    aml.submit(Submission("nightly", "job", SLOT, {"yaml": str(path)}, experiment=entry_says))
+    aml.submit(Submission("nightly", SLOT, Job(yaml=str(path)), experiment=entry_says))
     assert service.posts()[0][2]["properties"]["experimentName"] == expected
 
 
@@ -116,7 +118,7 @@ def test_a_command_job_is_found_under_the_name_that_the_sdk_gives_it(
 ) -> None:
     path = tmp_path / "job.yml"
     path.write_text("type: command\ncommand: echo hi\nenvironment: azureml:env:1\ncompute: azureml:cpu\n")
-    job = Submission("nightly", "job", SLOT, {"yaml": str(path)})
+    job = Submission("nightly", SLOT, Job(yaml=str(path)))
     run = aml.submit(job)
     assert (run.status, aml.submit(job)) == ("NotStarted", run)
     assert aml.search(job, SLOT).run == run
@@ -132,7 +134,7 @@ def test_a_wrong_yaml_file_is_refused_before_anything_is_sent(
     path = tmp_path / "job.yml"
     path.write_bytes(content)
     with pytest.raises(Refused, match="nightly"):
-        aml.submit(Submission("nightly", "job", SLOT, {"yaml": str(path)}))
+        aml.submit(Submission("nightly", SLOT, Job(yaml=str(path))))
     assert service.posts() == []
 
 
@@ -149,7 +151,7 @@ def test_a_component_that_cannot_be_looked_up_was_certainly_not_started(
 def test_batch_request_id_belongs_to_the_slot_and_headers_do_not_leak(aml: AzureML, service: Service) -> None:
     aml.submit(submission("batch-endpoint"))
     plain = {key: value for key, value in TARGETS["batch-endpoint"].items() if key != "deployment"}
-    aml.submit(Submission("other", "batch-endpoint", SLOT, plain))
+    aml.submit(Submission("other", SLOT, BatchEndpoint(**plain)))
     (_, _, _, first), (_, _, _, second) = service.posts("/batch/")
     assert first["azureml-model-deployment"] == "p1"
     assert "azureml-model-deployment" not in second

@@ -20,13 +20,14 @@ from cloud import lake
 from cloud.drift import app
 from cloud.drift.collect import collect, inputs, rows
 from cloud.drift.compare import Profile, compare, profile
-from cloud.drift.entries import DriftEntry, parse
+from cloud.drift.entries import DriftEntry
 from cloud.storage import Page, Storage
 from inference.analyze import analyze
 from inference.errors import BadPipeline
 from inference.registry import BUILT_IN, Registry
 from inference.result import Source
 from inference.routes import Route, Step
+from inference.tables import build
 
 NOW = datetime.now(UTC)
 AGO = {"old": timedelta(days=10), "same": timedelta(days=3), "dark": timedelta(hours=5)}
@@ -80,7 +81,7 @@ def refuse(_: str) -> datetime:
 
 
 def test_drift_from_the_first_upload_to_an_approved_retraining(storage: Storage, registry: Registry) -> None:
-    entry = parse({"retrain": "retrain", "window_days": 2})
+    entry = DriftEntry(retrain="retrain", window_days=2)
     upload(storage, registry, "old", 31)
     app.save_baseline(storage, 30, NOW - timedelta(days=4))
     upload(storage, registry, "same", 31, seed=500)
@@ -219,10 +220,10 @@ def test_too_little_evidence_says_so() -> None:
 
 
 def test_wrong_drift_entries_are_answered() -> None:
-    with pytest.raises(ValueError, match="did you mean 'warning'"):
-        parse({"warnin": 0.1})
-    with pytest.raises(ValueError, match="at most alert"):
-        parse({"warning": 0.5})
+    with pytest.raises(BadPipeline, match="x: unknown key 'warnin'; did you mean 'warning'"):
+        build(DriftEntry, {"warnin": 0.1}, "x", BadPipeline)
+    with pytest.raises(BadPipeline, match="at most alert"):
+        build(DriftEntry, {"warning": 0.5}, "x", BadPipeline)
 
 
 def test_the_lake_is_read_by_duckdb_and_filling_it_twice_changes_nothing(

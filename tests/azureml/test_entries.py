@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-import azure.functions as func
 import pytest
 
-from cloud.pipelines import entries, timers
+from cloud.azureml.client import KINDS
+from cloud.pipelines import entries
 from cloud.pipelines.expressions import fill, unmet
 from cloud.schedule import Schedule
 
@@ -66,7 +67,7 @@ def test_a_yaml_job_names_its_own_experiment(tmp_path: Path) -> None:
     [
         ('schedul = "x"', "did you mean 'schedule'"),
         ('conditon = "x"', "did you mean 'condition'"),
-        ('catch_up = "last"', "latest, all, none"),
+        ('catch_up = "last"', "did you mean 'latest'"),
         ('every = "1 day"', "either schedule"),
         ('time_zone = "Europe/Zurick"', "Europe/Zurich"),
         ('condition = "new_result > 3"', "new_results >= 100"),
@@ -74,7 +75,7 @@ def test_a_yaml_job_names_its_own_experiment(tmp_path: Path) -> None:
         ("condition = 'drift == \"warn\"'", "ok, warning, alert, unknown"),
         ('tags = { day = "{slott}" }', "{slot:%Y-%m-%d}"),
         ('tags = { day = "{" }', "write {{"),
-        ("parameters = 3", "must be a table"),
+        ("parameters = 3", "expected a table"),
         ("start = 2026-12-02T00:00:00\nend = 2026-12-01T00:00:00", "before start"),
         ('start = "tomorrow"', "without quotes"),
         ("continue_on_step_failure = 1", "true or false"),
@@ -82,9 +83,10 @@ def test_a_yaml_job_names_its_own_experiment(tmp_path: Path) -> None:
         ("start = 0001-01-01T00:00:00", "leave it out"),
         ('end = 9999-12-31T23:59:59\ntime_zone = "America/New_York"', "leave it out"),
         ("condition = 'drift > \"ok\"'", "== or !="),
-        ("parameters = { a = { b = 1 } }", "a text, a number"),
-        ("tags = { a = [1] }", "a text, a number"),
-        ("data_paths = { a = 3 }", "azureml://datastores/"),
+        ("parameters = { a = { b = 1 } }", "parameters.a: found"),
+        ("tags = { a = [1] }", "tags.a: found [1]"),
+        ("data_paths = { a = 3 }", "data_paths.a: found 3, expected text"),
+        ('data_paths = { a = "azureml://datastores/" }', "azureml://datastores/STORE"),
     ],
 )
 def test_a_wrong_entry_says_what_to_write_and_leaves_the_others(tmp_path: Path, line: str, answer: str) -> None:
@@ -101,7 +103,7 @@ def test_a_wrong_entry_says_what_to_write_and_leaves_the_others(tmp_path: Path, 
         ("batch-endpoint", 'inputs = { a = { type = "uri_folder" } }', "needs a path"),
         ("batch-endpoint", 'inputs = { a = { type = "mltable", path = "x" } }', "one of uri_folder, uri_file"),
         ("batch-endpoint", 'inputs = { a = { type = "number" } }', "needs a value"),
-        ("batch-endpoint", 'outputs = { a = "x" }', "uri_folder"),
+        ("batch-endpoint", 'outputs = { a = "x" }', "outputs.a: found 'x', expected a table"),
         ("job", "inputs = { a = {} }", "needs a path"),
         ("job", "inputs = { a = [1] }", "a table with a path"),
         ("job", 'inputs = { "a.b" = 1 }', "underscores"),
@@ -115,7 +117,7 @@ def test_inputs_that_could_not_be_sent_are_found_while_reading(
     (problem,) = read(tmp_path, f"{start}{line}\n").problems
     assert answer in problem
     (problem,) = read(tmp_path, start.replace('"c:1"', '"c"').replace('"e"', '""')).problems
-    assert "name@latest" in problem or "needs 'endpoint'" in problem
+    assert "name@latest" in problem or "'endpoint' is empty" in problem
 
 
 def test_names_are_unique_and_files_may_be_missing_or_broken(tmp_path: Path) -> None:
@@ -129,11 +131,11 @@ ODD = ["3", "true", "nan", "[]", "{}", "[[]]", "[{}]", '""', '"x"', "2026-12-01"
 
 @pytest.mark.parametrize("odd", ODD)
 def test_no_value_of_any_key_can_take_the_app_down(tmp_path: Path, odd: str) -> None:
-    keys = {*entries._COMMON, *(key for kind in entries.KINDS.values() for key in kind)}
+    keys = {item.name for cls in (entries.Written, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     tables = [
         {"name": '"x"', "kind": f'"{kind}"', "schedule": '"0 0 3 * * *"', key: odd}
         for key in sorted(keys)
-        for kind in entries.KINDS
+        for kind in KINDS
     ]
     texts = ["[[pipeline]]\n" + "".join(f"{name} = {value}\n" for name, value in table.items()) for table in tables]
     assert read(tmp_path, "\n".join(texts) + GOOD).entries[-1].name == "fortnight"
@@ -149,8 +151,10 @@ def test_models_are_told_apart_by_their_folders_and_drift_names_a_pipeline_that_
     assert "'x' is taken" in read(tmp_path, twice).problems[0]
     both = read(tmp_path, twice.replace('"b"\nserves = "x"', '"a"\nserves = "y"'))
     assert (both.problems, [model.serves for model in both.models]) == ((), ["x", "y"])
-    (problem,) = read(tmp_path, '[drift]\nretrain = "fortnigth"\n' + GOOD).problems
-    assert "'fortnigth', which is no usable" in problem
+    misspelt = read(tmp_path, '[drift]\nretrain = "fortnigth"\n' + GOOD)
+    (problem,) = misspelt.problems
+    assert "[drift]: retrain is 'fortnigth', which is no usable" in problem and "did you mean 'fortnight'" in problem
+    assert misspelt.drift and not misspelt.drift.retrain  # the check itself goes on
     assert read(tmp_path, '[drift]\nretrain = "fortnight"\n' + GOOD).problems == ()
 
 
@@ -179,60 +183,6 @@ def test_conditions_say_why_they_do_not_hold() -> None:
     assert unmet("new_results > 12", Known()) == "new_results is 12, the condition asks for > 12.0"
 
 
-def test_each_entry_is_a_timer_function_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = read(tmp_path, GOOD + with_line("enabled = false") + with_line('name2 = "y"'))
-    monkeypatch.setattr(timers, "pipelines", lambda: found)
-    monkeypatch.setenv("PIPELINES_FILE", str(tmp_path / "pipelines.toml"))
-    app = func.FunctionApp()
-    timers.register(app)
-    schedules = {
-        each.get_function_name(): each.get_bindings()[0].get_dict_repr()["schedule"] for each in app.get_functions()
-    }
-    assert schedules == {
-        "pipeline_nightly_score": "0 0 3 * * *",
-        "pipeline_fortnight": "0 * * * * *",
-        "follow_pipelines": timers.FOLLOW,
-    }
-    assert len(found.problems) == 1
-
-
-def test_models_drift_and_lake_bring_their_own_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = read(
-        tmp_path,
-        '[[model]]\nname = "shapes"\n[drift]\nschedule = "0 5 * * * *"\n[lake]\nschedule = "0 40 0 * * *"\n',
-    )
-    monkeypatch.setattr(timers, "pipelines", lambda: found)
-    monkeypatch.setenv("PIPELINES_FILE", str(tmp_path / "pipelines.toml"))
-    app = func.FunctionApp()
-    timers.register(app)
-    bindings = {each.get_function_name(): each.get_bindings()[0].get_dict_repr() for each in app.get_functions()}
-    assert {name: each.get("schedule") for name, each in bindings.items()} == {
-        "deliver_models": timers.DELIVER,
-        "model_registered": None,
-        "check_drift": "0 5 * * * *",
-        "fill_lake": "0 40 0 * * *",
-    }
-    wrong = read(tmp_path, "[drift]\nwindow_day = 3\n[lake]\n")
-    assert "did you mean 'window_days'" in wrong.problems[0]
-
-
-def test_an_app_without_pipelines_has_no_timers_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIPELINES_FILE", str(tmp_path / "absent.toml"))
-    app = func.FunctionApp()
-    timers.register(app)
-    assert app.get_functions() == []
-
-
-def test_registering_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; import azure.functions; before = set(sys.modules); import cloud.pipelines.timers as t; "
-        "t.pipelines(); print([m for m in set(sys.modules) - before "
-        "if m.split('.')[0] not in sys.stdlib_module_names | {'cloud', 'inference'} and '_sysconfigdata' not in m])"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
-
-
 def test_no_module_of_ours_imports_the_sdk_before_it_is_needed() -> None:
     code = (
         "import importlib, pathlib, sys\n"
@@ -244,3 +194,38 @@ def test_no_module_of_ours_imports_the_sdk_before_it_is_needed() -> None:
     root = Path(__file__).resolve().parents[2]
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_file_is_read_as_windows_editors_write_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_bytes(GOOD.replace("\n", "\r\n").encode(encoding))
+    found = entries.read(path)
+    assert (found.problems, [entry.name for entry in found.entries]) == ((), ["nightly-score", "fortnight"])
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    (problem,) = read(tmp_path, with_line("").replace('"published"', '"publised"')).problems
+    assert problem == "pipelines.toml: pipeline 1 ('x'): kind is 'publised'; did you mean 'published'?"
+
+
+def test_a_model_that_nearly_serves_as_another_is_refused_and_a_new_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text(
+        '[[model]]\nname = "a"\nserves = "clasify"\n[[model]]\nname = "fruit"\n[[model]]\nname = "classify"\n'
+    )
+    found = entries.read(path, lambda: {"classify", "colors"})
+    assert [model.serves for model in found.models] == ["fruit", "classify"]
+    (problem,) = found.problems
+    assert problem.startswith("pipelines.toml: model 'a': serves is 'clasify'") and "mean 'classify'" in problem
+
+
+def test_the_apps_own_routes_and_models_say_what_can_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text('[[model]]\nname = "a"\nserves = "clasify"\n')
+    monkeypatch.setenv("PIPELINES_FILE", str(path))
+    entries.pipelines.cache_clear()
+    try:
+        assert "did you mean 'classify'" in entries.pipelines().problems[0]
+    finally:
+        entries.pipelines.cache_clear()

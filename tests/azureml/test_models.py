@@ -16,7 +16,8 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from PIL import Image
 
 from cloud.azureml.client import AzureML
-from cloud.models import app, entries, serving
+from cloud.models import app, serving
+from cloud.models.entries import ModelEntry
 from cloud.models.registered import Registered, deliver, refusals
 from cloud.models.releases import Snapshot, fetch, read_pointer, rollback
 from cloud.models.serving import ServingModels
@@ -28,7 +29,7 @@ from inference.registry import BUILT_IN, Registry
 from inference.routes import Route, Step
 from tests.azureml.server import Service
 
-ENTRY = entries.parse({"name": "shapes", "serves": "classify", "min_agreement": 0.9})
+ENTRY = ModelEntry("shapes", "classify", min_agreement=0.9)
 ROUTE = Route("r", (Step("classify"),))
 AZURE = "azureml://datastores/workspaceblobstore/paths/"
 
@@ -162,7 +163,7 @@ def test_a_folder_dropped_over_a_release_serves_and_the_next_release_replaces_it
 def test_of_two_entries_for_one_registered_model_the_one_that_serves_under_the_name_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    both = (entries.parse({"name": "a", "serves": "x"}), entries.parse({"name": "a"}), entries.parse({"name": "b"}))
+    both = (ModelEntry("a", "x"), ModelEntry("a"), ModelEntry("b"))
     monkeypatch.setattr(app, "pipelines", lambda: Pipelines(models=both))
     assert [app.find(name).serves for name in ("a", "x", "b")] == ["a", "x", "b"]
 
@@ -211,11 +212,11 @@ def test_stage_and_tags_choose_the_version(tmp_path: Path, storage: Storage, reg
     folder = make(tmp_path / "a", "7")
     register(storage, registered, folder, "7", approved="yes")
     register(storage, registered, folder, "8")
-    approved = entries.parse({"name": "shapes", "tags": {"approved": "yes"}})
+    approved = ModelEntry("shapes", tags={"approved": "yes"})
     assert registered.newest(approved).version == "7"
     assert registered.get("shapes").version == "8"
     with pytest.raises(BadModel, match="no model 'shapes' with stage 'Production'"):
-        registered.newest(entries.parse({"name": "shapes", "stage": "Production"}))
+        registered.newest(ModelEntry("shapes", stage="Production"))
     assert list(registered.names()) == [("shapes", "8")]
 
 

@@ -13,7 +13,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.client import AzureML
-from cloud.azureml.types import SLOT_TAG, Run, Submission
+from cloud.azureml.kinds import Submission
+from cloud.azureml.types import SLOT_TAG, Run
 from cloud.pipelines.entries import Entry, parse
 from cloud.pipelines.facts import StorageFacts
 from cloud.pipelines.receipts import Receipts
@@ -41,7 +42,7 @@ class SimulatedReceipts(Receipts):
         found = self.read(name, slot)
         if found is None:
             return timedelta(0)
-        written = max(found[0]["sent_at"], found[0].get("updated", ""))  # whichever write was the last
+        written = max(found[0].sent_at, found[0].updated)  # whichever write was the last
         return self.clock() - datetime.fromisoformat(written)
 
 
@@ -118,7 +119,7 @@ def slots_run(service: Service) -> Counter[str]:
 
 
 def receipts_of(host: Host) -> dict[str, str]:
-    return {receipt["slot"]: receipt["state"] for receipt in host.receipts.history("week", 999)}
+    return {slot.slot: slot.state for slot in host.receipts.history("week", 999)}
 
 
 FAULTS = [
@@ -320,3 +321,30 @@ def test_a_run_that_somebody_asks_for_heeds_neither_the_condition_nor_a_newer_sl
     assert receipts_of(hosts[0]) == {WEEK[0].isoformat(): "skipped"}
     slot = hosts[1].runner.run_now(entry)  # its clock is behind: the slot that was skipped looks newer
     assert receipts_of(hosts[0])[slot.isoformat()] == "submitted"
+
+
+def test_a_receipt_of_an_earlier_version_is_read_and_settled(
+    service: Service, hosts: list[Host], clock: Clock, storage: Storage
+) -> None:
+    entry = entry_of("published")
+    hosts[0].wake(entry)
+    clock.now = WEEK[0]
+    hosts[0].runner.receipts.change_plan("week", lambda plan: replace(plan, through=WEEK[0], open=(WEEK[0],)))
+    earlier = {
+        "schema": "dropsight-slot/1", "pipeline": "week", "kind": "published", "slot": WEEK[0].isoformat(),
+        "state": "unknown", "attempts": 1, "owner": "x", "sent_at": WEEK[0].isoformat(), "error": "broken off",
+        "updated": WEEK[0].isoformat(),
+        "submission": {
+            "key": "week-20261123T060000Z", "pipeline": "week", "kind": "published", "target": {"id": "pipe-1"},
+            "experiment": "dropsight", "description": "", "tags": {},
+        },
+    }  # fmt: skip
+    storage.write_json("state", "pipelines/week/slots/2026/11/20261123T060000Z.json", earlier)
+    clock.now += timedelta(minutes=5)
+    hosts[0].wake(entry)
+    assert slots_run(service) == {"week-20261123T060000Z": 1}
+    stored = storage.read_json("state", "pipelines/week/slots/2026/11/20261123T060000Z.json")
+    assert stored is not None
+    # The target is that of today's entry; what it is sent under stays.
+    assert stored[0]["submission"]["key"] == "week-20261123T060000Z"
+    assert (stored[0]["state"], stored[0]["run"]["id"], stored[0]["attempts"]) == ("submitted", "run-1", 2)

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from cloud.schedule import Schedule, check_ncrontab, parse_every
+from cloud.schedule import Schedule, check_ncrontab, longest_gap, parse_every
 
 
 def between(schedule: Schedule, after: str, until: str) -> list[str]:
@@ -74,10 +74,10 @@ def test_an_impossible_date_has_no_slots() -> None:
     assert between(Schedule(cron="0 0 0 30 2 *"), "2026-01-01T00:00", "2027-01-01T00:00") == []
 
 
-def test_wakes_each_minute_where_the_host_cannot_know_the_schedule() -> None:
-    assert Schedule(cron="0 0 3 * * *").ncrontab == "0 0 3 * * *"
-    assert Schedule(zone="Europe/Zurich", cron="0 0 3 * * *").ncrontab == "0 * * * * *"
-    assert Schedule(every=2, unit="week").ncrontab == "0 * * * * *"
+def test_the_longest_gap_of_a_tick_is_that_of_its_week() -> None:
+    assert longest_gap("0 * * * * *") == timedelta(minutes=1)
+    assert longest_gap("0 */15 6-18 * * *") == timedelta(hours=11, minutes=15)
+    assert longest_gap("0 0 4 * * mon") == timedelta(days=7)
 
 
 def test_slots_go_on_for_ever_without_taking_memory() -> None:

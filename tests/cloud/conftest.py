@@ -12,7 +12,7 @@ from azure.storage.blob import BlobServiceClient
 from cloud import connection
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage import Storage
-from cloud.uploads import Worker
+from cloud.uploads import UploadWorker
 from cloud.videos.worker import Videos
 from inference.registry import Registry
 from inference.routes import parse_routes
@@ -26,10 +26,6 @@ name = "night"
 match = "night/**"
 when = "0 0 2 * * *"
 steps = [{ model = "sketch" }]
-[[route]]
-name = "broken"
-match = "broken/**"
-steps = [{ model = "no-such-model" }]
 [[route]]
 name = "classify"
 match = "nothing/**"
@@ -71,20 +67,20 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
 
 
 @pytest.fixture
-def make_worker(account: str, registry: Registry) -> Callable[..., Worker]:
+def make_worker(account: str, registry: Registry) -> Callable[..., UploadWorker]:
     """Makes workers of one account; keywords are settings."""
 
-    def make(**settings: Any) -> Worker:
+    def make(**settings: Any) -> UploadWorker:
         storage = Storage(connection.blob_service("AzureWebJobsStorage"))
         chosen = Settings(**{"lease_seconds": 2.0, **settings})
-        return Worker(storage, chosen, parse_routes(ROUTES, "test routes"), registry)
+        return UploadWorker(storage, chosen, parse_routes(ROUTES, "test routes"), registry)
 
     connection.blob_service.cache_clear()
     return make
 
 
 @pytest.fixture
-def worker(make_worker: Callable[..., Worker]) -> Worker:
+def worker(make_worker: Callable[..., UploadWorker]) -> UploadWorker:
     return make_worker()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from cloud import connection
 from cloud.events import BlobEvent
 from cloud.settings import CONTAINERS, RESULTS, STATE, UPLOADS, Settings
 from cloud.storage import Storage
-from cloud.uploads import Worker
-from cloud.videos.messages import QUEUES, Message
+from cloud.uploads import UploadWorker
+from cloud.videos.messages import QUEUES, Message, Queues
 from cloud.videos.worker import Videos
 from inference.registry import Registry
 from inference.routes import parse_routes
@@ -61,23 +62,27 @@ def make_videos(models: Path, **settings: Any) -> Videos:
     low = {"lease_seconds": 2.0, "video_split_above_seconds": 0.5, "video_segment_seconds": 1e-6}
     routes = parse_routes(ROUTES, "test routes")
     chosen = Settings(**{**low, **settings})
-    found = Worker(storage, chosen, routes, Registry([models]), queues="AzureWebJobsStorage").videos
-    assert found
-    return found
+    worker = UploadWorker(storage, chosen, routes, Registry([models]), splitter=make_splitter)
+    assert isinstance(worker.splitter, Videos)
+    return worker.splitter
+
+
+def make_splitter(worker: UploadWorker) -> Videos:
+    return Videos(worker, Queues("AzureWebJobsStorage"))
 
 
 def drop(videos: Videos, clip: Path | bytes, name: str = NAME) -> str:
     """Uploads a clip and lets the blob function handle it; returns the id of its job."""
     videos.storage.write(UPLOADS, name, clip)
     outcome = videos.worker.handle(BlobEvent(UPLOADS, name))
-    assert outcome is not None and outcome.status == "job"
+    assert outcome.status == "job"
     return job_of(videos, name)
 
 
 def job_of(videos: Videos, name: str = NAME) -> str:
-    found = videos.ledger.read(name)
-    assert found and found[0].job
-    return found[0].job
+    stored = videos.ledger.read(name)
+    assert stored and stored.receipt.job
+    return stored.receipt.job
 
 
 def taken() -> list[Message]:
@@ -116,3 +121,10 @@ def lines_of(videos: Videos, relative: str, name: str = NAME) -> list[Any]:
     found = videos.storage.read(RESULTS, f"{name}/{relative}")
     assert found
     return [json.loads(line) for line in found[0].splitlines()]
+
+
+def wait_for_silence(videos: Videos, job_id: str) -> None:
+    deadline = time.monotonic() + 30
+    while videos.jobs.progress(job_id).quiet_s < videos.settings.lease_seconds:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -10,14 +10,14 @@ import pytest
 from cloud.__main__ import main
 from cloud.events import BlobEvent
 from cloud.settings import UPLOADS
-from cloud.uploads import Worker
+from cloud.uploads import UploadWorker
 from tests.cloud.helpers import jpeg
 
 
 def test_the_results_below_a_prefix_are_exported(
-    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    worker: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cloud.storage.default_storage", lambda: worker.storage)
+    monkeypatch.setattr("cloud.export.default_storage", lambda: worker.storage)
     for name in ("x/a.jpg", "x/b.jpg", "y/c.jpg"):
         worker.storage.write(UPLOADS, name, jpeg())
         assert worker.handle(BlobEvent(UPLOADS, name)).status == "done"

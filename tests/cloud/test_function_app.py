@@ -14,13 +14,13 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from cloud import connection, storage, uploads
+from cloud import connection, instance, storage
 from cloud.settings import RESULTS, STATE, current
 from tests.cloud.helpers import jpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue", "inference", "croniter", "scipy")
-OURS = {"function_app", "cloud", "cloud.settings", "cloud.pipelines", "cloud.pipelines.timers"}
+OURS = {"function_app", "cloud", "cloud.settings"}
 
 
 def run_python(code: str, **env: str) -> Any:
@@ -78,7 +78,7 @@ def test_every_function_is_indexed_whatever_the_settings_say(told: str, source: 
         "blobTrigger", "uploads/{name}", "AzureWebJobsStorage",
     )  # fmt: skip
     assert source in str(trigger["source"])
-    assert found["sweep"][0]["schedule"] == "%SWEEP_SCHEDULE%"
+    assert found["sweep"][0]["schedule"] == "0 */5 * * * *"
     levels = {
         name: found[name][0]["authLevel"].split(".")[-1]
         for name in ("analyze", "results", "jobs", "health", "health_deep")
@@ -90,6 +90,28 @@ def test_every_function_is_indexed_whatever_the_settings_say(told: str, source: 
         "health": "ANONYMOUS",
         "health_deep": "FUNCTION",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "declared"),
+    [
+        (None, False),
+        ("# nothing yet\n\n  # [lake]\r\n".encode("utf-16"), False),
+        (b"\xef\xbb\xbf# nothing yet", False),
+        (b'# the lake\n[lake]\nschedule = "0 10 * * * *"\n', True),
+        ("[lake]\n".encode("utf-16"), True),
+    ],
+)
+def test_a_tick_is_declared_only_where_something_has_a_schedule(
+    content: bytes | None, declared: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "pipelines.toml"
+    if content is not None:
+        path.write_bytes(content)
+    indexed = run_python(INDEX, PIPELINES_FILE=str(path), TICK_SCHEDULE="0 */2 * * * *", SWEEP_SCHEDULE="0 1 * * * *")
+    assert [trigger["schedule"] for trigger in indexed.get("tick", [])] == ["0 */2 * * * *"] * declared
+    assert indexed["sweep"][0]["schedule"] == "0 1 * * * *"
+    assert indexed["model_registered"][0]["route"] == "models/events"
 
 
 def test_health_imports_nothing_and_sends_deep_questions_where_keys_are_checked() -> None:
@@ -108,7 +130,7 @@ print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Loc
 @pytest.fixture
 def app(account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """function_app with fresh settings and clients, on this test's account."""
-    caches = (current, uploads.default_worker, storage.default_storage, connection.blob_service)
+    caches = (current, instance.default_worker, storage.default_storage, connection.blob_service)
     for cache in caches:
         cache.cache_clear()
     monkeypatch.setenv("MAX_REQUEST_BYTES", "100000")
@@ -138,32 +160,31 @@ def test_deep_health_knows_every_body_of_the_app() -> None:
     from cloud.health import BODIES
 
     lazy = set()
-    for file in ("function_app.py", "cloud/pipelines/timers.py"):
+    for file in ("function_app.py", "cloud/tick.py"):
         for found in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
             module = f"{found[1]}.{found[2]}"
             lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else found[1])
-    # What answers, and what the index itself has read already.
-    assert lazy - {"cloud.health", "cloud.pipelines.entries"} == set(BODIES)
+    assert lazy - {"cloud.health"} == set(BODIES)  # that is what answers
 
 
 def test_trouble_in_a_body_is_told_by_deep_health(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cloud.sweep", None)
+    monkeypatch.setitem(sys.modules, "cloud.lake", None)
     monkeypatch.setenv("BLOB_TRIGGER_SOURCE", "pigeon")
     monkeypatch.setenv("AzureWebJobsStorage", "AccountName=x;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:9/x")
     monkeypatch.setenv("LEASE_SECONDS", "-1")
     answer = app.health_deep(request("GET"))
     errors = json.loads(answer.get_body())["errors"]
     assert answer.status_code == 503
-    assert errors["import cloud.sweep"]["class"] == "ModuleNotFoundError"
+    assert errors["import cloud.lake"]["class"] == "ModuleNotFoundError"
     assert "pigeon" in errors["trigger"]["message"]
     assert "LEASE_SECONDS" in errors["settings"]["message"]
-    assert "import cloud.uploads" not in errors
+    assert "import cloud.instance" not in errors
 
 
 def test_a_blob_trigger_call_brings_the_result(app: Any) -> None:
     from azure.storage.blob import BlobClient
 
-    worker = uploads.default_worker()
+    worker = instance.default_worker()
     worker.storage.write("uploads", "a.jpg", jpeg())
     app.on_upload(BlobClient("https://account.invalid", "uploads", "a.jpg"))
     assert worker.storage.head(RESULTS, "a.jpg/result.json")
@@ -175,7 +196,7 @@ def test_analyze_answers_with_the_document_and_stores_nothing(app: Any) -> None:
     assert answer.status_code == 200
     assert found["source"]["name"] == "street.jpg"
     assert found["artifacts"] == {}
-    assert [page.blobs for page in uploads.default_worker().storage.pages(RESULTS)] == [[]]
+    assert [page.blobs for page in instance.default_worker().storage.pages(RESULTS)] == [[]]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +221,7 @@ def test_analyze_refuses_in_the_words_of_the_error_records(
 
 def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloud.api._PATIENCE_S", 0.01)
-    worker = uploads.default_worker()
+    worker = instance.default_worker()
     taken = [worker.places.acquire() for _ in range(worker.settings.max_concurrent)]
     answer = app.analyze(request("POST", jpeg()))
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (503, "ServiceBusy")
@@ -209,7 +230,7 @@ def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest
 
 
 def test_results_are_read_by_path_and_nothing_else_is(app: Any) -> None:
-    worker = uploads.default_worker()
+    worker = instance.default_worker()
     worker.storage.write(RESULTS, "street/a.jpg/result.json", b'{"status":"ok"}')
     worker.storage.write(RESULTS, "street/a.jpg/0123/annotated.jpg", jpeg())
     worker.storage.write(RESULTS, "big.bin", b"x" * 100_001)

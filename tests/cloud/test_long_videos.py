@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +35,7 @@ from tests.cloud.long_videos import (
     make_videos,
     names,
     taken,
+    wait_for_silence,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,7 +104,7 @@ def test_shuffled_and_duplicated_messages_give_what_one_piece_gives(
     check_same(videos, whole, tmp_path)
     assert sorted(detected) == list(range(len(detected)))
     receipt = videos.ledger.read(NAME)
-    assert receipt and receipt[0].state == "done"
+    assert receipt and receipt.receipt.state == "done"
     assert names(videos) == [f"jobs/{job_id}/{PLAN}"] and names(videos, ERRORS, "") == []
     # Messages that come after the end change nothing.
     before = names(videos, RESULTS, "")
@@ -198,13 +198,6 @@ def test_lost_messages_are_sent_again_after_a_silent_lease_and_not_while_some_wa
     deal([videos], random.Random(2), copies=1)
     assert document(videos)["status"] == "ok"
     assert len(detected) == len(messages)
-
-
-def wait_for_silence(videos: Videos, job_id: str) -> None:
-    deadline = time.monotonic() + 30
-    while videos.jobs.progress(job_id).quiet_s < videos.settings.lease_seconds:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_short_ones_and_those_that_need_the_whole_go_the_other_way(videos: Videos, models: Path, clip: Path) -> None:

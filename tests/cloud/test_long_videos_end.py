@@ -13,12 +13,14 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from cloud import api
 from cloud.events import BlobEvent
 from cloud.settings import ERRORS, RESULTS, UPLOADS
-from cloud.videos import app, stages
+from cloud.videos import stages
 from cloud.videos.jobs import PLAN
+from cloud.videos.revive import revive
 from cloud.videos.worker import Videos
-from inference.errors import CorruptMedia, StorageUnavailable
+from inference.errors import CorruptMedia, ModelUnavailable, StorageUnavailable
 from inference.video import parts
 from tests.cloud.helpers import jpeg
 from tests.cloud.long_videos import (
@@ -27,8 +29,10 @@ from tests.cloud.long_videos import (
     document,
     drop,
     job_of,
+    make_videos,
     names,
     taken,
+    wait_for_silence,
 )
 
 
@@ -38,7 +42,7 @@ def test_cancelled_it_stays_without_result(videos: Videos, clip: Path) -> None:
     videos.deliver(messages[0], 1)
     job = videos.jobs.read(job_id)
     assert job
-    assert (videos.told(job)["detected"], videos.told(job)["segments"]) == (1, len(messages))
+    assert (videos.describe(job)["detected"], videos.describe(job)["segments"]) == (1, len(messages))
     videos.cancel(job)
     for message in messages:
         videos.deliver(message, 1)
@@ -52,11 +56,11 @@ def test_cancelled_it_stays_without_result(videos: Videos, clip: Path) -> None:
 
 
 def test_progress_and_cancelling_over_http(videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "videos", lambda: videos)
+    monkeypatch.setattr(api, "default_videos", lambda: videos)
 
     def ask(method: str, job_id: str = "", **params: str) -> tuple[int, Any]:
         path = {"id": job_id} if job_id else {}
-        answer = app.jobs(func.HttpRequest(method, "/api/jobs", params=params, route_params=path, body=b""))
+        answer = api.jobs(func.HttpRequest(method, "/api/jobs", params=params, route_params=path, body=b""))
         return answer.status_code, json.loads(answer.get_body())
 
     job_id = drop(videos, clip)
@@ -132,7 +136,7 @@ def test_an_upload_that_is_deleted_ends_the_job(videos: Videos, clip: Path) -> N
     videos.storage.delete(UPLOADS, NAME)
     deal([videos], random.Random(3))
     receipt, job = videos.ledger.read(NAME), videos.jobs.read(job_id)
-    assert receipt and receipt[0].state == "dropped"
+    assert receipt and receipt.receipt.state == "dropped"
     assert job and job.state == "superseded"
     assert names(videos) == [f"jobs/{job_id}/{PLAN}"] and names(videos, RESULTS, "") == names(videos, ERRORS, "") == []
 
@@ -173,9 +177,36 @@ def test_errors_permanent_ones_at_once_others_when_the_attempts_are_used_up(
     check_failed(videos, "Permanent", "the workers were killed")
 
 
+def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_what_is_done(
+    models: Path, account: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = make_videos(models, lease_seconds=1.0)
+    job_id = drop(videos, clip)
+    first, *others = taken()
+    videos.deliver(first, 1)
+
+    def refused(*_: Any) -> Any:
+        raise ModelUnavailable("model fields is missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(videos.worker.planner.routes), "match", refused)
+        for message in others:
+            videos.deliver(message, 9)
+        assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "busy"
+        wait_for_silence(videos, job_id)
+        assert revive(videos) == 0
+    assert names(videos, ERRORS, "") == [] and taken() == []
+    assert revive(videos) == 1
+    sent = taken()
+    assert sorted(message.part for message in sent) == sorted(message.part for message in others)
+    videos.queues.send(sent)
+    deal([videos], random.Random(5), copies=1)
+    assert document(videos)["status"] == "ok"
+
+
 def check_failed(videos: Videos, kind: str, words: str) -> None:
     record, receipt = videos.storage.read_json(ERRORS, f"{NAME}.json"), videos.ledger.read(NAME)
-    assert record and receipt and receipt[0].state == "failed"
+    assert record and receipt and receipt.receipt.state == "failed"
     assert record[0]["error"]["class"] == kind and words in record[0]["error"]["message"]
     job = videos.jobs.read(job_of(videos))
     assert job and job.state == "failed"

@@ -14,7 +14,7 @@ import pytest
 from cloud.events import BlobEvent
 from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.sweep import sweep
-from cloud.uploads import Worker
+from cloud.uploads import UploadWorker
 from inference import analyze as engine
 from tests.cloud.helpers import jpeg
 
@@ -27,7 +27,7 @@ class Killed(BaseException):
 
 
 def test_whatever_happens_at_once_the_newest_content_wins(
-    make_worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers = [make_worker(lease_seconds=1, max_attempts=1000) for _ in range(3)]
     chance, numbers, real = random.Random(4), itertools.count(1), engine.analyze
@@ -66,7 +66,7 @@ def test_whatever_happens_at_once_the_newest_content_wins(
     assert any(isinstance(each, Killed) for each in died), "nobody was killed: this proves less than it says"
 
 
-def until_nothing_is_left(worker: Worker) -> None:
+def until_nothing_is_left(worker: UploadWorker) -> None:
     deadline = time.monotonic() + 60
     states = {"working"}
     while states & {"working", "retry"}:
@@ -75,7 +75,7 @@ def until_nothing_is_left(worker: Worker) -> None:
         states = {blob.metadata["state"] for page in worker.storage.pages("state", "receipts/") for blob in page.blobs}
 
 
-def check(worker: Worker, name: str, side: int | None) -> None:
+def check(worker: UploadWorker, name: str, side: int | None) -> None:
     upload, record = worker.storage.head(UPLOADS, name), worker.storage.read_json(ERRORS, f"{name}.json")
     assert upload
     if side is None:

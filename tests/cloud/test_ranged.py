@@ -11,7 +11,7 @@ import pytest
 
 from cloud.settings import UPLOADS
 from cloud.storage import BlobInfo, Conflict
-from cloud.uploads import Worker
+from cloud.uploads import UploadWorker
 from cloud.videos.ranged import AHEAD, BLOCK, KEPT, RangedFile
 from inference.video.read import VideoReader
 from inference.video.write import VideoWriter
@@ -19,7 +19,7 @@ from inference.video.write import VideoWriter
 SIZE = 26 * 1024 * 1024 + 12_345
 
 
-def put(worker: Worker, content: bytes) -> BlobInfo:
+def put(worker: UploadWorker, content: bytes) -> BlobInfo:
     worker.storage.write(UPLOADS, "a.bin", content)
     info = worker.storage.head(UPLOADS, "a.bin")
     assert info
@@ -30,7 +30,7 @@ def held(file: RangedFile) -> int:
     return sum(len(block) for block in file._blocks.values())
 
 
-def test_reading_on_takes_few_requests_and_little_memory(worker: Worker) -> None:
+def test_reading_on_takes_few_requests_and_little_memory(worker: UploadWorker) -> None:
     content = np.random.default_rng(0).bytes(SIZE)
     file, peak = RangedFile(worker.storage, UPLOADS, put(worker, content)), 0
     for start in range(0, SIZE, 32_768):
@@ -42,7 +42,7 @@ def test_reading_on_takes_few_requests_and_little_memory(worker: Worker) -> None
     assert held(file) <= KEPT * BLOCK
 
 
-def test_jumping_reads_what_is_there(worker: Worker) -> None:
+def test_jumping_reads_what_is_there(worker: UploadWorker) -> None:
     content = np.random.default_rng(1).bytes(3 * 1024 * 1024 + 17)
     chance, plain = random.Random(1), io.BytesIO(content)
     file = RangedFile(worker.storage, UPLOADS, put(worker, content), content[: 1024 * 1024 + 5])
@@ -59,7 +59,7 @@ def test_jumping_reads_what_is_there(worker: Worker) -> None:
 
 
 def test_an_overwritten_or_deleted_blob_is_noticed_even_if_a_library_swallows_it(
-    worker: Worker, tmp_path: Path
+    worker: UploadWorker, tmp_path: Path
 ) -> None:
     clip = tmp_path / "clip.mp4"
     noise = np.random.default_rng(2).integers(0, 255, (40, 192, 320, 3), dtype=np.uint8)

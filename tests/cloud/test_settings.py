@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from cloud.settings import MAX_SETTINGS, BadSettings, Settings, document
+from cloud.settings import MAX_SETTINGS, BadSettings, Settings, document, text_of
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "settings.md"
 
 
 def test_every_setting_is_documented_as_the_code_has_it() -> None:
@@ -17,9 +19,22 @@ def test_every_setting_is_documented_as_the_code_has_it() -> None:
 
 
 def test_there_are_few_settings_and_each_says_what_it_is_for() -> None:
-    names = [each.metadata["name"] for each in fields(Settings)]
+    names = [item.metadata["name"] for item in fields(Settings)]
     assert len(set(names)) == len(names) <= MAX_SETTINGS
-    assert all(each.metadata["doc"].endswith(".") for each in fields(Settings))
+    assert all(item.metadata["doc"].endswith(".") for item in fields(Settings))
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    files = [ROOT / "function_app.py", *(ROOT / "cloud").rglob("*.py")]
+    readers = [file for file in files if re.search(r"environ\b|getenv", file.read_text(encoding="utf-8"))]
+    assert readers == [ROOT / "cloud" / "settings.py"]
+
+
+def test_what_the_index_needs_is_known_whatever_the_other_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_ATTEMPTS", "many")
+    monkeypatch.setenv("PIPELINES_FILE", " mine.toml ")
+    monkeypatch.delenv("STORAGE_CONNECTION", raising=False)
+    assert (text_of("PIPELINES_FILE"), text_of("STORAGE_CONNECTION")) == ("mine.toml", "AzureWebJobsStorage")
 
 
 def test_values_are_read_by_type_and_empty_ones_are_unset() -> None:

@@ -5,48 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from cloud import sweep as sweeping
 from cloud.__main__ import main
-from cloud.events import BlobEvent
-from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS, current
+from cloud.events import BlobEvent, Outcome
+from cloud.receipt_blobs import summary_of
+from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage import BlobInfo
-from cloud.sweep import Report, sweep, unfinished
-from cloud.uploads import Outcome, Worker, default_worker
+from cloud.sweep import SweepReport, needs_work, sweep
+from cloud.uploads import UploadWorker
 from inference.errors import ServiceBusy
+from inference.routes import Routes
 from tests.cloud.helpers import Calls, jpeg
 
 
-def drop(worker: Worker, *names: str) -> None:
+def drop(worker: UploadWorker, *names: str) -> None:
     for number, name in enumerate(names):
         worker.storage.write(UPLOADS, name, jpeg(number))
 
 
-def names(worker: Worker, container: str) -> list[str]:
+def names(worker: UploadWorker, container: str) -> list[str]:
     return [blob.name for page in worker.storage.pages(container) for blob in page.blobs]
 
 
-def results(worker: Worker) -> list[str]:
+def results(worker: UploadWorker) -> list[str]:
     return [name.removesuffix("/result.json") for name in names(worker, RESULTS) if name.endswith("/result.json")]
 
 
-def test_thirty_photos_are_found_and_analysed_once(worker: Worker, calls: Calls) -> None:
+def test_thirty_photos_are_found_and_analysed_once(worker: UploadWorker, calls: Calls) -> None:
     photos = sorted(f"{number % 3}/{number:02}.jpg" for number in range(30))
     drop(worker, *photos)
     report = sweep(worker, 120)
-    assert (report.found, report.processed, report.recovered, report.failed) == (30, 30, 0, 0)
+    assert (report.unfinished, report.processed, report.recovered, report.failed) == (30, 30, 0, 0)
     assert report.complete
     assert results(worker) == photos
     calls.seen.clear()
     again = sweep(worker, 120)
-    assert (again.seen, again.found) == (30, 0)
+    assert (again.seen, again.unfinished) == (30, 0)
     assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
 
 
-def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # GIVEN a clock that moves only when an upload is handled, and pages of four
     now, handled = [0.0], []
     real = worker.handle
@@ -62,7 +65,7 @@ def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(worker: Worker, m
     photos = [f"{number:02}.jpg" for number in range(10)]
     drop(worker, *photos)
     # WHEN each sweep has time for three
-    reports: list[Report] = []
+    reports: list[SweepReport] = []
     while not reports or not reports[-1].complete:
         reports.append(sweep(worker, 3, page_size=4))
         assert len(reports) < 6
@@ -73,13 +76,13 @@ def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(worker: Worker, m
     assert worker.storage.head(STATE, sweeping.MARK) is None
 
 
-def test_a_mark_that_cannot_be_used_stops_only_one_sweep(worker: Worker) -> None:
+def test_a_mark_that_cannot_be_used_stops_only_one_sweep(worker: UploadWorker) -> None:
     drop(worker, "a.jpg")
     worker.storage.write(STATE, sweeping.MARK, b"[not a mark")
     assert sweep(worker, 60).processed == 1
 
 
-def test_one_uploads_trouble_does_not_stop_the_others(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_uploads_trouble_does_not_stop_the_others(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(worker, "a.jpg", "b.jpg", "c.jpg")
     worker.storage.write(UPLOADS, "b.jpg", b"not a picture")
     real = worker.handle
@@ -94,33 +97,33 @@ def test_one_uploads_trouble_does_not_stop_the_others(worker: Worker, monkeypatc
         report = sweep(worker, 60)
     assert (report.processed, report.failed) == (1, 2)
     assert names(worker, ERRORS) == ["b.jpg.json"]
-    assert sweep(worker, 60).found == 1  # a.jpg again; b.jpg is recorded
+    assert sweep(worker, 60).unfinished == 1  # a.jpg again; b.jpg is recorded
     assert results(worker) == ["a.jpg", "c.jpg"]
 
 
-def test_work_of_a_dead_worker_is_recovered(make_worker: Callable[..., Worker]) -> None:
+def test_work_of_a_dead_worker_is_recovered(make_worker: Callable[..., UploadWorker]) -> None:
     worker = make_worker(lease_seconds=1)
     drop(worker, "a.jpg")
     info = worker.storage.head(UPLOADS, "a.jpg")
     assert info
     worker.ledger.claim("a.jpg", info.etag, lambda override: worker.planner.plan(info, override))
     deadline = datetime.now(UTC) + timedelta(seconds=20)
-    while not (report := sweep(worker, 60)).found and datetime.now(UTC) < deadline:
+    while not (report := sweep(worker, 60)).unfinished and datetime.now(UTC) < deadline:
         pass
     assert (report.processed, report.recovered) == (1, 1)
     assert results(worker) == ["a.jpg"]
 
 
-def test_an_overwritten_upload_is_found_and_a_deleted_one_is_not_missed(worker: Worker) -> None:
+def test_an_overwritten_upload_is_found_and_a_deleted_one_is_not_missed(worker: UploadWorker) -> None:
     drop(worker, "a.jpg", "b.jpg", "c.jpg")
     sweep(worker, 60)
     worker.storage.delete(UPLOADS, "a.jpg")
     drop(worker, "b.jpg")
     report = sweep(worker, 60)
-    assert (report.seen, report.found, report.processed) == (2, 1, 1)
+    assert (report.seen, report.unfinished, report.processed) == (2, 1, 1)
 
 
-def test_escaped_and_unsorted_names_are_asked_about_but_not_analysed_again(worker: Worker) -> None:
+def test_escaped_and_unsorted_names_are_asked_about_but_not_analysed_again(worker: UploadWorker) -> None:
     odd = ["/lead.jpg", "a//b.jpg", "dots..", "é.jpg", "\U0001f600.jpg", "\uffee.jpg", "z.jpg"]
     drop(worker, *odd)
     assert sweep(worker, 60).processed == len(odd)
@@ -148,19 +151,17 @@ def test_what_counts_as_unfinished(metadata: dict[str, str], age: int, wanted: b
     now = datetime(2026, 5, 4, 2, tzinfo=UTC)
     receipt = BlobInfo("receipts/a", "r", 1, now - timedelta(seconds=age), now, metadata)
     upload = BlobInfo("a", "e1", 1, now, now)
-    assert unfinished(upload, receipt) is wanted
-    assert unfinished(upload, None)
+    assert needs_work(upload, summary_of(receipt)) is wanted
+    assert needs_work(upload, None)
 
 
 def test_replay_analyses_failed_uploads_again_and_all_when_told(
-    worker: Worker, account: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    worker: UploadWorker, account: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    current.cache_clear()
-    default_worker.cache_clear()
-    monkeypatch.setattr("cloud.uploads.default_worker", lambda: worker)
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
     drop(worker, "x/a.jpg", "x/b.jpg", "y/c.jpg")
     with monkeypatch.context() as patch:
-        patch.setattr(worker.planner, "registry", _NoModels())
+        patch.setattr(worker.planner, "routes", Routes(()))
         sweep(worker, 60)
     assert names(worker, ERRORS) == ["x/a.jpg.json", "x/b.jpg.json", "y/c.jpg.json"]
 
@@ -177,13 +178,3 @@ def test_replay_analyses_failed_uploads_again_and_all_when_told(
     after = worker.storage.head(RESULTS, "x/a.jpg/result.json")
     assert before and after
     assert before.etag != after.etag
-
-
-class _NoModels:
-    def digest(self, name: str) -> str:
-        from inference.errors import BadModel
-
-        raise BadModel(f"no model {name!r}: none found")
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)

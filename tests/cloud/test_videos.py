@@ -8,12 +8,14 @@ from pathlib import Path
 
 from cloud.events import BlobEvent
 from cloud.settings import ERRORS, RESULTS, UPLOADS
-from cloud.uploads import Worker
+from cloud.uploads import UploadWorker
 from inference.video.read import VideoReader, probe
 from tests.video.clips import make, number_of
 
 
-def test_a_video_becomes_a_document_and_everything_it_names(make_worker: Callable[..., Worker], tmp_path: Path) -> None:
+def test_a_video_becomes_a_document_and_everything_it_names(
+    make_worker: Callable[..., UploadWorker], tmp_path: Path
+) -> None:
     worker = make_worker()
     clip = make(tmp_path / "clip.mp4", [i / 25 for i in range(20)], sound=True)
     worker.storage.write(UPLOADS, "street/clip.mp4", clip.read_bytes())
@@ -37,7 +39,7 @@ def test_a_video_becomes_a_document_and_everything_it_names(make_worker: Callabl
 
 
 def test_a_video_without_index_is_an_error_record_that_names_it(
-    make_worker: Callable[..., Worker], tmp_path: Path
+    make_worker: Callable[..., UploadWorker], tmp_path: Path
 ) -> None:
     worker = make_worker()
     clip = make(tmp_path / "clip.mp4", [0.0, 0.04])

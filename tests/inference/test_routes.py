@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from inference.errors import BadRoute
+from inference.defaults import load_routes
+from inference.errors import BadRoute, ModelUnavailable, RouteUnavailable
 from inference.registry import Registry
-from inference.routes import Route, Step, parse_routes, sidecar_target
+from inference.routes import Route, Step, parse_routes, read_routes, sidecar_target
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = """
 [[route]]
 name = "faces"
@@ -49,6 +55,7 @@ def test_an_override_names_a_route() -> None:
     ("text", "message"),
     [
         ("[[route]]\nname = 'a'\nsteps = []", "it has no steps"),
+        ("[[route]]\nname = 'a'\nsteps = [{ model = 'x' }]\n" * 2, "two routes have this name"),
         ("[[route]]\nname = 'a'\nsteps = [{ modle = 'x' }]", "did you mean 'model'"),
         ("[[route]]\nname = 'a'\nmach = '**'\nsteps = [{ model = 'x' }]", "did you mean 'match'"),
         ("[[route]]\nname = 'a'\nsteps = [{ model = 'x', on = 'person' }]", "the first step has nothing to run on"),
@@ -87,3 +94,125 @@ def test_a_sidecar_names_a_route_or_brings_its_own() -> None:
     ):  # fmt: skip
         with pytest.raises(BadRoute, match=message):
             routes.of_sidecar(text, "a.jpg")
+
+
+BAD = """
+[[route]]
+name = "faces"
+{match} = "faces/**"
+steps = [{{ model = "faces" }}]
+{wrong}
+[[route]]
+name = "rest"
+steps = [{{ model = "sketch" }}]
+"""
+
+
+@pytest.mark.parametrize("match", ["match", "mach"])
+@pytest.mark.parametrize("wrong", ["drow = {}", "video = { stridee = 2 }", "steps_ = 1", "draw = { masks = 2.0 }"])
+def test_a_wrong_route_stops_only_itself(match: str, wrong: str) -> None:
+    routes = read_routes(BAD.format(match=match, wrong=wrong), "routes.toml")
+    rest = routes.match("a.jpg")
+    assert rest and rest.name == "rest" and routes.routes == (rest,)
+    for asked in (("faces/a.jpg", None), ("a.jpg", "faces")):
+        with pytest.raises(RouteUnavailable, match="routes.toml: route 'faces': "):
+            routes.match(*asked)
+    with pytest.raises(RouteUnavailable):
+        routes.of_sidecar('route = "faces"', "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "text", ["route = 'faces'", "[[route]]\nname = []\n", "[[route]]\nsteps = 3\n", "route = [[]]"]
+)
+def test_whatever_stands_there_is_refused_in_words(text: str) -> None:
+    with pytest.raises(RouteUnavailable, match=r"r: route\[0\]: "):
+        read_routes(text, "r").match("a.jpg")
+
+
+def test_nobody_else_takes_what_a_wrong_route_may_have_meant() -> None:
+    routes = read_routes(BAD.format(match="match", wrong="").replace('"faces/**"', "3"), "routes.toml")
+    with pytest.raises(RouteUnavailable, match="match: found 3, expected text"):
+        routes.match("a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        ("stridee = 2", "video: unknown key 'stridee'; did you mean 'stride'"),
+        ("zones = [{ points = [[0, 0], [1, 1]], label = ['car'] }]", r"zones\[0\]: unknown key 'label'.*'labels'"),
+        ("follow = { boxx = [0.1, 0.1, 0.2, 0.2] }", "follow: unknown key 'boxx'; did you mean 'box'"),
+        ("tracker = 'bytetrak'", "tracker: found 'bytetrak'; did you mean 'bytetrack'"),
+        ("fps = '2'", "fps: found '2', expected a number"),
+        ("zones = [{ points = [[0, 0]] }]", "expected two points or more"),
+    ],
+)
+def test_the_table_of_videos_is_checked_when_it_is_read(video: str, words: str) -> None:
+    with pytest.raises(BadRoute, match=f"r.toml: route 'a': .*{words}"):
+        parse_routes(f"[[route]]\nname = 'a'\nsteps = [{{ model = 'x' }}]\nvideo = {{ {video} }}\n", "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("steps", "video", "error", "words"),
+    [
+        ('{ model = "clasify" }', "", BadRoute, r"r: route 'a': steps\[0\]: .*did you mean 'classify'"),
+        ('{ model = "zebra-crossings" }', "", ModelUnavailable, "no model is called 'zebra-crossings'"),
+        ('{ model = "faces" }, { model = "expression", on = "fcae" }', "", BadRoute, "finds; did you mean 'face'"),
+        ('{ model = "sketch" }, { model = "expression", on = "face" }', "", BadRoute, "put a detecting step before it"),
+        ('{ model = "faces" }', 'video = { reid = "embedd" }', BadRoute, "video: reid: .*did you mean 'embed'"),
+    ],
+)
+def test_names_that_do_not_exist(steps: str, video: str, error: type[Exception], words: str) -> None:
+    routes = read_routes(f"[[route]]\nname = 'a'\nsteps = [{steps}]\n{video}\n", "r")
+    (problem,) = routes.problems(Registry())
+    assert type(problem) is error
+    with pytest.raises(error, match=words):
+        raise problem
+
+
+def test_a_model_that_is_to_be_delivered_is_missing_not_misspelt() -> None:
+    routes = read_routes("[[route]]\nname = 'a'\nsteps = [{ model = 'faces2' }]\n", "r")
+    assert [type(problem) for problem in routes.problems(Registry())] == [BadRoute]
+    assert [type(problem) for problem in routes.problems(Registry(), {"faces2"})] == [ModelUnavailable]
+
+
+def test_what_works_has_no_problems() -> None:
+    registry = Registry()
+    assert load_routes(None, registry).problems(registry) == []
+
+
+def test_the_same_text_has_the_same_digest_in_every_version() -> None:
+    text = """
+[[route]]
+name = "plain"
+steps = [{ model = "classify", threshold = 1 }]
+[[route]]
+name = "video"
+when = "0 0 2 * * *"
+draw = { blur = "face" }
+steps = [{ model = "people" }, { model = "age", on = "person" }]
+[route.video]
+stride = 1
+fps = 9
+tracker = "sort"
+zones = [{ points = [[0, 0], [1, 1]] }, { name = "yard", labels = ["car"], points = [[0, 0], [1, 0], [1, 0.5]] }]
+follow = { label = "dog" }
+"""
+
+    class Names(Registry):
+        def digest(self, name: str) -> str:
+            return name
+
+    # As the first version gave them: other ones would analyse every finished upload anew.
+    assert [route.digest(Names([])) for route in parse_routes(text, "r").routes] == [
+        "2d4bd68d6a4c465de34533d21d8739c5c66996ab46d3ed07dedc05a6796f892d",
+        "3e24660c83ec956460419784b60829e056d34f6f2c53e038d161ced03692f674",
+    ]
+    assert Route("c", (Step("x"),)).digest(Names([])) == (
+        "5ef0f719b2710b8897168f7c5a89d9112898e881c2943989678626a4bc367a2b"
+    )
+
+
+def test_reading_routes_loads_no_decoder_and_no_runtime() -> None:
+    code = "import inference.routes, sys; print({'av', 'cv2', 'scipy', 'lap', 'onnxruntime', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "set()"

@@ -9,10 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from inference.clip import ClipModel
 from inference.errors import BadModel
 from inference.manifest import Manifest, Postprocess, Preprocess
 from inference.session import Session
-from inference.video.actions import ActionWatch, ClipModel, Window, actions
+from inference.video.actions import ActionWatch, Window, actions
 from inference.video.read import VideoReader
 
 LABELS = ("dark", "bright")
@@ -73,8 +74,9 @@ def test_every_layout_gets_its_frames_in_order(
 
 
 def test_a_picture_model_is_refused(tmp_path: Path) -> None:
-    node = helper.make_node("Identity", ["x"], ["y"])
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in "xy"]
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)
+    tensors = [helper.make_tensor_value_info(*t) for t in (("x", TensorProto.FLOAT, [1, 2, 8, 8]),
+                                                           ("y", TensorProto.FLOAT, [1, 2]))]  # fmt: skip
     model = helper.make_model(
         helper.make_graph([node], "g", tensors[:1], tensors[1:]), opset_imports=[helper.make_opsetid("", 13)],
         ir_version=8,

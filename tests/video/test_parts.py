@@ -20,7 +20,7 @@ from inference.registry import Registry
 from inference.result import prediction_docs
 from inference.routes import Route, parse_routes
 from inference.video.join import join
-from inference.video.options import options_of
+from inference.video.options import Follow, VideoOptions
 from inference.video.parts import Part, cannot_be_split, detect_part, plan, render_part, tell
 from inference.video.read import VideoReader
 from inference.video.stored import from_line, to_line
@@ -112,7 +112,7 @@ def route(video: str, annotated: bool = False) -> Route:
 
 
 def in_parts(clip: Path, chosen: Route, registry: Registry, part_s: float) -> tuple[list[Part], Any, Any, list[str]]:
-    options = options_of(chosen.video, "r")
+    options = chosen.video
     parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
     order = list(parts)
     random.Random(1).shuffle(order)
@@ -208,7 +208,7 @@ def assert_same(a: Any, b: Any) -> None:
 
 
 def test_what_needs_the_whole_is_not_split(registry: Registry) -> None:
-    assert cannot_be_split(route("{}"), registry, options_of({}, "r")) is None
-    assert "follow" in str(cannot_be_split(route("{}"), registry, options_of({"follow": {}}, "r")))
+    assert cannot_be_split(route("{}"), registry, VideoOptions()) is None
+    assert "follow" in str(cannot_be_split(route("{}"), registry, VideoOptions(follow=Follow())))
     pictures = parse_routes("[[route]]\nname = 'r'\nsteps = [{ model = 'sketch' }]\n", "r").routes[0]
-    assert "sketch" in str(cannot_be_split(pictures, registry, options_of({}, "r")))
+    assert "sketch" in str(cannot_be_split(pictures, registry, VideoOptions()))

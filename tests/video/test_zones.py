@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.errors import BadRoute
+from inference.tables import build
 from inference.video.movement import HeatMap, Speeds
-from inference.video.zones import Event, Zone, ZoneWatch, counts, inside, zones_from
+from inference.video.options import VideoOptions
+from inference.video.zones import Event, Zone, ZoneWatch, counts, inside
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
 AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
@@ -52,7 +54,7 @@ class TestLine:
         assert watch([short], walk(0.4, 0.6)) == []
 
     def test_another_label_does_not_count(self) -> None:
-        cars = Zone("door", LINE.points, frozenset({"car"}))
+        cars = Zone("door", LINE.points, ("car",))
         assert watch([cars], walk(0.4, 0.6)) == []
         assert len(watch([cars], walk(0.4, 0.6), "car")) == 1
 
@@ -107,21 +109,22 @@ def test_inside_of_a_shape_with_a_bay() -> None:
         ({"name": "a"}, "points"),
         ({"name": "a", "points": [[0.1, 0.2]]}, "two points"),
         ({"name": "a", "points": [[0, 0], [640, 360]]}, "0..1"),
-        ({"name": "a", "points": [[0, 0], [1, 1]], "dwell": 3}, "dwell"),
-        ({"name": "a", "points": [[0, 0], [1, 1]], "labels": "person"}, "list such as"),
-        ({"name": "a", "points": [[0, 0], [1, 1]], "loiter_s": "long"}, "seconds"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "dwells": 3}, r"zones\[0\]: unknown key 'dwells'; known are"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "labels": [3]}, r"labels\[0\]: found 3, expected text"),
+        ({"name": "a", "points": [[0, 0], [1]]}, r"points\[1\]: found \[1\], expected 2 values"),
+        ({"name": "a", "points": [[0, 0], [1, 1]], "loiter_s": "long"}, "loiter_s: found 'long', expected a number"),
         ({"name": "a", "points": [[0, 0], [1, 1]], "every_s": 0}, "every_s"),
-        ("door", "zone 1 is 'door'"),
+        ("door", r"zones\[0\]: found 'door', expected a table"),
     ],
 )
 def test_a_zone_that_cannot_be_is_refused(table: object, words: str) -> None:
     with pytest.raises(BadRoute, match=words):
-        zones_from([table])
+        build(VideoOptions, {"zones": [table]}, "video", BadRoute)
 
 
 def test_two_zones_of_one_name_are_refused() -> None:
     with pytest.raises(BadRoute, match="two zones are called 'door'"):
-        zones_from([{"name": "door", "points": [[0, 0], [1, 1]]}, {"name": "door", "points": [[0, 1], [1, 0]]}])
+        build(VideoOptions, {"zones": 2 * [{"name": "door", "points": [[0, 0], [1, 1]]}]}, "video", BadRoute)
 
 
 def box(x: float) -> NDArray[np.float64]:

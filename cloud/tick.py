@@ -1,0 +1,214 @@
+"""The one timer of everything on a schedule: pipelines, deliveries of models, the drift check, the lake.
+
+A tick decides nothing by itself: each entry's plan says which slots are due and which runs are open, so that a tick
+that comes late, twice, or on two hosts does what any other would. Entries are worked on side by side; one that fails
+or hangs stops none of the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from cloud.azureml.kinds import Connection, Kind, Submission
+from cloud.azureml.types import NotAccepted, Refused, Run, Search, Workspace
+from cloud.pipelines import app
+from cloud.pipelines.entries import Entry, Pipelines, pipelines
+from cloud.pipelines.runner import PipelineFailed, Runner
+from cloud.pipelines.slots import ON_TIME
+from cloud.schedule import Schedule, check_ncrontab, longest_gap
+from cloud.settings import current, is_disabled, text_of
+from cloud.storage import default_storage
+from inference.errors import BadPipeline, DropsightError, Transient
+
+log = logging.getLogger(__name__)
+
+# After this long no further call of an entry begins; what was begun may go on until the end of the tick.
+BEGIN_S = 60.0
+# The host would end an invocation (functionTimeout), and with it the whole worker, later than this.
+END_S = 240.0
+# As many entries at the same time.
+WIDTH = 8
+DELIVER = "0 */10 * * * *"
+
+
+class Task(Kind):
+    """Work of the app itself, done while it is submitted. Doing it twice does no harm."""
+
+    kind = "task"
+    # At work in this process, by name.
+    running: set[str] = set()
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        object.__setattr__(self, "work", work)
+
+    def submit(self, service: Connection, submission: Submission) -> Run:
+        """Do it. Raises NotAccepted where trying again may help, Refused where it does not."""
+        self.running.add(submission.pipeline)
+        try:
+            self.work()  # type: ignore[attr-defined]
+        except Transient as error:
+            raise NotAccepted(str(error)) from error
+        except DropsightError:
+            raise
+        except Exception as error:
+            log.exception("%s", submission.pipeline)
+            raise Refused(f"{type(error).__name__}: {error}") from error
+        finally:
+            self.running.discard(submission.pipeline)
+        return Run(submission.key, "Completed")
+
+    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
+        """Where its worker ended, it has to be done again."""
+        return Search()
+
+    def is_at_work(self, name: str) -> bool:
+        """However long it takes."""
+        return name in self.running
+
+    @staticmethod
+    def status(service: Connection, run: str) -> Run | None:
+        return Run(run, "Completed")
+
+    def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
+        return {}
+
+
+class _Here:
+    """The service that does tasks: this process."""
+
+    def submit(self, submission: Submission) -> Run:
+        return submission.target.submit(self, submission)  # type: ignore[arg-type]
+
+    def search(self, submission: Submission, since: datetime, *, names_kept: bool = False) -> Search:
+        return submission.target.search(self, submission, since, names_kept)  # type: ignore[arg-type]
+
+    def status(self, kind: str, run: str) -> Run | None:
+        return Task.status(self, run)  # type: ignore[arg-type]
+
+
+def on_timer(begin_thread: Callable[[], None]) -> None:
+    """The body of the function `tick`. Raises PipelineFailed, once, with all that failed."""
+    tick(pipelines(), begin_thread=begin_thread)
+
+
+def scheduled(config: Pipelines) -> Iterator[Entry]:
+    """Everything that has a schedule: the pipelines, and what the app does itself."""
+    yield from config.entries
+    # Names that no pipeline can have. What one of them needs is imported when it is due: a lake that cannot be
+    # imported stops nothing else.
+    if config.models:
+        yield Entry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
+    if config.drift:
+        yield Entry("check_drift", Task(partial(_drift, config)), _cron(config.drift.schedule), keeps=False)
+    if config.lake:
+        yield Entry("fill_lake", Task(_lake), _cron(config.lake.schedule), keeps=False)
+
+
+def _cron(text: str) -> Schedule:
+    return Schedule(cron=check_ncrontab(text))
+
+
+def _deliver() -> None:
+    from cloud.models.app import deliver_all
+
+    deliver_all()
+
+
+def _drift(config: Pipelines) -> None:
+    from cloud.drift.app import check
+
+    assert config.drift is not None
+    verdict = check(default_storage(), config.drift, datetime.now(UTC), app.submit_now)
+    log.info("drift: %s (%s)", verdict.status, verdict.why)
+
+
+def _lake() -> None:
+    from cloud.lake import fill
+
+    fill(default_storage(), datetime.now(UTC))
+
+
+def tick(
+    config: Pipelines,
+    *,
+    begin_thread: Callable[[], None] = lambda: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    seconds: Callable[[], float] = time.monotonic,
+    end_s: float = END_S,
+) -> None:
+    """Decide the due slots of every entry and move its open ones on.
+
+    begin_thread: called first in each thread. clock, seconds: the time of day, and a clock to measure by. Raises
+    PipelineFailed with all that failed.
+    """
+    began = seconds()
+    failures: list[str] = []
+
+    def may_begin() -> bool:
+        return seconds() - began < BEGIN_S
+
+    def work(entry: Entry) -> None:
+        try:
+            begin_thread()
+            _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
+        except DropsightError as error:
+            failures.append(str(error))
+        except Exception as error:
+            log.exception("%s", entry.name)
+            failures.append(f"{entry.name}: {type(error).__name__}: {error}")
+        finally:
+            free.release()
+
+    free = threading.Semaphore(WIDTH)
+    threads: dict[str, threading.Thread] = {}
+    for entry in scheduled(config):
+        if not free.acquire(timeout=max(0.0, BEGIN_S - (seconds() - began))) or not may_begin():
+            log.warning("%s waits for the next tick: this one has worked for %.0f s", entry.name, BEGIN_S)
+            continue
+        # A daemon: what hangs in a call must not keep the process from ending.
+        threads[entry.name] = threading.Thread(target=work, args=(entry,), name=f"tick-{entry.name}", daemon=True)
+        threads[entry.name].start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, end_s - (seconds() - began)))
+        if thread.is_alive():
+            log.warning("%s is still at work; the next tick goes on without waiting for it", name)
+    if failures:
+        raise PipelineFailed("; ".join(failures))
+
+
+def _runner(entry: Entry, clock: Callable[[], datetime], may_begin: Callable[[], bool]) -> Runner:
+    options: dict[str, Any] = {
+        "clock": clock,
+        "may_begin": may_begin,
+        "on_time": max(ON_TIME, longest_gap(text_of("TICK_SCHEDULE"))),
+    }
+    if isinstance(entry.target, Task):
+        return app.runner(service=_Here, **options)
+    return app.runner(**options)
+
+
+def _is_on(entry: Entry) -> bool:
+    """Whether its due slots run: not where the file, or the app setting of its name, switches it off."""
+    name = entry.name if isinstance(entry.target, Task) else f"pipeline_{entry.name.replace('-', '_')}"
+    return entry.enabled and not is_disabled(name)
+
+
+def health(config: Pipelines) -> list[str]:
+    """What a person should look at: wrong entries, unknown slots, the last failures, refused models."""
+    wrong = list(config.problems)
+    if config.entries or config.models:
+        try:
+            Workspace.parse(current().azureml_workspace, current().azureml_region)
+        except BadPipeline as error:
+            wrong.append(str(error))
+    if config.models:
+        from cloud.models.app import refused
+
+        wrong += refused(config.models)
+    return [*wrong, *app.trouble(scheduled(config))]

@@ -1,0 +1,89 @@
+"""TOML in and out: what is written reads back the same, and files read as Windows editors save them."""
+
+from __future__ import annotations
+
+import codecs
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.errors import BadManifest, BadRoute
+from inference.tables import build, read_toml, to_toml
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # TOML is Unicode: half of a surrogate pair is no character
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+SECTION = st.dictionaries(TEXT | st.just("preprocess"), VALUES, max_size=4)
+TABLES = st.fixed_dictionaries({}, optional={"preprocess": SECTION, "postprocess": SECTION}).flatmap(
+    lambda sections: st.dictionaries(TEXT, VALUES, max_size=4).map(lambda plain: {**sections, **plain})
+)
+
+
+@given(TABLES)
+@settings(max_examples=200, deadline=None, database=None)
+def test_what_is_written_reads_back_the_same(table: dict[str, Any]) -> None:
+    assert tomllib.loads(to_toml(table)) == table
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        lambda text: codecs.BOM_UTF8 + text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: codecs.BOM_UTF16_LE + text.replace("\n", "\r\n").encode("utf-16-le"),
+        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+    ],
+)
+def test_files_as_windows_editors_save_them(encoded: Any, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_bytes(encoded('name = "Zürich"\nlist = [\n 1,\n 2,\n]\n'))
+    assert read_toml(file) == read_toml(file.read_bytes()) == {"name": "Zürich", "list": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"name = 'Z\xfcrich'", "a.toml: cannot be read .*save it as UTF-8"), (b"name =", "a.toml: not valid TOML")],
+)
+def test_what_is_no_toml_is_one_sentence(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(content)
+    with pytest.raises(BadManifest, match=words):
+        read_toml(tmp_path / "a.toml")
+    with pytest.raises(BadRoute, match="cannot be read"):
+        read_toml(tmp_path / "none.toml", error=BadRoute)
+
+
+@dataclass(frozen=True)
+class _Area:
+    points: tuple[tuple[float, float], ...] = ()
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise ValueError(f"seconds is {self.seconds}, expected more than 0")
+
+
+@dataclass(frozen=True)
+class _Both:
+    areas: tuple[_Area, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("area", "words"),
+    [
+        ({"second": 3}, r"f: areas\[1\]: unknown key 'second'; did you mean 'seconds'"),
+        ({"points": [[0, 1], [1]]}, r"f: areas\[1\]: points\[1\]: found \[1\], expected 2 values"),
+        ({"seconds": 0}, r"f: areas\[1\]: seconds is 0.0, expected more than 0"),
+        ("yard", r"f: areas\[1\]: found 'yard', expected a table"),
+    ],
+)
+def test_a_fault_deep_inside_is_named_with_its_place(area: object, words: str) -> None:
+    with pytest.raises(BadManifest, match=words):
+        build(_Both, {"areas": [{}, area]}, "f")
