@@ -45,10 +45,14 @@ def on_upload(upload: blob.BlobClient) -> None:
 
 @app.function_name("sweep")
 @app.timer_trigger("timer", "%SWEEP_SCHEDULE%", run_on_startup=False, use_monitor=True)
-def sweep(timer: func.TimerRequest) -> None:
+def sweep(timer: func.TimerRequest, context: func.Context) -> None:
     from cloud.sweep import on_timer
 
-    on_timer()
+    def begin_thread() -> None:
+        # The host drops what a thread logs unless it says for which invocation.
+        context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
+
+    on_timer(begin_thread)
 
 
 def video_queue(name: str, poison: bool = False) -> None:

@@ -105,18 +105,20 @@ def sweep(
     wanted: Wanted = unfinished,
     cause: Cause = "sweep",
     page_size: int = 5000,
+    begin_thread: Callable[[], None] = lambda: None,
 ) -> Report:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
 
     A sweep over everything starts at the mark that the last one left; one over a `prefix` neither reads nor
-    leaves one. An upload that fails is counted and does not stop the others. Raises StorageUnavailable.
+    leaves one. An upload that fails is counted and does not stop the others. `begin_thread` is called in each thread
+    before its first upload. Raises StorageUnavailable.
     """
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
     mark = _read_mark(worker.storage) if marked else Mark()
     report = Report()
     receipts = Receipts(worker.storage, prefix, mark.receipts)
-    with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep") as pool:
+    with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
             here = Mark(page.token, receipts.token)
             found = _wanted(page, receipts, wanted, report)
@@ -176,11 +178,11 @@ def _write_mark(storage: Storage, mark: Mark) -> None:
     storage.write_json(STATE, MARK, {"uploads": mark.uploads, "receipts": mark.receipts})
 
 
-def on_timer() -> None:
-    """The body of the function `sweep`."""
+def on_timer(begin_thread: Callable[[], None]) -> None:
+    """The body of the function `sweep`; `begin_thread` makes the lines of a thread those of this invocation."""
     worker = default_worker()
     worker.storage.ensure_containers(UPLOADS)
-    log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds))
+    log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread))
     if worker.videos:
         from .videos.revive import revive
 
