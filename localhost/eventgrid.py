@@ -1,9 +1,8 @@
-"""Event Grid blob triggers: the webhook that deliveries go to, and a watcher that makes such events from
-Azurite.
+"""Event Grid blob triggers: the webhook that deliveries go to, and a watcher that makes such events from Azurite.
 
-Azurite emits no events. The watcher stands in for the subscription that a deployment has: it lists the
-containers and delivers ``Microsoft.Storage.BlobCreated`` for each new version of a blob whose name begins and
-ends as the trigger's path does, through the same code as the webhook.
+Azurite emits none. The watcher stands in for the subscription that a deployment has: it lists the containers and
+delivers ``Microsoft.Storage.BlobCreated`` for each new version of a blob whose name begins and ends as the trigger's
+path does, through the same code as the webhook.
 """
 
 from __future__ import annotations
@@ -12,18 +11,16 @@ import ipaddress
 import json
 import logging
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from localhost import storage
-from localhost.blobs import BlobFunction, BlobQueue, blob_type
-from localhost.scan import Notify, Sweep, poll_all
+from localhost.blobs import BlobFunction, BlobQueue, Remembered, blob_type
+from localhost.listing import Listing, Notify, poll_all
 
 _LOG = logging.getLogger("localhost")
-_REMEMBERED = 50_000
 #: Ports on which the .NET SDK takes an address as http://host:port/account/container/blob.
 _PATH_STYLE_PORTS = frozenset(base + n for base in (10000, 10100, 11000, 11100) for n in range(5))
 
@@ -98,12 +95,12 @@ class Watcher:
 
     def __init__(self, functions: list[BlobFunction], webhook: Webhook, home: storage.Account, host_id: str) -> None:
         self._webhook = webhook
-        self._sweeps: list[tuple[Sweep, Notify]] = []
+        self._listings: list[tuple[Listing, Notify]] = []
         for function in functions:
             mark = f"localhost/events/{host_id}/{function.function.full_name}/{function.pattern.container}"
-            sweep = Sweep(function.account, function.pattern.container, mark, home)
-            self._sweeps.append((sweep, self._notify(function)))
-        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+            listing = Listing(function.account, function.pattern.container, mark, home)
+            self._listings.append((listing, self._notify(function)))
+        self._seen = Remembered()
         self._silent = False
 
     async def start(self) -> None:
@@ -112,15 +109,15 @@ class Watcher:
         Later starts go on where the last run stopped, as Event Grid delivers what it could not deliver
         before.
         """
-        for sweep, notify in self._sweeps:
-            if not await sweep.load():
+        for listing, notify in self._listings:
+            if not await listing.load():
                 self._silent = True
-                await sweep.poll(notify, 10**9)
-                await sweep.save()
+                await listing.poll(notify, 10**9)
+                await listing.save()
                 self._silent = False
 
     async def run(self, interval: float) -> None:
-        await poll_all(self._sweeps, interval)
+        await poll_all(self._listings, interval)
 
     def _notify(self, function: BlobFunction) -> Notify:
         pattern = function.pattern
@@ -135,9 +132,7 @@ class Watcher:
                 answer = await self._webhook.handle(function.function.full_name, "Notification", body)
                 if answer.status != 202:
                     _LOG.warning("Event for %s/%s refused: %s", pattern.container, blob.name, answer.body)
-            self._seen[key] = None
-            while len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
+            self._seen.add(key)
             return True
 
         return notify
@@ -160,7 +155,7 @@ def _event(function: BlobFunction, blob: Any) -> dict[str, Any]:
             "contentType": blob.content_settings.content_type,
             "contentLength": blob.size,
             "blobType": blob_type(blob),
-            "url": function.account.blobs.get_blob_client(container, blob.name).url,
+            "url": function.account.blob(container, blob.name).url,
             "sequencer": f"{int(blob.last_modified.timestamp()):032x}",
         },
     }

@@ -18,16 +18,15 @@ _PER_POLL = 10_000
 _PAGE = 5_000
 _AT_ONCE = 8
 
-#: Tells one blob; False = to be told again at the next poll.
+#: Hands one blob on; False = to be handed on again at the next poll.
 Notify = Callable[[Any], Awaitable[bool]]
 
 
-class Sweep:
-    """Lists one container again and again, telling blobs modified since the newest of the last finished
-    listing.
+class Listing:
+    """Lists one container again and again, handing on blobs modified since the newest of the last finished listing.
 
-    Times have a resolution of one second, so blobs of that newest second are told again; ``notify`` must know
-    them (the scan by its receipts, the watcher by ``seen``).
+    Times have a resolution of one second, so blobs of that newest second are handed on again; ``notify`` must know them
+    (the scan by its receipts, the watcher by what it has seen).
     """
 
     def __init__(self, account: storage.Account, container: str, mark_blob: str, home: storage.Account) -> None:
@@ -44,25 +43,23 @@ class Sweep:
 
     async def load(self) -> bool:
         """Reads where the last run stopped; False when this container was never listed."""
-        found = await storage.download(self._home.blobs.get_blob_client(storage.HOSTS, self._mark_blob))
-        if found is None:
+        saved = await storage.download(self._home.blob(storage.HOSTS, self._mark_blob))
+        if saved is None:
             return False
-        self._mark = datetime.fromisoformat(json.loads(found)["LatestScan"])
+        self._mark = datetime.fromisoformat(json.loads(saved)["LatestScan"])
         return True
 
     async def poll(self, notify: Notify, budget: int) -> None:
         """Lists up to ``budget`` blobs, going on where the last poll stopped; a missing container is skipped."""
         failed, self._failed = self._failed, []
         try:
-            await self._tell(failed, notify)
+            await self._hand_on_all(failed, notify)
         except AzureError:
-            self._failed += failed  # all of them: `notify` knows those that were told before storage went away
+            self._failed += failed  # all of them: `notify` knows those that were handed on before storage went away
             raise
         if self._pages is None:
-            listing = self.account.blobs.get_container_client(self.container).list_blobs(
-                results_per_page=min(_PAGE, budget)
-            )
-            self._pages = listing.by_page()
+            container = self.account.blobs.get_container_client(self.container)
+            self._pages = container.list_blobs(results_per_page=min(_PAGE, budget)).by_page()
             self._newest = self._mark
         try:
             await self._read_pages(self._pages, notify, budget)
@@ -78,24 +75,24 @@ class Sweep:
             if page is None:
                 await self._finish()
                 return
-            found = [blob async for blob in page]
-            budget -= len(found)
+            blobs = [blob async for blob in page]
+            budget -= len(blobs)
             known = [self._newest] if self._newest else []
-            self._newest = max([*known, *(blob.last_modified for blob in found)], default=None)
-            await self._tell([b for b in found if self._mark is None or b.last_modified >= self._mark], notify)
+            self._newest = max([*known, *(blob.last_modified for blob in blobs)], default=None)
+            await self._hand_on_all([b for b in blobs if self._mark is None or b.last_modified >= self._mark], notify)
 
-    async def _tell(self, blobs: list[Any], notify: Notify) -> None:
-        """Tells several blobs side by side: each takes a handful of requests."""
+    async def _hand_on_all(self, blobs: list[Any], notify: Notify) -> None:
+        """Hands several blobs on side by side: each takes a handful of requests."""
         limit = asyncio.Semaphore(_AT_ONCE)
 
-        async def tell(blob: Any) -> None:
+        async def hand_on(blob: Any) -> None:
             async with limit:
-                if not await self._told(blob, notify):
+                if not await self._hand_on(blob, notify):
                     self._failed.append(blob)
 
-        await asyncio.gather(*(tell(blob) for blob in blobs))
+        await asyncio.gather(*(hand_on(blob) for blob in blobs))
 
-    async def _told(self, blob: Any, notify: Notify) -> bool:
+    async def _hand_on(self, blob: Any, notify: Notify) -> bool:
         """One blob that storage refuses (its receipt's name may be too long) must not hold up the others."""
         try:
             return await notify(blob)
@@ -104,7 +101,7 @@ class Sweep:
             return error.status_code == 400
 
     async def _finish(self) -> None:
-        """Ends a listing. The mark is written only once everything before it was told, so that a stop loses nothing."""
+        """Ends a listing. The mark is written only once everything before it was handed on: a stop loses nothing."""
         self._pages = None
         self._unsaved = self._unsaved or self._newest != self._mark
         self._mark = self._newest
@@ -118,16 +115,16 @@ class Sweep:
         await storage.upload(self._home, storage.HOSTS, self._mark_blob, content.encode())
 
 
-async def poll_all(sweeps: list[tuple[Sweep, Notify]], interval: float) -> None:
+async def poll_all(listings: list[tuple[Listing, Notify]], interval: float) -> None:
     """Polls every container until cancelled; waits ``interval`` seconds, and at least as long as the polling took."""
     complain = storage.Complaints()
     while True:
         started = time.monotonic()
-        for sweep, notify in sweeps:
+        for listing, notify in listings:
             try:
-                await sweep.poll(notify, max(1, _PER_POLL // len(sweeps)))
+                await listing.poll(notify, max(1, _PER_POLL // len(listings)))
             except AzureError as error:
-                complain(f"Container {sweep.container} cannot be listed", error)
+                complain(f"Container {listing.container} cannot be listed", error)
         await asyncio.sleep(max(interval, time.monotonic() - started))
 
 
@@ -140,27 +137,22 @@ class Scanner:
         for function in functions:
             key = (function.account.name, function.pattern.container)
             self._by_container.setdefault(key, []).append(function)
-        self._sweeps = {
-            key: Sweep(group[0].account, key[1], f"blobscaninfo/{host_id}/{key[0]}/{key[1]}/scanInfo", home)
+        self._listings = {
+            key: Listing(group[0].account, key[1], f"blobscaninfo/{host_id}/{key[0]}/{key[1]}/scanInfo", home)
             for key, group in self._by_container.items()
         }
 
     async def run(self, interval: float) -> None:
-        for sweep in self._sweeps.values():
-            await sweep.load()
-        await poll_all([(sweep, self._notify(key)) for key, sweep in self._sweeps.items()], interval)
+        for listing in self._listings.values():
+            await listing.load()
+        await poll_all([(listing, self._notify(key)) for key, listing in self._listings.items()], interval)
 
     def _notify(self, key: tuple[str, str]) -> Notify:
         async def notify(blob: Any) -> bool:
-            told = [
+            handed_on = [
                 await self._queue.notify(function, key[1], blob.name, blob.etag, blob_type(blob))
                 for function in self._by_container[key]
             ]
-            return all(told)
+            return all(handed_on)
 
         return notify
-
-    async def written(self, account: str, container: str, blob: str) -> None:
-        """The fast path: a blob that this host's own output binding wrote."""
-        for function in self._by_container.get((account, container), []):
-            await self._queue.renotify(function, container, blob)
