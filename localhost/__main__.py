@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 from localhost import console, settings
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     add("--message-lease", type=int, default=600, metavar="S", help="seconds a taken message stays invisible (600)")
     add("--stop-timeout", type=float, default=8.0, metavar="S", help="seconds running functions get to finish (8)")
     add("--enable-auth", action="store_true", help="ask for function keys, as in Azure")
-    add("--no-watch", action="store_true", help="make no Event Grid events from new blobs")
+    add("--no-watch", action="store_false", dest="watch", help="make no Event Grid events from new blobs")
     add("--ready-file", type=Path, metavar="FILE", help="write the port into this file once the host is ready")
     add("--stop-with-stdin", action="store_true", help="stop when standard input closes, as when the parent ends")
     add("--check", action="store_true", help="check the app as the real worker does, and stop")
@@ -61,26 +62,16 @@ def main(argv: list[str] | None = None) -> int:
             from localhost.check import check_app
 
             return check_app(app_dir, arguments.plan)
-        port = arguments.port if arguments.port is not None else int(host_settings.get("LocalHttpPort", 7071))
-        options = Options(
-            app_dir=app_dir,
-            port=port,
-            scan_interval=arguments.scan_interval,
-            max_polling_interval=arguments.max_polling_interval,
-            message_lease=arguments.message_lease,
-            enable_auth=arguments.enable_auth,
-            watch=not arguments.no_watch,
-            stop_timeout=arguments.stop_timeout,
-            functions=tuple(arguments.functions) if arguments.functions else None,
-            plan=arguments.plan,
-            stop_in_flight=arguments.stop_in_flight,
-        )
+        if arguments.port is None:
+            arguments.port = int(host_settings.get("LocalHttpPort", 7071))
+        arguments.app_dir = app_dir
+        options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
         clean = asyncio.run(_serve(options, arguments))
     except HostError as error:
         _LOG.error("%s", error)
         return 1
     except OSError as error:
-        _LOG.error("Port %s cannot be used: %s. Choose another with --port.", arguments.port or 7071, error.strerror)
+        _LOG.error("Port %s cannot be used: %s. Choose another with --port.", arguments.port, error.strerror)
         return 1
     sys.stdout.flush()
     if not clean:

@@ -11,9 +11,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.functions.meta import Datum
-from azure.storage.blob.aio import BlobClient
 from azure.storage.queue import QueueMessage
 
 from localhost import storage
@@ -25,7 +24,6 @@ from localhost.worker import Event, Worker, sdk_reference
 
 POISON = "webjobs-blobtrigger-poison"
 _LOG = logging.getLogger("localhost")
-_RECEIPT_LEASE = 30
 _INCOMPLETE = {"Incomplete": "Incomplete"}
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
@@ -45,6 +43,9 @@ class Remembered:
         while len(self._keys) > self._bound:
             self._keys.popitem(last=False)
 
+    def discard(self, key: tuple[str, ...]) -> None:
+        self._keys.pop(key, None)
+
 
 class BlobPattern:
     """A blob trigger's path: ``container/name`` where each ``{x}`` matches greedily, slashes and nothing included.
@@ -58,28 +59,27 @@ class BlobPattern:
         if "{" in self.container:
             raise BindingError(f"Invalid blob trigger path '{path}': name the container, as in 'container/{{name}}'.")
         storage.check_name(self.container, "container")
-        self.names: list[str] = []
+        names: list[str] = []
         literals, position = [""], 0
         for part in _PART.finditer(blob):
             literals[-1] += blob[position : part.start()]
             position = part.end()
             if part.group(1):
-                self.names.append(part.group(1))
+                names.append(part.group(1))
                 literals.append("")
             elif len(part.group()) == 2:
                 literals[-1] += part.group()[0]
             else:
                 raise BindingError(f"Missing {'closing' if part.group() == '{' else 'opening'} brace in '{path}'.")
         literals[-1] += blob[position:]
-        if len(set(self.names)) < len(self.names):
+        if len(set(names)) < len(names):
             raise BindingError(f"A name occurs twice in the blob trigger path '{path}'.")
-        self.prefix, self.suffix = literals[0], literals[-1] if self.names else ""
-        self._regex = re.compile("(.*)".join(map(re.escape, literals)) if blob else ".*", re.S)
+        self.prefix, self.suffix = literals[0], literals[-1] if names else ""
+        self._regex = re.compile(".*".join(map(re.escape, literals)) if blob else ".*", re.S)
 
-    def match(self, container: str, blob: str) -> dict[str, str] | None:
-        """The values of the names, or None when the blob does not match."""
-        match = self._regex.fullmatch(blob) if container.lower() == self.container.lower() else None
-        return dict(zip(self.names, match.groups(), strict=False)) if match else None
+    def matches(self, blob: str) -> bool:
+        """Whether the name of a blob in this container fits."""
+        return bool(self._regex.fullmatch(blob))
 
 
 class BlobFunction:
@@ -94,9 +94,12 @@ class BlobFunction:
     def event(self, container: str, blob: str, properties: Any) -> Event:
         """The event for one blob; ``properties`` are the SDK's BlobProperties."""
         client = self.account.blob(container, blob)
-        metadata: dict[str, Any] = dict(self.pattern.match(container, blob) or {})
-        metadata |= {"BlobTrigger": f"{container}/{blob}", "Uri": Datum(json.dumps(client.url), "json")}
-        metadata |= {"Properties": _describe(properties), "Metadata": dict(properties.metadata or {})}
+        metadata = {
+            "BlobTrigger": f"{container}/{blob}",
+            "Uri": Datum(json.dumps(client.url), "json"),
+            "Properties": _describe(properties),
+            "Metadata": dict(properties.metadata or {}),
+        }
 
         async def value() -> Any:
             if self.function.sdk_type:
@@ -161,21 +164,20 @@ class BlobQueue:
         await storage.send(self._home.queue(self.name), base64.b64encode(json.dumps(message).encode()).decode())
         self.listener.wake()
 
-    async def notify(self, function: BlobFunction, container: str, blob: str, etag: str, kind: str) -> bool:
-        """Enqueues a blob that a scan found, unless its receipt says that this version was enqueued before.
-
-        False = not known yet (somebody else is at it): to be asked again.
-        """
-        if function.pattern.match(container, blob) is None:
-            return True
+    async def notify(self, function: BlobFunction, container: str, blob: str, etag: str, kind: str) -> None:
+        """Enqueues a blob that a scan found, unless its receipt says that this version was enqueued before."""
+        if not function.pattern.matches(blob):
+            return
         quoted = f'"{etag.strip(chr(34))}"'
         key = (function.function.full_name, container, blob, quoted)
         if key in self._done:
-            return True
-        if not await self._with_receipt(function, container, blob, quoted, kind):
-            return False
-        self._done.add(key)
-        return True
+            return
+        self._done.add(key)  # at once: the scan and renotify() may come with the same version at the same time
+        try:
+            await self._with_receipt(function, container, blob, quoted, kind)
+        except BaseException:
+            self._done.discard(key)
+            raise
 
     async def renotify(self, function: BlobFunction, container: str, blob: str) -> None:
         """Notifies of the version that a blob has now."""
@@ -183,26 +185,17 @@ class BlobQueue:
             properties = await function.account.blob(container, blob).get_blob_properties()
             await self.notify(function, container, blob, str(properties.etag), blob_type(properties))
 
-    async def _with_receipt(self, function: BlobFunction, container: str, blob: str, etag: str, kind: str) -> bool:
+    async def _with_receipt(self, function: BlobFunction, container: str, blob: str, etag: str, kind: str) -> None:
         name = f"blobreceipts/{self._host_id}/{function.function.full_name}/{etag}/{container}/{blob}"
         receipt = function.account.blob(storage.HOSTS, name)
         try:
             await storage.upload(function.account, storage.HOSTS, name, b"", overwrite=False, metadata=_INCOMPLETE)
         except ResourceExistsError:
-            if await _is_complete(receipt):
-                return True
-        try:
-            lease = await receipt.acquire_lease(lease_duration=_RECEIPT_LEASE)
-        except HttpResponseError:
-            return False
-        try:
-            if not await _is_complete(receipt):
-                await self.enqueue(function, container, blob, etag, kind)
-                await receipt.set_blob_metadata({}, lease=lease)
-        finally:
-            with contextlib.suppress(AzureError):
-                await lease.release()
-        return True
+            # Incomplete: the host that made it ended before it had enqueued the blob.
+            if "Incomplete" not in ((await receipt.get_blob_properties()).metadata or {}):
+                return
+        await self.enqueue(function, container, blob, etag, kind)
+        await receipt.set_blob_metadata({})
 
     def _poison_account(self, message: QueueMessage) -> storage.Account:
         """Poison messages go to the account of the blob."""
@@ -242,10 +235,3 @@ def _parse(body: bytes) -> Mapping[str, Any]:
         if isinstance(fields, dict):
             return fields
     return {}
-
-
-async def _is_complete(receipt: BlobClient) -> bool:
-    try:
-        return "Incomplete" not in ((await receipt.get_blob_properties()).metadata or {})
-    except ResourceNotFoundError:
-        return False

@@ -16,10 +16,10 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from localhost import blobs, functions, routes, settings, storage
 from localhost.blobs import BlobFunction, BlobQueue
 from localhost.errors import BindingError, SettingsError
-from localhost.eventgrid import Watcher, Webhook
+from localhost.eventgrid import Webhook
 from localhost.functions import Function
 from localhost.keys import Keys
-from localhost.listing import Scanner
+from localhost.listing import Scanner, Watcher
 from localhost.queues import QueueListener, event_from_text, queue_listener
 from localhost.routes import HttpFunction
 from localhost.timers import Schedule, TimerListener, timer_event
@@ -37,17 +37,16 @@ class Options:
     """What the command line says; times in seconds."""
 
     app_dir: Path
-    port: int = 7071
-    address: str = "127.0.0.1"
-    scan_interval: float = 10.0
-    max_polling_interval: float | None = None
-    message_lease: int = 600
-    enable_auth: bool = False
-    watch: bool = True
-    stop_timeout: float = 8.0
-    functions: tuple[str, ...] | None = None
-    plan: str | None = None
-    stop_in_flight: bool = False
+    port: int
+    scan_interval: float
+    max_polling_interval: float | None
+    message_lease: int
+    enable_auth: bool
+    watch: bool
+    stop_timeout: float
+    functions: list[str] | None
+    plan: str | None
+    stop_in_flight: bool
 
 
 class Host:
@@ -71,7 +70,6 @@ class Host:
         self._blobs: list[BlobFunction] = []
         self._queues: dict[asyncio.Task[None], QueueListener] = {}
         self._timers: list[TimerListener] = []
-        self._locks: list[storage.Lock] = []
         self._others: set[asyncio.Task[Any]] = set()
         self._work: set[asyncio.Task[Any]] = set()
         self._server: Server | None = None
@@ -136,12 +134,11 @@ class Host:
             elif function.kind == "timerTrigger" and home:
                 timer = TimerListener(function, self.worker, home, self.id)
                 self._timers.append(timer)
-                self._locks.append(timer.lock)
                 self._spawn(timer.run)
         if self._options.stop_in_flight:
             self.worker.on_start = self._note_start
         self._server = Server(self.http, self.worker, webhook, self.fire, self.keys)
-        self.port = await self._server.start(self._options.address, self._options.port)
+        self.port = await self._server.start("127.0.0.1", self._options.port)
 
     def _home(self) -> storage.Account | None:
         needed = [function.name for function in self.functions if function.kind != "httpTrigger"]
@@ -164,19 +161,12 @@ class Host:
         by_events = [f for f in self._blobs if f.by_events]
         webhook = Webhook(by_events, queue)
         if by_events and self._options.watch:
-            watcher = Watcher(by_events, webhook, home, self.id)
+            watcher = Watcher(by_events, queue, home, self.id)
             await watcher.start()
             self._spawn(lambda: watcher.run(interval))
         if scanned := [f for f in self._blobs if not f.by_events]:
-            lock = storage.Lock(home, f"{self.id}/WebJobs.Internal.Blobs.Listener")
-            self._locks.append(lock)
             scanner = Scanner(scanned, queue, home, self.id)
-
-            async def scan() -> None:
-                await lock.acquire()
-                await scanner.run(interval)
-
-            self._spawn(scan)
+            self._spawn(lambda: scanner.run(interval))
         return webhook
 
     def _tuned(self, options: settings.QueueOptions) -> settings.QueueOptions:
@@ -260,8 +250,6 @@ class Host:
             task.cancel()
         for listener in self._queues.values():
             await listener.abandon()
-        for lock in self._locks:
-            await lock.release()
         return not late
 
 

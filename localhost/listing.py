@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
 from localhost import storage
-from localhost.blobs import BlobFunction, BlobQueue, blob_type
+from localhost.blobs import BlobFunction, BlobQueue, Remembered, blob_type
 
-_PER_POLL = 10_000
-_PAGE = 5_000
 _AT_ONCE = 8
 
-#: Hands one blob on; False = to be handed on again at the next poll.
-Notify = Callable[[Any], Awaitable[bool]]
+#: Hands one blob on.
+Notify = Callable[[Any], Awaitable[None]]
 
 
 class Listing:
@@ -35,10 +33,8 @@ class Listing:
         self._home = home
         self._mark_blob = mark_blob
         self._mark: datetime | None = None
-        self._newest: datetime | None = None
-        self._pages: AsyncIterator[Any] | None = None
-        self._failed: list[Any] = []
         self._unsaved = False
+        self._failed: list[Any] = []
         self._complain = storage.Complaints()
 
     async def load(self) -> bool:
@@ -49,65 +45,48 @@ class Listing:
         self._mark = datetime.fromisoformat(json.loads(saved)["LatestScan"])
         return True
 
-    async def poll(self, notify: Notify, budget: int) -> None:
-        """Lists up to ``budget`` blobs, going on where the last poll stopped; a missing container is skipped."""
+    async def poll(self, notify: Notify) -> None:
+        """Lists the container once, after the blobs that failed before; a container that is missing is skipped.
+
+        The mark is written only once everything before it was handed on: a stop loses nothing.
+        """
         failed, self._failed = self._failed, []
         try:
             await self._hand_on_all(failed, notify)
         except AzureError:
             self._failed += failed  # all of them: `notify` knows those that were handed on before storage went away
             raise
-        if self._pages is None:
-            container = self.account.blobs.get_container_client(self.container)
-            self._pages = container.list_blobs(results_per_page=min(_PAGE, budget)).by_page()
-            self._newest = self._mark
+        mark = newest = self._mark
         try:
-            await self._read_pages(self._pages, notify, budget)
+            async for page in self.account.blobs.get_container_client(self.container).list_blobs().by_page():
+                blobs = [blob async for blob in page if mark is None or blob.last_modified >= mark]
+                newest = max([*([newest] if newest else []), *(blob.last_modified for blob in blobs)], default=None)
+                await self._hand_on_all(blobs, notify)
         except ResourceNotFoundError:
-            self._pages = None
-        except AzureError:
-            self._pages = None
-            raise
-
-    async def _read_pages(self, pages: AsyncIterator[Any], notify: Notify, budget: int) -> None:
-        while budget > 0:
-            page = await anext(pages, None)
-            if page is None:
-                await self._finish()
-                return
-            blobs = [blob async for blob in page]
-            budget -= len(blobs)
-            known = [self._newest] if self._newest else []
-            self._newest = max([*known, *(blob.last_modified for blob in blobs)], default=None)
-            await self._hand_on_all([b for b in blobs if self._mark is None or b.last_modified >= self._mark], notify)
+            return
+        self._unsaved = self._unsaved or newest != mark
+        self._mark = newest
+        if self._unsaved and not self._failed:
+            await self.save()
+            self._unsaved = False
 
     async def _hand_on_all(self, blobs: list[Any], notify: Notify) -> None:
-        """Hands several blobs on side by side: each takes a handful of requests."""
+        """Hands several blobs on side by side: each takes a handful of requests.
+
+        One that storage refuses (its receipt's name may be too long) must not hold up the others.
+        """
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def hand_on(blob: Any) -> None:
             async with limit:
-                if not await self._hand_on(blob, notify):
-                    self._failed.append(blob)
+                try:
+                    await notify(blob)
+                except HttpResponseError as error:
+                    self._complain(f"Blob {self.container}/{blob.name} cannot be handed on", error)
+                    if error.status_code != 400:
+                        self._failed.append(blob)
 
         await asyncio.gather(*(hand_on(blob) for blob in blobs))
-
-    async def _hand_on(self, blob: Any, notify: Notify) -> bool:
-        """One blob that storage refuses (its receipt's name may be too long) must not hold up the others."""
-        try:
-            return await notify(blob)
-        except HttpResponseError as error:
-            self._complain(f"Blob {self.container}/{blob.name} cannot be handed on", error)
-            return error.status_code == 400
-
-    async def _finish(self) -> None:
-        """Ends a listing. The mark is written only once everything before it was handed on: a stop loses nothing."""
-        self._pages = None
-        self._unsaved = self._unsaved or self._newest != self._mark
-        self._mark = self._newest
-        if self._unsaved and not self._failed:
-            await self.save()
-            self._unsaved = False
 
     async def save(self) -> None:
         mark = self._mark or datetime.fromtimestamp(0, UTC)
@@ -115,44 +94,84 @@ class Listing:
         await storage.upload(self._home, storage.HOSTS, self._mark_blob, content.encode())
 
 
-async def poll_all(listings: list[tuple[Listing, Notify]], interval: float) -> None:
+async def _poll_all(listings: list[tuple[Listing, Notify]], interval: float) -> None:
     """Polls every container until cancelled; waits ``interval`` seconds, and at least as long as the polling took."""
     complain = storage.Complaints()
     while True:
         started = time.monotonic()
         for listing, notify in listings:
             try:
-                await listing.poll(notify, max(1, _PER_POLL // len(listings)))
+                await listing.poll(notify)
             except AzureError as error:
                 complain(f"Container {listing.container} cannot be listed", error)
         await asyncio.sleep(max(interval, time.monotonic() - started))
 
 
 class Scanner:
-    """The polling blob trigger (``LogsAndContainerScan``) of one host."""
+    """The polling blob trigger (``LogsAndContainerScan``) of one host: a listing for each container."""
 
     def __init__(self, functions: list[BlobFunction], queue: BlobQueue, home: storage.Account, host_id: str) -> None:
         self._queue = queue
-        self._by_container: dict[tuple[str, str], list[BlobFunction]] = {}
+        groups: dict[tuple[str, str], list[BlobFunction]] = {}
         for function in functions:
-            key = (function.account.name, function.pattern.container)
-            self._by_container.setdefault(key, []).append(function)
-        self._listings = {
-            key: Listing(group[0].account, key[1], f"blobscaninfo/{host_id}/{key[0]}/{key[1]}/scanInfo", home)
-            for key, group in self._by_container.items()
-        }
+            groups.setdefault((function.account.name, function.pattern.container), []).append(function)
+        self._listings = [
+            (Listing(group[0].account, key[1], f"blobscaninfo/{host_id}/{key[0]}/{key[1]}/scanInfo", home),
+             self._notify(group))
+            for key, group in groups.items()
+        ]  # fmt: skip
 
     async def run(self, interval: float) -> None:
-        for listing in self._listings.values():
+        for listing, _ in self._listings:
             await listing.load()
-        await poll_all([(listing, self._notify(key)) for key, listing in self._listings.items()], interval)
+        await _poll_all(self._listings, interval)
 
-    def _notify(self, key: tuple[str, str]) -> Notify:
-        async def notify(blob: Any) -> bool:
-            handed_on = [
-                await self._queue.notify(function, key[1], blob.name, blob.etag, blob_type(blob))
-                for function in self._by_container[key]
-            ]
-            return all(handed_on)
+    def _notify(self, functions: list[BlobFunction]) -> Notify:
+        async def notify(blob: Any) -> None:
+            for function in functions:
+                container = function.pattern.container
+                await self._queue.notify(function, container, blob.name, blob.etag, blob_type(blob))
+
+        return notify
+
+
+class Watcher:
+    """Stands in for Event Grid, which Azurite does not have: puts each new version of a blob into the queue, as the
+    webhook would, for functions whose source is EventGrid and whose path begins and ends as the blob's name does."""
+
+    def __init__(self, functions: list[BlobFunction], queue: BlobQueue, home: storage.Account, host_id: str) -> None:
+        self._queue = queue
+        self._listings: list[tuple[Listing, Notify]] = []
+        for function in functions:
+            mark = f"localhost/events/{host_id}/{function.function.full_name}/{function.pattern.container}"
+            listing = Listing(function.account, function.pattern.container, mark, home)
+            self._listings.append((listing, self._notify(function)))
+        self._seen = Remembered()
+        self._silent = False
+
+    async def start(self) -> None:
+        """Remembers what is there when a container is watched for the first time: it raises no event.
+
+        Later starts go on where the last run stopped, as Event Grid delivers what it could not deliver before.
+        """
+        for listing, notify in self._listings:
+            if not await listing.load():
+                self._silent = True
+                await listing.poll(notify)
+                await listing.save()
+                self._silent = False
+
+    async def run(self, interval: float) -> None:
+        await _poll_all(self._listings, interval)
+
+    def _notify(self, function: BlobFunction) -> Notify:
+        pattern = function.pattern
+
+        async def notify(blob: Any) -> None:
+            key = (function.function.name, blob.name, str(blob.etag))
+            fits = blob.name.startswith(pattern.prefix) and blob.name.endswith(pattern.suffix)
+            if fits and not self._silent and key not in self._seen:
+                await self._queue.enqueue(function, pattern.container, blob.name, str(blob.etag), blob_type(blob))
+            self._seen.add(key)
 
         return notify

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -189,22 +188,15 @@ class QueueListener:
         await self._delete(message)
 
 
-def metadata_of(message: QueueMessage, body: bytes) -> dict[str, Any]:
-    """The trigger metadata: the message's own fields, and the members of a JSON body that are strings."""
+def metadata_of(message: QueueMessage) -> dict[str, Any]:
+    """The trigger metadata: the message's own fields."""
     moments = {
         "ExpirationTime": message.expires_on,
         "InsertionTime": message.inserted_on,
         "NextVisibleTime": message.next_visible_on,
     }
     own: dict[str, Any] = {"DequeueCount": message.dequeue_count, "Id": message.id, "PopReceipt": message.pop_receipt}
-    own |= {key: _as_text(moment) if moment else None for key, moment in moments.items()}
-    members: dict[str, Any] = {}
-    with contextlib.suppress(ValueError):  # a body that is no text has neither
-        own["QueueTrigger"] = body.decode()
-        content = json.loads(body)
-        members = content if isinstance(content, dict) else {}
-    names = {key.lower() for key in own}
-    return own | {key: text for key, text in members.items() if isinstance(text, str) and key.lower() not in names}
+    return own | {key: _as_text(moment) if moment else None for key, moment in moments.items()}
 
 
 def queue_listener(function: Function, account: Account, options: QueueOptions, worker: Worker) -> QueueListener:
@@ -212,7 +204,7 @@ def queue_listener(function: Function, account: Account, options: QueueOptions, 
     name = str(function.trigger["queueName"]).lower()
 
     async def handle(message: QueueMessage, body: bytes) -> bool:
-        event = Event(content(function, body), metadata_of(message, body))
+        event = Event(content(function, body), metadata_of(message))
         return (await worker.run(function, event, f"New queue message detected on '{name}'.")).succeeded
 
     return QueueListener(account, name, options, handle, f"{name}-poison")
@@ -229,7 +221,7 @@ def content(function: Function, body: bytes) -> Callable[[], Awaitable[str | byt
 
 def event_from_text(function: Function, body: str) -> Event:
     """The event of a queue message that never was in a queue (the admin endpoint's input)."""
-    metadata: dict[str, Any] = {"QueueTrigger": body, "DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
+    metadata: dict[str, Any] = {"DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
     moments = ("ExpirationTime", "InsertionTime", "NextVisibleTime")
     return Event(content(function, body.encode()), metadata | dict.fromkeys(moments, _as_text(datetime.now(UTC))))
 

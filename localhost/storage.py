@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
@@ -130,55 +129,3 @@ async def send(queue: QueueClient, text: str) -> None:
         with contextlib.suppress(ResourceExistsError):
             await queue.create_queue()
         await queue.send_message(text)
-
-
-class Lock:
-    """A lease on a blob under ``locks/``: one holder among all hosts with this id (the host's singleton lock)."""
-
-    # The real host leases listener locks for 60 s; the shortest lease lets a killed host's successor start soon.
-    LEASE = 15
-
-    def __init__(self, account: Account, name: str) -> None:
-        self._account = account
-        self._name = name
-        self._blob = account.blob(HOSTS, f"locks/{name}")
-        self._lease: Any = None
-        self._renewal: asyncio.Task[None] | None = None
-
-    async def acquire(self) -> None:
-        """Waits until the lock is ours; says once that it waits."""
-        waited = False
-        while self._lease is None and not await self._try():
-            if not waited:
-                _LOG.info("Waiting for the lock %s: another host has it, or one that was killed had it.", self._name)
-            waited = True
-            await asyncio.sleep(self.LEASE / 5)
-        self._renewal = self._renewal or asyncio.create_task(self._renew())
-
-    async def _try(self) -> bool:
-        try:
-            with contextlib.suppress(ResourceExistsError):
-                await upload(self._account, HOSTS, f"locks/{self._name}", b"", overwrite=False)
-            self._lease = await self._blob.acquire_lease(lease_duration=self.LEASE)
-        except HttpResponseError as error:
-            if error.status_code in (409, 412):
-                return False
-            raise
-        return True
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self.LEASE / 3)
-            try:
-                await self._lease.renew()
-            except AzureError as error:
-                _LOG.warning("Lost the lock %s: %s", self._name, first_line(error))
-                with contextlib.suppress(AzureError):
-                    await self._try()
-
-    async def release(self) -> None:
-        if self._renewal:
-            self._renewal.cancel()
-        if self._lease:
-            with contextlib.suppress(AzureError):
-                await self._lease.release()

@@ -1,4 +1,4 @@
-"""Timer triggers: schedules in UTC, persisted status, past due, catch-up, and one host at a time."""
+"""Timer triggers: schedules in UTC, persisted status, past due and catch-up."""
 
 from __future__ import annotations
 
@@ -128,7 +128,6 @@ class TimerListener:
         self._worker = worker
         self._home = home
         self._status_blob = f"timers/{host_id}/{function.full_name}/status"
-        self.lock = storage.Lock(home, f"{host_id}/{function.full_name}.Listener")
         self._busy = asyncio.Lock()
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         first = self._schedule.next(datetime.now(UTC))
@@ -138,8 +137,7 @@ class TimerListener:
         _LOG.info("The next occurrence of '%s': %s", function.name, first.isoformat(timespec="seconds"))
 
     async def run(self) -> None:
-        """Waits for the listener lock, then fires at every occurrence until cancelled."""
-        await self.lock.acquire()
+        """Fires at every occurrence until cancelled."""
         stored = await self._load() if self._monitor else None
         status, past_due = start_status(stored, self._schedule, self.now())
         if self._monitor and status != stored:

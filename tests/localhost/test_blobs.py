@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -191,83 +192,52 @@ def test_odd_names_arrive_as_they_are(start_host: StartHost, store: Store, sourc
     assert sorted(run["name"] for run in found) == sorted(ODD_NAMES)
 
 
-def test_a_blob_that_cannot_be_told_does_not_hold_up_the_others(store: Store) -> None:
+def refusal(status: int) -> HttpResponseError:
+    error = HttpResponseError("refused")
+    error.status_code = status
+    return error
+
+
+def poll(store: Store, answers: dict[str, list[AzureError | None]], times: int) -> tuple[list[str], list[bool]]:
+    """Which blobs of `some` were handed on, in `times` polls that get these answers; and after which the mark stood."""
+    handed_on, marked = [], []
+
+    async def notify(blob: Any) -> None:
+        handed_on.append(blob.name)
+        if answers.get(blob.name) and (error := answers[blob.name].pop(0)):
+            raise error
+
+    async def polls() -> None:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        listing = Listing(home, "some", "mark", home)
+        for _ in range(times):
+            with contextlib.suppress(ServiceRequestError):
+                await listing.poll(notify)
+            marked.append(store.read("azure-webjobs-hosts/mark") is not None)
+        assert await Listing(home, "some", "mark", home).load() is marked[-1]
+        await Listing(home, "absent", "other mark", home).poll(notify)
+        await accounts.close()
+
+    asyncio.run(polls())
+    return handed_on, marked
+
+
+def test_a_blob_that_is_refused_does_not_hold_up_the_others(store: Store) -> None:
     for name in ("bad", "good", "later"):
         store.put(f"some/{name}")
-    told: list[str] = []
-
-    async def notify(blob: Any) -> bool:
-        told.append(blob.name)
-        if blob.name != "good":
-            error = HttpResponseError("refused")
-            error.status_code = 400 if blob.name == "bad" else 503
-            raise error
-        return True
-
-    async def polls() -> None:
-        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
-        home = accounts.get(None)
-        listing = Listing(home, "some", "mark", home)
-        await listing.poll(notify, 100)
-        assert store.read("azure-webjobs-hosts/mark") is None  # not before everything was told
-        assert sorted(told) == ["bad", "good", "later"]
-        await listing.poll(notify, 0)
-        await accounts.close()
-
-    asyncio.run(polls())
-    assert told[3:] == ["later"]  # 400 will not get better, 503 may
+        store.put("some/newest")  # of the last second: handed on at every poll, as those made in it
+    handed_on, marked = poll(store, {"bad": [refusal(400)], "later": [refusal(503), None]}, 2)
+    assert sorted(handed_on[:4]) == ["bad", "good", "later", "newest"]
+    assert handed_on[4] == "later"  # 400 will not get better, 503 may
+    assert marked == [False, True]  # not before everything was handed on
 
 
-def test_blobs_that_wait_are_kept_when_storage_goes_away(store: Store) -> None:
+def test_blobs_that_failed_are_kept_when_storage_goes_away(store: Store) -> None:
     store.put("some/waits")
-    answers: list[bool | AzureError] = [False, ServiceRequestError("connection refused"), True]
-    told: list[str] = []
-
-    async def notify(blob: Any) -> bool:
-        told.append(blob.name)
-        answer = answers.pop(0)
-        if isinstance(answer, AzureError):
-            raise answer
-        return answer
-
-    async def polls() -> None:
-        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
-        home = accounts.get(None)
-        listing = Listing(home, "some", "mark", home)
-        await listing.poll(notify, 100)
-        with pytest.raises(ServiceRequestError):
-            await listing.poll(notify, 100)
-        await listing.poll(notify, 0)
-        await accounts.close()
-
-    asyncio.run(polls())
-    assert told == ["waits"] * 3
-
-
-def test_a_listing_goes_on_where_the_last_poll_stopped(store: Store) -> None:
-    for number in range(7):
-        store.put(f"many/{number}")
-    told: list[str] = []
-
-    async def notify(blob: Any) -> bool:
-        told.append(blob.name)
-        return len(told) != 4  # the fourth has to be told again
-
-    async def polls() -> list[int]:
-        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
-        home = accounts.get(None)
-        listing, counts = Listing(home, "many", "mark", home), []
-        for _ in range(4):
-            await listing.poll(notify, 3)
-            counts.append(len(told))
-        assert not await Listing(home, "many", "other mark", home).load()
-        assert await Listing(home, "many", "mark", home).load()
-        await Listing(home, "absent", "mark", home).poll(notify, 3)
-        await accounts.close()
-        return counts
-
-    assert asyncio.run(polls())[:3] == [3, 6, 8]  # 0 1 2, 3 4 5, 3 again and 6
-    assert told[:8] == ["0", "1", "2", "3", "4", "5", "3", "6"]
+    gone = ServiceRequestError("connection refused")
+    handed_on, marked = poll(store, {"waits": [refusal(503), gone, None]}, 3)
+    assert handed_on[:3] == ["waits"] * 3 and marked == [False, False, True]
 
 
 def post(url: str, body: object, event_type: str | None) -> tuple[int, Any]:
