@@ -14,15 +14,15 @@ from localhost.routes import HttpFunction
 def check_app(app_dir: Path, plan: str | None = None) -> int:
     """Prints each function with its problems; returns the exit status: 0 when there are none."""
     try:
-        found = problems_of(app_dir, plan)
+        problems_by_name = problems_of(app_dir, plan)
     except HostError as error:
         print(f"{app_dir}: {error}")
         return 1
-    for name, problems in found.items():
+    for name, problems in problems_by_name.items():
         print(f"{name}: {'fine' if not problems else ''}")
         for problem in problems:
             print(f"    {problem}")
-    return 1 if any(found.values()) or not found else 0
+    return 1 if any(problems_by_name.values()) or not problems_by_name else 0
 
 
 def problems_of(app_dir: Path, plan: str | None = None) -> dict[str, list[str]]:

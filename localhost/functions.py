@@ -81,13 +81,13 @@ def import_app(app_dir: Path) -> list[Any]:
         raise IndexingError(f"{file} cannot be imported.\n{traceback.format_exc()}") from error
     if Path(str(module.__file__)).resolve() != file.resolve():
         raise IndexingError(f"{file}: another module named {file.stem!r} was imported ({module.__file__}).")
-    found = {id(value): value for value in vars(module).values() if isinstance(value, func.FunctionRegister)}
-    apps = list(found.values())
-    if len(apps) != 1:
+    apps = list({id(v): v for v in vars(module).values() if isinstance(v, func.FunctionRegister)}.values())
+    if not apps:
+        raise IndexingError(f"Could not find top level function app instances in {SCRIPT}.")
+    if len(apps) > 1:
         raise IndexingError(
-            ("More than one FunctionApp or other top level function app instances are defined" if apps
-             else "Could not find top level function app instances") + f" in {SCRIPT}."
-        )  # fmt: skip
+            f"More than one FunctionApp or other top level function app instances are defined in {SCRIPT}."
+        )
     if not isinstance(apps[0], func.FunctionApp):
         raise IndexingError(
             f"{type(apps[0]).__name__} in {SCRIPT} is not served by this local host: use func.FunctionApp, or run the "
@@ -143,12 +143,12 @@ def problems(entry: Any) -> list[str]:
     """What the real host or worker says about a function only once it runs; empty when it would run well."""
     name = entry.get_function_name()
     promised = typing.get_type_hints(entry.get_user_function()).get("return", Any)
-    found = []
+    messages = []
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,127}", name):
-        found.append(f"'{name}' is not a valid function name. Use letters, digits, '-' and '_', a letter first.")
+        messages.append(f"'{name}' is not a valid function name. Use letters, digits, '-' and '_', a letter first.")
     if entry.get_trigger().type != "httpTrigger" and promised not in (Any, type(None), typing.NoReturn, typing.Never):
-        found.append(f"function {name!r} without a $return binding returns {inspect.formatannotation(promised)}")
-    return found
+        messages.append(f"function {name!r} without a $return binding returns {inspect.formatannotation(promised)}")
+    return messages
 
 
 def _refuse_unsupported(entry: Any) -> None:

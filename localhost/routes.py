@@ -88,13 +88,13 @@ class Route:
         return _overlap(self.segments, other.segments)
 
 
-def _overlap(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
-    if not one or not other:
-        rest = [*one, *other]
+def _overlap(left: Sequence[Segment], right: Sequence[Segment]) -> bool:
+    if not left or not right:
+        rest = [*left, *right]
         return not rest or rest[0].optional or rest[0].catch_all
-    if one[0].catch_all or other[0].catch_all or (one[0].optional and other[0].optional):
+    if left[0].catch_all or right[0].catch_all or (left[0].optional and right[0].optional):
         return True
-    return one[0].meets(other[0]) and _overlap(one[1:], other[1:])
+    return left[0].meets(right[0]) and _overlap(left[1:], right[1:])
 
 
 class HttpFunction:

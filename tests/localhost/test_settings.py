@@ -95,6 +95,7 @@ def test_values_and_overrides(tmp_path: Path) -> None:
         ({}, "version is None"),
         ({"version": "1.0"}, "version is '1.0'"),
         ({"version": "2.0", "extensionBundle": {"id": "x"}}, "version range"),
+        ({"version": "2.0", "extensionBundle": "x"}, "extensionBundle is 'x', expected an id and a version range"),
         ({"version": "2.0", "extensions": {"queues": {"batchSize": 33}}}, "batchSize is 33, expected .* from 1 to 32"),
         ({"version": "2.0", "extensions": {"queues": {"messageEncoding": "xml"}}}, "reads base64 only"),
         ({"version": "2.0", "functionTimeout": "5 minutes"}, "functionTimeout is '5 minutes'"),
