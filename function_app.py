@@ -54,10 +54,10 @@ def on_upload(upload: blob.BlobClient) -> None:
 
 @app.function_name("sweep")
 @app.timer_trigger("timer", text_of("SWEEP_SCHEDULE"), run_on_startup=False, use_monitor=True)
-def sweep(timer: func.TimerRequest) -> None:
+def sweep(timer: func.TimerRequest, context: func.Context) -> None:
     from cloud.instance import on_sweep
 
-    on_sweep()
+    on_sweep(begins_thread(context))
 
 
 def only_comments(path: Path) -> bool:

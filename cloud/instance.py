@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from inference.registry import Registry
@@ -48,11 +49,11 @@ def on_blob(container: str, name: str) -> None:
     default_worker().handle(BlobEvent(container, name))
 
 
-def on_sweep() -> None:
-    """The body of the function `sweep`."""
+def on_sweep(begin_thread: Callable[[], None]) -> None:
+    """The body of the function `sweep`; `begin_thread` makes the lines of a thread those of this invocation."""
     from .videos.revive import revive  # brings the decoder of videos
 
     worker = default_worker()
     worker.storage.ensure_containers(UPLOADS)
-    log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds))
+    log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread))
     revive(default_videos())

@@ -97,18 +97,20 @@ def sweep(
     wanted: Wanted = needs_work,
     cause: Cause = "sweep",
     page_size: int = 5000,
+    begin_thread: Callable[[], None] = lambda: None,
 ) -> SweepReport:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
 
     A sweep over everything starts at the mark that the last one left; one over a `prefix` neither reads nor
-    leaves one. An upload that fails is counted and does not stop the others. Raises StorageUnavailable.
+    leaves one. An upload that fails is counted and does not stop the others. `begin_thread` is called in each thread
+    before its first upload. Raises StorageUnavailable.
     """
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
     mark = _read_mark(worker.storage) if marked else SweepMark()
     report = SweepReport()
     receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
-    with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep") as pool:
+    with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
             here = SweepMark(page.token, receipts.token)
             chosen = _wanted(page, receipts, wanted, report)

@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
             if known.command == "setup":
                 return 0
             if known.command == "run":
-                return run.main(python, port=known.port, samples=known.samples, verbose=known.verbose)
+                options = {"samples": known.samples, "verbose": known.verbose, "host": not known.no_host}
+                return run.main(python, port=known.port, **options)
         return _bench(python, rest) if known.command == "bench" else _test(python, rest)
     except (SetupError, AzuriteError) as error:
         print(error, file=sys.stderr)
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     running = commands.add_parser("run", help="start storage and the app, take files from inbox/")
     running.add_argument("--port", type=_port, default=7071, help="of the app's HTTP functions (7071)")
     running.add_argument("--samples", action="store_true", help="begin by dropping the photos of samples/")
+    running.add_argument("--no-host", action="store_true", help="start storage and the bridge only, for `func start`")
     running.add_argument("--verbose", action="store_true", help="show the host's log here, not in .azurite/")
     commands.add_parser("test", help="style, types and tests; or pytest with the arguments given", add_help=False)
     commands.add_parser("bench", help="python -m benchmarks, with the arguments given", add_help=False)

@@ -24,8 +24,11 @@ EMULATOR = "UseDevelopmentStorage=true"
 PATIENCE_S = 90.0
 
 
-def main(python: Path, *, port: int, samples: bool, verbose: bool, root: Path = ROOT) -> int:
-    """Run until Ctrl-C (0) or until a part ends by itself (1). Raises SetupError, AzuriteError."""
+def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = True, root: Path = ROOT) -> int:
+    """Run until Ctrl-C (0) or until a part ends by itself (1). Raises SetupError, AzuriteError.
+
+    Without `host` the app is left to Core Tools: `func start` beside it.
+    """
     values = settings(root)
     if samples:
         drop_samples(root / "samples", root / "inbox")
@@ -33,10 +36,16 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, root: Path = 
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
             changed = start_storage(supervisor, values, root)
-            port = start_host(supervisor, python, port, changed, root, verbose)
+            if host:
+                port = start_host(supervisor, python, port, changed, root, verbose)
+            elif changed:
+                raise SetupError(
+                    "`func start` looks for storage on ports 10000-10002, which another program has: stop that one, or "
+                    "name another account as AzureWebJobsStorage in local.settings.json."
+                )
             if supervisor.ended() is None:
                 start_bridge(supervisor, python, {**values, **changed}, root)
-                announce(root, port)
+                announce(root, port if host else None)
             return explain(supervisor.wait(), root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")
@@ -116,14 +125,20 @@ def start_bridge(supervisor: Supervisor, python: Path, values: dict[str, str], r
     supervisor.start("The bridge", module, python=python, cwd=root, env={"AzureWebJobsStorage": connection}, log=None)
 
 
-def announce(root: Path, port: int) -> None:
-    """Tell where everything is."""
+def announce(root: Path, port: int | None) -> None:
+    """Say where everything is; without a port the app is still to be started."""
+    if port is None:
+        first, last = "Storage and the bridge run.", "the app            func start, in another terminal"
+    else:
+        first, last = "Dropsight runs.", f"over HTTP          POST http://localhost:{port}/api/analyze"
     say(
-        "\nDropsight runs. Ctrl-C stops it.\n"
+        f"\n{first} Ctrl-C stops {'it' if port else 'them'}.\n"
         f"  drop photos into   {root / 'inbox'}\n"
         f"  results appear in  {root / 'outbox'}\n"
-        f"  over HTTP          POST http://localhost:{port}/api/analyze\n"
+        f"  {last}\n"
     )
+    if port and shutil.which("func"):
+        say("Core Tools are installed here: `dev.py run --no-host` leaves the app to `func start`.\n")
 
 
 def explain(ended: str, root: Path, verbose: bool) -> int:

@@ -1,9 +1,8 @@
-"""A local Azure Functions host for machines without Core Tools.
+"""A local Azure Functions host for machines without Core Tools, made for this app and the functions of its users.
 
-It runs any Python v2-model app (``function_app.py``) as the real host would: the app is indexed through the
-public API of the ``azure-functions`` package, and triggers, bindings, retries and poison queues follow the
-host's rules against a real storage account (in development: Azurite). ``docs/localhost.md`` lists every rule
-and every difference.
+It indexes ``function_app.py`` through the public API of the ``azure-functions`` package and runs its HTTP, blob, queue
+and timer triggers by the real host's rules against a real storage account (in development: Azurite).
+``docs/localhost.md`` lists the rules and every difference.
 
     python -m localhost [APP_DIR] [--port 7071]
 """

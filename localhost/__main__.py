@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 from localhost import console, settings
 from localhost.errors import HostError
-from localhost.host import Host, Options
+from localhost.host import PLANS, Host, Options
 
 _LOG = logging.getLogger("localhost")
 _PATIENCE_S = 3.0
+# What Azure leaves an instance that it takes away: 1 to 3 s.
+_GRACE_S = 1.0
 
 
 def _port(text: str) -> int:
@@ -26,21 +30,25 @@ def _port(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m localhost", description=(__doc__ or "").split(":")[0] + ".")
+    made = argparse.ArgumentParser(
+        prog="python -m localhost", description=(__doc__ or "").split(":")[0] + ".", allow_abbrev=False
+    )
     add = made.add_argument
     add("app_dir", nargs="?", default=".", type=Path, help="folder with host.json and function_app.py")
     add("--port", type=_port, help="port to listen on; 0 finds a free one (default 7071, or LocalHttpPort)")
     add("--functions", nargs="+", metavar="NAME", help="run only these functions")
+    add("--plan", choices=PLANS, help="refuse what this plan of Azure does not have")
+    add("--stop-in-flight", action="store_true", help="be stopped once while a message is in work, and start again")
     add("--scan-interval", type=float, default=10.0, metavar="S", help="seconds between container scans (10)")
     add("--max-polling-interval", type=float, metavar="S", help="longest wait between looks into an empty queue")
     add("--message-lease", type=int, default=600, metavar="S", help="seconds a taken message stays invisible (600)")
     add("--stop-timeout", type=float, default=8.0, metavar="S", help="seconds running functions get to finish (8)")
     add("--enable-auth", action="store_true", help="ask for function keys, as in Azure")
-    add("--no-watch", action="store_true", help="make no Event Grid events from new blobs")
+    add("--no-watch", action="store_false", dest="watch", help="make no Event Grid events from new blobs")
     add("--ready-file", type=Path, metavar="FILE", help="write the port into this file once the host is ready")
     add("--stop-with-stdin", action="store_true", help="stop when standard input closes, as when the parent ends")
     add("--check", action="store_true", help="check the app as the real worker does, and stop")
-    add("--verbose", action="store_true", help="show debug messages")
+    add("--verbose", action="store_true", help="show debug messages, and lines that Azure drops")
     return made
 
 
@@ -53,25 +61,17 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.check:
             from localhost.check import check_app
 
-            return check_app(app_dir)
-        port = arguments.port if arguments.port is not None else int(host_settings.get("LocalHttpPort", 7071))
-        options = Options(
-            app_dir=app_dir,
-            port=port,
-            scan_interval=arguments.scan_interval,
-            max_polling_interval=arguments.max_polling_interval,
-            message_lease=arguments.message_lease,
-            enable_auth=arguments.enable_auth,
-            watch=not arguments.no_watch,
-            stop_timeout=arguments.stop_timeout,
-            functions=tuple(arguments.functions) if arguments.functions else None,
-        )
-        clean = asyncio.run(_serve(options, arguments.ready_file, arguments.stop_with_stdin))
+            return check_app(app_dir, arguments.plan)
+        if arguments.port is None:
+            arguments.port = int(host_settings.get("LocalHttpPort", 7071))
+        arguments.app_dir = app_dir
+        options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
+        clean = asyncio.run(_serve(options, arguments))
     except HostError as error:
         _LOG.error("%s", error)
         return 1
     except OSError as error:
-        _LOG.error("Port %s cannot be used: %s. Choose another with --port.", arguments.port or 7071, error.strerror)
+        _LOG.error("Port %s cannot be used: %s. Choose another with --port.", arguments.port, error.strerror)
         return 1
     sys.stdout.flush()
     if not clean:
@@ -84,34 +84,55 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(options: Options, ready_file: Path | None, stop_with_stdin: bool) -> bool:
-    stop = asyncio.Event()
-    _on_signals(stop)
-    if stop_with_stdin:
-        _on_end_of_input(stop)
+async def _serve(options: Options, arguments: argparse.Namespace) -> bool:
+    if options.stop_in_flight and os.name != "posix":
+        raise HostError("--stop-in-flight needs a system that can replace a process by another (exec), as Linux can.")
     host = Host(options)
+    stop = asyncio.Event()
+    _on_signals(stop, host.in_flight)
+    if arguments.stop_with_stdin:
+        _on_end_of_input(stop)
+    console.show_invocations(host.worker)
     try:
         host.index()
         await host.start()
         console.print_functions(host)
-        if ready_file:
-            partial = ready_file.with_suffix(".partial")
+        if file := arguments.ready_file:
+            partial = file.with_suffix(".partial")
             partial.write_text(str(host.port))
-            partial.replace(ready_file)
+            partial.replace(file)
         _LOG.info("Host %s is ready on http://localhost:%d. Ctrl-C stops it.", host.id, host.port)
-        await stop.wait()
+        ends = [asyncio.create_task(event.wait()) for event in (stop, host.in_flight)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await _stop_in_flight(host)
     finally:
         clean = await host.stop()
     return clean
 
 
-def _on_signals(stop: asyncio.Event) -> None:
+async def _stop_in_flight(host: Host) -> None:
+    """What Azure does to running work when it takes an instance away: SIGTERM, and soon the end of the process; its
+    message is delivered again at once, to a process that starts anew (this one, with other contents)."""
+    _LOG.warning("Stopping in flight: SIGTERM, then a new process takes the same messages.")
+    await host.give_back()
+    with contextlib.suppress(SystemExit):  # what a handler of the app may raise
+        signal.raise_signal(signal.SIGTERM)
+    await host.stop(_GRACE_S)
+    again = [argument for argument in sys.orig_argv[1:] if argument != "--stop-in-flight"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *again, "--port", str(host.port)])
+
+
+def _on_signals(stop: asyncio.Event, in_flight: asyncio.Event) -> None:
     """The first request to end stops gracefully, the second ends at once."""
     loop = asyncio.get_running_loop()
     asked = False
 
     def handle(number: int, frame: object) -> None:
         nonlocal asked
+        if in_flight.is_set():
+            return  # our own SIGTERM, meant for the app
         if asked:
             os._exit(130)
         asked = True

@@ -1,12 +1,10 @@
 """What can be wrong with an app, as the host says it.
 
 HostError
-├── SettingsError        local.settings.json, host.json or an app setting cannot be used: the host does not
-start
-├── IndexingError        the app itself cannot be indexed: the real worker loads none of its functions
+├── SettingsError            local.settings.json, host.json or an app setting cannot be used: the host does not start
+├── IndexingError            the app itself cannot be indexed: the real worker loads none of its functions
 │   └── FunctionLoadError    one function does not fit its bindings
-├── BindingError         one function's bindings cannot be set up: the host runs the others
-└── ExpressionError      a binding expression has no value
+└── BindingError             one function cannot be set up: the host runs the others
 """
 
 from __future__ import annotations
@@ -33,7 +31,3 @@ class FunctionLoadError(IndexingError):
 
 class BindingError(HostError):
     """One function's bindings cannot be set up; the host runs the others."""
-
-
-class ExpressionError(HostError):
-    """A binding expression is malformed or has no value."""

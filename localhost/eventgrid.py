@@ -1,29 +1,17 @@
-"""Event Grid blob triggers: the webhook that deliveries go to, and a watcher that makes such events from
-Azurite.
-
-Azurite emits no events. The watcher stands in for the subscription that a deployment has: it lists the
-containers and delivers ``Microsoft.Storage.BlobCreated`` for each new version of a blob whose name begins and
-ends as the trigger's path does, through the same code as the webhook.
-"""
+"""Event Grid blob triggers: the webhook that deliveries go to."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
-import logging
-import uuid
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from localhost import storage
-from localhost.blobs import BlobFunction, BlobQueue, blob_type
-from localhost.scan import Notify, Sweep, poll_all
+from localhost.blobs import BlobFunction, BlobQueue
 
-_LOG = logging.getLogger("localhost")
-_REMEMBERED = 50_000
 #: Ports on which the .NET SDK takes an address as http://host:port/account/container/blob.
 _PATH_STYLE_PORTS = frozenset(base + n for base in (10000, 10100, 11000, 11100) for n in range(5))
 
@@ -91,76 +79,3 @@ class Webhook:
         etag = str(data.get("eTag") or "")
         assert self._queue
         await self._queue.enqueue(function, container, blob, etag, str(data.get("blobType") or "BlockBlob"))
-
-
-class Watcher:
-    """Turns new blobs into deliveries to the webhook, for functions whose source is EventGrid."""
-
-    def __init__(self, functions: list[BlobFunction], webhook: Webhook, home: storage.Account, host_id: str) -> None:
-        self._webhook = webhook
-        self._sweeps: list[tuple[Sweep, Notify]] = []
-        for function in functions:
-            mark = f"localhost/events/{host_id}/{function.function.full_name}/{function.pattern.container}"
-            sweep = Sweep(function.account, function.pattern.container, mark, home)
-            self._sweeps.append((sweep, self._notify(function)))
-        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
-        self._silent = False
-
-    async def start(self) -> None:
-        """Remembers what is there when a container is watched for the first time: it raises no event.
-
-        Later starts go on where the last run stopped, as Event Grid delivers what it could not deliver
-        before.
-        """
-        for sweep, notify in self._sweeps:
-            if not await sweep.load():
-                self._silent = True
-                await sweep.poll(notify, 10**9)
-                await sweep.save()
-                self._silent = False
-
-    async def run(self, interval: float) -> None:
-        await poll_all(self._sweeps, interval)
-
-    def _notify(self, function: BlobFunction) -> Notify:
-        pattern = function.pattern
-
-        async def notify(blob: Any) -> bool:
-            key = (function.function.name, blob.name, str(blob.etag))
-            if key in self._seen:
-                return True
-            wanted = blob.name.startswith(pattern.prefix) and blob.name.endswith(pattern.suffix)
-            if wanted and not self._silent:
-                body = json.dumps([_event(function, blob)]).encode()
-                answer = await self._webhook.handle(function.function.full_name, "Notification", body)
-                if answer.status != 202:
-                    _LOG.warning("Event for %s/%s refused: %s", pattern.container, blob.name, answer.body)
-            self._seen[key] = None
-            while len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
-            return True
-
-        return notify
-
-
-def _event(function: BlobFunction, blob: Any) -> dict[str, Any]:
-    """A BlobCreated event in the Event Grid schema."""
-    container = function.pattern.container
-    return {
-        "topic": f"/subscriptions/local/providers/Microsoft.Storage/storageAccounts/{function.account.name}",
-        "subject": f"/blobServices/default/containers/{container}/blobs/{blob.name}",
-        "eventType": "Microsoft.Storage.BlobCreated",
-        "id": str(uuid.uuid4()),
-        "eventTime": blob.last_modified.isoformat(),
-        "dataVersion": "",
-        "metadataVersion": "1",
-        "data": {
-            "api": "PutBlob",
-            "eTag": blob.etag,
-            "contentType": blob.content_settings.content_type,
-            "contentLength": blob.size,
-            "blobType": blob_type(blob),
-            "url": function.account.blobs.get_blob_client(container, blob.name).url,
-            "sequencer": f"{int(blob.last_modified.timestamp()):032x}",
-        },
-    }

@@ -10,7 +10,7 @@ from typing import Any
 from localhost import storage
 
 _CONTAINER = "azure-webjobs-secrets"
-BLOB_EXTENSION = "blobs_extension"
+_BLOB_EXTENSION = "blobs_extension"
 
 
 def _key(name: str) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def _key(name: str) -> dict[str, Any]:
 
 
 class Keys:
-    """The host's keys and each function's; created at the first start, kept in storage where there is any."""
+    """The host's keys and each function's; made at the first start, kept in storage where there is any."""
 
     def __init__(self, home: storage.Account | None, host_id: str) -> None:
         self._home = home
@@ -26,60 +26,46 @@ class Keys:
         self._host: dict[str, Any] = {}
         self._functions: dict[str, dict[str, Any]] = {}
 
-    async def load(self, functions: list[str], blob_extension: bool) -> None:
-        self._host = await self._read(
-            "host", {"masterKey": _key("master"), "functionKeys": [_key("default")], "systemKeys": []}
-        )
-        if blob_extension and not any(key["name"] == BLOB_EXTENSION for key in self._host["systemKeys"]):
-            self._host["systemKeys"].append(_key(BLOB_EXTENSION))
-            await self._write("host", self._host)
+    async def load(self, functions: list[str]) -> None:
+        """Reads the keys of the host and of these functions, and makes those that are missing."""
+        fresh = {"masterKey": _key("master"), "functionKeys": [_key("default")], "systemKeys": [_key(_BLOB_EXTENSION)]}
+        self._host = await self._read("host", fresh)
         for name in functions:
             self._functions[name] = await self._read(name.lower(), {"keys": [_key("default")]})
 
     async def _read(self, name: str, fresh: dict[str, Any]) -> dict[str, Any]:
-        fresh |= {
-            "hostName": "localhost",
-            "instanceId": self._host_id,
-            "source": "runtime",
-            "decryptionKeyId": "",
-        }
-        if self._home:
-            content = await storage.download(
-                self._home.blobs.get_blob_client(_CONTAINER, f"{self._host_id}/{name}.json")
-            )
-            if content:
-                found: dict[str, Any] = json.loads(content)
-                return found
-        await self._write(name, fresh)
-        return fresh
+        fresh |= {"hostName": "localhost", "instanceId": self._host_id, "source": "runtime", "decryptionKeyId": ""}
+        if self._home is None:
+            return fresh
+        blob = f"{self._host_id}/{name}.json"
+        content = await storage.download(self._home.blob(_CONTAINER, blob))
+        if content is None:
+            await storage.upload(self._home, _CONTAINER, blob, json.dumps(fresh, indent=2).encode())
+            return fresh
+        stored: dict[str, Any] = json.loads(content)
+        return stored
 
-    async def _write(self, name: str, content: dict[str, Any]) -> None:
-        if self._home:
-            data = json.dumps(content, indent=2).encode()
-            await storage.upload(self._home, _CONTAINER, f"{self._host_id}/{name}.json", data)
+    def hint(self, name: str, level: str) -> str:
+        """``?code=...`` for the console."""
+        if level == "ANONYMOUS":
+            return ""
+        key = self._host["masterKey"] if level == "ADMIN" else self._functions[name]["keys"][0]
+        return f"?code={key['value']}"
 
-    @property
-    def master(self) -> str:
-        return str(self._host["masterKey"]["value"])
-
-    def function_key(self, name: str) -> str:
-        return str(self._functions[name]["keys"][0]["value"])
-
-    @property
-    def blob_extension(self) -> str:
-        return next((str(key["value"]) for key in self._host["systemKeys"] if key["name"] == BLOB_EXTENSION), "")
+    def open(self, name: str, level: str, given: str | None) -> bool:
+        """Whether a function of this level may be called: by a key of its own, of the host, or the master key."""
+        if level == "ANONYMOUS":
+            return True
+        keys = [] if level == "ADMIN" else [*self._functions[name]["keys"], *self._host["functionKeys"]]
+        return _same(given, [*keys, self._host["masterKey"]])
 
     def is_master(self, given: str | None) -> bool:
-        return _same(given, [self.master])
+        return _same(given, [self._host["masterKey"]])
 
-    def opens_function(self, name: str, given: str | None) -> bool:
-        """A key of the function, of the host, or the master key."""
-        found = [*self._functions[name]["keys"], *self._host["functionKeys"], self._host["masterKey"]]
-        return _same(given, [str(key["value"]) for key in found])
-
-    def opens_webhook(self, given: str | None) -> bool:
-        return _same(given, [self.blob_extension, self.master])
+    def open_webhook(self, given: str | None) -> bool:
+        extension = [key for key in self._host["systemKeys"] if key["name"] == _BLOB_EXTENSION]
+        return _same(given, [*extension, self._host["masterKey"]])
 
 
-def _same(given: str | None, keys: list[str]) -> bool:
-    return bool(given) and any(key and hmac.compare_digest(str(given).encode(), key.encode()) for key in keys)
+def _same(given: str | None, keys: list[dict[str, Any]]) -> bool:
+    return bool(given) and any(hmac.compare_digest(str(given).encode(), str(key["value"]).encode()) for key in keys)

@@ -1,26 +1,24 @@
-"""Queue listeners: batches, back-off, visibility renewal, dequeue counts and poison queues."""
+"""Queue triggers: batches, back-off, visibility renewal, dequeue counts and poison queues."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
-import json
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.storage.queue import QueueMessage
 
 from localhost import storage
-from localhost.app import Function
-from localhost.bindings import send
-from localhost.invoke import Event, Invoker
+from localhost.functions import Function
 from localhost.settings import QueueOptions
 from localhost.storage import Account
+from localhost.worker import Event, Worker
 
 _LOG = logging.getLogger("localhost")
 _FIRST_WAIT = 0.1
@@ -48,14 +46,14 @@ class QueueListener:
         self._options = options
         self._handler = handler
         self._poison = poison if len(poison) <= _LONGEST_NAME and not name.endswith("-poison") else None
-        self._queue = account.queue(name, options.base64)
-        self._running: set[asyncio.Task[None]] = set()
+        self._queue = account.queue(name)
+        self._running: dict[asyncio.Task[None], QueueMessage] = {}
         self._wake = asyncio.Event()
         self._stopping = False
         self._complain = storage.Complaints()
 
     def wake(self) -> None:
-        """Looks at the queue now: something was just put into it by this host."""
+        """Looks at the queue now: the host just put something into it."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -78,8 +76,8 @@ class QueueListener:
                 return
             for message in messages:
                 task = asyncio.create_task(self._handle(message))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+                self._running[task] = message
+                task.add_done_callback(lambda ended: self._running.pop(ended, None))
             if messages:
                 wait = _FIRST_WAIT
                 continue
@@ -96,9 +94,13 @@ class QueueListener:
 
     async def abandon(self) -> None:
         """Gives up the messages that are still being handled: they become visible again at once."""
-        for task in self._running:
+        for task in list(self._running):
             task.cancel()
         await self.drain()
+
+    async def give_back(self) -> None:
+        """Makes the messages that are being handled visible to others while their functions go on."""
+        await asyncio.gather(*(self._release(message) for message in self._running.values()))
 
     async def _receive(self) -> list[QueueMessage]:
         try:
@@ -137,18 +139,15 @@ class QueueListener:
             await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=0)
 
     async def _decode_and_run(self, message: QueueMessage) -> bool:
-        text = str(message.content)
-        body = text.encode()
-        if self._options.base64:
-            try:
-                body = base64.b64decode(text, validate=True)
-            except ValueError:  # not binascii.Error alone: letters beyond ASCII are refused before
-                _LOG.error(
-                    "Queue %s, message %s is not base64, which host.json's messageEncoding expects; it goes to the "
-                    "poison queue after %d attempts. Send with TextBase64EncodePolicy.",
-                    self.name, message.id, self._options.max_dequeue_count,
-                )  # fmt: skip
-                return False
+        try:
+            body = base64.b64decode(str(message.content), validate=True)
+        except ValueError:  # not binascii.Error alone: letters beyond ASCII are refused before
+            _LOG.error(
+                "Queue %s, message %s is not base64, which the host expects; it goes to the poison queue after %d "
+                "attempts. Send with TextBase64EncodePolicy.",
+                self.name, message.id, self._options.max_dequeue_count,
+            )  # fmt: skip
+            return False
         return await self._handler(message, body)
 
     async def _renew(self, message: QueueMessage) -> None:
@@ -185,64 +184,47 @@ class QueueListener:
             self._options.max_dequeue_count, self._poison,
         )  # fmt: skip
         # The body goes as it came: encoded already, or not decodable at all.
-        await send(self._poison_account(message).queue(self._poison, base64=False), str(message.content))
+        await storage.send(self._poison_account(message).queue(self._poison), str(message.content))
         await self._delete(message)
 
 
-def message_data(message: QueueMessage, body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What ``{...}`` expressions may use, and the trigger metadata for the worker.
-
-    A JSON body's members win over the message's own fields in expressions; the worker gets those that are strings.
-    A body that is no text gives neither members nor ``QueueTrigger``.
-    """
-    own: dict[str, Any] = {
-        "DequeueCount": message.dequeue_count,
-        "Id": message.id,
-        "PopReceipt": message.pop_receipt,
+def metadata_of(message: QueueMessage) -> dict[str, Any]:
+    """The trigger metadata: the message's own fields."""
+    moments = {
+        "ExpirationTime": message.expires_on,
+        "InsertionTime": message.inserted_on,
+        "NextVisibleTime": message.next_visible_on,
     }
-    for key, moment in (
-        ("ExpirationTime", message.expires_on),
-        ("InsertionTime", message.inserted_on),
-        ("NextVisibleTime", message.next_visible_on),
-    ):
-        own[key] = moment.strftime("%Y-%m-%dT%H:%M:%S+00:00") if moment else None
-    members: dict[str, Any] = {}
-    with contextlib.suppress(ValueError):
-        own["QueueTrigger"] = body.decode()
-        content = json.loads(body)
-        members = content if isinstance(content, dict) else {}
-    taken = {key.lower() for key in members}
-    data = {key: value for key, value in own.items() if key.lower() not in taken} | members
-    names = {key.lower() for key in own}
-    strings = {key: value for key, value in members.items() if isinstance(value, str) and key.lower() not in names}
-    return data, own | strings
+    own: dict[str, Any] = {"DequeueCount": message.dequeue_count, "Id": message.id, "PopReceipt": message.pop_receipt}
+    return own | {key: _as_text(moment) if moment else None for key, moment in moments.items()}
 
 
-def queue_listener(function: Function, account: Account, options: QueueOptions, invoker: Invoker) -> QueueListener:
+def queue_listener(function: Function, account: Account, options: QueueOptions, worker: Worker) -> QueueListener:
     """The listener of a queue-triggered function."""
     name = str(function.trigger["queueName"]).lower()
 
     async def handle(message: QueueMessage, body: bytes) -> bool:
-        data, metadata = message_data(message, body)
-        reason = f"New queue message detected on '{name}'."
-        result = await invoker.run(function, Event(_value(body), data, metadata), reason)
-        return result.succeeded
+        event = Event(content(function, body), metadata_of(message))
+        return (await worker.run(function, event, f"New queue message detected on '{name}'.")).succeeded
 
     return QueueListener(account, name, options, handle, f"{name}-poison")
 
 
-def _value(body: bytes) -> Callable[[Function], Awaitable[str | bytes]]:
-    """The host sends bytes unless the binding's dataType asks for a string, which not every body is."""
+def content(function: Function, body: bytes) -> Callable[[], Awaitable[str | bytes]]:
+    """The host sends bytes unless the trigger's dataType asks for a string, which not every body is."""
 
-    async def value(function: Function) -> str | bytes:
+    async def value() -> str | bytes:
         return body.decode() if str(function.trigger.get("dataType", "")).upper() == "STRING" else body
 
     return value
 
 
-def event_from_text(body: str) -> Event:
+def event_from_text(function: Function, body: str) -> Event:
     """The event of a queue message that never was in a queue (the admin endpoint's input)."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-    data: dict[str, Any] = {"QueueTrigger": body, "DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
-    data |= dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), now)
-    return Event(_value(body.encode()), data, data)
+    metadata: dict[str, Any] = {"DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
+    moments = ("ExpirationTime", "InsertionTime", "NextVisibleTime")
+    return Event(content(function, body.encode()), metadata | dict.fromkeys(moments, _as_text(datetime.now(UTC))))
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S+00:00")

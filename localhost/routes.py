@@ -1,188 +1,155 @@
-"""HTTP routes in ASP.NET's template language: literals, parameters with constraints and defaults, catch-all."""
+"""HTTP routes: templates with ``{x}``, ``{x?}`` and ``{*x}``, tried in the alphabetical order of function names."""
 
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import unquote
 
 from localhost.errors import BindingError
+from localhost.functions import Function
 
-_PART = re.compile(
-    r"\{(\*{0,2})([A-Za-z_][A-Za-z0-9_-]*)((?::[^{}:?=()]+(?:\((?:[^()]|\([^()]*\))*\))?)*)(=[^{}?]*)?(\?)?\}"
-)
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-Check = Callable[[str], bool]
+_PARAMETER = re.compile(r"\{(\*{0,2})([A-Za-z_][A-Za-z0-9_-]*)(?::([a-z]+))?(\?)?\}")
+_CONSTRAINTS = {
+    None: ".+",
+    "int": "[+-]?[0-9]{1,10}",
+    "long": "[+-]?[0-9]{1,19}",
+    "bool": "true|false",
+    "alpha": "[a-z]+",
+    "guid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+}
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One path segment: a regex with a group per parameter, and how early it is tried (literals first)."""
+    """One segment of a template: a literal (``name`` None) or a parameter."""
 
+    name: str | None
     regex: re.Pattern[str]
-    names: tuple[str, ...]
-    checks: tuple[tuple[str, Check], ...]
-    rank: int
+    text: str
     catch_all: bool = False
     optional: bool = False
-    default: str | None = None
 
-
-def _range(value: str, low: int, high: int) -> bool:
-    return bool(re.fullmatch(r"-?\d+", value)) and low <= int(value) <= high
-
-
-def _date(value: str) -> bool:
-    for pattern in ("%Y-%m-%d", "%m/%d/%Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"):
-        try:
-            datetime.strptime(value, pattern)
-        except ValueError:
-            continue
-        return True
-    return False
-
-
-def _guid(value: str) -> bool:
-    try:
-        uuid.UUID(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _constraint(name: str, argument: str, route: str) -> Check:
-    """The check of one constraint; raises :class:`BindingError` for one that ASP.NET does not have."""
-    simple: dict[str, Check] = {
-        "int": lambda value: _range(value, -(2**31), 2**31 - 1),
-        "long": lambda value: _range(value, -(2**63), 2**63 - 1),
-        "bool": lambda value: value.lower() in ("true", "false"),
-        "alpha": lambda value: bool(re.fullmatch(r"[A-Za-z]*", value)),
-        "guid": _guid,
-        "decimal": lambda value: bool(_NUMBER.fullmatch(value)),
-        "double": lambda value: bool(_NUMBER.fullmatch(value)),
-        "float": lambda value: bool(_NUMBER.fullmatch(value)),
-        "datetime": _date,
-        "required": lambda value: bool(value),
-        "file": lambda value: "." in value.rsplit("/", 1)[-1],
-        "nonfile": lambda value: "." not in value.rsplit("/", 1)[-1],
-    }
-    if name in simple and not argument:
-        return simple[name]
-    if name == "regex":
-        # Braces are doubled in templates; ASP.NET compares ignoring case.
-        compiled = re.compile(argument.replace("{{", "{").replace("}}", "}"), re.I)
-        return lambda value: bool(compiled.search(value))
-    numbers = [int(number) for number in argument.split(",")] if re.fullmatch(r"-?\d+(\s*,\s*-?\d+)?", argument) else []
-    low, high = (numbers[0], numbers[-1]) if numbers else (0, 0)
-    sized: dict[str, Check] = {
-        "length": lambda value: low <= len(value) <= high,
-        "minlength": lambda value: len(value) >= low,
-        "maxlength": lambda value: len(value) <= low,
-        "min": lambda value: _range(value, low, 2**63),
-        "max": lambda value: _range(value, -(2**63), low),
-        "range": lambda value: _range(value, low, high),
-    }
-    if name not in sized or not numbers:
-        raise BindingError(
-            f"The route '{route}' has an unknown constraint '{name}{f'({argument})' if argument else ''}'."
-        )
-    return sized[name]
+    def meets(self, other: Segment) -> bool:
+        """Whether one text could be both; two parameters always meet."""
+        if self.name is None:
+            return bool(other.regex.fullmatch(self.text))
+        return other.name is not None or bool(self.regex.fullmatch(other.text))
 
 
 class Route:
-    """A compiled route template; :meth:`match` gives the parameters of a path."""
+    """A compiled route template; :meth:`match` gives the parameters of a path.
+
+    Raises :class:`BindingError` for a template that ASP.NET or this host does not take.
+    """
 
     def __init__(self, template: str) -> None:
         self.template = template.strip("/")
-        parts = _split(self.template)
-        self.segments = [self._segment(part) for part in parts]
+        self.segments = [self._segment(part) for part in self.template.split("/") if part]
         for segment in self.segments[:-1]:
-            if segment.catch_all:
-                raise BindingError(
-                    f"The route '{template}': a catch-all parameter can only appear as the last segment."
-                )
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """Routes are tried by this: literal before constrained before plain before catch-all."""
-        return tuple(segment.rank for segment in self.segments)
+            if segment.catch_all or segment.optional:
+                raise BindingError(f"The route '{template}': '{segment.text}' can only be the last segment.")
 
     def _segment(self, part: str) -> Segment:
-        found = list(_PART.finditer(part))
-        if not found:
+        parameter = _PARAMETER.fullmatch(part)
+        if parameter is None:
             if "{" in part or "}" in part:
-                raise BindingError(f"The route '{self.template}' is malformed at '{part}'.")
-            return Segment(re.compile(re.escape(part), re.I), (), (), 0)
-        expression, position, checks, names = "", 0, [], []
-        for parameter in found:
-            stars, name, constraints, default, optional = parameter.groups()
-            expression += re.escape(part[position : parameter.start()]) + ("(.*)" if stars else "(.+?)")
-            position = parameter.end()
-            names.append(name)
-            for constraint in re.findall(r":([^{}:?=()]+)(?:\(((?:[^()]|\([^()]*\))*)\))?", constraints):
-                checks.append((name, _constraint(constraint[0].lower(), constraint[1], self.template)))
-        expression += re.escape(part[position:])
-        stars, _, _, default, optional = found[-1].groups()
-        whole = len(found) == 1 and found[0].group() == part
-        rank = (3 if checks else 4) if stars else (2 if whole and not checks else 1)
-        return Segment(
-            re.compile(expression, re.I | re.S), tuple(names), tuple(checks), rank, bool(stars),
-            bool(optional) and whole, default[1:] if default else None,
-        )  # fmt: skip
+                raise BindingError(
+                    f"The route '{self.template}' is malformed at '{part}', or says more than this local host serves: "
+                    "whole segments {x}, {x?} and {*x}."
+                )
+            return Segment(None, re.compile(re.escape(part), re.I), part)
+        stars, name, constraint, optional = parameter.groups()
+        if constraint not in _CONSTRAINTS:
+            known = ", ".join(str(key) for key in _CONSTRAINTS if key)
+            raise BindingError(
+                f"The route '{self.template}' has the constraint '{constraint}'; this local host knows {known}."
+            )
+        expression = re.compile(_CONSTRAINTS[constraint], re.I | re.S)
+        return Segment(name, expression, part, bool(stars), bool(optional))
 
-    def match(self, path: list[str]) -> dict[str, str] | None:
+    def match(self, path: Sequence[str]) -> dict[str, str] | None:
         """Parameters of a path (see :func:`path_segments`), or None when the route does not match."""
         values: dict[str, str] = {}
         for index, segment in enumerate(self.segments):
             if segment.catch_all:
-                rest = "/".join(path[index:]) or segment.default or ""
-                return values if self._take(segment, rest, values) else None
+                return values | {str(segment.name): "/".join(path[index:])}
             if index >= len(path):
-                if segment.default is not None:
-                    values[segment.names[0]] = segment.default
-                elif not segment.optional:
-                    return None
-                continue
-            if not self._take(segment, path[index], values):
+                return values if segment.optional else None
+            if not segment.regex.fullmatch(path[index]):
                 return None
+            if segment.name:
+                values[segment.name] = path[index]
         return values if len(path) <= len(self.segments) else None
 
-    @staticmethod
-    def _take(segment: Segment, text: str, values: dict[str, str]) -> bool:
-        found = segment.regex.fullmatch(text)
-        if not found:
-            return False
-        values.update(zip(segment.names, found.groups(), strict=True))
-        return all(check(values[name]) for name, check in segment.checks)
+    def overlaps(self, other: Route) -> bool:
+        """Whether some path matches both."""
+        return _overlap(self.segments, other.segments)
 
 
-def _split(template: str) -> list[str]:
-    """Segments of a template; a slash within a parameter's constraint does not separate."""
-    parts, depth = [""], 0
-    for char in template:
-        depth += (char == "{") - (char == "}")
-        if char == "/" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part for part in parts if part]
+def _overlap(left: Sequence[Segment], right: Sequence[Segment]) -> bool:
+    if not left or not right:
+        rest = [*left, *right]
+        return not rest or rest[0].optional or rest[0].catch_all
+    if left[0].catch_all or right[0].catch_all or (left[0].optional and right[0].optional):
+        return True
+    return left[0].meets(right[0]) and _overlap(left[1:], right[1:])
+
+
+class HttpFunction:
+    """An HTTP-triggered function with its route."""
+
+    def __init__(self, function: Function, prefix: str) -> None:
+        raw = function.trigger
+        template = str(raw.get("route") or function.name).strip("/")
+        if template.lower().startswith(("admin", "runtime")):
+            raise BindingError(
+                "The specified route conflicts with one or more built in routes: "
+                f"'{template}' begins with 'admin' or 'runtime'."
+            )
+        self.function = function
+        self.path = "/".join(part for part in (prefix, template) if part)
+        self.route = Route(self.path)
+        self.methods = frozenset(str(method).upper() for method in raw.get("methods") or ())
+        self.level = str(raw.get("authLevel") or "FUNCTION").upper()
+
+    def takes(self, method: str) -> bool:
+        return not self.methods or method in self.methods
+
+    def meets(self, other: HttpFunction) -> bool:
+        """Whether both take some method."""
+        return not self.methods or not other.methods or bool(self.methods & other.methods)
+
+
+def check_route(function: HttpFunction, others: Sequence[HttpFunction]) -> None:
+    """Raises :class:`BindingError` for a route and method that one of ``others`` has already, as the real host does:
+    it compares the templates' texts."""
+    for other in others:
+        if function.path.lower() == other.path.lower() and function.meets(other):
+            raise BindingError(
+                f"The route specified conflicts with the route defined by function '{other.function.name}'."
+            )
+
+
+def overlapping(function: HttpFunction, others: Sequence[HttpFunction]) -> list[str]:
+    """Those of ``others``, which come earlier in the alphabet, that answer some of this function's paths."""
+    return [
+        f"its route '{function.path}' overlaps with '{other.path}' of '{other.function.name}', which answers first: "
+        "the host tries functions in alphabetical order, not the most specific route."
+        for other in others
+        if function.meets(other) and function.route.overlaps(other.route)
+    ]
 
 
 def path_segments(raw_path: str) -> list[str]:
     """A percent-encoded path's segments as functions see them: decoded, then ``.`` and ``..`` resolved."""
-    found: list[str] = []
-    for segment in raw_path.strip("/").split("/"):
-        decoded = _decode(segment)
+    segments: list[str] = []
+    for part in raw_path.strip("/").split("/"):
+        # ASP.NET decodes a path's segments except encoded slashes.
+        decoded = "%2F".join(unquote(piece) for piece in re.split("%2f", part, flags=re.I))
         if decoded == "..":
-            del found[-1:]
+            del segments[-1:]
         elif decoded != ".":
-            found.append(decoded)
-    return found if found != [""] else []
-
-
-def _decode(segment: str) -> str:
-    """ASP.NET decodes a path's segments except encoded slashes."""
-    return "%2F".join(unquote(piece) for piece in re.split("%2f", segment, flags=re.I))
+            segments.append(decoded)
+    return segments if segments != [""] else []

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import re
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from localhost.errors import SettingsError
+from localhost.errors import BindingError, SettingsError
 
 STORAGE = "AzureWebJobsStorage"
-_OVERRIDE = "AzureFunctionsJobHost__"
-# What the real host gives a Python worker when nobody says otherwise.
-_THREADS = "1000"
+_OVERRIDE = "azurefunctionsjobhost__"
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
 
 
@@ -31,7 +30,6 @@ class QueueOptions:
     max_dequeue_count: int = 5
     visibility_timeout: float = 0.0
     max_polling_interval: float = 60.0
-    base64: bool = True
     #: A message taken is invisible for so long, and renewed at half-life while its function runs.
     message_lease: int = 600
 
@@ -45,19 +43,17 @@ class HostOptions:
     poison_blob_threshold: int = 5
     route_prefix: str = "api"
     function_timeout: float | None = 1800.0
-    functions: tuple[str, ...] | None = None
     bundle: bool = False
 
     def blob_queue(self) -> QueueOptions:
-        """The shared blob-trigger queue's options, derived from maxDegreeOfParallelism as the real host
-        derives them."""
+        """The shared blob-trigger queue's options, derived from maxDegreeOfParallelism as in the real host."""
         batch = min(32, self.blob_parallelism // 2 + 1)
-        return QueueOptions(
+        return replace(
+            self.queues,
             batch_size=batch,
             new_batch_threshold=self.blob_parallelism - batch,
             max_dequeue_count=self.poison_blob_threshold,
-            max_polling_interval=self.queues.max_polling_interval,
-            message_lease=self.queues.message_lease,
+            visibility_timeout=0.0,
         )
 
 
@@ -66,10 +62,10 @@ def parse_timespan(text: str) -> timedelta | None:
 
     An hour part above 23 makes .NET read ``24:00:00`` as days:hours:minutes; that trap is kept.
     """
-    found = _SPAN.fullmatch(text.strip())
-    if not found:
+    match = _SPAN.fullmatch(text.strip())
+    if not match:
         return None
-    days, first, second, third, fraction = found.groups()
+    days, first, second, third, fraction = match.groups()
     numbers = (int(days or 0), int(first), int(second), int(third or 0))
     micro = int((fraction or "0").ljust(6, "0")[:6])
     if numbers[1] > 23:
@@ -118,16 +114,20 @@ def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: 
             )
         environ.setdefault(name, value)
     host = _section(content, "Host", path)
-    told = str(host.get("LocalHttpPort", 7071))
-    if not re.fullmatch("[0-9]{1,5}", told) or int(told) > 65535:
-        raise SettingsError(f"{path}: LocalHttpPort is {told!r}, expected a whole number from 0 to 65535.")
-    environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
-    environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
-    environ.setdefault("FUNCTIONS_WORKER_RUNTIME_VERSION", ".".join(platform.python_version_tuple()[:2]))
-    environ.setdefault("FUNCTIONS_APPLICATION_DIRECTORY", str(app_dir))
-    environ.setdefault("AzureWebJobsScriptRoot", str(app_dir))
-    environ.setdefault("PYTHON_THREADPOOL_THREAD_COUNT", _THREADS)
-    environ.setdefault("WEBSITE_HOSTNAME", f"localhost:{port or told}")
+    configured = str(host.get("LocalHttpPort", 7071))
+    if not re.fullmatch("[0-9]{1,5}", configured) or int(configured) > 65535:
+        raise SettingsError(f"{path}: LocalHttpPort is {configured!r}, expected a whole number from 0 to 65535.")
+    defaults = {
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "FUNCTIONS_WORKER_RUNTIME_VERSION": ".".join(platform.python_version_tuple()[:2]),
+        "FUNCTIONS_APPLICATION_DIRECTORY": str(app_dir),
+        "AzureWebJobsScriptRoot": str(app_dir),
+        "PYTHON_THREADPOOL_THREAD_COUNT": "1000",  # what the real host gives a worker when nobody says otherwise
+        "WEBSITE_HOSTNAME": f"localhost:{port or configured}",
+    }
+    for name, value in defaults.items():
+        environ.setdefault(name, value)
     return host
 
 
@@ -147,57 +147,61 @@ def positive(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def is_true(text: str | None) -> bool:
-    return (text or "").strip().lower() in ("true", "1")
+def resolve(text: str, environ: Mapping[str, str]) -> str:
+    """Replaces each ``%NAME%`` by its app setting; raises :class:`BindingError` when one is missing or unclosed."""
+    parts = text.split("%")
+    if len(parts) % 2 == 0:
+        raise BindingError(f"The '%' at position {text.rindex('%')} does not have a closing '%' in '{text}'.")
+    for index in range(1, len(parts), 2):
+        value = setting(environ, parts[index])
+        if value is None:
+            raise BindingError(f"'%{parts[index]}%' does not resolve to a value.")
+        parts[index] = value
+    return "".join(parts)
 
 
 def is_disabled(environ: Mapping[str, str], function: str) -> bool:
     """Whether ``AzureWebJobs.<name>.Disabled`` (or, where dots are not allowed, with ``_`` or ``__``) says so."""
-    return any(is_true(setting(environ, f"AzureWebJobs{dot}{function}{dot}Disabled")) for dot in (".", "_", "__"))
+    values = (setting(environ, f"AzureWebJobs{dot}{function}{dot}Disabled") for dot in (".", "_", "__"))
+    return any((value or "").strip().lower() in ("true", "1") for value in values)
 
 
-def _merge(target: dict[str, Any], path: list[str], value: str) -> None:
-    key = next((k for k in target if k.lower() == path[0].lower()), path[0])
-    if len(path) > 1:
-        child = target.get(key)
-        if isinstance(child, list):  # configuration knows lists as objects whose keys are numbers
-            child = {str(index): item for index, item in enumerate(child)}
-        target[key] = child if isinstance(child, dict) else {}
-        _merge(target[key], path[1:], value)
-        return
-    try:
-        target[key] = json.loads(value)
-    except ValueError:
-        target[key] = value
+class _HostJson:
+    """host.json with ``AzureFunctionsJobHost__a__b`` settings on top, by dotted paths whose case does not matter."""
 
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self._values: dict[str, Any] = {}
+        self._add("", _read_json(path))
+        for name, value in environ.items():
+            if name.lower().startswith(_OVERRIDE):
+                with contextlib.suppress(ValueError):
+                    value = json.loads(value)
+                self._add("." + re.sub("__|:", ".", name[len(_OVERRIDE) :]), value)
 
-def _get(content: Mapping[str, Any], path: str) -> Any:
-    """A value of host.json by its dotted path, case-insensitively; None when absent."""
-    here: Any = content
-    for part in path.split("."):
-        if not isinstance(here, dict):
-            return None
-        here = next((value for key, value in here.items() if key.lower() == part.lower()), None)
-    return here
+    def _add(self, path: str, value: Any) -> None:
+        self._values[path[1:].lower()] = value
+        for key, child in value.items() if isinstance(value, dict) else ():
+            self._add(f"{path}.{key}", child)
 
+    def get(self, path: str) -> Any:
+        return self._values.get(path.lower())
 
-def _number(content: Mapping[str, Any], path: str, default: int, low: int, high: int = 2**31 - 1) -> int:
-    value = _get(content, path)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SettingsError(f"host.json: {path} is {value!r}, expected a whole number from {low} to {high}.")
-    return value
+    def number(self, path: str, default: int, low: int, high: int = 2**31 - 1) -> int:
+        value = self.get(path)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise SettingsError(f"host.json: {path} is {value!r}, expected a whole number from {low} to {high}.")
+        return value
 
-
-def _span(content: Mapping[str, Any], path: str, default: float) -> float:
-    value = _get(content, path)
-    if value is None:
-        return default
-    span = parse_timespan(value) if isinstance(value, str) else None
-    if span is None:
-        raise SettingsError(f"host.json: {path} is {value!r}, expected a time span hh:mm:ss.")
-    return span.total_seconds()
+    def span(self, path: str, default: float) -> float:
+        value = self.get(path)
+        if value is None:
+            return default
+        span = parse_timespan(value) if isinstance(value, str) else None
+        if span is None:
+            raise SettingsError(f"host.json: {path} is {value!r}, expected a time span hh:mm:ss.")
+        return span.total_seconds()
 
 
 def load_host_json(app_dir: Path, environ: Mapping[str, str]) -> HostOptions:
@@ -205,57 +209,45 @@ def load_host_json(app_dir: Path, environ: Mapping[str, str]) -> HostOptions:
     path = app_dir / "host.json"
     if not path.exists():
         raise SettingsError(f"{app_dir}: no host.json here. Name the folder that holds host.json and function_app.py.")
-    content = _read_json(path)
-    for name, value in environ.items():
-        if name.lower().startswith(_OVERRIDE.lower()):
-            _merge(content, re.split("__|:", name[len(_OVERRIDE) :]), value)
+    content = _HostJson(path, environ)
     if content.get("version") != "2.0":
         raise SettingsError(f'{path}: version is {content.get("version")!r}, expected "2.0". Correct the file.')
-    timeout = _get(content, "functionTimeout")
-    allowed = _get(content, "functions")
     cores = os.cpu_count() or 1
-    prefix = _get(content, "extensions.http.routePrefix")
+    prefix = content.get("extensions.http.routePrefix")
+    unbounded = str(content.get("functionTimeout")) == "-1"
     return HostOptions(
         queues=_queue_options(content, environ, cores),
-        blob_parallelism=_number(content, "extensions.blobs.maxDegreeOfParallelism", 8 * cores, 1),
-        poison_blob_threshold=_number(content, "extensions.blobs.poisonBlobThreshold", 5, 1),
+        blob_parallelism=content.number("extensions.blobs.maxDegreeOfParallelism", 8 * cores, 1),
+        poison_blob_threshold=content.number("extensions.blobs.poisonBlobThreshold", 5, 1),
         route_prefix="api" if prefix is None else str(prefix).strip("/"),
-        function_timeout=None if str(timeout) == "-1" else _span(content, "functionTimeout", 1800.0),
-        functions=None if allowed is None else _names(allowed),
+        function_timeout=None if unbounded else content.span("functionTimeout", 1800.0),
         bundle=_has_bundle(content, path),
     )
 
 
-def _names(functions: Any) -> tuple[str, ...]:
-    """host.json's ``functions``; settings such as ``AzureFunctionsJobHost__functions__0`` give it by index."""
-    found = list(functions.values()) if isinstance(functions, dict) else functions
-    if not isinstance(found, list):
-        raise SettingsError(f"host.json: functions is {functions!r}, expected a list of names.")
-    return tuple(map(str, found))
-
-
-def _queue_options(content: Mapping[str, Any], environ: Mapping[str, str], cores: int) -> QueueOptions:
-    batch = _number(content, "extensions.queues.batchSize", 16, 1, 32)
+def _queue_options(content: _HostJson, environ: Mapping[str, str], cores: int) -> QueueOptions:
+    batch = content.number("extensions.queues.batchSize", 16, 1, 32)
     development = (setting(environ, "AZURE_FUNCTIONS_ENVIRONMENT") or "").lower() == "development"
-    encoding = str(_get(content, "extensions.queues.messageEncoding") or "base64").lower()
-    if encoding not in ("base64", "none"):
-        raise SettingsError(f"host.json: extensions.queues.messageEncoding is {encoding!r}, expected base64 or none.")
+    encoding = str(content.get("extensions.queues.messageEncoding") or "base64").lower()
+    if encoding != "base64":
+        raise SettingsError(
+            f"host.json: extensions.queues.messageEncoding is {encoding!r}; this local host reads base64 only."
+        )
     return QueueOptions(
         batch_size=batch,
-        new_batch_threshold=_number(content, "extensions.queues.newBatchThreshold", batch // 2 * cores, 0),
-        max_dequeue_count=_number(content, "extensions.queues.maxDequeueCount", 5, 1),
-        visibility_timeout=_span(content, "extensions.queues.visibilityTimeout", 0.0),
-        max_polling_interval=_span(content, "extensions.queues.maxPollingInterval", 2.0 if development else 60.0),
-        base64=encoding == "base64",
+        new_batch_threshold=content.number("extensions.queues.newBatchThreshold", batch // 2 * cores, 0),
+        max_dequeue_count=content.number("extensions.queues.maxDequeueCount", 5, 1),
+        visibility_timeout=content.span("extensions.queues.visibilityTimeout", 0.0),
+        max_polling_interval=content.span("extensions.queues.maxPollingInterval", 2.0 if development else 60.0),
     )
 
 
-def _has_bundle(content: Mapping[str, Any], path: Path) -> bool:
-    bundle = _get(content, "extensionBundle")
+def _has_bundle(content: _HostJson, path: Path) -> bool:
+    bundle = content.get("extensionBundle")
     if bundle is None:
         return False
-    version = bundle.get("version") if isinstance(bundle, dict) else None
-    if not isinstance(bundle, dict) or not bundle.get("id") or not re.match(r"^[\[(].+[\])]$", str(version)):
+    identity, version = content.get("extensionBundle.id"), content.get("extensionBundle.version")
+    if not identity or not re.match(r"^[\[(].+[\])]$", str(version)):
         raise SettingsError(
             f"{path}: extensionBundle is {bundle!r}, expected an id and a version range. Write "
             '{"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}.'

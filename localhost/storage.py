@@ -1,16 +1,15 @@
-"""Storage accounts by connection name, and the small blob operations the host's own state needs."""
+"""Storage accounts by connection name, and the small operations the host's own state needs."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
-from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from localhost.errors import BindingError
@@ -18,13 +17,13 @@ from localhost.settings import STORAGE, setting
 
 HOSTS = "azure-webjobs-hosts"
 _LOG = logging.getLogger("localhost")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}")
 
 
 class Account:
     """One storage account: its blob and queue services, kept open while the host runs."""
 
     def __init__(self, connection: str, connection_string: str) -> None:
-        self.connection = connection
         # The host polls again anyway: the SDK's own waits of minutes would only delay its start and its stop.
         retry: dict[str, Any] = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
         retry |= {"connection_timeout": 5, "read_timeout": 60}
@@ -35,16 +34,12 @@ class Account:
             raise BindingError(f"Setting {connection!r} is not a storage connection string ({error}).") from error
         self.name = str(self.blobs.account_name)
 
-    def queue(self, name: str, base64: bool = True) -> QueueClient:
-        """A queue client; ``base64`` encodes and decodes bodies as the host's messageEncoding does."""
-        if not base64:
-            return self.queues.get_queue_client(name)
-        # Decoding is left to the listener: one undecodable message must not fail the whole batch.
-        return self.queues.get_queue_client(name, message_encode_policy=TextBase64EncodePolicy())
+    def blob(self, container: str, name: str) -> BlobClient:
+        return self.blobs.get_blob_client(container, name)
 
-    async def close(self) -> None:
-        await self.blobs.close()
-        await self.queues.close()
+    def queue(self, name: str) -> QueueClient:
+        """A client that sends and receives the text of messages as it is, base64 included."""
+        return self.queues.get_queue_client(name)
 
 
 class Accounts:
@@ -55,7 +50,7 @@ class Accounts:
         self._open: dict[str, Account] = {}
 
     def get(self, connection: str | None) -> Account:
-        """The account behind a binding's ``connection``; raises :class:`BindingError` when no setting names it."""
+        """The account behind a trigger's ``connection``; raises :class:`BindingError` when no setting names it."""
         name = connection or STORAGE
         if name not in self._open:
             value = setting(self._environ, f"AzureWebJobs{name}") or setting(self._environ, name)
@@ -75,7 +70,17 @@ class Accounts:
 
     async def close(self) -> None:
         for account in self._open.values():
-            await account.close()
+            await account.blobs.close()
+            await account.queues.close()
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises :class:`BindingError` for a name that no container or queue can have."""
+    if not _NAME.fullmatch(name):
+        raise BindingError(
+            f"Invalid {what} name: '{name}'. Use 3 to 63 lower-case letters, digits and single dashes, beginning and "
+            "ending with a letter or a digit."
+        )
 
 
 def first_line(error: AzureError) -> str:
@@ -95,27 +100,17 @@ class Complaints:
             _LOG.warning("%s: %s", what, first_line(error))
 
 
-async def ensure_container(account: Account, name: str) -> None:
-    with contextlib.suppress(ResourceExistsError):
-        await account.blobs.create_container(name)
-
-
 async def upload(
-    account: Account,
-    container: str,
-    name: str,
-    data: bytes,
-    *,
-    overwrite: bool = True,
-    metadata: dict[str, str] | None = None,
+    account: Account, container: str, name: str, data: bytes, *, overwrite: bool = True, **options: Any
 ) -> None:
     """Writes a whole blob in one request, creating its container where it is missing."""
-    blob = account.blobs.get_blob_client(container, name)
+    blob = account.blob(container, name)
     try:
-        await blob.upload_blob(data, overwrite=overwrite, metadata=metadata)
+        await blob.upload_blob(data, overwrite=overwrite, **options)
     except ResourceNotFoundError:
-        await ensure_container(account, container)
-        await blob.upload_blob(data, overwrite=overwrite, metadata=metadata)
+        with contextlib.suppress(ResourceExistsError):
+            await account.blobs.create_container(container)
+        await blob.upload_blob(data, overwrite=overwrite, **options)
 
 
 async def download(blob: BlobClient) -> bytes | None:
@@ -126,53 +121,11 @@ async def download(blob: BlobClient) -> bytes | None:
         return None
 
 
-class Lock:
-    """A lease on a blob under ``locks/``: one holder among all hosts with this id (the host's singleton lock)."""
-
-    # The real host leases listener locks for 60 s; the shortest lease lets a killed host's successor start soon.
-    LEASE = 15
-
-    def __init__(self, account: Account, name: str) -> None:
-        self._account = account
-        self._name = name
-        self._blob = account.blobs.get_blob_client(HOSTS, f"locks/{name}")
-        self._lease: Any = None
-        self._renewal: asyncio.Task[None] | None = None
-
-    async def acquire(self) -> None:
-        """Waits until the lock is ours; says once that it waits."""
-        waited = self._lease is not None
-        while self._lease is None and not await self._try():
-            if not waited:
-                _LOG.info("Waiting for the lock %s: another host has it, or one that was killed had it.", self._name)
-            waited = True
-            await asyncio.sleep(self.LEASE / 5)
-        self._renewal = self._renewal or asyncio.create_task(self._renew())
-
-    async def _try(self) -> bool:
-        try:
-            with contextlib.suppress(ResourceExistsError):
-                await upload(self._account, HOSTS, f"locks/{self._name}", b"", overwrite=False)
-            self._lease = await self._blob.acquire_lease(lease_duration=self.LEASE)
-        except HttpResponseError as error:
-            if error.status_code in (409, 412):
-                return False
-            raise
-        return True
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self.LEASE / 3)
-            try:
-                await self._lease.renew()
-            except AzureError as error:
-                _LOG.warning("Lost the lock %s: %s", self._name, first_line(error))
-                with contextlib.suppress(AzureError):
-                    await self._try()
-
-    async def release(self) -> None:
-        if self._renewal:
-            self._renewal.cancel()
-        if self._lease:
-            with contextlib.suppress(AzureError):
-                await self._lease.release()
+async def send(queue: QueueClient, text: str) -> None:
+    """Sends one message, creating the queue where it is missing."""
+    try:
+        await queue.send_message(text)
+    except ResourceNotFoundError:
+        with contextlib.suppress(ResourceExistsError):
+            await queue.create_queue()
+        await queue.send_message(text)

@@ -1,10 +1,11 @@
-"""Timer triggers: persisted status, past due, catch-up, and one host at a time."""
+"""Timer triggers: schedules in UTC, persisted status, past due and catch-up."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,16 +13,70 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 from azure.functions.meta import Datum
+from croniter import CroniterError, croniter
 
 from localhost import storage
-from localhost.app import Function
-from localhost.invoke import Event, Invoker
-from localhost.schedule import Schedule
+from localhost.errors import BindingError
+from localhost.functions import Function
+from localhost.settings import parse_timespan
+from localhost.worker import Event, Worker
 
 _LOG = logging.getLogger("localhost")
 _NEVER = "0001-01-01T00:00:00"
 _SLICE = 30.0
 _SHORTEST_MONITORED = timedelta(minutes=1)
+_FIELD = re.compile(r"[0-9A-Za-z*,/-]+")
+_WORD = re.compile(r"[A-Za-z]+")
+_RANGE = re.compile(r"(\d+)-(\d+)")  # a range that runs backwards is turned round, not wrapped
+_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+           "december"]  # fmt: skip
+_DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
+
+
+class Schedule:
+    """When a timer fires: NCRONTAB (six fields, or five without seconds), else a TimeSpan; in UTC, as Azure on Linux.
+
+    Raises :class:`BindingError` when it is neither.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._interval, self._cron = None, ""
+        if len(text.split()) in (5, 6):
+            self._cron = " ".join(_fields(text))
+            try:
+                self.next(datetime(2000, 1, 1, tzinfo=UTC))  # also refuses days that never come, such as 31 February
+            except (CroniterError, ValueError) as error:
+                raise BindingError(f"The schedule expression '{text}' was not recognized ({error}).") from error
+            return
+        self._interval = parse_timespan(text)
+        if not self._interval:
+            raise BindingError(
+                f"The schedule expression '{text}' was not recognized as a valid cron expression or timespan string. "
+                "Write '{second} {minute} {hour} {day} {month} {day of week}', for example '0 */5 * * * *'."
+            )
+
+    def next(self, now: datetime) -> datetime:
+        """The first moment after ``now``."""
+        if self._interval:
+            return now + self._interval
+        moment: datetime = croniter(self._cron, now, second_at_beginning=True, day_or=False).get_next(datetime)
+        return moment
+
+
+def _fields(text: str) -> list[str]:
+    """The six fields in numbers; refuses croniter's extensions, which the real host does not have."""
+    fields = text.split()
+    fields = fields if len(fields) == 6 else ["0", *fields]
+    for index, names, first in ((4, _MONTHS, 1), (5, _DAYS, 0)):
+        for word in _WORD.findall(fields[index]):
+            # The place of the first name that begins so: NCRONTAB reads names of any length.
+            number = next((n for n, name in enumerate(names, first) if name.startswith(word.lower())), word)
+            fields[index] = fields[index].replace(word, str(number), 1)
+    if not all(_FIELD.fullmatch(field) for field in fields) or any(map(_WORD.search, fields)):
+        raise BindingError(f"The schedule expression '{text}' was not recognized: unknown words or signs.")
+    if re.search(r"\b7\b", fields[5].split("/")[0]):
+        raise BindingError(f"The schedule expression '{text}' was not recognized: days of the week are 0 to 6.")
+    return [_RANGE.sub(lambda ends: "-".join(sorted(ends.groups(), key=int)), field) for field in fields]
 
 
 @dataclass(frozen=True)
@@ -42,11 +97,8 @@ class Status:
     @classmethod
     def from_json(cls, text: bytes) -> Status:
         content: dict[str, Any] = json.loads(text)
-        return cls(
-            _moment(content["Last"]),
-            _moment(content["Next"]) or datetime.now(UTC),
-            _moment(content["LastUpdated"]),
-        )
+        following = _moment(content["Next"]) or datetime.now(UTC)
+        return cls(_moment(content["Last"]), following, _moment(content["LastUpdated"]))
 
 
 def _moment(text: str) -> datetime | None:
@@ -70,34 +122,22 @@ def start_status(stored: Status | None, schedule: Schedule, now: datetime) -> tu
 class TimerListener:
     """Fires one timer function; runs never overlap, and the app's errors do not end it."""
 
-    def __init__(
-        self,
-        function: Function,
-        schedule: Schedule,
-        invoker: Invoker,
-        home: storage.Account | None,
-        host_id: str,
-    ) -> None:
+    def __init__(self, function: Function, worker: Worker, home: storage.Account, host_id: str) -> None:
         self._function = function
-        self._schedule = schedule
-        self._invoker = invoker
+        self._schedule = Schedule(str(function.trigger["schedule"]))
+        self._worker = worker
         self._home = home
         self._status_blob = f"timers/{host_id}/{function.full_name}/status"
-        self.lock = storage.Lock(home, f"{host_id}/{function.full_name}.Listener") if home else None
-        self._monitor = home is not None and self._is_monitored()
         self._busy = asyncio.Lock()
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-    def _is_monitored(self) -> bool:
-        """use_monitor, which is off for schedules under a minute whatever the app says."""
         first = self._schedule.next(datetime.now(UTC))
+        # use_monitor is off for schedules under a minute, whatever the app says.
         short = self._schedule.next(first) - first < _SHORTEST_MONITORED
-        return self._function.trigger.get("useMonitor") is not False and not short
+        self._monitor = function.trigger.get("useMonitor") is not False and not short
+        _LOG.info("The next occurrence of '%s': %s", function.name, first.isoformat(timespec="seconds"))
 
     async def run(self) -> None:
-        """Waits for the listener lock, then fires at every occurrence until cancelled."""
-        if self.lock:
-            await self.lock.acquire()
+        """Fires at every occurrence until cancelled."""
         stored = await self._load() if self._monitor else None
         status, past_due = start_status(stored, self._schedule, self.now())
         if self._monitor and status != stored:
@@ -125,8 +165,8 @@ class TimerListener:
     async def _run_once(self, status: Status, past_due: bool, at_once: bool) -> Status:
         async with self._busy:
             started = self.now()
-            event = timer_event(self._function, status if self._monitor else None, past_due)
-            await self._invoker.run(self._function, event, f"Timer fired at {started.astimezone().isoformat()}")
+            event = timer_event(status if self._monitor else None, past_due)
+            await self._worker.run(self._function, event, f"Timer fired at {started.isoformat()}")
             # Fired a little early (a sleep may end short): counted from the planned moment, or it would fire twice.
             moment = status.next if not at_once and status.next > started else started
             after = Status(moment, self._schedule.next(moment), moment)
@@ -135,8 +175,7 @@ class TimerListener:
             return after
 
     async def _load(self) -> Status | None:
-        assert self._home
-        content = await storage.download(self._home.blobs.get_blob_client(storage.HOSTS, self._status_blob))
+        content = await storage.download(self._home.blob(storage.HOSTS, self._status_blob))
         try:
             return Status.from_json(content) if content else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -144,18 +183,18 @@ class TimerListener:
             return None
 
     async def _save(self, status: Status) -> None:
-        assert self._home
         try:
             await storage.upload(self._home, storage.HOSTS, self._status_blob, json.dumps(status.to_json()).encode())
         except AzureError as error:
             _LOG.warning("The timer status %s cannot be written: %s", self._status_blob, storage.first_line(error))
 
 
-def timer_event(function: Function, status: Status | None, past_due: bool = False) -> Event:
+def timer_event(status: Status | None, past_due: bool = False) -> Event:
     """What a timer function is given."""
     value = {
         "Schedule": {"AdjustForDST": True},
         "ScheduleStatus": status.to_json() if status else None,
         "IsPastDue": past_due,
     }
-    return Event(Datum(json.dumps(value), "json"), metadata={"TimerTrigger": Datum(json.dumps(value), "json")})
+    datum = Datum(json.dumps(value), "json")
+    return Event(datum, {"TimerTrigger": datum})

@@ -1,8 +1,8 @@
-"""The worker: decodes inputs, calls the function, encodes outputs. It knows nothing of storage or HTTP.
+"""Runs functions: decodes what triggered them, calls them, encodes what they return. Knows no storage and no HTTP.
 
-Sync functions run in a thread pool of PYTHON_THREADPOOL_THREAD_COUNT threads, async ones together on one
-event loop of their own, so that a function which blocks its loop cannot stop the host's polling (the real
-worker is another process).
+Sync functions run in a thread pool of PYTHON_THREADPOOL_THREAD_COUNT threads, async ones together on one event loop
+of their own, so that a function which blocks its loop cannot stop the host's polling (the real worker is another
+process).
 """
 
 from __future__ import annotations
@@ -10,78 +10,62 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import logging
 import threading
-from collections.abc import Mapping
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
 from azure.functions.meta import Datum
 
-from localhost import contract
-from localhost.app import Function
+from localhost.functions import Function, converter, sdk_registry
 
+_LOG = logging.getLogger("localhost.invocation")
+_HERE = str(Path(__file__).parent)
 _LOCAL = threading.local()
-_CLIENTS: dict[tuple[Any, ...], Any] = {}
-# The worker never forgets one; a development host may run for weeks.
-_MOST_CLIENTS = 1000
+_TASK: contextvars.ContextVar[str | None] = contextvars.ContextVar("invocation", default=None)
 
 
 @dataclass(frozen=True)
-class RetryContext:
-    """What a function sees as ``context.retry_context``."""
+class Event:
+    """What a trigger brings: its value, and the worker's trigger metadata.
 
-    retry_count: int
-    max_retry_count: int
-    exception: Any
+    ``value`` may be an async callable: a blob's content is read only where a function takes it.
+    """
 
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a function: the values of its inputs as the host sends them."""
-
-    id: str
-    inputs: Mapping[str, Any]
-    trigger_metadata: Mapping[str, Any] = field(default_factory=dict)
-    retry: RetryContext | None = None
+    value: Any
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What the function gave back, encoded: ``Out`` parameters by name, and the return value."""
+class Result:
+    """How an invocation ended; ``response`` is what an HTTP function returned."""
 
-    outputs: Mapping[str, Any]
-    returned: Any = None
-
-
-class Out(func.Out[Any]):
-    """An output parameter."""
-
-    def __init__(self) -> None:
-        self._value: Any = None
-
-    def set(self, val: Any) -> None:
-        self._value = val
-
-    def get(self) -> Any:
-        return self._value
+    succeeded: bool
+    response: Any = None
 
 
 class Context(func.Context):
     """The ``context`` parameter of a function."""
 
-    def __init__(self, function: Function, call: Call) -> None:
+    def __init__(self, function: Function, invocation: str) -> None:
         self._function = function
-        self._call = call
+        self._id = invocation
 
     @property
     def invocation_id(self) -> str:
-        return self._call.id
+        return self._id
 
     @property
     def thread_local_storage(self) -> Any:
+        """A thread that a function starts sets ``invocation_id`` in here, or its log lines are lost."""
         return _LOCAL
 
     @property
@@ -94,81 +78,87 @@ class Context(func.Context):
 
     @property
     def trace_context(self) -> Any:
-        trace = self._call.id.replace("-", "")
+        trace = self._id.replace("-", "")
         return SimpleNamespace(trace_parent=f"00-{trace}-{trace[:16]}-01", trace_state="", attributes={})
 
     @property
     def retry_context(self) -> Any:
-        return self._call.retry or RetryContext(0, 0, None)
-
-
-def to_datum(value: Any) -> Datum:
-    """A value as the host sends it: bytes, str and float as such, everything else as JSON."""
-    if isinstance(value, Datum):
-        return value
-    if isinstance(value, bytes):
-        return Datum(value, "bytes")
-    if isinstance(value, str):
-        return Datum(value, "string")
-    if isinstance(value, float):
-        return Datum(value, "double")
-    return Datum(json.dumps(value, default=str), "json")
-
-
-def decode(parameter: contract.Parameter, data: Any, metadata: Mapping[str, Any], function: str = "") -> Any:
-    """One input as the function sees it."""
-    if parameter.deferred:
-        return _decode_sdk_type(parameter, data, metadata, function)
-    found = contract.Generic if parameter.binding == "generic" else contract.converter(parameter.binding)
-    try:
-        return found.decode(data, trigger_metadata=metadata)
-    except NotImplementedError:
-        raise TypeError(
-            f"unable to decode incoming TypedData: unsupported combination of TypedData field {data.type!r} and "
-            f"expected binding type {found}"
-        ) from None
-
-
-def _decode_sdk_type(parameter: contract.Parameter, data: Any, metadata: Mapping[str, Any], function: str) -> Any:
-    """A client for a blob; kept and given again for the same blob, as the worker does.
-
-    A StorageStreamDownloader of a failed attempt therefore comes back already read. An SDK-type parameter that was
-    sent bytes fails here with the worker's own AttributeError.
-    """
-    key = (parameter.name, parameter.pytype, data.value.content, function)
-    if key not in _CLIENTS:
-        found = contract.converter(parameter.binding, deferred=True)
-        while len(_CLIENTS) >= _MOST_CLIENTS:
-            _CLIENTS.pop(next(iter(_CLIENTS)), None)
-        _CLIENTS[key] = found.decode(data, trigger_metadata=metadata, pytype=parameter.pytype)
-    return _CLIENTS[key]
-
-
-def encode(parameter: contract.Parameter, value: Any) -> Any:
-    """One output as it goes back to the host."""
-    found = contract.Generic if parameter.binding == "generic" else contract.converter(parameter.binding)
-    try:
-        return found.encode(value, expected_type=parameter.pytype)
-    except NotImplementedError:
-        raise TypeError(
-            f'unable to encode outgoing TypedData: unsupported type "{found}" for Python type "{type(value).__name__}"'
-        ) from None
+        return SimpleNamespace(retry_count=0, max_retry_count=0, exception=None)
 
 
 class Worker:
-    """Runs functions; :meth:`invoke` is called on the host's loop."""
+    """Runs functions for all listeners, on the host's loop."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, timeout: float | None) -> None:
+        self._timeout = timeout
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="function")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="worker-loop", daemon=True)
         self._thread.start()
+        #: Names of functions by the ids of their running invocations.
+        self.running: dict[str, str] = {}
+        #: Calls whose time limit passed and whose threads still run.
+        self.abandoned: set[asyncio.Future[Any]] = set()
+        self.stopping = False
+        #: Called with each function that begins.
+        self.on_start: Callable[[Function], None] = lambda function: None
 
-    async def invoke(self, function: Function, call: Call) -> Reply:
-        """Calls the function; raises whatever it (or the decoding of its inputs) raises."""
-        if function.signature.is_async:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_run_async(function, call), self._loop))
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _run_sync, function, call)
+    def has_log_line(self) -> bool:
+        """Whether what this thread or task logs now belongs to a running invocation; the real host drops the rest."""
+        try:
+            asyncio.get_running_loop()
+            return _TASK.get() in self.running
+        except RuntimeError:
+            return getattr(_LOCAL, "invocation_id", None) in self.running
+
+    async def run(self, function: Function, event: Event, reason: str) -> Result:
+        """Runs a function once, between two console lines; never raises for an error of the app."""
+        invocation, started = str(uuid.uuid4()), time.perf_counter()
+        self.running[invocation] = function.name
+        _LOG.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation)
+        self.on_start(function)
+        level, word, trace, response = logging.INFO, "Succeeded", "", None
+        try:
+            value = await event.value() if callable(event.value) else event.value
+            response = await self._timed(function, invocation, to_datum(value), event.metadata)
+        except Exception as error:  # noqa: BLE001 - whatever the app raises is its own failure, and is shown
+            level, word, trace = logging.ERROR, "Failed", "\n" + _trace(error)
+        del self.running[invocation]
+        duration = round((time.perf_counter() - started) * 1000)
+        _LOG.log(
+            level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms)%s", function.name, word, invocation, duration,
+            trace,
+        )  # fmt: skip
+        return Result(not trace, response)
+
+    async def _timed(self, function: Function, *arguments: Any) -> Any:
+        work: asyncio.Future[Any]
+        if function.is_async:
+            coroutine = _run_async(function, *arguments)
+            work = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+        else:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, _run_sync, function, *arguments)
+        done, _ = await asyncio.wait({work}, timeout=self._timeout)
+        if done:
+            return work.result()
+        # Nothing can end a running thread; the real host would restart its worker process here.
+        self.abandoned.add(work)
+        work.add_done_callback(self._forget)
+        raise TimeoutError(
+            f"Timeout value of {self._timeout:g} s was exceeded by function: Functions.{function.name}. Its thread "
+            "goes on until it ends by itself; the real host would restart the worker here, with every function "
+            "running in it."
+        )
+
+    def _forget(self, work: asyncio.Future[Any]) -> None:
+        self.abandoned.discard(work)
+        if not work.cancelled():
+            work.exception()  # nobody waits for it any more
+
+    async def idle(self) -> None:
+        """Waits until nothing runs."""
+        while self.running:
+            await asyncio.sleep(0.02)
 
     def stop(self) -> None:
         """Ends the worker's threads that are idle; a running function cannot be ended, only waited for."""
@@ -177,51 +167,82 @@ class Worker:
         self._thread.join(timeout=1)
 
 
-def _arguments(function: Function, call: Call) -> dict[str, Any]:
-    _LOCAL.invocation_id = call.id
-    metadata = {key: to_datum(value) for key, value in call.trigger_metadata.items()}
-    signature = function.signature
-    arguments = {
-        name: decode(signature.inputs[name], value, metadata, function.name) for name, value in call.inputs.items()
-    }
-    if signature.requires_context:
-        arguments["context"] = Context(function, call)
-    arguments.update({name: Out() for name in signature.outputs})
+def to_datum(value: Any) -> Datum:
+    """A value as the host sends it: bytes and str as such, everything else as JSON."""
+    if isinstance(value, Datum):
+        return value
+    if isinstance(value, bytes):
+        return Datum(value, "bytes")
+    return Datum(value, "string") if isinstance(value, str) else Datum(json.dumps(value, default=str), "json")
+
+
+def sdk_reference(connection: str | None, container: str, blob: str) -> Datum:
+    """A blob by reference, as SDK types take it: the connection is the setting's name."""
+    content = {"Connection": connection or "AzureWebJobsStorage", "ContainerName": container, "BlobName": blob}
+    return Datum(
+        SimpleNamespace(
+            version="1.0", source="AzureStorageBlobs", content_type="application/json", content=json.dumps(content)
+        ),
+        "model_binding_data",
+    )
+
+
+def _arguments(function: Function, invocation: str, value: Datum, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    sent = {key: to_datum(item) for key, item in metadata.items()}
+    arguments: dict[str, Any] = {"context": Context(function, invocation)} if function.takes_context else {}
+    if function.sdk_type:
+        # A client of its own for each call: the real worker may be another process by the next one.
+        known = sdk_registry().get(function.kind)
+        arguments[function.argument] = known.decode(value, trigger_metadata=sent, pytype=function.pytype)
+    elif function.pytype in (str, bytes):
+        arguments[function.argument] = value.value
+    else:
+        arguments[function.argument] = converter(function.kind).decode(value, trigger_metadata=sent)
     return arguments
 
 
-def _reply(function: Function, arguments: Mapping[str, Any], returned: Any) -> Reply:
-    signature = function.signature
-    contract.check_return_value(function.name, signature, returned)
-    values = {name: arguments[name].get() for name in signature.outputs}
-    outputs = {name: encode(signature.outputs[name], value) for name, value in values.items() if value is not None}
-    if signature.returns is None:
-        return Reply(outputs)
-    # None is encoded too: the worker's converters refuse it for http, blob and queue, and the invocation fails.
-    return Reply(outputs, encode(signature.returns, returned))
-
-
-def _run_sync(function: Function, call: Call) -> Reply:
-    def run() -> Reply:
-        arguments = _arguments(function, call)
+def _response(function: Function, returned: Any) -> Any:
+    """What an HTTP function returned, encoded (None is refused); nothing else may return anything."""
+    if function.kind == "httpTrigger":
         try:
-            returned = function.call(**arguments)
+            return converter("http").encode(returned, expected_type=None)
+        except NotImplementedError:
+            raise TypeError(
+                f'unable to encode outgoing TypedData: unsupported type "{converter("http")}" for Python type '
+                f'"{type(returned).__name__}"'
+            ) from None
+    if returned is not None:
+        raise RuntimeError(f"function {function.name!r} without a $return binding returned a non-None value")
+    return None
+
+
+def _run_sync(function: Function, invocation: str, value: Datum, metadata: Mapping[str, Any]) -> Any:
+    def run() -> Any:
+        _LOCAL.invocation_id = invocation
+        try:
+            return _response(function, function.call(**_arguments(function, invocation, value, metadata)))
         except (SystemExit, KeyboardInterrupt) as error:
             raise _left(error) from error
-        return _reply(function, arguments, returned)
 
     return contextvars.copy_context().run(run)
 
 
-async def _run_async(function: Function, call: Call) -> Reply:
-    arguments = _arguments(function, call)
+async def _run_async(function: Function, invocation: str, value: Datum, metadata: Mapping[str, Any]) -> Any:
+    _TASK.set(invocation)
     try:
-        returned = await function.call(**arguments)
+        return _response(function, await function.call(**_arguments(function, invocation, value, metadata)))
     except (SystemExit, KeyboardInterrupt) as error:
         raise _left(error) from error
-    return _reply(function, arguments, returned)
 
 
 def _left(error: BaseException) -> RuntimeError:
     """The real worker process would end here and be started again; this one only fails the invocation."""
     return RuntimeError(f"The function raised {type(error).__name__}({error}), which would end the worker.")
+
+
+def _trace(error: Exception) -> str:
+    """The traceback from where the host's own code ends."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [index for index, frame in enumerate(frames) if frame.filename.startswith(_HERE)]
+    shown = frames[own[-1] + 1 :] if own else frames
+    return "".join([*traceback.format_list(shown), *traceback.format_exception_only(error)]).rstrip()

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -172,6 +173,28 @@ def test_an_account_of_ones_own_needs_no_emulator(tmp_path: Path) -> None:
     with Supervisor() as supervisor:
         assert run.start_storage(supervisor, {"AzureWebJobsStorage": "AccountName=mine"}, tmp_path) == {}
         assert not supervisor.children
+
+
+def test_without_the_host_func_start_must_find_the_storage(
+    azurite_server: azurite.Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "local.settings.example.json", tmp_path)
+    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)  # taken
+    monkeypatch.setenv("DROPSIGHT_AZURITE", str(azurite.find_package(ROOT)))
+    for name in ("AzureWebJobsStorage", "SWEEP_SCHEDULE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SetupError, match="`func start` looks for storage on ports 10000-10002"):
+        run.main(Path(sys.executable), port=1, samples=False, verbose=False, host=False, root=tmp_path)
+
+
+def test_core_tools_are_pointed_out_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    run.announce(tmp_path, 7071)
+    run.announce(tmp_path, None)
+    said = capsys.readouterr().out
+    assert said.count("dev.py run --no-host") == 1 and said.count("func start, in another terminal") == 1
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:

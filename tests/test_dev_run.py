@@ -24,8 +24,9 @@ from pathlib import Path
 from devtools import run
 from devtools.supervisor import handling, interrupt
 port = int(sys.argv[2])
+options = {"samples": "no-host" not in sys.argv, "host": "no-host" not in sys.argv, "verbose": False}
 with handling(interrupt):
-    sys.exit(run.main(Path(sys.executable), port=port, samples=True, verbose=False, root=Path(sys.argv[1])))
+    sys.exit(run.main(Path(sys.executable), port=port, root=Path(sys.argv[1]), **options))
 """
 
 
@@ -49,12 +50,14 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Running:
     """`dev.py run` in a process of its own, with everything that it started."""
 
-    def __init__(self, app: Path) -> None:
+    def __init__(self, app: Path, *arguments: str, parts: int = 3, **environ: str) -> None:
         self.log = app.parent / "said"
-        command = [sys.executable, "-c", RUN, str(app), str(azurite.free_ports(1)[0])]
+        self.parts = parts
+        command = [sys.executable, "-c", RUN, str(app), str(azurite.free_ports(1)[0]), *arguments]
+        environ = {**os.environ, **environ}
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=app, stdout=out, stderr=subprocess.STDOUT)
-        self.wait_for("Dropsight runs.")
+            self.process = subprocess.Popen(command, cwd=app, env=environ, stdout=out, stderr=subprocess.STDOUT)
+        self.wait_for("Ctrl-C stops")
         self.started = psutil.Process(self.process.pid).children(recursive=True)
 
     def said(self) -> str:
@@ -70,7 +73,7 @@ class Running:
     def over(self) -> int:
         """Its exit status, once nothing that it started is left."""
         status = self.process.wait(60)
-        assert len(self.started) >= 3, "storage, the app, the bridge"
+        assert len(self.started) >= self.parts, "storage, the app, the bridge"
         eventually(lambda: not any(alive(child.pid) for child in self.started), "nothing is left behind")
         return status
 
@@ -115,3 +118,15 @@ def test_photos_come_back_as_results_and_nothing_stays_behind(app: Path) -> None
         said = running.said()
         assert "The app ended, so everything stops" in said and "is ready on" in said
         assert said.count(": uploaded") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+def test_without_the_host_only_the_app_is_left_to_others(app: Path, storage_account: str) -> None:
+    (app / "inbox").mkdir()
+    with Running(app, "no-host", parts=1, AzureWebJobsStorage=storage_account) as running:
+        (app / "inbox" / "new.jpg").write_bytes(b"any")
+        running.wait_for("new.jpg: uploaded")
+        assert not [child for child in running.started if "localhost" in child.cmdline()]
+        running.process.send_signal(signal.SIGINT)
+        assert running.over() == 0
+    assert "func start, in another terminal" in running.said() and "localhost:" not in running.said()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -194,6 +195,25 @@ def test_a_host_that_is_killed_in_the_middle_loses_nothing(
     # What the first had finished was not done again, and what it had begun was.
     assert not before & set(analysed(second))
     assert sum(map(int, re.findall(r"recovered (\d+)", second.printed()))) >= 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the host replaces itself by another process")
+def test_an_instance_that_is_taken_away_under_an_upload_loses_nothing(
+    start_app: StartHost, store: Store, photos: dict[str, bytes]
+) -> None:
+    photos = dict(list(photos.items())[:8])
+    host = start_app("--stop-in-flight")
+    drop(store, photos)
+    host.wait_for(lambda: host.printed().count("is ready on") == 2, "the process that takes over", PATIENCE_S)
+
+    def swept() -> bool:
+        sweep_by_hand(host)  # what was in work has a lease that its owner no longer renews
+        time.sleep(0.5)
+        return finished(store) >= set(photos)
+
+    host.wait_for(swept, "all results", PATIENCE_S)
+    check_results(store, photos)
+    assert max(analysed(host).values()) == 1  # what was finished in the grace is not done again
 
 
 def test_http_answers_behind_keys_and_health_without(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -46,6 +47,11 @@ class Store:
             return sorted(self.blobs.get_container_client(container).list_blob_names())
         except ResourceNotFoundError:
             return []
+
+    def records(self, name: str) -> list[Any]:
+        """What runs recorded as JSON under `runs/NAME/`, one entry per run."""
+        contents = [self.read(f"runs/{blob}") for blob in self.names("runs") if blob.startswith(f"{name}/")]
+        return [json.loads(content) for content in contents if content]
 
     def queue(self, name: str, base64: bool = True) -> QueueClient:
         """A queue, made if missing."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 
+from localhost.listing import Listing
 from localhost.process import HostProcess
-from localhost.scan import Sweep
 from localhost.storage import Accounts
 from tests.localhost.conftest import Running, StartShared
 from tests.localhost.support import StartHost, Store, request
@@ -19,19 +20,13 @@ RECEIPTS = "blobreceipts/testhost/Host.Functions."
 QUEUE = "azure-webjobs-blobtrigger-testhost"
 
 
-def runs(store: Store, name: str) -> list[dict[str, Any]]:
-    """What the function recorded, one entry per run."""
-    found = [store.read(f"runs/{each}") for each in store.names("runs") if each.startswith(f"{name}/")]
-    return [json.loads(each) for each in found if each]
-
-
 def counted(store: Store, name: str) -> int:
     return sum(each.startswith(f"{name}/") for each in store.names("runs"))
 
 
 def wait_runs(host: HostProcess, store: Store, name: str, count: int) -> list[dict[str, Any]]:
     host.wait_for(lambda: counted(store, name) >= count, f"{count} runs of {name}")
-    return runs(store, name)
+    return store.records(name)
 
 
 def test_every_blob_runs_once_and_leaves_a_receipt(start_host: StartHost, store: Store) -> None:
@@ -55,8 +50,8 @@ def test_every_blob_runs_once_and_leaves_a_receipt(start_host: StartHost, store:
     assert wait_runs(again, store, "on_client", 12)[-1] is not None
     store.put("uploads/last.png")
     wait_runs(again, store, "on_client", 13)
-    assert [run["size"] for run in runs(store, "on_client") if run["name"] == "3/ä b.png"].count(11) == 1
-    assert len(runs(store, "on_client")) == 13
+    assert [run["size"] for run in store.records("on_client") if run["name"] == "3/ä b.png"].count(11) == 1
+    assert len(store.records("on_client")) == 13
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +65,7 @@ def test_failures_come_back_until_poison(running: Running) -> None:
     host, store = running.host, running.store
     etag = store.put("uploads/bad.png")
     host.wait_for(lambda: store.peek("webjobs-blobtrigger-poison"), "the poison message")
-    assert len(runs(store, "on_client")) == 3
+    assert sum(run["name"] == "bad.png" for run in store.records("on_client")) == 3
     (poison,) = store.peek("webjobs-blobtrigger-poison")
     assert json.loads(poison) == {
         "Type": "BlobTrigger", "FunctionId": "Host.Functions.on_client", "BlobType": "BlockBlob",
@@ -80,30 +75,36 @@ def test_failures_come_back_until_poison(running: Running) -> None:
     assert "ValueError: boom" in host.printed()
 
 
-def test_stream_output_binding_and_pattern(running: Running) -> None:
+def test_stream_and_pattern(running: Running) -> None:
     host, store = running.host, running.store
     store.put("streams/nothing-that-matches")
     store.put("streams/a/b/c.tar.gz", b"abc", metadata={"who": "me"})
     (run,) = wait_runs(host, store, "on_stream", 1)
     assert run["name"] == "streams/a/b/c.tar.gz" and run["length"] == 3 and run["metadata"] == {"who": "me"}
     assert run["uri"].endswith("/streams/a/b/c.tar.gz")
-    host.wait_for(lambda: store.read("copies/a/b/c.tar-gz.txt") == b"cba", "the output blob")
-
-
-def test_sdk_type_beside_an_expression_fails_as_in_the_real_worker(running: Running) -> None:
-    host, store = running.host, running.store
-    store.put("traps/a.png")
-    host.wait_for(
-        lambda: any("on_trap" in each for each in store.peek("webjobs-blobtrigger-poison")), "the poison message"
-    )
-    assert "AttributeError: 'bytes' object has no attribute 'content'" in host.printed()
-    assert runs(store, "on_trap") == []
 
 
 def test_other_sdk_types(running: Running) -> None:
     host, store = running.host, running.store
     store.put("readers/big.bin", bytes(5_000_000))
-    assert wait_runs(host, store, "on_reader", 1) == [{"size": 5_000_000, "container": "uploads"}]
+    store.put("folders/any")
+    assert wait_runs(host, store, "on_reader", 1)[0] == {"size": 5_000_000}
+    assert wait_runs(host, store, "on_folder", 1) == [{"container": "folders"}]
+
+
+def test_each_attempt_has_a_client_of_its_own(running: Running) -> None:
+    """One that was kept would come back already read, and work here where another process would have to start anew."""
+    host, store = running.host, running.store
+    store.put("uploads/bad again.png", b"123")
+    store.put("readers/short.bin", b"12345")
+
+    def attempts() -> tuple[int, int]:
+        short = [run for run in store.records("on_reader") if run["size"] < 10]
+        return sum(run["name"] == "bad again.png" for run in store.records("on_client")), len(short)
+
+    host.wait_for(lambda: attempts() == (3, 3), "three attempts each")
+    assert not any(run["known"] for run in store.records("on_client"))
+    assert sorted(run["size"] for run in store.records("on_reader"))[:3] == [5, 5, 5]
 
 
 def test_messages_that_are_out_of_date_are_dropped(start_host: StartHost, store: Store) -> None:
@@ -119,7 +120,7 @@ def test_messages_that_are_out_of_date_are_dropped(start_host: StartHost, store:
     host = start_host("blobs")
     (run,) = wait_runs(host, store, "on_client", 1)  # by its current ETag: notified again, or found by the scan
     host.wait_for(lambda: not store.peek(QUEUE), "an empty queue")
-    assert run["name"] == "kept.png" and len(runs(store, "on_client")) == 1
+    assert run["name"] == "kept.png" and len(store.records("on_client")) == 1
     assert "unknown function" in host.printed()
     host.wait_for(lambda: store.peek("webjobs-blobtrigger-poison"), "the message that no attempt can handle")
     assert [json.loads(each) for each in store.peek("webjobs-blobtrigger-poison")] == [message]
@@ -133,13 +134,13 @@ def test_new_blobs_become_events(start_host: StartHost, store: Store) -> None:
     wait_runs(host, store, "on_client", 1)
     store.put("streams/folder/pic.png", b"xyz")
     wait_runs(host, store, "on_stream", 1)
-    assert [run["name"] for run in runs(store, "on_client")] == ["new.png"]  # what was there before raises no event
+    assert [run["name"] for run in store.records("on_client")] == ["new.png"]  # what was there before raises no event
     assert not [name for name in store.names("azure-webjobs-hosts") if name.startswith("blobreceipts")]
     assert host.stop() == 0
     store.put("uploads/while-down.png")
     again = start_host("blobs", SOURCE="EventGrid")
     again.wait_for(
-        lambda: "while-down.png" in [run["name"] for run in runs(store, "on_client")], "the event raised meanwhile"
+        lambda: "while-down.png" in [run["name"] for run in store.records("on_client")], "the event raised meanwhile"
     )
 
 
@@ -191,83 +192,52 @@ def test_odd_names_arrive_as_they_are(start_host: StartHost, store: Store, sourc
     assert sorted(run["name"] for run in found) == sorted(ODD_NAMES)
 
 
-def test_a_blob_that_cannot_be_told_does_not_hold_up_the_others(store: Store) -> None:
+def refusal(status: int) -> HttpResponseError:
+    error = HttpResponseError("refused")
+    error.status_code = status
+    return error
+
+
+def poll(store: Store, answers: dict[str, list[AzureError | None]], times: int) -> tuple[list[str], list[bool]]:
+    """Which blobs of `some` were handed on, in `times` polls that get these answers; and after which the mark stood."""
+    handed_on, marked = [], []
+
+    async def notify(blob: Any) -> None:
+        handed_on.append(blob.name)
+        if answers.get(blob.name) and (error := answers[blob.name].pop(0)):
+            raise error
+
+    async def polls() -> None:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        listing = Listing(home, "some", "mark", home)
+        for _ in range(times):
+            with contextlib.suppress(ServiceRequestError):
+                await listing.poll(notify)
+            marked.append(store.read("azure-webjobs-hosts/mark") is not None)
+        assert await Listing(home, "some", "mark", home).load() is marked[-1]
+        await Listing(home, "absent", "other mark", home).poll(notify)
+        await accounts.close()
+
+    asyncio.run(polls())
+    return handed_on, marked
+
+
+def test_a_blob_that_is_refused_does_not_hold_up_the_others(store: Store) -> None:
     for name in ("bad", "good", "later"):
         store.put(f"some/{name}")
-    told: list[str] = []
-
-    async def notify(blob: Any) -> bool:
-        told.append(blob.name)
-        if blob.name != "good":
-            error = HttpResponseError("refused")
-            error.status_code = 400 if blob.name == "bad" else 503
-            raise error
-        return True
-
-    async def polls() -> None:
-        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
-        home = accounts.get(None)
-        sweep = Sweep(home, "some", "mark", home)
-        await sweep.poll(notify, 100)
-        assert store.read("azure-webjobs-hosts/mark") is None  # not before everything was told
-        assert sorted(told) == ["bad", "good", "later"]
-        await sweep.poll(notify, 0)
-        await accounts.close()
-
-    asyncio.run(polls())
-    assert told[3:] == ["later"]  # 400 will not get better, 503 may
+        store.put("some/newest")  # of the last second: handed on at every poll, as those made in it
+    handed_on, marked = poll(store, {"bad": [refusal(400)], "later": [refusal(503), None]}, 2)
+    assert sorted(handed_on[:4]) == ["bad", "good", "later", "newest"]
+    assert handed_on[4] == "later"  # 400 will not get better, 503 may
+    assert marked == [False, True]  # not before everything was handed on
 
 
-def test_blobs_that_wait_are_kept_when_storage_goes_away(store: Store) -> None:
+def test_blobs_that_failed_are_kept_when_storage_goes_away(store: Store) -> None:
     store.put("some/waits")
-    answers: list[bool | AzureError] = [False, ServiceRequestError("connection refused"), True]
-    told: list[str] = []
-
-    async def notify(blob: Any) -> bool:
-        told.append(blob.name)
-        answer = answers.pop(0)
-        if isinstance(answer, AzureError):
-            raise answer
-        return answer
-
-    async def polls() -> None:
-        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
-        home = accounts.get(None)
-        sweep = Sweep(home, "some", "mark", home)
-        await sweep.poll(notify, 100)
-        with pytest.raises(ServiceRequestError):
-            await sweep.poll(notify, 100)
-        await sweep.poll(notify, 0)
-        await accounts.close()
-
-    asyncio.run(polls())
-    assert told == ["waits"] * 3
-
-
-def test_a_listing_goes_on_where_the_last_poll_stopped(store: Store) -> None:
-    for number in range(7):
-        store.put(f"many/{number}")
-    told: list[str] = []
-
-    async def notify(blob: Any) -> bool:
-        told.append(blob.name)
-        return len(told) != 4  # the fourth has to be told again
-
-    async def polls() -> list[int]:
-        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
-        home = accounts.get(None)
-        sweep, counts = Sweep(home, "many", "mark", home), []
-        for _ in range(4):
-            await sweep.poll(notify, 3)
-            counts.append(len(told))
-        assert not await Sweep(home, "many", "other mark", home).load()
-        assert await Sweep(home, "many", "mark", home).load()
-        await Sweep(home, "absent", "mark", home).poll(notify, 3)
-        await accounts.close()
-        return counts
-
-    assert asyncio.run(polls())[:3] == [3, 6, 8]  # 0 1 2, 3 4 5, 3 again and 6
-    assert told[:8] == ["0", "1", "2", "3", "4", "5", "3", "6"]
+    gone = ServiceRequestError("connection refused")
+    handed_on, marked = poll(store, {"waits": [refusal(503), gone, None]}, 3)
+    assert handed_on[:3] == ["waits"] * 3 and marked == [False, False, True]
 
 
 def post(url: str, body: object, event_type: str | None) -> tuple[int, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localhost.app import index
+from localhost import functions
 from localhost.errors import IndexingError
 from localhost.process import HostFailed
 from tests.localhost.conftest import APPS
@@ -19,8 +19,8 @@ from tests.localhost.support import StartHost, Store, request
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def check(app: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "localhost", "--check", str(app)]
+def check(app: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "localhost", "--check", str(app), *arguments]
     environ = {**os.environ, "AzureWebJobsStorage": "UseDevelopmentStorage=true", **environ}
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
 
@@ -41,28 +41,48 @@ def test_every_problem_of_every_function() -> None:
         "not in Python: {'msg'}",
         "mistyped": 'type of msg binding in function.json "queueTrigger" does not match its Python annotation '
         '"HttpRequest"',
-        "not_out": 'binding out is declared to have the "out" direction, but its annotation in Python is not a '
-        "subclass of azure.functions.Out",
-        "not_in": 'binding msg is declared to have the "in" direction in function.json, but its annotation is '
-        "azure.functions.Out in Python",
+        "writes": "the decorator @app.queue_output (queue) is not served by this local host",
+        "reads": "the decorator @app.blob_input (blob) is not served by this local host",
+        "retries": "the decorator @app.retry (retry policy) is not served by this local host",
+        "foreign": "the decorator @app.event_grid_trigger (eventGridTrigger) is not served by this local host",
+        "not_in": 'type of msg binding in function.json "queueTrigger" does not match its Python annotation "Out"',
         "odd_context": 'the "context" parameter is expected to be of type azure.functions.Context',
         "returned": "has invalid non-type return annotation dict[str, typing.Any]",
         "promising": "function 'promising' without a $return binding returns str",
         "reserved": "The specified route conflicts with one or more built in routes",
-        "same_two": "has the route and the method GET of same_one",
+        "same_two": "its route 'api/Same/{b}' overlaps with 'api/same/{a}' of 'same_one', which answers first",
+        "same_zero": "The route specified conflicts with the route defined by function 'same_one'.",
         "9lives": "'9lives' is not a valid function name",
         "unset": "'%ABSENT%' does not resolve to a value",
     }
-    assert found.pop("same_one") == []
-    assert {name: len(problems) for name, problems in found.items()} == dict.fromkeys(expected, 1)
+    assert [found.pop(name) for name in ("same_one", "same_put", "alone")] == [[], [], []]  # other methods
+    assert len(found["same_two"]) == 3  # alone, same_one and same_put
+    assert {name: len(problems) for name, problems in found.items()} == dict.fromkeys(expected, 1) | {"same_two": 3}
     for name, words in expected.items():
-        assert words in found[name][0]
+        assert any(words in problem for problem in found[name])
 
 
 def test_a_fine_app() -> None:
-    done = check(APPS / "http")
+    done = check(APPS / "queues")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no other_app.py here" in check(APPS / "http", PYTHON_SCRIPT_FILE_NAME="other_app.py").stdout
+
+
+def test_routes_that_overlap_are_named() -> None:
+    done = check(APPS / "http")
+    assert done.returncode == 1
+    lines = [line.strip() for line in done.stdout.splitlines() if "overlaps" in line]
+    assert lines == [
+        "its route 'api/tried/first' overlaps with 'api/tried/{x?}' of 'a_parameter', which answers first: the host "
+        "tries functions in alphabetical order, not the most specific route."
+    ]
+
+
+def test_flex_has_no_polling_blob_trigger(start_host: StartHost) -> None:
+    done = check(APPS / "blobs", "--plan", "flex")
+    assert done.returncode == 1 and done.stdout.count("never fires on the Flex Consumption plan") == 4
+    assert check(APPS / "blobs", "--plan", "flex", SOURCE="EventGrid").returncode == 0
+    printed = start_host("blobs", "--plan", "flex").printed()
+    assert "The 'on_client' function is in error: a polling blob trigger never fires" in printed
 
 
 def test_this_project_itself() -> None:
@@ -79,6 +99,10 @@ def test_this_project_itself() -> None:
             "ModuleNotFoundError: No module named 'nosuchmodule'. Cannot find module. Please check the",
         ),
         ("x = 1", "Could not find top level function app instances in function_app.py."),
+        (
+            "app = func.WsgiFunctionApp(app=None)",
+            "WsgiFunctionApp in function_app.py is not served by this local host",
+        ),
         (
             "app = func.FunctionApp(); two = func.FunctionApp()",
             "More than one FunctionApp or other top level function app",
@@ -120,7 +144,7 @@ def test_apps_of_which_nothing_can_be_loaded(
     (tmp_path / "function_app.py").write_text("import azure.functions as func\n" + textwrap.dedent(source))
     try:
         with pytest.raises(IndexingError) as failed:
-            index(tmp_path)
+            [functions.load(entry, tmp_path) for entry in functions.import_app(tmp_path)]
     finally:
         sys.modules.pop("function_app", None)
     assert message in str(failed.value)
@@ -142,10 +166,11 @@ def test_one_bad_function_does_not_take_the_others_down(start_host: StartHost, s
         "no_connection": "Storage account connection string 'Nowhere' does not exist.",
         "bad_queue": "Invalid queue name: 'not_allowed'.",
         "bad_container": "Invalid container name: 'no'.",
-        "bad_path": "Missing closing '}'",
-        "not_served": "The binding type 'serviceBusTrigger' is not one that this local host serves",
+        "bad_path": "Missing closing brace in 'uploads/{name'",
+        "not_served": "the decorator @app.service_bus_queue_trigger (serviceBusTrigger) is not served by this local",
+        "good_again": "The route specified conflicts with the route defined by function 'good'.",
         "reserved": "The specified route conflicts with one or more built in routes",
-        "bad_route": "has an unknown constraint 'nosuch'",
+        "bad_route": "has the constraint 'nosuch'; this local host knows int",
     }.items():
         assert f"The '{name}' function is in error: " in printed and words in printed
     store.queue("returns").send_message("x")

@@ -37,6 +37,8 @@ def test_a_function_sees_the_request_and_shapes_the_answer(host: HostProcess) ->
     [
         ("GET", "/", 200, None),
         ("GET", "/api/echo/special", 200, b"special"),
+        ("GET", "/api/tried/first", 200, b"parameter first"),  # of a_parameter, before b_literal
+        ("GET", "/api/tried", 200, b"parameter None"),
         ("POST", "/api/echo/notanumber", 404, b""),
         ("GET", "/api/echo/12", 404, b""),  # only POST and PUT
         ("PUT", "/api/ECHO/12", 201, None),
@@ -68,6 +70,17 @@ def test_object_headers_and_traces(host: HostProcess) -> None:
     assert "function_app.py" in trace and "localhost/worker.py" not in trace
 
 
+def test_only_lines_of_a_running_invocation_are_the_apps(host: HostProcess, start_host: StartHost) -> None:
+    for path in ("logs", "logs-async"):
+        assert request("GET", f"{host.url}/api/{path}").status == 200
+    host.wait_for(lambda: "Executed 'Functions.logs_async'" in host.printed(), "the end")
+    shown = ["said by the function", "said in its name", "said by its task"]
+    dropped = ["said at the import", "said by its thread", "said by a thread of its task"]
+    assert [line in host.printed() for line in shown + dropped] == [True] * 3 + [False] * 3
+    verbose = start_host("http", "--verbose", AzureWebJobsStorage="")
+    assert "said at the import (of no invocation: Azure drops this line)" in verbose.printed()
+
+
 def test_body_limit(host: HostProcess) -> None:
     assert request("POST", f"{host.url}/api/echo/1", bytes(199_999)).status == 201
     assert request("POST", f"{host.url}/api/echo/1", bytes(200_001)).status == 413
@@ -88,8 +101,7 @@ def test_prefix_and_disabled_functions(start_host: StartHost) -> None:
     host = start_host("http", **environ)
     assert request("GET", f"{host.url}/v1/x/files/a").status == 200
     assert request("GET", f"{host.url}/v1/x/echo/special").status == 404
-    listed = json.loads(request("GET", f"{host.url}/admin/functions").body)
-    assert {each["name"]: each["isDisabled"] for each in listed}["special"] is True
+    assert "Function special is disabled." in host.printed()
 
 
 def test_keys(start_host: StartHost, store: Store) -> None:
@@ -111,41 +123,29 @@ def test_keys(start_host: StartHost, store: Store) -> None:
     assert request("POST", f"{echo}?code={own}", headers={"x-functions-key": "wrong"}).status == 401  # the header wins
     assert [status("GET", owner, key) for key in (None, other, host_key, master_key)] == [401, 401, 401, 200]
     assert status("GET", f"{host.url}/api/files/a") == 200
-    assert [status("GET", f"{host.url}/admin/functions", key) for key in (None, host_key, master_key)] == [
-        401,
-        401,
-        200,
-    ]
-    assert status("GET", f"{host.url}/admin/host/ping") == 200
+    fire = f"{host.url}/admin/functions/absent"
+    assert [status("POST", fire, key) for key in (None, host_key, master_key)] == [401, 401, 404]
     assert host.stop() == 0
     start_host("http", "--enable-auth")
     assert json.loads(store.read(f"{secrets}/host.json") or b"") == master  # kept
 
 
 def test_admin_api_fires_any_function(start_host: StartHost, store: Store) -> None:
+    store.blobs.create_container("runs")
     host = start_host("queues")
-    admin = f"{host.url}/admin"
-    status = json.loads(request("GET", f"{admin}/host/status").body)
-    assert status["state"] == "Running" and status["id"] == "testhost"
-    assert request("POST", f"{admin}/host/synctriggers").status == 200
-    names = [each["name"] for each in json.loads(request("GET", f"{admin}/functions").body)]
-    assert names == ["on_work", "on_copy", "on_typed", "on_text", "on_raw", "on_poison", "on_target"]
-    described = json.loads(request("GET", f"{admin}/functions/ON_WORK").body)
-    assert described["name"] == "on_work" and described["config"]["bindings"][1]["queueName"] == "work"
-    assert request("GET", f"{admin}/functions/absent").status == 404
-    assert request("POST", f"{admin}/functions/on_typed", b"no json").status == 400
-    refused = request("POST", f"{admin}/functions/on_typed", b'{"input": {"a": 1}}')
+    admin = f"{host.url}/admin/functions"
+    assert request("POST", f"{admin}/absent").status == 404
+    assert request("POST", f"{admin}/on_typed", b"no json").status == 400
+    refused = request("POST", f"{admin}/on_typed", b'{"input": {"a": 1}}')
     assert refused.status == 400 and b"expected a string" in refused.body
-    body = json.dumps({"input": "by hand"}).encode()
-    assert request("POST", f"{admin}/functions/on_typed", body).status == 202
-    host.wait_for(lambda: store.peek("returned"), "the output")
-    assert store.peek("returned") == ["bytes:by hand"]
-    fire = f"{admin}/functions/on_target"
-    assert request("POST", fire, b'{"input": "targets/absent"}').status == 400
+    assert request("POST", f"{admin}/ON_TEXT", json.dumps({"input": "by hand"}).encode()).status == 202
+    host.wait_for(lambda: store.records("texts"), "the run")
+    assert store.records("texts") == [{"type": "str", "body": "by hand"}]
+    assert request("POST", f"{admin}/on_target", b'{"input": "targets/absent"}').status == 400
     store.put("elsewhere/any blob")
-    assert request("POST", fire, b'{"input": "elsewhere/any blob"}').status == 202
-    host.wait_for(lambda: store.peek("noticed"), "the second output")
-    assert store.peek("noticed") == ["elsewhere/any blob"]
+    assert request("POST", f"{admin}/on_target", b'{"input": "elsewhere/any blob"}').status == 202
+    host.wait_for(lambda: store.records("targets"), "the second run")
+    assert store.records("targets") == [{"name": "elsewhere/any blob"}]
 
 
 def test_time_limit(start_host: StartHost) -> None:
@@ -153,11 +153,3 @@ def test_time_limit(start_host: StartHost) -> None:
     assert request("GET", f"{host.url}/api/slow?s=300").status == 500
     assert "Timeout value of 1 s was exceeded by function: Functions.slow" in host.printed()
     assert host.stop(20) == 1  # ends although the function's thread goes on
-
-
-def test_an_asgi_application(start_host: StartHost) -> None:
-    host = start_host("asgi", AzureWebJobsDisableHomepage="true", AzureWebJobsStorage="")
-    answer = request("POST", f"{host.url}/some/path?a=1", b"12345")
-    assert (answer.status, answer.body) == (202, b"POST /some/path?a=1 5")
-    assert answer.headers["content-type"] == "text/x-asgi"
-    assert request("GET", f"{host.url}/").body == b"GET /? 0"

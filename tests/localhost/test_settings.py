@@ -10,7 +10,7 @@ import pytest
 
 from localhost import settings
 from localhost.__main__ import parser
-from localhost.errors import SettingsError
+from localhost.errors import BindingError, SettingsError
 
 BUNDLE = {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
 
@@ -67,11 +67,10 @@ def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_values_and_overrides(tmp_path: Path) -> None:
     host = {
-        "version": "2.0", "functionTimeout": "00:10:00", "extensionBundle": BUNDLE, "functions": ["only"],
+        "version": "2.0", "functionTimeout": "00:10:00", "extensionBundle": BUNDLE,
         "extensions": {
             "blobs": {"maxDegreeOfParallelism": 4, "poisonBlobThreshold": 2},
-            "queues": {"batchSize": 1, "newBatchThreshold": 0, "visibilityTimeout": "00:00:30",
-                       "messageEncoding": "none"},
+            "queues": {"batchSize": 1, "newBatchThreshold": 0, "visibilityTimeout": "00:00:30"},
             "http": {"routePrefix": ""},
         },
     }  # fmt: skip
@@ -82,19 +81,12 @@ def test_values_and_overrides(tmp_path: Path) -> None:
     }
     options = settings.load_host_json(app_with(tmp_path, host), environ)
     assert options.queues == settings.QueueOptions(
-        batch_size=5, new_batch_threshold=0, max_dequeue_count=9, visibility_timeout=30.0, base64=False
+        batch_size=5, new_batch_threshold=0, max_dequeue_count=9, visibility_timeout=30.0
     )
-    assert options.function_timeout is None and options.functions == ("only",) and options.bundle
+    assert options.function_timeout is None and options.bundle
     assert options.route_prefix == "" and options.poison_blob_threshold == 2
     assert (options.blob_queue().batch_size, options.blob_queue().new_batch_threshold) == (3, 1)
-    assert options.blob_queue().base64  # the blob queue's messages are always base64
-
-
-@pytest.mark.parametrize(("listed", "expected"), [(None, ("b",)), (["a"], ("b",)), (["x", "y", "z"], ("b", "y", "z"))])
-def test_lists_are_overridden_by_index(tmp_path: Path, listed: list[str] | None, expected: tuple[str, ...]) -> None:
-    host = {"version": "2.0"} | ({} if listed is None else {"functions": listed})
-    environ = {"AzureFunctionsJobHost__functions__0": "b"}
-    assert settings.load_host_json(app_with(tmp_path, host), environ).functions == expected
+    assert options.blob_queue().visibility_timeout == 0  # a failed blob comes back at once, as in the real host
 
 
 @pytest.mark.parametrize(
@@ -103,9 +95,9 @@ def test_lists_are_overridden_by_index(tmp_path: Path, listed: list[str] | None,
         ({}, "version is None"),
         ({"version": "1.0"}, "version is '1.0'"),
         ({"version": "2.0", "extensionBundle": {"id": "x"}}, "version range"),
+        ({"version": "2.0", "extensionBundle": "x"}, "extensionBundle is 'x', expected an id and a version range"),
         ({"version": "2.0", "extensions": {"queues": {"batchSize": 33}}}, "batchSize is 33, expected .* from 1 to 32"),
-        ({"version": "2.0", "extensions": {"queues": {"messageEncoding": "xml"}}}, "expected base64 or none"),
-        ({"version": "2.0", "functions": "only"}, "functions is 'only', expected a list"),
+        ({"version": "2.0", "extensions": {"queues": {"messageEncoding": "xml"}}}, "reads base64 only"),
         ({"version": "2.0", "functionTimeout": "5 minutes"}, "functionTimeout is '5 minutes'"),
     ],
 )
@@ -130,6 +122,15 @@ def test_setting_names() -> None:
     environ = {"Some__Thing": "1", "AzureWebJobs.one.Disabled": "true", "AzureWebJobs_two_Disabled": "1"}
     assert settings.setting(environ, "some:thing") == "1" and settings.setting(environ, "other") is None
     assert [settings.is_disabled(environ, name) for name in ("one", "two", "three")] == [True, True, False]
+
+
+def test_settings_in_bindings() -> None:
+    environ = {"A": "x", "B": "y/z"}
+    assert settings.resolve("%A%-{name}/%b%", environ) == "x-{name}/y/z"
+    with pytest.raises(BindingError, match="^'%C%' does not resolve to a value.$"):
+        settings.resolve("%A%/%C%", environ)
+    with pytest.raises(BindingError, match="does not have a closing '%'"):
+        settings.resolve("50%", environ)
 
 
 def test_host_id(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -25,13 +26,14 @@ def running(host: HostProcess, name: str) -> bool:
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_running_functions_finish(start_host: StartHost, store: Store, number: signal.Signals) -> None:
+    store.blobs.create_container("runs")
     host = start_host("queues", "--stop-timeout", "20")
     store.queue("work").send_message('{"sleep": 1}')
     store.queue("work").send_message('{"sleep": 1}')
     host.wait_for(lambda: running(host, "on_work"), "the first message")
     os.kill(host.pid, number)
     assert host.wait(20) == 0
-    assert len(store.names("log")) == 1  # the one that ran is done, the other was not begun
+    assert len(store.records("work")) == 1  # the one that ran is done, the other was not begun
     assert len(store.peek("work")) == 1
 
 
@@ -75,6 +77,32 @@ def test_what_runs_too_long_is_given_up_and_its_message_given_back(start_host: S
     assert host.stop() == 1
     assert "Still running after 0.3 s, given up: on_work" in host.printed()
     assert len(store.peek("work")) == 1  # visible now, not in ten minutes
+
+
+@posix
+def test_work_that_is_stopped_in_flight_is_delivered_again_at_once(start_host: StartHost, store: Store) -> None:
+    store.blobs.create_container("runs")
+    host = start_host("queues", "--stop-in-flight")
+    store.queue("work").send_message('{"sleep": 3}')  # longer than the grace, shorter than ten minutes of lease
+    host.wait_for(lambda: store.records("work"), "the second attempt")
+    assert [run["count"] for run in store.records("work")] == [2]
+    assert host.printed().count("Executing 'Functions.on_work'") == 2 and "Stopping in flight" in host.printed()
+    assert request("GET", f"{host.url}/").status == 200  # on the same port
+    assert host.stop() == 0
+
+
+@posix
+def test_a_handler_of_the_app_hears_the_sigterm(start_host: StartHost, store: Store, tmp_path: Path) -> None:
+    source = (APPS / "queues" / "function_app.py").read_text()
+    source += "\nimport signal\nsignal.signal(signal.SIGTERM, lambda *_: print('the app heard it', flush=True))\n"
+    (tmp_path / "function_app.py").write_text(source)
+    (tmp_path / "host.json").write_text((APPS / "queues" / "host.json").read_text())
+    store.blobs.create_container("runs")
+    host = start_host(tmp_path, "--stop-in-flight")
+    store.queue("work").send_message("{}")
+    host.wait_for(lambda: len(store.records("work")) == 2, "a run that ended in the grace, and the one after it")
+    assert "the app heard it" in host.printed()
+    host.wait_for(lambda: not store.peek("work") and not running(host, "on_work"), "the message to be deleted")
 
 
 def test_a_request_is_answered_before_the_end(start_host: StartHost) -> None:

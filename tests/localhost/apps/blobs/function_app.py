@@ -14,6 +14,7 @@ from azure.storage.blob import BlobServiceClient
 app = func.FunctionApp()
 STORAGE = "AzureWebJobsStorage"
 SOURCE: Any = os.environ.get("SOURCE")
+CLIENTS: list[object] = []
 
 
 def record(function: str, /, **what: object) -> None:
@@ -24,27 +25,29 @@ def record(function: str, /, **what: object) -> None:
 @app.blob_trigger(arg_name="client", path="uploads/{name}", connection=STORAGE, source=SOURCE)
 def on_client(client: blob.BlobClient) -> None:
     content = client.download_blob().readall()
-    record("on_client", name=client.blob_name, size=len(content), etag=client.get_blob_properties().etag)
+    known = any(client is kept for kept in CLIENTS)
+    CLIENTS.append(client)
+    etag = client.get_blob_properties().etag
+    record("on_client", name=client.blob_name, size=len(content), etag=etag, known=known)
     if "bad" in client.blob_name:
         raise ValueError("boom")
 
 
 @app.blob_trigger(arg_name="stream", path="streams/{folder}/{name}.{ext}", connection=STORAGE, source=SOURCE)
-@app.blob_output(arg_name="copy", path="copies/{folder}/{name}-{ext}.txt", connection=STORAGE)
-def on_stream(stream: func.InputStream, copy: func.Out[bytes]) -> None:
+def on_stream(stream: func.InputStream) -> None:
     content = stream.read()
-    record("on_stream", name=stream.name, length=stream.length, uri=stream.uri, metadata=cast(Any, stream).metadata)
-    copy.set(content[::-1])
-
-
-@app.blob_trigger(arg_name="client", path="traps/{name}", connection=STORAGE, source=SOURCE)
-@app.blob_output(arg_name="out", path="trapped/{name}", connection=STORAGE)
-def on_trap(client: blob.BlobClient, out: func.Out[str]) -> None:
-    record("on_trap", never="reached")
+    metadata = cast(Any, stream).metadata
+    record("on_stream", name=stream.name, length=len(content), uri=stream.uri, metadata=metadata)
 
 
 @app.blob_trigger(arg_name="reader", path="readers/{name}", connection=STORAGE, source=SOURCE)
-@app.blob_input(arg_name="folder", path="uploads/any", connection=STORAGE)
-def on_reader(reader: blob.StorageStreamDownloader, folder: blob.ContainerClient) -> None:
+def on_reader(reader: blob.StorageStreamDownloader) -> None:
     content = b"".join(reader.chunks())
-    record("on_reader", size=len(content), container=folder.container_name)
+    record("on_reader", size=len(content))
+    if len(content) < 10:
+        raise ValueError("too short")
+
+
+@app.blob_trigger(arg_name="folder", path="folders/{name}", connection=STORAGE, source=SOURCE)
+def on_folder(folder: blob.ContainerClient) -> None:
+    record("on_folder", container=folder.container_name)

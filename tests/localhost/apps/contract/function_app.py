@@ -30,7 +30,21 @@ def mistyped(msg: func.HttpRequest) -> None: ...
 
 @app.queue_trigger(arg_name="msg", queue_name="work", connection=STORAGE)
 @app.queue_output(arg_name="out", queue_name="done", connection=STORAGE)
-def not_out(msg: func.QueueMessage, out: str) -> None: ...
+def writes(msg: func.QueueMessage, out: func.Out[str]) -> None: ...
+
+
+@app.blob_trigger(arg_name="client", path="uploads/{name}", connection=STORAGE)
+@app.blob_input(arg_name="other", path="others/{name}", connection=STORAGE)
+def reads(client: blob.BlobClient, other: func.InputStream) -> None: ...
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
+@app.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:00:01")
+def retries(timer: func.TimerRequest) -> None: ...
+
+
+@app.event_grid_trigger(arg_name="event")
+def foreign(event: func.EventGridEvent) -> None: ...
 
 
 @app.queue_trigger(arg_name="msg", queue_name="work", connection=STORAGE)
@@ -63,6 +77,21 @@ def same_one(req: func.HttpRequest) -> str:
 
 @app.route("Same/{b}")
 def same_two(req: func.HttpRequest) -> str:
+    return ""
+
+
+@app.route("same/{a}", methods=["GET", "POST"])
+def same_zero(req: func.HttpRequest) -> str:
+    return ""
+
+
+@app.route("same/{a}", methods=["PUT"])
+def same_put(req: func.HttpRequest) -> str:
+    return ""
+
+
+@app.route("same/it", methods=["DELETE"])
+def alone(req: func.HttpRequest) -> str:
     return ""
 
 

@@ -41,6 +41,11 @@ def bad_path(blob: func.InputStream) -> None: ...
 def not_served(msg: func.ServiceBusMessage) -> None: ...
 
 
+@app.route("GOOD", methods=["GET"])
+def good_again(req: func.HttpRequest) -> str:
+    return "again"
+
+
 @app.route("x/{id:nosuch}")
 def bad_route(req: func.HttpRequest) -> str:
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import azure.functions as func
 
+logging.warning("said at the import")
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 ANONYMOUS = func.AuthLevel.ANONYMOUS
@@ -47,6 +49,40 @@ def files(req: func.HttpRequest) -> str:
 @app.route("object", auth_level=ANONYMOUS)
 def as_object(req: func.HttpRequest) -> str:
     return json.dumps({"status": 418, "body": {"tea": True}, "headers": {"x-pot": "short"}})
+
+
+@app.route("tried/first", auth_level=ANONYMOUS)
+def b_literal(req: func.HttpRequest) -> str:
+    return "literal"
+
+
+@app.route("tried/{x?}", auth_level=ANONYMOUS)
+def a_parameter(req: func.HttpRequest) -> str:
+    return f"parameter {req.route_params.get('x')}"
+
+
+@app.route("logs", auth_level=ANONYMOUS)
+def logs(req: func.HttpRequest, context: func.Context) -> str:
+    def log(text: str, invocation: str | None) -> None:
+        context.thread_local_storage.invocation_id = invocation  # type: ignore[attr-defined]
+        logging.warning(text)
+
+    logging.warning("said by the function")
+    for text, invocation in (("said by its thread", None), ("said in its name", context.invocation_id)):
+        thread = threading.Thread(target=log, args=(text, invocation))
+        thread.start()
+        thread.join()
+    return ""
+
+
+@app.route("logs-async", auth_level=ANONYMOUS)
+async def logs_async(req: func.HttpRequest) -> str:
+    async def log() -> None:
+        logging.warning("said by its task")
+
+    await asyncio.create_task(log())
+    await asyncio.to_thread(logging.warning, "said by a thread of its task")
+    return ""
 
 
 @app.route("fail", auth_level=ANONYMOUS)
