@@ -10,54 +10,58 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import Any, List
+from typing import List
 
-SUPPORTED = ((3, 12), (3, 11))
+SUPPORTED = ((3, 12), (3, 13), (3, 11), (3, 14))  # the likeliest to be had on a system first
 ROOT = os.path.dirname(os.path.abspath(__file__))
-PROBE = (
-    "import sys, importlib.util as u; "
-    "print('%d.%d %d' % (sys.version_info[0], sys.version_info[1], u.find_spec('ensurepip') is not None))"
-)
+PROBE = "import sys, ssl, venv; print('%d.%d' % sys.version_info[:2])"
 
 
-def answer(command: List[str]) -> Any:
-    """((major, minor), can make virtual environments) of a Python command, or () where it does not work."""
+def works(command: List[str]) -> bool:
+    """Whether this command is a supported Python that can make virtual environments."""
     try:
         output = subprocess.check_output(command + ["-c", PROBE], stderr=subprocess.DEVNULL, timeout=30)
-        version, ensurepip = output.decode().split()
-        return (tuple(int(part) for part in version.split(".")), ensurepip == "1")
+        return tuple(int(part) for part in output.decode().split(".")) in SUPPORTED
     except (OSError, ValueError, subprocess.SubprocessError):
-        return ()  # pyenv puts names on the path that only print an error
+        return False  # pyenv puts names on the path that only print an error
 
 
 def candidates() -> List[List[str]]:
     """Commands that may be a supported Python, the likeliest first."""
     names = ["python%d.%d" % version for version in SUPPORTED] + ["python3", "python"]
-    found = [[path] for path in map(shutil.which, names) if path]
+    commands = [[path] for path in map(shutil.which, names) if path]
     if os.name == "nt" and shutil.which("py"):
-        found += [["py", "-%d.%d" % version] for version in SUPPORTED]
+        commands += [["py", "-%d.%d" % version] for version in SUPPORTED]
     pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
-    uv = os.path.expanduser("~/.local/share/uv/python")
     for major, minor in SUPPORTED:
         for pattern in (
             "%s/versions/%d.%d.*/bin/python3" % (pyenv, major, minor),
-            "%s/cpython-%d.%d.*/bin/python3" % (uv, major, minor),
+            os.path.expanduser("~/.local/share/uv/python/cpython-%d.%d.*/bin/python3" % (major, minor)),
+            os.path.expandvars("$APPDATA/uv/python/cpython-%d.%d.*/python.exe" % (major, minor)),
             "/opt/homebrew/bin/python%d.%d" % (major, minor),
         ):
-            found += [[path] for path in sorted(glob.glob(pattern), reverse=True)]
-    return found
+            commands += [[path] for path in sorted(glob.glob(pattern), reverse=True)]
+    return commands
 
 
-def choose(commands: List[List[str]]) -> List[str]:
-    """The first command that is a supported Python, one that can make virtual environments before others."""
-    without = []  # type: List[str]
-    for command in commands:
-        found = answer(command)
-        if found and found[0] in SUPPORTED:
-            if found[1]:
-                return command
-            without = without or command
-    return without
+def installer() -> str:
+    """The one command that brings a supported Python to this system; "" where none is known."""
+    likeliest = "%d.%d" % SUPPORTED[0]
+    for tool, command in (
+        ("uv", "uv python install " + likeliest),
+        ("brew", "brew install python@" + likeliest),
+        ("winget", "winget install Python.Python." + likeliest),
+        ("dnf", "sudo dnf install python" + likeliest),
+        ("zypper", "sudo zypper install python" + likeliest.replace(".", "")),
+    ):
+        if shutil.which(tool):
+            return command
+    if shutil.which("apt-cache"):  # unlike the others it may have none: an old Debian has only its own
+        for version in ("%d.%d" % version for version in SUPPORTED):
+            name = "^python" + version.replace(".", "[.]") + "$"
+            if subprocess.Popen(["apt-cache", "search", "--names-only", name], stdout=subprocess.PIPE).communicate()[0]:
+                return "sudo apt install python" + version
+    return "pyenv install " + likeliest if shutil.which("pyenv") else ""
 
 
 def main() -> int:
@@ -67,12 +71,11 @@ def main() -> int:
         from devtools.cli import main as go_on
 
         return go_on(sys.argv[1:])
-    command = choose(candidates())
-    if not command:
-        mine = "%d.%d" % sys.version_info[:2]
+    command = next(filter(works, candidates()), None)
+    if command is None:
         print(
-            "Dropsight needs Python 3.11 or 3.12 and found neither (this one is %s): install one from "
-            "https://www.python.org/downloads/ and run this again." % mine,
+            "Dropsight needs Python 3.11, 3.12, 3.13 or 3.14 and found none (this one is %d.%d). To get one: %s; "
+            "then run this again." % (sys.version_info[:2] + (installer() or "https://www.python.org/downloads/",)),
             file=sys.stderr,
         )
         return 1

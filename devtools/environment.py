@@ -11,9 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from devtools import azurite
+from devtools import azurite, pip_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
@@ -71,20 +72,34 @@ def prepare_venv(venv: Path = VENV) -> Path:
     if stamped(venv, venv_stamp()) and _runs(python):
         return python
     if not _is_venv_of_this_version(python):
-        if importlib.util.find_spec("ensurepip") is None:
-            version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-            raise SetupError(
-                f"Python {version} ({sys.executable}) cannot make virtual environments because its part "
-                f"ensurepip is missing: install it (Debian, Ubuntu: sudo apt install python{version}-venv) "
-                "and run this again."
-            )
         say("Making .venv")
-        _call([sys.executable, "-m", "venv", "--clear", str(venv)], "make .venv")
+        make_venv(venv)
     say("Installing the Python packages of requirements.txt and requirements-dev.txt (minutes, only once)")
     chosen = [word for lock in LOCKS for word in ("-r", str(lock))]
     _call([*pip(python), "install", "-q", *chosen], "install the Python packages")
     _stamp(venv, venv_stamp())
     return python
+
+
+def make_venv(venv: Path) -> None:
+    """A virtual environment of this Python with pip in it. Raises SetupError."""
+    make = [sys.executable, "-m", "venv", "--clear", str(venv)]
+    if importlib.util.find_spec("ensurepip") is not None:
+        _call(make, "make .venv")
+        return
+    # Debian and Ubuntu leave ensurepip out of their python3.
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            wheel = pip_wheel.fetch(Path(folder))
+        except pip_wheel.NoPip as error:
+            package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+            raise SetupError(
+                f"{sys.executable} comes without pip, and {error}: mend that, or install pip's part of Python "
+                f"(Debian, Ubuntu: sudo apt install {package}), and run this again."
+            ) from error
+        _call([*make, "--without-pip"], "make .venv")
+        install = [str(wheel / "pip"), "install", "-q", "--no-index", "--disable-pip-version-check", str(wheel)]
+        _call([str(venv_python(venv)), *install], "install pip")
 
 
 def pip(python: Path) -> list[str]:
@@ -96,26 +111,40 @@ def prepare_azurite(root: Path, python: Path) -> None:
     """`node_modules/azurite`, unless DROPSIGHT_AZURITE names one elsewhere, and a node to run it with."""
     node = azurite.find_node(site_packages())
     elsewhere = bool(os.environ.get("DROPSIGHT_AZURITE"))
-    if node and (elsewhere or stamped(root / "node_modules", digest(NODE_LOCK))):
+    lock = digest(root / NODE_LOCK.name)
+    if node and (elsewhere or stamped(root / "node_modules", lock)):
         return
-    npm = None if node is None else npm_command(node)
-    if npm is None:
-        say("Installing Node from PyPI, because Node 20 or newer with npm is not on this machine")
-        _call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
-        node = next((n for folder in site_packages() if (n := azurite.node_from_wheel(folder))), None)
-        npm = npm_command(node) if node else None
-        if node is None or npm is None:
-            raise SetupError(f"{NODE_WHEEL} brought no node: install Node 20 or newer from https://nodejs.org/.")
-    if elsewhere:
-        return
+    npm = npm_command(node)
+    # An npm that is there may still be broken, or too old for the lock: Node from PyPI brings one that is neither.
+    if node is None or npm is None or not _npm_ci(root, npm, node):
+        node, npm = _node_from_pypi(python)
+        if not elsewhere and not _npm_ci(root, npm, node):
+            raise SetupError(_failed("install Azurite"))
+    if not elsewhere:
+        _stamp(root / "node_modules", lock)
+
+
+def _node_from_pypi(python: Path) -> tuple[Path, list[str]]:
+    """The node and the npm of NODE_WHEEL in `.venv`, which is installed if need be. Raises SetupError."""
+    say("Installing Node from PyPI, because this machine has no Node 20 or newer with an npm that works")
+    _call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
+    node = next((node for folder in site_packages() if (node := azurite.node_from_wheel(folder))), None)
+    npm = npm_command(node)
+    if node is None or npm is None:
+        raise SetupError(f"{NODE_WHEEL} brought no node: install Node 20 or newer from https://nodejs.org/.")
+    return node, npm
+
+
+def _npm_ci(root: Path, npm: list[str], node: Path) -> bool:
+    """Install `node_modules` from the lock; whether that worked."""
     say("Installing Azurite, the storage emulator (npm package, only once)")
-    path = os.pathsep.join([str(npm_node_folder(npm, node)), os.environ.get("PATH", "")])
-    _call(
-        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"],
-        "install Azurite",
-        path,
-    )
-    _stamp(root / "node_modules", digest(NODE_LOCK))
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
+    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])  # for what npm starts
+    try:
+        return subprocess.call([*npm, "ci", *quiet], cwd=root, env={**os.environ, "PATH": path}) == 0
+    except OSError as error:
+        say(f"{npm[0]}: {error}")
+        return False
 
 
 def npm_command(node: Path | None) -> list[str] | None:
@@ -128,11 +157,6 @@ def npm_command(node: Path | None) -> list[str] | None:
         return [str(node), str(script)]
     on_path = shutil.which("npm")
     return [on_path] if on_path else None
-
-
-def npm_node_folder(npm: list[str], node: Path | None) -> Path:
-    """The folder that must come first on PATH, for the scripts that npm starts."""
-    return node.parent if node else Path(npm[0]).parent
 
 
 def _is_venv_of_this_version(python: Path) -> bool:
@@ -152,14 +176,17 @@ def _runs(python: Path) -> bool:
         return False
 
 
-def _call(command: list[str], purpose: str, path: str | None = None) -> None:
-    env = {**os.environ, "PATH": path} if path else None
+def _call(command: list[str], purpose: str) -> None:
     try:
-        code = subprocess.call(command, cwd=ROOT, env=env)
+        code = subprocess.call(command, cwd=ROOT)
     except OSError as error:
         raise SetupError(f"Could not {purpose}: {error}.") from error
     if code:
-        raise SetupError(f"Could not {purpose}: the words above say why (is the network there?); run this again.")
+        raise SetupError(_failed(purpose))
+
+
+def _failed(purpose: str) -> str:
+    return f"Could not {purpose}: the words above say why (is the network there?); run this again."
 
 
 def say(words: str) -> None:

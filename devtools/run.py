@@ -32,7 +32,8 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = 
     values = settings(root)
     if samples:
         drop_samples(root / "samples", root / "inbox")
-    (root / ".azurite").mkdir(exist_ok=True)
+    for folder in (".azurite", "inbox"):  # announced before the bridge comes to make it
+        (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
             changed = start_storage(supervisor, values, root)
