@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from inference import analyze as engine
+import inference
 from inference.analyze import Analysis
 from inference.errors import DropsightError, LimitExceeded, Permanent, ServiceBusy, StorageUnavailable
-from inference.media import SNIFF_BYTES, Limits, sniff
+from inference.media import SNIFF_BYTES, Limits, own_process, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
@@ -228,7 +228,9 @@ class Worker:
         self, media: bytes | Path, route: Route, source: Source, trace: str, *, artifacts: bool = True
     ) -> Analysis:
         """The engine, with this app's models and limits."""
-        return engine.analyze(media, route, self.registry, source, limits=self.limits, artifacts=artifacts, trace=trace)
+        return inference.analyze(
+            media, route, self.registry, source, limits=self.limits, artifacts=artifacts, trace=trace
+        )
 
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:
@@ -272,6 +274,7 @@ def _source(receipt: Receipt, size: int = 0) -> Source:
 @once
 def default_worker() -> Worker:
     """The worker of this process, made from its settings."""
+    own_process()
     settings = current()
     storage, registry = default_storage(), Registry()
     models = ServingModels(storage, registry, settings.models_seconds)
