@@ -42,6 +42,20 @@ except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
 sys.exit("; ".join(pipelines().problems) or 0)
 """
+_EXTRAS = """
+import sys
+from cloud.pipelines.timers import pipelines
+from cloud.plans import app_routes
+from cloud.health import extras_of
+from cloud.settings import current
+from inference.errors import DropsightError
+from inference.registry import Registry
+try:
+    print(", ".join(f"{name} {state}" for name, state in
+                    extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
+except DropsightError as error:
+    sys.exit(str(error))
+"""
 _MODELS = """
 import sys
 from inference.errors import DropsightError
@@ -99,6 +113,7 @@ def examine(root: Path) -> Iterator[Finding]:
         told = told_settings(root)
         yield asked("App", python, _APP, root, told)
         yield asked("Configuration", python, _CONFIGURATION, root, told)
+        yield asked("Extras", python, _EXTRAS, root, told)
         yield storage_finding(root, python)
         yield asked("Models", python, _MODELS, root, told)
 

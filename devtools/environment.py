@@ -79,10 +79,10 @@ def prepare_venv(venv: Path = VENV) -> Path:
                 "and run this again."
             )
         say("Making .venv")
-        _call([sys.executable, "-m", "venv", "--clear", str(venv)], "make .venv")
+        call([sys.executable, "-m", "venv", "--clear", str(venv)], "make .venv")
     say("Installing the Python packages of requirements.txt and requirements-dev.txt (minutes, only once)")
     chosen = [word for lock in LOCKS for word in ("-r", str(lock))]
-    _call([*pip(python), "install", "-q", *chosen], "install the Python packages")
+    call([*pip(python), "install", "-q", *chosen], "install the Python packages")
     _stamp(venv, venv_stamp())
     return python
 
@@ -101,7 +101,7 @@ def prepare_azurite(root: Path, python: Path) -> None:
     npm = None if node is None else npm_command(node)
     if npm is None:
         say("Installing Node from PyPI, because Node 20 or newer with npm is not on this machine")
-        _call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
+        call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
         node = next((n for folder in site_packages() if (n := azurite.node_from_wheel(folder))), None)
         npm = npm_command(node) if node else None
         if node is None or npm is None:
@@ -110,7 +110,7 @@ def prepare_azurite(root: Path, python: Path) -> None:
         return
     say("Installing Azurite, the storage emulator (npm package, only once)")
     path = os.pathsep.join([str(npm_node_folder(npm, node)), os.environ.get("PATH", "")])
-    _call(
+    call(
         [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"],
         "install Azurite",
         path,
@@ -152,7 +152,7 @@ def _runs(python: Path) -> bool:
         return False
 
 
-def _call(command: list[str], purpose: str, path: str | None = None) -> None:
+def call(command: list[str], purpose: str, path: str | None = None) -> None:
     env = {**os.environ, "PATH": path} if path else None
     try:
         code = subprocess.call(command, cwd=ROOT, env=env)
