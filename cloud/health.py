@@ -5,11 +5,17 @@ from __future__ import annotations
 import importlib
 import platform
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from inference.errors import MissingPackage
+from inference.extras import EXTRAS, how_to_get, installed
 
 from .settings import BLOB_SOURCES, CONTAINERS, current, text_of
+
+if TYPE_CHECKING:
+    from inference.routes import Route
 
 # What function_app.py and cloud/tick.py import inside their bodies.
 BODIES = (
@@ -41,6 +47,7 @@ def report() -> dict[str, Any]:
         "trigger": _trigger,
         "storage": _storage,
         "routes": _routes,
+        "extras": _extras,
         "models": _models,
         "pipelines": _pipelines,
     }
@@ -98,6 +105,23 @@ def _routes() -> dict[str, list[str]]:
     if problems := planner.problems():
         raise ValueError("uploads wait until this is mended: " + "; ".join(problems))
     return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
+
+
+def _extras() -> dict[str, str]:
+    from .instance import default_worker
+    from .pipelines.entries import pipelines
+
+    return extras_of(default_worker().planner.routes.routes, bool(pipelines().lake))
+
+
+def extras_of(routes: Sequence[Route], lake: bool) -> dict[str, str]:
+    """The packages beyond requirements.txt. Raises MissingPackage where something here needs one that is not there."""
+    flow = [f"route {r.name!r}" for r in routes if r.video.follow or r.video.camera_motion]
+    users = {"cv2": flow, "duckdb": ["[lake] in pipelines.toml"] if lake else []}
+    missing = [name for name in EXTRAS if not installed(name)]
+    if wanted := [f"{', '.join(users[name])}: {how_to_get(name)}" for name in missing if users[name]]:
+        raise MissingPackage("; ".join(wanted))
+    return {name: "not installed, and not needed" if name in missing else "installed" for name in EXTRAS}
 
 
 def _models() -> dict[str, str]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from inference.media import own_process
 from inference.registry import Registry
 
 from .events import BlobEvent
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 @once
 def default_worker() -> UploadWorker:
     """The worker of this process, made from its settings."""
+    own_process()
     settings = current()
     storage, registry = default_storage(), Registry()
     models = ServingModels(storage, registry, settings.models_seconds)

@@ -6,19 +6,17 @@ that knows Hive partitions (DuckDB, Spark, Synapse), on plain accounts and on AD
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cloud.finished import documents, unprocessed
 from cloud.storage import BlobInfo, Storage
+from inference.extras import extra
 
 log = logging.getLogger(__name__)
 
@@ -27,35 +25,34 @@ MARK = "lake/filled.json"
 MOST_HOURS = 24 * 7
 _ROWS = 20_000
 
-SCHEMA = pa.schema(
-    [
-        ("name", pa.string()),
-        ("etag", pa.string()),
-        ("route", pa.string()),
-        ("status", pa.string()),
-        ("media_type", pa.string()),
-        ("bytes", pa.int64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("duration_s", pa.float64()),
-        ("written", pa.timestamp("us", tz="UTC")),
-        ("wall_ms", pa.float64()),
-        ("trace", pa.string()),
-        ("step", pa.string()),
-        ("task", pa.string()),
-        ("model", pa.string()),
-        ("model_version", pa.string()),
-        # Of the prediction: null in the one row of a step that found nothing.
-        ("number", pa.int32()),
-        ("label", pa.string()),
-        ("score", pa.float64()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("x2", pa.float32()),
-        ("y2", pa.float32()),
-        ("track", pa.int64()),
-    ]
-)
+# Column -> DuckDB's type.
+COLUMNS = {
+    "name": "VARCHAR",
+    "etag": "VARCHAR",
+    "route": "VARCHAR",
+    "status": "VARCHAR",
+    "media_type": "VARCHAR",
+    "bytes": "BIGINT",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "duration_s": "DOUBLE",
+    "written": "TIMESTAMP WITH TIME ZONE",
+    "wall_ms": "DOUBLE",
+    "trace": "VARCHAR",
+    "step": "VARCHAR",
+    "task": "VARCHAR",
+    "model": "VARCHAR",
+    "model_version": "VARCHAR",
+    # Of the prediction: null in the one row of a step that found nothing.
+    "number": "INTEGER",
+    "label": "VARCHAR",
+    "score": "DOUBLE",
+    "x1": "FLOAT",
+    "y1": "FLOAT",
+    "x2": "FLOAT",
+    "y2": "FLOAT",
+    "track": "BIGINT",
+}
 
 
 def fill(storage: Storage, now: datetime) -> list[str]:
@@ -73,13 +70,18 @@ def fill(storage: Storage, now: datetime) -> list[str]:
 
 
 def _write(file: Path, found: Iterable[tuple[BlobInfo, dict[str, Any]]]) -> int:
-    rows = (row for blob, document in found for row in _rows(blob, document))
-    count = 0
-    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        # In groups of bounded size: a busy hour does not fit into memory.
-        while group := list(islice(rows, _ROWS)):
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-            count += len(group)
+    duckdb = extra("duckdb")
+    count, lines = 0, file.with_suffix(".jsonl")
+    # By way of a file: a busy hour does not fit into memory.
+    with lines.open("w", encoding="utf-8") as out:
+        for blob, document in found:
+            for row in _rows(blob, document):
+                out.write(json.dumps(row) + "\n")
+                count += 1
+    options = {"threads": 1, "temp_directory": str(file.parent)}
+    with duckdb.connect(config=options) as connection:
+        rows = connection.read_json(str(lines), columns=COLUMNS, format="newline_delimited")
+        rows.write_parquet(str(file), compression="zstd", row_group_size=_ROWS)
     return count
 
 
@@ -87,7 +89,7 @@ def _rows(blob: BlobInfo, document: Mapping[str, Any]) -> Iterator[dict[str, Any
     source = document["source"]
     shared = {key: source.get(key) for key in ("name", "etag", "media_type", "bytes", "width", "height", "duration_s")}
     shared |= {key: document.get(key) for key in ("route", "status", "trace")}
-    shared |= {"written": blob.modified, "wall_ms": (document.get("cost") or {}).get("wall_ms")}
+    shared |= {"written": blob.modified.isoformat(), "wall_ms": (document.get("cost") or {}).get("wall_ms")}
     for step in document["steps"]:
         of_step = {"step": step["name"], "task": step["task"], "model": step["model"]["name"]}
         of_step["model_version"] = step["model"]["version"]

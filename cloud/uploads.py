@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from inference import analyze as engine
+import inference
 from inference.analyze import Analysis
 from inference.errors import (
     BadManifest,
@@ -225,7 +225,9 @@ class UploadWorker:
         self, media: bytes | Path, route: Route, source: Source, trace: str, *, artifacts: bool = True
     ) -> Analysis:
         """The engine, with this app's models and limits."""
-        return engine.analyze(media, route, self.registry, source, limits=self.limits, artifacts=artifacts, trace=trace)
+        return inference.analyze(
+            media, route, self.registry, source, limits=self.limits, artifacts=artifacts, trace=trace
+        )
 
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from devtools import doctor, environment, run
+from devtools import doctor, environment, package, run
 from devtools.azurite import AzuriteError
 from devtools.environment import ROOT, SetupError
 from devtools.supervisor import handling, interrupt, run_through
@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> int:
             python = environment.prepare()
             if known.command == "setup":
                 return 0
+            if known.command == "package":
+                return package.main(python, known.out, known.packages, known.python)
             if known.command == "run":
                 options = {"samples": known.samples, "verbose": known.verbose, "host": not known.no_host}
                 return run.main(python, port=known.port, **options)
@@ -55,6 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("test", help="style, types and tests; or pytest with the arguments given", add_help=False)
     commands.add_parser("bench", help="python -m benchmarks, with the arguments given", add_help=False)
     commands.add_parser("setup", help="only make the environment, as the others do first")
+    packing = commands.add_parser("package", help="build what is deployed, and print its size by dependency")
+    packing.add_argument(
+        "--out", type=Path, default=ROOT / "build" / "app.zip", help="a zip, or a folder (build/app.zip)"
+    )
+    packing.add_argument(
+        "--packages", action="store_true", help="bring the packages along, for a target without a build"
+    )
+    packing.add_argument("--python", default="3.11", help="the target's, with --packages (3.11)")
     commands.add_parser("doctor", help="say in plain words what is missing or misconfigured")
     return parser
 

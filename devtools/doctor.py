@@ -58,6 +58,20 @@ fits, words = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
 print(words)
 sys.exit(0 if fits else words)
 """
+_EXTRAS = """
+import sys
+from cloud.pipelines.entries import pipelines
+from cloud.plans import app_routes
+from cloud.health import extras_of
+from cloud.settings import current
+from inference.errors import DropsightError
+from inference.registry import Registry
+try:
+    print(", ".join(f"{name} {state}" for name, state in
+                    extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
+except DropsightError as error:
+    sys.exit(str(error))
+"""
 _MODELS = """
 import sys
 from inference.errors import DropsightError
@@ -116,6 +130,7 @@ def examine(root: Path) -> Iterator[Finding]:
         yield asked("App", python, _APP, root, told)
         yield asked("Configuration", python, _CONFIGURATION, root, told)
         yield asked("Tick", python, _TICK, root, told)
+        yield asked("Extras", python, _EXTRAS, root, told)
         yield storage_finding(root, python)
         yield asked("Models", python, _MODELS, root, told)
 

@@ -76,7 +76,7 @@ def prepare_venv(venv: Path = VENV) -> Path:
         make_venv(venv)
     say("Installing the Python packages of requirements.txt and requirements-dev.txt (minutes, only once)")
     chosen = [word for lock in LOCKS for word in ("-r", str(lock))]
-    _call([*pip(python), "install", "-q", *chosen], "install the Python packages")
+    call([*pip(python), "install", "-q", *chosen], "install the Python packages")
     _stamp(venv, venv_stamp())
     return python
 
@@ -85,7 +85,7 @@ def make_venv(venv: Path) -> None:
     """A virtual environment of this Python with pip in it. Raises SetupError."""
     make = [sys.executable, "-m", "venv", "--clear", str(venv)]
     if importlib.util.find_spec("ensurepip") is not None:
-        _call(make, "make .venv")
+        call(make, "make .venv")
         return
     # Debian and Ubuntu leave ensurepip out of their python3.
     with tempfile.TemporaryDirectory() as folder:
@@ -97,9 +97,9 @@ def make_venv(venv: Path) -> None:
                 f"{sys.executable} comes without pip, and {error}: mend that, or install pip's part of Python "
                 f"(Debian, Ubuntu: sudo apt install {package}), and run this again."
             ) from error
-        _call([*make, "--without-pip"], "make .venv")
+        call([*make, "--without-pip"], "make .venv")
         install = [str(wheel / "pip"), "install", "-q", "--no-index", "--disable-pip-version-check", str(wheel)]
-        _call([str(venv_python(venv)), *install], "install pip")
+        call([str(venv_python(venv)), *install], "install pip")
 
 
 def pip(python: Path) -> list[str]:
@@ -127,7 +127,7 @@ def prepare_azurite(root: Path, python: Path) -> None:
 def _node_from_pypi(python: Path) -> tuple[Path, list[str]]:
     """The node and the npm of NODE_WHEEL in `.venv`, which is installed if need be. Raises SetupError."""
     say("Installing Node from PyPI, because this machine has no Node 20 or newer with an npm that works")
-    _call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
+    call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
     node = next((node for folder in site_packages() if (node := azurite.node_from_wheel(folder))), None)
     npm = npm_command(node)
     if node is None or npm is None:
@@ -176,7 +176,7 @@ def _runs(python: Path) -> bool:
         return False
 
 
-def _call(command: list[str], purpose: str) -> None:
+def call(command: list[str], purpose: str) -> None:
     try:
         code = subprocess.call(command, cwd=ROOT)
     except OSError as error:

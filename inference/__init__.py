@@ -1,3 +1,41 @@
-"""The engine: bytes in, predictions out. Knows nothing of Azure."""
+"""The engine: bytes in, predictions out. Knows nothing of Azure.
+
+As a library: `from inference import analyze, Registry, Route, Step`. Importing it imports nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.analyze import Analysis, analyze
+    from inference.errors import DropsightError, Permanent, Transient
+    from inference.media import Limits
+    from inference.registry import Registry
+    from inference.result import Source
+    from inference.routes import Route, Step
 
 __version__ = "0.1.0"
+__all__ = [
+    "Analysis", "DropsightError", "Limits", "Permanent", "Registry", "Route", "Source", "Step", "Transient", "analyze",
+]  # fmt: skip
+
+_HOMES = {
+    "Analysis": "analyze",
+    "analyze": "analyze",
+    "DropsightError": "errors",
+    "Permanent": "errors",
+    "Transient": "errors",
+    "Limits": "media",
+    "Registry": "registry",
+    "Source": "result",
+    "Route": "routes",
+    "Step": "routes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"inference.{_HOMES[name]}"), name)

@@ -100,6 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(arguments)
     try:
+        from inference.media import own_process  # lazily: --help needs no numpy
+
+        own_process()
         if options.command == "analyze":
             from inference.commands import analyze_command  # lazily: --help needs no numpy
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
 from inference.machine import peak_rss_mb
@@ -166,3 +169,13 @@ def cost(started: float, cpu: float, steps: Sequence[StepResult], models: Sequen
     helpers = sum(s.timing.inference * (m.session.threads - 1) for s, m in zip(steps, models, strict=True)) / 1e3
     wall = (time.perf_counter() - started) * 1e3
     return Cost(time.thread_time() - cpu + helpers, peak_rss_mb(), wall)
+
+
+class _Callable(ModuleType):
+    """This module shares its name with its function: `from inference import analyze` means the function either way."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Analysis:
+        return analyze(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -9,6 +9,7 @@
     |   +-- BadManifest
     |   +-- BadRoute
     |   +-- BadPipeline
+    |   +-- MissingPackage
     +-- Transient            trying again may help
         +-- StorageUnavailable
         +-- ServiceBusy
@@ -56,6 +57,10 @@ class BadRoute(Permanent):
 
 class BadPipeline(Permanent):
     """An entry of pipelines.toml cannot work as it is written."""
+
+
+class MissingPackage(Permanent):
+    """This installation lacks a package that the route asks for: no attempt helps before somebody adds it."""
 
 
 class Transient(DropsightError):

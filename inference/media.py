@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,6 @@ from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
 from inference.machine import memory_limit
-
-# Our own check reads the header first and names the limit; Pillow's would warn at a size we may well allow.
-Pillow.MAX_IMAGE_PIXELS = None
-warnings.filterwarnings("ignore", module="PIL")  # odd metadata does not concern the pixels
 
 
 @dataclass(frozen=True)
@@ -182,6 +178,43 @@ def too_many_bytes(size: int, limits: Limits) -> str:
     )
 
 
+def own_process() -> None:
+    """For programs, whose process is theirs: only our own limits count, and Pillow is quiet about odd metadata.
+
+    A library must not do this to its host: `decode` works without it, under Pillow's limits for the few pictures
+    whose decoders ask for them (WebP, tiled TIFF; 179 megapixels unless the host says otherwise).
+    """
+    Pillow.MAX_IMAGE_PIXELS = None
+    warnings.filterwarnings("ignore", module="PIL")
+
+
+def open_image(file: BinaryIO, kind: str) -> Pillow.Image:
+    """Pillow's image of a file of Pillow's format `kind`, header read, for `check_size` to look at.
+
+    Not through Pillow.open, which holds it to a limit that is global to the process and may be below ours, and
+    knows HEIF only where a process is told to. Raises UnidentifiedImageError, and what Pillow's decoders raise.
+    """
+    if kind == "HEIF":
+        from pi_heif import HeifImageFile  # lazily: it brings its own codec libraries
+
+        factory, accept = HeifImageFile, None
+    else:
+        Pillow.preinit()
+        if kind not in Pillow.OPEN:
+            Pillow.init()
+        factory, accept = Pillow.OPEN[kind]
+    start = file.tell()
+    fits = accept is None or accept(file.read(16))
+    file.seek(start)
+    if not fits or isinstance(fits, str):  # in words: what this Pillow was built without
+        raise UnidentifiedImageError(fits or f"not {kind}")
+    try:
+        image: Pillow.Image = factory(file, "")
+        return image
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(_plain(error)) from error
+
+
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Picture:
     """Decode an image file to an upright RGB picture.
 
@@ -201,6 +234,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
         raise CorruptMedia(f"the file begins like {media_type} but has no readable header; {_AGAIN}") from error
     except _BROKEN as error:
         raise CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {_AGAIN}") from error
+    except Pillow.DecompressionBombError as error:
+        raise LimitExceeded(f"{_plain(error)}: scale it down first, or raise PIL.Image.MAX_IMAGE_PIXELS") from error
     except MemoryError as error:
         raise OutOfMemory(
             f"decoding the {media_type} ran out of memory; give the process more, or less to do at once"
@@ -217,11 +252,7 @@ def _plain(error: BaseException) -> str:
 
 
 def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) -> Picture:
-    if media_type == "image/heic":
-        import pillow_heif  # lazily: it brings 20 MB of codec libraries
-
-        pillow_heif.register_heif_opener(thumbnails=False)
-    image: Pillow.Image = Pillow.open(io.BytesIO(data), formats=[_IMAGE_FORMATS[media_type]])
+    image = open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
     check_size(*image.size, limits)
     # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
     orientation = 1 if media_type == "image/heic" else _orientation(image)

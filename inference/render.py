@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.heads.image import kind_of, planes, to_bytes
+from inference.lab import lab_to_rgb, rgb_to_lab
 from inference.manifest import Manifest
 from inference.media import Picture, cropped
 from inference.model import Model
@@ -176,10 +177,7 @@ def _with_chroma(luma: Bytes, picture: Picture) -> Bytes:
 
 
 def _with_ab(values: Floats | Bytes, full: Pillow.Image) -> Bytes:
-    import cv2  # lazily: 60 MB, and only this colour space needs it
-
-    lightness = cv2.cvtColor(np.asarray(full, np.float32) / 255, cv2.COLOR_RGB2Lab)[:, :, :1]
+    lightness = rgb_to_lab(np.asarray(full, np.float32) / 255)[:, :, :1]
     lab = np.concatenate([lightness, _scaled(values, full.size)], axis=2).astype(np.float32)
-    rgb = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)
-    pixels: Bytes = np.rint(rgb.clip(0, 1) * 255).astype(np.uint8)
+    pixels: Bytes = np.rint(lab_to_rgb(lab) * 255).astype(np.uint8)
     return pixels

@@ -1,13 +1,11 @@
 """Nearest pictures and groups of pictures, from their embeddings.
 
-Search is exact: one product with all vectors. K-means is scipy's (already needed for tracking, so that
-grouping costs no further dependency), imported only when asked for.
+Search is exact: one product with all vectors.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from inference.errors import BadModel, CorruptMedia
 from inference.heads.embedding import unit_length
+from inference.kmeans import kmeans
 from inference.predictions import Floats
 
 RESULT_FILE = "result.json"
@@ -72,20 +71,16 @@ def verify(a: Floats, b: Floats, threshold: float) -> tuple[bool, float]:
 
 def groups(vectors: Floats, count: int, seed: int = 0) -> NDArray[np.int64]:
     """A group number (N,) for each vector, 0 the largest: k-means with k-means++ seeding, the best of three."""
-    from scipy.cluster.vq import kmeans2  # lazily: half a second
-
     count = min(count, len(vectors))
     if count < 1:
         return np.zeros(0, np.int64)
     best: tuple[float, NDArray[Any]] | None = None
     generator = np.random.default_rng(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an empty cluster is no harm: its number is not given out
-        for _ in range(3):
-            centres, labels = kmeans2(vectors, count, iter=30, minit="++", seed=generator)
-            spread = float(((vectors - centres[labels]) ** 2).sum())
-            if best is None or spread < best[0]:
-                best = spread, labels
+    for _ in range(3):
+        centres, labels = kmeans(vectors, count, generator, rounds=30)
+        spread = float(((vectors - centres[labels]) ** 2).sum())
+        if best is None or spread < best[0]:
+            best = spread, labels
     assert best is not None
     sizes = np.bincount(best[1], minlength=count)
     rank = np.empty(count, np.int64)

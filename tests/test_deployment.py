@@ -9,11 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pathspec
-import pytest
+
+from devtools import environment, package
+from devtools.package import deployed_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
@@ -36,20 +39,10 @@ print(json.dumps({"names": names, "heavy": heavy, "status": report()["status"]})
 """
 
 
-def deployed_files() -> list[Path]:
-    """The tracked files that .funcignore (in git's syntax, as Core Tools reads it) does not leave out."""
-    try:
-        listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"not a git checkout: {error}")
-    ignored = pathspec.PathSpec.from_lines("gitignore", (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines())
-    return [Path(name) for name in listed.split("\0") if name and not ignored.match_file(name)]
-
-
 def test_only_what_the_app_is_made_of_is_deployed() -> None:
     deployed = {file.parts[0] for file in deployed_files()}
     assert deployed >= PARTS
-    assert deployed - PARTS <= {"LICENSE", "README.md"}
+    assert deployed - PARTS <= {"LICENSE", "README.md", "requirements-flow.txt", "requirements-lake.txt"}
 
 
 def test_the_deployed_files_alone_are_the_app(tmp_path: Path, storage_account: str) -> None:
@@ -101,3 +94,28 @@ def test_every_library_the_app_imports_is_in_the_requirements() -> None:
     sources = [file for file in deployed_files() if file.suffix == ".py" and file.parts[0] != "models"]
     foreign = {module: file for file in sources for module in imported(file) if module.split(".")[0] not in known}
     assert {module: file for module, file in foreign.items() if not distributions(module) & pinned} == {}
+
+
+def test_the_packages_of_the_core_stay_small() -> None:
+    locked = package.locked()
+    sizes = package.weights(*environment.site_packages(Path(sys.prefix)), only=locked)
+    assert {"onnxruntime", "numpy", "av", "azure-ai-ml"} <= set(sizes) <= locked
+    assert sum(sizes.values()) <= 350_000_000, sorted(sizes.items(), key=lambda item: -item[1])[:10]
+    assert not locked & {"scipy", "pyarrow", "duckdb", "opencv-python-headless", "pillow-heif"}
+    core = set((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
+    for extra, name in (("flow", "opencv-python-headless"), ("lake", "duckdb")):
+        lock = ROOT / f"requirements-{extra}.txt"
+        assert name in package.locked(lock)
+        # pip refuses two versions of one package: what stands in both is the same line.
+        pins = [line for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
+        assert {line for line in pins if requirement(line.split("==")[0]) in locked} <= core
+
+
+def test_what_is_packed_is_what_funcignore_leaves_in(tmp_path: Path) -> None:
+    lines = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
+    ignored = pathspec.PathSpec.from_lines("gitignore", lines)
+    tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    assert {file.as_posix() for file in deployed_files()} == {n for n in tracked if n and not ignored.match_file(n)}
+    assert package.main(Path(sys.executable), tmp_path / "app.zip", packages=False, version="3.11") == 0
+    with zipfile.ZipFile(tmp_path / "app.zip") as archive:
+        assert set(archive.namelist()) == {file.as_posix() for file in deployed_files()}

@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cosine, jensenshannon
-from scipy.special import rel_entr
-from scipy.stats import chi2, ks_2samp
 
 from cloud.drift.collect import Row
 from cloud.drift.entries import DriftEntry
+from cloud.drift.measures import (
+    chi_squared_quantile,
+    cosine_distance,
+    jensen_shannon,
+    kolmogorov_smirnov,
+    relative_entropy,
+)
 
 NUMERIC = ("brightness", "contrast", "sharpness", "width", "height", "aspect", "count", "score", "mean_score")
 # Below this neither side says anything.
@@ -105,7 +109,7 @@ def compare(baseline: Profile, window: Profile, entry: DriftEntry) -> Verdict:
     moved = [f"{s.feature} {s.before} -> {s.now}" for s in sure if s.psi_excess >= entry.warning]
     embedding = None
     if len(baseline.centroid) == len(window.centroid) > 0:
-        embedding = round(float(cosine(np.asarray(baseline.centroid), np.asarray(window.centroid))), 4)
+        embedding = round(cosine_distance(np.asarray(baseline.centroid), np.asarray(window.centroid)), 4)
     return Verdict(status, "; ".join(moved) or "nothing moved", tuple(shifts), embedding, window.count)
 
 
@@ -117,10 +121,10 @@ def _numbers(name: str, old: NDArray[np.float64], new: NDArray[np.float64]) -> S
     counts = [np.bincount(np.searchsorted(edges, each, side="right"), minlength=len(edges) + 1) for each in (old, new)]
     held = counts[0] + counts[1] > 0
     counts = [each[held] for each in counts]
-    test = ks_2samp(old, new)
+    ks, p = kolmogorov_smirnov(old, new)
     before, now = (round(float(np.median(each)), 4) for each in (old, new))
     psi, excess, js = _indices(*counts)
-    return Shift(name, psi, excess, js, round(float(test.statistic), 4), float(test.pvalue), before, now)
+    return Shift(name, psi, excess, js, round(ks, 4), p, before, now)
 
 
 def _labels(old: Mapping[str, int], new: Mapping[str, int]) -> Shift:
@@ -134,8 +138,8 @@ def _labels(old: Mapping[str, int], new: Mapping[str, int]) -> Shift:
 def _indices(old: NDArray[np.int64], new: NDArray[np.int64]) -> tuple[float, float, float]:
     # Half a count in every bin, so that an empty one does not make the index infinite.
     p, q = ((each + 0.5) / (each.sum() + 0.5 * len(each)) for each in (old, new))
-    psi = float(np.sum(rel_entr(p, q) + rel_entr(q, p)))
+    psi = relative_entropy(p, q) + relative_entropy(q, p)
     # Under no drift the index is distributed as chi-squared times this (Yurdakul 2018, "Statistical properties
     # of population stability index"): small windows and many labels alone make it large.
-    chance = float(chi2.ppf(0.99, max(len(old) - 1, 1))) * (1 / old.sum() + 1 / new.sum())
-    return round(psi, 4), round(max(psi - chance, 0.0), 4), round(float(jensenshannon(p, q, base=2)), 4)
+    chance = chi_squared_quantile(0.99, max(len(old) - 1, 1)) * (1 / old.sum() + 1 / new.sum())
+    return round(psi, 4), round(max(psi - chance, 0.0), 4), round(jensen_shannon(p, q), 4)

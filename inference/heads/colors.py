@@ -7,7 +7,6 @@ the commonest first.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference.heads import Head, Outputs
+from inference.kmeans import kmeans, nearest
+from inference.lab import rgb_to_lab
 from inference.manifest import Manifest
 from inference.media import Picture
 from inference.predictions import LabelMap
@@ -24,32 +25,26 @@ FITTED_PIXELS = 20_000
 
 
 def segment(picture: Picture, manifest: Manifest) -> LabelMap:
-    import cv2  # lazily, as scipy: only this head needs them
-    from scipy.cluster.vq import kmeans2, vq
-
     params = manifest.postprocess.params
     small = picture.image.copy()
     longest = manifest.preprocess.size.get("longest_edge", 256)
     small.thumbnail((longest, longest), Pillow.Resampling.BOX)
     pixels = np.asarray(small, np.float32).reshape(-1, 3)
-    lab = cv2.cvtColor(pixels[None] / 255, cv2.COLOR_RGB2Lab)[0]
+    lab = rgb_to_lab(pixels / 255)
     generator = np.random.default_rng(int(params.get("seed", 0)))
     sample = lab if len(lab) <= FITTED_PIXELS else lab[generator.choice(len(lab), FITTED_PIXELS, replace=False)]
     count = min(int(params.get("count", 6)), len(np.unique(sample.round(), axis=0)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a cluster that runs empty is dropped below
-        centres, _ = kmeans2(sample, count, iter=20, minit="++", seed=generator)
-    nearest, _ = vq(lab, centres)
-    return _map(nearest, pixels, small.size, picture.size)
+    centres, _ = kmeans(sample, count, generator, rounds=20)
+    return _map(nearest(lab, centres), pixels, small.size, picture.size)
 
 
-def _map(nearest: NDArray[Any], pixels: NDArray[Any], small: tuple[int, int], size: tuple[int, int]) -> LabelMap:
-    counts = np.bincount(nearest)
+def _map(clusters: NDArray[Any], pixels: NDArray[Any], small: tuple[int, int], size: tuple[int, int]) -> LabelMap:
+    counts = np.bincount(clusters)
     order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
-    names = tuple("#{:02x}{:02x}{:02x}".format(*np.rint(pixels[nearest == i].mean(axis=0)).astype(int)) for i in order)
+    names = tuple("#{:02x}{:02x}{:02x}".format(*np.rint(pixels[clusters == i].mean(axis=0)).astype(int)) for i in order)
     place = np.zeros(len(counts), np.uint8)
     place[order] = np.arange(len(order))
-    ids = Pillow.fromarray(place[nearest].reshape(small[1], small[0]))
+    ids = Pillow.fromarray(place[clusters].reshape(small[1], small[0]))
     return LabelMap(np.asarray(ids.resize(size, Pillow.Resampling.NEAREST)), names)
 
 

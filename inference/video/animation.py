@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from inference.errors import CorruptMedia
+from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.media import SNIFF_BYTES, open_image, sniff
 from inference.video.container import open_binary
 from inference.video.frames import Damage, Pixels, Source, VideoInfo, VideoLimits
 
@@ -49,8 +51,10 @@ def frames(source: Source, limits: VideoLimits, damage: Damage) -> Iterator[tupl
             damage.note(str(error) or type(error).__name__, at_s)
 
 
-def _opened(file: object) -> Image.Image:
+def _opened(file: BinaryIO) -> Image.Image:
     try:
-        return Image.open(file, formats=["GIF", "WEBP", "PNG"])  # type: ignore[arg-type]
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        kind = sniff(file.read(SNIFF_BYTES)).removeprefix("image/").upper()
+        file.seek(0)
+        return open_image(file, kind)
+    except (UnsupportedMedia, LookupError, UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise CorruptMedia(f"an animation that cannot be read ({error}); upload it again") from error

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.extras import extra
 from inference.predictions import Objects
 from inference.video.follow import Followed, Follower
 from inference.video.frames import Frame
@@ -19,6 +20,7 @@ class Chosen:
     """Starts as soon as there is something to follow; says frame by frame where it is."""
 
     def __init__(self, wanted: Follow) -> None:
+        extra("cv2")  # before the first frame: what is missing is said at once
         self._wanted = wanted
         self._follower: Follower | None = None
         self._label = wanted.label or "followed"

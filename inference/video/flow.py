@@ -1,15 +1,15 @@
 """Sparse optical flow: what single points did between two frames (pyramidal Lucas-Kanade, Bouguet 2001).
 
-OpenCV is imported when the first frame comes, so that whoever needs no flow pays nothing.
+OpenCV is an extra (requirements-flow.txt), and imported only where flow is asked for.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from inference.extras import extra
 
 Floats = NDArray[np.float64]
 Grey = NDArray[np.uint8]
@@ -33,9 +33,7 @@ def grey(pixels: NDArray[np.uint8], side: int = _SIDE) -> tuple[Grey, float]:
 
 def corners(picture: Grey, count: int, mask: Grey | None = None) -> NDArray[np.float32]:
     """Up to `count` points (N, 2) that can be followed (Shi and Tomasi, 1994), only where `mask` is not 0."""
-    import cv2
-
-    found: Any = cv2.goodFeaturesToTrack(picture, count, 0.01, 5.0, mask=mask)
+    found = extra("cv2").goodFeaturesToTrack(picture, count, 0.01, 5.0, mask=mask)
     return np.zeros((0, 2), np.float32) if found is None else np.asarray(found, np.float32).reshape(-1, 2)
 
 
@@ -46,11 +44,10 @@ def follow_points(
 
     `guess` (2,): how far they have probably moved, in pixels of the grey pictures; the search begins there.
     """
-    import cv2
-
     if not len(points):
         return points, points
-    flow: Any = cv2.calcOpticalFlowPyrLK
+    cv2 = extra("cv2")
+    flow = cv2.calcOpticalFlowPyrLK
     step = np.zeros(2, np.float32) if guess is None else np.asarray(guess, np.float32)
     begin = cv2.OPTFLOW_USE_INITIAL_FLOW
     there, ok, _ = flow(before, after, points, points + step, flags=begin)
@@ -64,14 +61,13 @@ class CameraMotion:
 
     def __init__(self) -> None:
         self._before: Grey | None = None
+        self._cv2 = extra("cv2")
 
     def update(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> Floats:
         """The (2, 3) affine (shift, turn, zoom) from the last frame's pixels to this one's; identity if unknown.
 
         `pixels` (H, W, 3) RGB; `boxes` (N, 4) xyxy of this frame are objects, whose points do not count.
         """
-        import cv2
-
         now, scale = grey(pixels)
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:
@@ -82,7 +78,8 @@ class CameraMotion:
         start, end = follow_points(before, now, corners(before, 300, mask))
         if len(start) < 8:
             return IDENTITY.copy()
-        warp, _ = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=2.0)
+        method = self._cv2.RANSAC
+        warp, _ = self._cv2.estimateAffinePartial2D(start, end, method=method, ransacReprojThreshold=2.0)
         if warp is None:
             return IDENTITY.copy()
         result = np.array(warp, np.float64)

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from azure.storage.blob import BlobServiceClient
 from PIL import Image, ImageFilter
 from scipy.stats import ks_2samp
 
-from cloud import lake
+from cloud import health, lake
 from cloud.drift import app
 from cloud.drift.collect import collect, inputs, rows
 from cloud.drift.compare import Profile, compare, profile
 from cloud.drift.entries import DriftEntry
-from cloud.storage import Page, Storage
+from cloud.storage import BlobInfo, Page, Storage
 from inference.analyze import analyze
-from inference.errors import BadPipeline
+from inference.errors import BadPipeline, MissingPackage
 from inference.registry import BUILT_IN, Registry
 from inference.result import Source
 from inference.routes import Route, Step
 from inference.tables import build
+from inference.video.options import VideoOptions
 
 NOW = datetime.now(UTC)
 AGO = {"old": timedelta(days=10), "same": timedelta(days=3), "dark": timedelta(hours=5)}
@@ -257,3 +262,43 @@ def test_the_lake_is_read_by_duckdb_and_filling_it_twice_changes_nothing(
     storage.delete("state", lake.MARK)
     lake.fill(storage, NOW)
     assert query() == answer
+
+
+def test_the_lake_has_the_schema_and_the_rows_that_other_readers_expect(tmp_path: Path) -> None:
+    number, real, text = pa.int64(), pa.float64(), pa.string()
+    kinds = {"bytes": number, "width": pa.int32(), "height": pa.int32(), "duration_s": real, "wall_ms": real,
+             "written": pa.timestamp("us", tz="UTC"), "number": pa.int32(), "score": real, "track": number,
+             **dict.fromkeys(("x1", "y1", "x2", "y2"), pa.float32())}  # fmt: skip
+    schema = pa.schema([(name, kinds.get(name, text)) for name in lake.COLUMNS])
+    written = datetime(2026, 11, 23, 4, 5, 6, 789012, tzinfo=UTC)
+    source = {"name": 'a "b", c\n\u00fc.jpg', "etag": "0x1", "bytes": 2**40, "width": 640, "height": 480}
+    document = {
+        "source": source, "route": "r", "status": "ok", "cost": {"wall_ms": 0.1},
+        "steps": [
+            {"name": "s", "task": "t", "model": {"name": "m", "version": "1"}, "predictions": [
+                {"label": "null", "score": 0.1 + 0.2, "box": [0.1, 2, 3.25, 4], "track": 7},
+                {"label": "", "score": 1}]},
+            {"name": "none", "task": "t", "model": {"name": "m", "version": "01"}, "predictions": []},
+        ],
+    }  # fmt: skip
+    blob = BlobInfo("r/result.json", "0x2", 1, written, written)
+    file = tmp_path / "results.parquet"
+    assert lake._write(file, [(blob, document)] * 3) == 9
+    table = pq.read_table(file)
+    assert table.schema.equals(schema)
+    expected = [row | {"written": written} for row in lake._rows(blob, document)] * 3
+    assert table.equals(pa.Table.from_pylist(expected, schema=schema))
+    assert table.column("number").to_pylist()[:3] == [0, 1, None]
+    assert lake._write(file, []) == 0 and pq.read_table(file).schema.equals(schema)
+
+
+def test_a_lake_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(MissingPackage, match="requirements-lake.txt"):
+        lake._write(tmp_path / "a.parquet", [])
+    monkeypatch.setattr(health, "installed", lambda name: False)
+    with pytest.raises(MissingPackage, match=r"\[lake\] in pipelines.toml.*requirements-lake.txt"):
+        health.extras_of([], lake=True)
+    assert health.extras_of([], lake=False) == dict.fromkeys(("cv2", "duckdb"), "not installed, and not needed")
+    with pytest.raises(MissingPackage, match=r"route 'f'.*requirements-flow.txt"):
+        health.extras_of([Route("f", (), video=VideoOptions(camera_motion=True))], lake=False)

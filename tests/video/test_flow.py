@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from inference.analyze import analyze
-from inference.errors import BadRoute
+from inference.errors import BadRoute, MissingPackage
 from inference.predictions import Objects
 from inference.registry import Registry
-from inference.routes import parse_routes
+from inference.routes import Route, Step, parse_routes
 from inference.video.assign import iou
 from inference.video.chosen import Chosen
 from inference.video.flow import CameraMotion
 from inference.video.follow import Follower
 from inference.video.frames import Frame
-from inference.video.options import Follow
+from inference.video.options import Follow, VideoOptions
 from inference.video.write import VideoWriter
 
 
@@ -148,3 +149,17 @@ def test_a_blank_picture_has_no_motion() -> None:
     camera, blank = CameraMotion(), np.zeros((90, 160, 3), np.uint8)
     camera.update(blank)
     assert np.array_equal(camera.update(blank), [[1, 0, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize("video", [VideoOptions(camera_motion=True), VideoOptions(follow=Follow(label="cat"))])
+def test_without_opencv_a_route_that_needs_flow_says_what_to_install(
+    video: VideoOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=25) as writer:
+        for i in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8), i / 25)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    steps = (Step("faces"),)
+    with pytest.raises(MissingPackage, match="requirements-flow.txt"):
+        analyze(tmp_path / "a.mp4", Route("r", steps, video=video), Registry())
+    assert analyze(tmp_path / "a.mp4", Route("r", steps), Registry()).result.status == "ok"
