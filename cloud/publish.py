@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from inference.analyze import Analysis
 from inference.errors import StorageUnavailable
 from inference.result import Result
+from inference.steps import Analysis
 
 from .ledger import Claim, Receipt
 from .paths import output_path, record_path

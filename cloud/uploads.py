@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from inference import analyze as engine
-from inference.analyze import Analysis
 from inference.errors import DropsightError, LimitExceeded, Permanent, ServiceBusy, StorageUnavailable
 from inference.media import SNIFF_BYTES, Limits, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
+from inference.steps import Analysis
 
 from . import publish
 from .events import BlobEvent

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import BlobInfo, Conflict, Storage
-from inference.analyze import Analysis, naming
 from inference.errors import ServiceBusy
 from inference.registry import Registry
 from inference.result import Source
 from inference.routes import Route
+from inference.steps import Analysis, naming
 from inference.video.join import join
 from inference.video.merge import assemble, drawn_stills, merge, wanted_parts
 from inference.video.options import options_of

@@ -18,9 +18,9 @@ from cloud.paths import shown
 from cloud.plans import UploadPlan
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import BlobInfo, Conflict, Reading
-from inference.analyze import naming
 from inference.errors import Permanent
 from inference.result import Source, source_doc
+from inference.steps import naming
 from inference.video.frames import VideoInfo
 from inference.video.merge import prepare
 from inference.video.options import VideoOptions, options_of

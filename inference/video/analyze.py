@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from inference.analyze import Analysis, Progress, naming
 from inference.artifacts import file_name, jpeg
 from inference.draw import annotate
 from inference.machine import peak_rss_mb
@@ -26,6 +25,7 @@ from inference.predictions import Embedding, Predictions, Rendering
 from inference.registry import Registry
 from inference.result import Cost, Result, Source, new_trace
 from inference.routes import Route
+from inference.steps import Analysis, OnProgress, naming
 from inference.video.averages import Averages
 from inference.video.chosen import NAME as CHOSEN
 from inference.video.chosen import Chosen
@@ -64,7 +64,7 @@ def analyze_video(
     threshold: float | None = None,
     artifacts: bool = True,
     trace: str = "",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Analysis:
     """Runs a route over one video, frame by frame; what it takes in memory does not grow with its length.
 
@@ -132,7 +132,7 @@ class _Run:
         assert self._reader.report is not None
         return self._reader.report
 
-    def go(self, progress: Progress | None) -> None:
+    def go(self, progress: OnProgress | None) -> None:
         """Runs all stages to the end of the clip, or to the first exception of any of them."""
         expected = self._expected()
         with contextlib.ExitStack() as stack:

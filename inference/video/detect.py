@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.analyze import run_steps
 from inference.errors import BadRoute
 from inference.heads import threshold as default_threshold
 from inference.manifest import Manifest
@@ -15,8 +14,9 @@ from inference.media import Picture
 from inference.model import NO_TIME, Model, Timing
 from inference.predictions import Embedding, Objects
 from inference.registry import Registry
-from inference.result import ModelFacts, StepResult
+from inference.result import StepResult
 from inference.routes import Route, Step
+from inference.steps import model_facts, run_steps
 from inference.video.actions import ActionWatch, clip_model
 from inference.video.averages import Averages
 from inference.video.flow import CameraMotion
@@ -128,16 +128,11 @@ class Detector:
             total = self.timings.get(step.title, NO_TIME)
             mean = Timing(total.preprocess / frames, total.inference / frames, total.postprocess / frames)
             found = averages.of(step.title, step.threshold or 0.0)
-            results.append(StepResult(step.title, model.manifest.task, _facts(model), found, mean, step.on))
+            results.append(StepResult(step.title, model.manifest.task, model_facts(model), found, mean, step.on))
         for step, watch in self.watches:
             clips = watch.model
-            facts = ModelFacts(clips.manifest.name, clips.manifest.version, clips.sha256, clips.session.provider)
-            results.append(StepResult(step.title, clips.manifest.task, facts, watch.overall()))
+            results.append(StepResult(step.title, clips.manifest.task, model_facts(clips), watch.overall()))
         return results
-
-
-def _facts(model: Model) -> ModelFacts:
-    return ModelFacts(model.manifest.name, model.manifest.version, model.sha256, model.session.provider)
 
 
 def _detects(step: Step, manifest: Manifest) -> bool:

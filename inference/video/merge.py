@@ -14,7 +14,6 @@ from typing import Any
 
 from PIL import Image
 
-from inference.analyze import Analysis
 from inference.artifacts import jpeg
 from inference.machine import peak_rss_mb
 from inference.model import Timing
@@ -22,6 +21,7 @@ from inference.predictions import Predictions
 from inference.registry import Registry
 from inference.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.routes import Route
+from inference.steps import Analysis
 from inference.video.analyze import broken, described, named_artifacts, usual_rate
 from inference.video.averages import Averages
 from inference.video.detect import Detector

@@ -24,7 +24,8 @@ from cloud.videos.jobs import DETECTED, PLAN
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from cloud.videos.worker import Videos
-from inference.analyze import Analysis, analyze
+from inference.analyze import analyze
+from inference.steps import Analysis
 from inference.video import parts
 from inference.video.read import VideoReader, probe
 from tests.cloud.long_videos import (

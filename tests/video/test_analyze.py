@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.analyze import Analysis, analyze
+from inference.analyze import analyze
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
 from inference.registry import Registry, Weights
 from inference.routes import Route, Step, parse_routes
+from inference.steps import Analysis
 from inference.video import mot
 from inference.video.read import VideoReader, probe
 from tests.video.clips import make, picture
