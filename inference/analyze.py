@@ -1,4 +1,4 @@
-"""The story on one screen: media + route + registry -> result and artifacts."""
+"""The walk on one screen: media + route + registry -> result and artifacts."""
 
 from __future__ import annotations
 

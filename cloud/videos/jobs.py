@@ -41,6 +41,7 @@ class Job:
     fps: float
     has_audio: bool
     source: dict[str, Any]
+    facts: dict[str, Any] | None = None  # of the route's models; None: planned before plans had them
     state: State = "running"
     reason: str = ""
 

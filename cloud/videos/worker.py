@@ -22,9 +22,9 @@ from inference.errors import Permanent
 from inference.result import Source, source_doc
 from inference.steps import naming
 from inference.video.frames import VideoInfo
-from inference.video.merge import prepare
 from inference.video.options import VideoOptions, options_of
 from inference.video.parts import cannot_be_split
+from inference.video.prepare import prepare
 from inference.video.read import probe, runs_past
 
 from .alive import Alive, Gone, alive
@@ -84,7 +84,7 @@ class Videos:
         source = Source(UPLOADS, info.name, info.etag, info.size, media_type)
         job = Job(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
-            plan.width, plan.height, plan.fps, found.has_audio, source_doc(source),
+            plan.width, plan.height, plan.fps, found.has_audio, source_doc(source), plan.facts.to_json(),
         )  # fmt: skip
         self.jobs.write(job)
         return job

@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 import pytest
@@ -25,9 +26,11 @@ from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from cloud.videos.worker import Videos
 from inference.analyze import analyze
+from inference.registry import Registry
 from inference.steps import Analysis
 from inference.video import parts
 from inference.video.read import VideoReader, probe
+from inference.video.summary import Summary
 from tests.cloud.long_videos import (
     NAME,
     deal,
@@ -46,7 +49,6 @@ SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status", "
 @pytest.fixture(scope="module")
 def whole(models: Path, clip: Path) -> Iterator[Analysis]:
     """What one piece gives."""
-    from inference.registry import Registry
     from inference.routes import parse_routes
     from tests.cloud.long_videos import ROUTES
 
@@ -115,6 +117,41 @@ def test_shuffled_and_duplicated_messages_give_what_one_piece_gives(
     # The same upload again: done.
     outcome = videos.worker.handle(BlobEvent(UPLOADS, NAME))
     assert outcome.status == "done"
+
+
+class Refusing(Registry):
+    """Knows its models and loads none."""
+
+    def model(self, name: str) -> NoReturn:
+        raise AssertionError(f"{name} was loaded")
+
+
+def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
+    videos: Videos, models: Path, clip: Path, whole: Analysis, tmp_path: Path
+) -> None:
+    job_id = drop(videos, clip)
+    for message in taken():
+        videos.deliver(message, 1)
+    (merge,) = taken()
+    job = videos.jobs.read(job_id)
+    assert merge.stage == "merge" and job and job.facts
+    videos.stages.registry = Refusing([models])
+    videos.jobs.write(replace(job, facts=None))
+    with pytest.raises(AssertionError, match="fields was loaded"):
+        videos.deliver(merge, 1)
+    videos.jobs.write(job)
+    videos.deliver(merge, 1)
+    assert videos.jobs.progress(job_id).merged
+    # Merged anew by an older plan, it is the same; then the rest of the way.
+    summary = videos.stages.summary(job).to_line()
+    videos.stages.registry = Registry([models])
+    videos.storage.delete(STATE, f"jobs/{job_id}/story.json")
+    videos.jobs.write(replace(job, facts=None))
+    videos.deliver(merge, 1)
+    again = videos.stages.summary(job)
+    assert replace(again, cpu_s=0.0).to_line() == replace(Summary.from_line(summary), cpu_s=0.0).to_line()
+    deal([videos], random.Random(5))
+    check_same(videos, whole, tmp_path)
 
 
 def test_many_workers_at_once_with_every_message_three_times(

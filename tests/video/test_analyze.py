@@ -21,6 +21,7 @@ from inference.registry import Registry, Weights
 from inference.routes import Route, Step, parse_routes
 from inference.steps import Analysis
 from inference.video import mot
+from inference.video.aggregate import Aggregate
 from inference.video.read import VideoReader, probe
 from tests.video.clips import make, picture
 
@@ -154,13 +155,15 @@ class TestBroken:
         (tmp_path / "t").mkdir()
         calls: list[int] = []
 
-        def refuse(*_: object) -> None:
+        def refuse(self: Aggregate, *given: Any) -> Any:
             calls.append(1)
             if len(calls) == 3:
                 raise RuntimeError("on purpose")
+            return update(self, *given)
 
-        monkeypatch.setattr("inference.video.story.Story.update", refuse)
-        with pytest.raises((RuntimeError, TypeError)):
+        update = Aggregate.update
+        monkeypatch.setattr(Aggregate, "update", refuse)
+        with pytest.raises(RuntimeError, match="on purpose"):
             analyze(make(tmp_path / "a.mp4", STEADY), route(CLASSIFY), BUILT_IN)
         assert [t.name for t in threading.enumerate() if t.name.startswith("video-")] == []
         assert list((tmp_path / "t").iterdir()) == []
@@ -219,8 +222,8 @@ class TestRealVideos:
             mine = [row for row in rows if int(row["track"]) == track["id"]]
             assert len(mine) == track["frames"] and float(mine[0]["t_s"]) == pytest.approx(track["start_s"], abs=1e-3)
         chapters = files["chapters"]
-        assert isinstance(chapters, bytes)
-        text = chapters.decode()
+        assert isinstance(chapters, Path)
+        text = chapters.read_text("utf-8")
         assert text.startswith("WEBVTT\n\n") and text.count(" --> ") == len(found["timeline"])
         assert {"poster", "heat", "frames", "annotated"} <= set(files)
         assert 8 <= len(found["thumbnails"]) < 16
