@@ -37,7 +37,8 @@ from .ranged import RangedFile
 # What the lines of one part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
-VIDEO = f"{ANNOTATED}.mp4"
+# The videos of steps that make pictures, a folder a step.
+PICTURES = "pictures/"
 _SPARE_DISK = 64 * 1024 * 1024
 
 
@@ -49,14 +50,18 @@ class Stages:
         self.storage: Storage = jobs.storage
 
     def detect(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
-        """Detects on one segment."""
+        """Detects on one segment; and its part of the videos of steps that make pictures."""
         with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
-            path = Path(folder, "lines")
+            path, videos = Path(folder, "lines"), Path(folder, "videos")
+            videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
-                for line in detect_part(media.binary, job.parts[number], route, self.registry):
+                for line in detect_part(media.binary, job.parts[number], route, self.registry, videos, job.fps):
                     alive.check()
                     out.write(line)
             media.check()
+            for video in sorted(videos.iterdir()):
+                alive.check()
+                self._put_once(job, f"{PICTURES}{video.stem}/{number:04}.mp4", video)
             self._put_once(job, work(DETECTED, number), path)
 
     def merge(self, job: Job, route: Route, alive: Alive) -> None:
@@ -91,7 +96,7 @@ class Stages:
             with naming(job.name):
                 files = draw_part(media.binary, job.parts[number], lines, route, summary, Path(name), job.fps)
             media.check()
-            video = files.pop(VIDEO, b"")
+            video = files.pop(f"{ANNOTATED}.mp4", b"")
             for still, data in files.items():
                 self.jobs.put(job, f"{STILLS}{still}", data)
             spent = {"cpu_s": f"{time.process_time() - cpu:.3f}"}
@@ -101,8 +106,10 @@ class Stages:
     def joined(self, job: Job, upload: BlobInfo, route: Route, progress: Progress) -> Iterator[Analysis]:
         """The analysis of the whole; its files are there as long as the block runs."""
         blobs, summary, cpu = progress.blobs, self.summary(job), time.process_time()
-        parts = [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]
-        needed = sum(blob.size for name, blob in blobs.items() if name.startswith((RENDERED, FILES, STILLS)))
+        videos = {ANNOTATED: [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]}
+        for path in sorted(path for path in blobs if path.startswith(PICTURES)):
+            videos.setdefault(path.split("/")[1], []).append(blobs[path])
+        needed = sum(b.size for path, b in blobs.items() if path.startswith((RENDERED, PICTURES, FILES, STILLS)))
         with tempfile.TemporaryDirectory(prefix="dropsight-") as name, ExitStack() as stack:
             if needed + _SPARE_DISK > shutil.disk_usage(name).free:
                 raise ServiceBusy(f"{needed:,} bytes of disk are needed to join {job.name}, fewer are free; later")
@@ -111,14 +118,14 @@ class Stages:
                 for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
                     relative = blob.name.split(f"/{kind}", 1)[1]
                     files[relative] = self._fetched(blob, Path(name, relative))
-            dropped = None
-            if any(part.size for part in parts):
-                media = stack.enter_context(self._media(upload))
-                path = Path(name, VIDEO)
-                dropped = join(self._opened(parts), path, media.binary if job.has_audio else None)
-                media.check()
-                files[path.name] = path
-            spent = sum(float(part.metadata.get("cpu_s", "0")) for part in parts) + time.process_time() - cpu
+            dropped, media = None, stack.enter_context(self._media(upload))
+            for video, parts in videos.items():
+                if any(part.size for part in parts):
+                    joined = files[f"{video}.mp4"] = Path(name, f"{video}.mp4")
+                    dropped = join(self._opened(parts), joined, media.binary if job.has_audio else None)
+                    media.check()
+            drawing = sum(float(part.metadata.get("cpu_s", "0")) for part in videos[ANNOTATED])
+            spent = drawing + time.process_time() - cpu
             cost = Cost(summary.cpu_s + spent, peak_rss_mb(), max(0.0, time.time() - job.created) * 1e3)
             yield summary.analysis(files, route.name, job.trace, cost, dropped)
 

@@ -18,12 +18,11 @@ from cloud.paths import shown
 from cloud.plans import UploadPlan
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import BlobInfo, Conflict, Reading
-from inference.errors import Permanent
+from inference.errors import LimitExceeded, Permanent
 from inference.result import Source, source_doc
 from inference.steps import naming
 from inference.video.frames import VideoInfo
 from inference.video.options import VideoOptions, options_of
-from inference.video.parts import cannot_be_split
 from inference.video.prepare import prepare
 from inference.video.read import probe, runs_past
 
@@ -64,19 +63,27 @@ class Videos:
     def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Job | None:
         """The job of a long video, its plan written; None for what is analysed in one piece.
 
-        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten.
+        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
+        one that cannot be split: in one piece it could run out of the function's time.
         """
         route, info = claim.plan.route, reading.info
         assert route
         options, limit = options_of(route.video, route.name), self.settings.video_split_above_seconds
-        if cannot_be_split(route, self.worker.registry, options):
-            return None
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
             found = probe(file.binary, options.limits())
             file.check()
             if not _is_long(file.binary, found, options, limit):
                 file.check()
                 return None
+            if options.follow is not None:
+                too_long = runs_past(file.binary, options.start_s + limit)  # the header may have claimed too much
+                file.check()
+                if not too_long:
+                    return None
+                raise LimitExceeded(
+                    f"more than {limit:g} s of it would be analysed in one piece, since follow needs every frame in "
+                    "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
+                )
             plan = prepare(file.binary, found, route, self.worker.registry, self.settings.video_segment_seconds)
             file.check()
         if len(plan.parts) < 2:

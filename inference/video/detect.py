@@ -17,6 +17,7 @@ from inference.registry import Registry
 from inference.result import StepResult
 from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
+from inference.tables import nearest
 from inference.video.actions import ActionWatch, clip_model
 from inference.video.aggregate import Detections
 from inference.video.facts import RouteFacts, StepFacts, Work
@@ -45,7 +46,11 @@ class Detector:
         self._steps: list[Step] = []
         self._models: list[Model] = []
         self._watches: list[tuple[Step, ActionWatch]] = []
+        for name in set(options.without) - {step.title for step in route.steps}:
+            raise BadRoute(f"video.without: no step is called {name!r}{nearest(name, (s.title for s in route.steps))}")
         for step in route.steps:
+            if step.title in options.without:
+                continue
             manifest = registry.entry(step.model).manifest
             if manifest is not None and manifest.task == "video-classification":
                 self._watches.append((step, ActionWatch(clip_model(registry, step.model))))

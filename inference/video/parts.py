@@ -22,7 +22,7 @@ from inference.video.detect import Detector
 from inference.video.facts import RouteFacts, Work
 from inference.video.frames import Anchor, Frame, ReadReport, Source
 from inference.video.options import VideoOptions, options_of
-from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn
+from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures
 from inference.video.read import SAME_S, PacketTable, VideoReader, scan
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import Summary
@@ -48,21 +48,6 @@ class Part:
         return cls(int(document["number"]), start, document["end_s"], lead)
 
 
-def cannot_be_split(route: Route, registry: Registry, options: VideoOptions) -> str | None:
-    """Why a route's videos are analysed in one piece, or None."""
-    if options.follow is not None:
-        return "follow needs every picture in order"
-    if options.keyframes_only:
-        return "keyframes alone are quickly done"
-    if options.heat_map:
-        return "the heat map is painted over a picture of the clip"
-    for step in route.steps:
-        manifest = registry.entry(step.model).manifest
-        if manifest is not None and manifest.task == "image-to-image":
-            return f"{step.title} makes pictures"
-    return None
-
-
 def plan(media: Source, part_s: float, options: VideoOptions, lead_s: float) -> list[Part]:
     """Parts of at least `part_s` seconds each, from keyframe to keyframe.
 
@@ -70,6 +55,8 @@ def plan(media: Source, part_s: float, options: VideoOptions, lead_s: float) -> 
     Raises as `scan`, and CorruptMedia where there is no picture.
     """
     table = scan(media, options.limits())
+    if options.keyframes_only:  # the reader counts them alone
+        table = PacketTable(table.pts_s[table.keyframe], table.keyframe[table.keyframe])
     anchors = table.anchors()
     if not anchors:
         raise CorruptMedia("no keyframe in it; convert it")
@@ -101,21 +88,24 @@ def _lead(table: PacketTable, anchors: Sequence[Anchor], start: Anchor, options:
     return earlier[-1] if earlier else replace(anchors[0], index=0, previous_pts_s=None)
 
 
-def detect_part(
-    media: Source, part: Part, route: Route, registry: Registry, threshold: float | None = None
-) -> Iterator[str]:
-    """Lines: one per sampled frame of the part with what the models said, then one with what they took."""
+def detect_part(media: Source, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
+    """Lines: one per sampled frame of the part with what the models said, then one with what they took.
+
+    The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
+    """
     cpu = time.process_time()
     options = options_of(route.video, route.name)
-    detector = Detector(route, registry, options, threshold)
+    detector = Detector(route, registry, options, None)
     reader = _frames(media, part, options)
-    for frame in reader:
-        if part.start.index and frame.pts_s < part.start.pts_s - SAME_S:
-            detector.lead(frame)
-            continue
-        detections = detector.in_order(detector(frame))
-        yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
-                       "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
+    with VideoFiles(folder, fps) as videos:
+        for frame in reader:
+            if part.start.index and frame.pts_s < part.start.pts_s - SAME_S:
+                detector.lead(frame)
+                continue
+            detections = detector.in_order(detector(frame))
+            videos.write(frame.pts_s, made_pictures(detections.steps))
+            yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
+                           "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
     assert reader.report is not None
     work = detector.work(complete=part.end_s is None)
     work.cpu_s = time.process_time() - cpu

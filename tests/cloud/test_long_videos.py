@@ -245,12 +245,38 @@ def wait_for_silence(videos: Videos, job_id: str) -> None:
         time.sleep(0.2)
 
 
-def test_short_ones_and_those_that_need_the_whole_go_the_other_way(videos: Videos, models: Path, clip: Path) -> None:
-    for name, chosen in (("followed/a.mp4", videos), ("b.mp4", make_videos(models, video_split_above_seconds=60))):
+def test_short_ones_are_analysed_in_one_piece(models: Path, videos: Videos, clip: Path) -> None:
+    chosen = make_videos(models, video_split_above_seconds=60)
+    for name in ("followed/a.mp4", "b.mp4"):
         chosen.storage.write(UPLOADS, name, clip)
         assert chosen.worker.handle(BlobEvent(UPLOADS, name)).status == "done"
         assert lines_of(chosen, document(chosen, name)["artifacts"]["frames"], name)
     assert taken() == [] and names(videos, STATE) == []
+
+
+def test_what_cannot_be_split_is_refused_when_it_is_long(videos: Videos, clip: Path) -> None:
+    name = "followed/a.mp4"
+    videos.storage.write(UPLOADS, name, clip)
+    assert videos.worker.handle(BlobEvent(UPLOADS, name)).status == "failed"
+    record = videos.storage.read_json(ERRORS, f"{name}.json")
+    assert record and record[0]["error"]["class"] == "LimitExceeded"
+    message = record[0]["error"]["message"]
+    assert message.startswith(f"{name}: more than 0.5 s") and "start_s" in message
+    assert taken() == [] and names(videos, STATE) == []
+
+
+def test_videos_that_a_step_makes_are_joined_of_parts_too(videos: Videos, clip: Path, tmp_path: Path) -> None:
+    drop(videos, clip, "drawn/a.mp4")
+    deal([videos], random.Random(11))
+    found = document(videos, "drawn/a.mp4")
+    times = []
+    for kind in ("annotated", "sketch"):
+        stored = videos.storage.read(RESULTS, f"drawn/a.mp4/{found['artifacts'][kind]}")
+        assert stored
+        (tmp_path / f"{kind}.mp4").write_bytes(stored[0])
+        assert probe(tmp_path / f"{kind}.mp4").has_audio
+        times.append([frame.pts_s for frame in VideoReader(tmp_path / f"{kind}.mp4")])
+    assert times[0] == times[1] and len(times[0]) == found["analysed_frames"]
 
 
 def test_a_header_that_claims_a_short_clip_is_not_believed(videos: Videos, clip: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from inference.analyze import analyze
+from inference.defaults import default_routes
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
 from inference.registry import Registry, Weights
 from inference.routes import Route, Step, parse_routes
@@ -299,3 +300,12 @@ def test_steps_that_make_pictures_make_videos(tmp_path: Path) -> None:
     assert isinstance(sketch, Path)
     frames = list(VideoReader(sketch))
     assert len(frames) == 20 and frames[0].pixels.shape == (96, 160, 3)
+
+
+def test_videos_leave_out_the_steps_that_the_route_says_and_the_default_route_the_sketch(tmp_path: Path) -> None:
+    clip = make(tmp_path / "a.mp4", STEADY[:3])
+    found = document(analyze(clip, default_routes(BUILT_IN).named("default"), BUILT_IN))
+    assert "classify" in [step["name"] for step in found["steps"]]
+    assert "sketch" not in [step["name"] for step in found["steps"]] and "sketch.mp4" not in found["artifacts"].values()
+    with pytest.raises(BadRoute, match="did you mean 'classify'"):
+        analyze(clip, route(CLASSIFY, '{ without = ["clasify"] }'), BUILT_IN)

@@ -24,7 +24,7 @@ from inference.steps import Analysis
 from inference.video.facts import RouteFacts
 from inference.video.join import join
 from inference.video.options import options_of
-from inference.video.parts import Part, cannot_be_split, detect_part, draw_part, merge, plan
+from inference.video.parts import Part, detect_part, draw_part, merge, plan
 from inference.video.prepare import prepare
 from inference.video.read import VideoReader, probe
 from inference.video.stored import from_line, to_line
@@ -110,9 +110,9 @@ AREA = "{name = 'left', points = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}"
 ZONES = f"zones = [{AREA}, {{name = 'line', points = [[0.5, 0], [0.5, 1]]}}]"
 
 
-def route(video: str, annotated: bool = False) -> Route:
+def route(video: str, annotated: bool = False, more: str = "") -> Route:
     video = video.replace("{", f"{{ annotated = {str(annotated).lower()}, {ZONES},", 1).replace(",}", "}")
-    steps = '[{ model = "fields" }, { model = "light" }]'
+    steps = f'[{{ model = "fields" }}, {{ model = "light" }}{more}]'
     return parse_routes(f"[[route]]\nname = 'r'\nsteps = {steps}\nvideo = {video}\n", "r").routes[0]
 
 
@@ -125,26 +125,36 @@ def in_parts(
     parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
     order = list(parts)
     random.Random(1).shuffle(order)
-    lines = {part.number: list(detect_part(clip, part, chosen, registry)) for part in order}
+    lines = {}
+    for part in order:
+        made = _made(folder / f"detected{part.number}")
+        lines[part.number] = list(detect_part(clip, part, chosen, registry, made, fps=8.0))
     facts = prepare(clip, probe(clip), chosen, registry, budget_s=1.0).facts
     facts = RouteFacts.from_json(json.loads(json.dumps(facts.to_json())))
-    folder.mkdir()
     merged: dict[int, list[str]] = {part.number: [] for part in parts}
     source = Source("uploads", str(clip), "e", clip.stat().st_size, "video/mp4")
     stored = ((part, lines[part.number]) for part in parts)
-    summary = merge(stored, chosen, facts, SIZE, source, folder, lambda number, line: merged[number].append(line))
+    summary = merge(
+        stored, chosen, facts, SIZE, source, _made(folder / "files"), lambda number, line: merged[number].append(line)
+    )
     return parts, Summary.from_line(summary.to_line()), merged
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
 def from_parts(clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path) -> Analysis:
     """The analysis of a clip in parts: detected, merged, drawn and joined."""
-    parts, summary, lines = in_parts(clip, chosen, registry, part_s, folder / "files")
+    parts, summary, lines = in_parts(clip, chosen, registry, part_s, folder)
     files: dict[str, bytes | Path] = {path.name: path for path in (folder / "files").iterdir()}
     videos: dict[str, list[Path]] = {}
     for part in parts:
-        drawn = folder / f"part{part.number}"
-        drawn.mkdir()
-        for name, made in draw_part(clip, part, lines[part.number], chosen, summary, drawn, fps=8.0).items():
+        drawn = draw_part(clip, part, lines[part.number], chosen, summary, _made(folder / f"part{part.number}"), 8.0)
+        for video in (folder / f"detected{part.number}").iterdir():
+            drawn[video.name] = video
+        for name, made in drawn.items():
             if isinstance(made, Path):
                 videos.setdefault(name, []).append(made)
             else:
@@ -185,9 +195,26 @@ def test_a_clip_in_parts_gives_what_it_gives_in_one(clip: Path, registry: Regist
     assert len(document["tracks"]) >= 3 and any(item["kind"] == "action" for item in document["timeline"])
     for part_s, least in ((0.0, 8), (2.5, 2)):
         folder = tmp_path / str(least)
-        folder.mkdir()
         check_same(from_parts(clip, chosen, registry, part_s, folder), whole)
         assert len(list(folder.glob("part*"))) >= least
+
+
+@pytest.mark.parametrize(
+    ("video", "more", "files"),
+    [
+        ("{ fps = 5.0, heat_map = true }", "", {"heat.jpg", "poster.jpg"}),
+        ("{ keyframes_only = true, heat_map = true, lost_s = 3.0 }", "", {"heat.jpg", "tracks.csv"}),
+        ("{ keyframes_only = true, fps = 1.0 }", "", {"tracks.csv"}),
+        ("{ fps = 5.0 }", ', { model = "sketch" }', {"sketch.mp4"}),
+    ],
+)
+def test_so_do_heat_maps_keyframes_and_steps_that_make_pictures(
+    clip: Path, registry: Registry, video: str, more: str, files: set[str], tmp_path: Path
+) -> None:
+    chosen = route(video, more=more)
+    whole, analysis = analyze(clip, chosen, registry), from_parts(clip, chosen, registry, 1.0, tmp_path)
+    assert files <= analysis.artifacts.keys() and len(list(tmp_path.glob("part*"))) >= 4
+    check_same(analysis, whole)
 
 
 def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, registry: Registry, tmp_path: Path) -> None:
@@ -242,10 +269,3 @@ def assert_same(a: Any, b: Any) -> None:
             assert_same(left, right)
     else:
         assert a == b
-
-
-def test_what_needs_the_whole_is_not_split(registry: Registry) -> None:
-    assert cannot_be_split(route("{}"), registry, options_of({}, "r")) is None
-    assert "follow" in str(cannot_be_split(route("{}"), registry, options_of({"follow": {}}, "r")))
-    pictures = parse_routes("[[route]]\nname = 'r'\nsteps = [{ model = 'sketch' }]\n", "r").routes[0]
-    assert "sketch" in str(cannot_be_split(pictures, registry, options_of({}, "r")))
