@@ -106,7 +106,7 @@ def _expressions(model: Model) -> list[Figure]:
         result = analyze((MEDIA / entry["file"]).read_bytes(), route, registry(), artifacts=False).result
         found = result.steps[0].predictions
         assert isinstance(found, Objects)
-        right += found.attributes[0]["read"][0]["label"] == entry["ground_truth"]["expression"]
+        right += found.attributes[0]["read"].names[0] == entry["ground_truth"]["expression"]
     return [Figure("expressions on YuNet's faces", f"{right} of {len(entries)}", "8 of 9", "reference: 2 photos more")]
 
 

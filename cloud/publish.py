@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from inference.analyze import Analysis
 from inference.errors import StorageUnavailable
 from inference.result import Result
+from inference.steps import Analysis
 
 from .events import Outcome
 from .paths import output_path, record_path

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import inference
-from inference.analyze import Analysis
 from inference.errors import (
     BadManifest,
     BadModel,
@@ -27,6 +26,7 @@ from inference.media import SNIFF_BYTES, Limits, sniff
 from inference.registry import Registry
 from inference.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
+from inference.steps import Analysis
 from inference.tables import text_of
 
 from . import publish

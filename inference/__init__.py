@@ -8,21 +8,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from inference.version import VERSION as __version__
+
 if TYPE_CHECKING:
-    from inference.analyze import Analysis, analyze
+    from inference.analyze import analyze
     from inference.errors import DropsightError, Permanent, Transient
     from inference.media import Limits
     from inference.registry import Registry
     from inference.result import Source
     from inference.routes import Route, Step
+    from inference.steps import Analysis
 
-__version__ = "0.1.0"
 __all__ = [
-    "Analysis", "DropsightError", "Limits", "Permanent", "Registry", "Route", "Source", "Step", "Transient", "analyze",
+    "__version__", "Analysis", "DropsightError", "Limits", "Permanent", "Registry", "Route", "Source", "Step",
+    "Transient", "analyze",
 ]  # fmt: skip
 
 _HOMES = {
-    "Analysis": "analyze",
+    "Analysis": "steps",
     "analyze": "analyze",
     "DropsightError": "errors",
     "Permanent": "errors",

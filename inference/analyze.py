@@ -1,37 +1,26 @@
-"""The story on one screen: media + route + registry -> result and artifacts."""
+"""The walk on one screen: media + route + registry -> result and artifacts."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
 from inference.machine import peak_rss_mb
 from inference.media import DEFAULT_LIMITS, SNIFF_BYTES, Limits, Picture, decode, read_bytes, sniff
-from inference.model import Loaded, Model
-from inference.predictions import Objects, Predictions
+from inference.model import Model
 from inference.preprocess import wanted_side
 from inference.registry import Registry
 from inference.render import ImageToImage
-from inference.result import Cost, ModelFacts, Result, Source, StepResult, new_trace
+from inference.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
+from inference.steps import Analysis, OnProgress, naming, run_steps
 
 ANIMATIONS = ("image/gif", "image/webp", "image/png")
-Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A result and the files that belong to it: relative name -> content, or a file that holds it."""
-
-    result: Result
-    artifacts: Mapping[str, bytes | Path]
 
 
 def analyze(
@@ -44,7 +33,7 @@ def analyze(
     threshold: float | None = None,
     artifacts: bool = True,
     trace: str = "",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Analysis:
     """Run a route's steps over one file.
 
@@ -88,17 +77,6 @@ def _artifacts(
     return image_artifacts(picture, steps, route.draw)
 
 
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Errors about the media begin with its name."""
-    try:
-        yield
-    except (UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory) as error:
-        raise type(error)(f"{name}: {error}" if name else str(error)) from error
-    except MemoryError as error:
-        raise OutOfMemory(f"{name}: memory ran out; give the process more, or less to do at once") from error
-
-
 def is_video(media_type: str, route: Route) -> bool:
     """Whether frames are analysed over time; animations only where the route's video table says so."""
     return media_type.startswith("video/") or (media_type in ANIMATIONS and route.video.animations)
@@ -132,36 +110,6 @@ def decode_at_least(steps: Sequence[Step], models: Sequence[Model]) -> int | Non
     if any(s.on or s.tile for s in steps) or any(isinstance(m, ImageToImage) for m in models) or None in sides:
         return None
     return max((s for s in sides if s is not None), default=None)
-
-
-def run_steps(
-    picture: Picture, steps: Sequence[Step], models: Sequence[Model], threshold: float | None = None
-) -> list[StepResult]:
-    """Run the steps in order over one picture; a step with `on` runs on the crops of earlier objects."""
-    results: list[StepResult] = []
-    for step, model in zip(steps, models, strict=True):
-        limit = threshold if threshold is not None else step.threshold
-        if step.on:
-            from inference.crops import run_on_crops  # lazily, as below: most first pictures need neither
-
-            timing = run_on_crops(picture, step, model, limit, results)
-            predictions: Predictions = Objects.empty()
-        elif step.tile:
-            from inference.crops import run_tiled
-
-            predictions, timing = run_tiled(picture, step, model, limit)
-        else:
-            predictions, timing = model.run(picture, threshold=limit)
-        facts = model_facts(model)
-        results.append(StepResult(step.title, model.manifest.task, facts, predictions, timing, step.on))
-    return results
-
-
-def model_facts(model: Loaded) -> ModelFacts:
-    """What the result says of the model, the provider that was asked for in vain included."""
-    ran, asked = model.session.provider, model.session.provider_asked
-    manifest = model.manifest
-    return ModelFacts(manifest.name, manifest.version, model.sha256, ran, asked if asked != ran else None)
 
 
 def cost(started: float, cpu: float, steps: Sequence[StepResult], models: Sequence[Model]) -> Cost:

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from inference.analyze import Analysis, analyze
-from inference.analyze import Progress as Frames
+from inference.analyze import analyze
 from inference.defaults import load_routes
 from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
 from inference.registry import Registry, folders_from_environment
 from inference.result import Source, error_document
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
+from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
 
 
@@ -109,7 +109,7 @@ def found_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def analyze_file(
-    path: Path, routes: Routes, registry: Registry, options: argparse.Namespace, progress: Frames | None = None
+    path: Path, routes: Routes, registry: Registry, options: argparse.Namespace, progress: OnProgress | None = None
 ) -> tuple[dict[str, Any], Analysis | None]:
     """(the result document or the error document, the analysis)."""
     source = Source(name=str(path))
@@ -227,7 +227,7 @@ class Progress:
             bar = "#" * width + "." * (30 - width)
             print(f"\r\033[K[{bar}] {self.done}/{self.total}", end="", file=self.stream, flush=True)
 
-    def frames(self, name: str) -> Frames:
+    def frames(self, name: str) -> OnProgress:
         """A bar for the frames of one video: how fast, and how long it will still take."""
         started = time.perf_counter()
         shown = 0.0

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from inference.align import aligned
 from inference.errors import BadRoute
 from inference.media import Picture
 from inference.model import Model
-from inference.predictions import Embedding, Floats, Objects, Predictions
+from inference.predictions import Floats, Objects, Predictions, Rendering
 from inference.preprocess import Box
-from inference.result import StepResult, prediction_docs
+from inference.result import StepResult
 from inference.routes import Step
 from inference.tile import merged, tiles
 from inference.timing import NO_TIME, Timing
@@ -40,25 +38,25 @@ def run_tiled(picture: Picture, step: Step, model: Model, threshold: float | Non
             f"step {step.title!r}: {width} x {height} pixels make {len(places)} tiles of {step.tile}, allowed are "
             f"{MAX_TILES}; make tile larger"
         )
-    found: list[Objects] = [predictions]
+    views: list[Objects] = [predictions]
     seen: list[Box] = [(0.0, 0.0, float(width), float(height))]
     for x, y in places:
         box = (float(x), float(y), float(min(x + step.tile, width)), float(min(y + step.tile, height)))
         part, time = model.run(picture, box, threshold)
         assert isinstance(part, Objects)
-        found.append(part)
+        views.append(part)
         seen.append(box)
         timing = timing + time
-    return merged(found, seen, picture.size, model.manifest.postprocess.max_detections), timing
+    return merged(views, seen, picture.size, model.manifest.postprocess.max_detections), timing
 
 
 @dataclass(frozen=True)
 class Target:
-    """One thing that a step runs on. put: where its answer goes."""
+    """One thing that a step runs on. answers: where its answer goes, by the step's name."""
 
     box: Box
     points: Floats | None
-    put: dict[str, Any]
+    answers: dict[str, Any]
 
 
 def run_on_crops(
@@ -66,47 +64,44 @@ def run_on_crops(
 ) -> Timing:
     """Run on everything labelled `step.on` that earlier steps found, on crops of crops too, and hang the answers
     on it as attributes. Changes `results`. Raises BadRoute."""
-    total, found = NO_TIME, False
+    total, detectors = NO_TIME, 0
     for i, earlier in enumerate(results):
-        objects = earlier.predictions
-        if not isinstance(objects, Objects):
+        if not isinstance(earlier.predictions, Objects):
             continue
-        found = True
-        attributes: list[dict[str, Any]] = [dict(a) for a in objects.attributes] or [{} for _ in objects.names]
-        for target in _targets(objects, attributes, step.on):
+        detectors += 1
+        objects = _open(earlier.predictions)
+        for target in _targets(objects, step.on):
             predictions, timing = _run_on(picture, target, step, model, threshold)
-            target.put[step.title] = attribute(predictions)
+            # A picture made of a crop is kept nowhere.
+            target.answers[step.title] = Objects.empty() if isinstance(predictions, Rendering) else predictions
             total = total + timing
-        results[i] = replace(earlier, predictions=replace(objects, attributes=tuple(attributes)))
-    if not found:
+        results[i] = replace(earlier, predictions=objects)
+    if not detectors:
         raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no step before it finds objects; add a detector")
     return total
 
 
-def _targets(objects: Objects, attributes: list[dict[str, Any]], label: str) -> Iterator[Target]:
+def _open(objects: Objects) -> Objects:
+    """The same with attributes of its own, at every depth, that may be added to."""
+    attributes = objects.attributes or ({},) * len(objects)
+    return replace(objects, attributes=tuple(
+        {name: _open(answer) if isinstance(answer, Objects) else answer for name, answer in answers.items()}
+        for answers in attributes
+    ))  # fmt: skip
+
+
+def _targets(objects: Objects, label: str) -> Iterator[Target]:
     """Everything of that label with at least a pixel of extent. What was found inside such a thing under its own
     label (the pose of a person is a person) is that thing again, and not looked at twice."""
     for k, name in enumerate(objects.names):
+        answers = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
-        nested = [] if name == label else list(_nested(attributes[k], label))
-        if name == label and _has_extent(box):
-            yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes[k])
-        yield from nested
-
-
-def _nested(attributes: Mapping[str, Any], label: str) -> Iterator[Target]:
-    """The same among what earlier steps found on crops."""
-    for answers in attributes.values():
-        for document in answers if isinstance(answers, list) else ():
-            if not isinstance(document, dict) or "box" not in document:
-                continue
-            inner: dict[str, Any] = document.get("attributes", {})
-            yield from list(_nested(inner, label))
-            box: Box = tuple(document["box"])
-            if document.get("label") == label and _has_extent(box):
-                document["attributes"] = inner
-                points = np.asarray(document["keypoints"], np.float32) if "keypoints" in document else None
-                yield Target(box, points, inner)
+        if name != label:
+            for answer in answers.values():
+                if isinstance(answer, Objects):
+                    yield from _targets(answer, label)
+        elif _has_extent(box):
+            yield Target(box, None if objects.keypoints is None else objects.keypoints[k], answers)
 
 
 def _has_extent(box: Box) -> bool:
@@ -124,10 +119,3 @@ def _run_on(
             "runs on does not have; put a face detector with landmarks before it, such as yunet"
         )
     return model.run(aligned(picture, target.points), threshold=threshold)
-
-
-def attribute(predictions: Predictions) -> Any:
-    """How a step's answer on a crop stands in the document."""
-    if isinstance(predictions, Embedding):
-        return {"dim": len(predictions.vector), "vector": [round(v, 5) for v in predictions.vector.tolist()]}
-    return prediction_docs(predictions)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inference.registry import Registry
 from inference.routes import Route, Routes, Step, read_routes
+from inference.video.options import VideoOptions
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,9 @@ def default_routes(registry: Registry) -> Routes:
     """
     usable = {entry.name for entry in registry.list() if not entry.reason}
     folders = [Route(name, (Step(name),), match=f"{name}/**") for name in BY_FOLDER if name in usable]
-    return Routes((*folders, Route("default", (*_steps(registry, usable), SKETCH))))
+    # A sketch of each frame takes longer than all the rest together, and nobody asked for it.
+    video = VideoOptions(without=(SKETCH.title,))
+    return Routes((*folders, Route("default", (*_steps(registry, usable), SKETCH), video=video)))
 
 
 def _steps(registry: Registry, usable: set[str]) -> Iterator[Step]:

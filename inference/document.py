@@ -42,8 +42,9 @@ class RleDoc(TypedDict):
 
 
 class PredictionDoc(TypedDict):
-    """One thing found. keypoints: x, y, (z,) score each; corners: x, y of an oriented box; area: pixels;
-    mask: a file beside the document; attributes: what later steps said of its crop, by the step's name."""
+    """One thing found. keypoints: x, y, (z,) score each, in the order of the skeleton where it is a known one; corners:
+    x, y of an oriented box; area: pixels; mask: a file beside the document; attributes: what later steps said of its
+    crop, by the step's name."""
 
     label: NotRequired[str]
     label_id: NotRequired[int]
@@ -51,6 +52,7 @@ class PredictionDoc(TypedDict):
     box: NotRequired[list[float]]
     corners: NotRequired[list[list[float]]]
     keypoints: NotRequired[list[list[float]]]
+    skeleton: NotRequired[str]
     mask: NotRequired[str]
     mask_rle: NotRequired[RleDoc]
     area: NotRequired[int]

@@ -24,6 +24,7 @@ Document = Mapping[str, Any]
 RESULT_FILE = "result.json"
 # A keypoint from this score on counts as visible in COCO's sense.
 VISIBLE = 0.3
+_OF_PEOPLE = ("person", "face", "hand")
 
 CSV_COLUMNS = (
     "file", "step", "task", "label", "label_id", "score", "x1", "y1", "x2", "y2", "area", "track", "inside",
@@ -132,7 +133,9 @@ def _category(categories: dict[str, dict[str, Any]], prediction: Document) -> in
     category = categories.setdefault(label, {"id": len(categories) + 1, "name": label, "supercategory": ""})
     points = len(prediction.get("keypoints", ()))
     if points and "keypoints" not in category:
-        skeleton = next((s for s in SKELETONS.values() if len(s.names) == points), None)
+        skeleton = SKELETONS.get(prediction.get("skeleton", ""))
+        if skeleton is None and label in _OF_PEOPLE:  # documents of before say no skeleton
+            skeleton = next((s for s in SKELETONS.values() if len(s.names) == points), None)
         category["keypoints"] = list(skeleton.names) if skeleton else [f"point_{k}" for k in range(points)]
         category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton.bones] if skeleton else []
     number: int = category["id"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from inference import __version__
 from inference.errors import Permanent
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions, Rendering
 from inference.session import ONNXRUNTIME_VERSION
 from inference.timing import NO_TIME, Timing
+from inference.version import VERSION
 
 if TYPE_CHECKING:
     from inference.document import PredictionDoc
@@ -168,6 +168,8 @@ def _object(objects: Objects, i: int) -> PredictionDoc:
         document["corners"] = [_points(p) for p in objects.corners[i]]
     if objects.keypoints is not None:
         document["keypoints"] = [[*_points(p[:-1]), _score(p[-1])] for p in objects.keypoints[i]]
+        if objects.skeleton:
+            document["skeleton"] = objects.skeleton
     if objects.masks is not None:
         from inference.rle import encode  # lazily: most results have no masks
 
@@ -176,8 +178,15 @@ def _object(objects: Objects, i: int) -> PredictionDoc:
     if objects.tracks is not None and objects.tracks[i] >= 0:
         document["track"] = int(objects.tracks[i])
     if objects.attributes and objects.attributes[i]:
-        document["attributes"] = objects.attributes[i]
+        document["attributes"] = {name: _attribute(answer) for name, answer in objects.attributes[i].items()}
     return document
+
+
+def _attribute(answer: Any) -> Any:
+    """What a step said of a crop, or a head of a thing, as it stands in the document."""
+    if isinstance(answer, Embedding):
+        return {"dim": len(answer.vector), "vector": [round(v, 5) for v in answer.vector.tolist()]}
+    return prediction_docs(answer) if isinstance(answer, Predictions) else answer
 
 
 def _score(value: Any) -> float:
@@ -216,7 +225,7 @@ def new_trace() -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    return {"dropsight": __version__, "onnxruntime": ONNXRUNTIME_VERSION}
+    return {"dropsight": VERSION, "onnxruntime": ONNXRUNTIME_VERSION}
 
 
 def now() -> str:

@@ -99,7 +99,7 @@ def test_expressions_are_read_on_the_faces_that_a_detector_found(registry: Regis
         result = analyze((shared / "media/faces" / name).read_bytes(), route, registry, artifacts=False).result
         found = result.steps[0].predictions
         assert isinstance(found, Objects) and len(found) == 1, name
-        read[name] = found.attributes[0]["fer-mini-xception"][0]["label"]
+        read[name] = found.attributes[0]["fer-mini-xception"].names[0]
     assert [n for n in truth if read[n] != truth[n]] == ["neutral.jpg"], read  # the model reads that one as sad
 
 

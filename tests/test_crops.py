@@ -15,10 +15,13 @@ from PIL import ImageDraw
 from inference import media
 from inference.align import REFERENCE, aligned, similarity
 from inference.analyze import analyze
+from inference.crops import run_on_crops
 from inference.errors import BadRoute
+from inference.export import write
 from inference.media import Picture
 from inference.predictions import Objects, joined
 from inference.registry import Registry, Weights
+from inference.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.routes import Route, Step
 from inference.tile import merged
 
@@ -68,6 +71,35 @@ def test_a_person_with_a_pose_is_still_one_person_to_the_next_step(registry: Reg
     (pose,) = person["attributes"]["pose"]
     assert len(pose["keypoints"]) == 17 and person["attributes"]["look"]["dim"] == 256
     assert "look" not in pose.get("attributes", {})
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize(("label", "skeleton", "first"), [("person", "coco17", "nose"), ("dog", None, "point_0")])
+def test_a_dogs_points_are_not_called_by_a_persons_names(
+    shared: Path, tmp_path: Path, label: str, skeleton: str | None, first: str
+) -> None:
+    """The answers on crops are columns with the skeleton of the model that gave them, to the export's last name."""
+    manifest = (ROOT / "tests/models/pose-movenet-lightning/model.toml").read_text("utf-8")
+    (tmp_path / "pose").mkdir()
+    (tmp_path / "pose/model.toml").write_text(manifest.replace('["person"]', f'["{label}"]'), "utf-8")
+    model = Registry([tmp_path], weights=Weights([shared / "models"])).model("pose")
+    picture = media.decode((shared / "media/sports/tennis/dsc08303.jpg").read_bytes())
+    width, height = picture.size
+    animal = Objects(np.asarray([[0, 0, width, height]], np.float32), np.ones(1), np.zeros(1, int), (label,))
+    results = [StepResult("objects", "object-detection", ModelFacts("m", "1", "", ""), animal)]
+    run_on_crops(picture, Step("pose", on=label), model, 0.0, results)
+    found = results[0].predictions
+    assert isinstance(found, Objects) and animal.attributes == ()
+    pose = found.attributes[0]["pose"]
+    assert isinstance(pose, Objects) and pose.keypoints is not None and pose.keypoints.shape == (1, 17, 3)
+    assert pose.skeleton == skeleton and pose.names == (label,)
+    source = Source(name="a.jpg", width=width, height=height)
+    document = json.loads(json.dumps(Result(source, "r", tuple(results), {}, Cost(0, 0, 0)).to_json()))
+    (nested,) = document["steps"][0]["predictions"][0]["attributes"]["pose"]
+    assert nested.get("skeleton") == skeleton
+    write([document], "coco", tmp_path / "coco.json")
+    (category,) = json.loads((tmp_path / "coco.json").read_text("utf-8"))["categories"]
+    assert category["name"] == label and category["keypoints"][0] == first
 
 
 @pytest.mark.needs_shared

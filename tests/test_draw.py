@@ -44,7 +44,12 @@ def test_everything_is_drawn_at_any_picture_size(size: tuple[int, int]) -> None:
     points = np.full((2, 17, 3), 0.9, np.float32)
     points[:, :, 0] *= width
     points[:, :, 1] *= height
-    found = replace(found, keypoints=points, skeleton="coco17", attributes=({}, {"mood": [{"label": "happy"}]}))
+    found = replace(
+        found,
+        keypoints=points,
+        skeleton="coco17",
+        attributes=({}, {"mood": Classes(np.zeros(1, int), np.ones(1), ("happy",))}),
+    )
     classes = Classes(np.asarray([0]), np.asarray([0.7]), ("a rather long name of a class",))
     canvas, steps = enlarged(picture, [("objects", found), ("classes", classes)])
     drawn = annotate(canvas, steps, Draw())
@@ -136,13 +141,21 @@ def test_a_map_leaves_the_background_alone_and_has_a_legend() -> None:
 
 def test_blurred_faces_keep_no_detail_and_others_stay() -> None:
     picture = noise(400, 300)
-    on_crop = {"faces": [{"label": "face", "box": [250.0, 50.0, 330.0, 150.0]}]}
+    on_crop = {"faces": objects((250, 50, 330, 150), label="face")}
     people = replace(objects((240, 20, 390, 290)), attributes=(on_crop,))
     steps = [("f", objects((50, 50, 150, 170), label="face")), ("p", people)]
     drawn = np.asarray(annotate(picture, steps, Draw(labels=False, boxes=False, blur=("face",))), float)
     for x1, y1, x2, y2 in ((60, 60, 140, 160), (260, 60, 320, 140)):  # the second was found on a crop
         assert np.abs(np.diff(drawn[y1:y2, x1:x2], axis=1)).mean() < 3
     assert np.array_equal(drawn[:40, :40], np.asarray(picture, float)[:40, :40])
+
+
+def test_what_was_found_on_a_crop_is_enlarged_with_the_picture() -> None:
+    nested = objects((2, 2, 6, 6), label="face")
+    people = replace(objects((1, 1, 20, 20)), attributes=({"faces": nested},))
+    _, ((_, found),) = enlarged(noise(24, 24), [("p", people)])
+    assert isinstance(found, Objects)
+    assert found.attributes[0]["faces"].boxes.tolist() == [[20, 20, 60, 60]] and nested.boxes[0, 0] == 2
 
 
 def test_before_and_after_stand_side_by_side_and_transparency_shows() -> None:

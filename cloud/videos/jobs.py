@@ -41,6 +41,7 @@ class Job:
     fps: float
     has_audio: bool
     source: Source
+    facts: dict[str, Any] | None = None  # of the route's models; None: planned before plans had them
     state: Literal["running"] | Ended = "running"
     reason: str = ""
 

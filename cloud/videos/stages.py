@@ -16,14 +16,18 @@ from typing import Any, BinaryIO
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import BlobInfo, Conflict, Storage
-from inference.analyze import Analysis, naming
 from inference.errors import ServiceBusy
+from inference.machine import peak_rss_mb
 from inference.registry import Registry
+from inference.result import Cost
 from inference.routes import Route
+from inference.steps import Analysis, naming
+from inference.video.detect import Detector
+from inference.video.facts import RouteFacts
 from inference.video.join import join
-from inference.video.merge import assemble, drawn_stills, merge, wanted_parts
-from inference.video.parts import Part, detect_part, render_part
-from inference.video.stored import from_line, to_line
+from inference.video.outputs import ANNOTATED
+from inference.video.parts import Part, detect_part, draw_part, merge
+from inference.video.summary import Summary
 
 from .alive import Alive
 from .jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, Job, JobProgress, Jobs, work
@@ -31,7 +35,9 @@ from .ranged import RangedFile
 
 # What the lines of one part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
-_MAX_STORY_BYTES = 64 * 1024 * 1024
+_MAX_SUMMARY_BYTES = 64 * 1024 * 1024
+# The videos of steps that make pictures, a folder a step.
+PICTURES = "pictures/"
 _SPARE_DISK = 64 * 1024 * 1024
 
 
@@ -43,73 +49,84 @@ class Stages:
         self.storage: Storage = jobs.storage
 
     def detect(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
-        """Detects on one segment."""
+        """Detects on one segment; and its part of the videos of steps that make pictures."""
         with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
-            path = Path(folder, "lines")
+            path, videos = Path(folder, "lines"), Path(folder, "videos")
+            videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
-                for line in detect_part(media.binary, job.parts[number], route, self.registry):
+                for line in detect_part(media.binary, job.parts[number], route, self.registry, videos, job.fps):
                     alive.check()
                     out.write(line)
             media.check()
+            for video in sorted(videos.iterdir()):
+                alive.check()
+                self._put_once(job, f"{PICTURES}{video.stem}/{number:04}.mp4", video)
             self._put_once(job, work(DETECTED, number), path)
 
     def merge(self, job: Job, route: Route, alive: Alive) -> None:
-        """Tracks, zones, actions: once, in order; and what each part is to draw. The story is written last."""
+        """Tracks, zones, actions: once, in order; and what each part is to draw. The summary is written last."""
         with tempfile.TemporaryDirectory(prefix="dropsight-") as name, ExitStack() as stack:
-            folder, told = Path(name), Path(name, "told")
-            files = folder / "files"
-            files.mkdir()
-            told.mkdir()
-            writer = stack.enter_context(closing(_Told(told)))
+            folder, merged = Path(name, "files"), Path(name, "merged")
+            folder.mkdir()
+            merged.mkdir()
+            writer = stack.enter_context(closing(_PartLines(merged)))
             lines = ((part, _checked(self._lines(job, DETECTED, part), alive)) for part in job.parts)
-            story = merge(lines, route, self.registry, (job.width, job.height), job.source, files, writer.write)
+            size = (job.width, job.height)
+            summary = merge(lines, route, self._facts(job, route), size, job.source, folder, writer.write)
             writer.close()
-            for kind, made in ((TOLD, told), (FILES, files)):
+            for kind, made in ((TOLD, merged), (FILES, folder)):
                 for path in sorted(made.iterdir()):
                     alive.check()
                     self.jobs.put(job, f"{kind}{path.name}", path)
-            wanted = wanted_parts(story, route.video.annotated)
-            metadata = {"renders": ",".join(map(str, wanted))}
-            self._put_once(job, STORY, to_line(story).encode(), metadata=metadata)
+            metadata = {"renders": ",".join(map(str, writer.numbers))}
+            self._put_once(job, STORY, summary.to_line().encode(), metadata=metadata)
+
+    def _facts(self, job: Job, route: Route) -> RouteFacts:
+        """Of the plan; a job that was planned before plans had them loads the models for it."""
+        if job.facts:
+            return RouteFacts.from_json(job.facts)
+        return Detector(route, self.registry, route.video, None).facts
 
     def render(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
         """Draws one segment: its part of the annotated video (empty where none is wanted), and its stills."""
-        cpu, story = time.process_time(), self.story(job)
-        annotated = route.video.annotated
-        with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
-            path = Path(folder, "part.mp4")
-            told = _checked(self._lines(job, TOLD, job.parts[number]), alive)
-            still = drawn_stills(story, lambda name, data: self.jobs.put(job, f"{STILLS}{name}", data))
+        cpu, summary = time.process_time(), self.summary(job)
+        with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as name:
+            lines = _checked(self._lines(job, TOLD, job.parts[number]), alive)
             with naming(job.name):
-                render_part(media.binary, job.parts[number], told, route, path if annotated else None, job.fps, still)
+                files = draw_part(media.binary, job.parts[number], lines, route, summary, Path(name), job.fps)
             media.check()
+            video = files.pop(f"{ANNOTATED}.mp4", b"")
+            for still, data in files.items():
+                self.jobs.put(job, f"{STILLS}{still}", data)
             spent = {"cpu_s": f"{time.process_time() - cpu:.3f}"}
-            self._put_once(job, work(RENDERED, number), path if annotated else b"", metadata=spent)
+            self._put_once(job, work(RENDERED, number), video, metadata=spent)
 
     @contextmanager
     def joined(self, job: Job, upload: BlobInfo, route: Route, progress: JobProgress) -> Iterator[Analysis]:
         """The analysis of the whole; its files are there as long as the block runs."""
-        blobs, story, cpu = progress.blobs, self.story(job), time.process_time()
-        parts = [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]
-        needed = sum(blob.size for name, blob in blobs.items() if name.startswith((RENDERED, FILES, STILLS)))
+        blobs, summary, cpu = progress.blobs, self.summary(job), time.process_time()
+        videos = {ANNOTATED: [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]}
+        for path in sorted(path for path in blobs if path.startswith(PICTURES)):
+            videos.setdefault(path.split("/")[1], []).append(blobs[path])
+        needed = sum(b.size for path, b in blobs.items() if path.startswith((RENDERED, PICTURES, FILES, STILLS)))
         with tempfile.TemporaryDirectory(prefix="dropsight-") as name, ExitStack() as stack:
             if needed + _SPARE_DISK > shutil.disk_usage(name).free:
                 raise ServiceBusy(f"{needed:,} bytes of disk are needed to join {job.name}, fewer are free; later")
             files: dict[str, bytes | Path] = {}
             for kind in (FILES, STILLS):
-                for blob in (each for path, each in sorted(blobs.items()) if path.startswith(kind)):
+                for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
                     relative = blob.name.split(f"/{kind}", 1)[1]
                     files[relative] = self._fetched(blob, Path(name, relative))
-            dropped = None
-            if any(part.size for part in parts):
-                media = stack.enter_context(self._media(upload))
-                path = Path(name, "annotated.mp4")
-                dropped = join(self._opened(parts), path, media.binary if job.has_audio else None)
-                media.check()
-                files[path.name] = path
-            spent = sum(float(part.metadata.get("cpu_s", "0")) for part in parts) + time.process_time() - cpu
-            wall = max(0.0, time.time() - job.created)
-            yield assemble(story, files, route.name, job.trace, spent, wall, dropped)
+            dropped, media = None, stack.enter_context(self._media(upload))
+            for video, parts in videos.items():
+                if any(part.size for part in parts):
+                    joined = files[f"{video}.mp4"] = Path(name, f"{video}.mp4")
+                    dropped = join(self._opened(parts), joined, media.binary if job.has_audio else None)
+                    media.check()
+            drawing = sum(float(part.metadata.get("cpu_s", "0")) for part in videos[ANNOTATED])
+            spent = drawing + time.process_time() - cpu
+            cost = Cost(summary.cpu_s + spent, peak_rss_mb(), max(0.0, time.time() - job.created) * 1e3)
+            yield summary.analysis(files, route.name, job.trace, cost, dropped)
 
     def _opened(self, parts: Iterable[BlobInfo]) -> Iterator[BinaryIO]:
         """One after the other: each keeps some of itself in memory while it is open."""
@@ -118,12 +135,12 @@ class Stages:
                 yield file.binary
                 file.check()
 
-    def story(self, job: Job) -> dict[str, Any]:
-        """What the merge said. Raises Conflict where the job is over."""
-        found = self.storage.read(STATE, f"jobs/{job.id}/{STORY}", _MAX_STORY_BYTES)
-        if found is None:
-            raise Conflict(f"job {job.id} has no story (any more)")
-        return from_line(found[0].decode())
+    def summary(self, job: Job) -> Summary:
+        """What the merge gave. Raises Conflict where the job is over."""
+        stored = self.storage.read(STATE, f"jobs/{job.id}/{STORY}", _MAX_SUMMARY_BYTES)
+        if stored is None:
+            raise Conflict(f"job {job.id} has no summary (any more)")
+        return Summary.from_line(stored[0].decode())
 
     @contextmanager
     def _media(self, upload: BlobInfo) -> Iterator[RangedFile]:
@@ -160,20 +177,21 @@ class Stages:
             return  # a duplicate of this message was faster, and made the same
 
 
-class _Told:
-    """Files with the lines of each part, one open at a time: parts come in order."""
+class _PartLines:
+    """Files with the lines of each part, one open at a time: parts come in order. numbers: those that have lines."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._number: int | None = None
         self._out: Any = None
+        self.numbers: list[int] = []
 
     def write(self, number: int, line: str) -> None:
-        if number != self._number:
+        if number not in self.numbers[-1:]:
             self.close()
             path = self._folder / Path(work(TOLD, number)).name
+            self.numbers.append(number)
             # Closed by whoever comes next: a part's lines come over many calls.
-            self._number, self._out = number, gzip.open(path, "wt", encoding="utf-8", compresslevel=3)  # noqa: SIM115
+            self._out = gzip.open(path, "wt", encoding="utf-8", compresslevel=3)  # noqa: SIM115
         self._out.write(line)
 
     def close(self) -> None:

@@ -22,13 +22,12 @@ from cloud.retry import decide
 from cloud.settings import STATE, UPLOADS
 from cloud.storage import BlobInfo, Conflict, Reading
 from cloud.uploads import UploadWorker
-from inference.analyze import naming
-from inference.errors import Permanent
+from inference.errors import LimitExceeded, Permanent
 from inference.result import Source
+from inference.steps import naming
 from inference.video.frames import VideoInfo
-from inference.video.merge import prepare
 from inference.video.options import VideoOptions
-from inference.video.parts import cannot_be_split
+from inference.video.prepare import prepare
 from inference.video.read import probe, runs_past
 
 from .alive import Alive, Gone, alive
@@ -65,19 +64,27 @@ class Videos:
     def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
         """Writes the plan of a long video's job, which takes the upload over; None for what is analysed in one piece.
 
-        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten.
+        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
+        one that cannot be split: in one piece it could run out of the function's time.
         """
         route, info = claim.plan.route, reading.info
         assert route
         options, limit = route.video, self.settings.video_split_above_seconds
-        if cannot_be_split(route, self.worker.registry, options):
-            return None
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
             video = probe(file.binary, options.limits())
             file.check()
             if not _is_long(file.binary, video, options, limit):
                 file.check()
                 return None
+            if options.follow is not None:
+                too_long = runs_past(file.binary, options.start_s + limit)  # the header may have claimed too much
+                file.check()
+                if not too_long:
+                    return None
+                raise LimitExceeded(
+                    f"more than {limit:g} s of it would be analysed in one piece, since follow needs every frame in "
+                    "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
+                )
             plan = prepare(file.binary, video, route, self.worker.registry, self.settings.video_segment_seconds)
             file.check()
         if len(plan.parts) < 2:
@@ -85,7 +92,7 @@ class Videos:
         job = Job(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
             plan.width, plan.height, plan.fps, video.has_audio,
-            Source(UPLOADS, info.name, info.etag, info.size, media_type),
+            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts.to_json(),
         )  # fmt: skip
         self.jobs.write(job)
         return Published("split", hand_over=partial(self._hand_over, claim, job))

@@ -19,7 +19,6 @@ from inference.draw.skeletons import draw_skeleton
 from inference.errors import BadRoute
 from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, Predictions, Rendering
 from inference.routes import Draw
-from inference.skeletons import SKELETONS
 from inference.tables import build
 
 __all__ = ["annotate", "colour", "enlarged", "options_of"]
@@ -86,7 +85,12 @@ def _scaled(predictions: Predictions, factor: int) -> Predictions:
         bits = tuple(b.repeat(factor, axis=0).repeat(factor, axis=1) for b in masks.bits)
         masks = Masks((masks.size[0] * factor, masks.size[1] * factor), masks.windows * factor, bits)
     corners = None if predictions.corners is None else predictions.corners * factor
-    return replace(predictions, boxes=predictions.boxes * factor, keypoints=points, masks=masks, corners=corners)
+    attributes = tuple(
+        {name: _scaled(answer, factor) if isinstance(answer, Objects) else answer for name, answer in answers.items()}
+        for answers in predictions.attributes
+    )
+    boxes = predictions.boxes * factor
+    return replace(predictions, boxes=boxes, keypoints=points, masks=masks, corners=corners, attributes=attributes)
 
 
 def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:
@@ -97,17 +101,17 @@ def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:
             rows = zip(predictions.names, predictions.boxes.tolist(), strict=True)
             boxes += [box for name, box in rows if name == label]
             for attributes in predictions.attributes:
-                boxes += [d["box"] for d in _found_on_crops(attributes) if d.get("label") == label]
+                boxes += [on.boxes[k].tolist() for on, k in _found_on_crops(attributes) if on.names[k] == label]
     return np.asarray(boxes, np.float32).reshape(-1, 4)
 
 
-def _found_on_crops(attributes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The documents with a box among attributes, attributes of attributes included."""
-    for answers in attributes.values():
-        for document in answers if isinstance(answers, list) else ():
-            if isinstance(document, dict) and "box" in document:
-                yield document
-                yield from _found_on_crops(document.get("attributes", {}))
+def _found_on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:
+    """The things found on a crop, as (objects, index), each with what was found on its own crop after it."""
+    for answer in attributes.values():
+        for k in range(len(answer)) if isinstance(answer, Objects) else ():
+            yield answer, k
+            if answer.attributes:
+                yield from _found_on_crops(answer.attributes[k])
 
 
 def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
@@ -126,8 +130,8 @@ def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
         if objects.keypoints is not None:
             _, y1, _, y2 = objects.boxes[i].tolist()
             draw_skeleton(pen, objects.keypoints[i], objects.skeleton, y2 - y1, step)
-        for found in _found_on_crops(objects.attributes[i]) if objects.attributes else ():
-            _nested(pen, found, step)
+        for nested, k in _found_on_crops(objects.attributes[i]) if objects.attributes else ():
+            _nested(pen, nested, k, step)
 
 
 def _tags(every: Sequence[Objects], draw: Draw) -> list[Tag]:
@@ -150,18 +154,13 @@ def _box(pen: ImageDraw.ImageDraw, box: list[float], corners: Floats | None, sha
     pen.rectangle((x1, y1, max(x2, x1), max(y2, y1)), outline=shade, width=width)
 
 
-def _nested(pen: ImageDraw.ImageDraw, found: Mapping[str, Any], step: float) -> None:
-    """What a step found on a crop: a thin box, or its keypoints."""
-    x1, y1, x2, y2 = found["box"]
-    if "keypoints" in found:
-        points = np.asarray(found["keypoints"], np.float32)
-        draw_skeleton(pen, points, skeleton_by_count(len(points)), y2 - y1, step)
+def _nested(pen: ImageDraw.ImageDraw, objects: Objects, k: int, step: float) -> None:
+    """One thing that a step found on a crop: a thin box, or its keypoints."""
+    _, y1, _, y2 = box = objects.boxes[k].tolist()
+    if objects.keypoints is not None:
+        draw_skeleton(pen, objects.keypoints[k], objects.skeleton, y2 - y1, step)
     else:
-        _box(pen, [x1, y1, x2, y2], None, colour(str(found.get("label", ""))), step * 0.6)
-
-
-def skeleton_by_count(points: int) -> str | None:
-    return next((name for name, s in SKELETONS.items() if len(s.names) == points), None)
+        _box(pen, box, None, colour(objects.names[k]), step * 0.6)
 
 
 def _area(objects: Objects, i: int) -> tuple[float, float, float, float]:
@@ -194,8 +193,10 @@ def _words(objects: Objects, i: int, draw: Draw) -> str:
 
 def _best(answer: Any) -> str:
     """The first label of an answer without boxes; of one with boxes, what was said of its first."""
-    if not isinstance(answer, list) or not answer or not isinstance(answer[0], dict) or "label" not in answer[0]:
-        return ""
-    if "box" not in answer[0]:
-        return f", {answer[0]['label']}"
-    return "".join(map(_best, answer[0].get("attributes", {}).values()))
+    if isinstance(answer, Objects):
+        return "".join(map(_best, answer.attributes[0].values())) if answer.attributes else ""
+    if isinstance(answer, LabelMap):
+        label = next((str(answer.names[i]) for i, _ in answer.areas() if i != answer.background), "")
+    else:
+        label = next(iter(answer.names), "") if isinstance(answer, Classes) else ""
+    return f", {label}" if label else ""

@@ -21,7 +21,9 @@ def in_unit(points: Floats, fit: Fit) -> Floats:
 
 
 def skeleton_of(points: Floats, manifest: Manifest) -> str | None:
-    return manifest.postprocess.skeleton or SKELETON_BY_COUNT.get(points.shape[1])
+    """The manifest's; else, of people and hands, the one with as many points. A dog's 17 are not a person's."""
+    people = not manifest.labels or not {"person", "hand"}.isdisjoint(map(str.lower, manifest.labels))
+    return manifest.postprocess.skeleton or (SKELETON_BY_COUNT.get(points.shape[1]) if people else None)
 
 
 def with_own_boxes(points: Floats, fit: Fit, manifest: Manifest, threshold: float) -> Objects:

@@ -7,12 +7,13 @@ A single person's box encloses the keypoints above `params.shown` (default 0.2);
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_first, in_network, objects
-from inference.heads._keypoints import in_unit, with_own_boxes
+from inference.heads._keypoints import in_unit, skeleton_of, with_own_boxes
 from inference.manifest import Manifest
 from inference.predictions import Objects
 from inference.preprocess import Fit
@@ -30,9 +31,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     keep = np.flatnonzero(scores > threshold(manifest, HEAD))
     keep = keep[best_first(scores[keep], manifest)]
     people = objects(boxes[keep], scores[keep], np.zeros(len(keep)), fit, manifest)
-    return Objects(
-        people.boxes, people.scores, people.label_ids, people.names, keypoints=points[keep], skeleton="coco17"
-    )
+    return replace(people, keypoints=points[keep], skeleton=skeleton_of(points, manifest))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

@@ -30,6 +30,7 @@ from inference.heads._detection import (
     points_in_picture,
     suppress,
 )
+from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
 from inference.manifest import Manifest
 from inference.nms import rotated_nms
@@ -133,7 +134,7 @@ def _with_extras(found: Objects, extra: Floats, outputs: Outputs, fit: Fit, mani
         points = extra.reshape(len(extra), *post.params["kpt_shape"])
         if points.shape[2] == 2:  # no visibility was learned
             points = np.concatenate([points, np.ones_like(points[:, :, :1])], axis=2)
-        return replace(found, keypoints=points_in_picture(points, fit), skeleton=post.skeleton or None)
+        return replace(found, keypoints=points_in_picture(points, fit), skeleton=skeleton_of(points, manifest))
     return found
 
 

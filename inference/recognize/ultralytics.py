@@ -59,7 +59,6 @@ def _postprocess(export: Export, task: str, table: dict[str, Any]) -> dict[str, 
         params["obb"] = True
     if task == "pose":
         params["kpt_shape"] = list(literal(meta.get("kpt_shape", ""), [17, 3]))
-        post["skeleton"] = {17: "coco17", 21: "hand21"}.get(params["kpt_shape"][0], "")
     if "layout" not in params:
         params["layout"] = "end2end" if _suppressed(export, params) else "raw"
     return post

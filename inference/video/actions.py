@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.clip import ClipModel
-from inference.manifest import Manifest
 from inference.predictions import Classes, Floats
 
 
@@ -73,38 +72,42 @@ class ActionWatch:
         start = max(self._tick + 1 - self.model.count, 0)
         self.windows.append(Window(start / self._rate, (self._tick + 1) / self._rate, scores))
 
-    def _end(self, end_s: float, duration_s: float) -> float:
-        """A window that ends with the last sample of the clip ends with the clip."""
-        return duration_s if end_s > duration_s - 1 / self._rate else end_s
-
-    def overall(self) -> Classes:
-        """What the clip shows as a whole: the mean over its windows, best first."""
-        manifest = self.model.manifest
-        if not self.windows:
-            return Classes(np.zeros(0, np.int64), np.zeros(0, np.float32), ())
-        mean = np.mean([window.scores for window in self.windows], axis=0)
-        best = np.argsort(-mean, kind="stable")[: manifest.postprocess.topk or 5]
-        ids = best + manifest.label_offset
-        return Classes(ids, mean[best], manifest.names(ids))
-
-    def finish(self, duration_s: float) -> list[Action]:
-        """Runs over what is left at the end, then says what was done when."""
-        self.close()
-        return self.told(duration_s)
-
     def close(self) -> None:
         """Runs over what is left at the end."""
         if self._frames and (not self._ran or self._tick > self._due - self._hop):
             self._run()
 
-    def told(self, duration_s: float) -> list[Action]:
-        """What was done when in a clip of that length, by the windows so far."""
-        postprocess = self.model.manifest.postprocess
-        return actions(
-            [replace(w, end_s=self._end(w.end_s, duration_s)) for w in self.windows],
-            self.model.manifest,
-            0.5 if postprocess.confidence_threshold is None else postprocess.confidence_threshold,
-        )
+    @property
+    def facts(self) -> ClipFacts:
+        """What naming the windows needs of the model."""
+        manifest, postprocess = self.model.manifest, self.model.manifest.postprocess
+        threshold = 0.5 if postprocess.confidence_threshold is None else postprocess.confidence_threshold
+        return ClipFacts(manifest.labels, manifest.label_offset, postprocess.topk or 5, threshold, self._rate)
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What names the windows of a clip model, without the model. rate: its samples a second."""
+
+    labels: tuple[str, ...]
+    label_offset: int
+    topk: int
+    threshold: float
+    rate: float
+
+    def name(self, label_id: int) -> str:
+        """The name of a label id; one outside the list is named by its number."""
+        return self.labels[label_id] if 0 <= label_id < len(self.labels) else str(label_id)
+
+
+def overall(windows: Sequence[Window], clip: ClipFacts) -> Classes:
+    """What the clip shows as a whole: the mean over its windows, best first."""
+    if not windows:
+        return Classes(np.zeros(0, np.int64), np.zeros(0, np.float32), ())
+    mean = np.mean([window.scores for window in windows], axis=0)
+    best = np.argsort(-mean, kind="stable")[: clip.topk]
+    ids = best + clip.label_offset
+    return Classes(ids, mean[best], tuple(map(clip.name, ids.tolist())))
 
 
 def smoothed(windows: Sequence[Window]) -> list[Window]:
@@ -118,20 +121,23 @@ def smoothed(windows: Sequence[Window]) -> list[Window]:
     return pieces
 
 
-def actions(windows: Sequence[Window], manifest: Manifest, threshold: float) -> list[Action]:
-    """Neighbouring pieces with the same best label become one range; those below the threshold none."""
-    found: list[Action] = []
-    for piece in smoothed(windows):
+def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float) -> list[Action]:
+    """What was done when in a clip of that length: neighbouring pieces with the same best label become one range;
+    those below the threshold none."""
+    ranges: list[Action] = []
+    # A window that ends with the last sample of the clip ends with the clip.
+    last_s = duration_s - 1 / clip.rate
+    for piece in smoothed([replace(w, end_s=duration_s if w.end_s > last_s else w.end_s) for w in windows]):
         best = int(piece.scores.argmax())
         score = float(piece.scores[best])
-        if score < threshold:
+        if score < clip.threshold:
             continue
-        label_id = best + manifest.label_offset
-        last = found[-1] if found else None
+        label_id = best + clip.label_offset
+        last = ranges[-1] if ranges else None
         if last is not None and last.label_id == label_id and abs(last.end_s - piece.start_s) < 1e-6:
             before, now = last.end_s - last.start_s, piece.end_s - piece.start_s
             mean = (last.score * before + score * now) / (before + now)
-            found[-1] = replace(last, end_s=piece.end_s, score=mean)
+            ranges[-1] = replace(last, end_s=piece.end_s, score=mean)
         else:
-            found.append(Action(manifest.names([label_id])[0], label_id, piece.start_s, piece.end_s, score))
-    return found
+            ranges.append(Action(clip.name(label_id), label_id, piece.start_s, piece.end_s, score))
+    return ranges

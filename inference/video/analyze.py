@@ -1,4 +1,4 @@
-"""The story of one video: decode, detect, track, draw, encode, all at once -> result and files."""
+"""One video in one piece: decode, detect, aggregate, draw, encode, all at once -> result and files."""
 
 from __future__ import annotations
 
@@ -8,50 +8,27 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from inference.analyze import Analysis, Progress, naming
-from inference.artifacts import file_name, jpeg
-from inference.draw import annotate
 from inference.machine import peak_rss_mb
-from inference.predictions import Embedding, Predictions, Rendering
+from inference.predictions import Predictions
 from inference.registry import Registry
-from inference.result import Cost, Result, Source, new_trace
+from inference.result import Cost, Source, new_trace
 from inference.routes import Route
-from inference.video.averages import Averages
-from inference.video.chosen import NAME as CHOSEN
-from inference.video.chosen import Chosen
+from inference.steps import Analysis, OnProgress, naming
+from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, Detector
-from inference.video.frames import Pixels, ReadReport, VideoInfo
+from inference.video.frames import Frame, Pixels, VideoInfo
 from inference.video.frames import Source as VideoSource
 from inference.video.options import VideoOptions
-from inference.video.outputs import FrameLines, Stills, vtt
+from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures, usual_rate
 from inference.video.pipeline import overlapped
 from inference.video.read import VideoReader, probe
-from inference.video.story import Story
-from inference.video.write import VideoWriter
-
-# What the document calls files whose name alone does not tell them apart.
-_NAMES = {"tracks.mot.txt": "mot", "tracks.csv": "csv", "tracks.vtt": "chapters"}
-
-
-@dataclass(frozen=True)
-class _Told:
-    """One frame on its way to the files, with all that is known of it."""
-
-    index: int
-    pts_s: float
-    pixels: Pixels
-    steps: dict[str, Predictions]
-    shown: int
+from inference.video.summary import Summary
 
 
 def analyze_video(
@@ -64,7 +41,7 @@ def analyze_video(
     threshold: float | None = None,
     artifacts: bool = True,
     trace: str = "",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Analysis:
     """Runs a route over one video, frame by frame; what it takes in memory does not grow with its length.
 
@@ -78,29 +55,31 @@ def analyze_video(
     source = source or Source(name=str(media) if isinstance(media, Path) else "")
     with naming(source.name):
         info = probe(media, options.limits())
+    size = source.bytes or (media.stat().st_size if isinstance(media, Path) else 0)
+    source = replace(source, bytes=size, media_type=media_type or info.media_type)
     detector = Detector(route, registry, options, threshold)
     folder = Path(tempfile.mkdtemp(prefix="dropsight-"))
     try:
         run = _Run(media, info, detector, options, route, folder if artifacts else None)
         with naming(source.name):
-            run.go(progress)
-        files, document = run.finish()
+            summary = run.go(source, progress)
+        files = {path.name: path for path in sorted(folder.iterdir())} | run.stills.files(summary)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    result = Result(
-        source=described(replace(source, media_type=media_type or info.media_type), media, run.report),
-        route=route.name,
-        steps=tuple(detector.step_results(run.frames, run.averages)),
-        artifacts=named_artifacts(files),
-        cost=Cost(time.process_time() - cpu, peak_rss_mb(), (time.perf_counter() - started) * 1e3),
-        status="partial" if run.report.broken else "ok",
-        trace=trace or new_trace(),
-        extra=document,
-    )
-    analysis = Analysis(result, files)
+    cost = Cost(time.process_time() - cpu, peak_rss_mb(), (time.perf_counter() - started) * 1e3)
+    analysis = summary.analysis(files, route.name, trace or new_trace(), cost, run.dropped_sound)
     weakref.finalize(analysis, shutil.rmtree, folder, ignore_errors=True)
     return analysis
+
+
+@dataclass(frozen=True)
+class _Analysed:
+    """One frame on its way to the files, with all that is known of it; `picture` once it is drawn."""
+
+    frame: Frame
+    steps: dict[str, Predictions]
+    picture: Pixels | None = None
 
 
 class _Run:
@@ -117,41 +96,31 @@ class _Run:
     ) -> None:
         self._media, self._info, self._detector = media, info, detector
         self._options, self._route, self._folder = options, route, folder
-        self._reader = VideoReader(media, options.sampling(), options.limits())
-        self._story: Story | None = None
-        self._chosen = Chosen(options.follow) if options.follow else None
-        self.averages = Averages()
-        self._stills = Stills(options.thumbnails)
-        self._last: Pixels | None = None
-        self._dropped_sound: str | None = None
-        self.frames = 0
+        self._aggregate = Aggregate(options, detector.facts, folder)
+        self.stills = Stills()
+        self.dropped_sound: str | None = None
 
-    @property
-    def report(self) -> ReadReport:
-        """What decoding found; there once `go` is through."""
-        assert self._reader.report is not None
-        return self._reader.report
-
-    def go(self, progress: Progress | None) -> None:
+    def go(self, source: Source, progress: OnProgress | None) -> Summary:
         """Runs all stages to the end of the clip, or to the first exception of any of them."""
+        reader = VideoReader(self._media, self._options.sampling(), self._options.limits())
         expected = self._expected()
-        with contextlib.ExitStack() as stack:
+        with self._aggregate, contextlib.ExitStack() as stack:
             # Two at a time: while one frame is in the network, the next is made ready for it.
             pool = stack.enter_context(ThreadPoolExecutor(2, "video-detect"))
-            stages: list[Callable[[Any], Any]] = [lambda frame: pool.submit(self._detector, frame), self._tell]
-            if self._folder is not None:
-                stages.append(self._draw)
+            stages: list[Callable[[Any], Any]] = [lambda frame: pool.submit(self._detector, frame), self._update]
+            stages += [] if self._folder is None else [self._draw]
             # A waiting frame of 1080p is 6 MB, and one is enough to keep the next stage busy.
-            running: Generator[_Told] = overlapped(self._reader, *stages, depth=1)
+            running: Generator[_Analysed] = overlapped(reader, *stages, depth=1)
             frames = stack.enter_context(contextlib.closing(running))
-            files = stack.enter_context(_Files(self._folder, self._options)) if self._folder is not None else None
-            for told in frames:
-                self.frames += 1
-                if files is not None:
-                    files.write(told, self._media, self._info)
+            videos = None if self._folder is None else stack.enter_context(self._videos(self._folder))
+            for number, analysed in enumerate(frames, 1):
+                if videos is not None:
+                    self._write(videos, analysed)
                 if progress is not None:
-                    progress(self.frames, expected)
-        self._dropped_sound = None if files is None else files.dropped_sound
+                    progress(number, expected)
+        self.dropped_sound = None if videos is None else videos.dropped_sound
+        assert reader.report is not None
+        return self._aggregate.finish(reader.report, self._detector.work(), source)
 
     def _expected(self) -> int | None:
         """About how many frames will be analysed, by the header: for a progress bar, for nothing else."""
@@ -165,127 +134,26 @@ class _Run:
             return max(1, round(total * min(1.0, options.fps / self._info.nominal_fps)))
         return max(1, total // options.stride)
 
-    def _tell(self, waiting: Future[Detected]) -> _Told:
+    def _update(self, waiting: Future[Detected]) -> _Analysed:
         """Tracks, zones, the followed object: everything that needs the frames in order."""
-        detected = self._detector.in_order(waiting.result())
+        detected = waiting.result()
         frame = detected.frame
-        if self._story is None:
-            height, width = frame.pixels.shape[:2]
-            self._story = Story(self._options, self._detector.sure, width, height)
-        shown = self._story.update(frame.pts_s, detected.objects, detected.embeddings, detected.warp)
-        steps: dict[str, Predictions] = {step.name: step.predictions for step in detected.steps}
-        if detected.tracked is not None:
-            steps[detected.steps[detected.tracked].name] = shown
-        if self._chosen is not None:
-            steps[CHOSEN] = self._chosen.update(frame, shown)
-        self.averages.update(steps)
-        self._last = frame.pixels
-        return _Told(frame.index, frame.pts_s, frame.pixels, steps, len(shown))
+        height, width = frame.pixels.shape[:2]
+        steps = self._aggregate.update(self._detector.in_order(detected), (width, height), frame)
+        return _Analysed(frame, steps)
 
-    def _draw(self, told: _Told) -> _Told:
-        """The frame with everything drawn on it, and a thumbnail now and then."""
-        canvas = Image.fromarray(told.pixels)
-        drawn = [(name, p) for name, p in told.steps.items() if not isinstance(p, Rendering | Embedding)]
-        pixels = np.asarray(annotate(canvas, drawn, self._route.draw))
-        self._stills.update(pixels, told.shown)
-        return replace(told, pixels=pixels)
+    def _draw(self, analysed: _Analysed) -> _Analysed:
+        """The frame with everything drawn on it, and a still now and then."""
+        picture = drawn(analysed.frame.pixels, analysed.steps, self._route.draw)
+        self.stills.take(analysed.frame, picture, self._aggregate.choice)
+        return replace(analysed, picture=picture)
 
-    def finish(self) -> tuple[dict[str, bytes | Path], dict[str, Any]]:
-        """(files by relative name, the members that a video adds to the document)."""
-        report = self.report
-        found = [
-            {"step": step.title, **action.to_json()}
-            for step, watch in self._detector.watches
-            for action in watch.finish(report.duration_s)
-        ]
-        story = self._story or Story(self._options, self._detector.sure, max(report.width, 1), max(report.height, 1))
-        document = story.extra([*found, *(self._chosen.timeline() if self._chosen else [])])
-        document["analysed_frames"] = self.frames
-        if report.broken:
-            document["broken"] = broken(report)
-        if self._dropped_sound:
-            document["sound"] = self._dropped_sound
-        files = self._files(story, document) if self._folder is not None else {}
-        thumbnails = [name for name in files if name.startswith("thumbnails/")]
-        return files, (document | {"thumbnails": thumbnails} if thumbnails else document)
+    def _write(self, videos: VideoFiles, analysed: _Analysed) -> None:
+        pictures = made_pictures(analysed.steps)
+        if self._options.annotated and analysed.picture is not None:
+            pictures[ANNOTATED] = analysed.picture
+        videos.write(analysed.frame.pts_s, pictures)
 
-    def _files(self, story: Story, document: dict[str, Any]) -> dict[str, bytes | Path]:
-        assert self._folder is not None
-        files: dict[str, bytes | Path] = {path.name: path for path in sorted(self._folder.iterdir())}
-        if document["timeline"]:
-            files["tracks.vtt"] = vtt(document["timeline"]).encode()
-        files |= self._stills.files()
-        if story.heat is not None and self._last is not None:
-            files["heat.jpg"] = jpeg(Image.fromarray(story.heat.picture(self._last)))
-        return files
-
-
-class _Files:
-    """The files that grow with the clip: lines as frames come, videos (annotated, and one for each step that
-    makes pictures) from their first frame on."""
-
-    def __init__(self, folder: Path, options: VideoOptions) -> None:
-        self._folder, self._options = folder, options
-        self._stack = contextlib.ExitStack()
-        self._writers: dict[str, VideoWriter] = {}
-
-    def __enter__(self) -> Self:
-        self._lines = self._stack.enter_context(FrameLines(self._folder, self._options.tracker != "none"))
-        return self
-
-    def write(self, told: _Told, media: VideoSource, info: VideoInfo) -> None:
-        """Appends one frame to all of them."""
-        self._lines.write(told.index, told.pts_s, told.steps)
-        pictures = {"annotated": told.pixels} if self._options.annotated else {}
-        for step, found in told.steps.items():
-            if isinstance(found, Rendering):
-                pictures[file_name(step)] = np.asarray(Image.fromarray(found.pixels).convert("RGB"))
-        for name, pixels in pictures.items():
-            if name not in self._writers:
-                self._writers[name] = self._stack.enter_context(self._writer(name, media, info))
-            self._writers[name].write(pixels, told.pts_s)
-
-    def _writer(self, name: str, media: VideoSource, info: VideoInfo) -> VideoWriter:
-        sound = media if info.has_audio and isinstance(media, str | Path) else None
-        return VideoWriter(self._folder / f"{name}.mp4", fps=usual_rate(self._options, info), sound=sound)
-
-    @property
-    def dropped_sound(self) -> str | None:
-        """Why the clip's sound is not in the videos that were written, or None."""
-        return next((writer.dropped_sound for writer in self._writers.values()), None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-
-def usual_rate(options: VideoOptions, info: VideoInfo) -> float:
-    """Frames a second of the videos that are written, for the length of the last frame and rate control."""
-    rate = options.fps or (info.nominal_fps or 10.0) / options.stride
-    return min(max(rate, 1.0), 120.0)
-
-
-def broken(report: ReadReport) -> dict[str, Any]:
-    """What the document says of a clip that breaks off or is damaged."""
-    return {"reason": report.broken, "at_s": round(report.broken_at_s or 0.0, 3),
-            "damaged_frames": report.damaged_frames}  # fmt: skip
-
-
-def named_artifacts(files: Iterable[str]) -> dict[str, str]:
-    """The files that the document lists, by what it calls them."""
-    return {_NAMES.get(name, Path(name).stem): name for name in files if "/" not in name}
-
-
-def described(source: Source, media: VideoSource, report: ReadReport) -> Source:
-    """The source with what decoding found, not what the header claims."""
-    size = media.stat().st_size if isinstance(media, Path) else source.bytes
-    return replace(
-        source,
-        bytes=source.bytes or size,
-        width=report.width,
-        height=report.height,
-        duration_s=round(report.duration_s, 3),
-        frames=report.frames,
-        fps=None if report.fps is None else round(report.fps, 3),
-    )
+    def _videos(self, folder: Path) -> VideoFiles:
+        sound = self._media if self._info.has_audio and isinstance(self._media, str | Path) else None
+        return VideoFiles(folder, usual_rate(self._options, self._info), sound)

@@ -21,12 +21,11 @@ class Averages:
     def update(self, steps: Mapping[str, Predictions]) -> None:
         """Takes one frame's predictions by step."""
         self._frames += 1
-        for step, found in steps.items():
-            if isinstance(found, Classes):
+        for step, predictions in steps.items():
+            if isinstance(predictions, Classes):
                 sums = self._sums.setdefault(step, {})
-                for number, name, score in zip(
-                    found.label_ids.tolist(), found.names, found.scores.tolist(), strict=True
-                ):
+                rows = zip(predictions.label_ids.tolist(), predictions.names, predictions.scores.tolist(), strict=True)
+                for number, name, score in rows:
                     sums[number, name] = sums.get((number, name), 0.0) + score
 
     def of(self, step: str, threshold: float) -> Predictions:
@@ -36,8 +35,8 @@ class Averages:
         """
         if step not in self._sums:
             return Objects.empty()
-        sure = [item for item in self._sums[step].items() if item[1] >= threshold * self._frames]
-        best = sorted(sure, key=lambda item: -item[1])[:_BEST]
+        candidates = [item for item in self._sums[step].items() if item[1] >= threshold * self._frames]
+        best = sorted(candidates, key=lambda item: -item[1])[:_BEST]
         return Classes(
             np.array([number for (number, _), _ in best], np.int64),
             np.array([total / self._frames for _, total in best], np.float32),

@@ -34,18 +34,19 @@ class HeatMap:
         y = np.clip(boxes[:, 3] / self.height * rows, 0, rows - 1).astype(np.intp)
         np.add.at(self.cells, (y, x), seconds)
 
-    def picture(self, background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The map over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or one parked car hides all."""
-        strength = np.log1p(self.cells)
-        strength = strength / strength.max() if strength.max() > 0 else strength
-        size = (background.shape[1], background.shape[0])
-        smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-        heat = np.asarray(smooth, np.float32)[..., None] / 255
-        colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
-        weight = np.minimum(heat * 2.5, 0.75)
-        mixed = background * (1 - weight) + 255 * colour * weight
-        result: NDArray[np.uint8] = mixed.astype(np.uint8)
-        return result
+
+def heat_picture(cells: Floats, background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or one parked car hides all."""
+    strength = np.log1p(cells)
+    strength = strength / strength.max() if strength.max() > 0 else strength
+    size = (background.shape[1], background.shape[0])
+    smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    heat = np.asarray(smooth, np.float32)[..., None] / 255
+    colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
+    weight = np.minimum(heat * 2.5, 0.75)
+    mixed = background * (1 - weight) + 255 * colour * weight
+    result: NDArray[np.uint8] = mixed.astype(np.uint8)
+    return result
 
 
 @dataclass

@@ -43,6 +43,7 @@ class VideoOptions:
     camera_motion: make up for a moving camera. reid: an embedding model that knows people again, up to reid_s.
     zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write one.
     follow: one object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
+    without: steps of the route that videos leave out, by name.
     animations: take animated GIF, WebP and PNG as videos, too. max_*: limits.
     """
 
@@ -64,6 +65,7 @@ class VideoOptions:
     follow: Follow | None = None
     annotated: bool = True
     thumbnails: int = 8
+    without: tuple[str, ...] = ()
     animations: bool = False
     max_duration_s: float = VideoLimits.max_duration_s
     max_pixels: int = VideoLimits.max_pixels

@@ -5,29 +5,37 @@ Lines are written as frames come; nothing here grows with the length of the clip
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
-from inference.artifacts import jpeg
-from inference.predictions import Objects, Predictions
+from inference.artifacts import file_name, jpeg
+from inference.draw import annotate
+from inference.predictions import Embedding, Objects, Predictions, Rendering
 from inference.result import prediction_docs
+from inference.routes import Draw
 from inference.video import mot
-from inference.video.frames import Pixels
+from inference.video.frames import Frame, Pixels, Source, VideoInfo
+from inference.video.movement import heat_picture
+from inference.video.options import VideoOptions
+from inference.video.summary import Summary
+from inference.video.write import VideoWriter
 
 THUMBNAIL_WIDTH = 320
-POSTER = "poster.jpg"
-T = TypeVar("T")
+ANNOTATED = "annotated"
+POSTER, HEAT, CHAPTERS = "poster.jpg", "heat.jpg", "tracks.vtt"
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
 
 
 class FrameLines:
-    """`with FrameLines(folder, tracks=True) as lines: lines.write(...)`: one line a frame, one row a tracked box."""
+    """frames.jsonl and, with `tracks`, tracks.mot.txt and tracks.csv: one line a frame, one row a tracked box."""
 
     def __init__(self, folder: Path, tracks: bool) -> None:
         self._jsonl = (folder / "frames.jsonl").open("w", encoding="utf-8")
@@ -39,12 +47,12 @@ class FrameLines:
 
     def write(self, index: int, t_s: float, steps: Mapping[str, Predictions]) -> None:
         """Appends one frame: its index in the clip from 0, its time, predictions by step."""
-        found_by_step = {name: prediction_docs(found) for name, found in steps.items()}
-        document = {"frame": index, "t_s": round(t_s, 6), "predictions": found_by_step}
+        documents = {name: prediction_docs(predictions) for name, predictions in steps.items()}
+        document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
-        for found in steps.values():
-            if isinstance(found, Objects) and found.tracks is not None:
-                self._write_tracks(index, t_s, found)
+        for predictions in steps.values():
+            if isinstance(predictions, Objects) and predictions.tracks is not None:
+                self._write_tracks(index, t_s, predictions)
 
     def _write_tracks(self, index: int, t_s: float, objects: Objects) -> None:
         if self._mot is None or self._rows is None or objects.tracks is None:
@@ -55,10 +63,8 @@ class FrameLines:
             place = (round(float(v), 2) for v in box)
             self._rows.writerow([index, round(t_s, 6), track, objects.names[i], round(score, 4), *place])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Closes the files; what was written is kept."""
         for file in (self._jsonl, self._mot, self._csv):
             if file is not None:
                 file.close()
@@ -92,7 +98,7 @@ def _clock(seconds: float) -> str:
     return f"{millis // 3_600_000:02}:{millis // 60_000 % 60:02}:{millis // 1000 % 60:02}.{millis % 1000:03}"
 
 
-class Choice(Generic[T]):
+class Choice:
     """Which frames become the poster (the one with most to see) and thumbnails, evenly over an unknown length.
 
     When there are twice as many thumbnails as wanted, every other one goes and the step doubles.
@@ -103,32 +109,97 @@ class Choice(Generic[T]):
         self._step = 1
         self._seen = 0
         self._most = -1
-        self.thumbnails: list[T] = []
-        self.poster: T | None = None
+        self.thumbnails: list[int] = []
+        self.poster: int | None = None
 
-    def take(self, shown: int, poster: Callable[[], T], thumbnail: Callable[[], T]) -> None:
-        """One frame with `shown` things on it; the two make what is kept of it."""
+    def take(self, index: int, shown: int) -> None:
+        """One frame with `shown` things on it."""
         if shown > self._most:
-            self._most, self.poster = shown, poster()
+            self._most, self.poster = shown, index
         if self._wanted and self._seen % self._step == 0:
-            self.thumbnails.append(thumbnail())
+            self.thumbnails.append(index)
             if len(self.thumbnails) >= 2 * self._wanted:
                 self.thumbnails = self.thumbnails[::2]
                 self._step *= 2
         self._seen += 1
 
 
-class Stills(Choice[bytes]):
-    """The poster and the thumbnails of a clip whose length nobody knows yet."""
+class Stills:
+    """The pictures that are kept of drawn frames: poster, thumbnails, and what the heat map is painted over."""
 
-    def update(self, pixels: Pixels, shown: int) -> None:
-        """Takes one drawn frame with `shown` things on it."""
-        self.take(shown, lambda: jpeg(Image.fromarray(pixels)), lambda: small(pixels))
+    def __init__(self) -> None:
+        self._poster: tuple[int, bytes] | None = None
+        self._thumbnails: dict[int, bytes] = {}
+        self._last: tuple[int, Pixels] | None = None
 
-    def files(self) -> dict[str, bytes]:
-        """By name: poster.jpg, thumbnails/000.jpg ..."""
-        files = {} if self.poster is None else {POSTER: self.poster}
-        return files | {thumbnail_name(number): data for number, data in enumerate(self.thumbnails)}
+    def take(self, frame: Frame, picture: Pixels, choice: Choice | Summary) -> None:
+        """One frame, and what was drawn on it. `choice` may still change: what it takes back is left out at last."""
+        if frame.index == choice.poster:
+            self._poster = frame.index, jpeg(Image.fromarray(picture))
+        if frame.index in choice.thumbnails:
+            self._thumbnails[frame.index] = small(picture)
+        self._last = frame.index, frame.pixels
+
+    def files(self, summary: Summary) -> dict[str, bytes]:
+        """By name: poster.jpg, thumbnails/000.jpg ..., heat.jpg; those whose frames were among the ones taken."""
+        kept = self._thumbnails
+        files = {thumbnail_name(n): kept[index] for n, index in enumerate(summary.thumbnails) if index in kept}
+        if self._poster is not None and self._poster[0] == summary.poster:
+            files[POSTER] = self._poster[1]
+        if summary.heat is not None and self._last is not None and self._last[0] == summary.last:
+            files[HEAT] = jpeg(Image.fromarray(heat_picture(summary.heat, self._last[1])))
+        return files
+
+
+class VideoFiles:
+    """Videos that are written side by side, each from its first picture on: `with VideoFiles(folder, fps) as files`."""
+
+    def __init__(self, folder: Path, fps: float, sound: Source | None = None) -> None:
+        self._folder, self._fps, self._sound = folder, fps, sound
+        self._stack = contextlib.ExitStack()
+        self._writers: dict[str, VideoWriter] = {}
+
+    def write(self, pts_s: float, pictures: Mapping[str, Pixels]) -> None:
+        """Appends one frame (H, W, 3) to each of the videos named."""
+        for name, pixels in pictures.items():
+            if name not in self._writers:
+                writer = VideoWriter(self._folder / f"{name}.mp4", fps=self._fps, sound=self._sound)
+                self._writers[name] = self._stack.enter_context(writer)
+            self._writers[name].write(pixels, pts_s)
+
+    @property
+    def dropped_sound(self) -> str | None:
+        """Why the clip's sound is not in the videos that were written, or None."""
+        return next((writer.dropped_sound for writer in self._writers.values()), None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+
+def drawn(pixels: Pixels, steps: Mapping[str, Predictions], draw: Draw) -> Pixels:
+    """A frame with everything on it that was found."""
+    shown = [(name, p) for name, p in steps.items() if not isinstance(p, Rendering | Embedding)]
+    return np.asarray(annotate(Image.fromarray(pixels), shown, draw))
+
+
+def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, Pixels]:
+    """(H, W, 3) of each step that makes pictures of them, by the name of its video."""
+    return {
+        file_name(step): np.asarray(Image.fromarray(made.pixels).convert("RGB"))
+        for step, made in steps.items()
+        if isinstance(made, Rendering)
+    }
+
+
+def usual_rate(options: VideoOptions, info: VideoInfo) -> float:
+    """Frames a second of the videos that are written, for the length of the last frame and rate control."""
+    rate = options.fps or (info.nominal_fps or 10.0) / options.stride
+    return min(max(rate, 1.0), 120.0)
 
 
 def thumbnail_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""A long video in parts that any worker can do in any order: detect each, tell the story once, draw each, join.
+"""A long video in parts that any worker can do in any order: detect each, merge once, draw each, join.
 
 Parts start at keyframes. Sampling keeps the phase of the whole clip; tracking, zones and the smoothing of actions,
 which need the order of the frames, run once over what the parts stored. So the number of parts changes nothing in
@@ -7,31 +7,25 @@ the result: the same tracks, to the number.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from inference.draw import annotate
 from inference.errors import CorruptMedia
-from inference.predictions import Embedding, Objects, Predictions
-from inference.registry import Registry, kind_of
-from inference.render import ImageToImage
+from inference.registry import Registry
+from inference.result import Source as ResultSource
 from inference.routes import Route
-from inference.timing import NO_TIME, Timing
-from inference.video.actions import Window
+from inference.video.aggregate import Aggregate, Detections, whole_report
 from inference.video.detect import Detector
-from inference.video.frames import Anchor, Frame, Pixels, ReadReport, Source
+from inference.video.facts import RouteFacts, Work
+from inference.video.frames import Anchor, Frame, ReadReport, Source
 from inference.video.options import VideoOptions
+from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures
 from inference.video.read import SAME_S, PacketTable, VideoReader, scan
 from inference.video.stored import from_line, stored, to_line
-from inference.video.story import Story
-from inference.video.write import VideoWriter
+from inference.video.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -54,28 +48,15 @@ class Part:
         return cls(int(document["number"]), start, document["end_s"], lead)
 
 
-def cannot_be_split(route: Route, registry: Registry, options: VideoOptions) -> str | None:
-    """Why a route's videos are analysed in one piece, or None."""
-    if options.follow is not None:
-        return "follow needs every picture in order"
-    if options.keyframes_only:
-        return "keyframes alone are quickly done"
-    if options.heat_map:
-        return "the heat map is painted over a picture of the clip"
-    for step in route.steps:
-        manifest = registry.entry(step.model).manifest
-        if manifest is not None and kind_of(manifest) is ImageToImage:
-            return f"{step.title} makes pictures"
-    return None
-
-
 def plan(media: Source, part_s: float, options: VideoOptions, lead_s: float) -> list[Part]:
     """Parts of at least `part_s` seconds each, from keyframe to keyframe.
 
-    `lead_s`: how far back something looks (see `lead_seconds`). Reads the packets of the clip, decodes none.
+    `lead_s`: how far back something looks (see `Detector.lead_seconds`). Reads the packets of the clip, decodes none.
     Raises as `scan`, and CorruptMedia where there is no picture.
     """
     table = scan(media, options.limits())
+    if options.keyframes_only:  # the reader counts them alone
+        table = PacketTable(table.pts_s[table.keyframe], table.keyframe[table.keyframe])
     anchors = table.anchors()
     if not anchors:
         raise CorruptMedia("no keyframe in it; convert it")
@@ -107,37 +88,29 @@ def _lead(table: PacketTable, anchors: Sequence[Anchor], start: Anchor, options:
     return earlier[-1] if earlier else replace(anchors[0], index=0, previous_pts_s=None)
 
 
-def lead_seconds(detector: Detector, options: VideoOptions) -> float:
-    """How far back anything looks that runs in a part: clip models their window, camera motion one frame."""
-    windows = [watch.model.window_s + 1.0 for _, watch in detector.watches]
-    return max([*windows, 1e-3 if options.camera_motion else 0.0])
+def detect_part(media: Source, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
+    """Lines: one per sampled frame of the part with what the models said, then one with what they took.
 
-
-def detect_part(
-    media: Source, part: Part, route: Route, registry: Registry, threshold: float | None = None
-) -> Iterator[str]:
-    """Lines: one per sampled frame of the part with what the models said, then one with what they took."""
+    The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
+    """
     cpu = time.process_time()
     options = route.video
-    detector = Detector(route, registry, options, threshold)
+    detector = Detector(route, registry, options, None)
     reader = _frames(media, part, options)
-    for frame in reader:
-        if part.start.index and frame.pts_s < part.start.pts_s - SAME_S:
-            detector.lead(frame)
-            continue
-        found = detector.in_order(detector(frame))
-        steps = stored({step.name: step.predictions for step in found.steps})
-        yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": steps, "embeddings": found.embeddings,
-                       "warp": found.warp})  # fmt: skip
+    with VideoFiles(folder, fps) as videos:
+        for frame in reader:
+            if part.start.index and frame.pts_s < part.start.pts_s - SAME_S:
+                detector.lead(frame)
+                continue
+            detections = detector.in_order(detector(frame))
+            videos.write(frame.pts_s, made_pictures(detections.steps))
+            yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
+                           "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
     assert reader.report is not None
-    if part.end_s is None:
-        for _, watch in detector.watches:
-            watch.close()
-    windows = [[(w.start_s, w.end_s, w.scores) for w in watch.windows] for _, watch in detector.watches]
-    frames = part.lead.index + reader.report.frames
-    timings = {name: vars(timing) for name, timing in detector.timings.items()}
-    yield to_line({"report": asdict(replace(reader.report, frames=frames)), "windows": windows,
-                   "timings": timings, "cpu_s": time.process_time() - cpu})  # fmt: skip
+    work = detector.work(complete=part.end_s is None)
+    work.cpu_s = time.process_time() - cpu
+    report = replace(reader.report, frames=part.lead.index + reader.report.frames)
+    yield to_line({"report": asdict(report), **work.to_json()})
 
 
 def _frames(media: Source, part: Part, options: VideoOptions) -> VideoReader:
@@ -147,96 +120,61 @@ def _frames(media: Source, part: Part, options: VideoOptions) -> VideoReader:
     return VideoReader(media, sampling, options.limits(), part.lead)
 
 
-OnFrame = Callable[[int, float, dict[str, Predictions]], None]
-
-
-def tell(
-    parts: Iterable[Iterable[str]],
+def merge(
+    lines: Iterable[tuple[Part, Iterable[str]]],
     route: Route,
-    registry: Registry,
-    width: int,
-    height: int,
-    on_frame: OnFrame,
-    threshold: float | None = None,
-    detector: Detector | None = None,
-    on_spent: Callable[[float], None] | None = None,
-) -> tuple[ReadReport, dict[str, Any]]:
-    """(what decoding found, what a video adds to the document) over the stored lines of all parts, in order.
+    facts: RouteFacts,
+    size: tuple[int, int],
+    source: ResultSource,
+    folder: Path,
+    write: Callable[[int, str], None],
+) -> Summary:
+    """Aggregates the stored lines of all parts in order: the clip as a whole. Needs neither pixels nor models.
 
-    `width` and `height` are of the upright frames. `on_frame` is told each frame's index, seconds, and
-    predictions by step with track numbers, in order. A `detector` that is given gets the times
-    that the parts measured; `on_spent` is told each part's seconds of processor.
+    `size` is width and height of the upright frames. frames.jsonl and the tracks lie in `folder` then; `write` gets
+    the number of each part that has frames, and its lines for drawing.
     """
-    options = route.video
-    detector = detector or Detector(route, registry, options, threshold)
-    story = Story(options, detector.sure, width, height)
-    tracked = None if detector.tracked is None else detector.steps[detector.tracked].title
-    reports: list[ReadReport] = []
-    for members in (from_line(line) for lines in parts for line in lines):
-        if "report" in members:
-            reports.append(ReadReport(**members["report"]))
-            for (_, watch), windows in zip(detector.watches, members["windows"], strict=True):
-                watch.windows += [Window(*window) for window in windows]
-            if on_spent is not None:
-                on_spent(members["cpu_s"])
-            for name, timing in members["timings"].items():
-                detector.timings[name] = detector.timings.get(name, NO_TIME) + Timing(**timing)
-            continue
-        steps: dict[str, Predictions] = members["steps"]
-        found = Objects.empty() if tracked is None else steps[tracked]
-        assert isinstance(found, Objects)
-        shown = story.update(members["t_s"], found, members["embeddings"], members["warp"])
-        if tracked is not None:
-            steps[tracked] = shown
-        on_frame(members["frame"], members["t_s"], steps)
-    report = _of_all(reports)
-    found_actions = [
-        {"step": step.title, **action.to_json()}
-        for step, watch in detector.watches
-        for action in watch.told(report.duration_s)
-    ]
-    return report, story.extra(found_actions)
+    cpu = time.process_time()
+    reports, work = [], Work()
+    with Aggregate(route.video, facts, folder) as aggregate:
+        for part, stored_lines in lines:
+            for members in map(from_line, stored_lines):
+                if "report" in members:
+                    reports.append(ReadReport(**members["report"]))
+                    work.add(members)
+                    continue
+                index, steps = members["frame"], members["steps"]
+                detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"])
+                steps = aggregate.update(detections, size)
+                write(part.number, to_line({"frame": index, "steps": steps}))
+        summary = aggregate.finish(whole_report(reports), work, source)
+    return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)
 
 
-def _of_all(reports: Sequence[ReadReport]) -> ReadReport:
-    """The report of the whole clip; what broke first is what is told."""
-    broken = next((report for report in reports if report.broken), None)
-    return replace(
-        max(reports, key=lambda report: report.duration_s),
-        frames=max(report.frames for report in reports),
-        broken=broken.broken if broken else None,
-        broken_at_s=broken.broken_at_s if broken else None,
-        damaged_frames=sum(report.damaged_frames for report in reports),
-    )
-
-
-def render_part(
+def draw_part(
     media: Source,
     part: Part,
-    told: Iterable[str],
+    lines: Iterable[str],
     route: Route,
-    path: Path | None,
+    summary: Summary,
+    folder: Path,
     fps: float,
-    on_drawn: Callable[[int, Pixels], None] | None = None,
-) -> int:
-    """Draws the stored predictions (lines of `frame`, `steps`) over the part's frames; returns how many.
+) -> dict[str, bytes | Path]:
+    """Draws the merged predictions (lines of `frame`, `steps`) over the part's frames; returns the files made of them.
 
-    `path` None writes no video. `on_drawn` is told each frame's index and its picture with everything on it.
-    Raises CorruptMedia where other frames are there than were analysed, ValueError for a video of no frame.
+    These are the annotated video, if the route wants one, and whichever of the clip's stills are among the frames.
+    Raises CorruptMedia where other frames are there than were analysed.
     """
     options = route.video
     frames: Iterator[Frame] = iter(_frames(media, replace(part, lead=part.start), options))
-    count = 0
-    with contextlib.nullcontext() if path is None else VideoWriter(path, fps=fps) as writer:
-        for line, frame in zip(told, frames, strict=False):
+    stills = Stills()
+    with VideoFiles(folder, fps) as videos:
+        for line, frame in zip(lines, frames, strict=False):
             members = from_line(line)
             if members["frame"] != frame.index:
                 raise CorruptMedia(f"frame {members['frame']} was analysed, frame {frame.index} is there; it changed")
-            drawn = [(name, found) for name, found in members["steps"].items() if not isinstance(found, Embedding)]
-            pixels = np.asarray(annotate(Image.fromarray(frame.pixels), drawn, route.draw))
-            if writer is not None:
-                writer.write(pixels, frame.pts_s)
-            if on_drawn is not None:
-                on_drawn(frame.index, pixels)
-            count += 1
-    return count
+            picture = drawn(frame.pixels, members["steps"], route.draw)
+            stills.take(frame, picture, summary)
+            if options.annotated:
+                videos.write(frame.pts_s, {ANNOTATED: picture})
+    return {path.name: path for path in folder.iterdir()} | stills.files(summary)

@@ -158,7 +158,7 @@ class VideoReader:
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
         size: tuple[int, int] | None = None
         complete = True
-        count, last, gap = 0, 0.0, _FALLBACK_PERIOD_S
+        count, last, gap = 0, anchor.previous_pts_s or 0.0, _FALLBACK_PERIOD_S
         for pts_s, picture in decoded:
             if anchor.index and pts_s < anchor.pts_s - SAME_S:
                 continue
@@ -166,7 +166,7 @@ class VideoReader:
                 complete = False
                 break
             index = anchor.index + count
-            gap, last, count = (pts_s - last if count else gap), pts_s, count + 1
+            gap, last, count = (pts_s - last if index else gap), pts_s, count + 1
             self._limits.check_progress(index + 1, pts_s)
             taken = sampling.takes(index, pts_s, tick) and pts_s >= sampling.start_s - SAME_S
             tick = sampling.tick(pts_s)

@@ -67,5 +67,5 @@ def _array(value: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def stored(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    """The predictions that are kept: all but pictures."""
-    return {name: found for name, found in predictions.items() if not isinstance(found, Rendering)}
+    """The predictions that are kept: of a picture that a step made, only that the step found nothing on it."""
+    return {name: Objects.empty() if isinstance(p, Rendering) else p for name, p in predictions.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,11 @@ match = "followed/**"
 steps = [{ model = "fields" }]
 video = { follow = {} }
 [[route]]
+name = "drawn"
+match = "drawn/**"
+steps = [{ model = "fields" }, { model = "sketch" }]
+video = { fps = 4.0 }
+[[route]]
 name = "street"
 match = "**"
 steps = [{ model = "fields" }]
@@ -50,8 +56,9 @@ def long_clip(folder: Path, frames: int = 90) -> Path:
 
 
 def make_models(folder: Path) -> Path:
-    """A folder with the detector `fields`."""
+    """A folder with the detector `fields`, and the model `sketch`."""
     blob_detector(folder / "fields")
+    shutil.copytree(Path(__file__).resolve().parents[2] / "models/sketch", folder / "sketch")
     return folder
 
 

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 import pytest
@@ -23,9 +24,12 @@ from cloud.videos.jobs import DETECTED, PLAN
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from cloud.videos.worker import Videos
-from inference.analyze import Analysis, analyze
+from inference.analyze import analyze
+from inference.registry import Registry
+from inference.steps import Analysis
 from inference.video import parts
 from inference.video.read import VideoReader, probe
+from inference.video.summary import Summary
 from tests.cloud.long_videos import (
     NAME,
     deal,
@@ -45,7 +49,6 @@ SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status", "
 @pytest.fixture(scope="module")
 def whole(models: Path, clip: Path) -> Iterator[Analysis]:
     """What one piece gives."""
-    from inference.registry import Registry
     from inference.routes import parse_routes
     from tests.cloud.long_videos import ROUTES
 
@@ -114,6 +117,41 @@ def test_shuffled_and_duplicated_messages_give_what_one_piece_gives(
     # The same upload again: done.
     outcome = videos.worker.handle(BlobEvent(UPLOADS, NAME))
     assert outcome.status == "done"
+
+
+class Refusing(Registry):
+    """Knows its models and loads none."""
+
+    def model(self, name: str) -> NoReturn:
+        raise AssertionError(f"{name} was loaded")
+
+
+def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
+    videos: Videos, models: Path, clip: Path, whole: Analysis, tmp_path: Path
+) -> None:
+    job_id = drop(videos, clip)
+    for message in taken():
+        videos.deliver(message, 1)
+    (merge,) = taken()
+    job = videos.jobs.read(job_id)
+    assert merge.stage == "merge" and job and job.facts
+    videos.stages.registry = Refusing([models])
+    videos.jobs.write(replace(job, facts=None))
+    with pytest.raises(AssertionError, match="fields was loaded"):
+        videos.deliver(merge, 1)
+    videos.jobs.write(job)
+    videos.deliver(merge, 1)
+    assert videos.jobs.progress(job_id).merged
+    # Merged anew by an older plan, it is the same; then the rest of the way.
+    summary = videos.stages.summary(job).to_line()
+    videos.stages.registry = Registry([models])
+    videos.storage.delete(STATE, f"jobs/{job_id}/story.json")
+    videos.jobs.write(replace(job, facts=None))
+    videos.deliver(merge, 1)
+    again = videos.stages.summary(job)
+    assert replace(again, cpu_s=0.0).to_line() == replace(Summary.from_line(summary), cpu_s=0.0).to_line()
+    deal([videos], random.Random(5))
+    check_same(videos, whole, tmp_path)
 
 
 def test_many_workers_at_once_with_every_message_three_times(
@@ -200,12 +238,38 @@ def test_lost_messages_are_sent_again_after_a_silent_lease_and_not_while_some_wa
     assert len(detected) == len(messages)
 
 
-def test_short_ones_and_those_that_need_the_whole_go_the_other_way(videos: Videos, models: Path, clip: Path) -> None:
-    for name, chosen in (("followed/a.mp4", videos), ("b.mp4", make_videos(models, video_split_above_seconds=60))):
+def test_short_ones_are_analysed_in_one_piece(models: Path, videos: Videos, clip: Path) -> None:
+    chosen = make_videos(models, video_split_above_seconds=60)
+    for name in ("followed/a.mp4", "b.mp4"):
         chosen.storage.write(UPLOADS, name, clip)
         assert chosen.worker.handle(BlobEvent(UPLOADS, name)).status == "done"
         assert lines_of(chosen, document(chosen, name)["artifacts"]["frames"], name)
     assert taken() == [] and names(videos, STATE) == []
+
+
+def test_what_cannot_be_split_is_refused_when_it_is_long(videos: Videos, clip: Path) -> None:
+    name = "followed/a.mp4"
+    videos.storage.write(UPLOADS, name, clip)
+    assert videos.worker.handle(BlobEvent(UPLOADS, name)).status == "failed"
+    record = videos.storage.read_json(ERRORS, f"{name}.json")
+    assert record and record[0]["error"]["class"] == "LimitExceeded"
+    message = record[0]["error"]["message"]
+    assert message.startswith(f"{name}: more than 0.5 s") and "start_s" in message
+    assert taken() == [] and names(videos, STATE) == []
+
+
+def test_videos_that_a_step_makes_are_joined_of_parts_too(videos: Videos, clip: Path, tmp_path: Path) -> None:
+    drop(videos, clip, "drawn/a.mp4")
+    deal([videos], random.Random(11))
+    found = document(videos, "drawn/a.mp4")
+    times = []
+    for kind in ("annotated", "sketch"):
+        stored = videos.storage.read(RESULTS, f"drawn/a.mp4/{found['artifacts'][kind]}")
+        assert stored
+        (tmp_path / f"{kind}.mp4").write_bytes(stored[0])
+        assert probe(tmp_path / f"{kind}.mp4").has_audio
+        times.append([frame.pts_s for frame in VideoReader(tmp_path / f"{kind}.mp4")])
+    assert times[0] == times[1] and len(times[0]) == found["analysed_frames"]
 
 
 def test_a_header_that_claims_a_short_clip_is_not_believed(videos: Videos, clip: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from inference.model import Loaded, Model
 from inference.registry import BUILT_IN, Registry, Weights
 from inference.render import ImageToImage
 from inference.routes import Route, Step
-from inference.video.averages import Averages
 from inference.video.detect import Detector
 from inference.video.options import VideoOptions
 from tests.video.test_actions import brightness_model
@@ -63,7 +62,7 @@ def test_a_clip_model_counts_towards_the_memory(tmp_path: Path) -> None:
 def test_a_clip_model_reports_the_provider_that_was_asked_for_in_vain(tmp_path: Path) -> None:
     registry = Registry([light(tmp_path)], providers=["OpenVINOExecutionProvider"])
     detector = Detector(Route("r", (Step("light"),)), registry, VideoOptions(), None)
-    facts = detector.step_results(0, Averages())[0].model
+    facts = detector.facts.steps[0].model
     assert (facts.provider, facts.provider_asked) == ("CPUExecutionProvider", "OpenVINOExecutionProvider")
 
 

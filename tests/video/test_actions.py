@@ -13,7 +13,7 @@ from inference.clip import ClipModel
 from inference.errors import BadModel
 from inference.manifest import Manifest, Postprocess, Preprocess
 from inference.session import Session
-from inference.video.actions import ActionWatch, Window, actions
+from inference.video.actions import Action, ActionWatch, ClipFacts, Window, actions, overall
 from inference.video.read import VideoReader
 
 LABELS = ("dark", "bright")
@@ -86,6 +86,11 @@ def test_a_picture_model_is_refused(tmp_path: Path) -> None:
         ClipModel(manifest(), Session(tmp_path / "m.onnx", 1), "")
 
 
+def finish(watcher: ActionWatch, duration_s: float) -> list[Action]:
+    watcher.close()
+    return actions(watcher.windows, watcher.facts, duration_s)
+
+
 def watch(model: ClipModel, levels: list[int], fps: float) -> ActionWatch:
     watcher = ActionWatch(model)
     for i, level in enumerate(levels):
@@ -96,7 +101,7 @@ def watch(model: ClipModel, levels: list[int], fps: float) -> ActionWatch:
 def test_a_clip_that_changes_becomes_two_ranges(tmp_path: Path) -> None:
     model = ClipModel(manifest(window_s=1.0), brightness_model(tmp_path / "m.onnx", [1, 4, 8, 10, 3]), "")
     watcher = watch(model, [20] * 100 + [235] * 100, fps=25)
-    found = watcher.finish(8.0)
+    found = finish(watcher, 8.0)
     assert [action.label for action in found] == ["dark", "bright"]
     assert found[0].start_s == 0 and found[1].end_s == 8.0
     assert found[0].end_s == pytest.approx(4.0, abs=0.51) and found[1].start_s == pytest.approx(4.0, abs=0.51)
@@ -113,14 +118,15 @@ def test_windows_follow_the_clock_not_the_frames(tmp_path: Path, fps: int) -> No
 
 def test_a_clip_shorter_than_a_window_is_named_all_the_same(tmp_path: Path) -> None:
     model = ClipModel(manifest(window_s=5.0), brightness_model(tmp_path / "m.onnx", [1, 4, 8, 10, 3]), "")
-    found = watch(model, [235], 25).finish(0.04)
+    found = finish(watch(model, [235], 25), 0.04)
     assert [(action.label, action.start_s, action.end_s) for action in found] == [("bright", 0.0, 0.04)]
 
 
 def test_one_odd_window_is_smoothed_away() -> None:
     scores = [[0.1, 0.9]] * 4 + [[0.6, 0.4]] + [[0.1, 0.9]] * 4
     windows = [Window(i / 2, i / 2 + 1, np.array(s, np.float32)) for i, s in enumerate(scores)]
-    assert [(a.label, a.start_s, a.end_s) for a in actions(windows, manifest(), 0.5)] == [("bright", 0.0, 5.0)]
+    clip = ClipFacts(LABELS, 0, topk=5, threshold=0.5, rate=25.0)
+    assert [(a.label, a.start_s, a.end_s) for a in actions(windows, clip, 5.0)] == [("bright", 0.0, 5.0)]
 
 
 @pytest.mark.needs_shared
@@ -137,7 +143,7 @@ def test_real_clips_are_named_right(shared: Path, clip: str) -> None:
     for frame in reader:
         watcher.update(frame.pts_s, frame.pixels)
     assert reader.report is not None
-    found = watcher.finish(reader.report.duration_s)
+    found = finish(watcher, reader.report.duration_s)
     assert [action.label for action in found] == [clip.split("_")[1]]
     assert found[0].start_s == 0.0 and found[0].end_s == pytest.approx(reader.report.duration_s)
-    assert watcher.overall().names[0] == clip.split("_")[1]
+    assert overall(watcher.windows, watcher.facts).names[0] == clip.split("_")[1]

@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.analyze import Analysis, analyze
+from inference.analyze import analyze
+from inference.defaults import default_routes
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
 from inference.registry import Registry, Weights
 from inference.routes import Route, Step, parse_routes
+from inference.steps import Analysis
 from inference.video import mot
+from inference.video.aggregate import Aggregate
 from inference.video.read import VideoReader, probe
 from tests.video.clips import make, picture
 
@@ -153,13 +156,15 @@ class TestBroken:
         (tmp_path / "t").mkdir()
         calls: list[int] = []
 
-        def refuse(*_: object) -> None:
+        def refuse(self: Aggregate, *given: Any) -> Any:
             calls.append(1)
             if len(calls) == 3:
                 raise RuntimeError("on purpose")
+            return update(self, *given)
 
-        monkeypatch.setattr("inference.video.story.Story.update", refuse)
-        with pytest.raises((RuntimeError, TypeError)):
+        update = Aggregate.update
+        monkeypatch.setattr(Aggregate, "update", refuse)
+        with pytest.raises(RuntimeError, match="on purpose"):
             analyze(make(tmp_path / "a.mp4", STEADY), route(CLASSIFY), BUILT_IN)
         assert [t.name for t in threading.enumerate() if t.name.startswith("video-")] == []
         assert list((tmp_path / "t").iterdir()) == []
@@ -218,8 +223,8 @@ class TestRealVideos:
             mine = [row for row in rows if int(row["track"]) == track["id"]]
             assert len(mine) == track["frames"] and float(mine[0]["t_s"]) == pytest.approx(track["start_s"], abs=1e-3)
         chapters = files["chapters"]
-        assert isinstance(chapters, bytes)
-        text = chapters.decode()
+        assert isinstance(chapters, Path)
+        text = chapters.read_text("utf-8")
         assert text.startswith("WEBVTT\n\n") and text.count(" --> ") == len(found["timeline"])
         assert {"poster", "heat", "frames", "annotated"} <= set(files)
         assert 8 <= len(found["thumbnails"]) < 16
@@ -295,3 +300,12 @@ def test_steps_that_make_pictures_make_videos(tmp_path: Path) -> None:
     assert isinstance(sketch, Path)
     frames = list(VideoReader(sketch))
     assert len(frames) == 20 and frames[0].pixels.shape == (96, 160, 3)
+
+
+def test_videos_leave_out_the_steps_that_the_route_says_and_the_default_route_the_sketch(tmp_path: Path) -> None:
+    clip = make(tmp_path / "a.mp4", STEADY[:3])
+    found = document(analyze(clip, default_routes(BUILT_IN).named("default"), BUILT_IN))
+    assert "classify" in [step["name"] for step in found["steps"]]
+    assert "sketch" not in [step["name"] for step in found["steps"]] and "sketch.mp4" not in found["artifacts"].values()
+    with pytest.raises(BadRoute, match="did you mean 'classify'"):
+        analyze(clip, route(CLASSIFY, '{ without = ["clasify"] }'), BUILT_IN)

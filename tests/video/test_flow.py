@@ -17,9 +17,8 @@ from inference.predictions import Objects
 from inference.registry import Registry
 from inference.routes import Route, Step, parse_routes
 from inference.video.assign import iou
-from inference.video.chosen import Chosen
 from inference.video.flow import CameraMotion
-from inference.video.follow import Follower
+from inference.video.follow import Follower, FollowStep
 from inference.video.frames import Frame
 from inference.video.options import Follow, VideoOptions
 from inference.video.write import VideoWriter
@@ -93,26 +92,26 @@ def test_a_detection_that_fits_corrects_it() -> None:
 
 @pytest.mark.parametrize("label", ["", "cat"])
 def test_the_step_starts_with_the_most_confident_detection(label: str) -> None:
-    chosen = Chosen(Follow(label=label))
+    step = FollowStep(Follow(label=label))
     _, box = scene(3)
     for i in range(10):
         pixels, box = scene(i)
         boxes = np.stack([box, box + [200, 100, 200, 100]]).astype(np.float32)
         seen = Objects(boxes, np.array([0.9, 0.5], np.float32), np.array([1, 2]), ("cat", "dog"))
-        found = chosen.update(Frame(i, i / 25, pixels), seen if i >= 2 else Objects.empty())
+        found = step.update(Frame(i, i / 25, pixels), seen if i >= 2 else Objects.empty())
         assert len(found) == (1 if i >= 2 else 0)
     assert found.names == ("cat",) and overlap(found.boxes[0].astype(float), box) > 0.8
-    assert chosen.timeline() == [{"kind": "follow", "label": "cat", "start_s": 0.08, "end_s": 0.36}]
+    assert step.timeline() == [{"kind": "follow", "label": "cat", "start_s": 0.08, "end_s": 0.36}]
 
 
 def test_a_box_ends_with_the_picture() -> None:
-    chosen = Chosen(Follow(box=(480 / 640, 100 / 360, 560 / 640, 160 / 360)))
+    step = FollowStep(Follow(box=(480 / 640, 100 / 360, 560 / 640, 160 / 360)))
     for i in range(24):
         pixels = BACKGROUND[:360, :640].copy()
         x = 480 + 10 * i
         if x < 640:
             pixels[100:160, x : x + 80] = THING[:, : 640 - x]
-        found = chosen.update(Frame(i, i / 25, pixels), Objects.empty())
+        found = step.update(Frame(i, i / 25, pixels), Objects.empty())
         if x + 80 <= 640:
             assert overlap(found.boxes[0].astype(float), np.array([x, 100, x + 80, 160], float)) > 0.75
         assert (found.boxes >= 0).all() and (found.boxes[:, 2] <= 640).all()

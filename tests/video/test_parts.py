@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -17,13 +18,16 @@ from onnx import TensorProto, helper
 from inference.analyze import analyze
 from inference.predictions import Classes, LabelMap, Masks, Objects
 from inference.registry import Registry
-from inference.result import prediction_docs
+from inference.result import Cost, Source
 from inference.routes import Route, parse_routes
+from inference.steps import Analysis
+from inference.video.facts import RouteFacts
 from inference.video.join import join
-from inference.video.options import Follow, VideoOptions
-from inference.video.parts import Part, cannot_be_split, detect_part, plan, render_part, tell
-from inference.video.read import VideoReader
+from inference.video.parts import Part, detect_part, draw_part, merge, plan
+from inference.video.prepare import prepare
+from inference.video.read import VideoReader, probe
 from inference.video.stored import from_line, to_line
+from inference.video.summary import Summary
 from inference.video.write import VideoWriter
 from tests.video.test_actions import brightness_model
 
@@ -105,62 +109,119 @@ AREA = "{name = 'left', points = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}"
 ZONES = f"zones = [{AREA}, {{name = 'line', points = [[0.5, 0], [0.5, 1]]}}]"
 
 
-def route(video: str, annotated: bool = False) -> Route:
+def route(video: str, annotated: bool = False, more: str = "") -> Route:
     video = video.replace("{", f"{{ annotated = {str(annotated).lower()}, {ZONES},", 1).replace(",}", "}")
-    steps = '[{ model = "fields" }, { model = "light" }]'
+    steps = f'[{{ model = "fields" }}, {{ model = "light" }}{more}]'
     return parse_routes(f"[[route]]\nname = 'r'\nsteps = {steps}\nvideo = {video}\n", "r").routes[0]
 
 
-def in_parts(clip: Path, chosen: Route, registry: Registry, part_s: float) -> tuple[list[Part], Any, Any, list[str]]:
+def in_parts(
+    clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path
+) -> tuple[list[Part], Summary, dict[int, list[str]]]:
+    """(the parts, what merging them gives, each one's lines for drawing); they are detected in any order, and merged
+    from what the plan says of the models."""
     options = chosen.video
     parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
     order = list(parts)
     random.Random(1).shuffle(order)
-    lines = {part.number: list(detect_part(clip, part, chosen, registry)) for part in order}
-    frames: list[str] = []
+    lines = {}
+    for part in order:
+        made = _made(folder / f"detected{part.number}")
+        lines[part.number] = list(detect_part(clip, part, chosen, registry, made, fps=8.0))
+    facts = prepare(clip, probe(clip), chosen, registry, budget_s=1.0).facts
+    facts = RouteFacts.from_json(json.loads(json.dumps(facts.to_json())))
+    merged: dict[int, list[str]] = {part.number: [] for part in parts}
+    source = Source("uploads", str(clip), "e", clip.stat().st_size, "video/mp4")
+    stored = ((part, lines[part.number]) for part in parts)
+    summary = merge(
+        stored, chosen, facts, SIZE, source, _made(folder / "files"), lambda number, line: merged[number].append(line)
+    )
+    return parts, Summary.from_line(summary.to_line()), merged
 
-    def keep(index: int, t_s: float, steps: dict[str, Any]) -> None:
-        frames.append(to_line({"frame": index, "t_s": t_s, "steps": steps}))
 
-    told = tell((lines[part.number] for part in parts), chosen, registry, *SIZE, keep)
-    return parts, *told, frames
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def from_parts(clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path) -> Analysis:
+    """The analysis of a clip in parts: detected, merged, drawn and joined."""
+    parts, summary, lines = in_parts(clip, chosen, registry, part_s, folder)
+    files: dict[str, bytes | Path] = {path.name: path for path in (folder / "files").iterdir()}
+    videos: dict[str, list[Path]] = {}
+    for part in parts:
+        drawn = draw_part(clip, part, lines[part.number], chosen, summary, _made(folder / f"part{part.number}"), 8.0)
+        for video in (folder / f"detected{part.number}").iterdir():
+            drawn[video.name] = video
+        for name, made in drawn.items():
+            if isinstance(made, Path):
+                videos.setdefault(name, []).append(made)
+            else:
+                files[name] = made
+    for name, pieces in videos.items():
+        join(pieces, folder / name)
+        files[name] = folder / name
+    return summary.analysis(files, "r", "", Cost(0.0, None, 0.0), None)
+
+
+SAME = ("source", "route", "status", "artifacts", "tracks", "timeline", "zones", "summary", "analysed_frames")
+
+
+def check_same(analysis: Analysis, whole: Analysis) -> None:
+    """The document and every file are those of one piece; of videos, the times of their frames."""
+    document, expected = analysis.result.to_json(), whole.result.to_json()
+    source = expected["source"] | {key: document["source"][key] for key in ("container", "etag")}
+    assert {key: document[key] for key in SAME} == {**{key: expected[key] for key in SAME}, "source": source}
+    masked = [[{**step, "ms": None} for step in steps] for steps in (document["steps"], expected["steps"])]
+    assert masked[0] == masked[1]
+    assert document.get("thumbnails") == expected.get("thumbnails")
+    assert analysis.artifacts.keys() == whole.artifacts.keys()
+    for name, content in analysis.artifacts.items():
+        mine, other = (c if isinstance(c, bytes) else c.read_bytes() for c in (content, whole.artifacts[name]))
+        if not name.endswith(".mp4"):
+            assert mine == other, name
+            continue
+        assert isinstance(content, Path)
+        times = [[frame.pts_s for frame in VideoReader(io.BytesIO(data))] for data in (mine, other)]
+        assert times[0] == times[1] != [], name
 
 
 @pytest.mark.parametrize("video", VIDEOS)
-def test_the_same_tracks_to_the_number(clip: Path, registry: Registry, video: str) -> None:
+def test_a_clip_in_parts_gives_what_it_gives_in_one(clip: Path, registry: Registry, video: str, tmp_path: Path) -> None:
     chosen = route(video)
     whole = analyze(clip, chosen, registry)
-    said = whole.result.to_json()
-    assert len(said["tracks"]) >= 3 and any(item["kind"] == "action" for item in said["timeline"])
-    path = whole.artifacts["frames.jsonl"]
-    assert isinstance(path, Path)
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    document = whole.result.to_json()
+    assert len(document["tracks"]) >= 3 and any(item["kind"] == "action" for item in document["timeline"])
     for part_s, least in ((0.0, 8), (2.5, 2)):
-        parts, report, document, frames = in_parts(clip, chosen, registry, part_s)
-        assert len(parts) >= least
-        for key in ("tracks", "timeline", "zones", "summary"):
-            assert document[key] == said[key], (part_s, key)
-        assert [from_line(line)["frame"] for line in frames] == [line["frame"] for line in lines]
-        predictions = [prediction_docs(from_line(line)["steps"]["fields"]) for line in frames]
-        assert predictions == [line["predictions"]["fields"] for line in lines]
-        source = said["source"]
-        assert (report.frames, round(report.duration_s, 3)) == (source["frames"], source["duration_s"])
+        folder = tmp_path / str(least)
+        check_same(from_parts(clip, chosen, registry, part_s, folder), whole)
+        assert len(list(folder.glob("part*"))) >= least
+
+
+@pytest.mark.parametrize(
+    ("video", "more", "files"),
+    [
+        ("{ fps = 5.0, heat_map = true }", "", {"heat.jpg", "poster.jpg"}),
+        ("{ keyframes_only = true, heat_map = true, lost_s = 3.0 }", "", {"heat.jpg", "tracks.csv"}),
+        ("{ keyframes_only = true, fps = 1.0 }", "", {"tracks.csv"}),
+        ("{ fps = 5.0 }", ', { model = "sketch" }', {"sketch.mp4"}),
+    ],
+)
+def test_so_do_heat_maps_keyframes_and_steps_that_make_pictures(
+    clip: Path, registry: Registry, video: str, more: str, files: set[str], tmp_path: Path
+) -> None:
+    chosen = route(video, more=more)
+    whole, analysis = analyze(clip, chosen, registry), from_parts(clip, chosen, registry, 1.0, tmp_path)
+    assert files <= analysis.artifacts.keys() and len(list(tmp_path.glob("part*"))) >= 4
+    check_same(analysis, whole)
 
 
 def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, registry: Registry, tmp_path: Path) -> None:
     chosen = route("{ fps = 8.0 }", annotated=True)
-    parts, _, _, frames = in_parts(clip, chosen, registry, 2.0)
-    rendered = []
-    for part in parts:
-        mine = [f for f in frames if part.start.pts_s <= from_line(f)["t_s"] < (part.end_s or 1e9)]
-        rendered.append(tmp_path / f"{part.number}.mp4")
-        assert render_part(clip, part, mine, chosen, rendered[-1], fps=8.0) == len(mine) > 0
-    join(rendered, tmp_path / "joined.mp4")
-    analysis = analyze(clip, chosen, registry)
-    whole = analysis.artifacts["annotated.mp4"]
-    assert isinstance(whole, Path)
-    joined, expected = list(VideoReader(tmp_path / "joined.mp4")), list(VideoReader(whole))
-    assert [frame.pts_s for frame in joined] == [frame.pts_s for frame in expected]
+    analysis, whole = from_parts(clip, chosen, registry, 2.0, tmp_path), analyze(clip, chosen, registry)
+    check_same(analysis, whole)
+    videos = (analysis.artifacts["annotated.mp4"], whole.artifacts["annotated.mp4"])
+    joined, expected = (list(VideoReader(video)) for video in videos if isinstance(video, Path))
     for i, frame in enumerate(joined):
         # Coded twice, they differ a little; from the frame before and the one after they differ more.
         difference = [np.abs(frame.pixels.astype(int) - e.pixels).mean() for e in expected[max(i - 1, 0) : i + 2]]
@@ -173,7 +234,9 @@ def examples() -> Iterator[Any]:
     bits = (rng.uniform(size=(5, 7)) > 0.5, np.ones((2, 3), np.bool_), np.zeros((0, 0), np.bool_))
     masks = Masks((20, 30), np.array([[1, 2, 8, 7], [0, 0, 3, 2], [0, 0, 0, 0]]), bits)
     names = ("a", "b", "b")
-    attributes: Any = ({"x": [{"label": "y", "score": 0.5}]}, {}, {})
+    label = Classes(np.arange(1), boxes[0, :1], ("z",))
+    inner = Objects(boxes[:1], boxes[:1, 0], np.arange(1), ("c",), attributes=({"y": label},))
+    attributes: Any = ({"x": inner, "world": [[0.5, 1.0]]}, {}, {})
     yield Objects(boxes, rng.uniform(size=3).astype(np.float32), np.arange(3), names)
     yield Objects(
         boxes, boxes[:, 0], np.arange(3), names, masks, boxes.reshape(3, 2, 2), "coco", None, np.arange(3), attributes
@@ -183,11 +246,10 @@ def examples() -> Iterator[Any]:
     yield LabelMap(rng.integers(0, 9, (120, 160)).astype(np.uint8), ("a", "b"), background=0)
 
 
-@pytest.mark.parametrize("found", list(examples()), ids=lambda found: type(found).__name__)
-def test_what_is_stored_comes_back_bit_for_bit(found: Any) -> None:
-    back = from_line(to_line({"steps": {"s": found}}))["steps"]["s"]
-    assert type(back) is type(found)
-    assert_same(vars(back), vars(found))
+@pytest.mark.parametrize("predictions", list(examples()), ids=lambda p: type(p).__name__)
+def test_what_is_stored_comes_back_bit_for_bit(predictions: Any) -> None:
+    back = from_line(to_line({"steps": {"s": predictions}}))["steps"]["s"]
+    assert_same(back, predictions)
 
 
 def assert_same(a: Any, b: Any) -> None:
@@ -197,7 +259,8 @@ def assert_same(a: Any, b: Any) -> None:
         assert a.keys() == b.keys()
         for key in b:
             assert_same(a[key], b[key])
-    elif isinstance(b, Masks):
+    elif isinstance(b, Masks | Objects | Classes | LabelMap):
+        assert type(a) is type(b)
         assert_same(vars(a), vars(b))
     elif isinstance(b, tuple):
         assert len(a) == len(b)
@@ -205,10 +268,3 @@ def assert_same(a: Any, b: Any) -> None:
             assert_same(left, right)
     else:
         assert a == b
-
-
-def test_what_needs_the_whole_is_not_split(registry: Registry) -> None:
-    assert cannot_be_split(route("{}"), registry, VideoOptions()) is None
-    assert "follow" in str(cannot_be_split(route("{}"), registry, VideoOptions(follow=Follow())))
-    pictures = parse_routes("[[route]]\nname = 'r'\nsteps = [{ model = 'sketch' }]\n", "r").routes[0]
-    assert "sketch" in str(cannot_be_split(pictures, registry, VideoOptions()))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.errors import BadRoute
 from inference.tables import build
-from inference.video.movement import HeatMap, Speeds
+from inference.video.movement import HeatMap, Speeds, heat_picture
 from inference.video.options import VideoOptions
 from inference.video.zones import Event, Zone, ZoneWatch, counts, inside
 
@@ -137,7 +137,7 @@ def test_heat_is_seconds_where_somebody_stood() -> None:
         heat.update(i / 10, box(105.0))
     assert heat.cells.sum() == pytest.approx(2.0)
     assert np.argwhere(heat.cells).tolist() == [[5, 10]]
-    picture = heat.picture(np.full((480, 960, 3), 100, np.uint8))
+    picture = heat_picture(heat.cells, np.full((480, 960, 3), 100, np.uint8))
     assert picture[52, 105, 0] > picture[52, 105, 2] and (picture[300, 800] == 100).all()
 
 

@@ -1,6 +1,6 @@
-"""What a video tells, from the detections of its frames in order: tracks, events, a timeline. Needs no pixels.
+"""Tracks of a clip and what happens to them, from the detections of its frames in order. Needs no pixels.
 
-That is why a long video can be detected in parts and told once, with the same tracks to the number.
+That is why a long video can be detected in parts and aggregated once, with the same tracks to the number.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ def _number(track: TrackSummary) -> int:
     return track.id
 
 
-class Story:
+class Tracks:
     """Feed it every analysed frame's detections; it numbers them and remembers."""
 
     def __init__(self, options: VideoOptions, threshold: float, width: int, height: int) -> None:
-        self.options, self._threshold = options, threshold
+        self._threshold = threshold
         self._tracker = options.new_tracker(threshold)
         self._zones = ZoneWatch(options.zone_list(), width, height, gone_s=options.lost_s)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
-        self.most: dict[str, int] = {}
+        self._most: dict[str, int] = {}
 
     def update(
         self,
@@ -75,7 +75,7 @@ class Story:
             shown = replace(objects, tracks=ids).take(keep)
             self._remember(t_s, shown)
         for name in set(shown.names):
-            self.most[name] = max(self.most.get(name, 0), shown.names.count(name))
+            self._most[name] = max(self._most.get(name, 0), shown.names.count(name))
         return shown
 
     def _remember(self, t_s: float, objects: Objects) -> None:
@@ -100,13 +100,13 @@ class Story:
         return [t.to_json(speeds.mean(t.id) if speeds else None) for t in sorted(self._tracks.values(), key=_number)]
 
     def events(self) -> list[Event]:
-        """Ends the story: everything that happened at the zones, by time."""
+        """Ends the clip: everything that happened at the zones, by time."""
         return self._zones.finish()
 
     def summary(self) -> dict[str, int]:
         """How many tracks of each label; without a tracker, the most seen at once."""
         if self._tracker is None:
-            return dict(sorted(self.most.items(), key=lambda item: -item[1]))
+            return dict(sorted(self._most.items(), key=lambda item: -item[1]))
         labels = [track.label for track in self._tracks.values()]
         return dict(sorted(((name, labels.count(name)) for name in set(labels)), key=lambda item: (-item[1], item[0])))
 

@@ -1,0 +1,67 @@
+"""The steps of a route over one picture, and what an analysis of any media gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.media import Picture
+from inference.model import Loaded, Model
+from inference.predictions import Objects, Predictions
+from inference.result import ModelFacts, Result, StepResult
+from inference.routes import Step
+
+# Told how many frames are done, of about how many (None: unknown).
+OnProgress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A result and the files that belong to it: relative name -> content, or a file that holds it."""
+
+    result: Result
+    artifacts: Mapping[str, bytes | Path]
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Errors about the media begin with its name."""
+    try:
+        yield
+    except (UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory) as error:
+        raise type(error)(f"{name}: {error}" if name else str(error)) from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{name}: memory ran out; give the process more, or less to do at once") from error
+
+
+def run_steps(
+    picture: Picture, steps: Sequence[Step], models: Sequence[Model], threshold: float | None = None
+) -> list[StepResult]:
+    """Run the steps in order over one picture; a step with `on` runs on the crops of earlier objects."""
+    results: list[StepResult] = []
+    for step, model in zip(steps, models, strict=True):
+        limit = threshold if threshold is not None else step.threshold
+        if step.on:
+            from inference.crops import run_on_crops  # lazily, as below: most first pictures need neither
+
+            timing = run_on_crops(picture, step, model, limit, results)
+            predictions: Predictions = Objects.empty()
+        elif step.tile:
+            from inference.crops import run_tiled
+
+            predictions, timing = run_tiled(picture, step, model, limit)
+        else:
+            predictions, timing = model.run(picture, threshold=limit)
+        facts = model_facts(model)
+        results.append(StepResult(step.title, model.manifest.task, facts, predictions, timing, step.on))
+    return results
+
+
+def model_facts(model: Loaded) -> ModelFacts:
+    """What the result says of the model, the provider that was asked for in vain included."""
+    ran, asked = model.session.provider, model.session.provider_asked
+    manifest = model.manifest
+    return ModelFacts(manifest.name, manifest.version, model.sha256, ran, asked if asked != ran else None)

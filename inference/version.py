@@ -1,0 +1,3 @@
+"""The release, which every result document names."""
+
+VERSION = "0.1.0"

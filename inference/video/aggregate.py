@@ -1,0 +1,160 @@
+"""What a clip gives as a whole, from what was detected on its frames, fed in order: in one piece or part by part.
+
+The only place that knows tracks, zones, actions, averages and the choice of stills; both ways to analyse a video feed
+it, and read the same summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from inference.predictions import Objects, Predictions
+from inference.result import Source, StepResult
+from inference.timing import NO_TIME, Timing
+from inference.video.actions import actions, overall
+from inference.video.averages import Averages
+from inference.video.facts import RouteFacts, Work
+from inference.video.follow import FOLLOW, FollowStep
+from inference.video.frames import Frame, ReadReport
+from inference.video.options import VideoOptions
+from inference.video.outputs import CHAPTERS, Choice, FrameLines, vtt
+from inference.video.summary import Summary
+from inference.video.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What the models said of one frame, by step; where asked for, (N, E) embeddings of what is tracked and the (2, 3)
+    motion of the camera."""
+
+    index: int
+    pts_s: float
+    steps: Mapping[str, Predictions]
+    embeddings: NDArray[Any] | None = None
+    warp: NDArray[Any] | None = None
+
+
+class Aggregate:
+    """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
+
+    frames.jsonl, the tracks and the chapters lie in `folder` then; without one no files are written.
+    """
+
+    def __init__(self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None) -> None:
+        self._options, self._facts, self._folder = options, facts, folder
+        self._lines = None if folder is None else FrameLines(folder, options.tracker != "none")
+        self._tracks: Tracks | None = None
+        self._follow = FollowStep(options.follow) if options.follow else None
+        self._averages = Averages()
+        self._frames, self._last = 0, -1
+        self.choice = Choice(options.thumbnails)
+
+    def update(
+        self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
+    ) -> dict[str, Predictions]:
+        """The predictions of one frame by step, tracked ones with their numbers, faint ones of no track left out.
+
+        size: width and height of the upright frames. The `follow` step needs the frame itself.
+        """
+        if self._tracks is None:
+            self._tracks = Tracks(self._options, self._facts.threshold, *size)
+        tracked, at_s = self._facts.tracked, detections.pts_s
+        objects = Objects.empty() if tracked is None else detections.steps[tracked]
+        assert isinstance(objects, Objects)
+        shown = self._tracks.update(at_s, objects, detections.embeddings, detections.warp)
+        steps = dict(detections.steps)
+        if tracked is not None:
+            steps[tracked] = shown
+        if self._follow is not None and frame is not None:
+            steps[FOLLOW] = self._follow.update(frame, shown)
+        self._averages.update(steps)
+        self.choice.take(detections.index, len(shown))
+        self._frames, self._last = self._frames + 1, detections.index
+        if self._lines is not None:
+            self._lines.write(detections.index, at_s, steps)
+        return steps
+
+    def finish(self, report: ReadReport, work: Work, source: Source) -> Summary:
+        """The clip as a whole. `source`: as far as it is known without decoding."""
+        size = max(report.width, 1), max(report.height, 1)
+        tracks = self._tracks or Tracks(self._options, self._facts.threshold, *size)
+        followed = self._follow.timeline() if self._follow else []
+        extra = tracks.extra([*self._actions(work, report.duration_s), *followed])
+        extra["analysed_frames"] = self._frames
+        if report.broken:
+            extra["broken"] = {"reason": report.broken, "at_s": round(report.broken_at_s or 0.0, 3),
+                               "damaged_frames": report.damaged_frames}  # fmt: skip
+        if self._folder is not None and extra["timeline"]:
+            (self._folder / CHAPTERS).write_text(vtt(extra["timeline"]), encoding="utf-8")
+        return Summary(
+            source=_described(source, report),
+            steps=tuple(self._step_results(work)),
+            status="partial" if report.broken else "ok",
+            extra=extra,
+            poster=self.choice.poster,
+            thumbnails=self.choice.thumbnails,
+            last=self._last,
+            heat=None if tracks.heat is None else tracks.heat.cells,
+            cpu_s=work.cpu_s,
+        )
+
+    def _actions(self, work: Work, duration_s: float) -> list[dict[str, Any]]:
+        clips = [(step.name, step.clip) for step in self._facts.steps if step.clip is not None]
+        return [
+            {"step": name, **action.to_json()}
+            for (name, clip), windows in zip(clips, work.windows, strict=False)
+            for action in actions(windows, clip, duration_s)
+        ]
+
+    def _step_results(self, work: Work) -> list[StepResult]:
+        """Per step: the model, the mean time a frame, and what the clip shows as a whole."""
+        results, frames, windows = [], max(self._frames, 1), iter(work.windows)
+        for step in self._facts.steps:
+            total = work.timings.get(step.name, NO_TIME)
+            mean = Timing(total.preprocess / frames, total.inference / frames, total.postprocess / frames)
+            predictions: Predictions
+            if step.clip is None:
+                predictions = self._averages.of(step.name, step.threshold)
+            else:
+                predictions = overall(next(windows, []), step.clip)
+            results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on))
+        return results
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lines is not None:
+            self._lines.close()
+
+
+def _described(source: Source, report: ReadReport) -> Source:
+    """The source with what decoding found, not what the header claims."""
+    return replace(
+        source,
+        width=report.width,
+        height=report.height,
+        duration_s=round(report.duration_s, 3),
+        frames=report.frames,
+        fps=None if report.fps is None else round(report.fps, 3),
+    )
+
+
+def whole_report(reports: Sequence[ReadReport]) -> ReadReport:
+    """The report of a clip that was read in parts; what broke first is what is said."""
+    broken = next((report for report in reports if report.broken), None)
+    return replace(
+        max(reports, key=lambda report: report.duration_s),
+        frames=max(report.frames for report in reports),
+        broken=broken.broken if broken else None,
+        broken_at_s=broken.broken_at_s if broken else None,
+        damaged_frames=sum(report.damaged_frames for report in reports),
+    )
