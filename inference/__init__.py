@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from inference.version import VERSION as __version__
-
 if TYPE_CHECKING:
     from inference.analyze import analyze
     from inference.errors import DropsightError, Permanent, Transient
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from inference.result import Source
     from inference.routes import Route, Step
     from inference.steps import Analysis
+    from inference.version import __version__
 
 __all__ = [
     "__version__", "Analysis", "DropsightError", "Limits", "Permanent", "Registry", "Route", "Source", "Step",
@@ -25,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
+    "__version__": "version",
     "Analysis": "steps",
     "analyze": "analyze",
     "DropsightError": "errors",

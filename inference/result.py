@@ -16,7 +16,7 @@ from inference.errors import Permanent
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions, Rendering
 from inference.session import ONNXRUNTIME_VERSION
 from inference.timing import NO_TIME, Timing
-from inference.version import VERSION
+from inference.version import __version__
 
 if TYPE_CHECKING:
     from inference.document import PredictionDoc
@@ -225,7 +225,7 @@ def new_trace() -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    return {"dropsight": VERSION, "onnxruntime": ONNXRUNTIME_VERSION}
+    return {"dropsight": __version__, "onnxruntime": ONNXRUNTIME_VERSION}
 
 
 def now() -> str:

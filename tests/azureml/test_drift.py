@@ -301,4 +301,4 @@ def test_a_lake_without_its_package_says_what_to_install(monkeypatch: pytest.Mon
         health.extras_of([], lake=True)
     assert health.extras_of([], lake=False) == dict.fromkeys(("cv2", "duckdb"), "not installed, and not needed")
     with pytest.raises(MissingPackage, match=r"route 'f'.*requirements-flow.txt"):
-        health.extras_of([Route("f", (), video=VideoOptions(camera_motion=True))], lake=False)
+        health.extras_of([Route("f", (Step("faces"),), video=VideoOptions(camera_motion=True))], lake=False)
