@@ -19,9 +19,8 @@ from devtools.run import DATA, EMULATOR, SETTINGS
 _APP = """
 import os, sys
 from pathlib import Path
-from localhost.check import problems_of
-from localhost.errors import HostError
-from localhost.settings import load_local_settings
+from localhost.app_index import problems_of
+from localhost.host_settings import HostError, load_local_settings
 try:
     load_local_settings(Path.cwd(), os.environ)
     found = problems_of(Path.cwd())

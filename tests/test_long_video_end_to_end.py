@@ -9,7 +9,7 @@ from typing import Any
 from inference.analyze import analyze
 from inference.registry import Registry
 from inference.routes import parse_routes
-from localhost.process import HostProcess
+from localhost.host_process import HostProcess
 from tests.cloud.long_videos import NAME, ROUTES, long_clip, make_models
 from tests.localhost.support import Store, request
 

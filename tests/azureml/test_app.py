@@ -8,7 +8,7 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud.pipelines.receipts import Receipts
 from cloud.storage import Storage
-from localhost.process import HostProcess
+from localhost.host_process import HostProcess
 from tests.azureml.arm import WORKSPACE
 from tests.azureml.server import Service
 
