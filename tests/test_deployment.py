@@ -111,6 +111,16 @@ def test_the_packages_of_the_core_stay_small() -> None:
         assert {line for line in pins if requirement(line.split("==")[0]) in locked} <= core
 
 
+def test_packages_are_those_of_the_targets_python(tmp_path: Path) -> None:
+    """Whatever Python packs them: pip reads markers for the one that it runs in."""
+    for version, pin in (("3.11", "azure-functions==1.26.0"), ("3.14", "azure-functions==2.3.0")):
+        lines = package.requirements_for(Path(sys.executable), version)
+        assert [line for line in lines if line.startswith("azure-functions")] == [pin]
+    (tmp_path / "a.txt").write_text("-r b.txt\none==1 ; sys_platform == 'win32'\ntwo>=2\n")
+    (tmp_path / "b.txt").write_text("# why\nthree==3 ; sys_platform == 'linux'\n")
+    assert package.requirements_for(Path(sys.executable), "3.12", tmp_path / "a.txt") == ["two>=2", "three==3"]
+
+
 def test_what_is_packed_is_what_funcignore_leaves_in(tmp_path: Path) -> None:
     lines = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
     ignored = pathspec.PathSpec.from_lines("gitignore", lines)
