@@ -37,7 +37,7 @@ def _port(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m localhost", description=(__doc__ or "").split(":")[0] + ".", allow_abbrev=False
+        prog="python -m localhost", description="Run an Azure Functions app on this machine.", allow_abbrev=False
     )
     add = made.add_argument
     add("app_dir", nargs="?", default=".", type=Path, help="folder with host.json and function_app.py")
@@ -60,14 +60,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    show_log_lines(arguments.verbose)
+    terminal = show_log_lines(arguments.verbose)
     arguments.app_dir = app_dir = arguments.app_dir.resolve()
     try:
         arguments.port = load_local_settings(app_dir, os.environ, arguments.port)
         if arguments.check:
             return print_problems(problems_of(app_dir, arguments.plan))
         options = RunOptions(**{field.name: getattr(arguments, field.name) for field in fields(RunOptions)})
-        clean = asyncio.run(_serve(options, arguments))
+        clean = asyncio.run(_serve(options, arguments, terminal))
     except HostError as error:
         _LOG.error("%s", error)
         return 1
@@ -85,13 +85,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(options: RunOptions, arguments: argparse.Namespace) -> bool:
+async def _serve(options: RunOptions, arguments: argparse.Namespace, terminal: TerminalHandler) -> bool:
     stop, in_flight = asyncio.Event(), asyncio.Event()
     _on_signals(stop, in_flight)
     if arguments.stop_with_stdin:
         _on_end_of_input(stop)
     host = Host(options)
-    show_invocations(host.worker)
+    terminal.worker = host.worker
 
     def note_start(function: Function) -> None:
         if function.kind in STORED:
@@ -134,15 +134,15 @@ async def _stop_in_flight(host: Host) -> None:
 def _on_signals(stop: asyncio.Event, in_flight: asyncio.Event) -> None:
     """The first request to end stops gracefully, the second ends at once."""
     loop = asyncio.get_running_loop()
-    asked = False
+    stopping = False
 
     def handle(number: int, frame: object) -> None:
-        nonlocal asked
+        nonlocal stopping
         if in_flight.is_set():
             return  # our own SIGTERM, meant for the app
-        if asked:
+        if stopping:
             os._exit(130)
-        asked = True
+        stopping = True
         print("\nStopping: running functions may finish. Once more ends at once.", flush=True)
         loop.call_soon_threadsafe(stop.set)
 
@@ -167,7 +167,7 @@ def _on_end_of_input(stop: asyncio.Event) -> None:
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """``[time] message``, coloured on a terminal.
 
     The real host drops the app's lines that belong to no running invocation: of a thread that a function started (it
@@ -175,15 +175,14 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     only with ``--verbose``, and marked.
     """
 
+    #: Whose invocations they are; None before the app is indexed.
     worker: FunctionWorker | None = None
 
     def __init__(self, verbose: bool) -> None:
         super().__init__(sys.stdout)
         self._verbose = verbose
-        formatter = logging.Formatter("[%(asctime)s] %(message)s")
+        formatter = logging.Formatter("[%(asctime)s.%(msecs)03dZ] %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
-        formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
-        formatter.default_msec_format = "%s.%03dZ"
         self.setFormatter(formatter)
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -202,18 +201,13 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
         return f"{colour}{text}\x1b[0m" if colour else text
 
 
-def show_log_lines(verbose: bool) -> None:
-    """Logs of the host and of the app go to stdout; the SDK's one line per request does not."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[_Handler(verbose)], force=True)
+def show_log_lines(verbose: bool) -> TerminalHandler:
+    """Logs of the host and of the app go to stdout; the SDK's line for every request does not."""
+    terminal = TerminalHandler(verbose)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[terminal], force=True)
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def show_invocations(worker: FunctionWorker) -> None:
-    """From now on shows the app's lines that belong to this worker's invocations."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, _Handler):
-            handler.worker = worker
+    return terminal
 
 
 def print_functions(host: Host) -> None:
@@ -229,13 +223,13 @@ def print_functions(host: Host) -> None:
             what = raw.get("path") or raw.get("queueName") or raw.get("schedule")
             source = f" ({raw['source']})" if raw.get("source") else ""
             lines += [f"\t{function.name}: {function.kind} {what}{source}", ""]
-    print("\n".join(lines) if host.index.functions else "No functions found.", flush=True)
+    print("\n".join(lines) if host.index.functions else "No functions to run.", flush=True)
     for error in host.errors:
         logging.getLogger("localhost").error("%s", error)
 
 
 def print_problems(problems_by_name: dict[str, list[str]]) -> int:
-    """Prints each function with its problems; returns the exit status: 0 when there are none."""
+    """Prints the functions with their problems; returns the exit status: 0 when there are none."""
     for name, problems in problems_by_name.items():
         print(f"{name}: {'fine' if not problems else ''}")
         for problem in problems:

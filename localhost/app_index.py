@@ -25,7 +25,7 @@ STORED = ("blobTrigger", "queueTrigger")
 class AppIndex:
     """An app's functions, taken in one after the other as the host does. App settings must be in os.environ before.
 
-    Where there are ``accounts``, each function's connection must be one of them. Raises :class:`HostError` where the
+    Where there are ``accounts``, the connections of all functions must name one. Raises :class:`HostError` where the
     host cannot start, or the worker would load nothing.
     """
 
@@ -39,7 +39,7 @@ class AppIndex:
         self._accounts = accounts
 
     def add(self, name: str) -> Function:
-        """Takes a function in, after a look at everything that can be wrong with its trigger.
+        """Takes a function in, after checking everything that can be wrong with its trigger.
 
         Raises :class:`BindingError` with the host's message where the host would run the other functions alone,
         :class:`~localhost.host_settings.FunctionLoadError` where the worker would load none of them.
@@ -79,7 +79,7 @@ def problems_of(app_dir: Path, plan: str | None = None) -> dict[str, list[str]]:
 
 
 def resolve(function: Function, plan: str | None) -> Function:
-    """The function with every ``%SETTING%`` of its trigger replaced, after a look at what needs no account.
+    """The function with every ``%SETTING%`` of its trigger replaced, after checking what needs no account.
 
     Raises :class:`BindingError` with the host's message; the host then runs the other functions.
     """

@@ -46,10 +46,10 @@ class BlobPattern:
             raise BindingError(f"Missing {missing} brace in '{path}'.") from None
         names = [name for _, name, _, _ in parts if name is not None]
         if not all(names) or "{" in "".join(names):
-            raise BindingError(f"'{path}' has an expression without a name, or one within another.")
+            raise BindingError(f"'{path}' has an expression without a name, or an expression within another.")
         if len(set(names)) < len(names):
             raise BindingError(f"A name occurs twice in the blob trigger path '{path}'.")
-        # Formatter.parse() ends a part at each literal brace too: those without an expression belong to the next text.
+        # Formatter.parse() ends a part at a literal brace too; a part without an expression belongs to the next text.
         literals = [""]
         for text, name, _, _ in parts:
             literals[-1] += text
@@ -72,7 +72,7 @@ class BlobFunction:
         self.by_events = is_by_events(function)
 
     def wants(self, blob: str) -> bool:
-        """Whether a blob of this name triggers it; of a path, Event Grid's filters know the beginning and the end."""
+        """Whether a blob of this name triggers it; Event Grid filters by the beginning and the end of a path only."""
         if self.by_events:
             return blob.startswith(self.pattern.prefix) and blob.endswith(self.pattern.suffix)
         return self.pattern.matches(blob)

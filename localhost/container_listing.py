@@ -1,6 +1,6 @@
 """New blobs by listing containers: for the polling blob trigger, and in place of Event Grid, which Azurite lacks.
 
-For functions with Event Grid as their source each new version of a blob is enqueued as the webhook would do it.
+For functions with Event Grid as their source every new version of a blob is enqueued as the webhook would do it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _AT_ONCE = 8
 
 
 class ContainerListing:
-    """Lists one container again and again for some functions, from the newest blob of the last finished listing on.
+    """Lists a container again and again for some functions, from the newest blob of the last finished listing on.
 
-    Times have a resolution of one second, so blobs of that newest second are handed to the queue again, which knows
-    those that it had before.
+    Times have a resolution of one second, so blobs of that newest second are handed to the queue again, which skips
+    the versions that it had before.
     """
 
     def __init__(self, functions: list[BlobFunction], mark_blob: str, queue: BlobQueue, home: Account) -> None:
@@ -63,7 +63,7 @@ class ContainerListing:
             await asyncio.sleep(max(interval, time.monotonic() - started))
 
     async def poll(self, *, enqueue: bool = True) -> None:
-        """Lists the container once; one that is missing is skipped.
+        """Lists the container once, if it exists.
 
         The mark moves only once everything before it was handed on: neither a failure nor a stop loses a blob.
         """

@@ -73,7 +73,7 @@ class FunctionWorker:
         #: Calls whose time limit passed and whose threads still run.
         self.abandoned: set[asyncio.Future[Any]] = set()
         self.stopping = False
-        #: Called with each function that begins.
+        #: Called with every function that begins.
         self.on_start: Callable[[Function], None] = lambda function: None
 
     def has_log_line(self) -> bool:
@@ -138,7 +138,7 @@ class FunctionWorker:
     def _forget(self, work: asyncio.Future[Any]) -> None:
         self.abandoned.discard(work)
         if not work.cancelled():
-            work.exception()  # nobody waits for it any more
+            work.exception()  # retrieved, or asyncio would report it
 
     async def idle(self) -> None:
         """Waits until nothing runs."""

@@ -1,4 +1,4 @@
-"""Starts the host in a process of its own, knows when it is ready, and always ends it. Standard library only.
+"""Starts the host in a process of its own, waits until it is ready, and always ends it. Standard library only.
 
 with HostProcess(app_dir, environ={"AzureWebJobsStorage": "..."}, arguments=["--scan-interval", "0.5"]) as host:
     urllib.request.urlopen(f"{host.url}/api/health")

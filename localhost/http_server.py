@@ -1,4 +1,4 @@
-"""The HTTP side, on aiohttp: function routes, the Event Grid webhook of blob triggers, one admin call, and keys."""
+"""HTTP, on aiohttp: function routes, the Event Grid webhook of blob triggers, the admin call, and keys."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ Fire = Callable[[str, str], Awaitable[None]]
 
 
 class FunctionKeys:
-    """The host's keys and each function's, kept as the real host keeps them; made at the first start, kept in storage
-    where there is any."""
+    """The keys of the host and of its functions, in the real host's documents; made at the first start, and kept where
+    there is storage."""
 
     def __init__(self, home: Account | None, host_id: str) -> None:
         self._home = home
@@ -77,7 +77,7 @@ class FunctionKeys:
         return self.open(request, *(key for key in self._host["systemKeys"] if key["name"] == _BLOB_EXTENSION))
 
     def open(self, request: web.Request, *keys: dict[str, Any]) -> bool:
-        """Whether the request carries one of these keys or the master key; a header goes before the query."""
+        """Whether the request carries the master key or another of these; a header goes before the query."""
         text = request.headers.get("x-functions-key") or request.query.get("code") or ""
         values = [str(key["value"]).encode() for key in (self._host["masterKey"], *keys)]
         return bool(text) and any(hmac.compare_digest(text.encode(), value) for value in values)
