@@ -32,11 +32,11 @@ sys.exit("; ".join(each for problems in found.values() for each in problems) or 
 """
 _CONFIGURATION = """
 import sys
-from cloud.pipelines.entries import pipelines
-from cloud.plans import app_routes
+from cloud.pipelines_file import pipelines
+from cloud.uploads.plans import app_routes
 from cloud.settings import BadSettings, current
 from inference.errors import Permanent
-from inference.registry import Registry
+from inference.engine.registry import Registry
 registry, pipelines = Registry(), pipelines()
 try:
     routes = app_routes(current(), registry)
@@ -52,7 +52,7 @@ _TICK = """
 import sys
 from datetime import UTC, datetime
 from cloud.cadence import report
-from cloud.pipelines.entries import pipelines
+from cloud.pipelines_file import pipelines
 from cloud.settings import text_of
 fits, words = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
 print(words)
@@ -60,12 +60,12 @@ sys.exit(0 if fits else words)
 """
 _EXTRAS = """
 import sys
-from cloud.pipelines.entries import pipelines
-from cloud.plans import app_routes
+from cloud.pipelines_file import pipelines
+from cloud.uploads.plans import app_routes
 from cloud.health import extras_of
 from cloud.settings import current
 from inference.errors import DropsightError
-from inference.registry import Registry
+from inference.engine.registry import Registry
 try:
     print(", ".join(f"{name} {state}" for name, state in
                     extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
@@ -75,7 +75,7 @@ except DropsightError as error:
 _MODELS = """
 import sys
 from inference.errors import DropsightError
-from inference.registry import Registry
+from inference.engine.registry import Registry
 registry, good, bad = Registry(), [], []
 for entry in registry.list():
     try:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import BadManifest
+from inference.image.media import Picture
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.media import Picture
 from inference.predictions import Predictions
-from inference.preprocess import Fit
 from inference.tables import nearest
 
 Outputs = Mapping[str, NDArray[Any]]

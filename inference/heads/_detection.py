@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.heads import label_ids
+from inference.image.nms import nms
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.nms import nms
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 
 def cxcywh_to_xyxy(boxes: Floats) -> Floats:

@@ -6,9 +6,9 @@ import numpy as np
 
 from inference.heads import label_ids
 from inference.heads._detection import points_in_picture
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 SKELETON_BY_COUNT = {17: "coco17", 21: "hand21", 26: "halpe26", 33: "blazepose33", 133: "wholebody133"}
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.image.preprocess import Fit
 from inference.predictions import Floats, Masks
-from inference.preprocess import Fit
 
 
 def masks_in_boxes(maps: Floats, frames: Floats, boxes: Floats, fit: Fit, threshold: float) -> Masks:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.heads import Head, Outputs, Shape, label_ids, part, threshold
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Classes, Floats
-from inference.preprocess import Fit
 
 
 def softmax(logits: Floats, axis: int = -1) -> Floats:

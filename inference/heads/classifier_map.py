@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from inference.heads import Head, Outputs, threshold
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Classes
-from inference.preprocess import Fit
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Classes:

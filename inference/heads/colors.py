@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference.heads import Head, Outputs
-from inference.kmeans import kmeans, nearest
-from inference.lab import rgb_to_lab
+from inference.image.kmeans import kmeans, nearest
+from inference.image.lab import rgb_to_lab
+from inference.image.media import Picture
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.media import Picture
 from inference.predictions import LabelMap
-from inference.preprocess import Fit
 
 FITTED_PIXELS = 20_000
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part
 from inference.heads.semantic import fit_size, stretched
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Rendering
-from inference.preprocess import Fit
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:

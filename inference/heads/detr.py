@@ -16,9 +16,9 @@ from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_class, best_first, cxcywh_to_xyxy, in_network, objects
 from inference.heads.classifier import sigmoid, softmax
 from inference.heads.rcnn import with_masks
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets"), ("pred_masks", "masks")
 

@@ -18,9 +18,9 @@ from inference.errors import BadModel
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_class, grid, objects, suppress
 from inference.heads.classifier import sigmoid, softmax
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:

@@ -13,9 +13,9 @@ import numpy as np
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import points_in_picture
 from inference.heads._keypoints import with_own_boxes
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 
 def peaks(maps: Floats) -> Floats:

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from inference.heads import Head, Outputs, Shape, part
 from inference.heads.classifier import sigmoid, softmax
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Bytes, Floats, Rendering
-from inference.preprocess import Fit
 
 KINDS = {"rgb": 3, "gray": 1, "y": 1, "chroma": 3, "ab": 2, "alpha": 1}
 

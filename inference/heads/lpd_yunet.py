@@ -16,9 +16,9 @@ import numpy as np
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import objects, suppress
 from inference.heads.ultraface import MIN_BOXES, STRIDES
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 CORNERS = ((4, 5), (6, 7), (10, 11), (12, 13))
 

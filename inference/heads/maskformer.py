@@ -16,9 +16,9 @@ from inference.heads._detection import best_class, best_first
 from inference.heads._masks import masks_in_boxes, network_frame
 from inference.heads.classifier import sigmoid, softmax
 from inference.heads.semantic import best_labels, fit_size, on_picture
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, LabelMap, Objects
-from inference.preprocess import Fit
 
 CLASSES = ("class_queries_logits", "cls_logits", "pred_logits")
 MASKS = ("masks_queries_logits", "mask_logits", "pred_masks")

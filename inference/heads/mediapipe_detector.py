@@ -17,9 +17,9 @@ from inference.errors import BadModel
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import cxcywh_to_xyxy, objects, points_in_picture, suppress
 from inference.heads.classifier import sigmoid
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 # (stride, anchors in each cell): of the palm detector, and of the person detector.
 LAYERS = (((8, 2), (16, 6)), ((8, 2), (16, 2), (32, 6)))

@@ -18,9 +18,9 @@ from inference.heads import Head, Outputs, Shape, threshold
 from inference.heads._detection import points_in_picture
 from inference.heads._keypoints import with_own_boxes
 from inference.heads.classifier import sigmoid
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 BODY = 33
 SIZES = {"landmarks": 195, "presence": 1, "world": 117}

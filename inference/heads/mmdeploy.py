@@ -16,9 +16,9 @@ from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_first, objects, points_in_picture
 from inference.heads._keypoints import skeleton_of
 from inference.heads.rcnn import with_masks
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:

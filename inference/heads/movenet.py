@@ -14,9 +14,9 @@ import numpy as np
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_first, in_network, objects
 from inference.heads._keypoints import in_unit, skeleton_of, with_own_boxes
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 POINTS = 17
 

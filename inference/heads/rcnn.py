@@ -20,9 +20,9 @@ from inference.heads import Head, Outputs, Shape, threshold
 from inference.heads._detection import best_first, in_network, objects, points_in_picture
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 ROLES = ("boxes", "labels", "scores", "masks", "keypoints", "keypoints_scores")
 _OTHER_NAMES = {"bboxes": "boxes", "classes": "labels"}

@@ -19,9 +19,9 @@ from PIL import Image as Pillow
 
 from inference.heads import Head, Outputs, Shape, part
 from inference.heads.classifier import sigmoid
+from inference.image.preprocess import Box, Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, LabelMap
-from inference.preprocess import Box, Fit
 
 # Stretching scores costs time per label and pixel. Above this, they go to a smaller map whose labels are then
 # repeated: finer than the network's own grid all the same.

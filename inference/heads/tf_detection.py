@@ -12,9 +12,9 @@ import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import objects
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 _LITE = "TFLite_Detection_PostProcess"
 _NAMES = {

@@ -15,9 +15,9 @@ import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_class, cxcywh_to_xyxy, in_network, objects, suppress
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 SCORES, BOXES = ("scores", "confidences"), ("boxes", "bboxes")
 MIN_BOXES = ((10, 16, 24), (32, 48), (64, 96), (128, 192, 256))

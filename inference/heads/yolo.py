@@ -32,10 +32,10 @@ from inference.heads._detection import (
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
+from inference.image.nms import rotated_nms
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.nms import rotated_nms
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 # No more than this many detections come out of a graph that suppresses by itself; grids have more cells.
 MOST_END2END = 1000

@@ -17,9 +17,9 @@ import numpy as np
 from inference.heads import Head, Outputs, Shape, threshold
 from inference.heads._detection import best_class, cxcywh_to_xyxy, objects, suppress
 from inference.heads.classifier import sigmoid, softmax
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 CUSTOM_VISION = ((0.573, 0.677), (1.87, 2.06), (3.34, 5.47), (7.88, 3.53), (9.77, 9.17))
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_first, objects
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:

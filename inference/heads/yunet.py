@@ -12,9 +12,9 @@ import numpy as np
 
 from inference.heads import Head, Outputs, Shape, threshold
 from inference.heads._detection import cxcywh_to_xyxy, grid, objects, points_in_picture, suppress
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
-from inference.preprocess import Fit
 
 STRIDES = (8, 16, 32)
 POINTS = 5
