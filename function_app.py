@@ -83,7 +83,7 @@ if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
 @app.function_name("model_registered")
 @app.route("models/events", methods=["POST"])
 def model_registered(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.models.app import on_events
+    from cloud.models.deliveries import on_events
 
     return on_events(req)
 
@@ -92,7 +92,7 @@ def video_queue(name: str, poison: bool = False) -> None:
     """The function on one of the queues of split videos, or on those messages that the host gave up."""
 
     def body(message: func.QueueMessage) -> None:
-        from cloud.videos.app import on_message, on_poison
+        from cloud.videos.queue_functions import on_message, on_poison
 
         (on_poison if poison else on_message)(message.get_body().decode(), message.dequeue_count or 1)
 
@@ -109,7 +109,7 @@ for _queue in ("segments", "merges", "renders"):
 @app.function_name("analyze")
 @app.route("analyze", methods=["POST"])
 def analyze(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.api import analyze as body
+    from cloud.web.api import analyze as body
 
     return body(req)
 
@@ -117,7 +117,7 @@ def analyze(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("results")
 @app.route("results/{*path}", methods=["GET"])
 def results(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.api import results as body
+    from cloud.web.api import results as body
 
     return body(req)
 
@@ -125,7 +125,7 @@ def results(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("jobs")
 @app.route("jobs/{id?}", methods=["GET", "DELETE"])
 def jobs(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.api import jobs as body
+    from cloud.web.api import jobs as body
 
     return body(req)
 

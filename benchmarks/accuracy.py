@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import ROOT, SHARED, Row
-from inference.media import Picture, decode
-from inference.model import Model
+from inference.engine.model import Model
+from inference.engine.registry import Registry, Weights
+from inference.image.media import Picture, decode
 from inference.predictions import Classes, LabelMap, Objects
-from inference.registry import Registry, Weights
 
 # COCO's category ids in the order of the 80 labels.
 CATEGORY_IDS = tuple(i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
@@ -112,7 +112,7 @@ def coco_map(model: Model, photos: Photos, annotations: Path, kind: str = "bbox"
 
 
 def _rows(found: Objects, number: int, ids: Mapping[int, int], kind: str) -> list[dict[str, Any]]:
-    from inference.rle import encode
+    from inference.results.rle import encode
 
     rows: list[dict[str, Any]] = []
     for i, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):

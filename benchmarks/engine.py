@@ -14,8 +14,8 @@ import onnxruntime as ort
 from PIL import Image, ImageOps
 
 from benchmarks import ROOT, SHARED, Row, spread
-from inference.analyze import analyze
-from inference.registry import Registry, Weights
+from inference.analysis import analyze
+from inference.engine.registry import Registry, Weights
 from inference.routes import Route, Step
 
 MODEL = "det-yolox-nano"

@@ -17,8 +17,8 @@ PICTURE = SHARED / "media/coco/val2017/000000011813.jpg"
 OURS = """
 import sys
 from pathlib import Path
-from inference.analyze import analyze
-from inference.registry import Registry
+from inference.analysis import analyze
+from inference.engine.registry import Registry
 from inference.routes import Route, Step
 result = analyze(Path(sys.argv[1]), Route("r", (Step("classify"),)), Registry(), artifacts=False).result
 print(result.steps[0].predictions.names[0])

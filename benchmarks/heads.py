@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks import Row, spread
 from inference.heads import find_head
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest, Postprocess
 from inference.predictions import Objects
-from inference.preprocess import Fit
 
 SIDE, CELLS, CLASSES, LIMIT, IOU, MOST = 640, 8400, 80, 0.25, 0.7, 300
 RUNS = 200

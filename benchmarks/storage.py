@@ -22,12 +22,12 @@ from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks import ROOT, SHARED, Row, spread
 from benchmarks.engine import MODEL, inline, photos
-from cloud.events import BlobEvent
 from cloud.settings import CONTAINERS, Settings
-from cloud.storage import Storage
-from cloud.uploads import UploadWorker
+from cloud.storage.containers import Storage
+from cloud.uploads.events import BlobEvent
+from cloud.uploads.upload_worker import UploadWorker
 from devtools import azurite
-from inference.registry import Registry, Weights
+from inference.engine.registry import Registry, Weights
 from inference.routes import Route, Routes, Step
 
 BAR = 0.90

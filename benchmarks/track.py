@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import ROOT, Row
-from inference.video.track import Tracker, byte_tracker, sort_tracker
+from inference.tracking.tracker import Tracker, byte_tracker, sort_tracker
 
 PACKAGE = "trackers==2.6.1"
 OBJECTS, FRAMES, ROUNDS, BAR = 20, 300, 5, 2.0

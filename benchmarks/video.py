@@ -18,10 +18,10 @@ import av
 import numpy as np
 
 from benchmarks import ROOT, SHARED, Row
-from inference.analyze import analyze
-from inference.media import Picture
-from inference.model import Model
-from inference.registry import Registry, Weights
+from inference.analysis import analyze
+from inference.engine.model import Model
+from inference.engine.registry import Registry, Weights
+from inference.image.media import Picture
 from inference.routes import Route, Step
 from inference.video.write import VideoWriter
 
@@ -34,9 +34,9 @@ LENGTHS_S, MEMORY_BAR_MB = (10, 60, 600), 400
 CHILD = """
 import json, sys
 from pathlib import Path
-from inference.analyze import analyze
+from inference.analysis import analyze
 from inference.machine import peak_rss_mb
-from inference.registry import Registry, Weights
+from inference.engine.registry import Registry, Weights
 from inference.routes import Route, Step
 from inference.video.options import VideoOptions
 clip, models, weights, model, fps = sys.argv[1:]

@@ -24,20 +24,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import ROOT, SHARED
-from benchmarks.accuracy import (
-    coco_map,
-    label_map_figures,
-    person_mask_iou,
-    pictures,
-    top1,
-    top_down_similarity,
-)
-from inference.analyze import analyze
+from benchmarks.accuracy import coco_map, label_map_figures, person_mask_iou, pictures, top1, top_down_similarity
+from inference.analysis import analyze
+from inference.engine.model import Model
+from inference.engine.registry import Registry, Weights
+from inference.image.media import Picture, decode
 from inference.machine import cpu_quota, peak_rss_mb
-from inference.media import Picture, decode
-from inference.model import Model
 from inference.predictions import Embedding, Objects, Rendering
-from inference.registry import Registry, Weights
 from inference.routes import Route, Step
 from inference.timing import Timing
 

@@ -8,15 +8,11 @@ import math
 import sys
 from collections.abc import Sequence
 
+from cloud.cli import drift, export, models, pipelines
+from cloud.settings import BadSettings, document
+from cloud.storage.containers import BlobInfo
+from cloud.uploads.receipts import ReceiptSummary
 from inference.errors import DropsightError
-
-from . import export
-from .drift import commands as drift
-from .models import commands as models
-from .pipelines import commands as pipelines
-from .receipts import ReceiptSummary
-from .settings import BadSettings, document
-from .storage import BlobInfo
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
 
 def replay(options: argparse.Namespace) -> int:
     """Claim finished uploads anew, here and now. 0: all have a result; 1: some failed again."""
-    from .instance import default_worker  # brings onnxruntime, which the other commands do not need
-    from .sweep import needs_work, sweep
+    from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
+    from cloud.uploads.sweep import needs_work, sweep
 
     def wanted(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
         failed = receipt is not None and receipt.state == "failed"

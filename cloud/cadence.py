@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
-from cloud.pipelines.entries import Pipelines
+from cloud.pipelines_file import Pipelines
 from cloud.schedule import Schedule, check_ncrontab, longest_gap
 from cloud.tick import scheduled
 

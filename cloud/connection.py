@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
-from .once import once
-from .settings import endpoint
+from cloud.once import once
+from cloud.settings import endpoint
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueServiceClient

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from cloud.settings import BLOB_SOURCES, CONTAINERS, current, text_of
 from inference.errors import MissingPackage
 from inference.extras import EXTRAS, how_to_get, installed
-
-from .settings import BLOB_SOURCES, CONTAINERS, current, text_of
 
 if TYPE_CHECKING:
     from inference.routes import Route
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 # What function_app.py and cloud/tick.py import inside their bodies.
 BODIES = (
     "cloud.instance",
-    "cloud.api",
-    "cloud.videos.app",
+    "cloud.web.api",
+    "cloud.videos.queue_functions",
     "cloud.tick",
-    "cloud.models.app",
-    "cloud.drift.app",
-    "cloud.lake",
+    "cloud.models.deliveries",
+    "cloud.drift.drift_check",
+    "cloud.drift.lake",
 )
 PACKAGES = (
     "azure-functions",
@@ -91,7 +90,7 @@ def _trigger() -> str:
 
 
 def _storage() -> dict[str, Any]:
-    from .storage import default_storage
+    from cloud.storage.containers import default_storage
 
     storage = default_storage()
     storage.ensure_containers(*CONTAINERS)
@@ -99,7 +98,7 @@ def _storage() -> dict[str, Any]:
 
 
 def _routes() -> dict[str, list[str]]:
-    from .instance import default_worker
+    from cloud.instance import default_worker
 
     planner = default_worker().planner
     if problems := planner.problems():
@@ -108,8 +107,8 @@ def _routes() -> dict[str, list[str]]:
 
 
 def _extras() -> dict[str, str]:
-    from .instance import default_worker
-    from .pipelines.entries import pipelines
+    from cloud.instance import default_worker
+    from cloud.pipelines_file import pipelines
 
     return extras_of(default_worker().planner.routes.routes, bool(pipelines().lake))
 
@@ -125,9 +124,8 @@ def extras_of(routes: Sequence[Route], lake: bool) -> dict[str, str]:
 
 
 def _models() -> dict[str, str]:
+    from cloud.instance import default_worker
     from inference.heads import head_of
-
-    from .instance import default_worker
 
     worker = default_worker()
     worker.refresh_models()
@@ -142,8 +140,8 @@ def _models() -> dict[str, str]:
 
 
 def _pipelines() -> list[str]:
-    from .pipelines.entries import pipelines
-    from .tick import health
+    from cloud.pipelines_file import pipelines
+    from cloud.tick import health
 
     if wrong := health(pipelines()):
         raise ValueError("; ".join(wrong))

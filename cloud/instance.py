@@ -6,20 +6,19 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from inference.media import own_process
-from inference.registry import Registry
-
-from .events import BlobEvent
-from .models.serving import ServingModels
-from .once import once
-from .plans import app_routes
-from .settings import UPLOADS, current
-from .storage import default_storage
-from .sweep import sweep
-from .uploads import UploadWorker
+from cloud.models.serving import ServingModels
+from cloud.once import once
+from cloud.settings import UPLOADS, current
+from cloud.storage.containers import default_storage
+from cloud.uploads.events import BlobEvent
+from cloud.uploads.plans import app_routes
+from cloud.uploads.sweep import sweep
+from cloud.uploads.upload_worker import UploadWorker
+from inference.engine.registry import Registry
+from inference.image.media import own_process
 
 if TYPE_CHECKING:
-    from .videos.worker import Videos
+    from cloud.videos.job_worker import Videos
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +38,8 @@ def default_worker() -> UploadWorker:
 def default_videos() -> Videos:
     """What splits long videos in this process, and works on their parts."""
     # At the first video: pictures need neither a decoder of videos nor a client of queues.
-    from .videos.messages import Queues
-    from .videos.worker import Videos
+    from cloud.videos.job_worker import Videos
+    from cloud.videos.messages import Queues
 
     worker = default_worker()
     return Videos(worker, Queues(worker.settings.storage_connection))
@@ -53,7 +52,7 @@ def on_blob(container: str, name: str) -> None:
 
 def on_sweep(begin_thread: Callable[[], None]) -> None:
     """The body of the function `sweep`; `begin_thread` makes the lines of a thread those of this invocation."""
-    from .videos.revive import revive  # brings the decoder of videos
+    from cloud.videos.revive import revive  # brings the decoder of videos
 
     worker = default_worker()
     worker.storage.ensure_containers(UPLOADS)

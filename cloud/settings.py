@@ -1,7 +1,7 @@
 """One frozen object read from the app settings (environment variables), validated once.
 
-The environment is read here and nowhere else in the app; `inference.registry` reads its own DROPSIGHT_* where it is
-used without the app. Standard library only: function_app.py imports this when the app is indexed.
+The environment is read here and nowhere else in the app; `inference.engine.registry` reads its own DROPSIGHT_* where
+it is used without the app. Standard library only: function_app.py imports this when the app is indexed.
 """
 
 from __future__ import annotations

@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from cloud.azureml import pipeline_runs
+from cloud.azureml.due_slots import ON_TIME
 from cloud.azureml.kinds import Connection, Kind, Submission
+from cloud.azureml.runner import PipelineFailed, Runner
 from cloud.azureml.types import NotAccepted, Refused, Run, Search, Workspace
-from cloud.pipelines import app
-from cloud.pipelines.entries import Entry, Pipelines, pipelines
-from cloud.pipelines.runner import PipelineFailed, Runner
-from cloud.pipelines.slots import ON_TIME
+from cloud.pipelines_file import Entry, Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab, longest_gap
 from cloud.settings import current, is_disabled, text_of
-from cloud.storage import default_storage
+from cloud.storage.containers import default_storage
 from inference.errors import BadPipeline, DropsightError, Transient
 
 log = logging.getLogger(__name__)
@@ -115,21 +115,21 @@ def _cron(text: str) -> Schedule:
 
 
 def _deliver() -> None:
-    from cloud.models.app import deliver_all
+    from cloud.models.deliveries import deliver_all
 
     deliver_all()
 
 
 def _drift(config: Pipelines) -> None:
-    from cloud.drift.app import check
+    from cloud.drift.drift_check import check
 
     assert config.drift is not None
-    verdict = check(default_storage(), config.drift, datetime.now(UTC), app.submit_now)
+    verdict = check(default_storage(), config.drift, datetime.now(UTC), pipeline_runs.submit_now)
     log.info("drift: %s (%s)", verdict.status, verdict.why)
 
 
 def _lake() -> None:
-    from cloud.lake import fill
+    from cloud.drift.lake import fill
 
     fill(default_storage(), datetime.now(UTC))
 
@@ -189,8 +189,8 @@ def _runner(entry: Entry, clock: Callable[[], datetime], may_begin: Callable[[],
         "on_time": max(ON_TIME, longest_gap(text_of("TICK_SCHEDULE"))),
     }
     if isinstance(entry.target, Task):
-        return app.runner(service=_Here, **options)
-    return app.runner(**options)
+        return pipeline_runs.runner(service=_Here, **options)
+    return pipeline_runs.runner(**options)
 
 
 def _is_on(entry: Entry) -> bool:
@@ -208,7 +208,7 @@ def health(config: Pipelines) -> list[str]:
         except BadPipeline as error:
             wrong.append(str(error))
     if config.models:
-        from cloud.models.app import refused
+        from cloud.models.deliveries import refused
 
         wrong += refused(config.models)
-    return [*wrong, *app.trouble(scheduled(config))]
+    return [*wrong, *pipeline_runs.trouble(scheduled(config))]

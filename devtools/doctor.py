@@ -29,15 +29,15 @@ try:
 except HostError as error:
     sys.exit(str(error))
 print("the host can run its", len(problems_by_name), "functions")
-sys.exit("; ".join(text for problems in problems_by_name.values() for text in problems) or 0)
+sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.items() for text in problems) or 0)
 """
 _CONFIGURATION = """
 import sys
-from cloud.pipelines.entries import pipelines
-from cloud.plans import app_routes
+from cloud.pipelines_file import pipelines
+from cloud.uploads.plans import app_routes
 from cloud.settings import BadSettings, current
 from inference.errors import Permanent
-from inference.registry import Registry
+from inference.engine.registry import Registry
 registry, pipelines = Registry(), pipelines()
 try:
     routes = app_routes(current(), registry)
@@ -53,7 +53,7 @@ _TICK = """
 import sys
 from datetime import UTC, datetime
 from cloud.cadence import report
-from cloud.pipelines.entries import pipelines
+from cloud.pipelines_file import pipelines
 from cloud.settings import text_of
 fits, text = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
 print(text)
@@ -61,12 +61,12 @@ sys.exit(0 if fits else text)
 """
 _EXTRAS = """
 import sys
-from cloud.pipelines.entries import pipelines
-from cloud.plans import app_routes
+from cloud.pipelines_file import pipelines
+from cloud.uploads.plans import app_routes
 from cloud.health import extras_of
 from cloud.settings import current
 from inference.errors import DropsightError
-from inference.registry import Registry
+from inference.engine.registry import Registry
 try:
     print(", ".join(f"{name} {state}" for name, state in
                     extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
@@ -76,7 +76,7 @@ except DropsightError as error:
 _MODELS = """
 import sys
 from inference.errors import DropsightError
-from inference.registry import Registry
+from inference.engine.registry import Registry
 registry, good, bad = Registry(), [], []
 for entry in registry.list():
     try:

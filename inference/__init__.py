@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inference.analyze import analyze
+    from inference.analysis import analyze
+    from inference.engine.registry import Registry
     from inference.errors import DropsightError, Permanent, Transient
-    from inference.media import Limits
-    from inference.registry import Registry
-    from inference.result import Source
+    from inference.image.media import Limits
+    from inference.results.result import Source
     from inference.routes import Route, Step
     from inference.steps import Analysis
     from inference.version import __version__
@@ -26,13 +26,13 @@ __all__ = [
 _HOMES = {
     "__version__": "version",
     "Analysis": "steps",
-    "analyze": "analyze",
+    "analyze": "analysis",
     "DropsightError": "errors",
     "Permanent": "errors",
     "Transient": "errors",
-    "Limits": "media",
-    "Registry": "registry",
-    "Source": "result",
+    "Limits": "image.media",
+    "Registry": "engine.registry",
+    "Source": "results.result",
     "Route": "routes",
     "Step": "routes",
 }

@@ -100,11 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(arguments)
     try:
-        from inference.media import own_process  # lazily: --help needs no numpy
+        from inference.image.media import own_process  # lazily: --help needs no numpy
 
         own_process()
         if options.command == "analyze":
-            from inference.commands import analyze_command  # lazily: --help needs no numpy
+            from inference.cli.analyze import analyze_command  # lazily: --help needs no numpy
 
             return analyze_command(options)
         run: Callable[[argparse.Namespace], int] = import_module(COMMANDS[options.command]).run

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference.align import aligned
+from inference.engine.model import Model
 from inference.errors import BadRoute
-from inference.media import Picture
-from inference.model import Model
+from inference.image.align import aligned
+from inference.image.media import Picture
+from inference.image.preprocess import Box
+from inference.image.tile import merged, tiles
 from inference.predictions import Floats, Objects, Predictions, Rendering
-from inference.preprocess import Box
-from inference.result import StepResult
+from inference.results.result import StepResult
 from inference.routes import Step
-from inference.tile import merged, tiles
 from inference.timing import NO_TIME, Timing
 
 # A picture that would need more tiles than this is refused: it would take minutes, not seconds.

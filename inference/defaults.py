@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from inference.registry import Registry
+from inference.engine.registry import Registry
 from inference.routes import Route, Routes, Step, read_routes
 from inference.video.options import VideoOptions
 
@@ -69,7 +69,7 @@ def _steps(registry: Registry, usable: set[str]) -> Iterator[Step]:
 
 def _picks(registry: Registry, usable: set[str]) -> dict[str, str]:
     """The recommended public models that are installed, by purpose."""
-    from inference.catalog import best_installed, load_catalog, mentions  # lazily: mostly there is none
+    from inference.engine.catalog import best_installed, load_catalog, mentions  # lazily: mostly there is none
 
     if not mentions(usable):
         return {}

@@ -16,7 +16,7 @@ from inference.tables import build, closest, nearest, read_toml
 from inference.video.options import VideoOptions
 
 if TYPE_CHECKING:
-    from inference.registry import Registry
+    from inference.engine.registry import Registry
 
 
 # `<name>.route.toml` beside a file says another route for it.

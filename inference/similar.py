@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inference.errors import BadModel, CorruptMedia
 from inference.heads.embedding import unit_length
-from inference.kmeans import kmeans
+from inference.image.kmeans import kmeans
 from inference.predictions import Floats
 
 RESULT_FILE = "result.json"

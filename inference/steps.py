@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.engine.model import Loaded, Model
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
-from inference.media import Picture
-from inference.model import Loaded, Model
+from inference.image.media import Picture
 from inference.predictions import Objects, Predictions
-from inference.result import ModelFacts, Result, StepResult
+from inference.results.result import ModelFacts, Result, StepResult
 from inference.routes import Step
 
 # Told how many frames are done, of about how many (None: unknown).

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from inference.analyze import analyze
-from inference.registry import Registry
+from inference.analysis import analyze
+from inference.engine.registry import Registry
 from inference.routes import parse_routes
 from localhost.host_process import HostProcess
-from tests.cloud.long_videos import NAME, ROUTES, long_clip, make_models
+from tests.cloud.videos.long_videos import NAME, ROUTES, long_clip, make_models
 from tests.localhost.support import Store, request
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.analyze import analyze
-from inference.media import Picture, decode
+from inference.analysis import analyze
+from inference.engine.registry import Registry
+from inference.image.media import Picture, decode
 from inference.predictions import Classes, LabelMap, Objects
-from inference.registry import Registry
 from inference.routes import Route, Step
 from training import boxes, data
 from training.recipes.expression import PHOTOS

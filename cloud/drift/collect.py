@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.finished import documents, unprocessed
 from cloud.settings import RESULTS, UPLOADS
-from cloud.storage import BlobInfo, Conflict, Storage
+from cloud.storage.by_hour import documents, unprocessed
+from cloud.storage.containers import BlobInfo, Conflict, Storage
 from inference.errors import DropsightError
-from inference.media import Limits, decode, sniff
+from inference.image.media import Limits, decode, sniff
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.drift.collect import Row
-from cloud.drift.entries import DriftEntry
+from cloud.drift.drift_entry import DriftEntry
 from cloud.drift.measures import (
     chi_squared_quantile,
     cosine_distance,

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inference.analyze import analyze
+from inference.analysis import analyze
+from inference.engine.model import Model
+from inference.engine.registry import Registry, Weights
 from inference.errors import BadModel
-from inference.model import Model
-from inference.registry import Registry, Weights
-from inference.result import Source
+from inference.results.result import Source
 from inference.routes import Route, Step
 
 _SAME_BOX = 0.5  # intersection over union above which two boxes are the same object

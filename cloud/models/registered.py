@@ -17,9 +17,9 @@ from cloud.azureml.listing import pages
 from cloud.azureml.types import ARM, VERSION
 from cloud.azureml.v2 import sdk
 from cloud.models import canary, releases
-from cloud.models.entries import ModelEntry
+from cloud.models.model_entry import ModelEntry
 from cloud.settings import MODELS, STATE
-from cloud.storage import Storage
+from cloud.storage.containers import Storage
 from inference.errors import BadModel, CorruptMedia, Permanent, StorageUnavailable, UnsupportedMedia
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cloud.models.entries import NAME
+from cloud.models.model_entry import NAME
 from cloud.settings import MODELS, STATE
-from cloud.storage import BlobInfo, Conflict, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Storage
 from inference.errors import BadModel, LimitExceeded, ServiceBusy
 
 POINTER = "serving.json"

@@ -18,9 +18,9 @@ from weakref import finalize
 from cloud.models.canary import verify
 from cloud.models.releases import Snapshot, fetch, last_good, remember_good, snapshots
 from cloud.settings import STATE
-from cloud.storage import Storage
+from cloud.storage.containers import Storage
+from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import Permanent, Transient
-from inference.registry import Registry, folders_from_environment
 
 log = logging.getLogger(__name__)
 

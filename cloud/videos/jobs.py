@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from cloud.settings import STATE
-from cloud.storage import BlobInfo, Storage
-from inference.result import Source
+from cloud.storage.containers import BlobInfo, Storage
+from cloud.videos.messages import JOB_ID, Message, Stage
+from inference.results.result import Source
 from inference.video.parts import Part
-
-from .messages import JOB_ID, Message, Stage
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"

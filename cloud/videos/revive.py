@@ -7,11 +7,10 @@ import logging
 from collections.abc import Iterator
 
 from cloud.settings import STATE
-from cloud.storage import BlobInfo, Storage
+from cloud.storage.containers import BlobInfo, Storage
+from cloud.videos.job_worker import Videos
+from cloud.videos.jobs import PLAN, PREFIX, JobProgress
 from inference.errors import DropsightError
-
-from .jobs import PLAN, PREFIX, JobProgress
-from .worker import Videos
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cloud.settings import STATE, UPLOADS
-from cloud.storage import BlobInfo, Conflict, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.ranged import RangedFile
+from cloud.videos.heartbeat import Alive
+from cloud.videos.jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, Job, JobProgress, Jobs, work
+from inference.engine.registry import Registry
 from inference.errors import ServiceBusy
 from inference.machine import peak_rss_mb
-from inference.registry import Registry
-from inference.result import Cost
+from inference.results.result import Cost
 from inference.routes import Route
 from inference.steps import Analysis, naming
 from inference.video.detect import Detector
@@ -28,10 +31,6 @@ from inference.video.join import join
 from inference.video.outputs import ANNOTATED
 from inference.video.parts import Part, detect_part, draw_part, merge
 from inference.video.summary import Summary
-
-from .alive import Alive
-from .jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, Job, JobProgress, Jobs, work
-from .ranged import RangedFile
 
 # What the lines of one part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024

@@ -6,15 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from inference.engine.model import Loaded, Model
+from inference.engine.registry import Registry, folders_from_environment, kind_of, sha256_of
 from inference.errors import BadManifest
+from inference.image.media import decode, read_bytes
 from inference.manifest import Manifest, declaration_of, read_manifest
-from inference.media import decode, read_bytes
-from inference.model import Loaded, Model
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize.candidates import deciding_lines
-from inference.registry import Registry, folders_from_environment, kind_of, sha256_of
 from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"

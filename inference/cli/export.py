@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from inference.errors import BadRoute
-from inference.export import read_folder, write
+from inference.results.formats import read_folder, write
 from inference.tables import nearest
 
 

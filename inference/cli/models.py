@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from inference.catalog import Catalog, Listing, load_catalog
-from inference.commands import registry_of
+from inference.cli.analyze import registry_of
+from inference.engine.catalog import Catalog, Listing, load_catalog
+from inference.engine.pull import is_installed, pull
+from inference.engine.registry import BUILT_IN, Entry
 from inference.errors import BadModel, DropsightError
-from inference.pull import is_installed, pull
-from inference.registry import BUILT_IN, Entry
 
 HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "ACCURACY")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from inference.schema import schema
+from inference.results.schema import schema
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,12 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from inference.commands import Progress, found_files, registry_of
+from inference.cli.analyze import Progress, found_files, registry_of
+from inference.engine.model import Model
+from inference.engine.registry import Registry
 from inference.errors import BadModel, DropsightError, UnsupportedMedia
-from inference.media import decode, read_bytes
-from inference.model import Model
+from inference.image.media import decode, read_bytes
 from inference.predictions import Embedding, Floats
-from inference.registry import Registry
 from inference.similar import RESULT_FILE, Index, from_results, groups
 
 DEFAULT_MODEL = "embed"

@@ -12,10 +12,10 @@ from PIL import ImageDraw
 
 from inference.draw.colours import DARK, Colour, colour, track_colour, unit
 from inference.draw.compare import before_after
+from inference.draw.keypoints import draw_skeleton
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import blur
-from inference.draw.skeletons import draw_skeleton
 from inference.errors import BadRoute
 from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, Predictions, Rendering
 from inference.routes import Draw

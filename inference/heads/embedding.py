@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part
+from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Embedding, Floats
-from inference.preprocess import Fit
 
 
 def unit_length(vectors: Floats) -> Floats:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest
 from inference.recognize._graph import has_operation, scaled_by_255
-from inference.session import Session, Tensor
 
 # Names that exporters give to every model; the folder's name says more.
 _PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.clip import ClipModel
+from inference.engine.clip import ClipModel
 from inference.predictions import Classes, Floats
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from inference.predictions import Objects, Predictions
-from inference.result import Source, StepResult
+from inference.results.result import Source, StepResult
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
 from inference.video.averages import Averages

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.clip import ClipModel
+from inference.engine.clip import ClipModel
+from inference.engine.model import Model
+from inference.engine.registry import Registry
 from inference.errors import BadRoute
 from inference.heads import threshold as default_threshold
+from inference.image.media import Picture
 from inference.manifest import Manifest
-from inference.media import Picture
-from inference.model import Model
 from inference.predictions import Embedding, Objects
-from inference.registry import Registry
-from inference.result import StepResult
+from inference.results.result import StepResult
 from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
 from inference.tables import nearest
+from inference.tracking.flow import CameraMotion
 from inference.video.actions import ActionWatch
 from inference.video.aggregate import Detections
 from inference.video.facts import RouteFacts, StepFacts, Work
-from inference.video.flow import CameraMotion
 from inference.video.frames import Frame
 from inference.video.options import VideoOptions
 

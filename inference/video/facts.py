@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from inference.result import ModelFacts
+from inference.results.result import ModelFacts
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import ClipFacts, Window
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from inference.extras import extra
 from inference.predictions import Objects
-from inference.video.assign import iou
-from inference.video.flow import Grey, corners, follow_points, grey
+from inference.tracking.assignment import iou
+from inference.tracking.flow import Grey, corners, follow_points, grey
+from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
 from inference.video.frames import Frame
-from inference.video.kalman import STEPS_PER_SECOND, Floats, States
 from inference.video.options import Follow
 
 FOLLOW = "follow"

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
+from inference.tracking.tracker import Tracker, byte_tracker, sort_tracker
 from inference.video.frames import VideoLimits
-from inference.video.track import Tracker, byte_tracker, sort_tracker
 
 TRACKERS = {"sort": sort_tracker, "bytetrack": byte_tracker}
 

@@ -10,7 +10,7 @@ from inference.video.frames import Sampling, VideoLimits
 from inference.video.zones import Zone
 
 if TYPE_CHECKING:
-    from inference.video.track import Tracker
+    from inference.tracking.tracker import Tracker
 
 _LEAST = {"stride": 1, "confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
 _POSITIVE = ("fps", "metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
@@ -97,7 +97,12 @@ class VideoOptions:
 
     def new_tracker(self, threshold: float) -> Tracker | None:
         """A tracker for a detector whose sure detections score at least `threshold`."""
-        from inference.video.track import SORT_OPTIONS, TrackerOptions, byte_tracker, sort_tracker  # lazily: routes
+        from inference.tracking.tracker import (  # lazily: routes
+            SORT_OPTIONS,
+            TrackerOptions,
+            byte_tracker,
+            sort_tracker,
+        )
 
         if self.tracker == "none":
             return None

@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from inference.artifacts import file_name, jpeg
 from inference.draw import annotate
+from inference.draw.artifacts import file_name, jpeg
 from inference.predictions import Embedding, Objects, Predictions, Rendering
-from inference.result import prediction_docs
+from inference.results.result import prediction_docs
 from inference.routes import Draw
 from inference.video import mot
 from inference.video.frames import Frame, Pixels, Source, VideoInfo

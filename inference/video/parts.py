@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inference.engine.registry import Registry
 from inference.errors import CorruptMedia
-from inference.registry import Registry
-from inference.result import Source as ResultSource
+from inference.results.result import Source as ResultSource
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
 from inference.video.detect import Detector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from inference.registry import Registry
+from inference.engine.registry import Registry
 from inference.routes import Route
 from inference.video.detect import Detector
 from inference.video.facts import RouteFacts

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.result import Cost, ModelFacts, Result, Source, StepResult
+from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.steps import Analysis
 from inference.timing import Timing
 from inference.video.stored import from_line, to_line

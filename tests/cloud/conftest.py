@@ -1,4 +1,4 @@
-"""A worker on an empty account of its own, with models that need no weights from elsewhere."""
+"""A worker on an empty account, with models that need no weights; a workspace on loopback for the real SDK."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud import connection
+from cloud.azureml.client import AzureML
+from cloud.azureml.types import Workspace
 from cloud.settings import CONTAINERS, Settings
-from cloud.storage import Storage
-from cloud.uploads import UploadWorker
-from cloud.videos.worker import Videos
-from inference.registry import Registry
+from cloud.storage.containers import Storage
+from cloud.uploads.upload_worker import UploadWorker
+from cloud.videos.job_worker import Videos
+from inference.engine.registry import Registry
 from inference.routes import parse_routes
+from tests.cloud.azureml.arm import WORKSPACE
+from tests.cloud.azureml.credential import FakeCredential, OverHttp
+from tests.cloud.azureml.server import Service, serve
 from tests.cloud.helpers import Calls
-from tests.cloud.long_videos import long_clip, make_models, make_videos
+from tests.cloud.videos.long_videos import long_clip, make_models, make_videos
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUTES = """
@@ -100,3 +105,21 @@ def videos(account: str, models: Path) -> Iterator[Videos]:
     connection.queue_service.cache_clear()
     yield make_videos(models)
     connection.queue_service.cache_clear()
+
+
+@pytest.fixture
+def credential() -> FakeCredential:
+    return FakeCredential()
+
+
+@pytest.fixture
+def service(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    with serve(Service(shared / "specs")) as running:
+        monkeypatch.setenv("AZUREML_DEV_URL_MFE", running.base)
+        yield running
+
+
+@pytest.fixture
+def aml(service: Service, credential: FakeCredential) -> AzureML:
+    options = {"authentication_policy": OverHttp(credential)}
+    return AzureML(Workspace.parse(WORKSPACE, "westeurope"), credential, options)

@@ -14,8 +14,9 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from cloud import connection, instance, storage
+from cloud import connection, instance
 from cloud.settings import RESULTS, STATE, current
+from cloud.storage import containers
 from tests.cloud.helpers import jpeg
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +131,7 @@ print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Loc
 @pytest.fixture
 def app(account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """function_app with fresh settings and clients, on this test's account."""
-    caches = (current, instance.default_worker, storage.default_storage, connection.blob_service)
+    caches = (current, instance.default_worker, containers.default_storage, connection.blob_service)
     for cache in caches:
         cache.cache_clear()
     monkeypatch.setenv("MAX_REQUEST_BYTES", "100000")
@@ -168,14 +169,14 @@ def test_deep_health_knows_every_body_of_the_app() -> None:
 
 
 def test_trouble_in_a_body_is_told_by_deep_health(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cloud.lake", None)
+    monkeypatch.setitem(sys.modules, "cloud.drift.lake", None)
     monkeypatch.setenv("BLOB_TRIGGER_SOURCE", "pigeon")
     monkeypatch.setenv("AzureWebJobsStorage", "AccountName=x;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:9/x")
     monkeypatch.setenv("LEASE_SECONDS", "-1")
     answer = app.health_deep(request("GET"))
     errors = json.loads(answer.get_body())["errors"]
     assert answer.status_code == 503
-    assert errors["import cloud.lake"]["class"] == "ModuleNotFoundError"
+    assert errors["import cloud.drift.lake"]["class"] == "ModuleNotFoundError"
     assert "pigeon" in errors["trigger"]["message"]
     assert "LEASE_SECONDS" in errors["settings"]["message"]
     assert "import cloud.instance" not in errors
@@ -220,7 +221,7 @@ def test_analyze_refuses_in_the_words_of_the_error_records(
 
 
 def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud.api._PATIENCE_S", 0.01)
+    monkeypatch.setattr("cloud.web.api._PATIENCE_S", 0.01)
     worker = instance.default_worker()
     taken = [worker.places.acquire() for _ in range(worker.settings.max_concurrent)]
     answer = app.analyze(request("POST", jpeg()))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from inference import Limits
 from inference.errors import CorruptMedia, LimitExceeded
-from inference.media import decode
+from inference.image.media import decode
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESS = """
@@ -51,7 +51,7 @@ from inference import analyze as again
 after = state()
 print(json.dumps({
     "cost": cost, "changed": [key for key in before if before[key] != after[key]],
-    "statuses": [one.result.status for one in results], "again": again is analyze or callable(again),
+    "statuses": [one.result.status for one in results], "again": again is analyze,
 }))
 """
 

@@ -17,8 +17,8 @@ from cloud.drift.measures import (
     kolmogorov_smirnov,
     relative_entropy,
 )
-from inference.kmeans import kmeans
-from inference.lab import lab_to_rgb, rgb_to_lab
+from inference.image.kmeans import kmeans
+from inference.image.lab import lab_to_rgb, rgb_to_lab
 
 
 @pytest.mark.parametrize(("count", "size", "clusters"), [(500, 3, 6), (300, 64, 8), (40, 2, 1), (7, 2, 7)])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from inference.defaults import load_routes
+from inference.engine.registry import Registry
 from inference.errors import BadRoute, ModelUnavailable, RouteUnavailable
-from inference.registry import Registry
 from inference.routes import Route, Step, parse_routes, read_routes, sidecar_target
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from inference.engine.model import Model
+from inference.engine.registry import sha256_of
+from inference.engine.session import Session
+from inference.image.media import Picture
 from inference.manifest import Manifest
-from inference.media import Picture
-from inference.model import Model
 from inference.predictions import Objects, Predictions
 from inference.recognize import examine, manifest_of
-from inference.registry import sha256_of
-from inference.session import Session
 
 WIDE = Picture(Pillow.new("RGB", (128, 64), (10, 20, 30)), (128, 64))  # into a square of 64: 32 rows in the middle
 

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
-from inference.media import Picture
+from inference.image.media import Picture
 from inference.predictions import Classes
 from inference.recognize import recognize
 from tests.inference.graphs import picture_input, save

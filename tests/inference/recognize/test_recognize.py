@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.engine.model import Model
+from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadManifest, BadModel
 from inference.manifest import read_manifest
-from inference.model import Model
 from inference.recognize import examine, manifest_of, recognize
 from inference.recognize._export import open_export
 from inference.recognize.candidates import candidates_of, deciding_lines
-from inference.registry import BUILT_IN, Registry
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, boxes, floats
 from tests.inference.recognize.test_ultralytics import ultralytics

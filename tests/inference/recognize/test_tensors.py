@@ -14,7 +14,7 @@ import pytest
 from onnx import helper, numpy_helper
 from PIL import Image as Pillow
 
-from inference.media import Picture
+from inference.image.media import Picture
 from inference.predictions import Objects
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import answer, boxes, floats

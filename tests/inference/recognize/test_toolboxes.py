@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
 from inference.errors import BadManifest
-from inference.media import Picture
+from inference.image.media import Picture
 from inference.predictions import Classes, LabelMap, Objects
 from inference.recognize import recognize
 from tests.inference.graphs import picture_input, save

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from inference.media import Picture
+from inference.image.media import Picture
 from inference.predictions import Classes, LabelMap, Objects
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import answer, boxes, floats

@@ -1,0 +1,122 @@
+"""Which slots of an entry are due, from the entry and its plan alone: never from the tick.
+
+A Functions timer fires once for many missed ticks, may fire early, late or twice, and fires on two hosts in
+a split brain. Every wake-up therefore computes the same thing: what lies between the plan and the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from cloud.pipelines_file import Entry
+
+# A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next one.
+MOST = 200
+# The host may fire up to a second early.
+EARLY = timedelta(seconds=1)
+# A first wake-up has no plan: its own slot lies at most this far back.
+FIRST_LOOK = timedelta(seconds=60)
+# Without slots the plan moves on this often, so that the stretch to look through stays short.
+REST = timedelta(hours=6)
+# With catch_up = "none" a slot older than this has been missed, unless ticks lie further apart.
+ON_TIME = timedelta(minutes=5)
+# In the place of the schedule by which a plan was decided, while its entry is switched off.
+OFF = "off"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`state/pipelines/<name>/plan.json`: where one entry stands.
+
+    through: every slot up to here has been decided.
+    open: slots decided to run whose receipts are not final yet, oldest first.
+    skipped: slots decided against whose receipts are not written yet, with the reason.
+    sent_at: when a run was last submitted.
+    names_kept: the batch endpoint gave a run the name we chose, so it can be looked up by it.
+    last: the newest final receipt, for health and lists.
+    schedule: the schedule by which `through` was decided.
+    """
+
+    through: datetime | None = None
+    open: tuple[datetime, ...] = ()
+    skipped: tuple[tuple[datetime, str], ...] = ()
+    sent_at: datetime | None = None
+    names_kept: bool = False
+    last: dict[str, str] = field(default_factory=dict)
+    schedule: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "through": _word(self.through),
+            "open": [_word(slot) for slot in self.open],
+            "skipped": [[_word(slot), reason] for slot, reason in self.skipped],
+            "sent_at": _word(self.sent_at),
+            "names_kept": self.names_kept,
+            "last": self.last,
+            "schedule": self.schedule,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Plan:
+        """As it was stored."""
+        return cls(
+            moment(document["through"]),
+            tuple(datetime.fromisoformat(word) for word in document["open"]),
+            tuple((datetime.fromisoformat(word), reason) for word, reason in document["skipped"]),
+            moment(document["sent_at"]),
+            document["names_kept"],
+            document["last"],
+            document.get("schedule", ""),
+        )
+
+
+def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
+    """The plan with every slot up to `now` decided: to run, or skipped with a reason.
+
+    on_time: how late a slot may be that was not missed.
+    """
+    after = plan.through or now - FIRST_LOOK
+    words = repr(entry.schedule)
+    if plan.schedule not in ("", words):  # a schedule that was just written, or switched on, has missed nothing
+        after = max(after, now - FIRST_LOOK)
+    until = now + EARLY
+    if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
+        return plan
+    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=words)
+    if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
+        return plan  # nothing was due: looking again from the same moment costs no write
+    return decided
+
+
+def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
+    if entry.catch_up == "all":
+        run = list(islice(entry.schedule.slots(after, until), MOST))
+        through = run[-1] if len(run) == MOST else until
+        return replace(plan, through=through, open=(*plan.open, *run))
+    slots = entry.schedule.newest(after, until, MOST if entry.keeps else 1)
+    run, missed = slots[-1:], slots[:-1]
+    if entry.catch_up == "none" and run and run[0] < missed_before:
+        run, missed = [], slots
+    reason = f"missed; catch_up is {entry.catch_up!r}"
+    skipped = [(slot, reason) for slot in missed]
+    if len(slots) == MOST:
+        skipped[0] = (missed[0], f"{reason}; stands for every earlier slot since {after.isoformat()} too")
+    return replace(plan, through=until, open=(*plan.open, *run), skipped=(*plan.skipped, *skipped))
+
+
+def off(plan: Plan) -> Plan:
+    """The plan of an entry that is switched off: what falls into that time is not missed later on."""
+    return replace(plan, schedule=OFF)
+
+
+def moment(word: str | None) -> datetime | None:
+    """A stored moment."""
+    return datetime.fromisoformat(word) if word else None
+
+
+def _word(value: datetime | None) -> str | None:
+    return value.astimezone(UTC).isoformat() if value else None

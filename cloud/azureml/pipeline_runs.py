@@ -1,0 +1,94 @@
+"""What stands behind the tick and the command line: entries, storage and workspace put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from cloud.azureml.client import AzureML
+from cloud.azureml.runner import Runner, Service, submission_for
+from cloud.azureml.slot import Slot
+from cloud.azureml.slot_store import Receipts
+from cloud.azureml.storage_facts import StorageFacts
+from cloud.azureml.types import Run, Workspace
+from cloud.once import once
+from cloud.pipelines_file import Entry, pipelines
+from cloud.settings import current
+from cloud.storage.containers import default_storage
+from inference.errors import BadPipeline
+
+
+@once
+def azureml() -> AzureML:
+    """The workspace of the settings AZUREML_WORKSPACE and AZUREML_REGION, signed in when first asked."""
+    settings = current()
+    return AzureML(Workspace.parse(settings.azureml_workspace, settings.azureml_region))
+
+
+def receipts() -> Receipts:
+    """Plans and receipts in the app's own storage."""
+    return Receipts(default_storage())
+
+
+def runner(service: Callable[[], Service] | None = None, **options: Any) -> Runner:
+    """A runner over the app's storage and workspace, or another service."""
+    storage = default_storage()
+    return Runner(Receipts(storage), service or azureml, lambda since: StorageFacts(storage, azureml, since), **options)
+
+
+def submit_now(name: str) -> datetime:
+    """Run a pipeline of pipelines.toml now; its slot."""
+    return runner().run_now(pipelines().find(name))
+
+
+def preview(entry: Entry) -> dict[str, Any]:
+    """The exact request that a run at this moment would send."""
+    storage = default_storage()
+    since = Receipts(storage).plan(entry.name).sent_at
+    slot = datetime.now(UTC).replace(microsecond=0)
+    return azureml().preview(submission_for(entry, slot, StorageFacts(storage, azureml, since)))
+
+
+def resolve(entry: Entry, at: datetime, how: str, run: str = "") -> Slot:
+    """Settle an unknown slot by a person's word: `run` (its id), `resubmit` or `skip`. Raises BadPipeline."""
+    kept = receipts()
+    stored = kept.read(entry.name, at)
+    if not stored:
+        raise BadPipeline(f"pipeline {entry.name!r} has no slot {at.isoformat()}; see `history {entry.name}`")
+    slot, etag = stored
+    if slot.state not in ("unknown", "failed"):
+        raise BadPipeline(f"slot {at.isoformat()} is {slot.state}; only unknown and failed ones are resolved")
+    if how == "run":
+        changed = slot.submitted(Run(run, "NotStarted", "", azureml().workspace.page(run)))
+    else:
+        changed = slot.again() if how == "resubmit" else slot.skipped("skipped on request")
+    if not kept.replace(changed, etag):
+        raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
+    kept.change_plan(
+        entry.name, lambda plan: plan if at in plan.open else replace(plan, open=tuple(sorted((*plan.open, at))))
+    )
+    return changed
+
+
+def trouble(entries: Iterable[Entry]) -> Iterator[str]:
+    """What a person should look at: the last failures, slots that wait or are unknown, state that cannot be read."""
+    kept = receipts()
+    for entry in entries:
+        try:
+            plan = kept.plan(entry.name)
+            if plan.last.get("state") == "failed":
+                yield f"pipeline {entry.name}, slot {plan.last['slot']}: {plan.last['why']}"
+            for at in plan.open:
+                stored = kept.read(entry.name, at)
+                where = f"pipeline {entry.name}, slot {at.isoformat()}"
+                if stored and stored[0].state == "unknown":
+                    yield (
+                        f"{where}: unknown whether it was started; "
+                        f"python -m cloud pipelines resolve {entry.name} {at.isoformat()} --run ID|--resubmit|--skip"
+                    )
+                elif stored and stored[0].error:
+                    yield f"{where} waits: {stored[0].error}"
+        except BadPipeline as error:
+            yield f"pipeline {entry.name}: {error}"

@@ -1,0 +1,291 @@
+"""One slot from due to done: pending -> submitting -> submitted -> done, failed or canceled.
+
+A slot is sent at most once because `submitting` is written, on condition of the receipt's version, before
+anything is sent; whoever finds it there afterwards does not know what happened and looks at the service
+(`unknown`) before it sends again. Where the service cannot tell, the slot stays unknown for a person.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from uuid import uuid4
+
+from cloud.azureml.due_slots import ON_TIME, Plan, due, off
+from cloud.azureml.expressions import Facts, fill, unmet
+from cloud.azureml.kinds import Submission
+from cloud.azureml.slot import FINAL, Slot
+from cloud.azureml.slot_store import Receipts
+from cloud.azureml.types import NotAccepted, Run, Search
+from cloud.pipelines_file import Entry
+from inference.errors import BadPipeline, DropsightError, Permanent, Transient
+from inference.tables import build
+
+log = logging.getLogger(__name__)
+
+# A submission takes seconds (its timeouts add up to about two minutes); after this its worker is dead.
+DEAD = timedelta(minutes=10)
+# How long a run may take to appear in the service's lists.
+APPEARS = timedelta(minutes=3)
+# A submitted run that the service does not know after this long is gone.
+VANISHED = timedelta(hours=1)
+
+
+class PipelineFailed(Permanent):
+    """A run failed, or a submission was refused. Raised once, so that the host shows a failed invocation."""
+
+
+class Service(Protocol):
+    """What the runner needs of `cloud.azureml.client.AzureML`."""
+
+    def submit(self, submission: Submission) -> Run: ...
+
+    def search(self, submission: Submission, since: datetime, *, names_kept: bool = False) -> Search: ...
+
+    def status(self, kind: str, run: str) -> Run | None: ...
+
+
+class Runner:
+    """Moves the slots of entries on; safe to run in any number of processes, and threads, at the same time.
+
+    on_time: how late a slot may be that was not missed. may_begin: asked before each slot is looked at; once it
+    says no, the rest is left for the next tick.
+    """
+
+    def __init__(
+        self,
+        receipts: Receipts,
+        service: Callable[[], Service],
+        facts: Callable[[datetime | None], Facts],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        on_time: timedelta = ON_TIME,
+        may_begin: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.receipts = receipts
+        self._service = service  # made when needed: most wake-ups find nothing to do
+        self._facts = facts
+        self._clock = clock
+        self._on_time = on_time
+        self._may_begin = may_begin
+
+    def wake(self, entry: Entry, *, on: bool = True) -> None:
+        """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
+        if on:
+            plan = self.receipts.change_plan(entry.name, lambda plan: due(entry, plan, self._clock(), self._on_time))
+        else:
+            plan = self.receipts.change_plan(entry.name, off)
+        self._follow(entry, plan)
+
+    def run_now(self, entry: Entry) -> datetime:
+        """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
+        at = self._clock().replace(microsecond=0)
+        self.receipts.create(Slot.new(entry.name, entry.kind, at, asked=True))
+        plan = self.receipts.change_plan(
+            entry.name, lambda plan: plan if at in plan.open else replace(plan, open=(*plan.open, at))
+        )
+        self._follow(entry, plan)
+        return at
+
+    def _follow(self, entry: Entry, plan: Plan) -> None:
+        """Move every open slot on as far as it goes. Raises PipelineFailed for those that failed just now."""
+        failures = []
+        plan = self._write_skipped(entry, plan)
+        for at in plan.open:
+            if not self._may_begin():
+                break
+            where = f"pipeline {entry.name}, slot {at.isoformat()}"
+            try:
+                slot = self._advance(entry, plan, at)
+                if slot is None:
+                    continue
+                self._close(entry, slot)
+            except Transient as error:
+                log.warning("%s waits: %s", where, error)
+            except Exception as error:  # whatever is wrong with one slot, the others go on
+                said = _words(error)
+                if self._note(entry.name, at, said):
+                    log.exception("%s", where)
+                    failures.append(f"{where}: {said}")
+            else:
+                if slot.state == "failed":
+                    failures.append(f"{where}: {slot.error}")
+                    log.error("%s", failures[-1])
+        if failures:
+            raise PipelineFailed("; ".join(failures))
+
+    def _note(self, name: str, at: datetime, error: str) -> bool:
+        """Write what went wrong with a slot that stays open; False where that is known already."""
+        try:
+            stored = self.receipts.read(name, at)
+            if not stored or stored[0].state in FINAL:
+                return True
+            if stored[0].error == error:
+                return False
+            self._write(replace(stored[0], error=error), stored[1])
+        except DropsightError as trouble:  # then the failed invocation is the record
+            log.warning("pipeline %s, slot %s: %s", name, at.isoformat(), trouble)
+        return True
+
+    def _write_skipped(self, entry: Entry, plan: Plan) -> Plan:
+        for at, reason in plan.skipped:
+            self.receipts.create(Slot.new(entry.name, entry.kind, at).skipped(reason))
+        if not plan.skipped:
+            return plan
+        written = set(plan.skipped)
+        return self.receipts.change_plan(
+            entry.name,
+            lambda now: replace(now, skipped=tuple(item for item in now.skipped if item not in written)),
+        )
+
+    def _advance(self, entry: Entry, plan: Plan, at: datetime) -> Slot | None:
+        """The slot where it is over by now, else None."""
+        stored = self.receipts.read(entry.name, at)
+        if stored is None:
+            self.receipts.create(Slot.new(entry.name, entry.kind, at))
+            stored = self.receipts.read(entry.name, at)
+            assert stored is not None
+        slot, etag = stored
+        living = entry.target.is_at_work(entry.name)
+        if slot.state == "submitting" and not living and self.receipts.age(entry.name, at) > DEAD:
+            slot, etag = self._write(slot.unknown("its worker ended"), etag)
+        if slot.state == "unknown":
+            slot, etag = self._settle(entry, plan, slot, etag)
+        if slot.state == "pending":
+            slot, etag = self._submit(entry, plan, slot, etag)
+        elif slot.state == "submitted":
+            slot, etag = self._poll(slot, etag)
+        return slot if slot.state in FINAL else None
+
+    def _submit(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
+        now = self._clock()
+        if slot.not_before > now.isoformat():
+            return slot, etag
+        newer = any(other > slot.at for other in plan.open) or plan.last.get("slot", "") > slot.slot
+        if newer and entry.catch_up != "all" and not slot.asked:
+            return self._write(slot.skipped("a newer slot is due"), etag)
+        try:
+            facts = self._facts(plan.sent_at)
+            if not slot.asked and (reason := unmet(entry.condition, facts)):
+                return self._write(slot.skipped(reason), etag)
+            submission, service = submission_for(entry, slot.at, facts), self._service()
+        except Permanent as error:
+            return self._write(slot.failed(str(error)), etag)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
+            return self._later(replace(slot, attempts=slot.attempts + 1), etag, error)
+        taken = slot.submitting(submission, uuid4().hex, now)
+        etag_taken = self.receipts.replace(taken, etag)
+        if etag_taken is None:  # somebody else sends it
+            return replace(slot, state="submitting"), etag
+        return self._send(service, submission, taken, etag_taken)
+
+    def _send(self, service: Service, submission: Submission, slot: Slot, etag: str) -> tuple[Slot, str]:
+        try:
+            run = service.submit(submission)
+        except NotAccepted as error:
+            return self._later(slot, etag, error)
+        except Permanent as error:
+            return self._write(slot.failed(str(error)), etag)
+        except Exception as error:  # the service's, or the SDK's on an answer that it does not expect
+            log.warning("%s: it is unknown whether it was taken", submission.key, exc_info=error)
+            return self._write(slot.unknown(_words(error)), etag)
+        return self._submitted(slot, etag, run)
+
+    def _later(self, slot: Slot, etag: str, error: Exception) -> tuple[Slot, str]:
+        """Not taken, for certain."""
+        after = error.retry_after_s if isinstance(error, NotAccepted) else 60
+        said = _words(error)
+        log.warning("pipeline %s, slot %s, attempt %d was not taken: %s", slot.pipeline, slot.slot, slot.attempts, said)
+        return self._write(slot.refused_for_now(said, self._clock(), after), etag)
+
+    def _submitted(self, slot: Slot, etag: str, run: Run) -> tuple[Slot, str]:
+        sent = datetime.fromisoformat(slot.sent_at)
+        named = run.id == (slot.submission or {}).get("key")
+        self.receipts.change_plan(
+            slot.pipeline,
+            lambda plan: replace(plan, sent_at=max(plan.sent_at or sent, sent), names_kept=plan.names_kept or named),
+        )
+        log.info("pipeline %s, slot %s runs as %s: %s", slot.pipeline, slot.slot, run.id, run.page)
+        written = self._write(slot.submitted(run), etag)
+        # What was done while we waited is over at once.
+        ended = run.state != "running" and written[0].state == "submitted"
+        return self._write(written[0].followed(run), written[1]) if ended else written
+
+    def _settle(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
+        """Find out what became of an attempt whose outcome is unknown."""
+        wait = timedelta(0) if slot.kind == "job" else APPEARS  # a job's id is ours: sending again is safe
+        if self.receipts.age(slot.pipeline, slot.at) < wait:
+            return slot, etag
+        since = datetime.fromisoformat(slot.sent_at)
+        search = self._service().search(slot.submitted_as(entry.target), since, names_kept=plan.names_kept)
+        if search.run:
+            return self._submitted(slot, etag, search.run)
+        if search.certain:
+            return self._write(slot.absent(), etag)
+        if slot.unsettled != search.why:
+            log.error(
+                "pipeline %s, slot %s: it is unknown whether its run was started (%s). Look at %s and say "
+                "`python -m cloud pipelines resolve %s %s --run ID | --resubmit | --skip`",
+                slot.pipeline, slot.slot, search.why, "Azure Machine Learning studio", slot.pipeline, slot.slot,
+            )  # fmt: skip
+            return self._write(replace(slot, unsettled=search.why), etag)
+        return slot, etag
+
+    def _poll(self, slot: Slot, etag: str) -> tuple[Slot, str]:
+        known = slot.run or {}
+        run = self._service().status(slot.kind, known["id"])
+        if run is None:
+            if self.receipts.age(slot.pipeline, slot.at) < VANISHED:
+                return slot, etag
+            return self._write(slot.failed(f"run {known['id']} is not in the workspace any more"), etag)
+        if run.state == "running" and run.status == known["status"]:
+            return slot, etag
+        return self._write(slot.followed(run), etag)
+
+    def _write(self, changed: Slot, etag: str) -> tuple[Slot, str]:
+        """The slot as changed, or what somebody else has made of it meanwhile."""
+        changed = replace(changed, updated=self._clock().isoformat())
+        written = self.receipts.replace(changed, etag)
+        if written:
+            return changed, written
+        stored = self.receipts.read(changed.pipeline, changed.at)
+        if stored is None:
+            raise Transient(f"the receipt of {changed.pipeline} {changed.slot} was deleted")
+        if changed.state == "submitted" and stored[0].state in ("submitting", "unknown"):
+            # We were slow and taken for dead; but we know the run.
+            return self._write(replace(stored[0], state="submitted", run=changed.run, error=""), stored[1])
+        return stored
+
+    def _close(self, entry: Entry, slot: Slot) -> None:
+        """Take the slot off the open ones; of an entry that keeps no receipts the one before goes."""
+        last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
+        before = ""
+
+        def close(plan: Plan) -> Plan:
+            nonlocal before
+            before = plan.last.get("slot", "")
+            newest = max(plan.last, last, key=lambda item: item.get("slot", ""))
+            return replace(plan, open=tuple(at for at in plan.open if at != slot.at), last=newest)
+
+        self.receipts.change_plan(entry.name, close)
+        if before and before != slot.slot and not entry.keeps:
+            self.receipts.forget(entry.name, before)
+
+
+def submission_for(entry: Entry, at: datetime, facts: Facts) -> Submission:
+    """The entry's submission for a slot, expressions filled in. Raises BadPipeline where that makes no sense."""
+    table = entry.target.as_table()
+    filled = fill(
+        {"target": table, "tags": entry.tags, "experiment": entry.experiment, "description": entry.description},
+        entry.name, at, entry.schedule.tz, facts,
+    )  # fmt: skip
+    where = f"pipeline {entry.name!r}, slot {at.isoformat()}"
+    target = build(type(entry.target), filled["target"], where, BadPipeline) if table else entry.target
+    return Submission(entry.name, at, target, filled["experiment"], filled["description"], filled["tags"])
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, DropsightError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,49 @@
+"""`python -m cloud drift check | baseline | approve`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-commands of `drift`; each parsed namespace carries its function as `run`."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    each = commands.add_parser("check", help="collect what is new and compare it with the baseline, now")
+    each.set_defaults(run=_check)
+    each = commands.add_parser("baseline", help="make the last days the baseline")
+    each.add_argument("--days", type=int, default=7)
+    each.set_defaults(run=_baseline)
+    each = commands.add_parser("approve", help="start the retraining that a drift alert asked for")
+    each.set_defaults(run=_approve)
+
+
+def _check(_: argparse.Namespace) -> int:
+    from cloud.azureml.pipeline_runs import submit_now
+    from cloud.drift import drift_check
+    from cloud.drift.drift_entry import DriftEntry
+    from cloud.pipelines_file import pipelines
+    from cloud.storage.containers import default_storage
+
+    entry = pipelines().drift or DriftEntry()
+    verdict = drift_check.check(default_storage(), entry, datetime.now(UTC), submit_now)
+    print(f"{verdict.status}: {verdict.why}")
+    return 0 if verdict.status in ("ok", "unknown") else 1
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    from cloud.drift.drift_check import save_baseline
+    from cloud.storage.containers import default_storage
+
+    made = save_baseline(default_storage(), options.days, datetime.now(UTC))
+    print(f"{made.count} results of the last {options.days} days are the baseline")
+    return 0
+
+
+def _approve(_: argparse.Namespace) -> int:
+    from cloud.azureml.pipeline_runs import submit_now
+    from cloud.drift.drift_check import approve
+    from cloud.storage.containers import default_storage
+
+    print(f"submitted, slot {approve(default_storage(), submit_now).isoformat()}")
+    return 0

@@ -1,0 +1,34 @@
+"""python -m cloud export: the results container as COCO, YOLO, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cloud.settings import RESULTS
+from cloud.storage import by_hour
+from cloud.storage.containers import Storage, default_storage
+from inference.results.formats import FORMATS, RESULT_FILE, write
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prefix", nargs="?", default="", help="only uploads whose names begin so")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="coco")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
+    parser.add_argument("--step", metavar="NAME", help="only what this step found")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    count = write(documents(default_storage(), options.prefix), options.format, options.out, options.step)
+    print(f"{options.out}: {count} results as {options.format}")
+    return 0
+
+
+def documents(storage: Storage, prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Every result document below a prefix, by name; one that is deleted meanwhile is left out."""
+    for page in storage.pages(RESULTS, prefix=prefix):
+        blobs = [blob for blob in page.blobs if blob.name.endswith(f"/{RESULT_FILE}")]
+        yield from (document for _, document in by_hour.documents(storage, blobs))

@@ -1,0 +1,97 @@
+"""`python -m cloud models list | register | download | path | deliver | rollback`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-commands of `models`; each parsed namespace carries its function as `run`."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    each = commands.add_parser("list", help="registered models, and what serves from the container")
+    each.set_defaults(run=_list)
+    each = commands.add_parser("register", help="register a folder with a model in the workspace")
+    each.add_argument("name")
+    each.add_argument("folder", help="a folder of this machine, or an azureml:// path")
+    each.add_argument("--version", default="", help="without it the workspace counts on")
+    each.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
+    each.set_defaults(run=_register)
+    for name, what, body in (("download", "fetch a model's files", _download), ("path", "print where they lie", _path)):
+        each = commands.add_parser(name, help=what)
+        each.add_argument("name")
+        each.add_argument("version", nargs="?", default="latest")
+        if name == "download":
+            each.add_argument("--to", type=Path, default=Path("downloaded"))
+        each.set_defaults(run=body)
+    each = commands.add_parser("deliver", help="bring the newest version of a [[model]] into the container now")
+    each.add_argument("name")
+    each.add_argument("--again", action="store_true", help="even if it was refused or rolled back before")
+    each.set_defaults(run=_deliver)
+    each = commands.add_parser("rollback", help="serve what served before the current release")
+    each.add_argument("name")
+    each.set_defaults(run=_rollback)
+
+
+def _list(_: argparse.Namespace) -> int:
+    from cloud.models import deliveries
+    from cloud.models.registered import refusals
+    from cloud.models.releases import snapshots
+    from cloud.pipelines_file import pipelines
+    from cloud.settings import current
+    from cloud.storage.containers import default_storage
+
+    for snapshot in snapshots(default_storage()):
+        print(f"serving     {snapshot.name:30} {snapshot.version}")
+    for entry in pipelines().models:
+        for line in refusals(default_storage(), entry):
+            print(f"refused     {line}")
+    if current().azureml_workspace:
+        for name, latest in deliveries.registered().names():
+            print(f"registered  {name:30} {latest}")
+    return 0
+
+
+def _register(options: argparse.Namespace) -> int:
+    from cloud.models import deliveries
+
+    tags = dict(each.partition("=")[::2] for each in options.tag)
+    made = deliveries.registered().register(options.name, options.folder, options.version, tags)
+    print(f"{made.name}:{made.version}  {made.uri}")
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from cloud.models import deliveries
+
+    models = deliveries.registered()
+    print(models.download(models.get(options.name, options.version), options.to))
+    return 0
+
+
+def _path(options: argparse.Namespace) -> int:
+    from cloud.models import deliveries
+
+    print(deliveries.registered().get(options.name, options.version).uri)
+    return 0
+
+
+def _deliver(options: argparse.Namespace) -> int:
+    from cloud.models import deliveries
+    from cloud.models.registered import deliver
+    from cloud.storage.containers import default_storage
+
+    print(deliver(default_storage(), deliveries.registered(), deliveries.find(options.name), again=options.again))
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from cloud.models.releases import BY_HAND, rollback
+    from cloud.storage.containers import default_storage
+    from inference.engine.registry import Registry, folders_from_environment
+
+    beside = {entry.name for entry in Registry(folders_from_environment()).list()}
+    pointer = rollback(default_storage(), options.name, beside)
+    before = "what was there before the first release" if pointer.version == BY_HAND else f"version {pointer.version}"
+    print(f"{options.name}: {before} serves from now on; {pointer.rejected[0]} is not brought back by itself")
+    return 0

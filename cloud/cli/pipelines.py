@@ -1,0 +1,97 @@
+"""`python -m cloud pipelines list | run | history | resolve`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+
+from cloud import pipelines_file
+from cloud.azureml import pipeline_runs
+from cloud.pipelines_file import Entry
+from inference.errors import BadPipeline
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-commands of `pipelines`; command parsed namespace carries its function as `run`."""
+    commands = parser.add_subparsers(dest="pipelines_command", required=True)
+    command = commands.add_parser("list", help="the entries of pipelines.toml and where they stand")
+    command.add_argument("--remote", action="store_true", help="what the workspace has instead, with ids")
+    command.set_defaults(run=_list)
+    command = commands.add_parser("run", help="run an entry now, outside its schedule")
+    command.add_argument("name")
+    command.add_argument("--dry-run", action="store_true", help="print the exact request, send nothing")
+    command.set_defaults(run=_run)
+    command = commands.add_parser("history", help="the newest slots of an entry")
+    command.add_argument("name")
+    command.add_argument("--most", type=int, default=20)
+    command.set_defaults(run=_history)
+    command = commands.add_parser("resolve", help="say what became of a slot whose outcome is unknown")
+    command.add_argument("name")
+    command.add_argument("slot", help="as `history` prints it")
+    how = command.add_mutually_exclusive_group(required=True)
+    how.add_argument("--run", metavar="ID", dest="run_id", help="it was started: this is its run")
+    how.add_argument("--resubmit", action="store_true", help="it was not started: send it again")
+    how.add_argument("--skip", action="store_true", help="leave it")
+    command.set_defaults(run=_resolve)
+
+
+def _list(options: argparse.Namespace) -> int:
+    if options.remote:
+        for kind, name, identity in pipeline_runs.azureml().remote():
+            print(f"{kind:18} {name:40} {identity}")
+        return 0
+    if not pipelines_file.pipelines().entries:
+        print("pipelines.toml names no pipelines; docs/azureml.md shows how to write one")
+    for entry in pipelines_file.pipelines().entries:
+        plan = pipeline_runs.receipts().plan(entry.name)
+        last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"
+        upcoming = _next(entry)
+        print(f"{entry.name:24} {entry.kind:18} next {upcoming}  open {len(plan.open)}  {last}")
+    for line in pipelines_file.pipelines().problems:
+        print(f"PROBLEM  {line}")
+    return 1 if pipelines_file.pipelines().problems else 0
+
+
+def _next(entry: Entry) -> str:
+    if not entry.enabled:
+        return "never (enabled = false)"
+    now = datetime.now(UTC)
+    # A year covers every schedule a person means; more would walk for ever on an impossible one.
+    for slot in entry.schedule.slots(now, now.replace(year=now.year + 1, day=min(now.day, 28))):
+        return slot.astimezone(entry.schedule.tz).isoformat()
+    return "not within a year"
+
+
+def _run(options: argparse.Namespace) -> int:
+    entry = pipelines_file.pipelines().find(options.name)
+    if options.dry_run:
+        print(json.dumps(pipeline_runs.preview(entry), indent=2))
+        return 0
+    slot = pipeline_runs.runner().run_now(entry)
+    stored = pipeline_runs.receipts().read(entry.name, slot)
+    if not stored:
+        return 1
+    print(json.dumps(stored[0].to_json(), indent=2))
+    return 0 if stored[0].state in ("submitted", "done", "skipped") else 1
+
+
+def _history(options: argparse.Namespace) -> int:
+    slots = list(pipeline_runs.receipts().history(options.name, options.most))
+    if not slots:
+        print(f"{pipelines_file.pipelines().find(options.name).name} has not run yet")  # or there is no such entry
+    for slot in slots:
+        run = (slot.run or {}).get("id", "-")
+        print(f"{slot.slot}  {slot.state:10} attempts {slot.attempts}  run {run}  {slot.why}")
+    return 0
+
+
+def _resolve(options: argparse.Namespace) -> int:
+    try:
+        slot = datetime.fromisoformat(options.slot)
+    except ValueError as error:
+        raise BadPipeline(f"slot {options.slot!r} is not a moment; write it as `history` prints it") from error
+    how = "run" if options.run_id else "resubmit" if options.resubmit else "skip"
+    resolved = pipeline_runs.resolve(pipelines_file.pipelines().find(options.name), slot, how, options.run_id or "")
+    print(f"{resolved.slot} is now {resolved.state}")
+    return 0

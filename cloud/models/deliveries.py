@@ -1,0 +1,80 @@
+"""The bodies behind the deliveries, the Event Grid webhook and `python -m cloud models`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import azure.functions as func
+
+from cloud.azureml.pipeline_runs import azureml
+from cloud.models.model_entry import ModelEntry
+from cloud.models.registered import Registered, deliver, refusals
+from cloud.pipelines_file import pipelines
+from cloud.storage.containers import default_storage
+from inference.errors import BadModel, DropsightError
+
+log = logging.getLogger(__name__)
+
+
+def registered() -> Registered:
+    """The registered models of the app's workspace."""
+    return Registered(azureml())
+
+
+def deliver_all(only: str = "") -> None:
+    """Bring the newest version of every [[model]] entry, or of those of the registered model `only`.
+
+    Raises BadModel with all that was refused.
+    """
+    failures = []
+    for entry in pipelines().models:
+        if only not in ("", entry.name):
+            continue
+        try:
+            log.info("%s", deliver(default_storage(), registered(), entry))
+        except DropsightError as error:
+            failures.append(str(error))
+    if failures:
+        raise BadModel("; ".join(failures))
+
+
+def refused(models: Iterable[ModelEntry]) -> list[str]:
+    """The versions of these models that were refused since the serving one was released, a line each."""
+    return [line for model in models for line in refusals(default_storage(), model)]
+
+
+def find(name: str) -> ModelEntry:
+    """The [[model]] entry that serves under `name`. Raises BadModel."""
+    entries = pipelines().models
+    # What it serves as is its own; registered names may be those of several entries.
+    for entry in (*(e for e in entries if e.serves == name), *(e for e in entries if e.name == name)):
+        return entry
+    raise BadModel(f"pipelines.toml has no [[model]] {name!r}; it has {[entry.serves for entry in entries]}")
+
+
+def on_events(request: func.HttpRequest) -> func.HttpResponse:
+    """An Event Grid webhook: answers its validation, takes Microsoft.MachineLearningServices.ModelRegistered."""
+    try:
+        events = json.loads(request.get_body())
+    except ValueError:
+        return func.HttpResponse("expected Event Grid events as JSON", status_code=400)
+    for event in events if isinstance(events, list) else [events]:
+        answer = _on_event(event if isinstance(event, dict) else {})
+        if answer:
+            return func.HttpResponse(json.dumps(answer), mimetype="application/json")
+    return func.HttpResponse(status_code=202)
+
+
+def _on_event(event: dict[str, Any]) -> dict[str, Any] | None:
+    kind = event.get("eventType") or event.get("type")
+    data = event.get("data")
+    data = data if isinstance(data, dict) else {}
+    if kind == "Microsoft.EventGrid.SubscriptionValidationEvent":
+        return {"validationResponse": data.get("validationCode")}
+    if kind == "Microsoft.MachineLearningServices.ModelRegistered":
+        # The event says which model; what is newest, and fits the entry, is looked up: events come in any order.
+        deliver_all(only=str(data.get("ModelName") or data.get("modelName") or ""))
+    return None

@@ -1,1 +1,0 @@
-"""Azure Machine Learning pipelines on timers: entries, slots, receipts, submissions, follow-up."""

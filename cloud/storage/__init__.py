@@ -1,0 +1,1 @@
+"""Containers, blobs and paths: the only code that calls the storage SDK for blobs."""

@@ -1,0 +1,220 @@
+"""Containers and blobs: pinned streaming reads, atomic conditional writes, index tags, pages.
+
+Every method is one storage call unless it says otherwise. A broken precondition is `Conflict`, a missing blob
+is None, everything else that storage says is StorageUnavailable (Transient).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mimetypes
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import BlobClient, BlobServiceClient, ContentSettings
+
+from cloud import connection
+from cloud.once import once
+from cloud.settings import current
+from cloud.storage.blobs import BlobInfo as BlobInfo
+from cloud.storage.blobs import Conflict as Conflict
+from cloud.storage.blobs import Page as Page
+from cloud.storage.blobs import Reading as Reading
+from cloud.storage.blobs import bare, code_of, info_of, translated
+from inference.errors import StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+# What an account without index tags answers (hierarchical namespace, premium), or one that may not set them.
+_NO_TAGS = re.compile(r"FeatureNotYetSupported|TagsNotSupported|AuthorizationPermissionMismatch|NotImplemented")
+_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9 +\-./:=_]")
+
+
+class Storage:
+    """The containers of one account."""
+
+    def __init__(self, service: BlobServiceClient) -> None:
+        self.service = service
+        self.tags_refused: str | None = None  # the account's own words, once it has refused index tags
+
+    def _blob(self, container: str, name: str) -> BlobClient:
+        return self.service.get_blob_client(container, name)
+
+    def ensure_containers(self, *names: str) -> None:
+        """Create the containers that do not exist yet; one call each."""
+        for name in names:
+            with translated(f"creating container {name}"):
+                try:
+                    self.service.create_container(name)
+                except HttpResponseError as error:
+                    if code_of(error) != "ContainerAlreadyExists":
+                        raise
+
+    def open(self, container: str, name: str, etag: str | None = None) -> Reading | None:
+        """Open a blob, at version `etag` if given; the first 4 MiB come with this call.
+
+        Raises Conflict if the version is another one.
+        """
+        headers: dict[str, str] = {}
+        with translated(f"reading {container}/{name}"):
+            try:
+                stream = self._blob(container, name).download_blob(
+                    raw_response_hook=_keep_headers(headers), **_if_match(etag)
+                )
+            except ResourceNotFoundError:
+                return None
+        return Reading(info_of(name, stream.properties, headers), stream.chunks)
+
+    def read(self, container: str, name: str, limit: int = 64 * 1024 * 1024) -> tuple[bytes, BlobInfo] | None:
+        """Content and properties of a blob in memory, or None where there is none."""
+        reading = self.open(container, name)
+        return None if reading is None else (reading.read(limit), reading.info)
+
+    def read_json(self, container: str, name: str) -> tuple[Any, BlobInfo] | None:
+        """As read, parsed. Raises ValueError for what is not JSON."""
+        stored = self.read(container, name)
+        return None if stored is None else (json.loads(stored[0]), stored[1])
+
+    def read_range(self, container: str, name: str, start: int, length: int, etag: str) -> bytes:
+        """`length` bytes of version `etag` from `start` on. Raises Conflict if it was overwritten or deleted."""
+        with translated(f"reading {container}/{name}"):
+            try:
+                stream = self._blob(container, name).download_blob(start, length, **_if_match(etag))
+                data = cast(bytes, stream.readall())
+            except ResourceNotFoundError as error:
+                raise Conflict(f"reading {container}/{name}: it was deleted") from error
+        if len(data) != length:
+            raise StorageUnavailable(f"reading {container}/{name}: {len(data)} of {length} bytes came; again")
+        return data
+
+    def head(self, container: str, name: str) -> BlobInfo | None:
+        """Properties of a blob, or None where there is none."""
+        headers: dict[str, str] = {}
+        with translated(f"reading {container}/{name}"):
+            try:
+                properties = self._blob(container, name).get_blob_properties(raw_response_hook=_keep_headers(headers))
+            except ResourceNotFoundError:
+                return None
+        return info_of(name, properties, headers)
+
+    def write(
+        self,
+        container: str,
+        name: str,
+        data: bytes | Path,
+        *,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+    ) -> str:
+        """Write a blob in one atomic commit and return its ETag.
+
+        Up to 16 MiB is one Put Blob; more is staged in blocks that one Put Block List makes visible. A
+        missing container is made. Raises Conflict where `if_match` or `if_absent` does not hold.
+        """
+        options: dict[str, Any] = {
+            "metadata": {key: quote(value, safe=" /:.,-+=~\"'()") for key, value in (metadata or {}).items()},
+            "content_settings": ContentSettings(content_type=content_type or guess_type(name)),
+            "overwrite": not if_absent,
+            **_if_match(if_match),
+        }
+        if tags and not self.tags_refused:
+            options["tags"] = {key: _NOT_IN_TAGS.sub("_", value)[:256] for key, value in tags.items()}
+        with translated(f"writing {container}/{name}"):
+            return self._write(container, name, data, options)
+
+    def _write(self, container: str, name: str, data: bytes | Path, options: dict[str, Any]) -> str:
+        try:
+            return _upload(self._blob(container, name), data, options)
+        except HttpResponseError as error:
+            if code_of(error) == "ContainerNotFound":
+                self.ensure_containers(container)
+                return _upload(self._blob(container, name), data, options)
+            if "tags" not in options or not _NO_TAGS.search(code_of(error)):
+                raise
+            del options["tags"]
+            etag = _upload(self._blob(container, name), data, options)
+            # Only now is it certain that the tags, and not the write, were refused.
+            self.tags_refused = f"{code_of(error)}: {error.reason}"
+            log.warning("This account takes no index tags (%s): results go without", self.tags_refused)
+            return etag
+
+    def write_json(self, container: str, name: str, document: object, **options: Any) -> str:
+        """As write, for a document."""
+        return self.write(container, name, to_bytes(document), content_type="application/json", **options)
+
+    def delete(self, container: str, name: str, if_match: str | None = None) -> bool:
+        """Delete a blob; False where there was none. Raises Conflict if it is in another version."""
+        with translated(f"deleting {container}/{name}"):
+            try:
+                self._blob(container, name).delete_blob(**_if_match(if_match))
+            except ResourceNotFoundError:
+                return False
+        return True
+
+    def pages(self, container: str, prefix: str = "", token: str | None = None, size: int = 1000) -> Iterator[Page]:
+        """The blobs below `prefix`, with metadata, in the service's order; one call a page.
+
+        A missing container is empty. Folder markers of accounts with a hierarchical namespace are left out.
+        """
+        headers: dict[str, str] = {}
+        with translated(f"listing {container}/{prefix}"):
+            listing = self.service.get_container_client(container).list_blobs(
+                name_starts_with=prefix or None,
+                include=["metadata"],
+                results_per_page=size,
+                raw_response_hook=_keep_headers(headers),
+            )
+            pages = cast(Any, listing.by_page(continuation_token=token))
+            try:
+                for page in pages:
+                    blobs = [info_of(item.name, item, headers) for item in page if not _is_folder(item)]
+                    yield Page(blobs, token, pages.continuation_token or None)
+                    token = pages.continuation_token
+            except ResourceNotFoundError:
+                return
+
+
+def _upload(blob: BlobClient, data: bytes | Path, options: dict[str, Any]) -> str:
+    if isinstance(data, bytes):
+        return bare(blob.upload_blob(data, length=len(data), **options)["etag"])
+    with data.open("rb") as file:
+        return bare(blob.upload_blob(file, length=data.stat().st_size, **options)["etag"])
+
+
+def _if_match(etag: str | None) -> dict[str, Any]:
+    return {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified} if etag else {}
+
+
+def _keep_headers(headers: dict[str, str]) -> Callable[[Any], None]:
+    return lambda answer: headers.update(answer.http_response.headers)
+
+
+def _is_folder(properties: Any) -> bool:
+    return bool((properties.metadata or {}).get("hdi_isfolder") == "true")
+
+
+def to_bytes(document: object) -> bytes:
+    """A document as compact UTF-8 JSON. NaN is refused: no reader could parse it."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def guess_type(name: str) -> str:
+    """The media type by the extension; for what we wrote ourselves, never for uploads."""
+    if name.endswith(".jsonl"):
+        return "application/x-ndjson"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+@once
+def default_storage() -> Storage:
+    """The account of the setting STORAGE_CONNECTION, one client for the whole process."""
+    return Storage(connection.blob_service(current().storage_connection))

@@ -1,0 +1,1 @@
+"""One upload from its event to its result: ledger, worker, publish, sweep."""

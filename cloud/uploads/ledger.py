@@ -1,0 +1,266 @@
+"""Receipts: who works on which version of which upload, and how it ended.
+
+One receipt per upload that is only ever replaced on condition of the version read before (the first: that there is
+none), so that of any number of workers exactly one gets the upload. Where receipts are kept is a ReceiptStore's.
+
+A lease is the age of the receipt, not a blob lease: those need a blob to hang on, two more calls per upload,
+and end after 60 s. A living worker rewrites its receipt; one that is silent for `lease_s` counts as dead.
+Both ends of that time are read from the store's clock, so the clocks of the workers do not matter.
+
+States: working -> done | failed | dropped | retry (given back) | job (handed to queue functions);
+waiting (for the slot that its route names) -> working; retry also while the installation cannot work on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from cloud.storage.blobs import Conflict
+from cloud.uploads.receipts import Ended, Receipt, ReceiptStore, StoredReceipt
+from inference.errors import StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+Refusal = Literal["done", "failed", "busy", "waiting"]
+Finish = Literal["ok", "changed", "lost"]
+_ROUNDS = 20
+_REPEATABLE = ("done", "failed", "dropped", "job")
+
+
+class ClaimPlan(Protocol):
+    """What is to be done with an upload, as far as the ledger is concerned."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def until(self) -> datetime | None: ...
+
+    @property
+    def blocked(self) -> str:
+        """Why this installation cannot work on it for now; "" where it can."""
+
+
+P = TypeVar("P", bound=ClaimPlan)
+
+
+@dataclass
+class Claim(Generic[P]):
+    """An upload that is ours until the lease ends. Renewed in the background, hence the lock."""
+
+    receipt: Receipt
+    version: str  # of the receipt
+    plan: P
+    lost: bool = False
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.lock = threading.Lock()
+        self.override = self.receipt.override  # the one that `plan` was made with
+
+
+class Ledger:
+    """The receipts of one account."""
+
+    def __init__(self, store: ReceiptStore, lease_s: float) -> None:
+        self.store = store
+        self.lease_s = lease_s
+        self._lock = threading.Lock()
+        self._held: dict[int, Claim[Any]] = {}
+        self._keeper: threading.Thread | None = None
+
+    def claim(
+        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: bool = False
+    ) -> Claim[P] | Refusal:
+        """Try to get version `etag` of the upload `name`; one call where nobody has seen it before.
+
+        `plan_for(override)` says what would be done, given the sidecar's text. The answer is a claim, or why
+        there is none: done or failed (this very key is finished), busy (a living worker or job has it),
+        waiting (for its slot, or until the installation is mended: no attempt is spent). A claim past any number
+        of attempts is given too: the caller records the failure. `again` claims what is finished, and starts to
+        count attempts anew.
+        """
+        owner = uuid.uuid4().hex
+        plan = plan_for(None)
+        wanted = self._begun(Receipt(name, etag, plan.key, "working", owner=owner), plan)
+        try:
+            return _granted(wanted, self._put(wanted, None), plan)
+        except Conflict:
+            pass
+        for _ in range(_ROUNDS):
+            stored = self.read(name)
+            if stored is not None:
+                old = stored.receipt
+                if old.owner == owner and old.state == wanted.state:
+                    # Our first write had arrived after all, and only its answer was lost.
+                    return _granted(old, stored.version, plan)
+                plan = plan_for(old.override)
+                refusal = _refusal(stored, etag, plan)
+                if refusal and not (again and old.state in _REPEATABLE):
+                    return refusal
+                wanted = self._begun(old.claimed(name, etag, plan.key, owner, again), plan)
+            try:
+                return _granted(wanted, self._put(wanted, stored.version if stored else None), plan)
+            except Conflict:
+                continue
+        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being claimed")
+
+    def _begun(self, receipt: Receipt, plan: ClaimPlan) -> Receipt:
+        if plan.until is not None:
+            return replace(receipt, state="waiting", attempt=0, until=plan.until.isoformat())
+        if plan.blocked:
+            return replace(receipt, state="retry", attempt=receipt.attempt - 1, reason=plan.blocked)
+        return replace(receipt, lease_s=self.lease_s)
+
+    @contextmanager
+    def hold(self, claim: Claim[Any]) -> Iterator[None]:
+        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease."""
+        with self._lock:
+            self._held[id(claim)] = claim
+            if self._keeper is None:
+                # One for all claims: starting a thread per upload costs more than everything else here.
+                self._keeper = threading.Thread(target=self._keep, name="dropsight-leases", daemon=True)
+                self._keeper.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._held[id(claim)]
+
+    def _keep(self) -> None:
+        """Renew whatever was held at the last tick already; end when nothing is held."""
+        before: set[int] = set()
+        while True:
+            time.sleep(self.lease_s / 4)
+            with self._lock:
+                held = dict(self._held)
+                if not held:
+                    self._keeper = None
+                    return
+            for key in before & held.keys():
+                try:
+                    self._renew(held[key])
+                except Exception as error:  # noqa: BLE001 - the other claims' leases depend on this thread
+                    log.warning("%s: the lease was not renewed (%s)", held[key].receipt.name, error)
+            before = set(held)
+
+    def _renew(self, claim: Claim[Any]) -> None:
+        with claim.lock:
+            if claim.lost or claim.ended:
+                return
+            try:
+                claim.version = self._put(claim.receipt, claim.version)
+            except Conflict:
+                self._reload(claim)
+
+    def _reload(self, claim: Claim[Any]) -> Receipt | None:
+        """After a conflict: what the receipt says now, or None where the claim is lost.
+
+        It may still be ours: a sidecar came in, or our own write arrived and only its answer was lost.
+        """
+        stored = self.read(claim.receipt.name)
+        if stored is None or stored.receipt.owner != claim.receipt.owner:
+            claim.lost = True
+            return None
+        claim.version = stored.version
+        claim.receipt = replace(claim.receipt, override=stored.receipt.override)
+        return stored.receipt
+
+    def finish(
+        self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None, spent: bool = True
+    ) -> Finish:
+        """Write the end of a claim: one call. Never raises Conflict. `spent`: whether the attempt counts.
+
+        "lost": somebody else has the upload by now. "changed": a sidecar arrived meanwhile; the receipt is
+        given back, and the upload has to be claimed again.
+        """
+        return self._end(claim, lambda receipt: receipt.ended(state, reason, result_etag, spent))
+
+    def hand_over(self, claim: Claim[Any], job: str) -> Finish:
+        """Leave the upload to the job `job`: no lease runs, and `adopt` gets it back. The answer is as `finish`'s."""
+        return self._end(claim, lambda receipt: receipt.handed_over(job))
+
+    def _end(self, claim: Claim[Any], end: Callable[[Receipt], Receipt]) -> Finish:
+        with claim.lock:
+            for _ in range(_ROUNDS):
+                wanted = end(claim.receipt)
+                changed = wanted.override != claim.override
+                if changed:
+                    wanted = replace(wanted, state="retry", attempt=0)
+                try:
+                    claim.version = self._put(wanted, claim.version)
+                except Conflict:
+                    adopted = claim.receipt.state == "job"
+                    current = self._reload(claim)
+                    if current is None:
+                        return "lost"
+                    if adopted and current.state not in ("job", wanted.state):
+                        # Workers of one job share its claim: one of them has ended it in another way.
+                        claim.lost = True
+                        return "lost"
+                    if current.state != wanted.state:
+                        continue
+                claim.receipt, claim.ended = wanted, True
+                return "changed" if changed else "ok"
+        name = claim.receipt.name
+        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being ended")
+
+    def adopt(self, name: str, job: str, plan_for: Callable[[str | None], P]) -> Claim[P] | None:
+        """The claim of an upload that was handed to `job`, or None where it is another's or gone by now."""
+        stored = self.read(name)
+        if stored is None or stored.receipt.state != "job" or stored.receipt.job != job:
+            return None
+        return Claim(stored.receipt, stored.version, plan_for(stored.receipt.override))
+
+    def override(self, name: str, text: str | None) -> None:
+        """Note the text of the upload's sidecar (None: there is no override any more)."""
+        for _ in range(_ROUNDS):
+            stored = self.read(name)
+            try:
+                if stored is None:
+                    self._put(Receipt(name, "", "", "retry", attempt=0, override=text), None)
+                elif stored.receipt.override != text:
+                    self._put(replace(stored.receipt, override=text), stored.version)
+                return
+            except Conflict:
+                continue
+        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while its sidecar was noted")
+
+    def read(self, name: str) -> StoredReceipt | None:
+        """The receipt of an upload; one call."""
+        return self.store.get(name)
+
+    def _put(self, receipt: Receipt, version: str | None) -> str:
+        receipt = replace(receipt, at=datetime.now(UTC).isoformat(timespec="seconds"))
+        return self.store.create(receipt) if version is None else self.store.replace(receipt, version)
+
+
+def _granted(receipt: Receipt, version: str, plan: P) -> Claim[P] | Refusal:
+    return Claim(receipt, version, plan) if receipt.state == "working" else "waiting"
+
+
+def _refusal(stored: StoredReceipt, etag: str, plan: ClaimPlan) -> Refusal | None:
+    """Why what the receipt says leaves nothing to do for `plan`."""
+    old = stored.receipt
+    if old.etag != etag:
+        return None  # the receipt speaks of an older version: whoever works on it will notice and drop it
+    if old.state == "working":
+        return "busy" if stored.age_s < old.lease_s else None
+    if plan.blocked:
+        # The key is unknown. A job waits too, and goes on once the installation is mended.
+        waits = old.state == "retry" and old.reason == plan.blocked
+        return "busy" if old.state == "job" else "waiting" if waits else None
+    if old.state == "waiting":
+        return "waiting" if plan.until is not None and old.until == plan.until.isoformat() else None
+    if old.key != plan.key:
+        return None
+    answers: dict[str, Refusal] = {"done": "done", "dropped": "done", "failed": "failed", "job": "busy"}
+    return answers.get(old.state)

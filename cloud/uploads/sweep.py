@@ -1,0 +1,175 @@
+"""Finds uploads without a finished receipt, and brings them to an end: the net below every trigger.
+
+Uploads and receipts are listed side by side, a call per page and none per blob. Receipts are called like
+their uploads, so both lists have the same order; where they do not (escaped names, accounts that sort
+folders), an upload is only asked about once more, because claiming it decides.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cloud.settings import STATE, UPLOADS
+from cloud.storage.containers import BlobInfo, Page, Storage
+from cloud.storage.paths import printable, record_path
+from cloud.uploads.events import BlobEvent, Cause, Outcome
+from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
+from cloud.uploads.upload_worker import UploadWorker
+
+log = logging.getLogger(__name__)
+
+MARK = "sweep.json"
+_LOOK_BACK = 5000
+
+Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
+
+
+@dataclass
+class SweepReport:
+    """What one sweep did. `complete`: it reached the end; else it left a mark for the next one."""
+
+    seen: int = 0
+    unfinished: int = 0
+    processed: int = 0
+    recovered: int = 0
+    failed: int = 0
+    left: int = 0
+    complete: bool = False
+
+    def __str__(self) -> str:
+        end = "to the end" if self.complete else "the next one goes on from here"
+        return (
+            f"found {self.unfinished} of {self.seen} uploads unfinished: processed {self.processed}, "
+            f"recovered {self.recovered}, failed {self.failed}, left {self.left}; {end}"
+        )
+
+
+@dataclass(frozen=True)
+class SweepMark:
+    """Where the next sweep goes on: the page of each list that was being read."""
+
+    uploads: str | None = None
+    receipts: str | None = None
+
+
+def needs_work(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
+    """Whether this version of the upload still needs somebody."""
+    return receipt is None or receipt.is_open(upload.etag)
+
+
+class ReceiptCursor:
+    """The list of receipts, read in step with that of the uploads."""
+
+    def __init__(self, store: ReceiptStore, prefix: str, token: str | None) -> None:
+        self.token = token  # of the page that is being read
+        self._pages = store.pages(prefix, token)
+        self._ahead = self._summaries()
+        self._next = next(self._ahead, None)
+        self._passed: OrderedDict[str, ReceiptSummary] = OrderedDict()
+
+    def _summaries(self) -> Iterator[ReceiptSummary]:
+        for page in self._pages:
+            self.token = page.token
+            yield from page.summaries
+
+    def of(self, upload: str) -> ReceiptSummary | None:
+        """The receipt of an upload; uploads are asked for in the order of their list."""
+        path = record_path(upload)
+        while self._next is not None and self._next.path <= path:
+            self._passed[self._next.path] = self._next
+            if len(self._passed) > _LOOK_BACK:
+                self._passed.popitem(last=False)
+            self._next = next(self._ahead, None)
+        return self._passed.pop(path, None)
+
+
+def sweep(
+    worker: UploadWorker,
+    budget_s: float,
+    *,
+    prefix: str = "",
+    wanted: Wanted = needs_work,
+    cause: Cause = "sweep",
+    page_size: int = 5000,
+    begin_thread: Callable[[], None] = lambda: None,
+) -> SweepReport:
+    """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
+
+    A sweep over everything starts at the mark that the last one left; one over a `prefix` neither reads nor
+    leaves one. An upload that fails is counted and does not stop the others. `begin_thread` is called in each thread
+    before its first upload. Raises StorageUnavailable.
+    """
+    end = time.monotonic() + budget_s
+    marked = prefix == "" and cause == "sweep"
+    mark = _read_mark(worker.storage) if marked else SweepMark()
+    report = SweepReport()
+    receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
+    with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
+        for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
+            here = SweepMark(page.token, receipts.token)
+            chosen = _wanted(page, receipts, wanted, report)
+            _process(pool, worker, chosen, cause, end, report)
+            if time.monotonic() >= end and (report.left or page.next_token):
+                if marked:
+                    _write_mark(worker.storage, here if report.left else SweepMark(page.next_token, receipts.token))
+                return report
+    report.complete = True
+    return report
+
+
+def _wanted(page: Page, receipts: ReceiptCursor, wanted: Wanted, report: SweepReport) -> list[BlobInfo]:
+    chosen = [upload for upload in page.blobs if wanted(upload, receipts.of(upload.name))]
+    report.seen += len(page.blobs)
+    report.unfinished += len(chosen)
+    return chosen
+
+
+def _process(
+    pool: ThreadPoolExecutor,
+    worker: UploadWorker,
+    chosen: list[BlobInfo],
+    cause: Cause,
+    end: float,
+    report: SweepReport,
+) -> None:
+    def handle(upload: BlobInfo) -> Outcome | Exception | None:
+        if time.monotonic() >= end:
+            return None
+        try:
+            return worker.handle(BlobEvent(UPLOADS, upload.name, cause))
+        except Exception as error:  # noqa: BLE001 - one upload's trouble must not end the sweep of the others
+            log.warning("%s: %s: %s", printable(upload.name), type(error).__name__, error)
+            return error
+
+    for outcome in pool.map(handle, chosen):
+        if outcome is None:
+            report.left += 1
+        elif isinstance(outcome, Exception) or outcome.status == "failed":
+            report.failed += 1
+        elif outcome.status == "done":
+            report.processed += 1
+            report.recovered += outcome.attempt > 1
+
+
+def _read_mark(storage: Storage) -> SweepMark:
+    stored = storage.read(STATE, MARK)
+    if stored is None:
+        return SweepMark()
+    # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
+    storage.delete(STATE, MARK)
+    try:
+        document: Mapping[str, str | None] = json.loads(stored[0])
+        return SweepMark(document.get("uploads"), document.get("receipts"))
+    except (ValueError, AttributeError):
+        log.warning("%s/%s is not a mark: starting from the beginning", STATE, MARK)
+        return SweepMark()
+
+
+def _write_mark(storage: Storage, mark: SweepMark) -> None:
+    storage.write_json(STATE, MARK, {"uploads": mark.uploads, "receipts": mark.receipts})

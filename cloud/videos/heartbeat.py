@@ -1,0 +1,54 @@
+"""A sign of life while a step of a job runs, and the news that the job is over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cloud.uploads.ledger import Ledger
+from cloud.videos.jobs import BEAT, Job, Jobs
+
+log = logging.getLogger(__name__)
+
+
+class Gone(Exception):  # noqa: N818 - a signal, no error
+    """The job was cancelled, or its upload belongs to another one by now."""
+
+
+class Alive:
+    """`check` raises Gone once the job is over; cheap enough for every frame."""
+
+    def __init__(self) -> None:
+        self.gone = threading.Event()
+
+    def check(self) -> None:
+        """Raises Gone once the job is over."""
+        if self.gone.is_set():
+            raise Gone
+
+
+@contextmanager
+def alive(jobs: Jobs, ledger: Ledger, job: Job) -> Iterator[Alive]:
+    """While the block runs: two calls every quarter of a lease, in a thread of its own."""
+    state, stop = Alive(), threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(ledger.lease_s / 4):
+            try:
+                stored = ledger.read(job.name)
+                if stored is None or (stored.receipt.state, stored.receipt.job) != ("job", job.id):
+                    state.gone.set()
+                    return
+                jobs.put(job, BEAT, b"")
+            except Exception as error:  # noqa: BLE001 - the work itself goes on, and meets the same trouble
+                log.warning("job %s: no sign of life was given (%s)", job.id, error)
+
+    thread = threading.Thread(target=beat, name=f"dropsight-job-{job.id}", daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        stop.set()
+        thread.join()

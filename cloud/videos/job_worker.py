@@ -1,0 +1,285 @@
+"""The bodies of the queue functions: one message brings its job on by one step, or changes nothing.
+
+A job belongs to one version of one upload, by one key: its receipt says so. Whoever takes a message looks there first,
+at the upload, and at the key that the routes and models of today give; where one of them is another, the job is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from functools import partial
+from typing import Any, BinaryIO, Literal
+
+from cloud.settings import STATE, UPLOADS
+from cloud.storage.containers import BlobInfo, Conflict, Reading
+from cloud.storage.paths import printable
+from cloud.storage.ranged import RangedFile
+from cloud.uploads import publish
+from cloud.uploads.events import BlobEvent, Outcome
+from cloud.uploads.ledger import Claim
+from cloud.uploads.plans import UploadPlan
+from cloud.uploads.publish import Published
+from cloud.uploads.retry import decide
+from cloud.uploads.upload_worker import UploadWorker
+from cloud.videos.heartbeat import Alive, Gone, alive
+from cloud.videos.jobs import BEAT, DETECTED, PREFIX, RENDERED, Ended, Job, JobProgress, Jobs
+from cloud.videos.messages import Message, Queues
+from cloud.videos.stages import Stages
+from inference.errors import LimitExceeded, Permanent
+from inference.results.result import Source
+from inference.steps import naming
+from inference.video.frames import VideoInfo
+from inference.video.options import VideoOptions
+from inference.video.prepare import prepare
+from inference.video.read import probe, runs_past
+
+log = logging.getLogger(__name__)
+
+_ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
+
+
+def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: float) -> bool:
+    """Whether more than `limit_s` seconds of it are analysed. A header that says so is enough: planning looks itself.
+
+    One that says less is checked: in one piece a clip longer than it claims would run out of the function's time.
+    """
+    if options.end_s is not None and options.end_s - options.start_s <= limit_s:
+        return False
+    claimed = info.claimed_duration_s
+    return claimed is None or claimed - options.start_s > limit_s or runs_past(media, options.start_s + limit_s)
+
+
+class Videos:
+    """Splits long videos of one worker, and works on the jobs of all. Safe to use from many threads."""
+
+    def __init__(self, worker: UploadWorker, queues: Queues) -> None:
+        self.worker, self.queues = worker, queues
+        self.storage, self.ledger, self.settings = worker.storage, worker.ledger, worker.settings
+        self.jobs = Jobs(worker.storage)
+        self.stages = Stages(self.jobs, worker.registry)
+
+    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
+        """Writes the plan of a long video's job, which takes the upload over; None for what is analysed in one piece.
+
+        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
+        one that cannot be split: in one piece it could run out of the function's time.
+        """
+        route, info = claim.plan.route, reading.info
+        assert route
+        options, limit = route.video, self.settings.video_split_above_seconds
+        with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
+            video = probe(file.binary, options.limits())
+            file.check()
+            if not _is_long(file.binary, video, options, limit):
+                file.check()
+                return None
+            if options.follow is not None:
+                too_long = runs_past(file.binary, options.start_s + limit)  # the header may have claimed too much
+                file.check()
+                if not too_long:
+                    return None
+                raise LimitExceeded(
+                    f"more than {limit:g} s of it would be analysed in one piece, since follow needs every frame in "
+                    "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
+                )
+            plan = prepare(file.binary, video, route, self.worker.registry, self.settings.video_segment_seconds)
+            file.check()
+        if len(plan.parts) < 2:
+            return None
+        job = Job(
+            secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
+            plan.width, plan.height, plan.fps, video.has_audio,
+            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts.to_json(),
+        )  # fmt: skip
+        self.jobs.write(job)
+        return Published("split", hand_over=partial(self._hand_over, claim, job))
+
+    def _hand_over(self, claim: Claim[UploadPlan], job: Job) -> Outcome:
+        """Leaves the upload to the job and starts it; "again" where a sidecar came in meanwhile."""
+        ended = self.ledger.hand_over(claim, job.id)
+        if ended != "ok":
+            self.jobs.end(job, "superseded", "the upload was claimed anew")
+            return Outcome("again" if ended == "changed" else "busy")
+        log.info("%s: split into %d segments, job %s", printable(job.name), len(job.parts), job.id)
+        self.queues.send([Message(job.id, "detect", part.number) for part in job.parts])
+        return Outcome("job", claim.receipt.attempt)
+
+    def deliver(self, message: Message, attempt: int) -> None:
+        """One message. Raises what may pass, until `attempt` is the last one; then the failure is recorded."""
+        self.worker.refresh_models()
+        job = self.jobs.read(message.job)
+        claimed = self.claim(job) if job else None
+        if job is None or claimed is None:
+            log.info("job %s: nothing to do for %s %d", message.job, message.stage, message.part)
+            return
+        claim, upload = claimed
+        if claim.plan.blocked:
+            # No attempt is spent on it: `revive` sends what is missing once the installation is mended.
+            log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
+            return
+        try:
+            with self.worker.places, alive(self.jobs, self.ledger, job) as sign:
+                self._step(job, claim, upload, message, sign)
+        except Gone:
+            self.claim(job)  # notes how it ended
+        except Exception as error:
+            if self._is_again(job, claim, message, error, attempt):
+                raise
+
+    def _is_again(self, job: Job, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int) -> bool:
+        """Whether the message has to be delivered again after an error; notes what else follows from it."""
+        decision = decide(error, attempt, self.settings.max_attempts)
+        if not isinstance(error, Permanent):
+            current = self.claim(job)
+            if current is None or current[0].plan.blocked or decision.again == "mended":
+                return False  # over meanwhile: its work was deleted under our hands; or it waits, as above
+            claim = current[0]
+        if decision.again != "never":
+            return True
+        log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
+        self.fail(job, claim, error)
+        return False
+
+    def poison(self, message: Message) -> None:
+        """A message that the host gave up: its workers were killed, each time."""
+        job = self.jobs.read(message.job)
+        claimed = self.claim(job) if job else None
+        if job and claimed:
+            what = f"segment {message.part}" if message.stage in ("detect", "render") else "it as a whole"
+            why = f"all attempts to {message.stage} {what} ended without a word: the workers were killed, ran out of "
+            why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
+            self.fail(job, claimed[0], Permanent(why))
+
+    def claim(self, job: Job) -> tuple[Claim[UploadPlan], BlobInfo] | None:
+        """The upload of a job that goes on; None where it is over, which is noted then."""
+        if job.state != "running":
+            # Its upload may still wait for it, where the job was taken for dead before the upload was handed to it.
+            left = self.ledger.adopt(job.name, job.id, lambda _: UploadPlan(""))
+            if left:
+                self.ledger.finish(left, "retry", reason=f"its job was {job.state}")
+            return None
+        upload = self.storage.head(UPLOADS, job.name)
+        claim = self.ledger.adopt(job.name, job.id, lambda override: self._plan(upload, override))
+        if claim is None:
+            stored = self.ledger.read(job.name)
+            ended: Ended = "superseded"
+            if stored and stored.receipt.job == job.id:
+                cancelled = stored.receipt.reason == "cancelled"
+                ended = "cancelled" if cancelled else _ENDED.get(stored.receipt.state, ended)
+            self.jobs.end(job, ended, stored.receipt.reason if stored else "")
+            return None
+        if upload is None:
+            self._stop(job, claim, "dropped", "deleted while it was analysed")
+        elif upload.etag != job.etag:
+            self._stop(job, claim, "retry", "overwritten while it was analysed")
+        elif claim.plan.key != job.key and not claim.plan.blocked:
+            self._stop(job, claim, "retry", "its route or a model changed while it was analysed")
+        else:
+            return claim, upload
+        return None
+
+    def cancel(self, job: Job) -> None:
+        """Ends a running job without a result, for good: until the upload changes or is replayed."""
+        claimed = self.claim(job)
+        if claimed and self.ledger.finish(claimed[0], "dropped", reason="cancelled") != "lost":
+            self.jobs.end(job, "cancelled", "cancelled")
+
+    def fail(self, job: Job, claim: Claim[UploadPlan], error: Exception) -> None:
+        """Records an error that no retry can mend."""
+        outcome = self.worker.fail(claim, error, job.trace)
+        if claim.lost:
+            return
+        self.jobs.end(job, "failed" if outcome.status == "failed" else "superseded", str(error))
+        if outcome.status == "again":
+            self.worker.handle(BlobEvent(UPLOADS, job.name))
+
+    def _plan(self, upload: BlobInfo | None, override: str | None) -> UploadPlan:
+        return UploadPlan("") if upload is None else self.worker.planner.plan(upload, override, now=True)
+
+    def _stop(self, job: Job, claim: Claim[Any], state: Literal["dropped", "retry"], reason: str) -> None:
+        ended = self.ledger.finish(claim, state, reason=reason)
+        if ended == "lost":
+            return
+        self.jobs.end(job, "superseded", reason)
+        if state == "retry":
+            # Its own delivery may have come and gone while the job had the upload.
+            self.worker.handle(BlobEvent(UPLOADS, job.name))
+
+    def _step(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, sign: Alive) -> None:
+        """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
+        route, number = claim.plan.route, message.part
+        assert route
+        progress = self.jobs.progress(job.id)
+        if message not in progress.missing(job):
+            log.info("job %s: %s %d is done already", job.id, message.stage, number)
+        elif message.stage == "join":
+            self._publish(job, claim, upload)
+            return
+        elif message.stage == "merge":
+            self.stages.merge(job, route, sign)
+            progress = self.jobs.progress(job.id)
+        else:
+            step = self.stages.detect if message.stage == "detect" else self.stages.render
+            step(job, upload, route, number, sign)
+            progress = self.jobs.progress(job.id)
+        self._follow(job, progress)
+
+    def _follow(self, job: Job, progress: JobProgress) -> None:
+        """Sends what comes after the last segment, or after the merge, unless somebody has."""
+        missing = progress.missing(job)
+        stage = missing[0].stage
+        done = progress.parts(RENDERED) if progress.merged else progress.parts(DETECTED)
+        marker = f"sent/{stage}"
+        if stage == "detect" or (stage == "render" and done) or marker in progress.blobs:
+            return
+        try:
+            self.jobs.put(job, marker, b"", if_absent=True)
+        except Conflict:
+            return
+        try:
+            self.queues.send(missing)
+        except Exception:
+            self.storage.delete(STATE, f"{PREFIX}{job.id}/{marker}")
+            raise
+
+    def _publish(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo) -> None:
+        receipt, route = claim.receipt, claim.plan.route
+        assert route
+        published = publish.already_published(self.storage, receipt)
+        if published is None:
+            with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
+                published = publish.publish(self.storage, receipt, analysis)
+        if published.status != "done":
+            raise Gone
+        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
+        if ended == "changed":
+            raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
+        if ended == "ok":
+            self.jobs.end(job, "done")
+            log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
+
+    def revive(self, job: Job, quiet_s: float) -> bool:
+        """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
+        claimed = self.claim(job)
+        if claimed is None or claimed[0].plan.blocked:
+            return False
+        missing = self.jobs.progress(job.id).missing(job)
+        # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
+        if self.queues.waiting(missing[0].stage) and quiet_s < 20 * self.settings.lease_seconds:
+            return False
+        log.warning("job %s of %s: silent for %.0f s, sending %d again", job.id, job.name, quiet_s, len(missing))
+        self.jobs.put(job, BEAT, b"")
+        self.queues.send(missing)
+        return True
+
+    def describe(self, job: Job) -> dict[str, Any]:
+        """The job for people: how far it is."""
+        progress = self.jobs.progress(job.id)
+        document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,
+                    "segments": len(job.parts)}  # fmt: skip
+        if job.state == "running":
+            document |= {"detected": len(progress.parts(DETECTED)), "merged": progress.merged,
+                         "rendered": len(progress.parts(RENDERED)), "quiet_s": progress.quiet_s}  # fmt: skip
+        return document

@@ -1,0 +1,254 @@
+"""What the command line does, command by command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from inference.analysis import analyze
+from inference.defaults import load_routes
+from inference.engine.registry import Registry, folders_from_environment
+from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
+from inference.results.result import Source, error_document
+from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
+from inference.steps import Analysis, OnProgress
+from inference.tables import text_of
+
+
+def registry_of(options: argparse.Namespace) -> Registry:
+    """Raises BadModel for a --models that is not there: the model would be missed far from the slip."""
+    for path in options.models:
+        if not path.exists():
+            raise BadModel(f"--models {path}: no such file or folder; check the path")
+    return Registry([*options.models, *folders_from_environment()])
+
+
+def analyze_command(options: argparse.Namespace) -> int:
+    """Analyse every file; one that fails does not stop the others."""
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    registry = registry_of(options)
+    routes = routes_of(options, registry)
+    files = list(found_files(options.files))
+    if not files:
+        print(f"no files in {', '.join(map(str, options.files))}", file=sys.stderr)
+    if options.out:
+        refuse_shared_places(files, options.files)
+        make_out(options.out)
+    failed = 0
+    with Progress(len(files), sys.stderr) as progress:
+        for path in files:
+            document, analysis = analyze_file(path, routes, registry, options, progress.frames(path.name))
+            if options.out:
+                document = write_out(options.out, path, options.files, document, analysis)
+            failed += document["status"] == "error"
+            if options.json:
+                progress.say(json.dumps(document))  # ASCII: fits every terminal, and names that are no Unicode
+            else:
+                progress.say(one_line(path, document))
+            progress.step()
+    return 1 if failed else 0
+
+
+def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
+    if options.model:
+        if options.routes or options.route:
+            raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
+        for name in options.model:
+            registry.entry(name)  # a name that leads nowhere is said once, not once a file
+        twice = [name for name in options.model if options.model.count(name) > 1]
+        if twice:
+            raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
+        return Routes((Route("command-line", tuple(Step(m) for m in options.model)),))
+    default = Path("routes.toml")
+    routes = load_routes(options.routes or (default if default.is_file() else None), registry).sound()
+    routes = Routes((routes.named(options.route),)) if options.route else routes
+    for problem in routes.problems(registry):
+        if isinstance(problem, BadRoute):
+            raise problem
+    return routes
+
+
+def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
+    """The route of one file: the one asked for, else its sidecar's, else the first that fits its name.
+
+    Below a folder that was given, the name is the one that the file would have in storage, or the path as given.
+    """
+    if options.model or options.route:
+        return routes.routes[0]
+    sidecar = path.with_name(path.name + SIDECAR)
+    if sidecar.is_file():
+        try:
+            text = text_of(sidecar).strip()
+        except UnicodeDecodeError as error:
+            raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
+        if text:
+            return routes.of_sidecar(text, str(path))
+    names = (relative_to_given(path, options.files).as_posix(), path.as_posix())
+    fitting = [route for name in names if (route := routes.match(name))]
+    if not fitting:
+        raise BadRoute(f'{path}: no route matches this name; add one with match = "**"')
+    return min(fitting, key=routes.routes.index)
+
+
+def found_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as given, and every file below the folders, in order; hidden ones and sidecars are left out."""
+    for path in paths:
+        if path.is_dir():
+            inside = (p for p in sorted(path.rglob("*")) if p.is_file() and not sidecar_target(p.name))
+            yield from (p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts))
+        else:
+            yield path
+
+
+def analyze_file(
+    path: Path, routes: Routes, registry: Registry, options: argparse.Namespace, progress: OnProgress | None = None
+) -> tuple[dict[str, Any], Analysis | None]:
+    """(the result document or the error document, the analysis)."""
+    source = Source(name=str(path))
+    try:
+        if not path.is_file():
+            raise CorruptMedia(f"{path}: no such file; check the path")
+        source = Source(name=str(path), bytes=path.stat().st_size)
+        analysis = analyze(
+            path,
+            route_of(path, routes, options),
+            registry,
+            source,
+            threshold=options.threshold,
+            artifacts=options.out is not None,
+            progress=progress,
+        )
+    except DropsightError as error:
+        return error_document(source, error), None
+    except OSError as error:
+        return error_document(source, CorruptMedia(f"{path}: cannot be read ({error.strerror})")), None
+    except Exception as error:  # noqa: BLE001 - a fault of ours in one file must not cost the others their results
+        traceback.print_exc()
+        return error_document(source, error), None
+    return analysis.result.to_json(), analysis
+
+
+def make_out(out: Path) -> None:
+    """Raises BadRoute where nothing could be written under --out: before hours of work, not after."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRoute(f"--out {out}: cannot be made a folder ({error.strerror}); name another place") from error
+
+
+def write_out(
+    out: Path, path: Path, given: Sequence[Path], document: dict[str, Any], analysis: Analysis | None
+) -> dict[str, Any]:
+    """Write the document and its files under `out`, as they would lie in storage.
+
+    Returns the document; the error document of a file whose result could not be written.
+    """
+    folder = out / relative_to_given(path, given)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (analysis.artifacts if analysis else {}).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                shutil.move(content, target)  # the temporary folder may lie on another disk
+        name, other = ("error.json", "result.json") if document["status"] == "error" else ("result.json", "error.json")
+        (folder / name).write_text(json.dumps(document, indent=1), "utf-8")
+        (folder / other).unlink(missing_ok=True)  # of an earlier run
+    except OSError as error:
+        return error_document(
+            Source(name=str(path), bytes=path.stat().st_size if path.is_file() else 0),
+            StorageUnavailable(f"{path}: its result cannot be written ({error})"),
+        )
+    return document
+
+
+def relative_to_given(path: Path, given: Sequence[Path]) -> Path:
+    """The path below the folder that was named on the command line; only the name for a file named itself."""
+    for folder in given:
+        if folder.is_dir() and path.is_relative_to(folder):
+            return path.relative_to(folder)
+    return Path(path.name)
+
+
+def refuse_shared_places(files: Sequence[Path], given: Sequence[Path]) -> None:
+    """Raises BadRoute where two files would be written to one place under --out: one result would be lost."""
+    places: dict[Path, Path] = {}
+    for path in files:
+        place = relative_to_given(path, given)
+        if (first := places.setdefault(place, path)) != path:
+            raise BadRoute(
+                f"--out: {first} and {path} would both be written to {place}; name a folder that holds both, or "
+                "analyse them one after the other into different folders"
+            )
+
+
+def one_line(path: Path, document: dict[str, Any]) -> str:
+    if document["status"] == "error":
+        return f"{path}: {document['error']['class']}: {document['error']['message']}"
+    found = ", ".join(f"{n} {label}" for label, n in document["summary"].items()) or _without_counts(document)
+    return f"{path}: {found} ({document['cost']['wall_ms']:.0f} ms)"
+
+
+def _without_counts(document: dict[str, Any]) -> str:
+    """What a result says that counts nothing: the labels of a map; of new pictures and vectors, that they are made."""
+    labels = [p["label"] for step in document["steps"] for p in step["predictions"] if "label" in p]
+    made = any(step["task"] in ("image-to-image", "image-feature-extraction") for step in document["steps"])
+    return ", ".join(labels[:5]) or ("done" if made else "nothing found")
+
+
+class Progress:
+    """A progress bar on a terminal, silent elsewhere; `say` prints lines above it."""
+
+    def __init__(self, total: int, stream: Any) -> None:
+        self.total, self.stream, self.done = total, stream, 0
+        self.shown = stream.isatty() and total > 1
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            print("\r\033[K", end="", file=self.stream, flush=True)
+
+    def step(self) -> None:
+        self.done += 1
+        if self.shown:
+            width = 30 * self.done // self.total
+            bar = "#" * width + "." * (30 - width)
+            print(f"\r\033[K[{bar}] {self.done}/{self.total}", end="", file=self.stream, flush=True)
+
+    def frames(self, name: str) -> OnProgress:
+        """A bar for the frames of one video: how fast, and how long it will still take."""
+        started = time.perf_counter()
+        shown = 0.0
+
+        def bar(done: int, expected: int | None) -> None:
+            nonlocal shown
+            now = time.perf_counter()
+            if not self.stream.isatty() or now - shown < 0.1:
+                return
+            shown, rate = now, done / max(now - started, 1e-6)
+            text = f"{done} frames, {rate:.1f} fps"
+            if expected:
+                share = min(done / expected, 1.0)
+                left = max(expected - done, 0) / rate
+                text = f"[{'#' * int(30 * share):.<30}] {share:4.0%} {text}, ETA {int(left // 60)}:{int(left % 60):02}"
+            print(f"\r\033[K{name} {text}", end="", file=self.stream, flush=True)
+
+        return bar
+
+    def say(self, line: str) -> None:
+        if self.stream.isatty():
+            print("\r\033[K", end="", file=self.stream, flush=True)
+        shown = sys.stdout.encoding or "utf-8"
+        print(line.encode(shown, "backslashreplace").decode(shown), flush=True)

@@ -1,0 +1,73 @@
+"""The files that belong to a picture's result: the annotated picture, masks, maps, vectors, renderings."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from inference.draw import annotate, enlarged, options_of
+from inference.image.media import Picture
+from inference.predictions import Embedding, LabelMap, Objects, Predictions, Rendering
+from inference.results.result import StepResult
+from inference.routes import Draw
+
+JPEG_QUALITY = 90
+
+
+def image_artifacts(
+    picture: Picture, steps: Sequence[StepResult], options: Draw | Mapping[str, Any]
+) -> tuple[dict[str, bytes], dict[tuple[str, int], str]]:
+    """(files by relative name, which file belongs to (step, prediction); prediction -1: to the step itself)."""
+    files: dict[str, bytes] = {}
+    names: dict[tuple[str, int], str] = {}
+    full = picture.full()
+    drawn: list[tuple[str, Predictions]]
+    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, Rendering | Embedding)]
+    if options_of(options).compare:
+        drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, Rendering)]
+    if drawn:
+        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), options))
+    for step in steps:
+        _step_files(step, files, names)
+    return files, names
+
+
+def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str]) -> None:
+    predictions, name = step.predictions, file_name(step.name)
+    if isinstance(predictions, Rendering):
+        alpha = predictions.pixels.shape[2] == 4
+        image = Pillow.fromarray(predictions.pixels)
+        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image) if alpha else jpeg(image)
+    elif isinstance(predictions, Embedding):
+        buffer = io.BytesIO()
+        np.save(buffer, predictions.vector.astype(np.float32))
+        names[step.name, -1] = f"{name}.npy"
+        files[f"{name}.npy"] = buffer.getvalue()
+    elif isinstance(predictions, LabelMap):
+        names[step.name, -1] = f"{name}.png"
+        files[f"{name}.png"] = png(Pillow.fromarray(predictions.ids.astype(np.uint8)))
+    elif isinstance(predictions, Objects) and predictions.masks is not None:
+        for i in range(len(predictions)):
+            names[step.name, i] = f"masks/{name}-{i}.png"
+            files[f"masks/{name}-{i}.png"] = png(Pillow.fromarray(predictions.masks.full(i)))
+
+
+def file_name(step: str) -> str:
+    """A step's name as a file name: letters, digits, '.', '_' and '-' only."""
+    return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+
+
+def jpeg(image: Pillow.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def png(image: Pillow.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Models: found, downloaded, loaded once, and run."""

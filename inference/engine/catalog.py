@@ -1,0 +1,89 @@
+"""Public models as data (models/catalog.toml): where each is had, how it is fed, whether it was run here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inference.engine.registry import BUILT_IN, Registry
+from inference.errors import BadManifest, BadModel
+from inference.heads import head_names
+from inference.manifest import Manifest, manifest_from
+from inference.tables import build, nearest, read_toml
+
+CATALOG = BUILT_IN / "catalog.toml"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One model of the catalog.
+
+    purpose: what it is for, in finer words than its task. size: bytes. page: where its manifest comes from.
+    verified: the file with this sha256 was run here. recommended: the good pick for its purpose.
+    missing: why it cannot be run; empty where it can.
+    """
+
+    name: str
+    purpose: str
+    url: str
+    sha256: str
+    size: int
+    page: str
+    manifest: Mapping[str, Any]
+    verified: bool = False
+    recommended: bool = False
+    missing: str = ""
+
+    def full_manifest(self) -> Manifest:
+        return manifest_from(
+            {"name": self.name, "sha256": self.sha256, **self.manifest}, f"{CATALOG.name}: {self.name}"
+        )
+
+    def obstacle(self) -> str:
+        """Why this version cannot run it; empty where it can."""
+        head = str(self.manifest["head"])
+        return self.missing or ("" if head in head_names() else f"this version has no head {head!r}")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    model: tuple[Listing, ...] = field(default=())
+
+    def named(self, name: str) -> Listing:
+        """Raises BadModel with the nearest name."""
+        for listing in self.model:
+            if listing.name == name:
+                return listing
+        raise BadModel(f"the catalog has no model {name!r}{nearest(name, [m.name for m in self.model])}")
+
+    def recommended(self) -> list[Listing]:
+        """One runnable model per purpose."""
+        return [m for m in self.model if m.recommended and not m.obstacle()]
+
+
+def mentions(names: Iterable[str], path: Path = CATALOG) -> bool:
+    """Whether any of the names may be a model of the catalog; reading it in full takes a tenth of a second."""
+    text = path.read_text("utf-8") if path.is_file() else ""
+    return any(f'name = "{name}"' in text for name in names)
+
+
+def load_catalog(path: Path = CATALOG) -> Catalog:
+    """Raises BadManifest where the catalog, or a manifest in it, is wrong."""
+    catalog = build(Catalog, read_toml(path), str(path))
+    names = [m.name for m in catalog.model]
+    for listing in catalog.model:
+        if names.count(listing.name) > 1 or "/" in listing.name or listing.name.startswith("."):
+            raise BadManifest(f"{path}: {listing.name!r} is no good name, or two models have it")
+        if not listing.url.startswith(("https://", "http://")):
+            raise BadManifest(f"{path}: {listing.name}: found url {listing.url!r}, expected https://...")
+        listing.full_manifest()
+    return catalog
+
+
+def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> Listing | None:
+    """The recommended, runnable model of a purpose that is installed; ones that were run here first."""
+    usable = {e.name for e in registry.list() if not e.reason}
+    picks = [m for m in catalog.recommended() if m.purpose == purpose and m.name in usable]
+    return min(picks, key=lambda m: not m.verified, default=None)

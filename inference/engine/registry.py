@@ -1,0 +1,281 @@
+"""Finds models in folders, loads them once, keeps them while memory allows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from inference.engine.clip import ClipModel
+from inference.engine.image_to_image import ImageToImage
+from inference.engine.model import Loaded, Model
+from inference.engine.session import NoSession, Session, providers_named
+from inference.errors import BadManifest, BadModel, DropsightError
+from inference.machine import memory_limit
+from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, read_manifest
+from inference.tables import nearest
+
+BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that was found: usable when `reason` is None, else `reason` says in one sentence why not.
+
+    weights: None also for heads that need none (the manifest's `file` is empty).
+    """
+
+    name: str
+    path: Path
+    manifest: Manifest | None = None
+    weights: Path | None = None
+    reason: str | None = None
+
+
+def folders_from_environment() -> list[Path]:
+    """DROPSIGHT_MODELS (a path list) and then the models that come with the project."""
+    listed = [Path(p) for p in os.environ.get("DROPSIGHT_MODELS", "").split(os.pathsep) if p]
+    return [*listed, BUILT_IN]
+
+
+def research_allowed() -> bool:
+    """DROPSIGHT_ALLOW_RESEARCH_MODELS; raises BadModel for a word that says neither: a licence is at stake."""
+    word = os.environ.get("DROPSIGHT_ALLOW_RESEARCH_MODELS", "").strip().lower() or "true"
+    if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+        raise BadModel(f"DROPSIGHT_ALLOW_RESEARCH_MODELS is {word!r}, expected true or false")
+    return word in ("true", "1", "yes", "on")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Weights:
+    """Finds ONNX files by their sha256 below some folders; each file is hashed at most once."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._found: dict[str, Path] | None = None
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def from_environment() -> Weights:
+        return Weights([Path(p) for p in os.environ.get("DROPSIGHT_WEIGHTS", "").split(os.pathsep) if p])
+
+    def find(self, sha256: str) -> Path | None:
+        with self._lock:
+            if self._found is None:
+                files = (p for folder in self._folders for p in sorted(folder.rglob("*.onnx")))
+                self._found = {sha256_of(p): p for p in files if p.is_file()}
+        return self._found.get(sha256)
+
+
+def kind_of(manifest: Manifest) -> type[Loaded]:
+    """How a model of this task is fed and run: the one place where that is decided."""
+    return {"image-to-image": ImageToImage, "video-classification": ClipModel}.get(manifest.task, Model)
+
+
+class Registry:
+    """All models of some folders. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        folders: Sequence[Path] | None = None,
+        *,
+        weights: Weights | None = None,
+        providers: Sequence[str] | None = None,
+        allow_research: bool | None = None,
+        memory: int | None = None,
+    ) -> None:
+        """folders: earlier ones win where two have a model of the same name; None reads DROPSIGHT_MODELS.
+
+        providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu").
+        allow_research: None reads DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may
+        take; None is a quarter of what this process may use.
+        """
+        self._folders = list(folders) if folders is not None else folders_from_environment()
+        self._weights = weights or Weights.from_environment()
+        self._providers = tuple(providers or providers_named(os.environ.get("DROPSIGHT_PROVIDERS", "")))
+        self._allow_research = research_allowed() if allow_research is None else allow_research
+        self._memory = memory if memory is not None else memory_limit() // 4
+        self._lock = threading.RLock()
+        self._loading: dict[str, threading.Lock] = {}
+        self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
+        self._entries: dict[str, Entry] | None = None
+
+    def list(self) -> list[Entry]:
+        """Everything found, usable or not, in the order of the folders."""
+        with self._lock:
+            if self._entries is None:
+                self._entries = {}
+                for folder in self._folders:
+                    for entry in _scan(folder):
+                        self._entries.setdefault(entry.name, self._resolve(entry))
+                self._share_weights(self._entries)
+            return list(self._entries.values())
+
+    def refresh(self) -> None:
+        """Look at the folders again; models whose manifest or weights changed are loaded anew when next asked for."""
+        with self._lock:
+            old = {e.name: e for e in self.list()}
+            self._entries = None
+            for entry in self.list():
+                if entry != old.get(entry.name):
+                    self._loaded.pop(entry.name, None)
+
+    def _share_weights(self, entries: dict[str, Entry]) -> None:
+        """Two manifests may read one file (labels here, a vector there): the second only states its sha256."""
+        files = {e.manifest.sha256: e.weights for e in entries.values() if e.manifest and e.weights}
+        for name, entry in entries.items():
+            if entry.reason and entry.manifest and files.get(entry.manifest.sha256) and entry.manifest.sha256:
+                if entry.manifest.use == "research" and not self._allow_research:
+                    continue
+                entries[name] = replace(entry, weights=files[entry.manifest.sha256], reason=None)
+
+    def use(self, folders: Sequence[Path]) -> None:
+        """Look in these folders from now on. Whoever holds a model keeps it; the next one asked for is the new."""
+        with self._lock:
+            self.list()  # what there was, for refresh to compare with
+            self._folders = list(folders)
+            self.refresh()
+
+    def _resolve(self, entry: Entry) -> Entry:
+        """Find the weights of a manifest."""
+        manifest = entry.manifest
+        if manifest is None:
+            return entry
+        if manifest.use == "research" and not self._allow_research:
+            return replace(entry, reason="for research only, and DROPSIGHT_ALLOW_RESEARCH_MODELS is false")
+        if not manifest.file:
+            return entry
+        try:
+            beside = inside(manifest.folder, manifest.file, str(entry.path))
+        except BadManifest as error:
+            return replace(entry, reason=str(error))
+        if beside.is_file():
+            return replace(entry, weights=beside)
+        found = self._weights.find(manifest.sha256) if manifest.sha256 else None
+        if found:
+            return replace(entry, weights=found)
+        how = (
+            "its sha256 was not found in DROPSIGHT_WEIGHTS or another model's folder"
+            if manifest.sha256
+            else "the manifest has no sha256"
+        )
+        return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
+
+    def entry(self, name: str) -> Entry:
+        """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
+        entries = {e.name: e for e in self.list()}
+        if name not in entries:
+            usable = [e.name for e in entries.values() if not e.reason]
+            raise BadModel(
+                f"no model is called {name!r}{nearest(name, usable)}" if usable else f"no model {name!r}: none found"
+            )
+        entry = entries[name]
+        if entry.reason:
+            raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
+        return entry
+
+    def model(self, name: str) -> Model:
+        """The model of pictures of that name, loaded on first use. Raises BadModel or BadManifest."""
+        model = self.load(name)
+        if not isinstance(model, Model):
+            raise BadModel(f"model {name!r} does {model.manifest.task}: it takes clips; analyse a video with it")
+        return model
+
+    def load(self, name: str) -> Loaded:
+        """The model of that name, of whatever kind, loaded on first use. Raises BadModel or BadManifest."""
+        with self._lock:
+            if name in self._loaded:
+                self._loaded.move_to_end(name)
+                return self._loaded[name][0]
+            gate = self._loading.setdefault(name, threading.Lock())
+        with gate:  # two threads must not load the same file twice, nor one model hold up another
+            with self._lock:
+                if name in self._loaded:
+                    return self._loaded[name][0]
+            entry = self.entry(name)
+            model, size = self._load(entry)
+            with self._lock:
+                if self.entry(name) != entry:  # swapped while we loaded: good for this caller, not to be kept
+                    return model
+                self._loaded[name] = (model, size)
+                while sum(s for _, s in self._loaded.values()) > self._memory and len(self._loaded) > 1:
+                    self._loaded.popitem(last=False)
+            return model
+
+    def _load(self, entry: Entry) -> tuple[Loaded, int]:
+        assert entry.manifest is not None
+        kind = kind_of(entry.manifest)
+        if entry.weights is None:
+            return kind(entry.manifest, NoSession(), ""), 0
+        sha256 = sha256_of(entry.weights)
+        if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
+            raise BadModel(
+                f"{entry.weights}: its sha256 is {sha256[:12]}..., the manifest expects "
+                f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
+            )
+        session = Session(entry.weights, entry.manifest.threads, self._providers)
+        return kind(entry.manifest, session, sha256), entry.weights.stat().st_size
+
+    def digest(self, name: str) -> str:
+        """Hex sha256 of everything that decides this model's answers: weights and manifest."""
+        entry = self.entry(name)
+        assert entry.manifest is not None
+        weights = _hashed(entry.weights) if entry.weights else ""
+        facts = {k: v for k, v in asdict(entry.manifest).items() if k != "folder"}
+        return hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
+
+
+_hashes: dict[tuple[Path, int, int], str] = {}
+
+
+def _hashed(path: Path) -> str:
+    stat = path.stat()
+    key = (path, stat.st_size, stat.st_mtime_ns)
+    if key not in _hashes:
+        _hashes[key] = sha256_of(path)
+    return _hashes[key]
+
+
+def _scan(folder: Path) -> Iterator[Entry]:
+    """Models in a folder: the folder itself, each folder and each .onnx file in it; or a single .onnx file."""
+    declared = declaration_of(folder)
+    if declared:
+        yield _declared(declared)
+    elif folder.is_file():
+        yield _recognized(folder.stem, folder)
+    elif folder.is_dir():
+        for child in sorted(folder.iterdir()):
+            if child.is_dir() and (child / MANIFEST_FILE).is_file():
+                yield _declared(child / MANIFEST_FILE)
+            elif child.is_dir() and not child.name.startswith((".", "_")):
+                yield _recognized(child.name, child)
+            elif child.suffix == ".onnx":
+                yield _recognized(child.stem, child)
+    else:
+        yield Entry(folder.name, folder, reason=f"{folder} does not exist")
+
+
+def _declared(path: Path) -> Entry:
+    try:
+        manifest = read_manifest(path)
+    except BadManifest as error:
+        return Entry(path.parent.name, path, reason=str(error))
+    return Entry(manifest.name, path, manifest)
+
+
+def _recognized(name: str, path: Path) -> Entry:
+    from inference.recognize import recognize  # lazily: most models have a manifest
+
+    try:
+        return Entry(name, path, recognize(path))
+    except DropsightError as error:
+        return Entry(name, path, reason=str(error))

@@ -1,0 +1,1 @@
+"""Pictures: decoded inside limits, made into tensors, cut into tiles."""

@@ -1,0 +1,1 @@
+"""The result document and the formats that it is exported to."""

@@ -1,0 +1,232 @@
+"""The result document `dropsight/1`: typed here, JSON only at the edge."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from inference.engine.session import ONNXRUNTIME_VERSION
+from inference.errors import Permanent
+from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions, Rendering
+from inference.timing import NO_TIME, Timing
+from inference.version import __version__
+
+if TYPE_CHECKING:
+    from inference.results.document import PredictionDoc
+
+SCHEMA = "dropsight/1"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The media a result belongs to. width, height: of the upright picture."""
+
+    container: str = ""
+    name: str = ""
+    etag: str = ""
+    bytes: int = 0
+    media_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    orientation: int | None = None
+    duration_s: float | None = None
+    frames: int | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """provider: the one that ran; provider_asked: another one that was asked for, where it could not be had."""
+
+    name: str
+    version: str
+    sha256: str
+    provider: str
+    provider_asked: str | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step's answer. Steps that ran on crops have no predictions of their own: they are attributes there."""
+
+    name: str
+    task: str
+    model: ModelFacts
+    predictions: Predictions
+    timing: Timing = NO_TIME
+    on: str = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one analysis took. cpu_s counts this thread and the model's; peak_rss_mb is the process's highest."""
+
+    cpu_s: float
+    peak_rss_mb: int | None
+    wall_ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything known about one piece of media. extra: further top-level members (timeline, tracks)."""
+
+    source: Source
+    route: str
+    steps: tuple[StepResult, ...]
+    artifacts: Mapping[str, str]
+    cost: Cost
+    status: Literal["ok", "partial"] = "ok"
+    trace: str = ""
+    files: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, int]:
+        """How many of each label; for a classified picture, its best label."""
+        counts: Counter[str] = Counter()
+        for step in self.steps:
+            if isinstance(step.predictions, Objects):
+                counts.update(step.predictions.names)
+            elif isinstance(step.predictions, Classes):
+                counts.update(step.predictions.names[:1])
+        return dict(counts.most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """The document, ready for json.dumps."""
+        return {
+            "schema": SCHEMA,
+            "source": source_doc(self.source),
+            "route": self.route,
+            "status": self.status,
+            "steps": [self._step(step) for step in self.steps],
+            "artifacts": dict(self.artifacts),
+            "summary": self.summary(),
+            **self.extra,
+            "cost": {
+                "cpu_s": round(self.cost.cpu_s, 4),
+                "peak_rss_mb": self.cost.peak_rss_mb,
+                "wall_ms": round(self.cost.wall_ms, 1),
+            },
+            "trace": self.trace,
+            "versions": versions(),
+            "created": now(),
+        }
+
+    def _step(self, step: StepResult) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "name": step.name,
+            "task": step.task,
+            "model": {k: v for k, v in vars(step.model).items() if v is not None},
+            "predictions": prediction_docs(step.predictions),
+            "ms": {k: round(v, 2) for k, v in vars(step.timing).items()},
+        }
+        if step.on:
+            document["on"] = step.on
+        if isinstance(step.predictions, LabelMap) and (step.name, -1) in self.files:
+            document["map"] = self.files[step.name, -1]
+        if isinstance(step.predictions, Embedding):
+            document["embedding"] = {"dim": len(step.predictions.vector)}
+            if (step.name, -1) in self.files:
+                document["embedding"]["artifact"] = self.files[step.name, -1]
+        for i, item in enumerate(document["predictions"]):
+            if (step.name, i) in self.files:
+                item["mask"] = self.files[step.name, i]
+        return document
+
+
+def prediction_docs(predictions: Predictions) -> list[PredictionDoc]:
+    """Predictions as the document lists them, best first."""
+    if isinstance(predictions, Objects):
+        return [_object(predictions, i) for i in range(len(predictions))]
+    if isinstance(predictions, Classes):
+        rows = zip(predictions.names, predictions.label_ids, predictions.scores, strict=True)
+        return [{"label": name, "label_id": int(i), "score": _score(s)} for name, i, s in rows]
+    if isinstance(predictions, LabelMap):
+        return [
+            {"label": predictions.names[i] if i < len(predictions.names) else str(i), "label_id": i, "area": area}
+            for i, area in predictions.areas()
+            if i != predictions.background
+        ]
+    assert isinstance(predictions, Rendering | Embedding)
+    return []
+
+
+def _object(objects: Objects, i: int) -> PredictionDoc:
+    document: PredictionDoc = {
+        "label": objects.names[i],
+        "label_id": int(objects.label_ids[i]),
+        "score": _score(objects.scores[i]),
+        "box": _points(objects.boxes[i]),
+    }
+    if objects.corners is not None:
+        document["corners"] = [_points(p) for p in objects.corners[i]]
+    if objects.keypoints is not None:
+        document["keypoints"] = [[*_points(p[:-1]), _score(p[-1])] for p in objects.keypoints[i]]
+        if objects.skeleton:
+            document["skeleton"] = objects.skeleton
+    if objects.masks is not None:
+        from inference.results.rle import encode  # lazily: most results have no masks
+
+        document["mask_rle"] = encode(objects.masks, i)
+        document["area"] = objects.masks.area(i)
+    if objects.tracks is not None and objects.tracks[i] >= 0:
+        document["track"] = int(objects.tracks[i])
+    if objects.attributes and objects.attributes[i]:
+        document["attributes"] = {name: _attribute(answer) for name, answer in objects.attributes[i].items()}
+    return document
+
+
+def _attribute(answer: Any) -> Any:
+    """What a step said of a crop, or a head of a thing, as it stands in the document."""
+    if isinstance(answer, Embedding):
+        return {"dim": len(answer.vector), "vector": [round(v, 5) for v in answer.vector.tolist()]}
+    return prediction_docs(answer) if isinstance(answer, Predictions) else answer
+
+
+def _score(value: Any) -> float:
+    return round(float(value), 4)
+
+
+def _points(values: Any) -> list[float]:
+    return [round(v, 2) for v in np.asarray(values, np.float64).tolist()]
+
+
+def source_doc(source: Source) -> dict[str, Any]:
+    return dict(vars(source))
+
+
+def error_document(source: Source, error: BaseException, trace: str = "") -> dict[str, Any]:
+    """What is recorded for media that could not be analysed."""
+    return {
+        "schema": SCHEMA,
+        "source": source_doc(source),
+        "status": "error",
+        "error": {
+            "class": type(error).__name__,
+            "message": str(error),
+            "permanent": isinstance(error, Permanent),
+        },
+        "trace": trace or new_trace(),
+        "versions": versions(),
+        "created": now(),
+    }
+
+
+def new_trace() -> str:
+    """A trace id as W3C Trace Context writes it: 32 hex digits."""
+    return os.urandom(16).hex()
+
+
+@cache
+def versions() -> dict[str, str]:
+    return {"dropsight": __version__, "onnxruntime": ONNXRUNTIME_VERSION}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

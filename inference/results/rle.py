@@ -1,0 +1,42 @@
+"""COCO run-length encoding of masks: column by column, runs of 0 and 1 in turn, in the compressed text form.
+
+The format is that of pycocotools (each count as a difference to the one two before, in 5-bit groups from '0' on).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from inference.predictions import Ints, Masks
+from inference.results.document import RleDoc
+
+
+def counts(masks: Masks, i: int) -> Ints:
+    """Run lengths of mask `i` over the whole picture in column order, beginning with zeros."""
+    height, width = masks.size
+    x1, y1, x2, y2 = (int(v) for v in masks.windows[i])
+    columns = np.zeros((x2 - x1, height), bool)
+    columns[:, y1:y2] = masks.bits[i].T
+    flat = columns.ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    edges = np.concatenate([[0] if flat.size and flat[0] else [], changes]).astype(np.int64) + x1 * height
+    return np.diff(np.concatenate([[0], edges, [width * height]]))
+
+
+def encode(masks: Masks, i: int) -> RleDoc:
+    """{"size": [height, width], "counts": text} of mask `i`, as COCO tools read it."""
+    return {"size": list(masks.size), "counts": _text(counts(masks, i))}
+
+
+def _text(runs: Ints) -> str:
+    values = runs.tolist()
+    out = []
+    for i, value in enumerate(values):
+        rest = value - values[i - 2] if i > 2 else value
+        while True:
+            group, rest = rest & 0x1F, rest >> 5
+            more = rest != (-1 if group & 0x10 else 0)
+            out.append(chr((group | 0x20 if more else group) + 48))
+            if not more:
+                break
+    return "".join(out)

@@ -1,0 +1,62 @@
+"""The JSON Schema (draft 2020-12) of the result document, made from its types."""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from inference.results.document import ErrorDoc, ResultDoc
+
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def schema() -> dict[str, Any]:
+    """A schema that every result.json, every error record and every line of `analyze --json` satisfies."""
+    definitions: dict[str, Any] = {}
+    choices = [_of(kind, definitions) for kind in (ResultDoc, ErrorDoc)]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Dropsight result document, dropsight/1",
+        "oneOf": choices,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one annotation; typed dictionaries become definitions."""
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return {}
+    if kind in _PLAIN:
+        return {"type": _PLAIN[kind]}
+    if is_typeddict(kind):
+        return _reference(kind, definitions)
+    if origin is Literal:
+        return {"const": args[0]} if len(args) == 1 else {"enum": list(args)}
+    if origin is list:
+        return {"type": "array", "items": _of(args[0], definitions)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _of(args[1], definitions)}
+    if origin in (Union, types.UnionType):
+        if all(a in _PLAIN for a in args):
+            return {"type": [_PLAIN[a] for a in args]}
+        return {"anyOf": [_of(a, definitions) for a in args]}
+    raise TypeError(f"the schema knows no {kind!r}")
+
+
+def _reference(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    name = kind.__name__.removesuffix("Doc").lower()
+    if name not in definitions:
+        definitions[name] = {}  # it may hold itself
+        hints = get_type_hints(kind, include_extras=True)
+        optional = {k for k, v in hints.items() if get_origin(v) is NotRequired}
+        properties = {k: _of(get_args(v)[0] if k in optional else v, definitions) for k, v in hints.items()}
+        definitions[name] = {
+            "type": "object",
+            "properties": properties,
+            "required": sorted(set(hints) - optional),
+            "additionalProperties": False,
+        }
+        if kind.__doc__:
+            definitions[name]["description"] = " ".join(kind.__doc__.split())
+    return {"$ref": f"#/$defs/{name}"}

@@ -1,0 +1,1 @@
+"""Tracking by detection, Kalman filters, assignment and optical flow: arrays in, arrays out."""

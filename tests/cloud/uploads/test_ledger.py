@@ -1,0 +1,234 @@
+"""The ledger: of all workers exactly one gets an upload, and nothing is forgotten. Receipts lie in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cloud.storage.blobs import Conflict
+from cloud.uploads.ledger import Claim, Ledger
+from cloud.uploads.receipts import Receipt, make_key
+from tests.cloud.uploads.memory_receipts import MemoryReceipts
+
+
+@dataclass(frozen=True)
+class Todo:
+    """The smallest plan: what a route and its models come to."""
+
+    key: str
+    until: datetime | None = None
+    blocked: str = ""
+
+
+def plan(etag: str, digest: str = "models-1", until: datetime | None = None) -> Callable[[str | None], Todo]:
+    return lambda override: Todo(make_key("uploads", "a.jpg", etag, digest + (override or "")), until)
+
+
+def blocked(why: str) -> Callable[[str | None], Todo]:
+    return lambda override: Todo("", blocked=why)
+
+
+@pytest.fixture
+def store() -> MemoryReceipts:
+    return MemoryReceipts()
+
+
+@pytest.fixture
+def ledger(store: MemoryReceipts) -> Ledger:
+    return Ledger(store, lease_s=2)
+
+
+def claimed(outcome: object) -> Claim[Todo]:
+    assert isinstance(outcome, Claim), outcome
+    return outcome
+
+
+def test_of_many_at_once_one_gets_it(ledger: Ledger) -> None:
+    together = threading.Barrier(8)
+
+    def deliver(_: int) -> object:
+        together.wait()
+        return ledger.claim("a.jpg", "e1", plan("e1"))
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(deliver, range(8)))
+    assert sum(isinstance(outcome, Claim) for outcome in outcomes) == 1
+    assert outcomes.count("busy") == 7
+
+
+def test_what_is_done_stays_done_until_the_upload_or_the_models_change(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.finish(claim, "done", result_etag="r1") == "ok"
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
+    newer = claimed(ledger.claim("a.jpg", "e1", plan("e1", "models-2")))
+    assert newer.receipt.attempt == 1
+    assert newer.receipt.result_etag == "r1"
+    assert newer.receipt.old_keys == (claim.receipt.short_key,)
+    ledger.finish(newer, "failed", reason="corrupt")
+    assert ledger.claim("a.jpg", "e1", plan("e1", "models-2")) == "failed"
+    assert claimed(ledger.claim("a.jpg", "e2", plan("e2", "models-2"))).receipt.has_error
+
+
+def test_asked_again_what_is_finished_is_claimed_anew(ledger: Ledger) -> None:
+    ledger.finish(claimed(ledger.claim("a.jpg", "e1", plan("e1"))), "failed")
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"), again=True)).receipt.attempt == 1
+
+
+def test_a_dead_lease_is_picked_up_and_its_worker_loses(ledger: Ledger, store: MemoryReceipts) -> None:
+    dead = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
+    store.pass_s(2)
+    heir = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert heir.receipt.attempt == 2
+    assert ledger.finish(dead, "done") == "lost"
+    assert ledger.finish(heir, "done") == "ok"
+
+
+def test_a_living_worker_keeps_its_lease_past_its_length(store: MemoryReceipts) -> None:
+    ledger = Ledger(store, lease_s=0.2)
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    first = claim.version
+    with ledger.hold(claim):
+        deadline = time.monotonic() + 10
+        renewals: set[str] = set()
+        while len(renewals) < 3 and time.monotonic() < deadline:
+            renewals.add(claim.version)
+            time.sleep(0.01)
+        assert len(renewals) == 3
+        assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
+        assert ledger.finish(claim, "done") == "ok"
+        ended = claim.version
+        ledger._renew(claim)  # as a tick that comes just now would
+    assert first != claim.version == ended
+
+
+def test_a_newer_version_does_not_wait_for_the_lease_of_the_older(ledger: Ledger) -> None:
+    old = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
+    assert new.receipt.attempt == 1
+    assert old.receipt.short_key in new.receipt.old_keys
+    assert ledger.finish(old, "done") == "lost"
+    assert ledger.finish(new, "done") == "ok"
+
+
+def test_attempts_are_counted_over_crashes_and_releases(ledger: Ledger) -> None:
+    for attempt in range(1, 5):
+        claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+        assert claim.receipt.attempt == attempt
+        ledger.finish(claim, "retry")
+
+
+def test_waiting_for_a_slot_and_then_its_turn(ledger: Ledger) -> None:
+    tonight = datetime.now(UTC) + timedelta(hours=1)
+    assert ledger.claim("a.jpg", "e1", plan("e1", until=tonight)) == "waiting"
+    assert ledger.claim("a.jpg", "e1", plan("e1", until=tonight)) == "waiting"
+    stored = ledger.read("a.jpg")
+    assert stored and (stored.receipt.state, stored.receipt.until) == ("waiting", tonight.isoformat())
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 1
+
+
+def test_a_sidecar_before_the_upload_is_found_by_its_claim(ledger: Ledger) -> None:
+    ledger.override("a.jpg", 'route = "faces"')
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert claim.receipt.override == 'route = "faces"'
+    assert claim.plan == plan("e1")('route = "faces"')
+    assert claim.receipt.attempt == 1
+
+
+def test_a_sidecar_during_the_work_makes_it_done_again(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.override("a.jpg", 'route = "faces"')
+    assert ledger.finish(claim, "done", result_etag="r1") == "changed"
+    again = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert again.plan == plan("e1")('route = "faces"')
+    assert again.receipt.result_etag == "r1"
+    assert ledger.finish(again, "done") == "ok"
+    ledger.override("a.jpg", None)
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.override is None
+
+
+def test_a_sidecar_between_two_renewals_is_not_lost(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.override("a.jpg", 'route = "faces"')
+    ledger._renew(claim)
+    ledger._renew(claim)
+    assert not claim.lost
+    assert ledger.finish(claim, "done") == "changed"
+
+
+class Repeating(MemoryReceipts):
+    """Sends every write of a kind twice, as the SDK does where an answer is lost: the second one meets the first."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def create(self, receipt: Receipt) -> str:
+        version = super().create(receipt)
+        return super().create(receipt) if self.kind == "create" else version
+
+    def replace(self, receipt: Receipt, version: str) -> str:
+        new = super().replace(receipt, version)
+        return super().replace(receipt, version) if self.kind == "replace" else new
+
+
+@pytest.mark.parametrize("kind", ["create", "replace"])
+def test_an_answer_that_was_lost_on_the_way_is_no_conflict(kind: str) -> None:
+    store = Repeating(kind)
+    with pytest.raises(Conflict):
+        version = store.create(Receipt("other.jpg", "e1", "k", "working"))
+        store.replace(Receipt("other.jpg", "e1", "k", "working"), version)
+    ledger = Ledger(store, lease_s=2)
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.finish(claim, "done") == "ok"
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
+
+
+def test_a_job_keeps_its_upload_without_a_lease_until_it_is_adopted(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("v.mp4", "e1", plan("e1")))
+    assert ledger.hand_over(claim, "job-1") == "ok"
+    assert ledger.claim("v.mp4", "e1", plan("e1")) == "busy"
+    assert ledger.adopt("v.mp4", "job-2", plan("e1")) is None
+    adopted = ledger.adopt("v.mp4", "job-1", plan("e1"))
+    assert adopted
+    assert ledger.finish(adopted, "done") == "ok"
+    assert ledger.claim("v.mp4", "e1", plan("e1")) == "done"
+
+
+def test_what_the_installation_cannot_do_for_now_waits_and_spends_no_attempt(
+    ledger: Ledger, store: MemoryReceipts
+) -> None:
+    ledger.finish(claimed(ledger.claim("a.jpg", "e1", plan("e1"))), "retry")
+    for _ in range(9):
+        assert ledger.claim("a.jpg", "e1", blocked("model m is missing")) == "waiting"
+    before = ledger.read("a.jpg")
+    assert before and (before.receipt.state, before.receipt.reason) == ("retry", "model m is missing")
+    assert ledger.claim("a.jpg", "e1", blocked("model m is missing")) == "waiting"
+    assert ledger.read("a.jpg") == before  # asking costs no write
+    assert [summary.is_open("e1") for page in store.pages() for summary in page.summaries] == [True]
+    assert ledger.claim("a.jpg", "e1", blocked("route r is misspelt")) == "waiting"
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 2
+
+
+def test_what_cannot_be_done_for_now_leaves_the_living_and_the_jobs_alone(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert ledger.claim("a.jpg", "e1", blocked("why")) == "busy"
+    ledger.hand_over(claim, "job-1")
+    assert ledger.claim("a.jpg", "e1", blocked("why")) == "busy"
+    adopted = ledger.adopt("a.jpg", "job-1", blocked("why"))
+    assert adopted and ledger.finish(adopted, "done") == "ok"
+
+
+def test_a_result_of_the_version_before_is_remembered_while_the_new_one_waits(ledger: Ledger) -> None:
+    old = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.finish(old, "done", result_etag="r1")
+    assert ledger.claim("a.jpg", "e2", blocked("why")) == "waiting"
+    new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
+    assert (new.receipt.result_etag, new.receipt.old_keys) == ("r1", (old.receipt.short_key,))
+    assert new.receipt.attempt == 1

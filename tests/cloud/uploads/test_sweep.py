@@ -1,0 +1,180 @@
+"""The sweep alone brings everything to its end: pages, a time budget, a mark, and no request per finished blob."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cloud.__main__ import main
+from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
+from cloud.storage.containers import BlobInfo
+from cloud.uploads import sweep as sweeping
+from cloud.uploads.events import BlobEvent, Outcome
+from cloud.uploads.receipt_blobs import summary_of
+from cloud.uploads.sweep import SweepReport, needs_work, sweep
+from cloud.uploads.upload_worker import UploadWorker
+from inference.errors import ServiceBusy
+from inference.routes import Routes
+from tests.cloud.helpers import Calls, jpeg
+
+
+def drop(worker: UploadWorker, *names: str) -> None:
+    for number, name in enumerate(names):
+        worker.storage.write(UPLOADS, name, jpeg(number))
+
+
+def names(worker: UploadWorker, container: str) -> list[str]:
+    return [blob.name for page in worker.storage.pages(container) for blob in page.blobs]
+
+
+def results(worker: UploadWorker) -> list[str]:
+    return [name.removesuffix("/result.json") for name in names(worker, RESULTS) if name.endswith("/result.json")]
+
+
+def test_thirty_photos_are_found_and_analysed_once(worker: UploadWorker, calls: Calls) -> None:
+    photos = sorted(f"{number % 3}/{number:02}.jpg" for number in range(30))
+    drop(worker, *photos)
+    report = sweep(worker, 120)
+    assert (report.unfinished, report.processed, report.recovered, report.failed) == (30, 30, 0, 0)
+    assert report.complete
+    assert results(worker) == photos
+    calls.seen.clear()
+    again = sweep(worker, 120)
+    assert (again.seen, again.unfinished) == (30, 0)
+    assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
+
+
+def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a clock that moves only when an upload is handled, and pages of four
+    now, handled = [0.0], []
+    real = worker.handle
+
+    def handle(event: BlobEvent) -> Outcome:
+        now[0] += 1
+        handled.append(event.name)
+        return real(event)
+
+    monkeypatch.setattr(worker, "handle", handle)
+    monkeypatch.setattr("cloud.uploads.sweep.time.monotonic", lambda: now[0])
+    worker.settings = replace(worker.settings, max_concurrent=1)
+    photos = [f"{number:02}.jpg" for number in range(10)]
+    drop(worker, *photos)
+    # WHEN each sweep has time for three
+    reports: list[SweepReport] = []
+    while not reports or not reports[-1].complete:
+        reports.append(sweep(worker, 3, page_size=4))
+        assert len(reports) < 6
+    # THEN each photo is handled once, in order, and no mark is left.
+    assert handled == photos
+    assert [report.processed for report in reports] == [3, 3, 3, 1]
+    assert reports[0].left == 1
+    assert worker.storage.head(STATE, sweeping.MARK) is None
+
+
+def test_a_mark_that_cannot_be_used_stops_only_one_sweep(worker: UploadWorker) -> None:
+    drop(worker, "a.jpg")
+    worker.storage.write(STATE, sweeping.MARK, b"[not a mark")
+    assert sweep(worker, 60).processed == 1
+
+
+def test_one_uploads_trouble_does_not_stop_the_others(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(worker, "a.jpg", "b.jpg", "c.jpg")
+    worker.storage.write(UPLOADS, "b.jpg", b"not a picture")
+    real = worker.handle
+
+    def handle(event: BlobEvent) -> Outcome:
+        if event.name == "a.jpg":
+            raise ServiceBusy("for now")
+        return real(event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "handle", handle)
+        report = sweep(worker, 60)
+    assert (report.processed, report.failed) == (1, 2)
+    assert names(worker, ERRORS) == ["b.jpg.json"]
+    assert sweep(worker, 60).unfinished == 1  # a.jpg again; b.jpg is recorded
+    assert results(worker) == ["a.jpg", "c.jpg"]
+
+
+def test_work_of_a_dead_worker_is_recovered(make_worker: Callable[..., UploadWorker]) -> None:
+    worker = make_worker(lease_seconds=1)
+    drop(worker, "a.jpg")
+    info = worker.storage.head(UPLOADS, "a.jpg")
+    assert info
+    worker.ledger.claim("a.jpg", info.etag, lambda override: worker.planner.plan(info, override))
+    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    while not (report := sweep(worker, 60)).unfinished and datetime.now(UTC) < deadline:
+        pass
+    assert (report.processed, report.recovered) == (1, 1)
+    assert results(worker) == ["a.jpg"]
+
+
+def test_an_overwritten_upload_is_found_and_a_deleted_one_is_not_missed(worker: UploadWorker) -> None:
+    drop(worker, "a.jpg", "b.jpg", "c.jpg")
+    sweep(worker, 60)
+    worker.storage.delete(UPLOADS, "a.jpg")
+    drop(worker, "b.jpg")
+    report = sweep(worker, 60)
+    assert (report.seen, report.unfinished, report.processed) == (2, 1, 1)
+
+
+def test_escaped_and_unsorted_names_are_asked_about_but_not_analysed_again(worker: UploadWorker) -> None:
+    odd = ["/lead.jpg", "a//b.jpg", "dots..", "é.jpg", "\U0001f600.jpg", "\uffee.jpg", "z.jpg"]
+    drop(worker, *odd)
+    assert sweep(worker, 60).processed == len(odd)
+    again = sweep(worker, 60)
+    assert again.processed == again.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("metadata", "age", "wanted"),
+    [
+        ({"state": "done", "etag": "e1"}, 0, False),
+        ({"state": "failed", "etag": "e1"}, 0, False),
+        ({"state": "dropped", "etag": "e1"}, 0, False),
+        ({"state": "job", "etag": "e1"}, 9999, False),
+        ({"state": "done", "etag": "e0"}, 0, True),
+        ({"state": "retry", "etag": "e1"}, 0, True),
+        ({"state": "working", "etag": "e1", "lease": "60"}, 60, False),
+        ({"state": "working", "etag": "e1", "lease": "60"}, 61, True),
+        ({"state": "working", "etag": "e0", "lease": "60"}, 1, True),
+        ({"state": "waiting", "etag": "e1", "until": "2026-05-04T02:00:01+00:00"}, 0, False),
+        ({"state": "waiting", "etag": "e1", "until": "2026-05-04T02:00:00+00:00"}, 0, True),
+    ],
+)
+def test_what_counts_as_unfinished(metadata: dict[str, str], age: int, wanted: bool) -> None:
+    now = datetime(2026, 5, 4, 2, tzinfo=UTC)
+    receipt = BlobInfo("receipts/a", "r", 1, now - timedelta(seconds=age), now, metadata)
+    upload = BlobInfo("a", "e1", 1, now, now)
+    assert needs_work(upload, summary_of(receipt)) is wanted
+    assert needs_work(upload, None)
+
+
+def test_replay_analyses_failed_uploads_again_and_all_when_told(
+    worker: UploadWorker, account: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
+    drop(worker, "x/a.jpg", "x/b.jpg", "y/c.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.planner, "routes", Routes(()))
+        sweep(worker, 60)
+    assert names(worker, ERRORS) == ["x/a.jpg.json", "x/b.jpg.json", "y/c.jpg.json"]
+
+    assert main(["replay", "x/", "--dry-run"]) == 0
+    assert capsys.readouterr().out.split() == ["x/a.jpg", "x/b.jpg"]
+    assert results(worker) == []
+
+    assert main(["replay", "x/"]) == 0
+    assert results(worker) == ["x/a.jpg", "x/b.jpg"]
+    assert names(worker, ERRORS) == ["y/c.jpg.json"]
+
+    before = worker.storage.head(RESULTS, "x/a.jpg/result.json")
+    assert main(["replay", "x/a", "--all"]) == 0
+    after = worker.storage.head(RESULTS, "x/a.jpg/result.json")
+    assert before and after
+    assert before.etag != after.etag

@@ -1,0 +1,125 @@
+"""A route that cannot be used makes its uploads wait, and nothing else; mended, they are analysed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cloud import health
+from cloud.settings import ERRORS, Settings
+from cloud.storage.containers import Storage
+from cloud.uploads import plans
+from cloud.uploads.events import Outcome
+from cloud.uploads.sweep import sweep
+from cloud.uploads.upload_worker import UploadWorker
+from inference.engine.registry import BUILT_IN, Registry, Weights
+from inference.errors import Permanent, RouteUnavailable
+from tests.cloud.helpers import jpeg
+from tests.cloud.uploads.test_sweep import results
+from tests.cloud.uploads.test_uploads import document, drop, names
+
+GOOD = """
+[[route]]
+name = "faces"
+match = "faces/**"
+steps = [{ model = "classify" }]
+[[route]]
+name = "rest"
+steps = [{ model = "sketch" }]
+"""
+
+
+def worker_of(storage: Storage, folder: Path, text: str, registry: Registry) -> UploadWorker:
+    (folder / "routes.toml").write_text(text, "utf-8")
+    settings = Settings(routes_file=str(folder / "routes.toml"), lease_seconds=2.0)
+    return UploadWorker(storage, settings, plans.app_routes(settings, registry), registry)
+
+
+def red() -> str:
+    """What the deep health says of the routes and models, where something is wrong."""
+    try:
+        health._routes()
+        health._models()
+    except (ValueError, Permanent) as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ('"classify"', '"clasify"', r"steps\[0\]: no model is called 'clasify'; did you mean 'classify'"),
+        ('"faces"', '"faces"\nvideo = { stridee = 2 }', "unknown key 'stridee'; did you mean 'stride'"),
+        ('"faces"', '"faces"\nwhen = "every night"', "not an NCRONTAB"),
+        ("match", "mach", "unknown key 'mach'; did you mean 'match'"),
+    ],
+)
+def test_uploads_of_a_wrong_route_wait_until_it_is_mended(
+    worker: UploadWorker, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    right: str, wrong: str, words: str,
+) -> None:  # fmt: skip
+    broken = worker_of(worker.storage, tmp_path, GOOD.replace(right, wrong, 1), registry)
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: broken)
+    event, other = drop(broken, "faces/a.jpg", jpeg()), drop(broken, "b.jpg", jpeg())
+    for _ in range(broken.settings.max_attempts + 1):
+        assert broken.handle(event) == Outcome("waiting")
+    assert broken.handle(other) == Outcome("done", 1)
+    found = broken.ledger.read("faces/a.jpg")
+    assert found and (found.receipt.state, found.receipt.attempt) == ("retry", 0)
+    assert names(broken, ERRORS) == []
+    for said in (found.receipt.reason, red()):
+        assert "route 'faces'" in said and str(tmp_path / "routes.toml") in said
+        with pytest.raises(RouteUnavailable, match=words):
+            raise RouteUnavailable(said)
+
+    mended = worker_of(worker.storage, tmp_path, GOOD, registry)
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: mended)
+    assert sweep(mended, 60).processed == 1
+    assert results(mended) == ["b.jpg", "faces/a.jpg"]
+    assert document(mended, "results", "faces/a.jpg/result.json")["route"] == "faces"
+    assert red() == ""
+
+
+@pytest.mark.parametrize("how", ["it is missing", "it cannot be loaded", "its head is misspelt"])
+def test_uploads_wait_for_a_model_that_may_still_arrive(
+    worker: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    lies, whole = tmp_path / "lies", tmp_path / "whole"
+    for folder in (lies, whole):
+        shutil.copytree(BUILT_IN / "classify", folder / "zebras")
+        text = (folder / "zebras/model.toml").read_text("utf-8").replace('name = "classify"', 'name = "zebras"')
+        (folder / "zebras/model.toml").write_text(text, "utf-8")
+    manifest = lies / "zebras/model.toml"
+    if how == "it is missing":
+        shutil.rmtree(lies / "zebras")
+    elif how == "it cannot be loaded":
+        (lies / "zebras/model.onnx").write_bytes(b"half of it")
+    else:
+        manifest.write_text(manifest.read_text("utf-8").replace('"classifier"', '"clasifier"'), "utf-8")
+    registry = Registry([lies, BUILT_IN], weights=Weights([]))
+    waiting = worker_of(worker.storage, tmp_path, GOOD.replace('"classify"', '"zebras"'), registry)
+    event = drop(waiting, "faces/a.jpg", jpeg())
+    for _ in range(waiting.settings.max_attempts + 1):
+        assert waiting.handle(event) == Outcome("waiting")
+    waiting.handle(drop(waiting, "faces/broken.jpg", jpeg()[:200]))
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: waiting)
+    assert "zebras" in red()
+    registry.use([whole, BUILT_IN])
+    assert red() == ""
+    sweep(waiting, 60)
+    assert results(waiting) == ["faces/a.jpg"] and names(waiting, ERRORS) == ["faces/broken.jpg.json"]
+
+
+def test_who_brings_a_wrong_route_of_his_own_is_told_so(worker: UploadWorker) -> None:
+    worker.handle(drop(worker, "a.jpg.route.toml", b"[[route]]\nname = 'own'\nsteps = [{ model = 'clasify' }]"))
+    worker.handle(drop(worker, "a.jpg", jpeg()))
+    assert "did you mean 'classify'" in document(worker, ERRORS, "a.jpg.json")["error"]["message"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_sidecar_as_windows_editors_save_it(worker: UploadWorker, encoding: str) -> None:
+    worker.handle(drop(worker, "a.jpg.route.toml", 'route = "classify"\r\n'.encode(encoding)))
+    assert worker.handle(drop(worker, "a.jpg", jpeg())).status == "done"
+    assert document(worker, "results", "a.jpg/result.json")["route"] == "classify"

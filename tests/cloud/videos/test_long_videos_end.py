@@ -1,0 +1,213 @@
+"""What ends the job of a long video before its time: cancelling, another upload, errors."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from cloud.settings import ERRORS, RESULTS, UPLOADS
+from cloud.uploads.events import BlobEvent
+from cloud.videos import stages
+from cloud.videos.job_worker import Videos
+from cloud.videos.jobs import PLAN
+from cloud.videos.revive import revive
+from cloud.web import api
+from inference.errors import CorruptMedia, ModelUnavailable, StorageUnavailable
+from inference.video import parts
+from tests.cloud.helpers import jpeg
+from tests.cloud.videos.long_videos import (
+    NAME,
+    deal,
+    document,
+    drop,
+    job_of,
+    make_videos,
+    names,
+    taken,
+    wait_for_silence,
+)
+
+
+def test_cancelled_it_stays_without_result(videos: Videos, clip: Path) -> None:
+    job_id = drop(videos, clip)
+    messages = taken()
+    videos.deliver(messages[0], 1)
+    job = videos.jobs.read(job_id)
+    assert job
+    assert (videos.describe(job)["detected"], videos.describe(job)["segments"]) == (1, len(messages))
+    videos.cancel(job)
+    for message in messages:
+        videos.deliver(message, 1)
+    ended = videos.jobs.read(job_id)
+    assert ended and ended.state == "cancelled"
+    assert taken() == [] and names(videos) == [f"jobs/{job_id}/{PLAN}"] and names(videos, RESULTS, "") == []
+    assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "done"
+    # Asked for by hand, it is done after all.
+    assert videos.worker.handle(BlobEvent(UPLOADS, NAME, cause="replay")).status == "job"
+    assert job_of(videos) != job_id
+
+
+def test_progress_and_cancelling_over_http(videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "default_videos", lambda: videos)
+
+    def ask(method: str, job_id: str = "", **params: str) -> tuple[int, Any]:
+        path = {"id": job_id} if job_id else {}
+        answer = api.jobs(func.HttpRequest(method, "/api/jobs", params=params, route_params=path, body=b""))
+        return answer.status_code, json.loads(answer.get_body())
+
+    job_id = drop(videos, clip)
+    messages = taken()
+    videos.deliver(messages[1], 1)
+    status, told = ask("GET", name=NAME)
+    assert (status, told["id"], told["state"], told["detected"], told["merged"]) == (200, job_id, "running", 1, False)
+    assert ask("GET", "0" * 24)[0] == ask("GET", "../receipts")[0] == ask("GET")[0] == 404
+    for _ in range(2):
+        status, told = ask("DELETE", job_id)
+        assert (status, told["state"], told["reason"]) == (200, "cancelled", "cancelled")
+
+
+def test_a_worker_in_the_middle_of_a_cancelled_segment_stops(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = drop(videos, clip)
+    job, real = videos.jobs.read(job_id), parts.detect_part
+    assert job
+    seen = itertools.count()
+
+    def endless(*args: Any) -> Iterator[str]:
+        lines = list(real(*args))
+        videos.cancel(job)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            next(seen)
+            time.sleep(0.05)
+            yield lines[0]
+
+    monkeypatch.setattr(stages, "detect_part", endless)
+    videos.deliver(taken()[0], 1)
+    assert 0 < next(seen) < 400
+    ended = videos.jobs.read(job_id)
+    assert ended and ended.state == "cancelled" and names(videos) == [f"jobs/{job_id}/{PLAN}"]
+
+
+@pytest.mark.parametrize("when", ["while its segments wait", "while one is detected", "before it is joined"])
+def test_an_upload_that_is_overwritten_ends_the_job_and_gets_its_own_result(
+    videos: Videos, clip: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = drop(videos, clip)
+    messages, real = taken(), parts.detect_part
+
+    def overwrite() -> None:
+        videos.storage.write(UPLOADS, NAME, jpeg(1))
+
+    def detect_part(*args: Any) -> Iterator[str]:
+        overwrite()
+        yield from real(*args)
+
+    if when == "while its segments wait":
+        overwrite()
+    elif when == "while one is detected":
+        monkeypatch.setattr(stages, "detect_part", detect_part)
+    else:
+        while [message.stage for message in messages] != ["join"]:
+            for message in messages:
+                videos.deliver(message, 1)
+            messages = taken()
+        overwrite()
+    for message in messages:
+        videos.deliver(message, 1)
+    ended = videos.jobs.read(job_id)
+    assert ended and ended.state == "superseded" and names(videos) == [f"jobs/{job_id}/{PLAN}"]
+    upload = videos.storage.head(UPLOADS, NAME)
+    assert upload and document(videos)["source"]["etag"] == upload.etag
+    assert document(videos)["source"]["media_type"] == "image/jpeg"
+
+
+def test_an_upload_that_is_deleted_ends_the_job(videos: Videos, clip: Path) -> None:
+    job_id = drop(videos, clip)
+    videos.storage.delete(UPLOADS, NAME)
+    deal([videos], random.Random(3))
+    receipt, job = videos.ledger.read(NAME), videos.jobs.read(job_id)
+    assert receipt and receipt.receipt.state == "dropped"
+    assert job and job.state == "superseded"
+    assert names(videos) == [f"jobs/{job_id}/{PLAN}"] and names(videos, RESULTS, "") == names(videos, ERRORS, "") == []
+
+
+def test_an_upload_whose_job_was_taken_for_dead_is_given_back(videos: Videos, clip: Path) -> None:
+    job_id = drop(videos, clip)
+    job = videos.jobs.read(job_id)
+    assert job
+    videos.jobs.end(job, "superseded")
+    videos.deliver(taken()[0], 1)
+    assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "job"
+    assert job_of(videos) != job_id
+
+
+def test_errors_permanent_ones_at_once_others_when_the_attempts_are_used_up(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(error: Exception) -> Any:
+        def detect_part(*args: Any) -> Any:
+            raise error
+
+        return detect_part
+
+    drop(videos, clip)
+    monkeypatch.setattr(stages, "detect_part", failing(CorruptMedia("a segment of noise")))
+    videos.deliver(taken()[0], 1)
+    check_failed(videos, "CorruptMedia", "a segment of noise")
+    drop(videos, clip.read_bytes() + bytes(1))
+    monkeypatch.setattr(stages, "detect_part", failing(StorageUnavailable("gone fishing")))
+    message = taken()[0]
+    for attempt in (1, 4):
+        with pytest.raises(StorageUnavailable):
+            videos.deliver(message, attempt)
+    videos.deliver(message, 5)
+    check_failed(videos, "StorageUnavailable", "gone fishing")
+    drop(videos, clip.read_bytes() + bytes(2))
+    videos.poison(taken()[0])
+    check_failed(videos, "Permanent", "the workers were killed")
+
+
+def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_what_is_done(
+    models: Path, account: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = make_videos(models, lease_seconds=1.0)
+    job_id = drop(videos, clip)
+    first, *others = taken()
+    videos.deliver(first, 1)
+
+    def refused(*_: Any) -> Any:
+        raise ModelUnavailable("model fields is missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(videos.worker.planner.routes), "match", refused)
+        for message in others:
+            videos.deliver(message, 9)
+        assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "busy"
+        wait_for_silence(videos, job_id)
+        assert revive(videos) == 0
+    assert names(videos, ERRORS, "") == [] and taken() == []
+    assert revive(videos) == 1
+    sent = taken()
+    assert sorted(message.part for message in sent) == sorted(message.part for message in others)
+    videos.queues.send(sent)
+    deal([videos], random.Random(5), copies=1)
+    assert document(videos)["status"] == "ok"
+
+
+def check_failed(videos: Videos, kind: str, words: str) -> None:
+    record, receipt = videos.storage.read_json(ERRORS, f"{NAME}.json"), videos.ledger.read(NAME)
+    assert record and receipt and receipt.receipt.state == "failed"
+    assert record[0]["error"]["class"] == kind and words in record[0]["error"]["message"]
+    job = videos.jobs.read(job_of(videos))
+    assert job and job.state == "failed"
+    taken()

@@ -1,0 +1,132 @@
+"""`dev.py run` as a newcomer meets it: photos dropped into a folder come back as results, and nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devtools import azurite
+from tests.processes import alive, eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = ("cloud", "devtools", "function_app.py", "host.json", "inference", "local.settings.example.json",
+       "localhost", "models", "routes.toml", "samples")  # fmt: skip
+RUN = """
+import sys
+from pathlib import Path
+from devtools import run
+from devtools.supervisor import handling, interrupt
+port = int(sys.argv[2])
+options = {"samples": "no-host" not in sys.argv, "host": "no-host" not in sys.argv, "verbose": False}
+with handling(interrupt):
+    sys.exit(run.main(Path(sys.executable), port=port, root=Path(sys.argv[1]), **options))
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the app in it, but with an inbox, settings and storage of its own."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    for name in APP:
+        try:
+            (folder / name).symlink_to(ROOT / name)
+        except OSError as error:
+            pytest.skip(f"links cannot be made here: {error}")
+    package = azurite.find_package(ROOT)
+    assert package, "dev.py test installs Azurite"
+    monkeypatch.setenv("DROPSIGHT_AZURITE", str(package))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return folder
+
+
+class Running:
+    """`dev.py run` in a process of its own, with everything that it started."""
+
+    def __init__(self, app: Path, *arguments: str, parts: int = 3, **environ: str) -> None:
+        self.log = app.parent / "said"
+        self.parts = parts
+        command = [sys.executable, "-c", RUN, str(app), str(azurite.free_ports(1)[0]), *arguments]
+        environ = {**os.environ, **environ}
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, cwd=app, env=environ, stdout=out, stderr=subprocess.STDOUT)
+        self.wait_for("Ctrl-C stops")
+        self.started = psutil.Process(self.process.pid).children(recursive=True)
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for(self, words: str) -> None:
+        def heard() -> bool:
+            assert self.process.poll() is None or words in self.said(), self.said()
+            return words in self.said()
+
+        eventually(heard, f"{words!r} in {self.log}", 120)
+
+    def over(self) -> int:
+        """Its exit status, once nothing that it started is left."""
+        status = self.process.wait(60)
+        assert len(self.started) >= self.parts, "storage, the app, the bridge"
+        eventually(lambda: not any(alive(child.pid) for child in self.started), "nothing is left behind")
+        return status
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()  # the children notice
+        self.process.wait()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+def test_photos_come_back_as_results_and_nothing_stays_behind(app: Path) -> None:
+    inbox, results = app / "inbox", app / "outbox" / "results"
+    inbox.mkdir()
+    (inbox / "broken.jpg").write_bytes(b"not a picture")
+    samples = sorted((ROOT / "samples").glob("*.jpg"))
+    with Running(app) as running:
+        for photo in samples:
+            running.wait_for(f"samples/{photo.name}: ")
+            eventually((results / "samples" / photo.name / "result.json").is_file, photo.name, 60)
+        running.wait_for("broken.jpg: failed")
+        running.process.send_signal(signal.SIGINT)
+        assert running.over() == 0
+        assert running.said().rstrip().endswith("Stopping.")
+    for photo in samples:
+        document = json.loads((results / "samples" / photo.name / "result.json").read_text(encoding="utf-8"))
+        folder = results / "samples" / photo.name
+        assert document["status"] == "ok" and document["source"]["name"] == f"samples/{photo.name}"
+        for artifact in document["artifacts"].values():
+            assert [file.stat().st_size > 0 for file in folder.rglob(artifact)] == [True]
+    error = json.loads((app / "outbox" / "errors" / "broken.jpg.json").read_text(encoding="utf-8"))
+    assert error["status"] == "error" and "broken.jpg" in error["error"]["message"]
+
+    # Again: nothing is uploaded twice. And when one part dies, everything ends and its last words are shown.
+    with Running(app) as running:
+        (inbox / "new.jpg").write_bytes(samples[0].read_bytes())
+        running.wait_for("new.jpg: uploaded")
+        (host,) = [child for child in running.started if "localhost" in child.cmdline()]
+        host.kill()
+        assert running.over() == 1
+        said = running.said()
+        assert "The app ended, so everything stops" in said and "is ready on" in said
+        assert said.count(": uploaded") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+def test_without_the_host_only_the_app_is_left_to_others(app: Path, storage_account: str) -> None:
+    (app / "inbox").mkdir()
+    with Running(app, "no-host", parts=1, AzureWebJobsStorage=storage_account) as running:
+        (app / "inbox" / "new.jpg").write_bytes(b"any")
+        running.wait_for("new.jpg: uploaded")
+        assert not [child for child in running.started if "localhost" in child.cmdline()]
+        running.process.send_signal(signal.SIGINT)
+        assert running.over() == 0
+    assert "func start, in another terminal" in running.said() and "localhost:" not in running.said()

@@ -1,0 +1,171 @@
+"""Manifests, folders of models, weights found by hash, and every refusal in one plain sentence."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from inference.analysis import analyze
+from inference.engine.registry import BUILT_IN, Registry, Weights, sha256_of
+from inference.errors import BadManifest, BadModel
+from inference.manifest import manifest_from, read_manifest
+from inference.routes import Route, Step
+
+MINIMAL = {"name": "m", "task": "object-detection", "head": "yolox"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"licens": "MIT"}, "unknown key 'licens'; did you mean 'licence'"),
+        ({"preprocess": {"resise_mode": "letterbox"}}, "did you mean 'resize_mode'"),
+        ({"preprocess": {"resize_mode": "letterboks"}}, "did you mean 'letterbox'"),
+        ({"task": "object-detektion"}, "did you mean 'object-detection'"),
+        ({"preprocess": {"do_rescale": "yes"}}, "expected true or false"),
+        ({"postprocess": {"iou_threshold": True}}, "expected a number"),
+        ({"labels": "../../secrets.txt"}, "leaves the model's folder"),
+        ({"labels": "builtin:coco8"}, "did you mean 'coco80'"),
+        ({"labels": "missing.txt"}, "cannot be read"),
+    ],
+)
+def test_a_wrong_manifest_names_the_key_and_the_nearest_right_one(
+    change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadManifest, match=message):
+        manifest_from({**MINIMAL, **change}, "model.toml", tmp_path)
+
+
+def test_a_manifest_without_a_task_says_so(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text('head = "yolox"\n')
+    with pytest.raises(BadManifest, match="'task' must be given"):
+        read_manifest(tmp_path / "model.toml")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for name in ("classify", "sketch"):
+        shutil.copytree(BUILT_IN / name, tmp_path / name)
+    return tmp_path
+
+
+def test_one_bad_model_does_not_take_the_others_down(models: Path) -> None:
+    (models / "broken").mkdir()
+    (models / "broken" / "model.toml").write_text("task = 3\n")
+    (models / "web-page.onnx").write_text("<!DOCTYPE html><html></html>")
+    registry = Registry([models], weights=Weights([]))
+    reasons = {e.name: e.reason for e in registry.list()}
+    assert reasons["classify"] is None
+    assert reasons["sketch"] is None
+    assert reasons["broken"] and "'head' must be given" in reasons["broken"] or "task" in str(reasons["broken"])
+    assert reasons["web-page"] and "web page" in reasons["web-page"]
+    assert registry.model("classify").manifest.name == "classify"
+
+
+def test_a_wrong_hash_is_never_loaded(models: Path) -> None:
+    with (models / "classify" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(BadModel, match="its sha256 is"):
+        Registry([models]).model("classify")
+
+
+def test_labels_that_do_not_fit_are_refused(models: Path) -> None:
+    labels = models / "classify" / "labels.txt"
+    labels.write_text("\n".join(labels.read_text().splitlines()[:-1]))
+    with pytest.raises(BadModel, match="200 classes, the label list 199"):
+        Registry([models]).model("classify")
+
+
+def test_a_head_that_does_not_fit_is_refused(models: Path) -> None:
+    manifest = models / "sketch" / "model.toml"
+    text = (
+        manifest.read_text()
+        .split("[postprocess]")[0]
+        .replace('"image-to-image"', '"object-detection"')
+        .replace('"image"', '"yolox"')
+    )
+    manifest.write_text(text)
+    with pytest.raises(BadModel, match="head yolox expects"):
+        Registry([models]).model("sketch")
+
+
+def test_weights_are_found_by_their_hash(models: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    (models / "classify" / "model.onnx").rename(elsewhere / "any name.onnx")
+    weights = Weights([tmp_path / "elsewhere"])
+    assert weights.find(sha256_of(elsewhere / "any name.onnx")) == elsewhere / "any name.onnx"
+    registry = Registry([models / "classify"], weights=weights)
+    assert registry.entry("classify").weights == elsewhere / "any name.onnx"
+    without = Registry([models / "classify"], weights=Weights([])).list()[0]
+    assert without.reason and "not found in DROPSIGHT_WEIGHTS" in without.reason
+
+
+def test_research_models_can_be_left_out(models: Path) -> None:
+    registry = Registry([models], allow_research=False)
+    with pytest.raises(BadModel, match="research only"):
+        registry.model("classify")
+    assert registry.model("sketch").manifest.use == "any"
+
+
+@pytest.mark.parametrize("word", ["false", "0", "No", " off "])
+def test_every_word_for_no_leaves_research_models_out(models: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DROPSIGHT_ALLOW_RESEARCH_MODELS", word)
+    assert {entry.name: bool(entry.reason) for entry in Registry([models]).list()}["classify"]
+    monkeypatch.setenv("DROPSIGHT_ALLOW_RESEARCH_MODELS", "flase")
+    with pytest.raises(BadModel, match="'flase', expected true or false"):
+        Registry([models])
+
+
+def test_a_provider_that_is_not_there_is_said_in_the_result(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DROPSIGHT_PROVIDERS", "openvino")
+    picture = np.zeros((70, 70, 3), np.uint8)
+    buffer = io.BytesIO()
+    Pillow.fromarray(picture).save(buffer, "PNG")
+    result = analyze(buffer.getvalue(), Route("r", (Step("classify"),)), Registry([models])).result
+    facts = result.to_json()["steps"][0]["model"]
+    assert facts["provider"] == "CPUExecutionProvider"
+    assert facts["provider_asked"] == "OpenVINOExecutionProvider"
+    monkeypatch.setenv("DROPSIGHT_PROVIDERS", "cudda")
+    with pytest.raises(BadModel, match="did you mean 'cuda'"):
+        Registry([models])
+
+
+def test_an_unknown_model_suggests_the_nearest(models: Path) -> None:
+    with pytest.raises(BadModel, match="did you mean 'classify'"):
+        Registry([models]).model("clasify")
+
+
+def test_many_threads_share_one_session(models: Path) -> None:
+    registry = Registry([models])
+    seen: list[int] = []
+    threads = [threading.Thread(target=lambda: seen.append(id(registry.model("classify")))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+
+
+def test_the_cache_lets_the_oldest_go_when_memory_is_short(models: Path) -> None:
+    registry = Registry([models], memory=1)
+    first = registry.model("classify")
+    registry.model("sketch")
+    assert registry.model("classify") is not first
+
+
+def test_a_changed_manifest_changes_the_digest_and_is_loaded_anew(models: Path) -> None:
+    registry = Registry([models])
+    first, before = registry.model("classify"), registry.digest("classify")
+    manifest = models / "classify" / "model.toml"
+    manifest.write_text(manifest.read_text().replace('version = "1"', 'version = "2"'))
+    registry.refresh()
+    assert registry.digest("classify") != before
+    assert registry.model("classify") is not first
+    assert registry.model("classify").manifest.version == "2"

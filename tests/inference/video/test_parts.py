@@ -1,0 +1,270 @@
+"""A video in parts gives what it gives in one: the same tracks to the number, the same events, the same frames."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from inference.analysis import analyze
+from inference.engine.registry import Registry
+from inference.predictions import Classes, LabelMap, Masks, Objects
+from inference.results.result import Cost, Source
+from inference.routes import Route, parse_routes
+from inference.steps import Analysis
+from inference.video.facts import RouteFacts
+from inference.video.join import join
+from inference.video.parts import Part, detect_part, draw_part, merge, plan
+from inference.video.prepare import prepare
+from inference.video.read import VideoReader, probe
+from inference.video.stored import from_line, to_line
+from inference.video.summary import Summary
+from inference.video.write import VideoWriter
+from tests.inference.video.test_actions import brightness_model
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZE = (320, 192)
+
+
+def blob_detector(folder: Path) -> None:
+    """A YOLOX-shaped model that finds bright fields: a cell of 32 pixels scores as bright as it is."""
+    folder.mkdir()
+    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])
+    cells = (SIZE[0] // 32) * (SIZE[1] // 32)
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, cells, 6])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [3], [1, 1, cells])
+    half = helper.make_tensor("half", TensorProto.FLOAT, [1, 2, cells], [0.5] * 2 * cells)
+    size = helper.make_tensor("size", TensorProto.FLOAT, [1, 2, cells], [0.2] * 2 * cells)
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1, 1, cells], [1.0] * cells)
+    nodes = [
+        helper.make_node("AveragePool", ["images"], ["pooled"], kernel_shape=[32, 32], strides=[32, 32]),
+        helper.make_node("ReduceMean", ["pooled"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Reshape", ["mean", "shape"], ["score"]),
+        helper.make_node("Concat", ["half", "size", "score", "one"], ["rows"], axis=1),
+        helper.make_node("Transpose", ["rows"], ["output"], perm=[0, 2, 1]),
+    ]
+    graph = helper.make_graph(nodes, "g", [picture], [output], [shape, half, size, one])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(folder / "model.onnx")
+    )
+    (folder / "model.toml").write_text(
+        'name = "fields"\ntask = "object-detection"\nhead = "yolox"\nlabels = ["field"]\n'
+        "[postprocess]\nconfidence_threshold = 0.5\nparams = { strides = [32] }\n"
+    )
+
+
+def scene(i: int) -> NDArray[np.uint8]:
+    """Bright squares that walk, flicker and meet, over a dark textured ground that shakes."""
+    rng = np.random.default_rng(5)
+    ground = rng.integers(0, 40, (SIZE[1] // 8 + 8, SIZE[0] // 8 + 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    shake = int(6 * np.sin(i * 1.7))
+    pixels = ground[8 + shake : 8 + shake + SIZE[1], 8 : 8 + SIZE[0]].copy()
+    places = [(10 + 2 * i % 300, 20), (280 - int(1.5 * i) % 260, 70 if i % 40 < 33 else 500), (90, 130)]
+    for number, (x, y) in enumerate(places):
+        level = 250 if number < 2 or i % 29 > 4 else 110
+        pixels[y : y + 44, x : x + 44] = level
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    folder = tmp_path_factory.mktemp("models")
+    blob_detector(folder / "fields")
+    (folder / "light").mkdir()
+    brightness_model(folder / "light/model.onnx", [1, 4, 8, 10, 3])
+    (folder / "light/model.toml").write_text(
+        'name = "light"\ntask = "video-classification"\nhead = "classifier"\nlabels = ["dark", "bright"]\n'
+        '[postprocess]\nconfidence_threshold = 0.3\nparams = { window_s = 0.9, activation = "none" }\n'
+    )
+    return Registry([folder, ROOT / "models"])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds, a keyframe every two thirds of one, with an uneven clock."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with VideoWriter(path, fps=7.5, preset="ultrafast", crf=12) as writer:
+        for i in range(200):
+            writer.write(scene(i), i / 25 + (0.007 if i % 3 == 1 else 0.0))
+    return path
+
+
+VIDEOS = [
+    "{}",
+    "{ stride = 3, tracker = 'sort' }",
+    "{ fps = 9.0, camera_motion = true }",
+    "{ fps = 6.0, reid = 'embed', reid_s = 6.0, lost_s = 0.3 }",
+    "{ fps = 4.0, start_s = 1.3, end_s = 6.1, metres_per_pixel = 0.01 }",
+]
+AREA = "{name = 'left', points = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}"
+ZONES = f"zones = [{AREA}, {{name = 'line', points = [[0.5, 0], [0.5, 1]]}}]"
+
+
+def route(video: str, annotated: bool = False, more: str = "") -> Route:
+    video = video.replace("{", f"{{ annotated = {str(annotated).lower()}, {ZONES},", 1).replace(",}", "}")
+    steps = f'[{{ model = "fields" }}, {{ model = "light" }}{more}]'
+    return parse_routes(f"[[route]]\nname = 'r'\nsteps = {steps}\nvideo = {video}\n", "r").routes[0]
+
+
+def in_parts(
+    clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path
+) -> tuple[list[Part], Summary, dict[int, list[str]]]:
+    """(the parts, what merging them gives, each one's lines for drawing); they are detected in any order, and merged
+    from what the plan says of the models."""
+    options = chosen.video
+    parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
+    order = list(parts)
+    random.Random(1).shuffle(order)
+    lines = {}
+    for part in order:
+        made = _made(folder / f"detected{part.number}")
+        lines[part.number] = list(detect_part(clip, part, chosen, registry, made, fps=8.0))
+    facts = prepare(clip, probe(clip), chosen, registry, budget_s=1.0).facts
+    facts = RouteFacts.from_json(json.loads(json.dumps(facts.to_json())))
+    merged: dict[int, list[str]] = {part.number: [] for part in parts}
+    source = Source("uploads", str(clip), "e", clip.stat().st_size, "video/mp4")
+    stored = ((part, lines[part.number]) for part in parts)
+    summary = merge(
+        stored, chosen, facts, SIZE, source, _made(folder / "files"), lambda number, line: merged[number].append(line)
+    )
+    return parts, Summary.from_line(summary.to_line()), merged
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def from_parts(clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path) -> Analysis:
+    """The analysis of a clip in parts: detected, merged, drawn and joined."""
+    parts, summary, lines = in_parts(clip, chosen, registry, part_s, folder)
+    files: dict[str, bytes | Path] = {path.name: path for path in (folder / "files").iterdir()}
+    videos: dict[str, list[Path]] = {}
+    for part in parts:
+        drawn = draw_part(clip, part, lines[part.number], chosen, summary, _made(folder / f"part{part.number}"), 8.0)
+        for video in (folder / f"detected{part.number}").iterdir():
+            drawn[video.name] = video
+        for name, made in drawn.items():
+            if isinstance(made, Path):
+                videos.setdefault(name, []).append(made)
+            else:
+                files[name] = made
+    for name, pieces in videos.items():
+        join(pieces, folder / name)
+        files[name] = folder / name
+    return summary.analysis(files, "r", "", Cost(0.0, None, 0.0), None)
+
+
+SAME = ("source", "route", "status", "artifacts", "tracks", "timeline", "zones", "summary", "analysed_frames")
+
+
+def check_same(analysis: Analysis, whole: Analysis) -> None:
+    """The document and every file are those of one piece; of videos, the times of their frames."""
+    document, expected = analysis.result.to_json(), whole.result.to_json()
+    source = expected["source"] | {key: document["source"][key] for key in ("container", "etag")}
+    assert {key: document[key] for key in SAME} == {**{key: expected[key] for key in SAME}, "source": source}
+    masked = [[{**step, "ms": None} for step in steps] for steps in (document["steps"], expected["steps"])]
+    assert masked[0] == masked[1]
+    assert document.get("thumbnails") == expected.get("thumbnails")
+    assert analysis.artifacts.keys() == whole.artifacts.keys()
+    for name, content in analysis.artifacts.items():
+        mine, other = (c if isinstance(c, bytes) else c.read_bytes() for c in (content, whole.artifacts[name]))
+        if not name.endswith(".mp4"):
+            assert mine == other, name
+            continue
+        assert isinstance(content, Path)
+        times = [[frame.pts_s for frame in VideoReader(io.BytesIO(data))] for data in (mine, other)]
+        assert times[0] == times[1] != [], name
+
+
+@pytest.mark.parametrize("video", VIDEOS)
+def test_a_clip_in_parts_gives_what_it_gives_in_one(clip: Path, registry: Registry, video: str, tmp_path: Path) -> None:
+    chosen = route(video)
+    whole = analyze(clip, chosen, registry)
+    document = whole.result.to_json()
+    assert len(document["tracks"]) >= 3 and any(item["kind"] == "action" for item in document["timeline"])
+    for part_s, least in ((0.0, 8), (2.5, 2)):
+        folder = tmp_path / str(least)
+        check_same(from_parts(clip, chosen, registry, part_s, folder), whole)
+        assert len(list(folder.glob("part*"))) >= least
+
+
+@pytest.mark.parametrize(
+    ("video", "more", "files"),
+    [
+        ("{ fps = 5.0, heat_map = true }", "", {"heat.jpg", "poster.jpg"}),
+        ("{ keyframes_only = true, heat_map = true, lost_s = 3.0 }", "", {"heat.jpg", "tracks.csv"}),
+        ("{ keyframes_only = true, fps = 1.0 }", "", {"tracks.csv"}),
+        ("{ fps = 5.0 }", ', { model = "sketch" }', {"sketch.mp4"}),
+    ],
+)
+def test_so_do_heat_maps_keyframes_and_steps_that_make_pictures(
+    clip: Path, registry: Registry, video: str, more: str, files: set[str], tmp_path: Path
+) -> None:
+    chosen = route(video, more=more)
+    whole, analysis = analyze(clip, chosen, registry), from_parts(clip, chosen, registry, 1.0, tmp_path)
+    assert files <= analysis.artifacts.keys() and len(list(tmp_path.glob("part*"))) >= 4
+    check_same(analysis, whole)
+
+
+def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, registry: Registry, tmp_path: Path) -> None:
+    chosen = route("{ fps = 8.0 }", annotated=True)
+    analysis, whole = from_parts(clip, chosen, registry, 2.0, tmp_path), analyze(clip, chosen, registry)
+    check_same(analysis, whole)
+    videos = (analysis.artifacts["annotated.mp4"], whole.artifacts["annotated.mp4"])
+    joined, expected = (list(VideoReader(video)) for video in videos if isinstance(video, Path))
+    for i, frame in enumerate(joined):
+        # Coded twice, they differ a little; from the frame before and the one after they differ more.
+        difference = [np.abs(frame.pixels.astype(int) - e.pixels).mean() for e in expected[max(i - 1, 0) : i + 2]]
+        assert int(np.argmin(difference)) == min(i, 1) and min(difference) < 5.0
+
+
+def examples() -> Iterator[Any]:
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(0, 1000, (3, 4)).astype(np.float32)
+    bits = (rng.uniform(size=(5, 7)) > 0.5, np.ones((2, 3), np.bool_), np.zeros((0, 0), np.bool_))
+    masks = Masks((20, 30), np.array([[1, 2, 8, 7], [0, 0, 3, 2], [0, 0, 0, 0]]), bits)
+    names = ("a", "b", "b")
+    label = Classes(np.arange(1), boxes[0, :1], ("z",))
+    inner = Objects(boxes[:1], boxes[:1, 0], np.arange(1), ("c",), attributes=({"y": label},))
+    attributes: Any = ({"x": inner, "world": [[0.5, 1.0]]}, {}, {})
+    yield Objects(boxes, rng.uniform(size=3).astype(np.float32), np.arange(3), names)
+    yield Objects(
+        boxes, boxes[:, 0], np.arange(3), names, masks, boxes.reshape(3, 2, 2), "coco", None, np.arange(3), attributes
+    )
+    yield Objects.empty()
+    yield Classes(np.arange(2), np.array([0.1, 0.7], np.float32), ("é", "b"))
+    yield LabelMap(rng.integers(0, 9, (120, 160)).astype(np.uint8), ("a", "b"), background=0)
+
+
+@pytest.mark.parametrize("predictions", list(examples()), ids=lambda p: type(p).__name__)
+def test_what_is_stored_comes_back_bit_for_bit(predictions: Any) -> None:
+    back = from_line(to_line({"steps": {"s": predictions}}))["steps"]["s"]
+    assert_same(back, predictions)
+
+
+def assert_same(a: Any, b: Any) -> None:
+    if isinstance(b, np.ndarray):
+        assert a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
+    elif isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for key in b:
+            assert_same(a[key], b[key])
+    elif isinstance(b, Masks | Objects | Classes | LabelMap):
+        assert type(a) is type(b)
+        assert_same(vars(a), vars(b))
+    elif isinstance(b, tuple):
+        assert len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            assert_same(left, right)
+    else:
+        assert a == b
