@@ -14,8 +14,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pathspec
+import pytest
 
 from devtools import environment, package
+from devtools.environment import SetupError
 from devtools.package import deployed_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -119,6 +121,12 @@ def test_packages_are_those_of_the_targets_python(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("-r b.txt\none==1 ; sys_platform == 'win32'\ntwo>=2\n")
     (tmp_path / "b.txt").write_text("# why\nthree==3 ; sys_platform == 'linux'\n")
     assert package.requirements_for(Path(sys.executable), "3.12", tmp_path / "a.txt") == ["two>=2", "three==3"]
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(SetupError, match="is there and not empty"):
+        package.main(tmp_path / "no python", tmp_path, packages=True, version="3.11")
 
 
 def test_what_is_packed_is_what_funcignore_leaves_in(tmp_path: Path) -> None:
