@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import pkgutil
-import platform
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 import benchmarks
-from benchmarks import Row
-from inference.machine import cpu_quota, peak_rss_mb
+from benchmarks import Row, machine
+from inference.machine import peak_rss_mb
 
 # These compare results, not times.
 NOT_RATIOS = {"accuracy", "write_accuracy", "snapshot"}
@@ -32,9 +30,7 @@ def main() -> int:
         print(f"running {name} ...", file=sys.stderr, flush=True)
         rows += import_module(f"benchmarks.{name}").run()
     print_table(rows)
-    libraries = ", ".join(f"{n} {version(n)}" for n in ("onnxruntime", "numpy", "pillow"))
-    print(f"\n{cpu_quota()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries};", end=" ")
-    print(f"peak memory of this process {peak_rss_mb()} MiB")
+    print(f"\n{machine()}; peak memory of this process {peak_rss_mb()} MiB")
     return 1 if any(row.met is False for row in rows) else 0
 
 

@@ -1,7 +1,4 @@
-"""Accuracy on the reference pictures: COCO mAP, top-1, keypoint similarity, label maps; and time per picture.
-
-A reference is what independent code reached with the same weights on the same pictures.
-"""
+"""Accuracy on the reference pictures: COCO mAP, top-1, keypoint similarity, label maps."""
 
 from __future__ import annotations
 
@@ -11,14 +8,11 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks import ROOT, SHARED, Row
 from inference.engine.model import Model
-from inference.engine.registry import Registry, Weights
 from inference.image.media import Picture, decode
 from inference.predictions import Classes, LabelMap, Objects
 
@@ -34,44 +28,6 @@ Photos = tuple[tuple[Path, Picture], ...]
 def pictures(folder: Path) -> Photos:
     """Every picture of a folder, decoded once for all models."""
     return tuple((path, decode(path.read_bytes())) for path in sorted(folder.iterdir()))
-
-
-DETECTORS = ("det-yolox-nano", "det-nanodet-m-320", "det-picodet-s-320", "det-picodet-s-416",
-             "det-ssd-mobilenetv1-tf", "ultra-yolov8n-320", "ultra-yolo11n-320", "ultra-yolo26n-end2end")  # fmt: skip
-
-
-def run() -> list[Row]:
-    """Our figure beside the reference's, for every model that has one."""
-    if not SHARED.is_dir():
-        return [Row("accuracy", "not measured", note="the reference photos and weights are not here")]
-    registry = Registry([ROOT / "tests" / "models"], weights=Weights([SHARED / "models"]))
-    reference = json.loads((SHARED / "models/REFERENCE.json").read_text("utf-8"))
-    media, rows = SHARED / "media", []
-    for name in DETECTORS:
-        photos, wanted = pictures(media / "coco/val2017"), reference[name]["mAP"]
-        found = coco_map(registry.model(name), photos, media / "coco/instances.json")
-        note = f"reference {wanted:.3f}; AP50 {found['AP50']:.3f}; {_stages(registry.model(name), photos)}"
-        rows.append(
-            Row(f"{name} mAP", f"{found['mAP']:.3f}", f">= {wanted - 0.01:.3f}", found["mAP"] >= wanted - 0.01, note)
-        )
-    photos, wanted = pictures(media / "imagenet"), reference["cls-mobilenetv2-int8"]["top1"]
-    model = registry.model("cls-mobilenetv2-int8")
-    right, count = top1(model, photos, media / "index.json")
-    note = f"reference {wanted}; {_stages(model, photos)}"
-    rows.append(Row("cls-mobilenetv2-int8 top-1", f"{right} of {count}", f">= {wanted - 2}", right >= wanted - 2, note))
-    pose, photos = registry.model("pose-movenet-lightning"), pictures(media / "coco/val2017")
-    similarity, people = top_down_similarity(pose, photos, media / "coco/person_keypoints.json")
-    rows.append(
-        Row("pose-movenet-lightning OKS", f"{similarity:.3f}", note=f"{people} people; {_stages(pose, photos)}")
-    )
-    return rows
-
-
-def _stages(model: Model, photos: Photos) -> str:
-    """Median milliseconds of each stage over some pictures."""
-    timings = [model.run(picture)[1] for _, picture in photos[:20]]
-    parts = ((part, median(getattr(t, part) for t in timings)) for part in ("preprocess", "inference", "postprocess"))
-    return ", ".join(f"{part} {value:.1f} ms" for part, value in parts)
 
 
 @cache
@@ -98,9 +54,9 @@ def coco_map(model: Model, photos: Photos, annotations: Path, kind: str = "bbox"
     numbers = []
     for path, picture in photos:
         numbers.append(int(path.stem))
-        found, _ = model.run(picture, threshold=EVALUATION_THRESHOLD)
-        assert isinstance(found, Objects)
-        rows += _rows(found, numbers[-1], ids, kind)
+        objects, _ = model.run(picture, threshold=EVALUATION_THRESHOLD)
+        assert isinstance(objects, Objects)
+        rows += _rows(objects, numbers[-1], ids, kind)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco(annotations)
         evaluation = COCOeval(truth, truth.loadRes(rows), kind)
@@ -111,15 +67,15 @@ def coco_map(model: Model, photos: Photos, annotations: Path, kind: str = "bbox"
     return {"mAP": float(evaluation.stats[0]), "AP50": float(evaluation.stats[1])}
 
 
-def _rows(found: Objects, number: int, ids: Mapping[int, int], kind: str) -> list[dict[str, Any]]:
+def _rows(objects: Objects, number: int, ids: Mapping[int, int], kind: str) -> list[dict[str, Any]]:
     from inference.results.rle import encode
 
     rows: list[dict[str, Any]] = []
-    for i, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
-        row = {"image_id": number, "category_id": ids[int(found.label_ids[i])], "score": float(found.scores[i]),
+    for i, (x1, y1, x2, y2) in enumerate(objects.boxes.tolist()):
+        row = {"image_id": number, "category_id": ids[int(objects.label_ids[i])], "score": float(objects.scores[i]),
                "bbox": [x1, y1, x2 - x1, y2 - y1]}  # fmt: skip
-        if kind == "segm" and found.masks is not None:
-            row["segmentation"] = encode(found.masks, i)
+        if kind == "segm" and objects.masks is not None:
+            row["segmentation"] = encode(objects.masks, i)
         rows.append(row)
     return rows
 
@@ -130,9 +86,9 @@ def top1(model: Model, photos: Photos, index: Path) -> tuple[int, int]:
              for e in json.loads(index.read_text("utf-8")) if e["kind"] == "image-classification"}  # fmt: skip
     right = count = 0
     for path, picture in photos:
-        found, _ = model.run(picture)
-        assert isinstance(found, Classes)
-        right += int(found.label_ids[0]) == truth[path.name]
+        classes, _ = model.run(picture)
+        assert isinstance(classes, Classes)
+        right += int(classes.label_ids[0]) == truth[path.name]
         count += 1
     return right, count
 
@@ -148,11 +104,11 @@ def label_map_figures(model: Model, photos: Photos, annotations: Path) -> dict[s
         for item in truth_of.loadAnns(truth_of.getAnnIds(imgIds=[int(path.stem)], iscrowd=False)):
             if names[item["category_id"]] in labels:
                 truth[truth_of.annToMask(item) > 0] = labels[names[item["category_id"]]]
-        found, _ = model.run(picture)
-        assert isinstance(found, LabelMap)
-        right += int((found.ids == truth).sum())
+        label_map, _ = model.run(picture)
+        assert isinstance(label_map, LabelMap)
+        right += int((label_map.ids == truth).sum())
         pixels += truth.size
-        here, there = found.ids == labels["person"], truth == labels["person"]
+        here, there = label_map.ids == labels["person"], truth == labels["person"]
         both += int((here & there).sum())
         either += int((here | there).sum())
     return {"pixel accuracy": right / pixels, "person IoU": both / either}
@@ -164,16 +120,16 @@ _VOC_NAMES = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa
 
 
 def person_mask_iou(model: Model, photos: Photos, annotations: Path) -> float:
-    """Mean IoU of the masks of people that were found (of 1 % of the picture or more) with their own, by best fit."""
+    """Mean IoU of the true masks of detected people (of 1 % of the picture or more) with the best fitting mask."""
     truth_of, shares = coco(annotations), []
     for path, picture in photos:
-        found, _ = model.run(picture)
-        assert isinstance(found, Objects) and found.masks is not None
-        masks = [found.masks.full(i) for i, name in enumerate(found.names) if name == "person"]
+        people, _ = model.run(picture)
+        assert isinstance(people, Objects) and people.masks is not None
+        masks = [people.masks.full(i) for i, name in enumerate(people.names) if name == "person"]
         for item in truth_of.loadAnns(truth_of.getAnnIds(imgIds=[int(path.stem)], catIds=[1], iscrowd=False)):
             truth = truth_of.annToMask(item) > 0
             best = max(((m & truth).sum() / (m | truth).sum() for m in masks), default=0.0)
-            if truth.mean() > 0.01 and best > 0.5:  # of those that were found at all
+            if truth.mean() > 0.01 and best > 0.5:  # the others were not detected
                 shares.append(best)
     return float(np.mean(shares))
 
@@ -186,10 +142,10 @@ def top_down_similarity(model: Model, photos: Photos, annotations: Path) -> tupl
             if item["num_keypoints"] < 8 or item["area"] <= 5000:
                 continue
             x, y, width, height = item["bbox"]
-            found, _ = model.run(picture, (x, y, x + width, y + height), threshold=0.0)
-            assert isinstance(found, Objects) and found.keypoints is not None and len(found) == 1
+            person, _ = model.run(picture, (x, y, x + width, y + height), threshold=0.0)
+            assert isinstance(person, Objects) and person.keypoints is not None and len(person) == 1
             truth = np.asarray(item["keypoints"], float).reshape(17, 3)
-            values.append(keypoint_similarity(found.keypoints[0], truth, item["area"]))
+            values.append(keypoint_similarity(person.keypoints[0], truth, item["area"]))
     return float(np.mean(values)), len(values)
 
 

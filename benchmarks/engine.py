@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -13,9 +12,8 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image, ImageOps
 
-from benchmarks import ROOT, SHARED, Row, spread
+from benchmarks import SHARED, Row, reference_models, spread, timed
 from inference.analysis import analyze
-from inference.engine.registry import Registry, Weights
 from inference.routes import Route, Step
 
 MODEL = "det-yolox-nano"
@@ -69,16 +67,10 @@ def nms_by_class(boxes: Any, scores: Any, classes: Any, limit: float = 0.6) -> l
     return kept
 
 
-def timed(work: Callable[[bytes], Any], data: bytes) -> tuple[float, int]:
-    start = time.perf_counter()
-    found = work(data)
-    return (time.perf_counter() - start) * 1e3, found
-
-
 def run() -> list[Row]:
     if not SHARED.is_dir():
         return [Row("engine time per picture", "not run: no ../shared")]
-    registry = Registry([Path(ROOT / "tests/models")], weights=Weights([SHARED / "models"]))
+    registry = reference_models()
     route = Route("benchmark", (Step(MODEL),))
     detect = inline(registry.model(MODEL).session._session)  # one session for both: only our own work differs
 
@@ -89,8 +81,8 @@ def run() -> list[Row]:
     assert len(pictures) >= LEAST_PICTURES
     for data in pictures[:10]:
         ours(data), detect(data)
-    rows = [(timed(ours, d), timed(detect, d), timed(ours, d), timed(detect, d)) for d in pictures]
-    assert sum(a[1] == b[1] for a, b, _, _ in rows) > 0.97 * len(rows), "both must find the same"
+    rows = [tuple(timed(partial(work, data)) for work in (ours, detect, ours, detect)) for data in pictures]
+    assert sum(a[1] == b[1] for a, b, _, _ in rows) > 0.97 * len(rows), "both must detect as many objects"
     overhead = [(a + c - b - d) / 2 for (a, _), (b, _), (c, _), (d, _) in rows]
     itself = [b - d for _, (b, _), _, (d, _) in rows]
     base = median(b for _, (b, _), _, _ in rows)

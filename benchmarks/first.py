@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
+from functools import partial
 from statistics import median
 
-from benchmarks import ROOT, SHARED, Row, spread
+from benchmarks import SHARED, Row, in_new_process, interleaved, spread
 
 BAR = 1.25
 RUNS = 15
@@ -44,27 +41,14 @@ print(labels[best[0]])
 """
 
 
-# As a deployed app: with bytecode, which some shells turn off.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": str(ROOT)}
-
-
-def seconds(code: str) -> tuple[float, str]:
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(PICTURE)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return time.perf_counter() - start, done.stdout.strip()
-
-
 def run() -> list[Row]:
     if not PICTURE.is_file():
         return [Row("first picture in a new process", "not run: no ../shared")]
-    seconds(OURS), seconds(BY_HAND)  # fill the file cache and the bytecode cache
-    pairs = [(seconds(OURS), seconds(BY_HAND)) for _ in range(RUNS)]
-    assert all(ours[1] == by_hand[1] for ours, by_hand in pairs), pairs[0]
-    ratios = [ours[0] / by_hand[0] for ours, by_hand in pairs]
-    by_hand_s = median(by_hand[0] for _, by_hand in pairs)
+    assert in_new_process(OURS, PICTURE) == in_new_process(BY_HAND, PICTURE), "both must give the same label"
+    codes = {"ours": OURS, "by hand": BY_HAND}
+    times = interleaved(RUNS, {name: partial(in_new_process, code, PICTURE) for name, code in codes.items()})
+    ratios = [ours / by_hand for ours, by_hand in zip(times["ours"], times["by hand"], strict=True)]
+    by_hand_s = median(times["by hand"]) / 1e3
     return [
         Row(
             "first picture in a new process, ours / by hand",

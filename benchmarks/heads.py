@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 
-from benchmarks import Row, spread
+from benchmarks import Row, interleaved, spread
 from inference.heads import find_head
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest, Postprocess
@@ -45,14 +45,14 @@ def with_opencv(raw: Any) -> tuple[Any, Any, Any]:
     corners = rows[:, :2] - rows[:, 2:4] / 2
     boxes = np.concatenate([corners, rows[:, 2:4]], axis=1)
     kept = np.asarray(cv2.dnn.NMSBoxesBatched(boxes, scores, classes, LIMIT, IOU), np.int64)[:MOST]  # type: ignore[arg-type]
-    found = boxes[kept]
-    return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), scores[kept], classes[kept]
+    boxes = boxes[kept]
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1), scores[kept], classes[kept]
 
 
 def ours(raw: Any, fit: Fit, manifest: Manifest) -> Objects:
-    found = find_head("yolo").decode({"output0": raw}, fit, manifest)
-    assert isinstance(found, Objects)
-    return found
+    objects = find_head("yolo").decode({"output0": raw}, fit, manifest)
+    assert isinstance(objects, Objects)
+    return objects
 
 
 def run() -> list[Row]:
@@ -64,24 +64,17 @@ def run() -> list[Row]:
     for crowded in (False, True):
         raw = tensor(crowded)
         theirs = with_opencv(raw)
-        found = ours(raw, fit, manifest)
-        agree = sorted(np.round(theirs[1], 4).tolist()) == sorted(np.round(found.scores, 4).tolist())
-        mine, other = interleaved(lambda r=raw: ours(r, fit, manifest), lambda r=raw: with_opencv(r))  # type: ignore[misc]
+        objects = ours(raw, fit, manifest)
+        agree = sorted(np.round(theirs[1], 4).tolist()) == sorted(np.round(objects.scores, 4).tolist())
+        works: dict[str, Callable[[], object]] = {
+            "ours": partial(ours, raw, fit, manifest),
+            "theirs": partial(with_opencv, raw),
+        }
+        mine, other = interleaved(RUNS, works).values()
         ratio = np.median(mine) / np.median(other)
-        what = f"decode 8,400 x 84, {'a crowd' if crowded else 'a street'} ({len(found)} kept)"
+        what = f"decode 8,400 x 84, {'a crowd' if crowded else 'a street'} ({len(objects)} kept)"
         note = f"OpenCV {spread(other)} ms; the same boxes: {'yes' if agree else 'NO'}"
         rows.append(
             Row(what, f"{spread(mine)} ms, {ratio:.2f} x OpenCV", "<= 1.00 x", bool(ratio <= 1) and agree, note)
         )
     return rows
-
-
-def interleaved(a: Callable[[], object], b: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Milliseconds of each, run in turn so that both see the same machine."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(RUNS):
-        for which, call in enumerate((a, b)):
-            start = time.perf_counter()
-            call()
-            times[which].append((time.perf_counter() - start) * 1e3)
-    return times

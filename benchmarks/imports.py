@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from statistics import median
 
-from benchmarks import ROOT, Row, spread
+from benchmarks import Row, in_new_process, spread
 
 BAR_S = 0.05
 RUNS = 15
@@ -15,10 +13,7 @@ CODE = "import time; a = time.perf_counter(); {0}; b = time.perf_counter(); {1};
 
 
 def seconds(first: str, second: str) -> tuple[float, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", CODE.format(first, second)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    a, b = done.stdout.split()
+    a, b = in_new_process(CODE.format(first, second)).split()
     return float(a), float(b)
 
 

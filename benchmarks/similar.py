@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from statistics import median
 
 import numpy as np
 
-from benchmarks import Row, spread
+from benchmarks import Row, spread, timed
 from inference.similar import Index
 
 DIMENSIONS = 256
@@ -23,11 +23,7 @@ def run() -> list[Row]:
         index = Index.of([str(i) for i in range(count)], vectors)
         queries = generator.standard_normal((QUERIES, DIMENSIONS), np.float32)
         index.search(queries[0])
-        times = []
-        for query in queries:
-            start = time.perf_counter()
-            index.search(query)
-            times.append((time.perf_counter() - start) * 1e3)
+        times = [timed(partial(index.search, query))[0] for query in queries]
         met = None if bar is None else median(times) < bar
         what = f"nearest of {count:,} vectors"
         rows.append(Row(what, f"{spread(times)} ms", f"< {bar} ms" if bar else "", met, f"{QUERIES} queries"))

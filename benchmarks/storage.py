@@ -20,14 +20,13 @@ from azure.core import MatchConditions
 from azure.storage.blob import BlobServiceClient, ContentSettings
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks import ROOT, SHARED, Row, spread
+from benchmarks import ROOT, SHARED, Row, reference_models, spread
 from benchmarks.engine import MODEL, inline, photos
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.upload_worker import UploadWorker
 from devtools import azurite
-from inference.engine.registry import Registry, Weights
 from inference.routes import Route, Routes, Step
 
 BAR = 0.90
@@ -49,15 +48,15 @@ def detector() -> Callable[[bytes], tuple[bytes, int]]:
     detect = inline(session)
 
     def run(data: bytes) -> tuple[bytes, int]:
-        found = detect(data)
+        count = detect(data)
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
         pen = ImageDraw.Draw(image)
-        for i in range(found):
+        for i in range(count):
             pen.rectangle((10 * i, 10 * i, 10 * i + 100, 10 * i + 100), outline="red", width=3)
             pen.text((10 * i, 10 * i), "object 0.50", fill="red")
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=90)
-        return buffer.getvalue(), found
+        return buffer.getvalue(), count
 
     return run
 
@@ -103,9 +102,8 @@ def without_ledger(service: BlobServiceClient, detect: Callable[[bytes], tuple[b
 
 def ours(service: BlobServiceClient) -> Job:
     """The app's worker."""
-    models = Registry([ROOT / "tests" / "models"], weights=Weights([SHARED / "models" / MODEL]))
-    route = Route("objects", (Step(MODEL),))
-    worker = UploadWorker(Storage(service), Settings(max_concurrent=THREADS), Routes((route,)), models)
+    routes = Routes((Route("objects", (Step(MODEL),)),))
+    worker = UploadWorker(Storage(service), Settings(max_concurrent=THREADS), routes, reference_models())
 
     def job(name: str) -> None:
         outcome = worker.handle(BlobEvent("uploads", name))
@@ -172,9 +170,9 @@ def run() -> list[Row]:
                 if number:  # the first round warms up
                     rounds[name].append(figures)
             order.append(order.pop(0))  # nobody always goes first
-    speed = {name: [speed for speed, _ in found] for name, found in rounds.items()}
+    speed = {name: [speed for speed, _ in figures] for name, figures in rounds.items()}
     ratios = {name: [a / b for a, b in zip(speed["ours"], speed[name], strict=True)] for name in ("by hand", "plain")}
-    cpu = ", ".join(f"{name} {median(used for _, used in found):.1f}" for name, found in rounds.items())
+    cpu = ", ".join(f"{name} {median(used for _, used in figures):.1f}" for name, figures in rounds.items())
     extra = counts["ours"] - counts["plain"]
     note = f"{median(speed['ours']):.1f} uploads/s; {THREADS} threads, {ROUNDS} x {len(pictures)}; CPU ms: {cpu}"
     bare = f"it makes {median(speed['plain']):.1f} uploads/s"

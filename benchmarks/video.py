@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import queue
-import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,10 +15,9 @@ from typing import Any
 import av
 import numpy as np
 
-from benchmarks import ROOT, SHARED, Row
+from benchmarks import SHARED, Row, in_new_process, interleaved, reference_models
 from inference.analysis import analyze
 from inference.engine.model import Model
-from inference.engine.registry import Registry, Weights
 from inference.image.media import Picture
 from inference.routes import Route, Step
 from inference.video.write import VideoWriter
@@ -30,26 +27,20 @@ CLIP = "media/video/skiing_carve_medium_radius.mp4"
 ROUNDS, BAR = 7, 0.90
 LENGTHS_S, MEMORY_BAR_MB = (10, 60, 600), 400
 
-# Analyses one clip with everything written, and tells this process's highest memory and how many frames it saw.
+# Analyses one clip with everything written; prints this process's peak memory and the number of analysed frames.
 CHILD = """
 import json, sys
 from pathlib import Path
 from inference.analysis import analyze
 from inference.machine import peak_rss_mb
-from inference.engine.registry import Registry, Weights
+from benchmarks import reference_models
 from inference.routes import Route, Step
 from inference.video.options import VideoOptions
-clip, models, weights, model, fps = sys.argv[1:]
-registry = Registry([Path(models)], weights=Weights([Path(weights)]))
-analysis = analyze(Path(clip), Route("r", (Step(model),), video=VideoOptions(fps=float(fps))), registry)
+clip, model, fps = sys.argv[1:]
+route = Route("r", (Step(model),), video=VideoOptions(fps=float(fps)))
+analysis = analyze(Path(clip), route, reference_models())
 print(json.dumps([peak_rss_mb(), analysis.result.extra["analysed_frames"]]))
 """
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def decoded(clip: Path) -> Any:
@@ -82,25 +73,21 @@ def by_hand(model: Model, clip: Path) -> None:
 
 def speed() -> list[Row]:
     clip = SHARED / CLIP
-    registry = Registry([ROOT / "tests/models"], weights=Weights([SHARED / "models"]))
+    registry = reference_models()
     model, route = registry.model(MODEL), Route("benchmark", (Step(MODEL),))
     frames = list(decoded(clip))
-    times: dict[str, list[float]] = {}
-    for turn in range(ROUNDS + 1):
-        for name, work in (
-            ("decode", lambda: sum(1 for _ in decoded(clip))),
-            ("infer", lambda: infer(model, frames)),
-            ("by hand", lambda: by_hand(model, clip)),
-            ("ours", lambda: analyze(clip, route, registry, artifacts=False)),
-            ("files", lambda: analyze(clip, route, registry)),
-        ):
-            took = seconds(work)
-            if turn:  # the first round warms up
-                times.setdefault(name, []).append(took)
+    works = {
+        "decode": lambda: sum(1 for _ in decoded(clip)),
+        "infer": lambda: infer(model, frames),
+        "by hand": lambda: by_hand(model, clip),
+        "ours": lambda: analyze(clip, route, registry, artifacts=False),
+        "files": lambda: analyze(clip, route, registry),
+    }
+    times = interleaved(ROUNDS, works)
     bounds = [max(d, i) for d, i in zip(times["decode"], times["infer"], strict=True)]
     ratio = median(b / o for b, o in zip(bounds, times["ours"], strict=True))
     hand = median(h / o for h, o in zip(times["by hand"], times["ours"], strict=True))
-    rates = ", ".join(f"{name} {len(frames) / median(t):.0f}" for name, t in times.items())
+    rates = ", ".join(f"{name} {1e3 * len(frames) / median(t):.0f}" for name, t in times.items())
     note = f"frames a second: {rates}; {clip.name}, {MODEL}, median of {ROUNDS} interleaved"
     return [
         Row("video analysis over its bound", f"{ratio:.2f} x", f">= {BAR} x", ratio >= BAR, note),
@@ -137,11 +124,7 @@ def memory() -> list[Row]:
         for length_s in LENGTHS_S:
             clip = clip_of(Path(name), length_s)
             fps = "25" if length_s <= 10 else "2"
-            done = subprocess.run(
-                [sys.executable, "-c", CHILD, clip, ROOT / "tests/models", SHARED / "models", MODEL, fps],
-                cwd=ROOT, capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            peaks[length_s], frames = json.loads(done.stdout)
+            peaks[length_s], frames = json.loads(in_new_process(CHILD, clip, MODEL, fps))
             print(f"  {length_s} s: {peaks[length_s]} MiB, {frames} frames analysed", file=sys.stderr, flush=True)
             clip.unlink()
     value = ", ".join(f"{peak} MiB at {length} s" for length, peak in peaks.items())

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,13 +23,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import ROOT, SHARED
+from benchmarks import ROOT, SHARED, machine, reference_models
 from benchmarks.accuracy import coco_map, label_map_figures, person_mask_iou, pictures, top1, top_down_similarity
 from inference.analysis import analyze
 from inference.engine.model import Model
-from inference.engine.registry import Registry, Weights
 from inference.image.media import Picture, decode
-from inference.machine import cpu_quota, peak_rss_mb
+from inference.machine import peak_rss_mb
 from inference.predictions import Embedding, Objects, Rendering
 from inference.routes import Route, Step
 from inference.timing import Timing
@@ -56,15 +55,14 @@ class Line:
     model: str
     figures: list[Figure]
     ms: dict[str, float]
-    runs: int
     peak_mb: int | None
 
 
 def _detection(model: Model) -> list[Figure]:
     known = json.loads((SHARED / "models/REFERENCE.json").read_text("utf-8")).get(model.manifest.name)
     known, note = known or OTHER_PICTURES[model.manifest.name], "" if known else "reference: 79 COCO pictures"
-    found = coco_map(model, pictures(PHOTOS), INSTANCES)
-    return [Figure(f"COCO {kind}", f"{found[kind]:.3f}", f"{known[kind]:.3f}", note) for kind in ("mAP", "AP50")]
+    ours = coco_map(model, pictures(PHOTOS), INSTANCES)
+    return [Figure(f"COCO {kind}", f"{ours[kind]:.3f}", f"{known[kind]:.3f}", note) for kind in ("mAP", "AP50")]
 
 
 # Reference figures over other pictures of the same kind than ours.
@@ -82,13 +80,9 @@ def _top1(model: Model) -> list[Figure]:
 
 
 def _faces(model: Model) -> list[Figure]:
-    counts = []
-    for path, picture in pictures(MEDIA / "faces"):
-        if path.name.startswith("group_"):
-            found, _ = model.run(picture)
-            assert isinstance(found, Objects)
-            counts.append(len(found))
-    return [Figure("faces on 4 group photos", ", ".join(map(str, counts)), "4, 5, 9, 19")]
+    photos = [picture for path, picture in pictures(MEDIA / "faces") if path.name.startswith("group_")]
+    counts = [str(len(model.run(picture)[0])) for picture in photos]  # type: ignore[arg-type]
+    return [Figure("faces on 4 group photos", ", ".join(counts), "4, 5, 9, 19")]
 
 
 def _expressions(model: Model) -> list[Figure]:
@@ -97,9 +91,9 @@ def _expressions(model: Model) -> list[Figure]:
     right = 0
     for entry in entries:
         result = analyze((MEDIA / entry["file"]).read_bytes(), route, registry(), artifacts=False).result
-        found = result.steps[0].predictions
-        assert isinstance(found, Objects)
-        right += found.attributes[0]["read"].names[0] == entry["ground_truth"]["expression"]
+        faces = result.steps[0].predictions
+        assert isinstance(faces, Objects)
+        right += faces.attributes[0]["read"].names[0] == entry["ground_truth"]["expression"]
     return [Figure("expressions on YuNet's faces", f"{right} of {len(entries)}", "8 of 9", "reference: 2 photos more")]
 
 
@@ -111,13 +105,13 @@ def _keypoints(model: Model) -> list[Figure]:
 
 def _label_map(model: Model) -> list[Figure]:
     accuracy, iou = {"seg-deeplabv3-mnv2-257": (0.809, 0.553)}.get(model.manifest.name, (0.866, 0.668))
-    found = label_map_figures(model, pictures(PHOTOS), INSTANCES)
+    ours = label_map_figures(model, pictures(PHOTOS), INSTANCES)
     note = "reference: 79 COCO pictures"
     if model.manifest.name == "seg-deeplabv3-mnv2-257":
         note += "; a loop with OpenCV's resize reaches 0.822 and 0.515 on ours"
     return [
-        Figure("pixel accuracy", f"{found['pixel accuracy']:.3f}", f"{accuracy:.3f}", note),
-        Figure("person IoU", f"{found['person IoU']:.3f}", f"{iou:.3f}", note),
+        Figure("pixel accuracy", f"{ours['pixel accuracy']:.3f}", f"{accuracy:.3f}", note),
+        Figure("person IoU", f"{ours['person IoU']:.3f}", f"{iou:.3f}", note),
     ]
 
 
@@ -151,36 +145,27 @@ def _psnr(a: Image.Image, b: Image.Image) -> float:
 
 
 def _people(model: Model) -> list[Figure]:
-    """Each large COCO person against a slightly moved and brightened crop of every one: is the nearest the same?"""
-    crops = []
+    """For every large COCO person's crop, moved and brightened a little: is the same person's crop the nearest?"""
     notes = json.loads((MEDIA / "coco/person_keypoints.json").read_text("utf-8"))
-    files = {i["id"]: i["file_name"] for i in notes["images"]}
-    for item in sorted(
-        (a for a in notes["annotations"] if a["area"] > 5000 and not a["iscrowd"]), key=lambda a: a["id"]
-    ):
+    files = {image["id"]: image["file_name"] for image in notes["images"]}
+    large = [item for item in notes["annotations"] if item["area"] > 5000 and not item["iscrowd"]]
+    still, moved = [], []
+    for item in sorted(large, key=lambda item: int(item["id"])):
         x, y, w, h = item["bbox"]
-        crops.append((decode((PHOTOS / files[item["image_id"]]).read_bytes()), (x, y, x + w, y + h)))
-    still = np.stack([_vector(model, p, box) for p, box in crops])
-    moved = np.stack([_vector(model, _brighter(p), _moved(box)) for p, box in crops])
-    right = int(((moved @ still.T).argmax(axis=1) == np.arange(len(crops))).sum())
+        picture, dx, dy = decode((PHOTOS / files[item["image_id"]]).read_bytes()), w * 0.08, h * 0.08
+        still.append(_vector(model, picture, (x, y, x + w, y + h)))
+        brighter = picture.image.point(lambda v: min(v * 1.15 + 5, 255))
+        box = (x + dx, y + dy, x + w + dx, y + h + dy)
+        moved.append(_vector(model, Picture(brighter, brighter.size), box))
+    right = int(((np.stack(moved) @ np.stack(still).T).argmax(axis=1) == np.arange(len(still))).sum())
     note = "reference: people of a video 10 to 20 frames apart; ours: crops moved by 8 % and brightened"
-    return [Figure("rank-1 re-identification", f"{right} of {len(crops)}", "23 of 23", note)]
+    return [Figure("rank-1 re-identification", f"{right} of {len(still)}", "23 of 23", note)]
 
 
 def _vector(model: Model, picture: Picture, box: tuple[float, float, float, float]) -> Any:
-    found, _ = model.run(picture, box)
-    assert isinstance(found, Embedding)
-    return found.vector
-
-
-def _brighter(picture: Picture) -> Picture:
-    image = picture.image.point(lambda v: min(v * 1.15 + 5, 255))
-    return Picture(image, image.size)
-
-
-def _moved(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    dx, dy = (box[2] - box[0]) * 0.08, (box[3] - box[1]) * 0.08
-    return box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy
+    embedding, _ = model.run(picture, box)
+    assert isinstance(embedding, Embedding)
+    return embedding.vector
 
 
 def _looked_at(model: Model) -> list[Figure]:
@@ -191,43 +176,31 @@ def _looked_at(model: Model) -> list[Figure]:
 
 
 MEASURES: dict[str, Callable[[Model], list[Figure]]] = {
-    **dict.fromkeys(("cls-mobilenetv2-int8", "cls-mobilenetv2-tf-uint8"), _top1),
-    **dict.fromkeys(
-        (
-            "det-yolox-nano", "det-nanodet-m-320", "det-nanodet-m-416", "det-picodet-s-320", "det-picodet-s-416",
-            "det-ssd-mobilenetv1-tf", "ultra-yolov8n-320", "ultra-yolov8n-640", "ultra-yolo11n-320",
-            "ultra-yolo26n-end2end",
-        ),
-        _detection,
-    ),
-    "ultra-yolov8n-seg-320": _instances,
-    **dict.fromkeys(("seg-deeplabv3-mnv2-257", "seg-deeplabv3-513-argmax"), _label_map),
-    **dict.fromkeys(("face-ultraface-rfb320", "face-ultraface-rfb640", "face-yunet-2023mar"), _faces),
-    "fer-mini-xception": _expressions,
-    "pose-movenet-lightning": _keypoints,
-    **dict.fromkeys(("reid-person-0248", "reid-person-0287"), _people),
-    "superres-espcn-x3": _super_resolution,
-    **dict.fromkeys(
-        (
-            "style-candy-256", "style-mosaic-128", "cartoon-whitebox-512", "edge-ldc-640x360", "colorize-unet-cifar",
-            "cutout-deeplabv3-257",
-        ),
-        _looked_at,
-    ),
-}  # fmt: skip
+    name: measured
+    for measured, names in (
+        (_top1, "cls-mobilenetv2-int8 cls-mobilenetv2-tf-uint8"),
+        (_detection, "det-yolox-nano det-nanodet-m-320 det-nanodet-m-416 det-picodet-s-320 det-picodet-s-416"),
+        (_detection, "det-ssd-mobilenetv1-tf ultra-yolov8n-320 ultra-yolov8n-640 ultra-yolo11n-320"),
+        (_detection, "ultra-yolo26n-end2end"),
+        (_instances, "ultra-yolov8n-seg-320"),
+        (_label_map, "seg-deeplabv3-mnv2-257 seg-deeplabv3-513-argmax"),
+        (_faces, "face-ultraface-rfb320 face-ultraface-rfb640 face-yunet-2023mar"),
+        (_expressions, "fer-mini-xception"),
+        (_keypoints, "pose-movenet-lightning"),
+        (_people, "reid-person-0248 reid-person-0287"),
+        (_super_resolution, "superres-espcn-x3"),
+        (_looked_at, "style-candy-256 style-mosaic-128 cartoon-whitebox-512 edge-ldc-640x360"),
+        (_looked_at, "colorize-unet-cifar cutout-deeplabv3-257"),
+    )
+    for name in names.split()
+}
 
-
-_REGISTRY: list[Registry] = []
-
-
-def registry() -> Registry:
-    if not _REGISTRY:
-        _REGISTRY.append(Registry([ROOT / "tests/models"], weights=Weights([SHARED / "models"])))
-    return _REGISTRY[0]
+registry = cache(reference_models)
 
 
 def measure(name: str) -> Line:
-    """One model in this process: first its memory on five photos, then its figures, its times all along."""
+    """One model in this process: first its memory on five photos, then its figures, and the times of these runs."""
+    print(f"{name} ...", file=sys.stderr, flush=True)
     model = registry().model(name)
     timings: list[Timing] = []
     run = model.run
@@ -243,17 +216,7 @@ def measure(name: str) -> Line:
     model.run = timed  # type: ignore[method-assign]
     figures = MEASURES[name](model)
     ms = {stage: median(getattr(t, stage) for t in timings) for stage in ("preprocess", "inference", "postprocess")}
-    return Line(name, figures, ms, len(timings), peak)
-
-
-def in_own_process(name: str) -> Line:
-    print(f"{name} ...", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "benchmarks.write_accuracy", "--one", name]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr}")
-    table = json.loads(done.stdout)
-    return Line(**{**table, "figures": [Figure(**f) for f in table["figures"]]})
+    return Line(name, figures, ms, peak)
 
 
 HEAD = """# Accuracy
@@ -276,15 +239,12 @@ on five photos, Python and all libraries included. At a score threshold of 0.01 
 
 def report(lines: Sequence[Line], load: float) -> str:
     """The page. load: how many processes wanted a core when it began; times suffer above the number of cores."""
-    libraries = ", ".join(f"{n} {version(n)}" for n in ("onnxruntime", "numpy", "pillow"))
-    machine = f"{cpu_quota()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries}"
-    text = HEAD.format(day=datetime.now(UTC).date().isoformat(), machine=machine, load=load)
+    text = HEAD.format(day=datetime.now(UTC).date().isoformat(), machine=machine(), load=load)
     for line in lines:
-        for k, figure in enumerate(line.figures):
-            times = [f"{v:.1f}" for v in line.ms.values()] if k == 0 else ["", "", ""]
-            first = (line.model, str(line.peak_mb)) if k == 0 else ("", "")
-            cells = (first[0], figure.what, figure.ours, figure.reference, *times, first[1], figure.note)
-            text += f"| {' | '.join(cells)} |\n"
+        model, *rest = line.model, *(f"{v:.1f}" for v in line.ms.values()), str(line.peak_mb)
+        for figure in line.figures:
+            text += f"| {' | '.join((model, figure.what, figure.ours, figure.reference, *rest, figure.note))} |\n"
+            model, rest = "", [""] * len(rest)  # the model's own cells stand in its first line only
     return text
 
 
@@ -292,15 +252,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.write_accuracy", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="MODEL", help="only these (default: all)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/accuracy.md", metavar="FILE")
-    parser.add_argument("--one", metavar="MODEL", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(asdict(measure(options.one))))
-        return 0
+    unknown = set(options.names) - set(MEASURES)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(MEASURES)}")
     if not SHARED.is_dir():
         parser.error(f"the reference pictures and weights are not here: no folder {SHARED}")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    text = report([in_own_process(name) for name in options.names or MEASURES], load)
+    lines = []
+    for name in options.names or MEASURES:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            lines.append(process.submit(measure, name).result())
+    text = report(lines, load)
     options.out.write_text(text, "utf-8")
     print(text)
     return 0

@@ -10,7 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inference.image.nms import iou as iou_matrix
+from inference.image.nms import nms
+
 Array = NDArray[np.float32]
+MOST = 10_000  # boxes kept of one picture: no limit in practice
 
 
 def pair_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -49,7 +53,7 @@ def decode(raw: Tensor, cells: Tensor) -> Tensor:
 
 
 def assign(boxes: Tensor, logits: Tensor, truth: Tensor, kinds: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """SimOTA (Ge et al., 2021): the cells that shall answer for each true box, chosen by what they predict now.
+    """SimOTA (Ge et al., 2021): which cells are trained on which true box, chosen by what they predict now.
 
     A cell is a candidate if its centre lies within 1.5 strides of the box's centre and its stride fits the box's
     size. Of these, each box takes as many of the cheapest as its ten best IoUs add up to; a cell wanted by two goes
@@ -102,52 +106,67 @@ def detection_loss(raw: Tensor, truths: Sequence[Tensor], kinds: Sequence[Tensor
     return total / max(1, positives)
 
 
-def nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.int64]:
-    """Indices kept by greedy non-maximum suppression, best first."""
-    order, kept = np.argsort(-scores, kind="stable"), []
-    while len(order):
-        first, order = order[0], order[1:]
-        kept.append(first)
-        order = order[iou_matrix(boxes[[first]], boxes[order])[0] <= iou]
-    return np.array(kept, np.int64)
-
-
-def iou_matrix(a: Array, b: Array) -> Array:
-    return np.asarray(pair_iou(torch.from_numpy(np.asarray(a)), torch.from_numpy(np.asarray(b))).numpy(), np.float32)
-
-
 def detections(
-    output: Array, height: int, width: int, strides: Sequence[int], threshold: float, iou: float
+    output: Array, side: int, strides: Sequence[int], threshold: float, iou: float
 ) -> tuple[Array, Array, NDArray[np.int64]]:
-    """The exported file's (A, 5 + classes), scores already 0..1, -> boxes, scores, classes after NMS per class."""
-    cells = grid(height, width, strides)
-    boxes = decode(torch.from_numpy(output), cells).numpy()
+    """The exported file's (A, 5 + classes) of a picture (side, side), scores already 0..1 -> boxes (n, 4), scores and
+    classes (n,) after NMS per class, best first."""
     scores = output[:, 4:5] * output[:, 5:]
-    kind = scores.argmax(1)
-    best = scores.max(1)
-    rows = np.flatnonzero(best >= threshold)
-    boxes, best, kind = boxes[rows], best[rows], kind[rows]
-    kept = nms(boxes + 1e4 * kind[:, None].astype(np.float32), best, iou)
-    return boxes[kept], best[kept], kind[kept]
+    rows = np.flatnonzero(scores.max(1) >= threshold)
+    boxes = decode(torch.from_numpy(output), grid(side, side, strides)).numpy()[rows]
+    classes, best = scores[rows].argmax(1), scores[rows].max(1)
+    kept = nms(boxes, best, classes, iou, MOST)
+    return boxes[kept], best[kept], classes[kept]
 
 
-def match(found: Array, truth: Array, threshold: float) -> NDArray[np.bool_]:
-    """Which of `found` (best first) is right: each true box is given to the first that overlaps it enough."""
-    right, free = np.zeros(len(found), bool), np.ones(len(truth), bool)
-    if len(truth) and len(found):
-        overlaps = iou_matrix(found, truth)
-        for i, row in enumerate(overlaps):
-            j = int(np.argmax(np.where(free, row, -1)))
-            if free[j] and row[j] >= threshold:
-                right[i], free[j] = True, False
-    return right
+def cut(boxes: Array, side: int, share: float) -> tuple[Array, NDArray[np.bool_]]:
+    """The boxes (n, 4) cut at the border of a picture (side, side), and which of them keep more than `share` of their
+    area."""
+    inside = boxes.clip(0, side)
+    return inside, (inside[:, 2:] - inside[:, :2]).prod(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1) > share
 
 
-def average_precision(scores: Array, right: NDArray[np.bool_], truths: int) -> float:
-    """Area under the precision-recall curve, precision made monotone (Pascal VOC 2010 and later)."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(right[order])
-    recall = hits / max(1, truths)
-    precision = hits / np.arange(1, len(hits) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(np.concatenate([[0.0], recall])) * precision))
+class Matches:
+    """The detections of one class over many pictures, and which of them are right: a true box is given to the first
+    detection that overlaps it by `iou` or more, and only once."""
+
+    def __init__(self, iou: float) -> None:
+        self.iou, self.truths = iou, 0
+        self._scores: list[NDArray[np.floating]] = []
+        self._right: list[NDArray[np.bool_]] = []
+
+    def add(self, boxes: NDArray[np.floating], scores: NDArray[np.floating], truth: Array) -> None:
+        """One picture: boxes (n, 4) and scores (n,), best first, and the true boxes (m, 4)."""
+        right, free = np.zeros(len(boxes), bool), np.ones(len(truth), bool)
+        if len(truth):
+            for i, row in enumerate(iou_matrix(boxes, truth)):
+                j = int(np.argmax(np.where(free, row, -1)))
+                if free[j] and row[j] >= self.iou:
+                    right[i], free[j] = True, False
+        self._scores.append(scores)
+        self._right.append(right)
+        self.truths += len(truth)
+
+    @property
+    def ranked(self) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        """Scores and which are right, best first over all pictures."""
+        scores, right = np.concatenate(self._scores), np.concatenate(self._right)
+        order = np.argsort(-scores, kind="stable")
+        return scores[order], right[order]
+
+    @property
+    def precision(self) -> Array:
+        """Of the first 1, 2, ... of the ranked detections."""
+        hits = np.cumsum(self.ranked[1])
+        return np.asarray(hits / np.arange(1, len(hits) + 1))
+
+    @property
+    def recall(self) -> Array:
+        """Of the first 1, 2, ... of the ranked detections."""
+        return np.asarray(np.cumsum(self.ranked[1]) / max(1, self.truths))
+
+    @property
+    def average_precision(self) -> float:
+        """Area under the precision-recall curve, precision made monotone (Pascal VOC 2010 and later)."""
+        monotone = np.maximum.accumulate(self.precision[::-1])[::-1]
+        return float(np.sum(np.diff(self.recall, prepend=0.0) * monotone))

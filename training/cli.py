@@ -4,7 +4,6 @@ python -m training evaluate --data DIR [NAME ...]: measures the shipped files ag
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -13,23 +12,17 @@ import torch
 
 from training import evaluate, export, loop
 from training.recipe import Recipe
+from training.recipes.cells import Cells
+from training.recipes.classify import Classify
+from training.recipes.colorize import Colorize
+from training.recipes.expression import Expression
+from training.recipes.faces import Faces
+from training.recipes.street import Street
+from training.recipes.style import Brush, Mosaic
 
-RECIPES = {
-    "cells": "cells:Cells",
-    "classify": "classify:Classify",
-    "colorize": "colorize:Colorize",
-    "expression": "expression:Expression",
-    "faces": "faces:Faces",
-    "street": "street:Street",
-    "style-brush": "style:Brush",
-    "style-mosaic": "style:Mosaic",
+RECIPES: dict[str, type[Recipe]] = {
+    recipe.name: recipe for recipe in (Cells, Classify, Colorize, Expression, Faces, Street, Brush, Mosaic)
 }
-
-
-def find(name: str) -> type[Recipe]:
-    module, _, attribute = RECIPES[name].partition(":")
-    found: type[Recipe] = getattr(importlib.import_module(f"training.recipes.{module}"), attribute)
-    return found
 
 
 def main(arguments: list[str]) -> int:
@@ -46,12 +39,12 @@ def _evaluate(arguments: list[str]) -> int:
     unknown = set(options.names) - set(RECIPES)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: no such recipe; there are {', '.join(RECIPES)}")
-    recipes = [find(name)(options.data) for name in options.names or RECIPES]
-    status = evaluate.run(recipes, options.models)
+    names = options.names or list(RECIPES)
+    status = evaluate.run([RECIPES[name](options.data) for name in names], options.models)
     if options.engine:
         from training import engine  # lazily: only this needs the app's own requirements
 
-        engine.run(options.names or list(RECIPES), options.data, options.models)
+        engine.run(names, options.data, options.models)
     return status
 
 
@@ -86,7 +79,7 @@ def _train(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    recipe = find(options.recipe)(options.data)
+    recipe = RECIPES[options.recipe](options.data)
     epochs = options.epochs or recipe.epochs
     network = loop.fit(recipe, options.out, epochs, options.device, options.seed, options.stop_after)
     metrics = export.publish(recipe, network, options.out)

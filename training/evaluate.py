@@ -1,4 +1,4 @@
-"""Measures the shipped models again, and compares with the figures that each file carries (and its card states)."""
+"""Measures the shipped models again, and compares with the figures in the metadata of their files."""
 
 from __future__ import annotations
 

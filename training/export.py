@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,25 +45,35 @@ def predictor(path: Path) -> Predict:
     return lambda pictures: list(opened.run(None, {name: pictures}))
 
 
+def torch_predictor(network: nn.Module) -> Predict:
+    """The same from the network as it shall be exported, in evaluation mode."""
+
+    def predict(pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        with torch.no_grad():
+            outputs = network(torch.from_numpy(pictures))
+        return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    return predict
+
+
 def to_onnx(recipe: Recipe, network: nn.Module, path: Path) -> None:
-    """Write `path`, opset 17, with dynamic height and width (or batch) where the recipe says so."""
+    """Write `path`, opset 17, with the dynamic axes that the recipe names."""
     height, width = recipe.example
-    axes: dict[int, str] = {2: "height", 3: "width"} if recipe.dynamic else {}
-    if recipe.dynamic_batch:
-        axes[0] = "batch"
-    dynamic = {"image": axes}
-    for output in recipe.outputs:
-        dynamic[output] = dict(recipe.output_axes(axes))
     torch.onnx.export(
         network.cpu().eval(),
         (torch.rand(1, 3, height, width) * 255,),
         str(path),
         input_names=["image"],
         output_names=recipe.outputs,
-        dynamic_axes={name: named for name, named in dynamic.items() if named},
+        dynamic_axes={"image": dict(recipe.input_axes)} | {name: dict(recipe.output_axes) for name in recipe.outputs},
         opset_version=OPSET,
         dynamo=False,
     )
+    _settle(path)
+
+
+def _settle(path: Path) -> None:
+    """Check the file, and mark it as one that IR_VERSION can read."""
     model = onnx.load(path)
     model.ir_version = min(model.ir_version, IR_VERSION)
     onnx.checker.check_model(model)
@@ -71,14 +82,10 @@ def to_onnx(recipe: Recipe, network: nn.Module, path: Path) -> None:
 
 def check_parity(network: nn.Module, path: Path, pictures: Sequence[NDArray[np.float32]]) -> float:
     """The largest difference between PyTorch and the file, over the size of the output; raises above 1e-4."""
-    worst, predict = 0.0, predictor(path)
+    worst, expect, predict = 0.0, torch_predictor(network), predictor(path)
     for picture in pictures:
-        with torch.no_grad():
-            expected = network(torch.from_numpy(picture))
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        for one, other in zip(expected, predict(picture), strict=True):
-            reference = one.numpy()
-            worst = max(worst, float(np.abs(reference - other).max() / max(1.0, np.abs(reference).max())))
+        for expected, output in zip(expect(picture), predict(picture), strict=True):
+            worst = max(worst, float(np.abs(expected - output).max() / max(1.0, np.abs(expected).max())))
     if worst > PARITY:
         raise ValueError(f"{path}: differs from PyTorch by {worst:.2e} of the output's size, {PARITY:.0e} is allowed")
     return worst
@@ -109,9 +116,7 @@ def to_int8(source: Path, target: Path, pictures: Sequence[NDArray[np.float32]],
             nodes_to_exclude=_nodes_using(ready, keep),
             calibrate_method=CalibrationMethod.MinMax,
         )
-    model = onnx.load(target)
-    model.ir_version = min(model.ir_version, IR_VERSION)
-    onnx.save(model, target)
+    _settle(target)
 
 
 def to_half(source: Path, target: Path) -> None:
@@ -174,10 +179,10 @@ def publish(recipe: Recipe, network: nn.Module, out: Path) -> dict[str, object]:
     """
     form = recipe.export_form(network).cpu().eval()
     kind = "int8" if recipe.quantise else "half"
-    whole, small, chosen = out / "float.onnx", out / f"{kind}.onnx", out / "model.onnx"
+    whole, small = out / "float.onnx", out / f"{kind}.onnx"
     samples = recipe.calibration(min(32, recipe.limit or 32))
     to_onnx(recipe, form, whole)
-    metrics: dict[str, object] = {"parity": check_parity(form, whole, samples[:3])}
+    parity = check_parity(form, whole, samples[:3])
     figures = {"float": recipe.measure(predictor(whole))}
     if recipe.quantise:
         to_int8(whole, small, samples, recipe.keep)
@@ -185,10 +190,9 @@ def publish(recipe: Recipe, network: nn.Module, out: Path) -> dict[str, object]:
         to_half(whole, small)
     figures[kind] = recipe.measure(predictor(small))
     loss = figures["float"][recipe.main] - figures[kind][recipe.main]
-    holds = (-loss if recipe.less_is_better else loss) <= recipe.tolerance
-    best = kind if holds else "float"
-    chosen.write_bytes((small if holds else whole).read_bytes())
-    metrics |= {"shipped": best, **figures}
-    describe(recipe, chosen, {"shipped": best, **{k: round(v, 4) for k, v in figures[best].items()}})
+    best = kind if (-loss if recipe.less_is_better else loss) <= recipe.tolerance else "float"
+    shutil.copyfile(out / f"{best}.onnx", out / "model.onnx")
+    metrics: dict[str, object] = {"parity": parity, "shipped": best, **figures}
+    describe(recipe, out / "model.onnx", {"shipped": best, **{k: round(v, 4) for k, v in figures[best].items()}})
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     return metrics

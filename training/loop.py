@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import AdamW
 from tqdm import tqdm
 
 from training.recipe import Recipe
@@ -30,22 +31,20 @@ def schedule(step: int, total: int, warm: int = 100) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.AdamW:
+def optimiser(recipe: Recipe, network: nn.Module) -> AdamW:
     """AdamW in three groups: matrices of the backbone (slower), other matrices, and what must not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "base": recipe.rate * (recipe.backbone_rate if backbone else 1.0),
-                "weight_decay": recipe.weight_decay if decays else 0.0,
-            }
-            for (backbone, decays), parameters in groups.items()
-        ],
-        lr=recipe.rate,
-    )
+    settings = [
+        {
+            "params": parameters,
+            "base": recipe.rate * (recipe.backbone_rate if backbone else 1.0),
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
+        for (backbone, decays), parameters in groups.items()
+    ]
+    return AdamW(settings, lr=recipe.rate)
 
 
 def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
@@ -72,65 +71,44 @@ def fit(
     """Train (or go on from `out/checkpoint.pt`) and return the averaged network, in evaluation mode.
 
     Every epoch draws from its own generator, seeded by `seed` and the epoch's number: a training that was stopped
-    and resumed sees what an unbroken one sees. `stop_after` ends after that many
-    epochs with the schedule of `epochs`, as a kill would.
+    and resumed sees what an unbroken one sees. `stop_after` ends after that many epochs with the schedule of `epochs`,
+    as a kill would. Raises SystemExit where the checkpoint is of another recipe, number of epochs or seed.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     recipe.load()
-    network = recipe.network().to(device, memory_format=torch.channels_last)
-    average = recipe.network().to(device, memory_format=torch.channels_last)
+    network, average = (recipe.network().to(device, memory_format=torch.channels_last) for _ in range(2))
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     adam = optimiser(recipe, network)
-    path, first, log = out / "checkpoint.pt", 0, []
+    parts = {"network": network, "average": average, "optimiser": adam}
+    begun: dict[str, Any] = {"epochs": epochs, "seed": seed, "recipe": recipe.name}
+    path, log = out / "checkpoint.pt", []
     if path.exists():
         state = torch.load(path, map_location=device, weights_only=True)
-        begun = {"epochs": epochs, "seed": seed, "recipe": recipe.name}
         if any(state.get(key, value) != value for key, value in begun.items()):
             was = " ".join(f"{key}={state.get(key, '?')}" for key in begun)
             raise SystemExit(f"{path}: was begun with {was}; repeat those, or choose another --out to start afresh")
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        adam.load_state_dict(state["optimiser"])
-        first, log = state["epoch"], state["log"]
-    for epoch in range(first, epochs):
-        if stop_after is not None and epoch >= stop_after:
-            break
-        log.append(_epoch(recipe, network, average, adam, epoch, epochs, device, seed))
-        save(
-            path,
-            {
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": adam.state_dict(),
-                "epoch": epoch + 1,
-                "recipe": recipe.name,
-                "epochs": epochs,
-                "seed": seed,
-                "log": log,
-            },
-        )
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        log = state["log"]
+    for epoch in range(len(log), epochs if stop_after is None else min(epochs, stop_after)):
+        log.append(_epoch(recipe, network, average, adam, epoch, epochs, seed))
+        save(path, {name: part.state_dict() for name, part in parts.items()} | begun | {"epoch": epoch + 1, "log": log})
         (out / "log.json").write_text(json.dumps(log, indent=1) + "\n")
     return average.eval()
 
 
 def _epoch(
-    recipe: Recipe,
-    network: nn.Module,
-    average: nn.Module,
-    adam: torch.optim.AdamW,
-    epoch: int,
-    epochs: int,
-    device: str,
-    seed: int,
+    recipe: Recipe, network: nn.Module, average: nn.Module, adam: AdamW, epoch: int, epochs: int, seed: int
 ) -> dict[str, float]:
+    device = next(network.parameters()).device
     torch.manual_seed(1000 * seed + epoch)
     rng = np.random.default_rng([seed, epoch])
     network.train()
     began, losses = time.monotonic(), []
     bar = tqdm(range(recipe.steps), desc=f"{recipe.name} {epoch + 1}/{epochs}", mininterval=5, leave=False)
-    autocast = device != "cpu" or has_fast_bfloat16()
+    autocast = device.type != "cpu" or has_fast_bfloat16()
     for k in bar:
         step = epoch * recipe.steps + k
         recipe.progress = step / (epochs * recipe.steps)
@@ -139,7 +117,7 @@ def _epoch(
             group["lr"] = group["base"] * factor
         pictures, *rest = (t.to(device) for t in recipe.batch(rng))
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=autocast):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
             loss = recipe.loss(network, (pictures, *rest))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{recipe.name}: the loss is {loss.item()} in epoch {epoch + 1}, step {k}")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.data import there
+from training.data import required_file
 
 WIDTHS = (32, 64, 128, 256)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -92,12 +92,10 @@ def to_grey(x: Tensor) -> Tensor:
 class Classifier(nn.Module):
     """The backbone, an average over the picture, and one linear layer: logits (N, classes)."""
 
-    def __init__(
-        self, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), dropout: float = 0.1, grey: bool = False
-    ) -> None:
+    def __init__(self, classes: int, last_blocks: int = 2, dropout: float = 0.1, grey: bool = False) -> None:
         super().__init__()
         self.grey = grey
-        self.backbone = Backbone(blocks)
+        self.backbone = Backbone((2, 2, 2, last_blocks))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.widths[-1], classes)
 
@@ -143,9 +141,9 @@ class Colorizer(nn.Module):
     Only chroma is predicted, so that brightness comes out as it went in (but for values cut at 0 and 255).
     """
 
-    def __init__(self, segmenter: Segmenter | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.chroma = segmenter or Segmenter(2, (1, 1, 2))
+        self.chroma = Segmenter(2, (1, 1, 2))
 
     @property
     def backbone(self) -> Backbone:
@@ -171,15 +169,13 @@ class Reflected(nn.Sequential):
 class Stylist(nn.Module):
     """Feed-forward style transfer (Johnson et al., 2016), narrow: pictures in, pictures of the same size out."""
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 48), depth: int = 3) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        a, b, c = widths
-        self.down = nn.ModuleList([Reflected(3, a, 7), Reflected(a, b, 3, 2), Reflected(b, c, 3, 2)])
-        self.middle = nn.ModuleList(
-            [nn.Sequential(Reflected(c, c, 3), nn.ReLU(), Reflected(c, c, 3)) for _ in range(depth)]
-        )
-        self.up = nn.ModuleList([Reflected(c, b, 3), Reflected(b, a, 3)])
-        self.head = Reflected(a, 3, 7, norm=False)
+        self.down = nn.ModuleList([Reflected(3, 16, 7), Reflected(16, 32, 3, 2), Reflected(32, 48, 3, 2)])
+        blocks = [nn.Sequential(Reflected(48, 48, 3), nn.ReLU(), Reflected(48, 48, 3)) for _ in range(3)]
+        self.middle = nn.ModuleList(blocks)
+        self.up = nn.ModuleList([Reflected(48, 32, 3), Reflected(32, 16, 3)])
+        self.head = Reflected(16, 3, 7, norm=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y, sizes = (x - 127.5) / 64, []
@@ -193,9 +189,11 @@ class Stylist(nn.Module):
         return (127.5 + 150 * torch.tanh(self.head(y))).clamp(0, 255)
 
 
-def load_backbone(backbone: Backbone, checkpoint: Path) -> None:
-    """Fill `backbone` from the classifier's checkpoint (a state dict of the same layers under shorter names)."""
-    state: Mapping[str, Tensor] = torch.load(there(checkpoint), map_location="cpu", weights_only=True)
+def load_backbone(network: nn.Module, checkpoint: Path) -> nn.Module:
+    """`network`, its backbone (or itself, where it is one) filled from the classifier's checkpoint: a state dict of the
+    same layers under shorter names."""
+    backbone: Backbone = getattr(network, "backbone", network)
+    state: Mapping[str, Tensor] = torch.load(required_file(checkpoint), map_location="cpu", weights_only=True)
     named = {}
     for key, value in state.items():
         for short, long in ((".a.", ".first."), (".b.", ".second."), (".sc.", ".shortcut.")):
@@ -206,10 +204,11 @@ def load_backbone(backbone: Backbone, checkpoint: Path) -> None:
     if missing:
         raise ValueError(f"{checkpoint}: has no {missing[0]} (and {len(missing) - 1} more of the backbone's layers)")
     backbone.load_state_dict({key: named[key] for key in wanted})
+    return network
 
 
-class Detector(nn.Module):
-    """Anchor-free detector on strides 8, 16 and 32: raw (N, A, 5 + classes), x y w h objectness classes.
+class AnchorFree(nn.Module):
+    """A detector on strides 8, 16 and 32: raw (N, A, 5 + classes), x y w h objectness classes.
 
     A feature pyramid (Lin et al., 2017) with additions, and per stride a decoupled head as in YOLOX. `grey` makes
     it look at brightness only: then grey training pictures are no different from colour photos.
@@ -217,11 +216,11 @@ class Detector(nn.Module):
 
     strides = (8, 16, 32)
 
-    def __init__(self, classes: int, blocks: Sequence[int] = (1, 1, 2, 1), width: int = 80, grey: bool = False) -> None:
+    def __init__(self, classes: int, grey: bool = False) -> None:
         super().__init__()
         self.grey = grey
-        self.backbone = Backbone(blocks)
-        w = self.backbone.widths
+        self.backbone = Backbone((1, 1, 2, 1))
+        w, width = WIDTHS, 80
         self.side = nn.ModuleList([ConvNorm(w[2], width, 1, relu=False), ConvNorm(w[3], width, 1, relu=False)])
         self.deep = nn.Sequential(ConvNorm(w[3], width, 1), Residual(width, width, 2), Residual(width, width, 1))
         self.smooth = nn.ModuleList([ConvNorm(width, width) for _ in self.strides])
@@ -270,7 +269,7 @@ class Scales(nn.Module):
 
     strides = (8, 16, 32, 16, 32, 64, 32, 64, 128)
 
-    def __init__(self, scored: Scored) -> None:
+    def __init__(self, scored: nn.Module) -> None:
         super().__init__()
         self.scored = scored
 

@@ -7,11 +7,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Input = NDArray[np.float32]
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def as_input(picture: NDArray[np.uint8]) -> Input:
     """(H, W, 3) bytes -> (1, 3, H, W) floats."""
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+
+
+def evenly(pictures: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """At least `count` of the pictures (N, ...), evenly chosen, or all where there are fewer."""
+    return pictures[:: max(1, len(pictures) // count)]
 
 
 def resized(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -15,10 +15,10 @@ Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 class Recipe:
-    """One starter model. Subclasses are data (the class attributes) and five short methods.
+    """One starter model. Subclasses are data (the class attributes) and a few short methods.
 
     An epoch is a fixed number of `steps`: most recipes make their pictures up as they go, so that there is no
-    natural end to the data. `load` is called once, before `batch` or `loss`; `held_out` may be called alone.
+    natural end to the data. `load` is called once, before `batch` or `loss`; `measure` may be called alone.
     """
 
     name: ClassVar[str]
@@ -35,8 +35,9 @@ class Recipe:
     weight_decay: ClassVar[float] = 0.02
     average: ClassVar[float] = 0.99
     example: ClassVar[tuple[int, int]]
-    dynamic: ClassVar[bool] = True
-    dynamic_batch: ClassVar[bool] = False
+    input_axes: ClassVar[dict[int, str]] = {2: "height", 3: "width"}
+    """The dynamic axes of the file's input, by number; none where it is empty."""
+    output_axes: ClassVar[dict[int, str]] = input_axes
     outputs: ClassVar[list[str]]
     quantise: ClassVar[bool] = True
     keep: ClassVar[list[str]] = []
@@ -60,7 +61,7 @@ class Recipe:
         raise NotImplementedError
 
     def network(self) -> nn.Module:
-        """The network, its backbone filled from the classifier's checkpoint where there is one."""
+        """The network, its backbone filled from the classifier's checkpoint where it has one."""
         raise NotImplementedError
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
@@ -77,10 +78,6 @@ class Recipe:
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
         """Training pictures, shaped as the exported file takes them, for the quantiser to see ranges on."""
         raise NotImplementedError
-
-    def output_axes(self, axes: dict[int, str]) -> dict[int, str]:
-        """Names of the outputs' dynamic axes, given the input's; as the input unless overridden."""
-        return axes
 
     def export_form(self, network: nn.Module) -> nn.Module:
         """The network as the file shall have it (a detector decodes its boxes only there)."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.image.nms import nms
 from training import boxes, data, export
 from training.pictures import as_input
 
@@ -19,9 +20,10 @@ STRIDES = (8, 16, 32)
 FER2013 = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
 
 
-def yunet(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """At native size and threshold 0.7: a picture -> boxes (n, 4), best first."""
-    run = export.session(data.there(path))
+def yunet(photos: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """At native size and threshold 0.7: a picture -> boxes (n, 4), best first. The file lies in ../../models as seen
+    from the folder of the photos."""
+    run = export.session(data.required_file(photos.parents[1] / "models" / "face-yunet-n-dynamic" / "model.onnx"))
     names = [o.name for o in run.get_outputs()]
 
     def detect(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -32,15 +34,15 @@ def yunet(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         raw, cls, obj = (np.concatenate([outputs[f"{k}_{s}"][0] for s in STRIDES]) for k in ("bbox", "cls", "obj"))
         score = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))[:, 0]
         # YuNet's cells are counted from their corner, as YOLOX's are
-        xyxy = boxes.decode(torch.from_numpy(raw), boxes.grid(height, width, STRIDES)).numpy()[score >= 0.7]
-        return np.asarray(xyxy[boxes.nms(xyxy, score[score >= 0.7], 0.3)])
+        xyxy, sure = boxes.decode(torch.from_numpy(raw), boxes.grid(height, width, STRIDES)).numpy(), score >= 0.7
+        return np.asarray(xyxy[sure][nms(xyxy[sure], score[sure], None, 0.3, boxes.MOST)])
 
     return detect
 
 
 def mini_xception(path: Path) -> Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float64]]:
     """Grey portraits (N, h, w) and face boxes (N, 4) -> probabilities of our expressions (N, 5)."""
-    run, order = export.session(data.there(path)), [FER2013.index(label) for label in data.EXPRESSIONS]
+    run, order = export.session(data.required_file(path)), [FER2013.index(label) for label in data.EXPRESSIONS]
 
     def see(pictures: NDArray[np.uint8], faces: NDArray[np.float32]) -> NDArray[np.float64]:
         rows = []

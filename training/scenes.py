@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from training.boxes import cut
+
 Grey = NDArray[np.float32]
 BILINEAR = Image.Resampling.BILINEAR
 
@@ -203,7 +205,5 @@ def _visible(boxes: list[NDArray[np.float32]], side: int) -> NDArray[np.float32]
     """The boxes, cut at the scene's border; those cut by more than half are left out."""
     if not boxes:
         return np.zeros((0, 4), np.float32)
-    whole = np.stack(boxes)
-    cut = whole.clip(0, side)
-    share = (cut[:, 2:] - cut[:, :2]).prod(1) / (whole[:, 2:] - whole[:, :2]).prod(1)
-    return np.asarray(cut[share > 0.5], np.float32)
+    inside, kept = cut(np.stack(boxes), side, 0.5)
+    return inside[kept]

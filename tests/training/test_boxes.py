@@ -50,34 +50,42 @@ def test_every_cell_answers_for_one_box_only() -> None:
     assert set(owner.tolist()) <= set(range(6))
 
 
-def test_the_better_of_two_overlapping_boxes_stays() -> None:
-    found = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40]], np.float32)
-    assert boxes.nms(found, np.array([0.5, 0.9, 0.4], np.float32), 0.5).tolist() == [1, 2]
+BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], np.float32)
 
 
 def test_a_true_box_counts_once() -> None:
-    found = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], np.float32)
-    truth = np.array([[0, 0, 10, 10]], np.float32)
-    assert boxes.match(found, truth, 0.5).tolist() == [True, False, False]
+    matches = boxes.Matches(0.5)
+    matches.add(BOXES, np.array([0.9, 0.8, 0.7], np.float32), BOXES[:1])
+    assert matches.ranked[1].tolist() == [True, False, False]
 
 
-def test_average_precision_of_a_worked_example() -> None:
+def test_average_precision_of_a_worked_example_over_two_pictures() -> None:
     # precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1: made monotone 1, 2/3, 2/3
-    scores, right = np.array([0.9, 0.8, 0.7], np.float32), np.array([True, False, True])
-    assert boxes.average_precision(scores, right, 2) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    matches = boxes.Matches(0.5)
+    matches.add(BOXES[2:], np.array([0.7], np.float32), BOXES[2:])
+    matches.add(BOXES[:2], np.array([0.9, 0.8], np.float32), BOXES[:1])
+    assert matches.ranked[1].tolist() == [True, False, True]
+    assert matches.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_boxes_that_a_crop_leaves_too_little_of_are_named() -> None:
+    whole = np.array([[-6, 0, 4, 10], [-3, 0, 7, 10]], np.float32)
+    inside, kept = boxes.cut(whole, 20, 0.5)
+    assert inside.tolist() == [[0, 0, 4, 10], [0, 0, 7, 10]]
+    assert kept.tolist() == [False, True]
 
 
 def test_a_scene_says_where_its_faces_are() -> None:
     face = np.full((144, 144), 128, np.uint8)
     material = Material(face[None], np.array([[30, 20, 110, 130]], np.float32), [np.zeros((360, 480), np.uint8)])
     scenes = [compose(material, np.random.default_rng(seed), 160, (13, 120)) for seed in range(12)]
-    assert sum(len(found) for _, found in scenes) >= 12
-    for picture, found in scenes:
+    assert sum(len(faces) for _, faces in scenes) >= 12
+    for picture, faces in scenes:
         assert picture.shape == (160, 160)
         assert picture.min() >= 0
         assert picture.max() <= 255
-        assert (found >= 0).all()
-        assert (found <= 160).all()
-        assert (found[:, 2:] > found[:, :2]).all()
+        assert (faces >= 0).all()
+        assert (faces <= 160).all()
+        assert (faces[:, 2:] > faces[:, :2]).all()
     again, _ = compose(material, np.random.default_rng(3), 160, (13, 120))
     assert np.array_equal(again, scenes[3][0])

@@ -1,4 +1,4 @@
-"""The command line of training/: what it refuses, and folders laid out like Tiny ImageNet."""
+"""The command line of training/: what it refuses, and Tiny ImageNet as published."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (training/requirements.txt)")
 
-from training import evaluate, export, loop  # noqa: E402
-from training.cli import find, main  # noqa: E402
-from training.recipes.classify import LABELS, Classify  # noqa: E402
+from training import data, evaluate, export, loop  # noqa: E402
+from training.cli import RECIPES, main  # noqa: E402
+from training.recipes.classify import Classify  # noqa: E402
 from training.recipes.style import Mosaic  # noqa: E402
 
 COLOURS = {"n09000001": (200, 30, 30), "n01000002": (30, 200, 30), "n05000003": (30, 30, 200)}
@@ -24,8 +24,8 @@ COLOURS = {"n09000001": (200, 30, 30), "n01000002": (30, 200, 30), "n05000003": 
 
 @pytest.fixture
 def imagenet(tmp_path: Path) -> Path:
-    """Three classes laid out as Tiny ImageNet is, whose wnids.txt is not sorted either."""
-    folder, rng = tmp_path / "little", np.random.default_rng(0)
+    """A dataset folder with pictures of the first three classes of a Tiny ImageNet, whose wnids.txt is not sorted."""
+    folder, rng = tmp_path / data.TINY_IMAGENET, np.random.default_rng(0)
     rows = []
     for wnid, colour in COLOURS.items():
         (folder / "train" / wnid / "images").mkdir(parents=True)
@@ -37,30 +37,31 @@ def imagenet(tmp_path: Path) -> Path:
             Image.fromarray(pixels).save(folder / "val" / "images" / name)
             rows.append(f"{name}\t{wnid}\t0\t0\t62\t62")
     (folder / "val" / "val_annotations.txt").write_text("\n".join(rows) + "\n")
-    (folder / "wnids.txt").write_text("\n".join(COLOURS) + "\n")
-    (folder / "words.txt").write_text("n09000001\tred thing, rubrum\nn05000003\tblue thing\n")
-    return folder
+    others = [f"n1{number:07}" for number in range(197)]
+    (folder / "wnids.txt").write_text("\n".join([*COLOURS, *others]) + "\n")
+    return tmp_path
 
 
-@pytest.mark.parametrize("parent", [False, True])
-def test_classify_trains_on_any_folder_laid_out_like_tiny_imagenet(
-    parent: bool, imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_classify_trains_on_tiny_imagenet_as_published(
+    imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Classify, "steps", 1)
     monkeypatch.setattr(Classify, "batch_size", 8)
-    if parent:
-        imagenet.rename(imagenet.with_name("tiny-imagenet-200"))
-    assert main(["classify", "--data", str(tmp_path if parent else imagenet), "--out", str(tmp_path / "o"),
-                 "--epochs", "1"]) == 0  # fmt: skip
+    assert main(["classify", "--data", str(imagenet), "--out", str(tmp_path / "o"), "--epochs", "1"]) == 0
     facts = {p.key: p.value for p in onnx.load(tmp_path / "o" / "model.onnx").metadata_props}
-    assert json.loads(facts["labels"]) == ["n01000002", "blue thing", "red thing"]
+    assert json.loads(facts["labels"]) == Classify.labels
     assert set(json.loads(facts["metrics"])) == {"shipped", "top1", "top5", "nearest_same_class"}
+
+
+def test_other_classes_than_those_of_tiny_imagenet_are_refused(imagenet: Path) -> None:
+    (imagenet / data.TINY_IMAGENET / "wnids.txt").write_text("\n".join(COLOURS))
+    with pytest.raises(SystemExit, match="3 classes; expected the 200 of Tiny ImageNet.*python -m training.pipeline"):
+        Classify(imagenet).load()
 
 
 def test_classes_are_numbered_as_the_labels_are_whatever_the_order_of_wnids(imagenet: Path) -> None:
     recipe = Classify(imagenet)
     recipe.load()
-    assert len(recipe.labels) == 3 != len(LABELS)
     for picture, kind in zip(recipe.pictures, recipe.classes, strict=True):
         assert int(picture.float().mean((1, 2)).argmax()) == [1, 2, 0][int(kind)]  # n01 green, n05 blue, n09 red
 
@@ -152,5 +153,5 @@ def test_a_smaller_file_is_shipped_only_if_its_figure_is_no_worse(
 ) -> None:
     figures = iter([0.05, half])  # the share of the style's distance that is left: less is better
     monkeypatch.setattr(Mosaic, "measure", lambda self, predict: {"style_left": next(figures)})
-    recipe = find("style-mosaic")(tmp_path)
+    recipe = RECIPES["style-mosaic"](tmp_path)
     assert export.publish(recipe, recipe.network(), tmp_path)["shipped"] == shipped

@@ -38,7 +38,8 @@ def test_from_pictures_to_a_model_that_is_served(tmp_path: Path, monkeypatch: py
     asked = ["--prepared", prepared, "--trained", trained, "--out", evaluated]
     assert evaluate.main([*asked, "--at-least", "1.01"]) == 1
     assert evaluate.main(asked) == 0
-    export.main(["--prepared", prepared, "--trained", trained, "--name", "shapes", "--out", model])
+    export.main(["--prepared", prepared, "--trained", trained, "--evaluated", evaluated, "--name", "shapes",
+                 "--out", model])  # fmt: skip
     register.main(["--model", model, "--name", "shapes", "--out", out])
     figures = json.loads((tmp_path / "e" / "metrics.json").read_text())
     exported = json.loads((tmp_path / "m" / "metrics.json").read_text())

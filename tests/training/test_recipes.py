@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (training/requirements.txt)")
 
 from training import data, evaluate, export, loop, paintings  # noqa: E402
-from training.cli import RECIPES, find  # noqa: E402
+from training.cli import RECIPES  # noqa: E402
 from training.recipe import Recipe  # noqa: E402
 
 MEGABYTE = 1_000_000
 
 
 def small(name: str, datasets: Path, monkeypatch: pytest.MonkeyPatch, steps: int = 1) -> Recipe:
-    kind = find(name)
+    kind = RECIPES[name]
     monkeypatch.setattr(kind, "steps", steps)
     monkeypatch.setattr(kind, "batch_size", 2)
     return kind(datasets, limit=3)
@@ -48,7 +48,7 @@ def little_imagenet(datasets: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def little_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The style pictures take seconds at their full size."""
     for recipe, picture in (("style-mosaic", paintings.mosaic), ("style-brush", paintings.brush)):
-        monkeypatch.setattr(find(recipe), "painting", staticmethod(lambda picture=picture: picture(64)))
+        monkeypatch.setattr(RECIPES[recipe], "painting", staticmethod(lambda picture=picture: picture(64)))
 
 
 @pytest.mark.needs_shared
@@ -126,7 +126,7 @@ def test_a_style_picture_is_the_same_every_time() -> None:
     assert not np.array_equal(paintings.brush(48, seed=1), paintings.brush(48, seed=2))
 
 
-def test_pictures_keep_their_size_unless_told() -> None:
+def test_pictures_keep_their_size_unless_another_is_requested() -> None:
     def encoded(pixels: NDArray[np.uint8]) -> bytes:
         from PIL import Image
 

@@ -32,10 +32,10 @@ def weights(manifest: Manifest) -> Path:
 def test_the_manifest_names_this_very_file(manifest: Manifest) -> None:
     if not manifest.file:
         return  # no network at all
-    found = weights(manifest)
-    if not found.is_file():  # a manifest of another model's file
-        found = next(p for p in MODELS.glob("*/model.onnx") if _digest(p) == manifest.sha256)
-    assert _digest(found) == manifest.sha256
+    file = weights(manifest)
+    if not file.is_file():  # a manifest of another model's file
+        file = next(p for p in MODELS.glob("*/model.onnx") if _digest(p) == manifest.sha256)
+    assert _digest(file) == manifest.sha256
     assert len(manifest.labels) == MANY.get(manifest.name, 0)
 
 

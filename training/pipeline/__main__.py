@@ -9,36 +9,28 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from training.pipeline.steps import EVALUATE, EXPORT, PREPARE, REGISTER, TRAIN, Step
+from training.pipeline.steps import REGISTER, STEPS, VALUES, PipelineStep
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(data: Path, out: Path, name: str, epochs: int, seed: int, at_least: float, registered: Path) -> int:
+def run(data: Path, out: Path, name: str, settings: Mapping[str, object], registered: Path) -> int:
     """The five steps; the first status that is not 0 ends it."""
-    folders = {step.name: out / step.name for step in (PREPARE, TRAIN, EVALUATE, EXPORT)}
-    values: dict[str, object] = {
-        "data": data,
-        "prepared": folders["prepare"],
-        "trained": folders["train"],
-        "evaluated": folders["evaluate"],
-        "model": folders["export"],
-        "epochs": epochs,
-        "seed": seed,
-        "at_least": at_least,
-        "model_name": name,
-    }
-    for step in (PREPARE, TRAIN, EVALUATE, EXPORT, REGISTER):
-        status = _step(step, {**values, "out": folders.get(step.name, registered)})
+    folders = {"prepared": "prepare", "trained": "train", "evaluated": "evaluate", "model": "export"}
+    values = {"data": data, **{name: out / step for name, step in folders.items()}}
+    for step in STEPS:
+        target = registered if step is REGISTER else out / step.name
+        status = _step(step, {**values, **settings, "model_name": name, "out": target})
         if status:
             sys.stderr.write(f"{name}: the step {step.name} ended with status {status}; nothing is registered\n")
             return status
     return 0
 
 
-def _step(step: Step, values: dict[str, object]) -> int:
+def _step(step: PipelineStep, values: dict[str, object]) -> int:
     sys.stdout.write(f"== {step.name}\n")
     sys.stdout.flush()
     return subprocess.run([sys.executable, *step.arguments(values)], cwd=ROOT, check=False).returncode
@@ -51,18 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder per label, with pictures in it")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--name", default="labelled", help="what routes call the model")
+    parser.add_argument("--name", default="labelled", help=VALUES["model_name"]["help"])
     parser.add_argument("--many", action="store_true", help="one model per folder in --data, called like the folder")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--at-least", type=float, default=0.0, help="the least top-1 accuracy to register, 0 to 1")
+    settings = ("epochs", "seed", "at_least")
+    for name in settings:
+        parser.add_argument(f"--{name.replace('_', '-')}", **VALUES[name])
     options = parser.parse_args(arguments)
     data, out = options.data.resolve(), options.out.resolve()
-    settings = (options.epochs, options.seed, options.at_least, out / "registered")
+    rest = ({name: getattr(options, name) for name in settings}, out / "registered")
     if not options.many:
-        return run(data, out, options.name, *settings)
-    folders = sorted(each for each in data.iterdir() if each.is_dir() and not each.name.startswith("."))
-    failed = [each.name for each in folders if run(each, out / each.name, each.name, *settings)]
+        return run(data, out, options.name, *rest)
+    folders = sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
+    failed = [path.name for path in folders if run(path, out / path.name, path.name, *rest)]
     if failed or not folders:
         sys.stderr.write(f"{len(failed)} of {len(folders)} models failed: {', '.join(failed)}\n")
     return 1 if failed or not folders else 0

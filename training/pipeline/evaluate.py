@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from training.export import torch_predictor
 from training.pipeline.labelled import Labelled
+from training.pipeline.steps import EVALUATE
 
 
 def trained(recipe: Labelled, folder: Path) -> nn.Module:
@@ -23,27 +22,12 @@ def trained(recipe: Labelled, folder: Path) -> nn.Module:
     return network.eval()
 
 
-def measure(recipe: Labelled, network: nn.Module) -> dict[str, float]:
-    """The recipe's figures of the network as it will be exported."""
-    form = recipe.export_form(network).eval()
-
-    def predict(pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        with torch.no_grad():
-            return [output.numpy() for output in form(torch.from_numpy(pictures))]
-
-    return recipe.measure(predict)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line. 1 where the main figure is below --at-least."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prepared", type=Path, required=True)
-    parser.add_argument("--trained", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--at-least", type=float, default=0.0, help="the least top-1 accuracy, 0 to 1")
-    options = parser.parse_args(arguments)
+    options = EVALUATE.parse(arguments, __doc__)
     recipe = Labelled(options.prepared)
-    figures = measure(recipe, trained(recipe, options.trained))
+    form = recipe.export_form(trained(recipe, options.trained)).eval()
+    figures = recipe.measure(torch_predictor(form))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n")
     sys.stdout.write(json.dumps(figures) + "\n")

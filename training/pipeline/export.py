@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from training import export
 from training.pipeline.evaluate import trained
 from training.pipeline.labelled import Labelled
+from training.pipeline.steps import EXPORT
 
 MANIFEST = """name = "{name}"
 version = "{version}"
@@ -57,13 +57,7 @@ def write_model(recipe: Labelled, trained_in: Path, name: str, out: Path) -> dic
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prepared", type=Path, required=True)
-    parser.add_argument("--trained", type=Path, required=True)
-    parser.add_argument("--evaluated", type=Path, help="that the evaluation passed; only its presence matters")
-    parser.add_argument("--name", required=True, help="what routes call the model")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
+    options = EXPORT.parse(arguments, __doc__)
     metrics = write_model(Labelled(options.prepared), options.trained, options.name, options.out)
     sys.stdout.write(json.dumps(metrics) + "\n")
     return 0

@@ -21,15 +21,14 @@ class Labelled(Classify):
     source = "a folder of labelled pictures"
     licence = "that of the pictures"
     batch_size = 64
-    epochs = 20
     rate = 2e-3
     backbone_rate = 0.5
     average = 0.99
     tolerance = 0.02
 
-    def __init__(self, data: Path, start: Path | None = None, limit: int | None = None) -> None:
-        super().__init__(data, limit)
-        self.checkpoint = start or Path("absent")
+    def __init__(self, data: Path, start: Path | None = None) -> None:
+        super().__init__(data)
+        self.start = start
         self.labels = (data / "labels.txt").read_text("utf-8").splitlines()  # type: ignore[misc]  # per data set
         with np.load(data / "pictures.npz") as arrays:
             self.arrays = {name: arrays[name] for name in arrays.files}
@@ -45,9 +44,7 @@ class Labelled(Classify):
     def network(self) -> nn.Module:
         """The classifier with as many outputs as there are labels."""
         network = Classifier(len(self.labels))
-        if self.checkpoint.is_file():
-            load_backbone(network.backbone, self.checkpoint)
-        return network
+        return load_backbone(network, self.start) if self.start and self.start.is_file() else network
 
     def measure(self, predict: Predict) -> dict[str, float]:
         """Top-1 and the mean recall of the labels, on the held-out pictures."""

@@ -6,7 +6,6 @@ of it cannot be on both. Needs no PyTorch.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from training.pipeline.steps import PREPARE
 
 SIDE = 64
 TEST_SHARE = 0.2
@@ -34,7 +35,7 @@ def small(path: Path) -> NDArray[np.uint8]:
 def read(folder: Path, skipped: list[str]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """(hash, picture) of each different picture in a folder; what cannot be read is named in `skipped`."""
     seen = set()
-    for path in sorted(each for each in folder.rglob("*") if each.suffix.lower() in ENDINGS):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS):
         digest = int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:8], "big")
         if digest in seen:
             continue
@@ -47,19 +48,19 @@ def read(folder: Path, skipped: list[str]) -> Iterator[tuple[int, NDArray[np.uin
 
 def prepare(data: Path, out: Path) -> dict[str, object]:
     """Write out/pictures.npz, labels.txt and report.json. Raises SystemExit with what is missing."""
-    labels = sorted(each.name for each in data.iterdir() if each.is_dir() and not each.name.startswith("."))
+    labels = sorted(path.name for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(labels) < 2:
         raise SystemExit(f"{data}: found {labels or 'no folders'}; expected one folder of pictures for each label")
     sides: dict[str, list[tuple[NDArray[np.uint8], int]]] = {"train": [], "test": []}
     counts, skipped = {}, list[str]()
     for number, label in enumerate(labels):
-        found = sorted(read(data / label, skipped), key=lambda each: each[0])
-        if len(found) < FEWEST:
-            raise SystemExit(f"{data / label}: {len(found)} different pictures; at least {FEWEST} are needed")
-        counts[label] = len(found)
-        for place, (digest, picture) in enumerate(found):
-            # By the hash alone, so that more pictures never move one across; but each label has one to test on.
-            test = digest < TEST_SHARE * 2**64 if len(found) >= 50 else place < max(1, TEST_SHARE * len(found))
+        pictures = sorted(read(data / label, skipped), key=lambda row: row[0])
+        count = counts[label] = len(pictures)
+        if count < FEWEST:
+            raise SystemExit(f"{data / label}: {count} different pictures; at least {FEWEST} are needed")
+        for place, (digest, picture) in enumerate(pictures):
+            # By the hash alone, so that more pictures never move one across; but every label has one to test on.
+            test = digest < TEST_SHARE * 2**64 if count >= 50 else place < max(1, TEST_SHARE * count)
             sides["test" if test else "train"].append((picture, number))
     out.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {}
@@ -75,10 +76,7 @@ def prepare(data: Path, out: Path) -> dict[str, object]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
+    options = PREPARE.parse(arguments, __doc__)
     sys.stdout.write(json.dumps(prepare(options.data, options.out)) + "\n")
     return 0
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import sys
 import tomllib
 from pathlib import Path
+
+from training.pipeline.steps import REGISTER
 
 JOB = ("AZUREML_ARM_SUBSCRIPTION", "AZUREML_ARM_RESOURCEGROUP", "AZUREML_ARM_WORKSPACE_NAME")
 
@@ -20,35 +21,31 @@ def in_workspace(model: Path, name: str, tags: dict[str, str]) -> str:
     from azure.identity import DefaultAzureCredential
 
     credential = DefaultAzureCredential(managed_identity_client_id=os.environ.get("DEFAULT_IDENTITY_CLIENT_ID"))
-    client = MLClient(credential, *(os.environ[each] for each in JOB))
+    client = MLClient(credential, *(os.environ[name] for name in JOB))
     made = client.models.create_or_update(Model(path=str(model), name=name, type="custom_model", tags=tags))
     return str(made.version)
 
 
 def in_folder(model: Path, name: str, folder: Path) -> str:
     """Copy to folder/NAME/VERSION, counting on from what is there; returns the version."""
-    there = [int(each.name) for each in (folder / name).glob("*") if each.name.isdigit()]
-    version = str(max(there, default=0) + 1)
+    versions = [int(path.name) for path in (folder / name).glob("*") if path.name.isdigit()]
+    version = str(max(versions, default=0) + 1)
     shutil.copytree(model, folder / name / version)
     return version
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="registered.json goes here; locally the copies too")
-    options = parser.parse_args(arguments)
+    options = REGISTER.parse(arguments, __doc__)
     manifest = tomllib.loads((options.model / "model.toml").read_text("utf-8"))
     options.out.mkdir(parents=True, exist_ok=True)
-    if all(os.environ.get(each) for each in JOB):
+    if all(os.environ.get(name) for name in JOB):
         version = in_workspace(options.model, options.name, {"sha256": manifest["sha256"][:16]})
     else:
         version = in_folder(options.model, options.name, options.out)
-    told = {"name": options.name, "version": version, "accuracy": manifest["accuracy"]}
-    (options.out / "registered.json").write_text(json.dumps(told, indent=1) + "\n")
-    sys.stdout.write(json.dumps(told) + "\n")
+    answer = {"name": options.name, "version": version, "accuracy": manifest["accuracy"]}
+    (options.out / "registered.json").write_text(json.dumps(answer, indent=1) + "\n")
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 

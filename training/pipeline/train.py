@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 
 from training import loop
 from training.pipeline.labelled import Labelled
+from training.pipeline.steps import TRAIN
 
-# Where the layers of the starter classifier lie, if somebody has them: fewer pictures are needed then.
+# A checkpoint of the starter classifier to start from, where there is one: fewer pictures are needed then.
 START = Path("starter") / "classify" / "checkpoint_fp16.pt"
 
 
@@ -37,15 +37,9 @@ def forget_other_pictures(prepared: Path, out: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prepared", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=Labelled.epochs)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=Path, default=START, help="checkpoint of the starter classifier")
-    options = parser.parse_args(arguments)
+    options = TRAIN.parse(arguments, __doc__)
     forget_other_pictures(options.prepared, options.out)
-    loop.fit(Labelled(options.prepared, options.start), options.out, options.epochs, seed=options.seed)
+    loop.fit(Labelled(options.prepared, START), options.out, options.epochs, seed=options.seed)
     return 0
 
 

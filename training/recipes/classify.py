@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training import data
-from training.data import first_names, wordnet_ids
 from training.net import IMAGENET_MEAN, IMAGENET_STD, Classifier
 from training.recipe import Predict, Recipe, to_tensor
 
@@ -37,21 +36,15 @@ class Classify(Recipe):
     weight_decay = 0.05
     average = 0.999
     example = (SIDE, SIDE)
-    dynamic_batch = True
+    input_axes = {0: "batch", 2: "height", 3: "width"}
+    output_axes = {0: "batch"}
     outputs = ["logits", "embedding"]
     main = "top1"
     stated = {"top1": 0.5098, "top5": 0.7632, "nearest_same_class": 0.315}
 
-    def __init__(self, data: Path, limit: int | None = None) -> None:
-        super().__init__(data, limit)
-        self.folder = data if (data / "train").is_dir() else data / "tiny-imagenet-200"
-        wnids = wordnet_ids(self.folder)
-        if wnids and len(wnids) != len(LABELS):  # the same layout, but other classes
-            self.labels = first_names(self.folder, wnids)  # type: ignore[misc]
-
     def load(self) -> None:
-        split = data.tiny_imagenet(self.folder, wordnet_ids(self.folder), self.limit)
-        self.pictures, self.classes = to_tensor(split.pictures), torch.from_numpy(split.classes)
+        pictures, classes = data.tiny_imagenet(self.root / data.TINY_IMAGENET, self.limit)
+        self.pictures, self.classes = to_tensor(pictures), torch.from_numpy(classes)
 
     def network(self) -> nn.Module:
         return Classifier(len(self.labels))
@@ -82,39 +75,28 @@ class Classify(Recipe):
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         pictures, targets, others, share = batch
         logits = network(pictures).float()
-        one = F.cross_entropy(logits, targets, label_smoothing=0.1)
-        other = F.cross_entropy(logits, others, label_smoothing=0.1)
-        return share * one + (1 - share) * other
+        own, mixed_in = (F.cross_entropy(logits, classes, label_smoothing=0.1) for classes in (targets, others))
+        return share * own + (1 - share) * mixed_in
 
     def measure(self, predict: Predict) -> dict[str, float]:
         """Top-1 and top-5 on the held-out pictures, and how often the embedding's nearest other picture is of the
         same class."""
-        split = self._held_out()
-        parts = np.array_split(split.pictures, -(-len(split.pictures) // 100))
+        pictures, classes = data.tiny_imagenet_held_out(self.root, self.limit)
+        parts = np.array_split(pictures, -(-len(pictures) // 100))
         outputs = [predict(normalised(part)) for part in parts]
         logits, embeddings = (np.concatenate(rows) for rows in zip(*outputs, strict=True))
-        right = (-logits).argsort(1)[:, :5] == split.classes[:, None]
+        right = (-logits).argsort(1)[:, :5] == classes[:, None]
         unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
         nearest = (unit @ unit.T - 2 * np.eye(len(unit), dtype=np.float32)).argmax(1)
         return {
             "top1": float(right[:, 0].mean()),
             "top5": float(right.any(1).mean()),
-            "nearest_same_class": float((split.classes[nearest] == split.classes).mean()),
+            "nearest_same_class": float((classes[nearest] == classes).mean()),
         }
 
-    def _held_out(self) -> data.Classes:
-        """4,000 validation pictures of Tiny ImageNet-200 where they lie beside; else the folder's own val/."""
-        others = len(self.labels) != len(LABELS)
-        if self.folder.is_dir() and (others or not (self.root / data.HELD_OUT).is_file()):
-            return data.tiny_imagenet_validation(self.folder, wordnet_ids(self.folder), self.limit)
-        return data.tiny_imagenet_held_out(self.root, self.limit)
-
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
-        split = data.tiny_imagenet(self.folder, wordnet_ids(self.folder), 1)
-        return [normalised(split.pictures[i : i + 1]) for i in range(min(count, len(split.pictures)))]
-
-    def output_axes(self, axes: dict[int, str]) -> dict[int, str]:
-        return {0: "batch"}
+        pictures, _ = data.tiny_imagenet(self.root / data.TINY_IMAGENET, 1)
+        return [normalised(picture[None]) for picture in pictures[:count]]
 
     def export_form(self, network: nn.Module) -> nn.Module:
         return WithEmbedding(network)

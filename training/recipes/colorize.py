@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from training import augment, data
 from training.net import Colorizer, load_backbone
-from training.pictures import as_input
+from training.pictures import LUMA, as_input, evenly
 from training.recipe import Predict, Recipe, to_tensor
 
 CROP = 192
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def chroma(x: Tensor) -> Tensor:
@@ -41,12 +40,10 @@ class Colorize(Recipe):
     tolerance = 0.3
 
     def load(self) -> None:
-        self.pictures = to_tensor(data.street(self.root, ("train", "val"), self.limit).pictures)
+        self.pictures = to_tensor(data.street(self.root, ("train", "val"), self.limit)[0])
 
     def network(self) -> nn.Module:
-        network = Colorizer()
-        load_backbone(network.backbone, self.checkpoint)
-        return network
+        return load_backbone(Colorizer(), self.checkpoint)
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         pictures = []
@@ -69,28 +66,23 @@ class Colorize(Recipe):
 
     def measure(self, predict: Predict) -> dict[str, float]:
         """PSNR of RGB (median over pictures) beside that of the grey picture itself, and how colourful both are."""
-        pictures = data.street(self.root, ("test",), self.limit).pictures[::3]
+        pictures, _ = data.street(self.root, ("test",), self.limit)
         rows = []
-        for picture in pictures:
+        for picture in pictures[::3]:
             truth = picture.astype(np.float32)
             grey = np.repeat((truth @ LUMA)[..., None], 3, 2)
             made = predict(as_input(np.rint(grey).astype(np.uint8)))[0][0].transpose(1, 2, 0)
             rows.append([_psnr(made, truth), _psnr(grey, truth), _spread(made), _spread(truth)])
-        psnr, plain, colourful, real = np.median(np.array(rows), 0)
-        return {
-            "psnr": float(psnr),
-            "psnr_of_grey": float(plain),
-            "chroma": float(colourful),
-            "chroma_of_truth": float(real),
-        }
+        medians = np.median(np.array(rows), 0).tolist()
+        return dict(zip(("psnr", "psnr_of_grey", "chroma", "chroma_of_truth"), medians, strict=True))
 
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
-        pictures = data.street(self.root, ("train",), self.limit).pictures
-        return [as_input(p) for p in pictures[:: max(1, len(pictures) // count)]]
+        pictures, _ = data.street(self.root, ("train",), self.limit)
+        return [as_input(picture) for picture in evenly(pictures, count)]
 
 
-def _psnr(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(10 * np.log10(255**2 / np.mean((one - other) ** 2)))
+def _psnr(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
 
 
 def _spread(picture: NDArray[np.float32]) -> float:

@@ -37,24 +37,23 @@ class Expression(Recipe):
     weight_decay = 0.05
     average = 0.995
     example = (SIDE, SIDE)
-    dynamic = False
-    dynamic_batch = True
+    input_axes = {0: "batch"}
+    output_axes = {0: "batch"}
     outputs = ["logits"]
     keep = ["head.weight"]
     main = "balanced_accuracy"
     tolerance = 0.04  # the test split has so few of the rare classes that two faces are 0.033
 
     def load(self) -> None:
-        split = data.faces(self.root, ("train",), self.limit)
-        self.pictures, self.boxes = torch.from_numpy(split.pictures), split.boxes
-        self.members = [np.flatnonzero(np.array(split.expressions) == label) for label in self.labels]
+        pictures, self.boxes, expressions = data.faces(self.root, "train", self.limit)
+        self.pictures = torch.from_numpy(pictures)
+        self.members = [np.flatnonzero(np.array(expressions) == label) for label in self.labels]
         teacher = mini_xception(self.root.parent / "models" / "fer-mini-xception" / "model.onnx")
-        self.seen = torch.from_numpy(teacher(split.pictures, split.boxes)).float()
+        self.seen = torch.from_numpy(teacher(pictures, self.boxes)).float()
 
     def network(self) -> nn.Module:
-        network = Classifier(2 * len(self.labels), (2, 2, 2, 1), dropout=0.3, grey=True)
-        load_backbone(network.backbone, self.checkpoint)
-        return network
+        network = Classifier(2 * len(self.labels), last_blocks=1, dropout=0.3, grey=True)
+        return load_backbone(network, self.checkpoint)
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Every class equally often: the rare ones are a twelfth of the frequent ones."""
@@ -75,13 +74,9 @@ class Expression(Recipe):
         centre = (box[:, 2:] + box[:, :2]) / 2 + rng.normal(0, 0.03, (n, 2))
         angle, flip = rng.normal(0, 0.12, n), rng.choice([-1.0, 1.0], n)
         c, s = np.cos(angle), np.sin(angle)
-        theta = np.stack(
-            [
-                np.stack([flip * half[:, 0] * c, -half[:, 1] * s, centre[:, 0]], 1),
-                np.stack([flip * half[:, 0] * s, half[:, 1] * c, centre[:, 1]], 1),
-            ],
-            1,
-        )
+        across = np.stack([flip * half[:, 0] * c, -half[:, 1] * s, centre[:, 0]], 1)
+        down = np.stack([flip * half[:, 0] * s, half[:, 1] * c, centre[:, 1]], 1)
+        theta = np.stack([across, down], 1)
         # one sharpness for the whole batch: fewer calls, and it varies from step to step
         fine = int(rng.choice([SIDE, SIDE, 44, 32, 24]))
         grid = F.affine_grid(torch.from_numpy(theta).float(), [n, 1, 2 * fine, 2 * fine], align_corners=False)
@@ -107,9 +102,8 @@ class Expression(Recipe):
 
     def measure(self, predict: Predict) -> dict[str, float]:
         """Recall per class and their means (balanced accuracy) on the test split's persons."""
-        split = data.faces(self.root, ("test",), self.limit)
         right: list[list[bool]] = [[] for _ in self.labels]
-        for picture, box, label in zip(split.pictures, split.boxes, split.expressions, strict=True):
+        for picture, box, label in zip(*data.faces(self.root, "test", self.limit), strict=True):
             if label in self.labels:
                 kind = self.labels.index(label)
                 right[kind].append(int(predict(crop(picture, box))[0][0].argmax()) == kind)
@@ -124,14 +118,11 @@ class Expression(Recipe):
         }
 
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
-        split = data.faces(self.root, ("train",), self.limit or 8 * count)
-        return [crop(p, b) for p, b in zip(split.pictures[::8], split.boxes[::8], strict=True)]
+        pictures, boxes, _ = data.faces(self.root, "train", self.limit or 8 * count)
+        return [crop(p, b) for p, b in zip(pictures[::8], boxes[::8], strict=True)]
 
     def export_form(self, network: nn.Module) -> nn.Module:
         return Mirrored(merged(network))
-
-    def output_axes(self, axes: dict[int, str]) -> dict[int, str]:
-        return {0: "batch"}
 
 
 def _side_light(n: int, rng: np.random.Generator) -> Tensor:
@@ -165,7 +156,7 @@ PHOTOS = {
 
 def photos_right(predict: Predict, photos: Path) -> int:
     """How many of the six labelled photos get their label, on the box of the surest face."""
-    detect = yunet(photos.parent.parent / "models" / "face-yunet-n-dynamic" / "model.onnx")
+    detect = yunet(photos)
     right = 0
     for name, label in PHOTOS.items():
         picture = data.picture((photos / f"{name}.jpg").read_bytes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from training import augment, data
 from training.net import Segmenter, load_backbone
-from training.pictures import as_input
+from training.pictures import as_input, evenly
 from training.recipe import Predict, Recipe, to_tensor
 
 CROP = 256
@@ -34,15 +36,12 @@ class Street(Recipe):
     main = "mean_iou"
 
     def load(self) -> None:
-        split = data.street(self.root, ("train", "val"), self.limit)
-        self.pictures = to_tensor(split.pictures)
-        self.targets = torch.from_numpy(split.labels)
-        self.places = [{c: np.argwhere(m == c)[::97] for c in THIN if (m == c).sum() > 150} for m in split.labels]
+        pictures, labels = data.street(self.root, ("train", "val"), self.limit)
+        self.pictures, self.targets = to_tensor(pictures), torch.from_numpy(labels)
+        self.places = [{c: np.argwhere(m == c)[::97] for c in THIN if (m == c).sum() > 150} for m in labels]
 
     def network(self) -> nn.Module:
-        network = Segmenter(len(self.labels))
-        load_backbone(network.backbone, self.checkpoint)
-        return network
+        return load_backbone(Segmenter(len(self.labels)), self.checkpoint)
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         pictures, targets = [], []
@@ -77,13 +76,15 @@ class Street(Recipe):
         return F.cross_entropy(logits, targets, weight, ignore_index=data.UNLABELLED, label_smoothing=0.02)
 
     def measure(self, predict: Predict) -> dict[str, float]:
-        """Mean IoU over the classes and pixel accuracy on the 233 test pictures at 480x360."""
-        split = data.street(self.root, ("test",), self.limit)
+        return self.score(lambda picture: predict(as_input(picture))[0][0].argmax(0))
+
+    def score(self, segment: Callable[[NDArray[np.uint8]], NDArray[np.int64]]) -> dict[str, float]:
+        """Mean IoU over the classes and pixel accuracy on the 233 test pictures at 480x360, from any callable that maps
+        a picture (H, W, 3) to its label map (H, W)."""
         n = len(self.labels)
         confusion = np.zeros((n, n), np.int64)
-        for picture, truth in zip(split.pictures, split.labels, strict=True):
-            guess = predict(as_input(picture))[0][0].argmax(0)
-            known = truth < n
+        for picture, truth in zip(*data.street(self.root, ("test",), self.limit), strict=True):
+            guess, known = segment(picture), truth < n
             confusion += np.bincount(truth[known] * n + guess[known], minlength=n * n).reshape(n, n)
         hits = np.diag(confusion)
         iou = hits / np.maximum(1, confusion.sum(0) + confusion.sum(1) - hits)
@@ -91,5 +92,5 @@ class Street(Recipe):
         return figures | {f"iou_{label}": float(v) for label, v in zip(self.labels, iou, strict=True)}
 
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
-        split = data.street(self.root, ("train",), self.limit)
-        return [as_input(p) for p in split.pictures[:: max(1, len(split.pictures) // count)]]
+        pictures, _ = data.street(self.root, ("train",), self.limit)
+        return [as_input(picture) for picture in evenly(pictures, count)]

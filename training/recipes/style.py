@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training import augment, data, paintings
 from training.net import Backbone, Stylist, load_backbone
+from training.pictures import as_input
 from training.recipe import Predict, Recipe, to_tensor
 
 SIDE = 192
@@ -45,14 +46,12 @@ class Style(Recipe):
     less_is_better = True
 
     def load(self) -> None:
-        self.portraits = torch.from_numpy(data.faces(self.root, ("train",), self.limit or 2000).pictures)
-        self.smears = to_tensor(data.cells(self.root, ("trainval",), self.limit or 60).pictures)
+        self.portraits = torch.from_numpy(data.faces(self.root, "train", self.limit or 2000)[0])
+        self.smears = to_tensor(data.cells(self.root, "trainval", self.limit or 60)[0])
         self._judge()
 
     def _judge(self) -> None:
-        self.judge = Backbone((2, 2, 2))
-        load_backbone(self.judge, self.checkpoint)
-        self.judge.eval().requires_grad_(False)
+        self.judge = load_backbone(Backbone((2, 2, 2)), self.checkpoint).eval().requires_grad_(False)
         painted = to_tensor(type(self).painting()[None]).float()
         with torch.no_grad():
             self.wanted = [gram(f) for f in self.judge(painted)]
@@ -97,10 +96,9 @@ class Style(Recipe):
     def measure(self, predict: Predict) -> dict[str, float]:
         """The share of the distance in style between photo and painting that is left, and of content kept."""
         self._judge()
-        pictures = data.street(self.root, ("test",), self.limit).pictures[::12]
         left, kept = [], []
-        for picture in pictures:
-            image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
+        for picture in data.street(self.root, ("test",), self.limit)[0][::12]:
+            image = torch.from_numpy(as_input(picture))
             made = torch.from_numpy(predict(image.numpy())[0])
             with torch.no_grad():
                 before, after = self.judge(image), self.judge(made)
@@ -111,10 +109,7 @@ class Style(Recipe):
 
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
         rng = np.random.default_rng(0)
-        return [
-            np.ascontiguousarray(paintings.leaves(SIDE, rng).transpose(2, 0, 1)[None], np.float32)
-            for _ in range(min(count, 3))
-        ]
+        return [as_input(paintings.leaves(SIDE, rng)) for _ in range(min(count, 3))]
 
 
 class Mosaic(Style):

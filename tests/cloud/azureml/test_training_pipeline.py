@@ -31,7 +31,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> MLClient:
 
 
 @pytest.mark.parametrize("step", steps.STEPS, ids=lambda step: step.name)
-def test_a_component_is_valid_and_says_the_command_of_the_local_run(step: steps.Step, client: MLClient) -> None:
+def test_a_component_is_valid_and_says_the_command_of_the_local_run(step: steps.PipelineStep, client: MLClient) -> None:
     component = load_component(FOLDER / f"{step.name}.yml")
     assert isinstance(component, CommandComponent)
     assert client.components.validate(component, skip_remote_validation=True).passed
@@ -59,7 +59,7 @@ def test_the_pipeline_component_runs_the_five_steps(client: MLClient) -> None:
 
 def test_jobs_have_the_packages_that_training_has() -> None:
     pinned = {line for line in REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")}
-    (packages,) = (each["pip"] for each in yaml.safe_load((FOLDER / "conda.yml").read_text())["dependencies"][2:])
+    (packages,) = (entry["pip"] for entry in yaml.safe_load((FOLDER / "conda.yml").read_text())["dependencies"][2:])
     assert pinned <= set(packages)
 
 
@@ -83,7 +83,7 @@ def test_preparing_splits_by_content(tmp_path: Path) -> None:
         assert set(arrays["test_classes"]) == {0, 1}
     assert len(train) + len(test) == 70
     assert 4 <= len(test) <= 26
-    both = {each.tobytes() for each in train} & {each.tobytes() for each in test}
+    both = {row.tobytes() for row in train} & {row.tobytes() for row in test}
     assert both == set()
     assert train.shape[1:] == (64, 64, 3)
     assert prepare.prepare(tmp_path / "data", tmp_path / "again") == report
@@ -106,8 +106,8 @@ def test_registering_in_a_folder_counts_on(tmp_path: Path, monkeypatch: pytest.M
     (model / "model.toml").write_text('name = "x"\nsha256 = "0"\naccuracy = "9 of 10"\n')
     for version in ("1", "2"):
         register.main(["--model", str(model), "--name", "shop", "--out", str(tmp_path / "out")])
-        told = json.loads((tmp_path / "out" / "registered.json").read_text())
-        assert told == {"name": "shop", "version": version, "accuracy": "9 of 10"}
+        answer = json.loads((tmp_path / "out" / "registered.json").read_text())
+        assert answer == {"name": "shop", "version": version, "accuracy": "9 of 10"}
         assert (tmp_path / "out" / "shop" / version / "model.toml").is_file()
 
 
@@ -137,7 +137,7 @@ def test_the_whole_pipeline_is_submitted_with_its_code(aml: AzureML, service: Se
     aml.submit(job)
     ((_, path, body, _),) = service.posts("/jobs/")
     assert path.endswith("/jobs/retrain-20261123T000000Z")
-    shown_step, sent_step = (each["properties"]["jobs"]["retrain"] for each in (shown["body"], body))
+    shown_step, sent_step = (job["properties"]["jobs"]["retrain"] for job in (shown["body"], body))
     # The SDK names uploaded code by chance, and a component without a name by what it holds.
     assert shown_step.pop("componentId").split("/")[-3:-1] == sent_step.pop("componentId").split("/")[-3:-1]
     assert (shown["method"], shown["body"]) == ("PUT", body)
