@@ -14,10 +14,12 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pathspec
+import pytest
 
 from devtools import environment, package
 from devtools.package import deployed_files
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
     "cloud",

@@ -8,6 +8,7 @@ from localhost.blobs import BlobPattern
 from localhost.errors import BindingError
 from localhost.routes import Route, path_segments
 
+pytestmark = pytest.mark.slow
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 

@@ -10,6 +10,8 @@ from localhost.errors import BindingError
 from localhost.settings import parse_timespan
 from localhost.timers import Schedule
 
+pytestmark = pytest.mark.slow
+
 
 def occurrences(schedule: str, start: str, count: int) -> list[str]:
     moment, moments, parsed = datetime.fromisoformat(start).replace(tzinfo=UTC), [], Schedule(schedule)
