@@ -6,6 +6,7 @@ itself when the process that started it is gone, however that process ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,13 +16,13 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from devtools.supervisor import end_group, group_options
+from devtools.supervisor import Child, group_options
 
 OLDEST_NODE = 20
 DEFAULT_PORTS: tuple[int, ...] = (10000, 10001, 10002)  # blob, queue, table; what UseDevelopmentStorage=true means
-_TRIES = 3  # ports that were free a moment ago can be another's by the time Azurite takes them
 ACCOUNT = "devstoreaccount1"
 # Azurite's published development key, the same on every machine.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -39,7 +40,7 @@ class AzuriteError(Exception):
 
 
 class PortTaken(AzuriteError):
-    """Somebody else listens where it wanted to."""
+    """Another program listens on a port that it wanted."""
 
 
 def node_version(node: Path) -> tuple[int, ...] | None:
@@ -78,12 +79,12 @@ def free_ports(count: int = 3) -> tuple[int, ...]:
     """Loopback ports nobody listens on at this moment, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return tuple(opened.getsockname()[1] for opened in sockets)
     finally:
-        for each in sockets:
-            each.close()
+        for opened in sockets:
+            opened.close()
 
 
 def is_listening(port: int) -> bool:
@@ -103,20 +104,15 @@ def connection_string(ports: tuple[int, ...], account: str = ACCOUNT, key: str =
 
 
 @dataclass(frozen=True)
-class Azurite:
-    """A running Azurite. Use as a context manager, or call stop()."""
+class Azurite(Child):
+    """A running Azurite, which is asked to end first, so that it writes its data down. Use as a context manager."""
 
-    process: subprocess.Popen[bytes]
     ports: tuple[int, ...]
     log: Path
 
     def connection_string(self, account: str = ACCOUNT, key: str = KEY) -> str:
         """What the app's AzureWebJobsStorage must say to reach this Azurite."""
         return connection_string(self.ports, account, key)
-
-    def stop(self, patience_s: float = 5) -> None:
-        """End it: asked first, so that it writes its data down, then killed."""
-        end_group(self.process, patience_s)
 
     def __enter__(self) -> Azurite:
         return self
@@ -137,8 +133,8 @@ def start(
     """Start the Azurite installed for `root` and wait until it listens.
 
     `location` keeps its data on disk (in memory without). `accounts` are names and base64 keys that exist
-    beside the default account. `ports` are tried first; free ones are taken without them, where others have
-    them, and again where somebody was faster. Raises AzuriteError, with what to do.
+    beside the default account. `ports` are tried first; free ones are taken without them, where other programs have
+    them, and again where another program took those meanwhile. Raises AzuriteError, with what to do.
     """
     package, node = find_package(root), node or find_node(map(Path, sys.path))
     if package is None or node is None:
@@ -147,34 +143,27 @@ def start(
             f"{missing} was not found: `python3 dev.py test` or `python3 dev.py run` gets it "
             "(or DROPSIGHT_AZURITE names the folder node_modules/azurite of an installation)"
         )
-    chosen = ports if ports and not any(map(is_listening, ports)) else free_ports()
-    for attempt in range(1, _TRIES + 1):
-        try:
-            return _start(_command(node, package, chosen, location), log, accounts or {}, location or log.parent)
-        except PortTaken:
-            if attempt == _TRIES:
-                raise
-            chosen = free_ports()
-    raise AssertionError("unreachable")
-
-
-def _command(node: Path, package: Path, ports: tuple[int, ...], location: Path | None) -> list[str]:
-    keep = ["--location", str(location)] if location else ["--inMemoryPersistence"]
-    named = [f"--{kind}Port={port}" for kind, port in zip(("blob", "queue", "table"), ports, strict=True)]
     # The newest storage SDKs speak a newer API version than Azurite knows; telemetry is on by default.
-    quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    script = package / "dist" / "src" / "azurite.js"
-    return [str(node), "--import", _EXIT_WITH_PARENT, str(script), *quiet, *keep, *named]
+    command = [str(node), "--import", _EXIT_WITH_PARENT, str(package / "dist" / "src" / "azurite.js")]
+    command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    command += ["--location", str(location)] if location else ["--inMemoryPersistence"]
+    start_on = partial(_start, command, log, accounts or {}, location or log.parent)
+    if ports and not any(map(is_listening, ports)):
+        with contextlib.suppress(PortTaken):
+            return start_on(ports)
+    with contextlib.suppress(PortTaken):
+        return start_on(free_ports())
+    return start_on(free_ports())
 
 
-def _start(command: list[str], log: Path, accounts: dict[str, str], cwd: Path) -> Azurite:
+def _start(command: list[str], log: Path, accounts: dict[str, str], cwd: Path, ports: tuple[int, ...]) -> Azurite:
     # Naming accounts makes Azurite forget its default one, so that is named too.
     named = ";".join(f"{name}:{key}" for name, key in {ACCOUNT: KEY, **accounts}.items())
-    ports = tuple(int(word.split("=")[1]) for word in command if re.match(r"--\w+Port=", word))
+    listening = [f"--{kind}Port={port}" for kind, port in zip(("blob", "queue", "table"), ports, strict=True)]
     cwd.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command,
+            [*command, *listening],
             cwd=cwd,
             env={**os.environ, "AZURITE_ACCOUNTS": named},
             stdin=subprocess.PIPE,
@@ -195,11 +184,11 @@ def _wait_until_listening(azurite: Azurite, patience_s: float = 60) -> None:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if azurite.process.poll() is not None:
-            said = azurite.log.read_text(errors="replace").strip().splitlines()
-            kind = PortTaken if any("EADDRINUSE" in line for line in said) else AzuriteError
-            raise kind(f"Azurite ended at once (ports {azurite.ports}): {' / '.join(said[-3:])}")
-        # Its own words and not only open ports: a stranger may be the one who listens there.
+            lines = azurite.log.read_text(errors="replace").strip().splitlines()
+            kind = PortTaken if any("EADDRINUSE" in line for line in lines) else AzuriteError
+            raise kind(f"Azurite ended at once (ports {azurite.ports}): {' / '.join(lines[-3:])}")
+        # Its own lines and not only open ports: another program may be listening there.
         if azurite.log.read_text(errors="replace").count("successfully listening") == len(azurite.ports):
             return
         time.sleep(0.05)
-    raise AzuriteError(f"Azurite did not listen within {patience_s:.0f} s; its words are in {azurite.log}")
+    raise AzuriteError(f"Azurite did not listen within {patience_s:.0f} s; see {azurite.log}")

@@ -16,9 +16,9 @@ from pathlib import Path
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
+from devtools.console_report import ConsoleReport
 from devtools.inbox import Inbox
 from devtools.outbox import Outbox
-from devtools.report import Report
 
 PAUSE_S = 1.0
 
@@ -28,7 +28,7 @@ class Bridge:
 
     def __init__(self, connection: str, inbox: Path, outbox: Path) -> None:
         self.service = BlobServiceClient.from_connection_string(connection, retry_total=1)
-        self.report = Report()
+        self.report = ConsoleReport()
         self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report)
         self.outbox = Outbox(self.service, outbox, self.report)
 
@@ -38,7 +38,7 @@ class Bridge:
         self.outbox.step()
 
     def run(self) -> None:
-        """Step until told to end; storage that is away for a while is said once and waited for."""
+        """Step until interrupted; storage that is away for a while is reported once and waited for."""
         away = False
         while True:
             began = time.monotonic()

@@ -11,24 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools import azurite, environment
-from devtools.environment import ROOT
-from devtools.run import DATA, EMULATOR, SETTINGS
+from devtools.environment import ROOT, SetupError
+from devtools.run import DATA, EMULATOR, SETTINGS, read_settings
 
-# What the environment answers about itself: whether the host could run the app, whether the files that the user
+EXAMPLE = "local.settings.example.json"
+
+# What runs in the environment: whether the host could run the app, whether the files that the user
 # writes can be read, the models it can load, and whether its storage can be reached.
 _APP = """
 import os, sys
 from pathlib import Path
-from localhost.check import problems_of
-from localhost.errors import HostError
-from localhost.settings import load_local_settings
+from localhost.app_index import problems_of
+from localhost.host_settings import HostError, load_local_settings
 try:
     load_local_settings(Path.cwd(), os.environ)
-    found = problems_of(Path.cwd())
+    problems_by_name = problems_of(Path.cwd())
 except HostError as error:
     sys.exit(str(error))
-print("the host can run its", len(found), "functions")
-sys.exit("; ".join(each for problems in found.values() for each in problems) or 0)
+print("the host can run its", len(problems_by_name), "functions")
+sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.items() for text in problems) or 0)
 """
 _CONFIGURATION = """
 import sys
@@ -54,9 +55,9 @@ from datetime import UTC, datetime
 from cloud.cadence import report
 from cloud.pipelines_file import pipelines
 from cloud.settings import text_of
-fits, words = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
-print(words)
-sys.exit(0 if fits else words)
+fits, text = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
+print(text)
+sys.exit(0 if fits else text)
 """
 _EXTRAS = """
 import sys
@@ -91,13 +92,13 @@ import os
 from azure.storage.blob import BlobServiceClient
 service = BlobServiceClient.from_connection_string(
     os.environ["AzureWebJobsStorage"], retry_total=0, connection_timeout=5)
-print("answers, containers:", ", ".join(each.name for each in service.list_containers()) or "none")
+print("answers, containers:", ", ".join(item.name for item in service.list_containers()) or "none")
 """
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `ok` is None where it is worth knowing but nothing is wrong."""
+    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong."""
 
     what: str
     ok: bool | None
@@ -126,13 +127,11 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from settings_findings(root)
     python = environment.venv_python()
     if python.exists():
-        told = told_settings(root)
-        yield asked("App", python, _APP, root, told)
-        yield asked("Configuration", python, _CONFIGURATION, root, told)
-        yield asked("Tick", python, _TICK, root, told)
-        yield asked("Extras", python, _EXTRAS, root, told)
+        settings = app_settings(root)
+        for what, code in (("App", _APP), ("Configuration", _CONFIGURATION), ("Tick", _TICK), ("Extras", _EXTRAS)):
+            yield ask(what, python, code, root, settings)
         yield storage_finding(root, python)
-        yield asked("Models", python, _MODELS, root, told)
+        yield ask("Models", python, _MODELS, root, settings)
 
 
 def environment_finding() -> Finding:
@@ -149,8 +148,7 @@ def node_findings(root: Path) -> Iterator[Finding]:
     """Whether there is a node, and Azurite for it."""
     node = azurite.find_node(environment.site_packages())
     if node is None:
-        words = "no Node 20 or newer on this machine: `dev.py run` gets one from PyPI into .venv"
-        yield Finding("Node", None, words)
+        yield Finding("Node", None, "no Node 20 or newer on this machine: `dev.py run` gets it from PyPI into .venv")
     else:
         yield Finding("Node", True, f"{'.'.join(map(str, azurite.node_version(node) or ()))} at {node}")
     package = azurite.find_package(root)
@@ -166,8 +164,11 @@ def port_findings() -> Iterator[Finding]:
     names = {**dict.fromkeys(azurite.DEFAULT_PORTS, "storage"), 7071: "the app"}
     taken = [f"{port} ({names[port]})" for port in names if azurite.is_listening(port)]
     if taken:
-        words = f"in use: {', '.join(taken)}; by another `dev.py run`, or free ones will be taken"
-        yield Finding("Ports", None, words)
+        yield Finding(
+            "Ports",
+            None,
+            f"in use: {', '.join(taken)} (by a running `dev.py run`, or another program); free ports are taken instead",
+        )
     else:
         yield Finding("Ports", True, "10000-10002 and 7071 are free")
 
@@ -176,68 +177,50 @@ def settings_findings(root: Path) -> Iterator[Finding]:
     """Whether local.settings.json can be read and has what the example has."""
     file = root / SETTINGS.name
     if not file.exists():
-        yield Finding(file.name, None, "not there yet: `dev.py run` makes it from local.settings.example.json")
+        yield Finding(file.name, None, f"not there yet: `dev.py run` makes it from {EXAMPLE}")
         return
     try:
-        values = _values(file)
-    except (ValueError, KeyError, TypeError) as error:
-        words = f'not {{"IsEncrypted": false, "Values": {{...}}}} ({error}): mend it, or delete it'
-        yield Finding(file.name, False, words)
+        values = read_settings(file)
+    except SetupError as error:
+        yield Finding(file.name, False, str(error).removeprefix(f"{file.name} is "))
         return
-    missing = [name for name in _values(root / "local.settings.example.json") if not values.get(name)]
+    missing = [name for name in read_settings(root / EXAMPLE) if not values.get(name)]
     if missing:
-        words = f"lacks {', '.join(missing)}: take them from local.settings.example.json"
-        yield Finding(file.name, False, words)
+        yield Finding(file.name, False, f"lacks {', '.join(missing)}: take them from {EXAMPLE}")
     else:
         yield Finding(file.name, True, "has every setting that the app needs")
 
 
 def storage_finding(root: Path, python: Path) -> Finding:
     """Whether the account that the settings name answers; the emulator only answers while the app runs."""
-    connection = told_settings(root).get("AzureWebJobsStorage", "")
+    connection = app_settings(root).get("AzureWebJobsStorage", "")
+    emulated = connection.strip().rstrip(";") == EMULATOR
     if not connection:
         return Finding("Storage", None, "not looked at: local.settings.json does not name an account yet")
-    if connection.strip().rstrip(";") == EMULATOR and not (root / DATA.name / "data").exists():
+    if emulated and not (root / DATA.name / "data").exists():
         return Finding("Storage", None, "Azurite, which has not run here yet")
-    if connection.strip().rstrip(";") == EMULATOR and not azurite.is_listening(azurite.DEFAULT_PORTS[0]):
+    if emulated and not azurite.is_listening(azurite.DEFAULT_PORTS[0]):
         return Finding("Storage", None, "Azurite, not running now: `dev.py run` starts it")
-    env = {"AzureWebJobsStorage": connection}
-    return asked("Storage", python, _STORAGE, root, env)
+    return ask("Storage", python, _STORAGE, root, {"AzureWebJobsStorage": connection})
 
 
-def told_settings(root: Path) -> dict[str, str]:
+def app_settings(root: Path) -> dict[str, str]:
     """The app settings of local.settings.json, or of the example before the first run; the environment's win."""
-    for name in (SETTINGS.name, "local.settings.example.json"):
-        try:
-            return {key: os.environ.get(key, str(value)) for key, value in _values(root / name).items()}
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError):
-            break  # settings_findings says what is wrong with it
-    return {}
-
-
-def asked(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:
-    """Ask the environment: what it prints if all is well, the last line of its complaint if not."""
+    file = root / SETTINGS.name
     try:
-        answer = subprocess.run(
-            [str(python), "-c", code],
-            cwd=root,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return read_settings(file if file.exists() else root / EXAMPLE)
+    except SetupError:
+        return {}  # settings_findings says what is wrong with it
+
+
+def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:
+    """Run code in the environment: what it prints if all is well, the last line of its complaint if not."""
+    command, env = [str(python), "-c", code], {**os.environ, **(env or {})}
+    try:
+        answer = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(what, False, f"could not be asked: {error}")
+        return Finding(what, False, f"could not be looked at: {error}")
     if answer.returncode == 0:
         return Finding(what, True, answer.stdout.strip() or "fine")
-    said = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines() or ["no word"]
-    return Finding(what, False, said[-1])
-
-
-def _values(file: Path) -> dict[str, object]:
-    values = json.loads(file.read_text(encoding="utf-8-sig"))["Values"]
-    if not isinstance(values, dict):
-        raise TypeError("Values is not an object")
-    return values
+    lines = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines()
+    return Finding(what, False, lines[-1] if lines else f"ended with {answer.returncode} and printed nothing")

@@ -1,6 +1,6 @@
 """The environment that every command of dev.py needs: `.venv` from the locks, Azurite from its lock.
 
-Each part carries a stamp of the lock it was made from, so that a second run has nothing to do.
+Both carry a stamp of the lock they were made from, so that a second run has nothing to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAMP = ".dropsight-stamp"
 
 
 class SetupError(Exception):
-    """Something that only the user can mend; the message is one sentence that says how."""
+    """Something that only the user can mend; the message is a sentence that says how."""
 
 
 def prepare(root: Path = ROOT) -> Path:
@@ -69,7 +69,7 @@ def venv_stamp() -> str:
 def prepare_venv(venv: Path = VENV) -> Path:
     """A virtual environment with both locks installed."""
     python = venv_python(venv)
-    if stamped(venv, venv_stamp()) and _runs(python):
+    if stamped(venv, venv_stamp()) and _is_venv_of_this_version(python):
         return python
     if not _is_venv_of_this_version(python):
         say("Making .venv")
@@ -163,17 +163,10 @@ def _is_venv_of_this_version(python: Path) -> bool:
     want = f"{sys.version_info[0]}.{sys.version_info[1]}"
     code = "import sys, pip; print('%d.%d' % sys.version_info[:2])"
     try:
-        found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=60)
+        answer = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return found.returncode == 0 and found.stdout.strip() == want
-
-
-def _runs(python: Path) -> bool:
-    try:
-        return subprocess.run([str(python), "-c", ""], timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    return answer.returncode == 0 and answer.stdout.strip() == want
 
 
 def call(command: list[str], purpose: str) -> None:
@@ -186,9 +179,9 @@ def call(command: list[str], purpose: str) -> None:
 
 
 def _failed(purpose: str) -> str:
-    return f"Could not {purpose}: the words above say why (is the network there?); run this again."
+    return f"Could not {purpose}: the lines above say why (is the network there?); run this again."
 
 
-def say(words: str) -> None:
+def say(text: str) -> None:
     """Tell the user what goes on."""
-    print(words, flush=True)
+    print(text, flush=True)

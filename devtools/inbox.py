@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from devtools.report import Report
+from devtools.console_report import ConsoleReport
 
 # What a file was when it was uploaded: its size and time. Kept with the blob, so that it cannot get lost.
 MARK = "dropsight_inbox"
@@ -22,9 +22,9 @@ Mark = str
 
 
 class Inbox:
-    """Watches a folder by looking again: a file is complete when two looks find it the same."""
+    """Watches a folder by looking again: a file is complete when it is the same twice."""
 
-    def __init__(self, uploads: ContainerClient, folder: Path, report: Report) -> None:
+    def __init__(self, uploads: ContainerClient, folder: Path, report: ConsoleReport) -> None:
         self.uploads, self.folder, self.report = uploads, folder, report
         self.uploaded: dict[str, Mark] | None = None  # by blob name; None until storage was asked
         self.seen: dict[str, Mark] = {}
@@ -46,7 +46,7 @@ class Inbox:
     def files(self) -> dict[str, tuple[Path, Mark]]:
         """Blob name -> file and mark, for everything in the folder that is meant for upload."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        found: dict[str, tuple[Path, Mark]] = {}
+        files: dict[str, tuple[Path, Mark]] = {}
         for parent, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
@@ -58,12 +58,10 @@ class Inbox:
                 except OSError:
                     continue  # gone again, or a link to nothing
                 if not stat.S_ISREG(status.st_mode):
-                    continue  # opening a pipe would wait for somebody who writes into it
-                found[blob_name(path.relative_to(self.folder))] = (
-                    path,
-                    f"{status.st_size}:{status.st_mtime_ns}",
-                )
-        return found
+                    continue  # opening a pipe would wait for a writer
+                mark = f"{status.st_size}:{status.st_mtime_ns}"
+                files[blob_name(path.relative_to(self.folder))] = path, mark
+        return files
 
     def _already_uploaded(self) -> dict[str, Mark]:
         try:
@@ -74,19 +72,14 @@ class Inbox:
             return {blob.name: (blob.metadata or {}).get(MARK, "") for blob in blobs}
 
     def _upload(self, name: str, path: Path, mark: Mark) -> bool:
-        """Whether this file is done with: uploaded, or refused for good. One that is locked is tried again."""
+        """Whether this file is done with: uploaded, or refused for good. A locked file is tried again."""
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         try:
             if len(name) > LONGEST_NAME:
                 raise ValueError(f"its path has {len(name)} characters, storage takes {LONGEST_NAME}")
             with path.open("rb") as file:
-                self.uploads.upload_blob(
-                    name,
-                    file,
-                    overwrite=True,
-                    metadata={MARK: mark},
-                    content_settings=ContentSettings(content_type=kind),
-                )
+                settings = ContentSettings(content_type=kind)
+                self.uploads.upload_blob(name, file, overwrite=True, metadata={MARK: mark}, content_settings=settings)
         except OSError as error:
             if (name, mark) not in self.unreadable:
                 self.report.say(f"{name}: cannot be read yet ({error.strerror}), trying again")
@@ -95,8 +88,8 @@ class Inbox:
         except HttpResponseError as error:
             if not error.status_code or error.status_code >= 500:
                 raise
-            said = str(error).splitlines()[0]
-            self.report.failed(name, f"storage refused it (rename or change the file to try again): {said}")
+            answer = str(error).splitlines()[0]
+            self.report.failed(name, f"storage refused it (rename or change the file to try again): {answer}")
         except ValueError as error:
             self.report.failed(name, f"cannot be uploaded: {error}")
         else:
@@ -105,7 +98,7 @@ class Inbox:
 
 
 def is_meant(path: Path) -> bool:
-    """Whether somebody dropped this file, as opposed to the system's clutter and half-finished downloads."""
+    """Whether a file is meant for upload, and not the system's clutter or a half-finished download."""
     name = path.name.lower()
     return not (name.startswith((".", "~")) or name in CLUTTER or path.suffix.lower() in UNFINISHED)
 
@@ -113,6 +106,6 @@ def is_meant(path: Path) -> bool:
 def blob_name(relative: Path) -> str:
     """The blob's name: the path with forward slashes, composed (macOS hands out decomposed names).
 
-    Storage takes a backslash for a slash: under another name than storage's, each start would upload the file again.
+    Storage takes a backslash for a slash: under another name than storage's, every start would upload the file again.
     """
     return unicodedata.normalize("NFC", str(PurePosixPath(*relative.parts))).replace("\\", "/")

@@ -11,7 +11,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient
 
-from devtools.report import Report
+from devtools.console_report import ConsoleReport
 
 CONTAINERS = ("results", "errors")
 STATE = ".etags.json"
@@ -20,7 +20,7 @@ STATE = ".etags.json"
 class Outbox:
     """Fetches blobs whose ETag is new, removes files whose blob is gone; touches no file but its own."""
 
-    def __init__(self, service: BlobServiceClient, folder: Path, report: Report) -> None:
+    def __init__(self, service: BlobServiceClient, folder: Path, report: ConsoleReport) -> None:
         self.clients = {name: service.get_container_client(name) for name in CONTAINERS}
         self.folder, self.report = folder, report
         self.refused: set[str] = set()
@@ -35,7 +35,10 @@ class Outbox:
                 self._mirror(container, client)
         finally:
             if self.etags != before:
-                write_atomically(self.folder / STATE, json.dumps(self.etags).encode())
+                # A file of its own first, so that STATE is the old or the new, never half of it.
+                partial = self.folder / f"{STATE}.part"
+                partial.write_text(json.dumps(self.etags), encoding="utf-8")
+                os.replace(partial, self.folder / STATE)
 
     def _mirror(self, container: str, client: ContainerClient) -> None:
         try:
@@ -43,7 +46,7 @@ class Outbox:
         except ResourceNotFoundError:
             return  # nothing was analysed yet
         changed = [key for key, blob in blobs.items() if self._is_new(key, blob)]
-        # The result document last, as it was written: whoever sees it finds everything that it names.
+        # The result document last, as it was written: where it is, everything that it names is too.
         for key in sorted(changed, key=lambda key: (key.endswith("/result.json"), key)):
             self._fetch(key, blobs[key], client)
         for key in [key for key in self.etags if key.startswith(f"{container}/") and key not in blobs]:
@@ -64,14 +67,13 @@ class Outbox:
         partial = path.with_name(f".{path.name[:100]}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            unchanged = MatchConditions.IfNotModified
             with partial.open("wb") as file:
-                client.download_blob(blob.name, etag=blob.etag, match_condition=MatchConditions.IfNotModified).readinto(
-                    file
-                )
+                client.download_blob(blob.name, etag=blob.etag, match_condition=unchanged).readinto(file)
             os.replace(partial, path)
         except (ResourceNotFoundError, ResourceModifiedError):
             partial.unlink(missing_ok=True)
-            return  # replaced meanwhile: the next look tells
+            return  # replaced meanwhile: fetched at the next step
         except OSError as error:
             self.refused.add(key)
             self.report.say(f"{key} is only in storage: it cannot be written here ({error.strerror})")
@@ -104,10 +106,3 @@ def local_path(folder: Path, key: str) -> Path | None:
     if awkward or "\\" in key or key.endswith("/") or (os.name == "nt" and set(key) & set(':*?"<>|')):
         return None
     return folder.joinpath(*parts)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either the old one or the new one, never half of it."""
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_bytes(content)
-    os.replace(partial, path)

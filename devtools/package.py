@@ -1,8 +1,8 @@
 """`dev.py package`: the folder or zip that is deployed, and what it weighs, dependency by dependency.
 
 The files that git tracks and .funcignore leaves in. Azure's remote build installs requirements.txt beside them; with
---packages they are brought along in .python_packages, as a deployment without a build needs (`--no-build`, and on
-Linux with the target's Python only: wheels are of one system and version). Standard library only.
+--packages they are brought along in .python_packages, as a deployment without a build needs (`--no-build`): wheels for
+Linux and one version of Python, from any system. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,10 +21,25 @@ from devtools.environment import ROOT, SetupError
 PACKAGES = Path(".python_packages/lib/site-packages")
 # Of Azure Functions on Linux; newer tags mean older ones too.
 _TARGET = ("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_17_x86_64", "--only-binary", ":all:")
+# pip reads markers (`; python_full_version < "3.13"`) for the Python that it runs in, not for the one of its
+# --python-version: an app packed by 3.11 for 3.13 would get, or fail to get, the azure-functions of 3.11.
+_MARKERS = """
+import re, sys
+from packaging.markers import Marker
+target = {"python_version": sys.argv[1], "python_full_version": sys.argv[1] + ".0", "implementation_name": "cpython",
+          "platform_python_implementation": "CPython", "os_name": "posix", "sys_platform": "linux",
+          "platform_system": "Linux", "platform_machine": "x86_64"}
+for line in sys.stdin.read().splitlines():
+    requirement, _, marker = line.partition(" ;")
+    if not marker or Marker(marker).evaluate(target):
+        print(requirement)
+"""
 
 
 def main(python: Path, out: Path, packages: bool, version: str) -> int:
     """Build `out` (a folder, or a zip where it is called so) and print what it weighs."""
+    if out.suffix != ".zip" and out.exists() and any(out.iterdir()):
+        raise SetupError(f"{out} is there and not empty: name another folder, or delete it first.")
     with tempfile.TemporaryDirectory(prefix="dropsight-package-") as made:
         folder = Path(made)
         for file in deployed_files():
@@ -33,17 +48,39 @@ def main(python: Path, out: Path, packages: bool, version: str) -> int:
         own = sum(size_of(file) for file in folder.rglob("*") if file.is_file())
         target = folder / PACKAGES
         if packages:
-            options = [*_TARGET, "--python-version", version, "--target", str(target)]
-            environment.call(
-                [*environment.pip(python), "install", "-q", "--no-compile", *options, "-r", "requirements.txt"],
-                "install the target's packages",
-            )
+            _install(python, version, target)
         sizes = weights(target) if packages else weights(*environment.site_packages(), only=locked())
         _move(folder, out)
     report(sizes, own)
     where = "in it" if packages else "that Azure's build installs beside it (measured here)"
     environment.say(f"{out}: {own / 1e6:.1f} MB of files and {sum(sizes.values()) / 1e6:.1f} MB of packages {where}")
     return 0
+
+
+def _install(python: Path, version: str, target: Path) -> None:
+    """The packages of requirements.txt for this Python on Linux, without their scripts, which call this machine's.
+
+    Downloaded first: `pip install` holds what a package requires against the Python that it runs in, `pip download`
+    against --python-version.
+    """
+    options = ["-q", *_TARGET, "--python-version", version]
+    purpose = f"install the packages for Python {version} on Linux"
+    with tempfile.TemporaryDirectory(prefix="dropsight-wheels-") as made:
+        lines, wheels = Path(made, "requirements.txt"), Path(made, "wheels")
+        lines.write_text("\n".join(requirements_for(python, version)), encoding="utf-8")
+        environment.call([*environment.pip(python), "download", *options, "-d", str(wheels), "-r", str(lines)], purpose)
+        options += ["--no-deps", "--no-index", "--no-compile", "--ignore-requires-python", "--target", str(target)]
+        environment.call([*environment.pip(python), "install", *options, *map(str, wheels.glob("*.whl"))], purpose)
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def requirements_for(python: Path, version: str, file: Path = ROOT / "requirements.txt") -> list[str]:
+    """The lines of a requirements file, and of those that it includes, that hold for a Python version on Linux."""
+    text = file.read_text(encoding="utf-8")
+    lines = subprocess.check_output([str(python), "-c", _MARKERS, version], input=text, text=True).splitlines()
+    included = [line.split(maxsplit=1)[1] for line in lines if line.startswith(("-r ", "--requirement "))]
+    own = [line for line in lines if not line.startswith(("-r ", "--requirement ", "#"))]
+    return own + [line for name in included for line in requirements_for(python, version, file.parent / name)]
 
 
 def deployed_files() -> list[Path]:
@@ -107,8 +144,6 @@ def _move(folder: Path, out: Path) -> None:
             for file in sorted(folder.rglob("*")):
                 if file.is_file():
                     archive.write(file, file.relative_to(folder).as_posix())
-    elif out.exists() and any(out.iterdir()):
-        raise SetupError(f"{out} is there and not empty: name another folder, or delete it first.")
     else:
         shutil.copytree(folder, out, dirs_exist_ok=True)
 

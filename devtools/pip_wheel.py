@@ -25,7 +25,7 @@ class NoPip(Exception):
 
 
 def fetch(folder: Path) -> Path:
-    """Download the wheel into `folder`, from PyPI or the index that pip is told to use. Raises NoPip."""
+    """Download the wheel into `folder`, from PyPI or the index that pip is configured to use. Raises NoPip."""
     index = urlsplit(option("index-url") or PYPI)
     host = index.netloc.rpartition("@")[2]
     try:
@@ -59,7 +59,7 @@ def option(name: str) -> str:
 
 
 def _opener(host: str, user: str, password: str) -> urllib.request.OpenerDirector:
-    """One that trusts the certificates that pip is told to trust, and gives the index its password."""
+    """An opener that trusts the certificates that pip trusts, and gives the index its password."""
     passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
     if user:
         passwords.add_password(None, host, user, password, is_authenticated=True)

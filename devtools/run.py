@@ -62,10 +62,15 @@ def settings(root: Path) -> dict[str, str]:
     if not file.exists():
         shutil.copyfile(root / "local.settings.example.json", file)
         say("Made local.settings.json from local.settings.example.json")
+    return read_settings(file)
+
+
+def read_settings(file: Path) -> dict[str, str]:
+    """The Values of a settings file, under what the environment has. Raises SetupError."""
     try:
         values = json.loads(file.read_text(encoding="utf-8-sig"))["Values"]
         return {str(name): os.environ.get(name, str(value)) for name, value in values.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SetupError(
             f'{file.name} is not {{"IsEncrypted": false, "Values": {{...}}}}, which the Functions host expects '
             f"({type(error).__name__}: {error}): mend it, or delete it to get the example's again."
@@ -108,7 +113,7 @@ def start_host(
         taken, port = port, azurite.free_ports(1)[0]
         say(f"Port {taken} is taken by another program; the app uses {port}")
     log = None if verbose else root / ".azurite" / "host.log"
-    # Azure looks every 10 s; somebody who watches the console should not have to wait that long.
+    # Azure looks every 10 s; a person who watches the console should not have to wait that long.
     module = ["localhost", str(root), "--port", str(port), "--scan-interval", "1", "--max-polling-interval", "1"]
     supervisor.start("The app", module, python=python, cwd=root, env=changed, log=log)
     deadline = time.monotonic() + PATIENCE_S
@@ -146,8 +151,8 @@ def explain(ended: str, root: Path, verbose: bool) -> int:
     """Say why it is over when a part ended that should not have."""
     logs = {"Azurite": "azurite.log"} if verbose else {"Azurite": "azurite.log", "The app": "host.log"}
     if log := logs.get(ended):
-        said = (root / ".azurite" / log).read_text(encoding="utf-8", errors="replace").splitlines()
-        sys.stderr.write("".join(f"  {line}\n" for line in said[-25:]))
+        lines = (root / ".azurite" / log).read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.stderr.write("".join(f"  {line}\n" for line in lines[-25:]))
     print(f"{ended} ended, so everything stops; `dev.py doctor` says what is misconfigured.", file=sys.stderr)
     return 1
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 STOP_SIGNALS = [
     number
@@ -48,22 +48,14 @@ def end_group(process: subprocess.Popen[bytes], patience_s: float) -> None:
     process.wait()
 
 
-class Stoppable(Protocol):
-    """What the supervisor ends: a child of its own, or an Azurite."""
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]: ...
-
-    def stop(self, patience_s: float = ...) -> None: ...
-
-
 @dataclass(frozen=True)
 class Child:
-    """A process that runs `python -m devtools.tethered`."""
+    """A process in a group of its own, which ends when its stdin closes."""
 
     process: subprocess.Popen[bytes]
 
-    def stop(self, patience_s: float = 10) -> None:
+    def stop(self, patience_s: float = 5) -> None:
+        """Ask it to end, wait for so many seconds, then kill its group."""
         end_group(self.process, patience_s)
 
 
@@ -71,12 +63,12 @@ class Child:
 class Supervisor:
     """Starts children, watches them, and ends them all, the youngest first. Use as a context manager."""
 
-    children: dict[str, Stoppable] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)
 
     def start(
         self, name: str, module: list[str], *, python: Path, cwd: Path, env: dict[str, str], log: Path | None
     ) -> Child:
-        """Run a Python module as a child; its words go to `log`, or to our own output without one."""
+        """Run a Python module as a child, tethered; its output goes to `log`, or to our own without a log."""
         command = [str(python), "-u", "-m", "devtools.tethered", *module]
         with contextlib.ExitStack() as stack:
             out = None if log is None else stack.enter_context(log.open("wb"))
@@ -131,7 +123,7 @@ def handling(handler: Any) -> Iterator[None]:
     """Have `handler` called for every signal that asks a program to end.
 
     `nohup` has SIGHUP ignored, and so it stays. SIGINT is taken over even where a shell had it ignored, as it does
-    for commands in the background: whoever sends it there means it.
+    for commands in the background: whoever sends it to those means it.
     """
     hang_up = getattr(signal, "SIGHUP", None)
     wanted = [n for n in STOP_SIGNALS if n != hang_up or signal.getsignal(n) is not signal.SIG_IGN]

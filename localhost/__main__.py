@@ -1,4 +1,4 @@
-"""The command line: ``python -m localhost [APP_DIR] [--port 7071]``."""
+"""The command line, ``python -m localhost [APP_DIR] [--port 7071]``: options, signals, and what the terminal shows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import fields
 from pathlib import Path
 
-from localhost import console, settings
-from localhost.errors import HostError
-from localhost.host import PLANS, Host, Options
+from localhost.app_functions import Function
+from localhost.app_index import PLANS, STORED, problems_of
+from localhost.function_worker import FunctionWorker
+from localhost.host import Host, RunOptions
+from localhost.host_settings import HostError, load_local_settings
 
 _LOG = logging.getLogger("localhost")
 _PATIENCE_S = 3.0
 # What Azure leaves an instance that it takes away: 1 to 3 s.
 _GRACE_S = 1.0
+
+_COLOURS = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m", logging.CRITICAL: "\x1b[31m"}
+_LIBRARIES = ("azure", "aiohttp", "urllib3", "asyncio")
 
 
 def _port(text: str) -> int:
@@ -31,7 +37,7 @@ def _port(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m localhost", description=(__doc__ or "").split(":")[0] + ".", allow_abbrev=False
+        prog="python -m localhost", description="Run an Azure Functions app on this machine.", allow_abbrev=False
     )
     add = made.add_argument
     add("app_dir", nargs="?", default=".", type=Path, help="folder with host.json and function_app.py")
@@ -54,19 +60,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    console.setup(arguments.verbose)
-    app_dir = arguments.app_dir.resolve()
+    terminal = show_log_lines(arguments.verbose)
+    arguments.app_dir = app_dir = arguments.app_dir.resolve()
     try:
-        host_settings = settings.load_local_settings(app_dir, os.environ, arguments.port)
+        arguments.port = load_local_settings(app_dir, os.environ, arguments.port)
         if arguments.check:
-            from localhost.check import check_app
-
-            return check_app(app_dir, arguments.plan)
-        if arguments.port is None:
-            arguments.port = int(host_settings.get("LocalHttpPort", 7071))
-        arguments.app_dir = app_dir
-        options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
-        clean = asyncio.run(_serve(options, arguments))
+            return print_problems(problems_of(app_dir, arguments.plan))
+        options = RunOptions(**{field.name: getattr(arguments, field.name) for field in fields(RunOptions)})
+        clean = asyncio.run(_serve(options, arguments, terminal))
     except HostError as error:
         _LOG.error("%s", error)
         return 1
@@ -84,25 +85,31 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(options: Options, arguments: argparse.Namespace) -> bool:
-    if options.stop_in_flight and os.name != "posix":
-        raise HostError("--stop-in-flight needs a system that can replace a process by another (exec), as Linux can.")
-    host = Host(options)
-    stop = asyncio.Event()
-    _on_signals(stop, host.in_flight)
+async def _serve(options: RunOptions, arguments: argparse.Namespace, terminal: TerminalHandler) -> bool:
+    stop, in_flight = asyncio.Event(), asyncio.Event()
+    _on_signals(stop, in_flight)
     if arguments.stop_with_stdin:
         _on_end_of_input(stop)
-    console.show_invocations(host.worker)
+    host = Host(options)
+    terminal.worker = host.worker
+
+    def note_start(function: Function) -> None:
+        if function.kind in STORED:
+            in_flight.set()
+
+    if arguments.stop_in_flight:
+        if os.name != "posix":
+            raise HostError("--stop-in-flight needs a system that can replace a process by another (exec), as Linux.")
+        host.worker.on_start = note_start
     try:
-        host.index()
         await host.start()
-        console.print_functions(host)
+        print_functions(host)
         if file := arguments.ready_file:
             partial = file.with_suffix(".partial")
             partial.write_text(str(host.port))
             partial.replace(file)
         _LOG.info("Host %s is ready on http://localhost:%d. Ctrl-C stops it.", host.id, host.port)
-        ends = [asyncio.create_task(event.wait()) for event in (stop, host.in_flight)]
+        ends = [asyncio.create_task(event.wait()) for event in (stop, in_flight)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await _stop_in_flight(host)
@@ -127,15 +134,15 @@ async def _stop_in_flight(host: Host) -> None:
 def _on_signals(stop: asyncio.Event, in_flight: asyncio.Event) -> None:
     """The first request to end stops gracefully, the second ends at once."""
     loop = asyncio.get_running_loop()
-    asked = False
+    stopping = False
 
     def handle(number: int, frame: object) -> None:
-        nonlocal asked
+        nonlocal stopping
         if in_flight.is_set():
             return  # our own SIGTERM, meant for the app
-        if asked:
+        if stopping:
             os._exit(130)
-        asked = True
+        stopping = True
         print("\nStopping: running functions may finish. Once more ends at once.", flush=True)
         loop.call_soon_threadsafe(stop.set)
 
@@ -158,6 +165,76 @@ def _on_end_of_input(stop: asyncio.Event) -> None:
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """``[time] message``, coloured on a terminal.
+
+    The real host drops the app's lines that belong to no running invocation: of a thread that a function started (it
+    has no id unless it sets one in ``context.thread_local_storage``), or while the app is imported. They are shown
+    only with ``--verbose``, and marked.
+    """
+
+    #: Whose invocations they are; None before the app is indexed.
+    worker: FunctionWorker | None = None
+
+    def __init__(self, verbose: bool) -> None:
+        super().__init__(sys.stdout)
+        self._verbose = verbose
+        formatter = logging.Formatter("[%(asctime)s.%(msecs)03dZ] %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self._verbose or self._is_shown(record)
+
+    def _is_shown(self, record: logging.LogRecord) -> bool:
+        logger = record.name.partition(".")[0]
+        own = logger in _LIBRARIES and threading.current_thread() is threading.main_thread()
+        return logger == "localhost" or own or bool(self.worker and self.worker.has_log_line())
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._is_shown(record):
+            text = f"{text} (of no invocation: Azure drops this line)"
+        colour = _COLOURS.get(record.levelno) if sys.stdout.isatty() else None
+        return f"{colour}{text}\x1b[0m" if colour else text
+
+
+def show_log_lines(verbose: bool) -> TerminalHandler:
+    """Logs of the host and of the app go to stdout; the SDK's line for every request does not."""
+    terminal = TerminalHandler(verbose)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[terminal], force=True)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return terminal
+
+
+def print_functions(host: Host) -> None:
+    """The list of functions with their URLs or triggers, as Core Tools prints it."""
+    lines = ["", "Functions:", ""]
+    for http in host.index.http:
+        methods = f"[{','.join(sorted(http.methods))}] " if http.methods else ""
+        hint = host.keys.hint(http.function.name, http.level) if host.keys else ""
+        lines += [f"\t{http.function.name}: {methods}http://localhost:{host.port}/{http.path}{hint}", ""]
+    for function in host.index.functions:
+        if function.kind != "httpTrigger":
+            raw = function.trigger
+            what = raw.get("path") or raw.get("queueName") or raw.get("schedule")
+            source = f" ({raw['source']})" if raw.get("source") else ""
+            lines += [f"\t{function.name}: {function.kind} {what}{source}", ""]
+    print("\n".join(lines) if host.index.functions else "No functions to run.", flush=True)
+    for error in host.errors:
+        logging.getLogger("localhost").error("%s", error)
+
+
+def print_problems(problems_by_name: dict[str, list[str]]) -> int:
+    """Prints the functions with their problems; returns the exit status: 0 when there are none."""
+    for name, problems in problems_by_name.items():
+        print(f"{name}: {'fine' if not problems else ''}")
+        for problem in problems:
+            print(f"    {problem}")
+    return 1 if any(problems_by_name.values()) or not problems_by_name else 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pathspec
 import pytest
 
 from devtools import environment, package
+from devtools.environment import SetupError
 from devtools.package import deployed_files
 
 pytestmark = pytest.mark.slow
@@ -111,6 +112,22 @@ def test_the_packages_of_the_core_stay_small() -> None:
         # pip refuses two versions of one package: what stands in both is the same line.
         pins = [line for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
         assert {line for line in pins if requirement(line.split("==")[0]) in locked} <= core
+
+
+def test_packages_are_those_of_the_targets_python(tmp_path: Path) -> None:
+    """Whatever Python packs them: pip reads markers for the one that it runs in."""
+    for version, pin in (("3.11", "azure-functions==1.26.0"), ("3.14", "azure-functions==2.3.0")):
+        lines = package.requirements_for(Path(sys.executable), version)
+        assert [line for line in lines if line.startswith("azure-functions")] == [pin]
+    (tmp_path / "a.txt").write_text("-r b.txt\none==1 ; sys_platform == 'win32'\ntwo>=2\n")
+    (tmp_path / "b.txt").write_text("# why\nthree==3 ; sys_platform == 'linux'\n")
+    assert package.requirements_for(Path(sys.executable), "3.12", tmp_path / "a.txt") == ["two>=2", "three==3"]
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(SetupError, match="is there and not empty"):
+        package.main(tmp_path / "no python", tmp_path, packages=True, version="3.11")
 
 
 def test_what_is_packed_is_what_funcignore_leaves_in(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from PIL import Image
 
-from localhost.process import HostProcess
+from localhost.host_process import HostProcess
 from tests.conftest import SHARED
 from tests.localhost.support import StartHost, Store, request
 

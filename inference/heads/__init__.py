@@ -1,14 +1,14 @@
-"""Heads turn a model's raw output tensors into predictions: one small file per export family.
+"""Heads turn a model's raw output tensors into predictions: one small file per output family.
 
-A head module defines `HEAD`. It is found by its file's name, which is the manifest's `head`, and is imported
-only when a model asks for it.
+A head module defines `HEAD`. The manifest's `head` is its file's name, or an alias (_aliases.py); a module is
+imported only when a model needs it.
 """
 
 from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import BadManifest
+from inference.heads._aliases import ALIASES, Alias
 from inference.image.media import Picture
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -61,7 +62,9 @@ class Head:
 
 @cache
 def head_names() -> tuple[str, ...]:
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+    """The modules and the aliases: what a manifest may have as its `head`."""
+    modules = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return tuple(sorted((*modules, *ALIASES)))
 
 
 @cache
@@ -69,8 +72,30 @@ def find_head(name: str) -> Head:
     """The head of that name. Raises BadManifest with the nearest known one."""
     if name not in head_names():
         raise BadManifest(f"unknown head {name!r}{nearest(name, head_names())}")
+    if name in ALIASES:
+        return _aliased(ALIASES[name])
     head: Head = import_module(f"inference.heads.{name}").HEAD
     return head
+
+
+def _aliased(alias: Alias) -> Head:
+    """The head behind an alias; the alias's defaults are filled in where the manifest has none."""
+    head = find_head(alias.head)
+
+    def filled(manifest: Manifest) -> Manifest:
+        post = manifest.postprocess
+        limit = alias.threshold if post.confidence_threshold is None else post.confidence_threshold
+        post = replace(post, confidence_threshold=limit, params={**alias.params, **post.params})
+        return replace(manifest, postprocess=post)
+
+    return replace(
+        head,
+        tasks=alias.tasks,
+        threshold=alias.threshold,
+        decode=lambda outputs, fit, manifest: head.decode(outputs, fit, filled(manifest)),
+        classes=lambda shapes, manifest: head.classes(shapes, filled(manifest)),
+        misfit=lambda shapes, manifest: head.misfit(shapes, filled(manifest)),
+    )
 
 
 def head_of(manifest: Manifest) -> Head:
@@ -101,20 +126,25 @@ def threshold(manifest: Manifest, head: Head) -> float:
 
 
 def part(outputs: Mapping[str, Any], manifest: Manifest, role: str, default: int | Sequence[str]) -> Any:
-    """The output that plays `role`: named in postprocess.outputs, else by one of the names, else by position."""
-    named = manifest.postprocess.outputs.get(role)
-    if named is not None:
-        if named not in outputs:
-            raise BadManifest(f"postprocess.outputs.{role} = {named!r}{nearest(named, outputs)}")
-        return outputs[named]
+    """The output with this role: named in postprocess.outputs, else the first of the names, else by position."""
+    if role in manifest.postprocess.outputs:
+        return outputs[named_output(outputs, manifest, role)]
     if isinstance(default, int):
         return list(outputs.values())[default]
     for name in default:
         if name in outputs:
             return outputs[name]
-    raise BadManifest(f"no output plays {role!r}: found {', '.join(outputs)}; name it in postprocess.outputs")
+    raise BadManifest(f"no output for {role!r}: found {', '.join(outputs)}; name it in postprocess.outputs")
+
+
+def named_output(outputs: Mapping[str, Any], manifest: Manifest, role: str) -> str:
+    """The name that postprocess.outputs gives for `role`. Raises BadManifest where the file has no such output."""
+    name = manifest.postprocess.outputs[role]
+    if name not in outputs:
+        raise BadManifest(f"postprocess.outputs.{role} = {name!r}{nearest(name, outputs)}")
+    return name
 
 
 def label_ids(indices: NDArray[Any], manifest: Manifest) -> NDArray[np.int64]:
-    """Class indices of the tensor to places in the label list."""
+    """Label ids (places in the label list) from class indices of the tensor."""
     return indices.astype(np.int64) + manifest.label_offset

@@ -1,7 +1,8 @@
-"""What all detection heads share: threshold, suppression, labels, and the way back to the picture."""
+"""What all detection heads share: threshold, NMS, labels, and the way back to the picture."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +25,7 @@ def cxcywh_to_xyxy(boxes: Floats) -> Floats:
 def best_class(scores: Floats, threshold: float, multilabel: bool) -> tuple[NDArray[Any], NDArray[Any], Floats]:
     """(rows, classes, scores) over the threshold, from a score matrix (N, C).
 
-    multilabel: every class over the threshold counts, as COCO evaluations do; else only the best of each row.
+    multilabel: all classes over the threshold, as in COCO evaluations; else only the best class of a row.
     """
     if multilabel:
         rows, classes = np.nonzero(scores > threshold)
@@ -34,16 +35,13 @@ def best_class(scores: Floats, threshold: float, multilabel: bool) -> tuple[NDAr
     return rows, classes, scores[rows, classes]
 
 
-def best_class_of_columns(
-    scores: Floats, threshold: float, multilabel: bool
+def best_class_with_objectness(
+    raw: Floats, end: int, threshold: float, multilabel: bool
 ) -> tuple[NDArray[Any], NDArray[Any], Floats]:
-    """`best_class` for a score matrix (C, N), without turning it."""
-    if multilabel:
-        classes, columns = np.nonzero(scores > threshold)
-        return columns, classes, scores[classes, columns]
-    columns = np.flatnonzero(scores.max(axis=0, initial=-np.inf) > threshold)
-    classes = scores[:, columns].argmax(axis=0)
-    return columns, classes, scores[classes, columns]
+    """`best_class` for rows (N, >= end) of box, objectness and class scores; `end` is the column after the classes."""
+    candidates = np.flatnonzero(raw[:, 4] > threshold)  # no class score is above 1
+    rows, classes, scores = best_class(raw[candidates, 4:5] * raw[candidates, 5:end], threshold, multilabel)
+    return candidates[rows], classes, scores
 
 
 def suppress(boxes: Floats, scores: Floats, classes: NDArray[Any], manifest: Manifest) -> NDArray[np.int64]:
@@ -57,6 +55,35 @@ def suppress(boxes: Floats, scores: Floats, classes: NDArray[Any], manifest: Man
 def best_first(scores: Floats, manifest: Manifest) -> NDArray[np.int64]:
     """Indices in order of score, cut to the maximum."""
     return np.argsort(-scores, kind="stable")[: manifest.postprocess.max_detections]
+
+
+def best_above(scores: Floats, threshold: float, manifest: Manifest) -> NDArray[np.int64]:
+    """Indices of scores (N,) above the threshold, best first, cut to the maximum."""
+    above = np.flatnonzero(scores > threshold)
+    return above[best_first(scores[above], manifest)]
+
+
+def after_nms(
+    boxes: Floats,
+    scores: Floats,
+    classes: NDArray[Any] | None,
+    fit: Fit,
+    manifest: Manifest,
+    points: Floats | None = None,
+    skeleton: str | None = None,
+) -> Objects:
+    """Objects from candidates: boxes (N, 4) xyxy and points (N, K, 2) in network pixels, scores (N,).
+
+    classes: indices (N,), None where there is only one class. A keypoint has the score of its box.
+    """
+    classes = np.zeros(len(scores), np.int64) if classes is None else classes
+    keep = suppress(boxes, scores, classes, manifest)
+    detections = objects(boxes[keep], scores[keep], classes[keep], fit, manifest)
+    if points is None:
+        return detections
+    column = np.broadcast_to(scores[keep, None, None], (len(keep), points.shape[1], 1))
+    keypoints = points_in_picture(np.concatenate([points[keep], column], axis=2), fit)
+    return replace(detections, keypoints=keypoints, skeleton=skeleton)
 
 
 def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, manifest: Manifest) -> Objects:
@@ -78,12 +105,15 @@ def points_in_picture(points: Floats, fit: Fit) -> Floats:
     return out
 
 
+def cells(columns: int, lines: int) -> Floats:
+    """Upper left corners (columns * lines, 2) of a grid's cells, in cells, row by row."""
+    ys, xs = np.mgrid[0:lines, 0:columns]
+    return np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float32)
+
+
 @lru_cache(maxsize=16)
 def grid(width: int, height: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Cell corners (A, 2) in cells and their stride (A, 1), for all strides in turn, row by row."""
-    cells, steps = [], []
-    for stride in strides:
-        ys, xs = np.mgrid[0 : -(-height // stride), 0 : -(-width // stride)]
-        cells.append(np.stack([xs.ravel(), ys.ravel()], axis=1))
-        steps.append(np.full((xs.size, 1), stride))
-    return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
+    corners = [cells(-(-width // s), -(-height // s)) for s in strides]
+    steps = [np.full((len(c), 1), s, np.float32) for c, s in zip(corners, strides, strict=True)]
+    return np.concatenate(corners), np.concatenate(steps)

@@ -1,4 +1,4 @@
-"""What the pose heads share."""
+"""What the pose heads share: skeletons, and boxes around keypoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def in_unit(points: Floats, fit: Fit) -> Floats:
 
 
 def skeleton_of(points: Floats, manifest: Manifest) -> str | None:
-    """The manifest's; else, of people and hands, the one with as many points. A dog's 17 are not a person's."""
+    """The manifest's skeleton; else, for people and hands, the skeleton of as many keypoints. Animals have others."""
     people = not manifest.labels or not {"person", "hand"}.isdisjoint(map(str.lower, manifest.labels))
     return manifest.postprocess.skeleton or (SKELETON_BY_COUNT.get(points.shape[1]) if people else None)
 
@@ -29,13 +29,13 @@ def skeleton_of(points: Floats, manifest: Manifest) -> str | None:
 def with_own_boxes(points: Floats, fit: Fit, manifest: Manifest, threshold: float) -> Objects:
     """People whose boxes enclose their visible keypoints, for models that answer with keypoints only.
 
-    points (N, K, 3 or 4) in picture pixels, score last. A person's score is the mean over the keypoints that count.
+    points (N, K, 3 or 4) in picture pixels, score last. A person's score is the mean over the visible keypoints.
     """
-    shown = float(manifest.postprocess.params.get("shown", 0.2))
+    visibility = float(manifest.postprocess.params.get("shown", 0.2))
     boxes, scores = np.zeros((len(points), 4), np.float32), np.zeros(len(points), np.float32)
     x1, y1, x2, y2 = fit.crop
     for i, person in enumerate(points):
-        visible = person[person[:, -1] > shown]
+        visible = person[person[:, -1] > visibility]
         if len(visible):
             boxes[i] = *visible[:, :2].min(axis=0), *visible[:, :2].max(axis=0)
             scores[i] = visible[:, -1].mean()

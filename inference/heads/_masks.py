@@ -25,8 +25,8 @@ def masks_in_boxes(maps: Floats, frames: Floats, boxes: Floats, fit: Fit, thresh
         x1, y1 = max(math.floor(box[0]), 0), max(math.floor(box[1]), 0)
         x2, y2 = max(min(math.ceil(box[2]), width), x1), max(min(math.ceil(box[3]), height), y1)
         windows[i] = x1, y1, x2, y2
-        scores = sample(maps[i], _places(x1, x2, frame[0], frame[2], maps.shape[2]),
-                        _places(y1, y2, frame[1], frame[3], maps.shape[1]))  # fmt: skip
+        scores = sample(maps[i], _map_coordinates(x1, x2, frame[0], frame[2], maps.shape[2]),
+                        _map_coordinates(y1, y2, frame[1], frame[3], maps.shape[1]))  # fmt: skip
         bits.append(scores > threshold)
     return Masks((height, width), windows, tuple(bits))
 
@@ -37,14 +37,14 @@ def network_frame(fit: Fit) -> Floats:
     return fit.points(corners).ravel()
 
 
-def _places(first: int, last: int, low: float, high: float, count: int) -> Floats:
-    """Where the centres of pixels first..last-1 lie on a map of `count` cells between low and high."""
+def _map_coordinates(first: int, last: int, low: float, high: float, count: int) -> Floats:
+    """Coordinates, in cells, of the centres of pixels first..last-1 on a map whose `count` cells span low..high."""
     cells = (np.arange(first, last) + 0.5 - low) * (count / max(high - low, 1e-6)) - 0.5
     return cells.clip(0, count - 1).astype(np.float32)
 
 
 def sample(scores: Floats, xs: Floats, ys: Floats) -> Floats:
-    """Bilinear values (len(ys), len(xs)) of a map (h, w) at places counted in its cells."""
+    """Bilinear values (len(ys), len(xs)) of a map (h, w) at coordinates in cells."""
     x0, y0 = xs.astype(np.int64), ys.astype(np.int64)
     x1, y1 = np.minimum(x0 + 1, scores.shape[1] - 1), np.minimum(y0 + 1, scores.shape[0] - 1)
     fx, fy = xs - x0, (ys - y0)[:, None]

@@ -1,7 +1,7 @@
 """Classification: one output [1, C] (or [1, C, 1, 1]) of logits or probabilities.
 
 params: activation = "softmax" | "sigmoid" | "none" | "auto" (default auto: none when the row already is a
-distribution, else softmax; multilabel means sigmoid); skip_first = 1 drops a background class.
+distribution, else softmax; multilabel means sigmoid); skip_first = 1 drops the first class (background).
 postprocess: topk (default 5), confidence_threshold, multilabel.
 uint8 outputs are 256ths.
 """
@@ -23,8 +23,8 @@ from inference.predictions import Classes, Floats
 def softmax(logits: Floats, axis: int = -1) -> Floats:
     """Along an axis, shifted by the maximum so that large logits do not overflow."""
     powers: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=axis, keepdims=True)
-    return shares
+    result: Floats = powers / powers.sum(axis=axis, keepdims=True)
+    return result
 
 
 def sigmoid(logits: Floats) -> Floats:

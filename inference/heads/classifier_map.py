@@ -18,12 +18,12 @@ from inference.predictions import Classes
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Classes:
     maps: list[Any] = [value for value in outputs.values() if isinstance(value, list) and value]
-    found = {str(k): float(v) for k, v in maps[0][0].items()} if maps else {}
-    labels = list(manifest.labels) or sorted(found)
-    names = sorted(found, key=lambda name: -found[name])
-    names = [n for n in names if found[n] >= threshold(manifest, HEAD)][: manifest.postprocess.topk or 5]
+    probabilities = {str(k): float(v) for k, v in maps[0][0].items()} if maps else {}
+    labels = list(manifest.labels) or sorted(probabilities)
+    names = sorted(probabilities, key=lambda name: -probabilities[name])
+    names = [n for n in names if probabilities[n] >= threshold(manifest, HEAD)][: manifest.postprocess.topk or 5]
     ids = [labels.index(n) if n in labels else -1 for n in names]
-    scores = np.asarray([found[n] for n in names], np.float32)
+    scores = np.asarray([probabilities[n] for n in names], np.float32)
     return Classes(np.asarray(ids, np.int64), scores, tuple(names))
 
 

@@ -1,8 +1,8 @@
 """Colour segmentation without any network: k-means (Lloyd, 1982; seeded as k-means++) over a picture's pixels in Lab.
 
 The manifest has no weights. params: count = how many colours (default 6); seed (default 0). preprocess.size =
-{ longest_edge = N }: pixels across that are looked at (default 256). Labels are the mean colours, "#rrggbb",
-the commonest first.
+{ longest_edge = N }: the size at which pixels are clustered (default 256). Labels are the mean colours, "#rrggbb",
+the most frequent first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _map(clusters: NDArray[Any], pixels: NDArray[Any], small: tuple[int, int], s
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
-    raise NotImplementedError("this head sees the picture itself; there are no outputs to decode")
+    raise NotImplementedError("this head works on the picture itself; there are no outputs to decode")
 
 
 HEAD = Head(("image-segmentation",), decode, alone=segment, params=("count", "seed"))

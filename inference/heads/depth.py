@@ -1,4 +1,4 @@
-"""Relative depth [1, h, w] or [1, 1, h, w] as a grey picture: near is bright, scaled to what the picture spans.
+"""Relative depth [1, h, w] or [1, 1, h, w] as a grey picture: near is bright, the range of the picture becomes 0..255.
 
 params: near = "high" (default: inverse depth, as MiDaS, DPT and Depth Anything) | "low" (metres, as GLPN).
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part
-from inference.heads.semantic import fit_size, stretched
+from inference.heads.semantic import fit_size, resized
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Rendering
@@ -19,7 +19,7 @@ from inference.predictions import Rendering
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
     raw = part(outputs, manifest, "depth", 0)
     values = raw.reshape(raw.shape[-2:]).astype(np.float32, copy=False)
-    depth = stretched(np.nan_to_num(values), fit, fit_size(fit))
+    depth = resized(np.nan_to_num(values), fit, fit_size(fit))
     low, high = float(depth.min()), float(depth.max())
     grey = (depth - low) / max(high - low, 1e-6)
     if manifest.postprocess.params.get("near") == "low":

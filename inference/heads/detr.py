@@ -1,21 +1,22 @@
-"""Detection transformers: class logits [1, Q, C] and boxes [1, Q, 4] as cx, cy, w, h in 0..1, one row a query.
+"""Detection transformers: class logits [1, Q, C] and boxes [1, Q, 4] as cx, cy, w, h in 0..1, one row per query.
 
 Names are those of Hugging Face (logits, pred_boxes, pred_masks) and RF-DETR (labels, dets, masks).
 params: activation = "softmax" (DETR, YOLOS, Table Transformer: the last class is "no object") or "sigmoid" (RT-DETR,
 D-FINE, RF-DETR: each query may have several classes); no_object = true | false: drop the last class (default: with
-softmax). Masks [1, Q, h, w] are logits over the whole input. No suppression: the matching made it needless.
+softmax). Masks [1, Q, h, w] are logits over the whole input. No NMS: training matches each object with one query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import best_class, best_first, cxcywh_to_xyxy, in_network, objects
+from inference.heads._masks import masks_in_boxes, network_frame
 from inference.heads.classifier import sigmoid, softmax
-from inference.heads.rcnn import with_masks
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
@@ -25,29 +26,29 @@ LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     logits = part(outputs, manifest, "scores", LOGITS)[0].astype(np.float32, copy=False)
-    several = _kind(manifest) == "sigmoid"
-    scores = sigmoid(logits) if several else softmax(logits)
+    multilabel = _activation(manifest) == "sigmoid"
+    scores = sigmoid(logits) if multilabel else softmax(logits)
     if _no_object(manifest):
         scores = scores[:, :-1]
-    rows, classes, best = best_class(scores, threshold(manifest, HEAD), several)
+    rows, classes, best = best_class(scores, threshold(manifest, HEAD), multilabel)
     keep = best_first(best, manifest)
     rows = rows[keep]
     boxes = part(outputs, manifest, "boxes", BOXES)[0][rows].astype(np.float32, copy=False)
     boxes = in_network(cxcywh_to_xyxy(boxes), fit)
-    found = objects(boxes, best[keep], classes[keep], fit, manifest)
+    detections = objects(boxes, best[keep], classes[keep], fit, manifest)
     masks = next((outputs[n] for n in (manifest.postprocess.outputs.get("masks", ""), *MASKS) if n in outputs), None)
     if masks is not None and masks.ndim == 4:
-        maps = masks[0][rows]
-        found = with_masks(found, maps, np.asarray([[0, 0, *fit.network]] * len(rows), np.float32), fit, 0.0)
-    return found
+        logits = masks[0][rows].astype(np.float32, copy=False)
+        return replace(detections, masks=masks_in_boxes(logits, network_frame(fit), detections.boxes, fit, 0.0))
+    return detections
 
 
-def _kind(manifest: Manifest) -> str:
+def _activation(manifest: Manifest) -> str:
     return str(manifest.postprocess.params.get("activation", "sigmoid"))
 
 
 def _no_object(manifest: Manifest) -> bool:
-    return bool(manifest.postprocess.params.get("no_object", _kind(manifest) == "softmax"))
+    return bool(manifest.postprocess.params.get("no_object", _activation(manifest) == "softmax"))
 
 
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:

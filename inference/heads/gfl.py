@@ -1,11 +1,11 @@
 """Generalized Focal Loss heads (Li et al., 2020, arXiv:2006.04388): NanoDet, NanoDet-Plus, PicoDet.
 
-Per stride class scores [1, A, C] (or [A, C]) and side distributions [1, A, 4 (n + 1)]; in any order, or joined
+For each stride class scores [1, A, C] (or [A, C]) and side distributions [1, A, 4 (n + 1)]; in any order, or joined
 along the last axis in one output [1, A, C + 4 (n + 1)]. A side is the mean of its distribution over 0..n bins,
 times the stride; left, top, right, bottom from the cell's point.
-params: bins (n + 1, default 8); strides (default: from the number of cells); point = where a cell's point lies
-in it (default 0.5; 0 is its upper left corner) and shift = pixels from there (default 0; the zoo's NanoDet-Plus:
--0.5); activation = "none" (default) | "sigmoid".
+params: bins (n + 1, default 8); strides (default: from the number of cells); point = position of
+the point in its cell (default 0.5; 0 is the upper left corner) and shift = pixels added to it (default 0; the zoo's
+NanoDet-Plus: -0.5); activation = "none" (default) | "sigmoid".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from inference.errors import BadModel
 from inference.heads import Head, Outputs, Shape, part, threshold
-from inference.heads._detection import best_class, grid, objects, suppress
+from inference.heads._detection import after_nms, best_class, grid
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -24,39 +24,38 @@ from inference.predictions import Floats, Objects
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
-    scores, sides = _joined(outputs, manifest)
+    scores, sides = _concatenated(outputs, manifest)
     if manifest.postprocess.params.get("activation") == "sigmoid":
         scores = sigmoid(scores)
     cells, strides = grid(*fit.network, _strides(len(scores), fit, manifest))
-    rows, classes, found = best_class(scores, threshold(manifest, HEAD), manifest.postprocess.multilabel)
+    rows, classes, best = best_class(scores, threshold(manifest, HEAD), manifest.postprocess.multilabel)
     bins = _bins(manifest)
-    shares = softmax(sides[rows].reshape(-1, 4, bins))
-    reach = shares @ np.arange(bins, dtype=np.float32) * strides[rows]
+    probabilities = softmax(sides[rows].reshape(-1, 4, bins))
+    distances = probabilities @ np.arange(bins, dtype=np.float32) * strides[rows]
     params = manifest.postprocess.params
     centres = (cells[rows] + float(params.get("point", 0.5))) * strides[rows] + float(params.get("shift", 0))
-    boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
+    boxes = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
     boxes = boxes.clip(0, np.asarray(fit.network * 2, np.float32))
-    keep = suppress(boxes, found, classes, manifest)
-    return objects(boxes[keep], found[keep], classes[keep], fit, manifest)
+    return after_nms(boxes, best, classes, fit, manifest)
 
 
-def _joined(outputs: Outputs, manifest: Manifest) -> tuple[Floats, Floats]:
+def _concatenated(outputs: Outputs, manifest: Manifest) -> tuple[Floats, Floats]:
     """(class scores (A, C), side distributions (A, 4 bins)) over all strides, finest first."""
     sides = 4 * _bins(manifest)
     tensors = [v.reshape(-1, v.shape[-1]) for v in outputs.values()]
     if len(tensors) == 1:
         return tensors[0][:, :-sides], tensors[0][:, -sides:]
     by_kind = _split([t.shape for t in tensors], sides)
-    scores, reaches = (sorted((tensors[i] for i in kind), key=len, reverse=True) for kind in by_kind)
-    return np.concatenate(scores), np.concatenate(reaches)
+    scores, distances = (sorted((tensors[i] for i in kind), key=len, reverse=True) for kind in by_kind)
+    return np.concatenate(scores), np.concatenate(distances)
 
 
 def _split(shapes: list[tuple[int | None, ...]], sides: int) -> tuple[list[int], list[int]]:
-    """(which outputs are class scores, which are distributions), by their last axis, else by their order."""
-    reaches = [i for i, s in enumerate(shapes) if s[-1] == sides]
-    if len(reaches) * 2 != len(shapes):  # as many classes as side numbers: all scores come first, as exporters do
-        reaches = list(range(len(shapes) // 2, len(shapes)))
-    return [i for i in range(len(shapes)) if i not in reaches], reaches
+    """Indices of the outputs with (class scores, distributions), by their last axis, else by their order."""
+    distances = [i for i, s in enumerate(shapes) if s[-1] == sides]
+    if len(distances) * 2 != len(shapes):  # ambiguous, as there are as many classes: exporters put all scores first
+        distances = list(range(len(shapes) // 2, len(shapes)))
+    return [i for i in range(len(shapes)) if i not in distances], distances
 
 
 def _bins(manifest: Manifest) -> int:
@@ -65,11 +64,14 @@ def _bins(manifest: Manifest) -> int:
 
 def _strides(cells: int, fit: Fit, manifest: Manifest) -> tuple[int, ...]:
     width, height = fit.network
-    said = manifest.postprocess.params.get("strides")
-    for strides in [tuple(said)] if said else [(8, 16, 32), (8, 16, 32, 64), (16, 32, 64)]:
+    given = manifest.postprocess.params.get("strides")
+    for strides in [tuple(given)] if given else [(8, 16, 32), (8, 16, 32, 64), (16, 32, 64)]:
         if sum(-(-width // s) * -(-height // s) for s in strides) == cells:
             return strides
-    raise BadModel(f"{manifest.name}: {cells} cells do not fit {width}x{height}; say postprocess.params.strides")
+    raise BadModel(
+        f"{manifest.name}: found {cells} cells, which no usual strides give for {width}x{height}; "
+        "set postprocess.params.strides"
+    )
 
 
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:

@@ -1,4 +1,4 @@
-"""Heat maps [1, K, h, w], one a keypoint (Xiao et al., 2018, arXiv:1804.06208): HRNet, ViTPose, PP-TinyPose.
+"""Heat maps [1, K, h, w], one per keypoint (Xiao et al., 2018, arXiv:1804.06208): HRNet, ViTPose, PP-TinyPose.
 
 A keypoint is the map's peak, moved a quarter of a cell towards the higher neighbour; its score is the peak.
 params: shown (see head movenet).
@@ -21,14 +21,14 @@ from inference.predictions import Floats, Objects
 def peaks(maps: Floats) -> Floats:
     """(K, 3) x, y, score in cells of maps (K, h, w)."""
     count, height, width = maps.shape
-    places = maps.reshape(count, -1).argmax(axis=1)
-    xs, ys = places % width, places // width
-    every = np.arange(count)
-    shift_x = np.sign(maps[every, ys, np.minimum(xs + 1, width - 1)] - maps[every, ys, np.maximum(xs - 1, 0)])
-    shift_y = np.sign(maps[every, np.minimum(ys + 1, height - 1), xs] - maps[every, np.maximum(ys - 1, 0), xs])
+    cells = maps.reshape(count, -1).argmax(axis=1)
+    xs, ys = cells % width, cells // width
+    index = np.arange(count)
+    shift_x = np.sign(maps[index, ys, np.minimum(xs + 1, width - 1)] - maps[index, ys, np.maximum(xs - 1, 0)])
+    shift_y = np.sign(maps[index, np.minimum(ys + 1, height - 1), xs] - maps[index, np.maximum(ys - 1, 0), xs])
     shift_x[(xs == 0) | (xs == width - 1)] = 0
     shift_y[(ys == 0) | (ys == height - 1)] = 0
-    return np.stack([xs + shift_x / 4, ys + shift_y / 4, maps[every, ys, xs]], axis=1).astype(np.float32)
+    return np.stack([xs + shift_x / 4, ys + shift_y / 4, maps[index, ys, xs]], axis=1).astype(np.float32)
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:

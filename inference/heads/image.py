@@ -1,16 +1,16 @@
-"""Image to image: an output [1, C, H, W] (or NHWC, or without batch axis) that is a picture or a plane of one.
+"""Image to image: an output [1, C, H, W] (or NHWC, or without batch axis) with a picture or one plane of it.
 
-params: kind (default "rgb"): what the output holds, and so how render.py puts it together with the picture:
+params: kind (default "rgb"): what the output holds; render.py composes it with the picture accordingly:
     "rgb"    the new picture; "gray" one plane of it
     "y"      its luma; chroma is the picture's, scaled up by Lanczos (super-resolution)
     "chroma" an RGB picture of which only the colours count; luma is the picture's (colorization)
     "ab"     the a and b of CIE Lab; L is the picture's (colorization; Zhang et al., 2016, arXiv:1603.08511)
-    "alpha"  how much each pixel belongs to the foreground (background removal)
-scale (what 1.0 of the output means in steps of 0..255; default 255 where rescaling is on, else 1; "ab": 1) and offset
+    "alpha"  probability of the foreground (background removal)
+scale (factor from output values to 0..255; default 255 where do_rescale is on, else 1; "ab": 1) and offset
 (added after scaling); color_order = "rgb" | "bgr" (default: as the input); activation = "sigmoid" | "softmax"
-(over the channels); channel = the one that counts; stretch = true: from least to greatest over the whole picture
+(over the channels); channel = index of the channel to use; stretch = true: minimum..maximum of the whole picture
 becomes 0..255; invert = true: 255 minus that.
-output = which one, where there are several (default 0, the first; -1 is the last). tile, overlap, whole: see render.py.
+output = index of the output, where there are several (default 0; -1 is the last). tile, overlap, whole: see render.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def kind_of(manifest: Manifest) -> str:
 
 
 def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
-    """(h, w, C) float32 in steps of 0..255, not clipped; the padding is cut away."""
+    """(h, w, C) float32 in 0..255, not clipped, without padding."""
     params = manifest.postprocess.params
     values = _channels_last(part(outputs, manifest, "image", int(params.get("output", 0))), manifest)
     if values.dtype == np.uint8:
@@ -82,7 +82,7 @@ def to_bytes(values: Floats, manifest: Manifest) -> Bytes:
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
-    """What the model alone says; Model.run puts it together with the picture."""
+    """The output by itself; Model.run composes it with the picture."""
     pixels = to_bytes(planes(outputs, fit, manifest), manifest)
     if pixels.shape[2] != 3:
         pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
@@ -99,21 +99,7 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
 
 
 HEAD = Head(
-    ("image-to-image",),
-    decode,
-    misfit=misfit,
-    params=(
-        "kind",
-        "scale",
-        "offset",
-        "color_order",
-        "activation",
-        "channel",
-        "stretch",
-        "invert",
-        "output",
-        "tile",
-        "overlap",
-        "whole",
-    ),
-)
+    ("image-to-image",), decode, misfit=misfit,
+    params=("kind", "scale", "offset", "color_order", "activation", "channel", "stretch", "invert", "output", "tile",
+            "overlap", "whole"),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Licence plates by LPD-YuNet (OpenCV Zoo): loc [A, 14], conf [A, 2], iou [A, 1] (a batch axis may be there).
+"""Licence plates by LPD-YuNet (OpenCV Zoo): loc [A, 14], conf [A, 2], iou [A, 1] with a batch axis or without.
 
 Columns 4 to 7 and 10 to 13 of loc are the plate's four corners, as offsets from priors in tenths of the prior's
 size; the box encloses them. A score is the root of the plate's probability times the clipped iou. The priors are
@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
-from inference.heads._detection import objects, suppress
-from inference.heads.ultraface import MIN_BOXES, STRIDES
+from inference.heads._detection import cells, objects, suppress
+from inference.heads.ultraface import MIN_BOXES, STRIDES, in_each_cell
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
@@ -30,10 +30,7 @@ def priors(width: int, height: int) -> Floats:
     columns, lines = width // 4, height // 4
     for stride, sizes in zip(STRIDES, MIN_BOXES, strict=True):
         columns, lines = columns // 2, lines // 2
-        ys, xs = np.mgrid[0:lines, 0:columns]
-        centres = ((np.stack([xs, ys], axis=-1) + 0.5) * stride).reshape(-1, 1, 2)
-        spans = np.asarray([[s, s] for s in sizes], float)[None]
-        rows.append(np.concatenate(np.broadcast_arrays(centres, spans), axis=2).reshape(-1, 4))
+        rows.append(in_each_cell((cells(columns, lines) + 0.5) * stride, np.repeat(np.asarray(sizes)[:, None], 2, 1)))
     return np.concatenate(rows).astype(np.float32)
 
 
@@ -47,9 +44,10 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     prior, scores = priors(*fit.network)[rows], scores[rows]
     corners = np.stack([prior[:, :2] + loc[rows][:, pair] * 0.1 * prior[:, 2:] for pair in map(list, CORNERS)], axis=1)
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    keep = suppress(boxes, scores, np.zeros(len(rows)), manifest)
-    found = objects(boxes[keep], scores[keep], np.zeros(len(keep)), fit, manifest)
-    return replace(found, corners=fit.points(corners[keep]).astype(np.float32))
+    labels = np.zeros(len(rows), np.int64)
+    keep = suppress(boxes, scores, labels, manifest)
+    plates = objects(boxes[keep], scores[keep], labels[keep], fit, manifest)
+    return replace(plates, corners=fit.points(corners[keep]).astype(np.float32))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

@@ -3,7 +3,7 @@
 landmarks [1, 195]: 39 x (x, y, z in input pixels, visibility logit, presence logit), the first 33 are the body;
 presence [1, 1] of a person in 0..1; world landmarks [1, 117]: 39 x (x, y, z) in metres around the hips.
 Keypoints leave as x, y, z, score with z in picture pixels; the score is the smaller of visibility and presence. The
-world landmarks stand in attributes.world, in the same order. Outputs are told apart by their last axis.
+world landmarks stand in attributes.world, in the same order. Outputs are identified by the size of their last axis.
 """
 
 from __future__ import annotations
@@ -40,18 +40,20 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
 
 
 def _pick(outputs: Mapping[str, Any], manifest: Manifest, role: str) -> Any:
-    said = manifest.postprocess.outputs.get(role, "")
-    if said in outputs:
-        return outputs[said]
+    named = manifest.postprocess.outputs.get(role, "")
+    if named in outputs:
+        return outputs[named]
     shapes = {name: getattr(value, "shape", value) for name, value in outputs.items()}
-    found = [name for name, shape in shapes.items() if len(shape) == 2 and shape[1] == SIZES[role]]
-    return outputs[found[0]] if found else None
+    names = [name for name, shape in shapes.items() if len(shape) == 2 and shape[1] == SIZES[role]]
+    return outputs[names[0]] if names else None
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     missing = [role for role in SIZES if _pick(outputs, manifest, role) is None]
     if missing:
-        return f"head mediapipe_pose finds no {' or '.join(missing)} among the outputs ([1, 195], [1, 1], [1, 117])"
+        return (
+            f"head mediapipe_pose expects outputs [1, 195], [1, 1] and [1, 117], found none for {' or '.join(missing)}"
+        )
     return None
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
-from inference.heads._detection import best_first, in_network, objects
+from inference.heads._detection import best_above, in_network, objects
 from inference.heads._keypoints import in_unit, skeleton_of, with_own_boxes
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -28,8 +28,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     if raw.ndim == 3:
         return with_own_boxes(points, fit, manifest, threshold(manifest, HEAD))
     boxes, scores = in_network(raw[:, [52, 51, 54, 53]], fit), raw[:, 55]
-    keep = np.flatnonzero(scores > threshold(manifest, HEAD))
-    keep = keep[best_first(scores[keep], manifest)]
+    keep = best_above(scores, threshold(manifest, HEAD), manifest)
     people = objects(boxes[keep], scores[keep], np.zeros(len(keep)), fit, manifest)
     return replace(people, keypoints=points[keep], skeleton=skeleton_of(points, manifest))
 

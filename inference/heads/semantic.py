@@ -1,10 +1,10 @@
 """Semantic segmentation: a label for every pixel.
 
-The output is scores [1, C, h, w] or [1, h, w, C] at any stride, which are stretched to the picture before the
-best is taken; or labels [1, h, w] / [1, 1, h, w] as integers, where the graph did that itself; or one channel that
-says how much a pixel is foreground (labels 0 and 1).
+The output is scores [1, C, h, w] or [1, h, w, C] at any stride, resized to the picture before the argmax; or label
+ids [1, h, w] / [1, 1, h, w] as integers, where the argmax is in the graph; or one channel with the probability of
+the foreground (labels 0 and 1).
 postprocess: background (the label id that means "nothing"). params: channels_last = true | false (default: by
-the label list, else by the shape); foreground = least score of a one-channel output (default 0.5);
+the label list, else by the shape); foreground = threshold of a one-channel output (default 0.5);
 activation = "sigmoid" for one-channel logits.
 """
 
@@ -23,8 +23,8 @@ from inference.image.preprocess import Box, Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, LabelMap
 
-# Stretching scores costs time per label and pixel. Above this, they go to a smaller map whose labels are then
-# repeated: finer than the network's own grid all the same.
+# Resizing scores costs time per label and pixel. Above this many values, the argmax is taken on a smaller map, whose
+# labels are then repeated; it is still finer than the network's own grid.
 MAX_VALUES = 32_000_000
 
 NAMES = ("logits", "out", "output", "masks")
@@ -34,7 +34,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
     raw = _main(outputs, manifest)
     if raw.dtype.kind in "iub" and not (raw.ndim == 4 and _channels(raw.shape, manifest)[0] > 1):
         ids = raw.reshape(raw.shape[-2:] if raw.shape[-1] != 1 else raw.shape[-3:-1])
-        ids = stretched(ids.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
+        ids = resized(ids.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
     else:
         ids = _argmax(raw, fit, manifest)
     narrow = np.uint8 if ids.max(initial=0) < 256 else np.int32
@@ -42,7 +42,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
 
 
 def _main(outputs: Mapping[str, Any], manifest: Manifest) -> Any:
-    """The output named in the manifest, else the one with a usual name, else the first."""
+    """The output named in the manifest, else an output with a usual name, else the first."""
     if "map" in manifest.postprocess.outputs or not any(n in outputs for n in NAMES):
         return part(outputs, manifest, "map", 0)
     return part(outputs, manifest, "map", NAMES)
@@ -56,34 +56,34 @@ def _argmax(raw: Floats, fit: Fit, manifest: Manifest) -> NDArray[Any]:
     if len(scores) == 1:
         values = sigmoid(scores[0]) if manifest.postprocess.params.get("activation") == "sigmoid" else scores[0]
         limit = float(manifest.postprocess.params.get("foreground", 0.5))
-        return (stretched(values, fit, fit_size(fit)) > limit).astype(np.int32)
+        return (resized(values, fit, fit_size(fit)) > limit).astype(np.int32)
     width, height = fit_size(fit)
     shrink = min(1.0, (MAX_VALUES / (len(scores) * width * height)) ** 0.5)
     small = max(round(width * shrink), 1), max(round(height * shrink), 1)
-    ids = best_labels(scores, fit, small)
+    ids = argmax_labels(scores, fit, small)
     return ids if small == (width, height) else np.asarray(Pillow.fromarray(ids).resize((width, height), 0))
 
 
-def best_labels(scores: Floats, fit: Fit, size: tuple[int, int]) -> NDArray[Any]:
-    """Label ids (height, width) at `size` from scores (C, h, w), which are stretched bilinearly one by one."""
-    best = stretched(scores[0], fit, size)
+def argmax_labels(scores: Floats, fit: Fit, size: tuple[int, int]) -> NDArray[Any]:
+    """Label ids (height, width) at `size` from scores (C, h, w), resized bilinearly, label by label."""
+    best = resized(scores[0], fit, size)
     ids = np.zeros(best.shape, np.uint8 if len(scores) < 257 else np.int32)
     for label in range(1, len(scores)):
         if scores[label].max() <= best.min():
-            continue  # a mean of its values cannot win anywhere
-        values = stretched(scores[label], fit, size)
+            continue  # interpolation stays below its maximum
+        values = resized(scores[label], fit, size)
         np.copyto(ids, label, where=values > best, casting="unsafe")
         np.maximum(best, values, out=best)
     return ids
 
 
 def fit_size(fit: Fit) -> tuple[int, int]:
-    """(width, height) of the shown part in picture pixels."""
+    """(width, height) of the crop in picture pixels."""
     x1, y1, x2, y2 = fit.crop
     return max(round(x2) - round(x1), 1), max(round(y2) - round(y1), 1)
 
 
-def stretched(
+def resized(
     values: NDArray[Any], fit: Fit, size: tuple[int, int], resample: int = Pillow.Resampling.BILINEAR
 ) -> NDArray[Any]:
     """The part of a map (h, w) that shows the picture, without padding, at another size."""
@@ -106,18 +106,18 @@ def on_picture(ids: NDArray[Any], fit: Fit) -> NDArray[Any]:
 
 
 def _channels(shape: Shape, manifest: Manifest) -> tuple[int, bool]:
-    """(number of scores a pixel, whether they are on the last axis)."""
+    """(number of scores per pixel, whether they are on the last axis)."""
     if len(shape) != 4:
         return 1, False
     first, last, labels = shape[1] or 0, shape[3] or 0, len(manifest.labels) - manifest.label_offset
-    said = manifest.postprocess.params.get("channels_last")
-    if said is None:
-        said = (
+    last_axis = manifest.postprocess.params.get("channels_last")
+    if last_axis is None:
+        last_axis = (
             last == labels != first
             if labels > 0 and labels in (first, last)
             else 0 < last < min(first or 1 << 30, shape[2] or 1 << 30)
         )
-    return (last, True) if said else (first, False)
+    return (last, True) if last_axis else (first, False)
 
 
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:

@@ -1,6 +1,6 @@
 """SimCC (Li et al., 2021, arXiv:2107.03332), as RTMPose and RTMW: simcc_x [1, K, W s] and simcc_y [1, K, H s].
 
-Each keypoint is where its two one-dimensional distributions peak, in 1/s pixels of the crop; its score is the mean
+A keypoint is the peak of its two one-dimensional distributions, in 1/s pixels of the crop; its score is the mean
 of both peaks. params: split_ratio (s, default 2); shown (see head movenet).
 """
 
@@ -22,9 +22,9 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     x, y = part(outputs, manifest, "simcc_x", ("simcc_x",)), part(outputs, manifest, "simcc_y", ("simcc_y",))
     ratio = float(manifest.postprocess.params.get("split_ratio", 2))
     points = np.stack([x.argmax(axis=2) / ratio, y.argmax(axis=2) / ratio, (x.max(axis=2) + y.max(axis=2)) / 2], axis=2)
-    found = points_in_picture(points, fit)
-    found[..., 2] = found[..., 2].clip(0, 1)
-    return with_own_boxes(found, fit, manifest, threshold(manifest, HEAD))
+    keypoints = points_in_picture(points, fit)
+    keypoints[..., 2] = keypoints[..., 2].clip(0, 1)
+    return with_own_boxes(keypoints, fit, manifest, threshold(manifest, HEAD))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

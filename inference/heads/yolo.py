@@ -1,12 +1,12 @@
 """Ultralytics YOLO (v5, v8 to v12, 26, and the RT-DETR they export): boxes, masks, poses, oriented boxes.
 
-One output [1, ...] of rows, with masks a second one: prototypes [1, 32, h, w]. The layouts, told apart by shape:
+One output [1, ...] of rows, with masks a second one: prototypes [1, 32, h, w]. The layouts, recognised by shape:
     raw      [1, 4 + C + extra, A]  cx, cy, w, h in pixels, class probabilities, extra
     v5       [1, A, 5 + C + extra]  cx, cy, w, h in pixels, objectness, class probabilities, extra
-    end2end  [1, n, 6 + extra]      x1, y1, x2, y2 in pixels, score, class, extra; suppression is done
+    end2end  [1, n, 6 + extra]      x1, y1, x2, y2 in pixels, score, class, extra; NMS is in the graph
     rtdetr   [1, n, 6] or [1, n, 4 + C]  cx, cy, w, h in 0..1, then score and class, or class probabilities
 extra is 32 mask coefficients, or K x D keypoint numbers, or the angle of an oriented box (radians), whose four
-numbers are cx, cy, w, h even where suppression is done.
+numbers are cx, cy, w, h even where NMS is in the graph.
 params: layout (one of the above); obb = true; kpt_shape = [K, D].
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from inference.heads import Head, Outputs, Shape, label_ids, part, threshold
 from inference.heads._detection import (
     best_class,
-    best_class_of_columns,
+    best_class_with_objectness,
     best_first,
     cxcywh_to_xyxy,
     in_network,
@@ -37,8 +37,8 @@ from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
 
-# No more than this many detections come out of a graph that suppresses by itself; grids have more cells.
-MOST_END2END = 1000
+# A graph with NMS inside has at most this many rows; grids have more cells.
+MAX_END2END_ROWS = 1000
 
 Rows = tuple[Floats, Floats, NDArray[Any], Floats]
 
@@ -55,14 +55,14 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     else:
         boxes = cxcywh_to_xyxy(boxes)
         keep = suppress(boxes, scores, classes, manifest)
-    found = objects(boxes[keep], scores[keep], classes[keep], fit, manifest)
-    return _with_extras(found, extra[keep], outputs, fit, manifest)
+    detections = objects(boxes[keep], scores[keep], classes[keep], fit, manifest)
+    return _with_extras(detections, extra[keep], outputs, fit, manifest)
 
 
 def _raw(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     end = len(output) - extras
     limit, many = threshold(manifest, HEAD), manifest.postprocess.multilabel
-    columns, classes, scores = best_class_of_columns(output[4:end], limit, many)
+    columns, classes, scores = best_class(output[4:end].T, limit, many)
     picked = output[:, columns].T
     return picked[:, :4], scores, classes, picked[:, end:]
 
@@ -70,9 +70,8 @@ def _raw(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
 def _v5(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     end = output.shape[1] - extras
     limit = threshold(manifest, HEAD)
-    likely = output[output[:, 4] > limit]  # no class score is above 1
-    rows, classes, scores = best_class(likely[:, 4:5] * likely[:, 5:end], limit, manifest.postprocess.multilabel)
-    return likely[rows, :4], scores, classes, likely[rows, end:]
+    rows, classes, scores = best_class_with_objectness(output, end, limit, manifest.postprocess.multilabel)
+    return output[rows, :4], scores, classes, output[rows, end:]
 
 
 def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
@@ -95,12 +94,12 @@ _READERS = {"raw": _raw, "v5": _v5, "end2end": _end2end, "rtdetr": _rtdetr}
 
 def layout_of(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> str:
     """Which of the layouts in the module's text the first output has."""
-    said = manifest.postprocess.params.get("layout")
-    if said:
-        return str(said)
+    given = manifest.postprocess.params.get("layout")
+    if given:
+        return str(given)
     _, first, last = part(shapes, manifest, "boxes", 0)
     extras, names = _extras(shapes, manifest), len(manifest.labels) - manifest.label_offset
-    if last == 6 + extras and (first is None or first <= MOST_END2END):
+    if last == 6 + extras and (first is None or first <= MAX_END2END_ROWS):
         return "end2end"
     if names > 0 and first == 4 + names + extras:
         return "raw"
@@ -124,18 +123,18 @@ def _prototypes(shapes: Mapping[str, Sequence[int | None]]) -> tuple[int, ...]:
     return tuple(s or 0 for s in list(shapes.values())[1])
 
 
-def _with_extras(found: Objects, extra: Floats, outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
+def _with_extras(detections: Objects, extra: Floats, outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     post = manifest.postprocess
     if _has_masks({name: value.shape for name, value in outputs.items()}):
         prototypes = list(outputs.values())[1][0]
         logits = np.tensordot(extra, prototypes.astype(np.float32, copy=False), axes=1)
-        return replace(found, masks=masks_in_boxes(logits, network_frame(fit), found.boxes, fit, 0.0))
+        return replace(detections, masks=masks_in_boxes(logits, network_frame(fit), detections.boxes, fit, 0.0))
     if "kpt_shape" in post.params:
         points = extra.reshape(len(extra), *post.params["kpt_shape"])
-        if points.shape[2] == 2:  # no visibility was learned
+        if points.shape[2] == 2:  # the model has no visibility
             points = np.concatenate([points, np.ones_like(points[:, :, :1])], axis=2)
-        return replace(found, keypoints=points_in_picture(points, fit), skeleton=skeleton_of(points, manifest))
-    return found
+        return replace(detections, keypoints=points_in_picture(points, fit), skeleton=skeleton_of(points, manifest))
+    return detections
 
 
 def _oriented(

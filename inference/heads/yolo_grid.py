@@ -1,4 +1,4 @@
-"""YOLO grids with anchors: one cell predicts a box for each of its anchors (Redmon & Farhadi, 2016, 2018).
+"""YOLO grids with anchors: each cell predicts a box per anchor (Redmon & Farhadi, 2016, 2018).
 
 YOLOv2 and Azure Custom Vision (compact): one output [1, k (5 + C), h, w], classes as softmax, box sizes in cells.
 YOLOv4 (ONNX Model Zoo): outputs [1, h, w, k, 5 + C] with objectness and classes already sigmoid, sizes in pixels.
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, threshold
-from inference.heads._detection import best_class, cxcywh_to_xyxy, objects, suppress
+from inference.heads._detection import after_nms, best_class, cxcywh_to_xyxy
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -31,9 +31,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     parts = [_read(_cells(g, len(a)), a, s, fit, manifest) for g, a, s in zip(grids, anchors, scales, strict=True)]
     boxes, scores = (np.concatenate(p) for p in zip(*parts, strict=True))
     rows, classes, best = best_class(scores, threshold(manifest, HEAD), manifest.postprocess.multilabel)
-    boxes = cxcywh_to_xyxy(boxes[rows])
-    keep = suppress(boxes, best, classes, manifest)
-    return objects(boxes[keep], best[keep], classes[keep], fit, manifest)
+    return after_nms(cxcywh_to_xyxy(boxes[rows]), best, classes, fit, manifest)
 
 
 def _cells(grid: Floats, anchors: int) -> Floats:
@@ -58,10 +56,10 @@ def _read(cells: Floats, anchors: Floats, scale: float, fit: Fit, manifest: Mani
         sizes = sizes * stride
     kind = params.get("classes", "softmax")
     objectness = cells[..., 4:5] if kind == "none" else sigmoid(cells[..., 4:5])
-    shares = cells[..., 5:]
-    shares = softmax(shares) if kind == "softmax" else sigmoid(shares) if kind == "sigmoid" else shares
+    scores = cells[..., 5:]
+    scores = softmax(scores) if kind == "softmax" else sigmoid(scores) if kind == "sigmoid" else scores
     boxes = np.concatenate([centres, sizes], axis=-1).reshape(-1, 4).astype(np.float32)
-    return boxes, (objectness * shares).reshape(len(boxes), -1)
+    return boxes, (objectness * scores).reshape(len(boxes), -1)
 
 
 def _anchors(manifest: Manifest) -> Floats:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part, threshold
-from inference.heads._detection import best_class, cxcywh_to_xyxy, grid, objects, suppress
+from inference.heads._detection import after_nms, best_class_with_objectness, cxcywh_to_xyxy, grid
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
@@ -20,18 +20,13 @@ from inference.predictions import Objects
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     raw = part(outputs, manifest, "boxes", 0)[0]
     limit = threshold(manifest, HEAD)
-    likely = np.flatnonzero(raw[:, 4] > limit)  # no class score is above 1
-    found = raw[likely, 4:5] * raw[likely, 5:]
-    rows, classes, scores = best_class(found, limit, manifest.postprocess.multilabel)
-    rows = likely[rows]
+    rows, classes, scores = best_class_with_objectness(raw, raw.shape[1], limit, manifest.postprocess.multilabel)
     boxes = raw[rows, :4]
     if not manifest.postprocess.params.get("decoded", False):
         cells, strides = grid(*fit.network, _strides(manifest))
         cells, strides = cells[rows], strides[rows]
         boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(boxes[:, 2:]) * strides], axis=1)
-    boxes = cxcywh_to_xyxy(boxes)
-    keep = suppress(boxes, scores, classes, manifest)
-    return objects(boxes[keep], scores[keep], classes[keep], fit, manifest)
+    return after_nms(cxcywh_to_xyxy(boxes), scores, classes, fit, manifest)
 
 
 def _strides(manifest: Manifest) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, threshold
-from inference.heads._detection import cxcywh_to_xyxy, grid, objects, points_in_picture, suppress
+from inference.heads._detection import after_nms, cxcywh_to_xyxy, grid
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
@@ -21,24 +21,18 @@ POINTS = 5
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
-    cls, obj, bbox, kps = (_joined(outputs, kind) for kind in ("cls", "obj", "bbox", "kps"))
+    cls, obj, bbox, kps = (_concatenated(outputs, kind) for kind in ("cls", "obj", "bbox", "kps"))
     scores = np.sqrt(cls[:, 0].clip(0, 1) * obj[:, 0].clip(0, 1))
     rows = np.flatnonzero(scores > threshold(manifest, HEAD))
     cells, strides = grid(*fit.network, STRIDES)
     cells, strides, scores = cells[rows], strides[rows], scores[rows]
     sizes = np.exp(bbox[rows, 2:]) * strides
     boxes = cxcywh_to_xyxy(np.concatenate([(cells + bbox[rows, :2]) * strides, sizes], axis=1))
-    keep = suppress(boxes, scores, np.zeros(len(rows)), manifest)
     points = (kps[rows].reshape(-1, POINTS, 2) + cells[:, None]) * strides[:, None]
-    points = np.concatenate([points, np.broadcast_to(scores[:, None, None], (len(rows), POINTS, 1))], axis=2)
-    faces = objects(boxes[keep], scores[keep], np.zeros(len(keep)), fit, manifest)
-    return Objects(
-        faces.boxes, faces.scores, faces.label_ids, faces.names,
-        keypoints=points_in_picture(points[keep], fit), skeleton="face5",
-    )  # fmt: skip
+    return after_nms(boxes, scores, None, fit, manifest, points, "face5")
 
 
-def _joined(outputs: Outputs, kind: str) -> Floats:
+def _concatenated(outputs: Outputs, kind: str) -> Floats:
     return np.concatenate([outputs[f"{kind}_{s}"][0] for s in STRIDES]).astype(np.float32, copy=False)
 
 

@@ -14,9 +14,9 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from devtools.bridge import Bridge
+from devtools.console_report import ConsoleReport, reason, summary
 from devtools.inbox import is_meant
 from devtools.outbox import local_path
-from devtools.report import Report, found, reason
 from tests.processes import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -264,24 +264,24 @@ def test_a_line_names_the_upload_and_is_one_line(bridge: Bridge, capsys: pytest.
     assert lines[1].startswith("new\\nline.jpg: 1 cat (") and lines[1].endswith(" s after the upload)")
 
 
-def test_found_in_words() -> None:
+def test_predictions_in_words() -> None:
     best = [{"label": name, "score": score} for name, score in (("tabby", 0.714), ("lion", 0.1))]
-    assert found(result(*best, task="image-classification")) == "tabby 0.71, lion 0.10"
-    assert found(result({"label": "reel", "score": 0.01}, task="image-classification")) == "reel 0.01"
-    assert found(result(task="image-classification")) == "nothing recognised"
-    assert found(result()) == "nothing found"
+    assert summary(result(*best, task="image-classification")) == "tabby 0.71, lion 0.10"
+    assert summary(result({"label": "reel", "score": 0.01}, task="image-classification")) == "reel 0.01"
+    assert summary(result(task="image-classification")) == "nothing recognised"
+    assert summary(result()) == "nothing found"
     drawn = {"steps": [{"name": "sketch", "task": "image-to-image", "predictions": []}]}
-    assert found(drawn) == "picture sketch"
+    assert summary(drawn) == "picture sketch"
     vector = {"task": "image-feature-extraction", "predictions": [], "embedding": {"dim": 256}}
     crops = {"task": "image-classification", "predictions": [], "on": "face"}
-    assert found({"steps": [vector, crops]}) == "a vector of 256"
+    assert summary({"steps": [vector, crops]}) == "embedding of 256 dimensions"
     assert reason({}) == "error: see the record"
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
-    Report().say("猫.jpg: ö")
+    ConsoleReport().say("猫.jpg: ö")
     assert written.getvalue() == "?.jpg: ö".encode("cp1252") + os.linesep.encode()
 
 

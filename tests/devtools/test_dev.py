@@ -267,7 +267,7 @@ def test_the_environment_wins_over_the_file_as_it_does_in_the_host(
 ) -> None:
     (tmp_path / "local.settings.json").write_text('{"Values": {"A": "file", "B": "file"}}')
     monkeypatch.setenv("A", "environment")
-    assert run.settings(tmp_path) == doctor.told_settings(tmp_path) == {"A": "environment", "B": "file"}
+    assert run.settings(tmp_path) == doctor.app_settings(tmp_path) == {"A": "environment", "B": "file"}
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "1.5", "http"])
@@ -392,18 +392,18 @@ def test_doctor_says_whether_storage_answers(
 
 
 def test_doctor_loads_the_models(tmp_path: Path) -> None:
-    finding = doctor.asked("Models", Path(sys.executable), doctor._MODELS, ROOT)
+    finding = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT)
     assert finding.ok is True and "classify" in finding.words
     (tmp_path / "odd.onnx").write_bytes(b"not a model")
     env = {"DROPSIGHT_MODELS": str(tmp_path)}
-    broken = doctor.asked("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
+    broken = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
     assert broken.ok is False and "odd" in broken.words
 
 
 def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    ask = partial(doctor.asked, "App", Path(sys.executable), doctor._APP)
-    example = doctor.told_settings(ROOT)
+    ask = partial(doctor.ask, "App", Path(sys.executable), doctor._APP)
+    example = doctor.app_settings(ROOT)
     assert ask(ROOT, {**example, "SWEEP_SCHEDULE": "0 */5 * * * *"}).ok is True
     unset = ask(ROOT, {**example, "SWEEP_SCHEDULE": "at noon"})
     assert unset.ok is False and "'at noon' was not recognized" in unset.words
@@ -414,7 +414,7 @@ def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatc
 
 def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     (tmp_path / "routes.toml").write_text("[[route]\n")
-    ask = partial(doctor.asked, "Configuration", Path(sys.executable), doctor._CONFIGURATION, ROOT)
+    ask = partial(doctor.ask, "Configuration", Path(sys.executable), doctor._CONFIGURATION, ROOT)
     fine = ask()
     assert fine.ok is True and "default" in fine.words
     for settings, words in (
@@ -438,7 +438,7 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
 def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:
     path = tmp_path / "pipelines.toml"
     path.write_text('[lake]\nschedule = "0 */20 * * * *"\n')
-    ask = partial(doctor.asked, "Tick", Path(sys.executable), doctor._TICK, ROOT)
+    ask = partial(doctor.ask, "Tick", Path(sys.executable), doctor._TICK, ROOT)
     fine = ask({"PIPELINES_FILE": str(path)})
     assert fine.ok is True and "'0 */20 * * * *' would do" in fine.words
     coarse = ask({"PIPELINES_FILE": str(path), "TICK_SCHEDULE": "0 0 * * * *"})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devtools.azurite import Azurite
-from localhost.process import HostProcess
+from localhost.host_process import HostProcess
 from tests.localhost.support import StartHost, Store
 
 APPS = Path(__file__).parent / "apps"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from localhost import functions
-from localhost.errors import IndexingError
-from localhost.process import HostFailed
+from localhost import app_functions
+from localhost.host_process import HostFailed
+from localhost.host_settings import IndexingError
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 
@@ -145,7 +145,7 @@ def test_apps_of_which_nothing_can_be_loaded(
     (tmp_path / "function_app.py").write_text("import azure.functions as func\n" + textwrap.dedent(source))
     try:
         with pytest.raises(IndexingError) as failed:
-            [functions.load(entry, tmp_path) for entry in functions.import_app(tmp_path)]
+            [app_functions.load(entry, tmp_path) for entry in app_functions.import_app(tmp_path)]
     finally:
         sys.modules.pop("function_app", None)
     assert message in str(failed.value)
@@ -185,7 +185,8 @@ def test_bindings_need_the_extension_bundle(start_host: StartHost, tmp_path: Pat
     (tmp_path / "function_app.py").write_text((APPS / "faults" / "function_app.py").read_text())
     host = start_host(tmp_path)
     assert request("GET", f"{host.url}/api/good").status == 200
-    assert "The binding type(s) 'queueTrigger' are not registered." in host.printed()
+    message = "The binding type(s) 'queueTrigger' are not registered."
+    assert message in host.printed() and message in check(tmp_path).stdout
 
 
 def test_storage_is_required_for_triggers_other_than_http(start_host: StartHost) -> None:

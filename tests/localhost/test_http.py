@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from localhost.process import HostProcess
+from localhost.host_process import HostProcess
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 
@@ -69,7 +69,7 @@ def test_object_headers_and_traces(host: HostProcess) -> None:
     request("GET", f"{host.url}/api/fail")
     host.wait_for(lambda: "ValueError: on purpose" in host.printed(), "the trace")
     trace = host.printed().partition("ValueError: on purpose")[0].rpartition("Executed 'Functions.fail'")[2]
-    assert "function_app.py" in trace and "localhost/worker.py" not in trace
+    assert "function_app.py" in trace and "localhost/function_worker.py" not in trace
 
 
 def test_only_lines_of_a_running_invocation_are_the_apps(host: HostProcess, start_host: StartHost) -> None:

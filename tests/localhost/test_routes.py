@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from localhost.blobs import BlobPattern
-from localhost.errors import BindingError
-from localhost.routes import Route, path_segments
+from localhost.blob_trigger import BlobPattern
+from localhost.host_settings import BindingError
+from localhost.http_routes import RouteTemplate, path_segments
 
 pytestmark = pytest.mark.slow
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -37,7 +37,7 @@ GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
     ],
 )
 def test_match(template: str, path: str, expected: dict[str, str] | None) -> None:
-    assert Route(template).match(path_segments(path)) == expected
+    assert RouteTemplate(template).match(path_segments(path)) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_match(template: str, path: str, expected: dict[str, str] | None) -> Non
 )
 def test_refused(template: str) -> None:
     with pytest.raises(BindingError, match="route"):
-        Route(template)
+        RouteTemplate(template)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,11 @@ def test_refused(template: str) -> None:
     ],
 )
 def test_overlaps(one: str, other: str, expected: bool) -> None:
-    assert Route(one).overlaps(Route(other)) is Route(other).overlaps(Route(one)) is expected
+    assert (
+        RouteTemplate(one).overlaps(RouteTemplate(other))
+        is RouteTemplate(other).overlaps(RouteTemplate(one))
+        is expected
+    )
 
 
 def test_segments() -> None:

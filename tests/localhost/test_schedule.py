@@ -6,15 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from localhost.errors import BindingError
-from localhost.settings import parse_timespan
-from localhost.timers import Schedule
+from localhost.host_settings import BindingError, parse_timespan
+from localhost.timer_trigger import TimerSchedule
 
 pytestmark = pytest.mark.slow
 
 
 def occurrences(schedule: str, start: str, count: int) -> list[str]:
-    moment, moments, parsed = datetime.fromisoformat(start).replace(tzinfo=UTC), [], Schedule(schedule)
+    moment, moments, parsed = datetime.fromisoformat(start).replace(tzinfo=UTC), [], TimerSchedule(schedule)
     for _ in range(count):
         moment = parsed.next(moment)
         moments.append(moment.isoformat(timespec="seconds"))
@@ -51,7 +50,7 @@ def test_occurrences(schedule: str, expected: list[str]) -> None:
 )  # fmt: skip
 def test_refused(schedule: str) -> None:
     with pytest.raises(BindingError):
-        Schedule(schedule)
+        TimerSchedule(schedule)
 
 
 @pytest.mark.parametrize(

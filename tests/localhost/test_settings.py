@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from localhost import settings
+from localhost import host_settings
 from localhost.__main__ import parser
-from localhost.errors import BindingError, SettingsError
+from localhost.host_settings import BindingError, SettingsError
 
 pytestmark = pytest.mark.slow
 BUNDLE = {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
@@ -26,7 +26,7 @@ def app_with(folder: Path, host: dict[str, Any] | None = None, local: object = N
 def test_local_settings_fill_what_the_environment_leaves_open(tmp_path: Path) -> None:
     local = {"IsEncrypted": False, "Values": {"A": "from file", "B": "from file"}, "Host": {"LocalHttpPort": 7099}}
     environ = {"A": "from the environment"}
-    assert settings.load_local_settings(app_with(tmp_path, local=local), environ) == {"LocalHttpPort": 7099}
+    assert host_settings.load_local_settings(app_with(tmp_path, local=local), environ) == 7099
     assert environ["A"] == "from the environment" and environ["B"] == "from file"
     assert environ["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
     assert environ["PYTHON_THREADPOOL_THREAD_COUNT"] == "1000"
@@ -49,19 +49,19 @@ def test_local_settings_fill_what_the_environment_leaves_open(tmp_path: Path) ->
 def test_bad_local_settings(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "local.settings.json").write_text(content)
     with pytest.raises(SettingsError, match=message) as error:
-        settings.load_local_settings(tmp_path, {})
+        host_settings.load_local_settings(tmp_path, {})
     assert "local.settings.json" in str(error.value)
 
 
 def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    options = settings.load_host_json(app_with(tmp_path), {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"})
-    assert options == settings.HostOptions(
-        queues=settings.QueueOptions(batch_size=16, new_batch_threshold=32, max_polling_interval=2.0),
+    options = host_settings.load_host_json(app_with(tmp_path), {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"})
+    assert options == host_settings.HostOptions(
+        queues=host_settings.QueueOptions(batch_size=16, new_batch_threshold=32, max_polling_interval=2.0),
         blob_parallelism=32,
     )
     assert options.function_timeout == 1800 and options.route_prefix == "api" and not options.bundle
-    assert settings.load_host_json(tmp_path, {}).queues.max_polling_interval == 60.0
+    assert host_settings.load_host_json(tmp_path, {}).queues.max_polling_interval == 60.0
     blob = options.blob_queue()
     assert (blob.batch_size, blob.new_batch_threshold, blob.max_dequeue_count) == (17, 15, 5)
 
@@ -80,8 +80,8 @@ def test_values_and_overrides(tmp_path: Path) -> None:
         "AzureFunctionsJobHost__EXTENSIONS__queues__MaxDequeueCount": "9",
         "AzureFunctionsJobHost__functionTimeout": "-1",
     }
-    options = settings.load_host_json(app_with(tmp_path, host), environ)
-    assert options.queues == settings.QueueOptions(
+    options = host_settings.load_host_json(app_with(tmp_path, host), environ)
+    assert options.queues == host_settings.QueueOptions(
         batch_size=5, new_batch_threshold=0, max_dequeue_count=9, visibility_timeout=30.0
     )
     assert options.function_timeout is None and options.bundle
@@ -104,43 +104,43 @@ def test_values_and_overrides(tmp_path: Path) -> None:
 )
 def test_bad_host_json(tmp_path: Path, host: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        settings.load_host_json(app_with(tmp_path, host), {})
+        host_settings.load_host_json(app_with(tmp_path, host), {})
 
 
 def test_no_host_json(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no host.json here"):
-        settings.load_host_json(tmp_path, {})
+        host_settings.load_host_json(tmp_path, {})
 
 
 @pytest.mark.parametrize("text", ["many", "0", "-1", "1.5"])
 def test_a_number_that_is_none_is_one_sentence(text: str) -> None:
     with pytest.raises(SettingsError, match=f"^THREADS is '{text}', expected a whole number from 1.$"):
-        settings.positive({"Threads": text}, "THREADS", 5)
-    assert [settings.positive(found, "THREADS", 5) for found in ({}, {"threads": "7"})] == [5, 7]
+        host_settings.positive({"Threads": text}, "THREADS", 5)
+    assert [host_settings.positive(found, "THREADS", 5) for found in ({}, {"threads": "7"})] == [5, 7]
 
 
 def test_setting_names() -> None:
     environ = {"Some__Thing": "1", "AzureWebJobs.one.Disabled": "true", "AzureWebJobs_two_Disabled": "1"}
-    assert settings.setting(environ, "some:thing") == "1" and settings.setting(environ, "other") is None
-    assert [settings.is_disabled(environ, name) for name in ("one", "two", "three")] == [True, True, False]
+    assert host_settings.setting(environ, "some:thing") == "1" and host_settings.setting(environ, "other") is None
+    assert [host_settings.is_disabled(environ, name) for name in ("one", "two", "three")] == [True, True, False]
 
 
 def test_settings_in_bindings() -> None:
     environ = {"A": "x", "B": "y/z"}
-    assert settings.resolve("%A%-{name}/%b%", environ) == "x-{name}/y/z"
+    assert host_settings.resolve("%A%-{name}/%b%", environ) == "x-{name}/y/z"
     with pytest.raises(BindingError, match="^'%C%' does not resolve to a value.$"):
-        settings.resolve("%A%/%C%", environ)
+        host_settings.resolve("%A%/%C%", environ)
     with pytest.raises(BindingError, match="does not have a closing '%'"):
-        settings.resolve("50%", environ)
+        host_settings.resolve("50%", environ)
 
 
 def test_host_id(tmp_path: Path) -> None:
-    first = settings.host_id(tmp_path, {})
-    assert first == settings.host_id(tmp_path, {}) != settings.host_id(tmp_path / "other", {})
+    first = host_settings.host_id(tmp_path, {})
+    assert first == host_settings.host_id(tmp_path, {}) != host_settings.host_id(tmp_path / "other", {})
     assert len(first) <= 32 and first == first.lower() and not first.endswith("-")
-    assert settings.host_id(tmp_path, {"AzureFunctionsWebHost__hostid": "mine"}) == "mine"
+    assert host_settings.host_id(tmp_path, {"AzureFunctionsWebHost__hostid": "mine"}) == "mine"
     with pytest.raises(SettingsError):
-        settings.host_id(tmp_path, {"AzureFunctionsWebHost__hostid": "Not Allowed"})
+        host_settings.host_id(tmp_path, {"AzureFunctionsWebHost__hostid": "Not Allowed"})
 
 
 def test_every_option_is_documented() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localhost.__main__ import parser
-from localhost.process import HostFailed, HostProcess
+from localhost.host_process import HostFailed, HostProcess
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 

@@ -9,7 +9,7 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.slot_store import Receipts
 from cloud.storage.containers import Storage
-from localhost.process import HostProcess
+from localhost.host_process import HostProcess
 from tests.cloud.azureml.arm import WORKSPACE
 from tests.cloud.azureml.server import Service
 

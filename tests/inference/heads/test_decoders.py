@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,81 @@ def test_yolov2_grid_as_custom_vision_has_it() -> None:
                  params={"anchors": anchors}))  # fmt: skip
     assert isinstance(found, Objects)
     same(found, rows, 416, 416)
+
+
+def xyxy(count: int, width: int, height: int) -> Any:
+    low, size = np.random.default_rng(0).random((2, count, 2), np.float32)
+    return np.concatenate([low * 0.7, low * 0.7 + size * 0.3], axis=1) * np.asarray([width, height] * 2, np.float32)
+
+
+def joined(*columns: Any) -> Any:
+    return np.column_stack(columns).astype(np.float32)
+
+
+UNIT, YXYX = np.asarray([160, 120] * 2, np.float32), [1, 0, 3, 2]
+
+# How each export family writes boxes (N, 4) xyxy in the pixels of 160 x 120, scores (N,) and labels (N,). The last
+# rows are unused, where the family can say so.
+FINAL_BOXES: dict[str, tuple[Callable[[Any, Any, Any], dict[str, Any]], float, int]] = {
+    "rcnn": (lambda b, s, c: {"4": s, "5": c, "3": b}, 0.5, 0),
+    "mmdeploy": (lambda b, s, c: {"dets": joined(b, s)[None], "labels": c[None]}, 0.3, 0),
+    "paddle": (
+        lambda b, s, c: {"a": joined(np.where(np.arange(60) == 58, -1, c), s, b), "b": np.asarray([59])}, 0.5, 2,
+    ),
+    "tf_detection": (
+        lambda b, s, c: {
+            "num_detections": np.asarray([57.0]), "detection_boxes": (b / UNIT)[None, :, YXYX],
+            "detection_scores": s[None], "detection_classes": c[None].astype(np.float32),
+        }, 0.3, 3,
+    ),
+    "yolov3": (
+        lambda b, s, c: {
+            "a": b[None, :, YXYX], "b": np.where(np.arange(4)[:, None] == c, s, 0)[None],
+            "c": np.stack([0 * c, c, np.where(np.arange(60) < 55, np.arange(60), -1)], axis=1)[None],
+        }, 0.3, 5,
+    ),
+    "custom_vision": (
+        lambda b, s, c: {"detected_boxes": b / UNIT, "detected_classes": c, "detected_scores": s}, 0.3, 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("head", FINAL_BOXES)
+def test_boxes_after_nms_of_each_export_family(head: str) -> None:
+    write, limit, unused = FINAL_BOXES[head]
+    boxes, scores, labels = xyxy(60, 160, 120), noise(60, seed=1) % 1, np.random.default_rng(2).integers(0, 4, 60)
+    used = range(60 - unused)
+    rows = [(boxes[i].tolist(), float(scores[i]), int(labels[i])) for i in used if scores[i] > limit]
+    found = find_head(head).decode(write(boxes, scores, labels), fit(160, 120), manifest(head, labels=4))
+    assert isinstance(found, Objects)
+    same(found, sorted(rows, key=lambda r: -r[1]), 160, 120)
+    assert find_head(head).threshold == limit  # what videos take where neither the route nor the manifest has one
+
+
+def test_an_export_without_an_alias_is_described_by_parameters() -> None:
+    boxes, scores, labels = xyxy(60, 160, 120), noise(60, seed=1) % 1, np.random.default_rng(2).integers(0, 4, 60)
+    rows = [(b.tolist(), float(s), int(c) + 1) for b, s, c in zip(boxes, scores, labels, strict=True) if s > 0.6]
+    params = {"columns": ["boxes", "labels", "scores"], "order": "yxyx", "roles": ["count", "boxes"]}
+    table = {"name": "m", "head": "boxes", "task": "object-detection", "label_offset": 1,
+             "postprocess": {"confidence_threshold": 0.6, "params": params}}  # fmt: skip
+    outputs = {"0": np.asarray([60]), "1": joined(boxes[:, YXYX], labels, scores)[None]}
+    found = find_head("boxes").decode(outputs, fit(160, 120), manifest_from(table, "test"))
+    assert isinstance(found, Objects)
+    same(found, sorted(rows, key=lambda r: -r[1]), 160, 120)
+
+
+@pytest.mark.parametrize(("head", "width"), [("paddle", 60 - 40), ("rcnn", 80 * 12 // 32)])
+def test_a_mask_spans_the_input_or_its_box(head: str, width: int) -> None:
+    """12 of 32 columns of the map are set: 60 of the input's 160 pixels, or 30 of the box's 80."""
+    mask = np.zeros((1, 24, 32), np.float32)
+    mask[:, :, :12] = 1
+    box = np.asarray([[40, 45, 120, 75]], np.float32)
+    outputs: dict[str, Any] = {"boxes": box, "labels": np.zeros(1), "scores": np.ones(1), "masks": mask[:, None]}
+    if head == "paddle":
+        outputs = {"a": joined([0], [0.9], box), "b": np.asarray([1]), "c": mask}
+    found = find_head(head).decode(outputs, fit(160, 120), manifest(head, "image-segmentation"))
+    assert isinstance(found, Objects) and found.masks is not None
+    assert found.masks.area(0) == width * 30
 
 
 YOLOV4_ANCHORS = [[12, 16], [19, 36], [40, 28], [36, 75], [76, 55], [72, 146], [142, 110], [192, 243], [459, 401]]

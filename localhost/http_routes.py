@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from localhost.errors import BindingError
-from localhost.functions import Function
+from localhost.app_functions import Function
+from localhost.host_settings import BindingError
 
 _PARAMETER = re.compile(r"\{(\*{0,2})([A-Za-z_][A-Za-z0-9_-]*)(?::([a-z]+))?(\?)?\}")
 _CONSTRAINTS = {
@@ -22,7 +22,7 @@ _CONSTRAINTS = {
 
 
 @dataclass(frozen=True)
-class Segment:
+class RouteSegment:
     """One segment of a template: a literal (``name`` None) or a parameter."""
 
     name: str | None
@@ -31,14 +31,14 @@ class Segment:
     catch_all: bool = False
     optional: bool = False
 
-    def meets(self, other: Segment) -> bool:
+    def meets(self, other: RouteSegment) -> bool:
         """Whether one text could be both; two parameters always meet."""
         if self.name is None:
             return bool(other.regex.fullmatch(self.text))
         return other.name is not None or bool(self.regex.fullmatch(other.text))
 
 
-class Route:
+class RouteTemplate:
     """A compiled route template; :meth:`match` gives the parameters of a path.
 
     Raises :class:`BindingError` for a template that ASP.NET or this host does not take.
@@ -51,7 +51,7 @@ class Route:
             if segment.catch_all or segment.optional:
                 raise BindingError(f"The route '{template}': '{segment.text}' can only be the last segment.")
 
-    def _segment(self, part: str) -> Segment:
+    def _segment(self, part: str) -> RouteSegment:
         parameter = _PARAMETER.fullmatch(part)
         if parameter is None:
             if "{" in part or "}" in part:
@@ -59,7 +59,7 @@ class Route:
                     f"The route '{self.template}' is malformed at '{part}', or says more than this local host serves: "
                     "whole segments {x}, {x?} and {*x}."
                 )
-            return Segment(None, re.compile(re.escape(part), re.I), part)
+            return RouteSegment(None, re.compile(re.escape(part), re.I), part)
         stars, name, constraint, optional = parameter.groups()
         if constraint not in _CONSTRAINTS:
             known = ", ".join(str(key) for key in _CONSTRAINTS if key)
@@ -67,7 +67,7 @@ class Route:
                 f"The route '{self.template}' has the constraint '{constraint}'; this local host knows {known}."
             )
         expression = re.compile(_CONSTRAINTS[constraint], re.I | re.S)
-        return Segment(name, expression, part, bool(stars), bool(optional))
+        return RouteSegment(name, expression, part, bool(stars), bool(optional))
 
     def match(self, path: Sequence[str]) -> dict[str, str] | None:
         """Parameters of a path (see :func:`path_segments`), or None when the route does not match."""
@@ -83,12 +83,12 @@ class Route:
                 values[segment.name] = path[index]
         return values if len(path) <= len(self.segments) else None
 
-    def overlaps(self, other: Route) -> bool:
+    def overlaps(self, other: RouteTemplate) -> bool:
         """Whether some path matches both."""
         return _overlap(self.segments, other.segments)
 
 
-def _overlap(left: Sequence[Segment], right: Sequence[Segment]) -> bool:
+def _overlap(left: Sequence[RouteSegment], right: Sequence[RouteSegment]) -> bool:
     if not left or not right:
         rest = [*left, *right]
         return not rest or rest[0].optional or rest[0].catch_all
@@ -110,7 +110,7 @@ class HttpFunction:
             )
         self.function = function
         self.path = "/".join(part for part in (prefix, template) if part)
-        self.route = Route(self.path)
+        self.route = RouteTemplate(self.path)
         self.methods = frozenset(str(method).upper() for method in raw.get("methods") or ())
         self.level = str(raw.get("authLevel") or "FUNCTION").upper()
 

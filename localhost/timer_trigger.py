@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,11 +14,10 @@ from azure.core.exceptions import AzureError
 from azure.functions.meta import Datum
 from croniter import CroniterError, croniter
 
-from localhost import storage
-from localhost.errors import BindingError
-from localhost.functions import Function
-from localhost.settings import parse_timespan
-from localhost.worker import Event, Worker
+from localhost.app_functions import Function
+from localhost.function_worker import FunctionWorker, TriggerEvent
+from localhost.host_settings import BindingError, parse_timespan
+from localhost.host_storage import HOSTS, Account, first_line
 
 _LOG = logging.getLogger("localhost")
 _NEVER = "0001-01-01T00:00:00"
@@ -33,7 +31,7 @@ _MONTHS = ["january", "february", "march", "april", "may", "june", "july", "augu
 _DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
 
 
-class Schedule:
+class TimerSchedule:
     """When a timer fires: NCRONTAB (six fields, or five without seconds), else a TimeSpan; in UTC, as Azure on Linux.
 
     Raises :class:`BindingError` when it is neither.
@@ -80,7 +78,7 @@ def _fields(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Status:
+class TimerStatus:
     """A timer's persisted status; ``last`` None = never run."""
 
     last: datetime | None
@@ -95,7 +93,7 @@ class Status:
         }
 
     @classmethod
-    def from_json(cls, text: bytes) -> Status:
+    def from_json(cls, text: bytes) -> TimerStatus:
         content: dict[str, Any] = json.loads(text)
         following = _moment(content["Next"]) or datetime.now(UTC)
         return cls(_moment(content["Last"]), following, _moment(content["LastUpdated"]))
@@ -105,31 +103,32 @@ def _moment(text: str) -> datetime | None:
     return None if text.startswith("0001-") else datetime.fromisoformat(text).astimezone(UTC)
 
 
-def start_status(stored: Status | None, schedule: Schedule, now: datetime) -> tuple[Status, bool]:
+def start_status(stored: TimerStatus | None, schedule: TimerSchedule, now: datetime) -> tuple[TimerStatus, bool]:
     """What a timer starts with, and whether a run is past due.
 
     A schedule that was changed since the status was written is never past due: the next run is computed anew.
     """
     if stored is None:
-        return Status(None, schedule.next(now), now), False
+        return TimerStatus(None, schedule.next(now), now), False
     reference = stored.last or stored.updated or now
     expected = schedule.next(reference)
     if expected != stored.next:
-        return (Status(None, expected, reference) if expected > now else Status(None, schedule.next(now), now)), False
+        return (
+            TimerStatus(None, expected, reference) if expected > now else TimerStatus(None, schedule.next(now), now)
+        ), False
     return stored, now > stored.next
 
 
 class TimerListener:
     """Fires one timer function; runs never overlap, and the app's errors do not end it."""
 
-    def __init__(self, function: Function, worker: Worker, home: storage.Account, host_id: str) -> None:
+    def __init__(self, function: Function, worker: FunctionWorker, home: Account, host_id: str) -> None:
         self._function = function
-        self._schedule = Schedule(str(function.trigger["schedule"]))
+        self._schedule = TimerSchedule(str(function.trigger["schedule"]))
         self._worker = worker
         self._home = home
         self._status_blob = f"timers/{host_id}/{function.full_name}/status"
         self._busy = asyncio.Lock()
-        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         first = self._schedule.next(datetime.now(UTC))
         # use_monitor is off for schedules under a minute, whatever the app says.
         short = self._schedule.next(first) - first < _SHORTEST_MONITORED
@@ -139,57 +138,53 @@ class TimerListener:
     async def run(self) -> None:
         """Fires at every occurrence until cancelled."""
         stored = await self._load() if self._monitor else None
-        status, past_due = start_status(stored, self._schedule, self.now())
+        status, past_due = start_status(stored, self._schedule, datetime.now(UTC))
         if self._monitor and status != stored:
             await self._save(status)
         if past_due:
             _LOG.info("Function 'Functions.%s' is past due on startup. Executing now.", self._function.name)
-            status = await self._fire(status, past_due=True, at_once=True)
-        elif self._function.trigger.get("runOnStartup"):
-            status = await self._fire(status, past_due=False, at_once=True)
+        at_once = past_due or bool(self._function.trigger.get("runOnStartup"))
         while True:
             # In slices: the clock that sleeps are measured with stands still while a laptop is suspended.
-            while (left := (status.next - self.now()).total_seconds()) > 0:
+            while not at_once and (left := (status.next - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, _SLICE))
-            status = await self._fire(status, past_due=False, at_once=False)
+            # Shielded: a stop cancels the waiting for the next run, never the run itself.
+            status = await asyncio.shield(self._fire(status, past_due, at_once))
+            past_due = at_once = False
 
     async def drain(self) -> None:
         """Waits for the run in progress."""
         async with self._busy:
             pass
 
-    async def _fire(self, status: Status, *, past_due: bool, at_once: bool) -> Status:
-        # Shielded: a stop cancels the waiting for the next run, never the run itself.
-        return await asyncio.shield(self._run_once(status, past_due, at_once))
-
-    async def _run_once(self, status: Status, past_due: bool, at_once: bool) -> Status:
+    async def _fire(self, status: TimerStatus, past_due: bool, at_once: bool) -> TimerStatus:
         async with self._busy:
-            started = self.now()
+            started = datetime.now(UTC)
             event = timer_event(status if self._monitor else None, past_due)
             await self._worker.run(self._function, event, f"Timer fired at {started.isoformat()}")
             # Fired a little early (a sleep may end short): counted from the planned moment, or it would fire twice.
             moment = status.next if not at_once and status.next > started else started
-            after = Status(moment, self._schedule.next(moment), moment)
+            after = TimerStatus(moment, self._schedule.next(moment), moment)
             if self._monitor:
                 await self._save(after)
             return after
 
-    async def _load(self) -> Status | None:
-        content = await storage.download(self._home.blob(storage.HOSTS, self._status_blob))
+    async def _load(self) -> TimerStatus | None:
+        content = await self._home.download(HOSTS, self._status_blob)
         try:
-            return Status.from_json(content) if content else None
+            return TimerStatus.from_json(content) if content else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             _LOG.warning("The timer status %s is unreadable (%s); it is written anew.", self._status_blob, error)
             return None
 
-    async def _save(self, status: Status) -> None:
+    async def _save(self, status: TimerStatus) -> None:
         try:
-            await storage.upload(self._home, storage.HOSTS, self._status_blob, json.dumps(status.to_json()).encode())
+            await self._home.upload(HOSTS, self._status_blob, json.dumps(status.to_json()).encode())
         except AzureError as error:
-            _LOG.warning("The timer status %s cannot be written: %s", self._status_blob, storage.first_line(error))
+            _LOG.warning("The timer status %s cannot be written: %s", self._status_blob, first_line(error))
 
 
-def timer_event(status: Status | None, past_due: bool = False) -> Event:
+def timer_event(status: TimerStatus | None, past_due: bool = False) -> TriggerEvent:
     """What a timer function is given."""
     value = {
         "Schedule": {"AdjustForDST": True},
@@ -197,4 +192,4 @@ def timer_event(status: Status | None, past_due: bool = False) -> Event:
         "IsPastDue": past_due,
     }
     datum = Datum(json.dumps(value), "json")
-    return Event(datum, {"TimerTrigger": datum})
+    return TriggerEvent(datum, {"TimerTrigger": datum})

@@ -1,4 +1,4 @@
-"""One line per file on the terminal: what was found in it and how long it took."""
+"""One line per file on the terminal: what was detected in it and how long it took."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from typing import Any
 _BREAKING = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
 
 
-class Report:
+class ConsoleReport:
     """Remembers when each file was uploaded, to say how long its result took."""
 
     def __init__(self) -> None:
         self.began: dict[str, float] = {}
 
-    def say(self, words: str) -> None:
+    def say(self, text: str) -> None:
         """One line, whatever the terminal's encoding can show of it and whatever characters a file's name has."""
         encoding = sys.stdout.encoding or "utf-8"
-        words = "".join(_escaped(each) if unicodedata.category(each) in _BREAKING else each for each in words)
-        print(words.encode(encoding, "replace").decode(encoding), flush=True)
+        breaking = {c for c in text if unicodedata.category(c) in _BREAKING}
+        text = text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in breaking})
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
 
     def uploaded(self, name: str) -> None:
         """A file went to storage: the clock runs."""
@@ -35,12 +36,12 @@ class Report:
         self.say(f"{name}: failed, {why}")
 
     def arrived(self, key: str, path: Path) -> None:
-        """A file was mirrored; only documents that end the story of an upload are worth a line."""
+        """A file was mirrored; only a document that ends an upload is worth a line."""
         container, _, rest = key.partition("/")
         if container == "results" and rest.endswith("/result.json"):
             document = _read(path)
             name = _name(document, rest.removesuffix("/result.json"))
-            self.say(f"{name}: {found(document)}{self._took(name, document)}")
+            self.say(f"{name}: {summary(document)}{self._took(name, document)}")
         elif container == "errors" and rest.endswith(".json"):
             document = _read(path)
             name = _name(document, rest.removesuffix(".json"))
@@ -59,32 +60,27 @@ class Report:
 def _name(document: dict[str, Any], path: str) -> str:
     """The upload's own name: in the path of its result some characters are escaped."""
     source = document.get("source")
-    name = source.get("name") if isinstance(source, dict) else None
-    return str(name or path)
+    return str((source.get("name") if isinstance(source, dict) else None) or path)
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def found(document: dict[str, Any]) -> str:
-    """What a result document (schema dropsight/1) found, in a few words."""
-    # Steps that ran on crops have nothing of their own: it stands with the objects they looked at.
-    own = [step for step in document.get("steps", []) if "on" not in step]
-    return "; ".join(map(_step, own)) or "nothing found"
+def summary(document: dict[str, Any]) -> str:
+    """The predictions of a result document (schema dropsight/1) in a few words."""
+    # Steps that ran on crops have none of their own: they stand with the objects that the crops show.
+    steps = [step for step in document.get("steps", []) if "on" not in step]
+    return "; ".join(map(_step, steps)) or "nothing found"
 
 
 def _step(step: dict[str, Any]) -> str:
     if step.get("task") == "image-to-image":
         return f"picture {step.get('name')}"
     if "embedding" in step:
-        return f"a vector of {step['embedding']['dim']}"
+        return f"embedding of {step['embedding']['dim']} dimensions"
     predictions = step.get("predictions") or []
     if step.get("task") == "image-classification":
-        # The best one, and others that are not mere noise beside it.
-        telling = [each for i, each in enumerate(predictions[:3]) if i == 0 or each["score"] >= 0.1]
-        return ", ".join(f"{each['label']} {each['score']:.2f}" for each in telling) or "nothing recognised"
-    counts = Counter(each["label"] for each in predictions if "label" in each)
+        # The best class, and others that are not mere noise beside it.
+        best = [item for rank, item in enumerate(predictions[:3]) if rank == 0 or item["score"] >= 0.1]
+        return ", ".join(f"{item['label']} {item['score']:.2f}" for item in best) or "nothing recognised"
+    counts = Counter(item["label"] for item in predictions if "label" in item)
     return ", ".join(f"{count} {label}" for label, count in counts.most_common(6)) or "nothing found"
 
 

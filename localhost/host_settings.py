@@ -1,4 +1,12 @@
-"""App settings and host options: local.settings.json, the environment, host.json and its overrides."""
+"""App settings and host options: local.settings.json, the environment, host.json and its overrides; and every error
+that the host reports in a sentence.
+
+HostError
+├── SettingsError            local.settings.json, host.json or an app setting cannot be used: the host does not start
+├── IndexingError            the app itself cannot be indexed: the real worker loads none of its functions
+│   └── FunctionLoadError    one function does not fit its bindings
+└── BindingError             one function cannot be set up: the host runs the others
+"""
 
 from __future__ import annotations
 
@@ -14,11 +22,32 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from localhost.errors import BindingError, SettingsError
-
 STORAGE = "AzureWebJobsStorage"
 _OVERRIDE = "azurefunctionsjobhost__"
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
+
+
+class HostError(Exception):
+    """Something that the person who runs the host has to change."""
+
+
+class SettingsError(HostError):
+    """local.settings.json, host.json or an app setting cannot be used."""
+
+
+class IndexingError(HostError):
+    """The app cannot be indexed; the real worker then loads no function at all."""
+
+
+class FunctionLoadError(IndexingError):
+    """A function's Python signature does not fit its bindings."""
+
+    def __init__(self, function: str, message: str) -> None:
+        super().__init__(f"cannot load the {function} function: {message}")
+
+
+class BindingError(HostError):
+    """One function's bindings cannot be set up; the host runs the others."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +94,15 @@ def parse_timespan(text: str) -> timedelta | None:
     match = _SPAN.fullmatch(text.strip())
     if not match:
         return None
-    days, first, second, third, fraction = match.groups()
-    numbers = (int(days or 0), int(first), int(second), int(third or 0))
-    micro = int((fraction or "0").ljust(6, "0")[:6])
-    if numbers[1] > 23:
-        if days or numbers[2] > 23 or numbers[3] > 59:
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[:4])
+    micro = int((match[5] or "0").ljust(6, "0")[:6])
+    if hours > 23:
+        if match[1]:
             return None
-        return timedelta(days=numbers[1], hours=numbers[2], minutes=numbers[3])
-    if numbers[2] > 59 or numbers[3] > 59:
+        days, hours, minutes, seconds, micro = hours, minutes, seconds, 0, 0
+    if hours > 23 or minutes > 59 or seconds > 59:
         return None
-    return timedelta(numbers[0], hours=numbers[1], minutes=numbers[2], seconds=numbers[3], microseconds=micro)
+    return timedelta(days, hours=hours, minutes=minutes, seconds=seconds, microseconds=micro)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -96,9 +124,9 @@ def _section(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any
     return section
 
 
-def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: int | None = None) -> dict[str, Any]:
-    """Puts local.settings.json's ``Values`` into ``environ`` (what is set there already wins) and returns its
-    ``Host``.
+def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: int | None = None) -> int:
+    """Puts local.settings.json's ``Values`` into ``environ`` (what is set there already wins); returns the port to
+    listen on: ``port``, or the file's ``Host.LocalHttpPort``, or 7071.
 
     This must happen before the app is imported: apps read settings while they are indexed.
     """
@@ -106,29 +134,28 @@ def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: 
     content = _read_json(path) if path.exists() else {}
     if content.get("IsEncrypted"):
         raise SettingsError(f"{path}: is encrypted. Run `func settings decrypt`, or set IsEncrypted to false.")
-    values = _section(content, "Values", path)
-    for name, value in values.items():
+    for name, value in _section(content, "Values", path).items():
         if not isinstance(value, str):
             raise SettingsError(
                 f"{path}: value of {name!r} is {value!r}; app settings are strings. Write {json.dumps(str(value))}."
             )
         environ.setdefault(name, value)
-    host = _section(content, "Host", path)
-    configured = str(host.get("LocalHttpPort", 7071))
+    configured = str(_section(content, "Host", path).get("LocalHttpPort", 7071))
     if not re.fullmatch("[0-9]{1,5}", configured) or int(configured) > 65535:
         raise SettingsError(f"{path}: LocalHttpPort is {configured!r}, expected a whole number from 0 to 65535.")
+    port = int(configured) if port is None else port
     defaults = {
         "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "FUNCTIONS_WORKER_RUNTIME_VERSION": ".".join(platform.python_version_tuple()[:2]),
         "FUNCTIONS_APPLICATION_DIRECTORY": str(app_dir),
         "AzureWebJobsScriptRoot": str(app_dir),
-        "PYTHON_THREADPOOL_THREAD_COUNT": "1000",  # what the real host gives a worker when nobody says otherwise
+        "PYTHON_THREADPOOL_THREAD_COUNT": "1000",  # what the real host gives a worker that has no such setting
         "WEBSITE_HOSTNAME": f"localhost:{port or configured}",
     }
     for name, value in defaults.items():
         environ.setdefault(name, value)
-    return host
+    return port
 
 
 def setting(environ: Mapping[str, str], name: str) -> str | None:
@@ -140,7 +167,7 @@ def setting(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def positive(environ: Mapping[str, str], name: str, default: int) -> int:
-    """An app setting that is a number of things; raises :class:`SettingsError` where it is not one."""
+    """An app setting that is a number of things; raises :class:`SettingsError` where it is not."""
     text = setting(environ, name) or str(default)
     if not re.fullmatch(r"0*[1-9][0-9]{0,11}", text.strip()):
         raise SettingsError(f"{name} is {text!r}, expected a whole number from 1.")
@@ -183,21 +210,18 @@ class _HostJson:
         for key, child in value.items() if isinstance(value, dict) else ():
             self._add(f"{path}.{key}", child)
 
-    def get(self, path: str) -> Any:
-        return self._values.get(path.lower())
+    def get(self, path: str, default: Any = None) -> Any:
+        value = self._values.get(path.lower())
+        return default if value is None else value
 
     def number(self, path: str, default: int, low: int, high: int = 2**31 - 1) -> int:
-        value = self.get(path)
-        if value is None:
-            return default
+        value = self.get(path, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise SettingsError(f"host.json: {path} is {value!r}, expected a whole number from {low} to {high}.")
         return value
 
-    def span(self, path: str, default: float) -> float:
-        value = self.get(path)
-        if value is None:
-            return default
+    def span(self, path: str, default: str) -> float:
+        value = self.get(path, default)
         span = parse_timespan(value) if isinstance(value, str) else None
         if span is None:
             raise SettingsError(f"host.json: {path} is {value!r}, expected a time span hh:mm:ss.")
@@ -213,58 +237,54 @@ def load_host_json(app_dir: Path, environ: Mapping[str, str]) -> HostOptions:
     if content.get("version") != "2.0":
         raise SettingsError(f'{path}: version is {content.get("version")!r}, expected "2.0". Correct the file.')
     cores = os.cpu_count() or 1
-    prefix = content.get("extensions.http.routePrefix")
     unbounded = str(content.get("functionTimeout")) == "-1"
     return HostOptions(
         queues=_queue_options(content, environ, cores),
         blob_parallelism=content.number("extensions.blobs.maxDegreeOfParallelism", 8 * cores, 1),
         poison_blob_threshold=content.number("extensions.blobs.poisonBlobThreshold", 5, 1),
-        route_prefix="api" if prefix is None else str(prefix).strip("/"),
-        function_timeout=None if unbounded else content.span("functionTimeout", 1800.0),
+        route_prefix=str(content.get("extensions.http.routePrefix", "api")).strip("/"),
+        function_timeout=None if unbounded else content.span("functionTimeout", "00:30:00"),
         bundle=_has_bundle(content, path),
     )
 
 
 def _queue_options(content: _HostJson, environ: Mapping[str, str], cores: int) -> QueueOptions:
-    batch = content.number("extensions.queues.batchSize", 16, 1, 32)
+    section = "extensions.queues."
+    batch = content.number(section + "batchSize", 16, 1, 32)
     development = (setting(environ, "AZURE_FUNCTIONS_ENVIRONMENT") or "").lower() == "development"
-    encoding = str(content.get("extensions.queues.messageEncoding") or "base64").lower()
+    encoding = str(content.get(section + "messageEncoding", "base64")).lower()
     if encoding != "base64":
-        raise SettingsError(
-            f"host.json: extensions.queues.messageEncoding is {encoding!r}; this local host reads base64 only."
-        )
+        raise SettingsError(f"host.json: {section}messageEncoding is {encoding!r}; this local host reads base64 only.")
     return QueueOptions(
         batch_size=batch,
-        new_batch_threshold=content.number("extensions.queues.newBatchThreshold", batch // 2 * cores, 0),
-        max_dequeue_count=content.number("extensions.queues.maxDequeueCount", 5, 1),
-        visibility_timeout=content.span("extensions.queues.visibilityTimeout", 0.0),
-        max_polling_interval=content.span("extensions.queues.maxPollingInterval", 2.0 if development else 60.0),
+        new_batch_threshold=content.number(section + "newBatchThreshold", batch // 2 * cores, 0),
+        max_dequeue_count=content.number(section + "maxDequeueCount", 5, 1),
+        visibility_timeout=content.span(section + "visibilityTimeout", "00:00:00"),
+        max_polling_interval=content.span(section + "maxPollingInterval", "00:00:02" if development else "00:01:00"),
     )
 
 
 def _has_bundle(content: _HostJson, path: Path) -> bool:
-    bundle = content.get("extensionBundle")
-    if bundle is None:
-        return False
-    identity, version = content.get("extensionBundle.id"), content.get("extensionBundle.version")
-    if not identity or not re.match(r"^[\[(].+[\])]$", str(version)):
+    bundle, parts = content.get("extensionBundle"), ("extensionBundle.id", "extensionBundle.version")
+    identity, version = map(content.get, parts)
+    if bundle is not None and (not identity or not re.fullmatch(r"[\[(].+[\])]", str(version))):
         raise SettingsError(
             f"{path}: extensionBundle is {bundle!r}, expected an id and a version range. Write "
             '{"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}.'
         )
-    return True
+    return bundle is not None
 
 
 def host_id(app_dir: Path, environ: Mapping[str, str]) -> str:
-    """The id that names this host's queues, locks and receipts; stable for one machine and one app folder."""
-    given = setting(environ, "AzureFunctionsWebHost__hostid")
-    if given:
-        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9]|-(?!-)){0,30}[a-z0-9]|[a-z0-9]", given):
+    """The id that names this host's queues, timers and receipts; stable for one machine and one app folder."""
+    configured = setting(environ, "AzureFunctionsWebHost__hostid")
+    if configured:
+        if len(configured) > 32 or not re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", configured):
             raise SettingsError(
-                f"AzureFunctionsWebHost__hostid is {given!r}, expected 1 to 32 lower-case letters, digits and single "
-                "dashes (it becomes part of a queue's name)."
+                f"AzureFunctionsWebHost__hostid is {configured!r}, expected 1 to 32 lower-case letters, digits and "
+                "single dashes (it becomes part of a queue's name)."
             )
-        return given
+        return configured
     machine = re.sub(r"[^a-z0-9]", "", platform.node().lower()) or "local"
     digest = int.from_bytes(hashlib.sha256(str(app_dir.resolve()).encode()).digest()[:4], "big") & 0x7FFFFFFF
     return f"{machine}-{digest}"[:32].rstrip("-")

@@ -1,4 +1,4 @@
-"""Starts the host in a process of its own, knows when it is ready, and always ends it. Standard library only.
+"""Starts the host in a process of its own, waits until it is ready, and always ends it. Standard library only.
 
 with HostProcess(app_dir, environ={"AzureWebJobsStorage": "..."}, arguments=["--scan-interval", "0.5"]) as host:
     urllib.request.urlopen(f"{host.url}/api/health")
@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[1]
@@ -36,13 +35,11 @@ class HostProcess:
         environ: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         log: Path | None = None,
-        python: str = sys.executable,
     ) -> None:
-        self.app_dir = app_dir
         self._folder = tempfile.TemporaryDirectory(prefix="localhost-", ignore_cleanup_errors=True)
         self._ready_file = Path(self._folder.name) / "ready"
         self.log = log or Path(self._folder.name) / "log"
-        self._command = [python, "-u", "-m", "localhost", str(app_dir), "--port", "0"]
+        self._command = [sys.executable, "-u", "-m", "localhost", str(app_dir), "--port", "0"]
         self._command += ["--ready-file", str(self._ready_file), "--stop-with-stdin", *arguments]
         self._environ = {**os.environ, **(environ or {})}
         self._output: IO[bytes] | None = None
@@ -120,8 +117,6 @@ class HostProcess:
     def __enter__(self) -> HostProcess:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._folder.cleanup()

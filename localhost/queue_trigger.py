@@ -14,11 +14,10 @@ from typing import Any
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.storage.queue import QueueMessage
 
-from localhost import storage
-from localhost.functions import Function
-from localhost.settings import QueueOptions
-from localhost.storage import Account
-from localhost.worker import Event, Worker
+from localhost.app_functions import Function
+from localhost.function_worker import FunctionWorker, TriggerEvent
+from localhost.host_settings import QueueOptions
+from localhost.host_storage import Account, Complaints, first_line
 
 _LOG = logging.getLogger("localhost")
 _FIRST_WAIT = 0.1
@@ -29,7 +28,11 @@ Handler = Callable[[QueueMessage, bytes], Awaitable[bool]]
 
 
 class QueueListener:
-    """Reads one queue: at most ``batch_size + new_batch_threshold`` messages are being handled at a time."""
+    """Reads one queue: at most ``batch_size + new_batch_threshold`` messages are being handled at a time.
+
+    Messages that failed for good go to the queue ``poison``, in the account that ``poison_account`` names by their
+    content (without it in the queue's own).
+    """
 
     def __init__(
         self,
@@ -38,19 +41,18 @@ class QueueListener:
         options: QueueOptions,
         handler: Handler,
         poison: str,
-        poison_account: Callable[[QueueMessage], Account] | None = None,
+        poison_account: Callable[[str], Account] | None = None,
     ) -> None:
-        self.account = account
-        self._poison_account = poison_account or (lambda message: account)
         self.name = name
         self._options = options
         self._handler = handler
         self._poison = poison if len(poison) <= _LONGEST_NAME and not name.endswith("-poison") else None
+        self._poison_account = poison_account or (lambda content: account)
         self._queue = account.queue(name)
         self._running: dict[asyncio.Task[None], QueueMessage] = {}
         self._wake = asyncio.Event()
         self._stopping = False
-        self._complain = storage.Complaints()
+        self._complain = Complaints()
 
     def wake(self) -> None:
         """Looks at the queue now: the host just put something into it."""
@@ -72,20 +74,16 @@ class QueueListener:
             self._wake.clear()
             messages = await self._receive()
             if self._stopping:
-                await asyncio.gather(*(self._release(message) for message in messages))
+                await asyncio.gather(*map(self._release, messages))
                 return
             for message in messages:
                 task = asyncio.create_task(self._handle(message))
                 self._running[task] = message
                 task.add_done_callback(lambda ended: self._running.pop(ended, None))
-            if messages:
+            if messages or await self._woken(wait):
                 wait = _FIRST_WAIT
-                continue
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
-                wait = _FIRST_WAIT
-                continue
-            wait = min(wait * 2 * random.uniform(0.8, 1.2), self._options.max_polling_interval)
+            else:
+                wait = min(wait * 2 * random.uniform(0.8, 1.2), self._options.max_polling_interval)
 
     async def drain(self) -> None:
         """Waits for the messages that are being handled."""
@@ -100,15 +98,17 @@ class QueueListener:
 
     async def give_back(self) -> None:
         """Makes the messages that are being handled visible to others while their functions go on."""
-        await asyncio.gather(*(self._release(message) for message in self._running.values()))
+        await asyncio.gather(*map(self._release, self._running.values()))
+
+    async def _woken(self, wait: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(self._wake.wait(), wait)
+        return False
 
     async def _receive(self) -> list[QueueMessage]:
+        size, lease = self._options.batch_size, self._options.message_lease
         try:
-            pages = self._queue.receive_messages(
-                messages_per_page=self._options.batch_size,
-                max_messages=self._options.batch_size,
-                visibility_timeout=self._options.message_lease,
-            )
+            pages = self._queue.receive_messages(messages_per_page=size, max_messages=size, visibility_timeout=lease)
             return [message async for message in pages]
         except ResourceNotFoundError:
             return []
@@ -127,7 +127,7 @@ class QueueListener:
             renewal.cancel()
             await (self._delete(message) if succeeded else self._failed(message))
         except AzureError as error:
-            _LOG.error("Queue %s, message %s: %s", self.name, message.id, storage.first_line(error))
+            _LOG.error("Queue %s, message %s: %s", self.name, message.id, first_line(error))
         except asyncio.CancelledError:
             renewal.cancel()
             await self._release(message)
@@ -151,8 +151,8 @@ class QueueListener:
         return await self._handler(message, body)
 
     async def _renew(self, message: QueueMessage) -> None:
+        lease = self._options.message_lease
         while True:
-            lease = self._options.message_lease
             await asyncio.sleep(lease / 2)
             with contextlib.suppress(AzureError):
                 renewed = await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=lease)
@@ -170,8 +170,8 @@ class QueueListener:
         if (message.dequeue_count or 0) >= self._options.max_dequeue_count:
             await self._to_poison(message)
             return
+        seconds = int(self._options.visibility_timeout)
         with contextlib.suppress(ResourceNotFoundError):
-            seconds = int(self._options.visibility_timeout)
             await self._queue.update_message(message.id, message.pop_receipt, visibility_timeout=seconds)
         if not seconds:
             self.wake()
@@ -184,46 +184,40 @@ class QueueListener:
             self._options.max_dequeue_count, self._poison,
         )  # fmt: skip
         # The body goes as it came: encoded already, or not decodable at all.
-        await storage.send(self._poison_account(message).queue(self._poison), str(message.content))
+        content = str(message.content)
+        await self._poison_account(content).send(self._poison, content)
         await self._delete(message)
 
 
-def metadata_of(message: QueueMessage) -> dict[str, Any]:
-    """The trigger metadata: the message's own fields."""
+def queue_listener(
+    function: Function, account: Account, options: QueueOptions, worker: FunctionWorker
+) -> QueueListener:
+    """The listener of a queue-triggered function."""
+    name = str(function.trigger["queueName"]).lower()
+
+    async def handle(message: QueueMessage, body: bytes) -> bool:
+        return await worker.succeeds(function, queue_event(message, body), f"New queue message detected on '{name}'.")
+
+    return QueueListener(account, name, options, handle, f"{name}-poison")
+
+
+def queue_event(message: QueueMessage, body: bytes) -> TriggerEvent:
+    """What a queue function is given; the metadata are the message's own fields."""
     moments = {
         "ExpirationTime": message.expires_on,
         "InsertionTime": message.inserted_on,
         "NextVisibleTime": message.next_visible_on,
     }
     own: dict[str, Any] = {"DequeueCount": message.dequeue_count, "Id": message.id, "PopReceipt": message.pop_receipt}
-    return own | {key: _as_text(moment) if moment else None for key, moment in moments.items()}
+    return TriggerEvent(body, own | {key: moment and _as_text(moment) for key, moment in moments.items()})
 
 
-def queue_listener(function: Function, account: Account, options: QueueOptions, worker: Worker) -> QueueListener:
-    """The listener of a queue-triggered function."""
-    name = str(function.trigger["queueName"]).lower()
-
-    async def handle(message: QueueMessage, body: bytes) -> bool:
-        event = Event(content(function, body), metadata_of(message))
-        return (await worker.run(function, event, f"New queue message detected on '{name}'.")).succeeded
-
-    return QueueListener(account, name, options, handle, f"{name}-poison")
-
-
-def content(function: Function, body: bytes) -> Callable[[], Awaitable[str | bytes]]:
-    """The host sends bytes unless the trigger's dataType asks for a string, which not every body is."""
-
-    async def value() -> str | bytes:
-        return body.decode() if str(function.trigger.get("dataType", "")).upper() == "STRING" else body
-
-    return value
-
-
-def event_from_text(function: Function, body: str) -> Event:
+def event_by_hand(body: str) -> TriggerEvent:
     """The event of a queue message that never was in a queue (the admin endpoint's input)."""
-    metadata: dict[str, Any] = {"DequeueCount": 1, "Id": "admin", "PopReceipt": ""}
-    moments = ("ExpirationTime", "InsertionTime", "NextVisibleTime")
-    return Event(content(function, body.encode()), metadata | dict.fromkeys(moments, _as_text(datetime.now(UTC))))
+    message = QueueMessage(content=body)
+    message.id, message.dequeue_count, message.pop_receipt = "admin", 1, ""
+    message.expires_on = message.inserted_on = message.next_visible_on = datetime.now(UTC)
+    return queue_event(message, body.encode())
 
 
 def _as_text(moment: datetime) -> str:

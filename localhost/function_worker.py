@@ -25,7 +25,7 @@ from typing import Any
 import azure.functions as func
 from azure.functions.meta import Datum
 
-from localhost.functions import Function, converter, sdk_registry
+from localhost.app_functions import Function, converter, sdk_registry
 
 _LOG = logging.getLogger("localhost.invocation")
 _HERE = str(Path(__file__).parent)
@@ -34,7 +34,7 @@ _TASK: contextvars.ContextVar[str | None] = contextvars.ContextVar("invocation",
 
 
 @dataclass(frozen=True)
-class Event:
+class TriggerEvent:
     """What a trigger brings: its value, and the worker's trigger metadata.
 
     ``value`` may be an async callable: a blob's content is read only where a function takes it.
@@ -45,49 +45,22 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Result:
-    """How an invocation ended; ``response`` is what an HTTP function returned."""
+class InvocationContext(func.Context):
+    """The ``context`` parameter of a function.
 
-    succeeded: bool
-    response: Any = None
+    A thread that a function starts sets ``thread_local_storage.invocation_id``, or its log lines are lost.
+    """
 
-
-class Context(func.Context):
-    """The ``context`` parameter of a function."""
-
-    def __init__(self, function: Function, invocation: str) -> None:
-        self._function = function
-        self._id = invocation
-
-    @property
-    def invocation_id(self) -> str:
-        return self._id
-
-    @property
-    def thread_local_storage(self) -> Any:
-        """A thread that a function starts sets ``invocation_id`` in here, or its log lines are lost."""
-        return _LOCAL
-
-    @property
-    def function_name(self) -> str:
-        return self._function.name
-
-    @property
-    def function_directory(self) -> str:
-        return self._function.directory
-
-    @property
-    def trace_context(self) -> Any:
-        trace = self._id.replace("-", "")
-        return SimpleNamespace(trace_parent=f"00-{trace}-{trace[:16]}-01", trace_state="", attributes={})
-
-    @property
-    def retry_context(self) -> Any:
-        return SimpleNamespace(retry_count=0, max_retry_count=0, exception=None)
+    invocation_id: str = ""
+    function_name: str = ""
+    function_directory: str = ""
+    trace_context: Any = None
+    retry_context: Any = None
+    thread_local_storage: Any = _LOCAL
 
 
-class Worker:
-    """Runs functions for all listeners, on the host's loop."""
+class FunctionWorker:
+    """Runs functions for all listeners, on the host's loop; ``timeout`` in seconds, None = unbounded."""
 
     def __init__(self, threads: int, timeout: float | None) -> None:
         self._timeout = timeout
@@ -100,7 +73,7 @@ class Worker:
         #: Calls whose time limit passed and whose threads still run.
         self.abandoned: set[asyncio.Future[Any]] = set()
         self.stopping = False
-        #: Called with each function that begins.
+        #: Called with every function that begins.
         self.on_start: Callable[[Function], None] = lambda function: None
 
     def has_log_line(self) -> bool:
@@ -111,8 +84,15 @@ class Worker:
         except RuntimeError:
             return getattr(_LOCAL, "invocation_id", None) in self.running
 
-    async def run(self, function: Function, event: Event, reason: str) -> Result:
-        """Runs a function once, between two console lines; never raises for an error of the app."""
+    async def succeeds(self, function: Function, event: TriggerEvent, reason: str) -> bool:
+        """Runs a function once; whether it ended without an error."""
+        return (await self.run(function, event, reason))[0]
+
+    async def run(self, function: Function, event: TriggerEvent, reason: str) -> tuple[bool, Any]:
+        """Runs a function once, between two console lines; never raises for an error of the app.
+
+        Returns whether it ended without an error, and what an HTTP function returned.
+        """
         invocation, started = str(uuid.uuid4()), time.perf_counter()
         self.running[invocation] = function.name
         _LOG.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation)
@@ -120,6 +100,8 @@ class Worker:
         level, word, trace, response = logging.INFO, "Succeeded", "", None
         try:
             value = await event.value() if callable(event.value) else event.value
+            if isinstance(value, bytes) and function.wants_text:
+                value = value.decode()
             response = await self._timed(function, invocation, to_datum(value), event.metadata)
         except Exception as error:  # noqa: BLE001 - whatever the app raises is its own failure, and is shown
             level, word, trace = logging.ERROR, "Failed", "\n" + _trace(error)
@@ -129,7 +111,7 @@ class Worker:
             level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms)%s", function.name, word, invocation, duration,
             trace,
         )  # fmt: skip
-        return Result(not trace, response)
+        return not trace, response
 
     async def _timed(self, function: Function, *arguments: Any) -> Any:
         work: asyncio.Future[Any]
@@ -137,7 +119,10 @@ class Worker:
             coroutine = _run_async(function, *arguments)
             work = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
         else:
-            work = asyncio.get_running_loop().run_in_executor(self._pool, _run_sync, function, *arguments)
+            # In a context of its own: what a call sets there is not seen by the next one on its thread.
+            work = asyncio.get_running_loop().run_in_executor(
+                self._pool, contextvars.copy_context().run, _run_sync, function, *arguments
+            )
         done, _ = await asyncio.wait({work}, timeout=self._timeout)
         if done:
             return work.result()
@@ -153,7 +138,7 @@ class Worker:
     def _forget(self, work: asyncio.Future[Any]) -> None:
         self.abandoned.discard(work)
         if not work.cancelled():
-            work.exception()  # nobody waits for it any more
+            work.exception()  # retrieved, or asyncio would report it
 
     async def idle(self) -> None:
         """Waits until nothing runs."""
@@ -178,27 +163,36 @@ def to_datum(value: Any) -> Datum:
 
 def sdk_reference(connection: str | None, container: str, blob: str) -> Datum:
     """A blob by reference, as SDK types take it: the connection is the setting's name."""
-    content = {"Connection": connection or "AzureWebJobsStorage", "ContainerName": container, "BlobName": blob}
-    return Datum(
-        SimpleNamespace(
-            version="1.0", source="AzureStorageBlobs", content_type="application/json", content=json.dumps(content)
-        ),
-        "model_binding_data",
+    content = json.dumps(
+        {"Connection": connection or "AzureWebJobsStorage", "ContainerName": container, "BlobName": blob}
     )
+    reference = {"version": "1.0", "source": "AzureStorageBlobs", "content_type": "application/json"}
+    return Datum(SimpleNamespace(**reference, content=content), "model_binding_data")
 
 
 def _arguments(function: Function, invocation: str, value: Datum, metadata: Mapping[str, Any]) -> dict[str, Any]:
     sent = {key: to_datum(item) for key, item in metadata.items()}
-    arguments: dict[str, Any] = {"context": Context(function, invocation)} if function.takes_context else {}
+    argument: Any
     if function.sdk_type:
-        # A client of its own for each call: the real worker may be another process by the next one.
-        known = sdk_registry().get(function.kind)
-        arguments[function.argument] = known.decode(value, trigger_metadata=sent, pytype=function.pytype)
+        # A client of its own for each call: the real worker may be another process by the next.
+        argument = sdk_registry().get(function.kind).decode(value, trigger_metadata=sent, pytype=function.pytype)
     elif function.pytype in (str, bytes):
-        arguments[function.argument] = value.value
+        argument = value.value
     else:
-        arguments[function.argument] = converter(function.kind).decode(value, trigger_metadata=sent)
-    return arguments
+        argument = converter(function.kind).decode(value, trigger_metadata=sent)
+    return {
+        function.argument: argument,
+        **({"context": _context(function, invocation)} if function.takes_context else {}),
+    }
+
+
+def _context(function: Function, invocation: str) -> InvocationContext:
+    trace = invocation.replace("-", "")
+    return InvocationContext(
+        invocation, function.name, function.directory,
+        trace_context=SimpleNamespace(trace_parent=f"00-{trace}-{trace[:16]}-01", trace_state="", attributes={}),
+        retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
+    )  # fmt: skip
 
 
 def _response(function: Function, returned: Any) -> Any:
@@ -217,14 +211,11 @@ def _response(function: Function, returned: Any) -> Any:
 
 
 def _run_sync(function: Function, invocation: str, value: Datum, metadata: Mapping[str, Any]) -> Any:
-    def run() -> Any:
-        _LOCAL.invocation_id = invocation
-        try:
-            return _response(function, function.call(**_arguments(function, invocation, value, metadata)))
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise _left(error) from error
-
-    return contextvars.copy_context().run(run)
+    _LOCAL.invocation_id = invocation
+    try:
+        return _response(function, function.call(**_arguments(function, invocation, value, metadata)))
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise _left(error) from error
 
 
 async def _run_async(function: Function, invocation: str, value: Datum, metadata: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import azure.functions as func
 
-from localhost.errors import BindingError, FunctionLoadError, IndexingError
+from localhost.host_settings import BindingError, FunctionLoadError, IndexingError
 
 SCRIPT = "function_app.py"
 TRIGGERS = ("httpTrigger", "blobTrigger", "queueTrigger", "timerTrigger")
@@ -57,6 +57,11 @@ class Function:
     @property
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.call)
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether the host decodes the body, which not every body allows; it sends bytes otherwise."""
+        return str(self.trigger.get("dataType", "")).upper() == "STRING"
 
 
 def import_app(app_dir: Path) -> list[Any]:
@@ -114,7 +119,10 @@ def load(entry: Any, app_dir: Path) -> Function:
     if takes_context:
         parameters.remove("context")
         _check_context(name, annotations)
-    _check_names(name, parameters, {str(trigger["name"])})
+    for extra, where in ((parameters - {trigger["name"]}, "Python but not in function.json"),
+                         ({trigger["name"]} - parameters, "function.json but not in Python")):  # fmt: skip
+        if extra:
+            raise FunctionLoadError(name, f"the following parameters are declared in {where}: {extra!r}")
     annotated, pytype = trigger["name"] in annotations, annotations.get(trigger["name"])
     registry = sdk_registry()
     sdk_type = bool(annotated and registry and registry.check_supported_type(pytype))
@@ -173,13 +181,6 @@ def _check_context(name: str, annotations: Mapping[str, Any]) -> None:
         raise FunctionLoadError(
             name, f'the "context" parameter is expected to be of type azure.functions.Context, got {annotation!r}'
         )
-
-
-def _check_names(name: str, declared: set[str], bound: set[str]) -> None:
-    for extra, where in ((declared - bound, "Python but not in function.json"),
-                         (bound - declared, "function.json but not in Python")):  # fmt: skip
-        if extra:
-            raise FunctionLoadError(name, f"the following parameters are declared in {where}: {extra!r}")
 
 
 def _check_annotation(name: str, trigger: Mapping[str, Any], pytype: Any, sdk_type: bool) -> None:

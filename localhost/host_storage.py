@@ -12,8 +12,7 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFo
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from localhost.errors import BindingError
-from localhost.settings import STORAGE, setting
+from localhost.host_settings import STORAGE, BindingError, setting
 
 HOSTS = "azure-webjobs-hosts"
 _LOG = logging.getLogger("localhost")
@@ -40,6 +39,33 @@ class Account:
     def queue(self, name: str) -> QueueClient:
         """A client that sends and receives the text of messages as it is, base64 included."""
         return self.queues.get_queue_client(name)
+
+    async def upload(self, container: str, name: str, data: bytes, *, overwrite: bool = True, **options: Any) -> None:
+        """Writes a whole blob in one request, creating its container where it is missing."""
+        blob = self.blob(container, name)
+        try:
+            await blob.upload_blob(data, overwrite=overwrite, **options)
+        except ResourceNotFoundError:
+            with contextlib.suppress(ResourceExistsError):
+                await self.blobs.create_container(container)
+            await blob.upload_blob(data, overwrite=overwrite, **options)
+
+    async def download(self, container: str, name: str) -> bytes | None:
+        """A whole blob, or None when it (or its container) does not exist."""
+        try:
+            return await (await self.blob(container, name).download_blob()).readall()
+        except ResourceNotFoundError:
+            return None
+
+    async def send(self, queue: str, text: str) -> None:
+        """Sends one message, creating the queue where it is missing."""
+        client = self.queue(queue)
+        try:
+            await client.send_message(text)
+        except ResourceNotFoundError:
+            with contextlib.suppress(ResourceExistsError):
+                await client.create_queue()
+            await client.send_message(text)
 
 
 class Accounts:
@@ -89,7 +115,7 @@ def first_line(error: AzureError) -> str:
 
 
 class Complaints:
-    """Says what is wrong once, not at every poll."""
+    """Logs a problem once, not at every poll, and again when it changed."""
 
     def __init__(self) -> None:
         self._last: dict[str, str] = {}
@@ -98,34 +124,3 @@ class Complaints:
         if self._last.get(what) != first_line(error):
             self._last[what] = first_line(error)
             _LOG.warning("%s: %s", what, first_line(error))
-
-
-async def upload(
-    account: Account, container: str, name: str, data: bytes, *, overwrite: bool = True, **options: Any
-) -> None:
-    """Writes a whole blob in one request, creating its container where it is missing."""
-    blob = account.blob(container, name)
-    try:
-        await blob.upload_blob(data, overwrite=overwrite, **options)
-    except ResourceNotFoundError:
-        with contextlib.suppress(ResourceExistsError):
-            await account.blobs.create_container(container)
-        await blob.upload_blob(data, overwrite=overwrite, **options)
-
-
-async def download(blob: BlobClient) -> bytes | None:
-    """A whole blob, or None when it (or its container) does not exist."""
-    try:
-        return await (await blob.download_blob()).readall()
-    except ResourceNotFoundError:
-        return None
-
-
-async def send(queue: QueueClient, text: str) -> None:
-    """Sends one message, creating the queue where it is missing."""
-    try:
-        await queue.send_message(text)
-    except ResourceNotFoundError:
-        with contextlib.suppress(ResourceExistsError):
-            await queue.create_queue()
-        await queue.send_message(text)

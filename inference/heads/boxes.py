@@ -1,0 +1,200 @@
+"""Detectors whose graph ends in NMS: boxes, labels and scores are final.
+
+Aliases with their own defaults (_aliases.py): rcnn (torchvision's and AutoML's R-CNN, RetinaNet and SSD, D-FINE and
+RT-DETR as their authors export them), mmdeploy (OpenMMLab; RTMO, Lu et al., 2023), paddle (PaddleDetection, fed with
+scale_factor = 1), tf_detection (TensorFlow Object Detection API, TFLite), yolov3 (keras-yolo3 of the ONNX Model Zoo,
+fed with the network's size as image_shape) and custom_vision (Azure Custom Vision S1; compact domains: yolo_grid).
+
+Outputs, with a batch axis of 1 or without:
+    boxes [n, 4]; with params.columns [n, 5] or [n, 6]: the score and the label stand in the same row
+    scores [n], labels [n] (whole numbers, as integers or floats; a label below 0 marks an unused row)
+    count [1]: how many rows are used
+    indices [m, 3] of (batch, class, box), as ONNX NonMaxSuppression returns them; scores are then [C, n]
+    masks [n, 1, h, w]; keypoints [n, K, 3] (x, y, visibility) and keypoints_scores [n, K] (logits); not with indices
+The role of an output is read from postprocess.outputs, else params.roles, else its name, else its shape and type.
+params: columns = what a row of boxes holds, in order (default ["boxes"]); order = "xyxy" (default) | "yxyx";
+normalized = true for boxes in 0..1 of the input (default: its pixels); roles = the roles of the outputs in the file's
+order; mask_threshold (default 0.5); mask_frame = "input" | "box": what a mask spans (default: the input where it has
+the input's size, else its box).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import BadManifest
+from inference.heads import Head, Outputs, Shape, named_output, threshold
+from inference.heads._detection import best_above, in_network, objects, points_in_picture
+from inference.heads._keypoints import skeleton_of
+from inference.heads._masks import masks_in_boxes, network_frame
+from inference.heads.classifier import sigmoid
+from inference.image.preprocess import Fit
+from inference.manifest import Manifest
+from inference.predictions import Floats, Objects
+
+Values = Mapping[str, NDArray[Any]]
+
+WIDTHS = {"boxes": 4, "scores": 1, "labels": 1}
+ROLES = (*WIDTHS, "count", "indices", "masks", "keypoints", "keypoints_scores")
+_CHOICES: dict[str, tuple[str, ...]] = {"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")}
+_LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(WIDTHS), "roles": ROLES}
+_LITE = "TFLite_Detection_PostProcess"
+_ROLE_OF_NAME = {
+    **{role: role for role in (*WIDTHS, "masks", "keypoints", "keypoints_scores")},
+    "bboxes": "boxes", "dets": "boxes", "detection_boxes": "boxes", "detected_boxes": "boxes", _LITE: "boxes",
+    "classes": "labels", "detection_classes": "labels", "detected_classes": "labels", f"{_LITE}:1": "labels",
+    "detection_scores": "scores", "detected_scores": "scores", f"{_LITE}:2": "scores",
+    "num_detections": "count", f"{_LITE}:3": "count",
+}  # fmt: skip
+
+
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
+    params = manifest.postprocess.params
+    values = {role: outputs[name] for role, name in roles_of(outputs, manifest).items()}
+    if missing := _missing(values, manifest):
+        raise BadManifest(
+            f"no output for {' or '.join(missing)}: found {', '.join(outputs)}; name it in postprocess.outputs"
+        )
+    boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, _columns(manifest))
+    keep = best_above(np.where(labels < 0, -np.inf, scores), threshold(manifest, HEAD), manifest)
+    boxes = boxes[keep].astype(np.float32, copy=False)
+    if params.get("order") == "yxyx":
+        boxes = boxes[:, [1, 0, 3, 2]]
+    if params.get("normalized"):
+        boxes = in_network(boxes, fit)
+    detections = objects(boxes, scores[keep], labels[keep], fit, manifest)
+    if "indices" in values:
+        return detections
+    if "masks" in values and values["masks"].ndim > 2:
+        detections = _with_masks(detections, _stacked(values["masks"], 2)[keep], boxes, fit, manifest)
+    if "keypoints" in values:
+        points = _stacked(values["keypoints"], 2)[keep].astype(np.float32)
+        if "keypoints_scores" in values:
+            points[:, :, 2] = sigmoid(_stacked(values["keypoints_scores"], 1)[keep])
+        detections = replace(
+            detections, keypoints=points_in_picture(points, fit), skeleton=skeleton_of(points, manifest)
+        )
+    return detections
+
+
+def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDArray[Any]]:
+    """(boxes (n, 4), scores (n,), labels (n,)) of the used rows; all labels are 0 where no output has any."""
+    widths = [WIDTHS[c] for c in columns]
+    rows = values["boxes"].reshape(-1, sum(widths))
+    split = np.split(rows, np.cumsum(widths)[:-1], axis=1)
+    parts = {"labels": np.zeros(len(rows)), **values, **dict(zip(columns, split, strict=True))}
+    used = slice(int(values["count"].ravel()[0]) if "count" in values else None)
+    scores = parts["scores"].ravel()[used].astype(np.float32, copy=False)
+    return parts["boxes"][used], scores, np.rint(parts["labels"].ravel()[used])
+
+
+def _indexed(values: Values) -> tuple[Floats, Floats, NDArray[Any]]:
+    """The same where indices name the rows that NMS kept; unused ones are -1."""
+    boxes, indices = values["boxes"].reshape(-1, 4), values["indices"].reshape(-1, 3).astype(np.int64)
+    _, labels, rows = indices[(indices >= 0).all(axis=1)].T
+    return boxes[rows], values["scores"].reshape(-1, len(boxes))[labels, rows], labels
+
+
+def _stacked(value: NDArray[Any], rank: int) -> NDArray[Any]:
+    """(n, ...) with `rank` axes after the first, without a batch or channel axis of 1."""
+    return value.reshape(prod(value.shape[:-rank]), *value.shape[-rank:])
+
+
+def _with_masks(detections: Objects, maps: NDArray[Any], boxes: Floats, fit: Fit, manifest: Manifest) -> Objects:
+    """Masks added from maps (n, h, w). boxes: network pixels."""
+    params = manifest.postprocess.params
+    has_input_size = maps.shape[1:] == fit.network[::-1]
+    if params.get("mask_frame", "input" if has_input_size else "box") == "input":
+        frames = network_frame(fit)
+    else:
+        frames = fit.points(boxes.reshape(-1, 2)).reshape(-1, 4)
+    limit, maps = float(params.get("mask_threshold", 0.5)), maps.astype(np.float32, copy=False)
+    return replace(detections, masks=masks_in_boxes(maps, frames, detections.boxes, fit, limit))
+
+
+def roles_of(outputs: Mapping[str, Any], manifest: Manifest) -> dict[str, str]:
+    """Role -> name of the output. outputs: arrays, or their shapes. Raises BadManifest for a name that is not there."""
+    post = manifest.postprocess
+    roles = {_ROLE_OF_NAME.get(role, role): named_output(outputs, manifest, role) for role in post.outputs}
+    by_place = dict(zip(outputs, post.params.get("roles", ()), strict=False))
+    by_name = {name: _ROLE_OF_NAME.get(name.removesuffix("_0").removesuffix(":0")) for name in outputs}
+    for role_of_name in (by_place, by_name):
+        for name, role in role_of_name.items():
+            if role and name not in roles.values():
+                roles.setdefault(role, name)
+    if _columns(manifest) == ("boxes",) and not set(WIDTHS) <= set(roles):
+        _add_by_shape({n: v for n, v in outputs.items() if n not in roles.values()}, roles)
+    return roles
+
+
+def _add_by_shape(outputs: Mapping[str, Any], roles: dict[str, str]) -> None:
+    """Adds the roles of outputs whose names say nothing. From shapes alone, labels and scores look the same."""
+    for name, value in outputs.items():
+        shape, kind = getattr(value, "shape", value), getattr(getattr(value, "dtype", None), "kind", "")
+        if shape[-1:] == (4,) and len(shape) <= 3 and "boxes" not in roles:
+            roles["boxes"] = name
+        elif len(shape) >= 4:
+            roles.setdefault("masks", name)
+        elif len(shape) == 3 and shape[-1] in (3, None):
+            roles.setdefault("keypoints", name)
+        else:
+            roles.setdefault("labels" if kind in ("i", "u") or (not kind and "label" in name) else "scores", name)
+
+
+def _columns(manifest: Manifest) -> tuple[str, ...]:
+    return tuple(manifest.postprocess.params.get("columns", ("boxes",)))
+
+
+def _missing(roles: Mapping[str, Any], manifest: Manifest) -> list[str]:
+    """What is needed and neither an output nor a column. Pose models have one class, indices name theirs: no labels."""
+    there = {*roles, *_columns(manifest)} - ({"boxes"} - set(roles))
+    return [r for r in WIDTHS if r not in there and not (r == "labels" and {"keypoints", "indices"} & set(roles))]
+
+
+def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
+    roles = roles_of(outputs, manifest)
+    shape = outputs[roles["scores"]] if "indices" in roles else ()
+    return shape[-2] if len(shape) > 1 else None
+
+
+def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
+    if problem := _wrong_param(manifest.postprocess.params):
+        return problem
+    roles, columns = roles_of(outputs, manifest), _columns(manifest)
+    width = sum(WIDTHS[c] for c in columns)
+    fits = "boxes" not in roles or outputs[roles["boxes"]][-1:] in ((width,), (None,))
+    open_outputs = len(outputs) - len(roles) if columns == ("boxes",) else 0  # their types, at the run, decide
+    if fits and len(_missing(roles, manifest)) <= open_outputs:
+        return None
+    others = [f"{role} [n]" for role in WIDTHS if role not in columns]
+    if "indices" in manifest.postprocess.params.get("roles", ()):
+        others = ["scores [C, n]", "indices [m, 3]"]
+    row = f" ({', '.join(columns)})" if len(columns) > 1 else ""
+    return f"head {manifest.head} expects {', '.join([f'boxes [n, {width}]{row}', *others])}"
+
+
+def _wrong_param(params: Mapping[str, Any]) -> str | None:
+    for key, known in _CHOICES.items():
+        if key in params and params[key] not in known:
+            return f"postprocess.params.{key} is {params[key]!r}, expected {' or '.join(known)}"
+    for key, known in _LISTS.items():
+        words = params.get(key, ["boxes"])
+        if not isinstance(words, list | tuple) or "boxes" not in words or not all(word in known for word in words):
+            return f"postprocess.params.{key} is {words!r}, expected a list with boxes, of {', '.join(known)}"
+    return None
+
+
+HEAD = Head(
+    ("object-detection", "image-segmentation", "keypoint-detection"),
+    decode,
+    classes,
+    misfit,
+    threshold=0.5,
+    params=("columns", "mask_frame", "mask_threshold", "normalized", "order", "roles"),
+)
