@@ -12,7 +12,10 @@ from devtools.azurite import AzuriteError
 from devtools.environment import ROOT, SetupError
 from devtools.supervisor import handling, interrupt, run_through
 
-EPILOG = "`dev.py test` alone also checks style and types; with arguments it hands them to pytest."
+EPILOG = (
+    "`dev.py test` alone also checks style and types; `--fast` runs the tests that are not marked slow; other "
+    "arguments go to pytest."
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -32,7 +35,7 @@ def main(arguments: list[str]) -> int:
             if known.command == "run":
                 options = {"samples": known.samples, "verbose": known.verbose, "host": not known.no_host}
                 return run.main(python, port=known.port, **options)
-        return _bench(python, rest) if known.command == "bench" else _test(python, rest)
+        return _bench(python, rest) if known.command == "bench" else _test(python, rest, known.fast)
     except (SetupError, AzuriteError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -54,7 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--samples", action="store_true", help="begin by dropping the photos of samples/")
     running.add_argument("--no-host", action="store_true", help="start storage and the bridge only, for `func start`")
     running.add_argument("--verbose", action="store_true", help="show the host's log here, not in .azurite/")
-    commands.add_parser("test", help="style, types and tests; or pytest with the arguments given", add_help=False)
+    testing = commands.add_parser(
+        "test", help="style, types and tests; or pytest with the arguments given", add_help=False, allow_abbrev=False
+    )
+    testing.add_argument("--fast", action="store_true", help="pytest without the slow tests")
     commands.add_parser("bench", help="python -m benchmarks, with the arguments given", add_help=False)
     commands.add_parser("setup", help="only make the environment, as the others do first")
     packing = commands.add_parser("package", help="build what is deployed, and print its size by dependency")
@@ -73,9 +79,12 @@ def _bench(python: Path, arguments: list[str]) -> int:
     return run_through([str(python), "-m", "benchmarks", *arguments], ROOT)
 
 
-def _test(python: Path, arguments: list[str]) -> int:
+def _test(python: Path, arguments: list[str], fast: bool) -> int:
+    workers = ["-n", str(min(os.cpu_count() or 1, 4))]
+    if fast:  # the tests of training/ are all slow, and PyTorch takes seconds to import before that is known
+        arguments = [*workers, "-m", "not slow", "--ignore=tests/training", *arguments]
     if arguments:
         return run_through([str(python), "-m", "pytest", *arguments], ROOT)
-    checks = [["ruff", "check", "."], ["mypy", "."], ["pytest", "-n", str(min(os.cpu_count() or 1, 4))]]
+    checks = [["ruff", "check", "."], ["mypy", "."], ["pytest", *workers]]
     statuses = [run_through([str(python), "-m", *check], ROOT) for check in checks]
     return next((status for status in statuses if status), 0)

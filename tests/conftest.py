@@ -18,10 +18,6 @@ SHARED_ABSENT = "the reference photos, videos and weights are not here: no folde
 ACCOUNTS = {f"test{number:04}": "ZHJvcHNpZ2h0" for number in range(1000)}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs_shared: skipped where the folder ../shared is absent")
-
-
 def _require_shared() -> None:
     if not SHARED.is_dir():
         # A build that was meant to have it must not pass by skipping.

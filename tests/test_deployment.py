@@ -20,6 +20,7 @@ from devtools import environment, package
 from devtools.environment import SetupError
 from devtools.package import deployed_files
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
     "cloud",

@@ -1,4 +1,4 @@
-"""The documentation leads somewhere: links resolve, and the README names every page."""
+"""The documentation leads somewhere: links resolve, paths exist, and the README names every page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from devtools import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
-    [ROOT / "README.md", *(page for top in ("docs", "models", "samples") for page in (ROOT / top).rglob("*.md"))]
+    [*ROOT.glob("*.md"), *(page for top in ("docs", "models", "samples") for page in (ROOT / top).rglob("*.md"))]
 )
+PATH = re.compile(r"`((?:inference|cloud|localhost|devtools|training|benchmarks|tests|docs)/[\w./-]*)`")
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
 
@@ -23,9 +24,24 @@ def test_links_resolve(page: Path) -> None:
     assert not broken
 
 
-def test_the_readme_names_every_page() -> None:
-    linked = {(ROOT / link).resolve() for link in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))}
-    assert [page.name for page in (ROOT / "docs").glob("*.md") if page not in linked] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    made = set(re.findall(r"New file `(.+?)`", text))  # by whoever follows the page
+    named = [path for path in PATH.findall(text) if "NAME" not in path and path not in made]
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_picture_of_the_house_has_every_room() -> None:
+    picture = (ROOT / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
+    rooms = {path.parent.name for tree in ("inference", "cloud") for path in (ROOT / tree).glob("*/__init__.py")}
+    assert set(re.findall(r'class="room">(\w+)<', picture)) == rooms
+
+
+def test_the_readme_or_contributing_names_every_page() -> None:
+    tops = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    linked = {(ROOT / link).resolve() for top in tops for link in LINK.findall(top.read_text(encoding="utf-8"))}
+    assert [page.name for page in (ROOT / "docs").rglob("*.md") if page not in linked] == []
 
 
 def test_the_readme_names_commands_that_exist() -> None:

@@ -21,6 +21,7 @@ from localhost.host_process import HostProcess
 from tests.conftest import SHARED
 from tests.localhost.support import StartHost, Store, request
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = 30
 PATIENCE_S = 90

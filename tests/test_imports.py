@@ -1,4 +1,4 @@
-"""The house: imports run one way and in no circle, those inside functions and those for types alone included."""
+"""Imports run one way and in no circle, those inside functions and those for types alone included."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ MAY = {
     "devtools": {"cloud", "inference"},
     "training": {"inference"},
     "benchmarks": {"cloud", "inference", "training", "devtools"},
+}
+# The rooms of a tree, from the ground up, as docs/architecture.md shows them: a room imports from its own floor and
+# from those below it. Modules beside the rooms serve all floors, so that only the search for circles holds them.
+FLOORS = {
+    "inference": (
+        ("image",),
+        ("heads",),
+        ("engine", "recognize"),
+        ("results",),
+        ("draw",),
+        ("tracking",),
+        ("video",),
+        ("cli",),
+    ),
+    "cloud": (("storage",), ("drift",), ("azureml",), ("models",), ("uploads",), ("videos",), ("web",), ("cli",)),
 }
 
 
@@ -96,5 +111,25 @@ def test_a_tree_imports_only_what_lies_below_it(tree: str) -> None:
         if module.split(".")[0] == tree
         for other in imports(module)
         if other.split(".")[0] not in {tree, *MAY[tree]}
+    }
+    assert upward == set()
+
+
+@pytest.mark.parametrize("tree", FLOORS)
+def test_every_room_has_a_floor(tree: str) -> None:
+    rooms = {path.relative_to(ROOT / tree).parts[0] for path in (ROOT / tree).glob("*/*.py")}
+    assert rooms == {room for floor in FLOORS[tree] for room in floor}
+
+
+@pytest.mark.parametrize("tree", FLOORS)
+def test_a_room_imports_from_no_floor_above_its_own(tree: str) -> None:
+    floors = {f"{tree}.{room}": number for number, rooms in enumerate(FLOORS[tree]) for room in rooms}
+    rooms = {module: ".".join(module.split(".")[:2]) for module in modules()}
+    upward = {
+        f"{module} -> {other}"
+        for module, room in rooms.items()
+        if room in floors
+        for other in imports(module)
+        if floors.get(rooms[other], 0) > floors[room]
     }
     assert upward == set()

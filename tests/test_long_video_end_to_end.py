@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.routes import parse_routes
@@ -13,6 +15,7 @@ from localhost.host_process import HostProcess
 from tests.cloud.videos.long_videos import NAME, ROUTES, long_clip, make_models
 from tests.localhost.support import Store, request
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = ("--scan-interval", "0.5", "--max-polling-interval", "0.2", "--message-lease", "5")
 PATIENCE_S = 90

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 KINDS: dict[str, type[Kind]] = {
-    each.kind: each for each in (v1.Published, v1.PipelineEndpoint, v2.Job, v2.AzuremlSchedule, v2.BatchEndpoint)
+    each.kind: each
+    for each in (
+        v1.Published,
+        v1.PipelineEndpoint,
+        v2.Job,
+        v2.AzuremlSchedule,
+        v2.BatchEndpoint,
+    )
 }
 
 

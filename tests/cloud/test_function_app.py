@@ -19,6 +19,7 @@ from cloud.settings import RESULTS, STATE, current
 from cloud.storage import containers
 from tests.cloud.helpers import jpeg
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue", "inference", "croniter", "scipy")
 OURS = {"function_app", "cloud", "cloud.settings"}

@@ -183,6 +183,7 @@ def test_conditions_say_why_they_do_not_hold() -> None:
     assert unmet("new_results > 12", Known()) == "new_results is 12, the condition asks for > 12.0"
 
 
+@pytest.mark.slow
 def test_no_module_of_ours_imports_the_sdk_before_it_is_needed() -> None:
     code = (
         "import importlib, pathlib, sys\n"

@@ -62,6 +62,7 @@ def test_every_second_week_on_two_days_within_start_and_end() -> None:
     assert between(schedule, "2026-11-01T00:00", "2027-02-01T00:00") == expected
 
 
+@pytest.mark.slow
 def test_the_newest_are_the_end_of_all() -> None:
     schedule = Schedule(zone="America/New_York", cron="30 */7 * * * *")
     after, until = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)

@@ -17,6 +17,7 @@ from azure.storage.queue import QueueClient
 from devtools import azurite as azurite_process
 from tests.processes import alive, eventually
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -288,6 +288,7 @@ def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_end(monkeypatch: p
 # ---- the process
 
 
+@pytest.mark.slow
 def test_it_runs_until_its_starter_lets_go(storage_account: str, tmp_path: Path) -> None:
     inbox, outbox = tmp_path / "inbox", tmp_path / "outbox"
     child = subprocess.Popen(

@@ -27,6 +27,7 @@ from devtools import azurite, cli, doctor, environment, pip_wheel, run
 from devtools.environment import SetupError
 from devtools.supervisor import Supervisor
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 

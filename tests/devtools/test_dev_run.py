@@ -15,6 +15,7 @@ import pytest
 from devtools import azurite
 from tests.processes import alive, eventually
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 APP = ("cloud", "devtools", "function_app.py", "host.json", "inference", "local.settings.example.json",
        "localhost", "models", "routes.toml", "samples")  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 from devtools.supervisor import Supervisor
 from tests.processes import alive, eventually
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 

@@ -23,6 +23,7 @@ from inference.predictions import Objects
 from inference.routes import Route, Step
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.needs_shared,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # pycocotools with numpy 2
 ]

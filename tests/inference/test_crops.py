@@ -211,6 +211,7 @@ def collage(shared: Path) -> tuple[bytes, int]:
     return buffer.getvalue(), people
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_tiles_find_small_people_that_one_look_misses(registry: Registry, shared: Path) -> None:
     data, people = collage(shared)

@@ -63,6 +63,7 @@ def heic(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_importing_and_analysing_change_nothing_of_the_process(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(heic(np.full((40, 60, 3), 90, np.uint8)))
     files = [str(ROOT / "samples/cat.jpg"), str(tmp_path / "a.heic")]

@@ -27,6 +27,7 @@ TABLES = st.fixed_dictionaries({}, optional={"preprocess": SECTION, "postprocess
 )
 
 
+@pytest.mark.slow
 @given(TABLES)
 @settings(max_examples=200, deadline=None, database=None)
 def test_what_is_written_reads_back_the_same(table: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from localhost.host_storage import Accounts
 from tests.localhost.conftest import Running, StartShared
 from tests.localhost.support import StartHost, Store, request
 
+pytestmark = pytest.mark.slow
 RECEIPTS = "blobreceipts/testhost/Host.Functions."
 QUEUE = "azure-webjobs-blobtrigger-testhost"
 

@@ -16,6 +16,7 @@ from localhost.host_settings import IndexingError
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 

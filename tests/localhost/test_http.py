@@ -12,6 +12,8 @@ from localhost.host_process import HostProcess
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[HostProcess]:

@@ -12,6 +12,7 @@ import pytest
 from tests.localhost.conftest import Running, StartShared
 from tests.localhost.support import StartHost, Store
 
+pytestmark = pytest.mark.slow
 APP = Path(__file__).parent / "apps" / "queues"
 
 

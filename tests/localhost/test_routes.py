@@ -8,6 +8,7 @@ from localhost.blob_trigger import BlobPattern
 from localhost.host_settings import BindingError
 from localhost.http_routes import RouteTemplate, path_segments
 
+pytestmark = pytest.mark.slow
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 

@@ -9,6 +9,8 @@ import pytest
 from localhost.host_settings import BindingError, parse_timespan
 from localhost.timer_trigger import TimerSchedule
 
+pytestmark = pytest.mark.slow
+
 
 def occurrences(schedule: str, start: str, count: int) -> list[str]:
     moment, moments, parsed = datetime.fromisoformat(start).replace(tzinfo=UTC), [], TimerSchedule(schedule)

@@ -12,6 +12,7 @@ from localhost import host_settings
 from localhost.__main__ import parser
 from localhost.host_settings import BindingError, SettingsError
 
+pytestmark = pytest.mark.slow
 BUNDLE = {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
 
 

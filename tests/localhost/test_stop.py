@@ -15,6 +15,7 @@ from localhost.host_process import HostFailed, HostProcess
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 
+pytestmark = pytest.mark.slow
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX sends them")
 
 

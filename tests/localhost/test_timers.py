@@ -6,9 +6,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from localhost.timer_trigger import TimerSchedule, TimerStatus, start_status
 from tests.localhost.support import StartHost, Store
 
+pytestmark = pytest.mark.slow
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DAILY = TimerSchedule("0 0 3 * * *")
 TODAY, TOMORROW = NOW.replace(hour=3), NOW.replace(hour=3) + timedelta(days=1)

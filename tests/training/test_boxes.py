@@ -11,6 +11,8 @@ from inference.heads._detection import grid as engine_grid  # noqa: E402
 from training import boxes  # noqa: E402
 from training.scenes import Material, compose  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_cells_are_those_of_the_engines_head() -> None:
     cells, strides = engine_grid(96, 64, (8, 16, 32))

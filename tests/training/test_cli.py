@@ -19,6 +19,7 @@ from training.cli import RECIPES, main  # noqa: E402
 from training.recipes.classify import Classify  # noqa: E402
 from training.recipes.style import Mosaic  # noqa: E402
 
+pytestmark = pytest.mark.slow
 COLOURS = {"n09000001": (200, 30, 30), "n01000002": (30, 200, 30), "n05000003": (30, 30, 200)}
 
 

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (training/
 from training.pipeline import evaluate, export, prepare, register, train  # noqa: E402
 from training.pipeline.labelled import Labelled  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def shapes(folder: Path, count: int) -> None:
     chance = np.random.default_rng(0)

@@ -18,6 +18,7 @@ from training import data, evaluate, export, loop, paintings  # noqa: E402
 from training.cli import RECIPES  # noqa: E402
 from training.recipe import Recipe  # noqa: E402
 
+pytestmark = pytest.mark.slow
 MEGABYTE = 1_000_000
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from inference.manifest import Manifest, read_manifest
 
+pytestmark = pytest.mark.slow
 MODELS = Path(__file__).parents[2] / "models"
 FOLDERS = sorted(path.parent for path in MODELS.glob("*/model.toml"))
 MEGABYTE = 1_000_000

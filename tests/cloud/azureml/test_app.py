@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.slot_store import Receipts
@@ -12,6 +13,7 @@ from localhost.host_process import HostProcess
 from tests.cloud.azureml.arm import WORKSPACE
 from tests.cloud.azureml.server import Service
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 FILE = """
 [[pipeline]]

@@ -23,6 +23,7 @@ from cloud.storage.containers import Storage
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import TARGETS
 
+pytestmark = pytest.mark.slow
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 WEEK = [MONDAY + timedelta(hours=6 * number) for number in range(1, 29)]
 

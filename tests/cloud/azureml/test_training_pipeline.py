@@ -20,6 +20,7 @@ from tests.cloud.azureml.credential import FakeCredential
 from tests.cloud.azureml.server import Service
 from training.pipeline import prepare, register, steps
 
+pytestmark = pytest.mark.slow
 FOLDER = Path(steps.__file__).parent
 REQUIREMENTS = FOLDER.parent / "requirements.txt"
 

@@ -85,6 +85,7 @@ def refuse(_: str) -> datetime:
     raise AssertionError("nothing may be submitted without a person's word")
 
 
+@pytest.mark.slow
 def test_drift_from_the_first_upload_to_an_approved_retraining(storage: Storage, registry: Registry) -> None:
     entry = DriftEntry(retrain="retrain", window_days=2)
     upload(storage, registry, "old", 31)
@@ -177,6 +178,7 @@ def of(seed: int, count: int, shift: float = 0.0, labels: int = 50) -> Profile:
     return profile(made)
 
 
+@pytest.mark.slow
 def test_chance_alone_rarely_warns_and_a_real_shift_always_does() -> None:
     entry = DriftEntry()
     base = of(1, 300)
@@ -231,6 +233,7 @@ def test_wrong_drift_entries_are_answered() -> None:
         build(DriftEntry, {"warning": 0.5}, "x", BadPipeline)
 
 
+@pytest.mark.slow
 def test_the_lake_is_read_by_duckdb_and_filling_it_twice_changes_nothing(
     storage: Storage, registry: Registry, tmp_path: Any
 ) -> None:
@@ -264,6 +267,7 @@ def test_the_lake_is_read_by_duckdb_and_filling_it_twice_changes_nothing(
     assert query() == answer
 
 
+@pytest.mark.slow
 def test_the_lake_has_the_schema_and_the_rows_that_other_readers_expect(tmp_path: Path) -> None:
     number, real, text = pa.int64(), pa.float64(), pa.string()
     kinds = {"bytes": number, "width": pa.int32(), "height": pa.int32(), "duration_s": real, "wall_ms": real,

@@ -29,6 +29,7 @@ from inference.errors import BadModel, Transient
 from inference.routes import Route, Step
 from tests.cloud.azureml.server import Service
 
+pytestmark = pytest.mark.slow
 ENTRY = ModelEntry("shapes", "classify", min_agreement=0.9)
 ROUTE = Route("r", (Step("classify"),))
 AZURE = "azureml://datastores/workspaceblobstore/paths/"

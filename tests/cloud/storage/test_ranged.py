@@ -58,6 +58,7 @@ def test_jumping_reads_what_is_there(worker: UploadWorker) -> None:
         file.read()
 
 
+@pytest.mark.slow
 def test_an_overwritten_or_deleted_blob_is_noticed_even_if_a_library_swallows_it(
     worker: UploadWorker, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.helpers import jpeg
 
+pytestmark = pytest.mark.slow
 SECONDS = 5
 NAMES = [f"{number}.jpg" for number in range(4)]
 

@@ -34,6 +34,7 @@ def results(worker: UploadWorker) -> list[str]:
     return [name.removesuffix("/result.json") for name in names(worker, RESULTS) if name.endswith("/result.json")]
 
 
+@pytest.mark.slow
 def test_thirty_photos_are_found_and_analysed_once(worker: UploadWorker, calls: Calls) -> None:
     photos = sorted(f"{number % 3}/{number:02}.jpg" for number in range(30))
     drop(worker, *photos)

@@ -42,6 +42,7 @@ from tests.cloud.videos.long_videos import (
     wait_for_silence,
 )
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status", "route")
 

@@ -35,6 +35,8 @@ from tests.cloud.videos.long_videos import (
     wait_for_silence,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_cancelled_it_stays_without_result(videos: Videos, clip: Path) -> None:
     job_id = drop(videos, clip)

@@ -36,7 +36,9 @@ def changed(before: Pillow.Image, after: Pillow.Image) -> np.ndarray:
     return np.asarray((np.asarray(before) != np.asarray(after)).any(axis=2))
 
 
-@pytest.mark.parametrize("size", [(24, 16), (1, 1), (16, 400), (640, 480), (7680, 4320)])
+@pytest.mark.parametrize(
+    "size", [(24, 16), (1, 1), (16, 400), (640, 480), pytest.param((7680, 4320), marks=pytest.mark.slow)]
+)
 def test_everything_is_drawn_at_any_picture_size(size: tuple[int, int]) -> None:
     picture = Pillow.new("RGB", size, "white")
     width, height = size

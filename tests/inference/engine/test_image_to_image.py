@@ -137,6 +137,7 @@ def real(shared: Path) -> Registry:
     return Registry([ROOT / "tests/models"], weights=Weights([shared / "models"]))
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("name", REAL)
 def test_the_real_models_keep_the_aspect_and_a_useful_size(name: str, real: Registry, shared: Path) -> None:

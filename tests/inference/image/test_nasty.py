@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from inference import errors
 from inference.image.media import Limits, decode
 
+pytestmark = pytest.mark.slow
 SHARED = Path(__file__).resolve().parents[3].parent / "shared"
 DEADLINE_S = 60
 

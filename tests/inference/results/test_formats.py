@@ -144,6 +144,7 @@ def test_what_is_no_result_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.filterwarnings(PYCOCOTOOLS)
 def test_the_export_of_real_results_is_scored_by_pycocotools(

@@ -64,6 +64,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("case", CASES)
 def test_results_of_every_kind_satisfy_it(case: str, shared: Path) -> None:

@@ -150,6 +150,7 @@ def test_a_blank_picture_has_no_motion() -> None:
     assert np.array_equal(camera.update(blank), [[1, 0, 0], [0, 1, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("video", [VideoOptions(camera_motion=True), VideoOptions(follow=Follow(label="cat"))])
 def test_without_opencv_a_route_that_needs_flow_says_what_to_install(
     video: VideoOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

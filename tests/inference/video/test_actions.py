@@ -129,6 +129,7 @@ def test_one_odd_window_is_smoothed_away() -> None:
     assert [(a.label, a.start_s, a.end_s) for a in actions(windows, clip, 5.0)] == [("bright", 0.0, 5.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("clip", ["v_Basketball_g01_c02", "v_Fencing_g01_c06", "v_SkateBoarding_g02_c01"])
 def test_real_clips_are_named_right(shared: Path, clip: str) -> None:

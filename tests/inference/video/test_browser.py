@@ -20,6 +20,7 @@ from inference.video.join import join
 from inference.video.write import VideoWriter
 from tests.inference.video.clips import make, picture
 
+pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE_S = 90.0
 # Each of these times falls into the middle of a frame of TIMES.

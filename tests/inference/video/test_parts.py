@@ -31,6 +31,7 @@ from inference.video.summary import Summary
 from inference.video.write import VideoWriter
 from tests.inference.video.test_actions import brightness_model
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = (320, 192)
 

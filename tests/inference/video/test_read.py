@@ -87,6 +87,7 @@ print(frames, peak_rss_mb() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak memory this way")
 def test_frames_are_let_go_as_soon_as_they_are_used(tmp_path: Path) -> None:
     # 150 such frames are 207 MB as they are decoded and 415 MB as RGB; only a few may live at a time.

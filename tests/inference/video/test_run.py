@@ -26,6 +26,7 @@ from inference.video.aggregate import Aggregate
 from inference.video.read import VideoReader, probe
 from tests.inference.video.clips import make, picture
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_IN = Registry([ROOT / "models"])
 STEADY = [i / 25 for i in range(20)]
