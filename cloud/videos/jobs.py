@@ -15,7 +15,7 @@ from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
 from inference.results.result import Source
-from inference.video.parts import Part
+from inference.video.split import Part
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"

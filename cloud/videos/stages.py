@@ -29,7 +29,7 @@ from inference.video.detect import Detector
 from inference.video.facts import RouteFacts
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
-from inference.video.parts import Part, detect_part, draw_part, merge
+from inference.video.split import Part, detect_part, draw_part, merge
 from inference.video.summary import Summary
 
 # What the lines of one part may take, packed; far more than a thousand frames with masks.

@@ -21,7 +21,7 @@ from inference.draw.artifacts import file_name, jpeg
 from inference.predictions import Embedding, Objects, Predictions, Rendering
 from inference.results.result import prediction_docs
 from inference.routes import Draw
-from inference.video import mot
+from inference.tracking import mot
 from inference.video.frames import Frame, Pixels, Source, VideoInfo
 from inference.video.movement import heat_picture
 from inference.video.options import VideoOptions

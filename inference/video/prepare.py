@@ -11,8 +11,8 @@ from inference.video.detect import Detector
 from inference.video.facts import RouteFacts
 from inference.video.frames import Source, VideoInfo
 from inference.video.outputs import usual_rate
-from inference.video.parts import Part, plan
 from inference.video.read import VideoReader
+from inference.video.split import Part, plan
 
 # As many frames tell how fast this machine is with this clip; the first one pays for warming up and is not counted.
 _SAMPLE_FRAMES = 8

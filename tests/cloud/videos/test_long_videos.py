@@ -27,7 +27,7 @@ from cloud.videos.revive import revive
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.steps import Analysis
-from inference.video import parts
+from inference.video import split
 from inference.video.read import VideoReader, probe
 from inference.video.summary import Summary
 from tests.cloud.videos.long_videos import (
@@ -61,7 +61,7 @@ def whole(models: Path, clip: Path) -> Iterator[Analysis]:
 def detected(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the segments on which somebody began to detect."""
     begun: list[int] = []
-    real = parts.detect_part
+    real = split.detect_part
 
     def detect_part(media: Any, part: Any, *rest: Any) -> Any:
         begun.append(part.number)

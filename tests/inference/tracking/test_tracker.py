@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
+from inference.tracking import mot
 from inference.tracking.assignment import iou
 from inference.tracking.kalman import States
 from inference.tracking.motion import AspectHeight
 from inference.tracking.tracker import SORT_OPTIONS, Tracker, TrackerOptions, byte_tracker, sort_tracker
-from inference.video import mot
 
 TRACKERS: list[Callable[[], Tracker]] = [sort_tracker, byte_tracker]
 Boxes = NDArray[np.float64]

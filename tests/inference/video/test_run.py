@@ -21,7 +21,7 @@ from inference.engine.registry import Registry, Weights
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
 from inference.routes import Route, Step, parse_routes
 from inference.steps import Analysis
-from inference.video import mot
+from inference.tracking import mot
 from inference.video.aggregate import Aggregate
 from inference.video.read import VideoReader, probe
 from tests.inference.video.clips import make, picture
