@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
-from inference.tracking.tracker import Tracker, byte_tracker, sort_tracker
+from inference.tracking.algorithms import TRACKERS
+from inference.tracking.tracker import Tracker
 
 # A larger frame number is a misprint, and counting up to it would not end.
 MOST_FRAMES = 1_000_000
-TRACKERS = {"sort": sort_tracker, "bytetrack": byte_tracker}
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,13 @@ from inference.results.result import StepResult
 from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
 from inference.tables import nearest
+from inference.tracking.algorithms import TRACKERS
 from inference.tracking.flow import CameraMotion
 from inference.video.actions import ActionWatch
 from inference.video.aggregate import Detections
 from inference.video.facts import RouteFacts, StepFacts, Work
 from inference.video.frames import Frame
 from inference.video.options import VideoOptions
-
-# ByteTrack's idea is that faint detections go on with a track: detectors run down to here for it.
-FAINT = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,18 +60,18 @@ class Detector:
             raise BadRoute(f"video.reid: {options.reid!r} does {self._reid.manifest.task}, expected embeddings")
         self._camera = CameraMotion() if options.camera_motion else None
         self._tracked = next((i for i, s in enumerate(self._steps) if _detects(s, self._models[i].manifest)), None)
-        self.facts = self._route_facts(faint=options.tracker == "bytetrack")
+        self.facts = self._route_facts(None if options.tracker == "none" else TRACKERS[options.tracker].low_score)
         self._work = Work()
 
-    def _route_facts(self, faint: bool) -> RouteFacts:
-        """What comes after needs of the models. Lets the tracked step run down to faint detections, if asked for."""
+    def _route_facts(self, low_score: float | None) -> RouteFacts:
+        """What comes after needs of the models. The tracked step runs down to `low_score`, if the tracker uses it."""
         tracked, threshold = None, 0.0
         if self._tracked is not None:
             step, model = self._steps[self._tracked], self._models[self._tracked]
             tracked = step.title
             threshold = default_threshold(model.manifest, model.head) if step.threshold is None else step.threshold
-            if faint:
-                self._steps[self._tracked] = replace(step, threshold=min(FAINT, threshold))
+            if low_score is not None:
+                self._steps[self._tracked] = replace(step, threshold=min(low_score, threshold))
         steps = [
             StepFacts(step.title, model.manifest.task, model_facts(model), step.on, step.threshold or 0.0)
             for step, model in zip(self._steps, self._models, strict=True)

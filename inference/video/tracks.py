@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.predictions import Objects
+from inference.tracking.algorithms import TRACKERS
 from inference.video.movement import HeatMap, Speeds
 from inference.video.options import VideoOptions
 from inference.video.zones import Event, ZoneWatch, counts
@@ -52,8 +53,8 @@ class Tracks:
 
     def __init__(self, options: VideoOptions, threshold: float, width: int, height: int) -> None:
         self._threshold = threshold
-        self._tracker = options.new_tracker(threshold)
-        self._zones = ZoneWatch(options.zone_list(), width, height, gone_s=options.lost_s)
+        self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
+        self._zones = ZoneWatch(options.zones, width, height, gone_s=options.lost_s)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
