@@ -32,8 +32,8 @@ from inference.results.result import Source
 from inference.steps import naming
 from inference.video.frames import VideoInfo
 from inference.video.options import VideoOptions
-from inference.video.prepare import prepare
 from inference.video.read import probe, runs_past
+from inference.video.split import prepare
 
 log = logging.getLogger(__name__)
 

@@ -26,11 +26,10 @@ from inference.results.result import Cost
 from inference.routes import Route
 from inference.steps import Analysis, naming
 from inference.video.detect import Detector
-from inference.video.facts import RouteFacts
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
 from inference.video.split import Part, detect_part, draw_part, merge
-from inference.video.summary import Summary
+from inference.video.summary import RouteFacts, Summary
 
 # What the lines of one part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024

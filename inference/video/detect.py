@@ -23,9 +23,9 @@ from inference.tracking.algorithms import TRACKERS
 from inference.tracking.flow import CameraMotion
 from inference.video.actions import ActionWatch
 from inference.video.aggregate import Detections
-from inference.video.facts import RouteFacts, StepFacts, Work
 from inference.video.frames import Frame
 from inference.video.options import VideoOptions
+from inference.video.summary import RouteFacts, StepFacts, Work
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from inference.draw import annotate
@@ -23,7 +24,6 @@ from inference.results.result import prediction_docs
 from inference.routes import Draw
 from inference.tracking import mot
 from inference.video.frames import Frame, Pixels, Source, VideoInfo
-from inference.video.movement import heat_picture
 from inference.video.options import VideoOptions
 from inference.video.summary import Summary
 from inference.video.write import VideoWriter
@@ -212,3 +212,17 @@ def small(pixels: Pixels) -> bytes:
     image = Image.fromarray(pixels)
     image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
     return jpeg(image)
+
+
+def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or one parked car hides all."""
+    strength = np.log1p(cells)
+    strength = strength / strength.max() if strength.max() > 0 else strength
+    size = (background.shape[1], background.shape[0])
+    smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    heat = np.asarray(smooth, np.float32)[..., None] / 255
+    colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
+    weight = np.minimum(heat * 2.5, 0.75)
+    mixed = background * (1 - weight) + 255 * colour * weight
+    result: NDArray[np.uint8] = mixed.astype(np.uint8)
+    return result

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from inference.errors import CorruptMedia
 from inference.video import animation
-from inference.video.container import open_container, truncation, video_stream
+from inference.video.container import display_matrix, fitted, open_container, truncation, turned, video_stream
 from inference.video.frames import Anchor, Damage, Frame, Pixels, ReadReport, Sampling, Source, VideoInfo, VideoLimits
-from inference.video.upright import display_matrix, fitted, turned
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4

@@ -1,6 +1,6 @@
-"""Tracks of a clip and what happens to them, from the detections of its frames in order. Needs no pixels.
+"""Tracks of a clip, where they stood and how fast they were, from the detections of its frames in order.
 
-That is why a long video can be detected in parts and aggregated once, with the same tracks to the number.
+Needs no pixels: a long video can be detected in parts and aggregated once, with the same tracks to the number.
 """
 
 from __future__ import annotations
@@ -14,9 +14,66 @@ from numpy.typing import NDArray
 
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
-from inference.video.movement import HeatMap, Speeds
 from inference.video.options import VideoOptions
 from inference.video.zones import Event, ZoneWatch, counts
+
+Floats = NDArray[np.float64]
+# The map is coarse on purpose: a tenth of a second of one foot must not be one lit pixel.
+_CELLS = 96
+
+
+@dataclass
+class HeatMap:
+    """Seconds that tracks stood in each cell of a grid, as long as the picture is wide in 96 cells."""
+
+    width: int
+    height: int
+    cells: Floats = field(init=False)
+    _last_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.cells = np.zeros((max(1, round(_CELLS * self.height / self.width)), _CELLS))
+
+    def update(self, t_s: float, boxes: NDArray[np.floating]) -> None:
+        """Adds the time since the last frame where each box (N, 4) xyxy meets the ground."""
+        seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, 1.0)
+        self._last_s = t_s
+        rows, columns = self.cells.shape
+        x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width * columns, 0, columns - 1).astype(np.intp)
+        y = np.clip(boxes[:, 3] / self.height * rows, 0, rows - 1).astype(np.intp)
+        np.add.at(self.cells, (y, x), seconds)
+
+
+@dataclass
+class Speeds:
+    """Path lengths of tracks. `metres_per_pixel` holds for the whole picture: a camera that looks straight down."""
+
+    metres_per_pixel: float
+    _places: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    _metres: dict[int, float] = field(default_factory=dict)
+    _seconds: dict[int, float] = field(default_factory=dict)
+
+    def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating]) -> None:
+        """Takes tracked boxes (N, 4) xyxy of one frame."""
+        for track, box in zip(ids.tolist(), boxes.tolist(), strict=True):
+            if track < 0:
+                continue
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            before = self._places.get(track)
+            if before is None:
+                self._places[track] = (t_s, x, y)
+                continue
+            # Twice a second is often enough: between two frames the box's own trembling would count as way.
+            if t_s - before[0] >= 0.5:
+                way = float(np.hypot(x - before[1], y - before[2])) * self.metres_per_pixel
+                self._metres[track] = self._metres.get(track, 0.0) + way
+                self._seconds[track] = self._seconds.get(track, 0.0) + t_s - before[0]
+                self._places[track] = (t_s, x, y)
+
+    def mean(self, track: int) -> float | None:
+        """Metres per second over the track's life; None when it was seen too shortly."""
+        seconds = self._seconds.get(track, 0.0)
+        return self._metres[track] / seconds if seconds > 0 else None
 
 
 @dataclass

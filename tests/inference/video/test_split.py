@@ -21,13 +21,11 @@ from inference.predictions import Classes, LabelMap, Masks, Objects
 from inference.results.result import Cost, Source
 from inference.routes import Route, parse_routes
 from inference.steps import Analysis
-from inference.video.facts import RouteFacts
 from inference.video.join import join
-from inference.video.prepare import prepare
 from inference.video.read import VideoReader, probe
-from inference.video.split import Part, detect_part, draw_part, merge, plan
+from inference.video.split import Part, detect_part, draw_part, merge, plan, prepare
 from inference.video.stored import from_line, to_line
-from inference.video.summary import Summary
+from inference.video.summary import RouteFacts, Summary
 from inference.video.write import VideoWriter
 from tests.inference.video.test_actions import brightness_model
 

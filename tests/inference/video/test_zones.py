@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from inference.errors import BadRoute
 from inference.tables import build
-from inference.video.movement import HeatMap, Speeds, heat_picture
 from inference.video.options import VideoOptions
+from inference.video.outputs import heat_picture
+from inference.video.tracks import HeatMap, Speeds
 from inference.video.zones import Event, Zone, ZoneWatch, counts, inside
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
