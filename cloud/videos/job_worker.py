@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from dataclasses import asdict
 from functools import partial
 from typing import Any, BinaryIO, Literal
 
@@ -70,7 +71,7 @@ class Videos:
         assert route
         options, limit = route.video, self.settings.video_split_above_seconds
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
-            video = probe(file.binary, options.limits())
+            video = probe(file.binary, options)
             file.check()
             if not _is_long(file.binary, video, options, limit):
                 file.check()
@@ -91,7 +92,7 @@ class Videos:
         job = Job(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
             plan.width, plan.height, plan.fps, video.has_audio,
-            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts.to_json(),
+            Source(UPLOADS, info.name, info.etag, info.size, media_type), asdict(plan.facts),
         )  # fmt: skip
         self.jobs.write(job)
         return Published("split", hand_over=partial(self._hand_over, claim, job))

@@ -50,7 +50,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
-        return {**asdict(self), "parts": [part.to_json() for part in self.parts]}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Job:

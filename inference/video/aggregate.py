@@ -6,11 +6,11 @@ it, and read the same summary.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,15 +77,16 @@ class Averages:
         )
 
 
-class Aggregate:
+class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
     frames.jsonl, the tracks and the chapters lie in `folder` then; without one no files are written.
     """
 
     def __init__(self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None) -> None:
+        super().__init__()
         self._options, self._facts, self._folder = options, facts, folder
-        self._lines = None if folder is None else FrameLines(folder, options.tracker != "none")
+        self._lines = None if folder is None else self.enter_context(FrameLines(folder, options.tracker != "none"))
         self._tracks: Tracks | None = None
         self._follow = FollowStep(options.follow) if options.follow else None
         self._averages = Averages()
@@ -162,15 +163,6 @@ class Aggregate:
                 predictions = overall(next(windows, []), step.clip)
             results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on))
         return results
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._lines is not None:
-            self._lines.close()
 
 
 def _described(source: Source, report: ReadReport) -> Source:

@@ -11,14 +11,14 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.media import SNIFF_BYTES, open_image, sniff
 from inference.video.container import open_binary
-from inference.video.frames import Damage, Pixels, Source, VideoInfo, VideoLimits
+from inference.video.frames import Damage, Media, Pixels, VideoInfo, VideoLimits
 
 # Browsers show frames that ask for less than 20 ms for 100 ms; so do we, or a 0 ms GIF would last no time.
 _SHORTEST_MS = 20
 _DEFAULT_MS = 100
 
 
-def is_animation(source: Source) -> bool:
+def is_animation(source: Media) -> bool:
     """Whether it is a GIF, a WebP or a PNG, by its first bytes (a still one is a clip of one frame)."""
     with open_binary(source) as file:
         head = file.read(12)
@@ -26,7 +26,7 @@ def is_animation(source: Source) -> bool:
     return head[:4] == b"GIF8" or head[:8] == b"\x89PNG\r\n\x1a\n" or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
 
 
-def probe(source: Source, limits: VideoLimits) -> VideoInfo:
+def probe(source: Media, limits: VideoLimits) -> VideoInfo:
     """Size and frame count. Raises CorruptMedia and LimitExceeded."""
     with open_binary(source) as file, _opened(file) as image:
         limits.check_size(*image.size)
@@ -35,7 +35,7 @@ def probe(source: Source, limits: VideoLimits) -> VideoInfo:
         return VideoInfo(kind, kind, *image.size, None, None, frames, False, None)
 
 
-def frames(source: Source, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
+def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
     """(seconds, (H, W, 3) RGB) of each frame, composed over white. A cut file yields what is there."""
     with open_binary(source) as file, _opened(file) as image:
         limits.check_size(*image.size)

@@ -17,14 +17,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.video.frames import Pixels, Source
+from inference.video.frames import Media, Pixels
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
 FORMATS = "mov,matroska,avi,mpegts,mpeg,m4v,mpegvideo,h264,hevc,obu,ivf,flv,asf,ogg,mjpeg,mxf"
 
 
 @contextmanager
-def open_binary(source: Source) -> Iterator[BinaryIO]:
+def open_binary(source: Media) -> Iterator[BinaryIO]:
     """The source as a seekable binary file at its start; a file that was given open stays open."""
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as file:
@@ -35,7 +35,7 @@ def open_binary(source: Source) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_container(source: Source) -> Iterator[InputContainer]:
+def open_container(source: Media) -> Iterator[InputContainer]:
     """Opens for reading. Raises UnsupportedMedia (empty, no video), CorruptMedia (a video without index)."""
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     local = isinstance(source, (str, Path))
@@ -83,7 +83,7 @@ def video_stream(container: InputContainer) -> VideoStream:
     raise UnsupportedMedia(f"no video in it (found: {found}); expected a file with a video stream")
 
 
-def truncation(source: Source) -> str | None:
+def truncation(source: Media) -> str | None:
     """Says how a file is shorter than its own container declares, or None.
 
     Reads only the outermost structure: ISO BMFF boxes (ISO/IEC 14496-12), RIFF, EBML (RFC 8794).

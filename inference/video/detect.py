@@ -37,7 +37,7 @@ class Detected:
     embeddings: NDArray[np.float64] | None
 
 
-class Detector:
+class FrameDetector:
     """Runs a route's steps over frames, from several threads at once; what needs their order is `in_order`."""
 
     def __init__(self, route: Route, registry: Registry, options: VideoOptions, threshold: float | None) -> None:

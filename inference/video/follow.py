@@ -142,6 +142,7 @@ class FollowStep:
         self._follower: Follower | None = None
         self._label = options.label or "followed"
         self._spans: list[list[float]] = []
+        self._seen = False
 
     def update(self, frame: Frame, objects: Objects) -> Objects:
         """The object in this frame as one prediction; none before it was found and while it is out of sight."""
@@ -181,16 +182,15 @@ class FollowStep:
         return np.array([not known or name == known for name in objects.names], np.bool_)
 
     def _note(self, t_s: float, seen: bool) -> None:
-        if seen and self._spans and self._spans[-1][2]:
+        if seen and self._seen:
             self._spans[-1][1] = t_s
-        elif self._spans:
-            self._spans[-1][2] = 0.0
-        if seen and (not self._spans or not self._spans[-1][2]):
-            self._spans.append([t_s, t_s, 1.0])
+        elif seen:
+            self._spans.append([t_s, t_s])
+        self._seen = seen
 
     def timeline(self) -> list[dict[str, Any]]:
         """The spans in which it was seen."""
         return [
             {"kind": FOLLOW, "label": self._label, "start_s": round(start, 3), "end_s": round(end, 3)}
-            for start, end, _ in self._spans
+            for start, end in self._spans
         ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.errors import LimitExceeded
 
-Source = str | Path | BinaryIO
+Media = str | Path | BinaryIO
 Pixels = NDArray[np.uint8]
 
 
@@ -119,13 +119,18 @@ class VideoInfo:
         """The IANA media type of the container."""
         return _MEDIA_TYPES.get(self.container, f"video/{self.container}")
 
-    def expected_frames(self) -> int | None:
-        """A guess at the number of frames, for progress bars only."""
-        if self.claimed_frames:
-            return self.claimed_frames
-        if self.claimed_duration_s and self.nominal_fps:
-            return round(self.claimed_duration_s * self.nominal_fps)
-        return None
+    def expected_frames(self, sampling: Sampling) -> int | None:
+        """About how many frames will be sampled, by the header: for progress bars only."""
+        length, rate = self.claimed_duration_s, self.nominal_fps
+        total = self.claimed_frames or (round(length * rate) if length and rate else None)
+        if total is None or sampling.keyframes_only:
+            return None
+        if length:
+            end = min(sampling.end_s or length, length)
+            total = round(total * max(end - sampling.start_s, 0.0) / length)
+        if sampling.fps and rate:
+            return max(1, round(total * min(1.0, sampling.fps / rate)))
+        return max(1, total // sampling.stride)
 
 
 class Damage:

@@ -10,8 +10,8 @@ from inference.tracking.options import TrackerOptions
 from inference.video.frames import Sampling, VideoLimits
 from inference.video.zones import Zone
 
-_LEAST = {"stride": 1, "confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
-_POSITIVE = ("fps", "metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
+_LEAST = {"confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
+_POSITIVE = ("metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,17 @@ class Follow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoOptions(TrackerOptions):
-    """Options of a route; those of its tracker are inherited.
+class VideoOptions(TrackerOptions, Sampling, VideoLimits):
+    """Options of a route: which frames are analysed, inside which limits, how they are tracked, and what is written.
 
-    stride, fps, start_s, end_s, keyframes_only: which frames are analysed (see Sampling).
     tracker: the algorithm that joins detections over time. camera_motion: make up for a moving camera.
     reid: the embedding model by which a track is recognised, up to reid_s.
     zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write one.
-    follow: one object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
+    follow: the object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
     without: steps of the route that videos leave out, by name.
-    animations: take animated GIF, WebP and PNG as videos, too. max_*: limits.
+    animations: take animated GIF, WebP and PNG as videos, too.
     """
 
-    stride: int = 1
-    fps: float | None = None
-    start_s: float = 0.0
-    end_s: float | None = None
-    keyframes_only: bool = False
     tracker: Literal["bytetrack", "sort", "none"] = "bytetrack"
     camera_motion: bool = False
     reid: str = ""
@@ -60,11 +54,9 @@ class VideoOptions(TrackerOptions):
     thumbnails: int = 8
     without: tuple[str, ...] = ()
     animations: bool = False
-    max_duration_s: float = VideoLimits.max_duration_s
-    max_pixels: int = VideoLimits.max_pixels
-    max_frames: int = VideoLimits.max_frames
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in _LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
@@ -80,7 +72,5 @@ class VideoOptions(TrackerOptions):
         object.__setattr__(self, "zones", named)
 
     def sampling(self) -> Sampling:
+        """Which frames are analysed, alone: a part of the clip has an end of its own."""
         return Sampling(self.stride, self.fps, self.start_s, self.end_s, self.keyframes_only)
-
-    def limits(self) -> VideoLimits:
-        return VideoLimits(self.max_duration_s, self.max_pixels, self.max_frames)

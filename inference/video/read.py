@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from inference.errors import CorruptMedia
 from inference.video import animation
 from inference.video.container import display_matrix, fitted, open_container, truncation, turned, video_stream
-from inference.video.frames import Anchor, Damage, Frame, Pixels, ReadReport, Sampling, Source, VideoInfo, VideoLimits
+from inference.video.frames import Anchor, Damage, Frame, Media, Pixels, ReadReport, Sampling, VideoInfo, VideoLimits
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
@@ -31,7 +31,7 @@ _FALLBACK_PERIOD_S = 1 / 25
 SAME_S = 5e-7
 
 
-def probe(source: Source, limits: VideoLimits | None = None) -> VideoInfo:
+def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
     """What the container says, decoding nothing.
 
     Raises UnsupportedMedia (not a video, audio only, empty), CorruptMedia (no index), LimitExceeded (size).
@@ -71,7 +71,7 @@ class PacketTable:
         ]
 
 
-def scan(source: Source, limits: VideoLimits | None = None) -> PacketTable:
+def scan(source: Media, limits: VideoLimits | None = None) -> PacketTable:
     """Reads all packets, decodes none. What a cut file still has is listed; raises as `probe` does."""
     limits = limits or VideoLimits()
     times: list[float] = []
@@ -84,7 +84,7 @@ def scan(source: Source, limits: VideoLimits | None = None) -> PacketTable:
     return PacketTable(np.array(times, np.float64)[order], np.array(keys, np.bool_)[order])
 
 
-def runs_past(source: Source, seconds: float) -> bool:
+def runs_past(source: Media, seconds: float) -> bool:
     """Whether a picture is shown after this second of the clip, whatever its header says; raises as `probe` does.
 
     Reads packets up to the first such one, so all of a shorter clip, and decodes none.
@@ -93,7 +93,7 @@ def runs_past(source: Source, seconds: float) -> bool:
         return any(pts_s > seconds for pts_s, _ in coded)
 
 
-def _coded(source: Source) -> Generator[tuple[float, bool]]:
+def _coded(source: Media) -> Generator[tuple[float, bool]]:
     """(seconds, is it a keyframe) of every coded picture, in the order of storage."""
     with open_container(source) as container:
         stream = video_stream(container)
@@ -112,7 +112,7 @@ class VideoReader:
 
     def __init__(
         self,
-        source: Source,
+        source: Media,
         sampling: Sampling | None = None,
         limits: VideoLimits | None = None,
         anchor: Anchor | None = None,

@@ -15,11 +15,11 @@ from typing import Any
 
 from inference.engine.registry import Registry
 from inference.errors import CorruptMedia
-from inference.results.result import Source as ResultSource
+from inference.results.result import Source
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
-from inference.video.detect import Detector
-from inference.video.frames import Anchor, Frame, ReadReport, Source, VideoInfo
+from inference.video.detect import FrameDetector
+from inference.video.frames import Anchor, Frame, Media, ReadReport, VideoInfo
 from inference.video.options import VideoOptions
 from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures, usual_rate
 from inference.video.read import SAME_S, PacketTable, VideoReader, scan
@@ -41,10 +41,6 @@ class Part:
     end_s: float | None
     lead: Anchor
 
-    def to_json(self) -> dict[str, Any]:
-        """For a queue message."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Part:
         """The way back."""
@@ -52,13 +48,13 @@ class Part:
         return cls(int(document["number"]), start, document["end_s"], lead)
 
 
-def plan(media: Source, part_s: float, options: VideoOptions, lead_s: float) -> list[Part]:
+def plan(media: Media, part_s: float, options: VideoOptions, lead_s: float) -> list[Part]:
     """Parts of at least `part_s` seconds each, from keyframe to keyframe.
 
-    `lead_s`: how far back something looks (see `Detector.lead_seconds`). Reads the packets of the clip, decodes none.
+    `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Reads the clip's packets, decodes none.
     Raises as `scan`, and CorruptMedia where there is no picture.
     """
-    table = scan(media, options.limits())
+    table = scan(media, options)
     if options.keyframes_only:  # the reader counts them alone
         table = PacketTable(table.pts_s[table.keyframe], table.keyframe[table.keyframe])
     anchors = table.anchors()
@@ -104,14 +100,14 @@ class Prepared:
     facts: RouteFacts
 
 
-def prepare(media: Source, info: VideoInfo, route: Route, registry: Registry, budget_s: float) -> Prepared:
+def prepare(media: Media, info: VideoInfo, route: Route, registry: Registry, budget_s: float) -> Prepared:
     """Plans parts that take about `budget_s` seconds of work each, by the speed on the clip's first frames.
 
     Raises as `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where not one picture can be decoded.
     """
     options = route.video
-    detector = Detector(route, registry, options, None)
-    reader = VideoReader(media, replace(options.sampling(), start_s=0.0, end_s=None), options.limits())
+    detector = FrameDetector(route, registry, options, None)
+    reader = VideoReader(media, replace(options.sampling(), start_s=0.0, end_s=None), options)
     width = height = 0
     begun, marks = time.monotonic(), []
     for frame in reader:
@@ -128,14 +124,14 @@ def prepare(media: Source, info: VideoInfo, route: Route, registry: Registry, bu
     return Prepared(parts, width, height, usual_rate(options, info), detector.facts)
 
 
-def detect_part(media: Source, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
+def detect_part(media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
     """Lines: one per sampled frame of the part with what the models said, then one with what they took.
 
     The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
     """
     cpu = time.process_time()
     options = route.video
-    detector = Detector(route, registry, options, None)
+    detector = FrameDetector(route, registry, options, None)
     reader = _frames(media, part, options)
     with VideoFiles(folder, fps) as videos:
         for frame in reader:
@@ -153,11 +149,11 @@ def detect_part(media: Source, part: Part, route: Route, registry: Registry, fol
     yield to_line({"report": asdict(report), **work.to_json()})
 
 
-def _frames(media: Source, part: Part, options: VideoOptions) -> VideoReader:
+def _frames(media: Media, part: Part, options: VideoOptions) -> VideoReader:
     sampling = options.sampling()
     ends = [end for end in (part.end_s, sampling.end_s) if end is not None]
     sampling = replace(sampling, end_s=min(ends) if ends else None)
-    return VideoReader(media, sampling, options.limits(), part.lead)
+    return VideoReader(media, sampling, options, part.lead)
 
 
 def merge(
@@ -165,7 +161,7 @@ def merge(
     route: Route,
     facts: RouteFacts,
     size: tuple[int, int],
-    source: ResultSource,
+    source: Source,
     folder: Path,
     write: Callable[[int, str], None],
 ) -> Summary:
@@ -192,7 +188,7 @@ def merge(
 
 
 def draw_part(
-    media: Source,
+    media: Media,
     part: Part,
     lines: Iterable[str],
     route: Route,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.steps import Analysis
+from inference.tables import build
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import ClipFacts, Window
 from inference.video.stored import from_line, to_line
@@ -41,22 +42,10 @@ class RouteFacts:
     tracked: str | None
     threshold: float
 
-    def to_json(self) -> dict[str, Any]:
-        """For the plan of a job."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RouteFacts:
-        """The way back."""
-        steps = tuple(
-            StepFacts(**{**step, "model": ModelFacts(**step["model"]), "clip": _clip(step["clip"])})
-            for step in document["steps"]
-        )
-        return cls(steps, document["tracked"], document["threshold"])
-
-
-def _clip(document: Mapping[str, Any] | None) -> ClipFacts | None:
-    return ClipFacts(**{**document, "labels": tuple(document["labels"])}) if document else None
+        """From the plan of a job, where it lies as `asdict` gives it. Raises BadManifest."""
+        return build(cls, document, "the models' facts in a job's plan")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.video.options import VideoOptions
-from inference.video.zones import Event, ZoneWatch, counts
+from inference.video.zones import ZoneWatch, counts
 
 Floats = NDArray[np.float64]
 # The map is coarse on purpose: a tenth of a second of one foot must not be one lit pixel.
@@ -49,31 +49,27 @@ class Speeds:
     """Path lengths of tracks. `metres_per_pixel` holds for the whole picture: a camera that looks straight down."""
 
     metres_per_pixel: float
-    _places: dict[int, tuple[float, float, float]] = field(default_factory=dict)
-    _metres: dict[int, float] = field(default_factory=dict)
-    _seconds: dict[int, float] = field(default_factory=dict)
+    _last: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    _path: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating]) -> None:
         """Takes tracked boxes (N, 4) xyxy of one frame."""
-        for track, box in zip(ids.tolist(), boxes.tolist(), strict=True):
+        for track, (x1, y1, x2, y2) in zip(ids.tolist(), boxes.tolist(), strict=True):
             if track < 0:
                 continue
-            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-            before = self._places.get(track)
-            if before is None:
-                self._places[track] = (t_s, x, y)
-                continue
+            x, y = (x1 + x2) / 2, (y1 + y2) / 2
+            last_s, last_x, last_y = self._last.setdefault(track, (t_s, x, y))
             # Twice a second is often enough: between two frames the box's own trembling would count as way.
-            if t_s - before[0] >= 0.5:
-                way = float(np.hypot(x - before[1], y - before[2])) * self.metres_per_pixel
-                self._metres[track] = self._metres.get(track, 0.0) + way
-                self._seconds[track] = self._seconds.get(track, 0.0) + t_s - before[0]
-                self._places[track] = (t_s, x, y)
+            if t_s - last_s >= 0.5:
+                metres, seconds = self._path.get(track, (0.0, 0.0))
+                way = float(np.hypot(x - last_x, y - last_y)) * self.metres_per_pixel
+                self._path[track] = metres + way, seconds + t_s - last_s
+                self._last[track] = (t_s, x, y)
 
     def mean(self, track: int) -> float | None:
         """Metres per second over the track's life; None when it was seen too shortly."""
-        seconds = self._seconds.get(track, 0.0)
-        return self._metres[track] / seconds if seconds > 0 else None
+        metres, seconds = self._path.get(track, (0.0, 0.0))
+        return metres / seconds if seconds > 0 else None
 
 
 @dataclass
@@ -99,10 +95,6 @@ class TrackSummary:
         if speed is not None:
             document["speed_mps"] = round(speed, 2)
         return document
-
-
-def _number(track: TrackSummary) -> int:
-    return track.id
 
 
 class Tracks:
@@ -152,15 +144,6 @@ class Tracks:
         if self.heat is not None:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
 
-    def tracks(self) -> list[dict[str, Any]]:
-        """Every track, by number."""
-        speeds = self._speeds
-        return [t.to_json(speeds.mean(t.id) if speeds else None) for t in sorted(self._tracks.values(), key=_number)]
-
-    def events(self) -> list[Event]:
-        """Ends the clip: everything that happened at the zones, by time."""
-        return self._zones.finish()
-
     def summary(self) -> dict[str, int]:
         """How many tracks of each label; without a tracker, the most seen at once."""
         if self._tracker is None:
@@ -170,7 +153,8 @@ class Tracks:
 
     def extra(self, actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The members that a video adds to the document: summary, tracks, timeline, zones."""
-        tracks, events = self.tracks(), self.events()
+        speeds, events = self._speeds, self._zones.finish()
+        tracks = [t.to_json(speeds.mean(n) if speeds else None) for n, t in sorted(self._tracks.items())]
         lines = [{"kind": "track", **{k: t[k] for k in ("id", "label", "start_s", "end_s")}} for t in tracks]
         timeline = sorted([*lines, *actions, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
         document: dict[str, Any] = {"summary": self.summary(), "tracks": tracks, "timeline": timeline}

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.video.container import open_container
-from inference.video.frames import Pixels, Source
+from inference.video.frames import Media, Pixels
 
 # 90 kHz (the clock of MPEG) holds every usual frame rate and any variable one to 11 microseconds.
 TIME_BASE = Fraction(1, 90_000)
@@ -41,7 +41,7 @@ class VideoWriter:
         self,
         path: Path,
         fps: float = 25.0,
-        sound: Source | None = None,
+        sound: Media | None = None,
         crf: int = 23,
         preset: str = "superfast",
     ) -> None:
@@ -155,7 +155,7 @@ class SoundCopy:
     Copying in step keeps the muxer from holding the sound of a long clip in memory.
     """
 
-    def __init__(self, source: Source, output: OutputContainer) -> None:
+    def __init__(self, source: Media, output: OutputContainer) -> None:
         self._output = output
         self._opened = open_container(source)
         self._input = self._opened.__enter__()

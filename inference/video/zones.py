@@ -47,7 +47,7 @@ class Zone:
 
 
 @dataclass(frozen=True)
-class Event:
+class ZoneEvent:
     """What one track did at one zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
 
     kind: Kind
@@ -111,7 +111,7 @@ class ZoneWatch:
     width: int
     height: int
     gone_s: float = 1.0
-    events: list[Event] = field(default_factory=list)
+    events: list[ZoneEvent] = field(default_factory=list)
     _visits: dict[tuple[int, int], _Visit] = field(default_factory=dict)
     _places: dict[int, tuple[float, Floats]] = field(default_factory=dict)
 
@@ -139,27 +139,27 @@ class ZoneWatch:
             before = self._places.get(track)
             way = 0 if before is None else crossing(before[1], place, line)
             if way:
-                self.events.append(Event("cross", zone.name, t_s, track, label, "in" if way > 0 else "out"))
+                self.events.append(ZoneEvent("cross", zone.name, t_s, track, label, "in" if way > 0 else "out"))
 
     def _visit(self, number: int, zone: Zone, t_s: float, track: int, label: str, is_in: bool) -> None:
         visit = self._visits.get((number, track))
         if is_in and visit is None:
             self._visits[number, track] = _Visit(t_s, t_s, label)
-            self.events.append(Event("enter", zone.name, t_s, track, label))
+            self.events.append(ZoneEvent("enter", zone.name, t_s, track, label))
         elif is_in and visit is not None:
             visit.last_s = t_s
             stayed = t_s - visit.since_s
             if zone.loiter_s is not None and not visit.told and stayed >= zone.loiter_s:
                 visit.told = True
-                self.events.append(Event("loiter", zone.name, t_s, track, label, seconds=stayed))
+                self.events.append(ZoneEvent("loiter", zone.name, t_s, track, label, seconds=stayed))
         elif visit is not None:
             self._leave(number, track, t_s)
 
     def _leave(self, number: int, track: int, t_s: float) -> None:
         visit = self._visits.pop((number, track))
         name = self.zones[number].name
-        self.events.append(Event("exit", name, t_s, track, visit.label))
-        self.events.append(Event("dwell", name, t_s, track, visit.label, seconds=t_s - visit.since_s))
+        self.events.append(ZoneEvent("exit", name, t_s, track, visit.label))
+        self.events.append(ZoneEvent("dwell", name, t_s, track, visit.label, seconds=t_s - visit.since_s))
 
     def _forget(self, t_s: float) -> None:
         """Who has been out of sight too long has left, at the time it was last seen."""
@@ -168,7 +168,7 @@ class ZoneWatch:
         for track in [k for k, v in self._places.items() if t_s - v[0] > self.gone_s]:
             del self._places[track]
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[ZoneEvent]:
         """Ends the stays that last to the end of the clip; all events by time."""
         for number, track in list(self._visits):
             self._leave(number, track, self._visits[number, track].last_s)
@@ -176,7 +176,7 @@ class ZoneWatch:
         return self.events
 
 
-def counts(zones: Sequence[Zone], events: Sequence[Event]) -> dict[str, Any]:
+def counts(zones: Sequence[Zone], events: Sequence[ZoneEvent]) -> dict[str, Any]:
     """Per zone: how many of each event in all, and in each interval of its `every_s`."""
     result: dict[str, Any] = {}
     for zone in zones:
@@ -192,5 +192,5 @@ def counts(zones: Sequence[Zone], events: Sequence[Event]) -> dict[str, Any]:
     return result
 
 
-def _counted(event: Event) -> str:
+def _counted(event: ZoneEvent) -> str:
     return event.kind if event.direction is None else f"{event.kind}_{event.direction}"

@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def in_parts(
     """(the parts, what merging them gives, each one's lines for drawing); they are detected in any order, and merged
     from what the plan says of the models."""
     options = chosen.video
-    parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
+    parts = [Part.from_json(json.loads(json.dumps(asdict(p)))) for p in plan(clip, part_s, options, lead_s=2.0)]
     order = list(parts)
     random.Random(1).shuffle(order)
     lines = {}
@@ -127,7 +128,7 @@ def in_parts(
         made = _made(folder / f"detected{part.number}")
         lines[part.number] = list(detect_part(clip, part, chosen, registry, made, fps=8.0))
     facts = prepare(clip, probe(clip), chosen, registry, budget_s=1.0).facts
-    facts = RouteFacts.from_json(json.loads(json.dumps(facts.to_json())))
+    facts = RouteFacts.from_json(json.loads(json.dumps(asdict(facts))))
     merged: dict[int, list[str]] = {part.number: [] for part in parts}
     source = Source("uploads", str(clip), "e", clip.stat().st_size, "video/mp4")
     stored = ((part, lines[part.number]) for part in parts)

@@ -13,7 +13,7 @@ from inference.tables import build
 from inference.video.options import VideoOptions
 from inference.video.outputs import heat_picture
 from inference.video.tracks import HeatMap, Speeds
-from inference.video.zones import Event, Zone, ZoneWatch, counts, inside
+from inference.video.zones import Zone, ZoneEvent, ZoneWatch, counts, inside
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
 AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
@@ -24,7 +24,7 @@ def standing(x: float, y: float = 0.5) -> list[float]:
     return [x * 1000 - 20, y * 1000 - 100, x * 1000 + 20, y * 1000]
 
 
-def watch(zones: Sequence[Zone], path: Sequence[tuple[float, float | None]], label: str = "person") -> list[Event]:
+def watch(zones: Sequence[Zone], path: Sequence[tuple[float, float | None]], label: str = "person") -> list[ZoneEvent]:
     """Events of one track that stands at x at each time (None: not seen)."""
     watcher = ZoneWatch(zones, 1000, 1000)
     for t_s, x in path:
@@ -37,7 +37,7 @@ def walk(*xs: float) -> list[tuple[float, float | None]]:
     return [(i / 2, x) for i, x in enumerate(xs)]
 
 
-def told(events: Sequence[Event]) -> list[tuple[str, float, str | None]]:
+def told(events: Sequence[ZoneEvent]) -> list[tuple[str, float, str | None]]:
     return [(event.kind, event.t_s, event.direction) for event in events]
 
 
@@ -90,7 +90,9 @@ class TestArea:
 
 def test_counts_by_interval() -> None:
     zone = Zone("door", LINE.points, every_s=10.0)
-    events = [Event("cross", "door", t, 1, "person", way) for t, way in ((1, "in"), (2, "in"), (3, "out"), (25, "in"))]
+    events = [
+        ZoneEvent("cross", "door", t, 1, "person", way) for t, way in ((1, "in"), (2, "in"), (3, "out"), (25, "in"))
+    ]
     assert counts([zone], events)["door"] == {
         "total": {"cross_in": 3, "cross_out": 1},
         "intervals": [{"start_s": 0.0, "end_s": 10.0, "cross_in": 2, "cross_out": 1},
