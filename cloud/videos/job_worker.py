@@ -38,6 +38,8 @@ from inference.video.split import prepare
 
 log = logging.getLogger(__name__)
 
+# What one message may take by estimate: the host would end an invocation after functionTimeout, ten minutes.
+PART_LIMIT_S = 480.0
 _ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
 
 
@@ -85,7 +87,8 @@ class Videos:
                     f"more than {limit:g} s of it would be analysed in one piece, since follow needs every frame in "
                     "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
                 )
-            plan = prepare(file.binary, video, route, self.worker.registry, self.settings.video_segment_seconds)
+            segment_s = self.settings.video_segment_seconds
+            plan = prepare(file.binary, video, route, self.worker.registry, segment_s, PART_LIMIT_S)
             file.check()
         if len(plan.parts) < 2:
             return None

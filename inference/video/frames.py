@@ -75,11 +75,20 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Anchor:
-    """Where in the whole video a part starts: the keyframe's time, its index, and the frame before it."""
+    """Where in the whole video reading starts: the first frame's time, its index, and the time of the frame before it.
+
+    keyframe_s: the keyframe from which that frame has to be decoded, where it is none itself.
+    """
 
     pts_s: float = 0.0
     index: int = 0
     previous_pts_s: float | None = None
+    keyframe_s: float | None = None
+
+    @property
+    def decoded_from_s(self) -> float:
+        """Where decoding begins."""
+        return self.pts_s if self.keyframe_s is None else self.keyframe_s
 
 
 @dataclass(frozen=True)
@@ -134,9 +143,10 @@ class VideoInfo:
 
 
 class Damage:
-    """What went wrong while decoding, and when it first did."""
+    """What went wrong while decoding, and when it first did; what was wrong before `since_s` does not count."""
 
-    def __init__(self) -> None:
+    def __init__(self, since_s: float = 0.0) -> None:
+        self._since_s = since_s
         self.truncated: str | None = None
         self.reason: str | None = None
         self.at_s: float | None = None
@@ -144,11 +154,13 @@ class Damage:
 
     def note(self, reason: str, at_s: float) -> None:
         """Counts one damaged frame; the first one names the reason and the second where it broke."""
+        if at_s < self._since_s:
+            return
         self.frames += 1
         if self.reason is None:
             self.reason, self.at_s = reason, at_s
 
-    def told(self, complete: bool) -> str | None:
+    def report(self, complete: bool) -> str | None:
         """The reason to report; a missing end does not matter to somebody who did not read that far."""
         return self.reason or (self.truncated if complete else None)
 

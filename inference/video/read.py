@@ -63,12 +63,17 @@ class PacketTable:
     pts_s: NDArray[np.float64]
     keyframe: NDArray[np.bool_]
 
-    def anchors(self) -> list[Anchor]:
-        """Where decoding can start: each keyframe with its index and the time of the frame before it."""
-        return [
-            Anchor(float(self.pts_s[i]), int(i), float(self.pts_s[i - 1]) if i else None)
-            for i in np.flatnonzero(self.keyframe)
-        ]
+    def anchor(self, index: int) -> Anchor:
+        """To read from this picture on; from the first keyframe on, whose predecessors cannot be decoded."""
+        before = np.flatnonzero(self.keyframe[: index + 1])
+        start_s, keyframe_s = float(self.pts_s[index]), float(self.pts_s[before[-1]])
+        if len(before) == 1 and before[0] == index:
+            return Anchor(start_s)
+        return Anchor(start_s, index, float(self.pts_s[index - 1]), None if self.keyframe[index] else keyframe_s)
+
+    def widest_gap_s(self) -> float:
+        """The longest time from a keyframe to the next, or to the last picture."""
+        return float(np.diff(np.append(self.pts_s[self.keyframe], self.pts_s[-1])).max())
 
 
 def scan(source: Media, limits: VideoLimits | None = None) -> PacketTable:
@@ -125,7 +130,8 @@ class VideoReader:
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        damage = Damage()
+        # Frames between the keyframe and the anchor are of no part that begins here.
+        damage = Damage(0.0 if self._anchor.keyframe_s is None else self._anchor.pts_s - SAME_S)
         if animation.is_animation(self._source):
             yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
             return
@@ -182,7 +188,7 @@ class VideoReader:
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
-    broken = damage.told(complete)
+    broken = damage.report(complete)
     return ReadReport(
         frames=count,
         duration_s=last + gap if count else 0.0,
@@ -228,17 +234,17 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
 def _from_anchor(
     container: InputContainer, stream: VideoStream, clock: _Clock, anchor: Anchor
 ) -> Iterator[Packet[VideoStream]]:
-    """Packets from the anchor's keyframe, or from the start where the container cannot seek to it."""
+    """Packets from the keyframe that the anchor needs, or from the start where the container cannot seek to it."""
     if not anchor.index:
         return _packets(container, stream)
-    for offset in (clock.to_pts(anchor.pts_s), 0):
+    for offset in (clock.to_pts(anchor.decoded_from_s), 0):
         try:
             container.seek(offset, stream=stream, backward=True)
         except av.FFmpegError:
             continue
         packets = _packets(container, stream)
         first = next(packets, None)
-        if first is not None and clock.of_packet(first) <= anchor.pts_s + SAME_S:
+        if first is not None and clock.of_packet(first) <= anchor.decoded_from_s + SAME_S:
             return itertools.chain([first], packets)
     raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
 

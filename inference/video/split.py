@@ -1,20 +1,23 @@
 """A long video in parts that any worker can do in any order: detect each, merge once, draw each, join.
 
-Parts start at keyframes. Sampling keeps the phase of the whole clip; tracking, zones and the smoothing of actions,
-which need the order of the frames, run once over what the parts stored. So the number of parts changes nothing in
-the result: the same tracks, to the number.
+Parts start at keyframes, or between them where those are rare. Sampling keeps the phase of the whole clip; tracking,
+zones and the smoothing of actions, which need the order of the frames, run once over what the parts stored. So the
+number of parts changes nothing in the result: the same tracks, to the number.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from inference.engine.registry import Registry
-from inference.errors import CorruptMedia
+from inference.errors import CorruptMedia, LimitExceeded
 from inference.results.result import Source
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
@@ -26,15 +29,15 @@ from inference.video.read import SAME_S, PacketTable, VideoReader, scan
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
 
-# As many frames tell how fast this machine is with this clip; the first one pays for warming up and is not counted.
-_SAMPLE_FRAMES = 8
-_SAMPLE_S = 5.0
+# The trial by which a plan estimates ends after so many frames (the first pays for warming up and does not count), so
+# many seconds of work, or so many of the clip.
+_TRIAL_FRAMES, _TRIAL_WORK_S, _TRIAL_CLIP_S = 8, 5.0, 60.0
 _MOST_PARTS = 1000
 
 
 @dataclass(frozen=True)
 class Part:
-    """Frames from `start` on, before `end_s`. `lead` is where decoding begins for what looks back in time."""
+    """Frames from `start` on, before `end_s`. `lead`: where reading begins for what looks back in time."""
 
     number: int
     start: Anchor
@@ -43,38 +46,43 @@ class Part:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Part:
-        """The way back."""
+        """From the plan of a job, where it lies as `asdict` gives it."""
         start, lead = Anchor(**document["start"]), Anchor(**document["lead"])
         return cls(int(document["number"]), start, document["end_s"], lead)
 
 
-def plan(media: Media, part_s: float, options: VideoOptions, lead_s: float) -> list[Part]:
-    """Parts of at least `part_s` seconds each, from keyframe to keyframe.
+def plan(
+    table: PacketTable, options: VideoOptions, part_s: float, lead_s: float, most_s: float = math.inf
+) -> list[Part]:
+    """Parts of at least `part_s` seconds each, from keyframe to keyframe; of `most_s` where none comes for so long.
 
-    `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Reads the clip's packets, decodes none.
-    Raises as `scan`, and CorruptMedia where there is no picture.
+    `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Raises CorruptMedia without a keyframe.
     """
-    table = scan(media, options)
     if options.keyframes_only:  # the reader counts them alone
         table = PacketTable(table.pts_s[table.keyframe], table.keyframe[table.keyframe])
-    anchors = table.anchors()
-    if not anchors:
-        raise CorruptMedia("no keyframe in it; convert it")
+    first, end_s = _first_keyframe(table), math.inf if options.end_s is None else options.end_s
     # Whatever comes before the first keyframe cannot be decoded, or leads to it: the first part takes it.
-    starts = [replace(anchors[0], index=0, previous_pts_s=None)]
-    for anchor in anchors[1:]:
-        wanted = options.end_s is None or anchor.pts_s < options.end_s
-        if wanted and anchor.pts_s - starts[-1].pts_s >= part_s:
-            starts.append(anchor)
+    starts = [table.anchor(first)]
+    frames = zip(table.pts_s.tolist(), table.keyframe.tolist(), strict=True)
+    for index, (pts_s, is_keyframe) in enumerate(frames):
+        due = pts_s - starts[-1].pts_s >= (part_s if is_keyframe else most_s)
+        if due and index > first and pts_s < end_s:
+            starts.append(table.anchor(index))
     ends = [anchor.pts_s for anchor in starts[1:]]
     return [
-        Part(number, start, end, _lead(table, anchors, start, options, lead_s))
+        Part(number, start, end, _lead(table, start, options, lead_s))
         for number, (start, end) in enumerate(zip(starts, [*ends, None], strict=True))
     ]
 
 
-def _lead(table: PacketTable, anchors: Sequence[Anchor], start: Anchor, options: VideoOptions, lead_s: float) -> Anchor:
-    """The last keyframe before which nothing matters to the part: `lead_s` back, and one sampled frame at least."""
+def _first_keyframe(table: PacketTable) -> int:
+    if not table.keyframe.any():
+        raise CorruptMedia("no keyframe in it; convert it")
+    return int(table.keyframe.argmax())
+
+
+def _lead(table: PacketTable, start: Anchor, options: VideoOptions, lead_s: float) -> Anchor:
+    """The last frame before which nothing matters to the part: `lead_s` back, and one sampled frame at least."""
     if start.index == 0 or lead_s <= 0:
         return start
     sampling, before = options.sampling(), start.pts_s
@@ -83,9 +91,22 @@ def _lead(table: PacketTable, anchors: Sequence[Anchor], start: Anchor, options:
         if sampling.takes(i, float(table.pts_s[i]), tick):
             before = float(table.pts_s[i])
             break
-    wanted = min(before, start.pts_s - lead_s)
-    earlier = [anchor for anchor in anchors if anchor.pts_s <= wanted]
-    return earlier[-1] if earlier else replace(anchors[0], index=0, previous_pts_s=None)
+    index = int(np.searchsorted(table.pts_s, min(before, start.pts_s - lead_s), "right")) - 1
+    return table.anchor(max(index, _first_keyframe(table)))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of work that a second of the clip takes: to decode it, and to decode and analyse it."""
+
+    decode: float
+    analyse: float
+
+    def work_s(self, part: Part, options: VideoOptions, clip_s: float) -> float:
+        """What the part takes of a clip of this length, by estimate."""
+        end_s = min(end for end in (part.end_s, options.end_s, clip_s) if end is not None)
+        analysed_s = max(0.0, end_s - max(part.start.pts_s, options.start_s))
+        return self.decode * (end_s - part.lead.decoded_from_s) + (self.analyse - self.decode) * analysed_s
 
 
 @dataclass(frozen=True)
@@ -100,28 +121,58 @@ class Prepared:
     facts: RouteFacts
 
 
-def prepare(media: Media, info: VideoInfo, route: Route, registry: Registry, budget_s: float) -> Prepared:
+def prepare(
+    media: Media, info: VideoInfo, route: Route, registry: Registry, budget_s: float, limit_s: float = math.inf
+) -> Prepared:
     """Plans parts that take about `budget_s` seconds of work each, by the speed on the clip's first frames.
 
-    Raises as `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where not one picture can be decoded.
+    Where keyframes are so far apart that a part would take `limit_s`, parts begin between them, too. Raises
+    LimitExceeded where that does not help; as `scan` and `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where
+    no picture can be decoded.
     """
-    options = route.video
+    options, table = route.video, scan(media, route.video)
     detector = FrameDetector(route, registry, options, None)
-    reader = VideoReader(media, replace(options.sampling(), start_s=0.0, end_s=None), options)
-    width = height = 0
-    begun, marks = time.monotonic(), []
-    for frame in reader:
-        height, width = frame.pixels.shape[:2]
-        detector.in_order(detector(frame))
-        marks.append((time.monotonic(), frame.pts_s))
-        if len(marks) > _SAMPLE_FRAMES or marks[-1][0] - begun > _SAMPLE_S:
-            break
-    worked, clip_s = marks[-1][0] - marks[0][0], marks[-1][1] - marks[0][1]
-    lead_s, part_s = detector.lead_seconds(), budget_s * clip_s / max(worked, 1e-6)
-    parts = plan(media, part_s, options, lead_s)
+    pace, (width, height) = trial(media, detector, options, float(table.pts_s[_first_keyframe(table)]))
+    # Half of the limit is for the frames before the part, from its keyframe on.
+    part_s, most_s, lead_s = budget_s / pace.analyse, limit_s / 2 / pace.analyse, detector.lead_seconds()
+    parts = plan(table, options, part_s, lead_s, most_s)
     if len(parts) > _MOST_PARTS:
-        parts = plan(media, parts[-1].start.pts_s / _MOST_PARTS, options, lead_s)
+        part_s = parts[-1].start.pts_s / _MOST_PARTS
+        parts = plan(table, options, part_s, lead_s, max(part_s, most_s))
+    work_s = max(pace.work_s(part, options, float(table.pts_s[-1])) for part in parts)
+    if work_s > limit_s:
+        raise LimitExceeded(
+            f"a part of it would take about {work_s:.0f} s, more than the {limit_s:g} s that there are, since its "
+            f"keyframes are up to {table.widest_gap_s():.0f} s apart or its frames take long; encode it again with a "
+            "keyframe every 10 s, or analyse fewer frames (video.fps, stride) or less of it (video.end_s)"
+        )
     return Prepared(parts, width, height, usual_rate(options, info), detector.facts)
+
+
+def trial(media: Media, detector: FrameDetector, options: VideoOptions, start_s: float) -> tuple[Pace, tuple[int, int]]:
+    """How fast this machine is with the first frames of a clip that starts there, and their width and height."""
+    sampling = replace(options.sampling(), start_s=0.0, end_s=start_s + _TRIAL_CLIP_S)
+    reader = VideoReader(media, sampling, options)
+    size = (0, 0)
+    begun = first = done = time.monotonic()
+    first_s = at_s = start_s
+    decoding = 0.0
+    for count, frame in enumerate(reader):
+        decoding += time.monotonic() - done
+        detector.in_order(detector(frame))
+        done, at_s = time.monotonic(), frame.pts_s
+        if count == 0:
+            size, first, first_s, decoding = (frame.pixels.shape[1], frame.pixels.shape[0]), done, at_s, 0.0
+        elif count >= _TRIAL_FRAMES or done - begun > _TRIAL_WORK_S:
+            break
+    else:
+        assert reader.report is not None
+        decoding, at_s = decoding + time.monotonic() - done, max(at_s, reader.report.duration_s)
+        done = time.monotonic()
+    if size == (0, 0):
+        raise CorruptMedia(f"not one picture could be decoded in its first {_TRIAL_CLIP_S:.0f} s; convert it")
+    clip_s = max(at_s - first_s, 1e-3)
+    return Pace(decoding / clip_s, max(done - first, 1e-6) / clip_s), size
 
 
 def detect_part(media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:

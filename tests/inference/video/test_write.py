@@ -124,7 +124,8 @@ class TestJoin:
     def test_parts_join_without_coding_again(self, tmp_path: Path) -> None:
         times = [0.04 + i / 25 + (0.01 if i % 3 else 0.0) for i in range(60)]
         source = make(tmp_path / "in.mp4", times, gop=15, sound=True)
-        anchors = scan(source).anchors()
+        table = scan(source)
+        anchors = [table.anchor(int(index)) for index in np.flatnonzero(table.keyframe)]
         parts = []
         for number, anchor in enumerate(anchors):
             end = anchors[number + 1].pts_s if number + 1 < len(anchors) else None
