@@ -58,7 +58,7 @@ class ByteTracker(Tracker):
 
     def associate(self, matching: Matching, high: Flags) -> None:
         overlap, confirmed = matching.overlap, matching.confirmed
-        # Scores weigh in: of two boxes that fit equally, the one of the higher score is the track's.
+        # Scores weigh in: of two boxes that fit equally, the track's is that of the higher score.
         cost = 1.0 - overlap * matching.scores[None, :]
         if matching.similarity is not None:
             cost = _fused(cost, overlap, matching.similarity)

@@ -1,4 +1,4 @@
-"""SORT: one association by overlap (Bewley et al., "Simple online and realtime tracking", arXiv:1602.00763)."""
+"""SORT: a single association by overlap (Bewley et al., "Simple online and realtime tracking", arXiv:1602.00763)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracking by detection on arrays: what SORT and ByteTrack share; each algorithm is a file of its own.
+"""Tracking by detection on arrays: what SORT and ByteTrack share; the algorithms are files of their own.
 
 Embeddings and camera motion as in BoT-SORT: Aharon et al., arXiv:2206.14651. All buffers are seconds of the clip, not
 frames.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.tracking.assignment import Rows, assign, cosine, iou
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
-from inference.tracking.options import TrackerOptions
+from inference.tracking.tracker_options import TrackerOptions
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -27,7 +27,7 @@ _SAME_S = 1e-6
 class MotionModel(Protocol):
     """How an algorithm describes a moving box to the filter, and how sure it is of that.
 
-    Boxes to filter coordinates and back, with the noise of each (standard deviations, a step of 1/30 s).
+    Boxes to filter coordinates and back, with their noise (standard deviations, a step of 1/30 s).
     """
 
     def measure(self, boxes: Floats) -> Floats:
@@ -43,11 +43,11 @@ class MotionModel(Protocol):
         ...
 
     def step_noise(self, value: Floats) -> tuple[Floats, Floats]:
-        """That one step adds to values and velocities."""
+        """That a step adds to values and velocities."""
         ...
 
     def measure_noise(self, value: Floats) -> Floats:
-        """Of one measured box."""
+        """Of a measured box."""
         ...
 
 
@@ -119,7 +119,7 @@ class Matching:
         self._free_tracks, self._free_detections = np.ones(self.allowed.shape[0], bool), np.ones(len(self.scores), bool)
 
     def pair(self, cost: Floats, limit: float, tracks: Flags, detections: Flags) -> None:
-        """Pairs these tracks and detections, as far as they are free, at the least cost; each pair below `limit`."""
+        """Pairs these tracks and detections, as far as they are free, at the least cost, every pair below `limit`."""
         of_tracks = np.flatnonzero(tracks & self._free_tracks)
         of_detections = np.flatnonzero(detections & self._free_detections)
         if not len(of_tracks) or not len(of_detections):
@@ -131,7 +131,7 @@ class Matching:
 
 
 class Tracker(ABC):
-    """Gives each detection the number of the track it belongs to. Deterministic; numbers count from 1.
+    """Gives detections the numbers of the tracks that they belong to. Deterministic; numbers count from 1.
 
     A subclass says how boxes move and how a frame's detections are paired with tracks. `high_score`: from where on a
     detection counts by itself; `new_score`: from where on it starts a track; `low_score`: the lowest that the
@@ -166,9 +166,9 @@ class Tracker(ABC):
         embeddings: NDArray[np.floating] | None = None,
         warp: NDArray[np.floating] | None = None,
     ) -> Ints:
-        """Takes the detections of one frame, gives their track numbers (N,), -1 for none.
+        """Takes the detections of a frame, gives their track numbers (N,), -1 for none.
 
-        `boxes` (N, 4) xyxy pixels, `scores` (N,), `labels` (N,), `t_s` seconds, larger at each call.
+        `boxes` (N, 4) xyxy pixels, `scores` (N,), `labels` (N,), `t_s` seconds, larger at every call.
         `embeddings` (N, E): L2-normalised. `warp` (2, 3): the affine motion of the camera since the last call.
         Raises ValueError when time does not move on.
         """

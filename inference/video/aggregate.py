@@ -1,4 +1,4 @@
-"""What a clip gives as a whole, from what was detected on its frames, fed in order: in one piece or part by part.
+"""What a clip gives as a whole, from the predictions for its frames, fed in order: in a single run or part by part.
 
 The only place that knows tracks, zones, actions, averages and the choice of stills; both ways to analyse a video feed
 it, and read the same summary.
@@ -31,8 +31,8 @@ _BEST = 5
 
 @dataclass(frozen=True)
 class Detections:
-    """What the models said of one frame, by step; where asked for, (N, E) embeddings of what is tracked and the (2, 3)
-    motion of the camera."""
+    """The predictions for a frame, by step; where requested, (N, E) embeddings of what is tracked and the (2, 3) motion
+    of the camera."""
 
     index: int
     pts_s: float
@@ -42,7 +42,7 @@ class Detections:
 
 
 class Averages:
-    """What a clip shows as a whole, for steps that name each frame: the mean of the frames' scores.
+    """What a clip shows as a whole, for steps that classify frames: the mean of the frames' scores.
 
     Sums scores by label; a label that a frame does not list counts as 0 there.
     """
@@ -52,7 +52,7 @@ class Averages:
         self._frames = 0
 
     def update(self, steps: Mapping[str, Predictions]) -> None:
-        """Takes one frame's predictions by step."""
+        """Takes a frame's predictions by step."""
         self._frames += 1
         for step, predictions in steps.items():
             if isinstance(predictions, Classes):
@@ -80,7 +80,7 @@ class Averages:
 class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
-    frames.jsonl, the tracks and the chapters lie in `folder` then; without one no files are written.
+    frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written.
     """
 
     def __init__(self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None) -> None:
@@ -96,7 +96,7 @@ class Aggregate(contextlib.ExitStack):
     def update(
         self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
     ) -> dict[str, Predictions]:
-        """The predictions of one frame by step, tracked ones with their numbers, faint ones of no track left out.
+        """The predictions of a frame by step, tracked ones numbered, without those of low scores and no track.
 
         size: width and height of the upright frames. The `follow` step needs the frame itself.
         """
@@ -166,7 +166,7 @@ class Aggregate(contextlib.ExitStack):
 
 
 def _described(source: Source, report: ReadReport) -> Source:
-    """The source with what decoding found, not what the header claims."""
+    """The source as decoding shows it, not as the header claims."""
     return replace(
         source,
         width=report.width,

@@ -79,8 +79,8 @@ def video_stream(container: InputContainer) -> VideoStream:
         if stream.codec_context is None:
             raise UnsupportedMedia("no decoder for its video codec; convert it to H.264")
         return stream
-    found = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-    raise UnsupportedMedia(f"no video in it (found: {found}); expected a file with a video stream")
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+    raise UnsupportedMedia(f"no video in it (found: {kinds}); expected a file with a video stream")
 
 
 def truncation(source: Media) -> str | None:
@@ -147,7 +147,7 @@ def _vint(file: BinaryIO) -> int | None:
 
 
 def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Some recordings change their size on the way; boxes and tracks need one frame of reference."""
+    """Some recordings change their size on the way; boxes and tracks need a common frame of reference."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return cast(Pixels, VideoFrame.from_ndarray(pixels, format="rgb24").reformat(*size).to_ndarray())
@@ -156,7 +156,7 @@ def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     """The upper left of the display matrix, a b / c d, in 16.16 fixed point (ISO/IEC 14496-12, 6.2.2).
 
-    It is the stream's, so one frame is asked: PyAV's side data hold on to their frame until the garbage collector
+    It is the stream's, so it is read once: PyAV's side data hold on to their frame until the garbage collector
     comes, which of 1080p frames are hundreds of megabytes.
     """
     data = cast(Any, frame.side_data).get("DISPLAYMATRIX")

@@ -1,4 +1,4 @@
-"""What the models say of one frame: every step of the route, appearance and camera motion where asked for."""
+"""The predictions of the models for a frame: every step of the route, embeddings and camera motion where requested."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from inference.video.summary import RouteFacts, StepFacts, Work
 
 @dataclass(frozen=True)
 class Detected:
-    """One frame with what the models said of it alone."""
+    """A frame with the predictions that need no other frame."""
 
     frame: Frame
     steps: list[StepResult]
@@ -83,14 +83,14 @@ class FrameDetector:
         return RouteFacts((*steps, *clips), tracked, threshold)
 
     def __call__(self, frame: Frame) -> Detected:
-        """What the models say of this frame alone."""
+        """The predictions that need no other frame."""
         picture = Picture.of(frame.pixels, "video/frame")
         steps = run_steps(picture, self._steps, self._models)
         objects = None if self._tracked is None else steps[self._tracked].predictions
         return Detected(frame, steps, self._embeddings(picture, objects if isinstance(objects, Objects) else None))
 
     def lead(self, frame: Frame) -> None:
-        """A frame before the part that is asked for: it is looked at only by what looks back in time."""
+        """Takes a frame before the requested part: only what looks back in time needs it."""
         for _, watch in self._watches:
             watch.update(frame.pts_s, frame.pixels)
             watch.windows.clear()
@@ -98,7 +98,7 @@ class FrameDetector:
             self._camera.update(frame.pixels)
 
     def lead_seconds(self) -> float:
-        """How far back anything looks: clip models their window, camera motion one frame."""
+        """How far back anything looks: clip models their window, camera motion the last frame."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
         return max([*windows, 0.0 if self._camera is None else 1e-3])
 

@@ -45,7 +45,7 @@ class VideoLimits:
 class Sampling:
     """Which frames to yield. Its phase is that of the whole video, wherever reading starts.
 
-    `stride` n keeps frames whose index is a multiple of n. `fps` r keeps the first frame at or after each
+    `stride` n keeps frames whose index is a multiple of n. `fps` r keeps the first frame at or after every
     tick k / r of the clip's clock. `start_s` (inclusive) and `end_s` (exclusive) are seconds of that clock.
     `keyframes_only` lets the decoder skip all else; the indices it yields then count keyframes.
     """
@@ -153,7 +153,7 @@ class Damage:
         self.frames = 0
 
     def note(self, reason: str, at_s: float) -> None:
-        """Counts one damaged frame; the first one names the reason and the second where it broke."""
+        """Counts a damaged frame; the first names the reason and the second where it broke."""
         if at_s < self._since_s:
             return
         self.frames += 1
@@ -167,7 +167,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What decoding found: the truth about the clip, and where it broke (`broken` None: it is sound)."""
+    """The clip as decoding shows it, and where it broke (`broken` None: it is sound)."""
 
     frames: int
     duration_s: float

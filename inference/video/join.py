@@ -1,4 +1,4 @@
-"""Joining parts of one video: packets are copied, nothing is encoded again."""
+"""Joining the parts of a video: packets are copied, nothing is encoded again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inference.video.write import MP4_OPTIONS, SoundCopy
 
 
 def join(parts: Iterable[Media], path: Path, sound: Media | None = None) -> str | None:
-    """Joins parts that `VideoWriter` wrote with the times of one clip, in order, into one MP4; one is open at a time.
+    """Joins parts that `VideoWriter` wrote with the times of a clip, in order, into an MP4; one is open at a time.
 
     The sound of `sound` is copied beside them. Returns why there is none (as `VideoWriter.dropped_sound`).
     Raises CorruptMedia when parts differ in size or codec, ValueError when there are none.
@@ -66,7 +66,7 @@ def _append(
     output: OutputContainer,
     sounds: SoundCopy | None,
 ) -> float:
-    """Copies one part; returns the second at which its last picture ends."""
+    """Copies a part; returns the second at which its last picture ends."""
     end_s = 0.0
     for packet in packets:
         if packet.size == 0 or packet.pts is None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inference.tracking.options import TrackerOptions
+from inference.tracking.tracker_options import TrackerOptions
 from inference.video.frames import Sampling, VideoLimits
 from inference.video.zones import Zone
 
@@ -37,7 +37,7 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
 
     tracker: the algorithm that joins detections over time. camera_motion: make up for a moving camera.
     reid: the embedding model by which a track is recognised, up to reid_s.
-    zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write one.
+    zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write heat.jpg.
     follow: the object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
     without: steps of the route that videos leave out, by name.
     animations: take animated GIF, WebP and PNG as videos, too.

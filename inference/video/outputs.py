@@ -34,7 +34,7 @@ _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
 
 
 class FrameLines(contextlib.ExitStack):
-    """frames.jsonl and, with `tracks`, tracks.mot.txt and tracks.csv: one line a frame, one row a tracked box."""
+    """frames.jsonl and, with `tracks`, tracks.mot.txt and tracks.csv: a line a frame, a row a tracked box."""
 
     def __init__(self, folder: Path, tracks: bool) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class FrameLines(contextlib.ExitStack):
         return self.enter_context(path.open("w", encoding="utf-8", newline=newline))
 
     def write(self, index: int, t_s: float, steps: Mapping[str, Predictions]) -> None:
-        """Appends one frame: its index in the clip from 0, its time, predictions by step."""
+        """Appends a frame: its index in the clip from 0, its time, predictions by step."""
         documents = {name: prediction_docs(predictions) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
@@ -90,13 +90,13 @@ def _clock(seconds: float) -> str:
 
 
 class Choice:
-    """Which frames become the poster (the one with most to see) and thumbnails, evenly over an unknown length.
+    """Which frames become the poster (the frame with most to see) and thumbnails, evenly over an unknown length.
 
-    When there are twice as many thumbnails as wanted, every other one goes and the step doubles.
+    When there are twice as many thumbnails as requested, every other is dropped and the step doubles.
     """
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
+    def __init__(self, requested: int) -> None:
+        self._requested = requested
         self._step = 1
         self._seen = 0
         self._most = -1
@@ -107,9 +107,9 @@ class Choice:
         """One frame with `shown` things on it."""
         if shown > self._most:
             self._most, self.poster = shown, index
-        if self._wanted and self._seen % self._step == 0:
+        if self._requested and self._seen % self._step == 0:
             self.thumbnails.append(index)
-            if len(self.thumbnails) >= 2 * self._wanted:
+            if len(self.thumbnails) >= 2 * self._requested:
                 self.thumbnails = self.thumbnails[::2]
                 self._step *= 2
         self._seen += 1
@@ -146,7 +146,7 @@ class Stills:
 
 
 class VideoFiles(contextlib.ExitStack):
-    """Videos that are written side by side, each from its first picture on: `with VideoFiles(folder, fps) as files`."""
+    """Videos written side by side, from their first pictures on: `with VideoFiles(folder, fps) as files`."""
 
     def __init__(self, folder: Path, fps: float, sound: Media | None = None) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class VideoFiles(contextlib.ExitStack):
         self._writers: dict[str, VideoWriter] = {}
 
     def write(self, pts_s: float, pictures: Mapping[str, Pixels]) -> None:
-        """Appends one frame (H, W, 3) to each of the videos named."""
+        """Appends a frame (H, W, 3) to the videos named."""
         for name, pixels in pictures.items():
             if name not in self._writers:
                 writer = VideoWriter(self._folder / f"{name}.mp4", fps=self._fps, sound=self._sound)
@@ -168,13 +168,13 @@ class VideoFiles(contextlib.ExitStack):
 
 
 def drawn(pixels: Pixels, steps: Mapping[str, Predictions], draw: Draw) -> Pixels:
-    """A frame with everything on it that was found."""
+    """A frame with its predictions drawn on it."""
     shown = [(name, p) for name, p in steps.items() if not isinstance(p, Rendering | Embedding)]
     return np.asarray(annotate(Image.fromarray(pixels), shown, draw))
 
 
 def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, Pixels]:
-    """(H, W, 3) of each step that makes pictures of them, by the name of its video."""
+    """(H, W, 3) of the steps that make pictures, by the name of its video."""
     return {
         file_name(step): np.asarray(Image.fromarray(made.pixels).convert("RGB"))
         for step, made in steps.items()
@@ -189,7 +189,7 @@ def usual_rate(options: VideoOptions, info: VideoInfo) -> float:
 
 
 def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or one parked car hides all."""
+    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or a parked car hides all."""
     strength = np.log1p(cells)
     strength = strength / strength.max() if strength.max() > 0 else strength
     size = (background.shape[1], background.shape[0])

@@ -16,9 +16,9 @@ from typing import Any
 def overlapped(
     source: Iterable[Any], *stages: Callable[[Any], Any], depth: int = 3, name: str = "video"
 ) -> Generator[Any]:
-    """Yields `stage_n(... stage_1(item))` for each item of the source, in order, all stages at once.
+    """Yields `stage_n(... stage_1(item))` for every item of the source, in order, all stages at once.
 
-    The source and each stage run in a thread of their own, at most `depth` items wait between two. An exception of any
+    The source and every stage run in threads of their own, at most `depth` items wait between two. An exception of any
     of them is raised here, after the items before it and once every thread has ended.
     """
     items = _ahead(_applied(None, source), depth, f"{name}-0")

@@ -27,7 +27,7 @@ from inference.video.frames import Anchor, Damage, Frame, Media, Pixels, ReadRep
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
 _FALLBACK_PERIOD_S = 1 / 25
-# Timestamps that differ by less are one: they go through floats, and in a job through JSON.
+# Timestamps that differ by less are the same: they go through floats, and in a job through JSON.
 SAME_S = 5e-7
 
 
@@ -92,7 +92,7 @@ def scan(source: Media, limits: VideoLimits | None = None) -> PacketTable:
 def runs_past(source: Media, seconds: float) -> bool:
     """Whether a picture is shown after this second of the clip, whatever its header says; raises as `probe` does.
 
-    Reads packets up to the first such one, so all of a shorter clip, and decodes none.
+    Reads packets up to the first such picture, so all of a shorter clip, and decodes none.
     """
     with contextlib.closing(_coded(source)) as coded:
         return any(pts_s > seconds for pts_s, _ in coded)
@@ -109,10 +109,10 @@ def _coded(source: Media) -> Generator[tuple[float, bool]]:
 
 
 class VideoReader:
-    """Iterates the sampled frames of a clip once; afterwards `report` tells what was found.
+    """Iterates the sampled frames of a clip once; afterwards `report` describes it.
 
     Damage ends nothing by itself: a frame that cannot be decoded is left out and counted, a file that stops
-    early yields what is there. Raises UnsupportedMedia, CorruptMedia (not one frame) and LimitExceeded.
+    early yields what is there. Raises UnsupportedMedia, CorruptMedia (no frame at all) and LimitExceeded.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: 
 
 
 class _Clock:
-    """Seconds from the container's start, so that pictures and sound share one zero."""
+    """Seconds from the container's start, so that pictures and sound share their zero."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         base = stream.time_base or Fraction(1, 90_000)
@@ -259,7 +259,7 @@ def _decode(
     for packet in packets:
         stamp = clock.of_packet(packet) if clock.sorts and packet.size else None
         first = stamp if first is None else first
-        # Pictures that are shown before the one that decoding starts at need those before it: none comes out.
+        # Pictures that are shown before the first that is decoded need others before it: none comes out.
         if stamp is not None and first is not None and stamp >= first:
             heapq.heappush(waiting, stamp)
         try:

@@ -1,4 +1,4 @@
-"""One video in one piece: decode, detect, aggregate, draw, encode, all at once -> result and files."""
+"""A video as a whole: decode, detect, aggregate, draw, encode, all at once -> result and files."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def analyze_video(
     trace: str = "",
     progress: OnProgress | None = None,
 ) -> Analysis:
-    """Runs a route over one video, frame by frame; what it takes in memory does not grow with its length.
+    """Runs a route over a video, frame by frame; what it takes in memory does not grow with its length.
 
     `progress` gets how many frames are analysed, of about how many (None: unknown).
     Files too large for memory lie in a temporary folder that lives as long as the Analysis. Raises
-    UnsupportedMedia, CorruptMedia (not one frame), LimitExceeded, BadModel, BadManifest, BadRoute.
+    UnsupportedMedia, CorruptMedia (no frame at all), LimitExceeded, BadModel, BadManifest, BadRoute.
     """
     started, cpu = time.perf_counter(), time.process_time()
     media = io.BytesIO(media) if isinstance(media, bytes) else media
@@ -80,7 +80,7 @@ class _Analysed:
 
 
 class _Run:
-    """One analysis under way: its stages are methods, each called by one thread, in the order of the frames."""
+    """An analysis under way: its stages are methods, called by a thread of their own in the order of the frames."""
 
     def __init__(
         self, media: Media, info: VideoInfo, detector: FrameDetector, route: Route, folder: Path | None
@@ -96,11 +96,11 @@ class _Run:
         reader = VideoReader(self._media, options.sampling(), options)
         expected = self._info.expected_frames(options)
         with self._aggregate, contextlib.ExitStack() as stack:
-            # Two at a time: while one frame is in the network, the next is made ready for it.
+            # Two at a time: while a frame is in the network, the next is prepared for it.
             pool = stack.enter_context(ThreadPoolExecutor(2, "video-detect"))
             stages: list[Callable[[Any], Any]] = [lambda frame: pool.submit(self._detector, frame), self._update]
             stages += [] if folder is None else [self._draw]
-            # A waiting frame of 1080p is 6 MB, and one is enough to keep the next stage busy.
+            # A waiting frame of 1080p is 6 MB, and a single frame is enough to keep the next stage busy.
             frames: Generator[_Analysed] = overlapped(reader, *stages, depth=1)
             stack.enter_context(contextlib.closing(frames))
             videos = None if folder is None else stack.enter_context(self._videos(folder))

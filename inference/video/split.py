@@ -1,4 +1,4 @@
-"""A long video in parts that any worker can do in any order: detect each, merge once, draw each, join.
+"""A long video in parts that any worker can do in any order: detect, merge once, draw, join.
 
 Parts start at keyframes, or between them where those are rare. Sampling keeps the phase of the whole clip; tracking,
 zones and the smoothing of actions, which need the order of the frames, run once over what the parts stored. So the
@@ -54,7 +54,7 @@ class Part:
 def plan(
     table: PacketTable, options: VideoOptions, part_s: float, lead_s: float, most_s: float = math.inf
 ) -> list[Part]:
-    """Parts of at least `part_s` seconds each, from keyframe to keyframe; of `most_s` where none comes for so long.
+    """Parts of at least `part_s` seconds, from keyframe to keyframe; of `most_s` where none comes for so long.
 
     `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Raises CorruptMedia without a keyframe.
     """
@@ -82,7 +82,7 @@ def _first_keyframe(table: PacketTable) -> int:
 
 
 def _lead(table: PacketTable, start: Anchor, options: VideoOptions, lead_s: float) -> Anchor:
-    """The last frame before which nothing matters to the part: `lead_s` back, and one sampled frame at least."""
+    """The last frame before which nothing matters to the part: `lead_s` back, and not after the previous sample."""
     if start.index == 0 or lead_s <= 0:
         return start
     sampling, before = options.sampling(), start.pts_s
@@ -124,7 +124,7 @@ class Prepared:
 def prepare(
     media: Media, info: VideoInfo, route: Route, registry: Registry, budget_s: float, limit_s: float = math.inf
 ) -> Prepared:
-    """Plans parts that take about `budget_s` seconds of work each, by the speed on the clip's first frames.
+    """Plans parts that take about `budget_s` seconds of work, by the speed on the clip's first frames.
 
     Where keyframes are so far apart that a part would take `limit_s`, parts begin between them, too. Raises
     LimitExceeded where that does not help; as `scan` and `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where
@@ -176,7 +176,7 @@ def trial(media: Media, detector: FrameDetector, options: VideoOptions, start_s:
 
 
 def detect_part(media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
-    """Lines: one per sampled frame of the part with what the models said, then one with what they took.
+    """Lines: for every sampled frame of the part its predictions, then a last line with the models' timings.
 
     The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
     """
@@ -219,7 +219,7 @@ def merge(
     """Aggregates the stored lines of all parts in order: the clip as a whole. Needs neither pixels nor models.
 
     `size` is width and height of the upright frames. frames.jsonl and the tracks lie in `folder` then; `write` gets
-    the number of each part that has frames, and its lines for drawing.
+    the number of every part that has frames, and its lines for drawing.
     """
     cpu = time.process_time()
     reports, work = [], Work()
@@ -249,7 +249,7 @@ def draw_part(
 ) -> dict[str, bytes | Path]:
     """Draws the merged predictions (lines of `frame`, `steps`) over the part's frames; returns the files made of them.
 
-    These are the annotated video, if the route wants one, and whichever of the clip's stills are among the frames.
+    These are the annotated video, if the route has it, and whichever of the clip's stills are among the frames.
     Raises CorruptMedia where other frames are there than were analysed.
     """
     options = route.video

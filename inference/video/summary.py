@@ -35,8 +35,8 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class RouteFacts:
-    """All steps, those over clips last. `tracked`: the one whose detections are tracked, if any, and `threshold`:
-    the score from which one of them counts by itself."""
+    """All steps, those over clips last. `tracked`: the step whose detections are tracked, if any, and `threshold`:
+    the score from which a detection counts by itself."""
 
     steps: tuple[StepFacts, ...]
     tracked: str | None
@@ -57,7 +57,7 @@ class Work:
     cpu_s: float = 0.0
 
     def time(self, step: str, timing: Timing) -> None:
-        """Adds one run."""
+        """Adds a run."""
         self.timings[step] = self.timings.get(step, NO_TIME) + timing
 
     def to_json(self) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from inference.video.options import VideoOptions
 from inference.video.zones import ZoneWatch, counts
 
 Floats = NDArray[np.float64]
-# The map is coarse on purpose: a tenth of a second of one foot must not be one lit pixel.
+# The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
 _CELLS = 96
 
 
 @dataclass
 class HeatMap:
-    """Seconds that tracks stood in each cell of a grid, as long as the picture is wide in 96 cells."""
+    """Seconds that tracks stood in the cells of a grid, as long as the picture is wide in 96 cells."""
 
     width: int
     height: int
@@ -35,7 +35,7 @@ class HeatMap:
         self.cells = np.zeros((max(1, round(_CELLS * self.height / self.width)), _CELLS))
 
     def update(self, t_s: float, boxes: NDArray[np.floating]) -> None:
-        """Adds the time since the last frame where each box (N, 4) xyxy meets the ground."""
+        """Adds the time since the last frame where boxes (N, 4) xyxy meet the ground."""
         seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, 1.0)
         self._last_s = t_s
         rows, columns = self.cells.shape
@@ -53,7 +53,7 @@ class Speeds:
     _path: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating]) -> None:
-        """Takes tracked boxes (N, 4) xyxy of one frame."""
+        """Takes the tracked boxes (N, 4) xyxy of a frame."""
         for track, (x1, y1, x2, y2) in zip(ids.tolist(), boxes.tolist(), strict=True):
             if track < 0:
                 continue
@@ -74,7 +74,7 @@ class Speeds:
 
 @dataclass
 class TrackSummary:
-    """One track over its life; `label` is the one it had most often, `score` its mean."""
+    """A track over its life; `label` is the label it had most often, `score` its mean."""
 
     id: int
     start_s: float
@@ -116,7 +116,7 @@ class Tracks:
         embeddings: NDArray[np.floating] | None = None,
         warp: NDArray[np.floating] | None = None,
     ) -> Objects:
-        """The detections of one frame with their track numbers; faint ones that belong to no track are left out."""
+        """The detections of a frame with their track numbers; without those below the threshold that have none."""
         if self._tracker is None:
             shown = objects.take(objects.scores >= self._threshold)
         else:
@@ -145,7 +145,7 @@ class Tracks:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
 
     def summary(self) -> dict[str, int]:
-        """How many tracks of each label; without a tracker, the most seen at once."""
+        """The number of tracks by label; without a tracker, the most seen at once."""
         if self._tracker is None:
             return dict(sorted(self._most.items(), key=lambda item: -item[1]))
         labels = [track.label for track in self._tracks.values()]

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from inference.video.container import open_container
 from inference.video.frames import Media, Pixels
 
-# 90 kHz (the clock of MPEG) holds every usual frame rate and any variable one to 11 microseconds.
+# 90 kHz (the clock of MPEG) holds every usual frame rate and any variable rate to 11 microseconds.
 TIME_BASE = Fraction(1, 90_000)
 # The second: where a clip starts after 0, MP4 says so in units of the movie's own clock, milliseconds by default.
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denominator)}
@@ -50,7 +50,7 @@ class VideoWriter:
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options = {
             # No B-frames: decoding order is display order, so that parts join by copying packets.
-            # No lookahead and two threads: each frame held there costs megabytes, on many cores more.
+            # No lookahead and two threads: every frame held there costs megabytes, on many cores more.
             "crf": str(crf), "preset": preset, "bf": "0", "rc-lookahead": "0", "threads": "2",
             "x264-params": "open-gop=0:scenecut=40:mbtree=0:sync-lookahead=0",
         }  # fmt: skip
@@ -69,7 +69,7 @@ class VideoWriter:
         return self._sound.dropped if self._sound is not None else None
 
     def write(self, pixels: Pixels, pts_s: float) -> None:
-        """Appends one (H, W, 3) uint8 RGB frame shown from `pts_s` seconds on."""
+        """Appends a (H, W, 3) uint8 RGB frame shown from `pts_s` seconds on."""
         if self._stream is None:
             self._stream = self._start(pixels)
         if pixels.shape != self._shape:
@@ -105,7 +105,7 @@ class VideoWriter:
         return stream
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
-        """Holds each packet until the next one tells how long it is shown."""
+        """Holds every packet until the next, whose time says how long it is shown."""
         held, self._held = self._held, packet
         if held is not None and held.pts is not None and packet.pts is not None:
             held.duration = packet.pts - held.pts

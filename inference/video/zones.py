@@ -48,7 +48,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class ZoneEvent:
-    """What one track did at one zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
+    """What a track did at a zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
 
     kind: Kind
     zone: str
@@ -69,7 +69,7 @@ class ZoneEvent:
 
 
 def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:
-    """Whether each point (N, 2) lies in the polygon (P, 2): the even-odd rule over its edges."""
+    """Whether the points (N, 2) lie in the polygon (P, 2): the even-odd rule over its edges."""
     start, end = polygon, np.roll(polygon, -1, axis=0)
     x, y = points[:, :1], points[:, 1:]
     spans = (start[:, 1] > y) != (end[:, 1] > y)
@@ -100,7 +100,7 @@ class _Visit:
     since_s: float
     last_s: float
     label: str
-    told: bool = False
+    has_loitered: bool = False
 
 
 @dataclass
@@ -116,7 +116,7 @@ class ZoneWatch:
     _places: dict[int, tuple[float, Floats]] = field(default_factory=dict)
 
     def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating], labels: Sequence[str]) -> None:
-        """Takes the confirmed tracks of one frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
+        """Takes the confirmed tracks of a frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
         feet = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / self.width, boxes[:, 3] / self.height])
         # Whoever is cut off by the picture's edge stands on it, and so within an area that reaches that edge.
         feet = feet.clip(_EDGE, 1.0 - _EDGE)
@@ -149,8 +149,8 @@ class ZoneWatch:
         elif is_in and visit is not None:
             visit.last_s = t_s
             stayed = t_s - visit.since_s
-            if zone.loiter_s is not None and not visit.told and stayed >= zone.loiter_s:
-                visit.told = True
+            if zone.loiter_s is not None and not visit.has_loitered and stayed >= zone.loiter_s:
+                visit.has_loitered = True
                 self.events.append(ZoneEvent("loiter", zone.name, t_s, track, label, seconds=stayed))
         elif visit is not None:
             self._leave(number, track, t_s)
@@ -177,7 +177,7 @@ class ZoneWatch:
 
 
 def counts(zones: Sequence[Zone], events: Sequence[ZoneEvent]) -> dict[str, Any]:
-    """Per zone: how many of each event in all, and in each interval of its `every_s`."""
+    """Per zone: the number of events by kind, in all and in every interval of its `every_s`."""
     result: dict[str, Any] = {}
     for zone in zones:
         mine = [event for event in events if event.zone == zone.name]

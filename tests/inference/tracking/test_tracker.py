@@ -17,9 +17,9 @@ from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
 from inference.tracking.bytetrack import AspectHeight, ByteTracker
 from inference.tracking.kalman import States
-from inference.tracking.options import TrackerOptions
 from inference.tracking.sort import SortTracker
 from inference.tracking.tracker import Tracker
+from inference.tracking.tracker_options import TrackerOptions
 
 Boxes = NDArray[np.float64]
 
