@@ -121,8 +121,12 @@ class VideoReader:
         sampling: Sampling | None = None,
         limits: VideoLimits | None = None,
         anchor: Anchor | None = None,
+        start: Anchor | None = None,
     ) -> None:
+        """`anchor`: where reading begins. `start`: a frame from there on, whose index is known and before which damage
+        does not count."""
         self._source = source
+        self._start = start
         self._sampling = sampling or Sampling()
         self._limits = limits or VideoLimits()
         self._anchor = anchor or Anchor()
@@ -130,8 +134,7 @@ class VideoReader:
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        # Frames between the keyframe and the anchor are of no part that begins here.
-        damage = Damage(0.0 if self._anchor.keyframe_s is None else self._anchor.pts_s - SAME_S)
+        damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         if animation.is_animation(self._source):
             yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
             return
@@ -149,7 +152,7 @@ class VideoReader:
             yield from self._sampled(_decode(packets, clock, damage), damage)
 
     def _sampled(self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage) -> Iterator[Frame]:
-        sampling, anchor = self._sampling, self._anchor
+        sampling, anchor, start = self._sampling, self._anchor, self._start
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
         size: tuple[int, int] | None = None
         complete = True
@@ -160,6 +163,8 @@ class VideoReader:
             if sampling.end_s is not None and pts_s >= sampling.end_s - SAME_S:
                 complete = False
                 break
+            if start is not None and pts_s >= start.pts_s - SAME_S:
+                count, start = start.index - anchor.index, None
             index = anchor.index + count
             gap, last, count = (pts_s - last if index else gap), pts_s, count + 1
             self._limits.check_progress(index + 1, pts_s)

@@ -204,7 +204,7 @@ def _frames(media: Media, part: Part, options: VideoOptions) -> VideoReader:
     sampling = options.sampling()
     ends = [end for end in (part.end_s, sampling.end_s) if end is not None]
     sampling = replace(sampling, end_s=min(ends) if ends else None)
-    return VideoReader(media, sampling, options, part.lead)
+    return VideoReader(media, sampling, options, part.lead, part.start)
 
 
 def merge(

@@ -260,6 +260,20 @@ def test_parts_between_keyframes_give_what_one_piece_gives(
     check_same(analysis, analyze(rare, chosen, registry))
 
 
+def test_damage_before_a_part_counts_once(rare: Path, registry: Registry, tmp_path: Path) -> None:
+    data = bytearray(rare.read_bytes())
+    with av.open(str(rare)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][30]
+        assert packet.pos is not None
+        data[packet.pos + 4 : packet.pos + packet.size] = bytes(packet.size - 4)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    chosen = route("{ fps = 5.0 }")
+    whole = analyze(damaged, chosen, registry).result.to_json()["broken"]
+    parts = from_parts(damaged, chosen, registry, 0.5, tmp_path, most_s=1.5).result.to_json()["broken"]
+    assert parts == whole and whole["damaged_frames"] == 1 and whole["at_s"] < 1.5
+
+
 def paced(monkeypatch: pytest.MonkeyPatch, decode: float, analyse: float) -> None:
     """Lets the trial find that a second of the clip takes so many seconds."""
     monkeypatch.setattr(split, "trial", lambda *_: (Pace(decode, analyse), SIZE))
