@@ -48,7 +48,7 @@ def _copy_all(parts: Iterable[Media], output: OutputContainer, sound: Media | No
                 if stream is None:
                     first, stream = kind, output.add_stream_from_template(source)
                     if sound is not None:
-                        sounds = stack.enter_context(contextlib.closing(SoundCopy(sound, output)))
+                        sounds = stack.enter_context(SoundCopy(sound, output))
                 elif kind != first:
                     raise CorruptMedia(f"part {number}: {kind}, the parts before it are {first}; render it again")
                 end_s = _append(container.demux(source), stream, output, sounds)

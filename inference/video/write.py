@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -149,16 +150,16 @@ class VideoWriter:
         self._path.unlink(missing_ok=True)
 
 
-class SoundCopy:
+class SoundCopy(contextlib.ExitStack):
     """Copies the packets of a clip's first audio stream, unchanged, up to the time that the pictures reached.
 
     Copying in step keeps the muxer from holding the sound of a long clip in memory.
     """
 
     def __init__(self, source: Media, output: OutputContainer) -> None:
+        super().__init__()
         self._output = output
-        self._opened = open_container(source)
-        self._input = self._opened.__enter__()
+        self._input = self.enter_context(open_container(source))
         self._waiting: Packet[AudioStream] | None = None
         self._packets: Iterator[Packet[AudioStream]] = iter(())
         self.dropped: str | None = None
@@ -198,7 +199,3 @@ class SoundCopy:
         except av.FFmpegError as error:
             self.dropped = f"its sound ends early ({error.strerror})"
         return None
-
-    def close(self) -> None:
-        """Closes the clip that was read."""
-        self._opened.__exit__(None, None, None)

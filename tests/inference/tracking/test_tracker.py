@@ -30,12 +30,12 @@ def walker(x: float, y: float = 100.0) -> list[float]:
 
 def follow(tracker: Tracker, frames: Sequence[tuple[float, Sequence[list[float]]]]) -> list[list[int]]:
     """Track numbers frame by frame for (seconds, boxes)."""
-    found = []
+    rows = []
     for t_s, boxes in frames:
         n = len(boxes)
         ids = tracker.update(np.array(boxes).reshape(-1, 4), np.full(n, 0.9), np.zeros(n, np.int64), t_s)
-        found.append(ids.tolist())
-    return found
+        rows.append(ids.tolist())
+    return rows
 
 
 def measure(tracks: mot.MotLines, truth: mot.MotLines) -> tuple[float, float]:
@@ -46,10 +46,10 @@ def measure(tracks: mot.MotLines, truth: mot.MotLines) -> tuple[float, float]:
 
         scores = motmetrics.MOTAccumulator()
         for frame in range(1, int(truth.frame.max()) + 1):
-            real, found = truth.frame == frame, tracks.frame == frame
-            distance = 1 - iou(truth.boxes[real], tracks.boxes[found])
+            real, tracked = truth.frame == frame, tracks.frame == frame
+            distance = 1 - iou(truth.boxes[real], tracks.boxes[tracked])
             distance[distance > 0.5] = np.nan
-            scores.update(truth.id[real], tracks.id[found], distance, frameid=frame)
+            scores.update(truth.id[real], tracks.id[tracked], distance, frameid=frame)
         table = motmetrics.metrics.create().compute(scores, metrics=["mota", "idf1"])
     return float(table.mota.iloc[0]), float(table.idf1.iloc[0])
 
@@ -79,24 +79,24 @@ class TestReentry:
                     boxes.append(walker(600 - 20 * t_s, 400))
                 yield t_s, boxes
 
-        found = follow(make(), list(frames()))
-        columns = [{row[i] for row in found if len(row) > i and row[i] >= 0} for i in range(3)]
+        rows = follow(make(), list(frames()))
+        columns = [{row[i] for row in rows if len(row) > i and row[i] >= 0} for i in range(3)]
         assert len(columns[0]) == len(columns[1]) == 1
         assert len(columns[2]) == 2
         assert len(set.union(*columns)) == 4
 
     def test_each_visit_is_one_track(self, make: Callable[[], Tracker]) -> None:
         frames = [(i / 25, [walker(10 + 3 * (i % 150))] if i % 150 < 75 else []) for i in range(600)]
-        found = follow(make(), frames)
-        visits = [{row[0] for row in found[start : start + 75] if row and row[0] >= 0} for start in range(0, 600, 150)]
+        rows = follow(make(), frames)
+        visits = [{row[0] for row in rows[start : start + 75] if row and row[0] >= 0} for start in range(0, 600, 150)]
         assert all(len(visit) == 1 for visit in visits)
         assert len(set.union(*visits)) == 4
 
     @pytest.mark.parametrize("fps", [5, 8, 30, 60])
     def test_a_short_gap_is_bridged_at_any_frame_rate(self, make: Callable[[], Tracker], fps: int) -> None:
         times = [i / fps for i in range(5 * fps)]
-        found = follow(make(), [(t, [] if 2.0 <= t < 2.7 else [walker(50 + 45 * t)]) for t in times])
-        assert {row[0] for row in found if row and row[0] >= 0} == {1}
+        rows = follow(make(), [(t, [] if 2.0 <= t < 2.7 else [walker(50 + 45 * t)]) for t in times])
+        assert {row[0] for row in rows if row and row[0] >= 0} == {1}
 
     @pytest.mark.parametrize("growth", [12.0, -8.0])
     def test_an_unseen_track_moves_on_and_keeps_the_size_it_was_last_seen_with(
@@ -121,8 +121,8 @@ class TestReentry:
 
 def test_paths_that_cross_keep_their_numbers() -> None:
     frames = [(i / 25, [walker(100 + 4 * i), walker(500 - 4 * i, 112)]) for i in range(100)]
-    found = follow(ByteTracker(), frames)
-    assert {row[0] for row in found} == {1} and {row[1] for row in found} == {2}
+    rows = follow(ByteTracker(), frames)
+    assert {row[0] for row in rows} == {1} and {row[1] for row in rows} == {2}
 
 
 def test_a_faint_detection_goes_on_with_a_track_but_starts_none() -> None:

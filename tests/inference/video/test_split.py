@@ -1,4 +1,4 @@
-"""A video in parts gives what it gives in one: the same tracks to the number, the same events, the same frames."""
+"""A video in parts gives what it gives as a whole: the same tracks to the number, the same events, the same frames."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def route(video: str, annotated: bool = False, more: str = "") -> Route:
 def in_parts(
     clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path, most_s: float
 ) -> tuple[list[Part], Summary, dict[int, list[str]]]:
-    """(the parts, what merging them gives, each one's lines for drawing); they are detected in any order, and merged
+    """(the parts, what merging them gives, their lines for drawing); they are detected in any order, and merged
     from what the plan says of the models."""
     options = chosen.video
     planned = plan(scan(clip), options, part_s, 2.0, most_s)
@@ -283,7 +283,7 @@ def paced(monkeypatch: pytest.MonkeyPatch, decode: float, analyse: float) -> Non
 def test_no_part_takes_more_than_the_limit_by_estimate(
     rare: Path, registry: Registry, limit_s: float, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Six seconds at ten times their length: one part of 60 s.
+    # Six seconds at ten times their length: a single part of 60 s.
     paced(monkeypatch, decode=1.0, analyse=10.0)
     prepared = prepare(rare, probe(rare), route("{}"), registry, 30.0, limit_s)
     assert len(prepared.parts) == parts

@@ -31,11 +31,11 @@ def sound_packets(path: Path) -> list[bytes]:
 
 
 def boxes_of(path: Path) -> list[bytes]:
-    data, at, found = path.read_bytes(), 0, []
+    data, at, kinds = path.read_bytes(), 0, []
     while at < len(data):
-        found.append(data[at + 4 : at + 8])
+        kinds.append(data[at + 4 : at + 8])
         at += int.from_bytes(data[at : at + 4], "big")
-    return found
+    return kinds
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ class TestJoin:
         write(tmp_path / "a.mp4", times[:2])
         write(tmp_path / "b.mp4", times[2:])
         join([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "joined.mp4")
-        found = [frame.pts_s for frame in VideoReader(tmp_path / "joined.mp4")]
-        assert np.allclose(found, times, rtol=0, atol=1.2e-5)
+        times_s = [frame.pts_s for frame in VideoReader(tmp_path / "joined.mp4")]
+        assert np.allclose(times_s, times, rtol=0, atol=1.2e-5)
 
     def test_parts_that_do_not_fit_are_refused_and_leave_nothing(self, tmp_path: Path) -> None:
         write(tmp_path / "a.mp4", [0.0, 0.04])

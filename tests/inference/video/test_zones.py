@@ -37,14 +37,14 @@ def walk(*xs: float) -> list[tuple[float, float | None]]:
     return [(i / 2, x) for i, x in enumerate(xs)]
 
 
-def told(events: Sequence[ZoneEvent]) -> list[tuple[str, float, str | None]]:
+def kinds(events: Sequence[ZoneEvent]) -> list[tuple[str, float, str | None]]:
     return [(event.kind, event.t_s, event.direction) for event in events]
 
 
 class TestLine:
     def test_there_and_back(self) -> None:
         # Down along the line, the right-hand side is the picture's left.
-        assert told(watch([LINE], walk(0.4, 0.45, 0.55, 0.6, 0.3))) == [("cross", 1.0, "out"), ("cross", 2.0, "in")]
+        assert kinds(watch([LINE], walk(0.4, 0.45, 0.55, 0.6, 0.3))) == [("cross", 1.0, "out"), ("cross", 2.0, "in")]
 
     def test_a_stop_on_the_line_counts_once(self) -> None:
         assert len(watch([LINE], walk(0.4, 0.5, 0.5, 0.6))) == 1
@@ -63,12 +63,12 @@ class TestLine:
 class TestArea:
     def test_enter_exit_and_dwell(self) -> None:
         events = watch([AREA], walk(0.1, 0.3, 0.5, 0.7, 0.9))
-        assert told(events) == [("enter", 0.5, None), ("exit", 2.0, None), ("dwell", 2.0, None)]
+        assert kinds(events) == [("enter", 0.5, None), ("exit", 2.0, None), ("dwell", 2.0, None)]
         assert events[-1].seconds == pytest.approx(1.5)
         assert events[-1].to_json() == {"kind": "dwell", "zone": "yard", "track": 7, "label": "person",
                                         "start_s": 0.5, "end_s": 2.0}  # fmt: skip
 
-    def test_loitering_is_told_once_when_it_begins(self) -> None:
+    def test_loitering_is_an_event_once_when_it_begins(self) -> None:
         events = watch([AREA], walk(*[0.5] * 12))
         assert [event.t_s for event in events if event.kind == "loiter"] == [2.0]
 
@@ -77,7 +77,7 @@ class TestArea:
         assert [(e.kind, e.t_s) for e in events] == [("enter", 0.0), ("exit", 0.5), ("dwell", 0.5)]
 
     def test_who_is_still_there_at_the_end_is_counted(self) -> None:
-        assert told(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
+        assert kinds(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
 
     @pytest.mark.parametrize("foot", [(0.3, 1.0), (0.0, 0.7), (1.0, 0.7)])
     def test_who_is_cut_off_by_the_edge_is_in_an_area_that_reaches_it(self, foot: tuple[float, float]) -> None:
