@@ -205,6 +205,22 @@ def test_a_clip_in_parts_gives_what_it_gives_in_one(clip: Path, registry: Regist
         assert len(list(folder.glob("part*"))) >= least
 
 
+@pytest.mark.parametrize(("tracker", "expected"), [("bytetrack", True), ("sort", False), ("none", False)])
+def test_detections_of_a_low_score_go_on_with_a_track_where_the_tracker_uses_them(
+    clip: Path, registry: Registry, tracker: str, expected: bool
+) -> None:
+    analysis = analyze(clip, route(f"{{ tracker = '{tracker}' }}"), registry)
+    lines = analysis.artifacts["frames.jsonl"]
+    assert isinstance(lines, Path)
+    scores = [
+        (prediction["score"], prediction.get("track"))
+        for line in lines.read_text().splitlines()
+        for prediction in json.loads(line)["predictions"]["fields"]
+    ]
+    assert scores and any(score < 0.5 for score, _ in scores) == expected
+    assert all(track is not None for score, track in scores if score < 0.5)
+
+
 @pytest.mark.parametrize(
     ("video", "more", "files"),
     [
