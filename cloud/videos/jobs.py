@@ -15,7 +15,7 @@ from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
 from inference.results.result import Source
-from inference.video.parts import Part
+from inference.video.split import Part
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"
@@ -50,7 +50,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
-        return {**asdict(self), "parts": [part.to_json() for part in self.parts]}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Job:

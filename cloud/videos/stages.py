@@ -25,12 +25,11 @@ from inference.machine import peak_rss_mb
 from inference.results.result import Cost
 from inference.routes import Route
 from inference.steps import Analysis, naming
-from inference.video.detect import Detector
-from inference.video.facts import RouteFacts
+from inference.video.detect import FrameDetector
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
-from inference.video.parts import Part, detect_part, draw_part, merge
-from inference.video.summary import Summary
+from inference.video.split import Part, detect_part, draw_part, merge
+from inference.video.summary import RouteFacts, Summary
 
 # What the lines of one part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
@@ -84,7 +83,7 @@ class Stages:
         """Of the plan; a job that was planned before plans had them loads the models for it."""
         if job.facts:
             return RouteFacts.from_json(job.facts)
-        return Detector(route, self.registry, route.video, None).facts
+        return FrameDetector(route, self.registry, route.video, None).facts
 
     def render(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
         """Draws one segment: its part of the annotated video (empty where none is wanted), and its stills."""
