@@ -115,8 +115,10 @@ def _extras() -> dict[str, str]:
 
 def extras_of(routes: Sequence[Route], lake: bool) -> dict[str, str]:
     """The packages beyond requirements.txt. Raises MissingPackage where something here needs one that is not there."""
-    flow = [f"route {r.name!r}" for r in routes if r.video.follow or r.video.camera_motion]
-    users = {"cv2": flow, "duckdb": ["[lake] in pipelines.toml"] if lake else []}
+    from cloud.uploads.plans import packages_of
+
+    users = {name: [f"route {route.name!r}" for route in routes if name in packages_of(route)] for name in EXTRAS}
+    users["duckdb"] += ["[lake] in pipelines.toml"] * lake
     missing = [name for name in EXTRAS if not installed(name)]
     if wanted := [f"{', '.join(users[name])}: {how_to_get(name)}" for name in missing if users[name]]:
         raise MissingPackage("; ".join(wanted))

@@ -100,6 +100,11 @@ class Planner:
         return None
 
 
+def packages_of(route: Route) -> list[str]:
+    """The packages beyond requirements.txt without which no video of the route can be analysed."""
+    return ["cv2"] if route.video.follow or route.video.camera_motion else []
+
+
 def app_routes(settings: Settings, registry: Registry) -> Routes:
     """The routes of the app. Raises BadSettings: a misspelt file must not fail every upload for good."""
     path = APP / settings.routes_file

@@ -20,11 +20,11 @@ from cloud.storage.paths import canonical, output_path, printable
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.ledger import Claim, Ledger
-from cloud.uploads.plans import Planner, UploadPlan
+from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Published
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt, make_key
-from cloud.uploads.retry import decide, fault_of
+from cloud.uploads.retry import decide, is_fault_of_file
 from inference.engine.registry import Registry
 from inference.errors import (
     BadManifest,
@@ -35,6 +35,7 @@ from inference.errors import (
     ServiceBusy,
     StorageUnavailable,
 )
+from inference.extras import extra
 from inference.image.media import SNIFF_BYTES, Limits, sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
@@ -178,14 +179,14 @@ class UploadWorker:
             route, cause = claim.plan.route, error
             if route and isinstance(error, BadModel | BadManifest):
                 cause = self.planner.unloadable(route) or error  # the model's fault, or only this file's?
-            decision = decide(cause, receipt.attempt, self.settings.max_attempts)
-            if decision.again == "never":
+            retry = decide(cause, receipt.attempt, self.settings.max_attempts)
+            if retry == "never":
                 return self.fail(claim, error, trace)
-            spent = decision.again != "mended"
-            self.ledger.finish(claim, "retry", reason=str(cause), spent=spent)  # else its lease ends by itself
-            if decision.again == "later":
+            # else its lease ends by itself
+            self.ledger.finish(claim, "retry", reason=str(cause), spent=retry != "mended")
+            if retry == "later":
                 raise
-            return _AGAIN if decision.again == "now" else Outcome("waiting")
+            return _AGAIN if retry == "now" else Outcome("waiting")
         if published.hand_over:
             return published.hand_over()
         if published.status == "overwritten":
@@ -212,8 +213,10 @@ class UploadWorker:
             return published
         assert plan.route
         media_type = sniff(reading.head[:SNIFF_BYTES])
-        if media_type.startswith("video/") and self.splitter:
-            split = self.splitter.split(claim, reading, media_type, trace)
+        if media_type.startswith("video/"):
+            for package in packages_of(plan.route):
+                extra(package)  # before a video is fetched in vain, at every sweep
+            split = self.splitter.split(claim, reading, media_type, trace) if self.splitter else None
             if split is not None:
                 return split
         with self.media(reading) as media:
@@ -265,7 +268,7 @@ class UploadWorker:
 
 def _log_failure(error: Exception, message: str) -> None:
     # A file's fault is its uploader's to mend, everything else an operator's; where it is a bug, it says where.
-    level = logging.WARNING if fault_of(error) == "file" else logging.ERROR
+    level = logging.WARNING if is_fault_of_file(error) else logging.ERROR
     log.log(level, "%s: %s", type(error).__name__, message, exc_info=not isinstance(error, DropsightError) and error)
 
 

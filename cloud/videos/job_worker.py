@@ -130,13 +130,16 @@ class Videos:
 
     def _is_again(self, job: Job, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int) -> bool:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
-        decision = decide(error, attempt, self.settings.max_attempts)
+        retry = decide(error, attempt, self.settings.max_attempts)
+        if retry == "mended":
+            log.error("job %s of %s waits: %s", job.id, printable(job.name), error)
+            return False
         if not isinstance(error, Permanent):
             current = self.claim(job)
-            if current is None or current[0].plan.blocked or decision.again == "mended":
+            if current is None or current[0].plan.blocked:
                 return False  # over meanwhile: its work was deleted under our hands; or it waits, as above
             claim = current[0]
-        if decision.again != "never":
+        if retry != "never":
             return True
         log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
         self.fail(job, claim, error)

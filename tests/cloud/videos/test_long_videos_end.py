@@ -20,7 +20,7 @@ from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import PLAN
 from cloud.videos.revive import revive
 from cloud.web import api
-from inference.errors import CorruptMedia, ModelUnavailable, StorageUnavailable
+from inference.errors import CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
 from inference.video import parts
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import (
@@ -195,6 +195,14 @@ def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_wh
         assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "busy"
         wait_for_silence(videos, job_id)
         assert revive(videos) == 0
+    with monkeypatch.context() as patch:
+
+        def lacking(*_: Any) -> Any:
+            raise MissingPackage("needs OpenCV")
+
+        patch.setattr(stages, "detect_part", lacking)
+        videos.deliver(others[0], 9)
+        wait_for_silence(videos, job_id)
     assert names(videos, ERRORS, "") == [] and taken() == []
     assert revive(videos) == 1
     sent = taken()
