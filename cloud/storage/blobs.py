@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -77,6 +78,13 @@ class Reading:
         """The whole content, in memory. Raises as `chunks`."""
         return b"".join(self.chunks(limit))
 
+    def save(self, path: Path, limit: int) -> Path:
+        """The whole content, in a file whose folders are made. Raises as `chunks`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            out.writelines(self.chunks(limit))
+        return path
+
 
 def code_of(error: HttpResponseError) -> str:
     """The service's own name for an error."""
@@ -97,9 +105,12 @@ def translated(doing: str) -> Iterator[None]:
     except HttpResponseError as error:
         if code_of(error) in _CONDITION_CODES:
             raise Conflict(f"{doing}: {code_of(error)}") from error
+        if error.status_code is None:  # no answer of storage: the identity, say, got no token
+            raise StorageUnavailable(f"{doing}: {error.message}") from error
         what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
         if error.status_code in (401, 403):
-            what += "; check the connection string, or that the identity has the role Storage Blob Data Owner"
+            what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
+            what += "Storage Queue Data Contributor"
         raise StorageUnavailable(what) from error
     except AzureError as error:
         raise StorageUnavailable(f"{doing}: storage did not answer ({error}); it is tried again") from error

@@ -6,6 +6,7 @@ much work that a function could not finish it.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,9 @@ from typing import Any
 
 from cloud.settings import RESULTS, STATE
 from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.paths import printable
+
+log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 _READERS = 8
@@ -27,12 +31,12 @@ def floor(moment: datetime) -> datetime:
 
 
 def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterator[tuple[datetime, list[BlobInfo]]]:
-    """(start, result documents written in it) of each finished hour after the mark, oldest first.
+    """(start, result documents written in it) of the finished hours after the mark, oldest first.
 
-    The mark moves on after each one was handled, and past empty ones; at most `most` a call. One listing.
+    The mark moves on after an hour was handled, and past empty hours; at most `most` a call. One listing. A mark that
+    cannot be read counts as none: everything is gone through again.
     """
-    stored = storage.read_json(STATE, mark)
-    done = datetime.fromisoformat(stored[0]["through"]) if stored else datetime.min.replace(tzinfo=UTC)
+    done = _through(storage, mark)
     end = floor(now - _SETTLED)
     groups: dict[datetime, list[BlobInfo]] = defaultdict(list)
     for page in storage.pages(RESULTS, size=5000):
@@ -47,16 +51,35 @@ def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterat
         storage.write_json(STATE, mark, {"through": end.isoformat()})
 
 
+def _through(storage: Storage, mark: str) -> datetime:
+    try:
+        stored = storage.read_json(STATE, mark)
+        if stored:
+            return datetime.fromisoformat(stored[0]["through"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s/%s is no mark (%r): all hours are gone through again", STATE, mark, error)
+    return datetime.min.replace(tzinfo=UTC)
+
+
 def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInfo, dict[str, Any]]]:
-    """The result documents themselves, in order; one that was deleted meanwhile is left out.
+    """The result documents themselves, in order, without those that were deleted meanwhile or are no JSON objects.
 
     Read side by side: a document is small, and most of its time is waiting. In groups, so that a busy hour
     does not lie in memory as a whole.
     """
+
+    def read(blob: BlobInfo) -> Any:
+        try:
+            stored = storage.read_json(RESULTS, blob.name)
+        except ValueError:
+            return ""
+        return stored and stored[0]
+
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
-            contents = pool.map(lambda blob: storage.read_json(RESULTS, blob.name), group)
-            for blob, content in zip(group, contents, strict=True):
-                if content:
-                    yield blob, content[0]
+            for blob, document in zip(group, pool.map(read, group), strict=True):
+                if isinstance(document, dict):
+                    yield blob, document
+                elif document is not None:
+                    log.warning("%s/%s is no result document: left out", RESULTS, printable(blob.name))
