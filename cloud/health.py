@@ -9,18 +9,21 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import azure.functions as func
+
 from cloud.settings import BLOB_SOURCES, CONTAINERS, current, text_of
+from cloud.web.router import json_answer
 from inference.errors import MissingPackage
 from inference.extras import EXTRAS, how_to_get, installed
 
 if TYPE_CHECKING:
     from inference.routes import Route
 
-# What function_app.py and cloud/tick.py import inside their bodies.
+# What function_app.py, cloud/web/router.py and cloud/tick.py import inside their bodies.
 BODIES = (
     "cloud.instance",
+    "cloud.web.router",
     "cloud.web.api",
-    "cloud.videos.queue_functions",
     "cloud.tick",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
@@ -36,6 +39,12 @@ PACKAGES = (
     "pillow",
     "av",
 )
+
+
+def on_request(request: func.HttpRequest) -> func.HttpResponse:
+    """GET /api/health/deep: the report, with 503 where something is wrong."""
+    document = report()
+    return json_answer(document, 200 if document["status"] == "ok" else 503)
 
 
 def report() -> dict[str, Any]:

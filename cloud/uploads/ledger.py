@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from cloud.storage.blobs import Conflict
+from cloud.storage.paths import printable
 from cloud.uploads.receipts import Ended, Receipt, ReceiptStore, StoredReceipt
 from inference.errors import StorageUnavailable
 
@@ -74,7 +75,7 @@ class Ledger:
         self.store = store
         self.lease_s = lease_s
         self._lock = threading.Lock()
-        self._held: dict[int, Claim[Any]] = {}
+        self._held: dict[int, tuple[Claim[Any], Callable[[], None]]] = {}
         self._keeper: threading.Thread | None = None
 
     def claim(
@@ -121,10 +122,13 @@ class Ledger:
         return replace(receipt, lease_s=self.lease_s)
 
     @contextmanager
-    def hold(self, claim: Claim[Any]) -> Iterator[None]:
-        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease."""
+    def hold(self, claim: Claim[Any], begin_thread: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease.
+
+        `begin_thread` is called in the thread that renews, before each renewal: it serves many invocations.
+        """
         with self._lock:
-            self._held[id(claim)] = claim
+            self._held[id(claim)] = claim, begin_thread
             if self._keeper is None:
                 # One for all claims: starting a thread per upload costs more than everything else here.
                 self._keeper = threading.Thread(target=self._keep, name="dropsight-leases", daemon=True)
@@ -145,11 +149,12 @@ class Ledger:
                 if not held:
                     self._keeper = None
                     return
-            for key in before & held.keys():
+            for claim, begin_thread in (held[key] for key in before & held.keys()):
                 try:
-                    self._renew(held[key])
+                    begin_thread()
+                    self._renew(claim)
                 except Exception as error:  # noqa: BLE001 - the other claims' leases depend on this thread
-                    log.warning("%s: the lease was not renewed (%s)", held[key].receipt.name, error)
+                    log.warning("%s: the lease was not renewed (%s)", printable(claim.receipt.name), error)
             before = set(held)
 
     def _renew(self, claim: Claim[Any]) -> None:

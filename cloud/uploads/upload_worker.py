@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +16,12 @@ from cloud.models.serving import ServingModels
 from cloud.settings import UPLOADS, Settings
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
+from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.ledger import Claim, Ledger
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
-from cloud.uploads.publish import Published
+from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
@@ -34,6 +34,7 @@ from inference.errors import (
     Permanent,
     ServiceBusy,
     StorageUnavailable,
+    UnsupportedMedia,
 )
 from inference.extras import extra
 from inference.image.media import SNIFF_BYTES, Limits, sniff
@@ -46,15 +47,16 @@ log = logging.getLogger(__name__)
 
 MAX_SIDECAR_BYTES = 64 * 1024
 _VERSIONS = 5  # how often one delivery follows an upload that is overwritten while it is worked on
-_SPARE_DISK = 64 * 1024 * 1024
 _AGAIN = Outcome("again")
 
 
 class Splitter(Protocol):
     """Takes long videos over: `cloud.videos.job_worker.Videos`."""
 
-    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
-        """Plans the parts of a long video; None for what is analysed in one piece."""
+    def split(
+        self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str
+    ) -> Callable[[], Outcome] | None:
+        """Plans the parts of a long video; what starts them, or None for what is analysed in one piece."""
 
 
 class UploadWorker:
@@ -123,7 +125,7 @@ class UploadWorker:
         trace = new_trace()
         try:
             name = canonical(event.name)
-        except Permanent as error:
+        except UnsupportedMedia as error:
             # No client can address this blob, so neither version nor receipt: the record is all there can be.
             log.error("%s", error)
             receipt = Receipt(event.name, "", "", "failed")
@@ -136,7 +138,7 @@ class UploadWorker:
         if reading.info.metadata.get("hdi_isfolder") == "true":
             return Outcome("ignored")  # a folder of an account with a hierarchical namespace
         if target := sidecar_target(name):
-            return self._sidecar(reading, target)
+            return self._sidecar(reading, target, event)
         again = event.cause == "replay"
         claim = self.ledger.claim(
             name, reading.info.etag, lambda override: self.planner.plan(reading.info, override, now=again), again=again
@@ -144,10 +146,10 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             log.info("%s: nothing to do (%s)", printable(name), claim)
             return Outcome(claim)
-        with self.ledger.hold(claim):
+        with self.ledger.hold(claim, event.begin_thread):
             return self._work(claim, reading, trace)
 
-    def _sidecar(self, reading: Reading, target: str) -> Outcome:
+    def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         try:
@@ -161,10 +163,10 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             return Outcome(claim)
         try:
-            with self.ledger.hold(claim):
+            with self.ledger.hold(claim, event.begin_thread):
                 self.ledger.override(target, text)
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
-                self._handle_version(BlobEvent(UPLOADS, target))
+                self._handle_version(replace(event, name=target, cause="trigger"))
         except Exception:
             self.ledger.finish(claim, "retry")
             raise
@@ -174,7 +176,9 @@ class UploadWorker:
     def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome:
         receipt = claim.receipt
         try:
-            published = self._published(claim, reading, trace)
+            end = self._analyzed(claim, reading, trace)
+        except Superseded as how:
+            return self._superseded(claim, how)
         except Exception as error:
             route, cause = claim.plan.route, error
             if route and isinstance(error, BadModel | BadManifest):
@@ -187,19 +191,19 @@ class UploadWorker:
             if retry == "later":
                 raise
             return _AGAIN if retry == "now" else Outcome("waiting")
-        if published.hand_over:
-            return published.hand_over()
-        if published.status == "overwritten":
-            self.ledger.finish(claim, "retry", reason="overwritten while it was analysed")
-            return _AGAIN
-        if published.status == "deleted":
-            self.ledger.finish(claim, "dropped", reason="deleted while it was analysed")
-            return Outcome("dropped", receipt.attempt)
-        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
-        log.info("%s: analysed (trace %s)", printable(receipt.name), trace)
-        return _AGAIN if ended == "changed" else Outcome("done", receipt.attempt)
+        return end()
 
-    def _published(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Published:
+    def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
+        ended = self.ledger.finish(claim, "done", result_etag=result_etag)
+        log.info("%s: analysed (trace %s)", printable(claim.receipt.name), trace)
+        return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.attempt)
+
+    def _superseded(self, claim: Claim[UploadPlan], error: Superseded) -> Outcome:
+        self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
+        return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
+
+    def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
+        """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
             raise Permanent(
@@ -209,8 +213,8 @@ class UploadWorker:
         if plan.problem:
             raise plan.problem
         output_path(receipt.name)  # refuses names for whose results there is no room
-        if receipt.attempt > 1 and (published := publish.already_published(self.storage, receipt)):
-            return published
+        if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
+            return partial(self._done, claim, etag, trace)
         assert plan.route
         media_type = sniff(reading.head[:SNIFF_BYTES])
         if media_type.startswith("video/"):
@@ -221,7 +225,7 @@ class UploadWorker:
                 return split
         with self.media(reading) as media:
             analysis = self.analyze(media, plan.route, _source(receipt, reading.info.size), trace)
-            return publish.publish(self.storage, receipt, analysis)
+            return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
 
     def analyze(
         self, media: bytes | Path, route: Route, source: Source, trace: str, *, artifacts: bool = True
@@ -237,27 +241,20 @@ class UploadWorker:
         if sniff(reading.head[:SNIFF_BYTES]).startswith("image/"):
             yield reading.read(self.settings.max_image_bytes)
             return
-        with tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
-            free = shutil.disk_usage(folder).free
-            if reading.info.size + _SPARE_DISK > free and reading.info.size <= self.settings.max_video_bytes:
-                raise ServiceBusy(f"{free:,} bytes of disk are free, {reading.info.size:,} are needed; later")
-            file = Path(folder, "media")
-            with file.open("wb") as out:
-                for chunk in reading.chunks(self.settings.max_video_bytes):
-                    out.write(chunk)
-            yield file
+        size, limit = reading.info.size, self.settings.max_video_bytes
+        with scratch(size if size <= limit else 0) as folder:
+            yield reading.save(folder / "media", limit)
 
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
         """Record an error that no retry can mend; "again" where the upload is another one by now."""
         receipt = claim.receipt
-        upload = self.storage.head(UPLOADS, receipt.name)
-        gone = publish.superseded(upload, receipt)
-        if gone:
-            self.ledger.finish(claim, "dropped" if gone == "deleted" else "retry", reason=gone)
-            return Outcome("dropped", receipt.attempt) if gone == "deleted" else _AGAIN
+        try:
+            upload = publish.current_upload(self.storage, receipt)
+        except Superseded as how:
+            return self._superseded(claim, how)
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
         _log_failure(error, f"{printable(message)} (attempt {receipt.attempt}, trace {trace})")
-        document = error_document(_source(receipt, upload.size if upload else 0), error, trace)
+        document = error_document(_source(receipt, upload.size), error, trace)
         document["error"]["message"] = message
         version = publish.write_error(self.storage, receipt, document)
         ended = self.ledger.finish(claim, "failed", reason=message)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cloud.uploads.ledger import Ledger
-from cloud.videos.jobs import BEAT, Job, Jobs
+from cloud.videos.jobs import BEAT, Jobs, VideoJob
 
 log = logging.getLogger(__name__)
 
 
-class Gone(Exception):  # noqa: N818 - a signal, no error
-    """The job was cancelled, or its upload belongs to another one by now."""
+class Gone(Exception):
+    """The job was cancelled, or its upload belongs to another job by now."""
 
 
 class Alive:
@@ -30,11 +30,12 @@ class Alive:
 
 
 @contextmanager
-def alive(jobs: Jobs, ledger: Ledger, job: Job) -> Iterator[Alive]:
-    """While the block runs: two calls every quarter of a lease, in a thread of its own."""
+def alive(jobs: Jobs, ledger: Ledger, job: VideoJob, begin_thread: Callable[[], None]) -> Iterator[Alive]:
+    """While the block runs: two calls every quarter of a lease, in a thread that calls `begin_thread` first."""
     state, stop = Alive(), threading.Event()
 
     def beat() -> None:
+        begin_thread()
         while not stop.wait(ledger.lease_s / 4):
             try:
                 stored = ledger.read(job.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, Literal
 
@@ -20,15 +21,16 @@ from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
-from cloud.uploads.publish import Published
+from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Alive, Gone, alive
-from cloud.videos.jobs import BEAT, DETECTED, PREFIX, RENDERED, Ended, Job, JobProgress, Jobs
+from cloud.videos.jobs import BEAT, DETECTED, RENDERED, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
 from inference.errors import LimitExceeded, Permanent
 from inference.results.result import Source
+from inference.routes import Route
 from inference.steps import naming
 from inference.video.frames import VideoInfo
 from inference.video.options import VideoOptions
@@ -60,11 +62,13 @@ class Videos:
         self.jobs = Jobs(worker.storage)
         self.stages = Stages(self.jobs, worker.registry)
 
-    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
-        """Writes the plan of a long video's job, which takes the upload over; None for what is analysed in one piece.
+    def split(
+        self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str
+    ) -> Callable[[], Outcome] | None:
+        """Writes the plan of a long video's job; returns what leaves the upload to the job, None for a short video.
 
         Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
-        one that cannot be split: in one piece it could run out of the function's time.
+        video that cannot be split: in one piece it could run out of the function's time.
         """
         route, info = claim.plan.route, reading.info
         assert route
@@ -88,15 +92,15 @@ class Videos:
             file.check()
         if len(plan.parts) < 2:
             return None
-        job = Job(
+        job = VideoJob(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
             plan.width, plan.height, plan.fps, video.has_audio,
             Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts.to_json(),
         )  # fmt: skip
         self.jobs.write(job)
-        return Published("split", hand_over=partial(self._hand_over, claim, job))
+        return partial(self._hand_over, claim, job)
 
-    def _hand_over(self, claim: Claim[UploadPlan], job: Job) -> Outcome:
+    def _hand_over(self, claim: Claim[UploadPlan], job: VideoJob) -> Outcome:
         """Leaves the upload to the job and starts it; "again" where a sidecar came in meanwhile."""
         ended = self.ledger.hand_over(claim, job.id)
         if ended != "ok":
@@ -106,8 +110,11 @@ class Videos:
         self.queues.send([Message(job.id, "detect", part.number) for part in job.parts])
         return Outcome("job", claim.receipt.attempt)
 
-    def deliver(self, message: Message, attempt: int) -> None:
-        """One message. Raises what may pass, until `attempt` is the last one; then the failure is recorded."""
+    def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
+        """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
+
+        begin_thread: makes the log lines of a thread those of this invocation.
+        """
         self.worker.refresh_models()
         job = self.jobs.read(message.job)
         claimed = self.claim(job) if job else None
@@ -120,15 +127,17 @@ class Videos:
             log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
             return
         try:
-            with self.worker.places, alive(self.jobs, self.ledger, job) as sign:
+            with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as sign:
                 self._step(job, claim, upload, message, sign)
-        except Gone:
+        except (Gone, Superseded):
             self.claim(job)  # notes how it ended
         except Exception as error:
             if self._is_again(job, claim, message, error, attempt):
                 raise
 
-    def _is_again(self, job: Job, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int) -> bool:
+    def _is_again(
+        self, job: VideoJob, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int
+    ) -> bool:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
         retry = decide(error, attempt, self.settings.max_attempts)
         if retry == "mended":
@@ -155,7 +164,7 @@ class Videos:
             why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
             self.fail(job, claimed[0], Permanent(why))
 
-    def claim(self, job: Job) -> tuple[Claim[UploadPlan], BlobInfo] | None:
+    def claim(self, job: VideoJob) -> tuple[Claim[UploadPlan], BlobInfo] | None:
         """The upload of a job that goes on; None where it is over, which is noted then."""
         if job.state != "running":
             # Its upload may still wait for it, where the job was taken for dead before the upload was handed to it.
@@ -183,13 +192,13 @@ class Videos:
             return claim, upload
         return None
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: VideoJob) -> None:
         """Ends a running job without a result, for good: until the upload changes or is replayed."""
         claimed = self.claim(job)
         if claimed and self.ledger.finish(claimed[0], "dropped", reason="cancelled") != "lost":
             self.jobs.end(job, "cancelled", "cancelled")
 
-    def fail(self, job: Job, claim: Claim[UploadPlan], error: Exception) -> None:
+    def fail(self, job: VideoJob, claim: Claim[UploadPlan], error: Exception) -> None:
         """Records an error that no retry can mend."""
         outcome = self.worker.fail(claim, error, job.trace)
         if claim.lost:
@@ -201,7 +210,7 @@ class Videos:
     def _plan(self, upload: BlobInfo | None, override: str | None) -> UploadPlan:
         return UploadPlan("") if upload is None else self.worker.planner.plan(upload, override, now=True)
 
-    def _stop(self, job: Job, claim: Claim[Any], state: Literal["dropped", "retry"], reason: str) -> None:
+    def _stop(self, job: VideoJob, claim: Claim[Any], state: Literal["dropped", "retry"], reason: str) -> None:
         ended = self.ledger.finish(claim, state, reason=reason)
         if ended == "lost":
             return
@@ -210,26 +219,23 @@ class Videos:
             # Its own delivery may have come and gone while the job had the upload.
             self.worker.handle(BlobEvent(UPLOADS, job.name))
 
-    def _step(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, sign: Alive) -> None:
+    def _step(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, sign: Alive) -> None:
         """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
         route, number = claim.plan.route, message.part
         assert route
-        progress = self.jobs.progress(job.id)
-        if message not in progress.missing(job):
+        if message not in self.jobs.progress(job.id).missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
         elif message.stage == "join":
-            self._publish(job, claim, upload)
+            self._publish(job, claim, upload, route)
             return
         elif message.stage == "merge":
             self.stages.merge(job, route, sign)
-            progress = self.jobs.progress(job.id)
         else:
             step = self.stages.detect if message.stage == "detect" else self.stages.render
             step(job, upload, route, number, sign)
-            progress = self.jobs.progress(job.id)
-        self._follow(job, progress)
+        self._follow(job, self.jobs.progress(job.id))
 
-    def _follow(self, job: Job, progress: JobProgress) -> None:
+    def _follow(self, job: VideoJob, progress: JobProgress) -> None:
         """Sends what comes after the last segment, or after the merge, unless somebody has."""
         missing = progress.missing(job)
         stage = missing[0].stage
@@ -244,26 +250,22 @@ class Videos:
         try:
             self.queues.send(missing)
         except Exception:
-            self.storage.delete(STATE, f"{PREFIX}{job.id}/{marker}")
+            self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
-    def _publish(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo) -> None:
-        receipt, route = claim.receipt, claim.plan.route
-        assert route
-        published = publish.already_published(self.storage, receipt)
-        if published is None:
+    def _publish(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route) -> None:
+        etag = publish.already_published(self.storage, claim.receipt)
+        if etag is None:
             with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
-                published = publish.publish(self.storage, receipt, analysis)
-        if published.status != "done":
-            raise Gone
-        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
+                etag = publish.publish(self.storage, claim.receipt, analysis)
+        ended = self.ledger.finish(claim, "done", result_etag=etag)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
             log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
 
-    def revive(self, job: Job, quiet_s: float) -> bool:
+    def revive(self, job: VideoJob, quiet_s: float) -> bool:
         """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
         claimed = self.claim(job)
         if claimed is None or claimed[0].plan.blocked:
@@ -277,7 +279,7 @@ class Videos:
         self.queues.send(missing)
         return True
 
-    def describe(self, job: Job) -> dict[str, Any]:
+    def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""
         progress = self.jobs.progress(job.id)
         document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,

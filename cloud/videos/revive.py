@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
 
 from cloud.settings import STATE
-from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import PLAN, PREFIX, JobProgress
-from inference.errors import DropsightError
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +18,12 @@ REMEMBERED_S = 7 * 86400.0
 def revive(videos: Videos) -> int:
     """Goes through all jobs, one listing; returns how many were sent on. One job's trouble does not stop the others."""
     sent = 0
-    blobs = _blobs(videos.storage)
+    blobs = (blob for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
     for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
         try:
             sent += _revive_job(videos, job_id, JobProgress(group, job_id))
-        except DropsightError as error:
-            log.warning("job %s: %s", job_id, error)
+        except Exception as error:  # noqa: BLE001 - a job may claim its upload anew and meet whatever that meets
+            log.warning("job %s: %s: %s", job_id, type(error).__name__, error)
     return sent
 
 
@@ -43,8 +40,3 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
     if plan and plan.age_s > REMEMBERED_S:
         videos.storage.delete(STATE, plan.name)
     return False
-
-
-def _blobs(storage: Storage) -> Iterator[BlobInfo]:
-    for page in storage.pages(STATE, PREFIX, size=5000):
-        yield from page.blobs
