@@ -1,4 +1,4 @@
-"""The triggers, and nothing else: every body is one lazy call into cloud/.
+"""The triggers, and nothing else: every body is a single lazy call into cloud/.
 
 Nothing heavy is imported here. The host indexes the app by importing this file: an import that fails would
 leave it without any function. A body's import problem is shown by GET /api/health?deep=1 instead.
@@ -60,7 +60,7 @@ def sweep(timer: func.TimerRequest, context: func.Context) -> None:
 
 
 def only_comments(path: Path) -> bool:
-    """Whether a TOML file, in any encoding that is read, says nothing; a missing one does not either."""
+    """Whether a TOML file, in any encoding that is read, says nothing; a missing file says nothing either."""
     try:
         lines = path.read_bytes().replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines()
     except OSError:
@@ -68,7 +68,7 @@ def only_comments(path: Path) -> bool:
     return all(line.strip() == b"" or line.lstrip().startswith(b"#") for line in lines)
 
 
-# A tick each minute keeps an app awake, which one without pipelines should not pay for.
+# A tick every minute keeps an app awake, for which an app without pipelines should not pay.
 if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
 
     @app.function_name("tick")
@@ -130,7 +130,7 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     """The status, importing nothing. `?deep=1` leads on to a route for which the host checks the key."""
     if req.params.get("deep") in ("1", "true"):
         # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
-        # and does not tell us the keys: a key in a header goes along, one in the query is handed on.
+        # and does not tell us the keys: a key in a header goes along, a key in the query is handed on.
         here = "" if req.url.partition("?")[0].endswith("/") else "health/"
         query = f"?code={_quoted(req.params['code'])}" if "code" in req.params else ""
         return func.HttpResponse(status_code=307, headers={"Location": f"{here}deep{query}"})

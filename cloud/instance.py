@@ -1,4 +1,4 @@
-"""What one process of the app shares, put together from its settings; and the bodies of its triggers."""
+"""What a process of the app shares, put together from its settings; and the bodies of its triggers."""
 
 from __future__ import annotations
 

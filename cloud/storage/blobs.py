@@ -1,4 +1,4 @@
-"""What storage tells of blobs, and Azure's exceptions as ours."""
+"""What storage says of blobs, and Azure's exceptions as ours."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class BlobInfo:
     def age_s(self) -> float:
         """Seconds that have passed since the last write at least, by the service's clock: no skew between machines.
 
-        HTTP dates are whole seconds, cut off: two of them tell a time to within one second.
+        HTTP dates are whole seconds, cut off: their difference is up to a second too long.
         """
         return max(0.0, (self.served_at - self.modified).total_seconds() - 1)
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; `token` lists this page again, `next_token` (None: the end) the one after it."""
+    """A page of a listing; `token` lists this page again, `next_token` (None: the end) the next page."""
 
     blobs: list[BlobInfo]
     token: str | None
@@ -53,7 +53,7 @@ class Page:
 
 
 class Reading:
-    """An opened blob: its properties and its content, pinned to one version."""
+    """An opened blob: its properties and its content, pinned to a version."""
 
     def __init__(self, info: BlobInfo, chunks: Callable[[], Iterator[bytes]]) -> None:
         self.info = info
@@ -131,6 +131,6 @@ def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
 
 
 def bare(etag: str) -> str:
-    """An ETag without the quotes, the one spelling that we compare."""
+    """An ETag without the quotes, the spelling that we compare."""
     # Headers have ETags in quotes, listings without.
     return etag.strip('"')

@@ -1,6 +1,6 @@
 """Results by the hour in which they were written: what the drift and lake timers go through.
 
-A whole hour is rewritten as one file whose name says which, so doing it twice does no harm; and no hour is so
+A whole hour is rewritten as a file that is named after it, so doing it twice does no harm; and no hour is so
 much work that a function could not finish it.
 """
 

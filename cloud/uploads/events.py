@@ -1,4 +1,4 @@
-"""One BlobEvent, whoever noticed the upload: polling, Event Grid, a queue, an HTTP call or the sweep; one Outcome."""
+"""A BlobEvent, whoever noticed the upload (polling, Event Grid, the sweep, a replay), and its Outcome."""
 
 from __future__ import annotations
 

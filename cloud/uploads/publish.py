@@ -42,7 +42,7 @@ def error_path(name: str) -> str:
 
 
 def current_upload(storage: Storage, receipt: Receipt) -> BlobInfo:
-    """The properties of the receipt's upload; one call. Raises Superseded."""
+    """The properties of the receipt's upload; a single call. Raises Superseded."""
     current = storage.head(UPLOADS, receipt.name)
     if current is None or current.etag != receipt.etag:
         raise Superseded("overwritten" if current else "deleted")
@@ -52,8 +52,8 @@ def current_upload(storage: Storage, receipt: Receipt) -> BlobInfo:
 def publish(storage: Storage, receipt: Receipt, analysis: Analysis) -> str:
     """Write artifacts, then the document; returns the document's ETag. Raises Superseded.
 
-    Calls: one per artifact, one for the upload's ETag, one for the document; more only where somebody else
-    wrote the result meanwhile, or something old has to be deleted.
+    A call per artifact, then two for the upload's ETag and the document; more only where somebody else wrote the
+    result meanwhile, or something old has to be deleted.
     """
     folder = f"{output_path(receipt.name)}/{receipt.short_key}"
     for relative, content in analysis.artifacts.items():
@@ -95,7 +95,7 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
     try:
         storage.delete(ERRORS, error_path(receipt.name), if_match=etag)
     except Conflict:
-        log.info("%s: its error record is a newer one by now", receipt.name)
+        log.info("%s: its error record was replaced meanwhile", receipt.name)
 
 
 def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[str, set[str]]:
@@ -120,7 +120,7 @@ def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, A
 
 
 def _delete_artifacts(storage: Storage, name: str, short_key: str) -> None:
-    # By the key in their metadata: a hostile upload may be called like the folder of another one's artifacts.
+    # By the key in their metadata: a hostile upload may be called like the folder of another upload's artifacts.
     for page in storage.pages(RESULTS, f"{output_path(name)}/{short_key}/"):
         for blob in page.blobs:
             if blob.metadata.get("key", "").startswith(short_key):

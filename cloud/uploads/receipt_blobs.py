@@ -1,4 +1,4 @@
-"""Receipts as blobs: `state/receipts/<path>`, a small JSON document each.
+"""Receipts as blobs: `state/receipts/<path>`, small JSON documents.
 
 What the sweep needs stands in the blob's metadata too, because a listing shows that without a request per blob.
 """
@@ -25,7 +25,7 @@ PREFIX = "receipts/"
 
 
 class BlobReceipts:
-    """The receipts of one account: a ReceiptStore."""
+    """The receipts of a storage account: a ReceiptStore."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

@@ -34,7 +34,7 @@ Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
 @dataclass
 class SweepReport:
-    """What one sweep did. `complete`: it reached the end; else it left a mark for the next one."""
+    """What a sweep did. `complete`: it reached the end; else it left a mark for the next sweep."""
 
     seen: int = 0
     unfinished: int = 0
@@ -45,7 +45,7 @@ class SweepReport:
     complete: bool = False
 
     def __str__(self) -> str:
-        end = "to the end" if self.complete else "the next one goes on from here"
+        end = "to the end" if self.complete else "the next sweep goes on from here"
         return (
             f"found {self.unfinished} of {self.seen} uploads unfinished: processed {self.processed}, "
             f"recovered {self.recovered}, failed {self.failed}, left {self.left}; {end}"
@@ -54,7 +54,7 @@ class SweepReport:
 
 @dataclass(frozen=True)
 class SweepMark:
-    """Where the next sweep goes on: the page of each list that was being read."""
+    """Where the next sweep goes on: the pages of both lists that were being read."""
 
     uploads: str | None = None
     receipts: str | None = None
@@ -103,9 +103,8 @@ def sweep(
 ) -> SweepReport:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
 
-    A sweep over everything starts at the mark that the last one left; one over a `prefix` neither reads nor
-    leaves one. An upload that fails is counted and does not stop the others. `begin_thread` is called in each thread
-    before its first upload. Raises StorageUnavailable.
+    A sweep over everything starts at the mark that the last sweep left; a sweep over a `prefix` has no mark. An upload
+    that fails is counted and does not stop the others. begin_thread: see BlobEvent. Raises StorageUnavailable.
     """
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
@@ -136,7 +135,7 @@ def _process(
             return None
         try:
             return worker.handle(event)
-        except Exception as error:  # noqa: BLE001 - one upload's trouble must not end the sweep of the others
+        except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
             log.warning("%s: %s: %s", printable(event.name), type(error).__name__, error)
             return error
 

@@ -1,4 +1,4 @@
-"""handle(event): claim -> fetch -> analyze -> write -> complete, for one upload."""
+"""handle(event): claim -> fetch -> analyze -> write -> complete."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from inference.tables import text_of
 log = logging.getLogger(__name__)
 
 MAX_SIDECAR_BYTES = 64 * 1024
-_VERSIONS = 5  # how often one delivery follows an upload that is overwritten while it is worked on
+_VERSIONS = 5  # how often a delivery follows an upload that is overwritten while it is worked on
 _AGAIN = Outcome("again")
 
 
@@ -56,11 +56,11 @@ class Splitter(Protocol):
     def split(
         self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str
     ) -> Callable[[], Outcome] | None:
-        """Plans the parts of a long video; what starts them, or None for what is analysed in one piece."""
+        """Plans the parts of a long video; what starts them, or None for a video that is not split."""
 
 
 class UploadWorker:
-    """Handles events; one per process, shared by all threads."""
+    """Handles events; a process has a single worker, which all threads share."""
 
     def __init__(
         self,
@@ -80,16 +80,16 @@ class UploadWorker:
         self.planner = Planner(routes, registry)
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds)
         self.limits = Limits(bytes=settings.max_image_bytes)
-        # The host may run a thousand threads; each of ours holds a decoded picture.
+        # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = threading.BoundedSemaphore(settings.max_concurrent)
 
     def handle(self, event: BlobEvent) -> Outcome:
-        """Bring one upload to its result, its error record, or to whoever has it already.
+        """Bring an upload to its result or its error record, unless somebody else works on it.
 
         Raises Transient, and whatever else may pass, so that the host delivers again.
         """
         if event.container.lower() != UPLOADS:
-            # Event Grid filters by subscription only: a wide one must not make us analyse our own results.
+            # Event Grid filters by subscription only: a wide filter must not make us analyse our own results.
             log.warning("%s/%s is not an upload: ignored", event.container, printable(event.name))
             return Outcome("ignored")
         self.refresh_models()
@@ -237,7 +237,7 @@ class UploadWorker:
 
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:
-        """The content where it belongs: pictures in memory, videos in a temporary file, each under its cap."""
+        """The content where it belongs: pictures in memory, videos in a temporary file, under their limits."""
         if sniff(reading.head[:SNIFF_BYTES]).startswith("image/"):
             yield reading.read(self.settings.max_image_bytes)
             return
@@ -246,7 +246,7 @@ class UploadWorker:
             yield reading.save(folder / "media", limit)
 
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
-        """Record an error that no retry can mend; "again" where the upload is another one by now."""
+        """Record an error that no retry can mend; "again" where the upload was overwritten."""
         receipt = claim.receipt
         try:
             upload = publish.current_upload(self.storage, receipt)

@@ -1,7 +1,7 @@
-"""The bodies of the queue functions: one message brings its job on by one step, or changes nothing.
+"""The bodies of the queue functions: a message brings its job on by a step, or changes nothing.
 
-A job belongs to one version of one upload, by one key: its receipt says so. Whoever takes a message looks there first,
-at the upload, and at the key that the routes and models of today give; where one of them is another, the job is over.
+A job belongs to a version of an upload and to a key, as the receipt says. Whoever takes a message looks there first,
+at the upload, and at the key that the routes and models of today give; where any of them has changed, the job is over.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
 def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: float) -> bool:
     """Whether more than `limit_s` seconds of it are analysed. A header that says so is enough: planning looks itself.
 
-    One that says less is checked: in one piece a clip longer than it claims would run out of the function's time.
+    A header that says less is checked: without a split, a clip longer than it claims would run out of time.
     """
     if options.end_s is not None and options.end_s - options.start_s <= limit_s:
         return False
@@ -54,7 +54,7 @@ def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: f
 
 
 class Videos:
-    """Splits long videos of one worker, and works on the jobs of all. Safe to use from many threads."""
+    """Splits the long videos of a worker, and works on the jobs of all workers. Safe to use from many threads."""
 
     def __init__(self, worker: UploadWorker, queues: Queues) -> None:
         self.worker, self.queues = worker, queues
@@ -68,7 +68,7 @@ class Videos:
         """Writes the plan of a long video's job; returns what leaves the upload to the job, None for a short video.
 
         Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
-        video that cannot be split: in one piece it could run out of the function's time.
+        video that cannot be split: as a whole it could run out of the function's time.
         """
         route, info = claim.plan.route, reading.info
         assert route
@@ -85,7 +85,7 @@ class Videos:
                 if not too_long:
                     return None
                 raise LimitExceeded(
-                    f"more than {limit:g} s of it would be analysed in one piece, since follow needs every frame in "
+                    f"more than {limit:g} s of it would be analysed at once, since follow needs every frame in "
                     "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
                 )
             plan = prepare(file.binary, video, route, self.worker.registry, self.settings.video_segment_seconds)
@@ -155,7 +155,7 @@ class Videos:
         return False
 
     def poison(self, message: Message) -> None:
-        """A message that the host gave up: its workers were killed, each time."""
+        """A message that the host gave up: its workers were killed at every attempt."""
         job = self.jobs.read(message.job)
         claimed = self.claim(job) if job else None
         if job and claimed:

@@ -1,7 +1,7 @@
 """What is known of a split video's job: its plan, and how far it has come, both in `state/jobs/<id>/`.
 
-`job.json` is the plan, and at the end how it ended. Everything else there is work that is done: one blob each, written
-in one commit and never changed, so whatever is there need not be done again. Names say what and which part.
+`job.json` is the plan, and at the end how it ended. The other blobs are work that is done, written in a single
+commit and never changed, so whatever is there need not be done again. Names say what and which part.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENDINGS = {DETECTED: ".jsonl.gz", TOLD: ".jsonl.gz", RENDERED: ".mp4"}
 
 @dataclass(frozen=True)
 class VideoJob:
-    """One version of one upload, by one key, in parts. `source` is the document's, as far as it is known."""
+    """A version of an upload, by a receipt's key, in parts. `source` is the document's, as far as it is known."""
 
     id: str
     name: str
@@ -70,7 +70,7 @@ def work(kind: str, number: int) -> str:
 
 
 class JobProgress:
-    """What is done of a job, by one listing of its blobs (one call for a thousand)."""
+    """What is done of a job, by a listing of its blobs (a call per thousand)."""
 
     def __init__(self, blobs: Iterable[BlobInfo], job_id: str) -> None:
         self.blobs = {blob.name.removeprefix(path_of(job_id)): blob for blob in blobs}
@@ -102,13 +102,13 @@ def _messages(job: VideoJob, stage: Stage, wanted: Iterable[int], done: set[int]
 
 
 class Jobs:
-    """The jobs of one account."""
+    """The jobs of a storage account."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
     def write(self, job: VideoJob) -> None:
-        """Writes the plan; one call."""
+        """Writes the plan; a single call."""
         self.storage.write_json(STATE, path_of(job.id, PLAN), job.to_json(), metadata={"state": job.state})
 
     def read(self, job_id: str) -> VideoJob | None:
@@ -126,7 +126,7 @@ class Jobs:
         return JobProgress((blob for page in pages for blob in page.blobs), job_id)
 
     def put(self, job: VideoJob, name: str, data: Any, **options: Any) -> None:
-        """Writes one blob of the job, in one commit."""
+        """Writes a blob of the job, in a single commit."""
         self.storage.write(STATE, path_of(job.id, name), data, **options)
 
     def end(self, job: VideoJob, state: Ended, reason: str = "") -> None:

@@ -44,7 +44,7 @@ class Message:
 
 
 class Queues:
-    """The queues of the account behind a connection setting; one that is missing is made when it is sent to."""
+    """The queues of the account behind a connection setting; a missing queue is made when it is sent to."""
 
     def __init__(self, setting: str) -> None:
         self._setting = setting
@@ -62,7 +62,7 @@ class Queues:
                     queue.send_message(text)
 
     def waiting(self, stage: Stage) -> int:
-        """About how many messages wait for a step or are being worked on; one call."""
+        """About how many messages wait for a step or are being worked on; a single call."""
         queue = self._queue(QUEUES[stage])
         with translated(f"asking the queue {queue.queue_name}"):
             try:

@@ -16,7 +16,7 @@ REMEMBERED_S = 7 * 86400.0
 
 
 def revive(videos: Videos) -> int:
-    """Goes through all jobs, one listing; returns how many were sent on. One job's trouble does not stop the others."""
+    """Goes through all jobs by a single listing; returns how many were sent on. No job's trouble stops the others."""
     sent = 0
     blobs = (blob for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
     for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):

@@ -1,4 +1,4 @@
-"""The four steps of a job, as the engine does them: each reads what is stored, and stores what it made.
+"""The four steps of a job, as the engine does them: a step reads what is stored, and stores what it made.
 
 Each may run twice, at the same time even: it writes the same then. What is there already is not made again.
 """
@@ -30,7 +30,7 @@ from inference.video.outputs import ANNOTATED
 from inference.video.parts import Part, detect_part, draw_part, merge
 from inference.video.summary import Summary
 
-# What the lines of one part may take, packed; far more than a thousand frames with masks.
+# What the lines of a part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
 # The videos of steps that make pictures, a folder a step.
@@ -45,7 +45,7 @@ class Stages:
         self.storage: Storage = jobs.storage
 
     def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
-        """Detects on one segment; and its part of the videos of steps that make pictures."""
+        """Detects on a segment; and its part of the videos of steps that make pictures."""
         with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
             path, videos = folder / "lines", folder / "videos"
             videos.mkdir()
@@ -60,7 +60,7 @@ class Stages:
             self._put_once(job, work(DETECTED, number), path)
 
     def merge(self, job: VideoJob, route: Route, alive: Alive) -> None:
-        """Tracks, zones, actions: once, in order; and what each part is to draw. The summary is written last."""
+        """Tracks, zones, actions: once, in order; and what the parts are to draw. The summary is written last."""
         with scratch() as root, closing(_PartLines(root / "merged")) as writer:
             folder, merged = root / "files", root / "merged"
             folder.mkdir()
@@ -83,7 +83,7 @@ class Stages:
         return Detector(route, self.registry, route.video, None).facts
 
     def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
-        """Draws one segment: its part of the annotated video (empty where none is wanted), and its stills."""
+        """Draws a segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, summary = time.process_time(), self.summary(job)
         with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
             lines = _checked(self._lines(job, TOLD, job.parts[number]), alive)
@@ -122,7 +122,7 @@ class Stages:
             yield summary.analysis(files, route.name, job.trace, cost, dropped)
 
     def _opened(self, parts: Iterable[BlobInfo]) -> Iterator[BinaryIO]:
-        """One after the other: each keeps some of itself in memory while it is open."""
+        """In order, a single part at a time: an open part keeps some of itself in memory."""
         for part in parts:
             with RangedFile(self.storage, STATE, part) as file:
                 yield file.binary
@@ -156,7 +156,7 @@ class Stages:
 
 
 class _PartLines:
-    """Files with the lines of each part, one open at a time: parts come in order. numbers: those that have lines."""
+    """Files with the lines of the parts, in order, a single file open at a time. numbers: the parts that have lines."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

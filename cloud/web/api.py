@@ -1,4 +1,4 @@
-"""The bodies of the HTTP functions: analyze one picture, read results, follow and cancel the job of a long video."""
+"""The bodies of the HTTP functions: analyze a picture, read results, follow and cancel the job of a long video."""
 
 from __future__ import annotations
 
