@@ -32,7 +32,9 @@ def default_worker() -> UploadWorker:
     storage, registry = default_storage(), Registry()
     models = ServingModels(storage, registry, settings.models_seconds)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
-    return UploadWorker(storage, settings, app_routes(settings, registry), registry, models, lambda _: default_videos())
+    worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
+    worker.split = lambda *video: default_videos().split(*video)
+    return worker
 
 
 @once

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import inference
 from cloud.models.serving import ServingModels
@@ -50,13 +49,8 @@ _VERSIONS = 5  # how often a delivery follows an upload that is overwritten whil
 _AGAIN = Outcome("again")
 
 
-class Splitter(Protocol):
-    """Takes long videos over: `cloud.videos.job_worker.Videos`."""
-
-    def split(
-        self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str
-    ) -> Callable[[], Outcome] | None:
-        """Plans the parts of a long video; what starts them, or None for a video that is not split."""
+# Plans the parts of a long video and returns what starts them, None for a short video; Videos.split.
+Split = Callable[[Claim[UploadPlan], Reading, str, str], Callable[[], Outcome] | None]
 
 
 class UploadWorker:
@@ -69,11 +63,9 @@ class UploadWorker:
         routes: Routes,
         registry: Registry,
         models: ServingModels | None = None,
-        splitter: Callable[[UploadWorker], Splitter] | None = None,
     ) -> None:
-        """`splitter`: makes what splits long videos, at the first video; None splits none."""
         self.models = models
-        self._make_splitter = splitter
+        self.split: Split = lambda *_: None
         self.storage = storage
         self.settings = settings
         self.registry = registry
@@ -99,11 +91,6 @@ class UploadWorker:
                 if outcome.status != "again":
                     return outcome
         raise StorageUnavailable(f"{event.name}: it was overwritten {_VERSIONS} times while being analysed")
-
-    @cached_property
-    def splitter(self) -> Splitter | None:
-        """What splits long videos, if anything does."""
-        return self._make_splitter(self) if self._make_splitter else None
 
     @contextmanager
     def place(self, patience_s: float) -> Iterator[None]:
@@ -220,9 +207,8 @@ class UploadWorker:
         if media_type.startswith("video/"):
             for package in packages_of(plan.route):
                 extra(package)  # before a video is fetched in vain, at every sweep
-            split = self.splitter.split(claim, reading, media_type, trace) if self.splitter else None
-            if split is not None:
-                return split
+            if start := self.split(claim, reading, media_type, trace):
+                return start
         with self.media(reading) as media:
             analysis = self.analyze(media, plan.route, _source(receipt, reading.info.size), trace)
             return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)

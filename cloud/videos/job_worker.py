@@ -24,7 +24,7 @@ from cloud.uploads.plans import UploadPlan
 from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
-from cloud.videos.heartbeat import Alive, Gone, alive
+from cloud.videos.heartbeat import Check, Gone, alive
 from cloud.videos.jobs import BEAT, DETECTED, RENDERED, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
@@ -127,8 +127,8 @@ class Videos:
             log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
             return
         try:
-            with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as sign:
-                self._step(job, claim, upload, message, sign)
+            with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as check:
+                self._step(job, claim, upload, message, check)
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended
         except Exception as error:
@@ -219,7 +219,7 @@ class Videos:
             # Its own delivery may have come and gone while the job had the upload.
             self.worker.handle(BlobEvent(UPLOADS, job.name))
 
-    def _step(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, sign: Alive) -> None:
+    def _step(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, check: Check) -> None:
         """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
         route, number = claim.plan.route, message.part
         assert route
@@ -229,10 +229,10 @@ class Videos:
             self._publish(job, claim, upload, route)
             return
         elif message.stage == "merge":
-            self.stages.merge(job, route, sign)
+            self.stages.merge(job, route, check)
         else:
             step = self.stages.detect if message.stage == "detect" else self.stages.render
-            step(job, upload, route, number, sign)
+            step(job, upload, route, number, check)
         self._follow(job, self.jobs.progress(job.id))
 
     def _follow(self, job: VideoJob, progress: JobProgress) -> None:

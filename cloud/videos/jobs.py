@@ -20,8 +20,8 @@ from inference.video.parts import Part
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"
 PLAN, STORY, BEAT = "job.json", "story.json", "beat"
-DETECTED, TOLD, RENDERED, STILLS, FILES = "segments/", "told/", "renders/", "stills/", "files/"
-ENDINGS = {DETECTED: ".jsonl.gz", TOLD: ".jsonl.gz", RENDERED: ".mp4"}
+DETECTED, DRAW, RENDERED, STILLS, FILES = "segments/", "told/", "renders/", "stills/", "files/"
+ENDINGS = {DETECTED: ".jsonl.gz", DRAW: ".jsonl.gz", RENDERED: ".mp4"}
 
 
 @dataclass(frozen=True)

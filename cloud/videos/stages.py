@@ -16,8 +16,8 @@ from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.ranged import RangedFile
 from cloud.storage.scratch import scratch
-from cloud.videos.heartbeat import Alive
-from cloud.videos.jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, JobProgress, Jobs, VideoJob, path_of, work
+from cloud.videos.heartbeat import Check
+from cloud.videos.jobs import DETECTED, DRAW, FILES, RENDERED, STILLS, STORY, JobProgress, Jobs, VideoJob, path_of, work
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost
@@ -44,34 +44,34 @@ class Stages:
         self.jobs, self.registry = jobs, registry
         self.storage: Storage = jobs.storage
 
-    def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
+    def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Detects on a segment; and its part of the videos of steps that make pictures."""
         with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
             path, videos = folder / "lines", folder / "videos"
             videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
                 for line in detect_part(media.binary, job.parts[number], route, self.registry, videos, job.fps):
-                    alive.check()
+                    check()
                     out.write(line)
             media.check()
             for video in sorted(videos.iterdir()):
-                alive.check()
+                check()
                 self._put_once(job, f"{PICTURES}{video.stem}/{number:04}.mp4", video)
             self._put_once(job, work(DETECTED, number), path)
 
-    def merge(self, job: VideoJob, route: Route, alive: Alive) -> None:
+    def merge(self, job: VideoJob, route: Route, check: Check) -> None:
         """Tracks, zones, actions: once, in order; and what the parts are to draw. The summary is written last."""
         with scratch() as root, closing(_PartLines(root / "merged")) as writer:
             folder, merged = root / "files", root / "merged"
             folder.mkdir()
             merged.mkdir()
-            lines = ((part, _checked(self._lines(job, DETECTED, part), alive)) for part in job.parts)
+            lines = ((part, _checked(self._lines(job, DETECTED, part), check)) for part in job.parts)
             size = (job.width, job.height)
             summary = merge(lines, route, self._facts(job, route), size, job.source, folder, writer.write)
             writer.close()
-            for kind, made in ((TOLD, merged), (FILES, folder)):
+            for kind, made in ((DRAW, merged), (FILES, folder)):
                 for path in sorted(made.iterdir()):
-                    alive.check()
+                    check()
                     self.jobs.put(job, f"{kind}{path.name}", path)
             metadata = {"renders": ",".join(map(str, writer.numbers))}
             self._put_once(job, STORY, summary.to_line().encode(), metadata=metadata)
@@ -82,11 +82,11 @@ class Stages:
             return RouteFacts.from_json(job.facts)
         return Detector(route, self.registry, route.video, None).facts
 
-    def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
+    def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Draws a segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, summary = time.process_time(), self.summary(job)
         with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
-            lines = _checked(self._lines(job, TOLD, job.parts[number]), alive)
+            lines = _checked(self._lines(job, DRAW, job.parts[number]), check)
             with naming(job.name):
                 files = draw_part(media.binary, job.parts[number], lines, route, summary, folder, job.fps)
             media.check()
@@ -166,7 +166,7 @@ class _PartLines:
     def write(self, number: int, line: str) -> None:
         if number not in self.numbers[-1:]:
             self.close()
-            path = self._folder / Path(work(TOLD, number)).name
+            path = self._folder / Path(work(DRAW, number)).name
             self.numbers.append(number)
             # Closed by whoever comes next: a part's lines come over many calls.
             self._out = gzip.open(path, "wt", encoding="utf-8", compresslevel=3)  # noqa: SIM115
@@ -178,7 +178,7 @@ class _PartLines:
             self._out = None
 
 
-def _checked(lines: Iterable[str], alive: Alive) -> Iterator[str]:
+def _checked(lines: Iterable[str], check: Check) -> Iterator[str]:
     for line in lines:
-        alive.check()
+        check()
         yield line
