@@ -154,7 +154,7 @@ class Ledger:
                     begin_thread()
                     self._renew(claim)
                 except Exception as error:  # noqa: BLE001 - the other claims' leases depend on this thread
-                    log.warning("%s: the lease was not renewed (%s)", printable(claim.receipt.name), error)
+                    log.warning("%s", printable(f"{claim.receipt.name}: the lease was not renewed ({error})"))
             before = set(held)
 
     def _renew(self, claim: Claim[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict, Storage
-from cloud.storage.paths import output_path, record_path
+from cloud.storage.paths import output_path, printable, record_path
 from cloud.uploads.receipts import Receipt
 from inference.errors import StorageUnavailable
 from inference.results.result import Result
@@ -95,7 +95,7 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
     try:
         storage.delete(ERRORS, error_path(receipt.name), if_match=etag)
     except Conflict:
-        log.info("%s: its error record was replaced meanwhile", receipt.name)
+        log.info("%s: its error record was replaced meanwhile", printable(receipt.name))
 
 
 def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[str, set[str]]:

@@ -136,7 +136,7 @@ def _process(
         try:
             return worker.handle(event)
         except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
-            log.warning("%s: %s: %s", printable(event.name), type(error).__name__, error)
+            log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
             return error
 
     for outcome in pool.map(handle, events):

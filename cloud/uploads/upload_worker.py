@@ -173,7 +173,7 @@ class UploadWorker:
             retry = decide(cause, receipt.attempt, self.settings.max_attempts)
             if retry == "never":
                 return self.fail(claim, error, trace)
-            # else its lease ends by itself
+            # Given back, so that the next attempt does not wait for the end of the lease.
             self.ledger.finish(claim, "retry", reason=str(cause), spent=retry != "mended")
             if retry == "later":
                 raise

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cloud.storage.paths import printable
 from cloud.uploads.ledger import Ledger
 from cloud.videos.jobs import BEAT, Jobs, VideoJob
 
@@ -35,7 +36,7 @@ def alive(jobs: Jobs, ledger: Ledger, job: VideoJob, begin_thread: Callable[[], 
                     return
                 jobs.put(job, BEAT, b"")
             except Exception as error:  # noqa: BLE001 - the work itself goes on, and meets the same trouble
-                log.warning("job %s: no sign of life was given (%s)", job.id, error)
+                log.warning("%s", printable(f"job {job.id}: no sign of life was given ({error})"))
 
     def check() -> None:
         if gone.is_set():

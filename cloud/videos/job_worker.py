@@ -25,7 +25,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
-from cloud.videos.jobs import BEAT, DETECTED, RENDERED, Ended, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.jobs import DETECTED, RENDERED, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
 from inference.errors import LimitExceeded, Permanent
@@ -95,7 +95,7 @@ class Videos:
         job = VideoJob(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
             plan.width, plan.height, plan.fps, video.has_audio,
-            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts.to_json(),
+            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts,
         )  # fmt: skip
         self.jobs.write(job)
         return partial(self._hand_over, claim, job)
@@ -141,7 +141,7 @@ class Videos:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
         retry = decide(error, attempt, self.settings.max_attempts)
         if retry == "mended":
-            log.error("job %s of %s waits: %s", job.id, printable(job.name), error)
+            log.error("%s", printable(f"job {job.id} of {job.name} waits: {error}"))
             return False
         if not isinstance(error, Permanent):
             current = self.claim(job)
@@ -264,20 +264,6 @@ class Videos:
         if ended == "ok":
             self.jobs.end(job, "done")
             log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
-
-    def revive(self, job: VideoJob, quiet_s: float) -> bool:
-        """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
-        claimed = self.claim(job)
-        if claimed is None or claimed[0].plan.blocked:
-            return False
-        missing = self.jobs.progress(job.id).missing(job)
-        # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
-        if self.queues.waiting(missing[0].stage) and quiet_s < 20 * self.settings.lease_seconds:
-            return False
-        log.warning("job %s of %s: silent for %.0f s, sending %d again", job.id, job.name, quiet_s, len(missing))
-        self.jobs.put(job, BEAT, b"")
-        self.queues.send(missing)
-        return True
 
     def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""

@@ -15,6 +15,7 @@ from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
 from inference.errors import StorageUnavailable
 from inference.results.result import Source
+from inference.video.facts import RouteFacts
 from inference.video.parts import Part
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
@@ -40,7 +41,7 @@ class VideoJob:
     fps: float
     has_audio: bool
     source: Source
-    facts: dict[str, Any] | None = None  # of the route's models; None: planned before plans had them
+    facts: RouteFacts | None = None  # of the route's models; None: planned before plans had them
     state: Literal["running"] | Ended = "running"
     reason: str = ""
 
@@ -54,7 +55,8 @@ class VideoJob:
         try:
             known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
             parts = tuple(Part.from_json(part) for part in document["parts"])
-            return cls(**{**known, "parts": parts, "source": Source(**document["source"])})
+            facts = RouteFacts.from_json(document["facts"]) if document.get("facts") else None
+            return cls(**{**known, "parts": parts, "source": Source(**document["source"]), "facts": facts})
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"it is no plan of a job: {error!r}") from error
 

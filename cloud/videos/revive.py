@@ -6,8 +6,9 @@ import itertools
 import logging
 
 from cloud.settings import STATE
+from cloud.storage.paths import printable
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import PLAN, PREFIX, JobProgress
+from cloud.videos.jobs import BEAT, PLAN, PREFIX, JobProgress, VideoJob
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def revive(videos: Videos) -> int:
         try:
             sent += _revive_job(videos, job_id, JobProgress(group, job_id))
         except Exception as error:  # noqa: BLE001 - a job may claim its upload anew and meet whatever that meets
-            log.warning("job %s: %s: %s", job_id, type(error).__name__, error)
+            log.warning("%s", printable(f"job {job_id}: {type(error).__name__}: {error}"))
     return sent
 
 
@@ -33,10 +34,26 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
     plan = progress.blobs.get(PLAN)
     job = videos.jobs.read(job_id) if plan and plan.metadata.get("state") == "running" else None
     if job is not None:
-        return videos.revive(job, progress.quiet_s)
+        return _send_again(videos, job, progress)
     # Over: what a worker wrote that did not know, and in the end the plan itself.
     if set(progress.blobs) - {PLAN}:
         videos.jobs.clear(job_id)
     if plan and plan.age_s > REMEMBERED_S:
         videos.storage.delete(STATE, plan.name)
     return False
+
+
+def _send_again(videos: Videos, job: VideoJob, progress: JobProgress) -> bool:
+    """Sends what is missing, where nothing has come of a job for a lease and no message waits."""
+    claimed, missing = videos.claim(job), progress.missing(job)
+    if claimed is None or claimed[0].plan.blocked:
+        return False
+    # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
+    if videos.queues.waiting(missing[0].stage) and progress.quiet_s < 20 * videos.settings.lease_seconds:
+        return False
+    log.warning(
+        "job %s of %s: silent for %.0f s, sending %d again", job.id, printable(job.name), progress.quiet_s, len(missing)
+    )
+    videos.jobs.put(job, BEAT, b"")
+    videos.queues.send(missing)
+    return True

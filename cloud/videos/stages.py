@@ -24,7 +24,6 @@ from inference.results.result import Cost
 from inference.routes import Route
 from inference.steps import Analysis, naming
 from inference.video.detect import Detector
-from inference.video.facts import RouteFacts
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
 from inference.video.parts import Part, detect_part, draw_part, merge
@@ -67,7 +66,9 @@ class Stages:
             merged.mkdir()
             lines = ((part, _checked(self._lines(job, DETECTED, part), check)) for part in job.parts)
             size = (job.width, job.height)
-            summary = merge(lines, route, self._facts(job, route), size, job.source, folder, writer.write)
+            # A job that was planned before plans had the facts loads the models for them.
+            facts = job.facts or Detector(route, self.registry, route.video, None).facts
+            summary = merge(lines, route, facts, size, job.source, folder, writer.write)
             writer.close()
             for kind, made in ((DRAW, merged), (FILES, folder)):
                 for path in sorted(made.iterdir()):
@@ -75,12 +76,6 @@ class Stages:
                     self.jobs.put(job, f"{kind}{path.name}", path)
             metadata = {"renders": ",".join(map(str, writer.numbers))}
             self._put_once(job, STORY, summary.to_line().encode(), metadata=metadata)
-
-    def _facts(self, job: VideoJob, route: Route) -> RouteFacts:
-        """Of the plan; a job that was planned before plans had them loads the models for it."""
-        if job.facts:
-            return RouteFacts.from_json(job.facts)
-        return Detector(route, self.registry, route.video, None).facts
 
     def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Draws a segment: its part of the annotated video (empty where none is wanted), and its stills."""

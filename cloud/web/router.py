@@ -10,6 +10,7 @@ from importlib import import_module
 import azure.functions as func
 
 from cloud.settings import BadSettings
+from cloud.storage.paths import printable
 from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
 
 log = logging.getLogger(__name__)
@@ -57,5 +58,6 @@ def _refusal(function: str, request: func.HttpRequest, error: Exception) -> func
     record = error_document(Source(name=request.params.get("name", ""), bytes=len(request.get_body())), error)
     level = logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
     bug = None if isinstance(error, DropsightError | BadSettings) else error
-    log.log(level, "%s: %s: %s (trace %s)", function, type(error).__name__, error, record["trace"], exc_info=bug)
+    line = printable(f"{function}: {type(error).__name__}: {error} (trace {record['trace']})")
+    log.log(level, "%s", line, exc_info=bug)
     return json_answer(record, status)

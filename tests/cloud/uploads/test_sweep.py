@@ -121,6 +121,19 @@ def test_one_uploads_trouble_does_not_stop_the_others(worker: UploadWorker, monk
     assert results(worker) == ["a.jpg", "c.jpg"]
 
 
+def test_a_name_with_line_breaks_writes_no_log_lines_of_its_own(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handle(event: BlobEvent) -> Outcome:
+        raise ServiceBusy(f"{event.name}: for now")
+
+    drop(worker, "a\nERROR everything is lost.jpg")
+    monkeypatch.setattr(worker, "handle", handle)
+    assert sweep(worker, 60).failed == 1
+    assert [line for line in caplog.text.splitlines() if line.startswith("ERROR everything")] == []
+    assert caplog.text.count("everything is lost") == 2
+
+
 def test_work_of_a_dead_worker_is_recovered(make_worker: Callable[..., UploadWorker]) -> None:
     worker = make_worker(lease_seconds=1)
     drop(worker, "a.jpg")
