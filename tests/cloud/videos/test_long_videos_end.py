@@ -223,11 +223,14 @@ def test_a_job_whose_plan_cannot_be_read_is_named_and_stops_no_other(
         videos.storage.write(STATE, path, content, metadata={"state": "running"})
         with pytest.raises(StorageUnavailable, match=f"state/{path} cannot be read .* delete it"):
             videos.jobs.read(broken)
+    odd = drop(videos, clip, "odd.mp4")
+    videos.storage.write(STATE, f"jobs/{odd}/segments/first.jsonl.gz", b"")  # not ours: it has no number
+    taken()
     job_id = drop(videos, clip)
     messages = taken()
-    wait_for_silence(videos, job_id)
-    wait_for_silence(videos, broken)
-    assert revive(videos) == 1 and path in caplog.text
+    for waiting in (broken, odd, job_id):
+        wait_for_silence(videos, waiting)
+    assert revive(videos) == 1 and path in caplog.text and f"job {odd}: ValueError" in caplog.text
     assert len(taken()) == len(messages)
 
 
