@@ -15,7 +15,6 @@ from typing import Any
 
 from cloud.settings import RESULTS, STATE
 from cloud.storage.containers import BlobInfo, Storage
-from cloud.storage.paths import printable
 
 log = logging.getLogger(__name__)
 
@@ -62,24 +61,27 @@ def _through(storage: Storage, mark: str) -> datetime:
 
 
 def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInfo, dict[str, Any]]]:
-    """The result documents themselves, in order, without those that were deleted meanwhile or are no JSON objects.
+    """The result documents themselves, in order; what was deleted meanwhile, or is no result, is left out.
 
     Read side by side: a document is small, and most of its time is waiting. In groups, so that a busy hour
     does not lie in memory as a whole.
     """
-
-    def read(blob: BlobInfo) -> Any:
-        try:
-            stored = storage.read_json(RESULTS, blob.name)
-        except ValueError:
-            return ""
-        return stored and stored[0]
-
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
-            for blob, document in zip(group, pool.map(read, group), strict=True):
-                if isinstance(document, dict):
-                    yield blob, document
-                elif document is not None:
-                    log.warning("%s/%s is no result document: left out", RESULTS, printable(blob.name))
+            contents = pool.map(lambda blob: _document(storage, blob.name), group)
+            for blob, content in zip(group, contents, strict=True):
+                if content:
+                    yield blob, content
+
+
+def _document(storage: Storage, name: str) -> dict[str, Any] | None:
+    try:
+        stored = storage.read_json(RESULTS, name)
+        if stored is None or str(stored[0]["schema"]).startswith("dropsight/"):
+            return stored and stored[0]
+        wrong = f"its schema is {stored[0]['schema']!r}, not dropsight/..."
+    except (ValueError, TypeError, LookupError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    log.warning("%s/%s is no result of this app and is left out: %s", RESULTS, name, wrong)
+    return None

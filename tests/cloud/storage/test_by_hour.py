@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,13 +13,14 @@ from cloud.storage.by_hour import documents, floor, unprocessed
 from cloud.storage.containers import Storage
 
 MARK = "lake.json"
+GOOD = b'{"schema": "dropsight/1"}'
 
 
 @pytest.fixture
 def storage(storage_account: str) -> Storage:
     storage = Storage(BlobServiceClient.from_connection_string(storage_account))
     storage.ensure_containers(RESULTS, STATE)
-    for name, content in (("a", b'{"n": 1}'), ("b", b"[1]"), ("c", b"{half"), ("d", b'{"n": 2}')):
+    for name, content in (("a", GOOD), ("b", b"[1]"), ("c", b"{half"), ("d", GOOD)):
         storage.write(RESULTS, f"{name}.jpg/result.json", content)
     return storage
 
@@ -39,6 +41,8 @@ def test_hours_are_gone_through_once_from_a_mark_that_can_be_read(
 def test_what_is_no_result_document_is_left_out_and_named(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
     blobs = [blob for page in storage.pages(RESULTS) for blob in page.blobs]
     storage.delete(RESULTS, "d.jpg/result.json")
-    assert [(blob.name, document) for blob, document in documents(storage, blobs)] == [("a.jpg/result.json", {"n": 1})]
-    named = [name for name in "abcd" if f"results/{name}.jpg/result.json is no result document" in caplog.text]
+    assert [(blob.name, document) for blob, document in documents(storage, blobs)] == [
+        ("a.jpg/result.json", json.loads(GOOD))
+    ]
+    named = [name for name in "abcd" if f"results/{name}.jpg/result.json is no result of" in caplog.text]
     assert named == ["b", "c"]
