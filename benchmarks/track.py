@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import ROOT, Row
-from inference.tracking.tracker import Tracker, byte_tracker, sort_tracker
+from inference.tracking.bytetrack import ByteTracker
+from inference.tracking.sort import SortTracker
+from inference.tracking.tracker import Tracker
 
 PACKAGE = "trackers==2.6.1"
 OBJECTS, FRAMES, ROUNDS, BAR = 20, 300, 5, 2.0
@@ -85,7 +87,7 @@ def run() -> list[Row]:
     ) as process:
         assert process.stdin and process.stdout
         process.stdin.write(json.dumps([frame.tolist() for frame in frames]) + "\n")
-        for name, make in (("SORT", sort_tracker), ("ByteTrack", byte_tracker)):
+        for name, make in (("SORT", SortTracker), ("ByteTrack", ByteTracker)):
             times, theirs = [], []
             for _ in range(ROUNDS):
                 times.append(ours(make(), frames))

@@ -91,7 +91,7 @@ COMMANDS = {
     "group": "inference.cli.similar",
     "export": "inference.cli.export",
     "schema": "inference.cli.schema",
-    "track": "inference.video.mot",
+    "track": "inference.tracking.mot",
 }
 
 

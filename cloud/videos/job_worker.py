@@ -34,11 +34,13 @@ from inference.routes import Route
 from inference.steps import naming
 from inference.video.frames import VideoInfo
 from inference.video.options import VideoOptions
-from inference.video.prepare import prepare
 from inference.video.read import probe, runs_past
+from inference.video.split import prepare
 
 log = logging.getLogger(__name__)
 
+# What one message may take by estimate: the host would end an invocation after functionTimeout, ten minutes.
+PART_LIMIT_S = 480.0
 _ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
 
 
@@ -74,7 +76,7 @@ class Videos:
         assert route
         options, limit = route.video, self.settings.video_split_above_seconds
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
-            video = probe(file.binary, options.limits())
+            video = probe(file.binary, options)
             file.check()
             if not _is_long(file.binary, video, options, limit):
                 file.check()
@@ -88,7 +90,8 @@ class Videos:
                     f"more than {limit:g} s of it would be analysed at once, since follow needs every frame in "
                     "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
                 )
-            plan = prepare(file.binary, video, route, self.worker.registry, self.settings.video_segment_seconds)
+            segment_s = self.settings.video_segment_seconds
+            plan = prepare(file.binary, video, route, self.worker.registry, segment_s, PART_LIMIT_S)
             file.check()
         if len(plan.parts) < 2:
             return None

@@ -15,8 +15,8 @@ from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
 from inference.errors import StorageUnavailable
 from inference.results.result import Source
-from inference.video.facts import RouteFacts
-from inference.video.parts import Part
+from inference.video.split import Part
+from inference.video.summary import RouteFacts
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"
@@ -47,7 +47,7 @@ class VideoJob:
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
-        return {**asdict(self), "parts": [part.to_json() for part in self.parts]}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> VideoJob:

@@ -23,10 +23,10 @@ from inference.machine import peak_rss_mb
 from inference.results.result import Cost
 from inference.routes import Route
 from inference.steps import Analysis, naming
-from inference.video.detect import Detector
+from inference.video.detect import FrameDetector
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
-from inference.video.parts import Part, detect_part, draw_part, merge
+from inference.video.split import Part, detect_part, draw_part, merge
 from inference.video.summary import Summary
 
 # What the lines of a part may take, packed; far more than a thousand frames with masks.
@@ -67,7 +67,7 @@ class Stages:
             lines = ((part, _checked(self._lines(job, DETECTED, part), check)) for part in job.parts)
             size = (job.width, job.height)
             # A job that was planned before plans had the facts loads the models for them.
-            facts = job.facts or Detector(route, self.registry, route.video, None).facts
+            facts = job.facts or FrameDetector(route, self.registry, route.video, None).facts
             summary = merge(lines, route, facts, size, job.source, folder, writer.write)
             writer.close()
             for kind, made in ((DRAW, merged), (FILES, folder)):

@@ -32,7 +32,7 @@ def cosine(a: Floats, b: Floats) -> Floats:
 
 
 def assign(cost: Floats, limit: float) -> tuple[Rows, Rows]:
-    """Rows and columns of the cheapest assignment whose pairs each cost less than `limit`."""
+    """Rows and columns of the cheapest assignment whose pairs cost less than `limit`."""
     if not cost.size or not (cost < limit).any():
         nothing = np.empty(0, np.intp)
         return nothing, nothing

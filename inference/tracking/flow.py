@@ -33,8 +33,8 @@ def grey(pixels: NDArray[np.uint8], side: int = _SIDE) -> tuple[Grey, float]:
 
 def corners(picture: Grey, count: int, mask: Grey | None = None) -> NDArray[np.float32]:
     """Up to `count` points (N, 2) that can be followed (Shi and Tomasi, 1994), only where `mask` is not 0."""
-    found = extra("cv2").goodFeaturesToTrack(picture, count, 0.01, 5.0, mask=mask)
-    return np.zeros((0, 2), np.float32) if found is None else np.asarray(found, np.float32).reshape(-1, 2)
+    points = extra("cv2").goodFeaturesToTrack(picture, count, 0.01, 5.0, mask=mask)
+    return np.zeros((0, 2), np.float32) if points is None else np.asarray(points, np.float32).reshape(-1, 2)
 
 
 def follow_points(
@@ -57,14 +57,14 @@ def follow_points(
 
 
 class CameraMotion:
-    """Estimates how the picture as a whole moved from each frame to the next, objects left aside."""
+    """Estimates how the picture as a whole moved from frame to frame, objects left aside."""
 
     def __init__(self) -> None:
         self._before: Grey | None = None
         self._cv2 = extra("cv2")
 
     def update(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> Floats:
-        """The (2, 3) affine (shift, turn, zoom) from the last frame's pixels to this one's; identity if unknown.
+        """The (2, 3) affine (shift, turn, zoom) from the last frame's pixels to this frame's; identity if unknown.
 
         `pixels` (H, W, 3) RGB; `boxes` (N, 4) xyxy of this frame are objects, whose points do not count.
         """

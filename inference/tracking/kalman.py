@@ -1,8 +1,8 @@
-"""One constant-velocity Kalman filter for every coordinate of every track at once.
+"""A constant-velocity Kalman filter for every coordinate of every track at once.
 
 With the diagonal noise that SORT and ByteTrack use, the coordinates of a box never mix: the filter over the
 whole box (R. E. Kalman, 1960; as applied in Bewley et al., arXiv:1602.00763, and Wojke et al.,
-arXiv:1703.07402) falls apart exactly into one two-state filter (value, velocity) per coordinate, whose 2x2
+arXiv:1703.07402) falls apart exactly into a two-state filter (value, velocity) per coordinate, whose 2x2
 covariance is written out here. So N tracks cost a handful of array operations, no matrix is inverted.
 
 Time is in steps of 1/30 s, the frame rate for which the noise constants of those papers were chosen; a clip at
@@ -22,7 +22,7 @@ STEPS_PER_SECOND = 30.0
 
 @dataclass
 class States:
-    """(N, D) arrays: values, their velocities per step, and the three entries of each 2x2 covariance."""
+    """(N, D) arrays: values, their velocities per step, and the three entries of the 2x2 covariances."""
 
     value: Floats
     velocity: Floats
@@ -58,7 +58,7 @@ class States:
         )  # fmt: skip
 
     def predict(self, steps: float, std_value: Floats, std_velocity: Floats) -> None:
-        """Moves all on by `steps`; the noise (N, D) is that of one step and its variance grows with time."""
+        """Moves all on by `steps`; the noise (N, D) is that of a single step and its variance grows with time."""
         self.value += self.velocity * steps
         self.var_value += steps * (2.0 * self.covar + steps * self.var_velocity) + steps * std_value**2
         self.covar += steps * self.var_velocity

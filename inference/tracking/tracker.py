@@ -1,52 +1,58 @@
-"""Tracking by detection on arrays: SORT and ByteTrack, with appearance and camera motion where they are given.
+"""Tracking by detection on arrays: what SORT and ByteTrack share; the algorithms are files of their own.
 
-SORT: Bewley et al., "Simple online and realtime tracking", arXiv:1602.00763. ByteTrack: Zhang et al.,
-"ByteTrack: multi-object tracking by associating every detection box", arXiv:2110.06864. Appearance and camera
-motion as in BoT-SORT: Aharon et al., arXiv:2206.14651. All buffers are seconds of the clip, not frames.
+Embeddings and camera motion as in BoT-SORT: Aharon et al., arXiv:2206.14651. All buffers are seconds of the clip, not
+frames.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.tracking.assignment import Rows, assign, cosine, iou
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
-from inference.tracking.motion import AreaRatio, AspectHeight, MotionModel
+from inference.tracking.tracker_options import TrackerOptions
 
 Ints = NDArray[np.int64]
-_NEVER = 2.0  # a cost above every limit
+Flags = NDArray[np.bool_]
+NEVER = 2.0  # a cost above every limit
+_REID_SIMILARITY = 0.75  # cosine
+_SAME_S = 1e-6
 
 
-@dataclass(frozen=True)
-class TrackerOptions:
-    """Scores 0..1, overlaps as IoU, buffers in seconds of the clip.
+class MotionModel(Protocol):
+    """How an algorithm describes a moving box to the filter, and how sure it is of that.
 
-    `confirm_hits` frames in a row make a track; `lost_s` is how long it may be out of sight. With embeddings
-    it is looked for by appearance alone, up to `reid_s`, among detections at least `reid_similarity` alike
-    (cosine). `one_class` matches across labels.
+    Boxes to filter coordinates and back, with their noise (standard deviations, a step of 1/30 s).
     """
 
-    high_score: float = 0.6
-    low_score: float = 0.1
-    new_score: float = 0.7
-    match_iou: float = 0.1
-    second_iou: float = 0.5
-    tentative_iou: float = 0.3
-    confirm_hits: int = 2
-    lost_s: float = 1.0
-    reid_s: float = 1.0
-    reid_similarity: float = 0.75
-    one_class: bool = False
+    def measure(self, boxes: Floats) -> Floats:
+        """(N, 4) xyxy to (N, 4) filter coordinates: the first two the centre, the others the size."""
+        ...
 
+    def boxes(self, value: Floats) -> Floats:
+        """The way back, to xyxy."""
+        ...
 
-SORT_OPTIONS = TrackerOptions(high_score=0.25, low_score=0.25, new_score=0.25, match_iou=0.3)
+    def start_noise(self, value: Floats) -> tuple[Floats, Floats]:
+        """Of the values and the velocities of a new track."""
+        ...
+
+    def step_noise(self, value: Floats) -> tuple[Floats, Floats]:
+        """That a step adds to values and velocities."""
+        ...
+
+    def measure_noise(self, value: Floats) -> Floats:
+        """Of a measured box."""
+        ...
 
 
 @dataclass
-class _Tracks:
+class TrackRows:
     """One row a living track; `hits` counts frames in a row, `id` is -1 until it is confirmed."""
 
     states: States
@@ -54,53 +60,102 @@ class _Tracks:
     label: Ints
     seen_s: Floats
     hits: Ints
-    embedding: Floats | None = None
+    embedding: Floats | None
 
-    def take(self, rows: Rows | NDArray[np.bool_]) -> _Tracks:
-        return _Tracks(
+    def take(self, rows: Rows | Flags) -> TrackRows:
+        return TrackRows(
             self.states.take(rows), self.id[rows], self.label[rows], self.seen_s[rows], self.hits[rows],
             None if self.embedding is None else self.embedding[rows],
         )  # fmt: skip
 
-    def append(self, other: _Tracks) -> _Tracks:
-        return _Tracks(
+    def append(self, other: TrackRows) -> TrackRows:
+        return TrackRows(
             self.states.append(other.states), np.concatenate([self.id, other.id]),
             np.concatenate([self.label, other.label]), np.concatenate([self.seen_s, other.seen_s]),
-            np.concatenate([self.hits, other.hits]),
-            _joined(self.embedding, other.embedding),
+            np.concatenate([self.hits, other.hits]), _joined(self.embedding, other.embedding),
         )  # fmt: skip
 
 
 def _joined(first: Floats | None, second: Floats | None) -> Floats | None:
-    """Rows of both; where one has none, its width does not matter (nobody was in the first frame)."""
+    """Rows of both; those of no tracks have no width (nobody was in the first frame)."""
     if first is None or second is None:
         return None
-    if not len(first) or not len(second):
-        return first if len(first) else second
-    return np.concatenate([first, second])
+    return np.concatenate([first, second]) if len(first) and len(second) else first if len(first) else second
 
 
 @dataclass(frozen=True)
-class _Detections:
+class DetectionRows:
+    """One row a detection of the frame."""
+
     boxes: Floats
     scores: Floats
     labels: Ints
     embeddings: Floats | None
 
 
-class Tracker:
-    """Gives each detection the number of the track it belongs to. Deterministic; numbers count from 1.
+class Matching:
+    """The tracks and detections of a frame, and which of them are paired so far.
 
-    `stages` of association, in order, each over what the ones before left: SORT has one, ByteTrack three.
+    `overlap` (N, M): IoU, negative where labels forbid the pair. `similarity` (N, M): cosine of the embeddings, None
+    without. Of tracks (N,) bool: `confirmed`, `near` (seen within `lost_s`), `recent` (seen in the last frame).
     """
 
-    def __init__(self, model: MotionModel, options: TrackerOptions, two_stage: bool) -> None:
-        self.options = options
-        self._model = model
-        self._two_stage = two_stage
-        self._tracks: _Tracks | None = None
+    def __init__(
+        self, tracks: TrackRows, detections: DetectionRows, boxes: Floats, t_s: float, last_s: float,
+        options: TrackerOptions,
+    ) -> None:  # fmt: skip
+        self.scores = detections.scores
+        self.confirmed = tracks.id >= 0
+        self.near = t_s - tracks.seen_s <= options.lost_s + _SAME_S
+        self.recent = tracks.seen_s >= last_s
+        self.allowed = np.ones((len(tracks.id), len(self.scores)), np.bool_)
+        if not options.one_class:
+            self.allowed = tracks.label[:, None] == detections.labels[None, :]
+        self.overlap = np.where(self.allowed, iou(boxes, detections.boxes), -NEVER)
+        self.similarity: Floats | None = None
+        if tracks.embedding is not None and detections.embeddings is not None:
+            self.similarity = cosine(tracks.embedding, detections.embeddings)
+        self.rows, self.columns = np.empty(0, np.intp), np.empty(0, np.intp)
+        self._free_tracks, self._free_detections = np.ones(self.allowed.shape[0], bool), np.ones(len(self.scores), bool)
+
+    def pair(self, cost: Floats, limit: float, tracks: Flags, detections: Flags) -> None:
+        """Pairs these tracks and detections, as far as they are free, at the least cost, every pair below `limit`."""
+        of_tracks = np.flatnonzero(tracks & self._free_tracks)
+        of_detections = np.flatnonzero(detections & self._free_detections)
+        if not len(of_tracks) or not len(of_detections):
+            return
+        rows, columns = assign(cost[of_tracks[:, None], of_detections], limit)
+        rows, columns = of_tracks[rows], of_detections[columns]
+        self._free_tracks[rows] = self._free_detections[columns] = False
+        self.rows, self.columns = np.concatenate([self.rows, rows]), np.concatenate([self.columns, columns])
+
+
+class Tracker(ABC):
+    """Gives detections the numbers of the tracks that they belong to. Deterministic; numbers count from 1.
+
+    A subclass says how boxes move and how a frame's detections are paired with tracks. `high_score`: from where on a
+    detection counts by itself; `new_score`: from where on it starts a track; `low_score`: the lowest that the
+    algorithm uses where that is less. `confirms_first_frame`: what is in the first frame is a track at once.
+    """
+
+    motion: ClassVar[MotionModel]
+    high_score: float
+    new_score: float
+    low_score: ClassVar[float | None] = None
+    confirms_first_frame: ClassVar[bool] = False
+
+    def __init__(self, options: TrackerOptions | None = None, threshold: float | None = None) -> None:
+        """`threshold` replaces both scores of the paper."""
+        self.options = options or TrackerOptions()
+        if threshold is not None:
+            self.high_score = self.new_score = threshold
+        self._tracks: TrackRows | None = None
         self._next_id = 1
         self._t_s: float | None = None
+
+    @abstractmethod
+    def associate(self, matching: Matching, high: Flags) -> None:
+        """Pairs tracks and detections by their places; `high` (M,): detections that count by themselves."""
 
     def update(
         self,
@@ -111,158 +166,97 @@ class Tracker:
         embeddings: NDArray[np.floating] | None = None,
         warp: NDArray[np.floating] | None = None,
     ) -> Ints:
-        """Takes the detections of one frame, gives their track numbers (N,), -1 where none.
+        """Takes the detections of a frame, gives their track numbers (N,), -1 for none.
 
-        `boxes` (N, 4) xyxy pixels, `scores` (N,), `labels` (N,), `t_s` seconds, larger at each call.
-        `embeddings` (N, E): L2-normalised appearance. `warp` (2, 3): the affine motion of the camera since
-        the last call. Raises ValueError when time does not move on.
+        `boxes` (N, 4) xyxy pixels, `scores` (N,), `labels` (N,), `t_s` seconds, larger at every call.
+        `embeddings` (N, E): L2-normalised. `warp` (2, 3): the affine motion of the camera since the last call.
+        Raises ValueError when time does not move on.
         """
         if self._t_s is not None and t_s <= self._t_s:
             raise ValueError(f"frame at {t_s} s, after one at {self._t_s} s")
-        found = _Detections(
+        detections = DetectionRows(
             np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64),
             np.asarray(labels, np.int64), None if embeddings is None else np.asarray(embeddings, np.float64),
         )  # fmt: skip
-        ids = np.full(len(found.boxes), -1, np.int64)
+        ids = np.full(len(detections.boxes), -1, np.int64)
         first = self._tracks is None
-        tracks = self._born(found, np.empty(0, np.intp), t_s) if self._tracks is None else self._tracks
+        tracks = self._born(detections, np.empty(0, np.intp), t_s) if self._tracks is None else self._tracks
         if self._t_s is not None and len(tracks.id):
-            tracks = self._move_on(tracks, t_s, (t_s - self._t_s) * STEPS_PER_SECOND, warp)
-        rows, columns = self._associate(tracks, found, t_s)
-        self._correct(tracks, found, rows, columns, t_s)
+            tracks = self._move_on(tracks, t_s, self._t_s, warp)
+        rows, columns = self._associate(tracks, detections, t_s)
+        self._correct(tracks, detections, rows, columns, t_s)
         free = np.ones(len(ids), np.bool_)
         free[columns] = False
-        newborn = np.flatnonzero(free & (found.scores >= self.options.new_score))
+        newborn = np.flatnonzero(free & (detections.scores >= self.new_score))
         alive = (tracks.seen_s == t_s) | (tracks.id >= 0)
         places = np.cumsum(alive) - 1
-        tracks = tracks.take(alive).append(self._born(found, newborn, t_s))
-        self._confirm(tracks, t_s, first)
+        tracks = tracks.take(alive).append(self._born(detections, newborn, t_s))
+        self._confirm(tracks, 1 if first and self.confirms_first_frame else self.options.confirm_hits)
         ids[columns] = tracks.id[places[rows]]
         if len(newborn):
             ids[newborn] = tracks.id[-len(newborn) :]
         self._tracks, self._t_s = tracks, t_s
         return ids
 
-    def _born(self, found: _Detections, rows: Rows, t_s: float) -> _Tracks:
-        value = self._model.measure(found.boxes[rows])
-        return _Tracks(
-            States.start(value, *self._model.start_noise(value)),
-            np.full(len(rows), -1, np.int64), found.labels[rows], np.full(len(rows), t_s),
-            np.ones(len(rows), np.int64), None if found.embeddings is None else found.embeddings[rows],
+    def _born(self, detections: DetectionRows, rows: Rows, t_s: float) -> TrackRows:
+        value = self.motion.measure(detections.boxes[rows])
+        return TrackRows(
+            States.start(value, *self.motion.start_noise(value)),
+            np.full(len(rows), -1, np.int64), detections.labels[rows], np.full(len(rows), t_s),
+            np.ones(len(rows), np.int64), None if detections.embeddings is None else detections.embeddings[rows],
         )  # fmt: skip
 
-    def _move_on(self, tracks: _Tracks, t_s: float, steps: float, warp: NDArray[np.floating] | None) -> _Tracks:
-        """Forgets who was gone too long, then predicts."""
+    def _move_on(self, tracks: TrackRows, t_s: float, last_s: float, warp: NDArray[np.floating] | None) -> TrackRows:
+        """Forgets who was unseen too long, then predicts."""
         buffer_s = self.options.lost_s
         if tracks.embedding is not None:
             buffer_s = max(buffer_s, self.options.reid_s)
-        keep = t_s - tracks.seen_s <= buffer_s + 1e-6
+        keep = t_s - tracks.seen_s <= buffer_s + _SAME_S
         if not keep.all():
             tracks = tracks.take(keep)
         if warp is not None:
-            _warp(tracks.states, np.asarray(warp, np.float64), self._model)
+            _warp(tracks.states, np.asarray(warp, np.float64), self.motion)
         # Out of sight a box keeps its size: growing on by its last velocity it would swallow the picture.
-        tracks.states.velocity[tracks.seen_s < (self._t_s or 0.0), 2:] = 0.0
-        tracks.states.predict(steps, *self._model.step_noise(tracks.states.value))
+        tracks.states.velocity[tracks.seen_s < last_s, 2:] = 0.0
+        steps = (t_s - last_s) * STEPS_PER_SECOND
+        tracks.states.predict(steps, *self.motion.step_noise(tracks.states.value))
         return tracks
 
-    def _associate(self, tracks: _Tracks, found: _Detections, t_s: float) -> tuple[Rows, Rows]:
-        """Pairs (track rows, detection rows)."""
-        options = self.options
-        near = t_s - tracks.seen_s <= options.lost_s + 1e-6
-        high = found.scores >= options.high_score
-        overlap = iou(self._model.boxes(tracks.states.value), found.boxes)
-        if not options.one_class:
-            overlap = np.where(tracks.label[:, None] == found.labels[None, :], overlap, -_NEVER)
-        confirmed = tracks.id >= 0
-        pairs = _Pairs(len(tracks.id), len(found.boxes))
-        cost = 1.0 - overlap
-        if self._two_stage:
-            # Scores weigh in: of two boxes that fit equally, the surer one is the track's.
-            cost = 1.0 - overlap * found.scores[None, :]
-            if tracks.embedding is not None and found.embeddings is not None:
-                cost = _with_looks(cost, overlap, cosine(tracks.embedding, found.embeddings))
-            pairs.match(cost, 1.0 - options.match_iou, confirmed & near, high)
-            # Second: who was seen last time may go on as a faint detection (ByteTrack's idea).
-            recent = confirmed & (tracks.seen_s >= (self._t_s or 0.0))
-            low = ~high & (found.scores >= options.low_score)
-            pairs.match(1.0 - overlap, 1.0 - options.second_iou, recent, low)
-            pairs.match(cost, 1.0 - options.tentative_iou, ~confirmed, high)
-        else:
-            pairs.match(cost, 1.0 - options.match_iou, near, high)
-        if tracks.embedding is not None and found.embeddings is not None:
-            looks = 1.0 - cosine(tracks.embedding, found.embeddings)
-            if not options.one_class:
-                looks = np.where(tracks.label[:, None] == found.labels[None, :], looks, _NEVER)
-            pairs.match(looks, 1.0 - options.reid_similarity, confirmed & (tracks.seen_s < (self._t_s or 0.0)), high)
-        return pairs.rows_and_columns()
+    def _associate(self, tracks: TrackRows, detections: DetectionRows, t_s: float) -> tuple[Rows, Rows]:
+        """Pairs (track rows, detection rows): by place as the algorithm does it, then unseen tracks by embedding."""
+        boxes = self.motion.boxes(tracks.states.value)
+        matching = Matching(tracks, detections, boxes, t_s, self._t_s or 0.0, self.options)
+        high = detections.scores >= self.high_score
+        self.associate(matching, high)
+        if matching.similarity is not None:
+            cost = np.where(matching.allowed, 1.0 - matching.similarity, NEVER)
+            matching.pair(cost, 1.0 - _REID_SIMILARITY, matching.confirmed & ~matching.recent, high)
+        return matching.rows, matching.columns
 
-    def _correct(self, tracks: _Tracks, found: _Detections, rows: Rows, columns: Rows, t_s: float) -> None:
-        measured = self._model.measure(found.boxes[columns])
-        tracks.states.update(rows, measured, self._model.measure_noise(tracks.states.value[rows]))
+    def _correct(
+        self, tracks: TrackRows, detections: DetectionRows, rows: Rows, columns: Rows, t_s: float
+    ) -> None:  # fmt: skip
+        measured = self.motion.measure(detections.boxes[columns])
+        tracks.states.update(rows, measured, self.motion.measure_noise(tracks.states.value[rows]))
         tracks.hits[tracks.seen_s < (self._t_s or t_s)] = 0
         tracks.hits[rows] += 1
         tracks.seen_s[rows] = t_s
-        if tracks.embedding is not None and found.embeddings is not None and len(rows):
-            mixed = 0.9 * tracks.embedding[rows] + 0.1 * found.embeddings[columns]
+        if tracks.embedding is not None and detections.embeddings is not None and len(rows):
+            mixed = 0.9 * tracks.embedding[rows] + 0.1 * detections.embeddings[columns]
             tracks.embedding[rows] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
 
-    def _confirm(self, tracks: _Tracks, t_s: float, first: bool) -> None:
-        """Numbers the tracks seen often enough; those of the first frame at once, as ByteTrack does."""
-        needed = 1 if first and self._two_stage else self.options.confirm_hits
-        ready = np.flatnonzero((tracks.id < 0) & (tracks.hits >= needed))
+    def _confirm(self, tracks: TrackRows, hits: int) -> None:
+        """Numbers the tracks seen in so many frames in a row."""
+        ready = np.flatnonzero((tracks.id < 0) & (tracks.hits >= hits))
         tracks.id[ready] = self._next_id + np.arange(len(ready))
         self._next_id += len(ready)
 
 
-class _Pairs:
-    """The pairs found so far, and who is still free."""
-
-    def __init__(self, tracks: int, detections: int) -> None:
-        self._free_tracks = np.ones(tracks, np.bool_)
-        self._free_detections = np.ones(detections, np.bool_)
-        self._rows: list[Rows] = []
-        self._columns: list[Rows] = []
-
-    def match(self, cost: Floats, limit: float, tracks: NDArray[np.bool_], detections: NDArray[np.bool_]) -> None:
-        """Assigns among these tracks and detections those that are still free."""
-        of_tracks = np.flatnonzero(tracks & self._free_tracks)
-        of_detections = np.flatnonzero(detections & self._free_detections)
-        if not len(of_tracks) or not len(of_detections):
-            return
-        rows, columns = assign(cost[of_tracks[:, None], of_detections], limit)
-        self._rows.append(of_tracks[rows])
-        self._columns.append(of_detections[columns])
-        self._free_tracks[of_tracks[rows]] = False
-        self._free_detections[of_detections[columns]] = False
-
-    def rows_and_columns(self) -> tuple[Rows, Rows]:
-        nothing = np.empty(0, np.intp)
-        return np.concatenate([nothing, *self._rows]), np.concatenate([nothing, *self._columns])
-
-
-def _with_looks(cost: Floats, overlap: Floats, similarity: Floats) -> Floats:
-    """BoT-SORT's fusion: the smaller of the two distances, where a pair is near and alike enough."""
-    looks = (1.0 - similarity) / 2.0
-    looks[(looks > 0.25) | (overlap < 0.5)] = _NEVER
-    return np.minimum(cost, looks)
-
-
-def _warp(states: States, warp: Floats, model: MotionModel) -> None:
+def _warp(states: States, warp: Floats, motion: MotionModel) -> None:
     """Moves all boxes, and turns their velocities, as the picture moved."""
-    boxes = model.boxes(states.value)
+    boxes = motion.boxes(states.value)
     scale = float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 @ warp[:, :2].T + warp[:, 2]
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
-    states.value[:] = model.measure(np.concatenate([centre - half, centre + half], axis=1))
+    states.value[:] = motion.measure(np.concatenate([centre - half, centre + half], axis=1))
     states.velocity[:, :2] = states.velocity[:, :2] @ warp[:, :2].T
-
-
-def sort_tracker(options: TrackerOptions = SORT_OPTIONS) -> Tracker:
-    """SORT: one association by overlap."""
-    return Tracker(AreaRatio(), options, two_stage=False)
-
-
-def byte_tracker(options: TrackerOptions | None = None) -> Tracker:
-    """ByteTrack: sure detections first, then faint ones for tracks just seen, then the newly born."""
-    return Tracker(AspectHeight(), options or TrackerOptions(), two_stage=True)

@@ -53,7 +53,7 @@ class ActionWatch:
         self.windows: list[Window] = []
 
     def update(self, t_s: float, pixels: NDArray[np.uint8]) -> None:
-        """Takes one frame (H, W, 3) RGB at `t_s` seconds; times must increase."""
+        """Takes a frame (H, W, 3) RGB at `t_s` seconds; times must increase."""
         tick = int((t_s + 5e-7) * self._rate)
         if tick <= self._tick:
             return
@@ -96,7 +96,7 @@ class ClipFacts:
     rate: float
 
     def name(self, label_id: int) -> str:
-        """The name of a label id; one outside the list is named by its number."""
+        """The name of a label id; an id outside the list is named by its number."""
         return self.labels[label_id] if 0 <= label_id < len(self.labels) else str(label_id)
 
 
@@ -111,7 +111,7 @@ def overall(windows: Sequence[Window], clip: ClipFacts) -> Classes:
 
 
 def smoothed(windows: Sequence[Window]) -> list[Window]:
-    """The pieces that the windows' borders cut the clip into, each with the mean of all windows over it."""
+    """The pieces that the windows' borders cut the clip into, with the mean of all windows over it."""
     edges = sorted({w.start_s for w in windows} | {w.end_s for w in windows})
     pieces = []
     for start, end in zip(edges, edges[1:], strict=False):
@@ -122,7 +122,7 @@ def smoothed(windows: Sequence[Window]) -> list[Window]:
 
 
 def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float) -> list[Action]:
-    """What was done when in a clip of that length: neighbouring pieces with the same best label become one range;
+    """What was done when in a clip of that length: neighbouring pieces with the same best label are merged;
     those below the threshold none."""
     ranges: list[Action] = []
     # A window that ends with the last sample of the clip ends with the clip.

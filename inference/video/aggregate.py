@@ -1,4 +1,4 @@
-"""What a clip gives as a whole, from what was detected on its frames, fed in order: in one piece or part by part.
+"""What a clip gives as a whole, from the predictions for its frames, fed in order: in a single run or part by part.
 
 The only place that knows tracks, zones, actions, averages and the choice of stills; both ways to analyse a video feed
 it, and read the same summary.
@@ -6,32 +6,33 @@ it, and read the same summary.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from inference.predictions import Objects, Predictions
+from inference.predictions import Classes, Objects, Predictions
 from inference.results.result import Source, StepResult
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
-from inference.video.averages import Averages
-from inference.video.facts import RouteFacts, Work
 from inference.video.follow import FOLLOW, FollowStep
 from inference.video.frames import Frame, ReadReport
 from inference.video.options import VideoOptions
 from inference.video.outputs import CHAPTERS, Choice, FrameLines, vtt
-from inference.video.summary import Summary
+from inference.video.summary import RouteFacts, Summary, Work
 from inference.video.tracks import Tracks
+
+_BEST = 5
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What the models said of one frame, by step; where asked for, (N, E) embeddings of what is tracked and the (2, 3)
-    motion of the camera."""
+    """The predictions for a frame, by step; where requested, (N, E) embeddings of what is tracked and the (2, 3) motion
+    of the camera."""
 
     index: int
     pts_s: float
@@ -40,15 +41,52 @@ class Detections:
     warp: NDArray[Any] | None = None
 
 
-class Aggregate:
+class Averages:
+    """What a clip shows as a whole, for steps that classify frames: the mean of the frames' scores.
+
+    Sums scores by label; a label that a frame does not list counts as 0 there.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[tuple[int, str], float]] = {}
+        self._frames = 0
+
+    def update(self, steps: Mapping[str, Predictions]) -> None:
+        """Takes a frame's predictions by step."""
+        self._frames += 1
+        for step, predictions in steps.items():
+            if isinstance(predictions, Classes):
+                sums = self._sums.setdefault(step, {})
+                rows = zip(predictions.label_ids.tolist(), predictions.names, predictions.scores.tolist(), strict=True)
+                for number, name, score in rows:
+                    sums[number, name] = sums.get((number, name), 0.0) + score
+
+    def of(self, step: str, threshold: float) -> Predictions:
+        """The best labels of the whole clip whose mean reaches the step's threshold.
+
+        No predictions for a step of another kind (see frames.jsonl).
+        """
+        if step not in self._sums:
+            return Objects.empty()
+        candidates = [item for item in self._sums[step].items() if item[1] >= threshold * self._frames]
+        best = sorted(candidates, key=lambda item: -item[1])[:_BEST]
+        return Classes(
+            np.array([number for (number, _), _ in best], np.int64),
+            np.array([total / self._frames for _, total in best], np.float32),
+            tuple(name for (_, name), _ in best),
+        )
+
+
+class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
-    frames.jsonl, the tracks and the chapters lie in `folder` then; without one no files are written.
+    frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written.
     """
 
     def __init__(self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None) -> None:
+        super().__init__()
         self._options, self._facts, self._folder = options, facts, folder
-        self._lines = None if folder is None else FrameLines(folder, options.tracker != "none")
+        self._lines = None if folder is None else self.enter_context(FrameLines(folder, options.tracker != "none"))
         self._tracks: Tracks | None = None
         self._follow = FollowStep(options.follow) if options.follow else None
         self._averages = Averages()
@@ -58,7 +96,7 @@ class Aggregate:
     def update(
         self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
     ) -> dict[str, Predictions]:
-        """The predictions of one frame by step, tracked ones with their numbers, faint ones of no track left out.
+        """The predictions of a frame by step, tracked ones numbered, without those of low scores and no track.
 
         size: width and height of the upright frames. The `follow` step needs the frame itself.
         """
@@ -126,18 +164,9 @@ class Aggregate:
             results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on))
         return results
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._lines is not None:
-            self._lines.close()
-
 
 def _described(source: Source, report: ReadReport) -> Source:
-    """The source with what decoding found, not what the header claims."""
+    """The source as decoding shows it, not as the header claims."""
     return replace(
         source,
         width=report.width,

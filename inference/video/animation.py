@@ -11,22 +11,22 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.media import SNIFF_BYTES, open_image, sniff
 from inference.video.container import open_binary
-from inference.video.frames import Damage, Pixels, Source, VideoInfo, VideoLimits
+from inference.video.frames import Damage, Media, Pixels, VideoInfo, VideoLimits
 
-# Browsers show frames that ask for less than 20 ms for 100 ms; so do we, or a 0 ms GIF would last no time.
+# Browsers show frames with less than 20 ms for 100 ms; so do we, or a 0 ms GIF would last no time.
 _SHORTEST_MS = 20
 _DEFAULT_MS = 100
 
 
-def is_animation(source: Source) -> bool:
-    """Whether it is a GIF, a WebP or a PNG, by its first bytes (a still one is a clip of one frame)."""
+def is_animation(source: Media) -> bool:
+    """Whether it is a GIF, a WebP or a PNG, by its first bytes (a still picture is a clip of a single frame)."""
     with open_binary(source) as file:
         head = file.read(12)
         file.seek(0)
     return head[:4] == b"GIF8" or head[:8] == b"\x89PNG\r\n\x1a\n" or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
 
 
-def probe(source: Source, limits: VideoLimits) -> VideoInfo:
+def probe(source: Media, limits: VideoLimits) -> VideoInfo:
     """Size and frame count. Raises CorruptMedia and LimitExceeded."""
     with open_binary(source) as file, _opened(file) as image:
         limits.check_size(*image.size)
@@ -35,8 +35,8 @@ def probe(source: Source, limits: VideoLimits) -> VideoInfo:
         return VideoInfo(kind, kind, *image.size, None, None, frames, False, None)
 
 
-def frames(source: Source, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
-    """(seconds, (H, W, 3) RGB) of each frame, composed over white. A cut file yields what is there."""
+def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
+    """(seconds, (H, W, 3) RGB) of every frame, composed over white. A cut file yields what is there."""
     with open_binary(source) as file, _opened(file) as image:
         limits.check_size(*image.size)
         at_s = 0.0
@@ -45,8 +45,8 @@ def frames(source: Source, limits: VideoLimits, damage: Damage) -> Iterator[tupl
                 rgba = frame.convert("RGBA")
                 paper = Image.new("RGBA", rgba.size, "white")
                 yield at_s, np.asarray(Image.alpha_composite(paper, rgba).convert("RGB"))
-                asked = float(frame.info.get("duration") or 0)
-                at_s += (asked if asked >= _SHORTEST_MS else _DEFAULT_MS) / 1000
+                duration_ms = float(frame.info.get("duration") or 0)
+                at_s += (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
         except (OSError, EOFError, ValueError, SyntaxError) as error:
             damage.note(str(error) or type(error).__name__, at_s)
 

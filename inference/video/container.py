@@ -1,4 +1,4 @@
-"""Containers: opened safely, and asked whether they end before they say they do."""
+"""Containers: opened safely, asked whether they end before they say they do, and which way up their pictures are."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.video.frames import Source
+from inference.video.frames import Media, Pixels
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
 FORMATS = "mov,matroska,avi,mpegts,mpeg,m4v,mpegvideo,h264,hevc,obu,ivf,flv,asf,ogg,mjpeg,mxf"
 
 
 @contextmanager
-def open_binary(source: Source) -> Iterator[BinaryIO]:
+def open_binary(source: Media) -> Iterator[BinaryIO]:
     """The source as a seekable binary file at its start; a file that was given open stays open."""
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as file:
@@ -33,7 +35,7 @@ def open_binary(source: Source) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_container(source: Source) -> Iterator[InputContainer]:
+def open_container(source: Media) -> Iterator[InputContainer]:
     """Opens for reading. Raises UnsupportedMedia (empty, no video), CorruptMedia (a video without index)."""
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     local = isinstance(source, (str, Path))
@@ -77,11 +79,11 @@ def video_stream(container: InputContainer) -> VideoStream:
         if stream.codec_context is None:
             raise UnsupportedMedia("no decoder for its video codec; convert it to H.264")
         return stream
-    found = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-    raise UnsupportedMedia(f"no video in it (found: {found}); expected a file with a video stream")
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+    raise UnsupportedMedia(f"no video in it (found: {kinds}); expected a file with a video stream")
 
 
-def truncation(source: Source) -> str | None:
+def truncation(source: Media) -> str | None:
     """Says how a file is shorter than its own container declares, or None.
 
     Reads only the outermost structure: ISO BMFF boxes (ISO/IEC 14496-12), RIFF, EBML (RFC 8794).
@@ -142,3 +144,34 @@ def _vint(file: BinaryIO) -> int | None:
     length = 9 - first[0].bit_length()
     value = int.from_bytes(bytes([first[0] & (0xFF >> length)]) + file.read(length - 1), "big")
     return None if value == (1 << 7 * length) - 1 else value
+
+
+def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Some recordings change their size on the way; boxes and tracks need a common frame of reference."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return cast(Pixels, VideoFrame.from_ndarray(pixels, format="rgb24").reformat(*size).to_ndarray())
+
+
+def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """The upper left of the display matrix, a b / c d, in 16.16 fixed point (ISO/IEC 14496-12, 6.2.2).
+
+    It is the stream's, so it is read once: PyAV's side data hold on to their frame until the garbage collector
+    comes, which of 1080p frames are hundreds of megabytes.
+    """
+    data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    if data is None:
+        return (1 << 16, 0, 0, 1 << 16)
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    return (a, b, c, d)
+
+
+def turned(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
+    """Applies a display matrix: the nearest of its eight right-angled forms."""
+    a, b, c, d = matrix
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        pixels, flip_x, flip_y = pixels.transpose(1, 0, 2), c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
+    pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(pixels)

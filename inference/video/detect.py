@@ -1,4 +1,4 @@
-"""What the models say of one frame: every step of the route, appearance and camera motion where asked for."""
+"""The predictions of the models for a frame: every step of the route, embeddings and camera motion where requested."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ from inference.results.result import StepResult
 from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
 from inference.tables import nearest
+from inference.tracking.algorithms import TRACKERS
 from inference.tracking.flow import CameraMotion
 from inference.video.actions import ActionWatch
 from inference.video.aggregate import Detections
-from inference.video.facts import RouteFacts, StepFacts, Work
 from inference.video.frames import Frame
 from inference.video.options import VideoOptions
-
-# ByteTrack's idea is that faint detections go on with a track: detectors run down to here for it.
-FAINT = 0.1
+from inference.video.summary import RouteFacts, StepFacts, Work
 
 
 @dataclass(frozen=True)
 class Detected:
-    """One frame with what the models said of it alone."""
+    """A frame with the predictions that need no other frame."""
 
     frame: Frame
     steps: list[StepResult]
     embeddings: NDArray[np.float64] | None
 
 
-class Detector:
+class FrameDetector:
     """Runs a route's steps over frames, from several threads at once; what needs their order is `in_order`."""
 
     def __init__(self, route: Route, registry: Registry, options: VideoOptions, threshold: float | None) -> None:
@@ -62,18 +60,18 @@ class Detector:
             raise BadRoute(f"video.reid: {options.reid!r} does {self._reid.manifest.task}, expected embeddings")
         self._camera = CameraMotion() if options.camera_motion else None
         self._tracked = next((i for i, s in enumerate(self._steps) if _detects(s, self._models[i].manifest)), None)
-        self.facts = self._route_facts(faint=options.tracker == "bytetrack")
+        self.facts = self._route_facts(None if options.tracker == "none" else TRACKERS[options.tracker].low_score)
         self._work = Work()
 
-    def _route_facts(self, faint: bool) -> RouteFacts:
-        """What comes after needs of the models. Lets the tracked step run down to faint detections, if asked for."""
+    def _route_facts(self, low_score: float | None) -> RouteFacts:
+        """What comes after needs of the models. The tracked step runs down to `low_score`, if the tracker uses it."""
         tracked, threshold = None, 0.0
         if self._tracked is not None:
             step, model = self._steps[self._tracked], self._models[self._tracked]
             tracked = step.title
             threshold = default_threshold(model.manifest, model.head) if step.threshold is None else step.threshold
-            if faint:
-                self._steps[self._tracked] = replace(step, threshold=min(FAINT, threshold))
+            if low_score is not None:
+                self._steps[self._tracked] = replace(step, threshold=min(low_score, threshold))
         steps = [
             StepFacts(step.title, model.manifest.task, model_facts(model), step.on, step.threshold or 0.0)
             for step, model in zip(self._steps, self._models, strict=True)
@@ -85,14 +83,14 @@ class Detector:
         return RouteFacts((*steps, *clips), tracked, threshold)
 
     def __call__(self, frame: Frame) -> Detected:
-        """What the models say of this frame alone."""
+        """The predictions that need no other frame."""
         picture = Picture.of(frame.pixels, "video/frame")
         steps = run_steps(picture, self._steps, self._models)
         objects = None if self._tracked is None else steps[self._tracked].predictions
         return Detected(frame, steps, self._embeddings(picture, objects if isinstance(objects, Objects) else None))
 
     def lead(self, frame: Frame) -> None:
-        """A frame before the part that is asked for: it is looked at only by what looks back in time."""
+        """Takes a frame before the requested part: only what looks back in time needs it."""
         for _, watch in self._watches:
             watch.update(frame.pts_s, frame.pixels)
             watch.windows.clear()
@@ -100,7 +98,7 @@ class Detector:
             self._camera.update(frame.pixels)
 
     def lead_seconds(self) -> float:
-        """How far back anything looks: clip models their window, camera motion one frame."""
+        """How far back anything looks: clip models their window, camera motion the last frame."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
         return max([*windows, 0.0 if self._camera is None else 1e-3])
 

@@ -41,7 +41,7 @@ class Followed:
 
 
 class Follower:
-    """Follows one box. Start it with the first frame's box, then give it every frame in order."""
+    """Follows a box, from the first frame's on; takes every frame in order."""
 
     def __init__(self, pixels: NDArray[np.uint8], box: NDArray[np.floating], t_s: float) -> None:
         self._grey, self._scale = grey(pixels)
@@ -66,7 +66,7 @@ class Follower:
         return corners(self._grey, _POINTS, mask)
 
     def update(self, pixels: NDArray[np.uint8], t_s: float, detections: NDArray[np.floating] | None = None) -> Followed:
-        """The object in the next frame. `detections` (N, 4) xyxy, if any, correct it where one fits.
+        """The object in the next frame. `detections` (N, 4) xyxy, if any, correct it where they overlap enough.
 
         Raises ValueError when time does not move on.
         """
@@ -77,17 +77,17 @@ class Follower:
         self._states.predict((t_s - self._t_s) * STEPS_PER_SECOND, noise, noise / 4)
         now, self._scale = grey(pixels)
         self._t_s = t_s
-        found, score = self._by_detection(detections), 1.0
-        if found is None:
-            found, score = self._by_flow(now)
-        if found is None:
-            # The last picture that it was seen in stays the one to compare with: it may come out again.
+        measured, score = self._by_detection(detections), 1.0
+        if measured is None:
+            measured, score = self._by_flow(now)
+        if measured is None:
+            # The last picture that showed it stays the reference: it may come out again.
             self._seen = False
             return Followed(_corners(self._states.value[0]), 0.0, False)
-        self._grey, self._measured, self._seen = now, found, True
-        self._states.update(np.zeros(1, np.intp), _centre_size(found)[None], np.full((1, 4), size / 20))
+        self._grey, self._measured, self._seen = now, measured, True
+        self._states.update(np.zeros(1, np.intp), _centre_size(measured)[None], np.full((1, 4), size / 20))
         if len(self._points) < self._wanted / 2 or score == 1.0:
-            self._points = self._new_points(found)
+            self._points = self._new_points(measured)
             self._wanted = max(len(self._points), 1)
         return Followed(_corners(self._states.value[0]), score, True)
 
@@ -113,7 +113,7 @@ class Follower:
         start, end = start[keep], end[keep]
         self._points = end
         zoom = _spread(end) / max(_spread(start), 1e-6)
-        # From the measured box, not the smoothed one: its lag would add up.
+        # From the measured box, not the smoothed box, whose lag would add up.
         was = _centre_size(self._measured)
         centre, size = was[:2] + shift / self._scale, was[2:] * zoom
         return np.concatenate([centre - size / 2, centre + size / 2]), min(share, 0.99)
@@ -142,9 +142,10 @@ class FollowStep:
         self._follower: Follower | None = None
         self._label = options.label or "followed"
         self._spans: list[list[float]] = []
+        self._seen = False
 
     def update(self, frame: Frame, objects: Objects) -> Objects:
-        """The object in this frame as one prediction; none before it was found and while it is out of sight."""
+        """The object in this frame as a prediction; none before it appears and while it is out of sight."""
         if self._follower is None:
             start = self._first_box(frame, objects)
             if start is None:
@@ -181,16 +182,15 @@ class FollowStep:
         return np.array([not known or name == known for name in objects.names], np.bool_)
 
     def _note(self, t_s: float, seen: bool) -> None:
-        if seen and self._spans and self._spans[-1][2]:
+        if seen and self._seen:
             self._spans[-1][1] = t_s
-        elif self._spans:
-            self._spans[-1][2] = 0.0
-        if seen and (not self._spans or not self._spans[-1][2]):
-            self._spans.append([t_s, t_s, 1.0])
+        elif seen:
+            self._spans.append([t_s, t_s])
+        self._seen = seen
 
     def timeline(self) -> list[dict[str, Any]]:
         """The spans in which it was seen."""
         return [
             {"kind": FOLLOW, "label": self._label, "start_s": round(start, 3), "end_s": round(end, 3)}
-            for start, end, _ in self._spans
+            for start, end in self._spans
         ]

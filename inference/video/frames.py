@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.errors import LimitExceeded
 
-Source = str | Path | BinaryIO
+Media = str | Path | BinaryIO
 Pixels = NDArray[np.uint8]
 
 
@@ -45,7 +45,7 @@ class VideoLimits:
 class Sampling:
     """Which frames to yield. Its phase is that of the whole video, wherever reading starts.
 
-    `stride` n keeps frames whose index is a multiple of n. `fps` r keeps the first frame at or after each
+    `stride` n keeps frames whose index is a multiple of n. `fps` r keeps the first frame at or after every
     tick k / r of the clip's clock. `start_s` (inclusive) and `end_s` (exclusive) are seconds of that clock.
     `keyframes_only` lets the decoder skip all else; the indices it yields then count keyframes.
     """
@@ -75,11 +75,20 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Anchor:
-    """Where in the whole video a part starts: the keyframe's time, its index, and the frame before it."""
+    """Where in the whole video reading starts: the first frame's time, its index, and the time of the frame before it.
+
+    keyframe_s: the keyframe from which that frame has to be decoded, where it is none itself.
+    """
 
     pts_s: float = 0.0
     index: int = 0
     previous_pts_s: float | None = None
+    keyframe_s: float | None = None
+
+    @property
+    def decoded_from_s(self) -> float:
+        """Where decoding begins."""
+        return self.pts_s if self.keyframe_s is None else self.keyframe_s
 
 
 @dataclass(frozen=True)
@@ -119,38 +128,46 @@ class VideoInfo:
         """The IANA media type of the container."""
         return _MEDIA_TYPES.get(self.container, f"video/{self.container}")
 
-    def expected_frames(self) -> int | None:
-        """A guess at the number of frames, for progress bars only."""
-        if self.claimed_frames:
-            return self.claimed_frames
-        if self.claimed_duration_s and self.nominal_fps:
-            return round(self.claimed_duration_s * self.nominal_fps)
-        return None
+    def expected_frames(self, sampling: Sampling) -> int | None:
+        """About how many frames will be sampled, by the header: for progress bars only."""
+        length, rate = self.claimed_duration_s, self.nominal_fps
+        total = self.claimed_frames or (round(length * rate) if length and rate else None)
+        if total is None or sampling.keyframes_only:
+            return None
+        if length:
+            end = min(sampling.end_s or length, length)
+            total = round(total * max(end - sampling.start_s, 0.0) / length)
+        if sampling.fps and rate:
+            return max(1, round(total * min(1.0, sampling.fps / rate)))
+        return max(1, total // sampling.stride)
 
 
 class Damage:
-    """What went wrong while decoding, and when it first did."""
+    """What went wrong while decoding, and when it first did; what was wrong before `since_s` does not count."""
 
-    def __init__(self) -> None:
+    def __init__(self, since_s: float = 0.0) -> None:
+        self._since_s = since_s
         self.truncated: str | None = None
         self.reason: str | None = None
         self.at_s: float | None = None
         self.frames = 0
 
     def note(self, reason: str, at_s: float) -> None:
-        """Counts one damaged frame; the first one names the reason and the second where it broke."""
+        """Counts a damaged frame; the first names the reason and the second where it broke."""
+        if at_s < self._since_s:
+            return
         self.frames += 1
         if self.reason is None:
             self.reason, self.at_s = reason, at_s
 
-    def told(self, complete: bool) -> str | None:
+    def report(self, complete: bool) -> str | None:
         """The reason to report; a missing end does not matter to somebody who did not read that far."""
         return self.reason or (self.truncated if complete else None)
 
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What decoding found: the truth about the clip, and where it broke (`broken` None: it is sound)."""
+    """The clip as decoding shows it, and where it broke (`broken` None: it is sound)."""
 
     frames: int
     duration_s: float

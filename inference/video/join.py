@@ -1,4 +1,4 @@
-"""Joining parts of one video: packets are copied, nothing is encoded again."""
+"""Joining the parts of a video: packets are copied, nothing is encoded again."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia
 from inference.video.container import open_container, video_stream
-from inference.video.frames import Source
+from inference.video.frames import Media
 from inference.video.write import MP4_OPTIONS, SoundCopy
 
 
-def join(parts: Iterable[Source], path: Path, sound: Source | None = None) -> str | None:
-    """Joins parts that `VideoWriter` wrote with the times of one clip, in order, into one MP4; one is open at a time.
+def join(parts: Iterable[Media], path: Path, sound: Media | None = None) -> str | None:
+    """Joins parts that `VideoWriter` wrote with the times of a clip, in order, into an MP4; one is open at a time.
 
     The sound of `sound` is copied beside them. Returns why there is none (as `VideoWriter.dropped_sound`).
     Raises CorruptMedia when parts differ in size or codec, ValueError when there are none.
@@ -35,30 +35,29 @@ def join(parts: Iterable[Source], path: Path, sound: Source | None = None) -> st
         output.close()
 
 
-def _copy_all(parts: Iterable[Source], output: OutputContainer, sound: Source | None) -> str | None:
+def _copy_all(parts: Iterable[Media], output: OutputContainer, sound: Media | None) -> str | None:
     stream: VideoStream | None = None
     sounds: SoundCopy | None = None
-    kind: tuple[int, int, str] | None = None
+    first: tuple[int, int, str] | None = None
     end_s = 0.0
-    try:
+    with contextlib.ExitStack() as stack:
         for number, part in enumerate(parts):
             with open_container(part) as container:
                 source = video_stream(container)
-                found = (source.width, source.height, source.codec_context.name)
+                kind = (source.width, source.height, source.codec_context.name)
                 if stream is None:
-                    kind, stream = found, output.add_stream_from_template(source)
-                    sounds = SoundCopy(sound, output) if sound is not None else None
-                elif found != kind:
-                    raise CorruptMedia(f"part {number}: {found}, the parts before it are {kind}; render it again")
+                    first, stream = kind, output.add_stream_from_template(source)
+                    if sound is not None:
+                        sounds = stack.enter_context(SoundCopy(sound, output))
+                elif kind != first:
+                    raise CorruptMedia(f"part {number}: {kind}, the parts before it are {first}; render it again")
                 end_s = _append(container.demux(source), stream, output, sounds)
         if stream is None:
             raise ValueError("no parts to join")
-        if sounds is not None:
-            sounds.copy_until(end_s)
-        return sounds.dropped if sounds is not None else None
-    finally:
-        if sounds is not None:
-            sounds.close()
+        if sounds is None:
+            return None
+        sounds.copy_until(end_s)
+        return sounds.dropped
 
 
 def _append(
@@ -67,7 +66,7 @@ def _append(
     output: OutputContainer,
     sounds: SoundCopy | None,
 ) -> float:
-    """Copies one part; returns the second at which its last picture ends."""
+    """Copies a part; returns the second at which its last picture ends."""
     end_s = 0.0
     for packet in packets:
         if packet.size == 0 or packet.pts is None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
+from inference.tracking.tracker_options import TrackerOptions
 from inference.video.frames import Sampling, VideoLimits
 from inference.video.zones import Zone
 
-if TYPE_CHECKING:
-    from inference.tracking.tracker import Tracker
-
-_LEAST = {"stride": 1, "confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
-_POSITIVE = ("fps", "metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
+_LEAST = {"confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
+_POSITIVE = ("metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
 
 
 @dataclass(frozen=True)
@@ -33,32 +31,21 @@ class Follow:
             raise ValueError(f"box is {list(box)}, expected x1, y1, x2, y2 within 0..1, x1 < x2, y1 < y2")
 
 
-@dataclass(frozen=True)
-class VideoOptions:
-    """Options of one route.
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions(TrackerOptions, Sampling, VideoLimits):
+    """Options of a route: which frames are analysed, inside which limits, how they are tracked, and what is written.
 
-    stride, fps, start_s, end_s, keyframes_only: which frames are analysed (see Sampling).
-    tracker: who joins detections over time. lost_s: how long somebody may be out of sight and stay the same track.
-    confirm_hits: frames in a row that make a track. one_class: match across labels.
-    camera_motion: make up for a moving camera. reid: an embedding model that knows people again, up to reid_s.
-    zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write one.
-    follow: one object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
+    tracker: the algorithm that joins detections over time. camera_motion: make up for a moving camera.
+    reid: the embedding model by which a track is recognised, up to reid_s.
+    zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write heat.jpg.
+    follow: the object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
     without: steps of the route that videos leave out, by name.
-    animations: take animated GIF, WebP and PNG as videos, too. max_*: limits.
+    animations: take animated GIF, WebP and PNG as videos, too.
     """
 
-    stride: int = 1
-    fps: float | None = None
-    start_s: float = 0.0
-    end_s: float | None = None
-    keyframes_only: bool = False
     tracker: Literal["bytetrack", "sort", "none"] = "bytetrack"
-    lost_s: float = 1.0
-    confirm_hits: int = 2
-    one_class: bool = False
     camera_motion: bool = False
     reid: str = ""
-    reid_s: float = 10.0
     zones: tuple[Zone, ...] = ()
     metres_per_pixel: float | None = None
     heat_map: bool = False
@@ -67,11 +54,9 @@ class VideoOptions:
     thumbnails: int = 8
     without: tuple[str, ...] = ()
     animations: bool = False
-    max_duration_s: float = VideoLimits.max_duration_s
-    max_pixels: int = VideoLimits.max_pixels
-    max_frames: int = VideoLimits.max_frames
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in _LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
@@ -87,29 +72,5 @@ class VideoOptions:
         object.__setattr__(self, "zones", named)
 
     def sampling(self) -> Sampling:
+        """Which frames are analysed, alone: a part of the clip has an end of its own."""
         return Sampling(self.stride, self.fps, self.start_s, self.end_s, self.keyframes_only)
-
-    def limits(self) -> VideoLimits:
-        return VideoLimits(self.max_duration_s, self.max_pixels, self.max_frames)
-
-    def zone_list(self) -> tuple[Zone, ...]:
-        return self.zones
-
-    def new_tracker(self, threshold: float) -> Tracker | None:
-        """A tracker for a detector whose sure detections score at least `threshold`."""
-        from inference.tracking.tracker import (  # lazily: routes
-            SORT_OPTIONS,
-            TrackerOptions,
-            byte_tracker,
-            sort_tracker,
-        )
-
-        if self.tracker == "none":
-            return None
-        given: dict[str, Any] = {
-            "high_score": threshold, "new_score": threshold, "confirm_hits": self.confirm_hits,
-            "lost_s": self.lost_s, "reid_s": max(self.reid_s, self.lost_s), "one_class": self.one_class,
-        }  # fmt: skip
-        if self.tracker == "sort":
-            return sort_tracker(TrackerOptions(**given, low_score=threshold, match_iou=SORT_OPTIONS.match_iou))
-        return byte_tracker(TrackerOptions(**given))

@@ -10,10 +10,10 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from inference.draw import annotate
@@ -21,9 +21,8 @@ from inference.draw.artifacts import file_name, jpeg
 from inference.predictions import Embedding, Objects, Predictions, Rendering
 from inference.results.result import prediction_docs
 from inference.routes import Draw
-from inference.video import mot
-from inference.video.frames import Frame, Pixels, Source, VideoInfo
-from inference.video.movement import heat_picture
+from inference.tracking import mot
+from inference.video.frames import Frame, Media, Pixels, VideoInfo
 from inference.video.options import VideoOptions
 from inference.video.summary import Summary
 from inference.video.write import VideoWriter
@@ -34,40 +33,32 @@ POSTER, HEAT, CHAPTERS = "poster.jpg", "heat.jpg", "tracks.vtt"
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
 
 
-class FrameLines:
-    """frames.jsonl and, with `tracks`, tracks.mot.txt and tracks.csv: one line a frame, one row a tracked box."""
+class FrameLines(contextlib.ExitStack):
+    """frames.jsonl and, with `tracks`, tracks.mot.txt and tracks.csv: a line a frame, a row a tracked box."""
 
     def __init__(self, folder: Path, tracks: bool) -> None:
-        self._jsonl = (folder / "frames.jsonl").open("w", encoding="utf-8")
-        self._mot = (folder / "tracks.mot.txt").open("w", encoding="utf-8") if tracks else None
-        self._csv = (folder / "tracks.csv").open("w", encoding="utf-8", newline="") if tracks else None
-        self._rows = csv.writer(self._csv) if self._csv else None
-        if self._rows:
-            self._rows.writerow(_COLUMNS)
+        super().__init__()
+        self._jsonl = self._open(folder / "frames.jsonl")
+        self._mot = self._open(folder / "tracks.mot.txt") if tracks else None
+        self._csv = csv.writer(self._open(folder / "tracks.csv", newline="")) if tracks else None
+        if self._csv:
+            self._csv.writerow(_COLUMNS)
+
+    def _open(self, path: Path, newline: str | None = None) -> TextIO:
+        return self.enter_context(path.open("w", encoding="utf-8", newline=newline))
 
     def write(self, index: int, t_s: float, steps: Mapping[str, Predictions]) -> None:
-        """Appends one frame: its index in the clip from 0, its time, predictions by step."""
+        """Appends a frame: its index in the clip from 0, its time, predictions by step."""
         documents = {name: prediction_docs(predictions) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
-        for predictions in steps.values():
-            if isinstance(predictions, Objects) and predictions.tracks is not None:
-                self._write_tracks(index, t_s, predictions)
-
-    def _write_tracks(self, index: int, t_s: float, objects: Objects) -> None:
-        if self._mot is None or self._rows is None or objects.tracks is None:
-            return
-        for i in np.flatnonzero(objects.tracks >= 0).tolist():
-            track, score, box = int(objects.tracks[i]), float(objects.scores[i]), objects.boxes[i]
-            self._mot.write(mot.line(index + 1, track, box, score) + "\n")
-            place = (round(float(v), 2) for v in box)
-            self._rows.writerow([index, round(t_s, 6), track, objects.names[i], round(score, 4), *place])
-
-    def close(self) -> None:
-        """Closes the files; what was written is kept."""
-        for file in (self._jsonl, self._mot, self._csv):
-            if file is not None:
-                file.close()
+        for objects in steps.values():
+            if isinstance(objects, Objects) and objects.tracks is not None and self._mot and self._csv:
+                for i in np.flatnonzero(objects.tracks >= 0).tolist():
+                    track, score, box = int(objects.tracks[i]), float(objects.scores[i]), objects.boxes[i]
+                    self._mot.write(mot.line(index + 1, track, box, score) + "\n")
+                    corners = (round(float(v), 2) for v in box)
+                    self._csv.writerow([index, round(t_s, 6), track, objects.names[i], round(score, 4), *corners])
 
 
 def vtt(timeline: Sequence[Mapping[str, Any]]) -> str:
@@ -99,13 +90,13 @@ def _clock(seconds: float) -> str:
 
 
 class Choice:
-    """Which frames become the poster (the one with most to see) and thumbnails, evenly over an unknown length.
+    """Which frames become the poster (the frame with most to see) and thumbnails, evenly over an unknown length.
 
-    When there are twice as many thumbnails as wanted, every other one goes and the step doubles.
+    When there are twice as many thumbnails as requested, every other is dropped and the step doubles.
     """
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
+    def __init__(self, requested: int) -> None:
+        self._requested = requested
         self._step = 1
         self._seen = 0
         self._most = -1
@@ -116,9 +107,9 @@ class Choice:
         """One frame with `shown` things on it."""
         if shown > self._most:
             self._most, self.poster = shown, index
-        if self._wanted and self._seen % self._step == 0:
+        if self._requested and self._seen % self._step == 0:
             self.thumbnails.append(index)
-            if len(self.thumbnails) >= 2 * self._wanted:
+            if len(self.thumbnails) >= 2 * self._requested:
                 self.thumbnails = self.thumbnails[::2]
                 self._step *= 2
         self._seen += 1
@@ -137,13 +128,16 @@ class Stills:
         if frame.index == choice.poster:
             self._poster = frame.index, jpeg(Image.fromarray(picture))
         if frame.index in choice.thumbnails:
-            self._thumbnails[frame.index] = small(picture)
+            image = Image.fromarray(picture)
+            image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
+            self._thumbnails[frame.index] = jpeg(image)
         self._last = frame.index, frame.pixels
 
     def files(self, summary: Summary) -> dict[str, bytes]:
         """By name: poster.jpg, thumbnails/000.jpg ..., heat.jpg; those whose frames were among the ones taken."""
         kept = self._thumbnails
-        files = {thumbnail_name(n): kept[index] for n, index in enumerate(summary.thumbnails) if index in kept}
+        chosen = enumerate(summary.thumbnails)
+        files = {f"thumbnails/{number:03}.jpg": kept[index] for number, index in chosen if index in kept}
         if self._poster is not None and self._poster[0] == summary.poster:
             files[POSTER] = self._poster[1]
         if summary.heat is not None and self._last is not None and self._last[0] == summary.last:
@@ -151,20 +145,20 @@ class Stills:
         return files
 
 
-class VideoFiles:
-    """Videos that are written side by side, each from its first picture on: `with VideoFiles(folder, fps) as files`."""
+class VideoFiles(contextlib.ExitStack):
+    """Videos written side by side, from their first pictures on: `with VideoFiles(folder, fps) as files`."""
 
-    def __init__(self, folder: Path, fps: float, sound: Source | None = None) -> None:
+    def __init__(self, folder: Path, fps: float, sound: Media | None = None) -> None:
+        super().__init__()
         self._folder, self._fps, self._sound = folder, fps, sound
-        self._stack = contextlib.ExitStack()
         self._writers: dict[str, VideoWriter] = {}
 
     def write(self, pts_s: float, pictures: Mapping[str, Pixels]) -> None:
-        """Appends one frame (H, W, 3) to each of the videos named."""
+        """Appends a frame (H, W, 3) to the videos named."""
         for name, pixels in pictures.items():
             if name not in self._writers:
                 writer = VideoWriter(self._folder / f"{name}.mp4", fps=self._fps, sound=self._sound)
-                self._writers[name] = self._stack.enter_context(writer)
+                self._writers[name] = self.enter_context(writer)
             self._writers[name].write(pixels, pts_s)
 
     @property
@@ -172,23 +166,15 @@ class VideoFiles:
         """Why the clip's sound is not in the videos that were written, or None."""
         return next((writer.dropped_sound for writer in self._writers.values()), None)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
 
 def drawn(pixels: Pixels, steps: Mapping[str, Predictions], draw: Draw) -> Pixels:
-    """A frame with everything on it that was found."""
+    """A frame with its predictions drawn on it."""
     shown = [(name, p) for name, p in steps.items() if not isinstance(p, Rendering | Embedding)]
     return np.asarray(annotate(Image.fromarray(pixels), shown, draw))
 
 
 def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, Pixels]:
-    """(H, W, 3) of each step that makes pictures of them, by the name of its video."""
+    """(H, W, 3) of the steps that make pictures, by the name of its video."""
     return {
         file_name(step): np.asarray(Image.fromarray(made.pixels).convert("RGB"))
         for step, made in steps.items()
@@ -202,13 +188,15 @@ def usual_rate(options: VideoOptions, info: VideoInfo) -> float:
     return min(max(rate, 1.0), 120.0)
 
 
-def thumbnail_name(number: int) -> str:
-    """The file of a clip's n-th thumbnail."""
-    return f"thumbnails/{number:03}.jpg"
-
-
-def small(pixels: Pixels) -> bytes:
-    """A thumbnail, as JPEG."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
-    return jpeg(image)
+def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or a parked car hides all."""
+    strength = np.log1p(cells)
+    strength = strength / strength.max() if strength.max() > 0 else strength
+    size = (background.shape[1], background.shape[0])
+    smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    heat = np.asarray(smooth, np.float32)[..., None] / 255
+    colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
+    weight = np.minimum(heat * 2.5, 0.75)
+    mixed = background * (1 - weight) + 255 * colour * weight
+    result: NDArray[np.uint8] = mixed.astype(np.uint8)
+    return result

@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 
 from inference.errors import CorruptMedia
 from inference.video import animation
-from inference.video.container import open_container, truncation, video_stream
-from inference.video.frames import Anchor, Damage, Frame, Pixels, ReadReport, Sampling, Source, VideoInfo, VideoLimits
-from inference.video.upright import display_matrix, fitted, turned
+from inference.video.container import display_matrix, fitted, open_container, truncation, turned, video_stream
+from inference.video.frames import Anchor, Damage, Frame, Media, Pixels, ReadReport, Sampling, VideoInfo, VideoLimits
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
 _FALLBACK_PERIOD_S = 1 / 25
-# Timestamps that differ by less are one: they go through floats, and in a job through JSON.
+# Timestamps that differ by less are the same: they go through floats, and in a job through JSON.
 SAME_S = 5e-7
 
 
-def probe(source: Source, limits: VideoLimits | None = None) -> VideoInfo:
+def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
     """What the container says, decoding nothing.
 
     Raises UnsupportedMedia (not a video, audio only, empty), CorruptMedia (no index), LimitExceeded (size).
@@ -64,15 +63,20 @@ class PacketTable:
     pts_s: NDArray[np.float64]
     keyframe: NDArray[np.bool_]
 
-    def anchors(self) -> list[Anchor]:
-        """Where decoding can start: each keyframe with its index and the time of the frame before it."""
-        return [
-            Anchor(float(self.pts_s[i]), int(i), float(self.pts_s[i - 1]) if i else None)
-            for i in np.flatnonzero(self.keyframe)
-        ]
+    def anchor(self, index: int) -> Anchor:
+        """To read from this picture on; from the first keyframe on, whose predecessors cannot be decoded."""
+        before = np.flatnonzero(self.keyframe[: index + 1])
+        start_s, keyframe_s = float(self.pts_s[index]), float(self.pts_s[before[-1]])
+        if len(before) == 1 and before[0] == index:
+            return Anchor(start_s)
+        return Anchor(start_s, index, float(self.pts_s[index - 1]), None if self.keyframe[index] else keyframe_s)
+
+    def widest_gap_s(self) -> float:
+        """The longest time from a keyframe to the next, or to the last picture."""
+        return float(np.diff(np.append(self.pts_s[self.keyframe], self.pts_s[-1])).max())
 
 
-def scan(source: Source, limits: VideoLimits | None = None) -> PacketTable:
+def scan(source: Media, limits: VideoLimits | None = None) -> PacketTable:
     """Reads all packets, decodes none. What a cut file still has is listed; raises as `probe` does."""
     limits = limits or VideoLimits()
     times: list[float] = []
@@ -85,16 +89,16 @@ def scan(source: Source, limits: VideoLimits | None = None) -> PacketTable:
     return PacketTable(np.array(times, np.float64)[order], np.array(keys, np.bool_)[order])
 
 
-def runs_past(source: Source, seconds: float) -> bool:
+def runs_past(source: Media, seconds: float) -> bool:
     """Whether a picture is shown after this second of the clip, whatever its header says; raises as `probe` does.
 
-    Reads packets up to the first such one, so all of a shorter clip, and decodes none.
+    Reads packets up to the first such picture, so all of a shorter clip, and decodes none.
     """
     with contextlib.closing(_coded(source)) as coded:
         return any(pts_s > seconds for pts_s, _ in coded)
 
 
-def _coded(source: Source) -> Generator[tuple[float, bool]]:
+def _coded(source: Media) -> Generator[tuple[float, bool]]:
     """(seconds, is it a keyframe) of every coded picture, in the order of storage."""
     with open_container(source) as container:
         stream = video_stream(container)
@@ -105,20 +109,24 @@ def _coded(source: Source) -> Generator[tuple[float, bool]]:
 
 
 class VideoReader:
-    """Iterates the sampled frames of a clip once; afterwards `report` tells what was found.
+    """Iterates the sampled frames of a clip once; afterwards `report` describes it.
 
     Damage ends nothing by itself: a frame that cannot be decoded is left out and counted, a file that stops
-    early yields what is there. Raises UnsupportedMedia, CorruptMedia (not one frame) and LimitExceeded.
+    early yields what is there. Raises UnsupportedMedia, CorruptMedia (no frame at all) and LimitExceeded.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: Media,
         sampling: Sampling | None = None,
         limits: VideoLimits | None = None,
         anchor: Anchor | None = None,
+        start: Anchor | None = None,
     ) -> None:
+        """`anchor`: where reading begins. `start`: a frame from there on, whose index is known and before which damage
+        does not count."""
         self._source = source
+        self._start = start
         self._sampling = sampling or Sampling()
         self._limits = limits or VideoLimits()
         self._anchor = anchor or Anchor()
@@ -126,7 +134,7 @@ class VideoReader:
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        damage = Damage()
+        damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         if animation.is_animation(self._source):
             yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
             return
@@ -144,7 +152,7 @@ class VideoReader:
             yield from self._sampled(_decode(packets, clock, damage), damage)
 
     def _sampled(self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage) -> Iterator[Frame]:
-        sampling, anchor = self._sampling, self._anchor
+        sampling, anchor, start = self._sampling, self._anchor, self._start
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
         size: tuple[int, int] | None = None
         complete = True
@@ -155,6 +163,8 @@ class VideoReader:
             if sampling.end_s is not None and pts_s >= sampling.end_s - SAME_S:
                 complete = False
                 break
+            if start is not None and pts_s >= start.pts_s - SAME_S:
+                count, start = start.index - anchor.index, None
             index = anchor.index + count
             gap, last, count = (pts_s - last if index else gap), pts_s, count + 1
             self._limits.check_progress(index + 1, pts_s)
@@ -183,7 +193,7 @@ class VideoReader:
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
-    broken = damage.told(complete)
+    broken = damage.report(complete)
     return ReadReport(
         frames=count,
         duration_s=last + gap if count else 0.0,
@@ -196,7 +206,7 @@ def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: 
 
 
 class _Clock:
-    """Seconds from the container's start, so that pictures and sound share one zero."""
+    """Seconds from the container's start, so that pictures and sound share their zero."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         base = stream.time_base or Fraction(1, 90_000)
@@ -229,17 +239,17 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
 def _from_anchor(
     container: InputContainer, stream: VideoStream, clock: _Clock, anchor: Anchor
 ) -> Iterator[Packet[VideoStream]]:
-    """Packets from the anchor's keyframe, or from the start where the container cannot seek to it."""
+    """Packets from the keyframe that the anchor needs, or from the start where the container cannot seek to it."""
     if not anchor.index:
         return _packets(container, stream)
-    for offset in (clock.to_pts(anchor.pts_s), 0):
+    for offset in (clock.to_pts(anchor.decoded_from_s), 0):
         try:
             container.seek(offset, stream=stream, backward=True)
         except av.FFmpegError:
             continue
         packets = _packets(container, stream)
         first = next(packets, None)
-        if first is not None and clock.of_packet(first) <= anchor.pts_s + SAME_S:
+        if first is not None and clock.of_packet(first) <= anchor.decoded_from_s + SAME_S:
             return itertools.chain([first], packets)
     raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
 
@@ -254,7 +264,7 @@ def _decode(
     for packet in packets:
         stamp = clock.of_packet(packet) if clock.sorts and packet.size else None
         first = stamp if first is None else first
-        # Pictures that are shown before the one that decoding starts at need those before it: none comes out.
+        # Pictures that are shown before the first that is decoded need others before it: none comes out.
         if stamp is not None and first is not None and stamp >= first:
             heapq.heappush(waiting, stamp)
         try:

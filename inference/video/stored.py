@@ -1,4 +1,4 @@
-"""What the models said of a frame, as a line of JSON that gives back the very same numbers.
+"""The predictions for a frame, as a line of JSON that gives back the very same numbers.
 
 Between the parts of a long video detections lie in storage; tracks must not depend on that. A float32 written as
 the decimal of its double and read again is the same float32.
@@ -55,7 +55,7 @@ def _rich(value: dict[str, Any]) -> Any:
     if kind is None:
         return value
     # JSON has no tuples; the columnar types have.
-    members = {name: tuple(each) if isinstance(each, list) else each for name, each in value.items() if name != "kind"}
+    members = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items() if name != "kind"}
     return kind(**members)
 
 
@@ -67,5 +67,5 @@ def _array(value: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def stored(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    """The predictions that are kept: of a picture that a step made, only that the step found nothing on it."""
+    """The predictions that are kept: in place of a picture that a step made, no predictions."""
     return {name: Objects.empty() if isinstance(p, Rendering) else p for name, p in predictions.items()}

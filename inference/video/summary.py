@@ -1,9 +1,9 @@
-"""All that the frames of a clip gave, and how it becomes the analysis once the files are there."""
+"""What is kept of a route's models, of their work and of a clip, so that what comes after detection needs no model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,68 @@ from numpy.typing import NDArray
 
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.steps import Analysis
-from inference.timing import Timing
+from inference.tables import build
+from inference.timing import NO_TIME, Timing
+from inference.video.actions import ClipFacts, Window
 from inference.video.stored import from_line, to_line
 
 # What the document calls files whose name alone does not tell them apart.
 _NAMES = {"tracks.mot.txt": "mot", "tracks.csv": "csv", "tracks.vtt": "chapters"}
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers."""
+
+    name: str
+    task: str
+    model: ModelFacts
+    on: str = ""
+    threshold: float = 0.0
+    clip: ClipFacts | None = None
+
+
+@dataclass(frozen=True)
+class RouteFacts:
+    """All steps, those over clips last. `tracked`: the step whose detections are tracked, if any, and `threshold`:
+    the score from which a detection counts by itself."""
+
+    steps: tuple[StepFacts, ...]
+    tracked: str | None
+    threshold: float
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RouteFacts:
+        """From the plan of a job, where it lies as `asdict` gives it. Raises BadManifest."""
+        return build(cls, document, "the models' facts in a job's plan")
+
+
+@dataclass
+class Work:
+    """What the models did: Timing by step, the windows of each step over clips; seconds of processor."""
+
+    timings: dict[str, Timing] = field(default_factory=dict)
+    windows: list[list[Window]] = field(default_factory=list)
+    cpu_s: float = 0.0
+
+    def time(self, step: str, timing: Timing) -> None:
+        """Adds a run."""
+        self.timings[step] = self.timings.get(step, NO_TIME) + timing
+
+    def to_json(self) -> dict[str, Any]:
+        """For the last line of a part (arrays as they are: see `stored`)."""
+        windows = [[(w.start_s, w.end_s, w.scores) for w in windows] for windows in self.windows]
+        timings = {step: vars(timing) for step, timing in self.timings.items()}
+        return {"windows": windows, "timings": timings, "cpu_s": self.cpu_s}
+
+    def add(self, document: Mapping[str, Any]) -> None:
+        """Adds what a part stored."""
+        for step, timing in document["timings"].items():
+            self.time(step, Timing(**timing))
+        self.windows = self.windows or [[] for _ in document["windows"]]
+        for windows, stored in zip(self.windows, document["windows"], strict=True):
+            windows += [Window(*window) for window in stored]
+        self.cpu_s += document["cpu_s"]
 
 
 @dataclass(frozen=True)

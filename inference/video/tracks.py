@@ -1,6 +1,6 @@
-"""Tracks of a clip and what happens to them, from the detections of its frames in order. Needs no pixels.
+"""Tracks of a clip, where they stood and how fast they were, from the detections of its frames in order.
 
-That is why a long video can be detected in parts and aggregated once, with the same tracks to the number.
+Needs no pixels: a long video can be detected in parts and aggregated once, with the same tracks to the number.
 """
 
 from __future__ import annotations
@@ -13,14 +13,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.predictions import Objects
-from inference.video.movement import HeatMap, Speeds
+from inference.tracking.algorithms import TRACKERS
 from inference.video.options import VideoOptions
-from inference.video.zones import Event, ZoneWatch, counts
+from inference.video.zones import ZoneWatch, counts
+
+Floats = NDArray[np.float64]
+# The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
+_CELLS = 96
+
+
+@dataclass
+class HeatMap:
+    """Seconds that tracks stood in the cells of a grid, as long as the picture is wide in 96 cells."""
+
+    width: int
+    height: int
+    cells: Floats = field(init=False)
+    _last_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.cells = np.zeros((max(1, round(_CELLS * self.height / self.width)), _CELLS))
+
+    def update(self, t_s: float, boxes: NDArray[np.floating]) -> None:
+        """Adds the time since the last frame where boxes (N, 4) xyxy meet the ground."""
+        seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, 1.0)
+        self._last_s = t_s
+        rows, columns = self.cells.shape
+        x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width * columns, 0, columns - 1).astype(np.intp)
+        y = np.clip(boxes[:, 3] / self.height * rows, 0, rows - 1).astype(np.intp)
+        np.add.at(self.cells, (y, x), seconds)
+
+
+@dataclass
+class Speeds:
+    """Path lengths of tracks. `metres_per_pixel` holds for the whole picture: a camera that looks straight down."""
+
+    metres_per_pixel: float
+    _last: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    _path: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating]) -> None:
+        """Takes the tracked boxes (N, 4) xyxy of a frame."""
+        for track, (x1, y1, x2, y2) in zip(ids.tolist(), boxes.tolist(), strict=True):
+            if track < 0:
+                continue
+            x, y = (x1 + x2) / 2, (y1 + y2) / 2
+            last_s, last_x, last_y = self._last.setdefault(track, (t_s, x, y))
+            # Twice a second is often enough: between two frames the box's own trembling would count as way.
+            if t_s - last_s >= 0.5:
+                metres, seconds = self._path.get(track, (0.0, 0.0))
+                way = float(np.hypot(x - last_x, y - last_y)) * self.metres_per_pixel
+                self._path[track] = metres + way, seconds + t_s - last_s
+                self._last[track] = (t_s, x, y)
+
+    def mean(self, track: int) -> float | None:
+        """Metres per second over the track's life; None when it was seen too shortly."""
+        metres, seconds = self._path.get(track, (0.0, 0.0))
+        return metres / seconds if seconds > 0 else None
 
 
 @dataclass
 class TrackSummary:
-    """One track over its life; `label` is the one it had most often, `score` its mean."""
+    """A track over its life; `label` is the label it had most often, `score` its mean."""
 
     id: int
     start_s: float
@@ -43,17 +97,13 @@ class TrackSummary:
         return document
 
 
-def _number(track: TrackSummary) -> int:
-    return track.id
-
-
 class Tracks:
     """Feed it every analysed frame's detections; it numbers them and remembers."""
 
     def __init__(self, options: VideoOptions, threshold: float, width: int, height: int) -> None:
         self._threshold = threshold
-        self._tracker = options.new_tracker(threshold)
-        self._zones = ZoneWatch(options.zone_list(), width, height, gone_s=options.lost_s)
+        self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
+        self._zones = ZoneWatch(options.zones, width, height, gone_s=options.lost_s)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
@@ -66,7 +116,7 @@ class Tracks:
         embeddings: NDArray[np.floating] | None = None,
         warp: NDArray[np.floating] | None = None,
     ) -> Objects:
-        """The detections of one frame with their track numbers; faint ones that belong to no track are left out."""
+        """The detections of a frame with their track numbers; without those below the threshold that have none."""
         if self._tracker is None:
             shown = objects.take(objects.scores >= self._threshold)
         else:
@@ -94,17 +144,8 @@ class Tracks:
         if self.heat is not None:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
 
-    def tracks(self) -> list[dict[str, Any]]:
-        """Every track, by number."""
-        speeds = self._speeds
-        return [t.to_json(speeds.mean(t.id) if speeds else None) for t in sorted(self._tracks.values(), key=_number)]
-
-    def events(self) -> list[Event]:
-        """Ends the clip: everything that happened at the zones, by time."""
-        return self._zones.finish()
-
     def summary(self) -> dict[str, int]:
-        """How many tracks of each label; without a tracker, the most seen at once."""
+        """The number of tracks by label; without a tracker, the most seen at once."""
         if self._tracker is None:
             return dict(sorted(self._most.items(), key=lambda item: -item[1]))
         labels = [track.label for track in self._tracks.values()]
@@ -112,7 +153,8 @@ class Tracks:
 
     def extra(self, actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The members that a video adds to the document: summary, tracks, timeline, zones."""
-        tracks, events = self.tracks(), self.events()
+        speeds, events = self._speeds, self._zones.finish()
+        tracks = [t.to_json(speeds.mean(n) if speeds else None) for n, t in sorted(self._tracks.items())]
         lines = [{"kind": "track", **{k: t[k] for k in ("id", "label", "start_s", "end_s")}} for t in tracks]
         timeline = sorted([*lines, *actions, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
         document: dict[str, Any] = {"summary": self.summary(), "tracks": tracks, "timeline": timeline}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +18,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.video.container import open_container
-from inference.video.frames import Pixels, Source
+from inference.video.frames import Media, Pixels
 
-# 90 kHz (the clock of MPEG) holds every usual frame rate and any variable one to 11 microseconds.
+# 90 kHz (the clock of MPEG) holds every usual frame rate and any variable rate to 11 microseconds.
 TIME_BASE = Fraction(1, 90_000)
 # The second: where a clip starts after 0, MP4 says so in units of the movie's own clock, milliseconds by default.
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denominator)}
@@ -41,7 +42,7 @@ class VideoWriter:
         self,
         path: Path,
         fps: float = 25.0,
-        sound: Source | None = None,
+        sound: Media | None = None,
         crf: int = 23,
         preset: str = "superfast",
     ) -> None:
@@ -50,7 +51,7 @@ class VideoWriter:
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options = {
             # No B-frames: decoding order is display order, so that parts join by copying packets.
-            # No lookahead and two threads: each frame held there costs megabytes, on many cores more.
+            # No lookahead and two threads: every frame held there costs megabytes, on many cores more.
             "crf": str(crf), "preset": preset, "bf": "0", "rc-lookahead": "0", "threads": "2",
             "x264-params": "open-gop=0:scenecut=40:mbtree=0:sync-lookahead=0",
         }  # fmt: skip
@@ -69,7 +70,7 @@ class VideoWriter:
         return self._sound.dropped if self._sound is not None else None
 
     def write(self, pixels: Pixels, pts_s: float) -> None:
-        """Appends one (H, W, 3) uint8 RGB frame shown from `pts_s` seconds on."""
+        """Appends a (H, W, 3) uint8 RGB frame shown from `pts_s` seconds on."""
         if self._stream is None:
             self._stream = self._start(pixels)
         if pixels.shape != self._shape:
@@ -105,7 +106,7 @@ class VideoWriter:
         return stream
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
-        """Holds each packet until the next one tells how long it is shown."""
+        """Holds every packet until the next, whose time says how long it is shown."""
         held, self._held = self._held, packet
         if held is not None and held.pts is not None and packet.pts is not None:
             held.duration = packet.pts - held.pts
@@ -149,16 +150,16 @@ class VideoWriter:
         self._path.unlink(missing_ok=True)
 
 
-class SoundCopy:
+class SoundCopy(contextlib.ExitStack):
     """Copies the packets of a clip's first audio stream, unchanged, up to the time that the pictures reached.
 
     Copying in step keeps the muxer from holding the sound of a long clip in memory.
     """
 
-    def __init__(self, source: Source, output: OutputContainer) -> None:
+    def __init__(self, source: Media, output: OutputContainer) -> None:
+        super().__init__()
         self._output = output
-        self._opened = open_container(source)
-        self._input = self._opened.__enter__()
+        self._input = self.enter_context(open_container(source))
         self._waiting: Packet[AudioStream] | None = None
         self._packets: Iterator[Packet[AudioStream]] = iter(())
         self.dropped: str | None = None
@@ -198,7 +199,3 @@ class SoundCopy:
         except av.FFmpegError as error:
             self.dropped = f"its sound ends early ({error.strerror})"
         return None
-
-    def close(self) -> None:
-        """Closes the clip that was read."""
-        self._opened.__exit__(None, None, None)

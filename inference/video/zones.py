@@ -47,8 +47,8 @@ class Zone:
 
 
 @dataclass(frozen=True)
-class Event:
-    """What one track did at one zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
+class ZoneEvent:
+    """What a track did at a zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
 
     kind: Kind
     zone: str
@@ -69,7 +69,7 @@ class Event:
 
 
 def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:
-    """Whether each point (N, 2) lies in the polygon (P, 2): the even-odd rule over its edges."""
+    """Whether the points (N, 2) lie in the polygon (P, 2): the even-odd rule over its edges."""
     start, end = polygon, np.roll(polygon, -1, axis=0)
     x, y = points[:, :1], points[:, 1:]
     spans = (start[:, 1] > y) != (end[:, 1] > y)
@@ -100,7 +100,7 @@ class _Visit:
     since_s: float
     last_s: float
     label: str
-    told: bool = False
+    has_loitered: bool = False
 
 
 @dataclass
@@ -111,12 +111,12 @@ class ZoneWatch:
     width: int
     height: int
     gone_s: float = 1.0
-    events: list[Event] = field(default_factory=list)
+    events: list[ZoneEvent] = field(default_factory=list)
     _visits: dict[tuple[int, int], _Visit] = field(default_factory=dict)
     _places: dict[int, tuple[float, Floats]] = field(default_factory=dict)
 
     def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating], labels: Sequence[str]) -> None:
-        """Takes the confirmed tracks of one frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
+        """Takes the confirmed tracks of a frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
         feet = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / self.width, boxes[:, 3] / self.height])
         # Whoever is cut off by the picture's edge stands on it, and so within an area that reaches that edge.
         feet = feet.clip(_EDGE, 1.0 - _EDGE)
@@ -139,27 +139,27 @@ class ZoneWatch:
             before = self._places.get(track)
             way = 0 if before is None else crossing(before[1], place, line)
             if way:
-                self.events.append(Event("cross", zone.name, t_s, track, label, "in" if way > 0 else "out"))
+                self.events.append(ZoneEvent("cross", zone.name, t_s, track, label, "in" if way > 0 else "out"))
 
     def _visit(self, number: int, zone: Zone, t_s: float, track: int, label: str, is_in: bool) -> None:
         visit = self._visits.get((number, track))
         if is_in and visit is None:
             self._visits[number, track] = _Visit(t_s, t_s, label)
-            self.events.append(Event("enter", zone.name, t_s, track, label))
+            self.events.append(ZoneEvent("enter", zone.name, t_s, track, label))
         elif is_in and visit is not None:
             visit.last_s = t_s
             stayed = t_s - visit.since_s
-            if zone.loiter_s is not None and not visit.told and stayed >= zone.loiter_s:
-                visit.told = True
-                self.events.append(Event("loiter", zone.name, t_s, track, label, seconds=stayed))
+            if zone.loiter_s is not None and not visit.has_loitered and stayed >= zone.loiter_s:
+                visit.has_loitered = True
+                self.events.append(ZoneEvent("loiter", zone.name, t_s, track, label, seconds=stayed))
         elif visit is not None:
             self._leave(number, track, t_s)
 
     def _leave(self, number: int, track: int, t_s: float) -> None:
         visit = self._visits.pop((number, track))
         name = self.zones[number].name
-        self.events.append(Event("exit", name, t_s, track, visit.label))
-        self.events.append(Event("dwell", name, t_s, track, visit.label, seconds=t_s - visit.since_s))
+        self.events.append(ZoneEvent("exit", name, t_s, track, visit.label))
+        self.events.append(ZoneEvent("dwell", name, t_s, track, visit.label, seconds=t_s - visit.since_s))
 
     def _forget(self, t_s: float) -> None:
         """Who has been out of sight too long has left, at the time it was last seen."""
@@ -168,7 +168,7 @@ class ZoneWatch:
         for track in [k for k, v in self._places.items() if t_s - v[0] > self.gone_s]:
             del self._places[track]
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[ZoneEvent]:
         """Ends the stays that last to the end of the clip; all events by time."""
         for number, track in list(self._visits):
             self._leave(number, track, self._visits[number, track].last_s)
@@ -176,8 +176,8 @@ class ZoneWatch:
         return self.events
 
 
-def counts(zones: Sequence[Zone], events: Sequence[Event]) -> dict[str, Any]:
-    """Per zone: how many of each event in all, and in each interval of its `every_s`."""
+def counts(zones: Sequence[Zone], events: Sequence[ZoneEvent]) -> dict[str, Any]:
+    """Per zone: the number of events by kind, in all and in every interval of its `every_s`."""
     result: dict[str, Any] = {}
     for zone in zones:
         mine = [event for event in events if event.zone == zone.name]
@@ -192,5 +192,5 @@ def counts(zones: Sequence[Zone], events: Sequence[Event]) -> dict[str, Any]:
     return result
 
 
-def _counted(event: Event) -> str:
+def _counted(event: ZoneEvent) -> str:
     return event.kind if event.direction is None else f"{event.kind}_{event.direction}"

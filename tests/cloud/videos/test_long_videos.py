@@ -27,7 +27,7 @@ from cloud.videos.revive import revive
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.steps import Analysis
-from inference.video import parts
+from inference.video import split
 from inference.video.read import VideoReader, probe
 from inference.video.summary import Summary
 from tests.cloud.videos.long_videos import (
@@ -41,6 +41,7 @@ from tests.cloud.videos.long_videos import (
     taken,
     wait_for_silence,
 )
+from tests.inference.video.clips import make
 
 ROOT = Path(__file__).resolve().parents[3]
 SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status", "route")
@@ -61,7 +62,7 @@ def whole(models: Path, clip: Path) -> Iterator[Analysis]:
 def detected(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the segments on which somebody began to detect."""
     begun: list[int] = []
-    real = parts.detect_part
+    real = split.detect_part
 
     def detect_part(media: Any, part: Any, *rest: Any) -> Any:
         begun.append(part.number)
@@ -256,6 +257,23 @@ def test_what_cannot_be_split_is_refused_when_it_is_long(videos: Videos, clip: P
     message = record[0]["error"]["message"]
     assert message.startswith(f"{name}: more than 0.5 s") and "start_s" in message
     assert taken() == [] and names(videos, STATE) == []
+
+
+def test_a_clip_whose_only_keyframe_is_the_first_is_cut_between_or_refused_by_what_a_part_takes(
+    videos: Videos, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make(tmp_path / "rare.mp4", [i / 25 for i in range(90)], gop=1000, options={"sc_threshold": "0"})
+    monkeypatch.setattr(split, "trial", lambda *_: (split.Pace(10.0, 200.0), (160, 96)))
+    assert len(videos.jobs.read(drop(videos, clip, "rare.mp4")).parts) == 3  # type: ignore[union-attr]
+    deal([videos], random.Random(3))
+    assert document(videos, "rare.mp4")["source"]["frames"] == 90 and names(videos, ERRORS, "") == []
+    # Its last frames cannot be decoded in the time that a part has.
+    monkeypatch.setattr(split, "trial", lambda *_: (split.Pace(150.0, 200.0), (160, 96)))
+    videos.storage.write(UPLOADS, "refused.mp4", clip)
+    assert videos.worker.handle(BlobEvent(UPLOADS, "refused.mp4")).status == "failed"
+    record = videos.storage.read_json(ERRORS, "refused.mp4.json")
+    assert record and record[0]["error"]["class"] == "LimitExceeded"
+    assert "keyframe every 10 s" in record[0]["error"]["message"] and taken() == []
 
 
 def test_videos_that_a_step_makes_are_joined_of_parts_too(videos: Videos, clip: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from cloud.videos.jobs import PLAN
 from cloud.videos.revive import revive
 from cloud.web import api
 from inference.errors import CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
-from inference.video import parts
+from inference.video import split
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import (
     NAME,
@@ -79,7 +79,7 @@ def test_a_worker_in_the_middle_of_a_cancelled_segment_stops(
     videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = drop(videos, clip)
-    job, real = videos.jobs.read(job_id), parts.detect_part
+    job, real = videos.jobs.read(job_id), split.detect_part
     assert job
     seen = itertools.count()
 
@@ -104,7 +104,7 @@ def test_an_upload_that_is_overwritten_ends_the_job_and_gets_its_own_result(
     videos: Videos, clip: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = drop(videos, clip)
-    messages, real = taken(), parts.detect_part
+    messages, real = taken(), split.detect_part
 
     def overwrite() -> None:
         videos.storage.write(UPLOADS, NAME, jpeg(1))

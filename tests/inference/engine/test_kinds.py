@@ -13,7 +13,7 @@ from inference.engine.model import Loaded, Model
 from inference.engine.registry import BUILT_IN, Registry, Weights
 from inference.errors import BadManifest, BadModel
 from inference.routes import Route, Step
-from inference.video.detect import Detector
+from inference.video.detect import FrameDetector
 from inference.video.options import VideoOptions
 from tests.inference.video.test_actions import brightness_model
 
@@ -48,7 +48,7 @@ def test_a_clip_model_is_checked_like_any_other(
     tmp_path: Path, given: dict[str, str], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        Detector(Route("r", (Step("light"),)), Registry([light(tmp_path, **given)]), VideoOptions(), None)
+        FrameDetector(Route("r", (Step("light"),)), Registry([light(tmp_path, **given)]), VideoOptions(), None)
 
 
 def test_a_clip_model_counts_towards_the_memory(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_clip_model_counts_towards_the_memory(tmp_path: Path) -> None:
 
 def test_a_clip_model_reports_the_provider_that_was_asked_for_in_vain(tmp_path: Path) -> None:
     registry = Registry([light(tmp_path)], providers=["OpenVINOExecutionProvider"])
-    detector = Detector(Route("r", (Step("light"),)), registry, VideoOptions(), None)
+    detector = FrameDetector(Route("r", (Step("light"),)), registry, VideoOptions(), None)
     facts = detector.facts.steps[0].model
     assert (facts.provider, facts.provider_asked) == ("CPUExecutionProvider", "OpenVINOExecutionProvider")
 

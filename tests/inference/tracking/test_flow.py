@@ -49,8 +49,8 @@ def test_a_thing_is_followed_over_a_moving_background() -> None:
     follower = Follower(pixels, box, 0.0)
     for i in range(1, 80):
         pixels, box = scene(i)
-        found = follower.update(pixels, i / 25)
-        assert found.seen and overlap(found.box, box) > 0.75, i
+        place = follower.update(pixels, i / 25)
+        assert place.seen and overlap(place.box, box) > 0.75, i
 
 
 def test_what_is_hidden_is_predicted_and_said_to_be() -> None:
@@ -60,8 +60,8 @@ def test_what_is_hidden_is_predicted_and_said_to_be() -> None:
         follower.update(scene(i)[0], i / 25)
     for i in range(30, 34):
         hidden = BACKGROUND[300 + 2 * i : 660 + 2 * i, 250 : 250 + 640][:300]
-        found = follower.update(np.ascontiguousarray(np.resize(hidden, (360, 640, 3))), i / 25)
-    assert not found.seen and found.score == 0
+        place = follower.update(np.ascontiguousarray(np.resize(hidden, (360, 640, 3))), i / 25)
+    assert not place.seen and place.score == 0
 
 
 @pytest.mark.parametrize("frames", [2, 5, 8])
@@ -75,9 +75,9 @@ def test_what_was_hidden_is_found_where_it_should_be_by_now(frames: int) -> None
             x1, y1, x2, y2 = box.astype(int)
             pixels = pixels.copy()
             pixels[max(y1 - 10, 0) : y2 + 10, max(x1 - 10, 0) : x2 + 10] = 128
-        found = follower.update(pixels, i / 25)
-        assert not (hidden and found.seen)
-    assert found.seen and overlap(found.box, box) > 0.85
+        place = follower.update(pixels, i / 25)
+        assert not (hidden and place.seen)
+    assert place.seen and overlap(place.box, box) > 0.85
 
 
 def test_a_detection_that_fits_corrects_it() -> None:
@@ -86,8 +86,8 @@ def test_a_detection_that_fits_corrects_it() -> None:
     others = np.array([[400.0, 200.0, 440.0, 300.0]])
     for i in range(1, 20):
         pixels, box = scene(i)
-        found = follower.update(pixels, i / 25, np.concatenate([others, box[None]]))
-    assert overlap(found.box, box) > 0.85
+        place = follower.update(pixels, i / 25, np.concatenate([others, box[None]]))
+    assert overlap(place.box, box) > 0.85
 
 
 @pytest.mark.parametrize("label", ["", "cat"])
@@ -98,9 +98,9 @@ def test_the_step_starts_with_the_most_confident_detection(label: str) -> None:
         pixels, box = scene(i)
         boxes = np.stack([box, box + [200, 100, 200, 100]]).astype(np.float32)
         seen = Objects(boxes, np.array([0.9, 0.5], np.float32), np.array([1, 2]), ("cat", "dog"))
-        found = step.update(Frame(i, i / 25, pixels), seen if i >= 2 else Objects.empty())
-        assert len(found) == (1 if i >= 2 else 0)
-    assert found.names == ("cat",) and overlap(found.boxes[0].astype(float), box) > 0.8
+        place = step.update(Frame(i, i / 25, pixels), seen if i >= 2 else Objects.empty())
+        assert len(place) == (1 if i >= 2 else 0)
+    assert place.names == ("cat",) and overlap(place.boxes[0].astype(float), box) > 0.8
     assert step.timeline() == [{"kind": "follow", "label": "cat", "start_s": 0.08, "end_s": 0.36}]
 
 
@@ -111,11 +111,11 @@ def test_a_box_ends_with_the_picture() -> None:
         x = 480 + 10 * i
         if x < 640:
             pixels[100:160, x : x + 80] = THING[:, : 640 - x]
-        found = step.update(Frame(i, i / 25, pixels), Objects.empty())
+        place = step.update(Frame(i, i / 25, pixels), Objects.empty())
         if x + 80 <= 640:
-            assert overlap(found.boxes[0].astype(float), np.array([x, 100, x + 80, 160], float)) > 0.75
-        assert (found.boxes >= 0).all() and (found.boxes[:, 2] <= 640).all()
-    assert len(found) == 0  # it has left, though points at the edge may still be held on to
+            assert overlap(place.boxes[0].astype(float), np.array([x, 100, x + 80, 160], float)) > 0.75
+        assert (place.boxes >= 0).all() and (place.boxes[:, 2] <= 640).all()
+    assert len(place) == 0  # it has left, though points at the edge may still be held on to
 
 
 def test_a_route_without_any_model_follows_a_box(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
+from inference.tracking import mot
+from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
+from inference.tracking.bytetrack import AspectHeight, ByteTracker
 from inference.tracking.kalman import States
-from inference.tracking.motion import AspectHeight
-from inference.tracking.tracker import SORT_OPTIONS, Tracker, TrackerOptions, byte_tracker, sort_tracker
-from inference.video import mot
+from inference.tracking.sort import SortTracker
+from inference.tracking.tracker import Tracker
+from inference.tracking.tracker_options import TrackerOptions
 
-TRACKERS: list[Callable[[], Tracker]] = [sort_tracker, byte_tracker]
 Boxes = NDArray[np.float64]
 
 
@@ -28,12 +30,12 @@ def walker(x: float, y: float = 100.0) -> list[float]:
 
 def follow(tracker: Tracker, frames: Sequence[tuple[float, Sequence[list[float]]]]) -> list[list[int]]:
     """Track numbers frame by frame for (seconds, boxes)."""
-    found = []
+    rows = []
     for t_s, boxes in frames:
         n = len(boxes)
         ids = tracker.update(np.array(boxes).reshape(-1, 4), np.full(n, 0.9), np.zeros(n, np.int64), t_s)
-        found.append(ids.tolist())
-    return found
+        rows.append(ids.tolist())
+    return rows
 
 
 def measure(tracks: mot.MotLines, truth: mot.MotLines) -> tuple[float, float]:
@@ -44,10 +46,10 @@ def measure(tracks: mot.MotLines, truth: mot.MotLines) -> tuple[float, float]:
 
         scores = motmetrics.MOTAccumulator()
         for frame in range(1, int(truth.frame.max()) + 1):
-            real, found = truth.frame == frame, tracks.frame == frame
-            distance = 1 - iou(truth.boxes[real], tracks.boxes[found])
+            real, tracked = truth.frame == frame, tracks.frame == frame
+            distance = 1 - iou(truth.boxes[real], tracks.boxes[tracked])
             distance[distance > 0.5] = np.nan
-            scores.update(truth.id[real], tracks.id[found], distance, frameid=frame)
+            scores.update(truth.id[real], tracks.id[tracked], distance, frameid=frame)
         table = motmetrics.metrics.create().compute(scores, metrics=["mota", "idf1"])
     return float(table.mota.iloc[0]), float(table.idf1.iloc[0])
 
@@ -60,13 +62,13 @@ def test_not_below_the_published_package_on_its_detections(
     folder = shared / "media/mot/TUD-Campus"
     reference = json.loads((shared / "models/REFERENCE.json").read_text())["trackers"]["TUD-Campus"][name]
     out = tmp_path / "tracks.txt"
-    out.write_text("\n".join(mot.track(mot.read(folder / "det.txt"), mot.TRACKERS[tracker](), fps=25)))
+    out.write_text("\n".join(mot.track(mot.read(folder / "det.txt"), TRACKERS[tracker](), fps=25)))
     mota, idf1 = measure(mot.read(out), mot.read(folder / "gt.txt"))
     assert mota >= reference["MOTA"]
     assert idf1 >= reference["IDF1"]
 
 
-@pytest.mark.parametrize("make", TRACKERS)
+@pytest.mark.parametrize("make", TRACKERS.values())
 class TestReentry:
     def test_who_comes_back_after_three_seconds_is_a_new_track(self, make: Callable[[], Tracker]) -> None:
         def frames() -> Iterator[tuple[float, list[list[float]]]]:
@@ -77,24 +79,39 @@ class TestReentry:
                     boxes.append(walker(600 - 20 * t_s, 400))
                 yield t_s, boxes
 
-        found = follow(make(), list(frames()))
-        columns = [{row[i] for row in found if len(row) > i and row[i] >= 0} for i in range(3)]
+        rows = follow(make(), list(frames()))
+        columns = [{row[i] for row in rows if len(row) > i and row[i] >= 0} for i in range(3)]
         assert len(columns[0]) == len(columns[1]) == 1
         assert len(columns[2]) == 2
         assert len(set.union(*columns)) == 4
 
     def test_each_visit_is_one_track(self, make: Callable[[], Tracker]) -> None:
         frames = [(i / 25, [walker(10 + 3 * (i % 150))] if i % 150 < 75 else []) for i in range(600)]
-        found = follow(make(), frames)
-        visits = [{row[0] for row in found[start : start + 75] if row and row[0] >= 0} for start in range(0, 600, 150)]
+        rows = follow(make(), frames)
+        visits = [{row[0] for row in rows[start : start + 75] if row and row[0] >= 0} for start in range(0, 600, 150)]
         assert all(len(visit) == 1 for visit in visits)
         assert len(set.union(*visits)) == 4
 
     @pytest.mark.parametrize("fps", [5, 8, 30, 60])
     def test_a_short_gap_is_bridged_at_any_frame_rate(self, make: Callable[[], Tracker], fps: int) -> None:
         times = [i / fps for i in range(5 * fps)]
-        found = follow(make(), [(t, [] if 2.0 <= t < 2.7 else [walker(50 + 45 * t)]) for t in times])
-        assert {row[0] for row in found if row and row[0] >= 0} == {1}
+        rows = follow(make(), [(t, [] if 2.0 <= t < 2.7 else [walker(50 + 45 * t)]) for t in times])
+        assert {row[0] for row in rows if row and row[0] >= 0} == {1}
+
+    @pytest.mark.parametrize("growth", [12.0, -8.0])
+    def test_an_unseen_track_moves_on_and_keeps_the_size_it_was_last_seen_with(
+        self, make: Callable[[TrackerOptions], Tracker], growth: float
+    ) -> None:
+        def box(i: int, height: float) -> list[float]:
+            x = 100.0 + 6 * i
+            return [x - height / 4, 500 - height / 2, x + height / 4, 500 + height / 2]
+
+        seen = [(i / 25, [box(i, 200 + growth * i)]) for i in range(13)]
+        unseen: list[tuple[float, list[list[float]]]] = [(i / 25, []) for i in range(13, 80)]
+        # Growing on it would be more than three times as high by now, shrinking on a point: neither overlaps enough.
+        back = (80 / 25, [box(80, 200 + growth * 12)])
+        rows = follow(make(TrackerOptions(lost_s=3.0, confirm_hits=1)), [*seen, *unseen, back])
+        assert rows[12] == rows[-1] == [1]
 
     def test_the_same_input_gives_the_same_numbers(self, make: Callable[[], Tracker]) -> None:
         rng = np.random.default_rng(3)
@@ -104,12 +121,12 @@ class TestReentry:
 
 def test_paths_that_cross_keep_their_numbers() -> None:
     frames = [(i / 25, [walker(100 + 4 * i), walker(500 - 4 * i, 112)]) for i in range(100)]
-    found = follow(byte_tracker(), frames)
-    assert {row[0] for row in found} == {1} and {row[1] for row in found} == {2}
+    rows = follow(ByteTracker(), frames)
+    assert {row[0] for row in rows} == {1} and {row[1] for row in rows} == {2}
 
 
 def test_a_faint_detection_goes_on_with_a_track_but_starts_none() -> None:
-    tracker = byte_tracker()
+    tracker = ByteTracker()
     for i in range(30):
         scores = np.array([0.9 if i < 10 else 0.2, 0.2])
         boxes = np.array([walker(50 + 2 * i), walker(400)])
@@ -119,7 +136,7 @@ def test_a_faint_detection_goes_on_with_a_track_but_starts_none() -> None:
 
 def test_labels_are_not_mixed_unless_asked_to() -> None:
     for one_class, expected in ((False, {1, 2}), (True, {1})):
-        tracker = sort_tracker(TrackerOptions(high_score=0.3, new_score=0.3, match_iou=0.3, one_class=one_class))
+        tracker = SortTracker(TrackerOptions(one_class=one_class), threshold=0.3)
         seen = set()
         for i in range(20):
             ids = tracker.update(np.array([walker(50)]), np.array([0.9]), np.array([i // 10]), i / 25)
@@ -130,7 +147,7 @@ def test_labels_are_not_mixed_unless_asked_to() -> None:
 def test_appearance_finds_somebody_again_elsewhere() -> None:
     looks = np.eye(8)[:3]
     for known, expected in ((True, 3), (False, 4)):
-        tracker = byte_tracker(TrackerOptions(reid_s=10.0))
+        tracker = ByteTracker(TrackerOptions(reid_s=10.0))
         seen: set[int] = set()
         for i in range(150):
             rows = [0, 1] if 50 <= i < 100 else [0, 1, 2]
@@ -143,7 +160,7 @@ def test_appearance_finds_somebody_again_elsewhere() -> None:
 
 
 def test_nobody_in_the_first_frame_does_not_disturb_appearance() -> None:
-    tracker = byte_tracker()
+    tracker = ByteTracker()
     tracker.update(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), 0.0, np.zeros((0, 1)))
     for i in range(1, 5):
         ids = tracker.update(np.array([walker(9)]), np.array([0.9]), np.zeros(1, np.int64), i / 25, np.eye(4)[:1])
@@ -156,7 +173,7 @@ def test_a_known_camera_motion_keeps_tracks_that_jump() -> None:
     places = np.cumsum(moves, axis=0)
     lives = {}
     for compensated in (True, False):
-        tracker, seen = byte_tracker(), set()
+        tracker, seen = ByteTracker(), set()
         for i in range(80):
             warp = np.array([[1, 0, moves[i, 0]], [0, 1, moves[i, 1]]]) if compensated else None
             boxes = np.array([walker(200 + i), walker(500 - i, 300)]) + np.tile(places[i], 2)
@@ -167,7 +184,7 @@ def test_a_known_camera_motion_keeps_tracks_that_jump() -> None:
 
 
 def test_time_must_move_on() -> None:
-    tracker = sort_tracker()
+    tracker = SortTracker()
     follow(tracker, [(1.0, [walker(1)])])
     with pytest.raises(ValueError, match="after one at"):
         follow(tracker, [(1.0, [walker(1)])])
@@ -215,7 +232,3 @@ class TestMotLines:
         (tmp_path / "t.txt").write_text("1,-1,3,4,5,6,0.9\n100000000000,-1,3,4,5,6,0.9\n")
         with pytest.raises(UnsupportedMedia, match="line 2.*frames up to 1000000"):
             mot.read(tmp_path / "t.txt")
-
-
-def test_sort_does_without_faint_detections() -> None:
-    assert SORT_OPTIONS.low_score == SORT_OPTIONS.high_score

@@ -101,10 +101,10 @@ def watch(model: ClipModel, levels: list[int], fps: float) -> ActionWatch:
 def test_a_clip_that_changes_becomes_two_ranges(tmp_path: Path) -> None:
     model = ClipModel(manifest(window_s=1.0), brightness_model(tmp_path / "m.onnx", [1, 4, 8, 10, 3]), "")
     watcher = watch(model, [20] * 100 + [235] * 100, fps=25)
-    found = finish(watcher, 8.0)
-    assert [action.label for action in found] == ["dark", "bright"]
-    assert found[0].start_s == 0 and found[1].end_s == 8.0
-    assert found[0].end_s == pytest.approx(4.0, abs=0.51) and found[1].start_s == pytest.approx(4.0, abs=0.51)
+    ranges = finish(watcher, 8.0)
+    assert [action.label for action in ranges] == ["dark", "bright"]
+    assert ranges[0].start_s == 0 and ranges[1].end_s == 8.0
+    assert ranges[0].end_s == pytest.approx(4.0, abs=0.51) and ranges[1].start_s == pytest.approx(4.0, abs=0.51)
     # Windows of a second, each starting half a second after the one before.
     assert [window.start_s for window in watcher.windows[:4]] == [0.0, 0.5, 1.0, 1.5]
 
@@ -118,8 +118,8 @@ def test_windows_follow_the_clock_not_the_frames(tmp_path: Path, fps: int) -> No
 
 def test_a_clip_shorter_than_a_window_is_named_all_the_same(tmp_path: Path) -> None:
     model = ClipModel(manifest(window_s=5.0), brightness_model(tmp_path / "m.onnx", [1, 4, 8, 10, 3]), "")
-    found = finish(watch(model, [235], 25), 0.04)
-    assert [(action.label, action.start_s, action.end_s) for action in found] == [("bright", 0.0, 0.04)]
+    ranges = finish(watch(model, [235], 25), 0.04)
+    assert [(action.label, action.start_s, action.end_s) for action in ranges] == [("bright", 0.0, 0.04)]
 
 
 def test_one_odd_window_is_smoothed_away() -> None:
@@ -143,7 +143,7 @@ def test_real_clips_are_named_right(shared: Path, clip: str) -> None:
     for frame in reader:
         watcher.update(frame.pts_s, frame.pixels)
     assert reader.report is not None
-    found = finish(watcher, reader.report.duration_s)
-    assert [action.label for action in found] == [clip.split("_")[1]]
-    assert found[0].start_s == 0.0 and found[0].end_s == pytest.approx(reader.report.duration_s)
+    ranges = finish(watcher, reader.report.duration_s)
+    assert [action.label for action in ranges] == [clip.split("_")[1]]
+    assert ranges[0].start_s == 0.0 and ranges[0].end_s == pytest.approx(reader.report.duration_s)
     assert overall(watcher.windows, watcher.facts).names[0] == clip.split("_")[1]

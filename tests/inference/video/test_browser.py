@@ -30,7 +30,7 @@ LOOKS = {0.15: 1, 0.55: 3, 1.05: 4, 1.35: 5, 1.7: 7, 0.05: 0}
 # until it is there drawImage paints the frame before, or none. So a look waits for the frame's own callback, asked
 # for before the seek; neighbours in LOOKS lie in different frames, so that each seek presents one.
 PAGE = """<!doctype html><video id=v muted playsinline></video><script>
-const report = found => fetch("/report", {method: "POST", body: JSON.stringify(found)});
+const report = seen => fetch("/report", {method: "POST", body: JSON.stringify(seen)});
 const failed = new Promise((_, no) => v.addEventListener("error", () => no(v.error.message)));
 const on = name => Promise.race([failed, new Promise(yes => v.addEventListener(name, yes, {once: true}))]);
 const presented = () => Promise.race([failed, new Promise(yes => v.requestVideoFrameCallback((_, of) => yes(of)))]);
@@ -39,7 +39,7 @@ const presented = () => Promise.race([failed, new Promise(yes => v.requestVideoF
   v.src = "/clip.mp4";
   await loaded;
   await first;
-  const found = {duration: v.duration, width: v.videoWidth, height: v.videoHeight, numbers: {}, times: {}};
+  const seen = {duration: v.duration, width: v.videoWidth, height: v.videoHeight, numbers: {}, times: {}};
   const canvas = document.createElement("canvas");
   canvas.width = v.videoWidth; canvas.height = v.videoHeight;
   const pen = canvas.getContext("2d", {willReadFrequently: true});
@@ -47,7 +47,7 @@ const presented = () => Promise.race([failed, new Promise(yes => v.requestVideoF
     const seeked = on("seeked"), frame = presented();
     v.currentTime = at;
     await seeked;
-    found.times[at] = (await frame).mediaTime;
+    seen.times[at] = (await frame).mediaTime;
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(v, 0, 0);
     let number = 0;
@@ -56,13 +56,13 @@ const presented = () => Promise.race([failed, new Promise(yes => v.requestVideoF
       if (pixel[3] !== 255) throw new Error(`nothing is shown at ${at} s`);
       if (pixel[0] > 128) number |= 1 << bit;
     }
-    found.numbers[at] = number;
+    seen.numbers[at] = number;
   }
   await v.play();
   while (v.currentTime <= AT[AT.length - 1] + 0.1) await on("timeupdate");
-  found.played = true;
-  found.sound = v.webkitAudioDecodedByteCount;
-  report(found);
+  seen.played = true;
+  seen.sound = v.webkitAudioDecodedByteCount;
+  report(seen);
 })().catch(error => report({error: String(error)}));
 </script>"""
 
@@ -120,9 +120,9 @@ def browser(tmp_path: Path) -> Iterator[Any]:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         started.extend((server, process))
-        found = reports.get(timeout=PATIENCE_S)
-        assert isinstance(found, dict)
-        return found
+        report = reports.get(timeout=PATIENCE_S)
+        assert isinstance(report, dict)
+        return report
 
     yield look
     for thing in started:
@@ -134,14 +134,14 @@ def browser(tmp_path: Path) -> Iterator[Any]:
             thing.server_close()
 
 
-def check(found: dict[str, Any]) -> None:
-    assert "error" not in found, found
-    assert (found["width"], found["height"]) == (160, 96)
-    assert found["duration"] == pytest.approx(2.5, abs=0.05)
-    assert {float(at): number for at, number in found["numbers"].items()} == LOOKS
-    times = {float(at): time for at, time in found["times"].items()}
+def check(report: dict[str, Any]) -> None:
+    assert "error" not in report, report
+    assert (report["width"], report["height"]) == (160, 96)
+    assert report["duration"] == pytest.approx(2.5, abs=0.05)
+    assert {float(at): number for at, number in report["numbers"].items()} == LOOKS
+    times = {float(at): time for at, time in report["times"].items()}
     assert times == pytest.approx({at: TIMES[number] for at, number in LOOKS.items()}, abs=1e-3)
-    assert found["played"] and found["sound"] > 0
+    assert report["played"] and report["sound"] > 0
 
 
 def test_a_written_clip_plays(tmp_path: Path, browser: Any) -> None:

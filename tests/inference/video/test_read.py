@@ -117,15 +117,18 @@ class TestSampling:
                                                  ("a.avi", "mpeg4"), ("a.avi", "mpeg4 with B"),
                                                  ("a.avi", "libx264"), ("a.mp4", "libx265")])  # fmt: skip
     @pytest.mark.parametrize("sampling", [Sampling(), Sampling(stride=7), Sampling(fps=6.5)])
+    @pytest.mark.parametrize("between", [False, True])
     def test_parts_give_the_samples_of_the_whole(
-        self, tmp_path: Path, name: str, codec: str, sampling: Sampling
+        self, tmp_path: Path, name: str, codec: str, sampling: Sampling, between: bool
     ) -> None:
         # In AVI no time tells the pictures before an open keyframe from those after it, so there it is closed.
         x264 = f"open-gop={0 if name == 'a.avi' else 1}:bframes=3"
         options = {"libx264": {"x264-params": x264}, "mpeg4 with B": {"bf": "2"}}.get(codec, {})
         path = make(tmp_path / name, [i / 25 for i in range(60)], codec.split(" ")[0], options=options)
         whole = {frame.index: frame for frame in read(path, sampling)[0]}
-        anchors = scan(path).anchors()
+        table = scan(path)
+        starts = np.arange(0, 60, 7) if between else np.flatnonzero(table.keyframe)
+        anchors = [table.anchor(int(index)) for index in starts]
         assert len(anchors) > 3
         parts: dict[int, Frame] = {}
         for anchor, after in zip(anchors, [*anchors[1:], None], strict=True):

@@ -21,7 +21,7 @@ from inference.engine.registry import Registry, Weights
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
 from inference.routes import Route, Step, parse_routes
 from inference.steps import Analysis
-from inference.video import mot
+from inference.tracking import mot
 from inference.video.aggregate import Aggregate
 from inference.video.read import VideoReader, probe
 from tests.inference.video.clips import make, picture
@@ -40,9 +40,9 @@ CLASSIFY = '{ model = "classify" }'
 
 
 def document(analysis: Analysis) -> dict[str, Any]:
-    found = json.loads(json.dumps(analysis.result.to_json()))
-    assert isinstance(found, dict)
-    return found
+    doc = json.loads(json.dumps(analysis.result.to_json()))
+    assert isinstance(doc, dict)
+    return doc
 
 
 def lines(analysis: Analysis) -> list[dict[str, Any]]:
@@ -54,19 +54,19 @@ def lines(analysis: Analysis) -> list[dict[str, Any]]:
 def test_a_clip_is_named_frame_by_frame_and_as_a_whole(tmp_path: Path) -> None:
     clip = make(tmp_path / "a.mp4", [0.0, 0.04, 0.3, 0.5], sound=True)
     analysis = analyze(clip, route(CLASSIFY), BUILT_IN)
-    found = document(analysis)
-    assert found["status"] == "ok"
-    source = found["source"]
+    doc = document(analysis)
+    assert doc["status"] == "ok"
+    source = doc["source"]
     assert (source["media_type"], source["width"], source["height"], source["frames"]) == ("video/mp4", 160, 96, 4)
     assert source["duration_s"] == pytest.approx(0.7)
-    assert len(found["steps"][0]["predictions"]) == 5
-    assert found["tracks"] == [] and found["analysed_frames"] == 4
+    assert len(doc["steps"][0]["predictions"]) == 5
+    assert doc["tracks"] == [] and doc["analysed_frames"] == 4
     assert [line["t_s"] for line in lines(analysis)] == [0.0, 0.04, 0.3, 0.5]
-    annotated = analysis.artifacts[found["artifacts"]["annotated"]]
+    annotated = analysis.artifacts[doc["artifacts"]["annotated"]]
     assert isinstance(annotated, Path)
     assert [round(f.pts_s, 4) for f in VideoReader(annotated)] == [0.0, 0.04, 0.3, 0.5]
     assert probe(annotated).has_audio
-    assert set(found["artifacts"].values()) | set(found["thumbnails"]) == set(analysis.artifacts)
+    assert set(doc["artifacts"].values()) | set(doc["thumbnails"]) == set(analysis.artifacts)
 
 
 def test_bytes_give_what_the_file_gives(tmp_path: Path) -> None:
@@ -97,15 +97,15 @@ def test_the_route_says_which_frames(tmp_path: Path, video: str, frames: list[in
 
 
 def test_a_range_with_no_frame_in_it_is_an_empty_result(tmp_path: Path) -> None:
-    found = document(analyze(make(tmp_path / "a.mp4", STEADY), route(CLASSIFY, "{start_s = 9}"), BUILT_IN))
-    assert found["analysed_frames"] == 0 and "annotated" not in found["artifacts"]
+    doc = document(analyze(make(tmp_path / "a.mp4", STEADY), route(CLASSIFY, "{start_s = 9}"), BUILT_IN))
+    assert doc["analysed_frames"] == 0 and "annotated" not in doc["artifacts"]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+    calls: list[tuple[int, int | None]] = []
     clip = make(tmp_path / "a.mp4", STEADY)
-    analyze(clip, route(CLASSIFY, "{stride = 2}"), BUILT_IN, progress=lambda done, of: told.append((done, of)))
-    assert told == [(i + 1, 10) for i in range(10)]
+    analyze(clip, route(CLASSIFY, "{stride = 2}"), BUILT_IN, progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(i + 1, 10) for i in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ class TestBroken:
     def test_a_cut_clip_is_partial_and_says_where(self, tmp_path: Path) -> None:
         clip = make(tmp_path / "a.mkv", [i / 25 for i in range(60)], gop=5)
         clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-        found = document(analyze(clip, route(CLASSIFY, "{stride = 10}"), BUILT_IN))
-        assert found["status"] == "partial"
-        assert 0.5 < found["broken"]["at_s"] < 2.0 and "declares" in found["broken"]["reason"]
+        doc = document(analyze(clip, route(CLASSIFY, "{stride = 10}"), BUILT_IN))
+        assert doc["status"] == "partial"
+        assert 0.5 < doc["broken"]["at_s"] < 2.0 and "declares" in doc["broken"]["reason"]
 
     def test_errors_name_the_file(self, tmp_path: Path) -> None:
         clip = make(tmp_path / "cut.mp4", STEADY)
@@ -200,34 +200,34 @@ class TestRealVideos:
                    for line in frames}  # fmt: skip
         for first, last, expected in truth["count_by_frame_range"]:
             assert np.median([n for frame, n in counted.items() if first <= frame <= last]) == expected
-        found = document(analysis)
-        bottles = [track for track in found["tracks"] if track["label"] == "bottle"]
+        doc = document(analysis)
+        bottles = [track for track in doc["tracks"] if track["label"] == "bottle"]
         # Three stand there at the start; four more are put there by hand. Each is one track.
-        assert len(bottles) == found["summary"]["bottle"] == 7
-        assert all(set(track) == {"id", "label", "start_s", "end_s", "frames", "score"} for track in found["tracks"])
-        assert found["zones"]["left"]["total"]["enter"] >= 3
-        kinds = {item["kind"] for item in found["timeline"]}
+        assert len(bottles) == doc["summary"]["bottle"] == 7
+        assert all(set(track) == {"id", "label", "start_s", "end_s", "frames", "score"} for track in doc["tracks"])
+        assert doc["zones"]["left"]["total"]["enter"] >= 3
+        kinds = {item["kind"] for item in doc["timeline"]}
         assert {"track", "enter", "exit", "dwell", "follow"} <= kinds
-        starts = [item["start_s"] for item in found["timeline"]]
+        starts = [item["start_s"] for item in doc["timeline"]]
         assert starts == sorted(starts)
-        self.check_files(analysis, found)
+        self.check_files(analysis, doc)
 
-    def check_files(self, analysis: Analysis, found: dict[str, Any]) -> None:
+    def check_files(self, analysis: Analysis, doc: dict[str, Any]) -> None:
         """The exports say what the document says."""
-        files = {name: analysis.artifacts[path] for name, path in found["artifacts"].items()}
+        files = {name: analysis.artifacts[path] for name, path in doc["artifacts"].items()}
         assert isinstance(files["mot"], Path) and isinstance(files["csv"], Path)
         tracks = mot.read(files["mot"])
         rows = list(csv.DictReader(files["csv"].open()))
-        for track in found["tracks"]:
+        for track in doc["tracks"]:
             assert np.count_nonzero(tracks.id == track["id"]) == track["frames"]
             mine = [row for row in rows if int(row["track"]) == track["id"]]
             assert len(mine) == track["frames"] and float(mine[0]["t_s"]) == pytest.approx(track["start_s"], abs=1e-3)
         chapters = files["chapters"]
         assert isinstance(chapters, Path)
         text = chapters.read_text("utf-8")
-        assert text.startswith("WEBVTT\n\n") and text.count(" --> ") == len(found["timeline"])
+        assert text.startswith("WEBVTT\n\n") and text.count(" --> ") == len(doc["timeline"])
         assert {"poster", "heat", "frames", "annotated"} <= set(files)
-        assert 8 <= len(found["thumbnails"]) < 16
+        assert 8 <= len(doc["thumbnails"]) < 16
 
     def test_the_command_line(self, shared: Path, tmp_path: Path) -> None:
         clip = shared / "media/video/street-people-5frames.mp4"
@@ -241,8 +241,8 @@ class TestRealVideos:
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        found = json.loads((tmp_path / "out" / clip.name / "result.json").read_text())
-        people = [track for track in found["tracks"] if track["label"] == "person"]
+        doc = json.loads((tmp_path / "out" / clip.name / "result.json").read_text())
+        people = [track for track in doc["tracks"] if track["label"] == "person"]
         assert sum(track["frames"] == 5 for track in people) >= 3
         assert (tmp_path / "out" / clip.name / "annotated.mp4").is_file()
 
@@ -284,18 +284,18 @@ def test_clip_models_are_steps(tmp_path: Path) -> None:
         'name = "light"\ntask = "video-classification"\nhead = "classifier"\nlabels = ["dark", "bright"]\n'
         '[postprocess]\nconfidence_threshold = 0.3\nparams = { window_s = 0.4, activation = "none" }\n'
     )
-    found = document(analyze(make(tmp_path / "a.mp4", STEADY), Route("r", (Step("light"),)), Registry([tmp_path])))
-    assert found["steps"][0]["task"] == "video-classification"
-    assert {p["label"] for p in found["steps"][0]["predictions"]} == {"dark", "bright"}
-    action = next(item for item in found["timeline"] if item["kind"] == "action")
+    doc = document(analyze(make(tmp_path / "a.mp4", STEADY), Route("r", (Step("light"),)), Registry([tmp_path])))
+    assert doc["steps"][0]["task"] == "video-classification"
+    assert {p["label"] for p in doc["steps"][0]["predictions"]} == {"dark", "bright"}
+    action = next(item for item in doc["timeline"] if item["kind"] == "action")
     assert (action["step"], action["start_s"], action["end_s"]) == ("light", 0.0, 0.8)
 
 
 def test_steps_that_make_pictures_make_videos(tmp_path: Path) -> None:
     clip = make(tmp_path / "a.mp4", STEADY)
     analysis = analyze(clip, route('{ model = "classify" }, { model = "sketch" }'), BUILT_IN)
-    found = document(analysis)
-    assert {"annotated.mp4", "sketch.mp4"} <= set(found["artifacts"].values())
+    doc = document(analysis)
+    assert {"annotated.mp4", "sketch.mp4"} <= set(doc["artifacts"].values())
     sketch = analysis.artifacts["sketch.mp4"]
     assert isinstance(sketch, Path)
     frames = list(VideoReader(sketch))
@@ -304,8 +304,8 @@ def test_steps_that_make_pictures_make_videos(tmp_path: Path) -> None:
 
 def test_videos_leave_out_the_steps_that_the_route_says_and_the_default_route_the_sketch(tmp_path: Path) -> None:
     clip = make(tmp_path / "a.mp4", STEADY[:3])
-    found = document(analyze(clip, default_routes(BUILT_IN).named("default"), BUILT_IN))
-    assert "classify" in [step["name"] for step in found["steps"]]
-    assert "sketch" not in [step["name"] for step in found["steps"]] and "sketch.mp4" not in found["artifacts"].values()
+    doc = document(analyze(clip, default_routes(BUILT_IN).named("default"), BUILT_IN))
+    assert "classify" in [step["name"] for step in doc["steps"]]
+    assert "sketch" not in [step["name"] for step in doc["steps"]] and "sketch.mp4" not in doc["artifacts"].values()
     with pytest.raises(BadRoute, match="did you mean 'classify'"):
         analyze(clip, route(CLASSIFY, '{ without = ["clasify"] }'), BUILT_IN)

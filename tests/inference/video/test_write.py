@@ -31,11 +31,11 @@ def sound_packets(path: Path) -> list[bytes]:
 
 
 def boxes_of(path: Path) -> list[bytes]:
-    data, at, found = path.read_bytes(), 0, []
+    data, at, kinds = path.read_bytes(), 0, []
     while at < len(data):
-        found.append(data[at + 4 : at + 8])
+        kinds.append(data[at + 4 : at + 8])
         at += int.from_bytes(data[at : at + 4], "big")
-    return found
+    return kinds
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,8 @@ class TestJoin:
     def test_parts_join_without_coding_again(self, tmp_path: Path) -> None:
         times = [0.04 + i / 25 + (0.01 if i % 3 else 0.0) for i in range(60)]
         source = make(tmp_path / "in.mp4", times, gop=15, sound=True)
-        anchors = scan(source).anchors()
+        table = scan(source)
+        anchors = [table.anchor(int(index)) for index in np.flatnonzero(table.keyframe)]
         parts = []
         for number, anchor in enumerate(anchors):
             end = anchors[number + 1].pts_s if number + 1 < len(anchors) else None
@@ -147,8 +148,8 @@ class TestJoin:
         write(tmp_path / "a.mp4", times[:2])
         write(tmp_path / "b.mp4", times[2:])
         join([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "joined.mp4")
-        found = [frame.pts_s for frame in VideoReader(tmp_path / "joined.mp4")]
-        assert np.allclose(found, times, rtol=0, atol=1.2e-5)
+        times_s = [frame.pts_s for frame in VideoReader(tmp_path / "joined.mp4")]
+        assert np.allclose(times_s, times, rtol=0, atol=1.2e-5)
 
     def test_parts_that_do_not_fit_are_refused_and_leave_nothing(self, tmp_path: Path) -> None:
         write(tmp_path / "a.mp4", [0.0, 0.04])

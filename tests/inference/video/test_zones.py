@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from inference.errors import BadRoute
 from inference.tables import build
-from inference.video.movement import HeatMap, Speeds, heat_picture
 from inference.video.options import VideoOptions
-from inference.video.zones import Event, Zone, ZoneWatch, counts, inside
+from inference.video.outputs import heat_picture
+from inference.video.tracks import HeatMap, Speeds
+from inference.video.zones import Zone, ZoneEvent, ZoneWatch, counts, inside
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
 AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
@@ -23,7 +24,7 @@ def standing(x: float, y: float = 0.5) -> list[float]:
     return [x * 1000 - 20, y * 1000 - 100, x * 1000 + 20, y * 1000]
 
 
-def watch(zones: Sequence[Zone], path: Sequence[tuple[float, float | None]], label: str = "person") -> list[Event]:
+def watch(zones: Sequence[Zone], path: Sequence[tuple[float, float | None]], label: str = "person") -> list[ZoneEvent]:
     """Events of one track that stands at x at each time (None: not seen)."""
     watcher = ZoneWatch(zones, 1000, 1000)
     for t_s, x in path:
@@ -36,14 +37,14 @@ def walk(*xs: float) -> list[tuple[float, float | None]]:
     return [(i / 2, x) for i, x in enumerate(xs)]
 
 
-def told(events: Sequence[Event]) -> list[tuple[str, float, str | None]]:
+def kinds(events: Sequence[ZoneEvent]) -> list[tuple[str, float, str | None]]:
     return [(event.kind, event.t_s, event.direction) for event in events]
 
 
 class TestLine:
     def test_there_and_back(self) -> None:
         # Down along the line, the right-hand side is the picture's left.
-        assert told(watch([LINE], walk(0.4, 0.45, 0.55, 0.6, 0.3))) == [("cross", 1.0, "out"), ("cross", 2.0, "in")]
+        assert kinds(watch([LINE], walk(0.4, 0.45, 0.55, 0.6, 0.3))) == [("cross", 1.0, "out"), ("cross", 2.0, "in")]
 
     def test_a_stop_on_the_line_counts_once(self) -> None:
         assert len(watch([LINE], walk(0.4, 0.5, 0.5, 0.6))) == 1
@@ -62,12 +63,12 @@ class TestLine:
 class TestArea:
     def test_enter_exit_and_dwell(self) -> None:
         events = watch([AREA], walk(0.1, 0.3, 0.5, 0.7, 0.9))
-        assert told(events) == [("enter", 0.5, None), ("exit", 2.0, None), ("dwell", 2.0, None)]
+        assert kinds(events) == [("enter", 0.5, None), ("exit", 2.0, None), ("dwell", 2.0, None)]
         assert events[-1].seconds == pytest.approx(1.5)
         assert events[-1].to_json() == {"kind": "dwell", "zone": "yard", "track": 7, "label": "person",
                                         "start_s": 0.5, "end_s": 2.0}  # fmt: skip
 
-    def test_loitering_is_told_once_when_it_begins(self) -> None:
+    def test_loitering_is_an_event_once_when_it_begins(self) -> None:
         events = watch([AREA], walk(*[0.5] * 12))
         assert [event.t_s for event in events if event.kind == "loiter"] == [2.0]
 
@@ -76,7 +77,7 @@ class TestArea:
         assert [(e.kind, e.t_s) for e in events] == [("enter", 0.0), ("exit", 0.5), ("dwell", 0.5)]
 
     def test_who_is_still_there_at_the_end_is_counted(self) -> None:
-        assert told(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
+        assert kinds(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
 
     @pytest.mark.parametrize("foot", [(0.3, 1.0), (0.0, 0.7), (1.0, 0.7)])
     def test_who_is_cut_off_by_the_edge_is_in_an_area_that_reaches_it(self, foot: tuple[float, float]) -> None:
@@ -89,7 +90,9 @@ class TestArea:
 
 def test_counts_by_interval() -> None:
     zone = Zone("door", LINE.points, every_s=10.0)
-    events = [Event("cross", "door", t, 1, "person", way) for t, way in ((1, "in"), (2, "in"), (3, "out"), (25, "in"))]
+    events = [
+        ZoneEvent("cross", "door", t, 1, "person", way) for t, way in ((1, "in"), (2, "in"), (3, "out"), (25, "in"))
+    ]
     assert counts([zone], events)["door"] == {
         "total": {"cross_in": 3, "cross_out": 1},
         "intervals": [{"start_s": 0.0, "end_s": 10.0, "cross_in": 2, "cross_out": 1},

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
-from inference.tracking.tracker import Tracker, byte_tracker, sort_tracker
-from inference.video.frames import VideoLimits
+from inference.tracking.algorithms import TRACKERS
+from inference.tracking.tracker import Tracker
 
-TRACKERS = {"sort": sort_tracker, "bytetrack": byte_tracker}
+# A larger frame number is a misprint, and counting up to it would not end.
+MOST_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def read(path: Path) -> MotLines:
             row = [float(cell) for cell in line.replace(" ", ",").split(",") if cell][:7]
         except ValueError:
             row = []
-        if len(row) < 6 or not np.isfinite(row).all() or not abs(row[0]) <= VideoLimits.max_frames:
+        if len(row) < 6 or not np.isfinite(row).all() or not abs(row[0]) <= MOST_FRAMES:
             raise UnsupportedMedia(
                 f"{path.name}, line {number}: {line[:60]!r} is no MOTChallenge line; "
-                f"expected frame,id,x,y,width,height,score, frames up to {VideoLimits.max_frames}"
+                f"expected frame,id,x,y,width,height,score, frames up to {MOST_FRAMES}"
             )
         rows.append(row if len(row) > 6 else [*row, 1.0])
     table = np.array(rows, np.float64).reshape(-1, 7)

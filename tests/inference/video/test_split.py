@@ -1,14 +1,17 @@
-"""A video in parts gives what it gives in one: the same tracks to the number, the same events, the same frames."""
+"""A video in parts gives what it gives as a whole: the same tracks to the number, the same events, the same frames."""
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import random
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import onnx
 import pytest
@@ -17,17 +20,18 @@ from onnx import TensorProto, helper
 
 from inference.analysis import analyze
 from inference.engine.registry import Registry
+from inference.errors import LimitExceeded
 from inference.predictions import Classes, LabelMap, Masks, Objects
 from inference.results.result import Cost, Source
 from inference.routes import Route, parse_routes
 from inference.steps import Analysis
-from inference.video.facts import RouteFacts
+from inference.video import split
+from inference.video.detect import FrameDetector
 from inference.video.join import join
-from inference.video.parts import Part, detect_part, draw_part, merge, plan
-from inference.video.prepare import prepare
-from inference.video.read import VideoReader, probe
+from inference.video.read import VideoReader, probe, scan
+from inference.video.split import Pace, Part, detect_part, draw_part, merge, plan, prepare
 from inference.video.stored import from_line, to_line
-from inference.video.summary import Summary
+from inference.video.summary import RouteFacts, Summary
 from inference.video.write import VideoWriter
 from tests.inference.video.test_actions import brightness_model
 
@@ -116,12 +120,13 @@ def route(video: str, annotated: bool = False, more: str = "") -> Route:
 
 
 def in_parts(
-    clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path
+    clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path, most_s: float
 ) -> tuple[list[Part], Summary, dict[int, list[str]]]:
-    """(the parts, what merging them gives, each one's lines for drawing); they are detected in any order, and merged
+    """(the parts, what merging them gives, their lines for drawing); they are detected in any order, and merged
     from what the plan says of the models."""
     options = chosen.video
-    parts = [Part.from_json(json.loads(json.dumps(p.to_json()))) for p in plan(clip, part_s, options, lead_s=2.0)]
+    planned = plan(scan(clip), options, part_s, 2.0, most_s)
+    parts = [Part.from_json(json.loads(json.dumps(asdict(part)))) for part in planned]
     order = list(parts)
     random.Random(1).shuffle(order)
     lines = {}
@@ -129,7 +134,7 @@ def in_parts(
         made = _made(folder / f"detected{part.number}")
         lines[part.number] = list(detect_part(clip, part, chosen, registry, made, fps=8.0))
     facts = prepare(clip, probe(clip), chosen, registry, budget_s=1.0).facts
-    facts = RouteFacts.from_json(json.loads(json.dumps(facts.to_json())))
+    facts = RouteFacts.from_json(json.loads(json.dumps(asdict(facts))))
     merged: dict[int, list[str]] = {part.number: [] for part in parts}
     source = Source("uploads", str(clip), "e", clip.stat().st_size, "video/mp4")
     stored = ((part, lines[part.number]) for part in parts)
@@ -144,9 +149,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def from_parts(clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path) -> Analysis:
+def from_parts(
+    clip: Path, chosen: Route, registry: Registry, part_s: float, folder: Path, most_s: float = math.inf
+) -> Analysis:
     """The analysis of a clip in parts: detected, merged, drawn and joined."""
-    parts, summary, lines = in_parts(clip, chosen, registry, part_s, folder)
+    parts, summary, lines = in_parts(clip, chosen, registry, part_s, folder, most_s)
     files: dict[str, bytes | Path] = {path.name: path for path in (folder / "files").iterdir()}
     videos: dict[str, list[Path]] = {}
     for part in parts:
@@ -226,6 +233,85 @@ def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, regis
         # Coded twice, they differ a little; from the frame before and the one after they differ more.
         difference = [np.abs(frame.pixels.astype(int) - e.pixels).mean() for e in expected[max(i - 1, 0) : i + 2]]
         assert int(np.argmin(difference)) == min(i, 1) and min(difference) < 5.0
+
+
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds whose first picture is the only keyframe."""
+    path = tmp_path_factory.mktemp("rare") / "rare.mp4"
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=25, options={"x264-params": "scenecut=0:bframes=2"})
+        stream.width, stream.height = SIZE
+        stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", 1000
+        for i in range(150):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(scene(i), format="rgb24")))
+        output.mux(stream.encode(None))
+    assert np.flatnonzero(scan(path).keyframe).tolist() == [0]
+    return path
+
+
+@pytest.mark.parametrize("video", ["{}", "{ fps = 9.0, camera_motion = true, heat_map = true }", "{ stride = 4 }"])
+def test_parts_between_keyframes_give_what_one_piece_gives(
+    rare: Path, registry: Registry, video: str, tmp_path: Path
+) -> None:
+    chosen = route(video, annotated=True)
+    analysis = from_parts(rare, chosen, registry, 0.5, tmp_path, most_s=1.5)
+    assert len(list(tmp_path.glob("part*"))) == 4
+    check_same(analysis, analyze(rare, chosen, registry))
+
+
+def test_damage_before_a_part_counts_once(rare: Path, registry: Registry, tmp_path: Path) -> None:
+    data = bytearray(rare.read_bytes())
+    with av.open(str(rare)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][30]
+        assert packet.pos is not None
+        data[packet.pos + 4 : packet.pos + packet.size] = bytes(packet.size - 4)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    chosen = route("{ fps = 5.0 }")
+    whole = analyze(damaged, chosen, registry).result.to_json()["broken"]
+    parts = from_parts(damaged, chosen, registry, 0.5, tmp_path, most_s=1.5).result.to_json()["broken"]
+    assert parts == whole and whole["damaged_frames"] == 1 and whole["at_s"] < 1.5
+
+
+def paced(monkeypatch: pytest.MonkeyPatch, decode: float, analyse: float) -> None:
+    """Lets the trial find that a second of the clip takes so many seconds."""
+    monkeypatch.setattr(split, "trial", lambda *_: (Pace(decode, analyse), SIZE))
+
+
+@pytest.mark.parametrize(("limit_s", "parts"), [(math.inf, 1), (124.0, 1), (40.0, 3), (20.0, 6)])
+def test_no_part_takes_more_than_the_limit_by_estimate(
+    rare: Path, registry: Registry, limit_s: float, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six seconds at ten times their length: a single part of 60 s.
+    paced(monkeypatch, decode=1.0, analyse=10.0)
+    prepared = prepare(rare, probe(rare), route("{}"), registry, 30.0, limit_s)
+    assert len(prepared.parts) == parts
+    assert all(Pace(1.0, 10.0).work_s(part, route("{}").video, 6.0) <= limit_s for part in prepared.parts)
+
+
+@pytest.mark.parametrize("video", ["{}", "{ end_s = 5.0 }"])
+def test_a_clip_whose_keyframes_are_too_rare_is_refused_with_what_to_do(
+    rare: Path, registry: Registry, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced(monkeypatch, decode=5.0, analyse=10.0)
+    with pytest.raises(LimitExceeded, match="up to 6 s apart.*encode it again with a keyframe every 10 s"):
+        prepare(rare, probe(rare), route(video), registry, 30.0, 20.0)
+    prepare(rare, probe(rare), route("{ end_s = 1.5 }"), registry, 30.0, 20.0)
+
+
+def test_a_clip_of_many_keyframes_is_cut_at_them_alone(
+    clip: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced(monkeypatch, decode=1.0, analyse=10.0)
+    prepared = prepare(clip, probe(clip), route("{}"), registry, 10.0, 40.0)
+    assert len(prepared.parts) > 3 and all(part.start.keyframe_s is None for part in prepared.parts)
+
+
+def test_the_trial_ends_where_the_frames_of_a_minute_do(clip: Path, registry: Registry) -> None:
+    chosen = route("{ fps = 0.01 }")
+    pace, size = split.trial(clip, FrameDetector(chosen, registry, chosen.video, None), chosen.video, 0.0)
+    assert size == SIZE and 0 < pace.decode <= pace.analyse < math.inf
 
 
 def examples() -> Iterator[Any]:

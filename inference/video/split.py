@@ -1,0 +1,267 @@
+"""A long video in parts that any worker can do in any order: detect, merge once, draw, join.
+
+Parts start at keyframes, or between them where those are rare. Sampling keeps the phase of the whole clip; tracking,
+zones and the smoothing of actions, which need the order of the frames, run once over what the parts stored. So the
+number of parts changes nothing in the result: the same tracks, to the number.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.engine.registry import Registry
+from inference.errors import CorruptMedia, LimitExceeded
+from inference.results.result import Source
+from inference.routes import Route
+from inference.video.aggregate import Aggregate, Detections, whole_report
+from inference.video.detect import FrameDetector
+from inference.video.frames import Anchor, Frame, Media, ReadReport, VideoInfo
+from inference.video.options import VideoOptions
+from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures, usual_rate
+from inference.video.read import SAME_S, PacketTable, VideoReader, scan
+from inference.video.stored import from_line, stored, to_line
+from inference.video.summary import RouteFacts, Summary, Work
+
+# The trial by which a plan estimates ends after so many frames (the first pays for warming up and does not count), so
+# many seconds of work, or so many of the clip.
+_TRIAL_FRAMES, _TRIAL_WORK_S, _TRIAL_CLIP_S = 8, 5.0, 60.0
+_MOST_PARTS = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames from `start` on, before `end_s`. `lead`: where reading begins for what looks back in time."""
+
+    number: int
+    start: Anchor
+    end_s: float | None
+    lead: Anchor
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Part:
+        """From the plan of a job, where it lies as `asdict` gives it."""
+        start, lead = Anchor(**document["start"]), Anchor(**document["lead"])
+        return cls(int(document["number"]), start, document["end_s"], lead)
+
+
+def plan(
+    table: PacketTable, options: VideoOptions, part_s: float, lead_s: float, most_s: float = math.inf
+) -> list[Part]:
+    """Parts of at least `part_s` seconds, from keyframe to keyframe; of `most_s` where none comes for so long.
+
+    `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Raises CorruptMedia without a keyframe.
+    """
+    if options.keyframes_only:  # the reader counts them alone
+        table = PacketTable(table.pts_s[table.keyframe], table.keyframe[table.keyframe])
+    first, end_s = _first_keyframe(table), math.inf if options.end_s is None else options.end_s
+    # Whatever comes before the first keyframe cannot be decoded, or leads to it: the first part takes it.
+    starts = [table.anchor(first)]
+    frames = zip(table.pts_s.tolist(), table.keyframe.tolist(), strict=True)
+    for index, (pts_s, is_keyframe) in enumerate(frames):
+        due = pts_s - starts[-1].pts_s >= (part_s if is_keyframe else most_s)
+        if due and index > first and pts_s < end_s:
+            starts.append(table.anchor(index))
+    ends = [anchor.pts_s for anchor in starts[1:]]
+    return [
+        Part(number, start, end, _lead(table, start, options, lead_s))
+        for number, (start, end) in enumerate(zip(starts, [*ends, None], strict=True))
+    ]
+
+
+def _first_keyframe(table: PacketTable) -> int:
+    if not table.keyframe.any():
+        raise CorruptMedia("no keyframe in it; convert it")
+    return int(table.keyframe.argmax())
+
+
+def _lead(table: PacketTable, start: Anchor, options: VideoOptions, lead_s: float) -> Anchor:
+    """The last frame before which nothing matters to the part: `lead_s` back, and not after the previous sample."""
+    if start.index == 0 or lead_s <= 0:
+        return start
+    sampling, before = options.sampling(), start.pts_s
+    for i in range(start.index - 1, -1, -1):
+        tick = sampling.tick(float(table.pts_s[i - 1])) if i else -1
+        if sampling.takes(i, float(table.pts_s[i]), tick):
+            before = float(table.pts_s[i])
+            break
+    index = int(np.searchsorted(table.pts_s, min(before, start.pts_s - lead_s), "right")) - 1
+    return table.anchor(max(index, _first_keyframe(table)))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of work that a second of the clip takes: to decode it, and to decode and analyse it."""
+
+    decode: float
+    analyse: float
+
+    def work_s(self, part: Part, options: VideoOptions, clip_s: float) -> float:
+        """What the part takes of a clip of this length, by estimate."""
+        end_s = min(end for end in (part.end_s, options.end_s, clip_s) if end is not None)
+        analysed_s = max(0.0, end_s - max(part.start.pts_s, options.start_s))
+        return self.decode * (end_s - part.lead.decoded_from_s) + (self.analyse - self.decode) * analysed_s
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The parts of a clip, the size of its upright frames, the rate of the videos that are written, and the facts of
+    the route's models."""
+
+    parts: list[Part]
+    width: int
+    height: int
+    fps: float
+    facts: RouteFacts
+
+
+def prepare(
+    media: Media, info: VideoInfo, route: Route, registry: Registry, budget_s: float, limit_s: float = math.inf
+) -> Prepared:
+    """Plans parts that take about `budget_s` seconds of work, by the speed on the clip's first frames.
+
+    Where keyframes are so far apart that a part would take `limit_s`, parts begin between them, too. Raises
+    LimitExceeded where that does not help; as `scan` and `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where
+    no picture can be decoded.
+    """
+    options, table = route.video, scan(media, route.video)
+    detector = FrameDetector(route, registry, options, None)
+    pace, (width, height) = trial(media, detector, options, float(table.pts_s[_first_keyframe(table)]))
+    # Half of the limit is for the frames before the part, from its keyframe on.
+    part_s, most_s, lead_s = budget_s / pace.analyse, limit_s / 2 / pace.analyse, detector.lead_seconds()
+    parts = plan(table, options, part_s, lead_s, most_s)
+    if len(parts) > _MOST_PARTS:
+        part_s = parts[-1].start.pts_s / _MOST_PARTS
+        parts = plan(table, options, part_s, lead_s, max(part_s, most_s))
+    work_s = max(pace.work_s(part, options, float(table.pts_s[-1])) for part in parts)
+    if work_s > limit_s:
+        raise LimitExceeded(
+            f"a part of it would take about {work_s:.0f} s, more than the {limit_s:g} s that there are, since its "
+            f"keyframes are up to {table.widest_gap_s():.0f} s apart or its frames take long; encode it again with a "
+            "keyframe every 10 s, or analyse fewer frames (video.fps, stride) or less of it (video.end_s)"
+        )
+    return Prepared(parts, width, height, usual_rate(options, info), detector.facts)
+
+
+def trial(media: Media, detector: FrameDetector, options: VideoOptions, start_s: float) -> tuple[Pace, tuple[int, int]]:
+    """How fast this machine is with the first frames of a clip that starts there, and their width and height."""
+    sampling = replace(options.sampling(), start_s=0.0, end_s=start_s + _TRIAL_CLIP_S)
+    reader = VideoReader(media, sampling, options)
+    size = (0, 0)
+    begun = first = done = time.monotonic()
+    first_s = at_s = start_s
+    decoding = 0.0
+    for count, frame in enumerate(reader):
+        decoding += time.monotonic() - done
+        detector.in_order(detector(frame))
+        done, at_s = time.monotonic(), frame.pts_s
+        if count == 0:
+            size, first, first_s, decoding = (frame.pixels.shape[1], frame.pixels.shape[0]), done, at_s, 0.0
+        elif count >= _TRIAL_FRAMES or done - begun > _TRIAL_WORK_S:
+            break
+    else:
+        assert reader.report is not None
+        decoding, at_s = decoding + time.monotonic() - done, max(at_s, reader.report.duration_s)
+        done = time.monotonic()
+    if size == (0, 0):
+        raise CorruptMedia(f"not one picture could be decoded in its first {_TRIAL_CLIP_S:.0f} s; convert it")
+    clip_s = max(at_s - first_s, 1e-3)
+    return Pace(decoding / clip_s, max(done - first, 1e-6) / clip_s), size
+
+
+def detect_part(media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
+    """Lines: for every sampled frame of the part its predictions, then a last line with the models' timings.
+
+    The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
+    """
+    cpu = time.process_time()
+    options = route.video
+    detector = FrameDetector(route, registry, options, None)
+    reader = _frames(media, part, options)
+    with VideoFiles(folder, fps) as videos:
+        for frame in reader:
+            if part.start.index and frame.pts_s < part.start.pts_s - SAME_S:
+                detector.lead(frame)
+                continue
+            detections = detector.in_order(detector(frame))
+            videos.write(frame.pts_s, made_pictures(detections.steps))
+            yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
+                           "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
+    assert reader.report is not None
+    work = detector.work(complete=part.end_s is None)
+    work.cpu_s = time.process_time() - cpu
+    report = replace(reader.report, frames=part.lead.index + reader.report.frames)
+    yield to_line({"report": asdict(report), **work.to_json()})
+
+
+def _frames(media: Media, part: Part, options: VideoOptions) -> VideoReader:
+    sampling = options.sampling()
+    ends = [end for end in (part.end_s, sampling.end_s) if end is not None]
+    sampling = replace(sampling, end_s=min(ends) if ends else None)
+    return VideoReader(media, sampling, options, part.lead, part.start)
+
+
+def merge(
+    lines: Iterable[tuple[Part, Iterable[str]]],
+    route: Route,
+    facts: RouteFacts,
+    size: tuple[int, int],
+    source: Source,
+    folder: Path,
+    write: Callable[[int, str], None],
+) -> Summary:
+    """Aggregates the stored lines of all parts in order: the clip as a whole. Needs neither pixels nor models.
+
+    `size` is width and height of the upright frames. frames.jsonl and the tracks lie in `folder` then; `write` gets
+    the number of every part that has frames, and its lines for drawing.
+    """
+    cpu = time.process_time()
+    reports, work = [], Work()
+    with Aggregate(route.video, facts, folder) as aggregate:
+        for part, stored_lines in lines:
+            for members in map(from_line, stored_lines):
+                if "report" in members:
+                    reports.append(ReadReport(**members["report"]))
+                    work.add(members)
+                    continue
+                index, steps = members["frame"], members["steps"]
+                detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"])
+                steps = aggregate.update(detections, size)
+                write(part.number, to_line({"frame": index, "steps": steps}))
+        summary = aggregate.finish(whole_report(reports), work, source)
+    return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)
+
+
+def draw_part(
+    media: Media,
+    part: Part,
+    lines: Iterable[str],
+    route: Route,
+    summary: Summary,
+    folder: Path,
+    fps: float,
+) -> dict[str, bytes | Path]:
+    """Draws the merged predictions (lines of `frame`, `steps`) over the part's frames; returns the files made of them.
+
+    These are the annotated video, if the route has it, and whichever of the clip's stills are among the frames.
+    Raises CorruptMedia where other frames are there than were analysed.
+    """
+    options = route.video
+    frames: Iterator[Frame] = iter(_frames(media, replace(part, lead=part.start), options))
+    stills = Stills()
+    with VideoFiles(folder, fps) as videos:
+        for line, frame in zip(lines, frames, strict=False):
+            members = from_line(line)
+            if members["frame"] != frame.index:
+                raise CorruptMedia(f"frame {members['frame']} was analysed, frame {frame.index} is there; it changed")
+            picture = drawn(frame.pixels, members["steps"], route.draw)
+            stills.take(frame, picture, summary)
+            if options.annotated:
+                videos.write(frame.pts_s, {ANNOTATED: picture})
+    return {path.name: path for path in folder.iterdir()} | stills.files(summary)
