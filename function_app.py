@@ -1,4 +1,4 @@
-"""The triggers, and nothing else: every body is one lazy call into cloud/.
+"""The triggers, and nothing else: every body is a single lazy call into cloud/.
 
 Nothing heavy is imported here. The host indexes the app by importing this file: an import that fails would
 leave it without any function. A body's import problem is shown by GET /api/health?deep=1 instead.
@@ -6,7 +6,6 @@ leave it without any function. A body's import problem is shown by GET /api/heal
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ CONNECTION = text_of("STORAGE_CONNECTION")
 
 
 def begins_thread(context: func.Context) -> Callable[[], None]:
-    """What a thread of an invocation calls first: the host drops what it logs unless it says for which one it does."""
+    """What a thread calls first: the host drops its log lines unless it names the invocation that they belong to."""
 
     def begin_thread() -> None:
         context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
@@ -46,10 +45,10 @@ def blob_source() -> func.BlobSource:
 # binding with an expression beside it would turn the client into bytes (docs/architecture.md).
 @app.function_name("on_upload")
 @app.blob_trigger("upload", f"{UPLOADS}/{{name}}", CONNECTION, source=blob_source())
-def on_upload(upload: blob.BlobClient) -> None:
+def on_upload(upload: blob.BlobClient, context: func.Context) -> None:
     from cloud.instance import on_blob
 
-    on_blob(upload.container_name, upload.blob_name)
+    on_blob(upload.container_name, upload.blob_name, begins_thread(context))
 
 
 @app.function_name("sweep")
@@ -61,7 +60,7 @@ def sweep(timer: func.TimerRequest, context: func.Context) -> None:
 
 
 def only_comments(path: Path) -> bool:
-    """Whether a TOML file, in any encoding that is read, says nothing; a missing one does not either."""
+    """Whether a TOML file, in any encoding that is read, says nothing; a missing file says nothing either."""
     try:
         lines = path.read_bytes().replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines()
     except OSError:
@@ -69,7 +68,7 @@ def only_comments(path: Path) -> bool:
     return all(line.strip() == b"" or line.lstrip().startswith(b"#") for line in lines)
 
 
-# A tick each minute keeps an app awake, which one without pipelines should not pay for.
+# A tick every minute keeps an app awake, for which an app without pipelines should not pay.
 if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
 
     @app.function_name("tick")
@@ -83,18 +82,19 @@ if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
 @app.function_name("model_registered")
 @app.route("models/events", methods=["POST"])
 def model_registered(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.models.deliveries import on_events
-
-    return on_events(req)
+    return _answer("model_registered", req)
 
 
 def video_queue(name: str, poison: bool = False) -> None:
-    """The function on one of the queues of split videos, or on those messages that the host gave up."""
+    """The function on a queue of split videos, or (`poison`) on the messages of it that the host gave up."""
 
-    def body(message: func.QueueMessage) -> None:
-        from cloud.videos.queue_functions import on_message, on_poison
+    def body(message: func.QueueMessage, context: func.Context) -> None:
+        from cloud.instance import on_message, on_poison
 
-        (on_poison if poison else on_message)(message.get_body().decode(), message.dequeue_count or 1)
+        if poison:
+            on_poison(message.get_body())
+        else:
+            on_message(message.get_body(), message.dequeue_count or 1, begins_thread(context))
 
     queue = f"{name}-poison" if poison else name
     body.__name__ = f"on_{queue.replace('-', '_')}"
@@ -109,25 +109,19 @@ for _queue in ("segments", "merges", "renders"):
 @app.function_name("analyze")
 @app.route("analyze", methods=["POST"])
 def analyze(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.web.api import analyze as body
-
-    return body(req)
+    return _answer("analyze", req)
 
 
 @app.function_name("results")
 @app.route("results/{*path}", methods=["GET"])
 def results(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.web.api import results as body
-
-    return body(req)
+    return _answer("results", req)
 
 
 @app.function_name("jobs")
 @app.route("jobs/{id?}", methods=["GET", "DELETE"])
 def jobs(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.web.api import jobs as body
-
-    return body(req)
+    return _answer("jobs", req)
 
 
 @app.function_name("health")
@@ -136,27 +130,26 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     """The status, importing nothing. `?deep=1` leads on to a route for which the host checks the key."""
     if req.params.get("deep") in ("1", "true"):
         # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
-        # and does not tell us the keys: a key in a header goes along, one in the query is handed on.
+        # and does not tell us the keys: a key in a header goes along, a key in the query is handed on.
         here = "" if req.url.partition("?")[0].endswith("/") else "health/"
         query = f"?code={_quoted(req.params['code'])}" if "code" in req.params else ""
         return func.HttpResponse(status_code=307, headers={"Location": f"{here}deep{query}"})
-    return _json({"status": "ok"})
+    return func.HttpResponse('{"status": "ok"}', mimetype="application/json")
 
 
 @app.function_name("health_deep")
 @app.route("health/deep", methods=["GET"])
 def health_deep(req: func.HttpRequest) -> func.HttpResponse:
-    from cloud.health import report
+    return _answer("health_deep", req)
 
-    found = report()
-    return _json(found, 200 if found["status"] == "ok" else 503)
+
+def _answer(function: str, req: func.HttpRequest) -> func.HttpResponse:
+    from cloud.web.router import answer
+
+    return answer(function, req)
 
 
 def _quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")
-
-
-def _json(document: object, status: int = 200) -> func.HttpResponse:
-    return func.HttpResponse(json.dumps(document), status_code=status, mimetype="application/json")

@@ -16,7 +16,7 @@ from inference.errors import DropsightError
 
 
 def parser() -> argparse.ArgumentParser:
-    """One subcommand per thing to do; each sets `run`, which takes the options and gives the exit status."""
+    """The subcommands; every subcommand sets `run`, which takes the options and gives the exit status."""
     top = argparse.ArgumentParser(prog="python -m cloud", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 

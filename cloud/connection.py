@@ -1,4 +1,4 @@
-"""Clients for the account behind a connection setting, one per process and connection."""
+"""Clients for the account behind a connection setting, a single client per process and connection."""
 
 from __future__ import annotations
 

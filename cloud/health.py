@@ -9,18 +9,21 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import azure.functions as func
+
 from cloud.settings import BLOB_SOURCES, CONTAINERS, current, text_of
+from cloud.web.router import json_answer
 from inference.errors import MissingPackage
 from inference.extras import EXTRAS, how_to_get, installed
 
 if TYPE_CHECKING:
     from inference.routes import Route
 
-# What function_app.py and cloud/tick.py import inside their bodies.
+# What function_app.py, cloud/web/router.py and cloud/tick.py import inside their bodies.
 BODIES = (
     "cloud.instance",
+    "cloud.web.router",
     "cloud.web.api",
-    "cloud.videos.queue_functions",
     "cloud.tick",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
@@ -36,6 +39,12 @@ PACKAGES = (
     "pillow",
     "av",
 )
+
+
+def on_request(request: func.HttpRequest) -> func.HttpResponse:
+    """GET /api/health/deep: the report, with 503 where something is wrong."""
+    document = report()
+    return json_answer(document, 200 if document["status"] == "ok" else 503)
 
 
 def report() -> dict[str, Any]:
@@ -115,8 +124,10 @@ def _extras() -> dict[str, str]:
 
 def extras_of(routes: Sequence[Route], lake: bool) -> dict[str, str]:
     """The packages beyond requirements.txt. Raises MissingPackage where something here needs one that is not there."""
-    flow = [f"route {r.name!r}" for r in routes if r.video.follow or r.video.camera_motion]
-    users = {"cv2": flow, "duckdb": ["[lake] in pipelines.toml"] if lake else []}
+    from cloud.uploads.plans import packages_of
+
+    users = {name: [f"route {route.name!r}" for route in routes if name in packages_of(route)] for name in EXTRAS}
+    users["duckdb"] += ["[lake] in pipelines.toml"] * lake
     missing = [name for name in EXTRAS if not installed(name)]
     if wanted := [f"{', '.join(users[name])}: {how_to_get(name)}" for name in missing if users[name]]:
         raise MissingPackage("; ".join(wanted))

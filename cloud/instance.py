@@ -1,4 +1,4 @@
-"""What one process of the app shares, put together from its settings; and the bodies of its triggers of uploads."""
+"""What a process of the app shares, put together from its settings; and the bodies of its triggers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cloud.uploads.events import BlobEvent
 from cloud.uploads.plans import app_routes
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
+from cloud.videos.messages import Message, Queues
 from inference.engine.registry import Registry
 from inference.image.media import own_process
 
@@ -31,27 +32,48 @@ def default_worker() -> UploadWorker:
     storage, registry = default_storage(), Registry()
     models = ServingModels(storage, registry, settings.models_seconds)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
-    return UploadWorker(storage, settings, app_routes(settings, registry), registry, models, lambda _: default_videos())
+    worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
+    worker.split = lambda *video: default_videos().split(*video)
+    return worker
 
 
 @once
 def default_videos() -> Videos:
     """What splits long videos in this process, and works on their parts."""
-    # At the first video: pictures need neither a decoder of videos nor a client of queues.
+    # At the first video: pictures need no decoder of videos.
     from cloud.videos.job_worker import Videos
-    from cloud.videos.messages import Queues
 
     worker = default_worker()
     return Videos(worker, Queues(worker.settings.storage_connection))
 
 
-def on_blob(container: str, name: str) -> None:
-    """The body of the blob-triggered function."""
-    default_worker().handle(BlobEvent(container, name))
+def on_blob(container: str, name: str, begin_thread: Callable[[], None]) -> None:
+    """The body of the blob-triggered function. `begin_thread`, here and below: see BlobEvent."""
+    default_worker().handle(BlobEvent(container, name, begin_thread=begin_thread))
+
+
+def on_message(content: bytes, attempt: int, begin_thread: Callable[[], None]) -> None:
+    """The body of the functions on the queues `segments`, `merges` and `renders`. Raises what may pass."""
+    if message := _message(content):
+        default_videos().deliver(message, attempt, begin_thread)
+
+
+def on_poison(content: bytes) -> None:
+    """The body of the functions on their poison queues, which have the messages that the host gave up."""
+    if message := _message(content):
+        default_videos().poison(message)
+
+
+def _message(content: bytes) -> Message | None:
+    try:
+        return Message.parse(content)
+    except ValueError as error:
+        log.error("%s: dropped", error)  # no attempt would make it a valid message
+        return None
 
 
 def on_sweep(begin_thread: Callable[[], None]) -> None:
-    """The body of the function `sweep`; `begin_thread` makes the lines of a thread those of this invocation."""
+    """The body of the function `sweep`."""
     from cloud.videos.revive import revive  # brings the decoder of videos
 
     worker = default_worker()

@@ -30,6 +30,4 @@ class Once(Generic[P, T]):
             self._cached.cache_clear()
 
 
-def once(make: Callable[P, T]) -> Once[P, T]:
-    """Decorator: see Once."""
-    return Once(make)
+once = Once

@@ -26,7 +26,7 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
 class BadSettings(ValueError):
-    """App settings cannot be used. The message lists every one that is wrong, not only the first.
+    """App settings cannot be used. The message lists all that are wrong, not only the first.
 
     Not a Permanent error of the media: no file is to blame, and every upload waits in storage until the
     settings are right.
@@ -34,7 +34,7 @@ class BadSettings(ValueError):
 
 
 def setting(name: str, default: Any, doc: str, *, low: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    """A field of Settings: the app setting's name, its default, its meaning in one sentence, its bounds."""
+    """A field of Settings: the app setting's name, its default, its meaning in a sentence, its bounds."""
     return field(default=default, metadata={"name": name, "doc": doc, "low": low, "choices": choices})
 
 
@@ -52,7 +52,7 @@ class Settings:
         "BLOB_TRIGGER_SOURCE",
         "LogsAndContainerScan",
         "How new uploads are noticed: `LogsAndContainerScan` (polling, local and Premium) or `EventGrid` "
-        "(the only one that Flex Consumption has). Read when the app is indexed.",
+        "(the only source that Flex Consumption has). Read when the app is indexed.",
         choices=BLOB_SOURCES,
     )
     sweep_schedule: str = setting(
@@ -67,12 +67,12 @@ class Settings:
         "that holds only comments. Read when the app is indexed; `dev.py doctor` says whether another fits better.",
     )
     sweep_seconds: float = setting(
-        "SWEEP_SECONDS", 240.0, "How long one sweep may work before it leaves a mark for the next one.", low=1
+        "SWEEP_SECONDS", 240.0, "How long a sweep may work before it leaves a mark for the next sweep.", low=1
     )
     lease_seconds: float = setting(
         "LEASE_SECONDS",
         120.0,
-        "How long an upload stays reserved for a worker that gives no sign of life; a living one renews it.",
+        "How long an upload stays reserved for a worker that gives no sign of life; a living worker renews it.",
         low=1,
     )
     max_attempts: int = setting(
@@ -81,7 +81,7 @@ class Settings:
     max_concurrent: int = setting(
         "MAX_CONCURRENT",
         4,
-        "Uploads that one process fetches, decodes and analyses at the same time, whatever "
+        "Uploads that a process fetches, decodes and analyses at the same time, whatever "
         "PYTHON_THREADPOOL_THREAD_COUNT says. It bounds memory; the engine bounds cores by itself.",
         low=1,
     )
@@ -103,7 +103,7 @@ class Settings:
     video_segment_seconds: float = setting(
         "VIDEO_SEGMENT_SECONDS",
         120.0,
-        "About how long the work on one segment of a split video takes, by the speed on its first frames; "
+        "About how long the work on a segment of a split video takes, by the speed on its first frames; "
         "a small part of functionTimeout.",
         low=0,
     )
@@ -134,7 +134,7 @@ class Settings:
     weights: str = setting(
         "DROPSIGHT_WEIGHTS",
         "",
-        "Folders in which a manifest's weights are found by their sha256; a path list.",
+        "Folders in which a manifest's weights are looked up by their sha256; a path list.",
     )
     providers: str = setting(
         "DROPSIGHT_PROVIDERS",
@@ -183,7 +183,7 @@ def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
     if meta["choices"]:
         by_lower = {choice.lower(): choice for choice in meta["choices"]}
         if text.lower() not in by_lower:
-            raise ValueError(f"expected one of {', '.join(meta['choices'])}")
+            raise ValueError(f"expected {', '.join(meta['choices'])}")
         return by_lower[text.lower()]
     return text
 
@@ -229,13 +229,13 @@ def endpoint(connection: str, kind: str) -> Endpoint:
     else:
         raise BadSettings(
             f"No storage connection: neither {connection} nor {connection}__serviceUri, __{kind}ServiceUri or "
-            "__accountName is set; set one (local.settings.example.json shows how)"
+            "__accountName is set; set any of them (local.settings.example.json shows how)"
         )
     return Endpoint(uri=uri, client_id=get(f"{connection}__clientId"))
 
 
 def azureml_address() -> str:
-    """Another host in the place of Azure Machine Learning's, by the switch of its own SDK; "" for the real one."""
+    """The host that stands in for Azure Machine Learning's, by the switch of its own SDK; "" for Azure's own."""
     return os.environ.get("AZUREML_DEV_URL_MFE", "").rstrip("/")
 
 

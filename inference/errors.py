@@ -9,12 +9,12 @@
     |   +-- BadManifest
     |   +-- BadRoute
     |   +-- BadPipeline
-    |   +-- MissingPackage
     +-- Transient            trying again may help
         +-- StorageUnavailable
         +-- ServiceBusy
         +-- ModelUnavailable
         +-- RouteUnavailable
+        +-- MissingPackage
         +-- OutOfMemory
 
 A message names the file, what was found, what was expected and what to do.
@@ -59,10 +59,6 @@ class BadPipeline(Permanent):
     """An entry of pipelines.toml cannot work as it is written."""
 
 
-class MissingPackage(Permanent):
-    """This installation lacks a package that the route asks for: no attempt helps before somebody adds it."""
-
-
 class Transient(DropsightError):
     """The surroundings failed, not the input: let the host deliver it again."""
 
@@ -81,6 +77,10 @@ class ModelUnavailable(Transient):
 
 class RouteUnavailable(Transient):
     """The route cannot be used until its entry or its models are mended: its uploads wait for that."""
+
+
+class MissingPackage(Transient):
+    """This installation lacks a package that only some features need: what needs it waits until it is installed."""
 
 
 class OutOfMemory(Transient):

@@ -32,5 +32,5 @@ def how_to_get(module: str) -> str:
     need, file = EXTRAS[module]
     return (
         f"{need} needs the package {module}, which is not installed: pip install -r {file} here; in Azure add the "
-        f'line "-r {file}" to requirements.txt and deploy again. Then replay what failed'
+        f'line "-r {file}" to requirements.txt and deploy again. What waits for it runs then'
     )

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prefix", nargs="?", default="", help="only uploads whose names begin so")
     parser.add_argument("--format", choices=sorted(FORMATS), default="coco")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
-    parser.add_argument("--step", metavar="NAME", help="only what this step found")
+    parser.add_argument("--step", metavar="NAME", help="only the predictions of this step")
     parser.set_defaults(run=run)
 
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def documents(storage: Storage, prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Every result document below a prefix, by name; one that is deleted meanwhile is left out."""
+    """Every result document below a prefix, by name, without those that are deleted meanwhile."""
     for page in storage.pages(RESULTS, prefix=prefix):
         blobs = [blob for blob in page.blobs if blob.name.endswith(f"/{RESULT_FILE}")]
         yield from (document for _, document in by_hour.documents(storage, blobs))

@@ -1,4 +1,4 @@
-"""What storage tells of blobs, and Azure's exceptions as ours."""
+"""What storage says of blobs, and Azure's exceptions as ours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,14 +38,14 @@ class BlobInfo:
     def age_s(self) -> float:
         """Seconds that have passed since the last write at least, by the service's clock: no skew between machines.
 
-        HTTP dates are whole seconds, cut off: two of them tell a time to within one second.
+        HTTP dates are whole seconds, cut off: their difference is up to a second too long.
         """
         return max(0.0, (self.served_at - self.modified).total_seconds() - 1)
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; `token` lists this page again, `next_token` (None: the end) the one after it."""
+    """A page of a listing; `token` lists this page again, `next_token` (None: the end) the next page."""
 
     blobs: list[BlobInfo]
     token: str | None
@@ -52,7 +53,7 @@ class Page:
 
 
 class Reading:
-    """An opened blob: its properties and its content, pinned to one version."""
+    """An opened blob: its properties and its content, pinned to a version."""
 
     def __init__(self, info: BlobInfo, chunks: Callable[[], Iterator[bytes]]) -> None:
         self.info = info
@@ -77,6 +78,13 @@ class Reading:
         """The whole content, in memory. Raises as `chunks`."""
         return b"".join(self.chunks(limit))
 
+    def save(self, path: Path, limit: int) -> Path:
+        """The whole content, in a file whose folders are made. Raises as `chunks`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            out.writelines(self.chunks(limit))
+        return path
+
 
 def code_of(error: HttpResponseError) -> str:
     """The service's own name for an error."""
@@ -97,9 +105,12 @@ def translated(doing: str) -> Iterator[None]:
     except HttpResponseError as error:
         if code_of(error) in _CONDITION_CODES:
             raise Conflict(f"{doing}: {code_of(error)}") from error
+        if error.status_code is None:  # no answer of storage: the identity, say, got no token
+            raise StorageUnavailable(f"{doing}: {error.message}") from error
         what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
         if error.status_code in (401, 403):
-            what += "; check the connection string, or that the identity has the role Storage Blob Data Owner"
+            what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
+            what += "Storage Queue Data Contributor"
         raise StorageUnavailable(what) from error
     except AzureError as error:
         raise StorageUnavailable(f"{doing}: storage did not answer ({error}); it is tried again") from error
@@ -120,6 +131,6 @@ def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
 
 
 def bare(etag: str) -> str:
-    """An ETag without the quotes, the one spelling that we compare."""
+    """An ETag without the quotes, the spelling that we compare."""
     # Headers have ETags in quotes, listings without.
     return etag.strip('"')

@@ -1,11 +1,12 @@
 """Results by the hour in which they were written: what the drift and lake timers go through.
 
-A whole hour is rewritten as one file whose name says which, so doing it twice does no harm; and no hour is so
+A whole hour is rewritten as a file that is named after it, so doing it twice does no harm; and no hour is so
 much work that a function could not finish it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from typing import Any
 
 from cloud.settings import RESULTS, STATE
 from cloud.storage.containers import BlobInfo, Storage
+
+log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 _READERS = 8
@@ -27,12 +30,12 @@ def floor(moment: datetime) -> datetime:
 
 
 def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterator[tuple[datetime, list[BlobInfo]]]:
-    """(start, result documents written in it) of each finished hour after the mark, oldest first.
+    """(start, result documents written in it) of the finished hours after the mark, oldest first.
 
-    The mark moves on after each one was handled, and past empty ones; at most `most` a call. One listing.
+    The mark moves on after an hour was handled, and past empty hours; at most `most` a call. One listing. A mark that
+    cannot be read counts as none: everything is gone through again.
     """
-    stored = storage.read_json(STATE, mark)
-    done = datetime.fromisoformat(stored[0]["through"]) if stored else datetime.min.replace(tzinfo=UTC)
+    done = _through(storage, mark)
     end = floor(now - _SETTLED)
     groups: dict[datetime, list[BlobInfo]] = defaultdict(list)
     for page in storage.pages(RESULTS, size=5000):
@@ -47,8 +50,18 @@ def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterat
         storage.write_json(STATE, mark, {"through": end.isoformat()})
 
 
+def _through(storage: Storage, mark: str) -> datetime:
+    try:
+        stored = storage.read_json(STATE, mark)
+        if stored:
+            return datetime.fromisoformat(stored[0]["through"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s/%s is no mark (%r): all hours are gone through again", STATE, mark, error)
+    return datetime.min.replace(tzinfo=UTC)
+
+
 def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInfo, dict[str, Any]]]:
-    """The result documents themselves, in order; one that was deleted meanwhile is left out.
+    """The result documents themselves, in order; what was deleted meanwhile, or is no result, is left out.
 
     Read side by side: a document is small, and most of its time is waiting. In groups, so that a busy hour
     does not lie in memory as a whole.
@@ -56,7 +69,19 @@ def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInf
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
-            contents = pool.map(lambda blob: storage.read_json(RESULTS, blob.name), group)
+            contents = pool.map(lambda blob: _document(storage, blob.name), group)
             for blob, content in zip(group, contents, strict=True):
                 if content:
-                    yield blob, content[0]
+                    yield blob, content
+
+
+def _document(storage: Storage, name: str) -> dict[str, Any] | None:
+    try:
+        stored = storage.read_json(RESULTS, name)
+        if stored is None or str(stored[0]["schema"]).startswith("dropsight/"):
+            return stored and stored[0]
+        wrong = f"its schema is {stored[0]['schema']!r}, not dropsight/..."
+    except (ValueError, TypeError, LookupError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    log.warning("%s/%s is no result of this app and is left out: %s", RESULTS, name, wrong)
+    return None

@@ -1,6 +1,6 @@
 """Containers and blobs: pinned streaming reads, atomic conditional writes, index tags, pages.
 
-Every method is one storage call unless it says otherwise. A broken precondition is `Conflict`, a missing blob
+Every method is a single storage call unless it says otherwise. A broken precondition is `Conflict`, a missing blob
 is None, everything else that storage says is StorageUnavailable (Transient).
 """
 
@@ -31,13 +31,13 @@ from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
-# What an account without index tags answers (hierarchical namespace, premium), or one that may not set them.
+# What an account without index tags answers (hierarchical namespace, premium), or an identity that may not set them.
 _NO_TAGS = re.compile(r"FeatureNotYetSupported|TagsNotSupported|AuthorizationPermissionMismatch|NotImplemented")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9 +\-./:=_]")
 
 
 class Storage:
-    """The containers of one account."""
+    """The containers of a storage account."""
 
     def __init__(self, service: BlobServiceClient) -> None:
         self.service = service
@@ -47,7 +47,7 @@ class Storage:
         return self.service.get_blob_client(container, name)
 
     def ensure_containers(self, *names: str) -> None:
-        """Create the containers that do not exist yet; one call each."""
+        """Create the containers that do not exist yet; a call per container."""
         for name in names:
             with translated(f"creating container {name}"):
                 try:
@@ -59,7 +59,7 @@ class Storage:
     def open(self, container: str, name: str, etag: str | None = None) -> Reading | None:
         """Open a blob, at version `etag` if given; the first 4 MiB come with this call.
 
-        Raises Conflict if the version is another one.
+        Raises Conflict if it is in another version.
         """
         headers: dict[str, str] = {}
         with translated(f"reading {container}/{name}"):
@@ -115,9 +115,9 @@ class Storage:
         tags: Mapping[str, str] | None = None,
         content_type: str | None = None,
     ) -> str:
-        """Write a blob in one atomic commit and return its ETag.
+        """Write a blob in an atomic commit and return its ETag.
 
-        Up to 16 MiB is one Put Blob; more is staged in blocks that one Put Block List makes visible. A
+        Up to 16 MiB is a single Put Blob; more is staged in blocks that a Put Block List makes visible. A
         missing container is made. Raises Conflict where `if_match` or `if_absent` does not hold.
         """
         options: dict[str, Any] = {
@@ -161,7 +161,7 @@ class Storage:
         return True
 
     def pages(self, container: str, prefix: str = "", token: str | None = None, size: int = 1000) -> Iterator[Page]:
-        """The blobs below `prefix`, with metadata, in the service's order; one call a page.
+        """The blobs below `prefix`, with metadata, in the service's order; a call per page.
 
         A missing container is empty. Folder markers of accounts with a hierarchical namespace are left out.
         """
@@ -216,5 +216,5 @@ def guess_type(name: str) -> str:
 
 @once
 def default_storage() -> Storage:
-    """The account of the setting STORAGE_CONNECTION, one client for the whole process."""
+    """The account of the setting STORAGE_CONNECTION, with a single client for the whole process."""
     return Storage(connection.blob_service(current().storage_connection))

@@ -12,7 +12,7 @@ from inference.errors import LimitExceeded, UnsupportedMedia
 MAX_NAME = 900
 
 # Escaped in our own paths: control characters, dots that end a segment (services and file systems drop them,
-# "." and ".." are such), the slash of an empty segment, and a % that would read like one of these escapes.
+# "." and ".." are such), the slash of an empty segment, and a % that would read like such an escape.
 _ODD = re.compile(r"[\x00-\x1f\x7f]|\.(?=\.*(?:/|\Z))|(?<![^/])/|/\Z|%(?=[0-9A-Fa-f]{2})")
 
 
@@ -46,7 +46,7 @@ def output_path(name: str) -> str:
 
 
 def record_path(name: str) -> str:
-    """As output_path, but for every name: what is too long is cut, and told apart by a hash."""
+    """As output_path, but for every name: a name that is too long is cut, and a hash keeps it distinct."""
     try:
         return output_path(name)
     except LimitExceeded:
@@ -55,7 +55,7 @@ def record_path(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A name as it may stand in a log line: one with line breaks must not write lines of its own."""
+    """A name as it may stand in a log line: line breaks in it must not begin new lines."""
     return text if text.isprintable() else ascii(text)
 
 

@@ -1,4 +1,4 @@
-"""A blob as a seekable file: ranges are read as they are asked for, of one version, and few are kept."""
+"""A blob as a seekable file: ranges of a fixed version are read when they are asked for, and few are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from cloud.storage.containers import BlobInfo, Storage
 
 BLOCK = 256 * 1024
-# One request of up to 4 MiB while reading on, one block after a jump; 16 MiB are kept at most.
+# A request brings up to 4 MiB while reading on, and a single block after a jump; 16 MiB are kept at most.
 AHEAD = 16
 KEPT = 64
 

@@ -1,8 +1,9 @@
-"""One BlobEvent, whoever noticed the upload: polling, Event Grid, a queue, an HTTP call or the sweep; one Outcome."""
+"""A BlobEvent, whoever noticed the upload (polling, Event Grid, the sweep, a replay), and its Outcome."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 Cause = Literal["trigger", "sweep", "replay"]
@@ -11,18 +12,22 @@ Status = Literal["done", "failed", "busy", "waiting", "job", "dropped", "ignored
 
 @dataclass(frozen=True)
 class BlobEvent:
-    """Something happened to a blob. Events come twice, late, out of order: what is current is read when claiming."""
+    """Something happened to a blob. Events come twice, late, out of order: what is current is read when claiming.
+
+    begin_thread: makes the log lines of a thread those of the invocation that has the event.
+    """
 
     container: str
     name: str
     cause: Cause = "trigger"
+    begin_thread: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How a delivery ended. `attempt` is 0 where nothing had to be done by us.
 
-    "again": the upload is another one by now, or a sidecar came in: it has to be claimed anew.
+    "again": the upload was overwritten meanwhile, or a sidecar came in: it has to be claimed anew.
     """
 
     status: Status

@@ -1,10 +1,10 @@
 """Receipts: who works on which version of which upload, and how it ended.
 
 One receipt per upload that is only ever replaced on condition of the version read before (the first: that there is
-none), so that of any number of workers exactly one gets the upload. Where receipts are kept is a ReceiptStore's.
+none), so that of any number of workers a single one gets the upload. A ReceiptStore keeps them.
 
 A lease is the age of the receipt, not a blob lease: those need a blob to hang on, two more calls per upload,
-and end after 60 s. A living worker rewrites its receipt; one that is silent for `lease_s` counts as dead.
+and end after 60 s. A living worker rewrites its receipt; a worker that is silent for `lease_s` counts as dead.
 Both ends of that time are read from the store's clock, so the clocks of the workers do not matter.
 
 States: working -> done | failed | dropped | retry (given back) | job (handed to queue functions);
@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from cloud.storage.blobs import Conflict
+from cloud.storage.paths import printable
 from cloud.uploads.receipts import Ended, Receipt, ReceiptStore, StoredReceipt
 from inference.errors import StorageUnavailable
 
@@ -64,23 +65,23 @@ class Claim(Generic[P]):
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
-        self.override = self.receipt.override  # the one that `plan` was made with
+        self.override = self.receipt.override  # with which `plan` was made
 
 
 class Ledger:
-    """The receipts of one account."""
+    """The receipts of a storage account."""
 
     def __init__(self, store: ReceiptStore, lease_s: float) -> None:
         self.store = store
         self.lease_s = lease_s
         self._lock = threading.Lock()
-        self._held: dict[int, Claim[Any]] = {}
+        self._held: dict[int, tuple[Claim[Any], Callable[[], None]]] = {}
         self._keeper: threading.Thread | None = None
 
     def claim(
         self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: bool = False
     ) -> Claim[P] | Refusal:
-        """Try to get version `etag` of the upload `name`; one call where nobody has seen it before.
+        """Try to get version `etag` of the upload `name`; a single call where nobody has seen it before.
 
         `plan_for(override)` says what would be done, given the sidecar's text. The answer is a claim, or why
         there is none: done or failed (this very key is finished), busy (a living worker or job has it),
@@ -121,10 +122,13 @@ class Ledger:
         return replace(receipt, lease_s=self.lease_s)
 
     @contextmanager
-    def hold(self, claim: Claim[Any]) -> Iterator[None]:
-        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease."""
+    def hold(self, claim: Claim[Any], begin_thread: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease.
+
+        `begin_thread` is called before every renewal: the thread that renews serves many invocations.
+        """
         with self._lock:
-            self._held[id(claim)] = claim
+            self._held[id(claim)] = claim, begin_thread
             if self._keeper is None:
                 # One for all claims: starting a thread per upload costs more than everything else here.
                 self._keeper = threading.Thread(target=self._keep, name="dropsight-leases", daemon=True)
@@ -145,11 +149,12 @@ class Ledger:
                 if not held:
                     self._keeper = None
                     return
-            for key in before & held.keys():
+            for claim, begin_thread in (held[key] for key in before & held.keys()):
                 try:
-                    self._renew(held[key])
+                    begin_thread()
+                    self._renew(claim)
                 except Exception as error:  # noqa: BLE001 - the other claims' leases depend on this thread
-                    log.warning("%s: the lease was not renewed (%s)", held[key].receipt.name, error)
+                    log.warning("%s", printable(f"{claim.receipt.name}: the lease was not renewed ({error})"))
             before = set(held)
 
     def _renew(self, claim: Claim[Any]) -> None:
@@ -177,7 +182,7 @@ class Ledger:
     def finish(
         self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None, spent: bool = True
     ) -> Finish:
-        """Write the end of a claim: one call. Never raises Conflict. `spent`: whether the attempt counts.
+        """Write the end of a claim: a single call, which never raises Conflict. `spent`: whether the attempt counts.
 
         "lost": somebody else has the upload by now. "changed": a sidecar arrived meanwhile; the receipt is
         given back, and the upload has to be claimed again.
@@ -203,7 +208,7 @@ class Ledger:
                     if current is None:
                         return "lost"
                     if adopted and current.state not in ("job", wanted.state):
-                        # Workers of one job share its claim: one of them has ended it in another way.
+                        # Workers of a job share its claim, and another worker has ended it in another way.
                         claim.lost = True
                         return "lost"
                     if current.state != wanted.state:
@@ -235,7 +240,7 @@ class Ledger:
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while its sidecar was noted")
 
     def read(self, name: str) -> StoredReceipt | None:
-        """The receipt of an upload; one call."""
+        """The receipt of an upload; a single call."""
         return self.store.get(name)
 
     def _put(self, receipt: Receipt, version: str | None) -> str:

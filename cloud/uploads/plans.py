@@ -66,12 +66,12 @@ class Planner:
         if any(route is ours for ours in self.routes.entries):
             return self._ready(route)
         if problem := route.problem(self.registry):
-            raise BadRoute(str(problem))  # it brings a route of its own: its writer is told, and mends it
+            raise BadRoute(str(problem))  # it has a route of its own, which its writer can mend
         return route
 
     def route(self, name: str, override: str | None = None) -> Route:
-        """The route for a name, or the one called `override`. Raises BadRoute where there is none, RouteUnavailable
-        where it cannot be used until it, or one of its models, is mended."""
+        """The route for a name, or the route called `override`. Raises BadRoute where there is none, RouteUnavailable
+        where it cannot be used until it, or a model of it, is mended."""
         route = self.routes.match(name, override)
         if route is None:
             raise BadRoute('no route matches this name; add one with match = "**" to routes.toml')
@@ -83,7 +83,7 @@ class Planner:
         return route
 
     def problems(self) -> list[str]:
-        """Why uploads wait: a sentence for each route that cannot be used. Loads the models."""
+        """Why uploads wait: a sentence per route that cannot be used. Loads the models."""
         problems = (
             entry.reason if isinstance(entry, Refused) else entry.problem(self.registry) or self.unloadable(entry)
             for entry in self.routes.entries
@@ -98,6 +98,11 @@ class Planner:
         except Permanent as problem:
             return RouteUnavailable(f"{route.place}: {problem}")
         return None
+
+
+def packages_of(route: Route) -> list[str]:
+    """The packages beyond requirements.txt without which no video of the route can be analysed."""
+    return ["cv2"] if route.video.follow or route.video.camera_motion else []
 
 
 def app_routes(settings: Settings, registry: Registry) -> Routes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict, Storage
-from cloud.storage.paths import output_path, record_path
-from cloud.uploads.events import Outcome
+from cloud.storage.paths import output_path, printable, record_path
 from cloud.uploads.receipts import Receipt
 from inference.errors import StorageUnavailable
 from inference.results.result import Result
@@ -20,22 +19,16 @@ from inference.steps import Analysis
 
 log = logging.getLogger(__name__)
 
-Superseded = Literal["overwritten", "deleted"]
 RESULT = "result.json"
 _ROUNDS = 20
 
 
-@dataclass(frozen=True)
-class Published:
-    """What became of one analysis.
+class Superseded(Exception):
+    """The upload was "overwritten" or "deleted" after the version that the receipt speaks of."""
 
-    result_etag: the version of result.json, where there is one ("done"). hand_over: leaves the upload to a job, where
-    the analysis goes on in parts ("split").
-    """
-
-    status: Literal["done", "split"] | Superseded
-    result_etag: str | None = None
-    hand_over: Callable[[], Outcome] | None = None
+    def __init__(self, how: Literal["overwritten", "deleted"]) -> None:
+        super().__init__(f"{how} while it was analysed")
+        self.how = how
 
 
 def result_path(name: str) -> str:
@@ -48,29 +41,31 @@ def error_path(name: str) -> str:
     return f"{record_path(name)}.json"
 
 
-def superseded(current: BlobInfo | None, receipt: Receipt) -> Superseded | None:
-    """Whether the upload, as it is now, is another one than the receipt speaks of."""
-    if current is None:
-        return "deleted"
-    return None if current.etag == receipt.etag else "overwritten"
+def current_upload(storage: Storage, receipt: Receipt) -> BlobInfo:
+    """The properties of the receipt's upload; a single call. Raises Superseded."""
+    current = storage.head(UPLOADS, receipt.name)
+    if current is None or current.etag != receipt.etag:
+        raise Superseded("overwritten" if current else "deleted")
+    return current
 
 
-def publish(storage: Storage, receipt: Receipt, analysis: Analysis) -> Published:
-    """Write artifacts, then the document, unless the upload is another one by now.
+def publish(storage: Storage, receipt: Receipt, analysis: Analysis) -> str:
+    """Write artifacts, then the document; returns the document's ETag. Raises Superseded.
 
-    Calls: one per artifact, one for the upload's ETag, one for the document; more only where somebody else
-    wrote the result meanwhile, or something old has to be deleted.
+    A call per artifact, then two for the upload's ETag and the document; more only where somebody else wrote the
+    result meanwhile, or something old has to be deleted.
     """
     folder = f"{output_path(receipt.name)}/{receipt.short_key}"
     for relative, content in analysis.artifacts.items():
         storage.write(RESULTS, f"{folder}/{_inside(relative)}", content, metadata={"key": receipt.key})
     document = placed(analysis, receipt.short_key).to_json()
-    published, others = _replace_result(storage, receipt, document)
-    if published.result_etag is None:
+    try:
+        etag, others = _replace_result(storage, receipt, document)
+    except Superseded:
         _delete_artifacts(storage, receipt.name, receipt.short_key)
-    else:
-        tidy(storage, receipt, others)
-    return published
+        raise
+    tidy(storage, receipt, others)
+    return etag
 
 
 def tidy(storage: Storage, receipt: Receipt, others: Iterable[str] = ()) -> None:
@@ -81,13 +76,13 @@ def tidy(storage: Storage, receipt: Receipt, others: Iterable[str] = ()) -> None
         storage.delete(ERRORS, error_path(receipt.name))
 
 
-def already_published(storage: Storage, receipt: Receipt) -> Published | None:
-    """The result of this very receipt, if it is there: its worker died between the last two writes. Tidies up too."""
+def already_published(storage: Storage, receipt: Receipt) -> str | None:
+    """The ETag of this receipt's result, where its worker died between the last two writes. Tidies up too."""
     current = storage.head(RESULTS, result_path(receipt.name))
     if current is None or current.metadata.get("key") != receipt.key:
         return None
     tidy(storage, receipt)
-    return Published("done", current.etag)
+    return current.etag
 
 
 def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> str:
@@ -100,41 +95,32 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
     try:
         storage.delete(ERRORS, error_path(receipt.name), if_match=etag)
     except Conflict:
-        log.info("%s: its error record is a newer one by now", receipt.name)
+        log.info("%s: its error record was replaced meanwhile", printable(receipt.name))
 
 
-def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[Published, set[str]]:
-    """What came of it, and the short keys of results that were there and are not ours."""
+def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """The document's ETag, and the short keys of results of others that it replaces."""
     path, expected = result_path(receipt.name), receipt.result_etag
     others: set[str] = set()
     for _ in range(_ROUNDS):
         # After every conflict again: whoever finds the upload unchanged has the newest content, and wins.
-        if gone := superseded(storage.head(UPLOADS, receipt.name), receipt):
-            return Published(gone), others
+        current_upload(storage, receipt)
+        options = {"metadata": {"key": receipt.key}, "tags": tags(document), "if_absent": expected is None}
         try:
-            etag = storage.write_json(
-                RESULTS,
-                path,
-                document,
-                if_match=expected,
-                if_absent=expected is None,
-                metadata={"key": receipt.key},
-                tags=tags(document),
-            )
-            return Published("done", etag), others
+            return storage.write_json(RESULTS, path, document, if_match=expected, **options), others
         except Conflict:
             current = storage.head(RESULTS, path)
             expected = current.etag if current else None
             key = current.metadata.get("key") if current else None
-            if key == receipt.key:
-                return Published("done", expected), others
+            if expected and key == receipt.key:
+                return expected, others
             if key:
                 others.add(key[:12])
     raise StorageUnavailable(f"{receipt.name}: its result changed {_ROUNDS} times while it was being written")
 
 
 def _delete_artifacts(storage: Storage, name: str, short_key: str) -> None:
-    # By the key in their metadata: a hostile upload may be called like the folder of another one's artifacts.
+    # By the key in their metadata: a hostile upload may be called like the folder of another upload's artifacts.
     for page in storage.pages(RESULTS, f"{output_path(name)}/{short_key}/"):
         for blob in page.blobs:
             if blob.metadata.get("key", "").startswith(short_key):

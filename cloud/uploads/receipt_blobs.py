@@ -1,4 +1,4 @@
-"""Receipts as blobs: `state/receipts/<path>`, a small JSON document each.
+"""Receipts as blobs: `state/receipts/<path>`, small JSON documents.
 
 What the sweep needs stands in the blob's metadata too, because a listing shows that without a request per blob.
 """
@@ -6,21 +6,26 @@ What the sweep needs stands in the blob's metadata too, because a listing shows 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Storage
-from cloud.storage.paths import record_path
+from cloud.storage.paths import printable, record_path
 from cloud.uploads.receipts import Receipt, ReceiptPage, ReceiptSummary, StoredReceipt
+from inference.errors import BadManifest
+from inference.tables import build
+
+log = logging.getLogger(__name__)
 
 PREFIX = "receipts/"
 
 
 class BlobReceipts:
-    """The receipts of one account: a ReceiptStore."""
+    """The receipts of a storage account: a ReceiptStore."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -30,7 +35,7 @@ class BlobReceipts:
         if stored is None:
             return None
         content, info = stored
-        return StoredReceipt(_from_json(json.loads(content)), info.etag, info.age_s)
+        return StoredReceipt(_receipt(name, content), info.etag, info.age_s)
 
     def create(self, receipt: Receipt) -> str:
         return self._write(receipt, if_absent=True)
@@ -51,20 +56,23 @@ class BlobReceipts:
 
 
 def summary_of(blob: BlobInfo) -> ReceiptSummary:
-    """What the entry of a receipt in a listing says."""
-    until = blob.metadata.get("until")
-    return ReceiptSummary(
-        path=blob.name.removeprefix(PREFIX),
-        state=blob.metadata.get("state", ""),
-        etag=blob.metadata.get("etag", ""),
-        lease_s=float(blob.metadata.get("lease", "0")),
-        until=datetime.fromisoformat(until) if until else None,
-        age_s=blob.age_s,
-        listed_at=blob.served_at,
-    )
+    """What the entry of a receipt in a listing says; where that cannot be read, the receipt itself has to be."""
+    path, until = blob.name.removeprefix(PREFIX), blob.metadata.get("until")
+    try:
+        state, etag, lease_s = blob.metadata["state"], blob.metadata["etag"], float(blob.metadata.get("lease", "0"))
+        slot = datetime.fromisoformat(until).astimezone(UTC) if until else None
+        return ReceiptSummary(path, state, etag, lease_s, slot, blob.age_s, blob.served_at)
+    except (KeyError, ValueError):
+        return ReceiptSummary(path, "retry", "", 0.0, None, blob.age_s, blob.served_at)
 
 
-def _from_json(document: Mapping[str, Any]) -> Receipt:
-    # Members of later versions are ignored.
-    known = {key: value for key, value in document.items() if key in Receipt.__dataclass_fields__}
-    return Receipt(**{**known, "old_keys": tuple(known.get("old_keys", ()))})
+def _receipt(name: str, content: bytes) -> Receipt:
+    """What a blob says; what is no receipt is like that of an upload that nobody has had yet."""
+    try:
+        document = json.loads(content)
+        # Members of later versions are ignored.
+        known = {key: value for key, value in document.items() if key in Receipt.__dataclass_fields__}
+        return build(Receipt, known, f"{STATE}/{PREFIX}{record_path(name)}")
+    except (ValueError, AttributeError, BadManifest) as error:
+        log.warning("the receipt of %s cannot be read (%s): it begins anew", printable(name), error)
+        return Receipt(name, "", "", "retry", attempt=0)

@@ -1,4 +1,4 @@
-"""The receipt: what the ledger knows of one upload, how it changes, and the port over which it is kept."""
+"""The receipt: what the ledger knows of an upload, how it changes, and the port through which it is stored."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Ended = Literal["retry", "done", "failed", "dropped"]
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the ledger knows of one upload."""
+    """What the ledger knows of an upload."""
 
     name: str
     etag: str  # of the upload; "" while only an override is known
     key: str  # sha256 hex over the upload's version and everything that shapes its result; "" while unknown
     state: ReceiptState
     attempt: int = 1
-    owner: str = ""  # random, one per claim
+    owner: str = ""  # random, new for every claim
     lease_s: float = 0.0
     until: str | None = None  # ISO time of the slot it waits for
     reason: str = ""
@@ -38,7 +38,7 @@ class Receipt:
         return self.key[:12]
 
     def claimed(self, name: str, etag: str, key: str, owner: str, again: bool) -> Receipt:
-        """The receipt with which a claim replaces this one: what was written before is remembered for cleaning."""
+        """The receipt with which a new claim replaces this receipt; it remembers what has to be cleaned up."""
         counts = self.etag == etag and self.state in ("working", "retry") and not again
         stale = {*self.old_keys, self.short_key} - {key[:12], ""}
         return Receipt(
@@ -70,7 +70,7 @@ class Receipt:
 
 
 def make_key(container: str, name: str, etag: str, digest: str) -> str:
-    """The receipt's key: sha256 hex over one version of one upload and the digest of its route."""
+    """The receipt's key: sha256 hex over a version of an upload and the digest of its route."""
     return hashlib.sha256("\0".join((container, name, etag, digest)).encode("utf-8", "replace")).hexdigest()
 
 
@@ -115,13 +115,13 @@ class ReceiptPage:
 
 
 class ReceiptStore(Protocol):
-    """Where receipts are kept, one an upload. Every method is one call; a write is atomic."""
+    """Stores a receipt per upload. Every method is a single call; a write is atomic."""
 
     def get(self, name: str) -> StoredReceipt | None:
         """The receipt of the upload `name`."""
 
     def create(self, receipt: Receipt) -> str:
-        """Keeps the first receipt of an upload and returns its version. Raises Conflict where there is one."""
+        """Stores the first receipt of an upload and returns its version. Raises Conflict where it has a receipt."""
 
     def replace(self, receipt: Receipt, version: str) -> str:
         """Keeps a receipt in the place of `version` and returns its version. Raises Conflict where that is gone."""

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from cloud.storage.blobs import Conflict
-from inference.errors import CorruptMedia, LimitExceeded, Permanent, RouteUnavailable, UnsupportedMedia
+from inference.errors import CorruptMedia, LimitExceeded, MissingPackage, Permanent, RouteUnavailable, UnsupportedMedia
 
-Fault = Literal["file", "environment"]
+Retry = Literal["now", "later", "mended", "never"]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """`again`: at once, with a later delivery, once the installation is mended (no attempt is spent), or not at all.
+def decide(error: Exception, attempt: int, max_attempts: int) -> Retry:
+    """When to try again after `error` in attempt number `attempt` of at most `max_attempts`.
 
-    `fault`: what has to change for it to go well.
+    At once, with a later delivery, once the installation is mended (no attempt is spent), or never.
     """
-
-    again: Literal["now", "later", "mended", "never"]
-    fault: Fault
-
-
-def decide(error: Exception, attempt: int, max_attempts: int) -> Decision:
-    """What follows from `error` in the attempt number `attempt` of at most `max_attempts`."""
-    if isinstance(error, RouteUnavailable):
-        return Decision("mended", "environment")
+    if isinstance(error, RouteUnavailable | MissingPackage):
+        return "mended"
     if isinstance(error, Permanent) or attempt >= max_attempts:
-        return Decision("never", fault_of(error))
-    return Decision("now" if isinstance(error, Conflict) else "later", fault_of(error))
+        return "never"
+    return "now" if isinstance(error, Conflict) else "later"
 
 
-def fault_of(error: Exception) -> Fault:
-    """Whether another file is wanted, or another installation: its routes, models, storage, memory, code."""
-    return "file" if isinstance(error, UnsupportedMedia | CorruptMedia | LimitExceeded) else "environment"
+def is_fault_of_file(error: Exception) -> bool:
+    """Whether another file is needed, and not another installation: its routes, models, storage, memory, code."""
+    return isinstance(error, UnsupportedMedia | CorruptMedia | LimitExceeded)

@@ -11,16 +11,18 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cloud.settings import STATE, UPLOADS
-from cloud.storage.containers import BlobInfo, Page, Storage
+from cloud.storage.containers import BlobInfo, Storage
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.events import BlobEvent, Cause, Outcome
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
+from inference.errors import BadManifest
+from inference.tables import build
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
 @dataclass
 class SweepReport:
-    """What one sweep did. `complete`: it reached the end; else it left a mark for the next one."""
+    """What a sweep did. `complete`: it reached the end; else it left a mark for the next sweep."""
 
     seen: int = 0
     unfinished: int = 0
@@ -43,7 +45,7 @@ class SweepReport:
     complete: bool = False
 
     def __str__(self) -> str:
-        end = "to the end" if self.complete else "the next one goes on from here"
+        end = "to the end" if self.complete else "the next sweep goes on from here"
         return (
             f"found {self.unfinished} of {self.seen} uploads unfinished: processed {self.processed}, "
             f"recovered {self.recovered}, failed {self.failed}, left {self.left}; {end}"
@@ -52,7 +54,7 @@ class SweepReport:
 
 @dataclass(frozen=True)
 class SweepMark:
-    """Where the next sweep goes on: the page of each list that was being read."""
+    """Where the next sweep goes on: the pages of both lists that were being read."""
 
     uploads: str | None = None
     receipts: str | None = None
@@ -101,9 +103,8 @@ def sweep(
 ) -> SweepReport:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
 
-    A sweep over everything starts at the mark that the last one left; one over a `prefix` neither reads nor
-    leaves one. An upload that fails is counted and does not stop the others. `begin_thread` is called in each thread
-    before its first upload. Raises StorageUnavailable.
+    A sweep over everything starts at the mark that the last sweep left; a sweep over a `prefix` has no mark. An upload
+    that fails is counted and does not stop the others. begin_thread: see BlobEvent. Raises StorageUnavailable.
     """
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
@@ -113,41 +114,32 @@ def sweep(
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
             here = SweepMark(page.token, receipts.token)
-            chosen = _wanted(page, receipts, wanted, report)
-            _process(pool, worker, chosen, cause, end, report)
+            chosen = [upload for upload in page.blobs if wanted(upload, receipts.of(upload.name))]
+            report.seen += len(page.blobs)
+            report.unfinished += len(chosen)
+            _process(pool, worker, [BlobEvent(UPLOADS, u.name, cause, begin_thread) for u in chosen], end, report)
             if time.monotonic() >= end and (report.left or page.next_token):
                 if marked:
-                    _write_mark(worker.storage, here if report.left else SweepMark(page.next_token, receipts.token))
+                    mark = here if report.left else SweepMark(page.next_token, receipts.token)
+                    worker.storage.write_json(STATE, MARK, asdict(mark))
                 return report
     report.complete = True
     return report
 
 
-def _wanted(page: Page, receipts: ReceiptCursor, wanted: Wanted, report: SweepReport) -> list[BlobInfo]:
-    chosen = [upload for upload in page.blobs if wanted(upload, receipts.of(upload.name))]
-    report.seen += len(page.blobs)
-    report.unfinished += len(chosen)
-    return chosen
-
-
 def _process(
-    pool: ThreadPoolExecutor,
-    worker: UploadWorker,
-    chosen: list[BlobInfo],
-    cause: Cause,
-    end: float,
-    report: SweepReport,
+    pool: ThreadPoolExecutor, worker: UploadWorker, events: list[BlobEvent], end: float, report: SweepReport
 ) -> None:
-    def handle(upload: BlobInfo) -> Outcome | Exception | None:
+    def handle(event: BlobEvent) -> Outcome | Exception | None:
         if time.monotonic() >= end:
             return None
         try:
-            return worker.handle(BlobEvent(UPLOADS, upload.name, cause))
-        except Exception as error:  # noqa: BLE001 - one upload's trouble must not end the sweep of the others
-            log.warning("%s: %s: %s", printable(upload.name), type(error).__name__, error)
+            return worker.handle(event)
+        except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
+            log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
             return error
 
-    for outcome in pool.map(handle, chosen):
+    for outcome in pool.map(handle, events):
         if outcome is None:
             report.left += 1
         elif isinstance(outcome, Exception) or outcome.status == "failed":
@@ -164,12 +156,7 @@ def _read_mark(storage: Storage) -> SweepMark:
     # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
     storage.delete(STATE, MARK)
     try:
-        document: Mapping[str, str | None] = json.loads(stored[0])
-        return SweepMark(document.get("uploads"), document.get("receipts"))
-    except (ValueError, AttributeError):
-        log.warning("%s/%s is not a mark: starting from the beginning", STATE, MARK)
+        return build(SweepMark, json.loads(stored[0]), f"{STATE}/{MARK}")
+    except (ValueError, BadManifest) as error:
+        log.warning("%s/%s is no mark (%s): the sweep starts from the beginning", STATE, MARK, error)
         return SweepMark()
-
-
-def _write_mark(storage: Storage, mark: SweepMark) -> None:
-    storage.write_json(STATE, MARK, {"uploads": mark.uploads, "receipts": mark.receipts})

@@ -1,30 +1,29 @@
-"""handle(event): claim -> fetch -> analyze -> write -> complete, for one upload."""
+"""handle(event): claim -> fetch -> analyze -> write -> complete."""
 
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import inference
 from cloud.models.serving import ServingModels
 from cloud.settings import UPLOADS, Settings
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
+from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.ledger import Claim, Ledger
-from cloud.uploads.plans import Planner, UploadPlan
-from cloud.uploads.publish import Published
+from cloud.uploads.plans import Planner, UploadPlan, packages_of
+from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt, make_key
-from cloud.uploads.retry import decide, fault_of
+from cloud.uploads.retry import decide, is_fault_of_file
 from inference.engine.registry import Registry
 from inference.errors import (
     BadManifest,
@@ -34,7 +33,9 @@ from inference.errors import (
     Permanent,
     ServiceBusy,
     StorageUnavailable,
+    UnsupportedMedia,
 )
+from inference.extras import extra
 from inference.image.media import SNIFF_BYTES, Limits, sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
@@ -44,20 +45,16 @@ from inference.tables import text_of
 log = logging.getLogger(__name__)
 
 MAX_SIDECAR_BYTES = 64 * 1024
-_VERSIONS = 5  # how often one delivery follows an upload that is overwritten while it is worked on
-_SPARE_DISK = 64 * 1024 * 1024
+_VERSIONS = 5  # how often a delivery follows an upload that is overwritten while it is worked on
 _AGAIN = Outcome("again")
 
 
-class Splitter(Protocol):
-    """Takes long videos over: `cloud.videos.job_worker.Videos`."""
-
-    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
-        """Plans the parts of a long video; None for what is analysed in one piece."""
+# Plans the parts of a long video and returns what starts them, None for a short video; Videos.split.
+Split = Callable[[Claim[UploadPlan], Reading, str, str], Callable[[], Outcome] | None]
 
 
 class UploadWorker:
-    """Handles events; one per process, shared by all threads."""
+    """Handles events; a process has a single worker, which all threads share."""
 
     def __init__(
         self,
@@ -66,27 +63,25 @@ class UploadWorker:
         routes: Routes,
         registry: Registry,
         models: ServingModels | None = None,
-        splitter: Callable[[UploadWorker], Splitter] | None = None,
     ) -> None:
-        """`splitter`: makes what splits long videos, at the first video; None splits none."""
         self.models = models
-        self._make_splitter = splitter
+        self.split: Split = lambda *_: None
         self.storage = storage
         self.settings = settings
         self.registry = registry
         self.planner = Planner(routes, registry)
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds)
         self.limits = Limits(bytes=settings.max_image_bytes)
-        # The host may run a thousand threads; each of ours holds a decoded picture.
+        # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = threading.BoundedSemaphore(settings.max_concurrent)
 
     def handle(self, event: BlobEvent) -> Outcome:
-        """Bring one upload to its result, its error record, or to whoever has it already.
+        """Bring an upload to its result or its error record, unless somebody else works on it.
 
         Raises Transient, and whatever else may pass, so that the host delivers again.
         """
         if event.container.lower() != UPLOADS:
-            # Event Grid filters by subscription only: a wide one must not make us analyse our own results.
+            # Event Grid filters by subscription only: a wide filter must not make us analyse our own results.
             log.warning("%s/%s is not an upload: ignored", event.container, printable(event.name))
             return Outcome("ignored")
         self.refresh_models()
@@ -96,11 +91,6 @@ class UploadWorker:
                 if outcome.status != "again":
                     return outcome
         raise StorageUnavailable(f"{event.name}: it was overwritten {_VERSIONS} times while being analysed")
-
-    @cached_property
-    def splitter(self) -> Splitter | None:
-        """What splits long videos, if anything does."""
-        return self._make_splitter(self) if self._make_splitter else None
 
     @contextmanager
     def place(self, patience_s: float) -> Iterator[None]:
@@ -122,7 +112,7 @@ class UploadWorker:
         trace = new_trace()
         try:
             name = canonical(event.name)
-        except Permanent as error:
+        except UnsupportedMedia as error:
             # No client can address this blob, so neither version nor receipt: the record is all there can be.
             log.error("%s", error)
             receipt = Receipt(event.name, "", "", "failed")
@@ -135,7 +125,7 @@ class UploadWorker:
         if reading.info.metadata.get("hdi_isfolder") == "true":
             return Outcome("ignored")  # a folder of an account with a hierarchical namespace
         if target := sidecar_target(name):
-            return self._sidecar(reading, target)
+            return self._sidecar(reading, target, event)
         again = event.cause == "replay"
         claim = self.ledger.claim(
             name, reading.info.etag, lambda override: self.planner.plan(reading.info, override, now=again), again=again
@@ -143,10 +133,10 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             log.info("%s: nothing to do (%s)", printable(name), claim)
             return Outcome(claim)
-        with self.ledger.hold(claim):
+        with self.ledger.hold(claim, event.begin_thread):
             return self._work(claim, reading, trace)
 
-    def _sidecar(self, reading: Reading, target: str) -> Outcome:
+    def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         try:
@@ -160,10 +150,10 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             return Outcome(claim)
         try:
-            with self.ledger.hold(claim):
+            with self.ledger.hold(claim, event.begin_thread):
                 self.ledger.override(target, text)
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
-                self._handle_version(BlobEvent(UPLOADS, target))
+                self._handle_version(replace(event, name=target, cause="trigger"))
         except Exception:
             self.ledger.finish(claim, "retry")
             raise
@@ -173,32 +163,34 @@ class UploadWorker:
     def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome:
         receipt = claim.receipt
         try:
-            published = self._published(claim, reading, trace)
+            end = self._analyzed(claim, reading, trace)
+        except Superseded as how:
+            return self._superseded(claim, how)
         except Exception as error:
             route, cause = claim.plan.route, error
             if route and isinstance(error, BadModel | BadManifest):
                 cause = self.planner.unloadable(route) or error  # the model's fault, or only this file's?
-            decision = decide(cause, receipt.attempt, self.settings.max_attempts)
-            if decision.again == "never":
+            retry = decide(cause, receipt.attempt, self.settings.max_attempts)
+            if retry == "never":
                 return self.fail(claim, error, trace)
-            spent = decision.again != "mended"
-            self.ledger.finish(claim, "retry", reason=str(cause), spent=spent)  # else its lease ends by itself
-            if decision.again == "later":
+            # Given back, so that the next attempt does not wait for the end of the lease.
+            self.ledger.finish(claim, "retry", reason=str(cause), spent=retry != "mended")
+            if retry == "later":
                 raise
-            return _AGAIN if decision.again == "now" else Outcome("waiting")
-        if published.hand_over:
-            return published.hand_over()
-        if published.status == "overwritten":
-            self.ledger.finish(claim, "retry", reason="overwritten while it was analysed")
-            return _AGAIN
-        if published.status == "deleted":
-            self.ledger.finish(claim, "dropped", reason="deleted while it was analysed")
-            return Outcome("dropped", receipt.attempt)
-        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
-        log.info("%s: analysed (trace %s)", printable(receipt.name), trace)
-        return _AGAIN if ended == "changed" else Outcome("done", receipt.attempt)
+            return _AGAIN if retry == "now" else Outcome("waiting")
+        return end()
 
-    def _published(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Published:
+    def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
+        ended = self.ledger.finish(claim, "done", result_etag=result_etag)
+        log.info("%s: analysed (trace %s)", printable(claim.receipt.name), trace)
+        return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.attempt)
+
+    def _superseded(self, claim: Claim[UploadPlan], error: Superseded) -> Outcome:
+        self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
+        return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
+
+    def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
+        """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
             raise Permanent(
@@ -208,17 +200,18 @@ class UploadWorker:
         if plan.problem:
             raise plan.problem
         output_path(receipt.name)  # refuses names for whose results there is no room
-        if receipt.attempt > 1 and (published := publish.already_published(self.storage, receipt)):
-            return published
+        if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
+            return partial(self._done, claim, etag, trace)
         assert plan.route
         media_type = sniff(reading.head[:SNIFF_BYTES])
-        if media_type.startswith("video/") and self.splitter:
-            split = self.splitter.split(claim, reading, media_type, trace)
-            if split is not None:
-                return split
+        if media_type.startswith("video/"):
+            for package in packages_of(plan.route):
+                extra(package)  # before a video is fetched in vain, at every sweep
+            if start := self.split(claim, reading, media_type, trace):
+                return start
         with self.media(reading) as media:
             analysis = self.analyze(media, plan.route, _source(receipt, reading.info.size), trace)
-            return publish.publish(self.storage, receipt, analysis)
+            return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
 
     def analyze(
         self, media: bytes | Path, route: Route, source: Source, trace: str, *, artifacts: bool = True
@@ -230,31 +223,24 @@ class UploadWorker:
 
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:
-        """The content where it belongs: pictures in memory, videos in a temporary file, each under its cap."""
+        """The content where it belongs: pictures in memory, videos in a temporary file, under their limits."""
         if sniff(reading.head[:SNIFF_BYTES]).startswith("image/"):
             yield reading.read(self.settings.max_image_bytes)
             return
-        with tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
-            free = shutil.disk_usage(folder).free
-            if reading.info.size + _SPARE_DISK > free and reading.info.size <= self.settings.max_video_bytes:
-                raise ServiceBusy(f"{free:,} bytes of disk are free, {reading.info.size:,} are needed; later")
-            file = Path(folder, "media")
-            with file.open("wb") as out:
-                for chunk in reading.chunks(self.settings.max_video_bytes):
-                    out.write(chunk)
-            yield file
+        size, limit = reading.info.size, self.settings.max_video_bytes
+        with scratch(size if size <= limit else 0) as folder:
+            yield reading.save(folder / "media", limit)
 
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
-        """Record an error that no retry can mend; "again" where the upload is another one by now."""
+        """Record an error that no retry can mend; "again" where the upload was overwritten."""
         receipt = claim.receipt
-        upload = self.storage.head(UPLOADS, receipt.name)
-        gone = publish.superseded(upload, receipt)
-        if gone:
-            self.ledger.finish(claim, "dropped" if gone == "deleted" else "retry", reason=gone)
-            return Outcome("dropped", receipt.attempt) if gone == "deleted" else _AGAIN
+        try:
+            upload = publish.current_upload(self.storage, receipt)
+        except Superseded as how:
+            return self._superseded(claim, how)
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
         _log_failure(error, f"{printable(message)} (attempt {receipt.attempt}, trace {trace})")
-        document = error_document(_source(receipt, upload.size if upload else 0), error, trace)
+        document = error_document(_source(receipt, upload.size), error, trace)
         document["error"]["message"] = message
         version = publish.write_error(self.storage, receipt, document)
         ended = self.ledger.finish(claim, "failed", reason=message)
@@ -265,7 +251,7 @@ class UploadWorker:
 
 def _log_failure(error: Exception, message: str) -> None:
     # A file's fault is its uploader's to mend, everything else an operator's; where it is a bug, it says where.
-    level = logging.WARNING if fault_of(error) == "file" else logging.ERROR
+    level = logging.WARNING if is_fault_of_file(error) else logging.ERROR
     log.log(level, "%s: %s", type(error).__name__, message, exc_info=not isinstance(error, DropsightError) and error)
 
 

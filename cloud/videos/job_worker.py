@@ -1,7 +1,7 @@
-"""The bodies of the queue functions: one message brings its job on by one step, or changes nothing.
+"""The bodies of the queue functions: a message brings its job on by a step, or changes nothing.
 
-A job belongs to one version of one upload, by one key: its receipt says so. Whoever takes a message looks there first,
-at the upload, and at the key that the routes and models of today give; where one of them is another, the job is over.
+A job belongs to a version of an upload and to a key, as the receipt says. Whoever takes a message looks there first,
+at the upload, and at the key that the routes and models of today give; where any of them has changed, the job is over.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, Literal
 
@@ -21,15 +21,16 @@ from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
-from cloud.uploads.publish import Published
+from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
-from cloud.videos.heartbeat import Alive, Gone, alive
-from cloud.videos.jobs import BEAT, DETECTED, PREFIX, RENDERED, Ended, Job, JobProgress, Jobs
+from cloud.videos.heartbeat import Check, Gone, alive
+from cloud.videos.jobs import DETECTED, RENDERED, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
 from inference.errors import LimitExceeded, Permanent
 from inference.results.result import Source
+from inference.routes import Route
 from inference.steps import naming
 from inference.video.frames import VideoInfo
 from inference.video.options import VideoOptions
@@ -46,7 +47,7 @@ _ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
 def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: float) -> bool:
     """Whether more than `limit_s` seconds of it are analysed. A header that says so is enough: planning looks itself.
 
-    One that says less is checked: in one piece a clip longer than it claims would run out of the function's time.
+    A header that says less is checked: without a split, a clip longer than it claims would run out of time.
     """
     if options.end_s is not None and options.end_s - options.start_s <= limit_s:
         return False
@@ -55,7 +56,7 @@ def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: f
 
 
 class Videos:
-    """Splits long videos of one worker, and works on the jobs of all. Safe to use from many threads."""
+    """Splits the long videos of a worker, and works on the jobs of all workers. Safe to use from many threads."""
 
     def __init__(self, worker: UploadWorker, queues: Queues) -> None:
         self.worker, self.queues = worker, queues
@@ -63,11 +64,13 @@ class Videos:
         self.jobs = Jobs(worker.storage)
         self.stages = Stages(self.jobs, worker.registry)
 
-    def split(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Published | None:
-        """Writes the plan of a long video's job, which takes the upload over; None for what is analysed in one piece.
+    def split(
+        self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str
+    ) -> Callable[[], Outcome] | None:
+        """Writes the plan of a long video's job; returns what leaves the upload to the job, None for a short video.
 
         Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
-        one that cannot be split: in one piece it could run out of the function's time.
+        video that cannot be split: as a whole it could run out of the function's time.
         """
         route, info = claim.plan.route, reading.info
         assert route
@@ -84,7 +87,7 @@ class Videos:
                 if not too_long:
                     return None
                 raise LimitExceeded(
-                    f"more than {limit:g} s of it would be analysed in one piece, since follow needs every frame in "
+                    f"more than {limit:g} s of it would be analysed at once, since follow needs every frame in "
                     "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
                 )
             segment_s = self.settings.video_segment_seconds
@@ -92,15 +95,15 @@ class Videos:
             file.check()
         if len(plan.parts) < 2:
             return None
-        job = Job(
+        job = VideoJob(
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
             plan.width, plan.height, plan.fps, video.has_audio,
-            Source(UPLOADS, info.name, info.etag, info.size, media_type), asdict(plan.facts),
+            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts,
         )  # fmt: skip
         self.jobs.write(job)
-        return Published("split", hand_over=partial(self._hand_over, claim, job))
+        return partial(self._hand_over, claim, job)
 
-    def _hand_over(self, claim: Claim[UploadPlan], job: Job) -> Outcome:
+    def _hand_over(self, claim: Claim[UploadPlan], job: VideoJob) -> Outcome:
         """Leaves the upload to the job and starts it; "again" where a sidecar came in meanwhile."""
         ended = self.ledger.hand_over(claim, job.id)
         if ended != "ok":
@@ -110,8 +113,11 @@ class Videos:
         self.queues.send([Message(job.id, "detect", part.number) for part in job.parts])
         return Outcome("job", claim.receipt.attempt)
 
-    def deliver(self, message: Message, attempt: int) -> None:
-        """One message. Raises what may pass, until `attempt` is the last one; then the failure is recorded."""
+    def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
+        """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
+
+        begin_thread: makes the log lines of a thread those of this invocation.
+        """
         self.worker.refresh_models()
         job = self.jobs.read(message.job)
         claimed = self.claim(job) if job else None
@@ -124,30 +130,35 @@ class Videos:
             log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
             return
         try:
-            with self.worker.places, alive(self.jobs, self.ledger, job) as sign:
-                self._step(job, claim, upload, message, sign)
-        except Gone:
+            with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as check:
+                self._step(job, claim, upload, message, check)
+        except (Gone, Superseded):
             self.claim(job)  # notes how it ended
         except Exception as error:
             if self._is_again(job, claim, message, error, attempt):
                 raise
 
-    def _is_again(self, job: Job, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int) -> bool:
+    def _is_again(
+        self, job: VideoJob, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int
+    ) -> bool:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
-        decision = decide(error, attempt, self.settings.max_attempts)
+        retry = decide(error, attempt, self.settings.max_attempts)
+        if retry == "mended":
+            log.error("%s", printable(f"job {job.id} of {job.name} waits: {error}"))
+            return False
         if not isinstance(error, Permanent):
             current = self.claim(job)
-            if current is None or current[0].plan.blocked or decision.again == "mended":
+            if current is None or current[0].plan.blocked:
                 return False  # over meanwhile: its work was deleted under our hands; or it waits, as above
             claim = current[0]
-        if decision.again != "never":
+        if retry != "never":
             return True
         log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
         self.fail(job, claim, error)
         return False
 
     def poison(self, message: Message) -> None:
-        """A message that the host gave up: its workers were killed, each time."""
+        """A message that the host gave up: its workers were killed at every attempt."""
         job = self.jobs.read(message.job)
         claimed = self.claim(job) if job else None
         if job and claimed:
@@ -156,7 +167,7 @@ class Videos:
             why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
             self.fail(job, claimed[0], Permanent(why))
 
-    def claim(self, job: Job) -> tuple[Claim[UploadPlan], BlobInfo] | None:
+    def claim(self, job: VideoJob) -> tuple[Claim[UploadPlan], BlobInfo] | None:
         """The upload of a job that goes on; None where it is over, which is noted then."""
         if job.state != "running":
             # Its upload may still wait for it, where the job was taken for dead before the upload was handed to it.
@@ -184,13 +195,13 @@ class Videos:
             return claim, upload
         return None
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: VideoJob) -> None:
         """Ends a running job without a result, for good: until the upload changes or is replayed."""
         claimed = self.claim(job)
         if claimed and self.ledger.finish(claimed[0], "dropped", reason="cancelled") != "lost":
             self.jobs.end(job, "cancelled", "cancelled")
 
-    def fail(self, job: Job, claim: Claim[UploadPlan], error: Exception) -> None:
+    def fail(self, job: VideoJob, claim: Claim[UploadPlan], error: Exception) -> None:
         """Records an error that no retry can mend."""
         outcome = self.worker.fail(claim, error, job.trace)
         if claim.lost:
@@ -202,7 +213,7 @@ class Videos:
     def _plan(self, upload: BlobInfo | None, override: str | None) -> UploadPlan:
         return UploadPlan("") if upload is None else self.worker.planner.plan(upload, override, now=True)
 
-    def _stop(self, job: Job, claim: Claim[Any], state: Literal["dropped", "retry"], reason: str) -> None:
+    def _stop(self, job: VideoJob, claim: Claim[Any], state: Literal["dropped", "retry"], reason: str) -> None:
         ended = self.ledger.finish(claim, state, reason=reason)
         if ended == "lost":
             return
@@ -211,26 +222,23 @@ class Videos:
             # Its own delivery may have come and gone while the job had the upload.
             self.worker.handle(BlobEvent(UPLOADS, job.name))
 
-    def _step(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, sign: Alive) -> None:
+    def _step(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, check: Check) -> None:
         """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
         route, number = claim.plan.route, message.part
         assert route
-        progress = self.jobs.progress(job.id)
-        if message not in progress.missing(job):
+        if message not in self.jobs.progress(job.id).missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
         elif message.stage == "join":
-            self._publish(job, claim, upload)
+            self._publish(job, claim, upload, route)
             return
         elif message.stage == "merge":
-            self.stages.merge(job, route, sign)
-            progress = self.jobs.progress(job.id)
+            self.stages.merge(job, route, check)
         else:
             step = self.stages.detect if message.stage == "detect" else self.stages.render
-            step(job, upload, route, number, sign)
-            progress = self.jobs.progress(job.id)
-        self._follow(job, progress)
+            step(job, upload, route, number, check)
+        self._follow(job, self.jobs.progress(job.id))
 
-    def _follow(self, job: Job, progress: JobProgress) -> None:
+    def _follow(self, job: VideoJob, progress: JobProgress) -> None:
         """Sends what comes after the last segment, or after the merge, unless somebody has."""
         missing = progress.missing(job)
         stage = missing[0].stage
@@ -245,40 +253,22 @@ class Videos:
         try:
             self.queues.send(missing)
         except Exception:
-            self.storage.delete(STATE, f"{PREFIX}{job.id}/{marker}")
+            self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
-    def _publish(self, job: Job, claim: Claim[UploadPlan], upload: BlobInfo) -> None:
-        receipt, route = claim.receipt, claim.plan.route
-        assert route
-        published = publish.already_published(self.storage, receipt)
-        if published is None:
+    def _publish(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route) -> None:
+        etag = publish.already_published(self.storage, claim.receipt)
+        if etag is None:
             with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
-                published = publish.publish(self.storage, receipt, analysis)
-        if published.status != "done":
-            raise Gone
-        ended = self.ledger.finish(claim, "done", result_etag=published.result_etag)
+                etag = publish.publish(self.storage, claim.receipt, analysis)
+        ended = self.ledger.finish(claim, "done", result_etag=etag)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
             log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
 
-    def revive(self, job: Job, quiet_s: float) -> bool:
-        """Sends what is missing again, where nothing has come of a job for a lease and no message waits."""
-        claimed = self.claim(job)
-        if claimed is None or claimed[0].plan.blocked:
-            return False
-        missing = self.jobs.progress(job.id).missing(job)
-        # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
-        if self.queues.waiting(missing[0].stage) and quiet_s < 20 * self.settings.lease_seconds:
-            return False
-        log.warning("job %s of %s: silent for %.0f s, sending %d again", job.id, job.name, quiet_s, len(missing))
-        self.jobs.put(job, BEAT, b"")
-        self.queues.send(missing)
-        return True
-
-    def describe(self, job: Job) -> dict[str, Any]:
+    def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""
         progress = self.jobs.progress(job.id)
         document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,

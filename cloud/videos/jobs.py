@@ -1,12 +1,11 @@
 """What is known of a split video's job: its plan, and how far it has come, both in `state/jobs/<id>/`.
 
-`job.json` is the plan, and at the end how it ended. Everything else there is work that is done: one blob each, written
-in one commit and never changed, so whatever is there need not be done again. Names say what and which part.
+`job.json` is the plan, and at the end how it ended. The other blobs are work that is done, written in a single
+commit and never changed, so whatever is there need not be done again. Names say what and which part.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -14,19 +13,21 @@ from typing import Any, Literal
 from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
+from inference.errors import StorageUnavailable
 from inference.results.result import Source
 from inference.video.split import Part
+from inference.video.summary import RouteFacts
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"
 PLAN, STORY, BEAT = "job.json", "story.json", "beat"
-DETECTED, TOLD, RENDERED, STILLS, FILES = "segments/", "told/", "renders/", "stills/", "files/"
-ENDINGS = {DETECTED: ".jsonl.gz", TOLD: ".jsonl.gz", RENDERED: ".mp4"}
+DETECTED, DRAW, RENDERED, STILLS, FILES = "segments/", "told/", "renders/", "stills/", "files/"
+ENDINGS = {DETECTED: ".jsonl.gz", DRAW: ".jsonl.gz", RENDERED: ".mp4"}
 
 
 @dataclass(frozen=True)
-class Job:
-    """One version of one upload, by one key, in parts. `source` is the document's, as far as it is known."""
+class VideoJob:
+    """A version of an upload, by a receipt's key, in parts. `source` is the document's, as far as it is known."""
 
     id: str
     name: str
@@ -40,23 +41,29 @@ class Job:
     fps: float
     has_audio: bool
     source: Source
-    facts: dict[str, Any] | None = None  # of the route's models; None: planned before plans had them
+    facts: RouteFacts | None = None  # of the route's models; None: planned before plans had them
     state: Literal["running"] | Ended = "running"
     reason: str = ""
-
-    def ended(self, state: Ended, reason: str = "") -> Job:
-        """The job when it is over."""
-        return replace(self, state=state, reason=reason)
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Job:
-        """The way back."""
-        parts = tuple(Part.from_json(part) for part in document["parts"])
-        return cls(**{**document, "parts": parts, "source": Source(**document["source"])})
+    def from_json(cls, document: Mapping[str, Any]) -> VideoJob:
+        """The way back; members of later versions are ignored. Raises ValueError for what is no plan."""
+        try:
+            known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
+            parts = tuple(Part.from_json(part) for part in document["parts"])
+            facts = RouteFacts.from_json(document["facts"]) if document.get("facts") else None
+            return cls(**{**known, "parts": parts, "source": Source(**document["source"]), "facts": facts})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"it is no plan of a job: {error!r}") from error
+
+
+def path_of(job_id: str, name: str = "") -> str:
+    """Where the blob `name` of a job lies in the container `state`; without a name, what all begin with."""
+    return f"{PREFIX}{job_id}/{name}"
 
 
 def work(kind: str, number: int) -> str:
@@ -65,11 +72,10 @@ def work(kind: str, number: int) -> str:
 
 
 class JobProgress:
-    """What is done of a job, by one listing of its blobs (one call for a thousand)."""
+    """What is done of a job, by a listing of its blobs (a call per thousand)."""
 
     def __init__(self, blobs: Iterable[BlobInfo], job_id: str) -> None:
-        folder = f"{PREFIX}{job_id}/"
-        self.blobs = {blob.name.removeprefix(folder): blob for blob in blobs}
+        self.blobs = {blob.name.removeprefix(path_of(job_id)): blob for blob in blobs}
         self.merged = STORY in self.blobs
         # Seconds since anybody wrote anything; the plan itself counts, else a job were dead when it starts.
         self.quiet_s = min((blob.age_s for blob in self.blobs.values()), default=0.0)
@@ -83,7 +89,7 @@ class JobProgress:
             if name.startswith(kind) and name.endswith(ending)
         }
 
-    def missing(self, job: Job) -> list[Message]:
+    def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""
         if self.merged:
             text = self.blobs[STORY].metadata.get("renders", "")
@@ -93,43 +99,41 @@ class JobProgress:
         return _messages(job, "detect", numbers, self.parts(DETECTED)) or [Message(job.id, "merge")]
 
 
-def _messages(job: Job, stage: Stage, wanted: Iterable[int], done: set[int]) -> list[Message]:
+def _messages(job: VideoJob, stage: Stage, wanted: Iterable[int], done: set[int]) -> list[Message]:
     return [Message(job.id, stage, number) for number in wanted if number not in done]
 
 
 class Jobs:
-    """The jobs of one account."""
+    """The jobs of a storage account."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    def write(self, job: Job) -> None:
-        """Writes the plan; one call."""
-        path = f"{PREFIX}{job.id}/{PLAN}"
-        self.storage.write_json(STATE, path, job.to_json(), metadata={"state": job.state})
+    def write(self, job: VideoJob) -> None:
+        """Writes the plan; a single call."""
+        self.storage.write_json(STATE, path_of(job.id, PLAN), job.to_json(), metadata={"state": job.state})
 
-    def read(self, job_id: str) -> Job | None:
-        """The job, or None where there is none (any more); one call."""
-        stored = self.storage.read(STATE, f"{PREFIX}{job_id}/{PLAN}")
-        return None if stored is None else Job.from_json(json.loads(stored[0]))
-
-    def find(self, requested: str) -> Job | None:
-        """As `read`, for an id that anybody may have written."""
-        return self.read(requested) if JOB_ID.fullmatch(requested) else None
+    def read(self, job_id: str) -> VideoJob | None:
+        """The job, or None where there is none (any more); one call. Raises StorageUnavailable for a broken plan."""
+        path = path_of(job_id, PLAN)
+        try:
+            stored = self.storage.read_json(STATE, path) if JOB_ID.fullmatch(job_id) else None
+            return VideoJob.from_json(stored[0]) if stored else None
+        except ValueError as error:
+            raise StorageUnavailable(f"{STATE}/{path} cannot be read ({error}); delete it and replay --all") from error
 
     def progress(self, job_id: str) -> JobProgress:
         """What is done so far."""
-        return JobProgress(
-            (blob for page in self.storage.pages(STATE, f"{PREFIX}{job_id}/") for blob in page.blobs), job_id
-        )
+        pages = self.storage.pages(STATE, path_of(job_id))
+        return JobProgress((blob for page in pages for blob in page.blobs), job_id)
 
-    def put(self, job: Job, name: str, data: Any, **options: Any) -> None:
-        """Writes one blob of the job, in one commit."""
-        self.storage.write(STATE, f"{PREFIX}{job.id}/{name}", data, **options)
+    def put(self, job: VideoJob, name: str, data: Any, **options: Any) -> None:
+        """Writes a blob of the job, in a single commit."""
+        self.storage.write(STATE, path_of(job.id, name), data, **options)
 
-    def end(self, job: Job, state: Ended, reason: str = "") -> None:
+    def end(self, job: VideoJob, state: Ended, reason: str = "") -> None:
         """Notes how the job ended and deletes its work; a call a blob."""
-        self.write(job.ended(state, reason))
+        self.write(replace(job, state=state, reason=reason))
         self.clear(job.id)
 
     def clear(self, job_id: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from cloud import connection
-from inference.errors import StorageUnavailable
+from cloud.storage.blobs import translated
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
@@ -22,20 +23,20 @@ JOB_ID = re.compile(r"[0-9a-f]{24}")
 
 @dataclass(frozen=True)
 class Message:
-    """`part` is the number of the segment, where one is meant."""
+    """`part`: the number of the segment, for the stages "detect" and "render"."""
 
     job: str
     stage: Stage
     part: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Message:
-        """Raises ValueError for what is none of ours."""
-        match json.loads(text):
+    def parse(cls, content: bytes | str) -> Message:
+        """Raises ValueError for what is no message of ours."""
+        match json.loads(content):
             case {"job": str(job), "stage": ("detect" | "merge" | "render" | "join") as stage, "part": int(part)}:
                 if JOB_ID.fullmatch(job):
                     return cls(job, stage, part)
-        raise ValueError(f"{text[:200]!r} is no message of a video's job")
+        raise ValueError(f"{content[:200]!r} is no message of a video's job")
 
     def text(self) -> str:
         """As a queue carries it."""
@@ -43,7 +44,7 @@ class Message:
 
 
 class Queues:
-    """The queues of the account behind a connection setting; one that is missing is made when it is sent to."""
+    """The queues of the account behind a connection setting; a missing queue is made when it is sent to."""
 
     def __init__(self, setting: str) -> None:
         self._setting = setting
@@ -52,24 +53,22 @@ class Queues:
         """One call a message. Raises StorageUnavailable."""
         for message in messages:
             queue, text = self._queue(QUEUES[message.stage]), message.text()
-            try:
+            with translated(f"sending to the queue {queue.queue_name}"):
                 try:
                     queue.send_message(text)
                 except ResourceNotFoundError:
-                    _create(queue)
+                    with suppress(ResourceExistsError):
+                        queue.create_queue()
                     queue.send_message(text)
-            except AzureError as error:
-                raise _unavailable(f"sending to the queue {queue.queue_name}", error) from error
 
     def waiting(self, stage: Stage) -> int:
-        """About how many messages wait for a step or are being worked on; one call."""
+        """About how many messages wait for a step or are being worked on; a single call."""
         queue = self._queue(QUEUES[stage])
-        try:
-            return queue.get_queue_properties().approximate_message_count or 0
-        except ResourceNotFoundError:
-            return 0
-        except AzureError as error:
-            raise _unavailable(f"asking the queue {queue.queue_name}", error) from error
+        with translated(f"asking the queue {queue.queue_name}"):
+            try:
+                return queue.get_queue_properties().approximate_message_count or 0
+            except ResourceNotFoundError:
+                return 0
 
     def _queue(self, name: str) -> QueueClient:
         from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
@@ -78,15 +77,3 @@ class Queues:
         return connection.queue_service(self._setting).get_queue_client(
             name, message_encode_policy=TextBase64EncodePolicy(), message_decode_policy=TextBase64DecodePolicy()
         )
-
-
-def _create(queue: QueueClient) -> None:
-    try:
-        queue.create_queue()
-    except ResourceExistsError:
-        return
-
-
-def _unavailable(doing: str, error: AzureError) -> StorageUnavailable:
-    answer = f"{error.status_code}" if isinstance(error, HttpResponseError) else str(error)
-    return StorageUnavailable(f"{doing}: storage answered {answer}; it is tried again")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
 
 from cloud.settings import STATE
-from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.paths import printable
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import PLAN, PREFIX, JobProgress
-from inference.errors import DropsightError
+from cloud.videos.jobs import BEAT, PLAN, PREFIX, JobProgress, VideoJob
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +17,14 @@ REMEMBERED_S = 7 * 86400.0
 
 
 def revive(videos: Videos) -> int:
-    """Goes through all jobs, one listing; returns how many were sent on. One job's trouble does not stop the others."""
+    """Goes through all jobs by a single listing; returns how many were sent on. No job's trouble stops the others."""
     sent = 0
-    blobs = _blobs(videos.storage)
+    blobs = (blob for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
     for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
         try:
             sent += _revive_job(videos, job_id, JobProgress(group, job_id))
-        except DropsightError as error:
-            log.warning("job %s: %s", job_id, error)
+        except Exception as error:  # noqa: BLE001 - a job may claim its upload anew and meet whatever that meets
+            log.warning("%s", printable(f"job {job_id}: {type(error).__name__}: {error}"))
     return sent
 
 
@@ -36,7 +34,7 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
     plan = progress.blobs.get(PLAN)
     job = videos.jobs.read(job_id) if plan and plan.metadata.get("state") == "running" else None
     if job is not None:
-        return videos.revive(job, progress.quiet_s)
+        return _send_again(videos, job, progress)
     # Over: what a worker wrote that did not know, and in the end the plan itself.
     if set(progress.blobs) - {PLAN}:
         videos.jobs.clear(job_id)
@@ -45,6 +43,17 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
     return False
 
 
-def _blobs(storage: Storage) -> Iterator[BlobInfo]:
-    for page in storage.pages(STATE, PREFIX, size=5000):
-        yield from page.blobs
+def _send_again(videos: Videos, job: VideoJob, progress: JobProgress) -> bool:
+    """Sends what is missing, where nothing has come of a job for a lease and no message waits."""
+    claimed, missing = videos.claim(job), progress.missing(job)
+    if claimed is None or claimed[0].plan.blocked:
+        return False
+    # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
+    if videos.queues.waiting(missing[0].stage) and progress.quiet_s < 20 * videos.settings.lease_seconds:
+        return False
+    log.warning(
+        "job %s of %s: silent for %.0f s, sending %d again", job.id, printable(job.name), progress.quiet_s, len(missing)
+    )
+    videos.jobs.put(job, BEAT, b"")
+    videos.queues.send(missing)
+    return True

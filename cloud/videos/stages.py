@@ -1,4 +1,4 @@
-"""The four steps of a job, as the engine does them: each reads what is stored, and stores what it made.
+"""The four steps of a job, as the engine does them: a step reads what is stored, and stores what it made.
 
 Each may run twice, at the same time even: it writes the same then. What is there already is not made again.
 """
@@ -6,21 +6,19 @@ Each may run twice, at the same time even: it writes the same then. What is ther
 from __future__ import annotations
 
 import gzip
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.ranged import RangedFile
-from cloud.videos.heartbeat import Alive
-from cloud.videos.jobs import DETECTED, FILES, RENDERED, STILLS, STORY, TOLD, Job, JobProgress, Jobs, work
+from cloud.storage.scratch import scratch
+from cloud.videos.heartbeat import Check
+from cloud.videos.jobs import DETECTED, DRAW, FILES, RENDERED, STILLS, STORY, JobProgress, Jobs, VideoJob, path_of, work
 from inference.engine.registry import Registry
-from inference.errors import ServiceBusy
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost
 from inference.routes import Route
@@ -29,14 +27,13 @@ from inference.video.detect import FrameDetector
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
 from inference.video.split import Part, detect_part, draw_part, merge
-from inference.video.summary import RouteFacts, Summary
+from inference.video.summary import Summary
 
-# What the lines of one part may take, packed; far more than a thousand frames with masks.
+# What the lines of a part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
 # The videos of steps that make pictures, a folder a step.
 PICTURES = "pictures/"
-_SPARE_DISK = 64 * 1024 * 1024
 
 
 class Stages:
@@ -46,52 +43,47 @@ class Stages:
         self.jobs, self.registry = jobs, registry
         self.storage: Storage = jobs.storage
 
-    def detect(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
-        """Detects on one segment; and its part of the videos of steps that make pictures."""
-        with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as folder:
-            path, videos = Path(folder, "lines"), Path(folder, "videos")
+    def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
+        """Detects on a segment; and its part of the videos of steps that make pictures."""
+        with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
+            path, videos = folder / "lines", folder / "videos"
             videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
                 for line in detect_part(media.binary, job.parts[number], route, self.registry, videos, job.fps):
-                    alive.check()
+                    check()
                     out.write(line)
             media.check()
             for video in sorted(videos.iterdir()):
-                alive.check()
+                check()
                 self._put_once(job, f"{PICTURES}{video.stem}/{number:04}.mp4", video)
             self._put_once(job, work(DETECTED, number), path)
 
-    def merge(self, job: Job, route: Route, alive: Alive) -> None:
-        """Tracks, zones, actions: once, in order; and what each part is to draw. The summary is written last."""
-        with tempfile.TemporaryDirectory(prefix="dropsight-") as name, ExitStack() as stack:
-            folder, merged = Path(name, "files"), Path(name, "merged")
+    def merge(self, job: VideoJob, route: Route, check: Check) -> None:
+        """Tracks, zones, actions: once, in order; and what the parts are to draw. The summary is written last."""
+        with scratch() as root, closing(_PartLines(root / "merged")) as writer:
+            folder, merged = root / "files", root / "merged"
             folder.mkdir()
             merged.mkdir()
-            writer = stack.enter_context(closing(_PartLines(merged)))
-            lines = ((part, _checked(self._lines(job, DETECTED, part), alive)) for part in job.parts)
+            lines = ((part, _checked(self._lines(job, DETECTED, part), check)) for part in job.parts)
             size = (job.width, job.height)
-            summary = merge(lines, route, self._facts(job, route), size, job.source, folder, writer.write)
+            # A job that was planned before plans had the facts loads the models for them.
+            facts = job.facts or FrameDetector(route, self.registry, route.video, None).facts
+            summary = merge(lines, route, facts, size, job.source, folder, writer.write)
             writer.close()
-            for kind, made in ((TOLD, merged), (FILES, folder)):
+            for kind, made in ((DRAW, merged), (FILES, folder)):
                 for path in sorted(made.iterdir()):
-                    alive.check()
+                    check()
                     self.jobs.put(job, f"{kind}{path.name}", path)
             metadata = {"renders": ",".join(map(str, writer.numbers))}
             self._put_once(job, STORY, summary.to_line().encode(), metadata=metadata)
 
-    def _facts(self, job: Job, route: Route) -> RouteFacts:
-        """Of the plan; a job that was planned before plans had them loads the models for it."""
-        if job.facts:
-            return RouteFacts.from_json(job.facts)
-        return FrameDetector(route, self.registry, route.video, None).facts
-
-    def render(self, job: Job, upload: BlobInfo, route: Route, number: int, alive: Alive) -> None:
-        """Draws one segment: its part of the annotated video (empty where none is wanted), and its stills."""
+    def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
+        """Draws a segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, summary = time.process_time(), self.summary(job)
-        with self._media(upload) as media, tempfile.TemporaryDirectory(prefix="dropsight-") as name:
-            lines = _checked(self._lines(job, TOLD, job.parts[number]), alive)
+        with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
+            lines = _checked(self._lines(job, DRAW, job.parts[number]), check)
             with naming(job.name):
-                files = draw_part(media.binary, job.parts[number], lines, route, summary, Path(name), job.fps)
+                files = draw_part(media.binary, job.parts[number], lines, route, summary, folder, job.fps)
             media.check()
             video = files.pop(f"{ANNOTATED}.mp4", b"")
             for still, data in files.items():
@@ -100,25 +92,23 @@ class Stages:
             self._put_once(job, work(RENDERED, number), video, metadata=spent)
 
     @contextmanager
-    def joined(self, job: Job, upload: BlobInfo, route: Route, progress: JobProgress) -> Iterator[Analysis]:
+    def joined(self, job: VideoJob, upload: BlobInfo, route: Route, progress: JobProgress) -> Iterator[Analysis]:
         """The analysis of the whole; its files are there as long as the block runs."""
         blobs, summary, cpu = progress.blobs, self.summary(job), time.process_time()
         videos = {ANNOTATED: [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]}
         for path in sorted(path for path in blobs if path.startswith(PICTURES)):
             videos.setdefault(path.split("/")[1], []).append(blobs[path])
         needed = sum(b.size for path, b in blobs.items() if path.startswith((RENDERED, PICTURES, FILES, STILLS)))
-        with tempfile.TemporaryDirectory(prefix="dropsight-") as name, ExitStack() as stack:
-            if needed + _SPARE_DISK > shutil.disk_usage(name).free:
-                raise ServiceBusy(f"{needed:,} bytes of disk are needed to join {job.name}, fewer are free; later")
+        with scratch(needed) as folder, RangedFile(self.storage, UPLOADS, upload) as media:
             files: dict[str, bytes | Path] = {}
             for kind in (FILES, STILLS):
                 for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
                     relative = blob.name.split(f"/{kind}", 1)[1]
-                    files[relative] = self._fetched(blob, Path(name, relative))
-            dropped, media = None, stack.enter_context(self._media(upload))
+                    files[relative] = self._saved(blob.name, folder / relative, blob.etag)
+            dropped = None
             for video, parts in videos.items():
                 if any(part.size for part in parts):
-                    joined = files[f"{video}.mp4"] = Path(name, f"{video}.mp4")
+                    joined = files[f"{video}.mp4"] = folder / f"{video}.mp4"
                     dropped = join(self._opened(parts), joined, media.binary if job.has_audio else None)
                     media.check()
             drawing = sum(float(part.metadata.get("cpu_s", "0")) for part in videos[ANNOTATED])
@@ -127,48 +117,33 @@ class Stages:
             yield summary.analysis(files, route.name, job.trace, cost, dropped)
 
     def _opened(self, parts: Iterable[BlobInfo]) -> Iterator[BinaryIO]:
-        """One after the other: each keeps some of itself in memory while it is open."""
+        """In order, a single part at a time: an open part keeps some of itself in memory."""
         for part in parts:
             with RangedFile(self.storage, STATE, part) as file:
                 yield file.binary
                 file.check()
 
-    def summary(self, job: Job) -> Summary:
+    def summary(self, job: VideoJob) -> Summary:
         """What the merge gave. Raises Conflict where the job is over."""
-        stored = self.storage.read(STATE, f"jobs/{job.id}/{STORY}", _MAX_SUMMARY_BYTES)
+        stored = self.storage.read(STATE, path_of(job.id, STORY), _MAX_SUMMARY_BYTES)
         if stored is None:
             raise Conflict(f"job {job.id} has no summary (any more)")
         return Summary.from_line(stored[0].decode())
 
-    @contextmanager
-    def _media(self, upload: BlobInfo) -> Iterator[RangedFile]:
-        with RangedFile(self.storage, UPLOADS, upload) as file:
-            yield file
-
-    def _lines(self, job: Job, kind: str, part: Part) -> Iterator[str]:
+    def _lines(self, job: VideoJob, kind: str, part: Part) -> Iterator[str]:
         """The lines that a part stored, through a temporary file: a line at a time is in memory."""
-        name = f"jobs/{job.id}/{work(kind, part.number)}"
-        reading = self.storage.open(STATE, name)
-        if reading is None:
-            raise Conflict(f"{name} is not there (any more)")
-        with tempfile.TemporaryFile(prefix="dropsight-") as packed:
-            for chunk in reading.chunks(_MAX_LINES_BYTES):
-                packed.write(chunk)
-            packed.seek(0)
+        with scratch() as folder:
+            packed = self._saved(path_of(job.id, work(kind, part.number)), folder / "lines")
             with gzip.open(packed, "rt", encoding="utf-8") as lines:
                 yield from lines
 
-    def _fetched(self, blob: BlobInfo, path: Path) -> Path:
-        reading = self.storage.open(STATE, blob.name, blob.etag)
+    def _saved(self, name: str, path: Path, etag: str | None = None) -> Path:
+        reading = self.storage.open(STATE, name, etag)
         if reading is None:
-            raise Conflict(f"{blob.name} was deleted")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as out:
-            for chunk in reading.chunks(_MAX_LINES_BYTES):
-                out.write(chunk)
-        return path
+            raise Conflict(f"{name} is not there (any more)")
+        return reading.save(path, _MAX_LINES_BYTES)
 
-    def _put_once(self, job: Job, name: str, data: bytes | Path, **options: Any) -> None:
+    def _put_once(self, job: VideoJob, name: str, data: bytes | Path, **options: Any) -> None:
         try:
             self.jobs.put(job, name, data, if_absent=True, **options)
         except Conflict:
@@ -176,7 +151,7 @@ class Stages:
 
 
 class _PartLines:
-    """Files with the lines of each part, one open at a time: parts come in order. numbers: those that have lines."""
+    """Files with the lines of the parts, in order, a single file open at a time. numbers: the parts that have lines."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -186,7 +161,7 @@ class _PartLines:
     def write(self, number: int, line: str) -> None:
         if number not in self.numbers[-1:]:
             self.close()
-            path = self._folder / Path(work(TOLD, number)).name
+            path = self._folder / Path(work(DRAW, number)).name
             self.numbers.append(number)
             # Closed by whoever comes next: a part's lines come over many calls.
             self._out = gzip.open(path, "wt", encoding="utf-8", compresslevel=3)  # noqa: SIM115
@@ -198,7 +173,7 @@ class _PartLines:
             self._out = None
 
 
-def _checked(lines: Iterable[str], alive: Alive) -> Iterator[str]:
+def _checked(lines: Iterable[str], check: Check) -> Iterator[str]:
     for line in lines:
-        alive.check()
+        check()
         yield line

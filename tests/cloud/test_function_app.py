@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
 import pytest
 
 from cloud import connection, instance
-from cloud.settings import RESULTS, STATE, current
+from cloud.settings import RESULTS, STATE, BadSettings, current
 from cloud.storage import containers
+from cloud.web import router
+from inference.errors import BadModel, BadRoute, StorageUnavailable
 from tests.cloud.helpers import jpeg
 
 pytestmark = pytest.mark.slow
@@ -133,14 +139,22 @@ print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Loc
 def app(account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """function_app with fresh settings and clients, on this test's account."""
     caches = (current, instance.default_worker, containers.default_storage, connection.blob_service)
-    for cache in caches:
-        cache.cache_clear()
+    for made in caches:
+        made.cache_clear()
     monkeypatch.setenv("MAX_REQUEST_BYTES", "100000")
     import function_app
 
     yield function_app
-    for cache in caches:
-        cache.cache_clear()
+    for made in caches:
+        made.cache_clear()
+
+
+@cache
+def indexed() -> dict[str, func.decorators.function_app.Function]:
+    """The functions by name; the library gives them out once."""
+    import function_app
+
+    return {str(function.get_function_name()): function for function in function_app.app.get_functions()}
 
 
 def request(method: str, body: bytes = b"", path: str = "", **params: str) -> func.HttpRequest:
@@ -163,10 +177,89 @@ def test_deep_health_knows_every_body_of_the_app() -> None:
 
     lazy = set()
     for file in ("function_app.py", "cloud/tick.py"):
-        for found in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
-            module = f"{found[1]}.{found[2]}"
-            lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else found[1])
+        for match in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
+            module = f"{match[1]}.{match[2]}"
+            lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else match[1])
+    lazy |= {module for module, _ in router.BODIES.values()}
     assert lazy - {"cloud.health"} == set(BODIES)  # that is what answers
+
+
+def test_every_body_of_the_router_exists_and_has_its_function(app: Any) -> None:
+    triggers = {name: function.get_trigger() for name, function in indexed().items()}
+    assert {name for name, t in triggers.items() if t and t.type == "httpTrigger"} == {*router.BODIES, "health"}
+    for module, body in router.BODIES.values():
+        assert callable(getattr(importlib.import_module(module), body))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "level"),
+    [
+        (ZeroDivisionError("a bug"), 500, "ERROR"),
+        (StorageUnavailable("storage did not answer"), 503, "WARNING"),
+        (BadSettings("MAX_ATTEMPTS='many': expected a whole number"), 503, "WARNING"),
+        (BadModel("pipelines.toml has no [[model]] 'x'"), 422, "WARNING"),
+        (BadRoute("no route matches a\nERROR everything is lost.jpg"), 422, "WARNING"),
+    ],
+)
+@pytest.mark.parametrize("function", ["analyze", "results", "jobs", "health_deep", "model_registered"])
+def test_whatever_a_body_raises_is_answered_as_a_record_with_a_trace(
+    app: Any, function: str, error: Exception, status: int, level: str,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def fail(_: object) -> None:
+        raise error
+
+    module, body = router.BODIES[function]
+    monkeypatch.setattr(f"{module}.{body}", fail)
+    answer = getattr(app, function)(request("POST", b"12345", name="a.jpg"))
+    record = json.loads(answer.get_body())
+    assert (answer.status_code, answer.mimetype, record["status"]) == (status, "application/json", "error")
+    assert (record["error"]["class"], record["error"]["message"]) == (type(error).__name__, str(error))
+    assert (record["source"]["name"], record["source"]["bytes"]) == ("a.jpg", 5)
+    [line] = [entry for entry in caplog.records if entry.name == "cloud.web.router"]
+    assert line.levelname == level and record["trace"] in line.getMessage() and "\n" not in line.getMessage()
+    assert bool(line.exc_info) == (status == 500)  # where a bug is
+
+
+def test_a_body_that_cannot_be_imported_is_an_answer_too(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cloud.web.api", None)
+    answer = app.results(request("GET", path="a.jpg"))
+    assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (500, "ModuleNotFoundError")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\xfa", b"[]", b'{"job": "x", "stage": "detect", "part": 0}'])
+def test_a_message_that_is_not_ours_is_dropped_and_named(
+    app: Any, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = SimpleNamespace(invocation_id="a1", thread_local_storage=threading.local())
+    for name in ("on_segments", "on_segments_poison"):
+        indexed()[name].get_user_function()(func.QueueMessage(body=content), context)
+    assert caplog.text.count("dropped") == 2
+
+
+def test_threads_that_work_for_an_upload_log_for_its_invocation(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.storage.blob import BlobClient
+
+    # GIVEN a lease that is renewed while the analysis lasts, in a thread of the ledger
+    monkeypatch.setenv("LEASE_SECONDS", "1")
+    worker, local = instance.default_worker(), threading.local()
+    logged, renewed = [], threading.Event()
+
+    def renew(claim: Any) -> None:
+        logged.append((threading.current_thread().name, getattr(local, "invocation_id", "")))
+        renewed.set()
+        raise StorageUnavailable("so that a line is logged")
+
+    real = worker.analyze
+    monkeypatch.setattr(worker.ledger, "_renew", renew)
+    monkeypatch.setattr(worker, "analyze", lambda *args: renewed.wait(30) and real(*args))
+    # WHEN two invocations have an upload, one after the other THEN its lines are those of the later one, too
+    for number in ("1", "2"):
+        renewed.clear()
+        worker.storage.write("uploads", f"{number}.jpg", jpeg())
+        context = SimpleNamespace(invocation_id=number, thread_local_storage=local)
+        app.on_upload(BlobClient("https://account.invalid", "uploads", f"{number}.jpg"), context)
+        assert logged[-1] == ("dropsight-leases", number)
 
 
 def test_trouble_in_a_body_is_told_by_deep_health(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +281,8 @@ def test_a_blob_trigger_call_brings_the_result(app: Any) -> None:
 
     worker = instance.default_worker()
     worker.storage.write("uploads", "a.jpg", jpeg())
-    app.on_upload(BlobClient("https://account.invalid", "uploads", "a.jpg"))
+    context = SimpleNamespace(invocation_id="a1", thread_local_storage=threading.local())
+    app.on_upload(BlobClient("https://account.invalid", "uploads", "a.jpg"), context)
     assert worker.storage.head(RESULTS, "a.jpg/result.json")
 
 

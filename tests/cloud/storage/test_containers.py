@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from azure.core.exceptions import HttpResponseError
+from azure.identity import CredentialUnavailableError
 from azure.storage.blob import BlobServiceClient
 
-from cloud.storage.containers import Conflict, Storage, to_bytes
-from inference.errors import LimitExceeded, StorageUnavailable
+from cloud.storage.blobs import Conflict, translated
+from cloud.storage.containers import Storage, to_bytes
+from cloud.storage.scratch import scratch
+from inference.errors import LimitExceeded, ServiceBusy, StorageUnavailable
 
 MIB = 1024 * 1024
 
@@ -156,3 +159,29 @@ def test_odd_names_are_read_back_as_written(storage: Storage, name: str) -> None
 def test_documents_hold_no_nan() -> None:
     with pytest.raises(ValueError, match="JSON"):
         to_bytes({"score": float("nan")})
+
+
+def test_an_identity_without_a_token_is_reported_in_its_own_words() -> None:
+    words = "reading uploads/a.jpg: no managed identity endpoint"
+    with pytest.raises(StorageUnavailable, match=words), translated("reading uploads/a.jpg"):
+        raise CredentialUnavailableError("no managed identity endpoint")
+
+
+def test_a_blob_is_saved_as_a_file_under_its_limit(storage: Storage, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 40_000  # more than the opening call brings
+    storage.write("results", "a", content)
+    reading = storage.open("results", "a")
+    assert reading and reading.save(tmp_path / "b/c", len(content)).read_bytes() == content
+    reading = storage.open("results", "a")
+    assert reading
+    with pytest.raises(LimitExceeded):
+        reading.save(tmp_path / "d", len(content) - 1)
+
+
+def test_no_folder_is_given_where_the_disk_is_too_small() -> None:
+    words = "bytes of disk are free, 1,000,000,000,000,000 are needed"
+    with pytest.raises(ServiceBusy, match=words), scratch(10**15):
+        raise AssertionError("not reached")
+    with scratch(10) as folder:
+        assert folder.is_dir()
+    assert not folder.exists()

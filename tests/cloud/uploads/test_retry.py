@@ -5,24 +5,38 @@ from __future__ import annotations
 import pytest
 
 from cloud.storage.blobs import Conflict
-from cloud.uploads.retry import Decision, decide
-from inference.errors import BadModel, CorruptMedia, ModelUnavailable, RouteUnavailable, StorageUnavailable
+from cloud.uploads.retry import Retry, decide, is_fault_of_file
+from inference.errors import (
+    BadModel,
+    CorruptMedia,
+    LimitExceeded,
+    MissingPackage,
+    ModelUnavailable,
+    RouteUnavailable,
+    StorageUnavailable,
+)
 
 
 @pytest.mark.parametrize(
-    ("error", "attempt", "decision"),
+    ("error", "attempt", "expected"),
     [
-        (CorruptMedia("cut off"), 1, Decision("never", "file")),
-        (BadModel("no such output"), 1, Decision("never", "environment")),
-        (StorageUnavailable("busy"), 2, Decision("later", "environment")),
-        (StorageUnavailable("busy"), 3, Decision("never", "environment")),
-        (ModelUnavailable("missing"), 1, Decision("later", "environment")),
-        (RouteUnavailable("its model is broken"), 3, Decision("mended", "environment")),
-        (Conflict("overwritten"), 2, Decision("now", "environment")),
-        (Conflict("overwritten"), 3, Decision("never", "environment")),
-        (ZeroDivisionError("a bug"), 1, Decision("later", "environment")),
-        (ZeroDivisionError("a bug"), 3, Decision("never", "environment")),
+        (CorruptMedia("cut off"), 1, "never"),
+        (BadModel("no such output"), 1, "never"),
+        (StorageUnavailable("busy"), 2, "later"),
+        (StorageUnavailable("busy"), 3, "never"),
+        (ModelUnavailable("missing"), 1, "later"),
+        (RouteUnavailable("its model is broken"), 3, "mended"),
+        (MissingPackage("no OpenCV"), 3, "mended"),
+        (Conflict("overwritten"), 2, "now"),
+        (Conflict("overwritten"), 3, "never"),
+        (ZeroDivisionError("a bug"), 1, "later"),
+        (ZeroDivisionError("a bug"), 3, "never"),
     ],
 )
-def test_what_follows_from_an_error(error: Exception, attempt: int, decision: Decision) -> None:
-    assert decide(error, attempt, 3) == decision
+def test_what_follows_from_an_error(error: Exception, attempt: int, expected: Retry) -> None:
+    assert decide(error, attempt, 3) == expected
+
+
+def test_only_what_another_file_would_not_have_is_the_files_fault() -> None:
+    assert is_fault_of_file(CorruptMedia("cut off")) and is_fault_of_file(LimitExceeded("too large"))
+    assert not is_fault_of_file(BadModel("no such output")) and not is_fault_of_file(StorageUnavailable("busy"))

@@ -77,10 +77,30 @@ def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(
     assert worker.storage.head(STATE, sweeping.MARK) is None
 
 
-def test_a_mark_that_cannot_be_used_stops_only_one_sweep(worker: UploadWorker) -> None:
+@pytest.mark.parametrize("mark", [b"[not a mark", b"[]", b'{"uploads": 5, "receipts": null}', b'{"page": "x"}'])
+def test_a_mark_that_cannot_be_read_stops_no_sweep(worker: UploadWorker, mark: bytes) -> None:
     drop(worker, "a.jpg")
-    worker.storage.write(STATE, sweeping.MARK, b"[not a mark")
+    worker.storage.write(STATE, sweeping.MARK, mark)
     assert sweep(worker, 60).processed == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "metadata"),
+    [
+        (b"{}", {}),
+        (b"\xff not a receipt", {"state": "retry", "etag": "e", "lease": "soon"}),
+        (b'{"name": "b.jpg", "etag": 5}', {"state": "waiting", "etag": "e", "until": "tomorrow"}),
+    ],
+)
+def test_a_receipt_that_cannot_be_read_costs_no_upload_its_result(
+    worker: UploadWorker, content: bytes, metadata: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    drop(worker, "a.jpg", "b.jpg", "c.jpg")
+    worker.storage.write(STATE, "receipts/b.jpg", content, metadata=metadata)
+    assert sweep(worker, 60).processed == 3
+    assert results(worker) == ["a.jpg", "b.jpg", "c.jpg"]
+    assert "the receipt of b.jpg cannot be read" in caplog.text
+    assert sweep(worker, 60).unfinished == 0
 
 
 def test_one_uploads_trouble_does_not_stop_the_others(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +120,19 @@ def test_one_uploads_trouble_does_not_stop_the_others(worker: UploadWorker, monk
     assert names(worker, ERRORS) == ["b.jpg.json"]
     assert sweep(worker, 60).unfinished == 1  # a.jpg again; b.jpg is recorded
     assert results(worker) == ["a.jpg", "c.jpg"]
+
+
+def test_a_name_with_line_breaks_writes_no_log_lines_of_its_own(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handle(event: BlobEvent) -> Outcome:
+        raise ServiceBusy(f"{event.name}: for now")
+
+    drop(worker, "a\nERROR everything is lost.jpg")
+    monkeypatch.setattr(worker, "handle", handle)
+    assert sweep(worker, 60).failed == 1
+    assert [line for line in caplog.text.splitlines() if line.startswith("ERROR everything")] == []
+    assert caplog.text.count("everything is lost") == 2
 
 
 def test_work_of_a_dead_worker_is_recovered(make_worker: Callable[..., UploadWorker]) -> None:
@@ -146,6 +179,9 @@ def test_escaped_and_unsorted_names_are_asked_about_but_not_analysed_again(worke
         ({"state": "working", "etag": "e0", "lease": "60"}, 1, True),
         ({"state": "waiting", "etag": "e1", "until": "2026-05-04T02:00:01+00:00"}, 0, False),
         ({"state": "waiting", "etag": "e1", "until": "2026-05-04T02:00:00+00:00"}, 0, True),
+        ({"state": "waiting", "etag": "e1", "until": "tomorrow"}, 0, True),
+        ({"state": "working", "etag": "e1", "lease": "soon"}, 0, True),
+        ({}, 0, True),
     ],
 )
 def test_what_counts_as_unfinished(metadata: dict[str, str], age: int, wanted: bool) -> None:

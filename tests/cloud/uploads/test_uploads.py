@@ -174,16 +174,16 @@ def test_a_slow_worker_does_not_publish_over_a_newer_version(
 ) -> None:
     # GIVEN a worker that has just seen that the upload is unchanged WHEN another finishes a newer version
     event, other = drop(worker, "a.jpg", jpeg(1, side=64)), make_worker()
-    real, left = publish.superseded, [True]
+    real, left = publish.current_upload, [True]
 
-    def superseded(*args: Any) -> Any:
+    def current_upload(*args: Any) -> Any:
         answer = real(*args)
         if left:
             left.clear()
             assert other.handle(drop(other, "a.jpg", jpeg(2, side=80))).status == "done"
         return answer
 
-    monkeypatch.setattr(publish, "superseded", superseded)
+    monkeypatch.setattr(publish, "current_upload", current_upload)
     # THEN its own document is refused by the version it was based on, and the newer one stays.
     assert worker.handle(event) == Outcome("done")
     assert document(worker, RESULTS, "a.jpg/result.json")["source"]["width"] == 80
@@ -390,7 +390,7 @@ def _die_in_the_middle(connection_string: str) -> None:
     os.environ["THE_ACCOUNT"] = connection_string
     os.environ["LEASE_SECONDS"] = "2"
     vars(engine)["analyze"] = lambda *_, **__: os.kill(os.getpid(), 9)
-    instance.on_blob(UPLOADS, "a.jpg")
+    instance.on_blob(UPLOADS, "a.jpg", lambda: None)
 
 
 def kill_a_worker(account: str) -> None:

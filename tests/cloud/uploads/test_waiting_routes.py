@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from cloud.uploads.events import Outcome
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import BUILT_IN, Registry, Weights
-from inference.errors import Permanent, RouteUnavailable
+from inference.errors import MissingPackage, Permanent, RouteUnavailable
 from tests.cloud.helpers import jpeg
 from tests.cloud.uploads.test_sweep import results
 from tests.cloud.uploads.test_uploads import document, drop, names
+from tests.inference.video.clips import make
 
 GOOD = """
 [[route]]
@@ -110,6 +112,29 @@ def test_uploads_wait_for_a_model_that_may_still_arrive(
     assert red() == ""
     sweep(waiting, 60)
     assert results(waiting) == ["faces/a.jpg"] and names(waiting, ERRORS) == ["faces/broken.jpg.json"]
+
+
+def test_videos_wait_for_a_package_that_only_they_need(
+    worker: UploadWorker, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = GOOD.replace('"faces"', '"faces"\nvideo = { camera_motion = true, thumbnails = 0 }', 1)
+    worker = worker_of(worker.storage, tmp_path, text, registry)
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cv2", None)
+        patch.setattr(health, "installed", lambda name: False)
+        event = drop(worker, "faces/a.mp4", make(tmp_path / "a.mp4", [0.0, 0.04]).read_bytes())
+        for _ in range(worker.settings.max_attempts + 1):
+            assert worker.handle(event) == Outcome("waiting")
+        assert worker.handle(drop(worker, "faces/b.jpg", jpeg())).status == "done"  # a picture needs none
+        waiting = worker.ledger.read("faces/a.mp4")
+        assert waiting and (waiting.receipt.state, waiting.receipt.attempt) == ("retry", 0)
+        assert "-r requirements-flow.txt" in waiting.receipt.reason
+        with pytest.raises(MissingPackage, match="route 'faces'.*requirements-flow.txt"):
+            health._extras()
+    assert names(worker, ERRORS) == []
+    assert sweep(worker, 60).processed == 1
+    assert results(worker) == ["faces/a.mp4", "faces/b.jpg"]
 
 
 def test_who_brings_a_wrong_route_of_his_own_is_told_so(worker: UploadWorker) -> None:

@@ -69,13 +69,10 @@ def make_videos(models: Path, **settings: Any) -> Videos:
     low = {"lease_seconds": 2.0, "video_split_above_seconds": 0.5, "video_segment_seconds": 1e-6}
     routes = parse_routes(ROUTES, "test routes")
     chosen = Settings(**{**low, **settings})
-    worker = UploadWorker(storage, chosen, routes, Registry([models]), splitter=make_splitter)
-    assert isinstance(worker.splitter, Videos)
-    return worker.splitter
-
-
-def make_splitter(worker: UploadWorker) -> Videos:
-    return Videos(worker, Queues("AzureWebJobsStorage"))
+    worker = UploadWorker(storage, chosen, routes, Registry([models]))
+    videos = Videos(worker, Queues("AzureWebJobsStorage"))
+    worker.split = videos.split
+    return videos
 
 
 def drop(videos: Videos, clip: Path | bytes, name: str = NAME) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from cloud.settings import ERRORS, RESULTS, UPLOADS
+from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
 from cloud.videos import stages
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import PLAN
 from cloud.videos.revive import revive
 from cloud.web import api
-from inference.errors import CorruptMedia, ModelUnavailable, StorageUnavailable
+from inference.errors import CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
 from inference.video import split
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import (
@@ -197,6 +198,14 @@ def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_wh
         assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "busy"
         wait_for_silence(videos, job_id)
         assert revive(videos) == 0
+    with monkeypatch.context() as patch:
+
+        def lacking(*_: Any) -> Any:
+            raise MissingPackage("needs OpenCV")
+
+        patch.setattr(stages, "detect_part", lacking)
+        videos.deliver(others[0], 9)
+        wait_for_silence(videos, job_id)
     assert names(videos, ERRORS, "") == [] and taken() == []
     assert revive(videos) == 1
     sent = taken()
@@ -204,6 +213,45 @@ def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_wh
     videos.queues.send(sent)
     deal([videos], random.Random(5), copies=1)
     assert document(videos)["status"] == "ok"
+
+
+def test_a_job_whose_plan_cannot_be_read_is_named_and_stops_no_other(
+    models: Path, account: str, clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    videos = make_videos(models, lease_seconds=1.0)
+    broken = "0" * 24  # before all others
+    path = f"jobs/{broken}/{PLAN}"
+    for content in (b"[1", b"[]", b'{"parts": []}'):
+        videos.storage.write(STATE, path, content, metadata={"state": "running"})
+        with pytest.raises(StorageUnavailable, match=f"state/{path} cannot be read .* delete it"):
+            videos.jobs.read(broken)
+    odd = drop(videos, clip, "odd.mp4")
+    videos.storage.write(STATE, f"jobs/{odd}/segments/first.jsonl.gz", b"")  # not ours: it has no number
+    taken()
+    job_id = drop(videos, clip)
+    messages = taken()
+    for waiting in (broken, odd, job_id):
+        wait_for_silence(videos, waiting)
+    assert revive(videos) == 1 and path in caplog.text and f"job {odd}: ValueError" in caplog.text
+    assert len(taken()) == len(messages)
+
+
+def test_a_plan_of_a_later_version_is_read(videos: Videos, clip: Path) -> None:
+    job_id = drop(videos, clip)
+    stored = videos.storage.read_json(STATE, f"jobs/{job_id}/{PLAN}")
+    assert stored
+    before = videos.jobs.read(job_id)
+    videos.storage.write_json(STATE, f"jobs/{job_id}/{PLAN}", {**stored[0], "colour": "blue"})
+    assert videos.jobs.read(job_id) == before
+    taken()
+
+
+def test_the_heartbeat_logs_for_the_invocation_that_works_on_the_message(videos: Videos, clip: Path) -> None:
+    drop(videos, clip)
+    begun: list[str] = []
+    videos.deliver(taken()[0], 1, lambda: begun.append(threading.current_thread().name.rpartition("-")[0]))
+    assert begun == ["dropsight-job"]
+    taken()
 
 
 def check_failed(videos: Videos, kind: str, words: str) -> None:

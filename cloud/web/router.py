@@ -1,0 +1,63 @@
+"""Every HTTP function but the plain health answers through here: whatever its body raises is answered as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from importlib import import_module
+
+import azure.functions as func
+
+from cloud.settings import BadSettings
+from cloud.storage.paths import printable
+from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
+
+log = logging.getLogger(__name__)
+
+# Function -> module and body. Imported by the first request, so that a failing import is answered like other errors.
+BODIES = {
+    "analyze": ("cloud.web.api", "analyze"),
+    "results": ("cloud.web.api", "results"),
+    "jobs": ("cloud.web.api", "jobs"),
+    "health_deep": ("cloud.health", "on_request"),
+    "model_registered": ("cloud.models.deliveries", "on_events"),
+}
+# The first class that fits; anything else is a bug of ours.
+_STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (LimitExceeded, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (Permanent, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Transient, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BadSettings, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+# What is served was made from strangers' files: a browser must neither guess its type nor run it.
+SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+
+
+def answer(function: str, request: func.HttpRequest) -> func.HttpResponse:
+    """The answer of the HTTP function `function`; an error record with a trace, which is logged too, for any error."""
+    try:
+        module, body = BODIES[function]
+        response: func.HttpResponse = getattr(import_module(module), body)(request)
+        return response
+    except Exception as error:  # noqa: BLE001 - the host would answer a bare 500, which says nothing to anybody
+        return _refusal(function, request, error)
+
+
+def json_answer(document: object, status: int = 200) -> func.HttpResponse:
+    """A document as JSON."""
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=SAFE)
+
+
+def _refusal(function: str, request: func.HttpRequest, error: Exception) -> func.HttpResponse:
+    from inference.results.result import Source, error_document  # numpy: the deep health answers without it
+
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    record = error_document(Source(name=request.params.get("name", ""), bytes=len(request.get_body())), error)
+    level = logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
+    bug = None if isinstance(error, DropsightError | BadSettings) else error
+    line = printable(f"{function}: {type(error).__name__}: {error} (trace {record['trace']})")
+    log.log(level, "%s", line, exc_info=bug)
+    return json_answer(record, status)
