@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from inference.engine.clip import ClipModel
@@ -20,6 +21,7 @@ from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, 
 from inference.tables import nearest
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+FileState = tuple[Path, int, int]  # size in bytes, time of the last change in ns
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Registry:
         self._loading: dict[str, threading.Lock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
         self._entries: dict[str, Entry] | None = None
+        self._digests: dict[str, tuple[Entry, FileState | None, str]] = {}
 
     def list(self) -> list[Entry]:
         """Everything found, usable or not, in the order of the folders."""
@@ -226,23 +229,32 @@ class Registry:
         return kind(entry.manifest, session, sha256), entry.weights.stat().st_size
 
     def digest(self, name: str) -> str:
-        """Hex sha256 of everything that decides this model's answers: weights and manifest."""
+        """Hex sha256 of everything that decides this model's answers: weights and manifest.
+
+        Computed again when the folders show another manifest (see `refresh`) or the weights have another size or
+        time. Raises BadModel as `entry`.
+        """
         entry = self.entry(name)
+        state = _state_of(entry.weights) if entry.weights else None
+        known = self._digests.get(name)
+        if known and known[0] is entry and known[1] == state:
+            return known[2]
         assert entry.manifest is not None
-        weights = _hashed(entry.weights) if entry.weights else ""
         facts = {k: v for k, v in asdict(entry.manifest).items() if k != "folder"}
-        return hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
+        weights = _hash_of_state(state) if state else ""
+        digest = hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
+        self._digests[name] = (entry, state, digest)
+        return digest
 
 
-_hashes: dict[tuple[Path, int, int], str] = {}
-
-
-def _hashed(path: Path) -> str:
+def _state_of(path: Path) -> FileState:
     stat = path.stat()
-    key = (path, stat.st_size, stat.st_mtime_ns)
-    if key not in _hashes:
-        _hashes[key] = sha256_of(path)
-    return _hashes[key]
+    return path, stat.st_size, stat.st_mtime_ns
+
+
+@cache
+def _hash_of_state(state: FileState) -> str:
+    return sha256_of(state[0])
 
 
 def _scan(folder: Path) -> Iterator[Entry]:

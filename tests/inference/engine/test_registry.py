@@ -169,3 +169,15 @@ def test_a_changed_manifest_changes_the_digest_and_is_loaded_anew(models: Path) 
     assert registry.digest("classify") != before
     assert registry.model("classify") is not first
     assert registry.model("classify").manifest.version == "2"
+
+
+def test_the_digest_is_computed_once_until_the_weights_change(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry([models])
+    before = registry.digest("classify")
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.engine.registry.asdict", None)  # computing it anew would fail
+        assert registry.digest("classify") == before
+    with (models / "classify" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    assert registry.digest("classify") != before
+    assert registry.digest("sketch") not in (before, registry.digest("classify"))
