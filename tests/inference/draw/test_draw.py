@@ -15,6 +15,7 @@ from PIL import ImageDraw
 
 from inference.draw import annotate, enlarged
 from inference.draw.colours import APART, colour, ink, palette, track_colour
+from inference.draw.keypoints import LEFT, RIGHT
 from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
 from inference.errors import BadRoute
@@ -103,6 +104,52 @@ def test_a_label_keeps_its_colour_and_its_ink_can_be_read() -> None:
     for name in ("person", "face", "dog", "car", "#000000", "#ffffff"):
         light = [0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2] for c in (colour(name), ink(colour(name)))]
         assert abs(light[0] - light[1]) > 60
+
+
+def pair(scores: tuple[float, float], **columns: object) -> Objects:
+    """A person and a car in one place."""
+    both = objects((40, 40, 160, 160), (40, 40, 160, 160))
+    return replace(both, names=("person", "car"), scores=np.asarray(scores, np.float32), **columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("scores", "top"), [((0.9, 0.6), 0), ((0.6, 0.9), 1)])
+def test_the_object_with_the_highest_score_is_drawn_over_the_others(scores: tuple[float, float], top: int) -> None:
+    white = Pillow.new("RGB", (200, 200), "white")
+    points = np.zeros((2, 17, 3), np.float32)
+    points[0, 5] = points[1, 6] = (100, 100, 0.9)  # the left shoulder of one, the right shoulder of the other
+    bits = (np.ones((60, 60), bool),) * 2
+    masks = Masks((200, 200), np.asarray([[60, 60, 120, 120]] * 2), bits)
+    found = pair(scores, keypoints=points, skeleton="coco17", masks=masks)
+    drawn = annotate(white, [("o", found)], Draw(labels=False))
+    shade = colour(("person", "car")[top])
+    assert drawn.getpixel((40, 100)) == shade  # the outline of the box
+    assert drawn.getpixel((60, 100)) == shade  # the rim of the mask
+    assert drawn.getpixel((100, 100)) == (LEFT, RIGHT)[top]
+
+
+def test_a_later_step_is_drawn_over_an_earlier_one_whatever_the_scores() -> None:
+    white = Pillow.new("RGB", (200, 200), "white")
+    sure, unsure = pair((0.9, 0.9)).take([0]), pair((0.5, 0.5)).take([1])
+    drawn = annotate(white, [("a", sure), ("b", unsure)], Draw(labels=False))
+    assert drawn.getpixel((40, 100)) == colour("car")
+
+
+def test_masks_are_below_boxes_boxes_below_keypoints_and_words_above_all() -> None:
+    white = Pillow.new("RGB", (200, 200), "white")
+    boxes = np.asarray([(100, 10, 190, 190), (10, 10, 150, 190)], np.float32)
+    points = np.zeros((2, 17, 3), np.float32)
+    points[0, 5] = (100, 150, 0.9)  # a left shoulder on its own box's edge
+    masks = Masks(
+        (200, 200), np.asarray([[0, 0, 1, 1], [80, 60, 120, 180]]), (np.zeros((1, 1), bool), np.ones((120, 40), bool))
+    )
+    found = replace(pair((0.5, 0.9)), boxes=boxes, keypoints=points, skeleton="coco17", masks=masks)
+    drawn = annotate(white, [("o", found)], Draw())
+    assert drawn.getpixel((100, 100)) == colour("person")  # over the mask of an object with a higher score
+    assert drawn.getpixel((100, 150)) == LEFT
+    words = _words_only(white, replace(found, masks=None, keypoints=None))
+    written = changed(white, words)
+    full = annotate(white, [("o", found)], Draw(scores=False))
+    assert written.any() and np.array_equal(np.asarray(full)[written], np.asarray(words)[written])
 
 
 def test_masks_are_transparent_inside_and_full_at_the_rim() -> None:
