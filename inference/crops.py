@@ -12,7 +12,7 @@ from inference.image.align import aligned
 from inference.image.media import Picture
 from inference.image.preprocess import Box
 from inference.image.tile import merged, tiles
-from inference.predictions import Floats, Objects, Predictions, Rendering
+from inference.predictions import Floats, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Step
 from inference.timing import NO_TIME, Timing
@@ -73,7 +73,7 @@ def run_on_crops(
         for target in _targets(objects, step.on):
             predictions, timing = _run_on(picture, target, step, model, threshold)
             # A picture made of a crop is kept nowhere.
-            target.answers[step.title] = Objects.empty() if isinstance(predictions, Rendering) else predictions
+            target.answers[step.title] = Objects.empty() if isinstance(predictions, OutputImage) else predictions
             total = total + timing
         results[i] = replace(earlier, predictions=objects)
     if not detectors:

@@ -153,7 +153,7 @@ class LabelMap:
 
 
 @dataclass(frozen=True)
-class Rendering:
+class OutputImage:
     """A new picture made from the old one: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
 
     pixels: Bytes
@@ -166,4 +166,4 @@ class Embedding:
     vector: Floats
 
 
-Predictions = Classes | Objects | LabelMap | Rendering | Embedding
+Predictions = Classes | Objects | LabelMap | OutputImage | Embedding

@@ -146,7 +146,7 @@ _USUAL = VideoOptions()
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRoute:
     """A route that cannot be used as it is written: the names that it matches wait until it is mended."""
 
     name: str
@@ -163,7 +163,7 @@ class _File:
 class Routes:
     """The routes of one file, first match wins."""
 
-    entries: tuple[Route | Refused, ...]
+    entries: tuple[Route | RefusedRoute, ...]
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -204,18 +204,20 @@ class Routes:
     def sound(self) -> Routes:
         """These routes, for those who want all or none. Raises BadRoute for the first that is refused."""
         for entry in self.entries:
-            if isinstance(entry, Refused):
+            if isinstance(entry, RefusedRoute):
                 raise BadRoute(entry.reason)
         return self
 
     def problems(self, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:
-        """What keeps routes from being used: see Refused and Route.problem."""
-        each = (BadRoute(e.reason) if isinstance(e, Refused) else e.problem(registry, expected) for e in self.entries)
+        """What keeps routes from being used: see RefusedRoute and Route.problem."""
+        each = (
+            BadRoute(e.reason) if isinstance(e, RefusedRoute) else e.problem(registry, expected) for e in self.entries
+        )
         return [problem for problem in each if problem]
 
 
-def _usable(entry: Route | Refused) -> Route:
-    if isinstance(entry, Refused):
+def _usable(entry: Route | RefusedRoute) -> Route:
+    if isinstance(entry, RefusedRoute):
         raise RouteUnavailable(entry.reason)
     return entry
 
@@ -226,12 +228,12 @@ def sidecar_target(name: str) -> str | None:
 
 
 def read_routes(source: Path | str, where: str = "") -> Routes:
-    """The routes of a TOML file or text; wrong ones are kept as Refused, so that each stops only itself.
+    """The routes of a TOML file or text; wrong ones are kept as RefusedRoute, so that each stops only itself.
 
     where: begins each message (default: the file). Raises BadRoute where nobody can tell the routes apart.
     """
     where = where or str(source)
-    entries: list[Route | Refused] = []
+    entries: list[Route | RefusedRoute] = []
     for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
         entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
     return Routes(tuple(entries))
@@ -242,7 +244,7 @@ def parse_routes(text: str, where: str) -> Routes:
     return read_routes(text, where).sound()
 
 
-def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | Refused:
+def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | RefusedRoute:
     name = table.get("name") if isinstance(table, Mapping) else None
     name = name if isinstance(name, str) else ""
     place = f"{where} {name!r}" if name else f"{where}[{number}]"
@@ -251,7 +253,7 @@ def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route 
             raise BadRoute(f"{place}: two routes have this name; names must differ")
         route = build(Route, table, place, BadRoute)
     except BadRoute as error:
-        return Refused(name, _claimed(table), str(error))
+        return RefusedRoute(name, _claimed(table), str(error))
     object.__setattr__(route, "place", place)
     object.__setattr__(route, "written", table.get("video", {}))
     return route

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from inference.cli.analyze import registry_of
-from inference.engine.catalog import Catalog, Listing, load_catalog
+from inference.engine.catalog import Catalog, CatalogEntry, load_catalog
 from inference.engine.pull import is_installed, pull
-from inference.engine.registry import BUILT_IN, Entry
+from inference.engine.registry import BUILT_IN, ModelEntry
 from inference.errors import BadModel, DropsightError
 
 HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "ACCURACY")
@@ -35,7 +35,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _found(entry: Entry) -> tuple[str, ...]:
+def _found(entry: ModelEntry) -> tuple[str, ...]:
     manifest = entry.manifest
     if manifest is None or entry.reason:
         return (entry.name, "-", "-", "-", "-", "no", f"skipped: {entry.reason}")
@@ -43,7 +43,7 @@ def _found(entry: Entry) -> tuple[str, ...]:
     return (entry.name, manifest.task, size, _licence(manifest.licence), manifest.use, "yes", manifest.accuracy or "-")
 
 
-def _to_be_had(listing: Listing) -> tuple[str, ...]:
+def _to_be_had(listing: CatalogEntry) -> tuple[str, ...]:
     manifest = listing.full_manifest()
     note = "ran here" if listing.verified else "not run by us"
     if listing.recommended:
@@ -88,7 +88,7 @@ def _pull(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _wanted(options: argparse.Namespace, catalog: Catalog) -> list[Listing]:
+def _wanted(options: argparse.Namespace, catalog: Catalog) -> list[CatalogEntry]:
     listings = [catalog.named(name) for name in options.names]
     for listing in listings:
         if listing.obstacle():

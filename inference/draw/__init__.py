@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from inference.draw.before_after import before_after
 from inference.draw.colours import DARK, Colour, colour, track_colour, unit
-from inference.draw.compare import before_after
 from inference.draw.keypoints import draw_skeleton
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import blur
 from inference.errors import BadRoute
-from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, Predictions, Rendering
+from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, OutputImage, Predictions
 from inference.routes import Draw
 from inference.tables import build
 
@@ -40,9 +40,9 @@ def annotate(
     Where all that the steps made are new pictures, before and after side by side. options: see routes.Draw.
     """
     draw = options_of(options)
-    renderings = [(name, p) for name, p in steps if isinstance(p, Rendering)]
-    if renderings and len(renderings) == len(steps):
-        return before_after(picture, renderings, draw.labels)
+    images = [(name, p) for name, p in steps if isinstance(p, OutputImage)]
+    if images and len(images) == len(steps):
+        return before_after(picture, images, draw.labels)
     canvas = picture.copy()
     for label in draw.blur:
         blur(canvas, _boxes_of(steps, label))

@@ -1,4 +1,4 @@
-"""The files that belong to a picture's result: the annotated picture, masks, maps, vectors, renderings."""
+"""The files that belong to a picture's result: the annotated picture, masks, maps, vectors, output images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from inference.draw import annotate, enlarged, options_of
 from inference.image.media import Picture
-from inference.predictions import Embedding, LabelMap, Objects, Predictions, Rendering
+from inference.predictions import Embedding, LabelMap, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -26,9 +26,9 @@ def image_artifacts(
     names: dict[tuple[str, int], str] = {}
     full = picture.full()
     drawn: list[tuple[str, Predictions]]
-    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, Rendering | Embedding)]
+    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
     if options_of(options).compare:
-        drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, Rendering)]
+        drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
         files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), options))
     for step in steps:
@@ -38,7 +38,7 @@ def image_artifacts(
 
 def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str]) -> None:
     predictions, name = step.predictions, file_name(step.name)
-    if isinstance(predictions, Rendering):
+    if isinstance(predictions, OutputImage):
         alpha = predictions.pixels.shape[2] == 4
         image = Pillow.fromarray(predictions.pixels)
         files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image) if alpha else jpeg(image)

@@ -17,7 +17,7 @@ CATALOG = BUILT_IN / "catalog.toml"
 
 
 @dataclass(frozen=True)
-class Listing:
+class CatalogEntry:
     """One model of the catalog.
 
     purpose: what it is for, in finer words than its task. size: bytes. page: where its manifest comes from.
@@ -49,16 +49,16 @@ class Listing:
 
 @dataclass(frozen=True)
 class Catalog:
-    model: tuple[Listing, ...] = field(default=())
+    model: tuple[CatalogEntry, ...] = field(default=())
 
-    def named(self, name: str) -> Listing:
+    def named(self, name: str) -> CatalogEntry:
         """Raises BadModel with the nearest name."""
         for listing in self.model:
             if listing.name == name:
                 return listing
         raise BadModel(f"the catalog has no model {name!r}{nearest(name, [m.name for m in self.model])}")
 
-    def recommended(self) -> list[Listing]:
+    def recommended(self) -> list[CatalogEntry]:
         """One runnable model per purpose."""
         return [m for m in self.model if m.recommended and not m.obstacle()]
 
@@ -82,7 +82,7 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
     return catalog
 
 
-def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> Listing | None:
+def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> CatalogEntry | None:
     """The recommended, runnable model of a purpose that is installed; ones that were run here first."""
     usable = {e.name for e in registry.list() if not e.reason}
     picks = [m for m in catalog.recommended() if m.purpose == purpose and m.name in usable]

@@ -21,7 +21,7 @@ from inference.image.media import Picture, cropped
 from inference.image.preprocess import MAX_FREE_PIXELS, Box, prepare
 from inference.image.tile import Blend, tiles
 from inference.manifest import Manifest
-from inference.predictions import Bytes, Floats, Rendering
+from inference.predictions import Bytes, Floats, OutputImage
 from inference.timing import NO_TIME, Timing
 
 # A picture is scaled down until it needs no more tiles than this ...
@@ -35,7 +35,9 @@ MAX_STRIP = 4.0
 class ImageToImage(Model):
     """A model that answers with a picture."""
 
-    def run(self, picture: Picture, box: Box | None = None, threshold: float | None = None) -> tuple[Rendering, Timing]:
+    def run(
+        self, picture: Picture, box: Box | None = None, threshold: float | None = None
+    ) -> tuple[OutputImage, Timing]:
         """The new picture, with the aspect of the old one (or of its crop `box`, xyxy in picture pixels)."""
         if box:
             picture = cropped(picture, box)
@@ -43,9 +45,9 @@ class ImageToImage(Model):
         start = time.perf_counter()
         values, timing = _whole(self, picture) if tile is None else _tiled(self, picture, tile)
         values = _same_aspect(values, picture.size)
-        rendering = Rendering(_joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest)))
+        output = OutputImage(_joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest)))
         total = (time.perf_counter() - start) * 1e3
-        return rendering, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
+        return output, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
 
 
 def to_bytes_or_ab(values: Floats, manifest: Manifest) -> Floats | Bytes:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from inference.engine.catalog import Listing
+from inference.engine.catalog import CatalogEntry
 from inference.engine.registry import sha256_of
 from inference.errors import BadModel, ModelUnavailable
 from inference.manifest import MANIFEST_FILE
@@ -29,7 +29,7 @@ BLOCK = 1 << 18
 Progress = Callable[[int, int], None]  # (bytes so far, bytes in all)
 
 
-def pull(listing: Listing, into: Path, mirrors: Sequence[Path] = (), progress: Progress | None = None) -> Path:
+def pull(listing: CatalogEntry, into: Path, mirrors: Sequence[Path] = (), progress: Progress | None = None) -> Path:
     """Get a model's file and write its folder `into/<name>`; returns the folder. At once there or not at all.
 
     mirrors: folders searched for the file by its size and sha256; with any given, nothing is downloaded.
@@ -50,13 +50,13 @@ def pull(listing: Listing, into: Path, mirrors: Sequence[Path] = (), progress: P
     return folder
 
 
-def is_installed(listing: Listing, into: Path) -> bool:
+def is_installed(listing: CatalogEntry, into: Path) -> bool:
     file = into / listing.name / WEIGHTS_FILE
     whole = file.is_file() and file.stat().st_size == listing.size and (file.parent / MANIFEST_FILE).is_file()
     return whole and sha256_of(file) == listing.sha256
 
 
-def _in_mirrors(listing: Listing, mirrors: Sequence[Path]) -> Path:
+def _in_mirrors(listing: CatalogEntry, mirrors: Sequence[Path]) -> Path:
     for mirror in mirrors:
         if not mirror.is_dir():
             raise BadModel(f"{mirror}: no such folder; --from wants a folder that holds the files")
@@ -69,7 +69,7 @@ def _in_mirrors(listing: Listing, mirrors: Sequence[Path]) -> Path:
     )
 
 
-def _download(listing: Listing, part: Path, progress: Progress) -> None:
+def _download(listing: CatalogEntry, part: Path, progress: Progress) -> None:
     """Fetch into `part`, going on where an earlier attempt was broken off."""
     problem = ""
     for _ in range(ATTEMPTS):
@@ -89,7 +89,7 @@ def _download(listing: Listing, part: Path, progress: Progress) -> None:
     )
 
 
-def _fetch(listing: Listing, part: Path, have: int, progress: Progress) -> str:
+def _fetch(listing: CatalogEntry, part: Path, have: int, progress: Progress) -> str:
     """One request; what went wrong, or nothing. Raises BadModel for what a further request cannot mend."""
     headers = {"User-Agent": "dropsight"} | ({"Range": f"bytes={have}-"} if have else {})
     request = urllib.request.Request(listing.url, headers=headers)  # noqa: S310 (load_catalog checked the scheme)
@@ -114,7 +114,7 @@ def _starts_at(content_range: str, have: int) -> bool:
     return content_range.replace("=", " ").split("-")[0].split()[-1:] == [str(have)]
 
 
-def _refuse_other_size(listing: Listing, length: str | None, have: int) -> None:
+def _refuse_other_size(listing: CatalogEntry, length: str | None, have: int) -> None:
     if length is not None and length.isdigit() and int(length) + have != listing.size:
         raise BadModel(
             f"{listing.name}: {listing.url} has {int(length) + have:,} bytes, the catalog expects {listing.size:,}; "
@@ -122,7 +122,7 @@ def _refuse_other_size(listing: Listing, length: str | None, have: int) -> None:
         )
 
 
-def _copy(answer: Any, part: Path, have: int, listing: Listing, progress: Progress) -> str:
+def _copy(answer: Any, part: Path, have: int, listing: CatalogEntry, progress: Progress) -> str:
     with part.open("ab" if have else "wb") as file:
         while block := answer.read(BLOCK):
             have += len(block)
@@ -134,7 +134,7 @@ def _copy(answer: Any, part: Path, have: int, listing: Listing, progress: Progre
     return "" if have == listing.size else "the connection ended early"
 
 
-def _check(listing: Listing, part: Path) -> None:
+def _check(listing: CatalogEntry, part: Path) -> None:
     found = sha256_of(part)
     if part.stat().st_size != listing.size or found != listing.sha256:
         size = part.stat().st_size
@@ -145,7 +145,7 @@ def _check(listing: Listing, part: Path) -> None:
         )
 
 
-def _install(listing: Listing, part: Path, folder: Path, waiting: Path) -> None:
+def _install(listing: CatalogEntry, part: Path, folder: Path, waiting: Path) -> None:
     """Put manifest and weights together aside, then give the folder its name in one step."""
     ready = waiting / f"{listing.name}.{os.getpid()}"
     shutil.rmtree(ready, ignore_errors=True)

@@ -25,7 +25,7 @@ FileState = tuple[Path, int, int]  # size in bytes, time of the last change in n
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """A model that was found: usable when `reason` is None, else `reason` says in one sentence why not.
 
     weights: None also for heads that need none (the manifest's `file` is empty).
@@ -109,10 +109,10 @@ class Registry:
         self._lock = threading.RLock()
         self._loading: dict[str, threading.Lock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
-        self._entries: dict[str, Entry] | None = None
-        self._digests: dict[str, tuple[Entry, FileState | None, str]] = {}
+        self._entries: dict[str, ModelEntry] | None = None
+        self._digests: dict[str, tuple[ModelEntry, FileState | None, str]] = {}
 
-    def list(self) -> list[Entry]:
+    def list(self) -> list[ModelEntry]:
         """Everything found, usable or not, in the order of the folders."""
         with self._lock:
             if self._entries is None:
@@ -132,7 +132,7 @@ class Registry:
                 if entry != old.get(entry.name):
                     self._loaded.pop(entry.name, None)
 
-    def _share_weights(self, entries: dict[str, Entry]) -> None:
+    def _share_weights(self, entries: dict[str, ModelEntry]) -> None:
         """Two manifests may read one file (labels here, a vector there): the second only states its sha256."""
         files = {e.manifest.sha256: e.weights for e in entries.values() if e.manifest and e.weights}
         for name, entry in entries.items():
@@ -148,7 +148,7 @@ class Registry:
             self._folders = list(folders)
             self.refresh()
 
-    def _resolve(self, entry: Entry) -> Entry:
+    def _resolve(self, entry: ModelEntry) -> ModelEntry:
         """Find the weights of a manifest."""
         manifest = entry.manifest
         if manifest is None:
@@ -173,7 +173,7 @@ class Registry:
         )
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> ModelEntry:
         """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
         entries = {e.name: e for e in self.list()}
         if name not in entries:
@@ -214,7 +214,7 @@ class Registry:
                     self._loaded.popitem(last=False)
             return model
 
-    def _load(self, entry: Entry) -> tuple[Loaded, int]:
+    def _load(self, entry: ModelEntry) -> tuple[Loaded, int]:
         assert entry.manifest is not None
         kind = kind_of(entry.manifest)
         if entry.weights is None:
@@ -257,7 +257,7 @@ def _hash_of_state(state: FileState) -> str:
     return sha256_of(state[0])
 
 
-def _scan(folder: Path) -> Iterator[Entry]:
+def _scan(folder: Path) -> Iterator[ModelEntry]:
     """Models in a folder: the folder itself, each folder and each .onnx file in it; or a single .onnx file."""
     declared = declaration_of(folder)
     if declared:
@@ -273,21 +273,21 @@ def _scan(folder: Path) -> Iterator[Entry]:
             elif child.suffix == ".onnx":
                 yield _recognized(child.stem, child)
     else:
-        yield Entry(folder.name, folder, reason=f"{folder} does not exist")
+        yield ModelEntry(folder.name, folder, reason=f"{folder} does not exist")
 
 
-def _declared(path: Path) -> Entry:
+def _declared(path: Path) -> ModelEntry:
     try:
         manifest = read_manifest(path)
     except BadManifest as error:
-        return Entry(path.parent.name, path, reason=str(error))
-    return Entry(manifest.name, path, manifest)
+        return ModelEntry(path.parent.name, path, reason=str(error))
+    return ModelEntry(manifest.name, path, manifest)
 
 
-def _recognized(name: str, path: Path) -> Entry:
+def _recognized(name: str, path: Path) -> ModelEntry:
     from inference.recognize import recognize  # lazily: most models have a manifest
 
     try:
-        return Entry(name, path, recognize(path))
+        return ModelEntry(name, path, recognize(path))
     except DropsightError as error:
-        return Entry(name, path, reason=str(error))
+        return ModelEntry(name, path, reason=str(error))

@@ -25,7 +25,7 @@ from inference.heads import Head, Outputs, Shape, part
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.predictions import Bytes, Floats, Rendering
+from inference.predictions import Bytes, Floats, OutputImage
 
 KINDS = {"rgb": 3, "gray": 1, "y": 1, "chroma": 3, "ab": 2, "alpha": 1}
 
@@ -81,12 +81,12 @@ def to_bytes(values: Floats, manifest: Manifest) -> Bytes:
     return pixels
 
 
-def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     """What the model alone says; Model.run puts it together with the picture."""
     pixels = to_bytes(planes(outputs, fit, manifest), manifest)
     if pixels.shape[2] != 3:
         pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
-    return Rendering(np.ascontiguousarray(pixels))
+    return OutputImage(np.ascontiguousarray(pixels))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

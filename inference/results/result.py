@@ -14,7 +14,7 @@ import numpy as np
 
 from inference.engine.session import ONNXRUNTIME_VERSION
 from inference.errors import Permanent
-from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions, Rendering
+from inference.predictions import Classes, Embedding, LabelMap, Objects, OutputImage, Predictions
 from inference.timing import NO_TIME, Timing
 from inference.version import __version__
 
@@ -153,7 +153,7 @@ def prediction_docs(predictions: Predictions) -> list[PredictionDoc]:
             for i, area in predictions.areas()
             if i != predictions.background
         ]
-    assert isinstance(predictions, Rendering | Embedding)
+    assert isinstance(predictions, OutputImage | Embedding)
     return []
 
 

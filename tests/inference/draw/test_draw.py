@@ -19,7 +19,7 @@ from inference.draw.keypoints import LEFT, RIGHT
 from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
 from inference.errors import BadRoute
-from inference.predictions import Classes, LabelMap, Masks, Objects, Rendering
+from inference.predictions import Classes, LabelMap, Masks, Objects, OutputImage
 from inference.routes import Draw, parse_routes
 
 
@@ -209,11 +209,11 @@ def test_before_and_after_stand_side_by_side_and_transparency_shows() -> None:
     picture = noise(300, 400)
     half = np.dstack([np.asarray(picture), np.full((400, 300), 255, np.uint8)])
     half[:200, :, 3] = 0
-    both = annotate(picture, [("cutout", Rendering(half))], Draw())
+    both = annotate(picture, [("cutout", OutputImage(half))], Draw())
     assert both.width > 590 and abs(both.height - 400) <= 1
     after = np.asarray(both)[20:180, 400:]
     assert set(np.unique(after[80:])) <= set(range(195, 256))  # grey squares
-    wide = annotate(noise(500, 200), [("s", Rendering(np.zeros((200, 500, 3), np.uint8)))], Draw())
+    wide = annotate(noise(500, 200), [("s", OutputImage(np.zeros((200, 500, 3), np.uint8)))], Draw())
     assert wide.height > 390
 
 

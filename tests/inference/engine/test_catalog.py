@@ -13,7 +13,7 @@ import pytest
 
 from inference.__main__ import main
 from inference.defaults import load_routes
-from inference.engine.catalog import CATALOG, Listing, load_catalog
+from inference.engine.catalog import CATALOG, CatalogEntry, load_catalog
 from inference.engine.model import Model
 from inference.engine.pull import is_installed, pull
 from inference.engine.registry import Registry, Weights
@@ -82,8 +82,8 @@ def server() -> Iterator[tuple[str, Behaviour]]:
     thread.join()
 
 
-def listing(url: str, name: str = "drawn") -> Listing:
-    return Listing(
+def listing(url: str, name: str = "drawn") -> CatalogEntry:
+    return CatalogEntry(
         name=name,
         purpose="sketch",
         url=url,
@@ -249,7 +249,7 @@ def test_what_is_called_verified_was_run_here(shared: Path) -> None:
         assert isinstance(predictions, Objects) and 4 <= len(predictions) <= 6, model.name
 
 
-def _loaded(model: Listing, weights: Weights) -> Model:
+def _loaded(model: CatalogEntry, weights: Weights) -> Model:
     path = weights.find(model.sha256)
     assert path is not None
     return Model(model.full_manifest(), Session(path), model.sha256)
