@@ -14,7 +14,7 @@ from cloud.storage.containers import guess_type, to_bytes
 from cloud.storage.paths import requested_path
 from cloud.uploads.publish import RESULT
 from inference.errors import DropsightError, LimitExceeded, Transient, UnsupportedMedia
-from inference.image.media import SNIFF_BYTES, sniff
+from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.results.result import Source, error_document, new_trace
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import Any
 from inference.engine.model import Loaded, Model
 from inference.engine.registry import Registry, folders_from_environment, kind_of, sha256_of
 from inference.errors import BadManifest
-from inference.image.media import decode, read_bytes
+from inference.image.limits import read_bytes
+from inference.image.media import decode
 from inference.manifest import Manifest, declaration_of, read_manifest
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of

@@ -11,7 +11,8 @@ from inference.cli.analyze import Progress, found_files, registry_of
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.errors import BadModel, DropsightError, UnsupportedMedia
-from inference.image.media import decode, read_bytes
+from inference.image.limits import read_bytes
+from inference.image.media import decode
 from inference.predictions import Embedding, Floats
 from inference.similar import RESULT_FILE, Index, from_results, groups
 

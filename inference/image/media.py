@@ -1,7 +1,4 @@
-"""From untrusted bytes to an upright RGB picture, inside stated limits.
-
-The content decides the type, never the name. Sizes are checked from the header, before anything is decoded.
-"""
+"""From untrusted bytes to an upright RGB picture, inside stated limits."""
 
 from __future__ import annotations
 
@@ -9,9 +6,8 @@ import io
 import math
 import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,22 +16,10 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
-from inference.machine import memory_limit
+from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
+from inference.image.sniff import SNIFF_BYTES, sniff
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted. `memory` bounds what one decoded picture may take, all copies counted."""
-
-    bytes: int = 100 * 2**20
-    pixels: int = 120_000_000
-    side: int = 32_768
-    memory: int = field(default_factory=lambda: memory_limit() // 2)
-
-
-DEFAULT_LIMITS = Limits()
-
-# Pillow's name for each type that we read.
+# Pillow's names of the types that are read.
 _IMAGE_FORMATS = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
@@ -46,79 +30,8 @@ _IMAGE_FORMATS = {
     "image/avif": "AVIF",
     "image/heic": "HEIF",
 }
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-SNIFF_BYTES = 4096
 # Fifty megabytes of tiny GIF frames take minutes to count, and nobody needs the number.
 MAX_BYTES_COUNTED = 4 * 2**20
-
-
-def sniff(head: bytes) -> str:
-    """The media type that the first bytes of a file show.
-
-    head: at least the first SNIFF_BYTES of the file, or all of it.
-    Raises UnsupportedMedia for anything that is neither a known image nor a known video container.
-    """
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "image/gif"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "image/tiff"
-    if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in (12, 40, 52, 56, 108, 124):
-        return "image/bmp"
-    if head[:4] == b"RIFF":
-        kind = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(head[8:12])
-        if kind:
-            return kind
-    if head[4:8] == b"ftyp":
-        return _sniff_ftyp(head)
-    return _sniff_video(head)
-
-
-def _sniff_ftyp(head: bytes) -> str:
-    size = min(struct.unpack(">I", head[:4])[0], len(head))
-    brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
-    if brands & {b"avif", b"avis"}:
-        return "image/avif"
-    if head[8:12] in _HEIF_BRANDS:
-        return "image/heic"
-    return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
-
-
-def _sniff_video(head: bytes) -> str:
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "video/quicktime"
-    if head.startswith(b"FLV\x01"):
-        return "video/x-flv"
-    if head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
-        return "video/x-ms-wmv"
-    if head.startswith((b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0")):
-        return "video/mpeg"
-    if head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G":
-        return "video/mp2t"
-    raise UnsupportedMedia(_what_it_is(head))
-
-
-def _what_it_is(head: bytes) -> str:
-    expected = (
-        "expected an image (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF) or a video (MP4, MOV, WebM, MKV, AVI, MPEG)"
-    )
-    if not head:
-        return f"the file is empty (0 bytes); {expected}. Upload it again"
-    start = head.lstrip()[:15].lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-        found = "a web page or XML text"
-    elif start.startswith(b"%pdf"):
-        found = "a PDF document"
-    elif head.startswith(b"PK\x03\x04"):
-        found = "a zip archive"
-    else:
-        found = f"content that starts with {head[:8].hex(' ')}"
-    return f"found {found}; {expected}"
 
 
 @dataclass(frozen=True)
@@ -160,22 +73,6 @@ def cropped(picture: Picture, box: tuple[float, float, float, float]) -> Picture
     x2, y2 = min(math.ceil(box[2]), full.width), min(math.ceil(box[3]), full.height)
     crop = full.crop((x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)))
     return Picture(crop, crop.size, picture.media_type)
-
-
-def read_bytes(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The content of a file, refused before reading when it is over the limit. Raises LimitExceeded."""
-    size = path.stat().st_size
-    if size > limits.bytes:
-        raise LimitExceeded(too_many_bytes(size, limits))
-    with path.open("rb") as file:
-        return file.read(limits.bytes + 1)[: limits.bytes + 1]
-
-
-def too_many_bytes(size: int, limits: Limits) -> str:
-    return (
-        f"the file has {size:,} bytes, more than the limit of {limits.bytes:,}; "
-        "send a smaller file or raise the limit on bytes"
-    )
 
 
 def own_process() -> None:
@@ -223,8 +120,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
     transparency is laid over white; animations give their first frame, TIFF its first page.
     Raises UnsupportedMedia, CorruptMedia, LimitExceeded.
     """
-    if len(data) > limits.bytes:
-        raise LimitExceeded(too_many_bytes(len(data), limits))
+    check_bytes(len(data), limits)
     media_type = sniff(data[:SNIFF_BYTES])
     if media_type not in _IMAGE_FORMATS:
         raise UnsupportedMedia(f"found a video ({media_type}); expected an image here")
@@ -275,24 +171,6 @@ def _frames(image: Pillow.Image, media_type: str, size: int) -> int:
     if media_type in ("image/gif", "image/tiff") and size > MAX_BYTES_COUNTED:
         return 0
     return int(getattr(image, "n_frames", 1))
-
-
-def check_size(width: int, height: int, limits: Limits) -> None:
-    """Raises LimitExceeded for a picture over the limits, CorruptMedia for one without pixels."""
-    pixels = width * height
-    if pixels <= 0:
-        raise CorruptMedia(f"the header says {width} x {height} pixels; {_AGAIN}")
-    if max(width, height) > limits.side or pixels > limits.pixels:
-        raise LimitExceeded(
-            f"the picture is {width} x {height} ({pixels / 1e6:.0f} megapixels); allowed are "
-            f"{limits.pixels / 1e6:.0f} megapixels and {limits.side:,} pixels a side: scale it down first"
-        )
-    # Pillow keeps 4 bytes a pixel, conversion and numpy make two more copies of 3.
-    if pixels * 10 > limits.memory:
-        raise LimitExceeded(
-            f"decoding {width} x {height} pixels takes about {pixels * 10 / 2**20:.0f} MiB; "
-            f"this process may use {limits.memory / 2**20:.0f} MiB: scale it down or give it more memory"
-        )
 
 
 def _orientation(image: Pillow.Image) -> int:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference import errors
-from inference.image.media import Limits, decode
+from inference.image.limits import Limits
+from inference.image.media import decode
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared"
 DEADLINE_S = 60
