@@ -3,7 +3,7 @@
 Manifest: preprocess.size = { longest_edge = N } is the size worked at (default: the picture's own, within bounds).
 postprocess.params: whole = true shows the network the whole picture at once (default for "alpha", "ab" and "chroma",
 whose answers need to see all of it); tile = N works in tiles of N pixels although the network takes any size, on
-pictures with more pixels than one tile; overlap = the share that neighbouring tiles have in common (default 0.25).
+pictures with more pixels than one tile; overlap = the share of a tile that its neighbour also covers (default 0.25).
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from inference.timing import NO_TIME, Timing
 MAX_TILES = 256
 # ... and until what is made of it has no more pixels than this.
 MAX_OUTPUT_PIXELS = 16_000_000
-# A small picture is scaled up to fill one tile, unless it is a strip with more than this ratio of its sides.
+# A small picture is scaled up to fill a tile, unless the ratio of its sides is larger than this.
 MAX_STRIP = 4.0
 
 
 class ImageToImage(Model):
-    """A model that answers with a picture."""
+    """A model whose output is an image."""
 
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
     ) -> tuple[OutputImage, Timing]:
-        """The new picture, with the aspect of the old one (or of its crop `box`, xyxy in picture pixels)."""
+        """The output image, with the aspect of the picture (or of its crop `box`, xyxy in picture pixels)."""
         if box:
             picture = cropped(picture, box)
         tile = _tile(self, picture)
