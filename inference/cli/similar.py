@@ -14,7 +14,8 @@ from inference.errors import BadModel, DropsightError, UnsupportedMedia
 from inference.image.limits import read_bytes
 from inference.image.media import decode
 from inference.predictions import Embedding, Floats
-from inference.similar import RESULT_FILE, Index, from_results, groups
+from inference.results.formats import RESULT_FILE
+from inference.similar import Index, from_results, groups
 
 DEFAULT_MODEL = "embed"
 

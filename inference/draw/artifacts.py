@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image as Pillow
 
-from inference.draw import annotate, enlarged, options_of
+from inference.draw import annotate, enlarged
 from inference.image.media import Picture
 from inference.predictions import Embedding, LabelMap, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
@@ -19,18 +18,18 @@ JPEG_QUALITY = 90
 
 
 def image_artifacts(
-    picture: Picture, steps: Sequence[StepResult], options: Draw | Mapping[str, Any]
+    picture: Picture, steps: Sequence[StepResult], draw: Draw
 ) -> tuple[dict[str, bytes], dict[tuple[str, int], str]]:
-    """(files by relative name, which file belongs to (step, prediction); prediction -1: to the step itself)."""
+    """(files by relative name, name of the file of (step, prediction); prediction -1: of the step itself)."""
     files: dict[str, bytes] = {}
     names: dict[tuple[str, int], str] = {}
     full = picture.full()
     drawn: list[tuple[str, Predictions]]
     drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
-    if options_of(options).compare:
+    if draw.compare:
         drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
-        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), options))
+        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw))
     for step in steps:
         _step_files(step, files, names)
     return files, names
@@ -62,12 +61,14 @@ def file_name(step: str) -> str:
 
 
 def jpeg(image: Pillow.Image) -> bytes:
+    """The image as a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
 def png(image: Pillow.Image) -> bytes:
+    """The image as a PNG file, without loss."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

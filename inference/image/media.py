@@ -40,8 +40,8 @@ class Picture:
 
     image: Pillow RGB image. size: (width, height) of the full upright picture; `image` may be smaller when
     it was decoded at a reduced scale. All coordinates that leave the engine are in pixels of `size`.
-    orientation: the EXIF value found (1..8). frames: how many the file holds (animations give their first), 0 for
-    not counted.
+    orientation: the EXIF value of the file (1..8). frames: how many the file holds (animations give their first), 0
+    for not counted.
     """
 
     image: Pillow.Image
@@ -52,7 +52,7 @@ class Picture:
 
     @staticmethod
     def of(pixels: NDArray[np.uint8], media_type: str = "image/x-raw") -> Picture:
-        """A picture from an (H, W, 3) uint8 RGB array, as video frames come."""
+        """A picture of an (H, W, 3) uint8 RGB array, such as a video frame."""
         image = Pillow.fromarray(pixels)
         return Picture(image, image.size, media_type)
 
@@ -67,7 +67,7 @@ class Picture:
 
 
 def cropped(picture: Picture, box: tuple[float, float, float, float]) -> Picture:
-    """The part of a picture inside `box` (xyxy in its pixels), widened to whole pixels; at least one."""
+    """The part of a picture inside `box` (xyxy in its pixels), widened to whole pixels, at least 1 x 1."""
     full = picture.full()
     x1, y1 = (min(max(math.floor(v), 0), side - 1) for v, side in zip(box[:2], full.size, strict=True))
     x2, y2 = min(math.ceil(box[2]), full.width), min(math.ceil(box[3]), full.height)
@@ -89,7 +89,7 @@ def open_image(file: BinaryIO, kind: str) -> Pillow.Image:
     """Pillow's image of a file of Pillow's format `kind`, header read, for `check_size` to look at.
 
     Not through Pillow.open, which holds it to a limit that is global to the process and may be below ours, and
-    knows HEIF only where a process is told to. Raises UnidentifiedImageError, and what Pillow's decoders raise.
+    knows HEIF only in processes that registered it. Raises UnidentifiedImageError, and what Pillow's decoders raise.
     """
     if kind == "HEIF":
         from pi_heif import HeifImageFile  # lazily: it brings its own codec libraries
@@ -118,12 +118,12 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
     pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit RGB;
     transparency is laid over white; animations give their first frame, TIFF its first page.
-    Raises UnsupportedMedia, CorruptMedia, LimitExceeded.
+    Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
     check_bytes(len(data), limits)
     media_type = sniff(data[:SNIFF_BYTES])
     if media_type not in _IMAGE_FORMATS:
-        raise UnsupportedMedia(f"found a video ({media_type}); expected an image here")
+        raise UnsupportedMedia(f"this is a video ({media_type}); expected an image here")
     try:
         return _decode(data, media_type, limits, at_least)
     except UnidentifiedImageError as error:
@@ -153,7 +153,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
     orientation = 1 if media_type == "image/heic" else _orientation(image)
     frames = _frames(image, media_type, len(data))
-    # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF's own turn is told as an EXIF value.
+    # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
     turn = 1 if media_type == "image/tiff" else orientation
     width, height = image.size
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
@@ -223,6 +223,6 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     if low >= 0 and high <= 255:
         return (grey * (255 if high <= 1 and kind == "f" else 1)).round().astype(np.uint8)
     if low == high:
-        return np.full(grey.shape, 128, np.uint8)  # one value and no scale to read it by
+        return np.full(grey.shape, 128, np.uint8)  # a single value and no scale to read it by
     # Halves: the difference of the largest floats is none.
     return ((grey / 2 - low / 2) * (255 / (high / 2 - low / 2))).round().astype(np.uint8)

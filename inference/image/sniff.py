@@ -70,4 +70,4 @@ def _refusal(head: bytes) -> str:
         return f"the file is empty (0 bytes); {expected}. Upload it again"
     start = head.lstrip()[:15].lower()
     kinds = (kind for kind, beginnings in _OTHERS.items() if start.startswith(beginnings))
-    return f"found {next(kinds, 'content that starts with ' + head[:8].hex(' '))}; {expected}"
+    return f"this is {next(kinds, 'a file of an unknown kind that starts with ' + head[:8].hex(' '))}; {expected}"

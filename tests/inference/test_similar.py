@@ -33,7 +33,7 @@ def test_search_is_exact() -> None:
 
 
 def test_vectors_of_two_models_are_not_compared() -> None:
-    with pytest.raises(BadModel, match="one model"):
+    with pytest.raises(BadModel, match="the same model"):
         Index.of(["a", "b"], [np.ones(3, np.float32), np.ones(4, np.float32)])
     with pytest.raises(BadModel, match="dimensions"):
         Index.of(["a"], [np.ones(3, np.float32)]).search(np.ones(4, np.float32))
