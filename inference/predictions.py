@@ -1,4 +1,4 @@
-"""What a head returns: columnar numpy arrays, one class per shape of answer.
+"""Predictions of models: columnar numpy arrays, a class for every kind of output.
 
 All coordinates are pixels of the upright picture, xyxy, as floats. `N` is the number of predictions.
 """
@@ -21,7 +21,7 @@ Bytes = NDArray[np.uint8]
 class Classes:
     """Labels of the whole picture, best first.
 
-    label_ids (N,) int, scores (N,) float in 0..1, names: one per prediction.
+    label_ids (N,) int, scores (N,) float in 0..1, names: N labels.
     """
 
     label_ids: Ints
@@ -34,10 +34,10 @@ class Classes:
 
 @dataclass(frozen=True)
 class Masks:
-    """Instance masks, each stored only inside its own window of the picture.
+    """Instance masks, stored only inside their own windows of the picture.
 
     size is the picture's (height, width); windows (N, 4) int xyxy; bits[i] is a bool array of the
-    window's shape. A full-size array for each of a hundred objects would not fit in memory.
+    window's shape. Full-size arrays of a hundred objects would not fit in memory.
     """
 
     size: tuple[int, int]
@@ -59,14 +59,15 @@ class Masks:
         return int(np.count_nonzero(self.bits[i]))
 
     def take(self, keep: Ints) -> Masks:
+        """The masks at the given indices, in that order."""
         return Masks(self.size, self.windows[keep], tuple(self.bits[int(i)] for i in keep))
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Things with a place.
+    """Objects with a place.
 
-    boxes (N, 4) float xyxy; scores (N,) float; label_ids (N,) int; names: one per prediction;
+    boxes (N, 4) float xyxy; scores (N,) float; label_ids (N,) int; names: N labels;
     keypoints (N, K, 3) float x, y, score, or (N, K, 4) x, y, z, score; skeleton: its name in skeletons.py;
     corners (N, 4, 2) float for oriented boxes; tracks (N,) int, -1 where none; attributes: a dict per
     prediction, by step: the Predictions of later steps that ran on its crop (plain JSON where a head adds its own).
@@ -109,7 +110,7 @@ class Objects:
 
 
 def joined(parts: Sequence[Objects]) -> Objects:
-    """Several Objects of one model as one, in order."""
+    """Several Objects of the same model together, in order."""
     parts = [p for p in parts if len(p)] or list(parts[:1])
     if len(parts) <= 1:
         return parts[0] if parts else Objects.empty()
@@ -146,7 +147,7 @@ class LabelMap:
     background: int | None = None
 
     def areas(self) -> list[tuple[int, int]]:
-        """(label id, pixels) of each label present, largest first."""
+        """(label id, pixels) of the labels present, the largest first."""
         counts = np.bincount(self.ids.ravel(), minlength=1)
         present = np.flatnonzero(counts)
         return sorted(((int(i), int(counts[i])) for i in present), key=lambda pair: -pair[1])
@@ -154,7 +155,7 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class OutputImage:
-    """A new picture made from the old one: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
+    """The output of an image-to-image model: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
 
     pixels: Bytes
 

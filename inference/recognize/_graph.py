@@ -73,10 +73,7 @@ def _divides(
     nodes: list[tuple[list[str], list[str], str, float | None]], constants: dict[str, float], name: str
 ) -> bool:
     for _ in range(_MAX_STEPS):
-        found = next(((i, o, op) for i, o, op, _ in nodes if name in i), None)
-        if found is None:
-            return False
-        inputs, outputs, op = found
+        inputs, outputs, op, _ = next((node for node in nodes if name in node[0]), ([], [], "", None))
         factor = next((constants[i] for i in inputs if i in constants), None)
         if op in ("Div", "Mul"):
             wanted = 255.0 if op == "Div" else 1 / 255
@@ -106,7 +103,7 @@ def _node(view: memoryview, start: int, end: int) -> tuple[list[str], list[str],
 
 
 def _tensor(view: memoryview, start: int, end: int) -> tuple[str, float | None]:
-    """(name, the value of a tensor of one float, or of several that are all the same; else None)."""
+    """(name, the value of a float tensor whose elements, at most 16, are all the same; else None)."""
     name, kind, raw = "", 0, b""
     for number, (first, last) in _fields(view, start, end):
         if number == 2:

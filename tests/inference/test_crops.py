@@ -226,7 +226,7 @@ def test_tiles_find_small_people_that_one_look_misses(registry: Registry, shared
 @pytest.mark.needs_shared
 def test_tiles_are_refused_where_they_make_no_sense(registry: Registry, shared: Path) -> None:
     data = (shared / "media/faces/group_19_onnx_1.jpg").read_bytes()
-    with pytest.raises(BadRoute, match="find objects"):
+    with pytest.raises(BadRoute, match="detect objects"):
         analyze(data, Route("r", (Step("classify", tile=64),)), registry)
     with pytest.raises(BadRoute, match="tiles of 20"):
         analyze(data, Route("r", (Step("det-yolox-nano", tile=20),)), registry)
