@@ -141,7 +141,7 @@ def real(shared: Path) -> Registry:
 @pytest.mark.parametrize("name", REAL)
 def test_the_real_models_keep_the_aspect_and_a_useful_size(name: str, real: Registry, shared: Path) -> None:
     picture = decode((shared / "media/faces/happy.jpg").read_bytes())
-    small = Picture(picture.image.resize((180, 160)), (180, 160))  # one tile of most
+    small = Picture(picture.image.resize((180, 160)), (180, 160))  # a single tile of most
     made, _ = real.model(name).run(small)
     assert isinstance(made, OutputImage)
     height, width = made.pixels.shape[:2]
@@ -149,7 +149,7 @@ def test_the_real_models_keep_the_aspect_and_a_useful_size(name: str, real: Regi
     factor = REAL[name][1]
     assert width == 180 * factor if factor else width >= 180
     assert made.pixels.shape[2] == (4 if name.startswith("cutout") else 3)
-    assert made.pixels.std() > 10  # a picture, not a plane of one colour
+    assert made.pixels.std() > 10  # a picture, not a plane of a single colour
 
 
 @pytest.mark.needs_shared

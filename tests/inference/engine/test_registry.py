@@ -1,4 +1,4 @@
-"""Manifests, folders of models, weights found by hash, and every refusal in one plain sentence."""
+"""Manifests, folders of models, weights located by hash, and every refusal in a plain sentence."""
 
 from __future__ import annotations
 
