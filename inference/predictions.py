@@ -89,24 +89,25 @@ class Objects:
 
     @staticmethod
     def empty() -> Objects:
+        """No objects."""
         return Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
     def take(self, keep: Sequence[int] | Ints | NDArray[np.bool_]) -> Objects:
         """The predictions at the given indices (or where the mask is true), in that order."""
         index = np.asarray(keep)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        arrays = {k: v[index] for k in _ARRAYS if (v := getattr(self, k)) is not None}
         return replace(
             self,
-            boxes=self.boxes[index],
-            scores=self.scores[index],
-            label_ids=self.label_ids[index],
+            **arrays,
             names=tuple(self.names[int(i)] for i in index),
             masks=None if self.masks is None else self.masks.take(index),
-            keypoints=None if self.keypoints is None else self.keypoints[index],
-            corners=None if self.corners is None else self.corners[index],
-            tracks=None if self.tracks is None else self.tracks[index],
             attributes=tuple(self.attributes[int(i)] for i in index) if self.attributes else (),
         )
+
+
+# The columns of Objects that are arrays, with a row per object.
+_ARRAYS = ("boxes", "scores", "label_ids", "keypoints", "corners", "tracks")
 
 
 def joined(parts: Sequence[Objects]) -> Objects:
@@ -114,25 +115,21 @@ def joined(parts: Sequence[Objects]) -> Objects:
     parts = [p for p in parts if len(p)] or list(parts[:1])
     if len(parts) <= 1:
         return parts[0] if parts else Objects.empty()
+    columns = {k: [v for p in parts if (v := getattr(p, k)) is not None] for k in _ARRAYS}
+    arrays: dict[str, Any] = {k: np.concatenate(values) for k, values in columns.items() if values}
     masks = [p.masks for p in parts if p.masks is not None]
-    points = [p.keypoints for p in parts if p.keypoints is not None]
-    corners = [p.corners for p in parts if p.corners is not None]
-    tracks = [p.tracks for p in parts if p.tracks is not None]
-    none: tuple[dict[str, Any], ...] = ()
-    return Objects(
-        np.concatenate([p.boxes for p in parts]),
-        np.concatenate([p.scores for p in parts]),
-        np.concatenate([p.label_ids for p in parts]),
-        tuple(n for p in parts for n in p.names),
-        Masks(
-            masks[0].size, np.concatenate([m.windows for m in masks]), tuple(b for m in masks for b in m.bits)
-        ) if masks else None,
-        np.concatenate(points) if points else None,
-        parts[0].skeleton,
-        np.concatenate(corners) if corners else None,
-        np.concatenate(tracks) if tracks else None,
-        sum((p.attributes or ({},) * len(p) for p in parts), none) if any(p.attributes for p in parts) else (),
-    )  # fmt: skip
+    attributes = (a for p in parts for a in p.attributes or ({},) * len(p))
+    return replace(
+        parts[0],
+        **arrays,
+        names=tuple(n for p in parts for n in p.names),
+        masks=_joined_masks(masks) if masks else None,
+        attributes=tuple(attributes) if any(p.attributes for p in parts) else (),
+    )
+
+
+def _joined_masks(parts: Sequence[Masks]) -> Masks:
+    return Masks(parts[0].size, np.concatenate([m.windows for m in parts]), tuple(b for m in parts for b in m.bits))
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def analyze_command(options: argparse.Namespace) -> int:
 
 
 def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
+    """The routes that the options ask for, with all their models usable. Raises BadRoute, BadModel."""
     if options.model:
         if options.routes or options.route:
             raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")

@@ -31,6 +31,7 @@ class Progress:
             self.show("")
 
     def show(self, text: str) -> None:
+        """Replace the line on a terminal."""
         if self._terminal:
             print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
 
@@ -66,6 +67,7 @@ class Progress:
         self.show(text if done < total else "")
 
     def say(self, line: str) -> None:
+        """Print a line on stdout; characters that its encoding lacks are escaped."""
         self.show("")
         encoding = sys.stdout.encoding or "utf-8"
         print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)

@@ -50,6 +50,8 @@ class CatalogEntry:
 
 @dataclass(frozen=True)
 class Catalog:
+    """The models of the catalog, in the order of the file."""
+
     model: tuple[CatalogEntry, ...] = field(default=())
 
     def named(self, name: str) -> CatalogEntry:

@@ -18,7 +18,7 @@ from inference.engine.model import Model
 from inference.heads.image import kind_of, planes, to_bytes
 from inference.image.lab import lab_to_rgb, rgb_to_lab
 from inference.image.media import Picture, cropped
-from inference.image.preprocess import MAX_FREE_PIXELS, Box, prepare
+from inference.image.preprocess import MAX_FREE_PIXELS, Box
 from inference.image.tile import Blend, tiles
 from inference.manifest import Manifest
 from inference.predictions import Bytes, Floats, OutputImage
@@ -101,12 +101,8 @@ def _margin(length: int, tile: int, overlap: int) -> int:
 
 
 def _once(model: Model, picture: Picture, box: Box | None) -> tuple[Floats, Timing]:
-    start = time.perf_counter()
-    tensor, fit = prepare(picture, model.manifest.preprocess, model.spec, box)
-    ready = time.perf_counter()
-    outputs = model.session.run(model.feeds(tensor, fit))
-    done = time.perf_counter()
-    return planes(outputs, fit, model.manifest), Timing((ready - start) * 1e3, (done - ready) * 1e3, 0.0)
+    outputs, fit, timing = model.forward(picture, box)
+    return planes(outputs, fit, model.manifest), timing
 
 
 def _work_size(

@@ -84,14 +84,18 @@ class Model(Loaded):
             start = time.perf_counter()
             alone = self.head.alone(cropped(picture, box) if box else picture, self.manifest)
             return alone, Timing(0.0, 0.0, (time.perf_counter() - start) * 1e3)
+        outputs, fit, timing = self.forward(picture, box)
+        start = time.perf_counter()
+        predictions = self.decode(outputs, fit, threshold)
+        return predictions, replace(timing, postprocess=(time.perf_counter() - start) * 1e3)
+
+    def forward(self, picture: Picture, box: Box | None) -> tuple[dict[str, NDArray[Any]], Fit, Timing]:
+        """(raw outputs by name, where the picture or its crop lies in the input, time without postprocessing)."""
         start = time.perf_counter()
         tensor, fit = prepare(picture, self.manifest.preprocess, self.spec, box)
         ready = time.perf_counter()
         outputs = self.session.run(self.feeds(tensor, fit))
-        done = time.perf_counter()
-        predictions = self.decode(outputs, fit, threshold)
-        end = time.perf_counter()
-        return predictions, Timing((ready - start) * 1e3, (done - ready) * 1e3, (end - done) * 1e3)
+        return outputs, fit, Timing((ready - start) * 1e3, (time.perf_counter() - ready) * 1e3, 0.0)
 
     def decode(self, outputs: dict[str, NDArray[Any]], fit: Fit, threshold: float | None = None) -> Predictions:
         """The head on raw outputs. threshold overrides the manifest's. Half floats are widened: sums of them drift."""

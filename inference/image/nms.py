@@ -33,7 +33,9 @@ def rotated_nms(
     boxes: Floats, scores: Floats, classes: NDArray[Any] | None, iou_threshold: float, max_detections: int
 ) -> NDArray[np.int64]:
     """As `nms`, for oriented boxes (N, 5) cx, cy, w, h, angle in radians, by the ProbIoU of their Gaussians."""
-    return suppress(gaussians(boxes), scores, classes, iou_threshold, max_detections, _gaussians_above)
+    return suppress(
+        gaussians(boxes), scores, classes, iou_threshold, max_detections, lambda a, b, t: gaussian_overlap(a, b) > t
+    )
 
 
 def suppress(
@@ -98,11 +100,6 @@ def _areas(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     height = np.minimum(ay2, by2) - np.maximum(ay1, by1)
     inside = np.maximum(width, 0) * np.maximum(height, 0)
     return inside, (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
-
-
-def _gaussians_above(a: Floats, b: Floats, threshold: float) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = gaussian_overlap(a, b) > threshold
-    return result
 
 
 def gaussians(boxes: Floats) -> Floats:

@@ -227,8 +227,10 @@ def new_trace() -> str:
 
 @cache
 def versions() -> dict[str, str]:
+    """The releases that decide a result."""
     return {"dropsight": __version__, "onnxruntime": ONNXRUNTIME_VERSION}
 
 
 def now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
