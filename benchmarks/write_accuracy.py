@@ -184,7 +184,7 @@ def _moved(box: tuple[float, float, float, float]) -> tuple[float, float, float,
 
 
 def _looked_at(model: Model) -> list[Figure]:
-    """Renderings have no figure: they are looked at. Only their times count."""
+    """Output images have no figure: they are looked at. Only their times count."""
     for _, picture in pictures(PHOTOS)[:3]:
         model.run(picture)
     return [Figure("new pictures", "looked at", "looked at")]

@@ -15,9 +15,7 @@ class Timing:
 
     def __add__(self, other: Timing) -> Timing:
         return Timing(
-            self.preprocess + other.preprocess,
-            self.inference + other.inference,
-            self.postprocess + other.postprocess,
+            self.preprocess + other.preprocess, self.inference + other.inference, self.postprocess + other.postprocess
         )
 
 

@@ -11,7 +11,7 @@ from inference.cli.analyze import registry_of
 from inference.cli.progress import Progress
 from inference.engine.catalog import Catalog, CatalogEntry, load_catalog
 from inference.engine.pull import is_installed, pull
-from inference.engine.registry import BUILT_IN, ModelEntry
+from inference.engine.registry import BUILT_IN, InstalledModel
 from inference.errors import BadModel, DropsightError
 
 HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "ACCURACY")
@@ -19,9 +19,9 @@ HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "ACCURACY")
 
 def run(options: argparse.Namespace) -> int:
     if options.action == "check":
-        from inference.cli import check  # lazily: it loads a model
+        from inference.cli import check_model  # lazily: it loads a model
 
-        return check.run(options)
+        return check_model.run(options)
     return {"list": _list, "pull": _pull}[options.action](options)
 
 
@@ -37,7 +37,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _present(entry: ModelEntry) -> tuple[str, ...]:
+def _present(entry: InstalledModel) -> tuple[str, ...]:
     manifest = entry.manifest
     if manifest is None or entry.reason:
         return (entry.name, "-", "-", "-", "-", "no", f"skipped: {entry.reason}")

@@ -136,10 +136,7 @@ def _same_aspect(values: Floats, size: tuple[int, int]) -> Floats:
     """Undo the stretching to a network's shape: the same number of pixels across the longer side."""
     height, width = values.shape[:2]
     longest = max(width, height)
-    right = (
-        max(round(longest * min(size[0] / size[1], 1)), 1),
-        max(round(longest * min(size[1] / size[0], 1)), 1),
-    )
+    right = (max(round(longest * min(size[0] / size[1], 1)), 1), max(round(longest * min(size[1] / size[0], 1)), 1))
     if abs(width - right[0]) <= 1 and abs(height - right[1]) <= 1:
         return values
     return _scaled(values, right)

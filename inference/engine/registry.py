@@ -25,7 +25,7 @@ FileState = tuple[Path, int, int]  # size in bytes, time of the last change in n
 
 
 @dataclass(frozen=True)
-class ModelEntry:
+class InstalledModel:
     """A model of a folder: usable where `reason` is None, else `reason` says in a sentence why not.
 
     weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
@@ -112,17 +112,17 @@ class Registry:
         self._lock = threading.RLock()
         self._loading: dict[str, threading.Lock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
-        self._entries: dict[str, ModelEntry] | None = None
-        self._digests: dict[str, tuple[ModelEntry, FileState | None, str]] = {}
+        self._entries: dict[str, InstalledModel] | None = None
+        self._digests: dict[str, tuple[InstalledModel, FileState | None, str]] = {}
 
-    def list(self) -> list[ModelEntry]:
+    def list(self) -> list[InstalledModel]:
         """All models, usable or not, in the order of the folders."""
         return list(self._by_name().values())
 
-    def _by_name(self) -> dict[str, ModelEntry]:
+    def _by_name(self) -> dict[str, InstalledModel]:
         with self._lock:
             if self._entries is None:
-                entries: dict[str, ModelEntry] = {}
+                entries: dict[str, InstalledModel] = {}
                 for folder in self._folders:
                     for entry in _scan(folder):
                         entries.setdefault(entry.name, self._resolve(entry))
@@ -138,7 +138,7 @@ class Registry:
                 if entry != old.get(name):
                     self._loaded.pop(name, None)
 
-    def _share_weights(self, entries: dict[str, ModelEntry]) -> None:
+    def _share_weights(self, entries: dict[str, InstalledModel]) -> None:
         """Two manifests may read the same file (labels here, a vector there): the second only states its sha256."""
         files = {e.manifest.sha256: e.weights for e in entries.values() if e.manifest and e.weights}
         for name, entry in entries.items():
@@ -154,7 +154,7 @@ class Registry:
             self._folders = list(folders)
             self.refresh()
 
-    def _resolve(self, entry: ModelEntry) -> ModelEntry:
+    def _resolve(self, entry: InstalledModel) -> InstalledModel:
         """Find the weights of a manifest."""
         manifest = entry.manifest
         if manifest is None:
@@ -176,7 +176,7 @@ class Registry:
             how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
-    def entry(self, name: str) -> ModelEntry:
+    def entry(self, name: str) -> InstalledModel:
         """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
         entries = self._by_name()
         if name not in entries:
@@ -216,7 +216,7 @@ class Registry:
                     self._loaded.popitem(last=False)
             return model
 
-    def _load(self, entry: ModelEntry) -> tuple[Loaded, int]:
+    def _load(self, entry: InstalledModel) -> tuple[Loaded, int]:
         assert entry.manifest is not None
         kind = kind_of(entry.manifest)
         if entry.weights is None:
@@ -254,7 +254,7 @@ def _state_of(path: Path) -> FileState:
     return path, stat.st_size, stat.st_mtime_ns
 
 
-def _with_state(entry: ModelEntry) -> ModelEntry:
+def _with_state(entry: InstalledModel) -> InstalledModel:
     return replace(entry, state=_state_of(entry.weights)) if entry.weights else entry
 
 
@@ -263,7 +263,7 @@ def _hash_of_state(state: FileState) -> str:
     return sha256_of(state[0])
 
 
-def _scan(folder: Path) -> Iterator[ModelEntry]:
+def _scan(folder: Path) -> Iterator[InstalledModel]:
     """Models in a folder: the folder itself, the folders and .onnx files in it; or a single .onnx file."""
     declared = declaration_of(folder)
     if declared:
@@ -279,21 +279,21 @@ def _scan(folder: Path) -> Iterator[ModelEntry]:
             elif child.suffix == ".onnx":
                 yield _recognized(child.stem, child)
     else:
-        yield ModelEntry(folder.name, folder, reason=f"{folder} does not exist")
+        yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
 
 
-def _declared(path: Path) -> ModelEntry:
+def _declared(path: Path) -> InstalledModel:
     try:
         manifest = read_manifest(path)
     except BadManifest as error:
-        return ModelEntry(path.parent.name, path, reason=str(error))
-    return ModelEntry(manifest.name, path, manifest)
+        return InstalledModel(path.parent.name, path, reason=str(error))
+    return InstalledModel(manifest.name, path, manifest)
 
 
-def _recognized(name: str, path: Path) -> ModelEntry:
+def _recognized(name: str, path: Path) -> InstalledModel:
     from inference.recognize import recognize  # lazily: most models have a manifest
 
     try:
-        return ModelEntry(name, path, recognize(path))
+        return InstalledModel(name, path, recognize(path))
     except DropsightError as error:
-        return ModelEntry(name, path, reason=str(error))
+        return InstalledModel(name, path, reason=str(error))

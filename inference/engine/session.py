@@ -138,7 +138,7 @@ class Session:
                 shapes = ", ".join(f"{k} {v.dtype} {list(v.shape)}" for k, v in feeds.items())
                 if _NO_MEMORY.search(str(error)):
                     raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
-                raise BadModel(f"the model failed on {shapes}: {_first_line(error)}") from error
+                raise BadModel(f"the model failed on {shapes}: {_without_places(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
 
 
@@ -243,11 +243,7 @@ def _plain(message: str) -> str:
 
 def _without_places(text: str) -> str:
     """The message without error numbers, the path and onnxruntime's own source files and signatures."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(text.split()))
     text = re.sub(r"Load model from .*? failed:\s*", "", text)
     text = re.sub(r"\S*\.(?:cc|h):\d+ (?:.*?\) (?=[A-Z]))?", "", text)
     return text.strip(" .")[:240]
-
-
-def _first_line(error: BaseException) -> str:
-    return _without_places(" ".join(str(error).split()))

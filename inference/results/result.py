@@ -209,11 +209,7 @@ def error_document(source: Source, error: BaseException, trace: str = "") -> dic
         "schema": SCHEMA,
         "source": source_doc(source),
         "status": "error",
-        "error": {
-            "class": type(error).__name__,
-            "message": str(error),
-            "permanent": isinstance(error, Permanent),
-        },
+        "error": {"class": type(error).__name__, "message": str(error), "permanent": isinstance(error, Permanent)},
         "trace": trace or new_trace(),
         "versions": versions(),
         "created": now(),
