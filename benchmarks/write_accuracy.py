@@ -29,7 +29,7 @@ from inference.analysis import analyze
 from inference.engine.model import Model
 from inference.image.media import Picture, decode
 from inference.machine import peak_rss_mb
-from inference.predictions import Embedding, Objects, Rendering
+from inference.predictions import Embedding, Objects, OutputImage
 from inference.routes import Route, Step
 from inference.timing import Timing
 
@@ -132,7 +132,7 @@ def _super_resolution(model: Model) -> list[Figure]:
         image = picture.image.crop((0, 0, picture.size[0] // 3 * 3, picture.size[1] // 3 * 3))
         small = image.resize((image.width // 3, image.height // 3), Image.Resampling.BOX)
         made, _ = model.run(Picture(small, small.size))
-        assert isinstance(made, Rendering)
+        assert isinstance(made, OutputImage)
         ours.append(_psnr(Image.fromarray(made.pixels), image))
         plain.append(_psnr(small.resize(image.size, Image.Resampling.BICUBIC), image))
     note = f"reference: 15 photos, bicubic 26.5 dB; bicubic on ours {np.mean(plain):.1f} dB"
@@ -169,7 +169,7 @@ def _vector(model: Model, picture: Picture, box: tuple[float, float, float, floa
 
 
 def _looked_at(model: Model) -> list[Figure]:
-    """Renderings have no figure: they are looked at. Only their times count."""
+    """Output images have no figure: they are looked at. Only their times count."""
     for _, picture in pictures(PHOTOS)[:3]:
         model.run(picture)
     return [Figure("new pictures", "looked at", "looked at")]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inference.analysis import analyze
     from inference.engine.registry import Registry
     from inference.errors import DropsightError, Permanent, Transient
-    from inference.image.media import Limits
+    from inference.image.limits import Limits
     from inference.results.result import Source
     from inference.routes import Route, Step
     from inference.steps import Analysis
@@ -30,7 +30,7 @@ _HOMES = {
     "DropsightError": "errors",
     "Permanent": "errors",
     "Transient": "errors",
-    "Limits": "image.media",
+    "Limits": "image.limits",
     "Registry": "engine.registry",
     "Source": "results.result",
     "Route": "routes",

@@ -34,10 +34,10 @@ def _analyze(commands: Commands, folders: Parser) -> None:
     run = commands.add_parser("analyze", parents=[folders], help="analyse files and folders")
     run.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     run.add_argument("--model", action="append", default=[], metavar="NAME", help="run this model; may be repeated")
-    run.add_argument("--routes", type=Path, metavar="FILE", help="a routes.toml (default: the one here, if any)")
+    run.add_argument("--routes", type=Path, metavar="FILE", help="a routes.toml (default: that of this folder, if any)")
     run.add_argument("--route", metavar="NAME", help="this route for every file, whatever its name")
     run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
-    run.add_argument("--json", action="store_true", help="one result document a line on stdout, nothing else there")
+    run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
     run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
 
 
@@ -50,20 +50,20 @@ def _track(commands: Commands) -> None:
 
 def _models(commands: Commands, folders: Parser) -> None:
     models = commands.add_parser("models", help="list and fetch models").add_subparsers(dest="action", required=True)
-    models.add_parser("list", parents=[folders], help="every model found or to be had, and why one cannot be used")
+    models.add_parser("list", parents=[folders], help="the models here and in the catalog, and why some cannot be used")
     check = models.add_parser("check", help="what an export is, whether it runs, and a model.toml for it")
-    check.add_argument("path", type=Path, metavar="PATH", help="an .onnx file or a folder with one")
+    check.add_argument("path", type=Path, metavar="PATH", help="an .onnx file or its folder")
     check.add_argument("--picture", type=Path, metavar="FILE", help="run it on this picture (default: a sample photo)")
     pull = models.add_parser("pull", help="fetch public models, verified by size and sha256")
     pull.add_argument("names", nargs="*", metavar="NAME", help="as `models list` shows them")
-    pull.add_argument("--recommended", action="store_true", help="one good, freely licensed model per purpose")
+    pull.add_argument("--recommended", action="store_true", help="a good, freely licensed model per purpose")
     pull.add_argument("--from", dest="mirrors", action="append", type=Path, default=[], metavar="DIR",
                       help="take the files from here by their sha256, without network; may be repeated")  # fmt: skip
     pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: the project's models)")
 
 
 def _similar(commands: Commands, folders: Parser) -> None:
-    similar = commands.add_parser("similar", parents=[folders], help="the pictures of an index nearest to one picture")
+    similar = commands.add_parser("similar", parents=[folders], help="the pictures of an index nearest to a picture")
     similar.add_argument("picture", type=Path, metavar="PICTURE")
     similar.add_argument("--count", type=int, default=10, metavar="N", help="how many (default 10)")
     group = commands.add_parser("group", parents=[folders], help="sort the pictures of an index into groups")
@@ -72,7 +72,7 @@ def _similar(commands: Commands, folders: Parser) -> None:
         command.add_argument("--index", type=Path, required=True, metavar="DIR",
                              help="results with embeddings, or a folder of pictures")  # fmt: skip
         command.add_argument("--model", metavar="NAME", help="the embedding model (default: the index's, else embed)")
-        command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+        command.add_argument("--json", action="store_true", help="a JSON document on stdout")
 
 
 def _export(commands: Commands) -> None:
@@ -80,7 +80,7 @@ def _export(commands: Commands) -> None:
     export.add_argument("results", type=Path, metavar="RESULTS", help="a folder that analyze --out wrote")
     export.add_argument("--format", choices=("coco", "yolo", "csv", "jsonl"), default="coco")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
-    export.add_argument("--step", metavar="NAME", help="only what this step found")
+    export.add_argument("--step", metavar="NAME", help="only the predictions of this step")
     commands.add_parser("schema", help="the JSON Schema of the result document")
 
 
@@ -89,8 +89,8 @@ COMMANDS = {
     "models": "inference.cli.models",
     "similar": "inference.cli.similar",
     "group": "inference.cli.similar",
-    "export": "inference.cli.export",
-    "schema": "inference.cli.schema",
+    "export": "inference.cli.documents",
+    "schema": "inference.cli.documents",
     "track": "inference.tracking.mot",
 }
 

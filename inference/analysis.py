@@ -1,4 +1,4 @@
-"""The walk on one screen: media + route + registry -> result and artifacts."""
+"""The whole way on a single screen: media + route + registry -> result and artifacts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from inference.engine.image_to_image import ImageToImage
 from inference.engine.model import Model
 from inference.engine.registry import Registry
-from inference.image.media import DEFAULT_LIMITS, SNIFF_BYTES, Limits, Picture, decode, read_bytes, sniff
+from inference.image.limits import DEFAULT_LIMITS, Limits, read_bytes
+from inference.image.media import Picture, decode
 from inference.image.preprocess import wanted_side
+from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
@@ -32,11 +34,12 @@ def analyze(
     trace: str = "",
     progress: OnProgress | None = None,
 ) -> Analysis:
-    """Run a route's steps over one file.
+    """Run a route's steps over a picture or video.
 
-    threshold: overrides every step's score threshold. artifacts: also make the annotated picture and the other
-    files. progress: told, of videos, how many frames are done, of about how many (None: unknown). Raises
-    UnsupportedMedia, CorruptMedia, LimitExceeded, BadModel, BadManifest, BadRoute.
+    media: the content of a file, or its path. threshold: 0..1, in place of every step's score threshold. artifacts:
+    also make the annotated picture and the other files. progress: called for videos with the frames done and about
+    how many there are (None: unknown). Raises UnsupportedMedia, CorruptMedia, LimitExceeded, BadModel, BadManifest,
+    BadRoute, and OutOfMemory, which may help to try again.
     """
     started, cpu = time.perf_counter(), time.thread_time()
     source = source or Source(name=str(media) if isinstance(media, Path) else "")
@@ -88,7 +91,7 @@ def media_type_of(media: bytes | Path) -> str:
 
 
 def describe(source: Source, picture: Picture, size: int) -> Source:
-    """The source with what decoding found out."""
+    """The source with the facts of the decoded picture. size: of the file, in bytes."""
     width, height = picture.size
     return replace(
         source,
@@ -102,7 +105,7 @@ def describe(source: Source, picture: Picture, size: int) -> Source:
 
 
 def decode_at_least(steps: Sequence[Step], models: Sequence[Model]) -> int | None:
-    """The shorter side that a reduced JPEG must keep so that no step sees less than it would; None: all of it."""
+    """The shorter side in pixels that a reduced JPEG must keep, so that no step loses detail; None: its full size."""
     sides = [wanted_side(m.manifest.preprocess, m.spec) for m in models]
     if any(s.on or s.tile for s in steps) or any(isinstance(m, ImageToImage) for m in models) or None in sides:
         return None

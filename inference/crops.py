@@ -1,4 +1,4 @@
-"""How one step sees a picture: all of it, in tiles, or the crops of what earlier steps found."""
+"""A step over tiles of a picture, or over the crops of the objects of earlier steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.image.align import aligned
 from inference.image.media import Picture
 from inference.image.preprocess import Box
 from inference.image.tile import merged, tiles
-from inference.predictions import Floats, Objects, Predictions, Rendering
+from inference.predictions import Floats, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Step
 from inference.timing import NO_TIME, Timing
@@ -22,14 +22,14 @@ MAX_TILES = 400
 
 
 def run_tiled(picture: Picture, step: Step, model: Model, threshold: float | None) -> tuple[Predictions, Timing]:
-    """One step over the whole picture and over its tiles. Raises BadRoute."""
+    """A step over the whole picture and over its tiles, boxes in picture pixels. Raises BadRoute."""
     predictions, timing = model.run(picture, threshold=threshold)
     width, height = picture.size
     if max(width, height) <= step.tile:
         return predictions, timing
     if not isinstance(predictions, Objects):
         raise BadRoute(
-            f"step {step.title!r}: tile is for models that find objects, this one does {model.manifest.task}"
+            f"step {step.title!r}: tile is for models that detect objects, {step.model!r} does {model.manifest.task}"
         )
     overlap = round(step.tile * step.overlap)
     places = list(tiles(picture.size, (step.tile, step.tile), (overlap, overlap)))
@@ -52,18 +52,18 @@ def run_tiled(picture: Picture, step: Step, model: Model, threshold: float | Non
 
 @dataclass(frozen=True)
 class Target:
-    """One thing that a step runs on. answers: where its answer goes, by the step's name."""
+    """An object whose crop a step runs on: box (xyxy) and points (K, 3), in picture pixels, and its attributes."""
 
     box: Box
     points: Floats | None
-    answers: dict[str, Any]
+    attributes: dict[str, Any]
 
 
 def run_on_crops(
     picture: Picture, step: Step, model: Model, threshold: float | None, results: list[StepResult]
 ) -> Timing:
-    """Run on everything labelled `step.on` that earlier steps found, on crops of crops too, and hang the answers
-    on it as attributes. Changes `results`. Raises BadRoute."""
+    """Run on the objects labelled `step.on` of earlier steps, on crops of crops too, and add the predictions to them
+    as attributes. Changes `results`. Raises BadRoute."""
     total, detectors = NO_TIME, 0
     for i, earlier in enumerate(results):
         if not isinstance(earlier.predictions, Objects):
@@ -72,17 +72,17 @@ def run_on_crops(
         objects = _open(earlier.predictions)
         for target in _targets(objects, step.on):
             predictions, timing = _run_on(picture, target, step, model, threshold)
-            # A picture made of a crop is kept nowhere.
-            target.answers[step.title] = Objects.empty() if isinstance(predictions, Rendering) else predictions
+            # An output image of a crop is kept nowhere.
+            target.attributes[step.title] = Objects.empty() if isinstance(predictions, OutputImage) else predictions
             total = total + timing
         results[i] = replace(earlier, predictions=objects)
     if not detectors:
-        raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no step before it finds objects; add a detector")
+        raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no earlier step detects objects; add a detector")
     return total
 
 
 def _open(objects: Objects) -> Objects:
-    """The same with attributes of its own, at every depth, that may be added to."""
+    """A copy with attributes of its own, at every depth, that may be added to."""
     attributes = objects.attributes or ({},) * len(objects)
     return replace(objects, attributes=tuple(
         {name: _open(answer) if isinstance(answer, Objects) else answer for name, answer in answers.items()}
@@ -91,21 +91,17 @@ def _open(objects: Objects) -> Objects:
 
 
 def _targets(objects: Objects, label: str) -> Iterator[Target]:
-    """Everything of that label with at least a pixel of extent. What was found inside such a thing under its own
-    label (the pose of a person is a person) is that thing again, and not looked at twice."""
+    """The objects of that label with at least a pixel of extent. On the crop of such an object, an object of the same
+    label (the pose of a person is a person) is that object again, and left out."""
     for k, name in enumerate(objects.names):
-        answers = objects.attributes[k]
+        attributes = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
         if name != label:
-            for answer in answers.values():
+            for answer in attributes.values():
                 if isinstance(answer, Objects):
                     yield from _targets(answer, label)
-        elif _has_extent(box):
-            yield Target(box, None if objects.keypoints is None else objects.keypoints[k], answers)
-
-
-def _has_extent(box: Box) -> bool:
-    return box[2] - box[0] >= 1 and box[3] - box[1] >= 1
+        elif box[2] - box[0] >= 1 and box[3] - box[1] >= 1:
+            yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
 
 
 def _run_on(

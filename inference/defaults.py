@@ -13,12 +13,12 @@ from inference.video.options import VideoOptions
 
 log = logging.getLogger(__name__)
 
-# Our classifier knows 200 classes and gives every picture one of them: below this it would only be guessing.
-SURE = 0.2
+# Our classifier knows 200 classes and gives every picture a label: below this score it would only be guessing.
+CLASSIFY_THRESHOLD = 0.2
 
 # Purpose in the catalog -> our own step for it, or None where only a public model does it.
 DEFAULT_STEPS: dict[str, Step | None] = {
-    "image-classification": Step("classify", threshold=SURE),
+    "image-classification": Step("classify", threshold=CLASSIFY_THRESHOLD),
     "object-detection": None,
     "face-detection": Step("faces"),
     "face-expression": Step("expression", on="face"),
@@ -46,7 +46,7 @@ def default_routes(registry: Registry) -> Routes:
     """
     usable = {entry.name for entry in registry.list() if not entry.reason}
     folders = [Route(name, (Step(name),), match=f"{name}/**") for name in BY_FOLDER if name in usable]
-    # A sketch of each frame takes longer than all the rest together, and nobody asked for it.
+    # A sketch of every frame takes longer than all the rest together, and nobody asked for it.
     video = VideoOptions(without=(SKETCH.title,))
     return Routes((*folders, Route("default", (*_steps(registry, usable), SKETCH), video=video)))
 

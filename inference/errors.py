@@ -17,7 +17,7 @@
         +-- MissingPackage
         +-- OutOfMemory
 
-A message names the file, what was found, what was expected and what to do.
+A message names the file, what it is, what was expected and what to do.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ def installed(module: str) -> bool:
 
 
 def how_to_get(module: str) -> str:
+    """What needs the package, and the line that installs it, as a sentence."""
     need, file = EXTRAS[module]
     return (
         f"{need} needs the package {module}, which is not installed: pip install -r {file} here; in Azure add the "

@@ -57,10 +57,10 @@ def _memory_limits() -> Iterator[int]:
 
 
 def peak_rss_mb() -> int | None:
-    """This process's highest resident size so far in MiB; None on Windows, which does not tell it this way."""
+    """This process's highest resident size so far in MiB; None on Windows, which has no such counter."""
     if sys.platform == "win32":
         return None
-    # Linux hands ru_maxrss on through fork and exec: a child would tell its parent's peak. VmHWM begins anew.
+    # Linux hands ru_maxrss on through fork and exec: a child would have its parent's peak. VmHWM begins anew.
     with suppress(OSError, StopIteration, ValueError), open("/proc/self/status", encoding="ascii") as status:
         return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) // 1024
     import resource  # not on Windows

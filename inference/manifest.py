@@ -1,4 +1,4 @@
-"""The model manifest: what a model needs said, as data.
+"""The model manifest: the facts about a model that its file does not state, as data.
 
 Words are borrowed: tasks are Hugging Face task tags, preprocessing uses the fields of Hugging Face image
 processors, postprocessing those of OpenVINO Model API. Names and shapes of tensors are read from the file.
@@ -35,7 +35,7 @@ class Preprocess:
 
     size: {height, width} or {shortest_edge[, longest_edge]} in pixels; empty takes it from the tensor.
     resample: Pillow's numbers, 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic. antialias = false samples points,
-    as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, one or per channel.
+    as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or by channel.
     size_divisor: pad a free-size input up to a multiple. crop_scale: how far a crop around a box is widened.
     align: "face112" wants faces turned upright by their five landmarks, in place of a crop.
     """
@@ -67,7 +67,7 @@ class Postprocess:
     """How the output tensors become predictions. Each head says which of these it reads.
 
     outputs: which output plays which part, where the order of the file does not tell ({boxes = "output_1"}).
-    params: numbers that only one head knows (anchors, strides ...), documented in that head.
+    params: numbers that only a single head knows (anchors, strides ...), documented in that head.
     """
 
     confidence_threshold: float | None = None
@@ -85,7 +85,7 @@ class Postprocess:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One model.
+    """The manifest of a model.
 
     labels: names by label id. label_offset: label id = class index of the tensor + label_offset (a file whose
     index 0 is the label list's line 1 says 1). folder: where the manifest lies; set when it is read.
@@ -122,27 +122,27 @@ MANIFEST_FILE = "model.toml"
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read `model.toml`. Raises BadManifest with the file, the key and the nearest right one."""
+    """Read `model.toml`. Raises BadManifest with the file, the key and the nearest known key."""
     return manifest_from({"name": path.parent.name, **read_toml(path)}, str(path), path.parent)
 
 
 def declaration_of(path: Path) -> Path | None:
-    """The model.toml that speaks for a model's folder, or for an .onnx file beside it; None where there is none.
+    """The model.toml that declares a model's folder, or an .onnx file beside it; None where there is none.
 
-    One that cannot be read counts: its mistake is to be told, not to be stepped over.
+    A model.toml that cannot be read counts, so that its mistake is reported and not passed over.
     """
-    found = (path.parent if path.is_file() else path) / MANIFEST_FILE
-    if not found.is_file():
+    declared = (path.parent if path.is_file() else path) / MANIFEST_FILE
+    if not declared.is_file():
         return None
     try:
-        return found if path.is_dir() or read_manifest(found).file == path.name else None
+        return declared if path.is_dir() or read_manifest(declared).file == path.name else None
     except BadManifest:
-        return found
+        return declared
 
 
 def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = None) -> Manifest:
-    """A manifest from a parsed table; `labels` may be a list, the name of a text file
-    beside it (a line per label), or a set that comes with the engine ("builtin:coco80")."""
+    """A manifest from a parsed table; `labels` may be a list, the name of a text file beside it (a line per label), or
+    a set that comes with the engine ("builtin:coco80"). Raises BadManifest; `where` begins the message."""
     labels = table.get("labels")
     read = {"labels": _read_labels(labels, where, folder)} if isinstance(labels, str) else {}
     return replace(build(Manifest, {**table, **read}, where), folder=folder)

@@ -1,4 +1,4 @@
-"""What a head returns: columnar numpy arrays, one class per shape of answer.
+"""Predictions of models: columnar numpy arrays, a class for every kind of output.
 
 All coordinates are pixels of the upright picture, xyxy, as floats. `N` is the number of predictions.
 """
@@ -21,7 +21,7 @@ Bytes = NDArray[np.uint8]
 class Classes:
     """Labels of the whole picture, best first.
 
-    label_ids (N,) int, scores (N,) float in 0..1, names: one per prediction.
+    label_ids (N,) int, scores (N,) float in 0..1, names: N labels.
     """
 
     label_ids: Ints
@@ -34,10 +34,10 @@ class Classes:
 
 @dataclass(frozen=True)
 class Masks:
-    """Instance masks, each stored only inside its own window of the picture.
+    """Instance masks, stored only inside their own windows of the picture.
 
     size is the picture's (height, width); windows (N, 4) int xyxy; bits[i] is a bool array of the
-    window's shape. A full-size array for each of a hundred objects would not fit in memory.
+    window's shape. Full-size arrays of a hundred objects would not fit in memory.
     """
 
     size: tuple[int, int]
@@ -59,14 +59,15 @@ class Masks:
         return int(np.count_nonzero(self.bits[i]))
 
     def take(self, keep: Ints) -> Masks:
+        """The masks at the given indices, in that order."""
         return Masks(self.size, self.windows[keep], tuple(self.bits[int(i)] for i in keep))
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Things with a place.
+    """Objects with a place.
 
-    boxes (N, 4) float xyxy; scores (N,) float; label_ids (N,) int; names: one per prediction;
+    boxes (N, 4) float xyxy; scores (N,) float; label_ids (N,) int; names: N labels;
     keypoints (N, K, 3) float x, y, score, or (N, K, 4) x, y, z, score; skeleton: its name in skeletons.py;
     corners (N, 4, 2) float for oriented boxes; tracks (N,) int, -1 where none; attributes: a dict per
     prediction, by step: the Predictions of later steps that ran on its crop (plain JSON where a head adds its own).
@@ -88,50 +89,47 @@ class Objects:
 
     @staticmethod
     def empty() -> Objects:
+        """No objects."""
         return Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
     def take(self, keep: Sequence[int] | Ints | NDArray[np.bool_]) -> Objects:
         """The predictions at the given indices (or where the mask is true), in that order."""
         index = np.asarray(keep)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        arrays = {k: v[index] for k in _ARRAYS if (v := getattr(self, k)) is not None}
         return replace(
             self,
-            boxes=self.boxes[index],
-            scores=self.scores[index],
-            label_ids=self.label_ids[index],
+            **arrays,
             names=tuple(self.names[int(i)] for i in index),
             masks=None if self.masks is None else self.masks.take(index),
-            keypoints=None if self.keypoints is None else self.keypoints[index],
-            corners=None if self.corners is None else self.corners[index],
-            tracks=None if self.tracks is None else self.tracks[index],
             attributes=tuple(self.attributes[int(i)] for i in index) if self.attributes else (),
         )
 
 
+# The columns of Objects that are arrays, with a row per object.
+_ARRAYS = ("boxes", "scores", "label_ids", "keypoints", "corners", "tracks")
+
+
 def joined(parts: Sequence[Objects]) -> Objects:
-    """Several Objects of one model as one, in order."""
+    """Several Objects of the same model together, in order."""
     parts = [p for p in parts if len(p)] or list(parts[:1])
     if len(parts) <= 1:
         return parts[0] if parts else Objects.empty()
+    columns = {k: [v for p in parts if (v := getattr(p, k)) is not None] for k in _ARRAYS}
+    arrays: dict[str, Any] = {k: np.concatenate(values) for k, values in columns.items() if values}
     masks = [p.masks for p in parts if p.masks is not None]
-    points = [p.keypoints for p in parts if p.keypoints is not None]
-    corners = [p.corners for p in parts if p.corners is not None]
-    tracks = [p.tracks for p in parts if p.tracks is not None]
-    none: tuple[dict[str, Any], ...] = ()
-    return Objects(
-        np.concatenate([p.boxes for p in parts]),
-        np.concatenate([p.scores for p in parts]),
-        np.concatenate([p.label_ids for p in parts]),
-        tuple(n for p in parts for n in p.names),
-        Masks(
-            masks[0].size, np.concatenate([m.windows for m in masks]), tuple(b for m in masks for b in m.bits)
-        ) if masks else None,
-        np.concatenate(points) if points else None,
-        parts[0].skeleton,
-        np.concatenate(corners) if corners else None,
-        np.concatenate(tracks) if tracks else None,
-        sum((p.attributes or ({},) * len(p) for p in parts), none) if any(p.attributes for p in parts) else (),
-    )  # fmt: skip
+    attributes = (a for p in parts for a in p.attributes or ({},) * len(p))
+    return replace(
+        parts[0],
+        **arrays,
+        names=tuple(n for p in parts for n in p.names),
+        masks=_joined_masks(masks) if masks else None,
+        attributes=tuple(attributes) if any(p.attributes for p in parts) else (),
+    )
+
+
+def _joined_masks(parts: Sequence[Masks]) -> Masks:
+    return Masks(parts[0].size, np.concatenate([m.windows for m in parts]), tuple(b for m in parts for b in m.bits))
 
 
 @dataclass(frozen=True)
@@ -146,15 +144,15 @@ class LabelMap:
     background: int | None = None
 
     def areas(self) -> list[tuple[int, int]]:
-        """(label id, pixels) of each label present, largest first."""
+        """(label id, pixels) of the labels present, the largest first."""
         counts = np.bincount(self.ids.ravel(), minlength=1)
         present = np.flatnonzero(counts)
         return sorted(((int(i), int(counts[i])) for i in present), key=lambda pair: -pair[1])
 
 
 @dataclass(frozen=True)
-class Rendering:
-    """A new picture made from the old one: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
+class OutputImage:
+    """The output of an image-to-image model: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
 
     pixels: Bytes
 
@@ -166,4 +164,4 @@ class Embedding:
     vector: Floats
 
 
-Predictions = Classes | Objects | LabelMap | Rendering | Embedding
+Predictions = Classes | Objects | LabelMap | OutputImage | Embedding

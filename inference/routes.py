@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 # `<name>.route.toml` beside a file says another route for it.
 SIDECAR = ".route.toml"
-# Tasks whose models may find objects, which later steps run on.
-FINDING = ("object-detection", "keypoint-detection", "image-segmentation")
+# Tasks whose models may detect objects, which later steps run on.
+DETECTING = ("object-detection", "keypoint-detection", "image-segmentation")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One model run.
+    """A run of a model.
 
-    name: how the result calls it (default: the model's name). on: run on the crops that an earlier step labelled so.
-    threshold: overrides the model's score threshold. tile, overlap: run on tiles of that many pixels.
+    name: in the result (default: the model's name). on: run on the crops of earlier steps' objects with this label.
+    threshold: 0..1, in place of the model's own score threshold. tile: run on tiles of that many pixels, too; overlap:
+    the share of a tile that its neighbour also covers.
     """
 
     model: str
@@ -55,7 +56,7 @@ class Draw:
 
     labels, scores, boxes: whether they are drawn. masks: their opacity, 0..1. blur: labels whose objects are made
     unrecognisable ("face"); only in the annotated picture, so give a detector of them in the same route.
-    compare: where a route only makes new pictures, the annotated picture is before and after side by side.
+    compare: in a route of image-to-image steps only, the annotated picture is before and after side by side.
     """
 
     labels: bool = True
@@ -72,7 +73,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Route:
-    """match: a glob on the blob's name (`**` any depth, `*` within one folder, `?` one character).
+    """match: a glob on the blob's name (`**` any depth, `*` within one folder, `?` a character).
 
     when: an NCRONTAB schedule; the media of this route wait for its next slot.
     draw: the annotated picture. video: the table [route.video].
@@ -90,10 +91,10 @@ class Route:
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", f"route {self.name!r}")
         if not self.steps and not (self.video.follow and self.video.follow.box):
-            raise ValueError('it has no steps; give at least one, such as { model = "classify" }')
+            raise ValueError('it has no steps; give a step, such as { model = "classify" }')
         titles = [step.title for step in self.steps]
         if twice := next((title for title in titles if titles.count(title) > 1), None):
-            raise ValueError(f"two steps are called {twice!r}; give one of them a name")
+            raise ValueError(f"two steps are called {twice!r}; give them different names")
         if self.steps and self.steps[0].on:
             raise ValueError("the first step has nothing to run on; put a detecting step before it")
 
@@ -113,8 +114,8 @@ class Route:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
     def problem(self, registry: Registry, expected: Collection[str] = ()) -> DropsightError | None:
-        """Why these models cannot do it, or None: ModelUnavailable for one that may still arrive, BadRoute for the
-        rest. expected: names of models that do not lie there yet."""
+        """Why these models cannot do it, or None: ModelUnavailable for a model that may still arrive, BadRoute for the
+        rest. expected: names of models that are still to be delivered."""
         for place, name in self.models():
             try:
                 registry.entry(name)
@@ -125,18 +126,18 @@ class Route:
         return self._label_problem(registry)
 
     def models(self) -> Iterator[tuple[str, str]]:
-        """Every model that it needs: where it is named, and its name."""
+        """The models that it needs: (where in the route, name)."""
         yield from ((f"steps[{i}]", step.model) for i, step in enumerate(self.steps))
         if self.video.reid:
             yield "video: reid", self.video.reid
 
     def _label_problem(self, registry: Registry) -> BadRoute | None:
-        """A step that runs on what no step before it can find."""
+        """A step that runs on a label that no step before it can give."""
         manifests = [manifest for step in self.steps if (manifest := registry.entry(step.model).manifest)]
         for i, step in enumerate(self.steps):
-            finding = [manifest for manifest in manifests[:i] if manifest.task in FINDING]
-            labels = {label for manifest in finding for label in manifest.labels}
-            if step.on and all(manifest.labels for manifest in finding) and step.on not in labels:
+            detecting = [manifest for manifest in manifests[:i] if manifest.task in DETECTING]
+            labels = {label for manifest in detecting for label in manifest.labels}
+            if step.on and all(manifest.labels for manifest in detecting) and step.on not in labels:
                 hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
                 return BadRoute(f"{self.place}: steps[{i}]: on = {step.on!r}, which no step before it finds{hint}")
         return None
@@ -146,7 +147,7 @@ _USUAL = VideoOptions()
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRoute:
     """A route that cannot be used as it is written: the names that it matches wait until it is mended."""
 
     name: str
@@ -161,34 +162,34 @@ class _File:
 
 @dataclass(frozen=True)
 class Routes:
-    """The routes of one file, first match wins."""
+    """The routes of a file; the first match wins."""
 
-    entries: tuple[Route | Refused, ...]
+    entries: tuple[Route | RefusedRoute, ...]
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """Those that can be used as they are written."""
+        """The routes that can be used as they are written."""
         return tuple(entry for entry in self.entries if isinstance(entry, Route))
 
     def match(self, name: str, override: str | None = None) -> Route | None:
-        """The route for a blob's name, or the one called `override`; None where nothing matches.
+        """The route for a blob's name, or the route called `override`; None where nothing matches.
 
-        Raises BadRoute when no route is called `override`, RouteUnavailable where it is one that is refused.
+        Raises BadRoute when no route is called `override`, RouteUnavailable where that route is refused.
         """
         if override:
             return self.named(override)
         return next((_usable(entry) for entry in self.entries if _glob(entry.match).fullmatch(name)), None)
 
     def named(self, name: str) -> Route:
-        """The route of that name. Raises BadRoute with the nearest one, RouteUnavailable where it is refused."""
+        """The route of that name. Raises BadRoute with the nearest name, RouteUnavailable where it is refused."""
         for entry in self.entries:
             if entry.name == name:
                 return _usable(entry)
         raise BadRoute(f"no route is called {name!r}{nearest(name, [entry.name for entry in self.entries])}")
 
     def of_sidecar(self, text: str, name: str) -> Route:
-        """The route that the sidecar of the file `name` asks for: one of these by its name (`route = "faces"`), or
-        one of its own (`[[route]]`). Raises as `named`."""
+        """The route that the sidecar of the file `name` asks for: by name (`route = "faces"`), or its own
+        (`[[route]]`). Raises as `named`."""
         where = f"{name}{SIDECAR}"
         try:
             table = read_toml(text, where, BadRoute)
@@ -198,51 +199,53 @@ class Routes:
             return self.named(table["route"])
         own = parse_routes(text, where).routes
         if len(own) != 1:
-            raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or one [[route]]')
+            raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or a single [[route]]')
         return own[0]
 
     def sound(self) -> Routes:
-        """These routes, for those who want all or none. Raises BadRoute for the first that is refused."""
+        """These routes, for callers that need all of them. Raises BadRoute for the first that is refused."""
         for entry in self.entries:
-            if isinstance(entry, Refused):
+            if isinstance(entry, RefusedRoute):
                 raise BadRoute(entry.reason)
         return self
 
     def problems(self, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:
-        """What keeps routes from being used: see Refused and Route.problem."""
-        each = (BadRoute(e.reason) if isinstance(e, Refused) else e.problem(registry, expected) for e in self.entries)
+        """What keeps routes from being used: see RefusedRoute and Route.problem."""
+        each = (
+            BadRoute(e.reason) if isinstance(e, RefusedRoute) else e.problem(registry, expected) for e in self.entries
+        )
         return [problem for problem in each if problem]
 
 
-def _usable(entry: Route | Refused) -> Route:
-    if isinstance(entry, Refused):
+def _usable(entry: Route | RefusedRoute) -> Route:
+    if isinstance(entry, RefusedRoute):
         raise RouteUnavailable(entry.reason)
     return entry
 
 
 def sidecar_target(name: str) -> str | None:
-    """The file that this sidecar speaks of, or None where the name is no sidecar's."""
+    """The file that this sidecar belongs to, or None where the name is not a sidecar's."""
     return name[: -len(SIDECAR)] if name.endswith(SIDECAR) and len(name) > len(SIDECAR) else None
 
 
 def read_routes(source: Path | str, where: str = "") -> Routes:
-    """The routes of a TOML file or text; wrong ones are kept as Refused, so that each stops only itself.
+    """The routes of a TOML file or text; wrong entries are kept as RefusedRoute, so that they stop only themselves.
 
-    where: begins each message (default: the file). Raises BadRoute where nobody can tell the routes apart.
+    where: begins the messages (default: the file). Raises BadRoute where the entries cannot be told apart.
     """
     where = where or str(source)
-    entries: list[Route | Refused] = []
+    entries: list[Route | RefusedRoute] = []
     for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
         entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
     return Routes(tuple(entries))
 
 
 def parse_routes(text: str, where: str) -> Routes:
-    """The routes of a TOML text; `where` begins each message. Raises BadRoute for any that is wrong."""
+    """The routes of a TOML text; `where` begins the messages. Raises BadRoute for any that is wrong."""
     return read_routes(text, where).sound()
 
 
-def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | Refused:
+def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | RefusedRoute:
     name = table.get("name") if isinstance(table, Mapping) else None
     name = name if isinstance(name, str) else ""
     place = f"{where} {name!r}" if name else f"{where}[{number}]"
@@ -251,7 +254,7 @@ def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route 
             raise BadRoute(f"{place}: two routes have this name; names must differ")
         route = build(Route, table, place, BadRoute)
     except BadRoute as error:
-        return Refused(name, _claimed(table), str(error))
+        return RefusedRoute(name, _claimed(table), str(error))
     object.__setattr__(route, "place", place)
     object.__setattr__(route, "written", table.get("video", {}))
     return route

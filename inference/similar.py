@@ -1,11 +1,7 @@
-"""Nearest pictures and groups of pictures, from their embeddings.
-
-Search is exact: one product with all vectors.
-"""
+"""Nearest pictures and groups of pictures, from their embeddings. Search is exact: a product with all vectors."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +14,12 @@ from inference.errors import BadModel, CorruptMedia
 from inference.heads.embedding import unit_length
 from inference.image.kmeans import kmeans
 from inference.predictions import Floats
-
-RESULT_FILE = "result.json"
+from inference.results.formats import RESULT_FILE, read_document
 
 
 @dataclass(frozen=True)
 class Index:
-    """names (N) and vectors (N, D) float32 of length 1. model: the sha256 of the weights that made them."""
+    """Vectors (N, D) float32 of length 1 and their N names. model: the sha256 of the weights that made them."""
 
     names: tuple[str, ...]
     vectors: Floats
@@ -35,21 +30,21 @@ class Index:
 
     @staticmethod
     def of(names: Sequence[str], vectors: Sequence[Floats] | Floats, model: str = "") -> Index:
-        """Vectors of any length, one per name. Raises BadModel where their dimensions differ."""
+        """Vectors (D,) of any length, in the order of the names. Raises BadModel where their dimensions differ."""
         if len({len(v) for v in vectors}) > 1:
             sizes = sorted({len(v) for v in vectors})
-            raise BadModel(f"vectors of {sizes} dimensions cannot be compared; embed all pictures with one model")
+            raise BadModel(f"vectors of {sizes} dimensions cannot be compared; embed all pictures with the same model")
         rows = np.asarray(vectors, np.float32).reshape(len(names), len(vectors[0]) if len(vectors) else 0)
         return Index(tuple(names), np.ascontiguousarray(unit_length(rows)), model)
 
     def search(self, vector: Floats, count: int = 10) -> list[tuple[str, float]]:
-        """The `count` nearest (name, cosine), best first. vector: (D,) of any length."""
+        """The `count` nearest (name, cosine), best first. vector: (D,) of any length. Raises BadModel for another D."""
         if not len(self):
             return []
         if vector.shape != self.vectors.shape[1:]:
             raise BadModel(
                 f"the picture's vector has {vector.size} dimensions, the index {self.vectors.shape[1]}; "
-                "embed both with one model"
+                "embed both with the same model"
             )
         # einsum keeps to this thread: a product through BLAS waits for its helpers, a hundred times as long as the
         # work takes when other threads keep the cores busy.
@@ -70,7 +65,7 @@ def verify(a: Floats, b: Floats, threshold: float) -> tuple[bool, float]:
 
 
 def groups(vectors: Floats, count: int, seed: int = 0) -> NDArray[np.int64]:
-    """A group number (N,) for each vector, 0 the largest: k-means with k-means++ seeding, the best of three."""
+    """The group (N,) of every vector (N, D), 0 the largest: k-means with k-means++ seeding, the best of three runs."""
     count = min(count, len(vectors))
     if count < 1:
         return np.zeros(0, np.int64)
@@ -98,31 +93,21 @@ def from_results(folder: Path, step: str | None = None) -> Index:
     vectors: list[Floats] = []
     models: set[str] = set()
     for path in sorted(folder.rglob(RESULT_FILE)):
-        document = read_json(path)
-        for found in document.get("steps", []):
-            artifact = found.get("embedding", {}).get("artifact")
-            if artifact and step in (None, found["name"]):
-                names.append(str(document["source"]["name"]))
+        document = read_document(path)
+        for result in document["steps"]:
+            artifact = result.get("embedding", {}).get("artifact")
+            if artifact and step in (None, result["name"]):
+                names.append(document["source"]["name"])
                 vectors.append(read_vector(path.parent, artifact))
-                models.add(found["model"]["sha256"])
+                models.add(result["model"]["sha256"])
                 break
     if len(models) > 1:
-        raise BadModel(f"{folder}: its vectors come from {len(models)} different models; name one step or analyse anew")
+        raise BadModel(f"{folder}: its vectors come from {len(models)} different models; name a step or analyse again")
     return Index.of(names, vectors, models.pop() if models else "")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptMedia(f"{path}: not a result document ({error}); analyse the picture again") from error
-    if not isinstance(document, dict):
-        raise CorruptMedia(f"{path}: found a JSON {type(document).__name__}, expected a result document")
-    return document
-
-
 def read_vector(folder: Path, artifact: str) -> Floats:
-    """A vector written beside a result, never from outside its folder."""
+    """A vector (D,) float32 beside a result. Raises CorruptMedia, also for a path that leaves the folder."""
     path = (folder / artifact).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise CorruptMedia(f"{folder}: the vector {artifact!r} leaves the result's folder")

@@ -1,4 +1,4 @@
-"""The steps of a route over one picture, and what an analysis of any media gives."""
+"""The steps of a route over a picture, and the analysis of any media."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inference.predictions import Objects, Predictions
 from inference.results.result import ModelFacts, Result, StepResult
 from inference.routes import Step
 
-# Told how many frames are done, of about how many (None: unknown).
+# Called with the number of frames done, and of about how many (None: unknown).
 OnProgress = Callable[[int, int | None], None]
 
 
@@ -40,7 +40,10 @@ def naming(name: str) -> Iterator[None]:
 def run_steps(
     picture: Picture, steps: Sequence[Step], models: Sequence[Model], threshold: float | None = None
 ) -> list[StepResult]:
-    """Run the steps in order over one picture; a step with `on` runs on the crops of earlier objects."""
+    """Run the steps in order over a picture; a step with `on` runs on the crops of earlier objects.
+
+    models: of the steps, in order. threshold: 0..1, in place of all steps' own. Raises BadRoute, BadModel, OutOfMemory.
+    """
     results: list[StepResult] = []
     for step, model in zip(steps, models, strict=True):
         limit = threshold if threshold is not None else step.threshold
@@ -61,7 +64,7 @@ def run_steps(
 
 
 def model_facts(model: Loaded) -> ModelFacts:
-    """What the result says of the model, the provider that was asked for in vain included."""
+    """The model as the result names it, with the requested provider where another had to run."""
     ran, asked = model.session.provider, model.session.provider_asked
     manifest = model.manifest
     return ModelFacts(manifest.name, manifest.version, model.sha256, ran, asked if asked != ran else None)

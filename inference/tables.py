@@ -1,4 +1,4 @@
-"""TOML files to frozen dataclasses and back: every key and type checked, with the nearest right word in the message."""
+"""TOML files to frozen dataclasses and back: every key and type checked, with the nearest known word in the message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Misfit(Exception):
 def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent] = BadManifest) -> dict[str, Any]:
     """The table of a TOML file, or of its content, as Windows editors write it too (see `text_of`).
 
-    where: begins each message (default: the file). Raises `error`.
+    where: begins the messages (default: the file). Raises `error`.
     """
     where = where or str(source)
     try:
@@ -45,7 +45,7 @@ def text_of(source: Path | bytes) -> str:
 
 
 def build(cls: type[T], values: Any, where: str, error: type[Permanent] = BadManifest) -> T:
-    """Fill a dataclass from a table. `where` begins each message. Raises `error`.
+    """Fill a dataclass from a table. `where` begins the messages. Raises `error`.
 
     A ValueError of the dataclass's own `__post_init__` (a value out of its range) becomes `error` with its place.
     """
@@ -56,14 +56,14 @@ def build(cls: type[T], values: Any, where: str, error: type[Permanent] = BadMan
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that this one may be a misspelling of."""
+    """The known word that `word` may be a misspelling of; None where there is none."""
     import difflib  # lazily: only mistakes need it
 
     return next(iter(difflib.get_close_matches(word, list(known), 1, 0.6)), None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion to append to a message about an unknown word: the nearest known one, else all of them."""
+    """A suggestion to append to a message about an unknown word: the nearest known word, else all of them."""
     known = list(known)
     close = closest(word, known)
     return f"; did you mean {close!r}?" if close else f"; known are {', '.join(sorted(known)) or 'none'}"
@@ -97,7 +97,7 @@ def _required(f: Any) -> bool:
 
 
 def _fit(kind: Any, value: Any, where: str) -> Any:
-    """One value checked against its annotation; lists become tuples, single values tuples of one."""
+    """One value checked against its annotation; lists become tuples, single values tuples of length 1."""
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
         return value

@@ -1,4 +1,4 @@
-"""What one run of a model took."""
+"""The duration of a run of a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one run."""
+    """Milliseconds of a run."""
 
     preprocess: float
     inference: float
@@ -15,9 +15,7 @@ class Timing:
 
     def __add__(self, other: Timing) -> Timing:
         return Timing(
-            self.preprocess + other.preprocess,
-            self.inference + other.inference,
-            self.postprocess + other.postprocess,
+            self.preprocess + other.preprocess, self.inference + other.inference, self.postprocess + other.postprocess
         )
 
 

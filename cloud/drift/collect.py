@@ -21,7 +21,9 @@ from cloud.settings import RESULTS, UPLOADS
 from cloud.storage.by_hour import documents, unprocessed
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from inference.errors import DropsightError
-from inference.image.media import Limits, decode, sniff
+from inference.image.limits import Limits
+from inference.image.media import decode
+from inference.image.sniff import sniff
 
 log = logging.getLogger(__name__)
 

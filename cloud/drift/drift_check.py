@@ -17,7 +17,8 @@ from cloud.drift.drift_entry import VERDICT, DriftEntry
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import Conflict, Storage
 from inference.errors import BadPipeline, DropsightError
-from inference.image.media import Limits, decode
+from inference.image.limits import Limits
+from inference.image.media import decode
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from cloud.uploads.receipts import make_key
 from inference.defaults import load_routes
 from inference.engine.registry import Registry
 from inference.errors import BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
-from inference.routes import Refused, Route, Routes
+from inference.routes import RefusedRoute, Route, Routes
 
 APP = Path(__file__).resolve().parents[2]
 
@@ -85,7 +85,7 @@ class Planner:
     def problems(self) -> list[str]:
         """Why uploads wait: a sentence per route that cannot be used. Loads the models."""
         problems = (
-            entry.reason if isinstance(entry, Refused) else entry.problem(self.registry) or self.unloadable(entry)
+            entry.reason if isinstance(entry, RefusedRoute) else entry.problem(self.registry) or self.unloadable(entry)
             for entry in self.routes.entries
         )
         return [str(problem) for problem in problems if problem]
@@ -117,13 +117,13 @@ def app_routes(settings: Settings, registry: Registry) -> Routes:
     return replace(routes, entries=tuple(_scheduled(entry) for entry in routes.entries))
 
 
-def _scheduled(entry: Route | Refused) -> Route | Refused:
+def _scheduled(entry: Route | RefusedRoute) -> Route | RefusedRoute:
     """The entry, refused where its schedule is none."""
     if isinstance(entry, Route) and entry.when:
         try:
             next_slot(entry.when, datetime.now(UTC))
         except BadRoute as error:
-            return Refused(entry.name, entry.match, f"{entry.place}: {error}")
+            return RefusedRoute(entry.name, entry.match, f"{entry.place}: {error}")
     return entry
 
 

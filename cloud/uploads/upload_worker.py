@@ -36,7 +36,8 @@ from inference.errors import (
     UnsupportedMedia,
 )
 from inference.extras import extra
-from inference.image.media import SNIFF_BYTES, Limits, sniff
+from inference.image.limits import Limits
+from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
 from inference.steps import Analysis

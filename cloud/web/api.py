@@ -13,7 +13,7 @@ from cloud.storage.paths import requested_path
 from cloud.uploads.publish import RESULT
 from cloud.web.router import SAFE, json_answer
 from inference.errors import LimitExceeded, UnsupportedMedia
-from inference.image.media import SNIFF_BYTES, sniff
+from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.results.result import Source, new_trace
 
 # Azure's load balancer gives up after 230 s.

@@ -1,1 +1,1 @@
-"""The commands of `python -m inference` beside `analyze`: one module each, with `run(options) -> exit status`."""
+"""The commands of `python -m inference`, a module for every group of them; `run(options)` gives the exit status."""

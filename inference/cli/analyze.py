@@ -1,4 +1,4 @@
-"""What the command line does, command by command."""
+"""python -m inference analyze: files and folders through the routes, as storage would see them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import json
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from inference.analysis import analyze
+from inference.cli.progress import Progress
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
@@ -31,19 +31,19 @@ def registry_of(options: argparse.Namespace) -> Registry:
 
 
 def analyze_command(options: argparse.Namespace) -> int:
-    """Analyse every file; one that fails does not stop the others."""
+    """Analyse every file; a file that fails does not stop the others."""
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
     registry = registry_of(options)
     routes = routes_of(options, registry)
-    files = list(found_files(options.files))
+    files = list(files_below(options.files))
     if not files:
         print(f"no files in {', '.join(map(str, options.files))}", file=sys.stderr)
     if options.out:
         refuse_shared_places(files, options.files)
         make_out(options.out)
     failed = 0
-    with Progress(len(files), sys.stderr) as progress:
+    with Progress(len(files)) as progress:
         for path in files:
             document, analysis = analyze_file(path, routes, registry, options, progress.frames(path.name))
             if options.out:
@@ -58,11 +58,12 @@ def analyze_command(options: argparse.Namespace) -> int:
 
 
 def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
+    """The routes that the options ask for, with all their models usable. Raises BadRoute, BadModel."""
     if options.model:
         if options.routes or options.route:
             raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
         for name in options.model:
-            registry.entry(name)  # a name that leads nowhere is said once, not once a file
+            registry.entry(name)  # a name that leads nowhere is reported once, not for every file
         twice = [name for name in options.model if options.model.count(name) > 1]
         if twice:
             raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
@@ -77,9 +78,9 @@ def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
 
 
 def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
-    """The route of one file: the one asked for, else its sidecar's, else the first that fits its name.
+    """The route of a file: the requested one, else its sidecar's, else the first that fits its name.
 
-    Below a folder that was given, the name is the one that the file would have in storage, or the path as given.
+    Below a folder that was given, the name is that of the file in storage, or the path as given. Raises BadRoute.
     """
     if options.model or options.route:
         return routes.routes[0]
@@ -94,11 +95,11 @@ def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
     names = (relative_to_given(path, options.files).as_posix(), path.as_posix())
     fitting = [route for name in names if (route := routes.match(name))]
     if not fitting:
-        raise BadRoute(f'{path}: no route matches this name; add one with match = "**"')
+        raise BadRoute(f'{path}: no route matches this name; add a route with match = "**"')
     return min(fitting, key=routes.routes.index)
 
 
-def found_files(paths: Sequence[Path]) -> Iterator[Path]:
+def files_below(paths: Sequence[Path]) -> Iterator[Path]:
     """Files as given, and every file below the folders, in order; hidden ones and sidecars are left out."""
     for path in paths:
         if path.is_dir():
@@ -130,7 +131,7 @@ def analyze_file(
         return error_document(source, error), None
     except OSError as error:
         return error_document(source, CorruptMedia(f"{path}: cannot be read ({error.strerror})")), None
-    except Exception as error:  # noqa: BLE001 - a fault of ours in one file must not cost the others their results
+    except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
         traceback.print_exc()
         return error_document(source, error), None
     return analysis.result.to_json(), analysis
@@ -181,74 +182,27 @@ def relative_to_given(path: Path, given: Sequence[Path]) -> Path:
 
 
 def refuse_shared_places(files: Sequence[Path], given: Sequence[Path]) -> None:
-    """Raises BadRoute where two files would be written to one place under --out: one result would be lost."""
+    """Raises BadRoute where two files would be written to the same place under --out: a result would be lost."""
     places: dict[Path, Path] = {}
     for path in files:
         place = relative_to_given(path, given)
         if (first := places.setdefault(place, path)) != path:
             raise BadRoute(
                 f"--out: {first} and {path} would both be written to {place}; name a folder that holds both, or "
-                "analyse them one after the other into different folders"
+                "analyse them separately into different folders"
             )
 
 
 def one_line(path: Path, document: dict[str, Any]) -> str:
+    """A document in a line: its counts by label, or its error."""
     if document["status"] == "error":
         return f"{path}: {document['error']['class']}: {document['error']['message']}"
-    found = ", ".join(f"{n} {label}" for label, n in document["summary"].items()) or _without_counts(document)
-    return f"{path}: {found} ({document['cost']['wall_ms']:.0f} ms)"
+    summary = ", ".join(f"{n} {label}" for label, n in document["summary"].items()) or _without_counts(document)
+    return f"{path}: {summary} ({document['cost']['wall_ms']:.0f} ms)"
 
 
 def _without_counts(document: dict[str, Any]) -> str:
-    """What a result says that counts nothing: the labels of a map; of new pictures and vectors, that they are made."""
+    """For results without counts: the labels of a map; for output images and vectors that they are made."""
     labels = [p["label"] for step in document["steps"] for p in step["predictions"] if "label" in p]
     made = any(step["task"] in ("image-to-image", "image-feature-extraction") for step in document["steps"])
     return ", ".join(labels[:5]) or ("done" if made else "nothing found")
-
-
-class Progress:
-    """A progress bar on a terminal, silent elsewhere; `say` prints lines above it."""
-
-    def __init__(self, total: int, stream: Any) -> None:
-        self.total, self.stream, self.done = total, stream, 0
-        self.shown = stream.isatty() and total > 1
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            print("\r\033[K", end="", file=self.stream, flush=True)
-
-    def step(self) -> None:
-        self.done += 1
-        if self.shown:
-            width = 30 * self.done // self.total
-            bar = "#" * width + "." * (30 - width)
-            print(f"\r\033[K[{bar}] {self.done}/{self.total}", end="", file=self.stream, flush=True)
-
-    def frames(self, name: str) -> OnProgress:
-        """A bar for the frames of one video: how fast, and how long it will still take."""
-        started = time.perf_counter()
-        shown = 0.0
-
-        def bar(done: int, expected: int | None) -> None:
-            nonlocal shown
-            now = time.perf_counter()
-            if not self.stream.isatty() or now - shown < 0.1:
-                return
-            shown, rate = now, done / max(now - started, 1e-6)
-            text = f"{done} frames, {rate:.1f} fps"
-            if expected:
-                share = min(done / expected, 1.0)
-                left = max(expected - done, 0) / rate
-                text = f"[{'#' * int(30 * share):.<30}] {share:4.0%} {text}, ETA {int(left // 60)}:{int(left % 60):02}"
-            print(f"\r\033[K{name} {text}", end="", file=self.stream, flush=True)
-
-        return bar
-
-    def say(self, line: str) -> None:
-        if self.stream.isatty():
-            print("\r\033[K", end="", file=self.stream, flush=True)
-        shown = sys.stdout.encoding or "utf-8"
-        print(line.encode(shown, "backslashreplace").decode(shown), flush=True)

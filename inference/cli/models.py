@@ -1,15 +1,17 @@
-"""python -m inference models list | pull | check: what there is, and what can be had."""
+"""python -m inference models list | pull | check: what is here, and what the catalog has."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from inference.cli.analyze import registry_of
-from inference.engine.catalog import Catalog, Listing, load_catalog
+from inference.cli.progress import Progress
+from inference.engine.catalog import Catalog, CatalogEntry, load_catalog
 from inference.engine.pull import is_installed, pull
-from inference.engine.registry import BUILT_IN, Entry
+from inference.engine.registry import BUILT_IN, InstalledModel
 from inference.errors import BadModel, DropsightError
 
 HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "ACCURACY")
@@ -17,25 +19,25 @@ HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "ACCURACY")
 
 def run(options: argparse.Namespace) -> int:
     if options.action == "check":
-        from inference.cli import check  # lazily: it loads a model
+        from inference.cli import check_model  # lazily: it loads a model
 
-        return check.run(options)
+        return check_model.run(options)
     return {"list": _list, "pull": _pull}[options.action](options)
 
 
 def _list(options: argparse.Namespace) -> int:
     catalog = load_catalog()
     entries = registry_of(options).list()
-    rows = [HEADINGS, *(_found(e) for e in entries)]
+    rows = [HEADINGS, *(_present(e) for e in entries)]
     present = {e.name for e in entries}
-    rows += [_to_be_had(m) for m in catalog.model if m.name not in present]
+    rows += [_absent(m) for m in catalog.model if m.name not in present]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS) - 1)]
     for row in rows:
         print(*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1], sep="  ")
     return 0
 
 
-def _found(entry: Entry) -> tuple[str, ...]:
+def _present(entry: InstalledModel) -> tuple[str, ...]:
     manifest = entry.manifest
     if manifest is None or entry.reason:
         return (entry.name, "-", "-", "-", "-", "no", f"skipped: {entry.reason}")
@@ -43,22 +45,16 @@ def _found(entry: Entry) -> tuple[str, ...]:
     return (entry.name, manifest.task, size, _licence(manifest.licence), manifest.use, "yes", manifest.accuracy or "-")
 
 
-def _to_be_had(listing: Listing) -> tuple[str, ...]:
-    manifest = listing.full_manifest()
-    note = "ran here" if listing.verified else "not run by us"
-    if listing.recommended:
+def _absent(entry: CatalogEntry) -> tuple[str, ...]:
+    manifest = entry.full_manifest()
+    note = "ran here" if entry.verified else "not run by us"
+    if entry.recommended:
         note = f"recommended, {note}"
-    if listing.obstacle():
-        note = f"cannot be run: {listing.obstacle()}"
-    return (
-        listing.name,
-        manifest.task,
-        _megabytes(listing.size),
-        _licence(manifest.licence),
-        manifest.use,
-        "no",
-        f"{manifest.accuracy} ({note})" if manifest.accuracy else note,
-    )
+    if entry.obstacle():
+        note = f"cannot be run: {entry.obstacle()}"
+    accuracy = f"{manifest.accuracy} ({note})" if manifest.accuracy else note
+    size = _megabytes(entry.size)
+    return (entry.name, manifest.task, size, _licence(manifest.licence), manifest.use, "no", accuracy)
 
 
 def _licence(text: str) -> str:
@@ -70,45 +66,31 @@ def _megabytes(size: int) -> str:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    """Fetch each; one that fails does not stop the others."""
+    """Fetch the models; a failure does not stop the others."""
     catalog = load_catalog()
-    listings = _wanted(options, catalog)
+    wanted = _wanted(options, catalog)
     into: Path = options.to or BUILT_IN
-    failed = 0
-    for listing in listings:
+    failed, progress = 0, Progress()
+    for entry in wanted:
         try:
-            there = is_installed(listing, into)
-            folder = pull(listing, into, options.mirrors, Bar(listing.name))
+            there = is_installed(entry, into)
+            folder = pull(entry, into, options.mirrors, partial(progress.megabytes, entry.name))
         except DropsightError as error:
-            print(f"{listing.name}: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{entry.name}: {type(error).__name__}: {error}", file=sys.stderr)
             failed += 1
             continue
-        note = "" if listing.verified else f"; not run by us, its manifest is from {listing.page}"
-        print(f"{listing.name}: {'already there' if there else 'fetched and checked'}: {folder}{note}")
+        note = "" if entry.verified else f"; not run by us, its manifest is from {entry.page}"
+        print(f"{entry.name}: {'already there' if there else 'fetched and checked'}: {folder}{note}")
     return 1 if failed else 0
 
 
-def _wanted(options: argparse.Namespace, catalog: Catalog) -> list[Listing]:
-    listings = [catalog.named(name) for name in options.names]
-    for listing in listings:
-        if listing.obstacle():
-            raise BadModel(f"{listing.name} cannot be run: {listing.obstacle()}")
+def _wanted(options: argparse.Namespace, catalog: Catalog) -> list[CatalogEntry]:
+    wanted = [catalog.named(name) for name in options.names]
+    for entry in wanted:
+        if entry.obstacle():
+            raise BadModel(f"{entry.name} cannot be run: {entry.obstacle()}")
     if options.recommended:
-        listings += [m for m in catalog.recommended() if m not in listings]
-    if not listings:
+        wanted += [m for m in catalog.recommended() if m not in wanted]
+    if not wanted:
         raise BadModel("name the models to fetch, or say --recommended; `models list` shows what there is")
-    return listings
-
-
-class Bar:
-    """A bar of megabytes on a terminal, silent elsewhere."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.shown = name, sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        if self.shown:
-            bar = "#" * (30 * done // total)
-            end = "\r\033[K" if done == total else ""
-            text = f"\r\033[K{self.name} [{bar:.<30}] {done / 1e6:.1f} of {total / 1e6:.1f} MB"
-            print(text, end=end, file=sys.stderr, flush=True)
+    return wanted

@@ -7,13 +7,16 @@ import json
 import sys
 from pathlib import Path
 
-from inference.cli.analyze import Progress, found_files, registry_of
+from inference.cli.analyze import files_below, registry_of
+from inference.cli.progress import Progress
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.errors import BadModel, DropsightError, UnsupportedMedia
-from inference.image.media import decode, read_bytes
+from inference.image.limits import read_bytes
+from inference.image.media import decode
 from inference.predictions import Embedding, Floats
-from inference.similar import RESULT_FILE, Index, from_results, groups
+from inference.results.formats import RESULT_FILE
+from inference.similar import Index, from_results, groups
 
 DEFAULT_MODEL = "embed"
 
@@ -29,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([{"name": n, "cosine": round(c, 4)} for n, c in nearest], ensure_ascii=False))
     else:
-        for found, cosine in nearest:
-            print(f"{cosine:7.4f}  {found}")
+        for name, cosine in nearest:
+            print(f"{cosine:7.4f}  {name}")
     return 0
 
 
@@ -51,7 +54,7 @@ def _group(index: Index, options: argparse.Namespace) -> int:
 def index_of(folder: Path, model: str | None, registry: Registry) -> tuple[Index, str]:
     """(the index over a folder of results or of pictures, the name of the model that made its vectors)."""
     if not folder.is_dir():
-        raise UnsupportedMedia(f"{folder}: no such folder; give one with results or pictures")
+        raise UnsupportedMedia(f"{folder}: no such folder; give a folder of results or pictures")
     if next(folder.rglob(RESULT_FILE), None):
         index = from_results(folder)
         if not len(index):
@@ -62,21 +65,21 @@ def index_of(folder: Path, model: str | None, registry: Registry) -> tuple[Index
 
 
 def _maker(index: Index, registry: Registry) -> str:
-    """The usable embedding model with the weights that made the index."""
+    """The usable embedding model with the weights that made the index. Raises BadModel."""
     for entry in registry.list():
         manifest = entry.manifest
         same = manifest is not None and manifest.sha256 == index.model
         if same and manifest and manifest.task == "image-feature-extraction" and not entry.reason:
             return entry.name
-    raise BadModel(f"no model here has the weights that made the index ({index.model[:12]}...); name one with --model")
+    raise BadModel(f"no model here has the weights that made the index ({index.model[:12]}...); name it with --model")
 
 
 def over_pictures(folder: Path, model: Model) -> Index:
-    """Embed every picture below a folder; files that are none are named on stderr and left out."""
-    files = list(found_files([folder]))
+    """Embed every picture below a folder; other files are named on stderr and left out."""
+    files = list(files_below([folder]))
     names: list[str] = []
     vectors: list[Floats] = []
-    with Progress(len(files), sys.stderr) as progress:
+    with Progress(len(files)) as progress:
         for file in files:
             try:
                 vectors.append(embed(model, file))
@@ -88,7 +91,7 @@ def over_pictures(folder: Path, model: Model) -> Index:
 
 
 def embed(model: Model, file: Path) -> Floats:
-    """The vector of one picture file. Raises BadModel where the model makes none."""
+    """The vector (D,) of a picture file. Raises BadModel where the model gives none, and what `decode` raises."""
     if not file.is_file():
         raise UnsupportedMedia(f"{file}: no such file; check the path")
     predictions, _ = model.run(decode(read_bytes(file)))

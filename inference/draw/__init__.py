@@ -10,39 +10,29 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from inference.draw.before_after import before_after
 from inference.draw.colours import DARK, Colour, colour, track_colour, unit
-from inference.draw.compare import before_after
 from inference.draw.keypoints import draw_skeleton
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import blur
-from inference.errors import BadRoute
-from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, Predictions, Rendering
+from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, OutputImage, Predictions
 from inference.routes import Draw
-from inference.tables import build
 
-__all__ = ["annotate", "colour", "enlarged", "options_of"]
+__all__ = ["annotate", "colour", "enlarged"]
 
 # A picture below this many pixels on its longer side is enlarged, so that a label has room on it.
 LEAST_SIDE = 240
 
 
-def options_of(options: Draw | Mapping[str, Any]) -> Draw:
-    """Raises BadRoute with the nearest right word."""
-    return options if isinstance(options, Draw) else build(Draw, options, "draw", BadRoute)
+def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], draw: Draw) -> Pillow.Image:
+    """A copy of the upright full-size RGB picture with every step's predictions on it.
 
-
-def annotate(
-    picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], options: Draw | Mapping[str, Any]
-) -> Pillow.Image:
-    """A copy of the upright full-size picture with every step's predictions on it.
-
-    Where all that the steps made are new pictures, before and after side by side. options: see routes.Draw.
+    Where the steps give nothing but output images, these and the picture side by side.
     """
-    draw = options_of(options)
-    renderings = [(name, p) for name, p in steps if isinstance(p, Rendering)]
-    if renderings and len(renderings) == len(steps):
-        return before_after(picture, renderings, draw.labels)
+    images = [(name, p) for name, p in steps if isinstance(p, OutputImage)]
+    if images and len(images) == len(steps):
+        return before_after(picture, images, draw.labels)
     canvas = picture.copy()
     for label in draw.blur:
         blur(canvas, _boxes_of(steps, label))
@@ -53,11 +43,11 @@ def annotate(
         elif isinstance(predictions, Classes):
             rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
             lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
-    every = [p for _, p in steps if isinstance(p, Objects)]
-    for objects in every:
+    detections = [p for _, p in steps if isinstance(p, Objects)]
+    for objects in detections:
         draw_objects(canvas, objects, draw)
     if draw.labels:
-        draw_tags(ImageDraw.Draw(canvas), canvas.size, _tags(every, draw))
+        draw_tags(ImageDraw.Draw(canvas), canvas.size, _tags(detections, draw))
         if lines:
             caption(canvas, lines)
     return canvas
@@ -66,7 +56,7 @@ def annotate(
 def enlarged(
     picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]]
 ) -> tuple[Pillow.Image, list[tuple[str, Predictions]]]:
-    """A very small picture and what was found on it, enlarged so that labels have room; others as they are."""
+    """A picture under LEAST_SIDE pixels and its predictions, enlarged so that labels have room; others unchanged."""
     factor = -(-LEAST_SIDE // max(picture.size))
     if factor <= 1:
         return picture, list(steps)
@@ -94,30 +84,30 @@ def _scaled(predictions: Predictions, factor: int) -> Predictions:
 
 
 def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:
-    """(N, 4) boxes of everything called so, on crops too."""
+    """(N, 4) boxes of all objects with this label, on crops too."""
     boxes: list[list[float]] = []
     for _, predictions in steps:
         if isinstance(predictions, Objects):
             rows = zip(predictions.names, predictions.boxes.tolist(), strict=True)
             boxes += [box for name, box in rows if name == label]
             for attributes in predictions.attributes:
-                boxes += [on.boxes[k].tolist() for on, k in _found_on_crops(attributes) if on.names[k] == label]
+                boxes += [on.boxes[k].tolist() for on, k in _on_crops(attributes) if on.names[k] == label]
     return np.asarray(boxes, np.float32).reshape(-1, 4)
 
 
-def _found_on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:
-    """The things found on a crop, as (objects, index), each with what was found on its own crop after it."""
+def _on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:
+    """The objects on a crop, as (objects, index), followed by the objects on their own crops."""
     for answer in attributes.values():
         for k in range(len(answer)) if isinstance(answer, Objects) else ():
             yield answer, k
             if answer.attributes:
-                yield from _found_on_crops(answer.attributes[k])
+                yield from _on_crops(answer.attributes[k])
 
 
 def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
-    """Masks, then boxes, then keypoints. The words come last of all, so that no box hides a name. On `canvas`."""
+    """Draw masks, then boxes, then keypoints on `canvas`, the highest score on top. Words come later, above them."""
     shades = [_shade(objects, i) for i in range(len(objects))]
-    order = np.argsort(objects.scores)  # the surest on top
+    order = np.argsort(objects.scores)
     if objects.masks is not None:
         paint_masks(canvas, objects.masks, shades, order, draw.masks)
     pen = ImageDraw.Draw(canvas)
@@ -130,14 +120,15 @@ def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
         if objects.keypoints is not None:
             _, y1, _, y2 = objects.boxes[i].tolist()
             draw_skeleton(pen, objects.keypoints[i], objects.skeleton, y2 - y1, step)
-        for nested, k in _found_on_crops(objects.attributes[i]) if objects.attributes else ():
+        for nested, k in _on_crops(objects.attributes[i]) if objects.attributes else ():
             _nested(pen, nested, k, step)
 
 
-def _tags(every: Sequence[Objects], draw: Draw) -> list[Tag]:
-    """The labels of all objects, the surest first: they get the best places."""
-    rows = sorted(((float(o.scores[i]), k, i) for k, o in enumerate(every) for i in range(len(o))), reverse=True)
-    return [Tag(_words(every[k], i, draw), _area(every[k], i), _shade(every[k], i)) for _, k, i in rows]
+def _tags(detections: Sequence[Objects], draw: Draw) -> list[Tag]:
+    """The labels of all objects, the highest score first: it gets the best place."""
+    rows = sorted(((float(o.scores[i]), k, i) for k, o in enumerate(detections) for i in range(len(o))), reverse=True)
+    objects = ((detections[k], i) for _, k, i in rows)
+    return [Tag(_words(o, i, draw), tuple(o.boxes[i].tolist()), _shade(o, i)) for o, i in objects]
 
 
 def _box(pen: ImageDraw.ImageDraw, box: list[float], corners: Floats | None, shade: Colour, step: float) -> None:
@@ -155,7 +146,7 @@ def _box(pen: ImageDraw.ImageDraw, box: list[float], corners: Floats | None, sha
 
 
 def _nested(pen: ImageDraw.ImageDraw, objects: Objects, k: int, step: float) -> None:
-    """One thing that a step found on a crop: a thin box, or its keypoints."""
+    """An object on a crop: a thin box, or its keypoints."""
     _, y1, _, y2 = box = objects.boxes[k].tolist()
     if objects.keypoints is not None:
         draw_skeleton(pen, objects.keypoints[k], objects.skeleton, y2 - y1, step)
@@ -163,25 +154,20 @@ def _nested(pen: ImageDraw.ImageDraw, objects: Objects, k: int, step: float) -> 
         _box(pen, box, None, colour(objects.names[k]), step * 0.6)
 
 
-def _area(objects: Objects, i: int) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = objects.boxes[i].tolist()
-    return x1, y1, x2, y2
-
-
 def _track(objects: Objects, i: int) -> int | None:
-    """The number of the track that it belongs to."""
+    """The number of its track; None where it has none."""
     number = -1 if objects.tracks is None else int(objects.tracks[i])
     return number if number >= 0 else None
 
 
 def _shade(objects: Objects, i: int) -> Colour:
-    """The track's colour where there is one, so that a person keeps it, else the label's."""
+    """The track's colour, so that a person keeps it; without a track, the label's."""
     number = _track(objects, i)
     return colour(objects.names[i]) if number is None else track_colour(objects.names[i], number)
 
 
 def _words(objects: Objects, i: int, draw: Draw) -> str:
-    """The name, the track, the score, and the best label of what later steps said of it."""
+    """The name, the track, the score, and the best labels of later steps on its crop."""
     number = _track(objects, i)
     text = objects.names[i] if number is None else f"{objects.names[i]} {number}"
     if draw.scores:
@@ -192,7 +178,7 @@ def _words(objects: Objects, i: int, draw: Draw) -> str:
 
 
 def _best(answer: Any) -> str:
-    """The first label of an answer without boxes; of one with boxes, what was said of its first."""
+    """The first label of predictions without boxes; with boxes, the labels on the crop of the first."""
     if isinstance(answer, Objects):
         return "".join(map(_best, answer.attributes[0].values())) if answer.attributes else ""
     if isinstance(answer, LabelMap):

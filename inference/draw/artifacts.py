@@ -1,17 +1,16 @@
-"""The files that belong to a picture's result: the annotated picture, masks, maps, vectors, renderings."""
+"""The files that belong to a picture's result: the annotated picture, masks, maps, vectors, output images."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image as Pillow
 
-from inference.draw import annotate, enlarged, options_of
+from inference.draw import annotate, enlarged
 from inference.image.media import Picture
-from inference.predictions import Embedding, LabelMap, Objects, Predictions, Rendering
+from inference.predictions import Embedding, LabelMap, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -19,18 +18,18 @@ JPEG_QUALITY = 90
 
 
 def image_artifacts(
-    picture: Picture, steps: Sequence[StepResult], options: Draw | Mapping[str, Any]
+    picture: Picture, steps: Sequence[StepResult], draw: Draw
 ) -> tuple[dict[str, bytes], dict[tuple[str, int], str]]:
-    """(files by relative name, which file belongs to (step, prediction); prediction -1: to the step itself)."""
+    """(files by relative name, name of the file of (step, prediction); prediction -1: of the step itself)."""
     files: dict[str, bytes] = {}
     names: dict[tuple[str, int], str] = {}
     full = picture.full()
     drawn: list[tuple[str, Predictions]]
-    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, Rendering | Embedding)]
-    if options_of(options).compare:
-        drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, Rendering)]
+    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
+    if draw.compare:
+        drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
-        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), options))
+        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw))
     for step in steps:
         _step_files(step, files, names)
     return files, names
@@ -38,7 +37,7 @@ def image_artifacts(
 
 def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str]) -> None:
     predictions, name = step.predictions, file_name(step.name)
-    if isinstance(predictions, Rendering):
+    if isinstance(predictions, OutputImage):
         alpha = predictions.pixels.shape[2] == 4
         image = Pillow.fromarray(predictions.pixels)
         files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image) if alpha else jpeg(image)
@@ -62,12 +61,14 @@ def file_name(step: str) -> str:
 
 
 def jpeg(image: Pillow.Image) -> bytes:
+    """The image as a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
 def png(image: Pillow.Image) -> bytes:
+    """The image as a PNG file, without loss."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from PIL import ImageFont
 
 Colour = tuple[int, int, int]
 DARK: Colour = (20, 20, 20)
-# With this salt the commonest labels (person, face, car, dog, cat ...) get hues far from each other.
+# With this salt the commonest labels (person, face, car, dog, cat ...) get hues that are far apart.
 SALT = 2931
 GOLDEN = (math.sqrt(5) - 1) / 2
 # Two colours nearer than this (in RGB, 0..255) are taken for the same in a legend.
@@ -37,14 +37,14 @@ def track_colour(label: str, number: int) -> Colour:
 
 @lru_cache(maxsize=64)
 def palette(labels: tuple[str, ...]) -> tuple[Colour, ...]:
-    """The colours of a model's labels, in order: a label's own, another where one before it has (nearly) the same.
+    """The colours of a model's labels, in order: a label's own, unless a label before it has (nearly) the same.
 
-    Up to about 20 labels can be told apart; after that a colour is as far from the others as one of a dozen gets.
+    Up to about 20 labels can be distinguished; after that a colour is the farthest from the others of a dozen tries.
     """
     chosen: list[Colour] = []
     for label in labels:
         tries = [colour(label), *(colour(f"{label} {n}") for n in range(12) if not label.startswith("#"))]
-        distances = [min((math.dist(each, other) for other in chosen), default=APART) for each in tries]
+        distances = [min((math.dist(shade, other) for other in chosen), default=APART) for shade in tries]
         far = next((i for i, distance in enumerate(distances) if distance >= APART), int(np.argmax(distances)))
         chosen.append(tries[far])
     return tuple(chosen)

@@ -14,7 +14,7 @@ from inference.draw.colours import Colour, font, ink, unit
 Area = tuple[float, float, float, float]
 # Letters of a picture are never smaller than this, in pixels.
 LEAST_LETTERS = 12
-# With more tags than this they would hide the picture: small things of a colour are then named once.
+# With more tags than this they would hide the picture: small objects of a colour are then named once.
 CROWD = 30
 
 
@@ -30,7 +30,7 @@ class Tag:
 def draw_tags(pen: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[Tag]) -> None:
     """Draw the tags, the first ones taking the best places; a tag without a free place goes where it hides least.
 
-    In a crowd, a thing smaller than its tag goes without where another of its colour has one.
+    In a crowd, an object smaller than its tag has none where another of its colour has a tag.
     """
     step = unit(size)
     pad = max(round(step), 2)
@@ -87,7 +87,7 @@ def _shared(a: Area, b: Area) -> float:
 
 
 def caption(canvas: Pillow.Image, lines: Sequence[tuple[str, Colour | None]]) -> None:
-    """Lines on a dark strip at the lower left, each with a patch of its colour where it has one. Draws on `canvas`."""
+    """Draw lines on a dark strip at the lower left of `canvas`, with a patch of their colour where they have any."""
     pen = ImageDraw.Draw(canvas, "RGBA")
     step = unit(canvas.size)
     pad = round(3 * step)

@@ -24,6 +24,7 @@ def rim(bits: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
 
 def rim_width(size: tuple[int, int]) -> int:
+    """The width of an outline in pixels, for a picture of (width, height)."""
     return max(round(0.7 * unit(size)), 1)
 
 

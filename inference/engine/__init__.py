@@ -1,1 +1,1 @@
-"""Models: found, downloaded, loaded once, and run."""
+"""Models: located, downloaded, loaded once, and run."""

@@ -1,4 +1,4 @@
-"""Public models as data (models/catalog.toml): where each is had, how it is fed, whether it was run here."""
+"""Public models as data (models/catalog.toml): their address, their manifest, whether they were run here."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CATALOG = BUILT_IN / "catalog.toml"
 
 
 @dataclass(frozen=True)
-class Listing:
-    """One model of the catalog.
+class CatalogEntry:
+    """A model of the catalog.
 
-    purpose: what it is for, in finer words than its task. size: bytes. page: where its manifest comes from.
-    verified: the file with this sha256 was run here. recommended: the good pick for its purpose.
+    purpose: what it is for, in finer words than its task. size: bytes. page: the source of its manifest.
+    verified: the file with this sha256 was run here. recommended: the model to take for its purpose.
     missing: why it cannot be run; empty where it can.
     """
 
@@ -37,6 +37,7 @@ class Listing:
     missing: str = ""
 
     def full_manifest(self) -> Manifest:
+        """Raises BadManifest."""
         return manifest_from(
             {"name": self.name, "sha256": self.sha256, **self.manifest}, f"{CATALOG.name}: {self.name}"
         )
@@ -49,17 +50,19 @@ class Listing:
 
 @dataclass(frozen=True)
 class Catalog:
-    model: tuple[Listing, ...] = field(default=())
+    """The models of the catalog, in the order of the file."""
 
-    def named(self, name: str) -> Listing:
-        """Raises BadModel with the nearest name."""
-        for listing in self.model:
-            if listing.name == name:
-                return listing
+    model: tuple[CatalogEntry, ...] = field(default=())
+
+    def named(self, name: str) -> CatalogEntry:
+        """The entry of that name. Raises BadModel with the nearest name."""
+        for entry in self.model:
+            if entry.name == name:
+                return entry
         raise BadModel(f"the catalog has no model {name!r}{nearest(name, [m.name for m in self.model])}")
 
-    def recommended(self) -> list[Listing]:
-        """One runnable model per purpose."""
+    def recommended(self) -> list[CatalogEntry]:
+        """A runnable model for every purpose."""
         return [m for m in self.model if m.recommended and not m.obstacle()]
 
 
@@ -73,17 +76,17 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
     """Raises BadManifest where the catalog, or a manifest in it, is wrong."""
     catalog = build(Catalog, read_toml(path), str(path))
     names = [m.name for m in catalog.model]
-    for listing in catalog.model:
-        if names.count(listing.name) > 1 or "/" in listing.name or listing.name.startswith("."):
-            raise BadManifest(f"{path}: {listing.name!r} is no good name, or two models have it")
-        if not listing.url.startswith(("https://", "http://")):
-            raise BadManifest(f"{path}: {listing.name}: found url {listing.url!r}, expected https://...")
-        listing.full_manifest()
+    for entry in catalog.model:
+        if names.count(entry.name) > 1 or "/" in entry.name or entry.name.startswith("."):
+            raise BadManifest(f"{path}: {entry.name!r} is not a usable name, or two models have it")
+        if not entry.url.startswith(("https://", "http://")):
+            raise BadManifest(f"{path}: {entry.name}: its url is {entry.url!r}, expected https://...")
+        entry.full_manifest()
     return catalog
 
 
-def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> Listing | None:
-    """The recommended, runnable model of a purpose that is installed; ones that were run here first."""
+def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> CatalogEntry | None:
+    """The recommended, runnable model of a purpose that is installed; models that were run here come first."""
     usable = {e.name for e in registry.list() if not e.reason}
     picks = [m for m in catalog.recommended() if m.purpose == purpose and m.name in usable]
     return min(picks, key=lambda m: not m.verified, default=None)

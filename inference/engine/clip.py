@@ -1,6 +1,6 @@
 """Models over clips: T frames at once, prepared and stacked as the file wants them.
 
-NCTHW, NTCHW or NTHWC, read from the tensor (one axis of 3), or two of them (SlowFast: Feichtenhofer et al.,
+NCTHW, NTCHW or NTHWC, read from the tensor (the axis of 3), or two of them (SlowFast: Feichtenhofer et al.,
 arXiv:1812.03982), where the slow input gets every n-th frame of the fast.
 """
 
@@ -29,7 +29,7 @@ _LAYOUTS = ("ncthw", "ntchw", "nthwc")
 
 @dataclass(frozen=True)
 class ClipInput:
-    """One input tensor: its layout, frames `count`, and the picture each frame becomes."""
+    """An input tensor: its layout, its number of frames `count`, and the input of a single frame."""
 
     name: str
     layout: str
@@ -37,7 +37,7 @@ class ClipInput:
     frame: InputSpec
 
     def stack(self, frames: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """`count` frames, evenly out of those given, as one batch of one."""
+        """`count` of the prepared frames (1, ...), evenly spaced, as a batch of 1 in the layout of this input."""
         chosen = np.linspace(0, len(frames) - 1, self.count).round().astype(int)
         clip = np.stack([frames[i][0] for i in chosen])
         return np.ascontiguousarray(clip.transpose(1, 0, 2, 3) if self.layout == "ncthw" else clip)[None]
@@ -82,7 +82,7 @@ def _clip_input(tensor: Tensor, manifest: Manifest) -> ClipInput:
     layout = said if said in _LAYOUTS else _layout(shape)
     if len(shape) != 5 or layout is None:
         raise BadModel(
-            f"{manifest.name}: input {tensor} is no clip; expected five axes, one of them the 3 colours "
+            f"{manifest.name}: input {tensor} is no clip; expected five axes, with 3 colours on an axis "
             f"({', '.join(_LAYOUTS)}), or say layout in the manifest"
         )
     size = dict(zip(layout, shape, strict=True))

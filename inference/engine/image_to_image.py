@@ -3,7 +3,7 @@
 Manifest: preprocess.size = { longest_edge = N } is the size worked at (default: the picture's own, within bounds).
 postprocess.params: whole = true shows the network the whole picture at once (default for "alpha", "ab" and "chroma",
 whose answers need to see all of it); tile = N works in tiles of N pixels although the network takes any size, on
-pictures with more pixels than one tile; overlap = the share that neighbouring tiles have in common (default 0.25).
+pictures with more pixels than one tile; overlap = the share of a tile that its neighbour also covers (default 0.25).
 """
 
 from __future__ import annotations
@@ -18,34 +18,36 @@ from inference.engine.model import Model
 from inference.heads.image import kind_of, planes, to_bytes
 from inference.image.lab import lab_to_rgb, rgb_to_lab
 from inference.image.media import Picture, cropped
-from inference.image.preprocess import MAX_FREE_PIXELS, Box, prepare
+from inference.image.preprocess import MAX_FREE_PIXELS, Box
 from inference.image.tile import Blend, tiles
 from inference.manifest import Manifest
-from inference.predictions import Bytes, Floats, Rendering
+from inference.predictions import Bytes, Floats, OutputImage
 from inference.timing import NO_TIME, Timing
 
 # A picture is scaled down until it needs no more tiles than this ...
 MAX_TILES = 256
 # ... and until what is made of it has no more pixels than this.
 MAX_OUTPUT_PIXELS = 16_000_000
-# A small picture is scaled up to fill one tile, unless it is a strip with more than this ratio of its sides.
+# A small picture is scaled up to fill a tile, unless the ratio of its sides is larger than this.
 MAX_STRIP = 4.0
 
 
 class ImageToImage(Model):
-    """A model that answers with a picture."""
+    """A model whose output is an image."""
 
-    def run(self, picture: Picture, box: Box | None = None, threshold: float | None = None) -> tuple[Rendering, Timing]:
-        """The new picture, with the aspect of the old one (or of its crop `box`, xyxy in picture pixels)."""
+    def run(
+        self, picture: Picture, box: Box | None = None, threshold: float | None = None
+    ) -> tuple[OutputImage, Timing]:
+        """The output image, with the aspect of the picture (or of its crop `box`, xyxy in picture pixels)."""
         if box:
             picture = cropped(picture, box)
         tile = _tile(self, picture)
         start = time.perf_counter()
         values, timing = _whole(self, picture) if tile is None else _tiled(self, picture, tile)
         values = _same_aspect(values, picture.size)
-        rendering = Rendering(_joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest)))
+        output = OutputImage(_joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest)))
         total = (time.perf_counter() - start) * 1e3
-        return rendering, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
+        return output, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
 
 
 def to_bytes_or_ab(values: Floats, manifest: Manifest) -> Floats | Bytes:
@@ -99,12 +101,8 @@ def _margin(length: int, tile: int, overlap: int) -> int:
 
 
 def _once(model: Model, picture: Picture, box: Box | None) -> tuple[Floats, Timing]:
-    start = time.perf_counter()
-    tensor, fit = prepare(picture, model.manifest.preprocess, model.spec, box)
-    ready = time.perf_counter()
-    outputs = model.session.run(model.feeds(tensor, fit))
-    done = time.perf_counter()
-    return planes(outputs, fit, model.manifest), Timing((ready - start) * 1e3, (done - ready) * 1e3, 0.0)
+    outputs, fit, timing = model.forward(picture, box)
+    return planes(outputs, fit, model.manifest), timing
 
 
 def _work_size(
@@ -138,10 +136,7 @@ def _same_aspect(values: Floats, size: tuple[int, int]) -> Floats:
     """Undo the stretching to a network's shape: the same number of pixels across the longer side."""
     height, width = values.shape[:2]
     longest = max(width, height)
-    right = (
-        max(round(longest * min(size[0] / size[1], 1)), 1),
-        max(round(longest * min(size[1] / size[0], 1)), 1),
-    )
+    right = (max(round(longest * min(size[0] / size[1], 1)), 1), max(round(longest * min(size[1] / size[0], 1)), 1))
     if abs(width - right[0]) <= 1 and abs(height - right[1]) <= 1:
         return values
     return _scaled(values, right)

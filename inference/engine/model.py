@@ -1,4 +1,4 @@
-"""A loaded model: manifest, session and head put together, and the run over one picture."""
+"""A loaded model: manifest, session and head put together, and the run over a picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inference.manifest import Manifest
 from inference.predictions import Predictions
 from inference.timing import Timing
 
-# Inputs beside the picture that exporters add; each is filled from the Fit.
+# Inputs beside the picture that exporters add; they are filled from the Fit.
 SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
 
 
@@ -52,10 +52,10 @@ class Loaded:
 
 
 class Model(Loaded):
-    """A model of pictures: one picture, or a crop of it, goes in; predictions come out."""
+    """A model of pictures: a picture, or a crop of it, goes in; predictions come out."""
 
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
-        """As Loaded; the file must take one picture, too."""
+        """As Loaded; the file must take exactly 1 picture, too."""
         super().__init__(manifest, session, sha256)
         alone = self.head.alone is not None
         self.spec = InputSpec("", np.dtype(np.uint8), "hwc", None, None) if alone else self._picture_input()
@@ -63,9 +63,8 @@ class Model(Loaded):
     def _picture_input(self) -> InputSpec:
         pictures = [t for t in self.session.inputs if t.name not in SIDE_INPUTS and len(t.shape) >= 3]
         if len(pictures) != 1:
-            raise BadModel(
-                f"{self.manifest.name}: expected one picture input, found {'; '.join(map(str, self.session.inputs))}"
-            )
+            inputs = "; ".join(map(str, self.session.inputs))
+            raise BadModel(f"{self.manifest.name}: expected 1 picture input, but the inputs are {inputs}")
         others = [t for t in self.session.inputs if t is not pictures[0] and t.name not in SIDE_INPUTS]
         if others:
             raise BadModel(
@@ -77,19 +76,26 @@ class Model(Loaded):
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
     ) -> tuple[Predictions, Timing]:
-        """Predictions in picture pixels, for the whole picture or the crop `box` (xyxy in picture pixels)."""
+        """Predictions in picture pixels, for the whole picture or the crop `box` (xyxy in picture pixels).
+
+        threshold: in place of the manifest's confidence_threshold. Raises BadModel, BadManifest, OutOfMemory.
+        """
         if self.head.alone:
             start = time.perf_counter()
             alone = self.head.alone(cropped(picture, box) if box else picture, self.manifest)
             return alone, Timing(0.0, 0.0, (time.perf_counter() - start) * 1e3)
+        outputs, fit, timing = self.forward(picture, box)
+        start = time.perf_counter()
+        predictions = self.decode(outputs, fit, threshold)
+        return predictions, replace(timing, postprocess=(time.perf_counter() - start) * 1e3)
+
+    def forward(self, picture: Picture, box: Box | None) -> tuple[dict[str, NDArray[Any]], Fit, Timing]:
+        """(raw outputs by name, where the picture or its crop lies in the input, time without postprocessing)."""
         start = time.perf_counter()
         tensor, fit = prepare(picture, self.manifest.preprocess, self.spec, box)
         ready = time.perf_counter()
         outputs = self.session.run(self.feeds(tensor, fit))
-        done = time.perf_counter()
-        predictions = self.decode(outputs, fit, threshold)
-        end = time.perf_counter()
-        return predictions, Timing((ready - start) * 1e3, (done - ready) * 1e3, (end - done) * 1e3)
+        return outputs, fit, Timing((ready - start) * 1e3, (time.perf_counter() - ready) * 1e3, 0.0)
 
     def decode(self, outputs: dict[str, NDArray[Any]], fit: Fit, threshold: float | None = None) -> Predictions:
         """The head on raw outputs. threshold overrides the manifest's. Half floats are widened: sums of them drift."""
@@ -98,6 +104,7 @@ class Model(Loaded):
         return self.head.decode(outputs, fit, manifest)
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
+        """The inputs by name: the prepared picture, and the side inputs that the file asks for."""
         feeds = {self.spec.name: tensor}
         for side in self.session.inputs:
             if side.name in SIDE_INPUTS:
@@ -117,7 +124,7 @@ def with_threshold(manifest: Manifest, threshold: float) -> Manifest:
 def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:
     """What PaddleDetection, D-FINE, DETR and keras YOLOv3 exports want to know about the resizing.
 
-    All are asked to answer in network pixels, so that one way back to the picture serves every head.
+    They get values that keep the outputs in network pixels, so that Fit is the way back for every head.
     """
     width, height = fit.network
     if side.name == "pixel_mask":  # DETR through optimum: every pixel counts, as nothing is padded

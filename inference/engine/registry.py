@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from inference.engine.clip import ClipModel
@@ -20,13 +21,15 @@ from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, 
 from inference.tables import nearest
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+FileState = tuple[Path, int, int]  # size in bytes, time of the last change in ns
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A model that was found: usable when `reason` is None, else `reason` says in one sentence why not.
+class InstalledModel:
+    """A model of a folder: usable where `reason` is None, else `reason` says in a sentence why not.
 
-    weights: None also for heads that need none (the manifest's `file` is empty).
+    weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
+    was read.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Entry:
     manifest: Manifest | None = None
     weights: Path | None = None
     reason: str | None = None
+    state: FileState | None = None
 
 
 def folders_from_environment() -> list[Path]:
@@ -43,7 +47,7 @@ def folders_from_environment() -> list[Path]:
 
 
 def research_allowed() -> bool:
-    """DROPSIGHT_ALLOW_RESEARCH_MODELS; raises BadModel for a word that says neither: a licence is at stake."""
+    """DROPSIGHT_ALLOW_RESEARCH_MODELS; raises BadModel for any other word: a licence is at stake."""
     word = os.environ.get("DROPSIGHT_ALLOW_RESEARCH_MODELS", "").strip().lower() or "true"
     if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
         raise BadModel(f"DROPSIGHT_ALLOW_RESEARCH_MODELS is {word!r}, expected true or false")
@@ -57,11 +61,11 @@ def sha256_of(path: Path) -> str:
 
 
 class Weights:
-    """Finds ONNX files by their sha256 below some folders; each file is hashed at most once."""
+    """ONNX files below some folders by their sha256; no file is hashed twice."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
-        self._found: dict[str, Path] | None = None
+        self._files: dict[str, Path] | None = None
         self._lock = threading.Lock()
 
     @staticmethod
@@ -69,15 +73,16 @@ class Weights:
         return Weights([Path(p) for p in os.environ.get("DROPSIGHT_WEIGHTS", "").split(os.pathsep) if p])
 
     def find(self, sha256: str) -> Path | None:
+        """The file with this hex digest; None where there is none."""
         with self._lock:
-            if self._found is None:
+            if self._files is None:
                 files = (p for folder in self._folders for p in sorted(folder.rglob("*.onnx")))
-                self._found = {sha256_of(p): p for p in files if p.is_file()}
-        return self._found.get(sha256)
+                self._files = {sha256_of(p): p for p in files if p.is_file()}
+        return self._files.get(sha256)
 
 
 def kind_of(manifest: Manifest) -> type[Loaded]:
-    """How a model of this task is fed and run: the one place where that is decided."""
+    """The class that feeds and runs models of this task; decided nowhere else."""
     return {"image-to-image": ImageToImage, "video-classification": ClipModel}.get(manifest.task, Model)
 
 
@@ -107,30 +112,34 @@ class Registry:
         self._lock = threading.RLock()
         self._loading: dict[str, threading.Lock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
-        self._entries: dict[str, Entry] | None = None
+        self._entries: dict[str, InstalledModel] | None = None
+        self._digests: dict[str, tuple[InstalledModel, FileState | None, str]] = {}
 
-    def list(self) -> list[Entry]:
-        """Everything found, usable or not, in the order of the folders."""
+    def list(self) -> list[InstalledModel]:
+        """All models, usable or not, in the order of the folders."""
+        return list(self._by_name().values())
+
+    def _by_name(self) -> dict[str, InstalledModel]:
         with self._lock:
             if self._entries is None:
-                self._entries = {}
+                entries: dict[str, InstalledModel] = {}
                 for folder in self._folders:
                     for entry in _scan(folder):
-                        self._entries.setdefault(entry.name, self._resolve(entry))
-                self._share_weights(self._entries)
-            return list(self._entries.values())
+                        entries.setdefault(entry.name, self._resolve(entry))
+                self._share_weights(entries)
+                self._entries = {name: _with_state(entry) for name, entry in entries.items()}
+            return self._entries
 
     def refresh(self) -> None:
         """Look at the folders again; models whose manifest or weights changed are loaded anew when next asked for."""
         with self._lock:
-            old = {e.name: e for e in self.list()}
-            self._entries = None
-            for entry in self.list():
-                if entry != old.get(entry.name):
-                    self._loaded.pop(entry.name, None)
+            old, self._entries = self._by_name(), None
+            for name, entry in self._by_name().items():
+                if entry != old.get(name):
+                    self._loaded.pop(name, None)
 
-    def _share_weights(self, entries: dict[str, Entry]) -> None:
-        """Two manifests may read one file (labels here, a vector there): the second only states its sha256."""
+    def _share_weights(self, entries: dict[str, InstalledModel]) -> None:
+        """Two manifests may read the same file (labels here, a vector there): the second only states its sha256."""
         files = {e.manifest.sha256: e.weights for e in entries.values() if e.manifest and e.weights}
         for name, entry in entries.items():
             if entry.reason and entry.manifest and files.get(entry.manifest.sha256) and entry.manifest.sha256:
@@ -139,13 +148,13 @@ class Registry:
                 entries[name] = replace(entry, weights=files[entry.manifest.sha256], reason=None)
 
     def use(self, folders: Sequence[Path]) -> None:
-        """Look in these folders from now on. Whoever holds a model keeps it; the next one asked for is the new."""
+        """Look in these folders from now on. Whoever holds a model keeps it; the next call gives the new model."""
         with self._lock:
-            self.list()  # what there was, for refresh to compare with
+            self._by_name()  # for refresh to compare with
             self._folders = list(folders)
             self.refresh()
 
-    def _resolve(self, entry: Entry) -> Entry:
+    def _resolve(self, entry: InstalledModel) -> InstalledModel:
         """Find the weights of a manifest."""
         manifest = entry.manifest
         if manifest is None:
@@ -160,24 +169,20 @@ class Registry:
             return replace(entry, reason=str(error))
         if beside.is_file():
             return replace(entry, weights=beside)
-        found = self._weights.find(manifest.sha256) if manifest.sha256 else None
-        if found:
-            return replace(entry, weights=found)
-        how = (
-            "its sha256 was not found in DROPSIGHT_WEIGHTS or another model's folder"
-            if manifest.sha256
-            else "the manifest has no sha256"
-        )
+        if elsewhere := self._weights.find(manifest.sha256) if manifest.sha256 else None:
+            return replace(entry, weights=elsewhere)
+        how = "the manifest has no sha256"
+        if manifest.sha256:
+            how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> InstalledModel:
         """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
-        entries = {e.name: e for e in self.list()}
+        entries = self._by_name()
         if name not in entries:
             usable = [e.name for e in entries.values() if not e.reason]
-            raise BadModel(
-                f"no model is called {name!r}{nearest(name, usable)}" if usable else f"no model {name!r}: none found"
-            )
+            hint = nearest(name, usable) if usable else "; the folders of models hold none that can be used"
+            raise BadModel(f"no model is called {name!r}{hint}")
         entry = entries[name]
         if entry.reason:
             raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
@@ -197,7 +202,7 @@ class Registry:
                 self._loaded.move_to_end(name)
                 return self._loaded[name][0]
             gate = self._loading.setdefault(name, threading.Lock())
-        with gate:  # two threads must not load the same file twice, nor one model hold up another
+        with gate:  # two threads must not load the same file twice, nor a model hold up another
             with self._lock:
                 if name in self._loaded:
                     return self._loaded[name][0]
@@ -211,7 +216,7 @@ class Registry:
                     self._loaded.popitem(last=False)
             return model
 
-    def _load(self, entry: Entry) -> tuple[Loaded, int]:
+    def _load(self, entry: InstalledModel) -> tuple[Loaded, int]:
         assert entry.manifest is not None
         kind = kind_of(entry.manifest)
         if entry.weights is None:
@@ -226,27 +231,40 @@ class Registry:
         return kind(entry.manifest, session, sha256), entry.weights.stat().st_size
 
     def digest(self, name: str) -> str:
-        """Hex sha256 of everything that decides this model's answers: weights and manifest."""
+        """Hex sha256 of everything that decides this model's predictions: weights and manifest.
+
+        Computed again when the folders show another manifest (see `refresh`) or the weights have another size or
+        time. Raises BadModel as `entry`.
+        """
         entry = self.entry(name)
+        state = _state_of(entry.weights) if entry.weights else None
+        known = self._digests.get(name)
+        if known and known[0] is entry and known[1] == state:
+            return known[2]
         assert entry.manifest is not None
-        weights = _hashed(entry.weights) if entry.weights else ""
         facts = {k: v for k, v in asdict(entry.manifest).items() if k != "folder"}
-        return hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
+        weights = _hash_of_state(state) if state else ""
+        digest = hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
+        self._digests[name] = (entry, state, digest)
+        return digest
 
 
-_hashes: dict[tuple[Path, int, int], str] = {}
-
-
-def _hashed(path: Path) -> str:
+def _state_of(path: Path) -> FileState:
     stat = path.stat()
-    key = (path, stat.st_size, stat.st_mtime_ns)
-    if key not in _hashes:
-        _hashes[key] = sha256_of(path)
-    return _hashes[key]
+    return path, stat.st_size, stat.st_mtime_ns
 
 
-def _scan(folder: Path) -> Iterator[Entry]:
-    """Models in a folder: the folder itself, each folder and each .onnx file in it; or a single .onnx file."""
+def _with_state(entry: InstalledModel) -> InstalledModel:
+    return replace(entry, state=_state_of(entry.weights)) if entry.weights else entry
+
+
+@cache
+def _hash_of_state(state: FileState) -> str:
+    return sha256_of(state[0])
+
+
+def _scan(folder: Path) -> Iterator[InstalledModel]:
+    """Models in a folder: the folder itself, the folders and .onnx files in it; or a single .onnx file."""
     declared = declaration_of(folder)
     if declared:
         yield _declared(declared)
@@ -261,21 +279,21 @@ def _scan(folder: Path) -> Iterator[Entry]:
             elif child.suffix == ".onnx":
                 yield _recognized(child.stem, child)
     else:
-        yield Entry(folder.name, folder, reason=f"{folder} does not exist")
+        yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
 
 
-def _declared(path: Path) -> Entry:
+def _declared(path: Path) -> InstalledModel:
     try:
         manifest = read_manifest(path)
     except BadManifest as error:
-        return Entry(path.parent.name, path, reason=str(error))
-    return Entry(manifest.name, path, manifest)
+        return InstalledModel(path.parent.name, path, reason=str(error))
+    return InstalledModel(manifest.name, path, manifest)
 
 
-def _recognized(name: str, path: Path) -> Entry:
+def _recognized(name: str, path: Path) -> InstalledModel:
     from inference.recognize import recognize  # lazily: most models have a manifest
 
     try:
-        return Entry(name, path, recognize(path))
+        return InstalledModel(name, path, recognize(path))
     except DropsightError as error:
-        return Entry(name, path, reason=str(error))
+        return InstalledModel(name, path, reason=str(error))

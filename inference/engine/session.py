@@ -45,6 +45,7 @@ class Cores:
 
     @contextmanager
     def take(self, wanted: int) -> Iterator[None]:
+        """Hold `wanted` cores, at most all, for the time of a `with` block."""
         wanted = min(wanted, self.count)
         ticket = object()
         with self._changed:
@@ -80,19 +81,8 @@ class Tensor:
         return f"{self.name} {self.dtype} [{shape}]"
 
 
-_DTYPES = {
-    "float": np.float32,
-    "float16": np.float16,
-    "double": np.float64,
-    "uint8": np.uint8,
-    "int8": np.int8,
-    "uint16": np.uint16,
-    "int16": np.int16,
-    "int32": np.int32,
-    "int64": np.int64,
-    "bool": np.bool_,
-    "string": np.str_,
-}
+_SAME_NAME = ("float16", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool")
+_DTYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "string": np.str_, **{n: n for n in _SAME_NAME}}
 
 
 def _tensor(arg: Any) -> Tensor:
@@ -114,7 +104,9 @@ class Session:
     """An ONNX file, loaded. `run` may be called from any number of threads at once."""
 
     def __init__(self, path: Path, threads: int = 0, providers: Sequence[str] = (CPU,)) -> None:
-        """Raises BadModel, with one plain sentence, for anything that cannot be loaded."""
+        """Raises BadModel, in a plain sentence, for anything that cannot be loaded, and OutOfMemory.
+
+        threads: of a run; 0 lets the file's size decide. providers: of onnxruntime, best first."""
         refuse_what_is_not_onnx(path)
         small = path.stat().st_size < SMALL_MODEL_BYTES
         self.threads = threads or (1 if small else CORES.count)
@@ -138,7 +130,7 @@ class Session:
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name, in the file's order. Raises BadModel when the model refuses the input, OutOfMemory."""
+        """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory."""
         with CORES.take(self.threads):
             try:
                 values = self._session.run(self._names, dict(feeds), self._run_options)
@@ -146,7 +138,7 @@ class Session:
                 shapes = ", ".join(f"{k} {v.dtype} {list(v.shape)}" for k, v in feeds.items())
                 if _NO_MEMORY.search(str(error)):
                     raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
-                raise BadModel(f"the model failed on {shapes}: {_first_line(error)}") from error
+                raise BadModel(f"the model failed on {shapes}: {_without_places(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
 
 
@@ -166,7 +158,7 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Free sizes: a pattern keeps a second copy of every buffer. Fixed ones gain too little by it to be told apart.
+    # Free sizes: a pattern keeps a second copy of every buffer. With fixed sizes the gain is too small to measure.
     options.enable_mem_pattern = False
     # Threads that spin while they wait eat the CPU that the next upload's decoding needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -177,18 +169,10 @@ def _options(threads: int) -> Any:
 _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     getattr(ort.capi.onnxruntime_pybind11_state, name)
     for name in (
-        "Fail",
-        "InvalidArgument",
-        "InvalidGraph",
-        "InvalidProtobuf",
-        "NoSuchFile",
-        "NotImplemented",
-        "RuntimeException",
-        "EPFail",
-        "NoModel",
-        "ModelLoaded",
+        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented",
+        "RuntimeException", "EPFail", "NoModel", "ModelLoaded",
     )
-) + (RuntimeError, ValueError, OSError)
+) + (RuntimeError, ValueError, OSError)  # fmt: skip
 
 
 # What onnxruntime says when an allocation fails; it has no error class of its own for that.
@@ -249,22 +233,17 @@ _LOAD_ERRORS = (
 
 
 def _plain(message: str) -> str:
-    """What an onnxruntime load error means, and what to do, in one sentence."""
+    """What an onnxruntime load error means, and what to do, in a sentence."""
     text = " ".join(message.split())
     for pattern, sentence in _LOAD_ERRORS:
-        found = re.search(pattern, text)
-        if found:
-            return sentence.format(*(Path(g).name if "/" in g and ":" not in g else g for g in found.groups()))
+        if match := re.search(pattern, text):
+            return sentence.format(*(Path(g).name if "/" in g and ":" not in g else g for g in match.groups()))
     return f"onnxruntime refuses it ({_without_places(text)}); export it again, with opset 17"
 
 
 def _without_places(text: str) -> str:
     """The message without error numbers, the path and onnxruntime's own source files and signatures."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(text.split()))
     text = re.sub(r"Load model from .*? failed:\s*", "", text)
     text = re.sub(r"\S*\.(?:cc|h):\d+ (?:.*?\) (?=[A-Z]))?", "", text)
     return text.strip(" .")[:240]
-
-
-def _first_line(error: BaseException) -> str:
-    return _without_places(" ".join(str(error).split()))

@@ -13,10 +13,10 @@ from inference.heads import Head, Outputs, Shape, part
 from inference.heads.semantic import fit_size, resized
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.predictions import Rendering
+from inference.predictions import OutputImage
 
 
-def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     raw = part(outputs, manifest, "depth", 0)
     values = raw.reshape(raw.shape[-2:]).astype(np.float32, copy=False)
     depth = resized(np.nan_to_num(values), fit, fit_size(fit))
@@ -24,7 +24,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
     grey = (depth - low) / max(high - low, 1e-6)
     if manifest.postprocess.params.get("near") == "low":
         grey = 1 - grey
-    return Rendering(np.repeat(np.rint(grey * 255).astype(np.uint8)[:, :, None], 3, axis=2))
+    return OutputImage(np.repeat(np.rint(grey * 255).astype(np.uint8)[:, :, None], 3, axis=2))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

@@ -1,6 +1,6 @@
 """Image to image: an output [1, C, H, W] (or NHWC, or without batch axis) with a picture or one plane of it.
 
-params: kind (default "rgb"): what the output holds; render.py composes it with the picture accordingly:
+params: kind (default "rgb"): what the output holds; image_to_image.py composes it with the picture accordingly:
     "rgb"    the new picture; "gray" one plane of it
     "y"      its luma; chroma is the picture's, scaled up by Lanczos (super-resolution)
     "chroma" an RGB picture of which only the colours count; luma is the picture's (colorization)
@@ -10,7 +10,8 @@ scale (factor from output values to 0..255; default 255 where do_rescale is on, 
 (added after scaling); color_order = "rgb" | "bgr" (default: as the input); activation = "sigmoid" | "softmax"
 (over the channels); channel = index of the channel to use; stretch = true: minimum..maximum of the whole picture
 becomes 0..255; invert = true: 255 minus that.
-output = index of the output, where there are several (default 0; -1 is the last). tile, overlap, whole: see render.py.
+output = index of the output, where there are several (default 0; -1 is the last). tile, overlap, whole: see
+inference/engine/image_to_image.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from inference.heads import Head, Outputs, Shape, part
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.predictions import Bytes, Floats, Rendering
+from inference.predictions import Bytes, Floats, OutputImage
 
 KINDS = {"rgb": 3, "gray": 1, "y": 1, "chroma": 3, "ab": 2, "alpha": 1}
 
@@ -81,12 +82,12 @@ def to_bytes(values: Floats, manifest: Manifest) -> Bytes:
     return pixels
 
 
-def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Rendering:
+def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     """The output by itself; Model.run composes it with the picture."""
     pixels = to_bytes(planes(outputs, fit, manifest), manifest)
     if pixels.shape[2] != 3:
         pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
-    return Rendering(np.ascontiguousarray(pixels))
+    return OutputImage(np.ascontiguousarray(pixels))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

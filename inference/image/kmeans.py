@@ -10,7 +10,9 @@ Points = NDArray[np.floating]
 
 
 def kmeans(points: Points, count: int, generator: np.random.Generator, rounds: int) -> tuple[Points, Labels]:
-    """Centres (count, D) and the number of each point's centre, over points (N, D). Clusters may end empty."""
+    """(centres (count, D), index (N,) of the centre nearest to every point), for points (N, D). Clusters may end empty.
+
+    rounds: how often the centres are moved to the mean of their points."""
     centres = _seeds(points, count, generator)
     labels = nearest(points, centres)
     for i in range(rounds):
@@ -24,13 +26,13 @@ def kmeans(points: Points, count: int, generator: np.random.Generator, rounds: i
 
 
 def nearest(points: Points, centres: Points) -> Labels:
-    """The number of the centre nearest to each point, (N,)."""
+    """The index (N,) of the centre nearest to every point, for points (N, D) and centres (K, D)."""
     numbers: Labels = ((centres**2).sum(axis=1) - 2 * (points @ centres.T)).argmin(axis=1)
     return numbers
 
 
 def _seeds(points: Points, count: int, generator: np.random.Generator) -> Points:
-    """One point by chance, each further one by chance weighted with its squared distance from those so far."""
+    """The first point by chance; the others by chance too, weighted with the squared distance from those before."""
     chosen = [int(generator.integers(len(points)))]
     distance = np.full(len(points), np.inf)
     while len(chosen) < count:

@@ -15,7 +15,7 @@ _FROM_RELATIVE = np.linalg.inv(_TO_XYZ / _WHITE[:, None]).astype(np.float32).T
 
 
 def rgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
-    """(..., 3) sRGB in 0..1 to L* 0..100, a*, b*."""
+    """(..., 3) sRGB in 0..1 to (..., 3) L* 0..100, a*, b*."""
     linear = np.where(rgb <= 0.04045, rgb / np.float32(12.92), ((rgb + np.float32(0.055)) / np.float32(1.055)) ** 2.4)
     xyz = linear.astype(np.float32) @ _TO_RELATIVE
     f = np.where(xyz > 0.008856, np.cbrt(xyz), np.float32(7.787) * xyz + np.float32(16 / 116))
@@ -24,7 +24,7 @@ def rgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
 
 
 def lab_to_rgb(lab: NDArray[np.floating]) -> Floats:
-    """The way back; values outside sRGB come out as the nearest of each channel, 0..1."""
+    """(..., 3) L*, a*, b* to sRGB in 0..1; values outside sRGB are clipped by channel."""
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1).astype(np.float32)
     cube = np.where(f > np.float32(6 / 29), f**3, (f - np.float32(16 / 116)) / np.float32(7.787))

@@ -1,7 +1,4 @@
-"""From untrusted bytes to an upright RGB picture, inside stated limits.
-
-The content decides the type, never the name. Sizes are checked from the header, before anything is decoded.
-"""
+"""From untrusted bytes to an upright RGB picture, inside stated limits."""
 
 from __future__ import annotations
 
@@ -9,9 +6,8 @@ import io
 import math
 import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,22 +16,10 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
-from inference.machine import memory_limit
+from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
+from inference.image.sniff import SNIFF_BYTES, sniff
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted. `memory` bounds what one decoded picture may take, all copies counted."""
-
-    bytes: int = 100 * 2**20
-    pixels: int = 120_000_000
-    side: int = 32_768
-    memory: int = field(default_factory=lambda: memory_limit() // 2)
-
-
-DEFAULT_LIMITS = Limits()
-
-# Pillow's name for each type that we read.
+# Pillow's names of the types that are read.
 _IMAGE_FORMATS = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
@@ -46,79 +30,8 @@ _IMAGE_FORMATS = {
     "image/avif": "AVIF",
     "image/heic": "HEIF",
 }
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-SNIFF_BYTES = 4096
 # Fifty megabytes of tiny GIF frames take minutes to count, and nobody needs the number.
 MAX_BYTES_COUNTED = 4 * 2**20
-
-
-def sniff(head: bytes) -> str:
-    """The media type that the first bytes of a file show.
-
-    head: at least the first SNIFF_BYTES of the file, or all of it.
-    Raises UnsupportedMedia for anything that is neither a known image nor a known video container.
-    """
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "image/gif"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "image/tiff"
-    if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in (12, 40, 52, 56, 108, 124):
-        return "image/bmp"
-    if head[:4] == b"RIFF":
-        kind = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(head[8:12])
-        if kind:
-            return kind
-    if head[4:8] == b"ftyp":
-        return _sniff_ftyp(head)
-    return _sniff_video(head)
-
-
-def _sniff_ftyp(head: bytes) -> str:
-    size = min(struct.unpack(">I", head[:4])[0], len(head))
-    brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
-    if brands & {b"avif", b"avis"}:
-        return "image/avif"
-    if head[8:12] in _HEIF_BRANDS:
-        return "image/heic"
-    return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
-
-
-def _sniff_video(head: bytes) -> str:
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "video/quicktime"
-    if head.startswith(b"FLV\x01"):
-        return "video/x-flv"
-    if head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
-        return "video/x-ms-wmv"
-    if head.startswith((b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0")):
-        return "video/mpeg"
-    if head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G":
-        return "video/mp2t"
-    raise UnsupportedMedia(_what_it_is(head))
-
-
-def _what_it_is(head: bytes) -> str:
-    expected = (
-        "expected an image (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF) or a video (MP4, MOV, WebM, MKV, AVI, MPEG)"
-    )
-    if not head:
-        return f"the file is empty (0 bytes); {expected}. Upload it again"
-    start = head.lstrip()[:15].lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-        found = "a web page or XML text"
-    elif start.startswith(b"%pdf"):
-        found = "a PDF document"
-    elif head.startswith(b"PK\x03\x04"):
-        found = "a zip archive"
-    else:
-        found = f"content that starts with {head[:8].hex(' ')}"
-    return f"found {found}; {expected}"
 
 
 @dataclass(frozen=True)
@@ -127,8 +40,8 @@ class Picture:
 
     image: Pillow RGB image. size: (width, height) of the full upright picture; `image` may be smaller when
     it was decoded at a reduced scale. All coordinates that leave the engine are in pixels of `size`.
-    orientation: the EXIF value found (1..8). frames: how many the file holds (animations give their first), 0 for
-    not counted.
+    orientation: the EXIF value of the file (1..8). frames: how many the file holds (animations give their first), 0
+    for not counted.
     """
 
     image: Pillow.Image
@@ -139,7 +52,7 @@ class Picture:
 
     @staticmethod
     def of(pixels: NDArray[np.uint8], media_type: str = "image/x-raw") -> Picture:
-        """A picture from an (H, W, 3) uint8 RGB array, as video frames come."""
+        """A picture of an (H, W, 3) uint8 RGB array, such as a video frame."""
         image = Pillow.fromarray(pixels)
         return Picture(image, image.size, media_type)
 
@@ -154,28 +67,12 @@ class Picture:
 
 
 def cropped(picture: Picture, box: tuple[float, float, float, float]) -> Picture:
-    """The part of a picture inside `box` (xyxy in its pixels), widened to whole pixels; at least one."""
+    """The part of a picture inside `box` (xyxy in its pixels), widened to whole pixels, at least 1 x 1."""
     full = picture.full()
     x1, y1 = (min(max(math.floor(v), 0), side - 1) for v, side in zip(box[:2], full.size, strict=True))
     x2, y2 = min(math.ceil(box[2]), full.width), min(math.ceil(box[3]), full.height)
     crop = full.crop((x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)))
     return Picture(crop, crop.size, picture.media_type)
-
-
-def read_bytes(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The content of a file, refused before reading when it is over the limit. Raises LimitExceeded."""
-    size = path.stat().st_size
-    if size > limits.bytes:
-        raise LimitExceeded(too_many_bytes(size, limits))
-    with path.open("rb") as file:
-        return file.read(limits.bytes + 1)[: limits.bytes + 1]
-
-
-def too_many_bytes(size: int, limits: Limits) -> str:
-    return (
-        f"the file has {size:,} bytes, more than the limit of {limits.bytes:,}; "
-        "send a smaller file or raise the limit on bytes"
-    )
 
 
 def own_process() -> None:
@@ -192,7 +89,7 @@ def open_image(file: BinaryIO, kind: str) -> Pillow.Image:
     """Pillow's image of a file of Pillow's format `kind`, header read, for `check_size` to look at.
 
     Not through Pillow.open, which holds it to a limit that is global to the process and may be below ours, and
-    knows HEIF only where a process is told to. Raises UnidentifiedImageError, and what Pillow's decoders raise.
+    knows HEIF only in processes that registered it. Raises UnidentifiedImageError, and what Pillow's decoders raise.
     """
     if kind == "HEIF":
         from pi_heif import HeifImageFile  # lazily: it brings its own codec libraries
@@ -221,13 +118,12 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
     pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit RGB;
     transparency is laid over white; animations give their first frame, TIFF its first page.
-    Raises UnsupportedMedia, CorruptMedia, LimitExceeded.
+    Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
-    if len(data) > limits.bytes:
-        raise LimitExceeded(too_many_bytes(len(data), limits))
+    check_bytes(len(data), limits)
     media_type = sniff(data[:SNIFF_BYTES])
     if media_type not in _IMAGE_FORMATS:
-        raise UnsupportedMedia(f"found a video ({media_type}); expected an image here")
+        raise UnsupportedMedia(f"this is a video ({media_type}); expected an image here")
     try:
         return _decode(data, media_type, limits, at_least)
     except UnidentifiedImageError as error:
@@ -257,7 +153,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
     orientation = 1 if media_type == "image/heic" else _orientation(image)
     frames = _frames(image, media_type, len(data))
-    # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF's own turn is told as an EXIF value.
+    # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
     turn = 1 if media_type == "image/tiff" else orientation
     width, height = image.size
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
@@ -275,24 +171,6 @@ def _frames(image: Pillow.Image, media_type: str, size: int) -> int:
     if media_type in ("image/gif", "image/tiff") and size > MAX_BYTES_COUNTED:
         return 0
     return int(getattr(image, "n_frames", 1))
-
-
-def check_size(width: int, height: int, limits: Limits) -> None:
-    """Raises LimitExceeded for a picture over the limits, CorruptMedia for one without pixels."""
-    pixels = width * height
-    if pixels <= 0:
-        raise CorruptMedia(f"the header says {width} x {height} pixels; {_AGAIN}")
-    if max(width, height) > limits.side or pixels > limits.pixels:
-        raise LimitExceeded(
-            f"the picture is {width} x {height} ({pixels / 1e6:.0f} megapixels); allowed are "
-            f"{limits.pixels / 1e6:.0f} megapixels and {limits.side:,} pixels a side: scale it down first"
-        )
-    # Pillow keeps 4 bytes a pixel, conversion and numpy make two more copies of 3.
-    if pixels * 10 > limits.memory:
-        raise LimitExceeded(
-            f"decoding {width} x {height} pixels takes about {pixels * 10 / 2**20:.0f} MiB; "
-            f"this process may use {limits.memory / 2**20:.0f} MiB: scale it down or give it more memory"
-        )
 
 
 def _orientation(image: Pillow.Image) -> int:
@@ -345,6 +223,6 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     if low >= 0 and high <= 255:
         return (grey * (255 if high <= 1 and kind == "f" else 1)).round().astype(np.uint8)
     if low == high:
-        return np.full(grey.shape, 128, np.uint8)  # one value and no scale to read it by
+        return np.full(grey.shape, 128, np.uint8)  # a single value and no scale to read it by
     # Halves: the difference of the largest floats is none.
     return ((grey / 2 - low / 2) * (255 / (high / 2 - low / 2))).round().astype(np.uint8)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.predictions import Floats
 
-# Candidates are compared in blocks: one matrix of overlaps is cheaper than a loop over boxes, and the best few
+# Candidates are compared in blocks: a matrix of overlaps is cheaper than a loop over boxes, and the best few
 # hundred usually fill the answer, so that the long tail is never looked at.
 BLOCK = 128
 
@@ -24,7 +24,7 @@ def nms(
     """Indices of the boxes kept, best first.
 
     boxes (N, 4) xyxy, scores (N,), classes (N,) for suppression within a class only, or None for across all.
-    A box goes when its IoU with a better kept one is above the threshold.
+    A box is dropped when its IoU with a kept box of a higher score is above the threshold.
     """
     return suppress(boxes, scores, classes, iou_threshold, max_detections, _iou_above)
 
@@ -32,8 +32,10 @@ def nms(
 def rotated_nms(
     boxes: Floats, scores: Floats, classes: NDArray[Any] | None, iou_threshold: float, max_detections: int
 ) -> NDArray[np.int64]:
-    """The same for oriented boxes (N, 5) cx, cy, w, h, angle in radians, by the overlap of their Gaussians."""
-    return suppress(gaussians(boxes), scores, classes, iou_threshold, max_detections, _gaussians_above)
+    """As `nms`, for oriented boxes (N, 5) cx, cy, w, h, angle in radians, by the ProbIoU of their Gaussians."""
+    return suppress(
+        gaussians(boxes), scores, classes, iou_threshold, max_detections, lambda a, b, t: gaussian_overlap(a, b) > t
+    )
 
 
 def suppress(
@@ -44,7 +46,7 @@ def suppress(
     max_detections: int,
     overlaps: Overlaps,
 ) -> NDArray[np.int64]:
-    """Greedy suppression of any shapes (N, ...) whose overlaps can be told."""
+    """Greedy suppression of any shapes (N, ...); `overlaps` says which pairs overlap by more than the threshold."""
     order = np.argsort(-scores, kind="stable")
     kept = order[:0]
     for start in range(0, len(order), BLOCK):
@@ -70,7 +72,7 @@ def _above(
     threshold: float,
     overlaps: Overlaps,
 ) -> NDArray[np.bool_]:
-    """Which pairs overlap by more than the threshold and are of one class."""
+    """Which pairs overlap by more than the threshold and have the same class."""
     result = overlaps(shapes[a], shapes[b], threshold)
     if classes is not None:
         result &= classes[a][:, None] == classes[b]
@@ -91,18 +93,13 @@ def _iou_above(a: Floats, b: Floats, threshold: float) -> NDArray[np.bool_]:
 
 
 def _areas(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """(areas of the intersections, sums of both areas), each (A, B)."""
+    """(areas of the intersections (A, B), sums of both areas (A, B))."""
     ax1, ay1, ax2, ay2 = a.T[:, :, None]
     bx1, by1, bx2, by2 = b.T[:, None, :]
     width = np.minimum(ax2, bx2) - np.maximum(ax1, bx1)
     height = np.minimum(ay2, by2) - np.maximum(ay1, by1)
     inside = np.maximum(width, 0) * np.maximum(height, 0)
     return inside, (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
-
-
-def _gaussians_above(a: Floats, b: Floats, threshold: float) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = gaussian_overlap(a, b) > threshold
-    return result
 
 
 def gaussians(boxes: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from inference.errors import BadModel, LimitExceeded
+from inference.errors import BadModel
 from inference.image.media import Picture
 from inference.manifest import Preprocess
 from inference.predictions import Floats
@@ -89,7 +89,7 @@ def prepare(picture: Picture, how: Preprocess, spec: InputSpec, box: Box | None 
         canvas = _placed(canvas, (net_w, net_h), (left, top), how)
     ratio_x, ratio_y = (crop[2] - crop[0]) / new_w, (crop[3] - crop[1]) / new_h
     if how.resize_mode in ("letterbox", "letterbox_top_left") and how.do_resize:
-        # the one ratio of the paper, not the two that rounding to whole pixels leaves
+        # a single ratio as in the paper, not the two that rounding to whole pixels leaves
         ratio_x = ratio_y = 1 / min(net_w / (crop[2] - crop[0]), net_h / (crop[3] - crop[1]))
     fit = Fit(
         picture.size, (net_w, net_h), (ratio_x, ratio_y), (crop[0] - left * ratio_x, crop[1] - top * ratio_y),
@@ -245,7 +245,7 @@ def to_tensor(image: Pillow.Image, how: Preprocess, spec: InputSpec) -> NDArray[
 
 
 def _affine(how: Preprocess, channels: int, spec: InputSpec) -> tuple[Floats, Floats]:
-    """value * gain + bias does the rescaling and the normalisation of a channel in one step."""
+    """(gain, bias) by channel: value * gain + bias is the rescaling and the normalisation together."""
     scale = how.rescale_factor if how.do_rescale else 1.0
     gain, bias = np.full(channels, scale), np.zeros(channels)
     if how.do_normalize:
@@ -260,7 +260,7 @@ def input_spec(name: str, dtype: np.dtype[Any], shape: Sequence[int | None], how
     if layout not in ("nchw", "nhwc", "chw", "hwc"):
         raise BadModel(
             f"input {name!r} has shape {_shown(shape)}, expected a picture such as [1, 3, H, W] or [1, H, W, 3]; "
-            "say layout in the manifest if it is one"
+            "if it is a picture, say its layout in the manifest"
         )
     if len(shape) != len(layout):
         raise BadModel(f"input {name!r} has {len(shape)} axes {_shown(shape)}, layout {layout!r} needs {len(layout)}")
@@ -269,7 +269,7 @@ def input_spec(name: str, dtype: np.dtype[Any], shape: Sequence[int | None], how
     if size["c"] not in (None, channels):
         raise BadModel(
             f"input {name!r} {_shown(shape)} has {size['c']} channels, color_order {how.color_order!r} gives "
-            f'{channels}; say "gray" or "y" for one channel, "rgb" or "bgr" for three'
+            f'{channels}; say "gray" or "y" for a single channel, "rgb" or "bgr" for three'
         )
     return InputSpec(name, dtype, layout, size["h"], size["w"])
 
@@ -285,11 +285,3 @@ def _layout(shape: Sequence[int | None]) -> str:
 
 def _shown(shape: Sequence[int | None]) -> str:
     return "[" + ", ".join("?" if s is None else str(s) for s in shape) + "]"
-
-
-def check_tensor_size(pixels: int, limit: int) -> None:
-    """Raises LimitExceeded where one input tensor alone would break the memory budget."""
-    if pixels * 12 > limit:
-        raise LimitExceeded(
-            f"the input tensor would take {pixels * 12 / 2**20:.0f} MiB, allowed are {limit / 2**20:.0f}"
-        )

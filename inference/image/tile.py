@@ -1,4 +1,4 @@
-"""Tiles over a picture: where they lie, how their seams blend, and how boxes found on several become one."""
+"""Tiles over a picture: where they lie, how their seams blend, and how the boxes of overlapping tiles are merged."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from inference.predictions import Floats, Objects, joined
 
 
 def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin along one axis: the first at 0, the last ending at `length`, evenly spread, each two
-    sharing at least `overlap` pixels. One tile at 0 where it covers all."""
+    """Where tiles begin along one axis: the first at 0, the last ending at `length`, evenly spread, neighbours
+    sharing at least `overlap` pixels. A single tile at 0 where it covers all."""
     if length <= tile:
         return [0]
     count = math.ceil((length - tile) / max(tile - overlap, 1)) + 1
@@ -53,26 +53,27 @@ class Blend:
         self._weight[place] += weight
 
     def result(self) -> Floats:
-        """(height, width, C)."""
+        """The blended values (height, width, C)."""
         np.divide(self._sum, self._weight, out=self._sum, where=self._weight > 0)
         return self._sum
 
 
-# Boxes of two tiles are one object from this IoU on; and one that a tile's edge cut off, from this share of the
+# Boxes of two tiles are the same object from this IoU on; where a tile's edge cut the object, from this share of the
 # smaller box inside the larger on.
 SAME_IOU = 0.5
 SAME_INSIDE = 0.6
 
 
-def merged(found: Sequence[Objects], seen: Sequence[Box], size: tuple[int, int], most: int) -> Objects:
-    """What several views of one picture found, each object once, best first.
+def merged(views: Sequence[Objects], seen: Sequence[Box], size: tuple[int, int], most: int) -> Objects:
+    """The objects of several views of a picture, without duplicates, best first, at most `most`.
 
-    found: one Objects per view; seen: the part of the picture (xyxy) that each view showed; size: (width, height).
-    Where two views see one object, the one that sees it whole is believed, and of two halves the box becomes both.
+    views: the objects in every view; seen: the part of the picture (xyxy) that the view showed; size: (width, height)
+    of the picture, in pixels. Where two views show the same object, the view that shows it whole counts; of two
+    halves the box covers both.
     """
-    every = joined(found)
-    view = np.repeat(np.arange(len(found)), [len(f) for f in found])
-    cut = np.concatenate([_cut_off(f.boxes, box, size) for f, box in zip(found, seen, strict=True)])
+    every = joined(views)
+    view = np.repeat(np.arange(len(views)), [len(v) for v in views])
+    cut = np.concatenate([_cut_off(v.boxes, box, size) for v, box in zip(views, seen, strict=True)])
     order = np.lexsort((-every.scores, cut))  # whole ones first, then by score
     every, view, cut = every.take(order), view[order], cut[order]
     boxes = every.boxes.copy()
@@ -104,7 +105,7 @@ def _cut_off(boxes: Floats, view: Box, size: tuple[int, int]) -> NDArray[np.bool
 
 
 def _intersections(box: Floats, boxes: Floats) -> tuple[Floats, Floats]:
-    """(area shared with `box`, own area) of each of the boxes (N, 4)."""
+    """(area shared with `box` (N,), own area (N,)) of the boxes (N, 4)."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     own = boxes[:, 2:] - boxes[:, :2]
     return np.maximum(sides, 0).prod(axis=1), np.maximum(own, 0).prod(axis=1)

@@ -1,7 +1,7 @@
 """Manifests for other people's exports, from their sidecar files, their metadata and their tensors.
 
-Each ecosystem has one module here with `recognize(export) -> Draft | None`; the first that answers wins. What they
-know comes from the exporters' sources. A model whose preprocessing nothing states is refused, with the candidates.
+An ecosystem is a module here with `recognize(export) -> Draft | None`; the first draft wins. What the modules know
+comes from the exporters' sources. A model whose preprocessing is not stated is refused, with the candidates.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
 
 
 def recognize(path: Path) -> Manifest:
-    """A manifest for an .onnx file or a folder without one. Raises as `examine`."""
+    """A manifest for an .onnx file or a folder without a model.toml. Raises as `examine`."""
     return manifest_of(*examine(path))
 
 

@@ -22,7 +22,7 @@ MAX_SIDECAR_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Draft:
-    """A manifest as a table (see manifest.py), the family it is of, and why it was taken for one."""
+    """A manifest as a table (see manifest.py), the family of the export, and the reasons for choosing it."""
 
     family: str
     table: dict[str, Any]
@@ -91,12 +91,12 @@ class Export:
         return shapes[number] if number < len(shapes) else ()
 
     def text(self, *names: str) -> str | None:
-        """Content of the first sidecar of one of these names, beside the weights or where the manifest would be."""
+        """Content of the first sidecar with any of these names, beside the weights or where the manifest would be."""
         for name in names:
             if name not in self._texts:
                 places = (self.file.parent / name, self.folder / name, self.folder / "train_artifacts" / name)
-                found = next((p for p in places if p.is_file() and p.stat().st_size <= MAX_SIDECAR_BYTES), None)
-                self._texts[name] = found.read_text("utf-8-sig", errors="replace") if found else None
+                sidecar = next((p for p in places if p.is_file() and p.stat().st_size <= MAX_SIDECAR_BYTES), None)
+                self._texts[name] = sidecar.read_text("utf-8-sig", errors="replace") if sidecar else None
             if self._texts[name] is not None:
                 return self._texts[name]
         return None
@@ -125,24 +125,24 @@ class Export:
 
 
 def open_export(path: Path) -> Export:
-    """Load the weights at a path, or the one .onnx file below a folder. Raises BadModel, BadManifest."""
+    """Load the weights at a path, or the only .onnx file below a folder. Raises BadModel, BadManifest."""
     if path.is_file():
         return Export(path.parent, path, Session(path))
     files = sorted(path.rglob("*.onnx"))
     if not path.exists():
         raise BadManifest(f"{path}: no such file or folder; check the path")
     if not files:
-        raise BadManifest(f"{path}: no .onnx file here; give an .onnx file or a folder with one")
+        raise BadManifest(f"{path}: no .onnx file here; give an .onnx file or its folder")
     plain = [f for f in files if f.stem in _PLAIN_NAMES[:3]]
     if len(files) > 1 and len(plain) != 1:
         names = ", ".join(f.relative_to(path).as_posix() for f in files[:8])
-        raise BadManifest(f"{path}: found {len(files)} models ({names}); name one of them, or say file in model.toml")
+        raise BadManifest(f"{path}: found {len(files)} models ({names}); name the file, or say it in model.toml")
     file = plain[0] if plain else files[0]
     return Export(path, file, Session(file))
 
 
 def as_floats(values: Any, count: int = 3) -> list[float]:
-    """A list of numbers from JSON, a text of numbers, or one number for all channels."""
+    """A list of numbers from JSON, a text of numbers, or a single number for all `count` channels."""
     if isinstance(values, str):
         values = values.strip("[]() ").replace(",", " ").split()
     flat = np.atleast_1d(np.asarray(values, float)).ravel().tolist()

@@ -18,6 +18,8 @@ _THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape")
 _MAX_STEPS = 8
 _FLOAT = 1
 
+Node = tuple[list[str], list[str], str, float | None]  # names of inputs and outputs, operation, a constant's value
+
 
 def scaled_by_255(path: Path, name: str) -> bool:
     """Whether the first thing that happens to the input `name` is a division by 255."""
@@ -53,7 +55,7 @@ def _nodes(view: memoryview) -> Iterator[tuple[int, int]]:
 
 
 def _scaled(view: memoryview, name: str) -> bool:
-    nodes: list[tuple[list[str], list[str], str, float | None]] = []
+    nodes: list[Node] = []
     constants: dict[str, float] = {}
     for number, (start, end) in _fields(view, *_graph(view)):
         if number == 1:
@@ -69,14 +71,9 @@ def _scaled(view: memoryview, name: str) -> bool:
     return _divides(nodes, constants, name)
 
 
-def _divides(
-    nodes: list[tuple[list[str], list[str], str, float | None]], constants: dict[str, float], name: str
-) -> bool:
+def _divides(nodes: list[Node], constants: dict[str, float], name: str) -> bool:
     for _ in range(_MAX_STEPS):
-        found = next(((i, o, op) for i, o, op, _ in nodes if name in i), None)
-        if found is None:
-            return False
-        inputs, outputs, op = found
+        inputs, outputs, op, _ = next((node for node in nodes if name in node[0]), ([], [], "", None))
         factor = next((constants[i] for i in inputs if i in constants), None)
         if op in ("Div", "Mul"):
             wanted = 255.0 if op == "Div" else 1 / 255
@@ -87,7 +84,7 @@ def _divides(
     return False
 
 
-def _node(view: memoryview, start: int, end: int) -> tuple[list[str], list[str], str, float | None]:
+def _node(view: memoryview, start: int, end: int) -> Node:
     inputs: list[str] = []
     outputs: list[str] = []
     op, value = "", None
@@ -106,7 +103,7 @@ def _node(view: memoryview, start: int, end: int) -> tuple[list[str], list[str],
 
 
 def _tensor(view: memoryview, start: int, end: int) -> tuple[str, float | None]:
-    """(name, the value of a tensor of one float, or of several that are all the same; else None)."""
+    """(name, the value of a float tensor whose elements, at most 16, are all the same; else None)."""
     name, kind, raw = "", 0, b""
     for number, (first, last) in _fields(view, start, end):
         if number == 2:

@@ -6,7 +6,7 @@ from inference.recognize._export import Export
 
 Shape = tuple[int | None, ...]
 _WITH_LABELS = ("image-classification", "object-detection", "image-segmentation", "video-classification")
-# Output names that only one head reads, where the preprocessing is still open.
+# Output names that only a single head reads, where the preprocessing is still open.
 _BY_OUTPUTS: tuple[tuple[set[str], str, str], ...] = (
     ({"dets", "labels", "masks"}, "image-segmentation", "mmdeploy"),
     ({"dets", "labels"}, "object-detection", "mmdeploy"),
@@ -26,16 +26,16 @@ _BY_OUTPUTS: tuple[tuple[set[str], str, str], ...] = (
 def refusal(export: Export) -> str:
     """Why this export is not guessed at, what it may be, and the manifest lines that would decide."""
     tensors = f"{'; '.join(map(str, export.inputs))} -> {'; '.join(map(str, export.outputs.values()))}"
-    found = [f'task = "{task}", head = "{head}"' for task, head in candidates_of(export)]
+    pairs = [f'task = "{task}", head = "{head}"' for task, head in candidates_of(export)]
     return (
         f"{export.file}: nothing in it or beside it states its preprocessing ({tensors[:400]}); candidates: "
-        f"{' | '.join(found) or 'none known here'}; write a model.toml beside it with task, head and [preprocess] "
+        f"{' | '.join(pairs) or 'none known here'}; write a model.toml beside it with task, head and [preprocess] "
         "(size, color_order, do_rescale, do_normalize, image_mean, image_std)"
     )
 
 
 def deciding_lines(export: Export) -> str:
-    """A model.toml to be completed: one block a candidate, and the preprocessing that only its author knows."""
+    """A model.toml to be completed: a block for every candidate, and the preprocessing that only its author knows."""
     pairs = candidates_of(export)
     lines = [f'file = "{export.relative}"']
     for i, (task, head) in enumerate(pairs):
@@ -43,7 +43,7 @@ def deciding_lines(export: Export) -> str:
     if not pairs:
         lines.append("# task and head: see the heads in inference/heads")
     if not pairs or pairs[0][0] in _WITH_LABELS:
-        lines.append('labels = "labels.txt"            # one a line, in the order of the model\'s classes')
+        lines.append('labels = "labels.txt"            # a label per line, in the order of the classes')
     return "\n".join([*lines, "", "[preprocess]", *_preprocess(export, pairs), *_postprocess(export, pairs)]) + "\n"
 
 

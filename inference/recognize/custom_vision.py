@@ -48,7 +48,7 @@ def _task(export: Export, facts: dict[str, Any]) -> dict[str, Any]:
     several = "Multilabel" in facts.get("CustomVision.Postprocess.Method", "")
     if any(t.dtype == object for t in export.outputs.values()):
         return {"task": "image-classification", "head": "classifier_map", "postprocess": {"multilabel": several}}
-    # a row of probabilities; of tags that do not exclude each other they need not add up to one
+    # a row of probabilities; for tags that do not exclude others they need not add up to 1
     post = {"multilabel": several, "params": {"activation": "none"}}
     return {"task": "image-classification", "head": "classifier", "postprocess": post}
 

@@ -7,7 +7,7 @@ from typing import Any
 from inference.errors import BadManifest
 from inference.recognize._export import Draft, Export
 
-# "no object" is DETR's last class; the others score each class by itself
+# "no object" is DETR's last class; the others score every class independently
 _SOFTMAX_DETECTORS = ("detr", "yolos", "table-transformer", "conditional_detr_softmax")
 _TASKS = (
     ("ForImageClassification", "image-classification"),
@@ -23,7 +23,7 @@ _TASKS = (
     ("ForVideoClassification", "video-classification"),
 )
 _WITHOUT_LABELS = ("depth-estimation", "image-to-image", "keypoint-detection", "image-feature-extraction")
-# Feature extractors of old checkpoints wrote one number: the shorter side for these, a square for the others.
+# Feature extractors of old checkpoints wrote a single number: the shorter side for these, a square for the others.
 _SHORTER_SIDE = ("ConvNext", "Detr", "Yolos", "MobileNet", "CLIP", "Poolformer", "PoolFormer", "ResNet", "Levit")
 # What stands for the whole picture where there is no head on top (CLIP, DINOv2).
 _VECTORS = ("image_embeds", "pooler_output")
@@ -56,8 +56,8 @@ def recognize(export: Export) -> Draft | None:
     elif task == "keypoint-detection":
         table["labels"] = ["person"]
         table["preprocess"]["crop_scale"] = 1.25
-    return Draft("Hugging Face", table, (f"config.json: {kind} {config.get('architectures', '')}",
-                                         "preprocessing from preprocessor_config.json"))  # fmt: skip
+    why = (f"config.json: {kind} {config.get('architectures', '')}", "preprocessing from preprocessor_config.json")
+    return Draft("Hugging Face", table, why)
 
 
 def _task(export: Export, config: dict[str, Any]) -> str | None:
@@ -86,9 +86,8 @@ def _head(export: Export, config: dict[str, Any], task: str) -> dict[str, Any]:
         return {"head": "detr", "postprocess": {"params": {"activation": "softmax" if softmax else "sigmoid"}}}
     if "masks_queries_logits" in names:
         instances = "ForInstance" in " ".join(config.get("architectures") or ())
-        return {"head": "maskformer", "postprocess": {"params": {"mode": "instance"}}} if instances else {
-            "head": "maskformer"
-        }  # fmt: skip
+        post = {"postprocess": {"params": {"mode": "instance"}}} if instances else {}
+        return {"head": "maskformer", **post}
     if task == "image-feature-extraction":
         vector = next(name for name in _VECTORS if name in names)
         return {"head": "embedding", "postprocess": {"outputs": {"embedding": vector}}}

@@ -57,17 +57,12 @@ def _task(export: Export) -> dict[str, Any] | None:
         return {"task": "image-segmentation" if "masks" in names else "object-detection", "head": "mmdeploy"}
     if {"cls_logits", "mask_logits"} <= names:
         return {"task": "image-segmentation", "head": "maskformer"}
-    shape = export.shape()
-    if len(export.outputs) == 1 and len(shape) == 2:
-        return {
-            "task": "image-classification",
-            "head": "classifier",
-            "postprocess": {"params": {"activation": "none"}},
-        }
-    if len(export.outputs) == 1 and len(shape) in (3, 4):
-        heatmaps = "heat" in next(iter(names)) or export.json("pipeline.json") and "mmpose" in str(
-            export.json("pipeline.json"))  # fmt: skip
-        if heatmaps:
+    rank = len(export.shape()) if len(export.outputs) == 1 else 0
+    if rank == 2:
+        post = {"params": {"activation": "none"}}
+        return {"task": "image-classification", "head": "classifier", "postprocess": post}
+    if rank in (3, 4):
+        if "heat" in next(iter(names)) or "mmpose" in str(export.json("pipeline.json")):
             return {"task": "keypoint-detection", "head": "heatmaps"}
         return {"task": "image-segmentation", "head": "semantic"}
     return None
@@ -77,7 +72,7 @@ def _transforms(pipeline: Any) -> list[dict[str, Any]]:
     for task in pipeline.get("pipeline", {}).get("tasks", ()):
         if "transforms" in task:
             return list(task["transforms"])
-    raise BadManifest("pipeline.json: found no task with transforms; export the model again")
+    raise BadManifest("pipeline.json: it has no task with transforms; export the model again")
 
 
 def _preprocess(transforms: list[dict[str, Any]], export: Export) -> dict[str, Any]:
@@ -117,7 +112,7 @@ def _resize(step: dict[str, Any], how: dict[str, Any], export: Export) -> None:
 
 
 def one_side(size: Any) -> bool:
-    """One number, or a pair whose second says "as the aspect has it"."""
+    """A single number, or a pair whose second says "as the aspect has it"."""
     return isinstance(size, int) or (isinstance(size, list) and (len(size) == 1 or size[1] in (-1, None)))
 
 

@@ -40,10 +40,7 @@ def _head(architecture: str, task: str, config: dict[str, Any], export: Export) 
         several = task.startswith("multi")
         activation = {"softmax": "softmax", "sigmoid": "sigmoid"}.get(post.get("type", ""), "auto")
         activation = "none" if post.get("fused") else activation
-        return {
-            "head": "classifier",
-            "postprocess": {"multilabel": several, "params": {"activation": activation}},
-        }
+        return {"head": "classifier", "postprocess": {"multilabel": several, "params": {"activation": activation}}}
     if task == "semantic-segmentation":
         return {"head": "semantic"}
     if "detr" in architecture:

@@ -18,9 +18,8 @@ def recognize(export: Export) -> Draft | None:
             outputs = "; ".join(str(t) for t in export.outputs.values())
             reasons = [f"tensors {inputs} -> {outputs[:400]}"]
             if str(table.get("labels", "")).startswith("builtin:"):
-                reasons.append(
-                    f"no labels beside it: {table['labels'][8:]} is assumed; put labels.txt there for others"
-                )
+                assumed = table["labels"][8:]
+                reasons.append(f"no labels beside it: {assumed} is assumed; put labels.txt there for others")
             return Draft(family, table, tuple(reasons))
     return None
 
@@ -58,7 +57,7 @@ def rfdetr(export: Export) -> Table | None:
     labels = export.labels(None)
     if classes == 91 and not labels:
         return {**table, "labels": "builtin:coco91"}
-    if isinstance(labels, list) and classes == len(labels) + 1:  # a fine-tuned one: the last slot is the background
+    if isinstance(labels, list) and classes == len(labels) + 1:  # fine-tuned: the last slot is the background
         table["postprocess"] = {"params": {"activation": "sigmoid", "no_object": True}}
         return {**table, "labels": labels}
     return _labelled(export, classes, table)
@@ -78,7 +77,7 @@ def tf_detection(export: Export) -> Table | None:
     if lite:
         table["label_offset"] = 1 if table["labels"] == "builtin:coco91" else 0
     elif isinstance(own, list):
-        table["label_offset"] = -1  # ids begin at one
+        table["label_offset"] = -1  # ids begin at 1
     if not export.size():
         table["preprocess"] = {"do_resize": False}
     return table

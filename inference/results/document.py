@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class SourceDoc(TypedDict):
-    """The media. width, height: upright, in pixels; orientation: the EXIF value found; fps: mean frames a second."""
+    """The media. width, height: upright, in pixels; orientation: the file's EXIF value; fps: mean frames a second."""
 
     container: str
     name: str
@@ -25,7 +25,7 @@ class SourceDoc(TypedDict):
 
 
 class ModelDoc(TypedDict):
-    """The model that ran. provider_asked: the one that was asked for, where another one ran."""
+    """The model that ran. provider_asked: the provider that was asked for, where another had to run."""
 
     name: str
     version: str
@@ -42,9 +42,9 @@ class RleDoc(TypedDict):
 
 
 class PredictionDoc(TypedDict):
-    """One thing found. keypoints: x, y, (z,) score each, in the order of the skeleton where it is a known one; corners:
-    x, y of an oriented box; area: pixels; mask: a file beside the document; attributes: what later steps said of its
-    crop, by the step's name."""
+    """A label or an object. keypoints: rows of x, y, (z,) score, in the order of the skeleton where it is known;
+    corners: x, y of an oriented box; area: pixels; mask: a file beside the document; attributes: the predictions of
+    later steps on its crop, by the step's name."""
 
     label: NotRequired[str]
     label_id: NotRequired[int]
@@ -68,7 +68,7 @@ class EmbeddingDoc(TypedDict):
 
 
 class TimingDoc(TypedDict):
-    """Milliseconds of one step."""
+    """Milliseconds of a step."""
 
     preprocess: float
     inference: float
@@ -76,7 +76,7 @@ class TimingDoc(TypedDict):
 
 
 class StepDoc(TypedDict):
-    """One step's answer. on: the label whose crops it ran on, where its answers stand as attributes. map: a PNG of
+    """The results of a step. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of
     label ids."""
 
     name: str
@@ -90,7 +90,7 @@ class StepDoc(TypedDict):
 
 
 class TrackDoc(TypedDict):
-    """One object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second."""
+    """An object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second."""
 
     id: int
     label: str
@@ -102,7 +102,7 @@ class TrackDoc(TypedDict):
 
 
 class TimelineDoc(TypedDict):
-    """One time range of a clip: a track, an action, an event at a zone, a sighting of the chosen object."""
+    """A time range of a clip: a track, an action, an event at a zone, a sighting of the chosen object."""
 
     kind: str
     start_s: float
@@ -148,7 +148,7 @@ class VersionsDoc(TypedDict):
 
 
 class ResultDoc(TypedDict):
-    """What was found in one piece of media. artifacts: files beside the document; trace: W3C trace id; created: UTC.
+    """The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC.
     Members from tracks on: of videos only."""
 
     schema: Literal["dropsight/1"]

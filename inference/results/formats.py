@@ -1,7 +1,7 @@
 """Results as other tools read them: COCO, YOLO, CSV and JSON lines.
 
 Input is result documents, from a folder or from wherever the caller has them. COCO follows the format page of
-cocodataset.org as pycocotools reads it, with `score` on each annotation as its result files have it; YOLO follows
+cocodataset.org as pycocotools reads it, with a `score` as its result files have it; YOLO follows
 Ultralytics' text labels (class, centre, size, all as shares of the picture).
 """
 
@@ -34,21 +34,26 @@ CSV_COLUMNS = (
 def read_folder(folder: Path) -> Iterator[Document]:
     """The result documents below a folder, in the order of their names. Raises CorruptMedia, UnsupportedMedia."""
     if not folder.is_dir():
-        raise UnsupportedMedia(f"{folder}: no such folder; give one that `analyze --out` wrote")
+        raise UnsupportedMedia(f"{folder}: no such folder; give the folder that `analyze --out` wrote")
     for path in sorted(folder.rglob(RESULT_FILE)):
-        try:
-            document = json.loads(path.read_text("utf-8"))
-            if not isinstance(document["source"]["name"], str) or not isinstance(document["steps"], list):
-                raise TypeError("source.name or steps is not what it should be")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorruptMedia(f"{path}: not a result document ({error}); analyse the file again") from error
-        yield document
+        yield read_document(path)
+
+
+def read_document(path: Path) -> Document:
+    """A result document. Raises CorruptMedia."""
+    try:
+        document: Document = json.loads(path.read_text("utf-8"))
+        if not isinstance(document["source"]["name"], str) or not isinstance(document["steps"], list):
+            raise TypeError("source.name or steps has another type than in the schema")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptMedia(f"{path}: not a result document ({error}); analyse the file again") from error
+    return document
 
 
 def write(documents: Iterable[Document], form: str, out: Path, step: str | None = None) -> int:
     """Write documents in one of FORMATS to the file (YOLO: folder) `out`; returns how many there were.
 
-    step: only what that step found. Files appear whole or not at all.
+    step: only the predictions of that step. Files appear whole or not at all.
     """
     return FORMATS[form](documents, out, step)
 
@@ -58,15 +63,15 @@ def pictures(documents: Iterable[Document]) -> Iterator[Document]:
     return (d for d in documents if d["source"]["duration_s"] is None and d["source"]["width"])
 
 
-def found(document: Document, step: str | None = None) -> Iterator[tuple[Document, Document, str]]:
-    """(step, prediction, what it is inside of) for all predictions, those on crops after the one they belong to.
+def predictions_of(document: Document, step: str | None = None) -> Iterator[tuple[Document, Document, str]]:
+    """(step, prediction, label of the object whose crop it is on) of all predictions, those on crops after the object.
 
-    step: only what that step found, on whole pictures or on the crops of another step's objects.
+    step: only the predictions of that step, on whole pictures or on the crops of another step's objects.
     """
-    for one in document["steps"]:
-        for prediction in one["predictions"]:
-            every = chain([(one, prediction, "")], _nested(one, prediction))
-            yield from (row for row in every if step in (None, row[0]["name"]))
+    for result in document["steps"]:
+        for prediction in result["predictions"]:
+            rows = chain([(result, prediction, "")], _nested(result, prediction))
+            yield from (row for row in rows if step in (None, row[0]["name"]))
 
 
 def _nested(step: Document, prediction: Document) -> Iterator[tuple[Document, Document, str]]:
@@ -78,6 +83,7 @@ def _nested(step: Document, prediction: Document) -> Iterator[tuple[Document, Do
 
 
 def write_jsonl(documents: Iterable[Document], out: Path, step: str | None) -> int:
+    """A document a line; the steps other than `step` are left out of it."""
     count = 0
     with _whole(out) as file:
         for document in documents:
@@ -95,11 +101,13 @@ def write_csv(documents: Iterable[Document], out: Path, step: str | None) -> int
         rows.writerow(CSV_COLUMNS)
         for document in documents:
             count += 1
-            for one, prediction, inside in found(document, step):
+            for result, prediction, inside in predictions_of(document, step):
                 box = prediction.get("box", ("",) * 4)
-                values = [prediction.get(k, "") for k in ("label", "label_id", "score")]
-                rest = [prediction.get(k, "") for k in ("area", "track")]
-                rows.writerow([document["source"]["name"], one["name"], one["task"], *values, *box, *rest, inside])
+                values = (prediction.get(k, "") for k in ("label", "label_id", "score"))
+                rest = (prediction.get(k, "") for k in ("area", "track"))
+                rows.writerow(
+                    [document["source"]["name"], result["name"], result["task"], *values, *box, *rest, inside]
+                )
     return count
 
 
@@ -111,7 +119,7 @@ def write_coco(documents: Iterable[Document], out: Path, step: str | None) -> in
     for number, document in enumerate(pictures(documents), 1):
         source = document["source"]
         images.append({"id": number, "file_name": source["name"], "width": source["width"], "height": source["height"]})
-        for _, prediction, _ in found(document, step):
+        for _, prediction, _ in predictions_of(document, step):
             if "box" in prediction:
                 category = _category(categories, prediction)
                 annotations.append(_annotation(prediction, len(annotations) + 1, number, category))
@@ -134,7 +142,7 @@ def _category(categories: dict[str, dict[str, Any]], prediction: Document) -> in
     points = len(prediction.get("keypoints", ()))
     if points and "keypoints" not in category:
         skeleton = SKELETONS.get(prediction.get("skeleton", ""))
-        if skeleton is None and label in _OF_PEOPLE:  # documents of before say no skeleton
+        if skeleton is None and label in _OF_PEOPLE:  # earlier documents name no skeleton
             skeleton = next((s for s in SKELETONS.values() if len(s.names) == points), None)
         category["keypoints"] = list(skeleton.names) if skeleton else [f"point_{k}" for k in range(points)]
         category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton.bones] if skeleton else []
@@ -175,7 +183,7 @@ def write_yolo(documents: Iterable[Document], out: Path, step: str | None) -> in
         count += 1
         source = document["source"]
         lines = []
-        for _, prediction, _ in found(document, step):
+        for _, prediction, _ in predictions_of(document, step):
             if "box" in prediction:
                 number = classes.setdefault(prediction["label"], len(classes))
                 lines.append(f"{number} {_yolo_box(prediction['box'], source['width'], source['height'])}\n")

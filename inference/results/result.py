@@ -14,7 +14,7 @@ import numpy as np
 
 from inference.engine.session import ONNXRUNTIME_VERSION
 from inference.errors import Permanent
-from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions, Rendering
+from inference.predictions import Classes, Embedding, LabelMap, Objects, OutputImage, Predictions
 from inference.timing import NO_TIME, Timing
 from inference.version import __version__
 
@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """provider: the one that ran; provider_asked: another one that was asked for, where it could not be had."""
+    """The model of a step. provider: that ran; provider_asked: that was asked for, where another had to run."""
 
     name: str
     version: str
@@ -54,7 +54,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step's answer. Steps that ran on crops have no predictions of their own: they are attributes there."""
+    """The predictions of a step; none for a step on crops (`on`), whose predictions are attributes of the objects."""
 
     name: str
     task: str
@@ -66,7 +66,8 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one analysis took. cpu_s counts this thread and the model's; peak_rss_mb is the process's highest."""
+    """What an analysis took. cpu_s: seconds of this thread and the model's; peak_rss_mb: the process's highest, MiB;
+    wall_ms: milliseconds."""
 
     cpu_s: float
     peak_rss_mb: int | None
@@ -75,7 +76,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything known about one piece of media. extra: further top-level members (timeline, tracks)."""
+    """All results of a picture or video. files: names of files by (step, prediction), -1 for the step itself. extra:
+    further top-level members of the document (timeline, tracks)."""
 
     source: Source
     route: str
@@ -88,7 +90,7 @@ class Result:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, int]:
-        """How many of each label; for a classified picture, its best label."""
+        """The number of objects by label; for a classified picture, its best label."""
         counts: Counter[str] = Counter()
         for step in self.steps:
             if isinstance(step.predictions, Objects):
@@ -153,7 +155,7 @@ def prediction_docs(predictions: Predictions) -> list[PredictionDoc]:
             for i, area in predictions.areas()
             if i != predictions.background
         ]
-    assert isinstance(predictions, Rendering | Embedding)
+    assert isinstance(predictions, OutputImage | Embedding)
     return []
 
 
@@ -183,7 +185,7 @@ def _object(objects: Objects, i: int) -> PredictionDoc:
 
 
 def _attribute(answer: Any) -> Any:
-    """What a step said of a crop, or a head of a thing, as it stands in the document."""
+    """The predictions on a crop, or what a head adds to an object, as the document has them."""
     if isinstance(answer, Embedding):
         return {"dim": len(answer.vector), "vector": [round(v, 5) for v in answer.vector.tolist()]}
     return prediction_docs(answer) if isinstance(answer, Predictions) else answer
@@ -207,11 +209,7 @@ def error_document(source: Source, error: BaseException, trace: str = "") -> dic
         "schema": SCHEMA,
         "source": source_doc(source),
         "status": "error",
-        "error": {
-            "class": type(error).__name__,
-            "message": str(error),
-            "permanent": isinstance(error, Permanent),
-        },
+        "error": {"class": type(error).__name__, "message": str(error), "permanent": isinstance(error, Permanent)},
         "trace": trace or new_trace(),
         "versions": versions(),
         "created": now(),
@@ -225,8 +223,10 @@ def new_trace() -> str:
 
 @cache
 def versions() -> dict[str, str]:
+    """The releases that decide a result."""
     return {"dropsight": __version__, "onnxruntime": ONNXRUNTIME_VERSION}
 
 
 def now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

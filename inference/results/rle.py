@@ -1,6 +1,6 @@
 """COCO run-length encoding of masks: column by column, runs of 0 and 1 in turn, in the compressed text form.
 
-The format is that of pycocotools (each count as a difference to the one two before, in 5-bit groups from '0' on).
+The format is that of pycocotools (counts as differences to the second last, in 5-bit groups from '0' on).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from inference.results.document import RleDoc
 
 
 def counts(masks: Masks, i: int) -> Ints:
-    """Run lengths of mask `i` over the whole picture in column order, beginning with zeros."""
+    """Run lengths (R,) of mask `i` over the whole picture in column order, beginning with zeros."""
     height, width = masks.size
     x1, y1, x2, y2 = (int(v) for v in masks.windows[i])
     columns = np.zeros((x2 - x1, height), bool)

@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
 
 
 def _of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of one annotation; typed dictionaries become definitions."""
+    """The schema of an annotation; typed dictionaries become definitions."""
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
         return {}

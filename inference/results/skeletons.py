@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Skeleton:
+    """names of the keypoints in order; bones: pairs of their indices."""
+
     names: tuple[str, ...]
     bones: tuple[tuple[int, int], ...]
 

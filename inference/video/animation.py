@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.image.media import SNIFF_BYTES, open_image, sniff
+from inference.image.media import open_image
+from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.video.container import open_binary
 from inference.video.frames import Damage, Media, Pixels, VideoInfo, VideoLimits
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from inference.draw import annotate
 from inference.draw.artifacts import file_name, jpeg
-from inference.predictions import Embedding, Objects, Predictions, Rendering
+from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.result import prediction_docs
 from inference.routes import Draw
 from inference.tracking import mot
@@ -169,7 +169,7 @@ class VideoFiles(contextlib.ExitStack):
 
 def drawn(pixels: Pixels, steps: Mapping[str, Predictions], draw: Draw) -> Pixels:
     """A frame with its predictions drawn on it."""
-    shown = [(name, p) for name, p in steps.items() if not isinstance(p, Rendering | Embedding)]
+    shown = [(name, p) for name, p in steps.items() if not isinstance(p, OutputImage | Embedding)]
     return np.asarray(annotate(Image.fromarray(pixels), shown, draw))
 
 
@@ -178,7 +178,7 @@ def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, Pixels]:
     return {
         file_name(step): np.asarray(Image.fromarray(made.pixels).convert("RGB"))
         for step, made in steps.items()
-        if isinstance(made, Rendering)
+        if isinstance(made, OutputImage)
     }
 
 

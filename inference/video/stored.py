@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.predictions import Classes, Embedding, LabelMap, Masks, Objects, Predictions, Rendering
+from inference.predictions import Classes, Embedding, LabelMap, Masks, Objects, OutputImage, Predictions
 
 
 def to_line(members: Mapping[str, Any]) -> str:
@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
         return {"packed": packed, "dtype": value.dtype.str, "shape": value.shape}
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Rendering):
+    if isinstance(value, OutputImage):
         raise TypeError("pictures that a step made are not stored between the parts of a video")
     if isinstance(value, Objects | Classes | LabelMap | Embedding | Masks):
         return {"kind": type(value).__name__, **vars(value)}
@@ -68,4 +68,4 @@ def _array(value: Mapping[str, Any]) -> NDArray[Any]:
 
 def stored(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
     """The predictions that are kept: in place of a picture that a step made, no predictions."""
-    return {name: Objects.empty() if isinstance(p, Rendering) else p for name, p in predictions.items()}
+    return {name: Objects.empty() if isinstance(p, OutputImage) else p for name, p in predictions.items()}

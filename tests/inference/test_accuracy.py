@@ -86,11 +86,11 @@ def test_faces_of_the_group_photos_are_counted_exactly(name: str, registry: Regi
     for path, picture in pictures(shared / "media/faces"):
         if path.name.startswith("group_"):
             counts[path.name] = len(model.run(picture)[0])  # type: ignore[arg-type]
-    assert counts and all(found == int(name.split("_")[1]) for name, found in counts.items()), counts
+    assert counts and all(predicted == int(name.split("_")[1]) for name, predicted in counts.items()), counts
 
 
 def test_expressions_are_read_on_the_faces_that_a_detector_found(registry: Registry, shared: Path) -> None:
-    """As a route does it: YuNet, then the expression on each face."""
+    """As a route does it: YuNet, then the expression on every face."""
     route = Route("faces", (Step("face-yunet-2023mar"), Step("fer-mini-xception", on="face")))
     index = json.loads((shared / "media/index.json").read_text("utf-8"))
     faces = [e for e in index if e["kind"] == "face+expression"]
@@ -98,10 +98,10 @@ def test_expressions_are_read_on_the_faces_that_a_detector_found(registry: Regis
     read = {}
     for name in truth:
         result = analyze((shared / "media/faces" / name).read_bytes(), route, registry, artifacts=False).result
-        found = result.steps[0].predictions
-        assert isinstance(found, Objects) and len(found) == 1, name
-        read[name] = found.attributes[0]["fer-mini-xception"].names[0]
-    assert [n for n in truth if read[n] != truth[n]] == ["neutral.jpg"], read  # the model reads that one as sad
+        predicted = result.steps[0].predictions
+        assert isinstance(predicted, Objects) and len(predicted) == 1, name
+        read[name] = predicted.attributes[0]["fer-mini-xception"].names[0]
+    assert [n for n in truth if read[n] != truth[n]] == ["neutral.jpg"], read  # the model reads it as sad
 
 
 def test_keypoints_on_the_crops_of_people(registry: Registry, photos: Photos, shared: Path) -> None:
@@ -113,7 +113,7 @@ def test_keypoints_on_the_crops_of_people(registry: Registry, photos: Photos, sh
 
 
 def test_label_maps(registry: Registry, photos: Photos, shared: Path) -> None:
-    """SOURCE.md's figures of two DeepLabs; the quantised one on every fourth picture, as it is slow."""
+    """SOURCE.md's figures of two DeepLabs; the quantised model on every fourth picture, as it is slow."""
     annotations = shared / "media/coco/instances.json"
     figures = label_map_figures(registry.model("seg-deeplabv3-mnv2-257"), photos, annotations)
     assert figures["pixel accuracy"] >= 0.809 - TOLERANCE, figures

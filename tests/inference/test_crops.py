@@ -51,12 +51,12 @@ def test_expressions_hang_on_the_faces_and_the_picture_is_decoded_once(
 
     monkeypatch.setattr(media, "_decode", counted)
     steps = (Step("face-yunet-2023mar"), Step("fer-mini-xception", "expression", on="face"), Step("classify"))
-    found = document(Route("faces", steps), (shared / "media/faces/happy.jpg").read_bytes(), registry)
+    result = document(Route("faces", steps), (shared / "media/faces/happy.jpg").read_bytes(), registry)
     assert len(calls) == 1
-    faces = found["steps"][0]["predictions"]
+    faces = result["steps"][0]["predictions"]
     assert len(faces) == 1
     assert faces[0]["attributes"]["expression"][0]["label"] == "happy"
-    assert found["steps"][1]["predictions"] == [] and found["steps"][1]["on"] == "face"
+    assert result["steps"][1]["predictions"] == [] and result["steps"][1]["on"] == "face"
 
 
 @pytest.mark.needs_shared
@@ -66,8 +66,8 @@ def test_a_person_with_a_pose_is_still_one_person_to_the_next_step(registry: Reg
         Step("pose-movenet-lightning", "pose", on="person"),
         Step("reid-person-0248", "look", on="person"),
     )
-    found = document(Route("people", steps), (shared / "media/sports/tennis/dsc08303.jpg").read_bytes(), registry)
-    (person,) = [p for p in found["steps"][0]["predictions"] if p["label"] == "person"]
+    result = document(Route("people", steps), (shared / "media/sports/tennis/dsc08303.jpg").read_bytes(), registry)
+    (person,) = [p for p in result["steps"][0]["predictions"] if p["label"] == "person"]
     (pose,) = person["attributes"]["pose"]
     assert len(pose["keypoints"]) == 17 and person["attributes"]["look"]["dim"] == 256
     assert "look" not in pose.get("attributes", {})
@@ -88,9 +88,9 @@ def test_a_dogs_points_are_not_called_by_a_persons_names(
     animal = Objects(np.asarray([[0, 0, width, height]], np.float32), np.ones(1), np.zeros(1, int), (label,))
     results = [StepResult("objects", "object-detection", ModelFacts("m", "1", "", ""), animal)]
     run_on_crops(picture, Step("pose", on=label), model, 0.0, results)
-    found = results[0].predictions
-    assert isinstance(found, Objects) and animal.attributes == ()
-    pose = found.attributes[0]["pose"]
+    result = results[0].predictions
+    assert isinstance(result, Objects) and animal.attributes == ()
+    pose = result.attributes[0]["pose"]
     assert isinstance(pose, Objects) and pose.keypoints is not None and pose.keypoints.shape == (1, 17, 3)
     assert pose.skeleton == skeleton and pose.names == (label,)
     source = Source(name="a.jpg", width=width, height=height)
@@ -110,8 +110,8 @@ def test_attributes_nest_as_deep_as_the_steps_go(registry: Registry, shared: Pat
         Step("fer-mini-xception", "expression", on="face"),
         Step("reid-person-0248", "who", on="person"),
     )
-    found = document(Route("people", steps), (shared / "media/faces/happy.jpg").read_bytes(), registry)
-    people = [p for p in found["steps"][0]["predictions"] if p["label"] == "person"]
+    result = document(Route("people", steps), (shared / "media/faces/happy.jpg").read_bytes(), registry)
+    people = [p for p in result["steps"][0]["predictions"] if p["label"] == "person"]
     assert people
     face = people[0]["attributes"]["faces"][0]
     assert face["attributes"]["expression"][0]["label"] == "happy"
@@ -160,25 +160,25 @@ def objects(*rows: tuple[float, float, float, float, float, int]) -> Objects:
 def test_one_object_in_two_tiles_is_one_and_halves_become_whole() -> None:
     whole = (0.0, 0.0, 1000.0, 400.0)
     left, right = (0.0, 0.0, 600.0, 400.0), (400.0, 0.0, 1000.0, 400.0)
-    found = [
+    views = [
         objects(),
         objects((450, 100, 550, 200, 0.9, 0), (300, 250, 600, 350, 0.8, 1)),
         objects((452, 101, 549, 201, 0.7, 0), (400, 250, 700, 350, 0.6, 1), (800, 10, 900, 90, 0.5, 0)),
     ]
-    one = merged(found, [whole, left, right], (1000, 400), 100)
-    assert one.scores.tolist() == pytest.approx([0.9, 0.8, 0.5])
-    assert one.boxes[1].tolist() == [300, 250, 700, 350]  # both halves
-    assert one.names == ("c0", "c1", "c0")
+    merged_views = merged(views, [whole, left, right], (1000, 400), 100)
+    assert merged_views.scores.tolist() == pytest.approx([0.9, 0.8, 0.5])
+    assert merged_views.boxes[1].tolist() == [300, 250, 700, 350]  # both halves
+    assert merged_views.names == ("c0", "c1", "c0")
 
 
 def test_neighbours_in_one_tile_stay_two_and_a_whole_sight_beats_a_half() -> None:
     view, tile = (0.0, 0.0, 1000.0, 400.0), (0.0, 0.0, 500.0, 400.0)
-    found = [
+    views = [
         objects((200, 100, 800, 300, 0.4, 0)),
         objects((200, 100, 500, 300, 0.9, 0), (10, 10, 60, 60, 0.8, 0), (20, 10, 70, 60, 0.8, 0)),
     ]
-    one = merged(found, [view, tile], (1000, 400), 100)
-    assert sorted(one.boxes[:, 2].tolist()) == [60, 70, 800]
+    merged_views = merged(views, [view, tile], (1000, 400), 100)
+    assert sorted(merged_views.boxes[:, 2].tolist()) == [60, 70, 800]
 
 
 def test_joining_keeps_every_column() -> None:
@@ -189,12 +189,12 @@ def test_joining_keeps_every_column() -> None:
     both = joined([part, objects(), part])
     assert len(both) == 2 and both.keypoints is not None and both.keypoints.shape == (2, 5, 3)
     assert both.skeleton == "face5" and both.attributes == ()
-    told = Objects(part.boxes, part.scores, part.label_ids, part.names, attributes=({"mood": "good"},))
-    assert joined([objects((0, 0, 2, 2, 0.5, 3)), told]).attributes == ({}, {"mood": "good"})
+    with_mood = Objects(part.boxes, part.scores, part.label_ids, part.names, attributes=({"mood": "good"},))
+    assert joined([objects((0, 0, 2, 2, 0.5, 3)), with_mood]).attributes == ({}, {"mood": "good"})
 
 
 def collage(shared: Path) -> tuple[bytes, int]:
-    """Twelve photos of the collection, small, on one sheet; and how many large people they show."""
+    """Twelve photos of the collection, small, on a sheet; and how many large people they show."""
     sheet, people = Pillow.new("RGB", (1920, 1080), (128, 128, 128)), 0
     notes = json.loads((shared / "media/coco/instances.json").read_text())
     names = {c["id"]: c["name"] for c in notes["categories"]}
@@ -215,19 +215,19 @@ def collage(shared: Path) -> tuple[bytes, int]:
 @pytest.mark.needs_shared
 def test_tiles_find_small_people_that_one_look_misses(registry: Registry, shared: Path) -> None:
     data, people = collage(shared)
-    found = {}
+    people_by_tile = {}
     for tile in (0, 640):
         step = Step("det-yolox-nano", tile=tile, overlap=0.2, threshold=0.4)
         steps = document(Route("r", (step,)), data, registry)["steps"]
-        found[tile] = sum(p["label"] == "person" for p in steps[0]["predictions"])
-    assert found[640] >= 2 * found[0], f"{people} people are there, found {found}"
-    assert found[640] <= 1.3 * people
+        people_by_tile[tile] = sum(p["label"] == "person" for p in steps[0]["predictions"])
+    assert people_by_tile[640] >= 2 * people_by_tile[0], f"{people} people are there, detected {people_by_tile}"
+    assert people_by_tile[640] <= 1.3 * people
 
 
 @pytest.mark.needs_shared
 def test_tiles_are_refused_where_they_make_no_sense(registry: Registry, shared: Path) -> None:
     data = (shared / "media/faces/group_19_onnx_1.jpg").read_bytes()
-    with pytest.raises(BadRoute, match="find objects"):
+    with pytest.raises(BadRoute, match="detect objects"):
         analyze(data, Route("r", (Step("classify", tile=64),)), registry)
     with pytest.raises(BadRoute, match="tiles of 20"):
         analyze(data, Route("r", (Step("det-yolox-nano", tile=20),)), registry)

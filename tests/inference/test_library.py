@@ -30,11 +30,11 @@ def state():
     root = logging.getLogger()
     return {
         "pixels": Image.MAX_IMAGE_PIXELS, "truncated": ImageFile.LOAD_TRUNCATED_IMAGES, "formats": sorted(Image.OPEN),
-        "savers": sorted(Image.SAVE), "warnings": [repr(each) for each in warnings.filters],
+        "savers": sorted(Image.SAVE), "warnings": [repr(item) for item in warnings.filters],
         "show": repr(warnings.showwarning), "environment": dict(os.environ), "folder": os.getcwd(),
-        "path": list(sys.path), "logging": [root.level, [repr(each) for each in root.handlers], logging.root.disabled],
-        "loggers": {name: one.level for name in ("PIL", "av", "libav") if (one := logging.getLogger(name))},
-        "av": av.logging.get_level(), "signals": {str(each): repr(signal.getsignal(each)) for each in (
+        "path": list(sys.path), "logging": [root.level, [repr(item) for item in root.handlers], logging.root.disabled],
+        "loggers": {name: log.level for name in ("PIL", "av", "libav") if (log := logging.getLogger(name))},
+        "av": av.logging.get_level(), "signals": {str(item): repr(signal.getsignal(item)) for item in (
             signal.SIGINT, signal.SIGTERM)}, "hooks": [repr(sys.excepthook), repr(threading.excepthook)],
         "numbers": numpy.geterr(), "printing": repr(sorted(numpy.get_printoptions().items())),
         "locale": locale.setlocale(locale.LC_ALL), "socket": socket.getdefaulttimeout(), "gc": gc.get_threshold(),
@@ -51,7 +51,7 @@ from inference import analyze as again
 after = state()
 print(json.dumps({
     "cost": cost, "changed": [key for key in before if before[key] != after[key]],
-    "statuses": [one.result.status for one in results], "again": again is analyze,
+    "statuses": [a.result.status for a in results], "again": again is analyze,
 }))
 """
 
@@ -71,8 +71,8 @@ def test_importing_and_analysing_change_nothing_of_the_process(tmp_path: Path) -
         [sys.executable, "-c", PROCESS, *files], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout.splitlines()[-1])
-    assert found == {"cost": [], "changed": [], "statuses": ["ok", "ok"], "again": True}
+    report = json.loads(answer.stdout.splitlines()[-1])
+    assert report == {"cost": [], "changed": [], "statuses": ["ok", "ok"], "again": True}
 
 
 def test_pillows_own_limit_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:

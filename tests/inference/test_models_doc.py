@@ -1,4 +1,4 @@
-"""docs/models.md names every head, every parameter of one, and every module of recognition's families."""
+"""docs/models.md names every head, its parameters, and every module of recognition's families."""
 
 from __future__ import annotations
 

@@ -39,14 +39,14 @@ steps = [{ model = "classify" }]
     ],
 )  # fmt: skip
 def test_the_first_matching_route_wins(name: str, route: str) -> None:
-    found = parse_routes(TEXT, "routes.toml").match(name)
-    assert found and found.name == route
+    matching = parse_routes(TEXT, "routes.toml").match(name)
+    assert matching and matching.name == route
 
 
 def test_an_override_names_a_route() -> None:
     routes = parse_routes(TEXT, "routes.toml")
-    found = routes.match("a.jpg", override="faces")
-    assert found and found.name == "faces"
+    route = routes.match("a.jpg", override="faces")
+    assert route and route.name == "faces"
     with pytest.raises(BadRoute, match="did you mean 'faces'"):
         routes.match("a.jpg", override="face")
 

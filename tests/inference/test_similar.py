@@ -26,14 +26,14 @@ def test_search_is_exact() -> None:
     query = generator.standard_normal(32).astype(np.float32)
     cosines = vectors @ query / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
     expected = np.argsort(-cosines)[:7]
-    found = index.search(query, 7)
-    assert [n for n, _ in found] == [str(i) for i in expected]
-    assert [c for _, c in found] == pytest.approx(cosines[expected].tolist(), abs=1e-5)
+    nearest = index.search(query, 7)
+    assert [n for n, _ in nearest] == [str(i) for i in expected]
+    assert [c for _, c in nearest] == pytest.approx(cosines[expected].tolist(), abs=1e-5)
     assert len(index.search(query, 10_000)) == 500
 
 
 def test_vectors_of_two_models_are_not_compared() -> None:
-    with pytest.raises(BadModel, match="one model"):
+    with pytest.raises(BadModel, match="the same model"):
         Index.of(["a", "b"], [np.ones(3, np.float32), np.ones(4, np.float32)])
     with pytest.raises(BadModel, match="dimensions"):
         Index.of(["a"], [np.ones(3, np.float32)]).search(np.ones(4, np.float32))

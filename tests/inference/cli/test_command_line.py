@@ -81,7 +81,7 @@ def test_names_that_no_terminal_can_show_cost_nobody_a_result(folder: Path, tmp_
 
 
 def test_two_files_never_share_a_place(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"another one")
+    (tmp_path / "a.png").write_bytes(b"another text")
     done = run("analyze", folder / "a.png", tmp_path / "a.png", "--out", tmp_path / "out")
     assert (done.returncode, (tmp_path / "out").exists()) == (2, False)
     assert str(folder / "a.png") in done.stderr and str(tmp_path / "a.png") in done.stderr
@@ -92,7 +92,7 @@ def test_a_place_holds_a_result_or_an_error(folder: Path, tmp_path: Path) -> Non
     for content, name in ((b"no picture", "error.json"), ((folder / "a.png").read_bytes(), "result.json")):
         picture.write_bytes(content)
         run("analyze", picture, "--out", tmp_path / "out")
-        assert [each.name for each in place.glob("*.json")] == [name]
+        assert [path.name for path in place.glob("*.json")] == [name]
 
 
 ROUTES = """
@@ -113,8 +113,8 @@ def routes_by_file(*arguments: str | Path) -> dict[str, str]:
 
 def test_routes_speak_of_names_as_storage_would_have_them(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(ROUTES)
-    found = routes_by_file(folder / "a.png", folder, "--routes", tmp_path / "r.toml")
-    assert (found["a.png"], found["c.jpg"]) == ("rest", "inner")
+    routes = routes_by_file(folder / "a.png", folder, "--routes", tmp_path / "r.toml")
+    assert (routes["a.png"], routes["c.jpg"]) == ("rest", "inner")
 
 
 def test_a_sidecar_is_no_media_and_leads_its_file_another_way(folder: Path, tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_a_sidecar_is_no_media_and_leads_its_file_another_way(folder: Path, tmp_
     for name, sidecar in (("a", b'route = "inner"'), ("b", b"[[route"), ("c", b"\xff"), ("d", b" \n")):
         (drop / f"{name}.png").write_bytes((folder / "a.png").read_bytes())
         (drop / f"{name}.png.route.toml").write_bytes(sidecar)
-    found = routes_by_file(drop, "--routes", tmp_path / "r.toml")
-    assert list(found) == ["a.png", "b.png", "c.png", "d.png"]
-    assert (found["a.png"], found["d.png"]) == ("inner", "rest")
-    assert "b.png.route.toml: not valid TOML" in found["b.png"]
-    assert "c.png.route.toml: not UTF-8" in found["c.png"]
+    routes = routes_by_file(drop, "--routes", tmp_path / "r.toml")
+    assert list(routes) == ["a.png", "b.png", "c.png", "d.png"]
+    assert (routes["a.png"], routes["d.png"]) == ("inner", "rest")
+    assert "b.png.route.toml: not valid TOML" in routes["b.png"]
+    assert "c.png.route.toml: not UTF-8" in routes["c.png"]
     assert routes_by_file(drop / "a.png", "--model", "colors") == {"a.png": "command-line"}
 
 

@@ -15,10 +15,11 @@ from PIL import ImageDraw
 
 from inference.draw import annotate, enlarged
 from inference.draw.colours import APART, colour, ink, palette, track_colour
+from inference.draw.keypoints import LEFT, RIGHT
 from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
 from inference.errors import BadRoute
-from inference.predictions import Classes, LabelMap, Masks, Objects, Rendering
+from inference.predictions import Classes, LabelMap, Masks, Objects, OutputImage
 from inference.routes import Draw, parse_routes
 
 
@@ -42,18 +43,18 @@ def changed(before: Pillow.Image, after: Pillow.Image) -> np.ndarray:
 def test_everything_is_drawn_at_any_picture_size(size: tuple[int, int]) -> None:
     picture = Pillow.new("RGB", size, "white")
     width, height = size
-    found = objects((0, 0, width, height), (width * 0.4, height * 0.4, width * 0.9, height * 0.9))
+    predicted = objects((0, 0, width, height), (width * 0.4, height * 0.4, width * 0.9, height * 0.9))
     points = np.full((2, 17, 3), 0.9, np.float32)
     points[:, :, 0] *= width
     points[:, :, 1] *= height
-    found = replace(
-        found,
+    predicted = replace(
+        predicted,
         keypoints=points,
         skeleton="coco17",
         attributes=({}, {"mood": Classes(np.zeros(1, int), np.ones(1), ("happy",))}),
     )
     classes = Classes(np.asarray([0]), np.asarray([0.7]), ("a rather long name of a class",))
-    canvas, steps = enlarged(picture, [("objects", found), ("classes", classes)])
+    canvas, steps = enlarged(picture, [("objects", predicted), ("classes", classes)])
     drawn = annotate(canvas, steps, Draw())
     assert drawn.size == canvas.size and max(drawn.size) >= 240
     assert changed(canvas, drawn).mean() > 0.001
@@ -73,13 +74,13 @@ def test_a_label_can_be_read_on_a_tiny_picture() -> None:
 def test_tags_do_not_hide_each_other_where_there_is_room() -> None:
     picture = Pillow.new("RGB", (800, 600), "white")
     close = [(300.0 + 3 * i, 300.0 + 2 * i, 460.0 + 3 * i, 420.0) for i in range(3)]
-    one = sum((np.asarray(_words_only(picture, objects(box))) < 250).any(axis=2).sum() for box in close)
+    apart = sum((np.asarray(_words_only(picture, objects(box))) < 250).any(axis=2).sum() for box in close)
     all_at_once = (np.asarray(_words_only(picture, objects(*close))) < 250).any(axis=2).sum()
-    assert all_at_once > 0.97 * one
+    assert all_at_once > 0.97 * apart
 
 
 def test_where_there_is_no_room_the_best_one_can_be_read() -> None:
-    """Many tags on a strip that has place for one: the first, which is the surest, lies on top of the others."""
+    """Many tags on a strip with room for a single tag: the first, of the highest score, lies on top."""
     strip = Pillow.new("RGB", (60, 14), "white")
     colours = [(200, 0, 0), (0, 0, 200), (0, 120, 0)]
     draw_tags(ImageDraw.Draw(strip), strip.size, [Tag("thing", (0.0, 0.0, 60.0, 14.0), c) for c in colours])
@@ -95,8 +96,8 @@ def test_in_a_crowd_small_things_are_named_once_and_large_ones_always() -> None:
     assert 2.5 * alone < int((crowd < 250).any(axis=2).sum()) < 3.5 * alone
 
 
-def _words_only(picture: Pillow.Image, found: Objects) -> Pillow.Image:
-    return annotate(picture, [("o", found)], Draw(boxes=False, scores=False))
+def _words_only(picture: Pillow.Image, predicted: Objects) -> Pillow.Image:
+    return annotate(picture, [("o", predicted)], Draw(boxes=False, scores=False))
 
 
 def test_a_label_keeps_its_colour_and_its_ink_can_be_read() -> None:
@@ -107,10 +108,56 @@ def test_a_label_keeps_its_colour_and_its_ink_can_be_read() -> None:
         assert abs(light[0] - light[1]) > 60
 
 
+def pair(scores: tuple[float, float], **columns: object) -> Objects:
+    """A person and a car in the same place."""
+    both = objects((40, 40, 160, 160), (40, 40, 160, 160))
+    return replace(both, names=("person", "car"), scores=np.asarray(scores, np.float32), **columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("scores", "top"), [((0.9, 0.6), 0), ((0.6, 0.9), 1)])
+def test_the_object_with_the_highest_score_is_drawn_over_the_others(scores: tuple[float, float], top: int) -> None:
+    white = Pillow.new("RGB", (200, 200), "white")
+    points = np.zeros((2, 17, 3), np.float32)
+    points[0, 5] = points[1, 6] = (100, 100, 0.9)  # the person's left shoulder, the car's right shoulder
+    bits = (np.ones((60, 60), bool),) * 2
+    masks = Masks((200, 200), np.asarray([[60, 60, 120, 120]] * 2), bits)
+    predicted = pair(scores, keypoints=points, skeleton="coco17", masks=masks)
+    drawn = annotate(white, [("o", predicted)], Draw(labels=False))
+    shade = colour(("person", "car")[top])
+    assert drawn.getpixel((40, 100)) == shade  # the outline of the box
+    assert drawn.getpixel((60, 100)) == shade  # the rim of the mask
+    assert drawn.getpixel((100, 100)) == (LEFT, RIGHT)[top]
+
+
+def test_a_later_step_is_drawn_over_an_earlier_one_whatever_the_scores() -> None:
+    white = Pillow.new("RGB", (200, 200), "white")
+    sure, unsure = pair((0.9, 0.9)).take([0]), pair((0.5, 0.5)).take([1])
+    drawn = annotate(white, [("a", sure), ("b", unsure)], Draw(labels=False))
+    assert drawn.getpixel((40, 100)) == colour("car")
+
+
+def test_masks_are_below_boxes_boxes_below_keypoints_and_words_above_all() -> None:
+    white = Pillow.new("RGB", (200, 200), "white")
+    boxes = np.asarray([(100, 10, 190, 190), (10, 10, 150, 190)], np.float32)
+    points = np.zeros((2, 17, 3), np.float32)
+    points[0, 5] = (100, 150, 0.9)  # a left shoulder on its own box's edge
+    masks = Masks(
+        (200, 200), np.asarray([[0, 0, 1, 1], [80, 60, 120, 180]]), (np.zeros((1, 1), bool), np.ones((120, 40), bool))
+    )
+    predicted = replace(pair((0.5, 0.9)), boxes=boxes, keypoints=points, skeleton="coco17", masks=masks)
+    drawn = annotate(white, [("o", predicted)], Draw())
+    assert drawn.getpixel((100, 100)) == colour("person")  # over the mask of an object with a higher score
+    assert drawn.getpixel((100, 150)) == LEFT
+    words = _words_only(white, replace(predicted, masks=None, keypoints=None))
+    written = changed(white, words)
+    full = annotate(white, [("o", predicted)], Draw(scores=False))
+    assert written.any() and np.array_equal(np.asarray(full)[written], np.asarray(words)[written])
+
+
 def test_masks_are_transparent_inside_and_full_at_the_rim() -> None:
     bits = np.ones((60, 80), bool)
-    found = replace(objects((20, 20, 100, 80)), masks=Masks((100, 200), np.asarray([[20, 20, 100, 80]]), (bits,)))
-    drawn = annotate(Pillow.new("RGB", (200, 100), "white"), [("o", found)], Draw(labels=False, boxes=False))
+    predicted = replace(objects((20, 20, 100, 80)), masks=Masks((100, 200), np.asarray([[20, 20, 100, 80]]), (bits,)))
+    drawn = annotate(Pillow.new("RGB", (200, 100), "white"), [("o", predicted)], Draw(labels=False, boxes=False))
     shade = np.asarray(colour("person"), float)
     assert tuple(drawn.getpixel((20, 50))) == colour("person")  # type: ignore[arg-type]
     inside = np.asarray(drawn.getpixel((60, 50)), float)
@@ -147,7 +194,7 @@ def test_blurred_faces_keep_no_detail_and_others_stay() -> None:
     people = replace(objects((240, 20, 390, 290)), attributes=(on_crop,))
     steps = [("f", objects((50, 50, 150, 170), label="face")), ("p", people)]
     drawn = np.asarray(annotate(picture, steps, Draw(labels=False, boxes=False, blur=("face",))), float)
-    for x1, y1, x2, y2 in ((60, 60, 140, 160), (260, 60, 320, 140)):  # the second was found on a crop
+    for x1, y1, x2, y2 in ((60, 60, 140, 160), (260, 60, 320, 140)):  # the second lies on a crop
         assert np.abs(np.diff(drawn[y1:y2, x1:x2], axis=1)).mean() < 3
     assert np.array_equal(drawn[:40, :40], np.asarray(picture, float)[:40, :40])
 
@@ -155,26 +202,26 @@ def test_blurred_faces_keep_no_detail_and_others_stay() -> None:
 def test_what_was_found_on_a_crop_is_enlarged_with_the_picture() -> None:
     nested = objects((2, 2, 6, 6), label="face")
     people = replace(objects((1, 1, 20, 20)), attributes=({"faces": nested},))
-    _, ((_, found),) = enlarged(noise(24, 24), [("p", people)])
-    assert isinstance(found, Objects)
-    assert found.attributes[0]["faces"].boxes.tolist() == [[20, 20, 60, 60]] and nested.boxes[0, 0] == 2
+    _, ((_, predicted),) = enlarged(noise(24, 24), [("p", people)])
+    assert isinstance(predicted, Objects)
+    assert predicted.attributes[0]["faces"].boxes.tolist() == [[20, 20, 60, 60]] and nested.boxes[0, 0] == 2
 
 
 def test_before_and_after_stand_side_by_side_and_transparency_shows() -> None:
     picture = noise(300, 400)
     half = np.dstack([np.asarray(picture), np.full((400, 300), 255, np.uint8)])
     half[:200, :, 3] = 0
-    both = annotate(picture, [("cutout", Rendering(half))], Draw())
+    both = annotate(picture, [("cutout", OutputImage(half))], Draw())
     assert both.width > 590 and abs(both.height - 400) <= 1
     after = np.asarray(both)[20:180, 400:]
     assert set(np.unique(after[80:])) <= set(range(195, 256))  # grey squares
-    wide = annotate(noise(500, 200), [("s", Rendering(np.zeros((200, 500, 3), np.uint8)))], Draw())
+    wide = annotate(noise(500, 200), [("s", OutputImage(np.zeros((200, 500, 3), np.uint8)))], Draw())
     assert wide.height > 390
 
 
 def test_boxes_outside_the_picture_or_without_extent_do_no_harm() -> None:
-    found = objects((-50, -50, -10, -10), (5, 5, 5, 5), (90, 90, 80, 80), (-1e5, 0, 1e5, 1e5))
-    assert annotate(noise(100, 100), [("o", found), ("e", Objects.empty())], Draw()).size == (100, 100)
+    predicted = objects((-50, -50, -10, -10), (5, 5, 5, 5), (90, 90, 80, 80), (-1e5, 0, 1e5, 1e5))
+    assert annotate(noise(100, 100), [("o", predicted), ("e", Objects.empty())], Draw()).size == (100, 100)
 
 
 def test_options_are_checked_when_the_routes_are_read() -> None:

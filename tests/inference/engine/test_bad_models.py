@@ -1,4 +1,4 @@
-"""What is not a model, or not the one that its manifest says: one plain sentence each, and the others still serve."""
+"""What is not a model, or not what its manifest says, is refused in a plain sentence, and the others still serve."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTS = 2000
 
 
 def adder(path: Path, *, ir: int = 8, opset: int = 17, op: str = "Add", location: str = "") -> None:
-    """x + w; w in an external file at `location` where one is named."""
+    """x + w; w in an external file at `location` where that is given."""
     w = numpy_helper.from_array(np.ones(WEIGHTS, np.float32), "w")
     if location:
         w.ClearField("raw_data")

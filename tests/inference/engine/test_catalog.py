@@ -13,7 +13,7 @@ import pytest
 
 from inference.__main__ import main
 from inference.defaults import load_routes
-from inference.engine.catalog import CATALOG, Listing, load_catalog
+from inference.engine.catalog import CATALOG, CatalogEntry, load_catalog
 from inference.engine.model import Model
 from inference.engine.pull import is_installed, pull
 from inference.engine.registry import Registry, Weights
@@ -82,8 +82,8 @@ def server() -> Iterator[tuple[str, Behaviour]]:
     thread.join()
 
 
-def listing(url: str, name: str = "drawn") -> Listing:
-    return Listing(
+def listing(url: str, name: str = "drawn") -> CatalogEntry:
+    return CatalogEntry(
         name=name,
         purpose="sketch",
         url=url,
@@ -93,7 +93,7 @@ def listing(url: str, name: str = "drawn") -> Listing:
         manifest={
             "task": "image-to-image",
             "head": "image",
-            "labels": ["one", "two"],
+            "labels": ["first", "second"],
             "preprocess": {"do_rescale": False, "size": {"longest_edge": 64}},
         },
     )
@@ -113,7 +113,7 @@ def test_a_pulled_model_is_complete_loads_and_is_not_fetched_twice(
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert is_installed(model, tmp_path) and not leftovers(tmp_path)
     manifest = Registry([tmp_path]).model("drawn").manifest
-    assert manifest.labels == ("one", "two") and manifest.preprocess.size == {"longest_edge": 64}
+    assert manifest.labels == ("first", "second") and manifest.preprocess.size == {"longest_edge": 64}
     assert not manifest.preprocess.do_rescale
     assert pull(model, tmp_path) == folder and len(behaviour.asked) == 1
 
@@ -233,7 +233,7 @@ def test_one_model_is_recommended_per_purpose_and_its_licence_allows_everything(
     assert {"image-classification", "object-detection", "face-detection", "semantic-segmentation"} <= set(purposes)
     assert all(m.manifest["licence"].startswith(("Apache-2.0", "MIT", "BSD")) for m in recommended)
     runnable = {m.manifest["task"] for m in load_catalog().model if not m.obstacle()}
-    assert {m.manifest["task"] for m in recommended} == runnable  # one per task at least
+    assert {m.manifest["task"] for m in recommended} == runnable  # at least a model per task
 
 
 @pytest.mark.needs_shared
@@ -249,7 +249,7 @@ def test_what_is_called_verified_was_run_here(shared: Path) -> None:
         assert isinstance(predictions, Objects) and 4 <= len(predictions) <= 6, model.name
 
 
-def _loaded(model: Listing, weights: Weights) -> Model:
+def _loaded(model: CatalogEntry, weights: Weights) -> Model:
     path = weights.find(model.sha256)
     assert path is not None
     return Model(model.full_manifest(), Session(path), model.sha256)
@@ -279,7 +279,7 @@ def test_the_default_route_prefers_recommended_models_that_are_installed(
 ) -> None:
     assert [s.model for s in default_steps()] == ["classify", "faces", "expression", "sketch"]
     detector = load_catalog().named("yolox-s")
-    weights = (shared / "models/det-yolox-nano/model.onnx").read_bytes()  # stands in for the larger one
+    weights = (shared / "models/det-yolox-nano/model.onnx").read_bytes()  # stands in for the larger file
     stand_in = replace(detector, sha256=hashlib.sha256(weights).hexdigest(), size=len(weights))
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/file").write_bytes(weights)

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from inference.engine.registry import Registry, Weights, sha256_of
 from inference.image.media import Picture, decode
 from inference.image.tile import Blend, starts, tiles
-from inference.predictions import Rendering
+from inference.predictions import OutputImage
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,12 +56,12 @@ def test_a_fixed_size_identity_gives_the_picture_back_without_seams(tmp_path: Pa
     shape = [1, 3, 64, 64]
     name = save_model(tmp_path / "identity", nodes, shape, shape, "[preprocess]\ndo_rescale = false\n")
     picture = photo(*size)
-    rendering, _ = Registry([tmp_path]).model(name).run(picture)
-    assert isinstance(rendering, Rendering)
-    height, width = rendering.pixels.shape[:2]
+    made, _ = Registry([tmp_path]).model(name).run(picture)
+    assert isinstance(made, OutputImage)
+    height, width = made.pixels.shape[:2]
     assert abs(width / height - size[0] / size[1]) < 0.03 * size[0] / size[1]
     expected = np.asarray(picture.image.resize((width, height), Pillow.Resampling.LANCZOS), int)
-    assert np.abs(rendering.pixels.astype(int) - expected).max() <= 1
+    assert np.abs(made.pixels.astype(int) - expected).max() <= 1
 
 
 def test_values_outside_the_range_are_clipped_not_wrapped(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_values_outside_the_range_are_clipped_not_wrapped(tmp_path: Path) -> Non
     nodes = [helper.make_node("Mul", ["image", "gain"], ["out"])]
     shape = [1, 3, "h", "w"]
     name = save_model(tmp_path / "loud", nodes, shape, shape, "[preprocess]\ndo_rescale = false\n", [gain])
-    rendering, _ = Registry([tmp_path]).model(name).run(photo(50, 40))
-    assert isinstance(rendering, Rendering)
-    assert rendering.pixels.shape == (40, 50, 3) and rendering.pixels.max() == 0
+    made, _ = Registry([tmp_path]).model(name).run(photo(50, 40))
+    assert isinstance(made, OutputImage)
+    assert made.pixels.shape == (40, 50, 3) and made.pixels.max() == 0
 
 
 def test_alpha_keeps_the_picture_and_takes_the_model_as_transparency(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_alpha_keeps_the_picture_and_takes_the_model_as_transparency(tmp_path: P
     )
     pixels = np.zeros((100, 160, 3), np.uint8)
     pixels[:, 80:] = (255, 255, 255)
-    rendering, _ = Registry([tmp_path]).model(name).run(Picture.of(pixels))
-    assert isinstance(rendering, Rendering)
-    assert np.array_equal(rendering.pixels[:, :, :3], pixels)
-    assert rendering.pixels[50, 20, 3] == 0 and rendering.pixels[50, 140, 3] == 255
+    made, _ = Registry([tmp_path]).model(name).run(Picture.of(pixels))
+    assert isinstance(made, OutputImage)
+    assert np.array_equal(made.pixels[:, :, :3], pixels)
+    assert made.pixels[50, 20, 3] == 0 and made.pixels[50, 140, 3] == 255
 
 
 def test_ab_planes_colour_a_grey_picture_and_keep_its_lightness(tmp_path: Path) -> None:
@@ -99,10 +99,10 @@ def test_ab_planes_colour_a_grey_picture_and_keep_its_lightness(tmp_path: Path) 
         tmp_path / "yellow", nodes, [1, 1, 32, 32], [1, 2, 32, 32],
         '[preprocess]\ncolor_order = "gray"\n[postprocess]\nparams = { kind = "ab" }\n', [zero, ab],
     )  # fmt: skip
-    rendering, _ = Registry([tmp_path]).model(name).run(Picture.of(np.full((60, 90, 3), 128, np.uint8)))
-    assert isinstance(rendering, Rendering)
-    r, g, b = rendering.pixels[30, 45].tolist()
-    assert rendering.pixels.shape == (60, 90, 3)
+    made, _ = Registry([tmp_path]).model(name).run(Picture.of(np.full((60, 90, 3), 128, np.uint8)))
+    assert isinstance(made, OutputImage)
+    r, g, b = made.pixels[30, 45].tolist()
+    assert made.pixels.shape == (60, 90, 3)
     assert b < 60 and abs(r - g) < 45 and 110 < 0.2126 * r + 0.7152 * g + 0.0722 * b < 140
 
 
@@ -142,15 +142,15 @@ def real(shared: Path) -> Registry:
 @pytest.mark.parametrize("name", REAL)
 def test_the_real_models_keep_the_aspect_and_a_useful_size(name: str, real: Registry, shared: Path) -> None:
     picture = decode((shared / "media/faces/happy.jpg").read_bytes())
-    small = Picture(picture.image.resize((180, 160)), (180, 160))  # one tile of most
-    rendering, _ = real.model(name).run(small)
-    assert isinstance(rendering, Rendering)
-    height, width = rendering.pixels.shape[:2]
+    small = Picture(picture.image.resize((180, 160)), (180, 160))  # a single tile of most
+    made, _ = real.model(name).run(small)
+    assert isinstance(made, OutputImage)
+    height, width = made.pixels.shape[:2]
     assert abs(width / height - 1.125) < 0.02
     factor = REAL[name][1]
     assert width == 180 * factor if factor else width >= 180
-    assert rendering.pixels.shape[2] == (4 if name.startswith("cutout") else 3)
-    assert rendering.pixels.std() > 10  # a picture, not a plane of one colour
+    assert made.pixels.shape[2] == (4 if name.startswith("cutout") else 3)
+    assert made.pixels.std() > 10  # a picture, not a plane of a single colour
 
 
 @pytest.mark.needs_shared
@@ -162,9 +162,9 @@ def test_super_resolution_is_about_as_near_to_the_original_as_bicubic(real: Regi
         image = decode(file.read_bytes()).image
         image = image.crop((0, 0, image.width // 3 * 3, image.height // 3 * 3))
         small = image.resize((image.width // 3, image.height // 3), Pillow.Resampling.BOX)
-        rendering, _ = real.model("superres-espcn-x3").run(Picture(small, small.size))
-        assert isinstance(rendering, Rendering)
-        ours.append(_psnr(Pillow.fromarray(rendering.pixels), image))
+        made, _ = real.model("superres-espcn-x3").run(Picture(small, small.size))
+        assert isinstance(made, OutputImage)
+        ours.append(_psnr(Pillow.fromarray(made.pixels), image))
         plain.append(_psnr(small.resize(image.size, Pillow.Resampling.BICUBIC), image))
     assert np.mean(ours) > np.mean(plain) - 1.0
 

@@ -1,4 +1,4 @@
-"""Models of every kind come through one loader, with the same refusals."""
+"""Models of every kind come through the same loader, with the same refusals."""
 
 from __future__ import annotations
 

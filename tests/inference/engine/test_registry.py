@@ -1,4 +1,4 @@
-"""Manifests, folders of models, weights found by hash, and every refusal in one plain sentence."""
+"""Manifests, folders of models, weights located by hash, and every refusal in a plain sentence."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_weights_are_found_by_their_hash(models: Path, tmp_path: Path) -> None:
     registry = Registry([models / "classify"], weights=weights)
     assert registry.entry("classify").weights == elsewhere / "any name.onnx"
     without = Registry([models / "classify"], weights=Weights([])).list()[0]
-    assert without.reason and "not found in DROPSIGHT_WEIGHTS" in without.reason
+    assert without.reason and "no file in DROPSIGHT_WEIGHTS" in without.reason
 
 
 def test_research_models_can_be_left_out(models: Path) -> None:
@@ -169,3 +169,28 @@ def test_a_changed_manifest_changes_the_digest_and_is_loaded_anew(models: Path) 
     assert registry.digest("classify") != before
     assert registry.model("classify") is not first
     assert registry.model("classify").manifest.version == "2"
+
+
+def test_the_digest_is_computed_once_until_the_weights_change(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry([models])
+    before = registry.digest("classify")
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.engine.registry.asdict", None)  # computing it anew would fail
+        assert registry.digest("classify") == before
+    with (models / "classify" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    assert registry.digest("classify") != before
+    assert registry.digest("sketch") not in (before, registry.digest("classify"))
+
+
+def test_weights_replaced_in_place_are_loaded_anew(models: Path) -> None:
+    """Without a sha256 in the manifest only the file itself shows that it changed."""
+    manifest = models / "sketch" / "model.toml"
+    manifest.write_text("".join(line for line in manifest.open() if not line.startswith("sha256")))
+    registry = Registry([models])
+    first = registry.model("sketch")
+    registry.refresh()
+    assert registry.model("sketch") is first
+    (models / "sketch" / "model.onnx").touch()
+    registry.refresh()
+    assert registry.model("sketch") is not first

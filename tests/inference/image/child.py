@@ -1,4 +1,4 @@
-"""Analyses one file in a process of its own, under a memory limit; run by test_nasty.py."""
+"""Analyses a file in a process of its own, under a memory limit; run by test_nasty.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every broken, odd or hostile picture gets the outcome that the ground truth names, each in its own process."""
+"""Every broken, odd or hostile picture gets the outcome that the ground truth names, in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference import errors
-from inference.image.media import Limits, decode
+from inference.image.limits import Limits
+from inference.image.media import decode
 
 pytestmark = pytest.mark.slow
 SHARED = Path(__file__).resolve().parents[3].parent / "shared"
@@ -164,14 +165,14 @@ def grey_tiff(values: NDArray[Any], order: Literal["<", ">"]) -> bytes:
 @pytest.mark.parametrize(
     ("values", "tones"),
     [
-        (np.asarray([[0, 8224, 32896]], np.uint16), [0, 32, 128]),  # a dark one stays dark, in both byte orders
+        (np.asarray([[0, 8224, 32896]], np.uint16), [0, 32, 128]),  # a dark picture stays dark, in both byte orders
         (np.asarray([[0, 8224, 65535]], np.int32), [0, 32, 255]),
         (np.asarray([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
         (np.asarray([[-3e38, 0.0, 3e38]], np.float32), [0, 128, 255]),
         (np.asarray([[1000.0, 1000.0]], np.float32), [128, 128]),
         (np.asarray([[-7, -7]], np.int32), [128, 128]),
     ],
-    ids=["u16", "i32", "f32", "f32 huge", "f32 one value", "i32 one value"],
+    ids=["u16", "i32", "f32", "f32 huge", "f32 flat", "i32 flat"],
 )
 def test_deep_grey_is_scaled_and_never_clipped(
     values: NDArray[Any], tones: list[int], order: Literal["<", ">"]

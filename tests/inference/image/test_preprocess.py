@@ -1,4 +1,4 @@
-"""The way into the network and the way back are each other's inverse."""
+"""The way into the network and the way back are inverse."""
 
 from __future__ import annotations
 

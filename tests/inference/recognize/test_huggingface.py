@@ -45,18 +45,18 @@ def test_hugging_face_detr_drops_its_last_class(tmp_path: Path) -> None:
         "pred_boxes": floats([[0.5, 0.5, 0.5, 0.25], [0.5, 0.5, 1, 1]]),
     }
     config = {"model_type": "detr", "architectures": ["DetrForObjectDetection"], **NAMES}
-    family, manifest, found = answer(hugging_face(tmp_path, config, SQUARE, outputs))
+    family, manifest, predicted = answer(hugging_face(tmp_path, config, SQUARE, outputs))
     assert family == "Hugging Face" and manifest.preprocess.resample == 3
     score = np.exp(4) / (np.exp(4) + 2)
-    assert boxes(found) == [("dog", round(float(score), 4), [32.0, 24.0, 96.0, 40.0])]
+    assert boxes(predicted) == [("dog", round(float(score), 4), [32.0, 24.0, 96.0, 40.0])]
 
 
 @pytest.mark.parametrize("kind", ["rt_detr", "rt_detr_v2", "d_fine"])
 def test_hugging_face_rt_detr_scores_each_class_by_itself(kind: str, tmp_path: Path) -> None:
     outputs = {"logits": floats([[2, 3], [-9, -9]]), "pred_boxes": floats([[0.5, 0.5, 0.5, 0.25], [0.5, 0.5, 1, 1]])}
     config = {"model_type": kind, "architectures": ["RTDetrForObjectDetection"], **NAMES}
-    _, _, found = answer(hugging_face(tmp_path, config, SQUARE, outputs))
-    assert [(n, s) for n, s, _ in boxes(found)] == [("dog", 0.9526), ("cat", 0.8808)]
+    _, _, predicted = answer(hugging_face(tmp_path, config, SQUARE, outputs))
+    assert [(n, s) for n, s, _ in boxes(predicted)] == [("dog", 0.9526), ("cat", 0.8808)]
 
 
 def test_hugging_face_classifier_takes_every_field(tmp_path: Path) -> None:
@@ -73,12 +73,12 @@ def test_hugging_face_classifier_takes_every_field(tmp_path: Path) -> None:
         "image_std": [0.2, 0.3, 0.4],
     }
     config = {"model_type": "vit", "architectures": ["ViTForImageClassification"], **NAMES}
-    _, manifest, found = answer(hugging_face(tmp_path, config, how, {"logits": floats([0, 2])}))
+    _, manifest, predicted = answer(hugging_face(tmp_path, config, how, {"logits": floats([0, 2])}))
     ours = manifest.preprocess
     assert (ours.size, ours.crop_size, ours.resample) == ({"shortest_edge": 72}, {"height": 64, "width": 64}, 3)
     assert (ours.image_mean, ours.image_std, ours.do_normalize) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), True)
-    assert isinstance(found, Classes) and found.names == ("dog", "cat")
-    assert found.scores[0] == pytest.approx(np.exp(2) / (1 + np.exp(2)), abs=1e-5)
+    assert isinstance(predicted, Classes) and predicted.names == ("dog", "cat")
+    assert predicted.scores[0] == pytest.approx(np.exp(2) / (1 + np.exp(2)), abs=1e-5)
 
 
 def test_hugging_face_convnext_crops_by_its_share(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_hugging_face_segformer(tmp_path: Path) -> None:
     logits = np.zeros((1, 2, 16, 16), np.float32)
     logits[0, 1, :, 8:] = 5
     config = {"model_type": "segformer", "architectures": ["SegformerForSemanticSegmentation"], **NAMES}
-    _, _, found = answer(hugging_face(tmp_path, config, {**SQUARE, "do_reduce_labels": True}, {"logits": logits}))
-    assert isinstance(found, LabelMap) and found.ids.shape == (64, 128)
-    assert found.ids[:, 70:].min() == 1 and found.ids[:, :56].max() == 0 and found.background is None
+    _, _, predicted = answer(hugging_face(tmp_path, config, {**SQUARE, "do_reduce_labels": True}, {"logits": logits}))
+    assert isinstance(predicted, LabelMap) and predicted.ids.shape == (64, 128)
+    assert predicted.ids[:, 70:].min() == 1 and predicted.ids[:, :56].max() == 0 and predicted.background is None
 
 
 def test_hugging_face_maskformer(tmp_path: Path) -> None:
@@ -107,17 +107,17 @@ def test_hugging_face_maskformer(tmp_path: Path) -> None:
     classes[0, 0, 0], classes[0, 1, 1], masks[0, 0, :, :8], masks[0, 1, :, 8:] = 8, 8, 8, 8
     config = {"model_type": "maskformer", "architectures": ["MaskFormerForInstanceSegmentation"], **NAMES}
     outputs = {"class_queries_logits": classes, "masks_queries_logits": masks}
-    _, _, found = answer(hugging_face(tmp_path, config, SQUARE, outputs))
-    assert isinstance(found, Objects) and sorted(found.names) == ["cat", "dog"] and found.masks is not None
+    _, _, predicted = answer(hugging_face(tmp_path, config, SQUARE, outputs))
+    assert isinstance(predicted, Objects) and sorted(predicted.names) == ["cat", "dog"] and predicted.masks is not None
 
 
 def test_hugging_face_vitpose(tmp_path: Path) -> None:
     maps = np.zeros((1, 17, 16, 16), np.float32)
     maps[0, :, 8, 4] = 0.9
     config = {"model_type": "vitpose", "architectures": ["VitPoseForPoseEstimation"]}
-    _, manifest, found = answer(hugging_face(tmp_path, config, SQUARE, {"heatmaps": maps}))
-    assert manifest.preprocess.crop_scale == 1.25 and isinstance(found, Objects) and found.keypoints is not None
-    np.testing.assert_allclose(found.keypoints[0, 3], [32, 32, 0.9], atol=0.01)
+    _, manifest, predicted = answer(hugging_face(tmp_path, config, SQUARE, {"heatmaps": maps}))
+    assert manifest.preprocess.crop_scale == 1.25 and isinstance(predicted, Objects) and predicted.keypoints is not None
+    np.testing.assert_allclose(predicted.keypoints[0, 3], [32, 32, 0.9], atol=0.01)
 
 
 def test_timm_through_optimum(tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_timm_through_optimum(tmp_path: Path) -> None:
         "label_names": ["cat", "dog"],
     }
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet10t", "pretrained_cfg": facts}), "utf-8")
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "timm" and manifest.preprocess.size == {"shortest_edge": 80}
-    assert isinstance(found, Classes) and found.names[0] == "dog"
+    assert isinstance(predicted, Classes) and predicted.names[0] == "dog"
 
 
 def test_hugging_face_without_its_processor_is_refused(tmp_path: Path) -> None:
@@ -189,14 +189,14 @@ def test_hugging_face_detr_asks_which_pixels_are_picture(tmp_path: Path) -> None
     config = {"model_type": "detr", "architectures": ["DetrForObjectDetection"], **NAMES}
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(SQUARE), "utf-8")
-    _, _, found = answer(tmp_path)
-    assert [(n, b) for n, _, b in boxes(found)] == [("dog", [32.0, 24.0, 96.0, 40.0])]
+    _, _, predicted = answer(tmp_path)
+    assert [(n, b) for n, _, b in boxes(predicted)] == [("dog", [32.0, 24.0, 96.0, 40.0])]
 
 
 @pytest.mark.parametrize("name", ["image_embeds", "pooler_output"])
 def test_hugging_face_without_a_head_gives_the_vector_of_the_picture(name: str, tmp_path: Path) -> None:
     outputs = {"last_hidden_state": np.zeros((1, 5, 2), np.float32), name: floats([3, 4])}
     config = {"model_type": "dinov2", "architectures": ["Dinov2Model"], **NAMES}
-    _, manifest, found = answer(hugging_face(tmp_path, config, SQUARE, outputs))
-    assert isinstance(found, Embedding) and found.vector.tolist() == pytest.approx([0.6, 0.8])
+    _, manifest, predicted = answer(hugging_face(tmp_path, config, SQUARE, outputs))
+    assert isinstance(predicted, Embedding) and predicted.vector.tolist() == pytest.approx([0.6, 0.8])
     assert (manifest.task, manifest.labels) == ("image-feature-extraction", ())

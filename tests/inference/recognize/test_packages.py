@@ -41,7 +41,7 @@ def test_openvino_model_info(tmp_path: Path) -> None:
         {"boxes": dets, "labels": np.asarray([[1, 0]])},
         metadata={f"model_info {k}": v for k, v in info.items()},
     )
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     how = manifest.preprocess
     assert family == "OpenVINO Model API" and manifest.labels == ("red car", "truck")
     assert (how.resize_mode, how.color_order, how.do_rescale, how.image_mean[0]) == (
@@ -50,7 +50,7 @@ def test_openvino_model_info(tmp_path: Path) -> None:
         False,
         123.675,
     )
-    assert boxes(found) == [("truck", 0.9, [20.0, 0.0, 60.0, 40.0])]
+    assert boxes(predicted) == [("truck", 0.9, [20.0, 0.0, 60.0, 40.0])]
 
 
 def custom_vision(tmp_path: Path, shared: Path, kind: str, outputs: dict[str, Any], metadata: dict[str, str]) -> Path:
@@ -69,9 +69,9 @@ def test_custom_vision_compact_grid(tmp_path: Path, shared: Path) -> None:
     grid = np.full((1, 5 * (5 + 8), 16, 16), -9, np.float32)
     grid[0, 13:26, 4, 6] = 0, 0, 0, 0, 4, *(-9, -9, 9, -9, -9, -9, -9, -9)  # the second anchor, the third label
     folder = custom_vision(tmp_path, shared, "objectdetection-onnx", {"model_outputs0": grid}, {})
-    family, manifest, found = answer(folder, Picture(Pillow.new("RGB", (512, 512)), (512, 512)))
+    family, manifest, predicted = answer(folder, Picture(Pillow.new("RGB", (512, 512)), (512, 512)))
     assert family == "Azure Custom Vision" and manifest.postprocess.iou_threshold == 0.45
-    (name, score, box), *rest = boxes(found)
+    (name, score, box), *rest = boxes(predicted)
     assert name == "Eosinophil" and not rest and score == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
     width, height = 1.87446 * 32, 2.06253 * 32
     np.testing.assert_allclose(box, [208 - width / 2, 144 - height / 2, 208 + width / 2, 144 + height / 2], atol=0.01)
@@ -100,9 +100,9 @@ def test_custom_vision_detected_boxes(tmp_path: Path) -> None:
     }
     save(tmp_path / "model.onnx", picture_input("image_tensor"), outputs)
     (tmp_path / "labels.txt").write_text("helmet\nvest", "utf-8")
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert (family, manifest.head) == ("Azure Custom Vision", "custom_vision")
-    assert boxes(found) == [("vest", 0.9, [32.0, 32.0, 64.0, 64.0])]
+    assert boxes(predicted) == [("vest", 0.9, [32.0, 32.0, 64.0, 64.0])]
 
 
 def test_custom_vision_classifier_with_a_map(tmp_path: Path) -> None:
@@ -128,9 +128,11 @@ def test_custom_vision_classifier_with_a_map(tmp_path: Path) -> None:
     helper.set_model_props(model, {"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "NominalRange_0_255"})
     onnx.save(model, str(tmp_path / "model.onnx"))
     (tmp_path / "labels.txt").write_text("cat\ndog", "utf-8")
-    _, _, found = answer(tmp_path)
-    assert isinstance(found, Classes) and found.names == ("dog", "cat") and found.label_ids.tolist() == [1, 0]
-    np.testing.assert_allclose(found.scores, [0.8, 0.2], atol=1e-6)
+    _, _, predicted = answer(tmp_path)
+    assert (
+        isinstance(predicted, Classes) and predicted.names == ("dog", "cat") and predicted.label_ids.tolist() == [1, 0]
+    )
+    np.testing.assert_allclose(predicted.scores, [0.8, 0.2], atol=1e-6)
 
 
 def test_roboflow_package(tmp_path: Path) -> None:
@@ -156,6 +158,6 @@ def test_roboflow_package(tmp_path: Path) -> None:
         json.dumps({"model_architecture": "yolov8", "task_type": "object-detection", "backend_type": "onnx"}), "utf-8"
     )
     (tmp_path / "class_names.txt").write_text("bolt\nnut\n", "utf-8")
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "Roboflow" and manifest.postprocess.iou_threshold == 0.6
-    assert boxes(found) == [("nut", 0.9, [44.0, 22.0, 84.0, 42.0])]
+    assert boxes(predicted) == [("nut", 0.9, [44.0, 22.0, 84.0, 42.0])]

@@ -62,7 +62,7 @@ def test_a_real_file_is_recognised_as_its_hand_written_manifest_has_it(name: str
             assert getattr(ours.preprocess, field) == getattr(written.preprocess, field), field
     if ours.head != "yolox":  # its authors suppress at 0.45, the reference figures were measured at 0.6
         assert ours.postprocess.iou_threshold == written.postprocess.iou_threshold
-    if name != "det-person-192":  # nothing in the file names its one class
+    if name != "det-person-192":  # nothing in the file names its class
         assert ours.labels == written.labels
 
 

@@ -28,9 +28,9 @@ def test_dfine_and_rtdetr_of_their_authors(tmp_path: Path) -> None:
     }
     inputs = {**picture_input("images"), "orig_target_sizes": ("int64", [1, 2])}
     save(tmp_path / "dfine_s.onnx", inputs, outputs)
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "D-FINE / RT-DETR" and manifest.preprocess.resize_mode == "stretch"
-    assert boxes(found) == [("car", 0.9, [32.0, 32.0, 64.0, 48.0])]
+    assert boxes(predicted) == [("car", 0.9, [32.0, 32.0, 64.0, 48.0])]
 
 
 def test_rfdetr_has_logits_where_mmdeploy_has_numbers(tmp_path: Path) -> None:
@@ -38,9 +38,9 @@ def test_rfdetr_has_logits_where_mmdeploy_has_numbers(tmp_path: Path) -> None:
     logits[0, 5, 17] = 3
     boxes_out = np.full((1, 300, 4), 0.5, np.float32)
     save(tmp_path / "inference_model.onnx", picture_input("input"), {"dets": boxes_out, "labels": logits})
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "RF-DETR" and manifest.preprocess.do_normalize and not manifest.preprocess.antialias
-    assert boxes(found) == [("cat", 0.9526, [32.0, 16.0, 96.0, 48.0])]
+    assert boxes(predicted) == [("cat", 0.9526, [32.0, 16.0, 96.0, 48.0])]
 
 
 def test_tensorflow_object_detection(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_tensorflow_object_detection(tmp_path: Path) -> None:
         "detection_classes": floats([17, 1]),
     }
     save(tmp_path / "ssd.onnx", {"inputs": ("uint8", [1, None, None, 3])}, outputs)
-    family, _, found = answer(tmp_path)
-    assert family == "TensorFlow object detection" and boxes(found) == [("cat", 0.9, [64.0, 16.0, 128.0, 32.0])]
+    family, _, predicted = answer(tmp_path)
+    assert family == "TensorFlow object detection" and boxes(predicted) == [("cat", 0.9, [64.0, 16.0, 128.0, 32.0])]
 
 
 @pytest.mark.parametrize("decoded", [False, True])
@@ -77,10 +77,10 @@ def test_yolox_with_its_boxes_decoded_in_the_file_or_not(decoded: bool, tmp_path
             ]
         )
         onnx.save(graph, str(path))
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "YOLOX" and manifest.postprocess.params.get("decoded", False) is decoded
     # Top left in the square, at half size: centre (36, 28) and 16 x 8 there.
-    assert boxes(found) == [("person", 0.9, [56.0, 48.0, 88.0, 64.0])]
+    assert boxes(predicted) == [("person", 0.9, [56.0, 48.0, 88.0, 64.0])]
 
 
 def test_keras_yolov3(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_keras_yolov3(tmp_path: Path) -> None:
     }
     inputs: dict[str, Any] = {"input_1": ("float32", ["N", 3, None, None]), "image_shape": ("float32", ["N", 2])}
     save(tmp_path / "tiny-yolov3.onnx", inputs, outputs)
-    family, _, found = answer(tmp_path, Picture(Pillow.new("RGB", (832, 416)), (832, 416)))
-    assert family == "YOLOv3 (keras)" and boxes(found) == [("car", 0.9, [104.0, 52.0, 208.0, 104.0])]
+    family, _, predicted = answer(tmp_path, Picture(Pillow.new("RGB", (832, 416)), (832, 416)))
+    assert family == "YOLOv3 (keras)" and boxes(predicted) == [("car", 0.9, [104.0, 52.0, 208.0, 104.0])]
 
 
 @pytest.mark.parametrize("masks", [False, True])
@@ -110,12 +110,12 @@ def test_torchvision_in_either_order(masks: bool, tmp_path: Path) -> None:
         outputs["6"] = np.ones((2, 1, 64, 128), np.float32)
     shapes: dict[str, Any] = {"3": ["n", 4], "5": ["n"], "4": ["n"], "6": ["n", 1, None, None]}
     save(tmp_path / "rcnn.onnx", {"image": ("float32", [3, None, None])}, outputs, shapes)
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "torchvision detection" and not manifest.preprocess.do_normalize
-    assert boxes(found) == [("cat", 0.9, [10.0, 8.0, 30.0, 16.0])]
-    assert isinstance(found, Objects) and (found.masks is not None) == masks
-    if found.masks is not None:
-        assert found.masks.area(0) == 20 * 8
+    assert boxes(predicted) == [("cat", 0.9, [10.0, 8.0, 30.0, 16.0])]
+    assert isinstance(predicted, Objects) and (predicted.masks is not None) == masks
+    if predicted.masks is not None:
+        assert predicted.masks.area(0) == 20 * 8
 
 
 def test_torchvision_keypoints(tmp_path: Path) -> None:
@@ -135,16 +135,16 @@ def test_torchvision_keypoints(tmp_path: Path) -> None:
         "keypoints_scores": ["n", 17],
     }
     save(tmp_path / "kp.onnx", {"image": ("float32", [1, 3, None, None])}, outputs, shapes)
-    _, manifest, found = answer(tmp_path)
-    assert manifest.task == "keypoint-detection" and boxes(found)[0][0] == "person"
-    assert isinstance(found, Objects) and found.keypoints is not None
-    np.testing.assert_allclose(found.keypoints[0, 4], [20, 12, 1 / (1 + np.exp(-2))], atol=1e-4)
+    _, manifest, predicted = answer(tmp_path)
+    assert manifest.task == "keypoint-detection" and boxes(predicted)[0][0] == "person"
+    assert isinstance(predicted, Objects) and predicted.keypoints is not None
+    np.testing.assert_allclose(predicted.keypoints[0, 4], [20, 12, 1 / (1 + np.exp(-2))], atol=1e-4)
 
 
 def test_movenet_of_tensorflow_hub(tmp_path: Path) -> None:
     points = np.full((1, 1, 17, 3), 0.5, np.float32)
     points[..., 1] = 0.25
     save(tmp_path / "movenet.onnx", {"input": ("int32", [1, 192, 192, 3])}, {"output_0": points})
-    family, _, found = answer(tmp_path)
-    assert family == "MoveNet" and isinstance(found, Objects) and found.keypoints is not None
-    np.testing.assert_allclose(found.keypoints[0, 0], [32, 32, 0.5], atol=0.01)  # a letterbox of 128 x 64
+    family, _, predicted = answer(tmp_path)
+    assert family == "MoveNet" and isinstance(predicted, Objects) and predicted.keypoints is not None
+    np.testing.assert_allclose(predicted.keypoints[0, 0], [32, 32, 0.5], atol=0.01)  # a letterbox of 128 x 64

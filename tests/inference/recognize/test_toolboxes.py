@@ -47,7 +47,7 @@ def test_mmdeploy_detector_with_masks(tmp_path: Path) -> None:
     masks = np.zeros((1, 1, 64, 64), np.float32)
     masks[0, 0, 4:12, 10:20] = 1
     outputs = {"dets": floats([[10, 4, 30, 12, 0.9]]), "labels": np.asarray([[1]]), "masks": masks}
-    family, manifest, found = answer(mmdeploy(tmp_path, outputs, RTMDET))
+    family, manifest, predicted = answer(mmdeploy(tmp_path, outputs, RTMDET))
     how = manifest.preprocess
     assert (how.resize_mode, how.color_order, how.do_rescale, how.pad_value[0]) == (
         "letterbox_top_left",
@@ -55,9 +55,9 @@ def test_mmdeploy_detector_with_masks(tmp_path: Path) -> None:
         False,
         114,
     )
-    assert family.startswith("OpenMMLab") and boxes(found) == [("dog", 0.9, [20.0, 8.0, 60.0, 24.0])]
-    assert isinstance(found, Objects) and found.masks is not None
-    assert found.masks.area(0) == pytest.approx(20 * 16, abs=20)
+    assert family.startswith("OpenMMLab") and boxes(predicted) == [("dog", 0.9, [20.0, 8.0, 60.0, 24.0])]
+    assert isinstance(predicted, Objects) and predicted.masks is not None
+    assert predicted.masks.area(0) == pytest.approx(20 * 16, abs=20)
 
 
 def test_mmdeploy_classifier_and_segmenter(tmp_path: Path) -> None:
@@ -66,21 +66,21 @@ def test_mmdeploy_classifier_and_segmenter(tmp_path: Path) -> None:
         {"type": "CenterCrop", "crop_size": 64},
         {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True},
     ]
-    _, manifest, found = answer(mmdeploy(tmp_path / "a", {"output": floats([0.25, 0.75])}, steps))
+    _, manifest, predicted = answer(mmdeploy(tmp_path / "a", {"output": floats([0.25, 0.75])}, steps))
     assert manifest.preprocess.size == {"shortest_edge": 72} and manifest.preprocess.color_order == "rgb"
-    assert isinstance(found, Classes) and found.scores.tolist() == [0.75, 0.25]
-    _, _, found = answer(mmdeploy(tmp_path / "b", {"output": np.ones((1, 1, 64, 64), np.int64)}, RTMDET))
-    assert isinstance(found, LabelMap) and found.areas() == [(1, 128 * 64)]
+    assert isinstance(predicted, Classes) and predicted.scores.tolist() == [0.75, 0.25]
+    _, _, predicted = answer(mmdeploy(tmp_path / "b", {"output": np.ones((1, 1, 64, 64), np.int64)}, RTMDET))
+    assert isinstance(predicted, LabelMap) and predicted.areas() == [(1, 128 * 64)]
 
 
 def test_simcc_without_side_files_is_rtmpose(tmp_path: Path) -> None:
     x, y = np.zeros((1, 17, 384), np.float32), np.zeros((1, 17, 512), np.float32)
     x[0, :, 100], y[0, :, 200] = 0.9, 0.7
     save(tmp_path / "end2end.onnx", picture_input("input", (256, 192)), {"simcc_x": x, "simcc_y": y})
-    _, manifest, found = answer(tmp_path, Picture(Pillow.new("RGB", (192, 256)), (192, 256)))
+    _, manifest, predicted = answer(tmp_path, Picture(Pillow.new("RGB", (192, 256)), (192, 256)))
     assert manifest.preprocess.crop_scale == 1.25 and manifest.preprocess.image_mean[0] == 123.675
-    assert isinstance(found, Objects) and found.keypoints is not None and found.names == ("person",)
-    np.testing.assert_allclose(found.keypoints[0, 0], [50, 100, 0.8], atol=1e-4)
+    assert isinstance(predicted, Objects) and predicted.keypoints is not None and predicted.names == ("person",)
+    np.testing.assert_allclose(predicted.keypoints[0, 0], [50, 100, 0.8], atol=1e-4)
 
 
 def test_rtmo_through_mmdeploy(tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_rtmo_through_mmdeploy(tmp_path: Path) -> None:
         {"type": "BottomupResize", "pad_val": [114, 114, 114]},
         {"type": "Normalize", "mean": [0, 0, 0], "std": [1, 1, 1]},
     ]
-    _, manifest, found = answer(mmdeploy(tmp_path, outputs, steps))
-    assert manifest.task == "keypoint-detection" and boxes(found) == [("person", 0.9, [16.0, 16.0, 48.0, 48.0])]
-    assert isinstance(found, Objects) and found.keypoints is not None
-    np.testing.assert_allclose(found.keypoints[0, 0], [32, 32, 0.6], atol=1e-4)
+    _, manifest, predicted = answer(mmdeploy(tmp_path, outputs, steps))
+    assert manifest.task == "keypoint-detection" and boxes(predicted) == [("person", 0.9, [16.0, 16.0, 48.0, 48.0])]
+    assert isinstance(predicted, Objects) and predicted.keypoints is not None
+    np.testing.assert_allclose(predicted.keypoints[0, 0], [32, 32, 0.6], atol=1e-4)
 
 
 def test_mmdeploy_detector_without_its_pipeline_is_refused(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_paddle_detection(tmp_path: Path) -> None:
         {"multiclass_nms3_0.tmp_0": rows, "multiclass_nms3_0.tmp_2": np.asarray([2], np.int32)},
     )
     (tmp_path / "infer_cfg.yml").write_text(INFER_CFG, "utf-8")
-    family, manifest, found = answer(tmp_path)
+    family, manifest, predicted = answer(tmp_path)
     assert family == "PaddleDetection" and manifest.preprocess.resample == 3 and manifest.preprocess.do_rescale
-    assert boxes(found) == [("dog", 0.9, [20.0, 8.0, 60.0, 16.0])]
+    assert boxes(predicted) == [("dog", 0.9, [20.0, 8.0, 60.0, 16.0])]
     (tmp_path / "infer_cfg.yml").unlink()
     with pytest.raises(BadManifest, match=r"infer_cfg\.yml.*is missing"):
         recognize(tmp_path)
@@ -148,9 +148,9 @@ def test_automl_faster_rcnn_and_retinanet(tmp_path: Path) -> None:
     for order in (("boxes", "labels", "scores"), ("boxes", "scores", "labels")):
         outputs = {name: found_rows[name] for name in order}
         folder = automl(tmp_path / order[1], {"input": ("float32", ["batch", 3, 600, 800])}, outputs)
-        family, manifest, found = answer(folder, Picture(Pillow.new("RGB", (1600, 600)), (1600, 600)))
+        family, manifest, predicted = answer(folder, Picture(Pillow.new("RGB", (1600, 600)), (1600, 600)))
         assert family == "AutoML for Images" and manifest.preprocess.do_normalize
-        assert boxes(found) == [("carton", 0.9, [20.0, 8.0, 60.0, 16.0])]
+        assert boxes(predicted) == [("carton", 0.9, [20.0, 8.0, 60.0, 16.0])]
 
 
 def test_automl_mask_rcnn_with_free_axes(tmp_path: Path) -> None:
@@ -158,23 +158,23 @@ def test_automl_mask_rcnn_with_free_axes(tmp_path: Path) -> None:
     masks[0, 0, 100:200, 200:300] = 0.9
     outputs = {"boxes": floats([200, 100, 400, 200]), "labels": np.asarray([0]), "scores": floats(0.8), "masks": masks}
     free: dict[str, Any] = {"input": ("float32", ["batch", 3, "height", "width"])}
-    family, manifest, found = answer(
+    family, manifest, predicted = answer(
         automl(tmp_path, free, outputs), Picture(Pillow.new("RGB", (800, 600)), (800, 600))
     )
-    assert manifest.task == "image-segmentation" and boxes(found) == [("can", 0.8, [200.0, 100.0, 400.0, 200.0])]
-    assert isinstance(found, Objects) and found.masks is not None and found.masks.area(0) == 100 * 100
+    assert manifest.task == "image-segmentation" and boxes(predicted) == [("can", 0.8, [200.0, 100.0, 400.0, 200.0])]
+    assert isinstance(predicted, Objects) and predicted.masks is not None and predicted.masks.area(0) == 100 * 100
 
 
 def test_automl_classifier_and_yolov5(tmp_path: Path) -> None:
     inputs: dict[str, Any] = {"input1": ("float32", ["batch", 3, 224, 224])}
-    _, manifest, found = answer(automl(tmp_path / "a", inputs, {"output1": floats([0, 1])}))
+    _, manifest, predicted = answer(automl(tmp_path / "a", inputs, {"output1": floats([0, 1])}))
     assert manifest.preprocess.size == {"height": 256, "width": 256} and manifest.preprocess.do_center_crop
-    assert isinstance(found, Classes) and found.names[0] == "carton"
+    assert isinstance(predicted, Classes) and predicted.names[0] == "carton"
     raw = np.zeros((1, 252, 7), np.float32)
     raw[0, 9] = 32, 32, 20, 10, 0.9, 0.1, 0.8
     outputs = {"output": raw, "a": np.zeros((1, 3, 8, 8, 7), np.float32), "b": np.zeros((1, 3, 4, 4, 7), np.float32)}
-    family, _, found = answer(automl(tmp_path / "b", picture_input("input"), outputs))
-    assert family == "AutoML for Images (YOLOv5)" and boxes(found) == [("carton", 0.72, [44.0, 22.0, 84.0, 42.0])]
+    family, _, predicted = answer(automl(tmp_path / "b", picture_input("input"), outputs))
+    assert family == "AutoML for Images (YOLOv5)" and boxes(predicted) == [("carton", 0.72, [44.0, 22.0, 84.0, 42.0])]
 
 
 @pytest.mark.parametrize("how", ["Div", "Mul", "Cast and Div", "Sub"])

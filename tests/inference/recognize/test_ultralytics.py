@@ -40,9 +40,9 @@ def test_ultralytics_raw_grid(tmp_path: Path) -> None:
     raw = np.zeros((1, 6, 84), np.float32)
     raw[0, :, 3] = 32, 32, 20, 10, 0.1, 0.9
     raw[0, :, 4] = 33, 32, 20, 10, 0.1, 0.8  # suppressed by the first
-    family, manifest, found = answer(ultralytics(tmp_path, "detect", {"output0": raw}, end2end="False"))
+    family, manifest, predicted = answer(ultralytics(tmp_path, "detect", {"output0": raw}, end2end="False"))
     assert (family, manifest.head, manifest.preprocess.resize_mode) == ("Ultralytics", "yolo", "letterbox")
-    assert boxes(found) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0])]  # scale 2, 16 rows of padding above
+    assert boxes(predicted) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0])]  # scale 2, 16 rows of padding above
 
 
 @pytest.mark.parametrize(("said", "arguments"), [("True", "{'nms': None}"), ("False", "{'nms': True}")])
@@ -50,9 +50,9 @@ def test_ultralytics_end_to_end_and_embedded_nms(said: str, arguments: str, tmp_
     rows = np.zeros((1, 300, 6), np.float32)
     rows[0, 0] = 22, 27, 42, 37, 0.9, 1
     rows[0, 1] = 23, 27, 43, 37, 0.8, 1  # stays: suppression is done
-    _, manifest, found = answer(ultralytics(tmp_path, "detect", {"output0": rows}, end2end=said, args=arguments))
+    _, manifest, predicted = answer(ultralytics(tmp_path, "detect", {"output0": rows}, end2end=said, args=arguments))
     assert manifest.postprocess.params["layout"] == "end2end"
-    assert boxes(found) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0]), ("dog", 0.8, [46.0, 22.0, 86.0, 42.0])]
+    assert boxes(predicted) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0]), ("dog", 0.8, [46.0, 22.0, 86.0, 42.0])]
 
 
 def test_ultralytics_segments(tmp_path: Path) -> None:
@@ -61,19 +61,19 @@ def test_ultralytics_segments(tmp_path: Path) -> None:
     prototypes[0, 0] = -1
     prototypes[0, 0, :, :8] = 1  # the left half
     folder = ultralytics(tmp_path, "segment", {"output0": raw, "output1": prototypes})
-    _, manifest, found = answer(folder, Picture(Pillow.new("RGB", (64, 64)), (64, 64)))
-    assert manifest.task == "image-segmentation" and boxes(found) == [("cat", 0.9, [16.0, 16.0, 48.0, 48.0])]
-    assert isinstance(found, Objects) and found.masks is not None
-    full = found.masks.full(0)
+    _, manifest, predicted = answer(folder, Picture(Pillow.new("RGB", (64, 64)), (64, 64)))
+    assert manifest.task == "image-segmentation" and boxes(predicted) == [("cat", 0.9, [16.0, 16.0, 48.0, 48.0])]
+    assert isinstance(predicted, Objects) and predicted.masks is not None
+    full = predicted.masks.full(0)
     assert full[16:48, 16:32].all() and full.sum() == 32 * 16
 
 
 def test_ultralytics_segments_end_to_end(tmp_path: Path) -> None:
     rows, prototypes = np.zeros((1, 300, 6 + 32), np.float32), np.ones((1, 32, 16, 16), np.float32)
     rows[0, 0, :6], rows[0, 0, 6] = (16, 24, 48, 40, 0.9, 1), 1
-    _, _, found = answer(ultralytics(tmp_path, "segment", {"output0": rows, "output1": prototypes}, end2end="True"))
-    assert boxes(found) == [("dog", 0.9, [32.0, 16.0, 96.0, 48.0])]
-    assert isinstance(found, Objects) and found.masks is not None and found.masks.area(0) == 64 * 32
+    _, _, predicted = answer(ultralytics(tmp_path, "segment", {"output0": rows, "output1": prototypes}, end2end="True"))
+    assert boxes(predicted) == [("dog", 0.9, [32.0, 16.0, 96.0, 48.0])]
+    assert isinstance(predicted, Objects) and predicted.masks is not None and predicted.masks.area(0) == 64 * 32
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -88,10 +88,10 @@ def test_ultralytics_pose(done: bool, tmp_path: Path) -> None:
     folder = ultralytics(
         tmp_path, "pose", {"output0": output}, names="{0: 'person'}", kpt_shape="[17, 3]", end2end=str(done)
     )
-    _, manifest, found = answer(folder)
-    assert boxes(found) == [("person", 0.9, [40.0, 20.0, 80.0, 44.0])]
-    assert isinstance(found, Objects) and found.keypoints is not None and found.skeleton == "coco17"
-    np.testing.assert_allclose(found.keypoints[0, 5], [50, 32, 0.75], atol=0.01)
+    _, manifest, predicted = answer(folder)
+    assert boxes(predicted) == [("person", 0.9, [40.0, 20.0, 80.0, 44.0])]
+    assert isinstance(predicted, Objects) and predicted.keypoints is not None and predicted.skeleton == "coco17"
+    np.testing.assert_allclose(predicted.keypoints[0, 5], [50, 32, 0.75], atol=0.01)
     assert manifest.task == "keypoint-detection"
 
 
@@ -103,23 +103,23 @@ def test_ultralytics_oriented_boxes(done: bool, tmp_path: Path) -> None:
     else:
         output = np.zeros((1, 7, 84), np.float32)
         output[0, :, 0] = 32, 32, 20, 10, 0, 0.9, np.pi / 2
-    _, _, found = answer(ultralytics(tmp_path, "obb", {"output0": output}, end2end=str(done)))
-    assert boxes(found) == [("dog", 0.9, [54.0, 12.0, 74.0, 52.0])]
-    assert isinstance(found, Objects) and found.corners is not None and found.corners.shape == (1, 4, 2)
+    _, _, predicted = answer(ultralytics(tmp_path, "obb", {"output0": output}, end2end=str(done)))
+    assert boxes(predicted) == [("dog", 0.9, [54.0, 12.0, 74.0, 52.0])]
+    assert isinstance(predicted, Objects) and predicted.corners is not None and predicted.corners.shape == (1, 4, 2)
 
 
 def test_ultralytics_classifies_with_softmax_done(tmp_path: Path) -> None:
-    _, manifest, found = answer(ultralytics(tmp_path, "classify", {"output0": floats([0.3, 0.7])}))
-    assert isinstance(found, Classes) and found.names == ("dog", "cat")
-    np.testing.assert_allclose(found.scores, [0.7, 0.3], atol=1e-6)
+    _, manifest, predicted = answer(ultralytics(tmp_path, "classify", {"output0": floats([0.3, 0.7])}))
+    assert isinstance(predicted, Classes) and predicted.names == ("dog", "cat")
+    np.testing.assert_allclose(predicted.scores, [0.7, 0.3], atol=1e-6)
     assert manifest.preprocess.size == {"shortest_edge": 64} and manifest.preprocess.do_center_crop
 
 
 def test_ultralytics_semantic(tmp_path: Path) -> None:
     ids = np.zeros((1, 64, 64), np.uint8)
     ids[0, :, 32:] = 1
-    _, _, found = answer(ultralytics(tmp_path, "semantic", {"output0": ids}))
-    assert isinstance(found, LabelMap) and found.areas() == [(0, 64 * 64), (1, 64 * 64)]
+    _, _, predicted = answer(ultralytics(tmp_path, "semantic", {"output0": ids}))
+    assert isinstance(predicted, LabelMap) and predicted.areas() == [(0, 64 * 64), (1, 64 * 64)]
 
 
 @pytest.mark.parametrize("head", ["RTDETRDecoder", ""])
@@ -127,9 +127,9 @@ def test_ultralytics_rtdetr(head: str, tmp_path: Path) -> None:
     rows = np.zeros((1, 300, 6), np.float32)
     rows[0, 0] = 0.5, 0.5, 0.25, 0.5, 0.9, 0
     more = {"head": head, "description": "Ultralytics RTDETR-L model", "names": "{0: 'cat', 1: 'dog', 2: 'cow'}"}
-    _, manifest, found = answer(ultralytics(tmp_path, "detect", {"output0": rows}, **more))
+    _, manifest, predicted = answer(ultralytics(tmp_path, "detect", {"output0": rows}, **more))
     assert manifest.preprocess.resize_mode == "stretch"
-    assert boxes(found) == [("cat", 0.9, [48.0, 16.0, 80.0, 48.0])]
+    assert boxes(predicted) == [("cat", 0.9, [48.0, 16.0, 80.0, 48.0])]
 
 
 def test_ultralytics_without_author_but_with_its_three_keys(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_yolov5(tmp_path: Path) -> None:
     raw[0, 9] = 32, 32, 20, 10, 0.9, 0.1, 0.8
     metadata = {"stride": "32", "names": "{0: 'cat', 1: 'dog'}"}
     save(tmp_path / "best.onnx", picture_input("images"), {"output0": raw}, metadata=metadata)
-    family, _, found = answer(tmp_path)
-    assert family == "YOLOv5" and boxes(found) == [("dog", 0.72, [44.0, 22.0, 84.0, 42.0])]
+    family, _, predicted = answer(tmp_path)
+    assert family == "YOLOv5" and boxes(predicted) == [("dog", 0.72, [44.0, 22.0, 84.0, 42.0])]
 
 
 def test_half_floats_go_in_and_come_out(tmp_path: Path) -> None:

@@ -63,15 +63,15 @@ def test_coco_round_trip_through_pycocotools(tmp_path: Path) -> None:
     assert [i["file_name"] for i in coco.loadImgs(coco.getImgIds())] == ["street/a.jpg", "b.jpg"]
     names = {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())}
     assert set(names.values()) == {"person", "car, red", "face"}
-    found = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
-    assert [(names[a["category_id"]], a["bbox"]) for a in found] == [
+    annotations = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
+    assert [(names[a["category_id"]], a["bbox"]) for a in annotations] == [
         ("person", [10, 20, 50, 30]), ("face", [20, 21, 10, 12]), ("car, red", [0, 0, 100, 80]),
     ]  # fmt: skip
-    for annotation, number in ((found[0], 0), (found[2], 1)):
+    for annotation, number in ((annotations[0], 0), (annotations[2], 1)):
         assert np.array_equal(coco.annToMask(annotation).astype(bool), masks().full(number))
         assert annotation["area"] == masks().area(number)
-    assert found[0]["num_keypoints"] == 17 and found[2]["num_keypoints"] == 5
-    assert found[0]["keypoints"][:3] == [33.5, 44.25, 2]
+    assert annotations[0]["num_keypoints"] == 17 and annotations[2]["num_keypoints"] == 5
+    assert annotations[0]["keypoints"][:3] == [33.5, 44.25, 2]
     person = next(c for c in coco.loadCats(coco.getCatIds()) if c["name"] == "person")
     assert person["keypoints"][0] == "nose" and min(min(bone) for bone in person["skeleton"]) == 1
 
@@ -128,7 +128,7 @@ def test_labels_never_leave_their_folder(name: str, tmp_path: Path) -> None:
 def test_an_export_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     def broken() -> Iterator[dict[str, Any]]:
         yield document()
-        raise CorruptMedia("the next one is broken")
+        raise CorruptMedia("the next document is broken")
 
     with pytest.raises(CorruptMedia):
         write(broken(), "csv", tmp_path / "a.csv")

@@ -58,7 +58,7 @@ CASES = {
     "instance masks": ("coco/val2017/000000022192.jpg", ("ultra-yolov8n-seg-320",)),
     "faces with landmarks and expressions": ("faces/happy.jpg", ("face-yunet-2023mar", "fer-mini-xception@face")),
     "semantic map": ("coco/val2017/000000022192.jpg", ("seg-deeplabv3-mnv2-257",)),
-    "one person's keypoints": ("faces/happy.jpg", ("pose-movenet-lightning",)),
+    "a person's keypoints": ("faces/happy.jpg", ("pose-movenet-lightning",)),
     "vectors of people": ("faces/happy.jpg", ("det-yolox-nano", "reid-person-0248@person")),
     "a new picture": ("faces/happy.jpg", ("style-mosaic-128",)),
 }

@@ -9,7 +9,8 @@ from typing import Any
 from inference.engine.model import Loaded, Model
 from inference.engine.registry import Registry, folders_from_environment, kind_of, sha256_of
 from inference.errors import BadManifest
-from inference.image.media import decode, read_bytes
+from inference.image.limits import read_bytes
+from inference.image.media import decode
 from inference.manifest import Manifest, declaration_of, read_manifest
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if declared:
         manifest = read_manifest(declared)
         print(f"declared by {declared}")
-        # as an app would load it: the sha256 is checked, and weights are found by it where they lie elsewhere
+        # as an app would load it: the sha256 is checked, and weights elsewhere are located by it
         registry = Registry([declared.parent, *folders_from_environment()])
         _run_once(picture, registry.load(manifest.name))
         return 0
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     digest = sha256_of(export.file)
     _run_once(picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
-        print("no labels were found: put labels.txt (one a line) beside the file, or predictions are named by number")
+        print("there are no labels: put labels.txt (a label per line) beside the file, or numbers stand in their place")
     print(f"\nmodel.toml:\n\n{as_toml(export, draft, manifest, digest)}")
     return 0
 
@@ -54,10 +55,10 @@ def _run_once(picture: Path, model: Loaded) -> None:
         return
     predictions, timing = model.run(decode(read_bytes(picture)))
     total = timing.preprocess + timing.inference + timing.postprocess
-    print(f"ran once on {picture}: {_found(predictions)} ({total:.0f} ms)")
+    print(f"ran once on {picture}: {_in_words(predictions)} ({total:.0f} ms)")
 
 
-def _found(predictions: Predictions) -> str:
+def _in_words(predictions: Predictions) -> str:
     if isinstance(predictions, Classes):
         rows = zip(predictions.names, predictions.scores.tolist(), strict=True)
         return ", ".join(f"{name} {score:.0%}" for name, score in rows) or "no label above the threshold"

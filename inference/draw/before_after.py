@@ -10,17 +10,17 @@ from PIL import ImageDraw
 
 from inference.draw.colours import unit
 from inference.draw.labels import Tag, draw_tags
-from inference.predictions import Rendering
+from inference.predictions import OutputImage
 
 # The pictures of a comparison have no more pixels than this on their longer side, and no fewer than the other.
 LONGEST, SHORTEST = 1280, 320
 
 
-def before_after(
-    picture: Pillow.Image, renderings: Sequence[tuple[str, Rendering]], labels: bool = True
-) -> Pillow.Image:
-    """The picture and what was made of it next to each other (below each other where it is wide)."""
-    pictures = [("before", picture), *((n, over_checks(Pillow.fromarray(r.pixels))) for n, r in renderings)]
+def before_after(picture: Pillow.Image, images: Sequence[tuple[str, OutputImage]], labels: bool = True) -> Pillow.Image:
+    """The picture and the output images in a row (in a column where a single one is wide).
+
+    images: by the name that is written on them, where labels are drawn."""
+    pictures = [("before", picture), *((n, over_checks(Pillow.fromarray(r.pixels))) for n, r in images)]
     ratio = max(min(LONGEST / max(picture.size), 1.0), SHORTEST / max(picture.size))
     size = (max(round(picture.width * ratio), 1), max(round(picture.height * ratio), 1))
     gap = max(round(unit(size)), 2)

@@ -1,15 +1,20 @@
-"""python -m inference export: a folder of results as COCO, YOLO, CSV or JSON lines."""
+"""python -m inference export | schema: a folder of results in other formats, and the JSON Schema of a result."""
 
 from __future__ import annotations
 
 import argparse
+import json
 
 from inference.errors import BadRoute
 from inference.results.formats import read_folder, write
+from inference.results.schema import schema
 from inference.tables import nearest
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.command == "schema":
+        print(json.dumps(schema(), indent=2))
+        return 0
     if options.step:
         names = {step["name"] for document in read_folder(options.results) for step in document["steps"]}
         if options.step not in names:
