@@ -1,4 +1,4 @@
-"""`[drift]` in pipelines.toml."""
+"""`[drift]` and `[lake]` in pipelines.toml."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from cloud.schedule import check_ncrontab
 
 # The newest comparison, in the container `state`.
 VERDICT = "drift/verdict.json"
+# The container of what is collected, and of the Parquet files.
+LAKE = "lake"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _BACKGROUND, _INK, _FAINT = (250, 250, 248), (30, 30, 30), (200, 200, 196)
 
 
 def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -> list[tuple[Row, str]]:
-    """The rows farthest from the baseline in any one number, in robust standard deviations, and which it was."""
+    """The rows with a number farthest from the baseline, in robust standard deviations, and which number it is."""
     scored = []
     scales = {}
     for name in NUMERIC:
@@ -35,7 +35,7 @@ def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -
         if far:
             distance, name = max(far)
             scored.append((distance, row, f"{name} {row[name]}"))
-    scored.sort(key=lambda each: -each[0])
+    scored.sort(key=lambda entry: -entry[0])
     return [(row, why) for _, row, why in scored[:most]]
 
 
@@ -48,7 +48,7 @@ def least_certain(rows: Sequence[Row], most: int = _COLUMNS) -> list[tuple[Row, 
 def contact_sheet(
     groups: Sequence[tuple[str, Sequence[tuple[Row, str]]]], fetch: Callable[[str], Image.Image | None]
 ) -> bytes:
-    """One JPEG: a titled row of pictures per group, each with its reason below; a grey tile for one that is gone."""
+    """One JPEG: a titled row of pictures per group, with the reason below; a grey tile for a picture that is gone."""
     height = sum(_CAPTION + (_TILE + _CAPTION) for _ in groups) or _CAPTION
     sheet = Image.new("RGB", (_COLUMNS * _TILE, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)

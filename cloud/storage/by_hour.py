@@ -6,6 +6,7 @@ much work that a function could not finish it.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from typing import Any
 
 from cloud.settings import RESULTS, STATE
 from cloud.storage.containers import BlobInfo, Storage
+
+log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 _READERS = 8
@@ -48,7 +51,7 @@ def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterat
 
 
 def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInfo, dict[str, Any]]]:
-    """The result documents themselves, in order; one that was deleted meanwhile is left out.
+    """The result documents themselves, in order; what was deleted meanwhile, or is no result, is left out.
 
     Read side by side: a document is small, and most of its time is waiting. In groups, so that a busy hour
     does not lie in memory as a whole.
@@ -56,7 +59,19 @@ def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInf
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
-            contents = pool.map(lambda blob: storage.read_json(RESULTS, blob.name), group)
+            contents = pool.map(lambda blob: _document(storage, blob.name), group)
             for blob, content in zip(group, contents, strict=True):
                 if content:
-                    yield blob, content[0]
+                    yield blob, content
+
+
+def _document(storage: Storage, name: str) -> dict[str, Any] | None:
+    try:
+        stored = storage.read_json(RESULTS, name)
+        if stored is None or str(stored[0]["schema"]).startswith("dropsight/"):
+            return stored and stored[0]
+        wrong = f"its schema is {stored[0]['schema']!r}, not dropsight/..."
+    except (ValueError, TypeError, LookupError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    log.warning("%s/%s is no result of this app and is left out: %s", RESULTS, name, wrong)
+    return None
