@@ -11,14 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from cloud.azureml import pipeline_runs
 from cloud.azureml.due_slots import ON_TIME
 from cloud.azureml.kinds import Connection, Kind, Submission
-from cloud.azureml.runner import PipelineFailed, Runner
+from cloud.azureml.runner import PipelineFailed, Runner, in_words
 from cloud.azureml.types import NotAccepted, Refused, Run, Search, Workspace
 from cloud.pipelines_file import Entry, Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab, longest_gap
@@ -37,28 +38,32 @@ WIDTH = 8
 DELIVER = "0 */10 * * * *"
 
 
+@dataclass(frozen=True)
 class Task(Kind):
     """Work of the app itself, done while it is submitted. Doing it twice does no harm."""
 
     kind = "task"
     # At work in this process, by name.
-    running: set[str] = set()
+    running: ClassVar[set[str]] = set()
 
-    def __init__(self, work: Callable[[], object]) -> None:
-        object.__setattr__(self, "work", work)
+    work: Callable[[], object]
+
+    def as_table(self) -> dict[str, Any]:
+        """No keys: it is no entry of the file."""
+        return {}
 
     def submit(self, service: Connection, submission: Submission) -> Run:
         """Do it. Raises NotAccepted where trying again may help, Refused where it does not."""
         self.running.add(submission.pipeline)
         try:
-            self.work()  # type: ignore[attr-defined]
+            self.work()
         except Transient as error:
             raise NotAccepted(str(error)) from error
         except DropsightError:
             raise
         except Exception as error:
             log.exception("%s", submission.pipeline)
-            raise Refused(f"{type(error).__name__}: {error}") from error
+            raise Refused(in_words(error)) from error
         finally:
             self.running.discard(submission.pipeline)
         return Run(submission.key, "Completed")
@@ -105,13 +110,15 @@ def scheduled(config: Pipelines) -> Iterator[Entry]:
     if config.models:
         yield Entry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
     if config.drift:
-        yield Entry("check_drift", Task(partial(_drift, config)), _cron(config.drift.schedule), keeps=False)
+        yield Entry(
+            "check_drift",
+            Task(partial(_drift, config)),
+            Schedule(cron=check_ncrontab(config.drift.schedule)),
+            keeps=False,
+        )
     if config.lake:
-        yield Entry("fill_lake", Task(_lake), _cron(config.lake.schedule), keeps=False)
-
-
-def _cron(text: str) -> Schedule:
-    return Schedule(cron=check_ncrontab(text))
+        cron = check_ncrontab(config.lake.schedule)
+        yield Entry("fill_lake", Task(_lake), Schedule(cron=cron), keeps=False)
 
 
 def _deliver() -> None:
@@ -161,7 +168,7 @@ def tick(
             failures.append(str(error))
         except Exception as error:
             log.exception("%s", entry.name)
-            failures.append(f"{entry.name}: {type(error).__name__}: {error}")
+            failures.append(f"{entry.name}: {in_words(error)}")
         finally:
             free.release()
 
@@ -208,7 +215,7 @@ def health(config: Pipelines) -> list[str]:
         except BadPipeline as error:
             wrong.append(str(error))
     if config.models:
-        from cloud.models.deliveries import refused
+        from cloud.models.registered import refusals
 
-        wrong += refused(config.models)
+        wrong += [line for entry in config.models for line in refusals(default_storage(), entry)]
     return [*wrong, *pipeline_runs.trouble(scheduled(config))]

@@ -1,12 +1,12 @@
-"""One object for one workspace: submit a slot's run, look for it, follow it, list what there is."""
+"""The workspace: submit the run of a slot, look for it, follow it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cloud.azureml import listing, v1, v2
+from cloud.azureml import v1, v2
 from cloud.azureml.http import Caller, patience
 from cloud.azureml.kinds import Kind, Submission
 from cloud.azureml.types import Run, Search, Workspace
@@ -53,14 +53,6 @@ class AzureML:
     def preview(self, submission: Submission) -> dict[str, Any]:
         """The exact request that `submit` would send first, not sent: method, url, headers, body."""
         return submission.target.preview(self, submission)
-
-    def latest_model(self, name: str) -> str:
-        """The latest version of a registered model."""
-        return listing.latest_model(self.workspace, self.caller, name)
-
-    def remote(self) -> Iterator[tuple[str, str, str]]:
-        """(kind, name, id) of everything in the workspace that an entry could name."""
-        return listing.remote(self.workspace, self.caller)
 
     def ml(self, retry: bool = True) -> MLClient:
         """A client of azure-ai-ml. Without `retry`, azure-core never repeats a request by itself."""

@@ -51,10 +51,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
         return {
-            "through": _word(self.through),
-            "open": [_word(slot) for slot in self.open],
-            "skipped": [[_word(slot), reason] for slot, reason in self.skipped],
-            "sent_at": _word(self.sent_at),
+            "through": _text(self.through),
+            "open": [_text(slot) for slot in self.open],
+            "skipped": [[_text(slot), reason] for slot, reason in self.skipped],
+            "sent_at": _text(self.sent_at),
             "names_kept": self.names_kept,
             "last": self.last,
             "schedule": self.schedule,
@@ -64,14 +64,22 @@ class Plan:
     def from_json(cls, document: dict[str, Any]) -> Plan:
         """As it was stored."""
         return cls(
-            moment(document["through"]),
-            tuple(datetime.fromisoformat(word) for word in document["open"]),
-            tuple((datetime.fromisoformat(word), reason) for word, reason in document["skipped"]),
-            moment(document["sent_at"]),
+            _moment(document["through"]),
+            tuple(datetime.fromisoformat(slot) for slot in document["open"]),
+            tuple((datetime.fromisoformat(slot), reason) for slot, reason in document["skipped"]),
+            _moment(document["sent_at"]),
             document["names_kept"],
             document["last"],
             document.get("schedule", ""),
         )
+
+    def opened(self, at: datetime) -> Plan:
+        """With a slot that runs outside the schedule."""
+        return self if at in self.open else replace(self, open=tuple(sorted((*self.open, at))))
+
+    def off(self) -> Plan:
+        """Of an entry that is switched off: what falls into that time is not missed later on."""
+        return replace(self, schedule=OFF)
 
 
 def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
@@ -80,13 +88,13 @@ def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -
     on_time: how late a slot may be that was not missed.
     """
     after = plan.through or now - FIRST_LOOK
-    words = repr(entry.schedule)
-    if plan.schedule not in ("", words):  # a schedule that was just written, or switched on, has missed nothing
+    schedule = repr(entry.schedule)
+    if plan.schedule not in ("", schedule):  # a schedule that was just written, or switched on, has missed nothing
         after = max(after, now - FIRST_LOOK)
     until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
-    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=words)
+    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=schedule)
     if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
         return plan  # nothing was due: looking again from the same moment costs no write
     return decided
@@ -108,15 +116,9 @@ def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, missed_b
     return replace(plan, through=until, open=(*plan.open, *run), skipped=(*plan.skipped, *skipped))
 
 
-def off(plan: Plan) -> Plan:
-    """The plan of an entry that is switched off: what falls into that time is not missed later on."""
-    return replace(plan, schedule=OFF)
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
-def moment(word: str | None) -> datetime | None:
-    """A stored moment."""
-    return datetime.fromisoformat(word) if word else None
-
-
-def _word(value: datetime | None) -> str | None:
-    return value.astimezone(UTC).isoformat() if value else None
+def _text(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None

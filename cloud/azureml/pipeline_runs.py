@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cloud.azureml.client import AzureML
+from cloud.azureml.expressions import Facts
 from cloud.azureml.runner import Runner, Service, submission_for
 from cloud.azureml.slot import Slot
 from cloud.azureml.slot_store import Receipts
-from cloud.azureml.storage_facts import StorageFacts
 from cloud.azureml.types import Run, Workspace
 from cloud.once import once
 from cloud.pipelines_file import Entry, pipelines
@@ -35,7 +34,7 @@ def receipts() -> Receipts:
 def runner(service: Callable[[], Service] | None = None, **options: Any) -> Runner:
     """A runner over the app's storage and workspace, or another service."""
     storage = default_storage()
-    return Runner(Receipts(storage), service or azureml, lambda since: StorageFacts(storage, azureml, since), **options)
+    return Runner(Receipts(storage), service or azureml, lambda since: Facts(storage, azureml, since), **options)
 
 
 def submit_now(name: str) -> datetime:
@@ -48,7 +47,7 @@ def preview(entry: Entry) -> dict[str, Any]:
     storage = default_storage()
     since = Receipts(storage).plan(entry.name).sent_at
     slot = datetime.now(UTC).replace(microsecond=0)
-    return azureml().preview(submission_for(entry, slot, StorageFacts(storage, azureml, since)))
+    return azureml().preview(submission_for(entry, slot, Facts(storage, azureml, since)))
 
 
 def resolve(entry: Entry, at: datetime, how: str, run: str = "") -> Slot:
@@ -66,9 +65,7 @@ def resolve(entry: Entry, at: datetime, how: str, run: str = "") -> Slot:
         changed = slot.again() if how == "resubmit" else slot.skipped("skipped on request")
     if not kept.replace(changed, etag):
         raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
-    kept.change_plan(
-        entry.name, lambda plan: plan if at in plan.open else replace(plan, open=tuple(sorted((*plan.open, at))))
-    )
+    kept.change_plan(entry.name, lambda plan: plan.opened(at))
     return changed
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
-from cloud.azureml.due_slots import ON_TIME, Plan, due, off
+from cloud.azureml.due_slots import ON_TIME, Plan, due
 from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.azureml.kinds import Submission
 from cloud.azureml.slot import FINAL, Slot
@@ -74,20 +74,17 @@ class Runner:
 
     def wake(self, entry: Entry, *, on: bool = True) -> None:
         """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
-        if on:
-            plan = self.receipts.change_plan(entry.name, lambda plan: due(entry, plan, self._clock(), self._on_time))
-        else:
-            plan = self.receipts.change_plan(entry.name, off)
-        self._follow(entry, plan)
+
+        def decide(plan: Plan) -> Plan:
+            return due(entry, plan, self._clock(), self._on_time) if on else plan.off()
+
+        self._follow(entry, self.receipts.change_plan(entry.name, decide))
 
     def run_now(self, entry: Entry) -> datetime:
         """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
         at = self._clock().replace(microsecond=0)
         self.receipts.create(Slot.new(entry.name, entry.kind, at, asked=True))
-        plan = self.receipts.change_plan(
-            entry.name, lambda plan: plan if at in plan.open else replace(plan, open=(*plan.open, at))
-        )
-        self._follow(entry, plan)
+        self._follow(entry, self.receipts.change_plan(entry.name, lambda plan: plan.opened(at)))
         return at
 
     def _follow(self, entry: Entry, plan: Plan) -> None:
@@ -100,16 +97,14 @@ class Runner:
             where = f"pipeline {entry.name}, slot {at.isoformat()}"
             try:
                 slot = self._advance(entry, plan, at)
-                if slot is None:
-                    continue
-                self._close(entry, slot)
+                if slot.state in FINAL:
+                    self._close(entry, slot)
             except Transient as error:
                 log.warning("%s waits: %s", where, error)
             except Exception as error:  # whatever is wrong with one slot, the others go on
-                said = _words(error)
-                if self._note(entry.name, at, said):
+                if self._note(entry.name, at, in_words(error)):
                     log.exception("%s", where)
-                    failures.append(f"{where}: {said}")
+                    failures.append(f"{where}: {in_words(error)}")
             else:
                 if slot.state == "failed":
                     failures.append(f"{where}: {slot.error}")
@@ -141,8 +136,8 @@ class Runner:
             lambda now: replace(now, skipped=tuple(item for item in now.skipped if item not in written)),
         )
 
-    def _advance(self, entry: Entry, plan: Plan, at: datetime) -> Slot | None:
-        """The slot where it is over by now, else None."""
+    def _advance(self, entry: Entry, plan: Plan, at: datetime) -> Slot:
+        """The slot, as far as it goes now."""
         stored = self.receipts.read(entry.name, at)
         if stored is None:
             self.receipts.create(Slot.new(entry.name, entry.kind, at))
@@ -155,10 +150,10 @@ class Runner:
         if slot.state == "unknown":
             slot, etag = self._settle(entry, plan, slot, etag)
         if slot.state == "pending":
-            slot, etag = self._submit(entry, plan, slot, etag)
+            slot, _ = self._submit(entry, plan, slot, etag)
         elif slot.state == "submitted":
-            slot, etag = self._poll(slot, etag)
-        return slot if slot.state in FINAL else None
+            slot, _ = self._poll(slot, etag)
+        return slot
 
     def _submit(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
         now = self._clock()
@@ -172,34 +167,31 @@ class Runner:
             if not slot.asked and (reason := unmet(entry.condition, facts)):
                 return self._write(slot.skipped(reason), etag)
             submission, service = submission_for(entry, slot.at, facts), self._service()
-        except Permanent as error:
-            return self._write(slot.failed(str(error)), etag)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
-            return self._later(replace(slot, attempts=slot.attempts + 1), etag, error)
+            return self._not_submitted(slot, etag, error, sent=False)
         taken = slot.submitting(submission, uuid4().hex, now)
         etag_taken = self.receipts.replace(taken, etag)
         if etag_taken is None:  # somebody else sends it
             return replace(slot, state="submitting"), etag
-        return self._send(service, submission, taken, etag_taken)
-
-    def _send(self, service: Service, submission: Submission, slot: Slot, etag: str) -> tuple[Slot, str]:
         try:
             run = service.submit(submission)
-        except NotAccepted as error:
-            return self._later(slot, etag, error)
-        except Permanent as error:
-            return self._write(slot.failed(str(error)), etag)
-        except Exception as error:  # the service's, or the SDK's on an answer that it does not expect
-            log.warning("%s: it is unknown whether it was taken", submission.key, exc_info=error)
-            return self._write(slot.unknown(_words(error)), etag)
-        return self._submitted(slot, etag, run)
+        except Exception as error:  # noqa: BLE001 - the service's, or the SDK's on an answer that it does not expect
+            return self._not_submitted(taken, etag_taken, error, sent=True)
+        return self._submitted(taken, etag_taken, run)
 
-    def _later(self, slot: Slot, etag: str, error: Exception) -> tuple[Slot, str]:
-        """Not taken, for certain."""
-        after = error.retry_after_s if isinstance(error, NotAccepted) else 60
-        said = _words(error)
-        log.warning("pipeline %s, slot %s, attempt %d was not taken: %s", slot.pipeline, slot.slot, slot.attempts, said)
-        return self._write(slot.refused_for_now(said, self._clock(), after), etag)
+    def _not_submitted(self, slot: Slot, etag: str, error: Exception, *, sent: bool) -> tuple[Slot, str]:
+        """What follows from an error: over for good, again later, or, once it was sent, nobody knows."""
+        said = in_words(error)
+        if isinstance(error, Permanent):
+            return self._write(slot.failed(said), etag)
+        slot = slot if sent else replace(slot, attempts=slot.attempts + 1)
+        where = f"pipeline {slot.pipeline}, slot {slot.slot}, attempt {slot.attempts}"
+        if sent and not isinstance(error, NotAccepted):
+            log.warning("%s: it is unknown whether it was taken", where, exc_info=error)
+            return self._write(slot.unknown(said), etag)
+        log.warning("%s was not taken: %s", where, said)
+        after_s = error.retry_after_s if isinstance(error, NotAccepted) else 60
+        return self._write(slot.refused_for_now(said, self._clock(), after_s), etag)
 
     def _submitted(self, slot: Slot, etag: str, run: Run) -> tuple[Slot, str]:
         sent = datetime.fromisoformat(slot.sent_at)
@@ -287,5 +279,6 @@ def submission_for(entry: Entry, at: datetime, facts: Facts) -> Submission:
     return Submission(entry.name, at, target, filled["experiment"], filled["description"], filled["tags"])
 
 
-def _words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """An error as a person reads it: the message of ours, the class too of any other."""
     return str(error) if isinstance(error, DropsightError) else f"{type(error).__name__}: {error}"

@@ -108,9 +108,7 @@ class Slot:
 
     def absent(self) -> Slot:
         """The service has no such run: what was unknown was not taken, and is sent again."""
-        return self._pending(
-            f"the service has no such run; {self.error}" if self.error else "the service has no such run"
-        )
+        return self._pending("; ".join(["the service has no such run", *filter(None, [self.error])]))
 
     def _pending(self, error: str, not_before: str = "") -> Slot:
         if self.attempts >= MOST_ATTEMPTS:
@@ -123,16 +121,14 @@ class Slot:
 
     def submitted(self, run: Run) -> Slot:
         """Taken: this is its run."""
-        told = {"id": run.id, "status": run.status, "page": run.page}
-        return replace(self, state="submitted", run=told, error="", unsettled="")
+        known = {"id": run.id, "status": run.status, "page": run.page}
+        return replace(self, state="submitted", run=known, error="", unsettled="")
 
     def followed(self, run: Run) -> Slot:
         """Its run as it is now."""
-        state: dict[str, State] = {"done": "done", "failed": "failed", "canceled": "canceled"}
         error = f"run {run.id} failed: {run.detail or 'no detail given'} ({run.page})" if run.state == "failed" else ""
-        return replace(
-            self, state=state.get(run.state, "submitted"), run={**(self.run or {}), "status": run.status}, error=error
-        )
+        state = "submitted" if run.state == "running" else run.state
+        return replace(self, state=state, run={**(self.run or {}), "status": run.status}, error=error)
 
     def again(self) -> Slot:
         """To be sent again because a person says so."""

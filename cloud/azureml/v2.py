@@ -45,7 +45,7 @@ _ASSETS = (*FILES, "mltable", "custom_model", "mlflow_model", "triton_model")
 
 
 class _V2(Kind):
-    """What the three kinds have in common."""
+    """What the three kinds have in common. Where they are sent by azure-ai-ml, a dry run stops it there."""
 
     @staticmethod
     def status(service: Connection, run: str) -> Run | None:
@@ -58,10 +58,6 @@ class _V2(Kind):
             return Search(run)
         return Search(certain=False, why=f"a {self.kind} chooses its runs' ids, so the run cannot be looked up")
 
-
-class _BySdk(_V2):
-    """Sent by azure-ai-ml: a dry run stops it where it would send."""
-
     def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
         recorder = Recorder()
         dry = service.through(recorder)
@@ -69,7 +65,7 @@ class _BySdk(_V2):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(_BySdk):
+class Job(_V2):
     """A job of a registered pipeline component (name:version, name@latest), or of a YAML file."""
 
     kind = "job"
@@ -147,7 +143,7 @@ class Job(_BySdk):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzuremlSchedule(_BySdk):
+class AzuremlSchedule(_V2):
     """An AzureML schedule: its job runs now. The service chooses the run's id."""
 
     kind = "schedule"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from cloud import pipelines_file
 from cloud.azureml import pipeline_runs
+from cloud.azureml.listing import remote
 from cloud.pipelines_file import Entry
 from inference.errors import BadPipeline
 
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     if options.remote:
-        for kind, name, identity in pipeline_runs.azureml().remote():
+        for kind, name, identity in remote(pipeline_runs.azureml()):
             print(f"{kind:18} {name:40} {identity}")
         return 0
     if not pipelines_file.pipelines().entries:

@@ -24,7 +24,7 @@ from inference.errors import Permanent, Transient
 
 log = logging.getLogger(__name__)
 
-# Files dropped by hand arrive one by one: a folder is looked at when its newest file has lain still so long.
+# Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long.
 STILL_S = 5.0
 
 
@@ -77,12 +77,12 @@ class ServingModels:
             self._lock.release()
 
     def _look(self) -> None:
-        found = {snapshot.name: snapshot for snapshot in snapshots(self._storage)}
-        changed = [name for name in self._serving if name not in found]
+        listed = {snapshot.name: snapshot for snapshot in snapshots(self._storage)}
+        changed = [name for name in self._serving if name not in listed]
         for name in changed:
             del self._serving[name]
             log.warning("model %s left the container", name)
-        for snapshot in found.values():
+        for snapshot in listed.values():
             if self._take(snapshot):
                 changed.append(snapshot.name)
         if changed:

@@ -167,6 +167,43 @@ def test_a_submission_that_hangs_stops_neither_the_tick_nor_another_entry(
     assert world.slot("first").state == "submitted"
 
 
+def test_entries_beyond_those_that_hang_wait_for_the_next_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = FILE[: FILE.rindex("[[pipeline]]")]
+    names = [f"p{number}" for number in range(tick.WIDTH + 1)]
+    world.found = world.read("".join(entry.replace('"first"', f'"{name}"') for name in names))
+    assert world.tick(timedelta(seconds=-30)) == ""  # it has looked before
+    real, hanging, released = world.aml.submit, threading.Semaphore(0), threading.Event()
+
+    def submit(submission: Submission) -> Run:
+        hanging.release()
+        released.wait()
+        return real(submission)
+
+    def seconds() -> float:
+        """A minute is over for the tick once every place is taken by a call that hangs."""
+        started = sum(thread.name.startswith("tick-p") for thread in threading.enumerate())
+        if threading.current_thread() is not threading.main_thread() or started < tick.WIDTH:
+            return 0.0
+        for _ in range(tick.WIDTH):
+            hanging.acquire()
+        hanging.release(tick.WIDTH)
+        return 61.0
+
+    submitting(world, monkeypatch, submit)
+    try:
+        assert world.tick(seconds=seconds, end_s=61.0) == ""
+        assert [line.split()[0] for line in caplog.messages if "waits for the next tick" in line] == names[-1:]
+        submitting(world, monkeypatch, real)
+        assert world.tick(timedelta(minutes=1)) == ""
+        assert world.ran() == [key(names[-1], NOON)]
+    finally:
+        released.set()
+        finish("tick-")
+    assert world.ran() == [key(name, NOON) for name in names]
+
+
 def test_after_a_minute_no_further_slot_is_begun(world: World) -> None:
     seconds = iter([0.0, 0.0, 0.0])  # then a minute is over
     world.found = world.read(FILE.replace('"0 */10 * * * *"\n', '"0 */10 * * * *"\ncatch_up = "all"\n'))
@@ -226,7 +263,7 @@ def test_a_slot_that_is_never_taken_is_counted_and_given_up(
     if sends:
         submitting(world, monkeypatch, refuse)
     else:
-        monkeypatch.setattr("cloud.azureml.storage_facts.StorageFacts.new_results", refuse)
+        monkeypatch.setattr("cloud.azureml.expressions.Facts.new_results", property(refuse))
     one = FILE[: FILE.rindex("[[pipeline]]")].replace("0 */10 * * * *", "0 0 12 * * *")
     world.found = world.read(one + 'parameters = { n = "{results_since_last_run}" }\n')
     for minute in (*range(40), 61, 91, 121, 151, 181, 199):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloud.azureml import listing
 from cloud.azureml.client import KINDS, AzureML
 from cloud.azureml.kinds import Submission
 from cloud.azureml.types import SLOT_TAG, NotAccepted, OutcomeUnknown, Refused, Workspace
 from cloud.azureml.v2 import BatchEndpoint, Job
 from inference.errors import ServiceBusy
-from tests.cloud.azureml.arm import WORKSPACE
+from tests.cloud.azureml.arm import WORKSPACE, Rejected
 from tests.cloud.azureml.credential import FakeCredential
 from tests.cloud.azureml.server import Fault, Service
 
@@ -279,6 +281,32 @@ def test_search_finds_the_slots_run_by_its_tag(kind: str, aml: AzureML, service:
     assert aml.search(submission(kind), since + timedelta(hours=1)).certain
 
 
+def test_a_run_without_an_id_is_neither_taken_nor_started_again(aml: AzureML, service: Service) -> None:
+    run = aml.submit(submission("published"))
+    del service.runs[run.id]["Id"]
+    answer = aml.search(submission("published"), SLOT)
+    assert (answer.run, answer.certain) == (None, False)
+    assert "has the slot's tag and no id" in answer.why
+    followed = aml.status("published", run.id)
+    assert followed is not None and followed.id == run.id
+
+
+@pytest.mark.parametrize("content", [b"<html>sign in</html>", b"[1]", b'"text"', b'{"value": {"a": 1}}'])
+def test_an_answer_of_another_shape_is_no_proof_that_there_is_nothing(
+    content: bytes, aml: AzureML, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "handle", lambda *_: content)
+    asks: list[Callable[[], object]] = [
+        lambda: aml.search(submission("published"), SLOT),
+        lambda: list(listing.remote(aml)),
+    ]
+    if not content.startswith(b"{"):
+        asks += [lambda: aml.search(submission("job"), SLOT), lambda: listing.latest_model(aml, "x")]
+    for ask in asks:
+        with pytest.raises(ServiceBusy, match=r"without JSON|in place of"):
+            ask()
+
+
 def test_search_trusts_names_only_where_they_are_kept(aml: AzureML, service: Service) -> None:
     batch, job = submission("batch-endpoint"), submission("job")
     assert not aml.search(batch, SLOT).certain
@@ -290,8 +318,8 @@ def test_search_trusts_names_only_where_they_are_kept(aml: AzureML, service: Ser
 
 def test_remote_lists_everything_an_entry_could_name(aml: AzureML, service: Service) -> None:
     aml.submit(submission("job"))
-    assert ("experiment", "nightly-score", "experiment-1") in set(aml.remote())
-    found = {(kind, name) for kind, name, _ in aml.remote()}
+    assert ("experiment", "nightly-score", "experiment-1") in set(listing.remote(aml))
+    found = {(kind, name) for kind, name, _ in listing.remote(aml)}
     assert found >= {
         ("published", "score"),
         ("pipeline-endpoint", "score-endpoint"),
@@ -300,7 +328,7 @@ def test_remote_lists_everything_an_entry_could_name(aml: AzureML, service: Serv
         ("experiment", "dropsight"),
     }
     service.faults.append(Fault("GET", "/history/", 404))  # then those of the jobs are what is known
-    assert [name for kind, name, _ in aml.remote() if kind == "experiment"] == ["dropsight"]
+    assert [name for kind, name, _ in listing.remote(aml) if kind == "experiment"] == ["dropsight"]
 
 
 @pytest.mark.parametrize("key", ["DisplayName", "Tags", "experimentName"])
@@ -311,12 +339,10 @@ def test_the_server_rejects_v1_bodies_with_other_keys(key: str, aml: AzureML, se
     assert service.runs == {}
 
 
-def test_the_server_rejects_jobs_that_break_the_schema(aml: AzureML) -> None:
+def test_the_server_rejects_jobs_that_break_the_schema(service: Service) -> None:
     body = {"properties": {"jobType": "Pipeline", "inputs": {"a": {"jobInputType": "literal"}}}}
-    with pytest.raises(Refused, match="schema|required|400"):
-        aml.caller.put(
-            f"{aml.workspace.arm}/jobs/x?api-version=2025-12-01", "https://management.azure.com/.default", "x", body
-        )
+    with pytest.raises(Rejected, match="schema|required|400|valid"):
+        service._validate("/jobs/x", body)
 
 
 def test_the_server_knows_only_published_routes(aml: AzureML) -> None:
