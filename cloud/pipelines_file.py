@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cloud.azureml.client import KINDS
+from cloud.azureml.azureml_client import KINDS
 from cloud.azureml.expressions import check_condition, check_template
-from cloud.azureml.kinds import Kind, Plain
+from cloud.azureml.pipeline_kind import Kind, Plain
 from cloud.drift.drift_entry import DriftEntry, LakeEntry
 from cloud.models.model_entry import ModelEntry
 from cloud.schedule import WEEKDAYS, Schedule, as_instant, check_ncrontab, parse_every
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class PipelineKeys:
     """The keys that every [[pipeline]] may have, beside those of its kind."""
 
     name: str
@@ -63,7 +63,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PipelineEntry:
     """What runs on a schedule. keeps: whether each slot's receipt stays, or only the newest one."""
 
     name: str
@@ -87,13 +87,13 @@ class Entry:
 class Pipelines:
     """What a pipelines.toml says: entries that work, and one line for each that does not."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[PipelineEntry, ...] = ()
     models: tuple[ModelEntry, ...] = ()
     drift: DriftEntry | None = None
     lake: LakeEntry | None = None
     problems: tuple[str, ...] = ()
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> PipelineEntry:
         """The entry of that name. Raises BadPipeline with the nearest names."""
         for entry in self.entries:
             if entry.name == name:
@@ -207,24 +207,24 @@ class _Reader:
         return list(entries.values())
 
 
-def parse(table: Mapping[str, Any], where: str = "[[pipeline]]") -> Entry:
+def parse(table: Mapping[str, Any], where: str = "[[pipeline]]") -> PipelineEntry:
     """One [[pipeline]] table. Raises BadPipeline that says what to write instead."""
     kind = KINDS.get(str(table.get("kind")))
     if kind is None:
         raise BadPipeline(f"{where}: kind is {table.get('kind')!r}{nearest(str(table.get('kind')), KINDS)}")
-    common = {item.name for item in fields(Written)}
+    common = {item.name for item in fields(PipelineKeys)}
     own = {item.name for item in fields(kind)}
     for key in table:
         if key not in common | own:
             raise BadPipeline(f"{where}: unknown key {key!r}{nearest(key, common | own)}")
-    written = build(Written, {key: value for key, value in table.items() if key in common}, where, BadPipeline)
+    written = build(PipelineKeys, {key: value for key, value in table.items() if key in common}, where, BadPipeline)
     target = build(kind, {key: value for key, value in table.items() if key in own}, where, BadPipeline)
     try:
         check_template(target.as_table())
         schedule = _schedule(written)
     except ValueError as error:
         raise BadPipeline(f"{where}: {error}") from None
-    return Entry(
+    return PipelineEntry(
         written.name,
         target,
         schedule,
@@ -237,7 +237,7 @@ def parse(table: Mapping[str, Any], where: str = "[[pipeline]]") -> Entry:
     )
 
 
-def _schedule(entry: Written) -> Schedule:
+def _schedule(entry: PipelineKeys) -> Schedule:
     """When it runs. Raises ValueError."""
     if bool(entry.schedule) == bool(entry.every):
         raise ValueError('say when: either schedule = "0 0 3 * * *" (NCRONTAB) or every = "1 day"')

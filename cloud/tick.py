@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 from cloud.azureml import pipeline_runs
 from cloud.azureml.due_slots import ON_TIME
-from cloud.azureml.kinds import Connection, Kind, Submission
-from cloud.azureml.runner import PipelineFailed, Runner, in_words
-from cloud.azureml.types import NotAccepted, Refused, Run, Search, Workspace
-from cloud.pipelines_file import Entry, Pipelines, pipelines
+from cloud.azureml.pipeline_kind import Connection, Kind, Submission
+from cloud.azureml.slot_runner import PipelineFailed, Runner, in_words
+from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
+from cloud.pipelines_file import PipelineEntry, Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab, longest_gap
 from cloud.settings import current, is_disabled, text_of
 from cloud.storage.containers import default_storage
@@ -53,7 +53,7 @@ class Task(Kind):
         return {}
 
     def submit(self, service: Connection, submission: Submission) -> Run:
-        """Do it. Raises NotAccepted where trying again may help, Refused where it does not."""
+        """Do it. Raises NotAccepted where trying again may help, ServiceRefused where it does not."""
         self.running.add(submission.pipeline)
         try:
             self.work()
@@ -63,7 +63,7 @@ class Task(Kind):
             raise
         except Exception as error:
             log.exception("%s", submission.pipeline)
-            raise Refused(in_words(error)) from error
+            raise ServiceRefused(in_words(error)) from error
         finally:
             self.running.discard(submission.pipeline)
         return Run(submission.key, "Completed")
@@ -102,15 +102,15 @@ def on_timer(begin_thread: Callable[[], None]) -> None:
     tick(pipelines(), begin_thread=begin_thread)
 
 
-def scheduled(config: Pipelines) -> Iterator[Entry]:
+def scheduled(config: Pipelines) -> Iterator[PipelineEntry]:
     """Everything that has a schedule: the pipelines, and what the app does itself."""
     yield from config.entries
     # Names that no pipeline can have. What one of them needs is imported when it is due: a lake that cannot be
     # imported stops nothing else.
     if config.models:
-        yield Entry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
+        yield PipelineEntry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
     if config.drift:
-        yield Entry(
+        yield PipelineEntry(
             "check_drift",
             Task(partial(_drift, config)),
             Schedule(cron=check_ncrontab(config.drift.schedule)),
@@ -118,7 +118,7 @@ def scheduled(config: Pipelines) -> Iterator[Entry]:
         )
     if config.lake:
         cron = check_ncrontab(config.lake.schedule)
-        yield Entry("fill_lake", Task(_lake), Schedule(cron=cron), keeps=False)
+        yield PipelineEntry("fill_lake", Task(_lake), Schedule(cron=cron), keeps=False)
 
 
 def _deliver() -> None:
@@ -160,7 +160,7 @@ def tick(
     def may_begin() -> bool:
         return seconds() - began < BEGIN_S
 
-    def work(entry: Entry) -> None:
+    def work(entry: PipelineEntry) -> None:
         try:
             begin_thread()
             _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
@@ -189,7 +189,7 @@ def tick(
         raise PipelineFailed("; ".join(failures))
 
 
-def _runner(entry: Entry, clock: Callable[[], datetime], may_begin: Callable[[], bool]) -> Runner:
+def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Callable[[], bool]) -> Runner:
     options: dict[str, Any] = {
         "clock": clock,
         "may_begin": may_begin,
@@ -200,7 +200,7 @@ def _runner(entry: Entry, clock: Callable[[], datetime], may_begin: Callable[[],
     return pipeline_runs.runner(**options)
 
 
-def _is_on(entry: Entry) -> bool:
+def _is_on(entry: PipelineEntry) -> bool:
     """Whether its due slots run: not where the file, or the app setting of its name, switches it off."""
     name = entry.name if isinstance(entry.target, Task) else f"pipeline_{entry.name.replace('-', '_')}"
     return entry.enabled and not is_disabled(name)
@@ -215,7 +215,7 @@ def health(config: Pipelines) -> list[str]:
         except BadPipeline as error:
             wrong.append(str(error))
     if config.models:
-        from cloud.models.registered import refusals
+        from cloud.models.deliveries import refused
 
-        wrong += [line for entry in config.models for line in refusals(default_storage(), entry)]
+        wrong += refused(config.models)
     return [*wrong, *pipeline_runs.trouble(scheduled(config))]

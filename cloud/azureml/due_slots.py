@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from cloud.pipelines_file import Entry
+from cloud.pipelines_file import PipelineEntry
 
 # A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next one.
 MOST = 200
@@ -82,7 +82,7 @@ class Plan:
         return replace(self, schedule=OFF)
 
 
-def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
+def due(entry: PipelineEntry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
     """The plan with every slot up to `now` decided: to run, or skipped with a reason.
 
     on_time: how late a slot may be that was not missed.
@@ -100,7 +100,7 @@ def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -
     return decided
 
 
-def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
+def _decide(entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
     if entry.catch_up == "all":
         run = list(islice(entry.schedule.slots(after, until), MOST))
         through = run[-1] if len(run) == MOST else until

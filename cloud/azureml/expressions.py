@@ -14,12 +14,12 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.listing import latest_model
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.workspace_contents import latest_model
 from cloud.drift.drift_entry import VERDICT
 from cloud.settings import RESULTS, STATE
 from cloud.storage.containers import Storage
-from cloud.storage.parsed import read_parsed
+from cloud.storage.parsed_json import read_parsed
 
 NAMES = ("slot", "name", "results_since_last_run", "new_results", "drift", "model.latest")
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from cloud.azureml.client import KINDS
-from cloud.azureml.kinds import Kind, Submission
-from cloud.azureml.types import Run
+from cloud.azureml.azureml_client import KINDS
+from cloud.azureml.pipeline_kind import Kind, Submission
+from cloud.azureml.workspace import Run
 
 State = Literal["pending", "submitting", "unknown", "submitted", "done", "failed", "canceled", "skipped"]
 FINAL = ("done", "failed", "canceled", "skipped")

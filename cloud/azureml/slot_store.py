@@ -10,11 +10,11 @@ from cloud.azureml.due_slots import Plan
 from cloud.azureml.slot import Slot
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
-from cloud.storage.parsed import read_parsed
+from cloud.storage.parsed_json import read_parsed
 from inference.errors import ServiceBusy
 
 
-class Receipts:
+class SlotStore:
     """What one app remembers about its pipelines."""
 
     def __init__(self, storage: Storage) -> None:

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.drift import drift_report
-from cloud.drift.collect import Row, collect, picture, rows
-from cloud.drift.compare import Profile, Verdict, compare, profile
 from cloud.drift.drift_entry import VERDICT, DriftEntry
+from cloud.drift.drift_rows import Row, collect, picture, rows
+from cloud.drift.drift_verdict import Profile, Verdict, compare, profile
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
-from cloud.storage.parsed import read_parsed
+from cloud.storage.parsed_json import read_parsed
 from inference.errors import BadPipeline
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cloud.drift.collect import Row
-from cloud.drift.compare import NUMERIC, Profile, Verdict
+from cloud.drift.drift_rows import Row
+from cloud.drift.drift_verdict import NUMERIC, Profile, Verdict
 
 _TILE, _CAPTION, _COLUMNS = 160, 30, 6
 _BACKGROUND, _INK, _FAINT = (250, 250, 248), (30, 30, 30), (200, 200, 196)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import azure.functions as func
 
 from cloud.azureml.pipeline_runs import azureml
 from cloud.models.model_entry import ModelEntry
-from cloud.models.registered import Registered, deliver
+from cloud.models.registered_models import Registered, deliver, refusals
 from cloud.pipelines_file import pipelines
 from cloud.storage.containers import default_storage
 from inference.errors import BadModel, DropsightError
@@ -38,6 +39,11 @@ def deliver_all(only: str = "") -> None:
             failures.append(str(error))
     if failures:
         raise BadModel("; ".join(failures))
+
+
+def refused(entries: Iterable[ModelEntry]) -> list[str]:
+    """The versions that were refused since the last release, a line for every version."""
+    return [line for entry in entries for line in refusals(default_storage(), entry)]
 
 
 def find(name: str) -> ModelEntry:

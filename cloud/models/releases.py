@@ -13,7 +13,7 @@ from typing import Any
 from cloud.models.model_entry import NAME
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
-from cloud.storage.parsed import read_parsed
+from cloud.storage.parsed_json import read_parsed
 from inference.errors import BadModel, LimitExceeded, ServiceBusy
 
 POINTER = "serving.json"

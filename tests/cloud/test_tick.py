@@ -16,12 +16,12 @@ from azure.storage.blob import BlobServiceClient
 import function_app
 from cloud import cadence, pipelines_file, tick
 from cloud.azureml import pipeline_runs
-from cloud.azureml.client import AzureML
-from cloud.azureml.kinds import Submission
-from cloud.azureml.runner import PipelineFailed
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import MOST_ATTEMPTS, Slot
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.types import SLOT_TAG, NotAccepted, Run
+from cloud.azureml.slot_runner import PipelineFailed
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import SLOT_TAG, NotAccepted, Run
 from cloud.models import deliveries
 from cloud.pipelines_file import Pipelines
 from cloud.settings import Settings
@@ -51,7 +51,7 @@ class World:
 
     def __init__(self, storage: Storage, aml: AzureML, service: Service, folder: Path) -> None:
         self.storage, self.aml, self.service, self.folder = storage, aml, service, folder
-        self.receipts = Receipts(storage)
+        self.receipts = SlotStore(storage)
         self.now = NOON - timedelta(seconds=30)
         self.found = self.read(FILE)
         service.clock = lambda: self.now
@@ -230,7 +230,7 @@ def test_an_exception_of_pythons_own_is_the_slots_alone(
     assert (world.slot("first").state, str(error) in world.slot("first").error) == ("unknown", True)
     assert world.ran() == [key("second", NOON)]
     monkeypatch.setattr(world.aml, "submit", real)
-    monkeypatch.setattr(Receipts, "age", lambda *_: timedelta(minutes=4))
+    monkeypatch.setattr(SlotStore, "age", lambda *_: timedelta(minutes=4))
     world.tick(timedelta(minutes=4))  # it looks first: there is none, so it is sent
     assert key("first", NOON) in world.ran()
     assert len(service.posts()) == 2
@@ -366,7 +366,7 @@ def test_a_task_that_takes_long_is_neither_waited_for_nor_begun_again(
     try:
         world.tick(end_s=0.0)
         begun.acquire()
-        monkeypatch.setattr(Receipts, "age", lambda *_: timedelta(minutes=20))
+        monkeypatch.setattr(SlotStore, "age", lambda *_: timedelta(minutes=20))
         world.tick(timedelta(minutes=20))
     finally:
         released.set()
@@ -381,7 +381,7 @@ def test_every_thread_of_a_tick_logs_for_its_invocation(world: World, monkeypatc
     def wake(*_: object, **__: object) -> None:
         names.append(f"{threading.current_thread().name} {context.thread_local_storage.invocation_id}")
 
-    monkeypatch.setattr("cloud.azureml.runner.Runner.wake", wake)
+    monkeypatch.setattr("cloud.azureml.slot_runner.Runner.wake", wake)
     monkeypatch.setattr(tick, "pipelines", lambda: world.found)
     tick.on_timer(function_app.begins_thread(cast(func.Context, context)))
     assert sorted(names) == ["tick-first a1", "tick-second a1"]

@@ -13,7 +13,7 @@ from azure.storage.blob import BlobServiceClient
 from cloud import pipelines_file, tick
 from cloud.__main__ import main
 from cloud.azureml import pipeline_runs
-from cloud.azureml.client import KINDS, AzureML
+from cloud.azureml.azureml_client import KINDS, AzureML
 from cloud.settings import Settings
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.arm import WORKSPACE
@@ -108,5 +108,5 @@ def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
     assert shown.problems == ()
     assert [shown.entries[0].name, shown.models[0].name] == ["retrain", "fruit"]
     assert shown.drift and shown.lake
-    keys = {item.name for cls in (pipelines_file.Written, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
+    keys = {item.name for cls in (pipelines_file.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     assert [key for key in keys if f"`{key}`" not in text] == []

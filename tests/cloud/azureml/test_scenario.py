@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud.azureml.client import AzureML
+from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.due_slots import Plan, due
 from cloud.azureml.expressions import Facts
-from cloud.azureml.kinds import Submission
-from cloud.azureml.runner import DEAD, PipelineFailed, Runner
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.types import SLOT_TAG, Run
-from cloud.pipelines_file import Entry, parse
+from cloud.azureml.pipeline_kind import Submission
+from cloud.azureml.slot_runner import DEAD, PipelineFailed, Runner
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import SLOT_TAG, Run
+from cloud.pipelines_file import PipelineEntry, parse
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import TARGETS
@@ -32,7 +32,7 @@ class Killed(BaseException):
     """The worker process dies here."""
 
 
-class SimulatedReceipts(Receipts):
+class SimulatedStore(SlotStore):
     """Receipts whose ages follow simulated time, as storage's own clock would."""
 
     def __init__(self, storage: Storage, clock: Callable[[], datetime]) -> None:
@@ -52,7 +52,7 @@ class Host:
 
     def __init__(self, storage: Storage, aml: AzureML, clock: Callable[[], datetime]) -> None:
         self.aml, self.die = aml, ""
-        self.receipts: Receipts = SimulatedReceipts(storage, clock)
+        self.receipts: SlotStore = SimulatedStore(storage, clock)
         self.runner = Runner(self.receipts, lambda: self, lambda since: Facts(storage, lambda: aml, since), clock)
         self.search, self.status = aml.search, aml.status
 
@@ -64,7 +64,7 @@ class Host:
             raise Killed
         return run
 
-    def wake(self, entry: Entry) -> None:
+    def wake(self, entry: PipelineEntry) -> None:
         try:
             self.runner.wake(entry)
         except Killed:
@@ -100,7 +100,7 @@ def hosts(storage: Storage, aml: AzureML, clock: Clock) -> list[Host]:
     return [Host(storage, aml, clock), Host(storage, aml, lambda: clock.now - timedelta(seconds=40))]
 
 
-def entry_of(kind: str, **changes: object) -> Entry:
+def entry_of(kind: str, **changes: object) -> PipelineEntry:
     table = {"name": "week", "kind": kind, "schedule": "0 0 */6 * * *", "catch_up": "all", **TARGETS[kind]}
     return parse({**table, **changes})
 
@@ -335,7 +335,7 @@ def test_a_clock_that_leaps_forward_takes_no_living_worker_for_dead(
     hosts[0].die = "before"  # it has said that it is submitting, and nobody knows yet whether it lives
     hosts[0].wake(entry)
     other = Host(storage, hosts[0].aml, lambda: clock.now + timedelta(hours=5))
-    other.runner.receipts = Receipts(storage)  # ages as they really are: seconds
+    other.runner.store = SlotStore(storage)  # ages as they really are: seconds
     for _ in range(3):
         other.wake(entry)
     assert receipts_of(hosts[0])[WEEK[0].isoformat()] == "submitting"
@@ -370,7 +370,7 @@ def test_a_receipt_of_an_earlier_version_is_read_and_settled(
     entry = entry_of("published")
     hosts[0].wake(entry)
     clock.now = WEEK[0]
-    hosts[0].runner.receipts.change_plan("week", lambda plan: replace(plan, through=WEEK[0], open=(WEEK[0],)))
+    hosts[0].runner.store.change_plan("week", lambda plan: replace(plan, through=WEEK[0], open=(WEEK[0],)))
     earlier = {
         "schema": "dropsight-slot/1", "pipeline": "week", "kind": "published", "slot": WEEK[0].isoformat(),
         "state": "unknown", "attempts": 1, "owner": "x", "sent_at": WEEK[0].isoformat(), "error": "broken off",

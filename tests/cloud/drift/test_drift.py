@@ -22,9 +22,9 @@ from scipy.stats import ks_2samp
 
 from cloud import health
 from cloud.drift import drift_check, lake
-from cloud.drift.collect import collect, inputs, rows
-from cloud.drift.compare import Profile, compare, profile
 from cloud.drift.drift_entry import DriftEntry
+from cloud.drift.drift_rows import collect, inputs, rows
+from cloud.drift.drift_verdict import Profile, compare, profile
 from cloud.storage.containers import BlobInfo, Page, Storage
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
@@ -198,7 +198,7 @@ def test_a_busy_hour_is_sampled_alike_on_both_sides(
 ) -> None:
     upload(storage, registry, "old", 7)
     collect(storage, NOW)
-    monkeypatch.setattr("cloud.drift.collect.MOST_ROWS", 3)
+    monkeypatch.setattr("cloud.drift.drift_rows.MOST_ROWS", 3)
     found = list(rows(storage, NOW - timedelta(days=20), NOW))
     assert 2 <= len(found) <= 6
     assert all({"brightness", "score", "name"} <= set(row) for row in found)

@@ -15,12 +15,12 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from PIL import Image
 
-from cloud.azureml.client import AzureML
-from cloud.models import deliveries, serving
+from cloud.azureml.azureml_client import AzureML
+from cloud.models import deliveries, serving_models
 from cloud.models.model_entry import ModelEntry
-from cloud.models.registered import Registered, Version, deliver, refusals
+from cloud.models.registered_models import Registered, Version, deliver, refusals
 from cloud.models.releases import Snapshot, fetch, read_pointer, rollback
-from cloud.models.serving import ServingModels
+from cloud.models.serving_models import ServingModels
 from cloud.pipelines_file import Pipelines
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
@@ -56,7 +56,7 @@ def registered(aml: AzureML, account: BlobServiceClient) -> Registered:
 
 @pytest.fixture
 def running(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, ServingModels]:
-    monkeypatch.setattr(serving, "STILL_S", -5.0)
+    monkeypatch.setattr(serving_models, "STILL_S", -5.0)
     registry = Registry([BUILT_IN])
     return registry, ServingModels(storage, registry, 0)
 

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cloud.azureml import v1, v2
-from cloud.azureml.http import Caller, patience
-from cloud.azureml.kinds import Kind, Submission
-from cloud.azureml.types import Run, Search, Workspace
+from cloud.azureml.pipeline_kind import Kind, Submission
+from cloud.azureml.v1_kinds import PipelineEndpoint, PublishedPipeline
+from cloud.azureml.v2_kinds import AzuremlSchedule, BatchEndpoint, PipelineJob, scoring_uri
+from cloud.azureml.workspace import Run, Search, Workspace
+from cloud.azureml.workspace_caller import Caller, patience
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import TokenCredential
 
 KINDS: dict[str, type[Kind]] = {
-    each.kind: each for each in (v1.Published, v1.PipelineEndpoint, v2.Job, v2.AzuremlSchedule, v2.BatchEndpoint)
+    kind.kind: kind for kind in (PublishedPipeline, PipelineEndpoint, PipelineJob, AzuremlSchedule, BatchEndpoint)
 }
 
 
@@ -39,7 +40,7 @@ class AzureML:
         self._scoring: dict[str, str] = {}
 
     def submit(self, submission: Submission) -> Run:
-        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, Refused or ServiceBusy."""
+        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, ServiceRefused or ServiceBusy."""
         return submission.target.submit(self, submission)
 
     def search(self, submission: Submission, since: datetime, *, names_kept: bool = False) -> Search:
@@ -77,7 +78,7 @@ class AzureML:
     def scoring_uri(self, endpoint: str) -> str:
         """Where a batch endpoint is invoked; looked up once."""
         if endpoint not in self._scoring:
-            self._scoring[endpoint] = v2.scoring_uri(self, endpoint)
+            self._scoring[endpoint] = scoring_uri(self, endpoint)
         return self._scoring[endpoint]
 
     def through(self, transport: object) -> AzureML:

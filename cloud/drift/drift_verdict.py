@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.drift.collect import Row
 from cloud.drift.drift_entry import DriftEntry
-from cloud.drift.measures import (
+from cloud.drift.drift_measures import (
     chi_squared_quantile,
     cosine_distance,
     jensen_shannon,
     kolmogorov_smirnov,
     relative_entropy,
 )
+from cloud.drift.drift_rows import Row
 
 NUMERIC = ("brightness", "contrast", "sharpness", "width", "height", "aspect", "count", "score", "mean_score")
 # Below this neither side says anything.

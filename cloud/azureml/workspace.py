@@ -36,7 +36,7 @@ class OutcomeUnknown(ServiceBusy):
     """The submission was sent, and whether it was taken is not known: never send it again unseen."""
 
 
-class Refused(BadPipeline):
+class ServiceRefused(BadPipeline):
     """The service refused, and will refuse again until a person changes something."""
 
 

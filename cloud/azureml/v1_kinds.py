@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from cloud.azureml.kinds import Connection, Kind, Plain, Submission, check_given
-from cloud.azureml.types import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
+from cloud.azureml.pipeline_kind import Connection, Kind, Plain, Submission, check_given
+from cloud.azureml.workspace import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
 
 # How far the service's clock may lie behind ours when we look for a run that we may have started.
 _SKEW = timedelta(minutes=5)
@@ -99,7 +99,7 @@ class _V1(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published(_V1):
+class PublishedPipeline(_V1):
     """A published pipeline, by its id."""
 
     kind = "published"

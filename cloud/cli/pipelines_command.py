@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from cloud import pipelines_file
 from cloud.azureml import pipeline_runs
-from cloud.azureml.listing import remote
-from cloud.pipelines_file import Entry
+from cloud.azureml.workspace_contents import remote
+from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline
 
 
@@ -45,7 +45,7 @@ def _list(options: argparse.Namespace) -> int:
     if not pipelines_file.pipelines().entries:
         print("pipelines.toml names no pipelines; docs/azureml.md shows how to write one")
     for entry in pipelines_file.pipelines().entries:
-        plan = pipeline_runs.receipts().plan(entry.name)
+        plan = pipeline_runs.slot_store().plan(entry.name)
         last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"
         upcoming = _next(entry)
         print(f"{entry.name:24} {entry.kind:18} next {upcoming}  open {len(plan.open)}  {last}")
@@ -54,7 +54,7 @@ def _list(options: argparse.Namespace) -> int:
     return 1 if pipelines_file.pipelines().problems else 0
 
 
-def _next(entry: Entry) -> str:
+def _next(entry: PipelineEntry) -> str:
     if not entry.enabled:
         return "never (enabled = false)"
     now = datetime.now(UTC)
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(pipeline_runs.preview(entry), indent=2))
         return 0
     slot = pipeline_runs.runner().run_now(entry)
-    stored = pipeline_runs.receipts().read(entry.name, slot)
+    stored = pipeline_runs.slot_store().read(entry.name, slot)
     if not stored:
         return 1
     print(json.dumps(stored[0].to_json(), indent=2))
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    slots = list(pipeline_runs.receipts().history(options.name, options.most))
+    slots = list(pipeline_runs.slot_store().history(options.name, options.most))
     if not slots:
         print(f"{pipelines_file.pipelines().find(options.name).name} has not run yet")  # or there is no such entry
     for slot in slots:

@@ -16,11 +16,11 @@ from uuid import uuid4
 
 from cloud.azureml.due_slots import ON_TIME, Plan, due
 from cloud.azureml.expressions import Facts, fill, unmet
-from cloud.azureml.kinds import Submission
+from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import FINAL, Slot
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.types import NotAccepted, Run, Search
-from cloud.pipelines_file import Entry
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import NotAccepted, Run, Search
+from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline, DropsightError, Permanent, Transient
 from inference.tables import build
 
@@ -39,7 +39,7 @@ class PipelineFailed(Permanent):
 
 
 class Service(Protocol):
-    """What the runner needs of `cloud.azureml.client.AzureML`."""
+    """What the runner needs of `cloud.azureml.azureml_client.AzureML`."""
 
     def submit(self, submission: Submission) -> Run: ...
 
@@ -57,7 +57,7 @@ class Runner:
 
     def __init__(
         self,
-        receipts: Receipts,
+        store: SlotStore,
         service: Callable[[], Service],
         facts: Callable[[datetime | None], Facts],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -65,29 +65,29 @@ class Runner:
         on_time: timedelta = ON_TIME,
         may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.receipts = receipts
+        self.store = store
         self._service = service  # made when needed: most wake-ups find nothing to do
         self._facts = facts
         self._clock = clock
         self._on_time = on_time
         self._may_begin = may_begin
 
-    def wake(self, entry: Entry, *, on: bool = True) -> None:
+    def wake(self, entry: PipelineEntry, *, on: bool = True) -> None:
         """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
 
         def decide(plan: Plan) -> Plan:
             return due(entry, plan, self._clock(), self._on_time) if on else plan.off()
 
-        self._follow(entry, self.receipts.change_plan(entry.name, decide))
+        self._follow(entry, self.store.change_plan(entry.name, decide))
 
-    def run_now(self, entry: Entry) -> datetime:
+    def run_now(self, entry: PipelineEntry) -> datetime:
         """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
         at = self._clock().replace(microsecond=0)
-        self.receipts.create(Slot.new(entry.name, entry.kind, at, asked=True))
-        self._follow(entry, self.receipts.change_plan(entry.name, lambda plan: plan.opened(at)))
+        self.store.create(Slot.new(entry.name, entry.kind, at, asked=True))
+        self._follow(entry, self.store.change_plan(entry.name, lambda plan: plan.opened(at)))
         return at
 
-    def _follow(self, entry: Entry, plan: Plan) -> None:
+    def _follow(self, entry: PipelineEntry, plan: Plan) -> None:
         """Move every open slot on as far as it goes. Raises PipelineFailed for those that failed just now."""
         failures = []
         plan = self._write_skipped(entry, plan)
@@ -115,7 +115,7 @@ class Runner:
     def _note(self, name: str, at: datetime, error: str) -> bool:
         """Write what went wrong with a slot that stays open; False where that is known already."""
         try:
-            stored = self.receipts.read(name, at)
+            stored = self.store.read(name, at)
             if not stored or stored[0].state in FINAL:
                 return True
             if stored[0].error == error:
@@ -125,27 +125,27 @@ class Runner:
             log.warning("pipeline %s, slot %s: %s", name, at.isoformat(), trouble)
         return True
 
-    def _write_skipped(self, entry: Entry, plan: Plan) -> Plan:
+    def _write_skipped(self, entry: PipelineEntry, plan: Plan) -> Plan:
         for at, reason in plan.skipped:
-            self.receipts.create(Slot.new(entry.name, entry.kind, at).skipped(reason))
+            self.store.create(Slot.new(entry.name, entry.kind, at).skipped(reason))
         if not plan.skipped:
             return plan
         written = set(plan.skipped)
-        return self.receipts.change_plan(
+        return self.store.change_plan(
             entry.name,
             lambda now: replace(now, skipped=tuple(item for item in now.skipped if item not in written)),
         )
 
-    def _advance(self, entry: Entry, plan: Plan, at: datetime) -> Slot:
+    def _advance(self, entry: PipelineEntry, plan: Plan, at: datetime) -> Slot:
         """The slot, as far as it goes now."""
-        stored = self.receipts.read(entry.name, at)
+        stored = self.store.read(entry.name, at)
         if stored is None:
-            self.receipts.create(Slot.new(entry.name, entry.kind, at))
-            stored = self.receipts.read(entry.name, at)
+            self.store.create(Slot.new(entry.name, entry.kind, at))
+            stored = self.store.read(entry.name, at)
             assert stored is not None
         slot, etag = stored
         living = entry.target.is_at_work(entry.name)
-        if slot.state == "submitting" and not living and self.receipts.age(entry.name, at) > DEAD:
+        if slot.state == "submitting" and not living and self.store.age(entry.name, at) > DEAD:
             slot, etag = self._write(slot.unknown("its worker ended"), etag)
         if slot.state == "unknown":
             slot, etag = self._settle(entry, plan, slot, etag)
@@ -155,7 +155,7 @@ class Runner:
             slot, _ = self._poll(slot, etag)
         return slot
 
-    def _submit(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
+    def _submit(self, entry: PipelineEntry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
         now = self._clock()
         if slot.not_before > now.isoformat():
             return slot, etag
@@ -170,7 +170,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
             return self._not_submitted(slot, etag, error, sent=False)
         taken = slot.submitting(submission, uuid4().hex, now)
-        etag_taken = self.receipts.replace(taken, etag)
+        etag_taken = self.store.replace(taken, etag)
         if etag_taken is None:  # somebody else sends it
             return replace(slot, state="submitting"), etag
         try:
@@ -196,7 +196,7 @@ class Runner:
     def _submitted(self, slot: Slot, etag: str, run: Run) -> tuple[Slot, str]:
         sent = datetime.fromisoformat(slot.sent_at)
         named = run.id == (slot.submission or {}).get("key")
-        self.receipts.change_plan(
+        self.store.change_plan(
             slot.pipeline,
             lambda plan: replace(plan, sent_at=max(plan.sent_at or sent, sent), names_kept=plan.names_kept or named),
         )
@@ -206,10 +206,10 @@ class Runner:
         ended = run.state != "running" and written[0].state == "submitted"
         return self._write(written[0].followed(run), written[1]) if ended else written
 
-    def _settle(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
+    def _settle(self, entry: PipelineEntry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
         """Find out what became of an attempt whose outcome is unknown."""
         wait = timedelta(0) if slot.kind == "job" else APPEARS  # a job's id is ours: sending again is safe
-        if self.receipts.age(slot.pipeline, slot.at) < wait:
+        if self.store.age(slot.pipeline, slot.at) < wait:
             return slot, etag
         since = datetime.fromisoformat(slot.sent_at)
         search = self._service().search(slot.submitted_as(entry.target), since, names_kept=plan.names_kept)
@@ -230,7 +230,7 @@ class Runner:
         known = slot.run or {}
         run = self._service().status(slot.kind, known["id"])
         if run is None:
-            if self.receipts.age(slot.pipeline, slot.at) < VANISHED:
+            if self.store.age(slot.pipeline, slot.at) < VANISHED:
                 return slot, etag
             return self._write(slot.failed(f"run {known['id']} is not in the workspace any more"), etag)
         if run.state == "running" and run.status == known["status"]:
@@ -240,10 +240,10 @@ class Runner:
     def _write(self, changed: Slot, etag: str) -> tuple[Slot, str]:
         """The slot as changed, or what somebody else has made of it meanwhile."""
         changed = replace(changed, updated=self._clock().isoformat())
-        written = self.receipts.replace(changed, etag)
+        written = self.store.replace(changed, etag)
         if written:
             return changed, written
-        stored = self.receipts.read(changed.pipeline, changed.at)
+        stored = self.store.read(changed.pipeline, changed.at)
         if stored is None:
             raise Transient(f"the receipt of {changed.pipeline} {changed.slot} was deleted")
         if changed.state == "submitted" and stored[0].state in ("submitting", "unknown"):
@@ -251,7 +251,7 @@ class Runner:
             return self._write(replace(stored[0], state="submitted", run=changed.run, error=""), stored[1])
         return stored
 
-    def _close(self, entry: Entry, slot: Slot) -> None:
+    def _close(self, entry: PipelineEntry, slot: Slot) -> None:
         """Take the slot off the open ones; of an entry that keeps no receipts the one before goes."""
         last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
         before = ""
@@ -262,12 +262,12 @@ class Runner:
             newest = max(plan.last, last, key=lambda item: item.get("slot", ""))
             return replace(plan, open=tuple(at for at in plan.open if at != slot.at), last=newest)
 
-        self.receipts.change_plan(entry.name, close)
+        self.store.change_plan(entry.name, close)
         if before and before != slot.slot and not entry.keeps:
-            self.receipts.forget(entry.name, before)
+            self.store.forget(entry.name, before)
 
 
-def submission_for(entry: Entry, at: datetime, facts: Facts) -> Submission:
+def submission_for(entry: PipelineEntry, at: datetime, facts: Facts) -> Submission:
     """The entry's submission for a slot, expressions filled in. Raises BadPipeline where that makes no sense."""
     table = entry.target.as_table()
     filled = fill(

@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(_: argparse.Namespace) -> int:
     from cloud.models import deliveries
-    from cloud.models.registered import refusals
     from cloud.models.releases import snapshots
     from cloud.pipelines_file import pipelines
     from cloud.settings import current
@@ -43,9 +42,8 @@ def _list(_: argparse.Namespace) -> int:
 
     for snapshot in snapshots(default_storage()):
         print(f"serving     {snapshot.name:30} {snapshot.version}")
-    for entry in pipelines().models:
-        for line in refusals(default_storage(), entry):
-            print(f"refused     {line}")
+    for line in deliveries.refused(pipelines().models):
+        print(f"refused     {line}")
     if current().azureml_workspace:
         for name, latest in deliveries.registered().names():
             print(f"registered  {name:30} {latest}")
@@ -78,7 +76,7 @@ def _path(options: argparse.Namespace) -> int:
 
 def _deliver(options: argparse.Namespace) -> int:
     from cloud.models import deliveries
-    from cloud.models.registered import deliver
+    from cloud.models.registered_models import deliver
     from cloud.storage.containers import default_storage
 
     print(deliver(default_storage(), deliveries.registered(), deliveries.find(options.name), again=options.again))

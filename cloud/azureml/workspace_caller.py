@@ -25,7 +25,7 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
-from cloud.azureml.types import NotAccepted, OutcomeUnknown, Refused, Workspace
+from cloud.azureml.workspace import NotAccepted, OutcomeUnknown, ServiceRefused, Workspace
 from inference.errors import ServiceBusy
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Caller:
         self._clients: dict[tuple[str, bool], PipelineClient[HttpRequest, HttpResponse]] = {}
 
     def get(self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-        """The JSON object that is answered, or None for 404. Raises ServiceBusy or Refused."""
+        """The JSON object that is answered, or None for 404. Raises ServiceBusy or ServiceRefused."""
         answer = self._get(url, audience, what, params)
         if answer is None or isinstance(answer, dict):
             return answer
@@ -104,7 +104,7 @@ class Caller:
         return answer
 
     def post_once(self, url: str, audience: str, what: str, body: Any, headers: dict[str, str] | None = None) -> Any:
-        """Submit, at most once. Raises NotAccepted, OutcomeUnknown or Refused."""
+        """Submit, at most once. Raises NotAccepted, OutcomeUnknown or ServiceRefused."""
         request = HttpRequest("POST", url, json=body, headers=headers)
         try:
             response = self._send(request, audience, retry=False)
@@ -140,13 +140,13 @@ class Caller:
             f"(now {self._workspace.region!r})",
             409: "a run or resource of that name exists already",
         }.get(status, "check the entry's inputs and parameters against what the pipeline declares")
-        return Refused(f"{where}. Remedy: {remedy}.")
+        return ServiceRefused(f"{where}. Remedy: {remedy}.")
 
     def _send(self, request: HttpRequest, audience: str, *, retry: bool) -> HttpResponse:
         try:
             response = self._client(audience, retry).send_request(request, enforce_https=self._https)
             if response.status_code == 401:
-                # Refused before anything was started: once more, with a token fetched anew.
+                # ServiceRefused before anything was started: once more, with a token fetched anew.
                 self._clients.pop((audience, retry), None)  # another thread may have done so
                 response = self._client(audience, retry).send_request(request, enforce_https=self._https)
         except ClientAuthenticationError as error:
@@ -180,7 +180,7 @@ def from_sdk(error: Exception, caller: Caller, what: str, *, sent: bool) -> Exce
         return NotAccepted(f"{what}: {error.message}")
     if isinstance(error, ServiceResponseError):
         return OutcomeUnknown(f"{what}: {error.message}")
-    return Refused(f"{what}: {type(error).__name__}: {error}")
+    return ServiceRefused(f"{what}: {type(error).__name__}: {error}")
 
 
 def _json(response: HttpResponse) -> Any:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.types import ARM, VERSION
-from cloud.azureml.v2 import sdk
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.v2_kinds import sdk
+from cloud.azureml.workspace import ARM, VERSION
 from cloud.models import canary, releases
 from cloud.models.model_entry import ModelEntry
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
-from cloud.storage.parsed import read_parsed
+from cloud.storage.parsed_json import read_parsed
 from inference.errors import BadModel, CorruptMedia, Permanent, StorageUnavailable, UnsupportedMedia
 
 if TYPE_CHECKING:

@@ -20,10 +20,9 @@ from uuid import UUID, uuid5
 
 from azure.core.exceptions import AzureError
 
-from cloud.azureml.dryrun import Recorder
-from cloud.azureml.http import Caller, from_sdk
-from cloud.azureml.kinds import FILES, Connection, Kind, Submission, check_given, check_inputs, check_place
-from cloud.azureml.types import (
+from cloud.azureml.dry_run import Recorder
+from cloud.azureml.pipeline_kind import FILES, Connection, Kind, Submission, check_given, check_inputs, check_place
+from cloud.azureml.workspace import (
     ARM,
     DATA_PLANE,
     EXPERIMENT,
@@ -31,10 +30,11 @@ from cloud.azureml.types import (
     VERSION,
     NotAccepted,
     OutcomeUnknown,
-    Refused,
     Run,
     Search,
+    ServiceRefused,
 )
+from cloud.azureml.workspace_caller import Caller, from_sdk
 from inference.errors import ServiceBusy
 
 APP = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ class _V2(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(_V2):
+class PipelineJob(_V2):
     """A job of a registered pipeline component (name:version, name@latest), or of a YAML file."""
 
     kind = "job"
@@ -120,7 +120,7 @@ class Job(_V2):
             component = sdk(lambda: _component_id(service, self.component), service.caller, what, sent=False)
             source = StringIO(json.dumps({"type": "pipeline", "component": f"azureml:{component}"}))
         elif not source.is_file():
-            raise Refused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
+            raise ServiceRefused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
         changes = [{key: value} for key, value in self._changes(submission).items()]
         job = sdk(lambda: load_job(source=source, params_override=changes), service.caller, what, sent=False)
         job.experiment_name = job.experiment_name or EXPERIMENT
@@ -225,7 +225,7 @@ def scoring_uri(service: Connection, endpoint: str) -> str:
     resolved = sdk(lambda: service.ml().batch_endpoints.get(endpoint), service.caller, what, sent=False)
     uri = str(resolved.scoring_uri or "")
     if not uri:
-        raise Refused(f"{what} has no scoring URI yet: wait until it is provisioned")
+        raise ServiceRefused(f"{what} has no scoring URI yet: wait until it is provisioned")
     return uri
 
 
@@ -277,5 +277,5 @@ def sdk(call: Callable[[], Any], caller: Caller, what: str, *, sent: bool = True
     except (AzureError, MlException) as error:
         raise from_sdk(error, caller, what, sent=sent) from error
     except Exception as error:  # it meets files and answers that it does not expect with errors of Python's own
-        mine = OutcomeUnknown if sent else Refused
+        mine = OutcomeUnknown if sent else ServiceRefused
         raise mine(f"{what}: azure-ai-ml: {type(error).__name__}: {error}") from error

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from cloud.azureml.http import Caller
-from cloud.azureml.types import EXPERIMENT, LITERALS, SLOT_TAG, Run, Search, Workspace
+from cloud.azureml.workspace import EXPERIMENT, LITERALS, SLOT_TAG, Run, Search, Workspace
+from cloud.azureml.workspace_caller import Caller
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -20,7 +20,7 @@ FILES = ("uri_folder", "uri_file")
 
 
 class Connection(Protocol):
-    """What kinds need of `cloud.azureml.client.AzureML`."""
+    """What kinds need of `cloud.azureml.azureml_client.AzureML`."""
 
     workspace: Workspace
     caller: Caller
@@ -46,7 +46,7 @@ class Kind(ABC):
 
     @abstractmethod
     def submit(self, service: Connection, submission: Submission) -> Run:
-        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, Refused or ServiceBusy."""
+        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, ServiceRefused or ServiceBusy."""
 
     @abstractmethod
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:

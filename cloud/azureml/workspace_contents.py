@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from urllib.parse import quote
 
-from cloud.azureml.kinds import Connection
-from cloud.azureml.types import ARM, VERSION, Refused
+from cloud.azureml.pipeline_kind import Connection
+from cloud.azureml.workspace import ARM, VERSION, ServiceRefused
 
 Listed = Iterator[tuple[str, str, str]]
 
@@ -26,12 +26,12 @@ def remote(service: Connection) -> Listed:
 
 
 def latest_model(service: Connection, name: str) -> str:
-    """The latest version of a registered model. Raises Refused where there is none."""
+    """The latest version of a registered model. Raises ServiceRefused where there is none."""
     url = f"{service.workspace.arm}/models/{quote(name, safe='')}"
     answer = service.caller.get(url, ARM, f"model {name!r}", VERSION)
     version = ((answer or {}).get("properties") or {}).get("latestVersion")
     if not version:
-        raise Refused(f"workspace {service.workspace.name!r} has no registered model {name!r}")
+        raise ServiceRefused(f"workspace {service.workspace.name!r} has no registered model {name!r}")
     return str(version)
 
 
