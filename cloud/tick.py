@@ -1,8 +1,8 @@
-"""The one timer of everything on a schedule: pipelines, deliveries of models, the drift check, the lake.
+"""The timer of everything on a schedule: pipelines, deliveries of models, the drift check, the lake.
 
-A tick decides nothing by itself: each entry's plan says which slots are due and which runs are open, so that a tick
-that comes late, twice, or on two hosts does what any other would. Entries are worked on side by side; one that fails
-or hangs stops none of the others.
+A tick decides nothing by itself: the plan of an entry says which slots are due and which runs are open, so that a tick
+that comes late, twice, or on two hosts does what any other would. Entries are worked on side by side; an entry that
+fails or hangs stops none of the others.
 """
 
 from __future__ import annotations
@@ -105,20 +105,18 @@ def on_timer(begin_thread: Callable[[], None]) -> None:
 def scheduled(config: Pipelines) -> Iterator[PipelineEntry]:
     """Everything that has a schedule: the pipelines, and what the app does itself."""
     yield from config.entries
-    # Names that no pipeline can have. What one of them needs is imported when it is due: a lake that cannot be
+    # Names that no pipeline can have. What they need is imported when it is due: a lake that cannot be
     # imported stops nothing else.
     if config.models:
-        yield PipelineEntry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
+        yield _task("deliver_models", _deliver, DELIVER)
     if config.drift:
-        yield PipelineEntry(
-            "check_drift",
-            Task(partial(_drift, config)),
-            Schedule(cron=check_ncrontab(config.drift.schedule)),
-            keeps=False,
-        )
+        yield _task("check_drift", partial(_drift, config), config.drift.schedule)
     if config.lake:
-        cron = check_ncrontab(config.lake.schedule)
-        yield PipelineEntry("fill_lake", Task(_lake), Schedule(cron=cron), keeps=False)
+        yield _task("fill_lake", _lake, config.lake.schedule)
+
+
+def _task(name: str, work: Callable[[], object], cron: str) -> PipelineEntry:
+    return PipelineEntry(name=name, target=Task(work), schedule=Schedule(cron=check_ncrontab(cron)), keeps=False)
 
 
 def _deliver() -> None:
@@ -151,7 +149,7 @@ def tick(
 ) -> None:
     """Decide the due slots of every entry and move its open ones on.
 
-    begin_thread: called first in each thread. clock, seconds: the time of day, and a clock to measure by. Raises
+    begin_thread: called first in every thread. clock, seconds: the time of day, and a clock to measure by. Raises
     PipelineFailed with all that failed.
     """
     began = seconds()
@@ -176,7 +174,7 @@ def tick(
     threads: dict[str, threading.Thread] = {}
     for entry in scheduled(config):
         if not free.acquire(timeout=max(0.0, BEGIN_S - (seconds() - began))) or not may_begin():
-            log.warning("%s waits for the next tick: this one has worked for %.0f s", entry.name, BEGIN_S)
+            log.warning("%s waits for the next tick: this tick has worked for %.0f s", entry.name, BEGIN_S)
             continue
         # A daemon: what hangs in a call must not keep the process from ending.
         threads[entry.name] = threading.Thread(target=work, args=(entry,), name=f"tick-{entry.name}", daemon=True)

@@ -22,7 +22,7 @@ KINDS: dict[str, type[Kind]] = {
 
 
 class AzureML:
-    """One workspace; the kind of what is submitted says how.
+    """A workspace; the kind of what is submitted says how it is spoken to.
 
     `options` go to every MLClient (a transport or an authentication policy, say).
     """

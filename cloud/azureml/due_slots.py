@@ -13,7 +13,7 @@ from typing import Any
 
 from cloud.pipelines_file import PipelineEntry
 
-# A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next one.
+# A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next wake-up.
 MOST = 200
 # The host may fire up to a second early.
 EARLY = timedelta(seconds=1)
@@ -29,7 +29,7 @@ OFF = "off"
 
 @dataclass(frozen=True)
 class Plan:
-    """`state/pipelines/<name>/plan.json`: where one entry stands.
+    """`state/pipelines/<name>/plan.json`: where an entry stands.
 
     through: every slot up to here has been decided.
     open: slots decided to run whose receipts are not final yet, oldest first.

@@ -37,7 +37,7 @@ _CONDITION_NAMES = {"new_results": float, "drift": str}
 
 
 class Facts:
-    """What the expressions of one slot may ask; each is looked up at most once.
+    """What the expressions of a slot may ask; every fact is looked up at most once.
 
     service: the workspace, made when it is needed. since: when a run of the entry was last submitted.
     """

@@ -1,4 +1,4 @@
-"""One scheduled moment of an entry, from due to done; each transition gives a new one.
+"""A scheduled moment of an entry, from due to done; every transition gives a new `Slot`.
 
 pending -> submitting -> submitted -> done | failed | canceled
 pending -> skipped;  submitting -> unknown -> submitted | pending
@@ -81,7 +81,7 @@ class Slot:
         return Submission(stored["pipeline"], self.at, target, **more)
 
     def submitting(self, submission: Submission, owner: str, now: datetime) -> Slot:
-        """Taken by one worker, which sends it: written before anything is sent."""
+        """Taken by a worker, which sends it: written before anything is sent."""
         stored = {
             "key": submission.key,
             "pipeline": submission.pipeline,

@@ -1,4 +1,4 @@
-"""One slot from due to done: pending -> submitting -> submitted -> done, failed or canceled.
+"""A slot from due to done: pending -> submitting -> submitted -> done, failed or canceled.
 
 A slot is sent at most once because `submitting` is written, on condition of the receipt's version, before
 anything is sent; whoever finds it there afterwards does not know what happened and looks at the service
@@ -51,7 +51,7 @@ class Service(Protocol):
 class Runner:
     """Moves the slots of entries on; safe to run in any number of processes, and threads, at the same time.
 
-    on_time: how late a slot may be that was not missed. may_begin: asked before each slot is looked at; once it
+    on_time: how late a slot may be that was not missed. may_begin: asked before a slot is looked at; once it
     says no, the rest is left for the next tick.
     """
 
@@ -101,7 +101,7 @@ class Runner:
                     self._close(entry, slot)
             except Transient as error:
                 log.warning("%s waits: %s", where, error)
-            except Exception as error:  # whatever is wrong with one slot, the others go on
+            except Exception as error:  # whatever is wrong with a slot, the others go on
                 if self._note(entry.name, at, in_words(error)):
                     log.exception("%s", where)
                     failures.append(f"{where}: {in_words(error)}")
@@ -252,7 +252,7 @@ class Runner:
         return stored
 
     def _close(self, entry: PipelineEntry, slot: Slot) -> None:
-        """Take the slot off the open ones; of an entry that keeps no receipts the one before goes."""
+        """Take the slot off the open ones; where the entry keeps no receipts, delete the last receipt."""
         last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
         before = ""
 

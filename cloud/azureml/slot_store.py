@@ -15,7 +15,7 @@ from inference.errors import ServiceBusy
 
 
 class SlotStore:
-    """What one app remembers about its pipelines."""
+    """What an app remembers about its pipelines."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -53,7 +53,7 @@ class SlotStore:
         return timedelta(seconds=info.age_s) if info else timedelta(0)
 
     def create(self, slot: Slot) -> bool:
-        """Write a slot's first receipt; False where there is one already."""
+        """Write a slot's first receipt; False where it exists already."""
         try:
             self.storage.write_json(STATE, _path(slot.pipeline, slot.at), slot.to_json(), if_absent=True)
         except Conflict:

@@ -61,7 +61,7 @@ class _V1(Kind):
         return _run(service.workspace, answer, run) if answer else None
 
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
-        """Look among the pipeline's runs for the one that carries the slot's tag.
+        """Look among the pipeline's runs for the run that carries the slot's tag.
 
         A run without our tag that began after `since` could be ours with its tag lost: then nothing is certain.
         """
@@ -118,7 +118,7 @@ class PublishedPipeline(_V1):
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineEndpoint(_V1):
-    """A pipeline endpoint, by its name, and one of its versions."""
+    """A pipeline endpoint, by its name, in its default version or another."""
 
     kind = "pipeline-endpoint"
     endpoint: str
@@ -147,7 +147,8 @@ def _run(workspace: Workspace, answer: dict[str, Any], run: str) -> Run:
 def _began(run: dict[str, Any]) -> datetime:
     word = str(run.get("CreatedDate") or (run.get("Status") or {}).get("CreationTime") or "")
     try:
-        return datetime.fromisoformat(word.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(word.replace("Z", "+00:00"))
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)  # not said: it may have begun at any time
 

@@ -2,7 +2,7 @@
 
 Jobs and schedules go through azure-ai-ml, imported where they are sent. Batch endpoints are resolved
 through it but invoked over azure-core: `MLClient.batch_endpoints.invoke` repeats its POST by itself, makes
-its own request id, and in 1.35 leaks one call's deployment header into the next.
+its own request id, and in 1.35 leaks the deployment header of a call into the next.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from cloud.azureml.workspace_caller import Caller, from_sdk
 from inference.errors import ServiceBusy
 
 APP = Path(__file__).resolve().parents[2]
-# Makes request ids from slots: the same slot always has the same one.
+# Makes request ids from slots: the same slot always has the same id.
 _NAMESPACE = UUID("6a3c1cf0-5f0e-5f7e-9d5e-3a7f4c8b1d20")
 
 _ASSETS = (*FILES, "mltable", "custom_model", "mlflow_model", "triton_model")
@@ -52,7 +52,7 @@ class _V2(Kind):
         return _status(service, run)
 
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
-        """Where the service chooses its runs' ids, only a run that is found proves anything."""
+        """Where the service chooses its runs' ids, only a run that is there proves anything."""
         run = _status(service, submission.key)
         if run:
             return Search(run)
@@ -250,7 +250,7 @@ def _component_id(service: Connection, reference: str) -> str:
 
 
 def _job_input(value: object) -> object:
-    # An absent type is the commonest one; a literal is its value.
+    # Without a type it is the commonest, a folder; a literal is its value.
     if not isinstance(value, Mapping):
         return value
     return value["value"] if value.get("type") in LITERALS else {"type": "uri_folder", **value}

@@ -70,7 +70,7 @@ class Workspace:
         return self.area("pipelines")
 
     def area(self, name: str) -> str:
-        """Base of the routes of one of the region's services."""
+        """Base of the routes of a service of the region."""
         host = self.regional or f"https://{self.region}.api.azureml.ms"
         return f"{host}/{name}/v1.0{self.path}"
 
@@ -120,7 +120,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Search:
-    """Whether a run of a slot exists: the run, or for certain none, or not to be told."""
+    """Whether a run of a slot exists: the run, or for certain none, or nobody can say (`why`)."""
 
     run: Run | None = None
     certain: bool = True

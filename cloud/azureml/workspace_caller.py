@@ -52,7 +52,7 @@ def patience() -> Patience:
 
 
 class Caller:
-    """Speaks JSON with one workspace, with the token that each API wants."""
+    """Speaks JSON with a workspace, with the token that the API wants."""
 
     def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
         self._workspace = workspace
@@ -71,7 +71,7 @@ class Caller:
     def page(
         self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None
     ) -> tuple[list[dict[str, Any]], str] | None:
-        """The objects of one page of a list and the address of the next page; None for 404. As `get` otherwise."""
+        """The objects of a page of a list, and the address of the next page; None for 404. As `get` otherwise."""
         answer = self._get(url, audience, what, params)
         if answer is None:
             return None
@@ -84,7 +84,7 @@ class Caller:
     def rows(
         self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The objects of all pages of a list, read one page at a time; none for 404."""
+        """The objects of all pages of a list, read page by page; none for 404."""
         while url and (page := self.page(url, audience, what, params)):
             yield from page[0]
             url, params = page[1], None
@@ -201,4 +201,4 @@ def _service_message(response: Any) -> str:
 
 def _retry_after(response: Any) -> float:
     word = str(response.headers.get("Retry-After", ""))
-    return float(word) if word.replace(".", "", 1).isdigit() else 60.0
+    return float(word) if word.replace(".", "", 1).isdecimal() else 60.0

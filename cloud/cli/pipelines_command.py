@@ -14,7 +14,7 @@ from inference.errors import BadPipeline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands of `pipelines`; command parsed namespace carries its function as `run`."""
+    """The sub-commands of `pipelines`; the options carry the function to call as `run`."""
     commands = parser.add_subparsers(dest="pipelines_command", required=True)
     command = commands.add_parser("list", help="the entries of pipelines.toml and where they stand")
     command.add_argument("--remote", action="store_true", help="what the workspace has instead, with ids")
@@ -43,7 +43,7 @@ def _list(options: argparse.Namespace) -> int:
             print(f"{kind:18} {name:40} {identity}")
         return 0
     if not pipelines_file.pipelines().entries:
-        print("pipelines.toml names no pipelines; docs/azureml.md shows how to write one")
+        print("pipelines.toml names no pipelines; docs/azureml.md shows how to write an entry")
     for entry in pipelines_file.pipelines().entries:
         plan = pipeline_runs.slot_store().plan(entry.name)
         last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"
@@ -58,7 +58,7 @@ def _next(entry: PipelineEntry) -> str:
     if not entry.enabled:
         return "never (enabled = false)"
     now = datetime.now(UTC)
-    # A year covers every schedule a person means; more would walk for ever on an impossible one.
+    # A year covers every schedule a person means; more would walk for ever where the date is impossible.
     for slot in entry.schedule.slots(now, now.replace(year=now.year + 1, day=min(now.day, 28))):
         return slot.astimezone(entry.schedule.tz).isoformat()
     return "not within a year"
@@ -92,6 +92,8 @@ def _resolve(options: argparse.Namespace) -> int:
         slot = datetime.fromisoformat(options.slot)
     except ValueError as error:
         raise BadPipeline(f"slot {options.slot!r} is not a moment; write it as `history` prints it") from error
+    if slot.tzinfo is None:
+        raise BadPipeline(f"slot {options.slot!r} has no offset from UTC; write it as `history` prints it")
     how = "run" if options.run_id else "resubmit" if options.resubmit else "skip"
     resolved = pipeline_runs.resolve(pipelines_file.pipelines().find(options.name), slot, how, options.run_id or "")
     print(f"{resolved.slot} is now {resolved.state}")

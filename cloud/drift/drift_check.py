@@ -114,7 +114,7 @@ def _retrain(storage: Storage, entry: DriftEntry, verdict: Verdict, now: datetim
 
 
 def _submit(storage: Storage, request: Request, etag: str, submit: Submit) -> datetime:
-    # Written first: two who approve at the same moment start one run.
+    # Written first: two who approve at the same moment start a single run.
     try:
         etag = storage.write_json(STATE, REQUEST, replace(request, state="approved").to_json(), if_match=etag)
     except Conflict as error:

@@ -18,7 +18,7 @@ class DriftEntry:
 
     warning, alert: bounds of the population stability index, above what chance explains. retrain: the
     pipeline to run on an alert. approval: only after `python -m cloud drift approve`. cooldown_days: how
-    long after one request for retraining no other is made.
+    long after a request for retraining no other is made.
     """
 
     schedule: str = "0 20 * * * *"

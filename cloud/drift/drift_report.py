@@ -73,7 +73,7 @@ def contact_sheet(
 
 
 def page(verdict: Verdict, contact: str) -> bytes:
-    """The report as one HTML page; `contact` is the contact sheet's name beside it."""
+    """The report as an HTML page; `contact` is the contact sheet's name beside it."""
     rows = "".join(
         f"<tr><td>{html.escape(s.feature)}<td>{html.escape(str(s.before))}<td>{html.escape(str(s.now))}"
         f"<td>{s.psi:.3f}<td>{s.psi_excess:.3f}<td>{s.js:.3f}<td>{'' if s.ks is None else f'{s.ks:.3f}'}"

@@ -1,6 +1,6 @@
 """Statistics of every result, written hour by hour in the layout of Azure Machine Learning's data collector.
 
-`lake/modelDataCollector/dropsight/<route>/{model_inputs,model_outputs}/yyyy/MM/dd/HH/dropsight.jsonl`, one
+`lake/modelDataCollector/dropsight/<route>/{model_inputs,model_outputs}/yyyy/MM/dd/HH/dropsight.jsonl`, a
 CloudEvents line per result: an AzureML monitor can read them (make the container a datastore), and so do we.
 """
 
@@ -33,7 +33,7 @@ FILE = "dropsight.jsonl"
 MOST_HOURS = 48
 # Beyond so many results in an hour the pictures of an even sample are measured; every result has its line.
 MOST_PICTURES = 1000
-# A comparison reads at most so many rows, and so many embeddings, of each hour and route.
+# A comparison reads at most so many rows, and so many embeddings, of an hour and route.
 MOST_ROWS = 500
 MOST_VECTORS = 50
 MAX_PICTURE = 50 * 1024 * 1024

@@ -44,7 +44,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Shift:
-    """How far one feature moved. psi_excess: the index above what chance stays below 99 times in 100."""
+    """How far a feature moved. psi_excess: the index above what chance stays below 99 times in 100."""
 
     feature: str
     psi: float
@@ -125,7 +125,7 @@ def _labels(old: Mapping[str, int], new: Mapping[str, int]) -> Shift:
 
 
 def _indices(old: NDArray[np.int64], new: NDArray[np.int64]) -> tuple[float, float, float]:
-    # Half a count in every bin, so that an empty one does not make the index infinite.
+    # Half a count in every bin, so that an empty bin does not make the index infinite.
     p, q = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (old, new))
     psi = relative_entropy(p, q) + relative_entropy(q, p)
     # Under no drift the index is distributed as chi-squared times this (Yurdakul 2018, "Statistical properties

@@ -1,6 +1,6 @@
 """Results as date-partitioned Parquet: `lake/results/date=2026-11-23/04.parquet`, a row per prediction.
 
-A finished hour is written as one file, atomically; writing it again gives the same rows. Readable by anything
+A finished hour is written as a single file, atomically; writing it again gives the same rows. Readable by anything
 that knows Hive partitions (DuckDB, Spark, Synapse), on plain accounts and on ADLS Gen2 alike.
 """
 

@@ -20,7 +20,7 @@ Prediction = Mapping[str, Any]
 
 
 def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) -> dict[str, list[Prediction]]:
-    """Load the model called `name` from the folder `root` that holds its folder, and run it on each sample.
+    """Load the model called `name` from the folder `root` that holds its folder, and run it on the samples.
 
     Checks the weights' sha256 against the manifest, the tensors against the head, and that it runs at all
     (on a plain picture where there are no samples). Returns the predictions by sample. Raises BadModel,

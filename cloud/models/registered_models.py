@@ -194,7 +194,7 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
 
 
 def refusals(storage: Storage, entry: ModelEntry) -> list[str]:
-    """The versions that were refused since the serving one was released, and why."""
+    """The versions that were refused since the last release, and why."""
     try:
         pointer = releases.read_pointer(storage, entry.serves)
         since = pointer[0].at if pointer else ""

@@ -75,7 +75,7 @@ def read_pointer(storage: Storage, name: str) -> tuple[Pointer, str] | None:
 
 
 def snapshots(storage: Storage) -> Iterator[Snapshot]:
-    """What serves, model by model: one listing, and one read for each model that has a pointer."""
+    """What serves, model by model: a listing, and a read for every model that has a pointer."""
     groups: dict[str, list[BlobInfo]] = {}
     for page in storage.pages(MODELS, size=5000):
         for blob in page.blobs:
@@ -187,7 +187,7 @@ def fetch(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
 def release(storage: Storage, name: str, version: str, folder: Path, **facts: Any) -> Pointer:
     """Put the files of `folder` into the container as `version`, then let it serve.
 
-    The pointer is written last and on condition of its version: readers see the old release or the new one.
+    The pointer is written last and on condition of its version: readers see the old release or the new release.
     """
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         relative = path.relative_to(folder).as_posix()
@@ -196,7 +196,7 @@ def release(storage: Storage, name: str, version: str, folder: Path, **facts: An
 
 
 def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Pointer:
-    """Serve what served before the current release, and never bring that one back by itself.
+    """Serve what served before the current release, and never bring that release back by itself.
 
     beside: the models that the app has without the container. Raises BadModel where nothing is left to serve.
     """

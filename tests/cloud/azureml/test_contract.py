@@ -277,6 +277,8 @@ def test_search_finds_the_slots_run_by_its_tag(kind: str, aml: AzureML, service:
     unsure = aml.search(submission(kind), since)
     assert unsure.run is None
     assert not unsure.certain
+    service.runs[run.id]["CreatedDate"] = f"{since:%Y-%m-%dT%H:%M:%S}"  # without an offset it is UTC
+    assert not aml.search(submission(kind), since).certain
     # A run from long before our attempt cannot be ours.
     assert aml.search(submission(kind), since + timedelta(hours=1)).certain
 
