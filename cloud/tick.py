@@ -159,16 +159,8 @@ def tick(
         return seconds() - began < BEGIN_S
 
     def work(entry: PipelineEntry) -> None:
-        try:
-            begin_thread()
-            _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
-        except DropsightError as error:
-            failures.append(str(error))
-        except Exception as error:
-            log.exception("%s", entry.name)
-            failures.append(f"{entry.name}: {in_words(error)}")
-        finally:
-            free.release()
+        failures.extend(_wake(entry, begin_thread, clock, may_begin))
+        free.release()
 
     free = threading.Semaphore(WIDTH)
     threads: dict[str, threading.Thread] = {}
@@ -185,6 +177,24 @@ def tick(
             log.warning("%s is still at work; the next tick goes on without waiting for it", name)
     if failures:
         raise PipelineFailed("; ".join(failures))
+
+
+def _wake(
+    entry: PipelineEntry,
+    begin_thread: Callable[[], None],
+    clock: Callable[[], datetime],
+    may_begin: Callable[[], bool],
+) -> list[str]:
+    """Move an entry on, in a thread of its own; what failed."""
+    try:
+        begin_thread()
+        _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
+    except DropsightError as error:
+        return [str(error)]
+    except Exception as error:
+        log.exception("%s", entry.name)
+        return [f"{entry.name}: {in_words(error)}"]
+    return []
 
 
 def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Callable[[], bool]) -> Runner:

@@ -10,7 +10,7 @@ from cloud.azureml.due_slots import Plan
 from cloud.azureml.slot import Slot
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
-from cloud.storage.parsed_json import read_parsed
+from cloud.storage.parsed_json import read_parsed, unchanged
 from inference.errors import ServiceBusy
 
 
@@ -27,7 +27,7 @@ class SlotStore:
     def _plan(self, name: str) -> tuple[Plan, dict[str, Any]]:
         """The plan, and the condition under which it may be written anew."""
         stored = read_parsed(self.storage, STATE, f"pipelines/{name}/plan.json", Plan.from_json)
-        return (stored[0], {"if_match": stored[1]}) if stored else (Plan(), {"if_absent": True})
+        return stored[0] if stored else Plan(), unchanged(stored)
 
     def change_plan(self, name: str, change: Callable[[Plan], Plan]) -> Plan:
         """Apply `change` to the stored plan. Others may change it meanwhile: then it is applied anew."""

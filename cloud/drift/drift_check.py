@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from cloud.drift import drift_report
 from cloud.drift.drift_entry import VERDICT, DriftEntry
@@ -14,7 +13,7 @@ from cloud.drift.drift_rows import Row, collect, picture, rows
 from cloud.drift.drift_verdict import Profile, Verdict, compare, profile
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
-from cloud.storage.parsed_json import read_parsed
+from cloud.storage.parsed_json import read_parsed, unchanged
 from inference.errors import BadPipeline
 
 log = logging.getLogger(__name__)
@@ -102,9 +101,8 @@ def _retrain(storage: Storage, entry: DriftEntry, verdict: Verdict, now: datetim
         if stored[0].state == "waiting" or age < timedelta(days=entry.cooldown_days):
             return
     request = Request("waiting", entry.retrain, verdict.why, now.isoformat())
-    condition: dict[str, Any] = {"if_match": stored[1]} if stored else {"if_absent": True}
     try:
-        etag = storage.write_json(STATE, REQUEST, request.to_json(), **condition)
+        etag = storage.write_json(STATE, REQUEST, request.to_json(), **unchanged(stored))
     except Conflict:
         return  # somebody else asked at this moment
     if entry.approval:

@@ -238,10 +238,12 @@ def _samples(storage: Storage, name: str) -> dict[str, bytes]:
 
 
 def _version(name: str, row: Mapping[str, Any]) -> Version:
+    if not row.get("name"):
+        raise BadModel(f"model {name!r}: the workspace lists a version without its number; try again")
     properties = row.get("properties") or {}
     created = str((row.get("systemData") or {}).get("createdAt", ""))
     stage, uri = str(properties.get("stage") or ""), str(properties.get("modelUri") or "")
-    return Version(name, str(row.get("name", "")), uri, stage, properties.get("tags") or {}, created)
+    return Version(name, str(row["name"]), uri, stage, properties.get("tags") or {}, created)
 
 
 def _download(container: ContainerClient, path: str, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from cloud.models.model_entry import NAME
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
-from cloud.storage.parsed_json import read_parsed
+from cloud.storage.parsed_json import read_parsed, unchanged
 from inference.errors import BadModel, LimitExceeded, ServiceBusy
 
 POINTER = "serving.json"
@@ -203,7 +203,7 @@ def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Point
     stored = read_pointer(storage, name)
     if stored is None or stored[0].version == BY_HAND:
         raise BadModel(f"model {name!r} has no release to go back from: nothing that was released serves")
-    pointer, etag = stored
+    pointer = stored[0]
     now = serving(storage, name)
     if now and now.version == BY_HAND:
         raise BadModel(
@@ -221,11 +221,7 @@ def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Point
         rejected=(pointer.version, *pointer.rejected)[:_KEEP],
         at=datetime.now(UTC).isoformat(),
     )
-    try:
-        storage.write_json(MODELS, f"{name}/{POINTER}", back.to_json(), if_match=etag)
-    except Conflict as error:
-        raise ServiceBusy(f"what serves {name!r} was changed at this moment; look, and try again") from error
-    return back
+    return _write_pointer(storage, name, back, stored)
 
 
 def _dropped_by_hand(storage: Storage, name: str) -> bool:
@@ -239,9 +235,15 @@ def _point(storage: Storage, name: str, version: str, facts: Mapping[str, Any]) 
     previous = old.previous if old.version == version else (old.version, *old.previous)[:_KEEP]
     rejected = tuple(rejected for rejected in old.rejected if rejected != version)
     new = Pointer(version, previous, rejected, at=datetime.now(UTC).isoformat(), **facts)
-    condition: dict[str, Any] = {"if_match": stored[1]} if stored else {"if_absent": True}
+    return _write_pointer(storage, name, new, stored)
+
+
+def _write_pointer(storage: Storage, name: str, pointer: Pointer, read: tuple[Pointer, str] | None) -> Pointer:
     try:
-        storage.write_json(MODELS, f"{name}/{POINTER}", new.to_json(), **condition)
+        storage.write_json(MODELS, f"{name}/{POINTER}", pointer.to_json(), **unchanged(read))
     except Conflict as error:
-        raise ServiceBusy(f"what serves {name!r} was changed at this moment; it is tried again") from error
-    return new
+        raise ServiceBusy(
+            f"what serves {name!r} was changed by somebody else at this moment; look, and try again (the tick tries a "
+            "delivery again by itself)"
+        ) from error
+    return pointer

@@ -25,3 +25,8 @@ def read_parsed(
         return (parse(stored[0]), stored[1].etag) if stored else None
     except (ValueError, KeyError, TypeError, AttributeError) as wrong:
         raise error(f"{container}/{path} cannot be read ({type(wrong).__name__}: {wrong}): {remedy}") from wrong
+
+
+def unchanged(read: tuple[Any, str] | None) -> dict[str, Any]:
+    """The condition of a write over what `read_parsed` gave: that nobody has written it meanwhile."""
+    return {"if_match": read[1]} if read else {"if_absent": True}

@@ -273,6 +273,14 @@ def test_a_datastore_that_is_no_blob_container_is_named(
         registered.download(Version("shapes", "7", f"{AZURE}x"), tmp_path)
 
 
+def test_a_version_without_a_number_is_not_taken(
+    registered: Registered, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_models", lambda *_: {"value": [{"properties": {"modelUri": f"{AZURE}x"}}]})
+    with pytest.raises(BadModel, match="'shapes': the workspace lists a version without its number"):
+        registered.newest(ENTRY)
+
+
 def test_nothing_is_fetched_twice_and_a_storage_failure_keeps_what_serves(
     tmp_path: Path, storage: Storage, running: tuple[Registry, ServingModels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
