@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from cloud.cli import drift, export, models, pipelines
+from cloud.cli import drift_command, export, models_command, pipelines_command
 from cloud.settings import BadSettings, document
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.receipts import ReceiptSummary
@@ -29,11 +29,13 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("settings", help="print the table of app settings")
     command.set_defaults(run=lambda _: print(document()) or 0)
 
-    add = commands.add_parser
-    pipelines.add_arguments(add("pipelines", help="Azure Machine Learning pipelines: list, run, history, resolve"))
-    models.add_arguments(add("models", help="models: list, register, download, path, deliver, rollback"))
-    drift.add_arguments(add("drift", help="drift of production against a baseline: check, baseline, approve"))
-    export.add_arguments(add("export", help="results as COCO, YOLO, CSV or JSON lines"))
+    command = commands.add_parser("pipelines", help="Azure Machine Learning pipelines: list, run, history, resolve")
+    pipelines_command.add_arguments(command)
+    command = commands.add_parser("models", help="models: list, register, download, path, deliver, rollback")
+    models_command.add_arguments(command)
+    command = commands.add_parser("drift", help="drift of production against a baseline: check, baseline, approve")
+    drift_command.add_arguments(command)
+    export.add_arguments(commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines"))
     return top
 
 

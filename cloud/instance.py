@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cloud.models.serving import ServingModels
+from cloud.models.serving_models import ServingModels
 from cloud.once import once
 from cloud.settings import UPLOADS, current
 from cloud.storage.containers import default_storage

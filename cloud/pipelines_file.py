@@ -1,6 +1,6 @@
 """pipelines.toml: what runs in Azure Machine Learning, and when.
 
-The file is checked completely when it is read. One wrong entry is one clear problem; the other entries work.
+The file is checked completely when it is read. A wrong entry is a clear problem; the other entries work.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cloud.azureml.client import KINDS
+from cloud.azureml.azureml_client import KINDS
 from cloud.azureml.expressions import check_condition, check_template
-from cloud.azureml.kinds import Kind, Plain
+from cloud.azureml.pipeline_kind import Kind, Plain
 from cloud.drift.drift_entry import DriftEntry, LakeEntry
 from cloud.models.model_entry import ModelEntry
 from cloud.schedule import WEEKDAYS, Schedule, as_instant, check_ncrontab, parse_every
@@ -36,10 +36,21 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """The keys that every [[pipeline]] may have, beside those of its kind."""
+class _Common:
+    """What an entry says whatever its kind is, and as it says it."""
 
     name: str
+    catch_up: CatchUp = "latest"
+    condition: str = ""
+    enabled: bool = True
+    description: str = ""
+    tags: Mapping[str, Plain] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineKeys(_Common):
+    """The keys that every [[pipeline]] may have, beside those of its kind."""
+
     kind: str
     schedule: str = ""
     every: str = ""
@@ -48,12 +59,7 @@ class Written:
     time_zone: str = "UTC"
     start: datetime | None = None
     end: datetime | None = None
-    catch_up: CatchUp = "latest"
-    condition: str = ""
-    enabled: bool = True
     experiment: str | None = None
-    description: str = ""
-    tags: Mapping[str, Plain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -62,19 +68,13 @@ class Written:
         check_template([self.tags, self.experiment or "", self.description])
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What runs on a schedule. keeps: whether each slot's receipt stays, or only the newest one."""
+@dataclass(frozen=True, kw_only=True)
+class PipelineEntry(_Common):
+    """What runs on a schedule. keeps: whether the receipts of all slots stay, or only the newest."""
 
-    name: str
     target: Kind
     schedule: Schedule
-    catch_up: CatchUp = "latest"
-    condition: str = ""
     experiment: str = ""
-    description: str = ""
-    enabled: bool = True
-    tags: Mapping[str, Plain] = field(default_factory=dict)
     keeps: bool = True
 
     @property
@@ -85,15 +85,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pipelines:
-    """What a pipelines.toml says: entries that work, and one line for each that does not."""
+    """What a pipelines.toml says: entries that work, and a line for every entry that does not."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[PipelineEntry, ...] = ()
     models: tuple[ModelEntry, ...] = ()
     drift: DriftEntry | None = None
     lake: LakeEntry | None = None
     problems: tuple[str, ...] = ()
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> PipelineEntry:
         """The entry of that name. Raises BadPipeline with the nearest names."""
         for entry in self.entries:
             if entry.name == name:
@@ -127,7 +127,7 @@ def _model_names() -> set[str]:
 def read(path: Path, model_names: Callable[[], Iterable[str]] = tuple) -> Pipelines:
     """Read the file. A missing one means no pipelines; nothing here raises for a wrong entry.
 
-    model_names: those by which a [[model]] could serve; one that only resembles one of them is a mistake.
+    model_names: those by which a [[model]] could serve; a name that nearly is such a name is a mistake.
     """
     if not path.exists():
         return Pipelines()
@@ -137,8 +137,8 @@ def read(path: Path, model_names: Callable[[], Iterable[str]] = tuple) -> Pipeli
         return Pipelines(problems=(f"{error}; no pipeline runs",))
     problems = [f"{path.name}: unknown key {key!r}{nearest(key, _KNOWN)}" for key in document if key not in _KNOWN]
     reader = _Reader(path.name, document, problems)
-    entries = reader.each("pipeline", parse)
-    delivered = reader.each("model", lambda table, where: build(ModelEntry, table, where, BadPipeline))
+    entries = reader.tables("pipeline", parse)
+    delivered = reader.tables("model", lambda table, where: build(ModelEntry, table, where, BadPipeline))
     drift, lake = reader.table("drift", DriftEntry), reader.table("lake", LakeEntry)
     names = [entry.name for entry in entries]
     if drift and drift.retrain and drift.retrain not in names:
@@ -185,17 +185,17 @@ class _Reader:
             self.problems.append(str(error))
             return None
 
-    def each(self, key: str, parse_one: Callable[[Mapping[str, Any], str], _T]) -> list[_T]:
+    def tables(self, key: str, parse_table: Callable[[Mapping[str, Any], str], _T]) -> list[_T]:
         """The entries under [[key]] that can be used."""
         tables = self.document.get(key, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self.problems.append(f"{self.file}: write each {key} as [[{key}]]")
+            self.problems.append(f"{self.file}: write every {key} as [[{key}]]")
             return []
         entries: dict[str, _T] = {}
         for number, table in enumerate(tables, 1):
             where = f"{self.file}: {key} {number} ({table.get('name', 'unnamed')!r})"
             try:
-                entry = parse_one(table, where)
+                entry = parse_table(table, where)
             except BadPipeline as error:
                 self.problems.append(str(error))
                 continue
@@ -207,37 +207,29 @@ class _Reader:
         return list(entries.values())
 
 
-def parse(table: Mapping[str, Any], where: str = "[[pipeline]]") -> Entry:
+def parse(table: Mapping[str, Any], where: str = "[[pipeline]]") -> PipelineEntry:
     """One [[pipeline]] table. Raises BadPipeline that says what to write instead."""
     kind = KINDS.get(str(table.get("kind")))
     if kind is None:
         raise BadPipeline(f"{where}: kind is {table.get('kind')!r}{nearest(str(table.get('kind')), KINDS)}")
-    common = {item.name for item in fields(Written)}
+    common = {item.name for item in fields(PipelineKeys)}
     own = {item.name for item in fields(kind)}
     for key in table:
         if key not in common | own:
             raise BadPipeline(f"{where}: unknown key {key!r}{nearest(key, common | own)}")
-    written = build(Written, {key: value for key, value in table.items() if key in common}, where, BadPipeline)
+    written = build(PipelineKeys, {key: value for key, value in table.items() if key in common}, where, BadPipeline)
     target = build(kind, {key: value for key, value in table.items() if key in own}, where, BadPipeline)
     try:
         check_template(target.as_table())
         schedule = _schedule(written)
     except ValueError as error:
         raise BadPipeline(f"{where}: {error}") from None
-    return Entry(
-        written.name,
-        target,
-        schedule,
-        written.catch_up,
-        written.condition,
-        target.experiment if written.experiment is None else written.experiment,
-        written.description,
-        written.enabled,
-        written.tags,
-    )
+    experiment = target.experiment if written.experiment is None else written.experiment
+    shared = {item.name: getattr(written, item.name) for item in fields(_Common)}
+    return PipelineEntry(target=target, schedule=schedule, experiment=experiment, **shared)
 
 
-def _schedule(entry: Written) -> Schedule:
+def _schedule(entry: PipelineKeys) -> Schedule:
     """When it runs. Raises ValueError."""
     if bool(entry.schedule) == bool(entry.every):
         raise ValueError('say when: either schedule = "0 0 3 * * *" (NCRONTAB) or every = "1 day"')

@@ -56,13 +56,13 @@ class Schedule:
         return self._cron(after, until) if self.cron else self._recurrence(after, until)
 
     def newest(self, after: datetime, until: datetime, limit: int) -> list[datetime]:
-        """The last `limit` slots in (after, until], found without walking through the rest."""
+        """The last `limit` slots in (after, until], without a walk through the rest."""
         span = timedelta(hours=1)
         while True:
             begin = max(after, until - span)
-            found = list(self.slots(begin, until))
-            if len(found) >= limit or begin == after:
-                return found[-limit:]
+            slots = list(self.slots(begin, until))
+            if len(slots) >= limit or begin == after:
+                return slots[-limit:]
             span *= 4
 
     def _cron(self, after: datetime, until: datetime) -> Iterator[datetime]:
@@ -94,10 +94,10 @@ class Schedule:
         yield from held
 
     def _instants(self, wall: datetime) -> list[datetime]:
-        """The moments at which clocks in the zone show `wall`: none, one or two where clocks change.
+        """The moments at which clocks in the zone show `wall`: none or two where clocks change.
 
         A schedule that names its hours runs once on such a day (after the gap, or at the first of two);
-        one that runs every hour follows elapsed time instead.
+        a schedule of every hour follows elapsed time instead.
         """
         first, second = _instant(wall, self.tz), _instant(wall.replace(fold=1), self.tz)
         hourly = self.cron.split()[2] in ("*", "*/1", "0-23")
@@ -135,8 +135,8 @@ class Schedule:
             else:
                 due = (day - monday).days // 7 % self.every == 0 and day.weekday() in weekdays
             if due:
-                for each in times:
-                    slot = _instant(datetime.combine(day, each), self.tz)
+                for at in times:
+                    slot = _instant(datetime.combine(day, at), self.tz)
                     if after < slot <= until:
                         yield slot
             day += timedelta(days=1)

@@ -1,8 +1,8 @@
-"""The one timer of everything on a schedule: pipelines, deliveries of models, the drift check, the lake.
+"""The timer of everything on a schedule: pipelines, deliveries of models, the drift check, the lake.
 
-A tick decides nothing by itself: each entry's plan says which slots are due and which runs are open, so that a tick
-that comes late, twice, or on two hosts does what any other would. Entries are worked on side by side; one that fails
-or hangs stops none of the others.
+A tick decides nothing by itself: the plan of an entry says which slots are due and which runs are open, so that a tick
+that comes late, twice, or on two hosts does what any other would. Entries are worked on side by side; an entry that
+fails or hangs stops none of the others.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from cloud.azureml import pipeline_runs
 from cloud.azureml.due_slots import ON_TIME
-from cloud.azureml.kinds import Connection, Kind, Submission
-from cloud.azureml.runner import PipelineFailed, Runner
-from cloud.azureml.types import NotAccepted, Refused, Run, Search, Workspace
-from cloud.pipelines_file import Entry, Pipelines, pipelines
+from cloud.azureml.pipeline_kind import Connection, Kind, Submission
+from cloud.azureml.slot_runner import PipelineFailed, Runner, in_words
+from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
+from cloud.pipelines_file import PipelineEntry, Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab, longest_gap
 from cloud.settings import current, is_disabled, text_of
 from cloud.storage.containers import default_storage
@@ -37,28 +38,32 @@ WIDTH = 8
 DELIVER = "0 */10 * * * *"
 
 
+@dataclass(frozen=True)
 class Task(Kind):
     """Work of the app itself, done while it is submitted. Doing it twice does no harm."""
 
     kind = "task"
     # At work in this process, by name.
-    running: set[str] = set()
+    running: ClassVar[set[str]] = set()
 
-    def __init__(self, work: Callable[[], object]) -> None:
-        object.__setattr__(self, "work", work)
+    work: Callable[[], object]
+
+    def as_table(self) -> dict[str, Any]:
+        """No keys: it is no entry of the file."""
+        return {}
 
     def submit(self, service: Connection, submission: Submission) -> Run:
-        """Do it. Raises NotAccepted where trying again may help, Refused where it does not."""
+        """Do it. Raises NotAccepted where trying again may help, ServiceRefused where it does not."""
         self.running.add(submission.pipeline)
         try:
-            self.work()  # type: ignore[attr-defined]
+            self.work()
         except Transient as error:
             raise NotAccepted(str(error)) from error
         except DropsightError:
             raise
         except Exception as error:
             log.exception("%s", submission.pipeline)
-            raise Refused(f"{type(error).__name__}: {error}") from error
+            raise ServiceRefused(in_words(error)) from error
         finally:
             self.running.discard(submission.pipeline)
         return Run(submission.key, "Completed")
@@ -97,21 +102,21 @@ def on_timer(begin_thread: Callable[[], None]) -> None:
     tick(pipelines(), begin_thread=begin_thread)
 
 
-def scheduled(config: Pipelines) -> Iterator[Entry]:
+def scheduled(config: Pipelines) -> Iterator[PipelineEntry]:
     """Everything that has a schedule: the pipelines, and what the app does itself."""
     yield from config.entries
-    # Names that no pipeline can have. What one of them needs is imported when it is due: a lake that cannot be
+    # Names that no pipeline can have. What they need is imported when it is due: a lake that cannot be
     # imported stops nothing else.
     if config.models:
-        yield Entry("deliver_models", Task(_deliver), Schedule(cron=DELIVER), keeps=False)
+        yield _task("deliver_models", _deliver, DELIVER)
     if config.drift:
-        yield Entry("check_drift", Task(partial(_drift, config)), _cron(config.drift.schedule), keeps=False)
+        yield _task("check_drift", partial(_drift, config), config.drift.schedule)
     if config.lake:
-        yield Entry("fill_lake", Task(_lake), _cron(config.lake.schedule), keeps=False)
+        yield _task("fill_lake", _lake, config.lake.schedule)
 
 
-def _cron(text: str) -> Schedule:
-    return Schedule(cron=check_ncrontab(text))
+def _task(name: str, work: Callable[[], object], cron: str) -> PipelineEntry:
+    return PipelineEntry(name=name, target=Task(work), schedule=Schedule(cron=check_ncrontab(cron)), keeps=False)
 
 
 def _deliver() -> None:
@@ -144,7 +149,7 @@ def tick(
 ) -> None:
     """Decide the due slots of every entry and move its open ones on.
 
-    begin_thread: called first in each thread. clock, seconds: the time of day, and a clock to measure by. Raises
+    begin_thread: called first in every thread. clock, seconds: the time of day, and a clock to measure by. Raises
     PipelineFailed with all that failed.
     """
     began = seconds()
@@ -153,23 +158,15 @@ def tick(
     def may_begin() -> bool:
         return seconds() - began < BEGIN_S
 
-    def work(entry: Entry) -> None:
-        try:
-            begin_thread()
-            _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
-        except DropsightError as error:
-            failures.append(str(error))
-        except Exception as error:
-            log.exception("%s", entry.name)
-            failures.append(f"{entry.name}: {type(error).__name__}: {error}")
-        finally:
-            free.release()
+    def work(entry: PipelineEntry) -> None:
+        failures.extend(_wake(entry, begin_thread, clock, may_begin))
+        free.release()
 
     free = threading.Semaphore(WIDTH)
     threads: dict[str, threading.Thread] = {}
     for entry in scheduled(config):
         if not free.acquire(timeout=max(0.0, BEGIN_S - (seconds() - began))) or not may_begin():
-            log.warning("%s waits for the next tick: this one has worked for %.0f s", entry.name, BEGIN_S)
+            log.warning("%s waits for the next tick: this tick has worked for %.0f s", entry.name, BEGIN_S)
             continue
         # A daemon: what hangs in a call must not keep the process from ending.
         threads[entry.name] = threading.Thread(target=work, args=(entry,), name=f"tick-{entry.name}", daemon=True)
@@ -182,7 +179,25 @@ def tick(
         raise PipelineFailed("; ".join(failures))
 
 
-def _runner(entry: Entry, clock: Callable[[], datetime], may_begin: Callable[[], bool]) -> Runner:
+def _wake(
+    entry: PipelineEntry,
+    begin_thread: Callable[[], None],
+    clock: Callable[[], datetime],
+    may_begin: Callable[[], bool],
+) -> list[str]:
+    """Move an entry on, in a thread of its own; what failed."""
+    try:
+        begin_thread()
+        _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
+    except DropsightError as error:
+        return [str(error)]
+    except Exception as error:
+        log.exception("%s", entry.name)
+        return [f"{entry.name}: {in_words(error)}"]
+    return []
+
+
+def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Callable[[], bool]) -> Runner:
     options: dict[str, Any] = {
         "clock": clock,
         "may_begin": may_begin,
@@ -193,7 +208,7 @@ def _runner(entry: Entry, clock: Callable[[], datetime], may_begin: Callable[[],
     return pipeline_runs.runner(**options)
 
 
-def _is_on(entry: Entry) -> bool:
+def _is_on(entry: PipelineEntry) -> bool:
     """Whether its due slots run: not where the file, or the app setting of its name, switches it off."""
     name = entry.name if isinstance(entry.target, Task) else f"pipeline_{entry.name.replace('-', '_')}"
     return entry.enabled and not is_disabled(name)

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from cloud.pipelines_file import Entry
+from cloud.pipelines_file import PipelineEntry
 
-# A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next one.
+# A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next wake-up.
 MOST = 200
 # The host may fire up to a second early.
 EARLY = timedelta(seconds=1)
@@ -29,7 +29,7 @@ OFF = "off"
 
 @dataclass(frozen=True)
 class Plan:
-    """`state/pipelines/<name>/plan.json`: where one entry stands.
+    """`state/pipelines/<name>/plan.json`: where an entry stands.
 
     through: every slot up to here has been decided.
     open: slots decided to run whose receipts are not final yet, oldest first.
@@ -51,10 +51,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
         return {
-            "through": _word(self.through),
-            "open": [_word(slot) for slot in self.open],
-            "skipped": [[_word(slot), reason] for slot, reason in self.skipped],
-            "sent_at": _word(self.sent_at),
+            "through": _text(self.through),
+            "open": [_text(slot) for slot in self.open],
+            "skipped": [[_text(slot), reason] for slot, reason in self.skipped],
+            "sent_at": _text(self.sent_at),
             "names_kept": self.names_kept,
             "last": self.last,
             "schedule": self.schedule,
@@ -64,35 +64,43 @@ class Plan:
     def from_json(cls, document: dict[str, Any]) -> Plan:
         """As it was stored."""
         return cls(
-            moment(document["through"]),
-            tuple(datetime.fromisoformat(word) for word in document["open"]),
-            tuple((datetime.fromisoformat(word), reason) for word, reason in document["skipped"]),
-            moment(document["sent_at"]),
+            _moment(document["through"]),
+            tuple(datetime.fromisoformat(slot) for slot in document["open"]),
+            tuple((datetime.fromisoformat(slot), reason) for slot, reason in document["skipped"]),
+            _moment(document["sent_at"]),
             document["names_kept"],
             document["last"],
             document.get("schedule", ""),
         )
 
+    def opened(self, at: datetime) -> Plan:
+        """With a slot that runs outside the schedule."""
+        return self if at in self.open else replace(self, open=tuple(sorted((*self.open, at))))
 
-def due(entry: Entry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
+    def off(self) -> Plan:
+        """Of an entry that is switched off: what falls into that time is not missed later on."""
+        return replace(self, schedule=OFF)
+
+
+def due(entry: PipelineEntry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
     """The plan with every slot up to `now` decided: to run, or skipped with a reason.
 
     on_time: how late a slot may be that was not missed.
     """
     after = plan.through or now - FIRST_LOOK
-    words = repr(entry.schedule)
-    if plan.schedule not in ("", words):  # a schedule that was just written, or switched on, has missed nothing
+    schedule = repr(entry.schedule)
+    if plan.schedule not in ("", schedule):  # a schedule that was just written, or switched on, has missed nothing
         after = max(after, now - FIRST_LOOK)
     until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
-    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=words)
+    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=schedule)
     if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
         return plan  # nothing was due: looking again from the same moment costs no write
     return decided
 
 
-def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
+def _decide(entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
     if entry.catch_up == "all":
         run = list(islice(entry.schedule.slots(after, until), MOST))
         through = run[-1] if len(run) == MOST else until
@@ -108,15 +116,9 @@ def _decide(entry: Entry, plan: Plan, after: datetime, until: datetime, missed_b
     return replace(plan, through=until, open=(*plan.open, *run), skipped=(*plan.skipped, *skipped))
 
 
-def off(plan: Plan) -> Plan:
-    """The plan of an entry that is switched off: what falls into that time is not missed later on."""
-    return replace(plan, schedule=OFF)
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
-def moment(word: str | None) -> datetime | None:
-    """A stored moment."""
-    return datetime.fromisoformat(word) if word else None
-
-
-def _word(value: datetime | None) -> str | None:
-    return value.astimezone(UTC).isoformat() if value else None
+def _text(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None

@@ -1,7 +1,6 @@
 """Expressions in pipelines.toml: `{slot:%Y-%m-%d}` in inputs, `new_results >= 100` as a condition.
 
-No eval: names are looked up in a `Facts` object, which asks storage or the workspace only for what an
-entry really mentions.
+No eval: names are looked up in `Facts`, which asks storage or the workspace only for what an entry mentions.
 """
 
 from __future__ import annotations
@@ -11,8 +10,16 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.workspace_contents import latest_model
+from cloud.drift.drift_entry import VERDICT
+from cloud.settings import RESULTS, STATE
+from cloud.storage.containers import Storage
+from cloud.storage.parsed_json import read_parsed
 
 NAMES = ("slot", "name", "results_since_last_run", "new_results", "drift", "model.latest")
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -29,17 +36,36 @@ DRIFT = ("ok", "warning", "alert", "unknown")
 _CONDITION_NAMES = {"new_results": float, "drift": str}
 
 
-class Facts(Protocol):
-    """What expressions may ask about, each answered at most once per slot."""
+class Facts:
+    """What the expressions of a slot may ask; every fact is looked up at most once.
 
+    service: the workspace, made when it is needed. since: when a run of the entry was last submitted.
+    """
+
+    def __init__(self, storage: Storage, service: Callable[[], AzureML], since: datetime | None) -> None:
+        self._storage, self._service, self._since = storage, service, since
+        self._models: dict[str, str] = {}
+
+    @cached_property
     def new_results(self) -> int:
-        """Results written since this pipeline was last submitted."""
+        """How many results were written after `since`, or ever, where nothing was submitted yet."""
+        return sum(
+            blob.name.endswith("/result.json") and (self._since is None or blob.modified > self._since)
+            for page in self._storage.pages(RESULTS, size=5000)
+            for blob in page.blobs
+        )
 
+    @cached_property
     def drift(self) -> str:
-        """The verdict of the newest drift report: ok, warning, alert or unknown."""
+        """ok, warning or alert from the newest drift report; unknown where there is none."""
+        stored = read_parsed(self._storage, STATE, VERDICT, lambda document: str(document["status"]))
+        return stored[0] if stored else "unknown"
 
     def model_latest(self, name: str) -> str:
         """The latest version of a registered model."""
+        if name not in self._models:
+            self._models[name] = latest_model(self._service(), name)
+        return self._models[name]
 
 
 def check_template(value: object) -> None:
@@ -50,12 +76,9 @@ def check_template(value: object) -> None:
                 raise ValueError(f"{value!r} has a single {match[0]!r}; write {match[0] * 2} for a brace")
             if match[1] is not None:
                 _check_place(match[1], value)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            check_template(each)
-    elif isinstance(value, list):
-        for each in value:
-            check_template(each)
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            check_template(item)
     elif isinstance(value, date | time) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"{value!r} cannot be sent: write it in quotes")
 
@@ -72,29 +95,26 @@ def _check_place(place: str, text: str) -> None:
 def fill(value: Any, name: str, slot: datetime, zone: ZoneInfo, facts: Facts) -> Any:
     """`value` with its expressions filled in, through tables and lists; other types stay as they are."""
     if isinstance(value, Mapping):
-        return {key: fill(each, name, slot, zone, facts) for key, each in value.items()}
+        return {key: fill(item, name, slot, zone, facts) for key, item in value.items()}
     if isinstance(value, list):
-        return [fill(each, name, slot, zone, facts) for each in value]
+        return [fill(item, name, slot, zone, facts) for item in value]
     if not isinstance(value, str):
         return value
 
-    def one(match: re.Match[str]) -> str:
+    def answer(match: re.Match[str]) -> str:
         if match[1] is None:
             return match[0][0]
         word, _, detail = match[1].partition(":")
         if word == "slot":
             local = slot.astimezone(zone)
             return local.strftime(detail) if detail else local.isoformat()
-        answers: dict[str, Callable[[], object]] = {
-            "name": lambda: name,
-            "results_since_last_run": facts.new_results,
-            "new_results": facts.new_results,
-            "drift": facts.drift,
-            "model.latest": lambda: facts.model_latest(detail),
-        }
-        return str(answers[word]())
+        if word == "name":
+            return name
+        if word == "model.latest":
+            return facts.model_latest(detail)
+        return str(facts.drift if word == "drift" else facts.new_results)
 
-    return _PLACE.sub(one, value)
+    return _PLACE.sub(answer, value)
 
 
 def check_condition(text: str) -> None:
@@ -105,21 +125,20 @@ def check_condition(text: str) -> None:
             right = "a word" if wanted is str else "a number"
             raise ValueError(f"condition {text!r}: {name} is compared with {right}")
         if name == "drift" and (literal not in DRIFT or compare not in ("==", "!=")):
-            raise ValueError(f"condition {text!r}: drift is == or != one of {', '.join(DRIFT)}")
+            raise ValueError(f"condition {text!r}: drift is compared by == or != with {', '.join(DRIFT)}")
 
 
 def unmet(text: str, facts: Facts) -> str:
     """Why the condition does not hold, in words, or "" where it does."""
-    answers: dict[str, Callable[[], int | str]] = {"new_results": facts.new_results, "drift": facts.drift}
     for name, compare, literal in _clauses(text):
-        found = answers[name]()
-        if not _COMPARE[compare](found, literal):
-            return f"{name} is {found!r}, the condition asks for {compare} {literal!r}"
+        value = facts.drift if name == "drift" else facts.new_results
+        if not _COMPARE[compare](value, literal):
+            return f"{name} is {value!r}, the condition asks for {compare} {literal!r}"
     return ""
 
 
 def _clauses(text: str) -> list[tuple[str, str, str | float]]:
-    found: list[tuple[str, str, str | float]] = []
+    clauses: list[tuple[str, str, str | float]] = []
     for clause in text.split(" and ") if text.strip() else []:
         match = _CLAUSE.fullmatch(clause)
         if not match or match[1] not in _CONDITION_NAMES:
@@ -128,5 +147,5 @@ def _clauses(text: str) -> list[tuple[str, str, str | float]]:
                 'drift == "warning", joined by and'
             )
         literal = match[3]
-        found.append((match[1], match[2], literal[1:-1] if literal[0] in "\"'" else float(literal)))
-    return found
+        clauses.append((match[1], match[2], literal[1:-1] if literal[0] in "\"'" else float(literal)))
+    return clauses

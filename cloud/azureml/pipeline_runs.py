@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.runner import Runner, Service, submission_for
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.expressions import Facts
 from cloud.azureml.slot import Slot
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.storage_facts import StorageFacts
-from cloud.azureml.types import Run, Workspace
+from cloud.azureml.slot_runner import Runner, Service, submission_for
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import Run, Workspace
 from cloud.once import once
-from cloud.pipelines_file import Entry, pipelines
+from cloud.pipelines_file import PipelineEntry, pipelines
 from cloud.settings import current
 from cloud.storage.containers import default_storage
 from inference.errors import BadPipeline
@@ -27,15 +26,15 @@ def azureml() -> AzureML:
     return AzureML(Workspace.parse(settings.azureml_workspace, settings.azureml_region))
 
 
-def receipts() -> Receipts:
+def slot_store() -> SlotStore:
     """Plans and receipts in the app's own storage."""
-    return Receipts(default_storage())
+    return SlotStore(default_storage())
 
 
 def runner(service: Callable[[], Service] | None = None, **options: Any) -> Runner:
     """A runner over the app's storage and workspace, or another service."""
     storage = default_storage()
-    return Runner(Receipts(storage), service or azureml, lambda since: StorageFacts(storage, azureml, since), **options)
+    return Runner(SlotStore(storage), service or azureml, lambda since: Facts(storage, azureml, since), **options)
 
 
 def submit_now(name: str) -> datetime:
@@ -43,17 +42,17 @@ def submit_now(name: str) -> datetime:
     return runner().run_now(pipelines().find(name))
 
 
-def preview(entry: Entry) -> dict[str, Any]:
+def preview(entry: PipelineEntry) -> dict[str, Any]:
     """The exact request that a run at this moment would send."""
     storage = default_storage()
-    since = Receipts(storage).plan(entry.name).sent_at
+    since = SlotStore(storage).plan(entry.name).sent_at
     slot = datetime.now(UTC).replace(microsecond=0)
-    return azureml().preview(submission_for(entry, slot, StorageFacts(storage, azureml, since)))
+    return azureml().preview(submission_for(entry, slot, Facts(storage, azureml, since)))
 
 
-def resolve(entry: Entry, at: datetime, how: str, run: str = "") -> Slot:
+def resolve(entry: PipelineEntry, at: datetime, how: str, run: str = "") -> Slot:
     """Settle an unknown slot by a person's word: `run` (its id), `resubmit` or `skip`. Raises BadPipeline."""
-    kept = receipts()
+    kept = slot_store()
     stored = kept.read(entry.name, at)
     if not stored:
         raise BadPipeline(f"pipeline {entry.name!r} has no slot {at.isoformat()}; see `history {entry.name}`")
@@ -66,15 +65,13 @@ def resolve(entry: Entry, at: datetime, how: str, run: str = "") -> Slot:
         changed = slot.again() if how == "resubmit" else slot.skipped("skipped on request")
     if not kept.replace(changed, etag):
         raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
-    kept.change_plan(
-        entry.name, lambda plan: plan if at in plan.open else replace(plan, open=tuple(sorted((*plan.open, at))))
-    )
+    kept.change_plan(entry.name, lambda plan: plan.opened(at))
     return changed
 
 
-def trouble(entries: Iterable[Entry]) -> Iterator[str]:
+def trouble(entries: Iterable[PipelineEntry]) -> Iterator[str]:
     """What a person should look at: the last failures, slots that wait or are unknown, state that cannot be read."""
-    kept = receipts()
+    kept = slot_store()
     for entry in entries:
         try:
             plan = kept.plan(entry.name)

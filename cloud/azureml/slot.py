@@ -1,4 +1,4 @@
-"""One scheduled moment of an entry, from due to done; each transition gives a new one.
+"""A scheduled moment of an entry, from due to done; every transition gives a new `Slot`.
 
 pending -> submitting -> submitted -> done | failed | canceled
 pending -> skipped;  submitting -> unknown -> submitted | pending
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from cloud.azureml.client import KINDS
-from cloud.azureml.kinds import Kind, Submission
-from cloud.azureml.types import Run
+from cloud.azureml.azureml_client import KINDS
+from cloud.azureml.pipeline_kind import Kind, Submission
+from cloud.azureml.workspace import Run
 
 State = Literal["pending", "submitting", "unknown", "submitted", "done", "failed", "canceled", "skipped"]
 FINAL = ("done", "failed", "canceled", "skipped")
@@ -81,7 +81,7 @@ class Slot:
         return Submission(stored["pipeline"], self.at, target, **more)
 
     def submitting(self, submission: Submission, owner: str, now: datetime) -> Slot:
-        """Taken by one worker, which sends it: written before anything is sent."""
+        """Taken by a worker, which sends it: written before anything is sent."""
         stored = {
             "key": submission.key,
             "pipeline": submission.pipeline,
@@ -108,9 +108,7 @@ class Slot:
 
     def absent(self) -> Slot:
         """The service has no such run: what was unknown was not taken, and is sent again."""
-        return self._pending(
-            f"the service has no such run; {self.error}" if self.error else "the service has no such run"
-        )
+        return self._pending("; ".join(["the service has no such run", *filter(None, [self.error])]))
 
     def _pending(self, error: str, not_before: str = "") -> Slot:
         if self.attempts >= MOST_ATTEMPTS:
@@ -123,16 +121,14 @@ class Slot:
 
     def submitted(self, run: Run) -> Slot:
         """Taken: this is its run."""
-        told = {"id": run.id, "status": run.status, "page": run.page}
-        return replace(self, state="submitted", run=told, error="", unsettled="")
+        known = {"id": run.id, "status": run.status, "page": run.page}
+        return replace(self, state="submitted", run=known, error="", unsettled="")
 
     def followed(self, run: Run) -> Slot:
         """Its run as it is now."""
-        state: dict[str, State] = {"done": "done", "failed": "failed", "canceled": "canceled"}
         error = f"run {run.id} failed: {run.detail or 'no detail given'} ({run.page})" if run.state == "failed" else ""
-        return replace(
-            self, state=state.get(run.state, "submitted"), run={**(self.run or {}), "status": run.status}, error=error
-        )
+        state = "submitted" if run.state == "running" else run.state
+        return replace(self, state=state, run={**(self.run or {}), "status": run.status}, error=error)
 
     def again(self) -> Slot:
         """To be sent again because a person says so."""

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from cloud.azureml.due_slots import Plan
 from cloud.azureml.slot import Slot
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
-from inference.errors import BadPipeline, ServiceBusy
+from cloud.storage.parsed_json import read_parsed, unchanged
+from inference.errors import ServiceBusy
 
-_T = TypeVar("_T")
 
-
-class Receipts:
-    """What one app remembers about its pipelines."""
+class SlotStore:
+    """What an app remembers about its pipelines."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
     def plan(self, name: str) -> Plan:
-        """Where the entry stands; an empty plan for one that was never looked at."""
+        """Where the entry stands; an empty plan for an entry that was never looked at. Raises BadPipeline."""
         return self._plan(name)[0]
 
     def _plan(self, name: str) -> tuple[Plan, dict[str, Any]]:
         """The plan, and the condition under which it may be written anew."""
-        stored = self._read(f"pipelines/{name}/plan.json", Plan.from_json)
-        return (stored[0], {"if_match": stored[1]}) if stored else (Plan(), {"if_absent": True})
-
-    def _read(self, path: str, parse: Callable[[Any], _T]) -> tuple[_T, str] | None:
-        """A document and its ETag. Raises BadPipeline for one that is broken."""
-        try:
-            stored = self.storage.read_json(STATE, path)
-            return (parse(stored[0]), stored[1].etag) if stored else None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            said = f"{type(error).__name__}: {error}"
-            raise BadPipeline(f"{STATE}/{path} cannot be read ({said}): restore it, or delete it") from error
+        stored = read_parsed(self.storage, STATE, f"pipelines/{name}/plan.json", Plan.from_json)
+        return stored[0] if stored else Plan(), unchanged(stored)
 
     def change_plan(self, name: str, change: Callable[[Plan], Plan]) -> Plan:
         """Apply `change` to the stored plan. Others may change it meanwhile: then it is applied anew."""
@@ -54,8 +44,8 @@ class Receipts:
         raise ServiceBusy(f"the plan of pipeline {name!r} was changed by others 20 times in a row")
 
     def read(self, name: str, at: datetime) -> tuple[Slot, str] | None:
-        """The slot and its ETag."""
-        return self._read(_path(name, at), Slot.from_json)
+        """The slot and its ETag. Raises BadPipeline for a broken document."""
+        return read_parsed(self.storage, STATE, _path(name, at), Slot.from_json)
 
     def age(self, name: str, at: datetime) -> timedelta:
         """How long the slot's receipt has lain as it is, by storage's own clock: ours may have been moved."""
@@ -63,7 +53,7 @@ class Receipts:
         return timedelta(seconds=info.age_s) if info else timedelta(0)
 
     def create(self, slot: Slot) -> bool:
-        """Write a slot's first receipt; False where there is one already."""
+        """Write a slot's first receipt; False where it exists already."""
         try:
             self.storage.write_json(STATE, _path(slot.pipeline, slot.at), slot.to_json(), if_absent=True)
         except Conflict:
@@ -90,8 +80,7 @@ class Receipts:
             names.extend(blob.name for blob in page.blobs)
         # Names sort as their slots do.
         for blob in sorted(names, reverse=True)[:most]:
-            stored = self._read(blob, Slot.from_json)
-            if stored:
+            if stored := read_parsed(self.storage, STATE, blob, Slot.from_json):
                 yield stored[0]
 
 

@@ -1,4 +1,4 @@
-"""`[drift]` in pipelines.toml."""
+"""`[drift]` and `[lake]` in pipelines.toml."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from cloud.schedule import check_ncrontab
 
 # The newest comparison, in the container `state`.
 VERDICT = "drift/verdict.json"
+# The container of what is collected, and of the Parquet files.
+LAKE = "lake"
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class DriftEntry:
 
     warning, alert: bounds of the population stability index, above what chance explains. retrain: the
     pipeline to run on an alert. approval: only after `python -m cloud drift approve`. cooldown_days: how
-    long after one request for retraining no other is made.
+    long after a request for retraining no other is made.
     """
 
     schedule: str = "0 20 * * * *"

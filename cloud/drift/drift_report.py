@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cloud.drift.collect import Row
-from cloud.drift.compare import NUMERIC, Profile, Verdict
+from cloud.drift.drift_rows import Row
+from cloud.drift.drift_verdict import NUMERIC, Profile, Verdict
 
 _TILE, _CAPTION, _COLUMNS = 160, 30, 6
 _BACKGROUND, _INK, _FAINT = (250, 250, 248), (30, 30, 30), (200, 200, 196)
 
 
 def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -> list[tuple[Row, str]]:
-    """The rows farthest from the baseline in any one number, in robust standard deviations, and which it was."""
+    """The rows with a number farthest from the baseline, in robust standard deviations, and which number it is."""
     scored = []
     scales = {}
     for name in NUMERIC:
@@ -35,7 +35,7 @@ def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -
         if far:
             distance, name = max(far)
             scored.append((distance, row, f"{name} {row[name]}"))
-    scored.sort(key=lambda each: -each[0])
+    scored.sort(key=lambda entry: -entry[0])
     return [(row, why) for _, row, why in scored[:most]]
 
 
@@ -48,7 +48,7 @@ def least_certain(rows: Sequence[Row], most: int = _COLUMNS) -> list[tuple[Row, 
 def contact_sheet(
     groups: Sequence[tuple[str, Sequence[tuple[Row, str]]]], fetch: Callable[[str], Image.Image | None]
 ) -> bytes:
-    """One JPEG: a titled row of pictures per group, each with its reason below; a grey tile for one that is gone."""
+    """One JPEG: a titled row of pictures per group, with the reason below; a grey tile for a picture that is gone."""
     height = sum(_CAPTION + (_TILE + _CAPTION) for _ in groups) or _CAPTION
     sheet = Image.new("RGB", (_COLUMNS * _TILE, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
@@ -73,7 +73,7 @@ def contact_sheet(
 
 
 def page(verdict: Verdict, contact: str) -> bytes:
-    """The report as one HTML page; `contact` is the contact sheet's name beside it."""
+    """The report as an HTML page; `contact` is the contact sheet's name beside it."""
     rows = "".join(
         f"<tr><td>{html.escape(s.feature)}<td>{html.escape(str(s.before))}<td>{html.escape(str(s.now))}"
         f"<td>{s.psi:.3f}<td>{s.psi_excess:.3f}<td>{s.js:.3f}<td>{'' if s.ks is None else f'{s.ks:.3f}'}"

@@ -1,6 +1,6 @@
 """Results as date-partitioned Parquet: `lake/results/date=2026-11-23/04.parquet`, a row per prediction.
 
-A finished hour is written as one file, atomically; writing it again gives the same rows. Readable by anything
+A finished hour is written as a single file, atomically; writing it again gives the same rows. Readable by anything
 that knows Hive partitions (DuckDB, Spark, Synapse), on plain accounts and on ADLS Gen2 alike.
 """
 
@@ -14,13 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cloud.drift.drift_entry import LAKE
 from cloud.storage.by_hour import documents, unprocessed
 from cloud.storage.containers import BlobInfo, Storage
 from inference.extras import extra
 
 log = logging.getLogger(__name__)
 
-LAKE = "lake"
 MARK = "lake/filled.json"
 MOST_HOURS = 24 * 7
 _ROWS = 20_000
@@ -43,7 +43,7 @@ COLUMNS = {
     "task": "VARCHAR",
     "model": "VARCHAR",
     "model_version": "VARCHAR",
-    # Of the prediction: null in the one row of a step that found nothing.
+    # Of the prediction: null in the only row of a step without predictions.
     "number": "INTEGER",
     "label": "VARCHAR",
     "score": "DOUBLE",
@@ -69,12 +69,12 @@ def fill(storage: Storage, now: datetime) -> list[str]:
     return written
 
 
-def _write(file: Path, found: Iterable[tuple[BlobInfo, dict[str, Any]]]) -> int:
+def _write(file: Path, results: Iterable[tuple[BlobInfo, dict[str, Any]]]) -> int:
     duckdb = extra("duckdb")
     count, lines = 0, file.with_suffix(".jsonl")
     # By way of a file: a busy hour does not fit into memory.
     with lines.open("w", encoding="utf-8") as out:
-        for blob, document in found:
+        for blob, document in results:
             for row in _rows(blob, document):
                 out.write(json.dumps(row) + "\n")
                 count += 1
@@ -93,8 +93,8 @@ def _rows(blob: BlobInfo, document: Mapping[str, Any]) -> Iterator[dict[str, Any
     for step in document["steps"]:
         of_step = {"step": step["name"], "task": step["task"], "model": step["model"]["name"]}
         of_step["model_version"] = step["model"]["version"]
-        for number, each in enumerate(step["predictions"] or [{}]):
-            x1, y1, x2, y2 = each.get("box") or (None,) * 4
+        for number, prediction in enumerate(step["predictions"] or [{}]):
+            x1, y1, x2, y2 = prediction.get("box") or (None,) * 4
             place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-            what = {key: each.get(key) for key in ("label", "score", "track")}
-            yield {**shared, **of_step, **place, **what, "number": number if each else None}
+            what = {key: prediction.get(key) for key in ("label", "score", "track")}
+            yield {**shared, **of_step, **place, **what, "number": number if prediction else None}

@@ -1,4 +1,4 @@
-"""Trying a model before it serves: it loads, it keeps its contract, it runs, it agrees with the serving one."""
+"""Trying a model before it serves: it loads, it keeps its contract, it runs, it agrees with the model that serves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Prediction = Mapping[str, Any]
 
 
 def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) -> dict[str, list[Prediction]]:
-    """Load the model called `name` from the folder `root` that holds its folder, and run it on each sample.
+    """Load the model called `name` from the folder `root` that holds its folder, and run it on the samples.
 
     Checks the weights' sha256 against the manifest, the tensors against the head, and that it runs at all
     (on a plain picture where there are no samples). Returns the predictions by sample. Raises BadModel,
@@ -33,11 +33,11 @@ def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) ->
     if not isinstance(registry.load(name), Model):
         return {}  # it takes clips, of which there are no samples: what loading checks has to do
     route = Route("canary", (Step(name),))
-    found = {}
+    predictions = {}
     for sample, data in (samples or {"plain picture": _plain_picture()}).items():
         result = analyze(data, route, registry, Source(name=sample), artifacts=False).result
-        found[sample] = list(result.to_json()["steps"][0]["predictions"])
-    return found
+        predictions[sample] = list(result.to_json()["steps"][0]["predictions"])
+    return predictions
 
 
 def agreement(new: Mapping[str, Sequence[Prediction]], old: Mapping[str, Sequence[Prediction]]) -> float:
@@ -52,8 +52,8 @@ def agreement(new: Mapping[str, Sequence[Prediction]], old: Mapping[str, Sequenc
             ours, theirs = ours[:1], theirs[:1]
         matched = 0
         rest = list(theirs)
-        for each in ours:
-            same = next((other for other in rest if _same(each, other)), None)
+        for prediction in ours:
+            same = next((other for other in rest if _same(prediction, other)), None)
             if same is not None:
                 rest.remove(same)
                 matched += 1

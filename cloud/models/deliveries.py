@@ -11,7 +11,7 @@ import azure.functions as func
 
 from cloud.azureml.pipeline_runs import azureml
 from cloud.models.model_entry import ModelEntry
-from cloud.models.registered import Registered, deliver, refusals
+from cloud.models.registered_models import Registered, deliver, refusals
 from cloud.pipelines_file import pipelines
 from cloud.storage.containers import default_storage
 from inference.errors import BadModel, DropsightError
@@ -41,17 +41,18 @@ def deliver_all(only: str = "") -> None:
         raise BadModel("; ".join(failures))
 
 
-def refused(models: Iterable[ModelEntry]) -> list[str]:
-    """The versions of these models that were refused since the serving one was released, a line each."""
-    return [line for model in models for line in refusals(default_storage(), model)]
+def refused(entries: Iterable[ModelEntry]) -> list[str]:
+    """The versions that were refused since the last release, a line for every version."""
+    return [line for entry in entries for line in refusals(default_storage(), entry)]
 
 
 def find(name: str) -> ModelEntry:
     """The [[model]] entry that serves under `name`. Raises BadModel."""
     entries = pipelines().models
     # What it serves as is its own; registered names may be those of several entries.
-    for entry in (*(e for e in entries if e.serves == name), *(e for e in entries if e.name == name)):
-        return entry
+    for entry in sorted(entries, key=lambda entry: entry.serves != name):
+        if name in (entry.serves, entry.name):
+            return entry
     raise BadModel(f"pipelines.toml has no [[model]] {name!r}; it has {[entry.serves for entry in entries]}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from cloud.models.model_entry import NAME
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.parsed_json import read_parsed, unchanged
 from inference.errors import BadModel, LimitExceeded, ServiceBusy
 
 POINTER = "serving.json"
@@ -24,13 +25,17 @@ _KEEP = 10
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The files that serve a model right now. `digest` changes whenever one of them does."""
+    """The files that serve a model right now. `digest` changes whenever a file does.
+
+    files: relative path, ETag, bytes. problem: why nobody can say which files serve.
+    """
 
     name: str
     version: str
     prefix: str
-    files: tuple[tuple[str, str, int], ...]  # relative path, ETag, bytes
+    files: tuple[tuple[str, str, int], ...]
     age_s: float
+    problem: str = ""
 
     @property
     def digest(self) -> str:
@@ -56,28 +61,21 @@ class Pointer:
         """As it is stored."""
         return {"schema": "dropsight-serving/1", **vars(self)}
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Pointer:
+        """As it was stored; members of later versions are ignored."""
+        known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
+        versions = {key: tuple(map(str, known.get(key, ()))) for key in ("previous", "rejected")}
+        return cls(**{**known, **versions, "version": str(document["version"])})
+
 
 def read_pointer(storage: Storage, name: str) -> tuple[Pointer, str] | None:
-    """The pointer of a model and its ETag; None where nothing was released yet."""
-    found = storage.read_json(MODELS, f"{name}/{POINTER}")
-    if found is None:
-        return None
-    document = found[0]
-    return (
-        Pointer(
-            str(document["version"]),
-            tuple(document.get("previous", ())),
-            tuple(document.get("rejected", ())),
-            document.get("canary"),
-            document.get("source", ""),
-            document.get("at", ""),
-        ),
-        found[1].etag,
-    )
+    """The pointer of a model and its ETag; None where nothing was released yet. Raises BadModel."""
+    return read_parsed(storage, MODELS, f"{name}/{POINTER}", Pointer.from_json, BadModel)
 
 
 def snapshots(storage: Storage) -> Iterator[Snapshot]:
-    """What serves, model by model: one listing, and one read for each model that has a pointer."""
+    """What serves, model by model: a listing, and a read for every model that has a pointer."""
     groups: dict[str, list[BlobInfo]] = {}
     for page in storage.pages(MODELS, size=5000):
         for blob in page.blobs:
@@ -86,20 +84,26 @@ def snapshots(storage: Storage) -> Iterator[Snapshot]:
                 groups.setdefault(name, []).append(blob)
     for name, blobs in groups.items():
         version = BY_HAND
-        released = next((blob.modified for blob in blobs if blob.name == f"{name}/{POINTER}"), None)
+        released = next((blob for blob in blobs if blob.name == f"{name}/{POINTER}"), None)
+        by_hand = _by_hand(name, blobs)
         # What came last serves: a folder that is dropped over a release counts as a wish to change it.
-        if released and not any(blob.modified > released for blob in _by_hand(name, blobs) if _is_model(blob)):
-            pointer = read_pointer(storage, name)
+        if released and not any(blob.modified > released.modified for blob in by_hand if _is_model(blob)):
+            try:
+                pointer = read_pointer(storage, name)
+            except BadModel as error:  # the other models go on
+                files = ((POINTER, released.etag, released.size),)
+                yield Snapshot(name, "unreadable", f"{name}/", files, released.age_s, str(error))
+                continue
             version = pointer[0].version if pointer else BY_HAND
         prefix = f"{name}/" if version == BY_HAND else f"{name}/versions/{version}/"
-        mine = _by_hand(name, blobs) if version == BY_HAND else [b for b in blobs if b.name.startswith(prefix)]
+        mine = by_hand if version == BY_HAND else [blob for blob in blobs if blob.name.startswith(prefix)]
         if snapshot := _snapshot(name, version, prefix, mine):
             yield snapshot
 
 
 def serving(storage: Storage, name: str) -> Snapshot | None:
     """What serves under this name right now."""
-    return next((each for each in snapshots(storage) if each.name == name), None)
+    return next((snapshot for snapshot in snapshots(storage) if snapshot.name == name), None)
 
 
 def _by_hand(name: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
@@ -122,32 +126,41 @@ def remember_good(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
     """Note that this snapshot was verified, and keep a copy of files that somebody may overwrite by hand."""
     by_hand = snapshot.version == BY_HAND
     version = f"hand-{snapshot.digest[:12]}" if by_hand else snapshot.version
-    record = f"models/good/{snapshot.name}.json"
-    found = storage.read_json(STATE, record)
-    if found and found[0]["version"] == version:
+    if _good_version(storage, snapshot.name) == version:
         return
     for relative, _, _ in snapshot.files if by_hand else ():
         with suppress(Conflict):  # another process keeps the same copy
             storage.write(MODELS, f"{snapshot.name}/versions/{version}/{relative}", folder / relative, if_absent=True)
-    storage.write_json(STATE, record, {"version": version})
+    storage.write_json(STATE, _good(snapshot.name), {"version": version})
+
+
+def _good(name: str) -> str:
+    return f"models/good/{name}.json"
+
+
+def _good_version(storage: Storage, name: str) -> str:
+    stored = read_parsed(storage, STATE, _good(name), lambda document: str(document["version"]), BadModel)
+    return stored[0] if stored else ""
 
 
 def last_good(storage: Storage, name: str) -> Snapshot | None:
-    """What was verified last under this name, by any process."""
-    found = storage.read_json(STATE, f"models/good/{name}.json")
-    if found is None:
+    """What was verified last under this name, by any process. Raises BadModel."""
+    version = _good_version(storage, name)
+    if not version:
         return None
-    version = str(found[0]["version"])
     prefix = f"{name}/versions/{version}/"
     blobs = [blob for page in storage.pages(MODELS, prefix) for blob in page.blobs]
     return _snapshot(name, version, prefix, blobs)
 
 
 def fetch(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
-    """Bring a snapshot's files below `folder`, each at the version that was listed.
+    """Bring a snapshot's files below `folder`, in the versions that were listed.
 
-    Raises LimitExceeded, BadModel for paths that lead elsewhere, ServiceBusy where a file changed meanwhile.
+    Raises LimitExceeded, BadModel for its problem and for paths that lead elsewhere, ServiceBusy where a file changed
+    meanwhile.
     """
+    if snapshot.problem:
+        raise BadModel(snapshot.problem)
     total = sum(size for _, _, size in snapshot.files)
     if len(snapshot.files) > MAX_FILES or total > MAX_BYTES:
         raise LimitExceeded(
@@ -174,23 +187,23 @@ def fetch(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
 def release(storage: Storage, name: str, version: str, folder: Path, **facts: Any) -> Pointer:
     """Put the files of `folder` into the container as `version`, then let it serve.
 
-    The pointer is written last and on condition of its version: readers see the old release or the new one.
+    The pointer is written last and on condition of its version: readers see the old release or the new release.
     """
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         relative = path.relative_to(folder).as_posix()
         storage.write(MODELS, f"{name}/versions/{version}/{relative}", path)
     return _point(storage, name, version, facts)
 
 
 def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Pointer:
-    """Serve what served before the current release, and never bring that one back by itself.
+    """Serve what served before the current release, and never bring that release back by itself.
 
     beside: the models that the app has without the container. Raises BadModel where nothing is left to serve.
     """
-    found = read_pointer(storage, name)
-    if found is None or found[0].version == BY_HAND:
+    stored = read_pointer(storage, name)
+    if stored is None or stored[0].version == BY_HAND:
         raise BadModel(f"model {name!r} has no release to go back from: nothing that was released serves")
-    pointer, etag = found
+    pointer = stored[0]
     now = serving(storage, name)
     if now and now.version == BY_HAND:
         raise BadModel(
@@ -208,11 +221,7 @@ def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Point
         rejected=(pointer.version, *pointer.rejected)[:_KEEP],
         at=datetime.now(UTC).isoformat(),
     )
-    try:
-        storage.write_json(MODELS, f"{name}/{POINTER}", back.to_json(), if_match=etag)
-    except Conflict as error:
-        raise ServiceBusy(f"what serves {name!r} was changed at this moment; look, and try again") from error
-    return back
+    return _write_pointer(storage, name, back, stored)
 
 
 def _dropped_by_hand(storage: Storage, name: str) -> bool:
@@ -221,17 +230,20 @@ def _dropped_by_hand(storage: Storage, name: str) -> bool:
 
 
 def _point(storage: Storage, name: str, version: str, facts: Mapping[str, Any]) -> Pointer:
-    found = read_pointer(storage, name)
-    old = found[0] if found else None
-    if old is None:
-        previous: tuple[str, ...] = (BY_HAND,)
-    else:
-        previous = old.previous if old.version == version else (old.version, *old.previous)[:_KEEP]
-    rejected = tuple(each for each in old.rejected if each != version) if old else ()
+    stored = read_pointer(storage, name)
+    old = stored[0] if stored else Pointer(BY_HAND)
+    previous = old.previous if old.version == version else (old.version, *old.previous)[:_KEEP]
+    rejected = tuple(rejected for rejected in old.rejected if rejected != version)
     new = Pointer(version, previous, rejected, at=datetime.now(UTC).isoformat(), **facts)
-    condition: dict[str, Any] = {"if_match": found[1]} if found else {"if_absent": True}
+    return _write_pointer(storage, name, new, stored)
+
+
+def _write_pointer(storage: Storage, name: str, pointer: Pointer, read: tuple[Pointer, str] | None) -> Pointer:
     try:
-        storage.write_json(MODELS, f"{name}/{POINTER}", new.to_json(), **condition)
+        storage.write_json(MODELS, f"{name}/{POINTER}", pointer.to_json(), **unchanged(read))
     except Conflict as error:
-        raise ServiceBusy(f"what serves {name!r} was changed at this moment; it is tried again") from error
-    return new
+        raise ServiceBusy(
+            f"what serves {name!r} was changed by somebody else at this moment; look, and try again (the tick tries a "
+            "delivery again by itself)"
+        ) from error
+    return pointer

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import inference
-from cloud.models.serving import ServingModels
+from cloud.models.serving_models import ServingModels
 from cloud.settings import UPLOADS, Settings
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable

@@ -10,8 +10,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud import connection
-from cloud.azureml.client import AzureML
-from cloud.azureml.types import Workspace
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.workspace import Workspace
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage
 from cloud.uploads.upload_worker import UploadWorker

@@ -7,13 +7,15 @@ import sys
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cloud import pipelines_file
-from cloud.azureml.client import KINDS
-from cloud.azureml.expressions import fill, unmet
+from cloud.azureml.azureml_client import KINDS, AzureML
+from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.schedule import Schedule
+from cloud.storage.containers import Storage
 
 GOOD = """
 [[pipeline]]
@@ -131,7 +133,7 @@ ODD = ["3", "true", "nan", "[]", "{}", "[[]]", "[{}]", '""', '"x"', "2026-12-01"
 
 @pytest.mark.parametrize("odd", ODD)
 def test_no_value_of_any_key_can_take_the_app_down(tmp_path: Path, odd: str) -> None:
-    keys = {item.name for cls in (pipelines_file.Written, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
+    keys = {item.name for cls in (pipelines_file.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     tables = [
         {"name": '"x"', "kind": f'"{kind}"', "schedule": '"0 0 3 * * *"', key: odd}
         for key in sorted(keys)
@@ -158,29 +160,23 @@ def test_models_are_told_apart_by_their_folders_and_drift_names_a_pipeline_that_
     assert read(tmp_path, '[drift]\nretrain = "fortnight"\n' + GOOD).problems == ()
 
 
-class Known:
-    """Facts of a test."""
-
-    def new_results(self) -> int:
-        return 12
-
-    def drift(self) -> str:
-        return "warning"
-
-    def model_latest(self, name: str) -> str:
-        return f"{name}-7"
+def known() -> Facts:
+    """Facts that were looked up already."""
+    facts = Facts(cast(Storage, None), lambda: cast(AzureML, None), None)
+    vars(facts).update(new_results=12, drift="warning", _models={"classify": "7"})
+    return facts
 
 
 def test_expressions_are_filled_in_the_entrys_time_zone() -> None:
     value = {"day": ["{slot:%Y-%m-%d %H}h", 3], "n": "{results_since_last_run}/{{{model.latest:classify}}}"}
-    filled = fill(value, "x", datetime(2026, 7, 1, 23, tzinfo=UTC), Schedule(zone="Europe/Zurich").tz, Known())
-    assert filled == {"day": ["2026-07-02 01h", 3], "n": "12/{classify-7}"}
+    filled = fill(value, "x", datetime(2026, 7, 1, 23, tzinfo=UTC), Schedule(zone="Europe/Zurich").tz, known())
+    assert filled == {"day": ["2026-07-02 01h", 3], "n": "12/{7}"}
 
 
 def test_conditions_say_why_they_do_not_hold() -> None:
-    assert unmet("", Known()) == ""
-    assert unmet('new_results >= 12 and drift == "warning"', Known()) == ""
-    assert unmet("new_results > 12", Known()) == "new_results is 12, the condition asks for > 12.0"
+    assert unmet("", known()) == ""
+    assert unmet('new_results >= 12 and drift == "warning"', known()) == ""
+    assert unmet("new_results > 12", known()) == "new_results is 12, the condition asks for > 12.0"
 
 
 @pytest.mark.slow

@@ -81,6 +81,13 @@ def test_the_longest_gap_of_a_tick_is_that_of_its_week() -> None:
     assert longest_gap("0 0 4 * * mon") == timedelta(days=7)
 
 
+def test_the_text_by_which_a_stored_plan_knows_its_schedule_stays() -> None:
+    # Another text would mean that the entry was changed: what was missed meanwhile would not be caught up.
+    assert repr(Schedule(cron="0 0 3 * * *")) == (
+        "Schedule(zone='UTC', cron='0 0 3 * * *', every=0, unit='', at=(), weekdays=(), start=None, end=None)"
+    )
+
+
 def test_slots_go_on_for_ever_without_taking_memory() -> None:
     seconds = Schedule(every=1, unit="minute").slots(
         datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=36500)

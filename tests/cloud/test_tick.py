@@ -16,12 +16,12 @@ from azure.storage.blob import BlobServiceClient
 import function_app
 from cloud import cadence, pipelines_file, tick
 from cloud.azureml import pipeline_runs
-from cloud.azureml.client import AzureML
-from cloud.azureml.kinds import Submission
-from cloud.azureml.runner import PipelineFailed
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import MOST_ATTEMPTS, Slot
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.types import SLOT_TAG, NotAccepted, Run
+from cloud.azureml.slot_runner import PipelineFailed
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import SLOT_TAG, NotAccepted, Run
 from cloud.models import deliveries
 from cloud.pipelines_file import Pipelines
 from cloud.settings import Settings
@@ -51,7 +51,7 @@ class World:
 
     def __init__(self, storage: Storage, aml: AzureML, service: Service, folder: Path) -> None:
         self.storage, self.aml, self.service, self.folder = storage, aml, service, folder
-        self.receipts = Receipts(storage)
+        self.receipts = SlotStore(storage)
         self.now = NOON - timedelta(seconds=30)
         self.found = self.read(FILE)
         service.clock = lambda: self.now
@@ -167,6 +167,43 @@ def test_a_submission_that_hangs_stops_neither_the_tick_nor_another_entry(
     assert world.slot("first").state == "submitted"
 
 
+def test_entries_beyond_those_that_hang_wait_for_the_next_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = FILE[: FILE.rindex("[[pipeline]]")]
+    names = [f"p{number}" for number in range(tick.WIDTH + 1)]
+    world.found = world.read("".join(entry.replace('"first"', f'"{name}"') for name in names))
+    assert world.tick(timedelta(seconds=-30)) == ""  # it has looked before
+    real, hanging, released = world.aml.submit, threading.Semaphore(0), threading.Event()
+
+    def submit(submission: Submission) -> Run:
+        hanging.release()
+        released.wait()
+        return real(submission)
+
+    def seconds() -> float:
+        """A minute is over for the tick once every place is taken by a call that hangs."""
+        started = sum(thread.name.startswith("tick-p") for thread in threading.enumerate())
+        if threading.current_thread() is not threading.main_thread() or started < tick.WIDTH:
+            return 0.0
+        for _ in range(tick.WIDTH):
+            hanging.acquire()
+        hanging.release(tick.WIDTH)
+        return 61.0
+
+    submitting(world, monkeypatch, submit)
+    try:
+        assert world.tick(seconds=seconds, end_s=61.0) == ""
+        assert [line.split()[0] for line in caplog.messages if "waits for the next tick" in line] == names[-1:]
+        submitting(world, monkeypatch, real)
+        assert world.tick(timedelta(minutes=1)) == ""
+        assert world.ran() == [key(names[-1], NOON)]
+    finally:
+        released.set()
+        finish("tick-")
+    assert world.ran() == [key(name, NOON) for name in names]
+
+
 def test_after_a_minute_no_further_slot_is_begun(world: World) -> None:
     seconds = iter([0.0, 0.0, 0.0])  # then a minute is over
     world.found = world.read(FILE.replace('"0 */10 * * * *"\n', '"0 */10 * * * *"\ncatch_up = "all"\n'))
@@ -193,7 +230,7 @@ def test_an_exception_of_pythons_own_is_the_slots_alone(
     assert (world.slot("first").state, str(error) in world.slot("first").error) == ("unknown", True)
     assert world.ran() == [key("second", NOON)]
     monkeypatch.setattr(world.aml, "submit", real)
-    monkeypatch.setattr(Receipts, "age", lambda *_: timedelta(minutes=4))
+    monkeypatch.setattr(SlotStore, "age", lambda *_: timedelta(minutes=4))
     world.tick(timedelta(minutes=4))  # it looks first: there is none, so it is sent
     assert key("first", NOON) in world.ran()
     assert len(service.posts()) == 2
@@ -226,7 +263,7 @@ def test_a_slot_that_is_never_taken_is_counted_and_given_up(
     if sends:
         submitting(world, monkeypatch, refuse)
     else:
-        monkeypatch.setattr("cloud.azureml.storage_facts.StorageFacts.new_results", refuse)
+        monkeypatch.setattr("cloud.azureml.expressions.Facts.new_results", property(refuse))
     one = FILE[: FILE.rindex("[[pipeline]]")].replace("0 */10 * * * *", "0 0 12 * * *")
     world.found = world.read(one + 'parameters = { n = "{results_since_last_run}" }\n')
     for minute in (*range(40), 61, 91, 121, 151, 181, 199):
@@ -329,7 +366,7 @@ def test_a_task_that_takes_long_is_neither_waited_for_nor_begun_again(
     try:
         world.tick(end_s=0.0)
         begun.acquire()
-        monkeypatch.setattr(Receipts, "age", lambda *_: timedelta(minutes=20))
+        monkeypatch.setattr(SlotStore, "age", lambda *_: timedelta(minutes=20))
         world.tick(timedelta(minutes=20))
     finally:
         released.set()
@@ -344,7 +381,7 @@ def test_every_thread_of_a_tick_logs_for_its_invocation(world: World, monkeypatc
     def wake(*_: object, **__: object) -> None:
         names.append(f"{threading.current_thread().name} {context.thread_local_storage.invocation_id}")
 
-    monkeypatch.setattr("cloud.azureml.runner.Runner.wake", wake)
+    monkeypatch.setattr("cloud.azureml.slot_runner.Runner.wake", wake)
     monkeypatch.setattr(tick, "pipelines", lambda: world.found)
     tick.on_timer(function_app.begins_thread(cast(func.Context, context)))
     assert sorted(names) == ["tick-first a1", "tick-second a1"]

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cosine, jensenshannon
 from scipy.special import rel_entr
 from scipy.stats import chi2, ks_2samp
 
-from cloud.drift.measures import (
+from cloud.drift.drift_measures import (
     chi_squared_quantile,
     cosine_distance,
     jensen_shannon,

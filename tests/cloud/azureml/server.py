@@ -220,7 +220,7 @@ def serve(service: Service) -> Iterator[Service]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            data = json.dumps(answer).encode()
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud.azureml.slot_store import Receipts
+from cloud.azureml.slot_store import SlotStore
 from cloud.storage.containers import Storage
 from localhost.host_process import HostProcess
 from tests.cloud.azureml.arm import WORKSPACE
@@ -45,7 +45,7 @@ def test_a_timer_function_runs_a_pipeline_by_managed_identity(
         "IDENTITY_ENDPOINT": f"{service.base}/msi",
         "IDENTITY_HEADER": "secret",
     }
-    receipts = Receipts(Storage(BlobServiceClient.from_connection_string(storage_account)))
+    receipts = SlotStore(Storage(BlobServiceClient.from_connection_string(storage_account)))
 
     def settled() -> bool:
         for run in list(service.runs.values()):

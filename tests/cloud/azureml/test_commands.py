@@ -13,7 +13,7 @@ from azure.storage.blob import BlobServiceClient
 from cloud import pipelines_file, tick
 from cloud.__main__ import main
 from cloud.azureml import pipeline_runs
-from cloud.azureml.client import KINDS, AzureML
+from cloud.azureml.azureml_client import KINDS, AzureML
 from cloud.settings import Settings
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.arm import WORKSPACE
@@ -94,6 +94,18 @@ def test_an_unknown_slot_is_seen_and_resolved(
     assert tick.health(pipelines_file.pipelines()) == []
 
 
+@pytest.mark.parametrize(("slot", "wrong"), [("2026-11-23T03:00:00", "no offset"), ("yesterday", "not a moment")])
+def test_a_slot_that_names_no_instant_is_refused(slot: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pipelines", "resolve", "weekly", slot, "--skip"]) == 1
+    assert wrong in (said := capsys.readouterr().err) and "as `history` prints it" in said
+
+
+def test_a_tag_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["models", "register", "fruit", "folder", "--tag", "approved"])
+    assert "'approved' is no tag; write it as KEY=VALUE" in capsys.readouterr().err
+
+
 def test_a_missing_workspace_is_one_line_of_the_health(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tick, "current", Settings)
     (problem,) = tick.health(pipelines_file.pipelines())
@@ -108,5 +120,5 @@ def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
     assert shown.problems == ()
     assert [shown.entries[0].name, shown.models[0].name] == ["retrain", "fruit"]
     assert shown.drift and shown.lake
-    keys = {item.name for cls in (pipelines_file.Written, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
+    keys = {item.name for cls in (pipelines_file.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     assert [key for key in keys if f"`{key}`" not in text] == []

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloud.azureml.client import KINDS, AzureML
-from cloud.azureml.kinds import Submission
-from cloud.azureml.types import SLOT_TAG, NotAccepted, OutcomeUnknown, Refused, Workspace
-from cloud.azureml.v2 import BatchEndpoint, Job
+from cloud.azureml import workspace_contents
+from cloud.azureml.azureml_client import KINDS, AzureML
+from cloud.azureml.pipeline_kind import Submission
+from cloud.azureml.v2_kinds import BatchEndpoint, PipelineJob
+from cloud.azureml.workspace import SLOT_TAG, NotAccepted, OutcomeUnknown, ServiceRefused, Workspace
 from inference.errors import ServiceBusy
-from tests.cloud.azureml.arm import WORKSPACE
+from tests.cloud.azureml.arm import WORKSPACE, Rejected
 from tests.cloud.azureml.credential import FakeCredential
 from tests.cloud.azureml.server import Fault, Service
 
@@ -90,13 +92,13 @@ def test_a_job_from_a_yaml_file_takes_the_entrys_inputs(aml: AzureML, service: S
         "  inputs: {}}}\n"
     )
     target: dict[str, Any] = {"yaml": str(path), "inputs": {"epochs": 7, "images": IMAGES}, "force_rerun": True}
-    aml.submit(Submission("nightly", SLOT, Job(**target)))
+    aml.submit(Submission("nightly", SLOT, PipelineJob(**target)))
     body = service.posts()[0][2]["properties"]
     assert body["inputs"]["epochs"]["value"] == "7"
     assert body["inputs"]["images"]["uri"] == IMAGES["path"]
     assert body["settings"]["force_rerun"] is True
-    with pytest.raises(Refused, match="does not exist"):
-        aml.submit(Submission("weekly", SLOT, Job(yaml=str(tmp_path / "absent.yml"))))
+    with pytest.raises(ServiceRefused, match="does not exist"):
+        aml.submit(Submission("weekly", SLOT, PipelineJob(yaml=str(tmp_path / "absent.yml"))))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_a_yaml_job_keeps_its_experiment_unless_the_entry_names_one(
     path = tmp_path / "job.yml"
     named = f"experiment_name: {yaml_says}\n" if yaml_says else ""
     path.write_text(f"type: command\ncommand: echo hi\nenvironment: azureml:env:1\ncompute: azureml:cpu\n{named}")
-    aml.submit(Submission("nightly", SLOT, Job(yaml=str(path)), experiment=entry_says))
+    aml.submit(Submission("nightly", SLOT, PipelineJob(yaml=str(path)), experiment=entry_says))
     assert service.posts()[0][2]["properties"]["experimentName"] == expected
 
 
@@ -118,7 +120,7 @@ def test_a_command_job_is_found_under_the_name_that_the_sdk_gives_it(
 ) -> None:
     path = tmp_path / "job.yml"
     path.write_text("type: command\ncommand: echo hi\nenvironment: azureml:env:1\ncompute: azureml:cpu\n")
-    job = Submission("nightly", SLOT, Job(yaml=str(path)))
+    job = Submission("nightly", SLOT, PipelineJob(yaml=str(path)))
     run = aml.submit(job)
     assert (run.status, aml.submit(job)) == ("NotStarted", run)
     assert aml.search(job, SLOT).run == run
@@ -133,8 +135,8 @@ def test_a_wrong_yaml_file_is_refused_before_anything_is_sent(
 ) -> None:
     path = tmp_path / "job.yml"
     path.write_bytes(content)
-    with pytest.raises(Refused, match="nightly"):
-        aml.submit(Submission("nightly", SLOT, Job(yaml=str(path))))
+    with pytest.raises(ServiceRefused, match="nightly"):
+        aml.submit(Submission("nightly", SLOT, PipelineJob(yaml=str(path))))
     assert service.posts() == []
 
 
@@ -225,14 +227,14 @@ def test_an_expired_token_is_fetched_anew(aml: AzureML, service: Service, creden
 def test_errors_name_workspace_pipeline_and_remedy(
     kind: str, changes: dict[str, Any], words: list[str], aml: AzureML
 ) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ServiceRefused) as caught:
         aml.submit(submission(kind, **changes))
     assert [word for word in words if word not in str(caught.value)] == []
 
 
 def test_a_missing_role_is_named(aml: AzureML, service: Service) -> None:
     service.faults.append(Fault("POST", "PipelineSubmit", 403))
-    with pytest.raises(Refused, match="AzureML Data Scientist"):
+    with pytest.raises(ServiceRefused, match="AzureML Data Scientist"):
         aml.submit(submission("published"))
 
 
@@ -275,8 +277,36 @@ def test_search_finds_the_slots_run_by_its_tag(kind: str, aml: AzureML, service:
     unsure = aml.search(submission(kind), since)
     assert unsure.run is None
     assert not unsure.certain
+    service.runs[run.id]["CreatedDate"] = f"{since:%Y-%m-%dT%H:%M:%S}"  # without an offset it is UTC
+    assert not aml.search(submission(kind), since).certain
     # A run from long before our attempt cannot be ours.
     assert aml.search(submission(kind), since + timedelta(hours=1)).certain
+
+
+def test_a_run_without_an_id_is_neither_taken_nor_started_again(aml: AzureML, service: Service) -> None:
+    run = aml.submit(submission("published"))
+    del service.runs[run.id]["Id"]
+    answer = aml.search(submission("published"), SLOT)
+    assert (answer.run, answer.certain) == (None, False)
+    assert "has the slot's tag and no id" in answer.why
+    followed = aml.status("published", run.id)
+    assert followed is not None and followed.id == run.id
+
+
+@pytest.mark.parametrize("content", [b"<html>sign in</html>", b"[1]", b'"text"', b'{"value": {"a": 1}}'])
+def test_an_answer_of_another_shape_is_no_proof_that_there_is_nothing(
+    content: bytes, aml: AzureML, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "handle", lambda *_: content)
+    asks: list[Callable[[], object]] = [
+        lambda: aml.search(submission("published"), SLOT),
+        lambda: list(workspace_contents.remote(aml)),
+    ]
+    if not content.startswith(b"{"):
+        asks += [lambda: aml.search(submission("job"), SLOT), lambda: workspace_contents.latest_model(aml, "x")]
+    for ask in asks:
+        with pytest.raises(ServiceBusy, match=r"without JSON|in place of"):
+            ask()
 
 
 def test_search_trusts_names_only_where_they_are_kept(aml: AzureML, service: Service) -> None:
@@ -290,8 +320,8 @@ def test_search_trusts_names_only_where_they_are_kept(aml: AzureML, service: Ser
 
 def test_remote_lists_everything_an_entry_could_name(aml: AzureML, service: Service) -> None:
     aml.submit(submission("job"))
-    assert ("experiment", "nightly-score", "experiment-1") in set(aml.remote())
-    found = {(kind, name) for kind, name, _ in aml.remote()}
+    assert ("experiment", "nightly-score", "experiment-1") in set(workspace_contents.remote(aml))
+    found = {(kind, name) for kind, name, _ in workspace_contents.remote(aml)}
     assert found >= {
         ("published", "score"),
         ("pipeline-endpoint", "score-endpoint"),
@@ -300,23 +330,21 @@ def test_remote_lists_everything_an_entry_could_name(aml: AzureML, service: Serv
         ("experiment", "dropsight"),
     }
     service.faults.append(Fault("GET", "/history/", 404))  # then those of the jobs are what is known
-    assert [name for kind, name, _ in aml.remote() if kind == "experiment"] == ["dropsight"]
+    assert [name for kind, name, _ in workspace_contents.remote(aml) if kind == "experiment"] == ["dropsight"]
 
 
 @pytest.mark.parametrize("key", ["DisplayName", "Tags", "experimentName"])
 def test_the_server_rejects_v1_bodies_with_other_keys(key: str, aml: AzureML, service: Service) -> None:
     url = f"{aml.workspace.v1}/PipelineRuns/PipelineSubmit/pipe-1"
-    with pytest.raises(Refused, match=key):
+    with pytest.raises(ServiceRefused, match=key):
         aml.caller.post_once(url, "https://management.azure.com/.default", "x", {key: "x"})
     assert service.runs == {}
 
 
-def test_the_server_rejects_jobs_that_break_the_schema(aml: AzureML) -> None:
+def test_the_server_rejects_jobs_that_break_the_schema(service: Service) -> None:
     body = {"properties": {"jobType": "Pipeline", "inputs": {"a": {"jobInputType": "literal"}}}}
-    with pytest.raises(Refused, match="schema|required|400"):
-        aml.caller.put(
-            f"{aml.workspace.arm}/jobs/x?api-version=2025-12-01", "https://management.azure.com/.default", "x", body
-        )
+    with pytest.raises(Rejected, match="schema|required|400|valid"):
+        service._validate("/jobs/x", body)
 
 
 def test_the_server_knows_only_published_routes(aml: AzureML) -> None:

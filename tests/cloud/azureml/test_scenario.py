@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.kinds import Submission
-from cloud.azureml.runner import DEAD, PipelineFailed, Runner
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.storage_facts import StorageFacts
-from cloud.azureml.types import SLOT_TAG, Run
-from cloud.pipelines_file import Entry, parse
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.due_slots import Plan, due
+from cloud.azureml.expressions import Facts
+from cloud.azureml.pipeline_kind import Submission
+from cloud.azureml.slot_runner import DEAD, PipelineFailed, Runner
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import SLOT_TAG, Run
+from cloud.pipelines_file import PipelineEntry, parse
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import TARGETS
@@ -32,7 +33,7 @@ class Killed(BaseException):
     """The worker process dies here."""
 
 
-class SimulatedReceipts(Receipts):
+class SimulatedStore(SlotStore):
     """Receipts whose ages follow simulated time, as storage's own clock would."""
 
     def __init__(self, storage: Storage, clock: Callable[[], datetime]) -> None:
@@ -52,10 +53,8 @@ class Host:
 
     def __init__(self, storage: Storage, aml: AzureML, clock: Callable[[], datetime]) -> None:
         self.aml, self.die = aml, ""
-        self.receipts: Receipts = SimulatedReceipts(storage, clock)
-        self.runner = Runner(
-            self.receipts, lambda: self, lambda since: StorageFacts(storage, lambda: aml, since), clock
-        )
+        self.receipts: SlotStore = SimulatedStore(storage, clock)
+        self.runner = Runner(self.receipts, lambda: self, lambda since: Facts(storage, lambda: aml, since), clock)
         self.search, self.status = aml.search, aml.status
 
     def submit(self, submission: Submission) -> Run:
@@ -66,7 +65,7 @@ class Host:
             raise Killed
         return run
 
-    def wake(self, entry: Entry) -> None:
+    def wake(self, entry: PipelineEntry) -> None:
         try:
             self.runner.wake(entry)
         except Killed:
@@ -102,7 +101,7 @@ def hosts(storage: Storage, aml: AzureML, clock: Clock) -> list[Host]:
     return [Host(storage, aml, clock), Host(storage, aml, lambda: clock.now - timedelta(seconds=40))]
 
 
-def entry_of(kind: str, **changes: object) -> Entry:
+def entry_of(kind: str, **changes: object) -> PipelineEntry:
     table = {"name": "week", "kind": kind, "schedule": "0 0 */6 * * *", "catch_up": "all", **TARGETS[kind]}
     return parse({**table, **changes})
 
@@ -234,6 +233,48 @@ def test_missed_slots_are_caught_up_as_the_entry_says(
     assert [slot for slot in WEEK if states.get(slot.isoformat()) == "skipped"] == skipped
 
 
+@pytest.mark.parametrize(("late", "runs"), [(timedelta(minutes=5), True), (timedelta(minutes=5, seconds=1), False)])
+def test_without_catching_up_a_slot_runs_up_to_five_minutes_late(late: timedelta, runs: bool) -> None:
+    entry = entry_of("published", catch_up="none")
+    plan = due(entry, Plan(through=WEEK[0] - timedelta(hours=1)), WEEK[0] + late)
+    assert (plan.open, [slot for slot, _ in plan.skipped]) == (((WEEK[0],), []) if runs else ((), [WEEK[0]]))
+
+
+@pytest.mark.parametrize(("catch_up", "older"), [("latest", "skipped"), ("none", "skipped"), ("all", "submitted")])
+def test_a_slot_that_still_waits_when_a_newer_slot_is_due_is_started_only_with_catch_up_all(
+    catch_up: str, older: str, service: Service, hosts: list[Host], clock: Clock
+) -> None:
+    entry = entry_of("published", catch_up=catch_up)
+    hosts[0].wake(entry)
+    clock.now = WEEK[0]
+    service.faults.append(Fault("POST", "Submit", 429))
+    hosts[0].wake(entry)
+    assert receipts_of(hosts[0]) == {WEEK[0].isoformat(): "pending"}
+    clock.now = WEEK[1]
+    hosts[0].wake(entry)
+    assert receipts_of(hosts[0]) == {WEEK[0].isoformat(): older, WEEK[1].isoformat(): "submitted"}
+    assert (f"week-{WEEK[0]:%Y%m%dT%H%M%SZ}" in slots_run(service)) == (older == "submitted")
+
+
+def test_a_slot_that_waited_until_a_newer_slot_was_over_is_not_started(
+    service: Service, hosts: list[Host], clock: Clock
+) -> None:
+    entry = entry_of("published", catch_up="latest")
+    hosts[0].wake(entry)
+    clock.now = WEEK[0]
+    service.faults.append(Fault("POST", "Submit", 429, headers={"Retry-After": str(10 * 3600)}))
+    hosts[0].wake(entry)
+    for hours in (6, 7):
+        clock.now = WEEK[0] + timedelta(hours=hours)
+        hosts[0].wake(entry)
+        finish_runs(service)
+    assert receipts_of(hosts[0]) == {WEEK[0].isoformat(): "pending", WEEK[1].isoformat(): "done"}
+    clock.now = WEEK[0] + timedelta(hours=11)
+    hosts[0].wake(entry)
+    assert receipts_of(hosts[0])[WEEK[0].isoformat()] == "skipped"
+    assert slots_run(service) == {f"week-{WEEK[1]:%Y%m%dT%H%M%SZ}": 1}
+
+
 def test_looking_without_a_due_slot_writes_nothing(hosts: list[Host], clock: Clock, storage: Storage) -> None:
     entry = entry_of("published")
     hosts[0].wake(entry)
@@ -295,7 +336,7 @@ def test_a_clock_that_leaps_forward_takes_no_living_worker_for_dead(
     hosts[0].die = "before"  # it has said that it is submitting, and nobody knows yet whether it lives
     hosts[0].wake(entry)
     other = Host(storage, hosts[0].aml, lambda: clock.now + timedelta(hours=5))
-    other.runner.receipts = Receipts(storage)  # ages as they really are: seconds
+    other.runner.store = SlotStore(storage)  # ages as they really are: seconds
     for _ in range(3):
         other.wake(entry)
     assert receipts_of(hosts[0])[WEEK[0].isoformat()] == "submitting"
@@ -330,7 +371,7 @@ def test_a_receipt_of_an_earlier_version_is_read_and_settled(
     entry = entry_of("published")
     hosts[0].wake(entry)
     clock.now = WEEK[0]
-    hosts[0].runner.receipts.change_plan("week", lambda plan: replace(plan, through=WEEK[0], open=(WEEK[0],)))
+    hosts[0].runner.store.change_plan("week", lambda plan: replace(plan, through=WEEK[0], open=(WEEK[0],)))
     earlier = {
         "schema": "dropsight-slot/1", "pipeline": "week", "kind": "published", "slot": WEEK[0].isoformat(),
         "state": "unknown", "attempts": 1, "owner": "x", "sent_at": WEEK[0].isoformat(), "error": "broken off",

@@ -13,9 +13,9 @@ from azure.ai.ml import MLClient, load_component, load_job
 from azure.ai.ml.entities import CommandComponent, PipelineComponent
 from PIL import Image
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.kinds import Submission
-from cloud.azureml.v2 import Job
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.pipeline_kind import Submission
+from cloud.azureml.v2_kinds import PipelineJob
 from tests.cloud.azureml.credential import FakeCredential
 from tests.cloud.azureml.server import Service
 from training.pipeline import prepare, register, steps
@@ -126,13 +126,13 @@ def test_a_dry_run_uploads_no_local_input(
         "type: command\ncommand: echo ${{inputs.d}}\nenvironment: azureml:env:1\ncompute: azureml:cpu\n"
         "inputs: {d: {type: uri_folder, path: ./data}}\n"
     )
-    shown = aml.preview(Submission("nightly", datetime(2026, 11, 23, tzinfo=UTC), Job(yaml=str(path))))
+    shown = aml.preview(Submission("nightly", datetime(2026, 11, 23, tzinfo=UTC), PipelineJob(yaml=str(path))))
     assert uploads == [] and "local input" in shown["body"]["note"]
     assert [method for method, *_ in service.seen if method not in ("GET", "HEAD")] == []
 
 
 def test_the_whole_pipeline_is_submitted_with_its_code(aml: AzureML, service: Service) -> None:
-    job = Submission("retrain", datetime(2026, 11, 23, tzinfo=UTC), Job(yaml=str(FOLDER / "job.yml")))
+    job = Submission("retrain", datetime(2026, 11, 23, tzinfo=UTC), PipelineJob(yaml=str(FOLDER / "job.yml")))
     shown = aml.preview(job)
     assert [method for method, *_ in service.seen if method not in ("GET", "HEAD")] == []
     aml.submit(job)

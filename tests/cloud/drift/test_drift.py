@@ -22,13 +22,13 @@ from scipy.stats import ks_2samp
 
 from cloud import health
 from cloud.drift import drift_check, lake
-from cloud.drift.collect import collect, inputs, rows
-from cloud.drift.compare import Profile, compare, profile
 from cloud.drift.drift_entry import DriftEntry
+from cloud.drift.drift_rows import collect, inputs, rows
+from cloud.drift.drift_verdict import Profile, compare, profile
 from cloud.storage.containers import BlobInfo, Page, Storage
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
-from inference.errors import BadPipeline, MissingPackage
+from inference.errors import BadPipeline, MissingPackage, StorageUnavailable
 from inference.results.result import Source
 from inference.routes import Route, Step
 from inference.tables import build
@@ -144,12 +144,62 @@ def test_lines_are_what_an_azureml_monitor_reads_and_collecting_twice_changes_no
     assert len(after) == 3
 
 
+def test_what_is_no_result_is_left_out_and_stops_nothing(
+    storage: Storage, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    upload(storage, registry, "old", 2)
+    for number, content in enumerate((b"{", b"[1]", b'{"schema": "other/1"}', b'"text"')):
+        storage.write("results", f"old/x{number}.jpg/result.json", content)
+    assert collect(storage, NOW) == 2
+    assert len(lake.fill(storage, NOW)) == 1
+    left_out = [line for line in caplog.messages if "is no result of this app" in line]
+    assert sorted({line.split()[0] for line in left_out}) == [f"results/old/x{n}.jpg/result.json" for n in range(4)]
+
+
+def test_a_storage_that_is_away_costs_no_statistics(
+    storage: Storage, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(storage, registry, "old", 2)
+    read = Storage.open
+
+    def away(self: Storage, container: str, name: str, etag: str | None = None) -> Any:
+        if container == "uploads":
+            raise StorageUnavailable("busy")
+        return read(self, container, name, etag)
+
+    monkeypatch.setattr(Storage, "open", away)
+    with pytest.raises(StorageUnavailable):  # the hour is done again by a later check
+        collect(storage, NOW)
+    monkeypatch.setattr(Storage, "open", read)
+    assert collect(storage, NOW) == 2
+    assert all(row["brightness"] is not None for row in rows(storage, NOW - timedelta(days=20), NOW))
+
+
+@pytest.mark.parametrize(
+    ("container", "path", "content"),
+    [
+        ("state", "drift/baseline.json", b'{"count": 3, "colour": "red"}'),
+        ("state", "drift/baseline.json", b"[1]"),
+        ("state", "drift/retraining.json", b'{"state": "waiting"}'),
+        ("lake", "modelDataCollector/dropsight/r/model_inputs/DAY/dropsight.jsonl", b"{}"),
+    ],
+)
+def test_a_broken_document_is_named_with_what_to_do(
+    container: str, path: str, content: bytes, storage: Storage, registry: Registry
+) -> None:
+    path = path.replace("DAY", f"{NOW:%Y/%m/%d/%H}")
+    storage.write(container, path, content)
+    with pytest.raises(BadPipeline, match=f"{container}/{path} cannot be read .*: (restore|save) it"):
+        drift_check.check(storage, DriftEntry(), NOW, refuse)
+        drift_check.approve(storage, refuse)
+
+
 def test_a_busy_hour_is_sampled_alike_on_both_sides(
     storage: Storage, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(storage, registry, "old", 7)
     collect(storage, NOW)
-    monkeypatch.setattr("cloud.drift.collect.MOST_ROWS", 3)
+    monkeypatch.setattr("cloud.drift.drift_rows.MOST_ROWS", 3)
     found = list(rows(storage, NOW - timedelta(days=20), NOW))
     assert 2 <= len(found) <= 6
     assert all({"brightness", "score", "name"} <= set(row) for row in found)

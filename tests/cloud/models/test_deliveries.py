@@ -15,12 +15,12 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from PIL import Image
 
-from cloud.azureml.client import AzureML
-from cloud.models import deliveries, serving
+from cloud.azureml.azureml_client import AzureML
+from cloud.models import deliveries, serving_models
 from cloud.models.model_entry import ModelEntry
-from cloud.models.registered import Registered, deliver, refusals
+from cloud.models.registered_models import Registered, Version, deliver, refusals
 from cloud.models.releases import Snapshot, fetch, read_pointer, rollback
-from cloud.models.serving import ServingModels
+from cloud.models.serving_models import ServingModels
 from cloud.pipelines_file import Pipelines
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
@@ -57,7 +57,7 @@ def registered(aml: AzureML, account: BlobServiceClient) -> Registered:
 
 @pytest.fixture
 def running(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, ServingModels]:
-    monkeypatch.setattr(serving, "STILL_S", -5.0)
+    monkeypatch.setattr(serving_models, "STILL_S", -5.0)
     registry = Registry([BUILT_IN])
     return registry, ServingModels(storage, registry, 0)
 
@@ -244,6 +244,42 @@ def test_a_folder_dropped_by_hand_serves_and_a_bad_one_is_refused(
     storage.write("models", "classify/model.onnx", BUILT_IN / "classify" / "model.onnx")
     models.refresh()
     assert models.refused == {}
+
+
+def test_a_broken_pointer_is_named_and_stops_only_its_own_model(
+    tmp_path: Path, storage: Storage, registered: Registered, running: tuple[Registry, ServingModels]
+) -> None:
+    registry, models = running
+    register(storage, registered, make(tmp_path / "a", "7"), "7")
+    deliver(storage, registered, ENTRY)
+    models.refresh()
+    storage.write("models", "classify/serving.json", b'{"version":')
+    put(storage, "models", "other", make(tmp_path / "b", "hand", **{'name = "classify"': 'name = "other"'}))
+    models.refresh()
+    assert models.versions == {"classify": "7", "other": "by hand"}
+    assert "models/classify/serving.json cannot be read" in models.refused["classify"][1]
+    beginning = ServingModels(storage, Registry([BUILT_IN]), 0)
+    beginning.refresh()
+    assert beginning.versions == models.versions
+    with pytest.raises(BadModel, match="serving.json cannot be read .*: restore it, or delete it"):
+        deliver(storage, registered, ENTRY)
+    assert "serving.json cannot be read" in refusals(storage, ENTRY)[0]
+
+
+def test_a_datastore_that_is_no_blob_container_is_named(
+    tmp_path: Path, registered: Registered, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_datastores", lambda *_: {"properties": {"accountName": "a"}})
+    with pytest.raises(BadModel, match="'workspaceblobstore' has no containerName, endpoint"):
+        registered.download(Version("shapes", "7", f"{AZURE}x"), tmp_path)
+
+
+def test_a_version_without_a_number_is_not_taken(
+    registered: Registered, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_models", lambda *_: {"value": [{"properties": {"modelUri": f"{AZURE}x"}}]})
+    with pytest.raises(BadModel, match="'shapes': the workspace lists a version without its number"):
+        registered.newest(ENTRY)
 
 
 def test_nothing_is_fetched_twice_and_a_storage_failure_keeps_what_serves(

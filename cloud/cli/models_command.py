@@ -7,35 +7,41 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands of `models`; each parsed namespace carries its function as `run`."""
+    """The sub-commands of `models`; the options carry the function to call as `run`."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    each = commands.add_parser("list", help="registered models, and what serves from the container")
-    each.set_defaults(run=_list)
-    each = commands.add_parser("register", help="register a folder with a model in the workspace")
-    each.add_argument("name")
-    each.add_argument("folder", help="a folder of this machine, or an azureml:// path")
-    each.add_argument("--version", default="", help="without it the workspace counts on")
-    each.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
-    each.set_defaults(run=_register)
+    command = commands.add_parser("list", help="registered models, and what serves from the container")
+    command.set_defaults(run=_list)
+    command = commands.add_parser("register", help="register a folder with a model in the workspace")
+    command.add_argument("name")
+    command.add_argument("folder", help="a folder of this machine, or an azureml:// path")
+    command.add_argument("--version", default="", help="without it the workspace counts on")
+    command.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE")
+    command.set_defaults(run=_register)
     for name, what, body in (("download", "fetch a model's files", _download), ("path", "print where they lie", _path)):
-        each = commands.add_parser(name, help=what)
-        each.add_argument("name")
-        each.add_argument("version", nargs="?", default="latest")
+        command = commands.add_parser(name, help=what)
+        command.add_argument("name")
+        command.add_argument("version", nargs="?", default="latest")
         if name == "download":
-            each.add_argument("--to", type=Path, default=Path("downloaded"))
-        each.set_defaults(run=body)
-    each = commands.add_parser("deliver", help="bring the newest version of a [[model]] into the container now")
-    each.add_argument("name")
-    each.add_argument("--again", action="store_true", help="even if it was refused or rolled back before")
-    each.set_defaults(run=_deliver)
-    each = commands.add_parser("rollback", help="serve what served before the current release")
-    each.add_argument("name")
-    each.set_defaults(run=_rollback)
+            command.add_argument("--to", type=Path, default=Path("downloaded"))
+        command.set_defaults(run=body)
+    command = commands.add_parser("deliver", help="bring the newest version of a [[model]] into the container now")
+    command.add_argument("name")
+    command.add_argument("--again", action="store_true", help="even if it was refused or rolled back before")
+    command.set_defaults(run=_deliver)
+    command = commands.add_parser("rollback", help="serve what served before the current release")
+    command.add_argument("name")
+    command.set_defaults(run=_rollback)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is no tag; write it as KEY=VALUE")
+    return key, value
 
 
 def _list(_: argparse.Namespace) -> int:
     from cloud.models import deliveries
-    from cloud.models.registered import refusals
     from cloud.models.releases import snapshots
     from cloud.pipelines_file import pipelines
     from cloud.settings import current
@@ -43,9 +49,8 @@ def _list(_: argparse.Namespace) -> int:
 
     for snapshot in snapshots(default_storage()):
         print(f"serving     {snapshot.name:30} {snapshot.version}")
-    for entry in pipelines().models:
-        for line in refusals(default_storage(), entry):
-            print(f"refused     {line}")
+    for line in deliveries.refused(pipelines().models):
+        print(f"refused     {line}")
     if current().azureml_workspace:
         for name, latest in deliveries.registered().names():
             print(f"registered  {name:30} {latest}")
@@ -55,8 +60,7 @@ def _list(_: argparse.Namespace) -> int:
 def _register(options: argparse.Namespace) -> int:
     from cloud.models import deliveries
 
-    tags = dict(each.partition("=")[::2] for each in options.tag)
-    made = deliveries.registered().register(options.name, options.folder, options.version, tags)
+    made = deliveries.registered().register(options.name, options.folder, options.version, dict(options.tag))
     print(f"{made.name}:{made.version}  {made.uri}")
     return 0
 
@@ -78,7 +82,7 @@ def _path(options: argparse.Namespace) -> int:
 
 def _deliver(options: argparse.Namespace) -> int:
     from cloud.models import deliveries
-    from cloud.models.registered import deliver
+    from cloud.models.registered_models import deliver
     from cloud.storage.containers import default_storage
 
     print(deliver(default_storage(), deliveries.registered(), deliveries.find(options.name), again=options.again))

@@ -1,34 +1,35 @@
-"""One object for one workspace: submit a slot's run, look for it, follow it, list what there is."""
+"""The workspace: submit the run of a slot, look for it, follow it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cloud.azureml import listing, v1, v2
-from cloud.azureml.http import Caller, patience
-from cloud.azureml.kinds import Kind, Submission
-from cloud.azureml.types import Run, Search, Workspace
+from cloud.azureml.pipeline_kind import Kind, Submission
+from cloud.azureml.v1_kinds import PipelineEndpoint, PublishedPipeline
+from cloud.azureml.v2_kinds import AzuremlSchedule, BatchEndpoint, PipelineJob, scoring_uri
+from cloud.azureml.workspace import Run, Search, Workspace
+from cloud.azureml.workspace_caller import Caller, patience
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import TokenCredential
 
 KINDS: dict[str, type[Kind]] = {
-    each.kind: each
-    for each in (
-        v1.Published,
-        v1.PipelineEndpoint,
-        v2.Job,
-        v2.AzuremlSchedule,
-        v2.BatchEndpoint,
+    kind.kind: kind
+    for kind in (
+        PublishedPipeline,
+        PipelineEndpoint,
+        PipelineJob,
+        AzuremlSchedule,
+        BatchEndpoint,
     )
 }
 
 
 class AzureML:
-    """One workspace; the kind of what is submitted says how.
+    """A workspace; the kind of what is submitted says how it is spoken to.
 
     `options` go to every MLClient (a transport or an authentication policy, say).
     """
@@ -46,7 +47,7 @@ class AzureML:
         self._scoring: dict[str, str] = {}
 
     def submit(self, submission: Submission) -> Run:
-        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, Refused or ServiceBusy."""
+        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, ServiceRefused or ServiceBusy."""
         return submission.target.submit(self, submission)
 
     def search(self, submission: Submission, since: datetime, *, names_kept: bool = False) -> Search:
@@ -60,14 +61,6 @@ class AzureML:
     def preview(self, submission: Submission) -> dict[str, Any]:
         """The exact request that `submit` would send first, not sent: method, url, headers, body."""
         return submission.target.preview(self, submission)
-
-    def latest_model(self, name: str) -> str:
-        """The latest version of a registered model."""
-        return listing.latest_model(self.workspace, self.caller, name)
-
-    def remote(self) -> Iterator[tuple[str, str, str]]:
-        """(kind, name, id) of everything in the workspace that an entry could name."""
-        return listing.remote(self.workspace, self.caller)
 
     def ml(self, retry: bool = True) -> MLClient:
         """A client of azure-ai-ml. Without `retry`, azure-core never repeats a request by itself."""
@@ -92,7 +85,7 @@ class AzureML:
     def scoring_uri(self, endpoint: str) -> str:
         """Where a batch endpoint is invoked; looked up once."""
         if endpoint not in self._scoring:
-            self._scoring[endpoint] = v2.scoring_uri(self, endpoint)
+            self._scoring[endpoint] = scoring_uri(self, endpoint)
         return self._scoring[endpoint]
 
     def through(self, transport: object) -> AzureML:

@@ -6,20 +6,21 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cloud.azureml.client import AzureML
-from cloud.azureml.listing import pages
-from cloud.azureml.types import ARM, VERSION
-from cloud.azureml.v2 import sdk
+from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.v2_kinds import sdk
+from cloud.azureml.workspace import ARM, VERSION
 from cloud.models import canary, releases
 from cloud.models.model_entry import ModelEntry
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
+from cloud.storage.parsed_json import read_parsed
 from inference.errors import BadModel, CorruptMedia, Permanent, StorageUnavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
@@ -34,19 +35,19 @@ _MOST_VERSIONS = 100
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model, as the workspace tells it."""
+    """A version of a registered model, as the workspace describes it."""
 
     name: str
     version: str
     uri: str
     stage: str = ""
-    tags: Mapping[str, str] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     registry: str = ""
 
 
 class Registered:
-    """The registered models of one workspace.
+    """The registered models of a workspace.
 
     `container` opens the blob container of a datastore; without it the app's identity is used.
     """
@@ -57,11 +58,11 @@ class Registered:
 
     def names(self) -> Iterator[tuple[str, str]]:
         """(name, latest version) of every registered model."""
-        for row in pages(self._azureml.caller, f"{self._azureml.workspace.arm}/models", "models"):
-            yield str(row["name"]), str((row.get("properties") or {}).get("latestVersion", ""))
+        for row in self._azureml.caller.rows(f"{self._azureml.workspace.arm}/models", ARM, "models", VERSION):
+            yield str(row.get("name", "")), str((row.get("properties") or {}).get("latestVersion", ""))
 
     def get(self, name: str, version: str = "latest") -> Version:
-        """One version; `latest` is the one created last. Raises BadModel."""
+        """A version; `latest` is the version created last. Raises BadModel."""
         if version == "latest":
             return self.newest(ModelEntry(name, name))
         url = f"{self._url(name)}/versions/{quote(version, safe='')}"
@@ -72,34 +73,52 @@ class Registered:
 
     def newest(self, entry: ModelEntry) -> Version:
         """The version created last that has the entry's stage and tags. Raises BadModel where none has."""
-        for number, found in enumerate(self._newest_first(entry)):
-            has_tags = all((found.tags or {}).get(key) == value for key, value in entry.tags.items())
-            if has_tags and entry.stage in ("", found.stage):
-                return found
-            if number >= _MOST_VERSIONS:
-                break
+        for version in islice(self._newest_first(entry), _MOST_VERSIONS):
+            if entry.tags.items() <= version.tags.items() and entry.stage in ("", version.stage):
+                return version
         where = f"registry {entry.registry!r}" if entry.registry else f"workspace {self._azureml.workspace.name!r}"
         wanted = f" with stage {entry.stage!r} and tags {dict(entry.tags)}" if entry.stage or entry.tags else ""
         raise BadModel(f"{where} has no model {entry.name!r}{wanted}")
 
     def _newest_first(self, entry: ModelEntry) -> Iterator[Version]:
         if entry.registry:
-            return registry_versions(self._azureml, entry.registry, entry.name)
+            return self._in_registry(entry.registry, entry.name)
         params = {**VERSION, "$orderBy": "createdtime desc", "listViewType": "ActiveOnly"}
-        rows = pages(self._azureml.caller, f"{self._url(entry.name)}/versions", f"model {entry.name}", params)
+        rows = self._azureml.caller.rows(f"{self._url(entry.name)}/versions", ARM, f"model {entry.name}", params)
         return (_version(entry.name, row) for row in rows)
 
     def download(self, version: Version, folder: Path) -> Path:
         """The model's files below `folder`; returns the folder that holds the ONNX file. Raises BadModel."""
         if version.registry:
-            registry_download(self._azureml, version.registry, version.name, version.version, folder)
+            models = self._azureml.registry(version.registry).models
+            self._by_sdk(
+                f"registry {version.registry!r}, model {version.name}:{version.version}",
+                lambda: models.download(version.name, version.version, download_path=str(folder)),
+            )
         else:
             self._from_datastore(version, folder)
-        found = sorted(folder.rglob("*.onnx"), key=lambda each: (len(each.parts), each))
-        if not found:
-            held = [each.name for each in folder.rglob("*") if each.is_file()][:10]
+        weights = min(folder.rglob("*.onnx"), key=lambda path: (len(path.parts), path), default=None)
+        if weights is None:
+            held = [path.name for path in folder.rglob("*") if path.is_file()][:10]
             raise BadModel(f"model {version.name}:{version.version} holds no .onnx file, only {held}")
-        return found[0].parent
+        return weights.parent
+
+    def _by_sdk(self, what: str, call: Callable[[], Any]) -> Any:
+        return sdk(call, self._azureml.caller, what, sent=False)
+
+    def _in_registry(self, registry: str, name: str) -> Iterator[Version]:
+        """Versions in an Azure Machine Learning registry, newest first, through the SDK (it knows the way there)."""
+        rows = self._by_sdk(
+            f"registry {registry!r}, model {name!r}",
+            lambda: list(self._azureml.registry(registry).models.list(name=name)),
+        )
+
+        def created(row: Any) -> str:
+            return str(row.creation_context.created_at) if row.creation_context else ""
+
+        for row in sorted(rows, key=created, reverse=True):
+            uri, stage = str(row.path or row.id), str(row.stage or "")
+            yield Version(name, str(row.version), uri, stage, row.tags or {}, created(row), registry)
 
     def _from_datastore(self, version: Version, folder: Path) -> None:
         match = _URI.fullmatch(version.uri)
@@ -110,7 +129,13 @@ class Registered:
         row = self._azureml.caller.get(url, ARM, f"datastore {datastore}", VERSION)
         if row is None:
             raise BadModel(f"model {version.name}:{version.version}: there is no datastore {datastore!r}")
-        _download(self._container(row["properties"]), path, folder)
+        place = row.get("properties") or {}
+        if missing := [key for key in ("accountName", "containerName", "endpoint") if not place.get(key)]:
+            raise BadModel(
+                f"model {version.name}:{version.version}: datastore {datastore!r} has no {', '.join(missing)}; it must "
+                "be an Azure Blob datastore"
+            )
+        _download(self._container(place), path, folder)
 
     def register(self, name: str, path: str, version: str = "", tags: Mapping[str, str] | None = None) -> Version:
         """Register a folder of this machine (uploaded), or an azureml:// path (by reference). Raises BadModel."""
@@ -119,13 +144,8 @@ class Registered:
         from azure.ai.ml.entities import Model
 
         model = Model(name=name, path=path, version=version or None, type="custom_model", tags=dict(tags or {}))
-        made = sdk(
-            lambda: self._azureml.ml().models.create_or_update(model),
-            self._azureml.caller,
-            f"registering model {name!r}",
-            sent=False,
-        )
-        return Version(name, str(made.version), str(made.path), tags=tags)
+        made = self._by_sdk(f"registering model {name!r}", lambda: self._azureml.ml().models.create_or_update(model))
+        return Version(name, str(made.version), str(made.path))
 
     def _url(self, name: str) -> str:
         return f"{self._azureml.workspace.arm}/models/{quote(name, safe='')}"
@@ -145,8 +165,8 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
     """
     version = registered.newest(entry)
     label = f"{entry.name}:{version.version}"
-    found = releases.read_pointer(storage, entry.serves)
-    pointer = found[0] if found else None
+    stored = releases.read_pointer(storage, entry.serves)
+    pointer = stored[0] if stored else None
     if pointer and pointer.version == version.version:
         now = releases.serving(storage, entry.serves)
         if not now or now.version != releases.BY_HAND:
@@ -156,8 +176,8 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
     if pointer and version.version in pointer.rejected and not again:
         return f"{label} was rolled back; `python -m cloud models deliver {entry.serves} --again` brings it back"
     record = f"models/delivery/{entry.serves}/{version.version}.json"
-    if not again and (known := storage.read_json(STATE, record)):
-        return f"{label} was refused: {known[0]['why']}"
+    if not again and (known := read_parsed(storage, STATE, record, _why_and_when, BadModel)):
+        return known[0][0]
     try:
         with tempfile.TemporaryDirectory(prefix="dropsight-model-") as scratch:
             canaried = _try(storage, registered, entry, version, Path(scratch))
@@ -174,17 +194,20 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
 
 
 def refusals(storage: Storage, entry: ModelEntry) -> list[str]:
-    """The versions that were refused since the serving one was released, and why."""
-    found = releases.read_pointer(storage, entry.serves)
-    since = found[0].at if found else ""
-    records = []
-    for page in storage.pages(STATE, f"models/delivery/{entry.serves}/"):
-        records += [storage.read_json(STATE, blob.name) for blob in page.blobs]
-    return [
-        f"{each[0]['model']} was refused: {each[0]['why']}"
-        for each in records
-        if each and each[0].get("at", "9999") > since
-    ]
+    """The versions that were refused since the last release, and why."""
+    try:
+        pointer = releases.read_pointer(storage, entry.serves)
+        since = pointer[0].at if pointer else ""
+        refused = []
+        for page in storage.pages(STATE, f"models/delivery/{entry.serves}/"):
+            refused += [read_parsed(storage, STATE, blob.name, _why_and_when, BadModel) for blob in page.blobs]
+        return [record[0][0] for record in refused if record and record[0][1] > since]
+    except BadModel as error:
+        return [str(error)]
+
+
+def _why_and_when(document: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{document['model']} was refused: {document['why']}", str(document.get("at", "9999"))
 
 
 def _try(
@@ -195,32 +218,28 @@ def _try(
     registered.download(version, scratch / "download").rename(place)
     samples = _samples(storage, entry.serves)
     ours = canary.verify(scratch / "new", entry.serves, samples)
-    told: dict[str, Any] = {"samples": len(samples)}
-    if not samples or not entry.min_agreement:
-        return told
-    serving = next((each for each in releases.snapshots(storage) if each.name == entry.serves), None)
+    serving = releases.serving(storage, entry.serves) if samples and entry.min_agreement else None
     if serving is None:
-        return told
+        return {"samples": len(samples)}
     releases.fetch(storage, serving, scratch / "old" / entry.serves)
-    told["agreement"] = round(canary.agreement(ours, canary.verify(scratch / "old", entry.serves, samples)), 4)
-    if told["agreement"] < entry.min_agreement:
+    agreement = round(canary.agreement(ours, canary.verify(scratch / "old", entry.serves, samples)), 4)
+    if agreement < entry.min_agreement:
         raise BadModel(
-            f"it agrees with version {serving.version} on {told['agreement']:.0%} of {len(samples)} samples; "
+            f"it agrees with version {serving.version} on {agreement:.0%} of {len(samples)} samples; "
             f"min_agreement is {entry.min_agreement:.0%}"
         )
-    return told
+    return {"samples": len(samples), "agreement": agreement}
 
 
 def _samples(storage: Storage, name: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for page in storage.pages(MODELS, f"{name}/samples/", size=_MOST_SAMPLES):
-        for blob in page.blobs[: _MOST_SAMPLES - len(found)]:
-            if content := storage.read(MODELS, blob.name):
-                found[blob.name] = content[0]
-    return found
+    blobs = (blob for page in storage.pages(MODELS, f"{name}/samples/", size=_MOST_SAMPLES) for blob in page.blobs)
+    contents = {blob.name: storage.read(MODELS, blob.name) for blob in islice(blobs, _MOST_SAMPLES)}
+    return {name: content[0] for name, content in contents.items() if content}
 
 
 def _version(name: str, row: Mapping[str, Any]) -> Version:
+    if not row.get("name"):
+        raise BadModel(f"model {name!r}: the workspace lists a version without its number; try again")
     properties = row.get("properties") or {}
     created = str((row.get("systemData") or {}).get("createdAt", ""))
     stage, uri = str(properties.get("stage") or ""), str(properties.get("modelUri") or "")
@@ -228,7 +247,7 @@ def _version(name: str, row: Mapping[str, Any]) -> Version:
 
 
 def _download(container: ContainerClient, path: str, folder: Path) -> None:
-    """One blob, or all below a path. Nothing leaves `folder`, nothing larger than a model may be is taken."""
+    """A blob, or all below a path. Nothing leaves `folder`, nothing larger than a model may be is taken."""
     from azure.core.exceptions import AzureError
 
     try:
@@ -249,30 +268,3 @@ def _download(container: ContainerClient, path: str, folder: Path) -> None:
                 container.download_blob(blob.name).readinto(out)
     except AzureError as error:
         raise StorageUnavailable(f"the model's files at {path} cannot be read: {error}") from error
-
-
-def registry_versions(azureml: AzureML, registry: str, name: str) -> Iterator[Version]:
-    """Versions in an Azure Machine Learning registry, newest first, through the SDK (it knows the way there)."""
-
-    def listed() -> list[Any]:
-        return list(azureml.registry(registry).models.list(name=name))
-
-    rows = sdk(listed, azureml.caller, f"registry {registry!r}, model {name!r}", sent=False)
-
-    def created(row: Any) -> str:
-        return str(row.creation_context.created_at) if row.creation_context else ""
-
-    for row in sorted(rows, key=created, reverse=True):
-        yield Version(
-            name, str(row.version), str(row.path or row.id), str(row.stage or ""), row.tags, created(row), registry
-        )
-
-
-def registry_download(azureml: AzureML, registry: str, name: str, version: str, folder: Path) -> None:
-    """A registry's model below `folder`."""
-    sdk(
-        lambda: azureml.registry(registry).models.download(name, version, download_path=str(folder)),
-        azureml.caller,
-        f"registry {registry!r}, model {name}:{version}",
-        sent=False,
-    )

@@ -1,4 +1,4 @@
-"""One slot from due to done: pending -> submitting -> submitted -> done, failed or canceled.
+"""A slot from due to done: pending -> submitting -> submitted -> done, failed or canceled.
 
 A slot is sent at most once because `submitting` is written, on condition of the receipt's version, before
 anything is sent; whoever finds it there afterwards does not know what happened and looks at the service
@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
-from cloud.azureml.due_slots import ON_TIME, Plan, due, off
+from cloud.azureml.due_slots import ON_TIME, Plan, due
 from cloud.azureml.expressions import Facts, fill, unmet
-from cloud.azureml.kinds import Submission
+from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import FINAL, Slot
-from cloud.azureml.slot_store import Receipts
-from cloud.azureml.types import NotAccepted, Run, Search
-from cloud.pipelines_file import Entry
+from cloud.azureml.slot_store import SlotStore
+from cloud.azureml.workspace import NotAccepted, Run, Search
+from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline, DropsightError, Permanent, Transient
 from inference.tables import build
 
@@ -39,7 +39,7 @@ class PipelineFailed(Permanent):
 
 
 class Service(Protocol):
-    """What the runner needs of `cloud.azureml.client.AzureML`."""
+    """What the runner needs of `cloud.azureml.azureml_client.AzureML`."""
 
     def submit(self, submission: Submission) -> Run: ...
 
@@ -51,13 +51,13 @@ class Service(Protocol):
 class Runner:
     """Moves the slots of entries on; safe to run in any number of processes, and threads, at the same time.
 
-    on_time: how late a slot may be that was not missed. may_begin: asked before each slot is looked at; once it
+    on_time: how late a slot may be that was not missed. may_begin: asked before a slot is looked at; once it
     says no, the rest is left for the next tick.
     """
 
     def __init__(
         self,
-        receipts: Receipts,
+        store: SlotStore,
         service: Callable[[], Service],
         facts: Callable[[datetime | None], Facts],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -65,32 +65,29 @@ class Runner:
         on_time: timedelta = ON_TIME,
         may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.receipts = receipts
+        self.store = store
         self._service = service  # made when needed: most wake-ups find nothing to do
         self._facts = facts
         self._clock = clock
         self._on_time = on_time
         self._may_begin = may_begin
 
-    def wake(self, entry: Entry, *, on: bool = True) -> None:
+    def wake(self, entry: PipelineEntry, *, on: bool = True) -> None:
         """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
-        if on:
-            plan = self.receipts.change_plan(entry.name, lambda plan: due(entry, plan, self._clock(), self._on_time))
-        else:
-            plan = self.receipts.change_plan(entry.name, off)
-        self._follow(entry, plan)
 
-    def run_now(self, entry: Entry) -> datetime:
+        def decide(plan: Plan) -> Plan:
+            return due(entry, plan, self._clock(), self._on_time) if on else plan.off()
+
+        self._follow(entry, self.store.change_plan(entry.name, decide))
+
+    def run_now(self, entry: PipelineEntry) -> datetime:
         """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
         at = self._clock().replace(microsecond=0)
-        self.receipts.create(Slot.new(entry.name, entry.kind, at, asked=True))
-        plan = self.receipts.change_plan(
-            entry.name, lambda plan: plan if at in plan.open else replace(plan, open=(*plan.open, at))
-        )
-        self._follow(entry, plan)
+        self.store.create(Slot.new(entry.name, entry.kind, at, asked=True))
+        self._follow(entry, self.store.change_plan(entry.name, lambda plan: plan.opened(at)))
         return at
 
-    def _follow(self, entry: Entry, plan: Plan) -> None:
+    def _follow(self, entry: PipelineEntry, plan: Plan) -> None:
         """Move every open slot on as far as it goes. Raises PipelineFailed for those that failed just now."""
         failures = []
         plan = self._write_skipped(entry, plan)
@@ -100,16 +97,14 @@ class Runner:
             where = f"pipeline {entry.name}, slot {at.isoformat()}"
             try:
                 slot = self._advance(entry, plan, at)
-                if slot is None:
-                    continue
-                self._close(entry, slot)
+                if slot.state in FINAL:
+                    self._close(entry, slot)
             except Transient as error:
                 log.warning("%s waits: %s", where, error)
-            except Exception as error:  # whatever is wrong with one slot, the others go on
-                said = _words(error)
-                if self._note(entry.name, at, said):
+            except Exception as error:  # whatever is wrong with a slot, the others go on
+                if self._note(entry.name, at, in_words(error)):
                     log.exception("%s", where)
-                    failures.append(f"{where}: {said}")
+                    failures.append(f"{where}: {in_words(error)}")
             else:
                 if slot.state == "failed":
                     failures.append(f"{where}: {slot.error}")
@@ -120,7 +115,7 @@ class Runner:
     def _note(self, name: str, at: datetime, error: str) -> bool:
         """Write what went wrong with a slot that stays open; False where that is known already."""
         try:
-            stored = self.receipts.read(name, at)
+            stored = self.store.read(name, at)
             if not stored or stored[0].state in FINAL:
                 return True
             if stored[0].error == error:
@@ -130,37 +125,37 @@ class Runner:
             log.warning("pipeline %s, slot %s: %s", name, at.isoformat(), trouble)
         return True
 
-    def _write_skipped(self, entry: Entry, plan: Plan) -> Plan:
+    def _write_skipped(self, entry: PipelineEntry, plan: Plan) -> Plan:
         for at, reason in plan.skipped:
-            self.receipts.create(Slot.new(entry.name, entry.kind, at).skipped(reason))
+            self.store.create(Slot.new(entry.name, entry.kind, at).skipped(reason))
         if not plan.skipped:
             return plan
         written = set(plan.skipped)
-        return self.receipts.change_plan(
+        return self.store.change_plan(
             entry.name,
             lambda now: replace(now, skipped=tuple(item for item in now.skipped if item not in written)),
         )
 
-    def _advance(self, entry: Entry, plan: Plan, at: datetime) -> Slot | None:
-        """The slot where it is over by now, else None."""
-        stored = self.receipts.read(entry.name, at)
+    def _advance(self, entry: PipelineEntry, plan: Plan, at: datetime) -> Slot:
+        """The slot, as far as it goes now."""
+        stored = self.store.read(entry.name, at)
         if stored is None:
-            self.receipts.create(Slot.new(entry.name, entry.kind, at))
-            stored = self.receipts.read(entry.name, at)
+            self.store.create(Slot.new(entry.name, entry.kind, at))
+            stored = self.store.read(entry.name, at)
             assert stored is not None
         slot, etag = stored
         living = entry.target.is_at_work(entry.name)
-        if slot.state == "submitting" and not living and self.receipts.age(entry.name, at) > DEAD:
+        if slot.state == "submitting" and not living and self.store.age(entry.name, at) > DEAD:
             slot, etag = self._write(slot.unknown("its worker ended"), etag)
         if slot.state == "unknown":
             slot, etag = self._settle(entry, plan, slot, etag)
         if slot.state == "pending":
-            slot, etag = self._submit(entry, plan, slot, etag)
+            slot, _ = self._submit(entry, plan, slot, etag)
         elif slot.state == "submitted":
-            slot, etag = self._poll(slot, etag)
-        return slot if slot.state in FINAL else None
+            slot, _ = self._poll(slot, etag)
+        return slot
 
-    def _submit(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
+    def _submit(self, entry: PipelineEntry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
         now = self._clock()
         if slot.not_before > now.isoformat():
             return slot, etag
@@ -172,39 +167,36 @@ class Runner:
             if not slot.asked and (reason := unmet(entry.condition, facts)):
                 return self._write(slot.skipped(reason), etag)
             submission, service = submission_for(entry, slot.at, facts), self._service()
-        except Permanent as error:
-            return self._write(slot.failed(str(error)), etag)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
-            return self._later(replace(slot, attempts=slot.attempts + 1), etag, error)
+            return self._not_submitted(slot, etag, error, sent=False)
         taken = slot.submitting(submission, uuid4().hex, now)
-        etag_taken = self.receipts.replace(taken, etag)
+        etag_taken = self.store.replace(taken, etag)
         if etag_taken is None:  # somebody else sends it
             return replace(slot, state="submitting"), etag
-        return self._send(service, submission, taken, etag_taken)
-
-    def _send(self, service: Service, submission: Submission, slot: Slot, etag: str) -> tuple[Slot, str]:
         try:
             run = service.submit(submission)
-        except NotAccepted as error:
-            return self._later(slot, etag, error)
-        except Permanent as error:
-            return self._write(slot.failed(str(error)), etag)
-        except Exception as error:  # the service's, or the SDK's on an answer that it does not expect
-            log.warning("%s: it is unknown whether it was taken", submission.key, exc_info=error)
-            return self._write(slot.unknown(_words(error)), etag)
-        return self._submitted(slot, etag, run)
+        except Exception as error:  # noqa: BLE001 - the service's, or the SDK's on an answer that it does not expect
+            return self._not_submitted(taken, etag_taken, error, sent=True)
+        return self._submitted(taken, etag_taken, run)
 
-    def _later(self, slot: Slot, etag: str, error: Exception) -> tuple[Slot, str]:
-        """Not taken, for certain."""
-        after = error.retry_after_s if isinstance(error, NotAccepted) else 60
-        said = _words(error)
-        log.warning("pipeline %s, slot %s, attempt %d was not taken: %s", slot.pipeline, slot.slot, slot.attempts, said)
-        return self._write(slot.refused_for_now(said, self._clock(), after), etag)
+    def _not_submitted(self, slot: Slot, etag: str, error: Exception, *, sent: bool) -> tuple[Slot, str]:
+        """What follows from an error: over for good, again later, or, once it was sent, nobody knows."""
+        said = in_words(error)
+        if isinstance(error, Permanent):
+            return self._write(slot.failed(said), etag)
+        slot = slot if sent else replace(slot, attempts=slot.attempts + 1)
+        where = f"pipeline {slot.pipeline}, slot {slot.slot}, attempt {slot.attempts}"
+        if sent and not isinstance(error, NotAccepted):
+            log.warning("%s: it is unknown whether it was taken", where, exc_info=error)
+            return self._write(slot.unknown(said), etag)
+        log.warning("%s was not taken: %s", where, said)
+        after_s = error.retry_after_s if isinstance(error, NotAccepted) else 60
+        return self._write(slot.refused_for_now(said, self._clock(), after_s), etag)
 
     def _submitted(self, slot: Slot, etag: str, run: Run) -> tuple[Slot, str]:
         sent = datetime.fromisoformat(slot.sent_at)
         named = run.id == (slot.submission or {}).get("key")
-        self.receipts.change_plan(
+        self.store.change_plan(
             slot.pipeline,
             lambda plan: replace(plan, sent_at=max(plan.sent_at or sent, sent), names_kept=plan.names_kept or named),
         )
@@ -214,10 +206,10 @@ class Runner:
         ended = run.state != "running" and written[0].state == "submitted"
         return self._write(written[0].followed(run), written[1]) if ended else written
 
-    def _settle(self, entry: Entry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
+    def _settle(self, entry: PipelineEntry, plan: Plan, slot: Slot, etag: str) -> tuple[Slot, str]:
         """Find out what became of an attempt whose outcome is unknown."""
         wait = timedelta(0) if slot.kind == "job" else APPEARS  # a job's id is ours: sending again is safe
-        if self.receipts.age(slot.pipeline, slot.at) < wait:
+        if self.store.age(slot.pipeline, slot.at) < wait:
             return slot, etag
         since = datetime.fromisoformat(slot.sent_at)
         search = self._service().search(slot.submitted_as(entry.target), since, names_kept=plan.names_kept)
@@ -238,7 +230,7 @@ class Runner:
         known = slot.run or {}
         run = self._service().status(slot.kind, known["id"])
         if run is None:
-            if self.receipts.age(slot.pipeline, slot.at) < VANISHED:
+            if self.store.age(slot.pipeline, slot.at) < VANISHED:
                 return slot, etag
             return self._write(slot.failed(f"run {known['id']} is not in the workspace any more"), etag)
         if run.state == "running" and run.status == known["status"]:
@@ -248,10 +240,10 @@ class Runner:
     def _write(self, changed: Slot, etag: str) -> tuple[Slot, str]:
         """The slot as changed, or what somebody else has made of it meanwhile."""
         changed = replace(changed, updated=self._clock().isoformat())
-        written = self.receipts.replace(changed, etag)
+        written = self.store.replace(changed, etag)
         if written:
             return changed, written
-        stored = self.receipts.read(changed.pipeline, changed.at)
+        stored = self.store.read(changed.pipeline, changed.at)
         if stored is None:
             raise Transient(f"the receipt of {changed.pipeline} {changed.slot} was deleted")
         if changed.state == "submitted" and stored[0].state in ("submitting", "unknown"):
@@ -259,8 +251,8 @@ class Runner:
             return self._write(replace(stored[0], state="submitted", run=changed.run, error=""), stored[1])
         return stored
 
-    def _close(self, entry: Entry, slot: Slot) -> None:
-        """Take the slot off the open ones; of an entry that keeps no receipts the one before goes."""
+    def _close(self, entry: PipelineEntry, slot: Slot) -> None:
+        """Take the slot off the open ones; where the entry keeps no receipts, delete the last receipt."""
         last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
         before = ""
 
@@ -270,12 +262,12 @@ class Runner:
             newest = max(plan.last, last, key=lambda item: item.get("slot", ""))
             return replace(plan, open=tuple(at for at in plan.open if at != slot.at), last=newest)
 
-        self.receipts.change_plan(entry.name, close)
+        self.store.change_plan(entry.name, close)
         if before and before != slot.slot and not entry.keeps:
-            self.receipts.forget(entry.name, before)
+            self.store.forget(entry.name, before)
 
 
-def submission_for(entry: Entry, at: datetime, facts: Facts) -> Submission:
+def submission_for(entry: PipelineEntry, at: datetime, facts: Facts) -> Submission:
     """The entry's submission for a slot, expressions filled in. Raises BadPipeline where that makes no sense."""
     table = entry.target.as_table()
     filled = fill(
@@ -287,5 +279,6 @@ def submission_for(entry: Entry, at: datetime, facts: Facts) -> Submission:
     return Submission(entry.name, at, target, filled["experiment"], filled["description"], filled["tags"])
 
 
-def _words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """An error as a person reads it: the message of ours, the class too of any other."""
     return str(error) if isinstance(error, DropsightError) else f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """Hot swap: the running app notices what changed in the container `models` and serves it without a restart.
 
 A model is fetched once per process, verified, and put in place between two uploads; a running analysis keeps
-the model it has. What does not verify is refused, visibly, and the old one keeps serving.
+the model it has. What does not verify is refused, visibly, and the old model keeps serving.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from inference.errors import Permanent, Transient
 
 log = logging.getLogger(__name__)
 
-# Files dropped by hand arrive one by one: a folder is looked at when its newest file has lain still so long.
+# Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long.
 STILL_S = 5.0
 
 
@@ -77,12 +77,12 @@ class ServingModels:
             self._lock.release()
 
     def _look(self) -> None:
-        found = {snapshot.name: snapshot for snapshot in snapshots(self._storage)}
-        changed = [name for name in self._serving if name not in found]
+        listed = {snapshot.name: snapshot for snapshot in snapshots(self._storage)}
+        changed = [name for name in self._serving if name not in listed]
         for name in changed:
             del self._serving[name]
             log.warning("model %s left the container", name)
-        for snapshot in found.values():
+        for snapshot in listed.values():
             if self._take(snapshot):
                 changed.append(snapshot.name)
         if changed:
@@ -119,7 +119,7 @@ class ServingModels:
         remember_good(self._storage, snapshot, folder / name)
         known = self._serving.get(name)
         before = self._before.pop(name, folder)
-        if before != folder:  # a thread may be loading the one that served until now, none the one before it
+        if before != folder:  # a thread may be loading what served until now, none what served before that
             shutil.rmtree(before, ignore_errors=True)
         if known and known[1] != folder:
             self._before[name] = known[1]
@@ -140,6 +140,6 @@ class ServingModels:
 
     def _refuse(self, snapshot: Snapshot, why: str) -> None:
         self.refused[snapshot.name] = (snapshot.digest, why)
-        log.error("model %s: %s is refused, the old one serves on: %s", snapshot.name, snapshot.version, why)
+        log.error("model %s: %s is refused, the old model serves on: %s", snapshot.name, snapshot.version, why)
         record = {"model": snapshot.name, "version": snapshot.version, "digest": snapshot.digest, "why": why}
         self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)

@@ -7,6 +7,7 @@ POST on 500, 503, 504 and on any Retry-After, which may start a second run.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from azure.core import PipelineClient
@@ -24,14 +25,13 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
-from cloud.azureml.types import NotAccepted, OutcomeUnknown, Refused, Workspace
+from cloud.azureml.workspace import NotAccepted, OutcomeUnknown, ServiceRefused, Workspace
 from inference.errors import ServiceBusy
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 _SIGN_IN = "Remedy: turn on the app's managed identity (in the cloud) or sign in with `az login` (on your machine)"
-
 
 # A function has minutes: what asks for more patience is looked at again by the next tick.
 _PATIENCE_S = 20.0
@@ -52,7 +52,7 @@ def patience() -> Patience:
 
 
 class Caller:
-    """Speaks JSON with one workspace, with the token that each API wants."""
+    """Speaks JSON with a workspace, with the token that the API wants."""
 
     def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
         self._workspace = workspace
@@ -61,31 +61,50 @@ class Caller:
         self._https = not workspace.management.startswith("http://127.0.0.1:")
         self._clients: dict[tuple[str, bool], PipelineClient[HttpRequest, HttpResponse]] = {}
 
-    def get(self, url: str, audience: str, what: str, params: dict[str, str] | None = None) -> Any:
-        """The JSON answer, or None where the service answers 404. Raises ServiceBusy or Refused."""
-        request = HttpRequest("GET", url, params=params)
+    def get(self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        """The JSON object that is answered, or None for 404. Raises ServiceBusy or ServiceRefused."""
+        answer = self._get(url, audience, what, params)
+        if answer is None or isinstance(answer, dict):
+            return answer
+        raise ServiceBusy(f"{self._where(what)} answered {str(answer)[:200]!r} in place of a JSON object")
+
+    def page(
+        self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None
+    ) -> tuple[list[dict[str, Any]], str] | None:
+        """The objects of a page of a list, and the address of the next page; None for 404. As `get` otherwise."""
+        answer = self._get(url, audience, what, params)
+        if answer is None:
+            return None
+        page = answer if isinstance(answer, dict) else {"value": answer}
+        items = page.get("value", [])
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise ServiceBusy(f"{self._where(what)} answered {str(answer)[:200]!r} in place of a list of JSON objects")
+        return items, str(page.get("nextLink") or "")
+
+    def rows(
+        self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The objects of all pages of a list, read page by page; none for 404."""
+        while url and (page := self.page(url, audience, what, params)):
+            yield from page[0]
+            url, params = page[1], None
+
+    def _get(self, url: str, audience: str, what: str, params: Mapping[str, str] | None) -> Any:
         try:
-            response = self._send(request, audience, retry=True)
+            response = self._send(HttpRequest("GET", url, params=params), audience, retry=True)
         except (ServiceRequestError, ServiceResponseError) as error:
             raise ServiceBusy(f"{self._where(what)} did not answer: {error}") from error
         if response.status_code == 404:
             return None
         if response.status_code >= 400:
             raise self.refusal(response, what, sent=False)
-        return _json(response)
-
-    def put(self, url: str, audience: str, what: str, body: Any) -> Any:
-        """Create or replace; safe to repeat. Raises ServiceBusy or Refused."""
-        try:
-            response = self._send(HttpRequest("PUT", url, json=body), audience, retry=True)
-        except (ServiceRequestError, ServiceResponseError) as error:
-            raise ServiceBusy(f"{self._where(what)} did not answer: {error}") from error
-        if response.status_code >= 400:
-            raise self.refusal(response, what, sent=False)
-        return _json(response)
+        answer = _json(response)
+        if answer is None:  # a proxy's page, say: no proof that there is nothing
+            raise ServiceBusy(f"{self._where(what)} answered {response.status_code} without JSON")
+        return answer
 
     def post_once(self, url: str, audience: str, what: str, body: Any, headers: dict[str, str] | None = None) -> Any:
-        """Submit, at most once. Raises NotAccepted, OutcomeUnknown or Refused."""
+        """Submit, at most once. Raises NotAccepted, OutcomeUnknown or ServiceRefused."""
         request = HttpRequest("POST", url, json=body, headers=headers)
         try:
             response = self._send(request, audience, retry=False)
@@ -121,13 +140,13 @@ class Caller:
             f"(now {self._workspace.region!r})",
             409: "a run or resource of that name exists already",
         }.get(status, "check the entry's inputs and parameters against what the pipeline declares")
-        return Refused(f"{where}. Remedy: {remedy}.")
+        return ServiceRefused(f"{where}. Remedy: {remedy}.")
 
     def _send(self, request: HttpRequest, audience: str, *, retry: bool) -> HttpResponse:
         try:
             response = self._client(audience, retry).send_request(request, enforce_https=self._https)
             if response.status_code == 401:
-                # Refused before anything was started: once more, with a token fetched anew.
+                # ServiceRefused before anything was started: once more, with a token fetched anew.
                 self._clients.pop((audience, retry), None)  # another thread may have done so
                 response = self._client(audience, retry).send_request(request, enforce_https=self._https)
         except ClientAuthenticationError as error:
@@ -161,7 +180,7 @@ def from_sdk(error: Exception, caller: Caller, what: str, *, sent: bool) -> Exce
         return NotAccepted(f"{what}: {error.message}")
     if isinstance(error, ServiceResponseError):
         return OutcomeUnknown(f"{what}: {error.message}")
-    return Refused(f"{what}: {type(error).__name__}: {error}")
+    return ServiceRefused(f"{what}: {type(error).__name__}: {error}")
 
 
 def _json(response: HttpResponse) -> Any:
@@ -182,4 +201,4 @@ def _service_message(response: Any) -> str:
 
 def _retry_after(response: Any) -> float:
     word = str(response.headers.get("Retry-After", ""))
-    return float(word) if word.replace(".", "", 1).isdigit() else 60.0
+    return float(word) if word.replace(".", "", 1).isdecimal() else 60.0

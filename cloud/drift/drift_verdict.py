@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.drift.collect import Row
 from cloud.drift.drift_entry import DriftEntry
-from cloud.drift.measures import (
+from cloud.drift.drift_measures import (
     chi_squared_quantile,
     cosine_distance,
     jensen_shannon,
     kolmogorov_smirnov,
     relative_entropy,
 )
+from cloud.drift.drift_rows import Row
 
 NUMERIC = ("brightness", "contrast", "sharpness", "width", "height", "aspect", "count", "score", "mean_score")
 # Below this neither side says anything.
@@ -42,14 +41,10 @@ class Profile:
     centroid: Sequence[float] = ()
     until: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Shift:
-    """How far one feature moved. psi_excess: the index above what chance stays below 99 times in 100."""
+    """How far a feature moved. psi_excess: the index above what chance stays below 99 times in 100."""
 
     feature: str
     psi: float
@@ -72,11 +67,6 @@ class Verdict:
     count: int = 0
     at: str = ""
     report: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return asdict(self)
 
 
 def profile(rows: Sequence[Row], until: str = "") -> Profile:
@@ -95,11 +85,11 @@ def profile(rows: Sequence[Row], until: str = "") -> Profile:
 def compare(baseline: Profile, window: Profile, entry: DriftEntry) -> Verdict:
     """The verdict over a window. Raises nothing: too little evidence is `unknown`."""
     if min(baseline.count, window.count) < FEWEST:
-        why = f"{window.count} results against a baseline of {baseline.count}; each needs at least {FEWEST}"
+        why = f"{window.count} results against a baseline of {baseline.count}; both need at least {FEWEST}"
         return Verdict("unknown", why, count=window.count)
     shifts = [_labels(baseline.labels, window.labels)]
     for name in NUMERIC:
-        old, new = (np.asarray(each.numbers.get(name, ()), np.float64) for each in (baseline, window))
+        old, new = (np.asarray(side.numbers.get(name, ()), np.float64) for side in (baseline, window))
         if min(len(old), len(new)) >= FEWEST:
             shifts.append(_numbers(name, old, new))
     shifts.sort(key=lambda shift: -shift.psi_excess)
@@ -118,26 +108,25 @@ def _numbers(name: str, old: NDArray[np.float64], new: NDArray[np.float64]) -> S
     # would count as the constant otherwise.
     deciles, repeats = np.unique(np.quantile(old, np.linspace(0, 1, _BINS + 1)[1:-1]), return_counts=True)
     edges = np.unique(np.concatenate([deciles, np.nextafter(deciles[repeats > 1], np.inf)]))
-    counts = [np.bincount(np.searchsorted(edges, each, side="right"), minlength=len(edges) + 1) for each in (old, new)]
-    held = counts[0] + counts[1] > 0
-    counts = [each[held] for each in counts]
+    bins = [np.searchsorted(edges, values, side="right") for values in (old, new)]
+    counts = np.stack([np.bincount(index, minlength=len(edges) + 1) for index in bins])
+    counts = counts[:, counts.any(axis=0)]
     ks, p = kolmogorov_smirnov(old, new)
-    before, now = (round(float(np.median(each)), 4) for each in (old, new))
+    before, now = (round(float(np.median(values)), 4) for values in (old, new))
     psi, excess, js = _indices(*counts)
     return Shift(name, psi, excess, js, round(ks, 4), p, before, now)
 
 
 def _labels(old: Mapping[str, int], new: Mapping[str, int]) -> Shift:
     names = sorted({*old, *new})
-    counts = [np.array([each.get(name, 0) for name in names]) for each in (old, new)]
-    psi, excess, js = _indices(*counts)
-    before, now = (max(each, key=lambda name: each[name], default="none") for each in (old, new))
+    psi, excess, js = _indices(*(np.array([labels.get(name, 0) for name in names]) for labels in (old, new)))
+    before, now = (max(labels, key=lambda name: labels[name], default="none") for labels in (old, new))
     return Shift("label", psi, excess, js, before=before, now=now)
 
 
 def _indices(old: NDArray[np.int64], new: NDArray[np.int64]) -> tuple[float, float, float]:
-    # Half a count in every bin, so that an empty one does not make the index infinite.
-    p, q = ((each + 0.5) / (each.sum() + 0.5 * len(each)) for each in (old, new))
+    # Half a count in every bin, so that an empty bin does not make the index infinite.
+    p, q = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (old, new))
     psi = relative_entropy(p, q) + relative_entropy(q, p)
     # Under no drift the index is distributed as chi-squared times this (Yurdakul 2018, "Statistical properties
     # of population stability index"): small windows and many labels alone make it large.

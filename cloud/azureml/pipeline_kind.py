@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from cloud.azureml.http import Caller
-from cloud.azureml.types import EXPERIMENT, LITERALS, SLOT_TAG, Run, Search, Workspace
+from cloud.azureml.workspace import EXPERIMENT, LITERALS, SLOT_TAG, Run, Search, Workspace
+from cloud.azureml.workspace_caller import Caller
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -20,7 +20,7 @@ FILES = ("uri_folder", "uri_file")
 
 
 class Connection(Protocol):
-    """What kinds need of `cloud.azureml.client.AzureML`."""
+    """What kinds need of `cloud.azureml.azureml_client.AzureML`."""
 
     workspace: Workspace
     caller: Caller
@@ -34,7 +34,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind(ABC):
-    """The keys of one kind, as an entry of pipelines.toml writes them. A value that cannot be sent is a ValueError."""
+    """The keys of a kind, as an entry of pipelines.toml writes them. A value that cannot be sent is a ValueError."""
 
     kind: ClassVar[str]
     experiment: ClassVar[str] = EXPERIMENT  # where the entry names none
@@ -46,7 +46,7 @@ class Kind(ABC):
 
     @abstractmethod
     def submit(self, service: Connection, submission: Submission) -> Run:
-        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, Refused or ServiceBusy."""
+        """Start the slot's run. Raises NotAccepted, OutcomeUnknown, ServiceRefused or ServiceBusy."""
 
     @abstractmethod
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
@@ -68,23 +68,23 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Submission:
-    """One slot's run, all expressions filled in."""
+    """The run of a slot, all expressions filled in."""
 
     pipeline: str
     slot: datetime
     target: Kind
-    experiment: str = EXPERIMENT  # empty: the one that the job's YAML names
+    experiment: str = EXPERIMENT  # empty: what the job's YAML names
     description: str = ""
     tags: Mapping[str, Plain] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """Names the slot for ever; the id of the job where we may choose one."""
+        """Names the slot for ever; the id of the job where we may choose it."""
         return f"{self.pipeline}-{self.slot:%Y%m%dT%H%M%SZ}"
 
     @property
     def all_tags(self) -> dict[str, str]:
-        """The entry's tags and the one that finds the run again."""
+        """The entry's tags, and the tag by which the run is looked up."""
         return {**{key: str(value) for key, value in self.tags.items()}, SLOT_TAG: self.key}
 
 
@@ -96,7 +96,7 @@ def check_given(**values: str) -> None:
 
 
 def check_inputs(inputs: Mapping[str, Any], types: tuple[str, ...]) -> None:
-    """Raise ValueError for an input that is no plain value, no typed literal and no place of one of `types`."""
+    """Raise ValueError for an input that is no plain value, no typed literal and no place of these `types`."""
     for name, value in inputs.items():
         where = f"inputs.{name}"
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -112,7 +112,7 @@ def check_inputs(inputs: Mapping[str, Any], types: tuple[str, ...]) -> None:
 
 
 def check_place(where: str, value: Mapping[str, Any], types: tuple[str, ...]) -> None:
-    """Raise ValueError for a table that names no place of one of `types`."""
+    """Raise ValueError for a table that names no place of these `types`."""
     kind, path = value.get("type", types[0]), value.get("path")
     if kind not in types:
         raise ValueError(f"{where} has the type {kind!r}; it must be one of {', '.join(types)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from cloud.settings import azureml_address
 from inference.errors import BadPipeline, ServiceBusy
@@ -15,6 +16,7 @@ SLOT_TAG = "dropsight-slot"
 EXPERIMENT = "dropsight"
 # The types of an input that is a value, not a file.
 LITERALS = ("string", "integer", "number", "boolean")
+RunState = Literal["running", "done", "failed", "canceled"]
 _WORKSPACE_ID = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)"
     r"/providers/Microsoft\.MachineLearningServices/workspaces/([^/]+)/?",
@@ -34,7 +36,7 @@ class OutcomeUnknown(ServiceBusy):
     """The submission was sent, and whether it was taken is not known: never send it again unseen."""
 
 
-class Refused(BadPipeline):
+class ServiceRefused(BadPipeline):
     """The service refused, and will refuse again until a person changes something."""
 
 
@@ -68,7 +70,7 @@ class Workspace:
         return self.area("pipelines")
 
     def area(self, name: str) -> str:
-        """Base of the routes of one of the region's services."""
+        """Base of the routes of a service of the region."""
         host = self.regional or f"https://{self.region}.api.azureml.ms"
         return f"{host}/{name}/v1.0{self.path}"
 
@@ -92,10 +94,7 @@ class Workspace:
         if not re.fullmatch(r"[a-z0-9]+", region):
             raise BadPipeline(f"AZUREML_REGION is {region!r}; set it to the workspace's region, as in westeurope")
         local = azureml_address()
-        subscription, group, name = match[1], match[2], match[3]
-        if local:
-            return cls(subscription, group, name, region, local, local)
-        return cls(subscription, group, name, region)
+        return cls(match[1], match[2], match[3], region, *((local, local) if local else ()))
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,20 @@ class Run:
     page: str = ""
 
     @property
-    def state(self) -> str:
-        """running, done, failed or canceled. NotResponding may recover, so it is running."""
-        known = {"finished": "done", "completed": "done", "failed": "failed", "canceled": "canceled"}
+    def state(self) -> RunState:
+        """NotResponding may recover, so it is running."""
+        known: dict[str, RunState] = {
+            "finished": "done",
+            "completed": "done",
+            "failed": "failed",
+            "canceled": "canceled",
+        }
         return known.get(self.status.lower(), "running")
 
 
 @dataclass(frozen=True)
 class Search:
-    """Whether a run of a slot exists: the run, or for certain none, or not to be told."""
+    """Whether a run of a slot exists: the run, or for certain none, or nobody can say (`why`)."""
 
     run: Run | None = None
     certain: bool = True

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from cloud import pipelines_file
 from cloud.azureml import pipeline_runs
-from cloud.pipelines_file import Entry
+from cloud.azureml.workspace_contents import remote
+from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands of `pipelines`; command parsed namespace carries its function as `run`."""
+    """The sub-commands of `pipelines`; the options carry the function to call as `run`."""
     commands = parser.add_subparsers(dest="pipelines_command", required=True)
     command = commands.add_parser("list", help="the entries of pipelines.toml and where they stand")
     command.add_argument("--remote", action="store_true", help="what the workspace has instead, with ids")
@@ -38,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     if options.remote:
-        for kind, name, identity in pipeline_runs.azureml().remote():
+        for kind, name, identity in remote(pipeline_runs.azureml()):
             print(f"{kind:18} {name:40} {identity}")
         return 0
     if not pipelines_file.pipelines().entries:
-        print("pipelines.toml names no pipelines; docs/azureml.md shows how to write one")
+        print("pipelines.toml names no pipelines; docs/azureml.md shows how to write an entry")
     for entry in pipelines_file.pipelines().entries:
-        plan = pipeline_runs.receipts().plan(entry.name)
+        plan = pipeline_runs.slot_store().plan(entry.name)
         last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"
         upcoming = _next(entry)
         print(f"{entry.name:24} {entry.kind:18} next {upcoming}  open {len(plan.open)}  {last}")
@@ -53,11 +54,11 @@ def _list(options: argparse.Namespace) -> int:
     return 1 if pipelines_file.pipelines().problems else 0
 
 
-def _next(entry: Entry) -> str:
+def _next(entry: PipelineEntry) -> str:
     if not entry.enabled:
         return "never (enabled = false)"
     now = datetime.now(UTC)
-    # A year covers every schedule a person means; more would walk for ever on an impossible one.
+    # A year covers every schedule a person means; more would walk for ever where the date is impossible.
     for slot in entry.schedule.slots(now, now.replace(year=now.year + 1, day=min(now.day, 28))):
         return slot.astimezone(entry.schedule.tz).isoformat()
     return "not within a year"
@@ -69,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(pipeline_runs.preview(entry), indent=2))
         return 0
     slot = pipeline_runs.runner().run_now(entry)
-    stored = pipeline_runs.receipts().read(entry.name, slot)
+    stored = pipeline_runs.slot_store().read(entry.name, slot)
     if not stored:
         return 1
     print(json.dumps(stored[0].to_json(), indent=2))
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    slots = list(pipeline_runs.receipts().history(options.name, options.most))
+    slots = list(pipeline_runs.slot_store().history(options.name, options.most))
     if not slots:
         print(f"{pipelines_file.pipelines().find(options.name).name} has not run yet")  # or there is no such entry
     for slot in slots:
@@ -91,6 +92,8 @@ def _resolve(options: argparse.Namespace) -> int:
         slot = datetime.fromisoformat(options.slot)
     except ValueError as error:
         raise BadPipeline(f"slot {options.slot!r} is not a moment; write it as `history` prints it") from error
+    if slot.tzinfo is None:
+        raise BadPipeline(f"slot {options.slot!r} has no offset from UTC; write it as `history` prints it")
     how = "run" if options.run_id else "resubmit" if options.resubmit else "skip"
     resolved = pipeline_runs.resolve(pipelines_file.pipelines().find(options.name), slot, how, options.run_id or "")
     print(f"{resolved.slot} is now {resolved.state}")

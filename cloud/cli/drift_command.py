@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands of `drift`; each parsed namespace carries its function as `run`."""
+    """The sub-commands of `drift`; the options carry the function to call as `run`."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    each = commands.add_parser("check", help="collect what is new and compare it with the baseline, now")
-    each.set_defaults(run=_check)
-    each = commands.add_parser("baseline", help="make the last days the baseline")
-    each.add_argument("--days", type=int, default=7)
-    each.set_defaults(run=_baseline)
-    each = commands.add_parser("approve", help="start the retraining that a drift alert asked for")
-    each.set_defaults(run=_approve)
+    command = commands.add_parser("check", help="collect what is new and compare it with the baseline, now")
+    command.set_defaults(run=_check)
+    command = commands.add_parser("baseline", help="make the last days the baseline")
+    command.add_argument("--days", type=int, default=7)
+    command.set_defaults(run=_baseline)
+    command = commands.add_parser("approve", help="start the retraining that a drift alert asked for")
+    command.set_defaults(run=_approve)
 
 
 def _check(_: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ class _Reading(HTTPAdapter):
 
     A job from a file first uploads code and creates environments and components: those are answered here as
     the service would, so that the job itself is shown and nothing is sent. (The SDK draws the ids of uploaded
-    code by lot: a job's reference to a component without a name is another one each time.)
+    code at random, so a job's reference to a component without a name differs every time.)
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Reading(HTTPAdapter):
         self.seen: dict[str, Any] = {}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Called by requests for each request."""
+        """Called by requests for every request."""
         path = urlsplit(request.url or "").path
         if "/codes/" in path:
             return _answer(request, _code(path))
@@ -52,7 +52,7 @@ class _Reading(HTTPAdapter):
 
 
 class Recorder(RequestsTransport):  # type: ignore[misc]  # azure-core leaves it untyped
-    """A transport of azure-core for one dry run."""
+    """A transport of azure-core for a dry run."""
 
     def __init__(self) -> None:
         session = requests.Session()
@@ -62,7 +62,7 @@ class Recorder(RequestsTransport):  # type: ignore[misc]  # azure-core leaves it
         super().__init__(session=session, session_owner=False)
 
     def first(self, call: Callable[[], object]) -> dict[str, Any]:
-        """The request by which `call` would start something. An empty one where it starts nothing."""
+        """The request by which `call` would start something. Empty where it starts nothing."""
         try:
             call()
         except _Stopped:
@@ -71,7 +71,7 @@ class Recorder(RequestsTransport):  # type: ignore[misc]  # azure-core leaves it
 
 
 def _code(path: str) -> dict[str, Any]:
-    """The code of a step as if it had been uploaded before: a list of its versions, or the one that is asked for."""
+    """The code of a step as if it had been uploaded before: its versions, or the version that is asked for."""
     base = path.removesuffix("/versions")
     version = {"id": path if base == path else f"{path}/1", "name": "1", "properties": {"codeUri": "not uploaded"}}
     return version if base == path else {"value": [version]}

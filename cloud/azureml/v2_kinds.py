@@ -2,7 +2,7 @@
 
 Jobs and schedules go through azure-ai-ml, imported where they are sent. Batch endpoints are resolved
 through it but invoked over azure-core: `MLClient.batch_endpoints.invoke` repeats its POST by itself, makes
-its own request id, and in 1.35 leaks one call's deployment header into the next.
+its own request id, and in 1.35 leaks the deployment header of a call into the next.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from uuid import UUID, uuid5
 
 from azure.core.exceptions import AzureError
 
-from cloud.azureml.dryrun import Recorder
-from cloud.azureml.http import Caller, from_sdk
-from cloud.azureml.kinds import FILES, Connection, Kind, Submission, check_given, check_inputs, check_place
-from cloud.azureml.types import (
+from cloud.azureml.dry_run import Recorder
+from cloud.azureml.pipeline_kind import FILES, Connection, Kind, Submission, check_given, check_inputs, check_place
+from cloud.azureml.workspace import (
     ARM,
     DATA_PLANE,
     EXPERIMENT,
@@ -31,36 +30,33 @@ from cloud.azureml.types import (
     VERSION,
     NotAccepted,
     OutcomeUnknown,
-    Refused,
     Run,
     Search,
+    ServiceRefused,
 )
+from cloud.azureml.workspace_caller import Caller, from_sdk
 from inference.errors import ServiceBusy
 
 APP = Path(__file__).resolve().parents[2]
-# Makes request ids from slots: the same slot always has the same one.
+# Makes request ids from slots: the same slot always has the same id.
 _NAMESPACE = UUID("6a3c1cf0-5f0e-5f7e-9d5e-3a7f4c8b1d20")
 
 _ASSETS = (*FILES, "mltable", "custom_model", "mlflow_model", "triton_model")
 
 
 class _V2(Kind):
-    """What the three kinds have in common."""
+    """What the three kinds have in common. Where they are sent by azure-ai-ml, a dry run stops it there."""
 
     @staticmethod
     def status(service: Connection, run: str) -> Run | None:
         return _status(service, run)
 
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
-        """Where the service chooses its runs' ids, only a run that is found proves anything."""
+        """Where the service chooses its runs' ids, only a run that is there proves anything."""
         run = _status(service, submission.key)
         if run:
             return Search(run)
         return Search(certain=False, why=f"a {self.kind} chooses its runs' ids, so the run cannot be looked up")
-
-
-class _BySdk(_V2):
-    """Sent by azure-ai-ml: a dry run stops it where it would send."""
 
     def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
         recorder = Recorder()
@@ -69,7 +65,7 @@ class _BySdk(_V2):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(_BySdk):
+class PipelineJob(_V2):
     """A job of a registered pipeline component (name:version, name@latest), or of a YAML file."""
 
     kind = "job"
@@ -124,7 +120,7 @@ class Job(_BySdk):
             component = sdk(lambda: _component_id(service, self.component), service.caller, what, sent=False)
             source = StringIO(json.dumps({"type": "pipeline", "component": f"azureml:{component}"}))
         elif not source.is_file():
-            raise Refused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
+            raise ServiceRefused(f"pipeline {submission.pipeline!r}: the file {source} does not exist")
         changes = [{key: value} for key, value in self._changes(submission).items()]
         job = sdk(lambda: load_job(source=source, params_override=changes), service.caller, what, sent=False)
         job.experiment_name = job.experiment_name or EXPERIMENT
@@ -147,7 +143,7 @@ class Job(_BySdk):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzuremlSchedule(_BySdk):
+class AzuremlSchedule(_V2):
     """An AzureML schedule: its job runs now. The service chooses the run's id."""
 
     kind = "schedule"
@@ -229,7 +225,7 @@ def scoring_uri(service: Connection, endpoint: str) -> str:
     resolved = sdk(lambda: service.ml().batch_endpoints.get(endpoint), service.caller, what, sent=False)
     uri = str(resolved.scoring_uri or "")
     if not uri:
-        raise Refused(f"{what} has no scoring URI yet: wait until it is provisioned")
+        raise ServiceRefused(f"{what} has no scoring URI yet: wait until it is provisioned")
     return uri
 
 
@@ -254,7 +250,7 @@ def _component_id(service: Connection, reference: str) -> str:
 
 
 def _job_input(value: object) -> object:
-    # An absent type is the commonest one; a literal is its value.
+    # Without a type it is the commonest, a folder; a literal is its value.
     if not isinstance(value, Mapping):
         return value
     return value["value"] if value.get("type") in LITERALS else {"type": "uri_folder", **value}
@@ -281,5 +277,5 @@ def sdk(call: Callable[[], Any], caller: Caller, what: str, *, sent: bool = True
     except (AzureError, MlException) as error:
         raise from_sdk(error, caller, what, sent=sent) from error
     except Exception as error:  # it meets files and answers that it does not expect with errors of Python's own
-        mine = OutcomeUnknown if sent else Refused
+        mine = OutcomeUnknown if sent else ServiceRefused
         raise mine(f"{what}: azure-ai-ml: {type(error).__name__}: {error}") from error

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from cloud.azureml.kinds import Connection, Kind, Plain, Submission, check_given
-from cloud.azureml.types import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
+from cloud.azureml.pipeline_kind import Connection, Kind, Plain, Submission, check_given
+from cloud.azureml.workspace import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
 
 # How far the service's clock may lie behind ours when we look for a run that we may have started.
 _SKEW = timedelta(minutes=5)
@@ -52,29 +52,31 @@ class _V1(Kind):
         if not isinstance(answer, dict) or not answer.get("Id"):
             name, said = service.workspace.name, str(answer)[:200]
             raise OutcomeUnknown(f"workspace {name!r}, {what}: the answer names no run: {said}")
-        return _run(service.workspace, answer)
+        return _run(service.workspace, answer, str(answer["Id"]))
 
     @staticmethod
     def status(service: Connection, run: str) -> Run | None:
         url = f"{service.workspace.v1}/PipelineRuns/{quote(run, safe='')}"
         answer = service.caller.get(url, ARM, f"run {run}")
-        return _run(service.workspace, answer) if answer else None
+        return _run(service.workspace, answer, run) if answer else None
 
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
-        """Look among the pipeline's runs for the one that carries the slot's tag.
+        """Look among the pipeline's runs for the run that carries the slot's tag.
 
         A run without our tag that began after `since` could be ours with its tag lost: then nothing is certain.
         """
         unsure = ""
         for pipeline in self.pipeline_ids(service):
             url = f"{service.workspace.v1}/PipelineRuns/Pipeline/{quote(pipeline, safe='')}"
-            runs = service.caller.get(url, ARM, f"runs of pipeline {pipeline}")
-            if runs is None:
+            page = service.caller.page(url, ARM, f"runs of pipeline {pipeline}")
+            if page is None:
                 return Search(certain=False, why=f"the runs of pipeline {pipeline} cannot be listed")
-            for run in runs:
+            for run in page[0]:
                 tags = run.get("tags") or run.get("Tags") or {}
                 if tags.get(SLOT_TAG) == submission.key:
-                    return Search(_run(service.workspace, run))
+                    if not run.get("Id"):
+                        return Search(certain=False, why=f"a run of pipeline {pipeline} has the slot's tag and no id")
+                    return Search(_run(service.workspace, run, str(run["Id"])))
                 if SLOT_TAG not in tags and _began(run) >= since - _SKEW:
                     unsure = f"run {run.get('Id')} began at that time and carries no tag"
         return Search(certain=not unsure, why=unsure)
@@ -97,7 +99,7 @@ class _V1(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published(_V1):
+class PublishedPipeline(_V1):
     """A published pipeline, by its id."""
 
     kind = "published"
@@ -116,7 +118,7 @@ class Published(_V1):
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineEndpoint(_V1):
-    """A pipeline endpoint, by its name, and one of its versions."""
+    """A pipeline endpoint, by its name, in its default version or another."""
 
     kind = "pipeline-endpoint"
     endpoint: str
@@ -133,12 +135,11 @@ class PipelineEndpoint(_V1):
     def pipeline_ids(self, service: Connection) -> list[str]:
         url, what = f"{service.workspace.v1}/PipelineEndpoints/Name", f"pipeline endpoint {self.endpoint!r}"
         answer = service.caller.get(url, ARM, what, {"name": self.endpoint}) or {}
-        return [str(version["PipelineId"]) for version in answer.get("PipelineVersionList") or []]
+        return [str(version.get("PipelineId")) for version in answer.get("PipelineVersionList") or []]
 
 
-def _run(workspace: Workspace, answer: dict[str, Any]) -> Run:
+def _run(workspace: Workspace, answer: dict[str, Any], run: str) -> Run:
     state = answer.get("Status") or {}
-    run = str(answer["Id"])
     code = str(state.get("StatusCode", "NotStarted"))
     return Run(run, code, str(state.get("StatusDetail") or ""), workspace.page(run))
 
@@ -146,7 +147,8 @@ def _run(workspace: Workspace, answer: dict[str, Any]) -> Run:
 def _began(run: dict[str, Any]) -> datetime:
     word = str(run.get("CreatedDate") or (run.get("Status") or {}).get("CreationTime") or "")
     try:
-        return datetime.fromisoformat(word.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(word.replace("Z", "+00:00"))
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)  # not said: it may have begun at any time
 

@@ -1,6 +1,6 @@
 """Statistics of every result, written hour by hour in the layout of Azure Machine Learning's data collector.
 
-`lake/modelDataCollector/dropsight/<route>/{model_inputs,model_outputs}/yyyy/MM/dd/HH/dropsight.jsonl`, one
+`lake/modelDataCollector/dropsight/<route>/{model_inputs,model_outputs}/yyyy/MM/dd/HH/dropsight.jsonl`, a
 CloudEvents line per result: an AzureML monitor can read them (make the container a datastore), and so do we.
 """
 
@@ -16,25 +16,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from cloud.drift.drift_entry import LAKE
 from cloud.settings import RESULTS, UPLOADS
 from cloud.storage.by_hour import documents, unprocessed
 from cloud.storage.containers import BlobInfo, Conflict, Storage
-from inference.errors import DropsightError
+from inference.errors import BadPipeline, OutOfMemory, Permanent
 from inference.image.limits import Limits
 from inference.image.media import decode
-from inference.image.sniff import sniff
 
 log = logging.getLogger(__name__)
 
-LAKE = "lake"
 MARK = "drift/collected.json"
 FOLDER = "modelDataCollector/dropsight"
 FILE = "dropsight.jsonl"
 MOST_HOURS = 48
 # Beyond so many results in an hour the pictures of an even sample are measured; every result has its line.
 MOST_PICTURES = 1000
-# A comparison reads at most so many rows, and so many embeddings, of each hour and route.
+# A comparison reads at most so many rows, and so many embeddings, of an hour and route.
 MOST_ROWS = 500
 MOST_VECTORS = 50
 MAX_PICTURE = 50 * 1024 * 1024
@@ -51,7 +51,7 @@ def collect(storage: Storage, now: datetime) -> int:
         every = -(-len(blobs) // MOST_PICTURES)
         for number, (blob, document) in enumerate(documents(storage, blobs)):
             count += 1
-            picture = _picture(storage, document) if number % every == 0 else None
+            picture = _pixels(storage, document) if number % every == 0 else None
             for collection, row in (("model_inputs", inputs(document, picture)), ("model_outputs", outputs(document))):
                 if collection == "model_outputs" and (vector := _embedding(storage, blob, document)) is not None:
                     row["embedding"] = vector
@@ -83,8 +83,8 @@ def inputs(document: Mapping[str, Any], pixels: NDArray[np.uint8] | None) -> Row
 
 def outputs(document: Mapping[str, Any]) -> Row:
     """Statistics of the predictions: how many, the best and the mean score, the commonest label."""
-    predictions = [each for step in document["steps"] for each in step["predictions"]]
-    scores = [each["score"] for each in predictions if isinstance(each.get("score"), int | float)]
+    predictions = [prediction for step in document["steps"] for prediction in step["predictions"]]
+    scores = [score for prediction in predictions if isinstance(score := prediction.get("score"), int | float)]
     summary = document.get("summary") or {}
     return {
         "count": len(predictions),
@@ -108,28 +108,31 @@ def rows(storage: Storage, start: datetime, end: datetime) -> Iterator[Row]:
             for collection in ("model_inputs", "model_outputs"):
                 for page in storage.pages(LAKE, f"{FOLDER}/{route}/{collection}/{day:%Y/%m/%d}/"):
                     for blob in page.blobs:
-                        for event in _events(storage, blob.name):
-                            if start.isoformat() <= event["time"] < end.isoformat():
-                                row = kept.setdefault(event["correlationid"], {"route": route, "time": event["time"]})
-                                row |= {**event["data"][0], "name": event["xrequestid"]}
+                        for key, time, row in _lines(storage, blob.name):
+                            if start.isoformat() <= time < end.isoformat():
+                                kept.setdefault(key, {"route": route, "time": time}).update(row)
             yield from kept.values()
 
 
 def _routes(storage: Storage) -> list[str]:
-    found = set()
-    for page in storage.pages(LAKE, f"{FOLDER}/", size=5000):
-        found |= {blob.name.removeprefix(f"{FOLDER}/").split("/")[0] for blob in page.blobs}
-    return sorted(found)
+    pages = storage.pages(LAKE, f"{FOLDER}/", size=5000)
+    return sorted({blob.name.removeprefix(f"{FOLDER}/").split("/")[0] for page in pages for blob in page.blobs})
 
 
-def _events(storage: Storage, name: str) -> list[dict[str, Any]]:
-    found = storage.read(LAKE, name)
-    lines = found[0].splitlines() if found else []
-    # Inputs and outputs of an hour have the same results in the same order: the same ones are chosen.
-    events = [json.loads(line) for line in lines[:: -(-len(lines) // MOST_ROWS) or 1]]
-    for event in events[MOST_VECTORS:]:
-        event["data"][0].pop("embedding", None)
-    return events
+def _lines(storage: Storage, name: str) -> list[tuple[str, str, Row]]:
+    """Key, time and statistics of an even sample of a file's lines. Raises BadPipeline for a broken file."""
+    stored = storage.read(LAKE, name)
+    lines = stored[0].splitlines() if stored else []
+    try:
+        # Inputs and outputs of an hour have the same results in the same order: the same ones are chosen.
+        events = [json.loads(line) for line in lines[:: -(-len(lines) // MOST_ROWS) or 1]]
+        read = [(str(e["correlationid"]), str(e["time"]), {**e["data"][0], "name": e["xrequestid"]}) for e in events]
+    except (ValueError, LookupError, TypeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadPipeline(f"{LAKE}/{name} cannot be read ({said}): restore it, or delete it") from error
+    for _, _, row in read[MOST_VECTORS:]:
+        row.pop("embedding", None)
+    return read
 
 
 def _event(blob: BlobInfo, document: Mapping[str, Any], collection: str, row: Row) -> dict[str, Any]:
@@ -151,30 +154,35 @@ def _event(blob: BlobInfo, document: Mapping[str, Any], collection: str, row: Ro
     }
 
 
-def _picture(storage: Storage, document: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-    """The upload's pixels at a small scale; None for videos, and where that version is not there any more."""
+def picture(storage: Storage, name: str, etag: str | None = None, at_least: int = _SIDE) -> Image.Image | None:
+    """An upload as a picture of at least that many pixels a side; None for a video, and where that version is gone."""
+    try:
+        reading = storage.open(UPLOADS, name, etag)
+        return decode(reading.read(MAX_PICTURE), Limits(bytes=MAX_PICTURE), at_least).image if reading else None
+    except (Conflict, Permanent, OutOfMemory) as error:
+        log.info("%s: no picture to look at: %s", name, error)
+        return None
+
+
+def _pixels(storage: Storage, document: Mapping[str, Any]) -> NDArray[np.uint8] | None:
     source = document["source"]
     if not str(source.get("media_type")).startswith("image/"):
         return None
-    try:
-        reading = storage.open(UPLOADS, source["name"], source["etag"])
-        if reading is None:
-            return None
-        data = reading.read(MAX_PICTURE)
-        sniff(data[:512])
-        image = decode(data, Limits(bytes=MAX_PICTURE), at_least=_SIDE).image
-    except (Conflict, DropsightError) as error:
-        log.info("%s: no statistics of the picture: %s", source["name"], error)
-        return None
+    image = picture(storage, source["name"], source["etag"])
     # Always the same side, or sharpness would compare picture sizes.
-    return np.asarray(image.resize((_SIDE, _SIDE)))
+    return np.asarray(image.resize((_SIDE, _SIDE))) if image else None
 
 
 def _embedding(storage: Storage, blob: BlobInfo, document: Mapping[str, Any]) -> list[float] | None:
     for step in document["steps"]:
         artifact = (step.get("embedding") or {}).get("artifact")
-        if artifact and (found := storage.read(RESULTS, f"{blob.name.removesuffix('result.json')}{artifact}")):
-            return [round(float(value), 5) for value in np.load(io.BytesIO(found[0]), allow_pickle=False).ravel()]
+        if artifact and (stored := storage.read(RESULTS, f"{blob.name.removesuffix('result.json')}{artifact}")):
+            try:
+                vector = np.load(io.BytesIO(stored[0]), allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                log.warning("%s: %s is no array of numbers: %s", blob.name, artifact, error)
+                return None
+            return [round(float(value), 5) for value in vector.ravel()]
     return None
 
 
