@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from cloud.cli import drift_command, export, models_command, pipelines_command
+from cloud.cli import drift_command, export_command, models_command, pipelines_command
 from cloud.settings import BadSettings, document
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.receipts import ReceiptSummary
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     models_command.add_arguments(command)
     command = commands.add_parser("drift", help="drift of production against a baseline: check, baseline, approve")
     drift_command.add_arguments(command)
-    export.add_arguments(commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines"))
+    export_command.add_arguments(commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines"))
     return top
 
 

@@ -17,7 +17,7 @@ from tests.cloud.helpers import jpeg
 def test_the_results_below_a_prefix_are_exported(
     worker: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cloud.cli.export.default_storage", lambda: worker.storage)
+    monkeypatch.setattr("cloud.cli.export_command.default_storage", lambda: worker.storage)
     for name in ("x/a.jpg", "x/b.jpg", "y/c.jpg"):
         worker.storage.write(UPLOADS, name, jpeg())
         assert worker.handle(BlobEvent(UPLOADS, name)).status == "done"
