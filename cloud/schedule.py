@@ -142,6 +142,12 @@ class Schedule:
             day += timedelta(days=1)
 
 
+def moment_before(expression: str, moment: datetime) -> datetime:
+    """The moment of an NCRONTAB before the moment that `moment` belongs to; a week back at most."""
+    schedule, week = Schedule(cron=check_ncrontab(expression)), timedelta(days=8)
+    return next(iter(schedule.newest(moment - week, moment, 2)), moment - week)
+
+
 @cache
 def longest_gap(expression: str) -> timedelta:
     """The longest distance between the moments of an NCRONTAB within a week."""

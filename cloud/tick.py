@@ -17,12 +17,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 from cloud.azureml import pipeline_runs
-from cloud.azureml.due_slots import ON_TIME
 from cloud.azureml.pipeline_kind import Connection, Kind, Submission
 from cloud.azureml.slot_runner import PipelineFailed, Runner, in_words
 from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
 from cloud.pipelines_file import PipelineEntry, Pipelines, pipelines
-from cloud.schedule import Schedule, check_ncrontab, longest_gap
+from cloud.schedule import Schedule, check_ncrontab
 from cloud.settings import current, is_disabled, text_of
 from cloud.storage.containers import default_storage
 from inference.errors import BadPipeline, DropsightError, Transient
@@ -201,7 +200,7 @@ def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Call
     options: dict[str, Any] = {
         "clock": clock,
         "may_begin": may_begin,
-        "on_time": max(ON_TIME, longest_gap(text_of("TICK_SCHEDULE"))),
+        "tick": text_of("TICK_SCHEDULE"),
     }
     if isinstance(entry.target, Task):
         return pipeline_runs.runner(service=_Here, **options)

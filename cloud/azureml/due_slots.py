@@ -12,13 +12,15 @@ from itertools import islice
 from typing import Any
 
 from cloud.pipelines_file import PipelineEntry
+from cloud.schedule import longest_gap, moment_before
 
 # A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next wake-up.
 MOST = 200
 # The host may fire up to a second early.
 EARLY = timedelta(seconds=1)
-# A first wake-up has no plan: its own slot lies at most this far back.
+# A first wake-up has no plan: its own slot lies at most this far back, or since the tick before.
 FIRST_LOOK = timedelta(seconds=60)
+EACH_MINUTE = "0 * * * * *"
 # Without slots the plan moves on this often, so that the stretch to look through stays short.
 REST = timedelta(hours=6)
 # With catch_up = "none" a slot older than this has been missed, unless ticks lie further apart.
@@ -82,22 +84,24 @@ class Plan:
         return replace(self, schedule=OFF)
 
 
-def due(entry: PipelineEntry, plan: Plan, now: datetime, on_time: timedelta = ON_TIME) -> Plan:
-    """The plan with every slot up to `now` decided: to run, or skipped with a reason.
-
-    on_time: how late a slot may be that was not missed.
-    """
-    after = plan.through or now - FIRST_LOOK
+def due(entry: PipelineEntry, plan: Plan, now: datetime, tick: str = EACH_MINUTE) -> Plan:
+    """The plan with every slot up to `now` decided: to run, or skipped with a reason. tick: NCRONTAB of wake-ups."""
+    after = plan.through or _first_look(tick, now)
     schedule = repr(entry.schedule)
     if plan.schedule not in ("", schedule):  # a schedule that was just written, or switched on, has missed nothing
-        after = max(after, now - FIRST_LOOK)
+        after = max(after, _first_look(tick, now))
     until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
-    decided = replace(_decide(entry, plan, after, until, now - on_time), schedule=schedule)
+    missed_before = now - max(ON_TIME, longest_gap(tick))
+    decided = replace(_decide(entry, plan, after, until, missed_before), schedule=schedule)
     if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
         return plan  # nothing was due: looking again from the same moment costs no write
     return decided
+
+
+def _first_look(tick: str, now: datetime) -> datetime:
+    return min(now - FIRST_LOOK, moment_before(tick, now + EARLY))
 
 
 def _decide(entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:

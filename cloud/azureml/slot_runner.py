@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
-from cloud.azureml.due_slots import ON_TIME, Plan, due
+from cloud.azureml.due_slots import EACH_MINUTE, Plan, due
 from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import FINAL, Slot
@@ -51,8 +51,8 @@ class Service(Protocol):
 class Runner:
     """Moves the slots of entries on; safe to run in any number of processes, and threads, at the same time.
 
-    on_time: how late a slot may be that was not missed. may_begin: asked before a slot is looked at; once it
-    says no, the rest is left for the next tick.
+    tick: NCRONTAB of the wake-ups. may_begin: asked before a slot is looked at; once it says no, the rest is left for
+    the next tick.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class Runner:
         facts: Callable[[datetime | None], Facts],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
-        on_time: timedelta = ON_TIME,
+        tick: str = EACH_MINUTE,
         may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         self.store = store
         self._service = service  # made when needed: most wake-ups find nothing to do
         self._facts = facts
         self._clock = clock
-        self._on_time = on_time
+        self._tick = tick
         self._may_begin = may_begin
 
     def wake(self, entry: PipelineEntry, *, on: bool = True) -> None:
         """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
 
         def decide(plan: Plan) -> Plan:
-            return due(entry, plan, self._clock(), self._on_time) if on else plan.off()
+            return due(entry, plan, self._clock(), self._tick) if on else plan.off()
 
         self._follow(entry, self.store.change_plan(entry.name, decide))
 
@@ -252,19 +252,20 @@ class Runner:
         return stored
 
     def _close(self, entry: PipelineEntry, slot: Slot) -> None:
-        """Take the slot off the open ones; where the entry keeps no receipts, delete the last receipt."""
+        """Take the slot off the open ones; where the entry keeps no receipts, only the newest stays."""
         last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
-        before = ""
+        older = ""
 
         def close(plan: Plan) -> Plan:
-            nonlocal before
-            before = plan.last.get("slot", "")
+            nonlocal older
+            closed = plan.last.get("slot", slot.slot)
+            older = "" if closed == slot.slot else min(closed, slot.slot)
             newest = max(plan.last, last, key=lambda item: item.get("slot", ""))
             return replace(plan, open=tuple(at for at in plan.open if at != slot.at), last=newest)
 
         self.store.change_plan(entry.name, close)
-        if before and before != slot.slot and not entry.keeps:
-            self.store.forget(entry.name, before)
+        if older and not entry.keeps:
+            self.store.forget(entry.name, older)
 
 
 def submission_for(entry: PipelineEntry, at: datetime, facts: Facts) -> Submission:

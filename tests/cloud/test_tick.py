@@ -304,6 +304,45 @@ def test_with_a_coarse_tick_a_slot_since_the_last_one_was_not_missed(
     assert world.ran() == [key(name, NOON + timedelta(minutes=2)) for name in ("first", "second")]
 
 
+@pytest.mark.parametrize("switched", [False, True])
+def test_with_a_coarse_tick_a_new_entry_runs_its_first_slot_too(
+    switched: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICK_SCHEDULE", "0 */15 * * * *")
+    once = "[[pipeline]]" + FILE.split("[[pipeline]]")[1].replace("*/10 * * * *", "10 12 * * *")
+    world.found = world.read(once if switched else "")
+    with monkeypatch.context() as patch:
+        patch.setenv("AzureWebJobs.pipeline_first.Disabled", "true")
+        world.tick()
+    world.found = world.read(once)  # deployed, or switched on, at 12:05
+    world.tick(timedelta(minutes=15))
+    assert world.ran() == [key("first", NOON + timedelta(minutes=10))]
+
+
+def test_slots_of_a_task_that_end_out_of_order_leave_no_receipt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    released, begun = threading.Event(), threading.Event()
+    threads: list[str] = []
+
+    def deliver() -> None:
+        threads.append("deliver")
+        if len(threads) == 1:
+            begun.set()
+            released.wait()
+
+    monkeypatch.setattr("cloud.models.deliveries.deliver_all", deliver)
+    world.found = world.read(HOUSE.partition("[drift]")[0])
+    world.tick(timedelta(minutes=-1))
+    try:
+        world.tick(end_s=0.0)
+        assert begun.wait(30)
+        world.tick(timedelta(minutes=10))
+    finally:
+        released.set()
+        finish("tick-")
+    world.tick(timedelta(minutes=20))
+    assert [slot.at for slot in world.receipts.history("deliver_models")] == [NOON + timedelta(minutes=20)]
+
+
 HOUSE = '[[model]]\nname = "shapes"\n[drift]\nschedule = "0 5 * * * *"\n[lake]\nschedule = "0 5 * * * *"\n'
 
 
