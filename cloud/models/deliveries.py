@@ -10,6 +10,7 @@ from typing import Any
 import azure.functions as func
 
 from cloud.azureml.pipeline_runs import azureml
+from cloud.azureml.slot_runner import in_words
 from cloud.models.model_entry import ModelEntry
 from cloud.models.registered_models import Registered, deliver, refusals
 from cloud.pipelines_file import pipelines
@@ -37,6 +38,9 @@ def deliver_all(only: str = "") -> None:
             log.info("%s", deliver(default_storage(), registered(), entry))
         except DropsightError as error:
             failures.append(str(error))
+        except Exception as error:
+            log.exception("%s", entry.name)
+            failures.append(f"{entry.name}: {in_words(error)}")
     if failures:
         raise BadModel("; ".join(failures))
 

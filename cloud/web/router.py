@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from http import HTTPStatus
 from importlib import import_module
+from typing import Any
 
 import azure.functions as func
 
@@ -52,12 +54,20 @@ def json_answer(document: object, status: int = 200) -> func.HttpResponse:
 
 
 def _refusal(function: str, request: func.HttpRequest, error: Exception) -> func.HttpResponse:
-    from inference.results.result import Source, error_document  # numpy: the deep health answers without it
-
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    record = error_document(Source(name=request.params.get("name", ""), bytes=len(request.get_body())), error)
+    record = _record(request, error)
     level = logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
     bug = None if isinstance(error, DropsightError | BadSettings) else error
     line = printable(f"{function}: {type(error).__name__}: {error} (trace {record['trace']})")
     log.log(level, "%s", line, exc_info=bug)
     return json_answer(record, status)
+
+
+def _record(request: func.HttpRequest, error: Exception) -> dict[str, Any]:
+    try:
+        from inference.results.result import Source, error_document  # numpy: the deep health answers without it
+
+        return error_document(Source(name=request.params.get("name", ""), bytes=len(request.get_body())), error)
+    except Exception:  # noqa: BLE001 - the engine itself cannot be imported: what failed is said all the same
+        what = {"class": type(error).__name__, "message": str(error), "permanent": False}
+        return {"status": "error", "error": what, "trace": os.urandom(16).hex()}

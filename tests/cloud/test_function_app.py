@@ -227,6 +227,18 @@ def test_a_body_that_cannot_be_imported_is_an_answer_too(app: Any, monkeypatch: 
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (500, "ModuleNotFoundError")
 
 
+def test_a_broken_engine_is_an_answer_and_a_line_in_the_log_too(
+    app: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "cloud.web.api", None)
+    monkeypatch.setitem(sys.modules, "inference.results.result", None)  # as where onnxruntime cannot be loaded
+    answer = app.analyze(request("POST", b"12345", name="a.jpg"))
+    record = json.loads(answer.get_body())
+    assert (answer.status_code, record["status"], record["error"]["class"]) == (500, "error", "ModuleNotFoundError")
+    assert "cloud.web.api" in record["error"]["message"] and record["trace"]
+    assert record["trace"] in caplog.text and "cloud.web.api" in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\xfa", b"[]", b'{"job": "x", "stage": "detect", "part": 0}'])
 def test_a_message_that_is_not_ours_is_dropped_and_named(
     app: Any, content: bytes, caplog: pytest.LogCaptureFixture

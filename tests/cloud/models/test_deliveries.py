@@ -335,3 +335,24 @@ def test_event_grid_pushes_a_registered_model(
     pointer = read_pointer(storage, "classify")
     assert pointer is not None
     assert pointer[0].version == "7"
+
+
+def test_a_model_that_fails_in_an_unforeseen_way_stops_no_other(
+    tmp_path: Path, storage: Storage, registered: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "default_storage", lambda: storage)
+    monkeypatch.setattr(deliveries, "registered", lambda: registered)
+    monkeypatch.setattr(deliveries, "pipelines", lambda: Pipelines(models=(ModelEntry(name="odd"), ENTRY)))
+    real = registered.newest
+
+    def newest(entry: ModelEntry) -> Any:
+        if entry.name == "odd":
+            raise AttributeError("'NoneType' object has no attribute 'properties'")
+        return real(entry)
+
+    monkeypatch.setattr(registered, "newest", newest)
+    register(storage, registered, make(tmp_path / "a", "7"), "7")
+    with pytest.raises(BadModel, match="odd: AttributeError: 'NoneType' object"):
+        deliveries.deliver_all()
+    pointer = read_pointer(storage, "classify")
+    assert pointer is not None and pointer[0].version == "7"
