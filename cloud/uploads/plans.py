@@ -12,7 +12,7 @@ from cloud.storage.containers import BlobInfo
 from cloud.uploads.receipts import make_key
 from inference.defaults import load_routes
 from inference.engine.registry import Registry
-from inference.errors import BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
+from inference.errors import BadManifest, BadModel, BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
 from inference.routes import RefusedRoute, Route, Routes
 
 APP = Path(__file__).resolve().parents[2]
@@ -89,6 +89,12 @@ class Planner:
             for entry in self.routes.entries
         )
         return [str(problem) for problem in problems if problem]
+
+    def cause(self, route: Route | None, error: Exception) -> Exception:
+        """The error; but where a model of the route cannot be loaded whatever the file is, that is the cause."""
+        if route and isinstance(error, BadModel | BadManifest):
+            return self.unloadable(route) or error
+        return error
 
     def unloadable(self, route: Route) -> RouteUnavailable | None:
         """Why a model of the route cannot be loaded, whatever the file is that it is for; or None."""

@@ -26,8 +26,6 @@ from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
 from inference.engine.registry import Registry
 from inference.errors import (
-    BadManifest,
-    BadModel,
     DropsightError,
     LimitExceeded,
     Permanent,
@@ -168,9 +166,7 @@ class UploadWorker:
         except Superseded as how:
             return self._superseded(claim, how)
         except Exception as error:
-            route, cause = claim.plan.route, error
-            if route and isinstance(error, BadModel | BadManifest):
-                cause = self.planner.unloadable(route) or error  # the model's fault, or only this file's?
+            cause = self.planner.cause(claim.plan.route, error)
             retry = decide(cause, receipt.attempt, self.settings.max_attempts)
             if retry == "never":
                 return self.fail(claim, error, trace)

@@ -142,6 +142,7 @@ class Videos:
         self, job: VideoJob, claim: Claim[UploadPlan], message: Message, error: Exception, attempt: int
     ) -> bool:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
+        error = self.worker.planner.cause(claim.plan.route, error)
         retry = decide(error, attempt, self.settings.max_attempts)
         if retry == "mended":
             log.error("%s", printable(f"job {job.id} of {job.name} waits: {error}"))

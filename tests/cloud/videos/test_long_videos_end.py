@@ -21,7 +21,7 @@ from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import PLAN
 from cloud.videos.revive import revive
 from cloud.web import api
-from inference.errors import CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
+from inference.errors import BadModel, CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
 from inference.video import split
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import (
@@ -178,6 +178,10 @@ def test_errors_permanent_ones_at_once_others_when_the_attempts_are_used_up(
     drop(videos, clip.read_bytes() + bytes(2))
     videos.poison(taken()[0])
     check_failed(videos, "Permanent", "the workers were killed")
+    drop(videos, clip.read_bytes() + bytes(3))
+    monkeypatch.setattr(stages, "detect_part", failing(BadModel("it gives no boxes")))  # though it can be loaded
+    videos.deliver(taken()[0], 1)
+    check_failed(videos, "BadModel", "it gives no boxes")
 
 
 def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_what_is_done(
@@ -204,6 +208,15 @@ def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_wh
             raise MissingPackage("needs OpenCV")
 
         patch.setattr(stages, "detect_part", lacking)
+        videos.deliver(others[0], 9)
+        wait_for_silence(videos, job_id)
+    with monkeypatch.context() as patch:
+
+        def unloadable(*_: Any) -> Any:
+            raise BadModel("fields.onnx is cut off")
+
+        patch.setattr(type(videos.worker.registry), "load", unloadable)
+        patch.setattr(stages, "detect_part", unloadable)
         videos.deliver(others[0], 9)
         wait_for_silence(videos, job_id)
     assert names(videos, ERRORS, "") == [] and taken() == []
