@@ -10,7 +10,8 @@ from cloud.models.canary import verify
 from inference.engine.clip import ClipModel
 from inference.engine.image_to_image import ImageToImage
 from inference.engine.model import Loaded, Model
-from inference.engine.registry import BUILT_IN, Registry, Weights
+from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.weights import Weights
 from inference.errors import BadManifest, BadModel
 from inference.routes import Route, Step
 from inference.video.detect import FrameDetector

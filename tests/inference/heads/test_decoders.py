@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.heads import find_head
 from inference.image.media import decode
 from inference.image.nms import gaussian_overlap, gaussians, iou, nms
