@@ -198,7 +198,9 @@ def test_weights_replaced_in_place_are_loaded_anew(models: Path) -> None:
     assert registry.model("sketch") is not first
 
 
-def test_weights_that_went_away_stop_only_their_own_model(models: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_weights_that_went_away_stop_only_their_own_model(
+    models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("weights") / "a.onnx"
     shutil.move(models / "classify" / "model.onnx", elsewhere)
     registry = Registry([models], weights=Weights([elsewhere.parent]))
