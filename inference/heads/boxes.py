@@ -43,7 +43,6 @@ Values = Mapping[str, NDArray[Any]]
 
 WIDTHS = {"boxes": 4, "scores": 1, "labels": 1}
 ROLES = (*WIDTHS, "count", "indices", "masks", "keypoints", "keypoints_scores")
-_CHOICES: dict[str, tuple[str, ...]] = {"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")}
 _LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(WIDTHS), "roles": ROLES}
 _LITE = "TFLite_Detection_PostProcess"
 _ROLE_OF_NAME = {
@@ -210,9 +209,6 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
 
 
 def _wrong_param(params: Mapping[str, Any]) -> str | None:
-    for key, known in _CHOICES.items():
-        if key in params and params[key] not in known:
-            return f"postprocess.params.{key} is {params[key]!r}, expected {' or '.join(known)}"
     for key, kind, words in (("normalized", bool, "true or false"), ("mask_threshold", (int, float), "a number")):
         if not isinstance(params.get(key, True if kind is bool else 0.5), kind):
             return f"postprocess.params.{key} is {params[key]!r}, expected {words}"
@@ -230,4 +226,5 @@ HEAD = Head(
     misfit,
     threshold=0.5,
     params=("columns", "mask_frame", "mask_threshold", "normalized", "order", "roles"),
+    choices={"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")},
 )
