@@ -70,6 +70,7 @@ def machine() -> str:
 
 def reference_models() -> Registry:
     """The models of tests/models with the weights of ../shared."""
-    from inference.engine.registry import Registry, Weights  # lazily: not every benchmark needs the engine
+    from inference.engine.registry import Registry  # lazily: not every benchmark needs the engine
+    from inference.engine.weights import Weights
 
     return Registry([ROOT / "tests" / "models"], weights=Weights([SHARED / "models"]))

@@ -171,6 +171,8 @@ def _read_labels(name: str, where: str, folder: Path | None) -> list[str]:
 def inside(folder: Path | None, name: str, where: str) -> Path:
     """`folder/name`, refused when it leaves the folder. Raises BadManifest."""
     base = (folder or Path()).resolve()
+    if "\0" in name:
+        raise BadManifest(f"{where}: {name!r} is no name of a file; give one that lies beside the manifest")
     path = (base / name).resolve()
     if not path.is_relative_to(base):
         raise BadManifest(f"{where}: {name!r} leaves the model's folder; files must lie beside the manifest")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable, RouteUnavailable
 from inference.tables import build, closest, nearest, read_toml
-from inference.video.options import VideoOptions
+from inference.video.options import FOLLOW, VideoOptions
 
 if TYPE_CHECKING:
     from inference.engine.registry import Registry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # `<name>.route.toml` beside a file says another route for it.
 SIDECAR = ".route.toml"
+REID = "video: reid"  # where a route names the model
 # Tasks whose models may detect objects, which later steps run on.
 DETECTING = ("object-detection", "keypoint-detection", "image-segmentation")
 
@@ -44,6 +45,10 @@ class Step:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap is {self.overlap}, expected a share from 0 to below 1")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold:g}, expected a score from 0 to 1")
+        if self.tile < 0:
+            raise ValueError(f"tile is {self.tile}, expected pixels, or 0 for none")
 
     @property
     def title(self) -> str:
@@ -97,6 +102,10 @@ class Route:
             raise ValueError(f"two steps are called {twice!r}; give them different names")
         if self.steps and self.steps[0].on:
             raise ValueError("the first step has nothing to run on; put a detecting step before it")
+        if unknown := next((name for name in self.video.without if name not in titles), None):
+            raise ValueError(f"video: without: no step is called {unknown!r}{nearest(unknown, titles)}")
+        if self.video.follow and FOLLOW in titles:
+            raise ValueError(f"a step is called {FOLLOW!r}, as is what video.follow gives; give it another name")
 
     def digest(self, registry: Registry) -> str:
         """Hex sha256 over everything of this route that decides its results: steps, options and models.
@@ -123,23 +132,36 @@ class Route:
                 known = [entry.name for entry in registry.list()]
                 arrives = name not in known and (name in expected or not closest(name, known))
                 return (ModelUnavailable if arrives else BadRoute)(f"{self.place}: {place}: {error}")
-        return self._label_problem(registry)
+        for place, name in self.models():
+            entry = registry.entry(name)
+            if entry.manifest and (words := self._misplaced(place, entry.manifest.task)):
+                return BadRoute(f"{self.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
+        in_videos = [step for step in self.steps if step.title not in self.video.without]
+        return self._label_problem(registry, self.steps) or self._label_problem(registry, in_videos)
+
+    def _misplaced(self, place: str, task: str) -> str | None:
+        """What was expected of a model at this place, where its task is another."""
+        if place == REID:
+            return None if task == "image-feature-extraction" else "expected embeddings (image-feature-extraction)"
+        tiled = any(step.tile and place == f"steps[{i}]" for i, step in enumerate(self.steps))
+        return "but tile is for models that detect objects" if tiled and task not in DETECTING else None
 
     def models(self) -> Iterator[tuple[str, str]]:
         """The models that it needs: (where in the route, name)."""
         yield from ((f"steps[{i}]", step.model) for i, step in enumerate(self.steps))
         if self.video.reid:
-            yield "video: reid", self.video.reid
+            yield REID, self.video.reid
 
-    def _label_problem(self, registry: Registry) -> BadRoute | None:
+    def _label_problem(self, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
         """A step that runs on a label that no step before it can give."""
-        manifests = [manifest for step in self.steps if (manifest := registry.entry(step.model).manifest)]
-        for i, step in enumerate(self.steps):
+        manifests = [manifest for step in steps if (manifest := registry.entry(step.model).manifest)]
+        for i, step in enumerate(steps):
             detecting = [manifest for manifest in manifests[:i] if manifest.task in DETECTING]
             labels = {label for manifest in detecting for label in manifest.labels}
             if step.on and all(manifest.labels for manifest in detecting) and step.on not in labels:
                 hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
-                return BadRoute(f"{self.place}: steps[{i}]: on = {step.on!r}, which no step before it finds{hint}")
+                place = f"steps[{self.steps.index(step)}]" + (", in videos" if len(steps) < len(self.steps) else "")
+                return BadRoute(f"{self.place}: {place}: on = {step.on!r}, which no step before it finds{hint}")
         return None
 
 

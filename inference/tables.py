@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{where}: cannot be read ({problem}); save it as UTF-8") from problem
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # also a number of thousands of digits, and lists without end
         raise error(f"{where}: not valid TOML ({problem})") from problem
 
 
@@ -118,6 +119,8 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
         return _fit_union(args, value, where)
     if isinstance(kind, type) and is_dataclass(kind) and not isinstance(value, kind):
         return _build(kind, value, where)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Misfit(f"{where}: found {value}, expected a finite number")
     if isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool)):
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -9,7 +9,8 @@ from typing import Any
 
 from inference.analysis import analyze
 from inference.engine.model import Model
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.errors import BadModel
 from inference.results.result import Source
 from inference.routes import Route, Step

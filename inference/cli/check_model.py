@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.engine.model import Loaded, Model
-from inference.engine.registry import Registry, folders_from_environment, kind_of, sha256_of
+from inference.engine.registry import Registry, folders_from_environment, kind_of
+from inference.engine.weights import sha256_of
 from inference.errors import BadManifest
 from inference.image.limits import read_bytes
 from inference.image.media import decode

@@ -6,6 +6,7 @@ arXiv:1812.03982), where the slow input gets every n-th frame of the fast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,10 +57,13 @@ class ClipModel(Loaded):
             raise BadModel(f"{manifest.name}: its inputs want frames of different sizes or layouts: {sides}")
         params = manifest.postprocess.params
         recipe_s = self.count * manifest.preprocess.sampling_rate / _RECIPE_FPS
-        self.window_s = float(params.get("window_s", recipe_s))
-        self.overlap = float(params.get("overlap", 0.5))
-        if not self.window_s > 0 or not 0 <= self.overlap < 1:
-            raise BadModel(f"{manifest.name}: window_s is {self.window_s} (over 0), overlap {self.overlap} (0 to < 1)")
+        if "skip_first" in params:
+            raise BadModel(f"{manifest.name}: skip_first is for pictures; say label_offset, or labels for all classes")
+        window_s, overlap = params.get("window_s", recipe_s), params.get("overlap", 0.5)
+        numbers = all(isinstance(value, int | float) for value in (window_s, overlap))
+        if not numbers or not 0 < window_s < math.inf or not 0 <= overlap < 1:
+            raise BadModel(f"{manifest.name}: window_s is {window_s} (over 0), overlap {overlap} (0 to < 1)")
+        self.window_s, self.overlap = float(window_s), float(overlap)
 
     def frame(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """One frame as the model sees it, (1, ...) in the layout of its frames."""

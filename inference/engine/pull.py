@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engine.catalog import CatalogEntry
-from inference.engine.registry import sha256_of
+from inference.engine.weights import sha256_of
 from inference.errors import BadModel, ModelUnavailable
 from inference.manifest import MANIFEST_FILE
 from inference.tables import to_toml

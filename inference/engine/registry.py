@@ -8,20 +8,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from inference.engine.clip import ClipModel
 from inference.engine.image_to_image import ImageToImage
 from inference.engine.model import Loaded, Model
 from inference.engine.session import NoSession, Session, providers_named
-from inference.errors import BadManifest, BadModel, DropsightError
+from inference.engine.weights import FileState, Weights, hash_of_state, readable, sha256_of, state_of
+from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.machine import memory_limit
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, read_manifest
 from inference.tables import nearest
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
-FileState = tuple[Path, int, int]  # size in bytes, time of the last change in ns
 
 
 @dataclass(frozen=True)
@@ -52,33 +51,6 @@ def research_allowed() -> bool:
     if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
         raise BadModel(f"DROPSIGHT_ALLOW_RESEARCH_MODELS is {word!r}, expected true or false")
     return word in ("true", "1", "yes", "on")
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class Weights:
-    """ONNX files below some folders by their sha256; no file is hashed twice."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = folders
-        self._files: dict[str, Path] | None = None
-        self._lock = threading.Lock()
-
-    @staticmethod
-    def from_environment() -> Weights:
-        return Weights([Path(p) for p in os.environ.get("DROPSIGHT_WEIGHTS", "").split(os.pathsep) if p])
-
-    def find(self, sha256: str) -> Path | None:
-        """The file with this hex digest; None where there is none."""
-        with self._lock:
-            if self._files is None:
-                files = (p for folder in self._folders for p in sorted(folder.rglob("*.onnx")))
-                self._files = {sha256_of(p): p for p in files if p.is_file()}
-        return self._files.get(sha256)
 
 
 def kind_of(manifest: Manifest) -> type[Loaded]:
@@ -134,9 +106,9 @@ class Registry:
         """Look at the folders again; models whose manifest or weights changed are loaded anew when next asked for."""
         with self._lock:
             old, self._entries = self._by_name(), None
-            for name, entry in self._by_name().items():
-                if entry != old.get(name):
-                    self._loaded.pop(name, None)
+            now = self._by_name()
+            for name in [name for name in self._loaded if now.get(name) != old.get(name)]:
+                del self._loaded[name]
 
     def _share_weights(self, entries: dict[str, InstalledModel]) -> None:
         """Two manifests may read the same file (labels here, a vector there): the second only states its sha256."""
@@ -209,7 +181,7 @@ class Registry:
             entry = self.entry(name)
             model, size = self._load(entry)
             with self._lock:
-                if self.entry(name) != entry:  # swapped while we loaded: good for this caller, not to be kept
+                if self._by_name().get(name) != entry:  # swapped while we loaded: good for this caller, not to be kept
                     return model
                 self._loaded[name] = (model, size)
                 while sum(s for _, s in self._loaded.values()) > self._memory and len(self._loaded) > 1:
@@ -221,14 +193,15 @@ class Registry:
         kind = kind_of(entry.manifest)
         if entry.weights is None:
             return kind(entry.manifest, NoSession(), ""), 0
-        sha256 = sha256_of(entry.weights)
+        with readable(entry.weights):
+            sha256, size = sha256_of(entry.weights), entry.weights.stat().st_size
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
             raise BadModel(
                 f"{entry.weights}: its sha256 is {sha256[:12]}..., the manifest expects "
                 f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
             )
         session = Session(entry.weights, entry.manifest.threads, self._providers)
-        return kind(entry.manifest, session, sha256), entry.weights.stat().st_size
+        return kind(entry.manifest, session, sha256), size
 
     def digest(self, name: str) -> str:
         """Hex sha256 of everything that decides this model's predictions: weights and manifest.
@@ -237,30 +210,23 @@ class Registry:
         time. Raises BadModel as `entry`.
         """
         entry = self.entry(name)
-        state = _state_of(entry.weights) if entry.weights else None
+        state = state_of(entry.weights) if entry.weights else None
         known = self._digests.get(name)
         if known and known[0] is entry and known[1] == state:
             return known[2]
         assert entry.manifest is not None
         facts = {k: v for k, v in asdict(entry.manifest).items() if k != "folder"}
-        weights = _hash_of_state(state) if state else ""
+        weights = hash_of_state(state) if state else ""
         digest = hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
         self._digests[name] = (entry, state, digest)
         return digest
 
 
-def _state_of(path: Path) -> FileState:
-    stat = path.stat()
-    return path, stat.st_size, stat.st_mtime_ns
-
-
 def _with_state(entry: InstalledModel) -> InstalledModel:
-    return replace(entry, state=_state_of(entry.weights)) if entry.weights else entry
-
-
-@cache
-def _hash_of_state(state: FileState) -> str:
-    return sha256_of(state[0])
+    try:
+        return replace(entry, state=state_of(entry.weights)) if entry.weights else entry
+    except ModelUnavailable as error:
+        return replace(entry, weights=None, reason=str(error))
 
 
 def _scan(folder: Path) -> Iterator[InstalledModel]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -48,6 +48,7 @@ class Head:
     misfit(shapes, manifest): why these outputs are not this family's, in words, or None.
     threshold: the score threshold where the manifest has none.
     params: the keys of postprocess.params that it reads; others are refused, as a misspelt one would be ignored.
+    choices: the words that a key of it may have.
     alone(picture, manifest) -> predictions: of heads that need no network; their manifests have no weights.
     """
 
@@ -57,6 +58,7 @@ class Head:
     misfit: Callable[[Mapping[str, Shape], Manifest], str | None] = no_signature
     threshold: float = 0.0
     params: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     alone: Callable[[Picture, Manifest], Predictions] | None = None
 
 
@@ -113,11 +115,14 @@ def head_of(manifest: Manifest) -> Head:
 
 
 def check_params(manifest: Manifest, head: Head) -> None:
-    """Raises BadManifest where postprocess.params has a key that the head does not read."""
+    """Raises BadManifest where postprocess.params has a key, or a word, that the head does not know."""
     for key in manifest.postprocess.params:
         if key not in head.params:
             known = nearest(key, head.params) if head.params else f"; head {manifest.head!r} has none"
             raise BadManifest(f"{manifest.name}: unknown key {key!r} in postprocess.params{known}")
+    for key, words in head.choices.items():
+        if (word := manifest.postprocess.params.get(key, words[0])) not in words:
+            raise BadManifest(f"{manifest.name}: postprocess.params.{key} is {word!r}, expected {' or '.join(words)}")
 
 
 def threshold(manifest: Manifest, head: Head) -> float:

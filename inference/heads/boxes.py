@@ -38,11 +38,11 @@ from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
 
+_SAY = "say in postprocess.outputs which output is boxes, scores and labels"
 Values = Mapping[str, NDArray[Any]]
 
 WIDTHS = {"boxes": 4, "scores": 1, "labels": 1}
 ROLES = (*WIDTHS, "count", "indices", "masks", "keypoints", "keypoints_scores")
-_CHOICES: dict[str, tuple[str, ...]] = {"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")}
 _LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(WIDTHS), "roles": ROLES}
 _LITE = "TFLite_Detection_PostProcess"
 _ROLE_OF_NAME = {
@@ -61,7 +61,9 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
         raise BadManifest(
             f"no output for {' or '.join(missing)}: found {', '.join(outputs)}; name it in postprocess.outputs"
         )
+    _refuse_misread(values, _columns(manifest), outputs)
     boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, _columns(manifest))
+    _refuse_scores(scores[labels >= 0], outputs)
     keep = best_above(np.where(labels < 0, -np.inf, scores), threshold(manifest, HEAD), manifest)
     boxes = boxes[keep].astype(np.float32, copy=False)
     if params.get("order") == "yxyx":
@@ -81,6 +83,33 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
             detections, keypoints=points_in_picture(points, fit), skeleton=skeleton_of(points, manifest)
         )
     return detections
+
+
+def _refuse_misread(values: Values, columns: tuple[str, ...], outputs: Outputs) -> None:
+    """Raises BadManifest where the sizes show that outputs were read in roles that are not theirs."""
+    width = sum(WIDTHS[c] for c in columns)
+    rows = values["boxes"].size // width
+    wrong = [] if values["boxes"].size == rows * width else ["boxes"]
+    if "indices" in values:
+        wrong += ["scores"] if rows and values["scores"].size % rows else []
+        wrong += ["indices"] if values["indices"].size % 3 else []
+    else:
+        own = {role: values[role].size for role in ("scores", "labels") if role in values and role not in columns}
+        wrong += [role for role, size in own.items() if size != rows]
+    for role, axes in (("masks", 2), ("keypoints", 2), ("keypoints_scores", 1)):
+        if role in values and values[role].ndim > axes and prod(values[role].shape[:-axes]) < rows:
+            wrong.append(role)
+    if wrong:
+        raise BadManifest(f"the {wrong[0]} do not fit {rows} boxes of {width} numbers: found {_shown(outputs)}; {_SAY}")
+
+
+def _refuse_scores(scores: Floats, outputs: Outputs) -> None:
+    if (scores > 1 + 1e-3).any():
+        raise BadManifest(f"scores up to {scores.max():g}, expected 0..1: found {_shown(outputs)}; {_SAY}")
+
+
+def _shown(outputs: Outputs) -> str:
+    return ", ".join(f"{name} {list(value.shape)}" for name, value in outputs.items())
 
 
 def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDArray[Any]]:
@@ -180,9 +209,9 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
 
 
 def _wrong_param(params: Mapping[str, Any]) -> str | None:
-    for key, known in _CHOICES.items():
-        if key in params and params[key] not in known:
-            return f"postprocess.params.{key} is {params[key]!r}, expected {' or '.join(known)}"
+    for key, kind, words in (("normalized", bool, "true or false"), ("mask_threshold", (int, float), "a number")):
+        if not isinstance(params.get(key, True if kind is bool else 0.5), kind):
+            return f"postprocess.params.{key} is {params[key]!r}, expected {words}"
     for key, known in _LISTS.items():
         words = params.get(key, ["boxes"])
         if not isinstance(words, list | tuple) or "boxes" not in words or not all(word in known for word in words):
@@ -197,4 +226,5 @@ HEAD = Head(
     misfit,
     threshold=0.5,
     params=("columns", "mask_frame", "mask_threshold", "normalized", "order", "roles"),
+    choices={"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")},
 )

@@ -74,4 +74,5 @@ HEAD = Head(
     classes,
     misfit,
     params=("activation", "skip_first", "window_s", "overlap"),
+    choices={"activation": ("auto", "softmax", "sigmoid", "none")},
 )

@@ -70,4 +70,5 @@ HEAD = Head(
     misfit,
     threshold=0.5,
     params=("activation", "no_object"),
+    choices={"activation": ("softmax", "sigmoid")},
 )

@@ -98,4 +98,5 @@ HEAD = Head(
     misfit,
     threshold=0.35,
     params=("activation", "bins", "point", "shift", "strides"),
+    choices={"activation": ("none", "sigmoid")},
 )

@@ -103,4 +103,5 @@ HEAD = Head(
     ("image-to-image",), decode, misfit=misfit,
     params=("kind", "scale", "offset", "color_order", "activation", "channel", "stretch", "invert", "output", "tile",
             "overlap", "whole"),
+    choices={"activation": ("none", "sigmoid", "softmax"), "color_order": ("rgb", "bgr")},
 )  # fmt: skip

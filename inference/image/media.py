@@ -128,7 +128,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
         return _decode(data, media_type, limits, at_least)
     except UnidentifiedImageError as error:
         raise CorruptMedia(f"the file begins like {media_type} but has no readable header; {_AGAIN}") from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {_AGAIN}") from error
     except Pillow.DecompressionBombError as error:
         raise LimitExceeded(f"{_plain(error)}: scale it down first, or raise PIL.Image.MAX_IMAGE_PIXELS") from error
@@ -140,7 +140,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
 
 _AGAIN = "export or upload the file again"
 # Pillow's decoders raise any of these on broken files, whichever line trips first; RuntimeError is AVIF's.
-_BROKEN = (OSError, SyntaxError, ValueError, struct.error, EOFError, LookupError, TypeError, RuntimeError)
+BROKEN = (OSError, SyntaxError, ValueError, struct.error, EOFError, LookupError, TypeError, RuntimeError)
 
 
 def _plain(error: BaseException) -> str:

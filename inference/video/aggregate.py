@@ -19,9 +19,9 @@ from inference.predictions import Classes, Objects, Predictions
 from inference.results.result import Source, StepResult
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
-from inference.video.follow import FOLLOW, FollowStep
+from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
-from inference.video.options import VideoOptions
+from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, Choice, FrameLines, vtt
 from inference.video.summary import RouteFacts, Summary, Work
 from inference.video.tracks import Tracks

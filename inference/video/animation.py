@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.image.media import open_image
+from inference.image.media import BROKEN, open_image
 from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.video.container import open_binary
 from inference.video.frames import Damage, Media, Pixels, VideoInfo, VideoLimits
@@ -32,8 +32,15 @@ def probe(source: Media, limits: VideoLimits) -> VideoInfo:
     with open_binary(source) as file, _opened(file) as image:
         limits.check_size(*image.size)
         kind = (image.format or "").lower()
-        frames = int(getattr(image, "n_frames", 1))
-        return VideoInfo(kind, kind, *image.size, None, None, frames, False, None)
+        return VideoInfo(kind, kind, *image.size, None, None, _count(image), False, None)
+
+
+def _count(image: Image.Image) -> int | None:
+    """The number of frames; None where the file is cut or damaged: reading shows how many there are."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except BROKEN:
+        return None
 
 
 def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
@@ -48,7 +55,7 @@ def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple
                 yield at_s, np.asarray(Image.alpha_composite(paper, rgba).convert("RGB"))
                 duration_ms = float(frame.info.get("duration") or 0)
                 at_s += (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
-        except (OSError, EOFError, ValueError, SyntaxError) as error:
+        except BROKEN as error:
             damage.note(str(error) or type(error).__name__, at_s)
 
 
@@ -57,5 +64,5 @@ def _opened(file: BinaryIO) -> Image.Image:
         kind = sniff(file.read(SNIFF_BYTES)).removeprefix("image/").upper()
         file.seek(0)
         return open_image(file, kind)
-    except (UnsupportedMedia, LookupError, UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except (UnsupportedMedia, Image.DecompressionBombError, *BROKEN) as error:
         raise CorruptMedia(f"an animation that cannot be read ({error}); upload it again") from error

@@ -18,7 +18,6 @@ from inference.predictions import Embedding, Objects
 from inference.results.result import StepResult
 from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
-from inference.tables import nearest
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.flow import CameraMotion
 from inference.video.actions import ActionWatch
@@ -45,8 +44,6 @@ class FrameDetector:
         self._steps: list[Step] = []
         self._models: list[Model] = []
         self._watches: list[tuple[Step, ActionWatch]] = []
-        for name in set(options.without) - {step.title for step in route.steps}:
-            raise BadRoute(f"video.without: no step is called {name!r}{nearest(name, (s.title for s in route.steps))}")
         for step in route.steps:
             if step.title in options.without:
                 continue

@@ -17,9 +17,8 @@ from inference.tracking.assignment import iou
 from inference.tracking.flow import Grey, corners, follow_points, grey
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
 from inference.video.frames import Frame
-from inference.video.options import Follow
+from inference.video.options import FOLLOW, Follow
 
-FOLLOW = "follow"
 _POINTS = 80
 _FEWEST = 6
 # Fewer of the points than this went on: what is there now is something else.

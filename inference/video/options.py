@@ -10,6 +10,7 @@ from inference.tracking.tracker_options import TrackerOptions
 from inference.video.frames import Sampling, VideoLimits
 from inference.video.zones import Zone
 
+FOLLOW = "follow"  # the step that `follow` adds
 _LEAST = {"confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
 _POSITIVE = ("metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
 

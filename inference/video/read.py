@@ -248,9 +248,14 @@ def _from_anchor(
         except av.FFmpegError:
             continue
         packets = _packets(container, stream)
-        first = next(packets, None)
-        if first is not None and clock.of_packet(first) <= anchor.decoded_from_s + SAME_S:
-            return itertools.chain([first], packets)
+        # In MPEG-PS a seek may end in the middle of the keyframe: what comes then begins with the pictures after it.
+        skipped: list[Packet[VideoStream]] = []
+        for packet in packets:
+            skipped.append(packet)
+            if packet.size and packet.is_keyframe:
+                break
+        if skipped and skipped[-1].is_keyframe and clock.of_packet(skipped[-1]) <= anchor.decoded_from_s + SAME_S:
+            return itertools.chain(skipped, packets)
     raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
 
 

@@ -44,6 +44,10 @@ class Part:
     end_s: float | None
     lead: Anchor
 
+    def leads(self, frame: Frame) -> bool:
+        """Whether the frame is before the part."""
+        return self.start.index > 0 and frame.pts_s < self.start.pts_s - SAME_S
+
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Part:
         """From the plan of a job, where it lies as `asdict` gives it."""
@@ -186,7 +190,7 @@ def detect_part(media: Media, part: Part, route: Route, registry: Registry, fold
     reader = _frames(media, part, options)
     with VideoFiles(folder, fps) as videos:
         for frame in reader:
-            if part.start.index and frame.pts_s < part.start.pts_s - SAME_S:
+            if part.leads(frame):
                 detector.lead(frame)
                 continue
             detections = detector.in_order(detector(frame))
@@ -253,7 +257,8 @@ def draw_part(
     Raises CorruptMedia where other frames are there than were analysed.
     """
     options = route.video
-    frames: Iterator[Frame] = iter(_frames(media, replace(part, lead=part.start), options))
+    # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
+    frames = (frame for frame in _frames(media, part, options) if not part.leads(frame))
     stills = Stills()
     with VideoFiles(folder, fps) as videos:
         for line, frame in zip(lines, frames, strict=False):

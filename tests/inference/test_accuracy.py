@@ -18,7 +18,8 @@ from benchmarks.accuracy import (
     top_down_similarity,
 )
 from inference.analysis import analyze
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.predictions import Objects
 from inference.routes import Route, Step
 

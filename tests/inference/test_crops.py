@@ -14,7 +14,8 @@ from PIL import ImageDraw
 
 from inference.analysis import analyze
 from inference.crops import run_on_crops
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.errors import BadRoute
 from inference.image import media
 from inference.image.align import REFERENCE, aligned, similarity

@@ -61,6 +61,16 @@ def test_an_override_names_a_route() -> None:
         ("[[route]]\nname = 'a'\nsteps = [{ model = 'x', on = 'person' }]", "the first step has nothing to run on"),
         ("[[route]]\nname = 'a'\nsteps = [{ model = 'x' }, { model = 'x' }]", "two steps are called 'x'"),
         ("[[route]]\nname = 'a'\nsteps = [{ model = 'x', overlap = 1.0 }]", "overlap"),
+        (
+            "[[route]]\nname = 'a'\nsteps = [{ model = 'x', threshold = 50 }]",
+            "threshold is 50, expected a score from 0",
+        ),
+        (
+            "[[route]]\nname = 'a'\nsteps = [{ model = 'x', threshold = nan }]",
+            "threshold: found nan, expected a finite",
+        ),
+        ("[[route]]\nname = 'a'\nsteps = [{ model = 'x', tile = -5 }]", "tile is -5, expected pixels"),
+        ("[[route]]\nname = 'a'\nsteps = [{ model = 'follow' }]\nvideo = { follow = {} }", "give it another name"),
         ("[[rout]]\nname = 'a'", "did you mean 'route'"),
         ("[[route", "not valid TOML"),
     ],
@@ -144,6 +154,8 @@ def test_nobody_else_takes_what_a_wrong_route_may_have_meant() -> None:
         ("tracker = 'bytetrak'", "tracker: found 'bytetrak'; did you mean 'bytetrack'"),
         ("fps = '2'", "fps: found '2', expected a number"),
         ("zones = [{ points = [[0, 0]] }]", "expected two points or more"),
+        ("without = ['xx']", "without: no step is called 'xx'; did you mean 'x'"),
+        ("fps = inf", "fps: found inf, expected a finite number"),
     ],
 )
 def test_the_table_of_videos_is_checked_when_it_is_read(video: str, words: str) -> None:
@@ -159,6 +171,19 @@ def test_the_table_of_videos_is_checked_when_it_is_read(video: str, words: str) 
         ('{ model = "faces" }, { model = "expression", on = "fcae" }', "", BadRoute, "finds; did you mean 'face'"),
         ('{ model = "sketch" }, { model = "expression", on = "face" }', "", BadRoute, "put a detecting step before it"),
         ('{ model = "faces" }', 'video = { reid = "embedd" }', BadRoute, "video: reid: .*did you mean 'embed'"),
+        (
+            '{ model = "faces" }',
+            'video = { reid = "classify" }',
+            BadRoute,
+            "video: reid: 'classify' does .*expected emb",
+        ),
+        ('{ model = "classify", tile = 500 }', "", BadRoute, r"steps\[0\]: .* tile is for models that detect objects"),
+        (
+            '{ model = "faces" }, { model = "expression", on = "face" }',
+            'video = { without = "faces" }',
+            BadRoute,
+            r"steps\[1\], in videos: on = 'face', which no step before it finds",
+        ),
     ],
 )
 def test_names_that_do_not_exist(steps: str, video: str, error: type[Exception], words: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image as Pillow
 
 from inference.__main__ import main
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.errors import BadModel, CorruptMedia
 from inference.image.media import Picture, decode
 from inference.predictions import Embedding, LabelMap

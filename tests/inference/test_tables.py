@@ -51,7 +51,12 @@ def test_files_as_windows_editors_save_them(encoded: Any, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"name = 'Z\xfcrich'", "a.toml: cannot be read .*save it as UTF-8"), (b"name =", "a.toml: not valid TOML")],
+    [
+        (b"name = 'Z\xfcrich'", "a.toml: cannot be read .*save it as UTF-8"),
+        (b"name =", "a.toml: not valid TOML"),
+        (b"deep = " + b"[" * 5000, "a.toml: not valid TOML"),
+        (b"long = " + b"9" * 5000, "a.toml: not valid TOML"),
+    ],
 )
 def test_what_is_no_toml_is_one_sentence(content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(content)
@@ -83,6 +88,7 @@ class _Both:
         ({"points": [[0, 1], [1]]}, r"f: areas\[1\]: points\[1\]: found \[1\], expected 2 values"),
         ({"seconds": 0}, r"f: areas\[1\]: seconds is 0.0, expected more than 0"),
         ("yard", r"f: areas\[1\]: found 'yard', expected a table"),
+        ({"seconds": float("inf")}, r"f: areas\[1\]: seconds: found inf, expected a finite number"),
     ],
 )
 def test_a_fault_deep_inside_is_named_with_its_place(area: object, words: str) -> None:

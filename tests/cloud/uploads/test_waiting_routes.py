@@ -15,7 +15,8 @@ from cloud.uploads import plans
 from cloud.uploads.events import Outcome
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
-from inference.engine.registry import BUILT_IN, Registry, Weights
+from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.weights import Weights
 from inference.errors import MissingPackage, Permanent, RouteUnavailable
 from tests.cloud.helpers import jpeg
 from tests.cloud.uploads.test_sweep import results

@@ -200,14 +200,22 @@ def test_a_misspelt_parameter_of_a_head_is_named_with_the_nearest_right_one(tmp_
             "unknown key 'normalised' in postprocess.params; did you mean 'normalized'",
         ),
         ("boxes", 'params.order = "yx"', "postprocess.params.order is 'yx', expected xyxy or yxyx"),
+        (
+            "detr",
+            'params.activation = "Softmax"',
+            "postprocess.params.activation is 'Softmax', expected softmax or sig",
+        ),
+        (
+            "gfl",
+            'params.activation = "Sigmoid"',
+            "postprocess.params.activation is 'Sigmoid', expected none or sigmoid",
+        ),
         ("rcnn", 'params.columns = ["scores"]', "postprocess.params.columns is ['scores'], expected a list with boxes"),
         ("yolov3", 'params.roles = "boxes"', "postprocess.params.roles is 'boxes', expected a list with boxes"),
         ("rcnn", 'outputs.boxes = "boxs"', "postprocess.outputs.boxes = 'boxs'; did you mean 'boxes'?"),
     ],
 )
-def test_a_head_of_final_boxes_checks_its_name_and_parameters(
-    head: str, post: str, sentence: str, tmp_path: Path
-) -> None:
+def test_a_head_checks_its_name_and_parameters(head: str, post: str, sentence: str, tmp_path: Path) -> None:
     outputs = {"boxes": np.zeros((3, 4)), "labels": np.zeros(3, np.int64), "scores": np.zeros(3, np.float32)}
     save(tmp_path / "m/model.onnx", picture_input("images"), outputs)
     text = f'task = "object-detection"\nhead = "{head}"\n[postprocess]\n{post}\n'

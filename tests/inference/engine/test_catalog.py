@@ -16,8 +16,9 @@ from inference.defaults import load_routes
 from inference.engine.catalog import CATALOG, CatalogEntry, load_catalog
 from inference.engine.model import Model
 from inference.engine.pull import is_installed, pull
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
 from inference.engine.session import Session
+from inference.engine.weights import Weights
 from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.image.media import decode
 from inference.predictions import Objects

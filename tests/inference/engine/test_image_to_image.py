@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image as Pillow
 
-from inference.engine.registry import Registry, Weights, sha256_of
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights, sha256_of
 from inference.image.media import Picture, decode
 from inference.image.tile import Blend, starts, tiles
 from inference.predictions import OutputImage

@@ -10,7 +10,8 @@ from cloud.models.canary import verify
 from inference.engine.clip import ClipModel
 from inference.engine.image_to_image import ImageToImage
 from inference.engine.model import Loaded, Model
-from inference.engine.registry import BUILT_IN, Registry, Weights
+from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.weights import Weights
 from inference.errors import BadManifest, BadModel
 from inference.routes import Route, Step
 from inference.video.detect import FrameDetector
@@ -39,6 +40,8 @@ def test_the_task_decides_the_kind(tmp_path: Path, name: str, kind: type[Loaded]
     [
         ({"extra": f'sha256 = "{64 * "0"}"\n'}, BadModel, "its sha256 is"),
         ({"params": "windows_s = 0.9"}, BadManifest, "unknown key 'windows_s'.*did you mean 'window_s'"),
+        ({"params": "window_s = 'long'"}, BadModel, "window_s is long"),
+        ({"params": "skip_first = 1"}, BadModel, "skip_first is for pictures"),
         ({"head": "clasifier"}, BadManifest, "did you mean 'classifier'"),
         ({"head": "yolo"}, BadManifest, "head 'yolo' does .*, not video-classification"),
         ({"extra": "label_offset = 1\n"}, BadModel, "has 2 classes, the label list 2 names less an offset of 1"),

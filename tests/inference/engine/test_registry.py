@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from PIL import Image as Pillow
 
 from inference.analysis import analyze
-from inference.engine.registry import BUILT_IN, Registry, Weights, sha256_of
-from inference.errors import BadManifest, BadModel
+from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.weights import Weights, sha256_of
+from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.manifest import manifest_from, read_manifest
 from inference.routes import Route, Step
 
@@ -194,3 +196,54 @@ def test_weights_replaced_in_place_are_loaded_anew(models: Path) -> None:
     (models / "sketch" / "model.onnx").touch()
     registry.refresh()
     assert registry.model("sketch") is not first
+
+
+def test_weights_that_went_away_stop_only_their_own_model(
+    models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("weights") / "a.onnx"
+    shutil.move(models / "classify" / "model.onnx", elsewhere)
+    registry = Registry([models], weights=Weights([elsewhere.parent]))
+    assert registry.model("classify") and registry.model("sketch")
+    elsewhere.unlink()
+    registry.refresh()
+    assert registry.model("sketch")
+    with pytest.raises(BadModel, match="model 'classify' cannot be used: model.onnx is not beside the manifest"):
+        registry.model("classify")
+
+
+def test_weights_that_vanish_between_two_looks_may_come_back(models: Path) -> None:
+    registry, weights = Registry([models]), models / "classify" / "model.onnx"
+    registry.list()
+    weights.unlink()
+    for use in (registry.digest, registry.model):
+        with pytest.raises(ModelUnavailable, match=r"model.onnx: cannot be read .*put the weights back"):
+            use("classify")
+    shutil.copy(BUILT_IN / "classify" / "model.onnx", weights)
+    assert registry.digest("classify") and registry.model("classify")
+
+
+def test_a_model_whose_folder_was_removed_is_gone(models: Path) -> None:
+    registry = Registry([models])
+    registry.model("classify")
+    shutil.rmtree(models / "classify")
+    registry.refresh()
+    with pytest.raises(BadModel, match="no model is called 'classify'"):
+        registry.model("classify")
+
+
+def test_weights_of_the_same_size_and_time_have_another_digest(models: Path) -> None:
+    """A copy may keep the time of what it was made of: an archive unpacked, a folder synchronised."""
+    registry, weights = Registry([models]), models / "classify" / "model.onnx"
+    before, stat = registry.digest("classify"), weights.stat()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert registry.digest("classify") != before
+
+
+@pytest.mark.parametrize("line", ['file = "a\\u0000b"', 'labels = "a\\u0000b"', "version = " + "[" * 5000])
+def test_a_manifest_that_no_file_system_and_no_parser_takes_stops_only_itself(models: Path, line: str) -> None:
+    (models / "bad").mkdir()
+    (models / "bad" / "model.toml").write_text(f'task = "object-detection"\nhead = "yunet"\n{line}\n')
+    reasons = {entry.name: entry.reason for entry in Registry([models]).list()}
+    assert reasons["classify"] is None and "model.toml: " in str(reasons["bad"])

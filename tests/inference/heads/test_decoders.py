@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
+from inference.errors import BadManifest
 from inference.heads import find_head
 from inference.image.media import decode
 from inference.image.nms import gaussian_overlap, gaussians, iou, nms
@@ -248,6 +250,45 @@ def test_a_mask_spans_the_input_or_its_box(head: str, width: int) -> None:
     found = find_head(head).decode(outputs, fit(160, 120), manifest(head, "image-segmentation"))
     assert isinstance(found, Objects) and found.masks is not None
     assert found.masks.area(0) == width * 30
+
+
+@pytest.mark.parametrize(
+    ("outputs", "roles", "words"),
+    [
+        (
+            {"b": (7, 4), "c": (7,), "s": (7,), "n": (1,)},
+            ["boxes", "scores", "count", "labels"],
+            "labels do not fit 7 boxes",
+        ),
+        ({"b": (7, 4), "s": (7, 3), "c": (7,)}, ["boxes", "scores", "labels"], "scores do not fit 7 boxes"),
+        (
+            {"b": (7, 4), "s": (7,), "c": (7,), "m": (6, 8, 8)},
+            ["boxes", "scores", "labels", "masks"],
+            "masks do not fit",
+        ),
+        ({"i": (7, 3), "b": (1, 20, 4), "s": (1, 5, 20)}, ["boxes", "scores", "indices"], "boxes do not fit 5 boxes"),
+    ],
+)
+def test_outputs_in_roles_that_are_not_theirs_are_refused(
+    outputs: dict[str, tuple[int, ...]], roles: list[str], words: str
+) -> None:
+    filled = {name: np.full(shape, 0.9, np.float32) for name, shape in outputs.items()}
+    with pytest.raises(BadManifest, match=rf"{words}.*: found .* say in postprocess.outputs which output is boxes"):
+        find_head("boxes").decode(filled, fit(160, 120), manifest("boxes", params={"roles": roles}))
+
+
+def test_labels_in_the_place_of_scores_are_no_scores() -> None:
+    """The outputs of a TensorFlow export without names: boxes, classes, scores, and a whole number, the count."""
+    outputs = {"Identity": np.zeros((1, 1, 4), np.float32), "Identity_1": np.full((1, 1), 17, np.float32),
+               "Identity_2": np.full((1, 1), 0.2, np.float32), "Identity_3": np.ones(1, np.int32)}  # fmt: skip
+    with pytest.raises(BadManifest, match=r"scores up to 17, expected 0..1: found Identity \[1, 1, 4\], .*outputs"):
+        find_head("tf_detection").decode(outputs, fit(160, 120), manifest("tf_detection", labels=20))
+
+
+@pytest.mark.parametrize("wrong", [{"normalized": "false"}, {"mask_threshold": "half"}, {"columns": [["boxes"]]}])
+def test_parameters_of_the_wrong_kind_do_not_fit(wrong: dict[str, Any]) -> None:
+    shapes = {"boxes": (7, 4), "scores": (7,), "labels": (7,)}
+    assert "expected" in str(find_head("boxes").misfit(shapes, manifest("boxes", params=wrong)))
 
 
 YOLOV4_ANCHORS = [[12, 16], [19, 36], [40, 28], [36, 75], [76, 55], [72, 146], [142, 110], [192, 243], [459, 401]]

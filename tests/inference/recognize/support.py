@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.engine.model import Model
-from inference.engine.registry import sha256_of
 from inference.engine.session import Session
+from inference.engine.weights import sha256_of
 from inference.image.media import Picture
 from inference.manifest import Manifest
 from inference.predictions import Objects, Predictions

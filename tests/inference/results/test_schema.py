@@ -12,7 +12,8 @@ import pytest
 
 from inference.__main__ import main
 from inference.analysis import analyze
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.errors import CorruptMedia
 from inference.results.result import Source, error_document
 from inference.results.schema import schema

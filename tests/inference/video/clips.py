@@ -49,7 +49,7 @@ def make(
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt or ("yuvj420p" if codec == "mjpeg" else "yuv420p")
         stream.codec_context.gop_size = gop
-        base = Fraction(1, 25) if codec in ("mpeg4", "mjpeg") else Fraction(1, 1000)
+        base = Fraction(1, 25) if codec in ("mpeg4", "mjpeg", "mpeg2video") else Fraction(1, 1000)
         stream.codec_context.time_base = base
         audio: Any = output.add_stream("aac", rate=16_000) if sound else None
         for number, at in enumerate(times_s):

@@ -52,6 +52,32 @@ def test_every_codec_gives_all_frames_in_order_at_their_times(tmp_path: Path, na
     assert report.duration_s == pytest.approx(1.6, abs=1e-3)
 
 
+@pytest.mark.parametrize("size", [(160, 96), (640, 384)])
+def test_reading_from_an_anchor_begins_with_its_own_keyframe(tmp_path: Path, size: tuple[int, int]) -> None:
+    """In MPEG-PS a keyframe has no packet of its own to seek to: what is reached may be its second half."""
+    clip = make(tmp_path / "a.mpg", [i / 25 for i in range(60)], codec="mpeg2video", options={"bf": "2"}, size=size)
+    table = scan(clip)
+    for index in range(1, 60):
+        first = next(iter(VideoReader(clip, anchor=table.anchor(index))))
+        assert (first.index, round(first.pts_s, 3), number_of(first.pixels)) == (index, index / 25, index)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_a_cut_animation_gives_what_is_there_or_says_that_it_is_cut(format: str) -> None:
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)) for _ in range(3)]
+    content = io.BytesIO()
+    images[0].save(content, format, save_all=True, append_images=images[1:], duration=50)
+    whole = content.getvalue()
+    for length in range(20, len(whole) - 20, 211):
+        try:
+            probe(io.BytesIO(whole[:length]))
+            frames, reader = read(io.BytesIO(whole[:length]))
+        except CorruptMedia:
+            continue
+        assert reader.report and (reader.report.broken or len(frames) < 3)
+
+
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
 def test_animations_are_short_videos(tmp_path: Path, format: str) -> None:
     path = tmp_path / "a"

@@ -17,7 +17,8 @@ from PIL import Image
 
 from inference.analysis import analyze
 from inference.defaults import default_routes
-from inference.engine.registry import Registry, Weights
+from inference.engine.registry import Registry
+from inference.engine.weights import Weights
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
 from inference.routes import Route, Step, parse_routes
 from inference.steps import Analysis

@@ -291,6 +291,39 @@ def test_damage_before_a_part_counts_once(rare: Path, registry: Registry, tmp_pa
     assert parts == whole and whole["damaged_frames"] == 1 and whole["at_s"] < 1.5
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_that_begins_in_damage_is_drawn_as_it_was_analysed(
+    seed: int, registry: Registry, tmp_path: Path
+) -> None:
+    """It was analysed from its lead on: a decoder that begins with the damage gives other frames."""
+    damaged = tmp_path / "damaged.mkv"
+    with av.open(str(damaged), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=25, options={"x264-params": "scenecut=0:bframes=3:open-gop=1"})
+        stream.width, stream.height = SIZE
+        stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", 12
+        for i in range(100):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(scene(i), format="rgb24")))
+        output.mux(stream.encode(None))
+    data = bytearray(damaged.read_bytes())
+    with av.open(str(damaged)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size and packet.is_keyframe][4]
+    assert packet.pos is not None
+    noise = random.Random(seed).randbytes(min(packet.size, 5000) - 30)
+    data[packet.pos + 30 : packet.pos + 30 + len(noise)] = noise
+    damaged.write_bytes(data)
+    chosen = route("{ fps = 6.0 }", annotated=True)
+    analysis = from_parts(damaged, chosen, registry, 0.7, tmp_path, most_s=1.1)
+    video = analysis.artifacts["annotated.mp4"]
+    assert analysis.result.status == "partial" and isinstance(video, Path)
+    times = [round(json.loads(line)["t_s"], 4) for line in _text(analysis, "frames.jsonl").splitlines()]
+    assert [frame.pts_s for frame in VideoReader(video)] == pytest.approx(times, abs=1e-3)
+
+
+def _text(analysis: Analysis, name: str) -> str:
+    content = analysis.artifacts[name]
+    return content.decode() if isinstance(content, bytes) else content.read_text()
+
+
 def paced(monkeypatch: pytest.MonkeyPatch, decode: float, analyse: float) -> None:
     """Lets the trial find that a second of the clip takes so many seconds."""
     monkeypatch.setattr(split, "trial", lambda *_: (Pace(decode, analyse), SIZE))
