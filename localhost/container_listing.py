@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -16,6 +18,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from localhost.blob_trigger import BlobFunction, BlobQueue
 from localhost.host_storage import HOSTS, Account, Complaints
 
+_LOG = logging.getLogger("localhost")
 _AT_ONCE = 8
 
 
@@ -41,7 +44,10 @@ class ContainerListing:
         """Reads where the last run stopped; False when this container was never listed."""
         saved = await self._home.download(HOSTS, self._mark_blob)
         if saved is not None:
-            self._mark = datetime.fromisoformat(json.loads(saved)["LatestScan"])
+            try:
+                self._mark = datetime.fromisoformat(json.loads(saved)["LatestScan"]).astimezone(UTC)
+            except (ValueError, KeyError, TypeError) as error:
+                _LOG.warning("%s/%s cannot be read (%s): all is handed on again.", HOSTS, self._mark_blob, error)
         return saved is not None
 
     async def begin_events(self) -> None:
@@ -65,17 +71,22 @@ class ContainerListing:
     async def poll(self, *, enqueue: bool = True) -> None:
         """Lists the container once, if it exists.
 
-        The mark moves only once everything before it was handed on: neither a failure nor a stop loses a blob.
+        The mark moves only once everything before it was handed on: neither a failure nor a stop loses a blob. It never
+        moves past the first answer, by the service's clock: what is written later may be on a page that was read.
         """
+        answers: list[Any] = []
         mark = newest = self._mark
         complete = True
         try:
-            async for page in self._account.blobs.get_container_client(self.container).list_blobs().by_page():
+            container = self._account.blobs.get_container_client(self.container)
+            async for page in container.list_blobs(raw_response_hook=answers.append).by_page():
                 blobs = [blob async for blob in page if mark is None or blob.last_modified >= mark]
                 newest = max([*([newest] if newest else []), *(blob.last_modified for blob in blobs)], default=None)
                 complete &= all(await asyncio.gather(*(self._hand_on(blob, enqueue) for blob in blobs)))
         except ResourceNotFoundError:
             return
+        if newest and answers:
+            newest = min(newest, parsedate_to_datetime(answers[0].http_response.headers["Date"]))
         if complete and newest != mark:
             await self._save(newest)
 

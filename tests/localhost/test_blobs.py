@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
@@ -250,6 +254,71 @@ def test_blobs_that_failed_are_kept_when_storage_goes_away(store: Store) -> None
     gone = ServiceRequestError("connection refused")
     handed_on, marked = poll(store, {"waits": [refusal(503), gone, None]}, 3)
     assert handed_on == ["waits"] * 3 and marked == [False, False, True]
+
+
+def test_a_blob_written_before_a_page_that_was_read_already_is_not_passed_over(store: Store) -> None:
+    """A long listing: `early` came after its page was read, and before the newest blob of the second page."""
+    begun = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    handed_on: list[str] = []
+
+    def blob(name: str, seconds: int) -> SimpleNamespace:
+        return SimpleNamespace(name=name, last_modified=begun + timedelta(seconds=seconds))
+
+    first = [[blob("a", -60)], [blob("z", 5)]]
+    second = [[blob("a", -60), blob("early", 2)], [blob("z", 5)]]
+    answers = iter([first, second])
+
+    def list_blobs(raw_response_hook: Callable[[Any], None]) -> SimpleNamespace:
+        async def items(page: list[SimpleNamespace]) -> AsyncIterator[SimpleNamespace]:
+            for item in page:
+                yield item
+
+        async def by_page() -> AsyncIterator[AsyncIterator[SimpleNamespace]]:
+            for number, page in enumerate(next(answers)):
+                headers = {"Date": format_datetime(begun + timedelta(seconds=10 * number), usegmt=True)}
+                raw_response_hook(SimpleNamespace(http_response=SimpleNamespace(headers=headers)))
+                yield items(page)
+
+        return SimpleNamespace(by_page=by_page)
+
+    class Recorder(BlobQueue):
+        def __init__(self) -> None:
+            pass
+
+        async def notify(self, function: BlobFunction, blob: Any, *, enqueue: bool = True) -> None:
+            handed_on.append(blob.name)
+
+    async def polls() -> None:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        trigger = {"type": "blobTrigger", "name": "blob", "path": "some/{name}"}
+        function = BlobFunction(Function("on_blob", print, "", trigger, None, False, False), home)
+        container = SimpleNamespace(list_blobs=list_blobs)
+        function.account = cast(Any, SimpleNamespace(blobs=SimpleNamespace(get_container_client=lambda _: container)))
+        listing = ContainerListing([function], "pages", Recorder(), home)
+        await listing.poll()
+        await listing.poll()
+        await accounts.close()
+
+    asyncio.run(polls())
+    assert handed_on == ["a", "z", "early", "z"]
+
+
+def test_an_unreadable_mark_is_named_and_all_is_handed_on_again(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.put("some/waits")
+    store.put("azure-webjobs-hosts/broken", b"{")
+
+    async def load() -> bool:
+        accounts = Accounts({"AzureWebJobsStorage": store.connection_string})
+        home = accounts.get(None)
+        trigger = {"type": "blobTrigger", "name": "blob", "path": "some/{name}"}
+        function = BlobFunction(Function("on_blob", print, "", trigger, None, False, False), home)
+        known = await ContainerListing([function], "broken", cast(BlobQueue, None), home).load()
+        await accounts.close()
+        return known
+
+    assert asyncio.run(load())  # listed before: what is there raises events
+    assert "azure-webjobs-hosts/broken cannot be read" in caplog.text
 
 
 def post(url: str, body: object, event_type: str | None) -> tuple[int, Any]:
