@@ -6,6 +6,7 @@ The file is checked completely when it is read. A wrong entry is a clear problem
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -21,9 +22,11 @@ from cloud.azureml.pipeline_kind import Kind, Plain
 from cloud.drift.drift_entry import DriftEntry, LakeEntry
 from cloud.models.model_entry import ModelEntry
 from cloud.schedule import WEEKDAYS, Schedule, as_instant, check_ncrontab, parse_every
-from cloud.settings import BadSettings, current, text_of
-from inference.errors import BadPipeline, DropsightError
+from cloud.settings import current, text_of
+from inference.errors import BadPipeline
 from inference.tables import build, nearest, read_toml
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -112,16 +115,17 @@ def pipelines() -> Pipelines:
 
 def _model_names() -> set[str]:
     """The models that the app's routes name, and those that come with it; none where the routes cannot be read."""
-    # The engine: only an app with a [[model]] pays for it.
-    from cloud.uploads.plans import app_routes
-    from inference.engine.registry import Registry
-
-    registry = Registry()
     try:
+        # The engine: only an app with a [[model]] pays for it.
+        from cloud.uploads.plans import app_routes
+        from inference.engine.registry import Registry
+
+        registry = Registry()
         routes = app_routes(current(), registry).routes
-    except (BadSettings, DropsightError):
-        return set()  # the deep health says what is wrong with them
-    return {step.model for route in routes for step in route.steps} | {entry.name for entry in registry.list()}
+        return {step.model for route in routes for step in route.steps} | {entry.name for entry in registry.list()}
+    except Exception as error:  # noqa: BLE001 - the pipelines run without it; the deep health says what is wrong
+        log.warning("whether a route names what a [[model]] serves is not checked: %s: %s", type(error).__name__, error)
+        return set()
 
 
 def read(path: Path, model_names: Callable[[], Iterable[str]] = tuple) -> Pipelines:

@@ -226,3 +226,20 @@ def test_the_apps_own_routes_and_models_say_what_can_serve(tmp_path: Path, monke
         assert "did you mean 'classify'" in pipelines_file.pipelines().problems[0]
     finally:
         pipelines_file.pipelines.cache_clear()
+
+
+@pytest.mark.parametrize("broken", ["inference.engine.registry", ""])
+def test_pipelines_run_where_the_engine_cannot_say_which_models_there_are(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise OSError("a folder of models that nobody may read")
+
+    if broken:
+        monkeypatch.setitem(sys.modules, broken, None)  # as where onnxruntime cannot be loaded
+    monkeypatch.setattr("cloud.uploads.plans.app_routes", unreadable)
+    path = tmp_path / "pipelines.toml"
+    path.write_text('[[pipeline]]\nname = "a"\nkind = "published"\nid = "x"\nevery = "1 day"\n[[model]]\nname = "m"\n')
+    config = pipelines_file.read(path, pipelines_file._model_names)
+    assert ([entry.name for entry in config.entries], [model.name for model in config.models]) == (["a"], ["m"])
+    assert "is not checked" in caplog.text
