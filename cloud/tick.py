@@ -35,6 +35,8 @@ END_S = 240.0
 # As many entries at the same time.
 WIDTH = 8
 DELIVER = "0 */10 * * * *"
+# Entries for which the last tick of this process had no place: they come first, or those that hang would starve them.
+_WAITING: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,12 @@ def tick(
 
     free = threading.Semaphore(WIDTH)
     threads: dict[str, threading.Thread] = {}
-    for entry in scheduled(config):
+    for entry in sorted(scheduled(config), key=lambda entry: entry.name not in _WAITING):
         if not free.acquire(timeout=max(0.0, BEGIN_S - (seconds() - began))) or not may_begin():
             log.warning("%s waits for the next tick: this tick has worked for %.0f s", entry.name, BEGIN_S)
+            _WAITING.add(entry.name)
             continue
+        _WAITING.discard(entry.name)
         # A daemon: what hangs in a call must not keep the process from ending.
         threads[entry.name] = threading.Thread(target=work, args=(entry,), name=f"tick-{entry.name}", daemon=True)
         threads[entry.name].start()

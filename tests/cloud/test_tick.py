@@ -23,7 +23,7 @@ from cloud.azureml.slot_runner import PipelineFailed
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import SLOT_TAG, NotAccepted, Run
 from cloud.models import deliveries
-from cloud.pipelines_file import Pipelines
+from cloud.pipelines_file import PipelineEntry, Pipelines
 from cloud.settings import Settings
 from cloud.storage.containers import Storage
 from inference.errors import ServiceBusy
@@ -202,6 +202,36 @@ def test_entries_beyond_those_that_hang_wait_for_the_next_tick(
         released.set()
         finish("tick-")
     assert world.ran() == [key(name, NOON) for name in names]
+
+
+def test_entries_that_had_to_wait_come_first_where_others_hang_at_every_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = FILE[: FILE.rindex("[[pipeline]]")]
+    names = [f"p{number}" for number in range(tick.WIDTH + 1)]
+    world.found = world.read("".join(entry.replace('"first"', f'"{name}"') for name in names))
+    begun: list[str] = []
+    counted, released = threading.Semaphore(0), threading.Event()
+
+    def wake(entry: PipelineEntry, *_: object) -> list[str]:
+        begun.append(entry.name)
+        counted.release()
+        released.wait()
+        return []
+
+    monkeypatch.setattr(tick, "_wake", wake)
+    monkeypatch.setattr(tick, "_WAITING", set())
+    try:
+        for missing in (names[-1], names[-2]):
+            begun.clear()
+            seconds = iter([0.0] * (1 + 2 * tick.WIDTH))  # the clock is asked twice an entry; then a minute is over
+            world.tick(seconds=lambda: next(seconds, 61.0), end_s=0.0)  # noqa: B023
+            for _ in range(tick.WIDTH):
+                counted.acquire()
+            assert sorted(begun) == sorted({*names} - {missing})
+    finally:
+        released.set()
+        finish("tick-")
 
 
 def test_after_a_minute_no_further_slot_is_begun(world: World) -> None:
