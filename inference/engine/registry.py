@@ -194,13 +194,17 @@ class Registry:
         if entry.weights is None:
             return kind(entry.manifest, NoSession(), ""), 0
         with readable(entry.weights):
-            sha256, size = sha256_of(entry.weights), entry.weights.stat().st_size
+            size, sha256 = entry.weights.stat().st_size, sha256_of(entry.weights)
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
             raise BadModel(
                 f"{entry.weights}: its sha256 is {sha256[:12]}..., the manifest expects "
                 f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
             )
-        session = Session(entry.weights, entry.manifest.threads, self._providers)
+        try:
+            session = Session(entry.weights, entry.manifest.threads, self._providers)
+        except BadModel:
+            state_of(entry.weights)  # where they have gone meanwhile, nothing is wrong with the model
+            raise
         return kind(entry.manifest, session, sha256), size
 
     def digest(self, name: str) -> str:

@@ -223,6 +223,17 @@ def test_weights_that_vanish_between_two_looks_may_come_back(models: Path) -> No
     assert registry.digest("classify") and registry.model("classify")
 
 
+def test_weights_that_vanish_while_they_are_loaded_may_come_back(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hash_and_remove(path: Path) -> str:
+        digest = sha256_of(path)
+        path.unlink()
+        return digest
+
+    monkeypatch.setattr("inference.engine.registry.sha256_of", hash_and_remove)
+    with pytest.raises(ModelUnavailable, match="put the weights back"):
+        Registry([models]).model("classify")
+
+
 def test_a_model_whose_folder_was_removed_is_gone(models: Path) -> None:
     registry = Registry([models])
     registry.model("classify")
