@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SHARED
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "contributing").glob("*.md"))
@@ -24,14 +26,17 @@ FILE = re.compile(r"(In|New file) `([\w./-]+)`")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
+    copy = tmp_path / "project"
     for name in COPIED:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.iterdir():
         if path.is_file() and path.suffix in (".py", ".toml", ".json", ".md"):
-            shutil.copy(path, tmp_path)
+            shutil.copy(path, copy)
         elif path.name in LINKED:
-            (tmp_path / path.name).symlink_to(path, target_is_directory=True)
-    return tmp_path
+            (copy / path.name).symlink_to(path, target_is_directory=True)
+    if SHARED.is_dir():  # the tests that a page names look for it beside the project
+        (tmp_path / "shared").symlink_to(SHARED, target_is_directory=True)
+    return copy
 
 
 def change(file: Path, hunk: str) -> None:
