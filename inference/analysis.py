@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from inference.engine.image_to_image import ImageToImage
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.image.limits import DEFAULT_LIMITS, Limits, read_bytes
@@ -79,7 +78,7 @@ def _artifacts(
 
 def is_video(media_type: str, route: Route) -> bool:
     """Whether frames are analysed over time; animations only where the route's video table says so."""
-    return media_type.startswith("video/") or (media_type in ANIMATIONS and route.video.animations)
+    return media_type.startswith("video/") or (media_type in ANIMATIONS and route.video_options.animations)
 
 
 def media_type_of(media: bytes | Path) -> str:
@@ -107,7 +106,7 @@ def describe(source: Source, picture: Picture, size: int) -> Source:
 def decode_at_least(steps: Sequence[Step], models: Sequence[Model]) -> int | None:
     """The shorter side in pixels that a reduced JPEG must keep, so that no step loses detail; None: its full size."""
     sides = [wanted_side(m.manifest.preprocess, m.spec) for m in models]
-    if any(s.on or s.tile for s in steps) or any(isinstance(m, ImageToImage) for m in models) or None in sides:
+    if any(s.on or s.tile for s in steps) or any(m.manifest.task == "image-to-image" for m in models) or None in sides:
         return None
     return max((s for s in sides if s is not None), default=None)
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable, RouteUnavailable
 from inference.tables import build, closest, nearest, read_toml
-from inference.video.options import FOLLOW, VideoOptions
 
 if TYPE_CHECKING:
     from inference.engine.registry import Registry
+    from inference.video.options import VideoOptions
 
 
 # `<name>.route.toml` beside a file says another route for it.
@@ -81,7 +81,7 @@ class Route:
     """match: a glob on the blob's name (`**` any depth, `*` within one folder, `?` a character).
 
     when: an NCRONTAB schedule; the media of this route wait for its next slot.
-    draw: the annotated picture. video: the table [route.video].
+    draw: the annotated picture. video: the table [route.video]; None, the usual options, costs pictures no import.
     """
 
     name: str
@@ -89,23 +89,36 @@ class Route:
     match: str = "**"
     when: str | None = None
     draw: Draw = field(default_factory=Draw)
-    video: VideoOptions = field(default_factory=VideoOptions)
+    video: VideoOptions | None = None
     place: str = field(default="", init=False, repr=False, compare=False)  # where it was read
     written: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # `video` as read
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", f"route {self.name!r}")
-        if not self.steps and not (self.video.follow and self.video.follow.box):
+        follow = self.video.follow if self.video else None
+        if not self.steps and not (follow and follow.box):
             raise ValueError('it has no steps; give a step, such as { model = "classify" }')
         titles = [step.title for step in self.steps]
         if twice := next((title for title in titles if titles.count(title) > 1), None):
             raise ValueError(f"two steps are called {twice!r}; give them different names")
         if self.steps and self.steps[0].on:
             raise ValueError("the first step has nothing to run on; put a detecting step before it")
-        if unknown := next((name for name in self.video.without if name not in titles), None):
-            raise ValueError(f"video: without: no step is called {unknown!r}{nearest(unknown, titles)}")
-        if self.video.follow and FOLLOW in titles:
-            raise ValueError(f"a step is called {FOLLOW!r}, as is what video.follow gives; give it another name")
+        if self.video:
+            _check_video(self.video, titles)
+
+    @property
+    def video_options(self) -> VideoOptions:
+        """What holds for videos: `video`, or the usual options."""
+        from inference.video.options import VideoOptions  # lazily: pictures need none of it
+
+        return self.video or VideoOptions()
+
+    @staticmethod
+    def late_types() -> dict[str, Any]:
+        """The types of fields that are imported only where a table is read."""
+        from inference.video.options import VideoOptions
+
+        return {"VideoOptions": VideoOptions}
 
     def digest(self, registry: Registry) -> str:
         """Hex sha256 over everything of this route that decides its results: steps, options and models.
@@ -117,7 +130,7 @@ class Route:
             "name": self.name,
             "steps": [asdict(step) for step in self.steps],
             "draw": asdict(self.draw),
-            "video": self.written or {k: v for k, v in asdict(self.video).items() if v != getattr(_USUAL, k)},
+            "video": self.written or _unusual(self.video),
             "models": [registry.digest(step.model) for step in self.steps],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
@@ -136,7 +149,8 @@ class Route:
             entry = registry.entry(name)
             if entry.manifest and (words := self._misplaced(place, entry.manifest.task)):
                 return BadRoute(f"{self.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
-        in_videos = [step for step in self.steps if step.title not in self.video.without]
+        left_out = self.video.without if self.video else ()
+        in_videos = [step for step in self.steps if step.title not in left_out]
         return self._label_problem(registry, self.steps) or self._label_problem(registry, in_videos)
 
     def _misplaced(self, place: str, task: str) -> str | None:
@@ -149,7 +163,7 @@ class Route:
     def models(self) -> Iterator[tuple[str, str]]:
         """The models that it needs: (where in the route, name)."""
         yield from ((f"steps[{i}]", step.model) for i, step in enumerate(self.steps))
-        if self.video.reid:
+        if self.video and self.video.reid:
             yield REID, self.video.reid
 
     def _label_problem(self, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
@@ -165,7 +179,20 @@ class Route:
         return None
 
 
-_USUAL = VideoOptions()
+def _check_video(video: VideoOptions, titles: Sequence[str]) -> None:
+    """Raises ValueError for options that do not fit the steps of these titles."""
+    from inference.video.options import FOLLOW
+
+    if unknown := next((name for name in video.without if name not in titles), None):
+        raise ValueError(f"video: without: no step is called {unknown!r}{nearest(unknown, titles)}")
+    if video.follow and FOLLOW in titles:
+        raise ValueError(f"a step is called {FOLLOW!r}, as is what video.follow gives; give it another name")
+
+
+def _unusual(video: VideoOptions | None) -> dict[str, Any]:
+    """The options that differ from the usual ones."""
+    usual = type(video)() if video else None
+    return {k: v for k, v in asdict(video).items() if v != getattr(usual, k)} if video else {}
 
 
 @dataclass(frozen=True)

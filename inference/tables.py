@@ -90,7 +90,8 @@ def _build(cls: type[T], values: Any, where: str) -> T:
 
 @cache
 def _types(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+    late = getattr(cls, "late_types", dict)  # names that the class's module does not import
+    return get_type_hints(cls, localns=late())
 
 
 def _required(f: Any) -> bool:

@@ -108,7 +108,7 @@ class Planner:
 
 def packages_of(route: Route) -> list[str]:
     """The packages beyond requirements.txt without which no video of the route can be analysed."""
-    return ["cv2"] if route.video.follow or route.video.camera_motion else []
+    return ["cv2"] if route.video and (route.video.follow or route.video.camera_motion) else []
 
 
 def app_routes(settings: Settings, registry: Registry) -> Routes:

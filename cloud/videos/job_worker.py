@@ -74,7 +74,7 @@ class Videos:
         """
         route, info = claim.plan.route, reading.info
         assert route
-        options, limit = route.video, self.settings.video_split_above_seconds
+        options, limit = route.video_options, self.settings.video_split_above_seconds
         with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
             video = probe(file.binary, options)
             file.check()

@@ -67,7 +67,7 @@ class Stages:
             lines = ((part, _checked(self._lines(job, DETECTED, part), check)) for part in job.parts)
             size = (job.width, job.height)
             # A job that was planned before plans had the facts loads the models for them.
-            facts = job.facts or FrameDetector(route, self.registry, route.video, None).facts
+            facts = job.facts or FrameDetector(route, self.registry, route.video_options, None).facts
             summary = merge(lines, route, facts, size, job.source, folder, writer.write)
             writer.close()
             for kind, made in ((DRAW, merged), (FILES, folder)):

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from inference.engine.clip import ClipModel
-from inference.engine.image_to_image import ImageToImage
 from inference.engine.model import Loaded, Model
 from inference.engine.session import NoSession, Session, providers_named
 from inference.engine.weights import FileState, Weights, hash_of_state, readable, sha256_of, state_of
@@ -55,7 +53,16 @@ def research_allowed() -> bool:
 
 def kind_of(manifest: Manifest) -> type[Loaded]:
     """The class that feeds and runs models of this task; decided nowhere else."""
-    return {"image-to-image": ImageToImage, "video-classification": ClipModel}.get(manifest.task, Model)
+    # Lazily: most apps have no model of these kinds, and the first picture pays for every import.
+    if manifest.task == "image-to-image":
+        from inference.engine.image_to_image import ImageToImage
+
+        return ImageToImage
+    if manifest.task == "video-classification":
+        from inference.engine.clip import ClipModel
+
+        return ClipModel
+    return Model
 
 
 class Registry:

@@ -51,10 +51,10 @@ def analyze_video(
     media = io.BytesIO(media) if isinstance(media, bytes) else media
     source = source or Source(name=str(media) if isinstance(media, Path) else "")
     with naming(source.name):
-        info = probe(media, route.video)
+        info = probe(media, route.video_options)
     size = source.bytes or (media.stat().st_size if isinstance(media, Path) else 0)
     source = replace(source, bytes=size, media_type=media_type or info.media_type)
-    detector = FrameDetector(route, registry, route.video, threshold)
+    detector = FrameDetector(route, registry, route.video_options, threshold)
     folder = Path(tempfile.mkdtemp(prefix="dropsight-"))
     try:
         run = _Run(media, info, detector, route, folder if artifacts else None)
@@ -86,13 +86,13 @@ class _Run:
         self, media: Media, info: VideoInfo, detector: FrameDetector, route: Route, folder: Path | None
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
-        self._aggregate = Aggregate(route.video, detector.facts, folder)
+        self._aggregate = Aggregate(route.video_options, detector.facts, folder)
         self.stills = Stills()
         self.dropped_sound: str | None = None
 
     def go(self, source: Source, progress: OnProgress | None) -> Summary:
         """Runs all stages to the end of the clip, or to the first exception of any of them."""
-        options, folder = self._route.video, self._folder
+        options, folder = self._route.video_options, self._folder
         reader = VideoReader(self._media, options.sampling(), options)
         expected = self._info.expected_frames(options)
         with self._aggregate, contextlib.ExitStack() as stack:
@@ -125,10 +125,10 @@ class _Run:
         pictures = made_pictures(analysed.steps)
         picture = drawn(analysed.frame.pixels, analysed.steps, self._route.draw)
         self.stills.take(analysed.frame, picture, self._aggregate.choice)
-        if self._route.video.annotated:
+        if self._route.video_options.annotated:
             pictures[ANNOTATED] = picture
         return replace(analysed, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:
         sound = self._media if self._info.has_audio and isinstance(self._media, str | Path) else None
-        return VideoFiles(folder, usual_rate(self._route.video, self._info), sound)
+        return VideoFiles(folder, usual_rate(self._route.video_options, self._info), sound)

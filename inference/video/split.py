@@ -134,7 +134,7 @@ def prepare(
     LimitExceeded where that does not help; as `scan` and `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where
     no picture can be decoded.
     """
-    options, table = route.video, scan(media, route.video)
+    options, table = route.video_options, scan(media, route.video_options)
     detector = FrameDetector(route, registry, options, None)
     pace, (width, height) = trial(media, detector, options, float(table.pts_s[_first_keyframe(table)]))
     # Half of the limit is for the frames before the part, from its keyframe on.
@@ -185,7 +185,7 @@ def detect_part(media: Media, part: Part, route: Route, registry: Registry, fold
     The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
     """
     cpu = time.process_time()
-    options = route.video
+    options = route.video_options
     detector = FrameDetector(route, registry, options, None)
     reader = _frames(media, part, options)
     with VideoFiles(folder, fps) as videos:
@@ -227,7 +227,7 @@ def merge(
     """
     cpu = time.process_time()
     reports, work = [], Work()
-    with Aggregate(route.video, facts, folder) as aggregate:
+    with Aggregate(route.video_options, facts, folder) as aggregate:
         for part, stored_lines in lines:
             for members in map(from_line, stored_lines):
                 if "report" in members:
@@ -256,7 +256,7 @@ def draw_part(
     These are the annotated video, if the route has it, and whichever of the clip's stills are among the frames.
     Raises CorruptMedia where other frames are there than were analysed.
     """
-    options = route.video
+    options = route.video_options
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
     frames = (frame for frame in _frames(media, part, options) if not part.leads(frame))
     stills = Stills()

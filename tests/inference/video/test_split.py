@@ -125,7 +125,7 @@ def in_parts(
 ) -> tuple[list[Part], Summary, dict[int, list[str]]]:
     """(the parts, what merging them gives, their lines for drawing); they are detected in any order, and merged
     from what the plan says of the models."""
-    options = chosen.video
+    options = chosen.video_options
     planned = plan(scan(clip), options, part_s, 2.0, most_s)
     parts = [Part.from_json(json.loads(json.dumps(asdict(part)))) for part in planned]
     order = list(parts)
@@ -337,7 +337,7 @@ def test_no_part_takes_more_than_the_limit_by_estimate(
     paced(monkeypatch, decode=1.0, analyse=10.0)
     prepared = prepare(rare, probe(rare), route("{}"), registry, 30.0, limit_s)
     assert len(prepared.parts) == parts
-    assert all(Pace(1.0, 10.0).work_s(part, route("{}").video, 6.0) <= limit_s for part in prepared.parts)
+    assert all(Pace(1.0, 10.0).work_s(part, route("{}").video_options, 6.0) <= limit_s for part in prepared.parts)
 
 
 @pytest.mark.parametrize("video", ["{}", "{ end_s = 5.0 }"])
@@ -360,7 +360,9 @@ def test_a_clip_of_many_keyframes_is_cut_at_them_alone(
 
 def test_the_trial_ends_where_the_frames_of_a_minute_do(clip: Path, registry: Registry) -> None:
     chosen = route("{ fps = 0.01 }")
-    pace, size = split.trial(clip, FrameDetector(chosen, registry, chosen.video, None), chosen.video, 0.0)
+    pace, size = split.trial(
+        clip, FrameDetector(chosen, registry, chosen.video_options, None), chosen.video_options, 0.0
+    )
     assert size == SIZE and 0 < pace.decode <= pace.analyse < math.inf
 
 
