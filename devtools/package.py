@@ -95,7 +95,9 @@ def _git(*words: str) -> list[str]:
     try:
         listed = subprocess.check_output(["git", *words], cwd=ROOT, text=True, encoding="utf-8")
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SetupError(f"What is deployed is what git tracks, but git says: {error}.") from error
+        raise SetupError(
+            f"What is deployed is what git tracks, but git says: {error}. Install git, and run this in a clone."
+        ) from error
     return [name for name in listed.split("\0") if name]
 
 
