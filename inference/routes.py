@@ -191,8 +191,10 @@ def _check_video(video: VideoOptions, titles: Sequence[str]) -> None:
 
 def _unusual(video: VideoOptions | None) -> dict[str, Any]:
     """The options that differ from the usual ones."""
-    usual = type(video)() if video else None
-    return {k: v for k, v in asdict(video).items() if v != getattr(usual, k)} if video else {}
+    if video is None:
+        return {}
+    usual = type(video)()
+    return {name: value for name, value in asdict(video).items() if value != getattr(usual, name)}
 
 
 @dataclass(frozen=True)

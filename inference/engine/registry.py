@@ -92,7 +92,7 @@ class Registry:
         self._loading: dict[str, threading.Lock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
         self._entries: dict[str, InstalledModel] | None = None
-        self._digests: dict[str, tuple[InstalledModel, FileState | None, str]] = {}
+        self._digests: dict[str, tuple[InstalledModel, str]] = {}
 
     def list(self) -> list[InstalledModel]:
         """All models, usable or not, in the order of the folders."""
@@ -218,19 +218,31 @@ class Registry:
         """Hex sha256 of everything that decides this model's predictions: weights and manifest.
 
         Computed again when the folders show another manifest (see `refresh`) or the weights have another size or
-        time. Raises BadModel as `entry`.
+        time; the model is then loaded anew, too, so that no answer is filed under the digest of other weights.
+        Raises BadModel as `entry`.
         """
         entry = self.entry(name)
         state = state_of(entry.weights) if entry.weights else None
+        if state != entry.state:
+            entry = self._replaced(entry, state)
         known = self._digests.get(name)
-        if known and known[0] is entry and known[1] == state:
-            return known[2]
+        if known and known[0] is entry:
+            return known[1]
         assert entry.manifest is not None
         facts = {k: v for k, v in asdict(entry.manifest).items() if k != "folder"}
         weights = hash_of_state(state) if state else ""
         digest = hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
-        self._digests[name] = (entry, state, digest)
+        self._digests[name] = (entry, digest)
         return digest
+
+    def _replaced(self, entry: InstalledModel, state: FileState | None) -> InstalledModel:
+        """The entry with the state of its weights as they are now; the model that was loaded from others goes."""
+        with self._lock:
+            now = replace(entry, state=state)
+            if self._by_name().get(entry.name) == entry:
+                self._by_name()[entry.name] = now
+                self._loaded.pop(entry.name, None)
+            return self._by_name().get(entry.name, now)
 
 
 def _with_state(entry: InstalledModel) -> InstalledModel:

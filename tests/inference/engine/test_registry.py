@@ -198,6 +198,19 @@ def test_weights_replaced_in_place_are_loaded_anew(models: Path) -> None:
     assert registry.model("sketch") is not first
 
 
+def test_who_sees_the_digest_of_new_weights_gets_their_model(models: Path) -> None:
+    manifest, weights = models / "sketch" / "model.toml", models / "sketch" / "model.onnx"
+    manifest.write_text("".join(line for line in manifest.open() if not line.startswith("sha256")))
+    registry = Registry([models])
+    old, before = registry.model("sketch"), registry.digest("sketch")
+    with weights.open("ab") as file:
+        file.write(b"\x32\x01a")  # doc_string of the ModelProto
+    assert registry.model("sketch") is old  # under the digest that was asked for before
+    assert registry.digest("sketch") != before
+    new = registry.model("sketch")
+    assert new is not old and new.sha256 == sha256_of(weights) != old.sha256
+
+
 def test_weights_that_went_away_stop_only_their_own_model(
     models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
