@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud import connection
+from cloud import connection, tick
+from cloud.azureml import pipeline_runs
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace import Workspace
+from cloud.models import deliveries
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage
 from cloud.uploads.upload_worker import UploadWorker
@@ -22,6 +25,7 @@ from tests.cloud.azureml.arm import WORKSPACE
 from tests.cloud.azureml.credential import FakeCredential, OverHttp
 from tests.cloud.azureml.server import Service, serve
 from tests.cloud.helpers import Calls
+from tests.cloud.tick_world import World
 from tests.cloud.videos.long_videos import long_clip, make_models, make_videos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,3 +127,18 @@ def service(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 def aml(service: Service, credential: FakeCredential) -> AzureML:
     options = {"authentication_policy": OverHttp(credential)}
     return AzureML(Workspace.parse(WORKSPACE, "westeurope"), credential, options)
+
+
+@pytest.fixture
+def world(
+    storage_account: str, aml: AzureML, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    for module in (pipeline_runs, tick, deliveries):
+        monkeypatch.setattr(module, "default_storage", lambda: storage)
+    monkeypatch.setattr(pipeline_runs, "azureml", lambda: aml)
+    monkeypatch.setattr(tick, "current", lambda: Settings(azureml_workspace=WORKSPACE, azureml_region="westeurope"))
+    monkeypatch.setattr("azure.core.pipeline.policies.RetryPolicy.sleep", lambda *_, **__: None)
+    made = World(storage, aml, service, tmp_path)
+    assert made.tick(timedelta(seconds=-30)) == ""  # it has looked before
+    return made

@@ -15,7 +15,7 @@ import sys
 import threading
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,9 +23,8 @@ from pathlib import Path
 import pytest
 
 import dev
-from devtools import azurite, cli, doctor, environment, pip_wheel, run
+from devtools import azurite, environment, pip_wheel
 from devtools.environment import SetupError
-from devtools.supervisor import Supervisor
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,197 +254,4 @@ def test_an_npm_that_is_broken_does_not_end_the_setup(tmp_path: Path, monkeypatc
 # ---- settings and ports
 
 
-def test_settings_are_made_from_the_example_and_never_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "local.settings.example.json").write_text('{"Values": {"A": "1"}}')
-    assert run.settings(tmp_path) == {"A": "1"}
-    (tmp_path / "local.settings.json").write_text('{"Values": {"A": "mine"}}')
-    assert run.settings(tmp_path) == {"A": "mine"}
-
-
-def test_the_environment_wins_over_the_file_as_it_does_in_the_host(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "local.settings.json").write_text('{"Values": {"A": "file", "B": "file"}}')
-    monkeypatch.setenv("A", "environment")
-    assert run.settings(tmp_path) == doctor.app_settings(tmp_path) == {"A": "environment", "B": "file"}
-
-
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "1.5", "http"])
-def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["run", "--port", port])
-    assert ended.value.code == 2
-    assert f"'{port}' is no port; expected a whole number from 1 to 65535" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("broken", ["{", "[]", '{"values": {}}', '{"Values": []}'])
-def test_broken_settings_are_one_sentence(tmp_path: Path, broken: str) -> None:
-    (tmp_path / "local.settings.json").write_text(broken)
-    with pytest.raises(SetupError, match="local.settings.json is not .*mend it, or delete it"):
-        run.settings(tmp_path)
-
-
-def test_taken_ports_are_replaced_and_every_emulated_connection_follows(
-    tmp_path: Path,
-    azurite_server: azurite.Azurite,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)
-    package = azurite.find_package(ROOT)
-    monkeypatch.setattr(azurite, "find_package", lambda _root: package)
-    values = {"AzureWebJobsStorage": run.EMULATOR, "Other": f"{run.EMULATOR};", "X": "1"}
-    with Supervisor() as supervisor:
-        changed = run.start_storage(supervisor, values, tmp_path)
-        assert set(changed) == {"AzureWebJobsStorage", "Other"}
-        server = supervisor.children["Azurite"]
-        assert isinstance(server, azurite.Azurite) and not set(server.ports) & set(azurite_server.ports)
-        assert all(f":{server.ports[0]}/" in each for each in changed.values())
-    assert server.process.returncode is not None
-    assert "taken by another program" in capsys.readouterr().out
-
-
-def test_an_account_of_ones_own_needs_no_emulator(tmp_path: Path) -> None:
-    with Supervisor() as supervisor:
-        assert run.start_storage(supervisor, {"AzureWebJobsStorage": "AccountName=mine"}, tmp_path) == {}
-        assert not supervisor.children
-
-
-def test_without_the_host_func_start_must_find_the_storage(
-    azurite_server: azurite.Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(ROOT / "local.settings.example.json", tmp_path)
-    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)  # taken
-    monkeypatch.setenv("DROPSIGHT_AZURITE", str(azurite.find_package(ROOT)))
-    for name in ("AzureWebJobsStorage", "SWEEP_SCHEDULE"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(SetupError, match="`func start` looks for storage on ports 10000-10002"):
-        run.main(Path(sys.executable), port=1, samples=False, verbose=False, host=False, root=tmp_path)
-
-
-def test_core_tools_are_pointed_out_where_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    run.announce(tmp_path, 7071)
-    run.announce(tmp_path, None)
-    said = capsys.readouterr().out
-    assert said.count("dev.py run --no-host") == 1 and said.count("func start, in another terminal") == 1
-
-
-def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with run.only_one(tmp_path), pytest.raises(SetupError, match="already runs"), run.only_one(tmp_path):
-        pass
-    with run.only_one(tmp_path):
-        pass
-
-
-def test_an_app_that_does_not_start_is_shown_and_not_announced(
-    tmp_path: Path, storage_account: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": storage_account}}))
-    (port,) = azurite.free_ports(1)
-    assert run.main(Path(sys.executable), port=port, samples=False, verbose=False, root=tmp_path) == 1
-    captured = capsys.readouterr()
-    assert "function_app.py" in captured.err and "The app ended, so everything stops" in captured.err
-    assert "Dropsight runs" not in captured.out
-
-
 # ---- doctor
-
-
-def findings(root: Path) -> dict[str, doctor.Finding]:
-    return {finding.what: finding for finding in doctor.settings_findings(root)}
-
-
-def test_doctor_names_the_settings_that_are_missing(tmp_path: Path) -> None:
-    example = {"Values": {"AzureWebJobsStorage": run.EMULATOR, "SWEEP_SCHEDULE": "0 */5 * * * *"}}
-    (tmp_path / "local.settings.example.json").write_text(json.dumps(example))
-    assert findings(tmp_path)["local.settings.json"].ok is None
-    (tmp_path / "local.settings.json").write_text('{"Values": {"AzureWebJobsStorage": "x"}}')
-    finding = findings(tmp_path)["local.settings.json"]
-    assert finding.ok is False and "lacks SWEEP_SCHEDULE:" in finding.words
-    (tmp_path / "local.settings.json").write_text(json.dumps(example))
-    assert findings(tmp_path)["local.settings.json"].ok is True
-
-
-def test_doctor_reports_taken_ports(azurite_server: azurite.Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)
-    (finding,) = doctor.port_findings()
-    assert finding.ok is None and all(str(port) in finding.words for port in azurite_server.ports)
-
-
-def storage(root: Path, connection: str) -> doctor.Finding:
-    (root / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": connection}}))
-    return doctor.storage_finding(root, Path(sys.executable))
-
-
-def test_doctor_says_whether_storage_answers(
-    tmp_path: Path, storage_account: str, storage_names: Callable[[str], str]
-) -> None:
-    assert storage(tmp_path, storage_account).ok is True
-    gone = azurite.connection_string(azurite.free_ports())
-    assert storage(tmp_path, gone).ok is False
-    wrong = storage(tmp_path, "nonsense")
-    assert wrong.ok is False and "onnection string" in wrong.words
-
-
-def test_doctor_loads_the_models(tmp_path: Path) -> None:
-    finding = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT)
-    assert finding.ok is True and "classify" in finding.words
-    (tmp_path / "odd.onnx").write_bytes(b"not a model")
-    env = {"DROPSIGHT_MODELS": str(tmp_path)}
-    broken = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
-    assert broken.ok is False and "odd" in broken.words
-
-
-def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    ask = partial(doctor.ask, "App", Path(sys.executable), doctor._APP)
-    example = doctor.app_settings(ROOT)
-    assert ask(ROOT, {**example, "SWEEP_SCHEDULE": "0 */5 * * * *"}).ok is True
-    unset = ask(ROOT, {**example, "SWEEP_SCHEDULE": "at noon"})
-    assert unset.ok is False and "'at noon' was not recognized" in unset.words
-    (tmp_path / "host.json").write_text("{")
-    broken = ask(tmp_path)
-    assert broken.ok is False and "host.json: not valid JSON" in broken.words
-
-
-def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
-    (tmp_path / "routes.toml").write_text("[[route]\n")
-    ask = partial(doctor.ask, "Configuration", Path(sys.executable), doctor._CONFIGURATION, ROOT)
-    fine = ask()
-    assert fine.ok is True and "default" in fine.words
-    for settings, words in (
-        ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
-        ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
-        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
-    ):
-        wrong = ask(settings)
-        assert wrong.ok is False and words in wrong.words
-    route = "[[route]]\nname = 'a'\nsteps = [{ model = 'MODEL' }]\nvideo = { stride = 2 }\n"
-    for old, new, ok, words in (
-        ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
-        ("stride", "stridee", False, "route 'a': video: unknown key 'stridee'; did you mean 'stride'"),
-        ("MODEL", "zebra-crossings", True, "its uploads wait for a model"),
-    ):
-        (tmp_path / "routes.toml").write_text(route.replace(old, new).replace("MODEL", "classify"), "utf-16")
-        answer = ask({"ROUTES_FILE": str(tmp_path / "routes.toml")})
-        assert answer.ok is ok and words in answer.words
-
-
-def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:
-    path = tmp_path / "pipelines.toml"
-    path.write_text('[lake]\nschedule = "0 */20 * * * *"\n')
-    ask = partial(doctor.ask, "Tick", Path(sys.executable), doctor._TICK, ROOT)
-    fine = ask({"PIPELINES_FILE": str(path)})
-    assert fine.ok is True and "'0 */20 * * * *' would do" in fine.words
-    coarse = ask({"PIPELINES_FILE": str(path), "TICK_SCHEDULE": "0 0 * * * *"})
-    assert coarse.ok is False and "fill_lake is due at" in coarse.words
-
-
-def test_example_settings_are_what_the_host_expects() -> None:
-    example = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))
-    assert example["IsEncrypted"] is False
-    assert all(isinstance(value, str) for value in example["Values"].values())

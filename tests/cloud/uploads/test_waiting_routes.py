@@ -18,9 +18,8 @@ from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import BUILT_IN, Registry
 from inference.engine.weights import Weights
 from inference.errors import MissingPackage, Permanent, RouteUnavailable
-from tests.cloud.helpers import jpeg
+from tests.cloud.helpers import document, drop, jpeg, names
 from tests.cloud.uploads.test_sweep import results
-from tests.cloud.uploads.test_uploads import document, drop, names
 from tests.inference.video.clips import make
 
 GOOD = """

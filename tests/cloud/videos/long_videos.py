@@ -22,8 +22,8 @@ from cloud.videos.messages import QUEUES, Message, Queues
 from inference.engine.registry import Registry
 from inference.routes import parse_routes
 from inference.video.write import VideoWriter
+from tests.inference.video.blobs import blob_detector, scene
 from tests.inference.video.clips import make
-from tests.inference.video.test_split import blob_detector, scene
 
 NAME = "street/long clip.mp4"
 ROUTES = """

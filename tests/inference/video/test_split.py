@@ -6,22 +6,17 @@ import io
 import json
 import math
 import random
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.errors import LimitExceeded
-from inference.predictions import Classes, LabelMap, Masks, Objects
 from inference.results.result import Cost, Source
 from inference.routes import Route, parse_routes
 from inference.steps import Analysis
@@ -30,54 +25,13 @@ from inference.video.detect import FrameDetector
 from inference.video.join import join
 from inference.video.read import VideoReader, probe, scan
 from inference.video.split import Pace, Part, detect_part, draw_part, merge, plan, prepare
-from inference.video.stored import from_line, to_line
 from inference.video.summary import RouteFacts, Summary
 from inference.video.write import VideoWriter
+from tests.inference.video.blobs import SIZE, blob_detector, scene
 from tests.inference.video.test_actions import brightness_model
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
-SIZE = (320, 192)
-
-
-def blob_detector(folder: Path) -> None:
-    """A YOLOX-shaped model that finds bright fields: a cell of 32 pixels scores as bright as it is."""
-    folder.mkdir()
-    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])
-    cells = (SIZE[0] // 32) * (SIZE[1] // 32)
-    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, cells, 6])
-    shape = helper.make_tensor("shape", TensorProto.INT64, [3], [1, 1, cells])
-    half = helper.make_tensor("half", TensorProto.FLOAT, [1, 2, cells], [0.5] * 2 * cells)
-    size = helper.make_tensor("size", TensorProto.FLOAT, [1, 2, cells], [0.2] * 2 * cells)
-    one = helper.make_tensor("one", TensorProto.FLOAT, [1, 1, cells], [1.0] * cells)
-    nodes = [
-        helper.make_node("AveragePool", ["images"], ["pooled"], kernel_shape=[32, 32], strides=[32, 32]),
-        helper.make_node("ReduceMean", ["pooled"], ["mean"], axes=[1], keepdims=1),
-        helper.make_node("Reshape", ["mean", "shape"], ["score"]),
-        helper.make_node("Concat", ["half", "size", "score", "one"], ["rows"], axis=1),
-        helper.make_node("Transpose", ["rows"], ["output"], perm=[0, 2, 1]),
-    ]
-    graph = helper.make_graph(nodes, "g", [picture], [output], [shape, half, size, one])
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(folder / "model.onnx")
-    )
-    (folder / "model.toml").write_text(
-        'name = "fields"\ntask = "object-detection"\nhead = "yolox"\nlabels = ["field"]\n'
-        "[postprocess]\nconfidence_threshold = 0.5\nparams = { strides = [32] }\n"
-    )
-
-
-def scene(i: int) -> NDArray[np.uint8]:
-    """Bright squares that walk, flicker and meet, over a dark textured ground that shakes."""
-    rng = np.random.default_rng(5)
-    ground = rng.integers(0, 40, (SIZE[1] // 8 + 8, SIZE[0] // 8 + 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    shake = int(6 * np.sin(i * 1.7))
-    pixels = ground[8 + shake : 8 + shake + SIZE[1], 8 : 8 + SIZE[0]].copy()
-    places = [(10 + 2 * i % 300, 20), (280 - int(1.5 * i) % 260, 70 if i % 40 < 33 else 500), (90, 130)]
-    for number, (x, y) in enumerate(places):
-        level = 250 if number < 2 or i % 29 > 4 else 110
-        pixels[y : y + 44, x : x + 44] = level
-    return pixels
 
 
 @pytest.fixture(scope="module")
@@ -364,45 +318,3 @@ def test_the_trial_ends_where_the_frames_of_a_minute_do(clip: Path, registry: Re
         clip, FrameDetector(chosen, registry, chosen.video_options, None), chosen.video_options, 0.0
     )
     assert size == SIZE and 0 < pace.decode <= pace.analyse < math.inf
-
-
-def examples() -> Iterator[Any]:
-    rng = np.random.default_rng(0)
-    boxes = rng.uniform(0, 1000, (3, 4)).astype(np.float32)
-    bits = (rng.uniform(size=(5, 7)) > 0.5, np.ones((2, 3), np.bool_), np.zeros((0, 0), np.bool_))
-    masks = Masks((20, 30), np.array([[1, 2, 8, 7], [0, 0, 3, 2], [0, 0, 0, 0]]), bits)
-    names = ("a", "b", "b")
-    label = Classes(np.arange(1), boxes[0, :1], ("z",))
-    inner = Objects(boxes[:1], boxes[:1, 0], np.arange(1), ("c",), attributes=({"y": label},))
-    attributes: Any = ({"x": inner, "world": [[0.5, 1.0]]}, {}, {})
-    yield Objects(boxes, rng.uniform(size=3).astype(np.float32), np.arange(3), names)
-    yield Objects(
-        boxes, boxes[:, 0], np.arange(3), names, masks, boxes.reshape(3, 2, 2), "coco", None, np.arange(3), attributes
-    )
-    yield Objects.empty()
-    yield Classes(np.arange(2), np.array([0.1, 0.7], np.float32), ("é", "b"))
-    yield LabelMap(rng.integers(0, 9, (120, 160)).astype(np.uint8), ("a", "b"), background=0)
-
-
-@pytest.mark.parametrize("predictions", list(examples()), ids=lambda p: type(p).__name__)
-def test_what_is_stored_comes_back_bit_for_bit(predictions: Any) -> None:
-    back = from_line(to_line({"steps": {"s": predictions}}))["steps"]["s"]
-    assert_same(back, predictions)
-
-
-def assert_same(a: Any, b: Any) -> None:
-    if isinstance(b, np.ndarray):
-        assert a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
-    elif isinstance(b, dict):
-        assert a.keys() == b.keys()
-        for key in b:
-            assert_same(a[key], b[key])
-    elif isinstance(b, Masks | Objects | Classes | LabelMap):
-        assert type(a) is type(b)
-        assert_same(vars(a), vars(b))
-    elif isinstance(b, tuple):
-        assert len(a) == len(b)
-        for left, right in zip(a, b, strict=True):
-            assert_same(left, right)
-    else:
-        assert a == b

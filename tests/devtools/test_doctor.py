@@ -1,0 +1,112 @@
+"""`dev.py doctor`: what is missing or wrong, each in a sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from devtools import azurite, doctor, run
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def findings(root: Path) -> dict[str, doctor.Finding]:
+    return {finding.what: finding for finding in doctor.settings_findings(root)}
+
+
+def test_doctor_names_the_settings_that_are_missing(tmp_path: Path) -> None:
+    example = {"Values": {"AzureWebJobsStorage": run.EMULATOR, "SWEEP_SCHEDULE": "0 */5 * * * *"}}
+    (tmp_path / "local.settings.example.json").write_text(json.dumps(example))
+    assert findings(tmp_path)["local.settings.json"].ok is None
+    (tmp_path / "local.settings.json").write_text('{"Values": {"AzureWebJobsStorage": "x"}}')
+    finding = findings(tmp_path)["local.settings.json"]
+    assert finding.ok is False and "lacks SWEEP_SCHEDULE:" in finding.words
+    (tmp_path / "local.settings.json").write_text(json.dumps(example))
+    assert findings(tmp_path)["local.settings.json"].ok is True
+
+
+def test_doctor_reports_taken_ports(azurite_server: azurite.Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azurite, "DEFAULT_PORTS", azurite_server.ports)
+    (finding,) = doctor.port_findings()
+    assert finding.ok is None and all(str(port) in finding.words for port in azurite_server.ports)
+
+
+def storage(root: Path, connection: str) -> doctor.Finding:
+    (root / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": connection}}))
+    return doctor.storage_finding(root, Path(sys.executable))
+
+
+def test_doctor_says_whether_storage_answers(
+    tmp_path: Path, storage_account: str, storage_names: Callable[[str], str]
+) -> None:
+    assert storage(tmp_path, storage_account).ok is True
+    gone = azurite.connection_string(azurite.free_ports())
+    assert storage(tmp_path, gone).ok is False
+    wrong = storage(tmp_path, "nonsense")
+    assert wrong.ok is False and "onnection string" in wrong.words
+
+
+def test_doctor_loads_the_models(tmp_path: Path) -> None:
+    finding = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT)
+    assert finding.ok is True and "classify" in finding.words
+    (tmp_path / "odd.onnx").write_bytes(b"not a model")
+    env = {"DROPSIGHT_MODELS": str(tmp_path)}
+    broken = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
+    assert broken.ok is False and "odd" in broken.words
+
+
+def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    ask = partial(doctor.ask, "App", Path(sys.executable), doctor._APP)
+    example = doctor.app_settings(ROOT)
+    assert ask(ROOT, {**example, "SWEEP_SCHEDULE": "0 */5 * * * *"}).ok is True
+    unset = ask(ROOT, {**example, "SWEEP_SCHEDULE": "at noon"})
+    assert unset.ok is False and "'at noon' was not recognized" in unset.words
+    (tmp_path / "host.json").write_text("{")
+    broken = ask(tmp_path)
+    assert broken.ok is False and "host.json: not valid JSON" in broken.words
+
+
+def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_text("[[route]\n")
+    ask = partial(doctor.ask, "Configuration", Path(sys.executable), doctor._CONFIGURATION, ROOT)
+    fine = ask()
+    assert fine.ok is True and "default" in fine.words
+    for settings, words in (
+        ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
+        ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
+        ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
+    ):
+        wrong = ask(settings)
+        assert wrong.ok is False and words in wrong.words
+    route = "[[route]]\nname = 'a'\nsteps = [{ model = 'MODEL' }]\nvideo = { stride = 2 }\n"
+    for old, new, ok, words in (
+        ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
+        ("stride", "stridee", False, "route 'a': video: unknown key 'stridee'; did you mean 'stride'"),
+        ("MODEL", "zebra-crossings", True, "its uploads wait for a model"),
+    ):
+        (tmp_path / "routes.toml").write_text(route.replace(old, new).replace("MODEL", "classify"), "utf-16")
+        answer = ask({"ROUTES_FILE": str(tmp_path / "routes.toml")})
+        assert answer.ok is ok and words in answer.words
+
+
+def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text('[lake]\nschedule = "0 */20 * * * *"\n')
+    ask = partial(doctor.ask, "Tick", Path(sys.executable), doctor._TICK, ROOT)
+    fine = ask({"PIPELINES_FILE": str(path)})
+    assert fine.ok is True and "'0 */20 * * * *' would do" in fine.words
+    coarse = ask({"PIPELINES_FILE": str(path), "TICK_SCHEDULE": "0 0 * * * *"})
+    assert coarse.ok is False and "fill_lake is due at" in coarse.words
+
+
+def test_example_settings_are_what_the_host_expects() -> None:
+    example = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))
+    assert example["IsEncrypted"] is False
+    assert all(isinstance(value, str) for value in example["Values"].values())
