@@ -82,6 +82,11 @@ class Postprocess:
     outputs: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, value in (("confidence_threshold", self.confidence_threshold), ("iou_threshold", self.iou_threshold)):
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
+
 
 @dataclass(frozen=True)
 class Manifest:
