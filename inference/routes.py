@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ class Route:
         if self.video:
             _check_video(self.video, titles)
 
-    @property
+    @cached_property
     def video_options(self) -> VideoOptions:
         """What holds for videos: `video`, or the usual options."""
         from inference.video.options import VideoOptions  # lazily: pictures need none of it
