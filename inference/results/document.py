@@ -76,17 +76,27 @@ class TimingDoc(TypedDict):
 
 
 class StepDoc(TypedDict):
-    """The results of a step. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of
-    label ids."""
+    """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
+    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids."""
 
     name: str
     task: str
     model: ModelDoc
+    threshold: float
     predictions: list[PredictionDoc]
     ms: TimingDoc
     on: NotRequired[str]
     map: NotRequired[str]
     embedding: NotRequired[EmbeddingDoc]
+
+
+class SummaryDoc(TypedDict):
+    """What is in the picture or clip, highest first. objects: how many by label (videos: tracks); scene: score by name
+    of the whole that reaches its step's threshold; guesses: the best name of a step whose scores do not."""
+
+    objects: dict[str, int]
+    scene: dict[str, float]
+    guesses: dict[str, float]
 
 
 class TrackDoc(TypedDict):
@@ -157,7 +167,7 @@ class ResultDoc(TypedDict):
     status: Literal["ok", "partial"]
     steps: list[StepDoc]
     artifacts: dict[str, str]
-    summary: dict[str, int]
+    summary: SummaryDoc
     cost: CostDoc
     trace: str
     versions: VersionsDoc

@@ -19,7 +19,7 @@ from inference.timing import NO_TIME, Timing
 from inference.version import __version__
 
 if TYPE_CHECKING:
-    from inference.results.document import PredictionDoc
+    from inference.results.document import ModelDoc, PredictionDoc, SummaryDoc
 
 SCHEMA = "dropsight/1"
 
@@ -43,13 +43,27 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The model of a step. provider: that ran; provider_asked: that was asked for, where another had to run."""
+    """The model of a step. provider: that ran; provider_asked: that was asked for, where another had to run.
+    threshold: the score from which its answers count on their own; a route may let lower ones through."""
 
     name: str
     version: str
     sha256: str
     provider: str
     provider_asked: str | None = None
+    threshold: float = 0.0
+
+    def to_json(self) -> ModelDoc:
+        """As the document names it."""
+        document: ModelDoc = {
+            "name": self.name,
+            "version": self.version,
+            "sha256": self.sha256,
+            "provider": self.provider,
+        }
+        if self.provider_asked is not None:
+            document["provider_asked"] = self.provider_asked
+        return document
 
 
 @dataclass(frozen=True)
@@ -89,15 +103,28 @@ class Result:
     files: Mapping[tuple[str, int], str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def summary(self) -> dict[str, int]:
-        """The number of objects by label; for a classified picture, its best label."""
-        counts: Counter[str] = Counter()
+    def summary(self) -> SummaryDoc:
+        """Objects by label, and the names of the whole picture: those that are sure, apart from mere guesses.
+
+        Several steps may detect the same thing: a label counts as often as the step that has most of it says.
+        """
+        objects: Counter[str] = Counter()
+        scene: dict[str, float] = {}
+        guesses: dict[str, float] = {}
         for step in self.steps:
             if isinstance(step.predictions, Objects):
-                counts.update(step.predictions.names)
-            elif isinstance(step.predictions, Classes):
-                counts.update(step.predictions.names[:1])
-        return dict(counts.most_common())
+                objects |= Counter(step.predictions.names)
+            elif isinstance(step.predictions, Classes) and step.task == "image-classification":
+                rows = dict(zip(step.predictions.names, map(_score, step.predictions.scores), strict=True))
+                sure = {name: score for name, score in rows.items() if score >= step.model.threshold}
+                _keep_best(scene, sure)
+                if not sure:
+                    _keep_best(guesses, dict(list(rows.items())[:1]))
+        return {
+            "objects": dict(objects.most_common()),
+            "scene": _best_first(scene),
+            "guesses": _best_first({name: score for name, score in guesses.items() if name not in scene}),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The document, ready for json.dumps."""
@@ -108,8 +135,8 @@ class Result:
             "status": self.status,
             "steps": [self._step(step) for step in self.steps],
             "artifacts": dict(self.artifacts),
-            "summary": self.summary(),
             **self.extra,
+            "summary": {**self.summary(), **self.extra.get("summary", {})},
             "cost": {
                 "cpu_s": round(self.cost.cpu_s, 4),
                 "peak_rss_mb": self.cost.peak_rss_mb,
@@ -124,7 +151,8 @@ class Result:
         document: dict[str, Any] = {
             "name": step.name,
             "task": step.task,
-            "model": {k: v for k, v in vars(step.model).items() if v is not None},
+            "model": step.model.to_json(),
+            "threshold": round(step.model.threshold, 4),
             "predictions": prediction_docs(step.predictions),
             "ms": {k: round(v, 2) for k, v in vars(step.timing).items()},
         }
@@ -193,6 +221,15 @@ def _attribute(answer: Any) -> Any:
 
 def _score(value: Any) -> float:
     return round(float(value), 4)
+
+
+def _keep_best(scores: dict[str, float], more: Mapping[str, float]) -> None:
+    """Adds scores by name; where a name has one already, the higher counts."""
+    scores.update({name: max(score, scores.get(name, 0.0)) for name, score in more.items()})
+
+
+def _best_first(scores: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
 def _points(values: Any) -> list[float]:
