@@ -42,22 +42,31 @@ class RleDoc(TypedDict):
 
 
 class PredictionDoc(TypedDict):
-    """A label or an object. keypoints: rows of x, y, (z,) score, in the order of the skeleton where it is known;
-    corners: x, y of an oriented box; area: pixels; mask: a file beside the document; attributes: the predictions of
-    later steps on its crop, by the step's name."""
+    """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
+    score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
+    document; attributes: the predictions of later steps on its crop, by the step's name."""
 
+    id: str
     label: NotRequired[str]
     label_id: NotRequired[int]
     score: NotRequired[float]
     box: NotRequired[list[float]]
     corners: NotRequired[list[list[float]]]
     keypoints: NotRequired[list[list[float]]]
-    skeleton: NotRequired[str]
     mask: NotRequired[str]
     mask_rle: NotRequired[RleDoc]
     area: NotRequired[int]
     track: NotRequired[int]
     attributes: NotRequired[dict[str, Any]]
+
+
+class SkeletonDoc(TypedDict):
+    """What the keypoints of a step are. name: where it is a known one; points: their names in order; edges: pairs of
+    places in that list that a bone joins."""
+
+    name: NotRequired[str]
+    points: list[str]
+    edges: list[list[int]]
 
 
 class EmbeddingDoc(TypedDict):
@@ -86,6 +95,7 @@ class StepDoc(TypedDict):
     predictions: list[PredictionDoc]
     ms: TimingDoc
     on: NotRequired[str]
+    skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
     embedding: NotRequired[EmbeddingDoc]
 
