@@ -81,7 +81,9 @@ def _export(commands: Commands) -> None:
     export.add_argument("--format", choices=("coco", "yolo", "csv", "jsonl"), default="coco")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
     export.add_argument("--step", metavar="NAME", help="only the predictions of this step")
-    commands.add_parser("schema", help="the JSON Schema of the result document")
+    schema = commands.add_parser("schema", help="the JSON Schema of the result document, or its types")
+    schema.add_argument("--as", dest="form", choices=("json", "python", "typescript"), default="json",
+                        help="JSON Schema (the default), Python's TypedDicts, TypeScript's interfaces")  # fmt: skip
 
 
 # Commands beside analyze and models: imported when asked for, so that --help needs no numpy.

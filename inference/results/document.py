@@ -5,7 +5,7 @@ Coordinates are pixels of the upright picture, boxes xyxy, times seconds of the 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class SourceDoc(TypedDict):
@@ -41,6 +41,13 @@ class RleDoc(TypedDict):
     counts: str
 
 
+class VectorDoc(TypedDict):
+    """An embedding of an object's crop: dim numbers."""
+
+    dim: int
+    vector: list[float]
+
+
 class PredictionDoc(TypedDict):
     """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
     score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
@@ -57,7 +64,7 @@ class PredictionDoc(TypedDict):
     mask_rle: NotRequired[RleDoc]
     area: NotRequired[int]
     track: NotRequired[int]
-    attributes: NotRequired[dict[str, Any]]
+    attributes: NotRequired[dict[str, list[PredictionDoc] | VectorDoc]]
 
 
 class SkeletonDoc(TypedDict):
@@ -122,7 +129,8 @@ class TrackDoc(TypedDict):
 
 
 class TimelineDoc(TypedDict):
-    """A time range of a clip: a track, an action, an event at a zone, a sighting of the chosen object."""
+    """A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
+    loiter); a later release may add others."""
 
     kind: str
     start_s: float
@@ -192,10 +200,13 @@ class ResultDoc(TypedDict):
 
 
 ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": bool})
+ReasonDoc.__doc__ = (
+    "class: the kind of error; message: what is wrong and what to do; permanent: trying again cannot help."
+)
 
 
 class ErrorDoc(TypedDict):
-    """Why media could not be analysed. permanent: trying again cannot help."""
+    """What is recorded for media that could not be analysed."""
 
     schema: Literal["dropsight/1"]
     source: SourceDoc

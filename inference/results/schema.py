@@ -28,8 +28,6 @@ def schema() -> dict[str, Any]:
 def _of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of an annotation; typed dictionaries become definitions."""
     origin, args = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return {}
     if kind in _PLAIN:
         return {"type": _PLAIN[kind]}
     if is_typeddict(kind):
