@@ -70,7 +70,7 @@ class Objects:
     boxes (N, 4) float xyxy; scores (N,) float; label_ids (N,) int; names: N labels;
     keypoints (N, K, 3) float x, y, score, or (N, K, 4) x, y, z, score; skeleton: its name in skeletons.py;
     corners (N, 4, 2) float for oriented boxes; tracks (N,) int, -1 where none; attributes: a dict per
-    prediction, by step: the Predictions of later steps that ran on its crop.
+    prediction, by step: the Predictions of later steps that ran on its crop (plain JSON where a head adds its own).
     """
 
     boxes: Floats

@@ -40,6 +40,15 @@ export interface ErrorDoc {
 }
 
 /**
+ * A line of frames.jsonl. frame: index in the clip, from 0; t_s: when it is shown; predictions: by step.
+ */
+export interface FrameDoc {
+  frame: number;
+  t_s: number;
+  predictions: Record<string, Array<PredictionDoc>>;
+}
+
+/**
  * The model that ran. provider_asked: the provider that was asked for, where another had to run.
  */
 export interface ModelDoc {
@@ -53,7 +62,8 @@ export interface ModelDoc {
 /**
  * A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,) score
  * in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
- * document; attributes: the predictions of later steps on its crop, by the step's name.
+ * document; attributes: by the step's name the predictions of later steps on its crop, and "world", the keypoints as x,
+ * y, z in metres.
  */
 export interface PredictionDoc {
   id: string;
@@ -67,7 +77,7 @@ export interface PredictionDoc {
   mask_rle?: RleDoc;
   area?: number;
   track?: number;
-  attributes?: Record<string, Array<PredictionDoc> | VectorDoc>;
+  attributes?: Record<string, Array<PredictionDoc> | Array<Array<number>> | VectorDoc>;
 }
 
 /**

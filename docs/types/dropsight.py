@@ -40,6 +40,14 @@ class ErrorDoc(TypedDict):
     created: str
 
 
+class FrameDoc(TypedDict):
+    """A line of frames.jsonl. frame: index in the clip, from 0; t_s: when it is shown; predictions: by step."""
+
+    frame: int
+    t_s: float
+    predictions: dict[str, list[PredictionDoc]]
+
+
 class ModelDoc(TypedDict):
     """The model that ran. provider_asked: the provider that was asked for, where another had to run."""
 
@@ -53,7 +61,8 @@ class ModelDoc(TypedDict):
 class PredictionDoc(TypedDict):
     """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
     score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file
-    beside the document; attributes: the predictions of later steps on its crop, by the step's name."""
+    beside the document; attributes: by the step's name the predictions of later steps on its crop, and "world",
+    the keypoints as x, y, z in metres."""
 
     id: str
     label: NotRequired[str]
@@ -66,7 +75,7 @@ class PredictionDoc(TypedDict):
     mask_rle: NotRequired[RleDoc]
     area: NotRequired[int]
     track: NotRequired[int]
-    attributes: NotRequired[dict[str, list[PredictionDoc] | VectorDoc]]
+    attributes: NotRequired[dict[str, list[PredictionDoc] | list[list[float]] | VectorDoc]]
 
 
 ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": bool})

@@ -68,11 +68,12 @@ def _objects(objects: Objects, stem: str) -> list[PredictionDoc]:
     return documents
 
 
-def _attribute(predictions: Predictions, step: str, parent: str) -> list[PredictionDoc] | VectorDoc:
-    """The predictions on a crop, as the document has them."""
-    if isinstance(predictions, Embedding):
-        return {"dim": len(predictions.vector), "vector": [round(v, 5) for v in predictions.vector.tolist()]}
-    return prediction_docs(predictions, step, parent)
+def _attribute(answer: Any, step: str, parent: str) -> Any:
+    """The predictions on a crop, or what a head adds to an object, as the document has them."""
+    if isinstance(answer, Embedding):
+        vector: VectorDoc = {"dim": len(answer.vector), "vector": [round(v, 5) for v in answer.vector.tolist()]}
+        return vector
+    return prediction_docs(answer, step, parent) if isinstance(answer, Predictions) else answer
 
 
 def score_of(value: Any) -> float:

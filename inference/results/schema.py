@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from inference.results.document import ErrorDoc, ResultDoc
+from inference.results.document import ErrorDoc, FrameDoc, ResultDoc
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -17,6 +17,7 @@ def schema() -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {}
     choices = [_of(kind, definitions) for kind in (ResultDoc, ErrorDoc)]
+    _of(FrameDoc, definitions)  # no document: for whoever reads frames.jsonl
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Dropsight result document, dropsight/1",

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
 from inference.predictions import Classes, LabelMap, Objects, Predictions
 from inference.results.prediction_docs import prediction_docs
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
+from inference.results.schema import schema
 from inference.results.skeletons import SKELETONS, skeleton_doc
 from inference.video.aggregate import Aggregate, Detections
 from inference.video.frames import ReadReport
@@ -70,6 +72,13 @@ def test_numbers_are_rounded_and_are_python_s_own() -> None:
     (found,) = json.loads(json.dumps(prediction_docs(objects, "s")))
     assert found["keypoints"] == [[0.33, 0.33, 0.33, 0.3333]] * 2 and found["corners"] == [[0.67, 0.67]] * 4
     assert found["track"] == 7 and found["score"] == 0.8 and found["box"] == [1.0, 2.0, 30.0, 40.0]
+
+
+def test_what_a_head_adds_to_an_object_stands_as_it_is() -> None:
+    (found,) = prediction_docs(boxes(1, "person", attributes=({"world": [[0.1, -0.2, 0.3]]},)), "pose")
+    assert found["attributes"] == {"world": [[0.1, -0.2, 0.3]]}
+    steps = (("pose", boxes(1, "person", attributes=({"world": [[0.1, -0.2, 0.3]]},))),)
+    jsonschema.Draft202012Validator(schema()).validate(json.loads(json.dumps(document(*steps))))
 
 
 def test_a_step_names_its_keypoints_where_it_runs_on_crops_too() -> None:
