@@ -26,7 +26,7 @@ DEFAULT_STEPS: dict[str, Step | None] = {
 SKETCH = Step("sketch")
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
-BY_FOLDER = ("street", "cells", "colors", "cartoon", "colorize", "style-mosaic", "style-brush")
+BY_FOLDER = ("street", "cells", "colors", "cartoon", "style-brush")
 
 
 def load_routes(path: Path | None, registry: Registry) -> Routes:
