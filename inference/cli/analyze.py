@@ -17,6 +17,7 @@ from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
 from inference.results.result import Source, error_document
+from inference.results.summary import labels_of
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
@@ -197,7 +198,9 @@ def one_line(path: Path, document: dict[str, Any]) -> str:
     """A document in a line: its counts by label, or its error."""
     if document["status"] == "error":
         return f"{path}: {document['error']['class']}: {document['error']['message']}"
-    summary = ", ".join(f"{n} {label}" for label, n in document["summary"].items()) or _without_counts(document)
+    labels = labels_of(document)
+    words = [*(f"{n} {label}" for label, n in labels.objects.items()), *labels.scene]
+    summary = ", ".join(words) or _without_counts(document)
     return f"{path}: {summary} ({document['cost']['wall_ms']:.0f} ms)"
 
 

@@ -42,22 +42,31 @@ class RleDoc(TypedDict):
 
 
 class PredictionDoc(TypedDict):
-    """A label or an object. keypoints: rows of x, y, (z,) score, in the order of the skeleton where it is known;
-    corners: x, y of an oriented box; area: pixels; mask: a file beside the document; attributes: the predictions of
-    later steps on its crop, by the step's name."""
+    """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
+    score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
+    document; attributes: the predictions of later steps on its crop, by the step's name."""
 
+    id: str
     label: NotRequired[str]
     label_id: NotRequired[int]
     score: NotRequired[float]
     box: NotRequired[list[float]]
     corners: NotRequired[list[list[float]]]
     keypoints: NotRequired[list[list[float]]]
-    skeleton: NotRequired[str]
     mask: NotRequired[str]
     mask_rle: NotRequired[RleDoc]
     area: NotRequired[int]
     track: NotRequired[int]
     attributes: NotRequired[dict[str, Any]]
+
+
+class SkeletonDoc(TypedDict):
+    """What the keypoints of a step are. name: where it is a known one; points: their names in order; edges: pairs of
+    places in that list that a bone joins."""
+
+    name: NotRequired[str]
+    points: list[str]
+    edges: list[list[int]]
 
 
 class EmbeddingDoc(TypedDict):
@@ -76,17 +85,28 @@ class TimingDoc(TypedDict):
 
 
 class StepDoc(TypedDict):
-    """The results of a step. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of
-    label ids."""
+    """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
+    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids."""
 
     name: str
     task: str
     model: ModelDoc
+    threshold: float
     predictions: list[PredictionDoc]
     ms: TimingDoc
     on: NotRequired[str]
+    skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
     embedding: NotRequired[EmbeddingDoc]
+
+
+class SummaryDoc(TypedDict):
+    """What is in the picture or clip, highest first. objects: how many by label (videos: tracks); scene: score by name
+    of the whole that reaches its step's threshold; guesses: the best name of a step whose scores do not."""
+
+    objects: dict[str, int]
+    scene: dict[str, float]
+    guesses: dict[str, float]
 
 
 class TrackDoc(TypedDict):
@@ -157,7 +177,7 @@ class ResultDoc(TypedDict):
     status: Literal["ok", "partial"]
     steps: list[StepDoc]
     artifacts: dict[str, str]
-    summary: dict[str, int]
+    summary: SummaryDoc
     cost: CostDoc
     trace: str
     versions: VersionsDoc

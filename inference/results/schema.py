@@ -11,7 +11,10 @@ _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(
 
 
 def schema() -> dict[str, Any]:
-    """A schema that every result.json, every error record and every line of `analyze --json` satisfies."""
+    """A schema that every result.json, every error record and every line of `analyze --json` satisfies.
+
+    Members that it does not know are allowed everywhere: a later release adds some, and readers pass over them.
+    """
     definitions: dict[str, Any] = {}
     choices = [_of(kind, definitions) for kind in (ResultDoc, ErrorDoc)]
     return {
@@ -55,7 +58,6 @@ def _reference(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             "type": "object",
             "properties": properties,
             "required": sorted(set(hints) - optional),
-            "additionalProperties": False,
         }
         if kind.__doc__:
             definitions[name]["description"] = " ".join(kind.__doc__.split())

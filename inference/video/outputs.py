@@ -21,7 +21,7 @@ from inference.draw import annotate
 from inference.draw.artifacts import file_name, jpeg
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
-from inference.results.result import prediction_docs
+from inference.results.prediction_docs import prediction_docs
 from inference.routes import Draw
 from inference.tracking import mot
 from inference.video.frames import Frame, Media, Pixels, VideoInfo
@@ -51,7 +51,7 @@ class FrameLines(contextlib.ExitStack):
 
     def write(self, index: int, t_s: float, steps: Mapping[str, Predictions]) -> None:
         """Appends a frame: its index in the clip from 0, its time, predictions by step."""
-        documents = {name: prediction_docs(predictions) for name, predictions in steps.items()}
+        documents = {name: prediction_docs(predictions, name) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
         for objects in steps.values():

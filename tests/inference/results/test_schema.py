@@ -40,7 +40,14 @@ def test_an_error_record_satisfies_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [{"status": "fine"}, {"steps": None}, {"schema": "dropsight/2"}, {"unheard": 1}, {"cost": {"cpu_s": 1}}]
+    "spoil",
+    [
+        {"status": "fine"},
+        {"steps": None},
+        {"schema": "dropsight/2"},
+        {"summary": {"person": 1}},
+        {"cost": {"cpu_s": 1}},
+    ],
 )
 def test_what_is_not_a_result_does_not(spoil: dict[str, Any]) -> None:
     from PIL import Image as Pillow
