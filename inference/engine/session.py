@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections import deque
@@ -13,12 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inference.errors import BadModel, OutOfMemory
 from inference.machine import cpu_quota
 from inference.tables import nearest
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """onnxruntime 1.29 and newer looks at this variable when it is imported. Unless it is "1", a device id is written
+    into the user's home, and what models and machine are goes to Microsoft. Somebody's own choice stays.
+    """
+    name = "ORT_DISABLE_TELEMETRY"
+    chosen = name in os.environ
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ[name]
+
+
+with _without_telemetry():
+    import onnxruntime as ort
 
 log = logging.getLogger(__name__)
 
