@@ -82,7 +82,7 @@ def prepare(picture: Picture, how: Preprocess, spec: InputSpec, box: Box | None 
     width, height = picture.size
     crop = box or (0.0, 0.0, float(width), float(height))
     if box:
-        crop = _widened(crop, how, spec)
+        crop = widened(crop, how, spec)
     (net_w, net_h), (new_w, new_h), (left, top) = plan(crop[2] - crop[0], crop[3] - crop[1], how, spec)
     canvas = _resized(picture, crop, box is not None, (new_w, new_h), how)
     if (new_w, new_h, left, top) != (net_w, net_h, 0, 0):
@@ -104,8 +104,9 @@ def wanted_side(how: Preprocess, spec: InputSpec) -> int | None:
     return max(sides) if sides and how.do_resize else None
 
 
-def _widened(crop: Box, how: Preprocess, spec: InputSpec) -> Box:
-    """Widen a crop by crop_scale, and to the input's aspect when the aspect is to be kept without padding."""
+def widened(crop: Box, how: Preprocess, spec: InputSpec) -> Box:
+    """What a model is shown of the picture for a crop (xyxy in picture pixels): more by crop_scale, and then as much
+    as the input's aspect needs. It may reach over the picture's edge."""
     x1, y1, x2, y2 = crop
     width, height = max(x2 - x1, 1.0) * how.crop_scale, max(y2 - y1, 1.0) * how.crop_scale
     if how.crop_scale != 1 and spec.width and spec.height:
