@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from inference.draw import annotate, enlarged
 from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
-from inference.predictions import Embedding, LabelMap, Objects, Origin, OutputImage, Predictions
+from inference.predictions import Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -55,11 +55,16 @@ def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str
         files[f"{name}.npy"] = buffer.getvalue()
     elif isinstance(predictions, LabelMap):
         names[step.name, -1] = f"{name}.png"
-        files[f"{name}.png"] = png(Pillow.fromarray(predictions.ids.astype(np.uint8)))
+        files[f"{name}.png"] = png(Pillow.fromarray(_narrow(predictions.ids)))
     elif isinstance(predictions, Objects) and predictions.masks is not None:
         for i in range(len(predictions)):
             names[step.name, i] = f"masks/{name}-{i}.png"
             files[f"masks/{name}-{i}.png"] = png(Pillow.fromarray(predictions.masks.full(i)))
+
+
+def _narrow(ids: Ints) -> Ints:
+    """Label ids as a grey PNG holds them: 8 bits where they suffice, else 16."""
+    return ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
 
 
 def file_name(step: str) -> str:

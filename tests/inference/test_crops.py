@@ -20,7 +20,7 @@ from inference.errors import BadRoute
 from inference.image import media
 from inference.image.align import REFERENCE, aligned, similarity
 from inference.image.media import Picture
-from inference.image.tile import merged
+from inference.image.views import merged
 from inference.predictions import Objects, joined
 from inference.results.formats import write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
