@@ -54,6 +54,7 @@ def _models(commands: Commands, folders: Parser) -> None:
     check = models.add_parser("check", help="what an export is, whether it runs, and a model.toml for it")
     check.add_argument("path", type=Path, metavar="PATH", help="an .onnx file or its folder")
     check.add_argument("--picture", type=Path, metavar="FILE", help="run it on this picture (default: a sample photo)")
+    check.add_argument("--write", action="store_true", help="write the model.toml of a recognised export beside it")
     pull = models.add_parser("pull", help="fetch public models, verified by size and sha256")
     pull.add_argument("names", nargs="*", metavar="NAME", help="as `models list` shows them")
     pull.add_argument("--recommended", action="store_true", help="a good, freely licensed model per purpose")
