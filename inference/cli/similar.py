@@ -18,7 +18,8 @@ from inference.predictions import Embedding, Floats
 from inference.results.formats import RESULT_FILE
 from inference.similar import Index, from_results, groups
 
-DEFAULT_MODEL = "embed"
+# The first that can be used: the better one has its weights from a public model.
+DEFAULT_MODELS = ("embed-mobilenetv2", "embed")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,10 +59,18 @@ def index_of(folder: Path, model: str | None, registry: Registry) -> tuple[Index
     if next(folder.rglob(RESULT_FILE), None):
         index = from_results(folder)
         if not len(index):
-            raise BadModel(f"{folder}: its results hold no vectors; analyse with --model {DEFAULT_MODEL} --out first")
+            raise BadModel(
+                f"{folder}: its results hold no vectors; analyse with --model {default_model(registry)} --out first"
+            )
         return index, model or _maker(index, registry)
-    name = model or DEFAULT_MODEL
+    name = model or default_model(registry)
     return over_pictures(folder, registry.model(name)), name
+
+
+def default_model(registry: Registry) -> str:
+    """The embedding model for whoever names none."""
+    usable = {entry.name for entry in registry.list() if not entry.reason}
+    return next((name for name in DEFAULT_MODELS if name in usable), DEFAULT_MODELS[-1])
 
 
 def _maker(index: Index, registry: Registry) -> str:

@@ -153,6 +153,7 @@ class Registry:
         how = "the manifest has no sha256"
         if manifest.sha256:
             how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
+            how += f"; its source is {manifest.source}" if manifest.source else ""
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
     def entry(self, name: str) -> InstalledModel:
@@ -208,7 +209,8 @@ class Registry:
                 f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
             )
         try:
-            session = Session(entry.weights, entry.manifest.threads, self._providers)
+            wanted = entry.manifest.postprocess.outputs.values()
+            session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
         except BadModel:
             state_of(entry.weights)  # where they have gone meanwhile, nothing is wrong with the model
             raise
