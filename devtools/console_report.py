@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +79,23 @@ class ConsoleReport:
         On a terminal a line that is written over again, elsewhere lines now and then.
         """
         items = [(name, seconds, share, words) for name, seconds, share, words in work if name in self.pending]
-        columns = shutil.get_terminal_size().columns - 1
-        self._terminal.show(single("; ".join(f"{name}: {words}" for name, _, _, words in items))[:columns])
+        self._terminal.show(fitted(single("; ".join(f"{name}: {words}" for name, _, _, words in items))))
         for name, seconds, share, words in () if self._terminal.is_terminal else items:
             upload = self.pending[name]
             more = (share or 0.0) - upload.share >= _SHARE or seconds - upload.shown >= _PAUSE_S
             if seconds - upload.shown >= PATIENCE_S and (more or not upload.shown):
                 upload.shown, upload.share = seconds, share or 0.0
                 self.say(f"{name}: {words}")
+
+
+def fitted(text: str) -> str:
+    """The text as far as a line of the terminal holds it: one that is wrapped could not be written over."""
+    columns = shutil.get_terminal_size().columns - 1
+    for number, character in enumerate(text):
+        columns -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns < 0:
+            return text[:number]
+    return text
 
 
 def shown(path: Path) -> str:

@@ -14,7 +14,7 @@ from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt
 from cloud.videos.jobs import DETECTED, RENDERED, STORY, Jobs, VideoJob, work
 from devtools import upload_watch
-from devtools.console_report import ConsoleReport, Pending
+from devtools.console_report import ConsoleReport, Pending, fitted
 from devtools.upload_watch import UploadWatch
 from inference.results.result import Source
 from inference.video.frames import Anchor
@@ -105,6 +105,7 @@ def test_a_terminal_shows_progress_in_a_line_that_is_written_over(
     report = ConsoleReport()
     report.pending["a.mp4"] = Pending("e1")
     report.at_work([("a.mp4", 1.0, None, "at work for 1.0 s, or so")])
+    assert [fitted(text) for text in ("a" * 19, "a" * 20, "猫" * 10)] == ["a" * 19, "a" * 19, "猫" * 9]
     report.say("b.jpg: 1 cat")
     out, err = capsys.readouterr()
     assert out == "b.jpg: 1 cat\n"
