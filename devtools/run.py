@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devtools import azurite, environment
+from devtools import azurite, checks, environment
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 
@@ -49,6 +49,7 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = 
             if supervisor.ended() is None:
                 start_bridge(supervisor, python, {**values, **changed}, root)
                 announce(root, port if host else None)
+                checks.say_what_waits(python, root, {**values, **changed})
             return explain(supervisor.wait(), root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")
