@@ -36,7 +36,7 @@ PATTERNS = st.lists(st.sampled_from(["**/", "**", "*", "?", *LETTERS]), min_size
 @given(PATTERNS, st.lists(st.text(LETTERS, max_size=6), min_size=4, max_size=12))
 @example("a/**/b", ["a/b", "a/x/b", "a/x/y/b", "ab", "a/xb", "a//b"])
 @example("**/*.a", [".a", "a.a", "b/a.a", "b/a.aa"])
-@examples(150)
+@examples(100)
 def test_a_route_takes_the_names_that_its_pattern_says(pattern: str, names: list[str]) -> None:
     routes = Routes((Route("r", (Step("sketch"),), match=pattern),))
     for name in names:
