@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from devtools.pack import DONE, LATER, WITHOUT
-from inference.cli.models import in_short
+from inference.cli.models import bar_label, in_short
 from inference.cli.progress import Progress
 from inference.engine.catalog import CatalogEntry, load_catalog
 from inference.engine.download import NoConnection, OutOfTime, Patience
@@ -41,7 +41,7 @@ def _install(
             status = WITHOUT
             continue
         try:
-            pull(entry, into, sources, partial(progress.megabytes, in_short(entry)), patience)
+            pull(entry, into, sources, partial(progress.megabytes, bar_label(entry)), patience)
             progress.say(f"{in_short(entry)}: fetched and checked")
         except OutOfTime:
             progress.show("")

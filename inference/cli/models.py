@@ -83,7 +83,7 @@ def _pull(options: argparse.Namespace) -> int:
     for entry in wanted:
         try:
             there = is_installed(entry, into)
-            folder = pull(entry, into, sources, partial(progress.megabytes, entry.name))
+            folder = pull(entry, into, sources, partial(progress.megabytes, bar_label(entry)))
         except DropsightError as error:
             progress.show("")
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -96,6 +96,11 @@ def _pull(options: argparse.Namespace) -> int:
 def in_short(entry: CatalogEntry) -> str:
     """Name, size and licence."""
     return f"{entry.name} ({_megabytes(entry.size)}, {entry.manifest['licence']})"
+
+
+def bar_label(entry: CatalogEntry) -> str:
+    """Name and licence, short enough for a bar and its megabytes beside them in 80 columns."""
+    return f"{entry.name} {entry.manifest['licence']}"[:30]
 
 
 def _how_sure(entry: CatalogEntry) -> str:
