@@ -26,7 +26,7 @@ DEFAULT_STEPS: dict[str, Step | None] = {
 SKETCH = Step("sketch")
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
-BY_FOLDER = ("street", "cells", "colors", "cartoon", "colorize", "style-mosaic", "style-brush")
+BY_FOLDER = ("street", "cells", "colors", "cartoon", "style-brush", "expression")
 
 
 def load_routes(path: Path | None, registry: Registry) -> Routes:
@@ -45,10 +45,22 @@ def default_routes(registry: Registry) -> Routes:
     Recommended public models are preferred where they are installed.
     """
     usable = {entry.name for entry in registry.list() if not entry.reason}
-    folders = [Route(name, (Step(name),), match=f"{name}/**") for name in BY_FOLDER if name in usable]
+    folders = [
+        Route(name, steps, match=f"{name}/**")
+        for name in BY_FOLDER
+        if name in usable and (steps := _folder_steps(name, registry, usable))
+    ]
     # A sketch of every frame takes longer than all the rest together, and nobody asked for it.
     video = VideoOptions(without=(SKETCH.title,))
     return Routes((*folders, Route("default", (*_steps(registry, usable), SKETCH), video=video)))
+
+
+def _folder_steps(name: str, registry: Registry, usable: set[str]) -> tuple[Step, ...]:
+    """The steps of a folder: its model, and for expressions the face detector before it; none without a detector."""
+    if name != "expression":
+        return (Step(name),)
+    faces = _picks(registry, usable).get("face-detection") or "faces"
+    return (Step(faces), Step(name, on="face")) if faces in usable else ()
 
 
 def _steps(registry: Registry, usable: set[str]) -> Iterator[Step]:

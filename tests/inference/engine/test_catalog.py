@@ -185,6 +185,23 @@ def test_a_folder_called_like_a_starter_model_goes_to_it() -> None:
     assert other and other.name == "default"
 
 
+def test_expressions_are_read_on_faces_in_the_folder_of_their_name() -> None:
+    route = load_routes(None, Registry()).match("expression/a.jpg")
+    assert route and route.name == "expression"
+    assert [(s.model, s.on) for s in route.steps] == [("faces", ""), ("expression", "face")]
+
+
+@pytest.mark.needs_shared
+def test_the_folder_of_expressions_takes_the_recommended_face_detector_where_it_is_installed(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yunet = load_catalog().named("yunet-2023mar")
+    pull(yunet, tmp_path, [shared / "models/face-yunet-2023mar"])
+    monkeypatch.setenv("DROPSIGHT_MODELS", str(tmp_path))
+    route = load_routes(None, Registry()).match("expression/a.jpg")
+    assert route and [s.model for s in route.steps] == ["yunet-2023mar", "expression"]
+
+
 @pytest.mark.needs_shared
 def test_the_default_route_prefers_models_of_the_pack_that_are_installed(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
