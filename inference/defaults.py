@@ -86,7 +86,7 @@ def _picks(registry: Registry, usable: set[str]) -> dict[str, str]:
     if not mentions(usable):
         return {}
     catalog = load_catalog()
-    picks = {purpose: best_installed(registry, purpose, catalog) for purpose in DEFAULT_STEPS}
+    picks = {purpose: best_installed(usable, purpose, catalog) for purpose in DEFAULT_STEPS}
     for purpose, pick in picks.items():
         if pick and not pick.verified:
             log.warning("default route: %s by %s, whose file was not run by us", purpose, pick.name)
