@@ -12,6 +12,7 @@ from inference.image.align import aligned
 from inference.image.media import Picture
 from inference.image.preprocess import Box
 from inference.image.tile import merged, tiles
+from inference.manifest import Preprocess
 from inference.predictions import Floats, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Step
@@ -70,7 +71,7 @@ def run_on_crops(
             continue
         detectors += 1
         objects = _open(earlier.predictions)
-        for target in _targets(objects, step.on):
+        for target in _targets(objects, step.on, model.manifest.preprocess):
             predictions, timing = _run_on(picture, target, step, model, threshold)
             # An output image of a crop is kept nowhere.
             target.attributes[step.title] = Objects.empty() if isinstance(predictions, OutputImage) else predictions
@@ -90,17 +91,19 @@ def _open(objects: Objects) -> Objects:
     ))  # fmt: skip
 
 
-def _targets(objects: Objects, label: str) -> Iterator[Target]:
-    """The objects of that label with at least a pixel of extent. On the crop of such an object, an object of the same
-    label (the pose of a person is a person) is that object again, and left out."""
+def _targets(objects: Objects, label: str, wanted: Preprocess) -> Iterator[Target]:
+    """The objects of that label with at least a pixel of extent that are as large and certain as the model wants them.
+
+    On the crop of an object of the label, an object of the same label (the pose of a person is a person) is that object
+    again, and left out."""
     for k, name in enumerate(objects.names):
         attributes = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
         if name != label:
             for answer in attributes.values():
                 if isinstance(answer, Objects):
-                    yield from _targets(answer, label)
-        elif box[2] - box[0] >= 1 and box[3] - box[1] >= 1:
+                    yield from _targets(answer, label, wanted)
+        elif min(box[2] - box[0], box[3] - box[1]) >= max(wanted.min_size, 1) and objects.scores[k] >= wanted.min_score:
             yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
 
 
