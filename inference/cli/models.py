@@ -52,7 +52,8 @@ def _absent(entry: CatalogEntry) -> tuple[str, ...]:
         note = f"recommended, {note}"
     if entry.obstacle():
         note = f"cannot be run: {entry.obstacle()}"
-    accuracy = f"{manifest.accuracy} ({note})" if manifest.accuracy else note
+    accuracy = manifest.accuracy or entry.figure
+    accuracy = f"{accuracy} ({note})" if accuracy else note
     size = _megabytes(entry.size)
     return (entry.name, manifest.task, size, _licence(manifest.licence), manifest.use, "no", accuracy)
 

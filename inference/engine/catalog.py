@@ -21,8 +21,8 @@ class CatalogEntry:
     """A model of the catalog.
 
     purpose: what it is for, in finer words than its task. size: bytes. page: the source of its manifest.
-    verified: the file with this sha256 was run here. recommended: the model to take for its purpose.
-    missing: why it cannot be run; empty where it can.
+    also: further addresses of the same file. verified: the file with this sha256 was run here, and reached `figure`.
+    recommended: belongs to the pack for the default route. missing: why it cannot be run; empty where it can.
     """
 
     name: str
@@ -32,7 +32,9 @@ class CatalogEntry:
     size: int
     page: str
     manifest: Mapping[str, Any]
+    also: tuple[str, ...] = ()
     verified: bool = False
+    figure: str = ""
     recommended: bool = False
     missing: str = ""
 
@@ -62,7 +64,7 @@ class Catalog:
         raise BadModel(f"the catalog has no model {name!r}{nearest(name, [m.name for m in self.model])}")
 
     def recommended(self) -> list[CatalogEntry]:
-        """A runnable model for every purpose."""
+        """The pack: one runnable model for each purpose that the default route has."""
         return [m for m in self.model if m.recommended and not m.obstacle()]
 
 
@@ -79,14 +81,16 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
     for entry in catalog.model:
         if names.count(entry.name) > 1 or "/" in entry.name or entry.name.startswith("."):
             raise BadManifest(f"{path}: {entry.name!r} is not a usable name, or two models have it")
-        if not entry.url.startswith(("https://", "http://")):
-            raise BadManifest(f"{path}: {entry.name}: its url is {entry.url!r}, expected https://...")
+        for url in (entry.url, *entry.also):
+            if not url.startswith(("https://", "http://")):
+                raise BadManifest(f"{path}: {entry.name}: its url is {url!r}, expected https://...")
+        if entry.verified != bool(entry.figure):
+            raise BadManifest(f"{path}: {entry.name}: `verified` and `figure` go together")
         entry.full_manifest()
     return catalog
 
 
 def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> CatalogEntry | None:
-    """The recommended, runnable model of a purpose that is installed; models that were run here come first."""
+    """The pack's model of a purpose, where it is installed."""
     usable = {e.name for e in registry.list() if not e.reason}
-    picks = [m for m in catalog.recommended() if m.purpose == purpose and m.name in usable]
-    return min(picks, key=lambda m: not m.verified, default=None)
+    return next((m for m in catalog.recommended() if m.purpose == purpose and m.name in usable), None)
