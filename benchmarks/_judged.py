@@ -23,6 +23,7 @@ from inference.tables import read_toml
 MEDIA = SHARED / "media"
 JUDGED = ROOT / "benchmarks/everyday.toml"
 LOWEST = 0.05  # below this no threshold is looked for
+UNJUDGED = 0.3  # up to here a name that nobody has judged counts as wrong
 IOU = 0.5
 FACE_POINTS = 5  # nose, eyes and ears are the first of COCO's 17
 
@@ -39,11 +40,16 @@ class Thing:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo with what is known of it. names: what it may be called; faces: how many, where only that is known."""
+    """A photo with what is known of it.
+
+    names: what it may be called; misnomers: what it may not, None where all other names are wrong. faces: how many,
+    where only that is known.
+    """
 
     path: Path
     things: tuple[Thing, ...] = ()
     names: frozenset[str] = field(default=frozenset())
+    misnomers: frozenset[str] | None = None
     faces: int | None = None
 
 
@@ -73,10 +79,12 @@ def coco() -> tuple[Photo, ...]:
         thing = Thing(labels[a["category_id"]], box, bool(a["iscrowd"]), points_of.get(a["id"]))
         things.setdefault(a["image_id"], []).append(thing)
     names = read_toml(JUDGED)["photos"]
-    return tuple(
-        Photo(path, tuple(things.get(int(path.stem), ())), frozenset(names[path.stem]["right"]))
-        for path in sorted((MEDIA / "coco/val2017").iterdir())
-    )
+
+    def photo(path: Path) -> Photo:
+        right, wrong = (frozenset(names[path.stem][word]) for word in ("right", "wrong"))
+        return Photo(path, tuple(things.get(int(path.stem), ())), right, wrong)
+
+    return tuple(photo(path) for path in sorted((MEDIA / "coco/val2017").iterdir()))
 
 
 @cache
@@ -120,11 +128,14 @@ def answers(model: Model, photos: Sequence[Photo], judge: Judge) -> list[Answer]
 
 
 def first_name(model: Model, photo: Photo) -> Iterator[Answer]:
-    """A classifier's best name: right where it is one of the photo's names."""
+    """A classifier's best name: right where it is one of the photo's names. Raises LookupError for a new one."""
     classes, _ = model.run(decode(photo.path.read_bytes()), threshold=0.0)
     assert isinstance(classes, Classes)
-    right = not photo.names.isdisjoint(classes.names[0].split(", "))
-    yield Answer(photo.path.name, float(classes.scores[0]), right, right)
+    name, score = classes.names[0], float(classes.scores[0])
+    right = not photo.names.isdisjoint(name.split(", "))
+    if not right and score > UNJUDGED and photo.misnomers is not None and name not in photo.misnomers:
+        raise LookupError(f"{JUDGED}: {photo.path.stem}: nobody has judged {name!r} ({score:.2f}); look at the photo")
+    yield Answer(photo.path.name, score, right, right)
 
 
 def boxes(model: Model, photo: Photo) -> Iterator[Answer]:

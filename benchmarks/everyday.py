@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from benchmarks import ROOT, SHARED, Row, reference_models
 from benchmarks._judged import (
@@ -48,6 +47,20 @@ SWEEP = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 STAND_INS = {"mp-pose-2023mar": "pose-blazepose-lite-fp16"}
 
 
+@cache
+def measured(name: str) -> Model:
+    """A starter, or a model of the catalog with the weights of ../shared."""
+    registry = Registry([BUILT_IN])
+    if name in {entry.name for entry in registry.list() if not entry.reason}:
+        return registry.model(name)
+    entry = load_catalog().named(name)
+    folder = SHARED / "models" / STAND_INS.get(name, "")
+    sha256 = entry.sha256 if name not in STAND_INS else ""
+    weights = Weights([folder]).find(sha256) if sha256 else folder / "model.onnx"
+    assert weights, f"../shared has no file of {name}"
+    return Model(entry.full_manifest(), Session(weights), sha256)
+
+
 @dataclass(frozen=True)
 class Subject:
     """A model, the photos on which its threshold was chosen, and how its answers on them are judged."""
@@ -64,27 +77,13 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject("classify", (coco,), lambda: first_name),
+    Subject("classify", (coco, imagenet), lambda: first_name),
     Subject("faces", (coco, people, faces), lambda: face_boxes),
     Subject("mobilenetv2-int8", (coco,), lambda: first_name),
     Subject("picodet-s-416", (coco, people), lambda: boxes),
     Subject("yunet-2023mar", (coco, people, faces), lambda: face_boxes),
     Subject("mp-pose-2023mar", (coco, people), lambda: poses_on(measured("picodet-s-416"))),
 )
-
-
-@cache
-def measured(name: str) -> Model:
-    """A starter, or a model of the catalog with the weights of ../shared."""
-    registry = Registry([BUILT_IN])
-    if name in {entry.name for entry in registry.list() if not entry.reason}:
-        return registry.model(name)
-    entry = load_catalog().named(name)
-    folder = SHARED / "models" / STAND_INS.get(name, "")
-    sha256 = entry.sha256 if name not in STAND_INS else ""
-    weights = Weights([folder]).find(sha256) if sha256 else folder / "model.onnx"
-    assert weights, f"../shared has no file of {name}"
-    return Model(entry.full_manifest(), Session(weights), sha256)
 
 
 def limit_of(model: Model) -> float:
@@ -111,9 +110,7 @@ class Figures:
 def figures(given: Sequence[Answer], limit: float) -> Figures:
     above = [a for a in given if a.score >= limit]
     right = [a for a in above if a.right]
-    return Figures(
-        len(above), len(right), len({a.photo for a in right}), len({a.photo for a in above if not a.right})
-    )
+    return Figures(len(above), len(right), len({a.photo for a in right}), len({a.photo for a in above if not a.right}))
 
 
 def useful(given: Sequence[Answer], limit: float) -> str:
@@ -138,7 +135,7 @@ def run(names: Sequence[str] = ()) -> list[Row]:
 def _row(subject: Subject) -> Row:
     limit, given, photos = limit_of(measured(subject.name)), subject.answers(), subject.photos()
     halves = [figures([a for a in given if a.photo in half], limit) for half in _halves(subject)]
-    every, met = figures(given, limit), all((half.precision or 1) >= WANTED for half in halves)
+    every, met = figures(given, limit), all(h.precision is None or h.precision >= WANTED for h in halves)
     note = (
         f"right on {every.photos_right} and wrong on {every.photos_wrong} of {len(photos)} photos; useful on "
         f"{useful(given, limit)}"
@@ -148,16 +145,16 @@ def _row(subject: Subject) -> Row:
 
 def _halves(subject: Subject) -> tuple[set[str], set[str]]:
     """The names of the photos on which the threshold was chosen, and of those between: every other one of each set."""
-    first, second = (
-        {photo.path.name for photos in subject.sets for photo in photos()[start::2]} for start in (0, 1)
-    )
+    first, second = ({photo.path.name for photos in subject.sets for photo in photos()[start::2]} for start in (0, 1))
     return first, second
 
 
 def _single_things() -> Row:
     model = measured("mobilenetv2-int8")
     counts = figures(answers(model, imagenet(), first_name), limit_of(model))
-    return Row(f"mobilenetv2-int8 from {limit_of(model):g}, photos of one thing", str(counts), note="126 ImageNet photos")
+    return Row(
+        f"mobilenetv2-int8 from {limit_of(model):g}, photos of one thing", str(counts), note="126 ImageNet photos"
+    )
 
 
 def _nobody() -> Row:
@@ -166,8 +163,8 @@ def _nobody() -> Row:
     photos = [*coco(), *people()]
     counts = figures(answers(model, photos, somebody), limit_of(model))
     without = sum(all(thing.label != "person" for thing in photo.things) for photo in photos)
-    return Row(f"MoveNet from {limit_of(model):g}, without a detector", str(counts), f">= {WANTED} right",
-               (counts.precision or 0) >= WANTED, f"wrong on {counts.photos_wrong} of {without} photos of nobody")  # fmt: skip
+    what, note = f"MoveNet from {limit_of(model):g}, no detector", f"wrong on {counts.photos_wrong} of {without} photos"
+    return Row(what, str(counts), f">= {WANTED} right", (counts.precision or 0) >= WANTED, f"{note} of nobody")
 
 
 def sweep(subject: Subject) -> None:
@@ -188,7 +185,9 @@ def write(subject: Subject) -> None:
     path = own if own.is_file() else CATALOG
     text = path.read_text("utf-8")
     start = 0 if path == own else text.index(f'name = "{subject.name}"')
-    place = re.compile(r'^(description = .*\n(?:accuracy = .*\n)?)(?:everyday = .*\n)?', re.MULTILINE).search(text, start)
+    place = re.compile(r"^(description = .*\n(?:accuracy = .*\n)?)(?:everyday = .*\n)?", re.MULTILINE).search(
+        text, start
+    )
     assert place, f"{path}: {subject.name} has no description"
     path.write_text(f'{text[: place.start()]}{place[1]}everyday = "{figure}"\n{text[place.end() :]}', "utf-8")
     print(f"{subject.name}: {figure}, written into {path.relative_to(ROOT)}")

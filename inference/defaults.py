@@ -13,8 +13,8 @@ from inference.video.options import VideoOptions
 
 log = logging.getLogger(__name__)
 
-# The pack: the recommended model of the catalog for each purpose of the default route, in the order of its steps. Written
-# here too, as reading the catalog takes a tenth of a second; a test compares the two.
+# The pack: the recommended model of the catalog for each purpose of the default route, in the order of its steps.
+# Written here too, as reading the catalog takes a tenth of a second; a test compares the two.
 PACK = {
     "image-classification": "mobilenetv2-int8",
     "object-detection": "picodet-s-416",

@@ -38,8 +38,8 @@ class Preprocess:
     as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or by channel.
     size_divisor: pad a free-size input up to a multiple. crop_scale: how far a crop around a box is widened.
     align: "face112" wants faces turned upright by their five landmarks, in place of a crop.
-    min_size (shorter side of its box in pixels of the picture) and min_score (0..1): on a smaller or less certain object
-    the model is not run, as its answer would be a guess.
+    min_size (the shorter side of its box in pixels of the picture) and min_score (0..1): on the crop of a smaller or
+    less certain object the model is not run, as its answer would be a guess.
     """
 
     do_resize: bool = True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.registry import BUILT_IN
 from inference.errors import BadManifest, BadModel
 from inference.heads import head_names
 from inference.manifest import Manifest, manifest_from
@@ -68,12 +68,6 @@ class Catalog:
         return [m for m in self.model if m.recommended and not m.obstacle()]
 
 
-def mentions(names: Iterable[str], path: Path = CATALOG) -> bool:
-    """Whether any of the names may be a model of the catalog; reading it in full takes a tenth of a second."""
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return any(f'name = "{name}"' in text for name in names)
-
-
 def load_catalog(path: Path = CATALOG) -> Catalog:
     """Raises BadManifest where the catalog, or a manifest in it, is wrong."""
     catalog = build(Catalog, read_toml(path), str(path))
@@ -88,9 +82,3 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
             raise BadManifest(f"{path}: {entry.name}: `verified` and `figure` go together")
         entry.full_manifest()
     return catalog
-
-
-def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> CatalogEntry | None:
-    """The pack's model of a purpose, where it is installed."""
-    usable = {e.name for e in registry.list() if not e.reason}
-    return next((m for m in catalog.recommended() if m.purpose == purpose and m.name in usable), None)

@@ -3,7 +3,8 @@
 landmarks [1, 195]: 39 x (x, y, z in input pixels, visibility logit, presence logit), the first 33 are the body;
 presence [1, 1] of a person in 0..1; world landmarks [1, 117]: 39 x (x, y, z) in metres around the hips.
 Keypoints leave as x, y, z, score with z in picture pixels; the score is the smaller of visibility and presence. The
-world landmarks stand in attributes.world, in the same order. The person's score is the presence. Outputs are identified by the size of their last axis.
+world landmarks stand in attributes.world, in the same order. The person's score is the presence output, which the
+threshold speaks of. Outputs are identified by the size of their last axis.
 """
 
 from __future__ import annotations

@@ -103,6 +103,18 @@ def test_a_dogs_points_are_not_called_by_a_persons_names(
     assert category["name"] == label and category["keypoints"][0] == first
 
 
+def test_no_expression_is_named_on_a_face_that_is_small_or_uncertain() -> None:
+    """The starter's manifest asks for 32 pixels and a score of 0.75."""
+    boxes = np.asarray([[0, 0, 60, 60], [60, 0, 120, 31], [0, 60, 60, 120]], np.float32)
+    faces = Objects(boxes, np.asarray([0.9, 0.9, 0.7]), np.zeros(3, int), ("face",) * 3)
+    results = [StepResult("faces", "object-detection", ModelFacts("m", "1", "", ""), faces)]
+    model = Registry([ROOT / "models"]).model("expression")
+    run_on_crops(Picture.of(np.zeros((120, 120, 3), np.uint8)), Step("expression", on="face"), model, 0.0, results)
+    result = results[0].predictions
+    assert isinstance(result, Objects)
+    assert ["expression" in attributes for attributes in result.attributes] == [True, False, False]
+
+
 @pytest.mark.needs_shared
 def test_attributes_nest_as_deep_as_the_steps_go(registry: Registry, shared: Path) -> None:
     steps = (
