@@ -18,6 +18,8 @@ from benchmarks import ROOT, SHARED
 from inference.engine.model import Model
 from inference.image.media import decode
 from inference.predictions import Classes, Floats, Objects
+from inference.routes import Step
+from inference.steps import run_steps
 from inference.tables import read_toml
 
 MEDIA = SHARED / "media"
@@ -25,6 +27,7 @@ JUDGED = ROOT / "benchmarks/everyday.toml"
 LOWEST = 0.05  # below this no threshold is looked for
 UNJUDGED = 0.3  # up to here a name that nobody has judged counts as wrong
 IOU = 0.5
+COCO_IN_BLAZEPOSE = [0, 2, 5, 7, 8, *range(11, 17), *range(23, 29)]  # the 17 points among the 33
 FACE_POINTS = 5  # nose, eyes and ears are the first of COCO's 17
 
 
@@ -182,24 +185,43 @@ def _is_face_of(box: Sequence[float], person: Thing) -> bool:
 
 
 def poses_on(detector: Model) -> Judge:
-    """Judges a pose model on the people of a detector: right where the person's box is (see `boxes`)."""
+    """Judges a pose model on the people of a detector: right where most of the annotated points are where it says.
+
+    A point may be off by a fifth of the person's longer side. Of people without annotated points the box decides.
+    """
 
     def judge(model: Model, photo: Photo) -> Iterator[Answer]:
         picture = decode(photo.path.read_bytes())
-        found, _ = detector.run(picture)
-        assert isinstance(found, Objects)
+        steps = (Step(detector.manifest.name), Step(model.manifest.name, "pose", on="person", threshold=LOWEST))
+        objects = run_steps(picture, steps, (detector, model))[0].predictions
+        assert isinstance(objects, Objects)
+        people = objects.take([name == "person" for name in objects.names])
         free = [thing for thing in photo.things if thing.label == "person" and not thing.crowd]
-        for box in found.take([name == "person" for name in found.names]).boxes.tolist():
+        for box, attributes in zip(people.boxes.tolist(), people.attributes, strict=True):
             best = max(free, key=lambda thing: overlap(box, thing.box), default=None)
-            right = best is not None and overlap(box, best.box) >= IOU
-            if right and best:
-                free.remove(best)
-            pose, _ = model.run(picture, tuple(box), threshold=LOWEST)
-            assert isinstance(pose, Objects)
-            for score in pose.scores.tolist():
-                yield Answer(photo.path.name, score, right, right)
+            poses = attributes.get("pose", ())
+            if best is None or overlap(box, best.box) < IOU:
+                yield from (Answer(photo.path.name, score, False, False) for score in _scores(poses))
+                continue
+            free.remove(best)
+            right = len(poses) > 0 and _is_pose_of(poses.keypoints[0], best)
+            yield from (Answer(photo.path.name, score, right, True) for score in _scores(poses))
 
     return judge
+
+
+def _scores(poses: Objects | tuple[()]) -> list[float]:
+    return poses.scores.tolist() if isinstance(poses, Objects) else []
+
+
+def _is_pose_of(points: Floats, person: Thing) -> bool:
+    """points: (33, >= 2) of BlazePose, in pixels of the photo."""
+    if person.points is None or not (person.points[:, 2] > 0).any():
+        return True
+    seen = person.points[:, 2] > 0
+    reach = max(person.box[2] - person.box[0], person.box[3] - person.box[1]) / 5
+    away = np.linalg.norm(points[COCO_IN_BLAZEPOSE, :2] - person.points[:, :2], axis=1)[seen]
+    return bool((away <= reach).mean() > 0.5)
 
 
 def somebody(model: Model, photo: Photo) -> Iterator[Answer]:

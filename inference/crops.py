@@ -71,7 +71,7 @@ def run_on_crops(
             continue
         detectors += 1
         objects = _open(earlier.predictions)
-        for target in _targets(objects, step.on, model.manifest.preprocess):
+        for target in _targets(objects, step.on, model.manifest.preprocess, picture.size):
             predictions, timing = _run_on(picture, target, step, model, threshold)
             # An output image of a crop is kept nowhere.
             target.attributes[step.title] = Objects.empty() if isinstance(predictions, OutputImage) else predictions
@@ -91,20 +91,28 @@ def _open(objects: Objects) -> Objects:
     ))  # fmt: skip
 
 
-def _targets(objects: Objects, label: str, wanted: Preprocess) -> Iterator[Target]:
-    """The objects of that label with at least a pixel of extent that are as large and certain as the model wants them.
+def _targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int]) -> Iterator[Target]:
+    """The objects of that label that the model wants to run on.
 
-    On the crop of an object of the label, an object of the same label (the pose of a person is a person) is that object
-    again, and left out."""
+    On the crop of such an object, an object of the same label (the pose of a person is a person) is that object again,
+    and left out. size: (width, height) of the picture.
+    """
     for k, name in enumerate(objects.names):
         attributes = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
         if name != label:
             for answer in attributes.values():
                 if isinstance(answer, Objects):
-                    yield from _targets(answer, label, wanted)
-        elif min(box[2] - box[0], box[3] - box[1]) >= max(wanted.min_size, 1) and objects.scores[k] >= wanted.min_score:
+                    yield from _targets(answer, label, wanted, size)
+        elif objects.scores[k] >= wanted.min_score and _fits(box, wanted, size):
             yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
+
+
+def _fits(box: Box, wanted: Preprocess, size: tuple[int, int]) -> bool:
+    """Whether a box has at least a pixel of extent, the size that the model asks for, and the share that it allows."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    large = min(width, height) >= max(wanted.min_size, 1)
+    return large and width * height <= wanted.max_share * size[0] * size[1]
 
 
 def _run_on(

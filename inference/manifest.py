@@ -38,8 +38,8 @@ class Preprocess:
     as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or by channel.
     size_divisor: pad a free-size input up to a multiple. crop_scale: how far a crop around a box is widened.
     align: "face112" wants faces turned upright by their five landmarks, in place of a crop.
-    min_size (the shorter side of its box in pixels of the picture) and min_score (0..1): on the crop of a smaller or
-    less certain object the model is not run, as its answer would be a guess.
+    min_size (the shorter side of its box in pixels of the picture), min_score (0..1) and max_share (of the picture): on
+    the crop of an object that is smaller, less certain or closer the model is not run, as its answer would be a guess.
     """
 
     do_resize: bool = True
@@ -62,14 +62,16 @@ class Preprocess:
     align: Literal["", "face112"] = ""
     min_size: int = 0
     min_score: float = 0.0
+    max_share: float = 1.0
     num_frames: int = 0
     sampling_rate: int = 1
 
     def __post_init__(self) -> None:
         if self.min_size < 0:
             raise ValueError(f"min_size is {self.min_size}, expected pixels, or 0 for any size")
-        if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score is {self.min_score:g}, expected a number from 0 to 1")
+        for name, value in (("min_score", self.min_score), ("max_share", self.max_share)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
 
 
 @dataclass(frozen=True)
