@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         with handling(interrupt):
             if known.command == "doctor":
                 return doctor.main()
-            python = environment.prepare()
+            python = environment.prepare(tests=known.command in ("setup", "test", "bench"))
             if known.command == "setup":
                 return 0
             if known.command == "package":
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     testing.add_argument("--fast", action="store_true", help="pytest without the slow tests")
     commands.add_parser("bench", help="python -m benchmarks, with the arguments given", add_help=False)
-    commands.add_parser("setup", help="only make the environment, as the others do first")
+    commands.add_parser("setup", help="only make the environment of all commands, tests included")
     packing = commands.add_parser("package", help="build what is deployed, and print its size by dependency")
     packing.add_argument(
         "--out", type=Path, default=ROOT / "build" / "app.zip", help="a zip, or a folder (build/app.zip)"

@@ -135,13 +135,15 @@ def examine(root: Path) -> Iterator[Finding]:
 
 
 def environment_finding() -> Finding:
-    """Whether `.venv` is there and made from today's locks."""
-    if environment.stamped(environment.VENV, environment.venv_stamp()):
-        return Finding(".venv", True, "up to date with requirements.txt and requirements-dev.txt")
+    """Whether `.venv` is there and made from today's locks, at least from those of `dev.py run`."""
+    if environment.venv_has(environment.LOCKS):
+        return Finding(".venv", True, "up to date, with what tests need")
+    if environment.venv_has(environment.RUN_LOCKS):
+        return Finding(".venv", True, "up to date for `dev.py run`; `dev.py test` adds what tests need")
     mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    outdated = f"made from other requirements or by another Python than this {mine}"
+    outdated = f"made from other requirements or by another Python than this {mine}, or not to its end"
     state = outdated if environment.VENV.exists() else "not there yet"
-    return Finding(".venv", False, f"{state}: `dev.py run` or `dev.py test` makes it anew")
+    return Finding(".venv", False, f"{state}: `dev.py run` mends it")
 
 
 def node_findings(root: Path) -> Iterator[Finding]:
@@ -153,7 +155,7 @@ def node_findings(root: Path) -> Iterator[Finding]:
         yield Finding("Node", True, f"{'.'.join(map(str, azurite.node_version(node) or ()))} at {node}")
     package = azurite.find_package(root)
     if package is None:
-        yield Finding("Azurite", False, "not installed: `dev.py run` or `dev.py test` installs it")
+        yield Finding("Azurite", False, "not installed: `dev.py run` installs it")
     else:
         version = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
         yield Finding("Azurite", True, f"{version} at {package}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from inference.engine.registry import Registry
@@ -30,7 +30,7 @@ PERSON = "person"
 SKETCH = Step("sketch")
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
-BY_FOLDER = ("street", "cells", "colors", "cartoon", "colorize", "style-mosaic", "style-brush")
+BY_FOLDER = ("street", "cells", "colors", "cartoon", "style-brush", "expression")
 
 
 def load_routes(path: Path | None, registry: Registry) -> Routes:
@@ -49,10 +49,15 @@ def default_routes(registry: Registry) -> Routes:
     Models of the pack are preferred where they are installed; one that cannot be loaded is left out with a warning.
     """
     usable = _usable(registry)
-    folders = [Route(name, (Step(name),), match=f"{name}/**") for name in BY_FOLDER if name in usable]
+    picks = _picks(registry, usable)
+    folders = [
+        Route(name, steps, match=f"{name}/**")
+        for name in BY_FOLDER
+        if name in usable and (steps := _folder_steps(name, picks))
+    ]
     # A sketch of every frame takes longer than all the rest together, and nobody asked for it.
     video = VideoOptions(without=(SKETCH.title,))
-    return Routes((*folders, Route("default", (*_steps(registry, usable), SKETCH), video=video)))
+    return Routes((*folders, Route("default", (*_steps(picks), SKETCH), video=video)))
 
 
 def missing_pack(registry: Registry) -> tuple[str, ...]:
@@ -65,8 +70,15 @@ def _usable(registry: Registry) -> set[str]:
     return {entry.name for entry in registry.list() if not entry.reason}
 
 
-def _steps(registry: Registry, usable: set[str]) -> Iterator[Step]:
-    picks = _picks(registry, usable)
+def _folder_steps(name: str, picks: Mapping[str, str]) -> tuple[Step, ...]:
+    """The steps of a folder: its model, and for expressions the face detector before it; none without a detector."""
+    if name != "expression":
+        return (Step(name),)
+    faces = picks.get("face-detection")
+    return (Step(faces), Step(name, on="face")) if faces else ()
+
+
+def _steps(picks: Mapping[str, str]) -> Iterator[Step]:
     for purpose, model in picks.items():
         if purpose != "pose-estimation":
             yield Step(model, threshold=GUESSES.get(model))

@@ -6,6 +6,7 @@ processors, postprocessing those of OpenVINO Model API. Names and shapes of tens
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,7 +143,12 @@ MANIFEST_FILE = "model.toml"
 
 def read_manifest(path: Path) -> Manifest:
     """Read `model.toml`. Raises BadManifest with the file, the key and the nearest known key."""
-    return manifest_from({"name": path.parent.name, **read_toml(path)}, str(path), path.parent)
+    return manifest_from({"name": folder_name(path.parent), **read_toml(path)}, str(path), path.parent)
+
+
+def folder_name(folder: Path) -> str:
+    """The name of a folder, also of `.`; a link has its own and not that of what it leads to."""
+    return Path(os.path.abspath(folder)).name
 
 
 def declaration_of(path: Path) -> Path | None:

@@ -15,8 +15,9 @@ from inference.analysis import analyze
 from inference.cli.progress import Progress
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
-from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
+from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
 from inference.results.result import Source, error_document
+from inference.results.summary import labels_of
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
@@ -116,7 +117,7 @@ def analyze_file(
     source = Source(name=str(path))
     try:
         if not path.is_file():
-            raise CorruptMedia(f"{path}: no such file; check the path")
+            raise UnreadableMedia(f"{path}: no such file; check the path")
         source = Source(name=str(path), bytes=path.stat().st_size)
         analysis = analyze(
             path,
@@ -130,7 +131,7 @@ def analyze_file(
     except DropsightError as error:
         return error_document(source, error), None
     except OSError as error:
-        return error_document(source, CorruptMedia(f"{path}: cannot be read ({error.strerror})")), None
+        return error_document(source, UnreadableMedia(f"{path}: cannot be read ({error.strerror})")), None
     except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
         traceback.print_exc()
         return error_document(source, error), None
@@ -197,7 +198,9 @@ def one_line(path: Path, document: dict[str, Any]) -> str:
     """A document in a line: its counts by label, or its error."""
     if document["status"] == "error":
         return f"{path}: {document['error']['class']}: {document['error']['message']}"
-    summary = ", ".join(f"{n} {label}" for label, n in document["summary"].items()) or _without_counts(document)
+    labels = labels_of(document)
+    words = [*(f"{n} {label}" for label, n in labels.objects.items()), *labels.scene]
+    summary = ", ".join(words) or _without_counts(document)
     return f"{path}: {summary} ({document['cost']['wall_ms']:.0f} ms)"
 
 

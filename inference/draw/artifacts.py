@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.draw import annotate, enlarged
+from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
-from inference.predictions import Embedding, LabelMap, Objects, OutputImage, Predictions
+from inference.predictions import Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -29,18 +30,24 @@ def image_artifacts(
     if draw.compare:
         drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
-        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw))
+        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw), _origin(drawn))
     for step in steps:
         _step_files(step, files, names)
     return files, names
+
+
+def _origin(drawn: Sequence[tuple[str, Predictions]]) -> Origin | None:
+    """Of a picture before and after: what made the second half, a trained model's origin first. None for drawings."""
+    origins = [p.origin for _, p in drawn if isinstance(p, OutputImage) and p.origin]
+    return min(origins, key=lambda origin: origin.source_type == "algorithmicallyEnhanced", default=None)
 
 
 def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str]) -> None:
     predictions, name = step.predictions, file_name(step.name)
     if isinstance(predictions, OutputImage):
         alpha = predictions.pixels.shape[2] == 4
-        image = Pillow.fromarray(predictions.pixels)
-        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image) if alpha else jpeg(image)
+        image, origin = Pillow.fromarray(predictions.pixels), predictions.origin
+        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image, origin) if alpha else jpeg(image, origin)
     elif isinstance(predictions, Embedding):
         buffer = io.BytesIO()
         np.save(buffer, predictions.vector.astype(np.float32))
@@ -48,11 +55,16 @@ def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str
         files[f"{name}.npy"] = buffer.getvalue()
     elif isinstance(predictions, LabelMap):
         names[step.name, -1] = f"{name}.png"
-        files[f"{name}.png"] = png(Pillow.fromarray(predictions.ids.astype(np.uint8)))
+        files[f"{name}.png"] = png(Pillow.fromarray(_narrow(predictions.ids)))
     elif isinstance(predictions, Objects) and predictions.masks is not None:
         for i in range(len(predictions)):
             names[step.name, i] = f"masks/{name}-{i}.png"
             files[f"masks/{name}-{i}.png"] = png(Pillow.fromarray(predictions.masks.full(i)))
+
+
+def _narrow(ids: Ints) -> Ints:
+    """Label ids as a grey PNG holds them: 8 bits where they suffice, else 16."""
+    return ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
 
 
 def file_name(step: str) -> str:
@@ -60,15 +72,15 @@ def file_name(step: str) -> str:
     return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
 
 
-def jpeg(image: Pillow.Image) -> bytes:
-    """The image as a JPEG file."""
+def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:
+    """The image as a JPEG file; origin: what its XMP says of how it came about, None leaves it without."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, xmp=packet(origin) if origin else None)
     return buffer.getvalue()
 
 
-def png(image: Pillow.Image) -> bytes:
-    """The image as a PNG file, without loss."""
+def png(image: Pillow.Image, origin: Origin | None = None) -> bytes:
+    """The image as a PNG file, without loss; origin as for `jpeg`."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", pnginfo=png_text(origin) if origin else None)
     return buffer.getvalue()

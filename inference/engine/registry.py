@@ -15,7 +15,7 @@ from inference.engine.session import NoSession, Session, providers_named
 from inference.engine.weights import FileState, Weights, hash_of_state, readable, sha256_of, state_of
 from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.machine import memory_limit
-from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, read_manifest
+from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, inside, read_manifest
 from inference.tables import nearest
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
@@ -153,6 +153,7 @@ class Registry:
         how = "the manifest has no sha256"
         if manifest.sha256:
             how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
+            how += f"; its source is {manifest.source}" if manifest.source else ""
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
     def entry(self, name: str) -> InstalledModel:
@@ -208,7 +209,8 @@ class Registry:
                 f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
             )
         try:
-            session = Session(entry.weights, entry.manifest.threads, self._providers)
+            wanted = entry.manifest.postprocess.outputs.values()
+            session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
         except BadModel:
             state_of(entry.weights)  # where they have gone meanwhile, nothing is wrong with the model
             raise
@@ -258,7 +260,9 @@ def _scan(folder: Path) -> Iterator[InstalledModel]:
     if declared:
         yield _declared(declared)
     elif folder.is_file():
-        yield _recognized(folder.stem, folder)
+        yield _recognized(_name_of(folder), folder)
+    elif (folder / "config.json").is_file() and not any(folder.glob("*.onnx")):
+        yield _recognized(folder_name(folder), folder)  # Hugging Face's layout: the weights are in onnx/
     elif folder.is_dir():
         for child in sorted(folder.iterdir()):
             if child.is_dir() and (child / MANIFEST_FILE).is_file():
@@ -266,16 +270,26 @@ def _scan(folder: Path) -> Iterator[InstalledModel]:
             elif child.is_dir() and not child.name.startswith((".", "_")):
                 yield _recognized(child.name, child)
             elif child.suffix == ".onnx":
-                yield _recognized(child.stem, child)
+                yield _recognized(_name_of(child), child)
     else:
         yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
+
+
+def _name_of(file: Path) -> str:
+    """The name of a loose .onnx file: its own, or its folder's where it is alone there (but for variants, such as
+    model_quantized.onnx) and called as exporters call every model."""
+    from inference.recognize._export import PLAIN_NAMES  # lazily: most models have a manifest
+
+    if file.stem not in PLAIN_NAMES or any(not f.stem.startswith(file.stem) for f in file.parent.glob("*.onnx")):
+        return file.stem
+    return folder_name(file.parent)
 
 
 def _declared(path: Path) -> InstalledModel:
     try:
         manifest = read_manifest(path)
     except BadManifest as error:
-        return InstalledModel(path.parent.name, path, reason=str(error))
+        return InstalledModel(folder_name(path.parent), path, reason=str(error))
     return InstalledModel(manifest.name, path, manifest)
 
 

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.predictions import Classes, Objects, Predictions
+from inference.results.document import SkeletonDoc
 from inference.results.result import Source, StepResult
+from inference.results.skeletons import skeletons_of
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
 from inference.video.follow import FollowStep
@@ -90,6 +92,7 @@ class Aggregate(contextlib.ExitStack):
         self._tracks: Tracks | None = None
         self._follow = FollowStep(options.follow) if options.follow else None
         self._averages = Averages()
+        self._skeletons: dict[str, SkeletonDoc] = {}
         self._frames, self._last = 0, -1
         self.choice = Choice(options.thumbnails)
 
@@ -112,6 +115,7 @@ class Aggregate(contextlib.ExitStack):
         if self._follow is not None and frame is not None:
             steps[FOLLOW] = self._follow.update(frame, shown)
         self._averages.update(steps)
+        self._skeletons |= skeletons_of(steps)
         self.choice.take(detections.index, len(shown))
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
@@ -161,7 +165,8 @@ class Aggregate(contextlib.ExitStack):
                 predictions = self._averages.of(step.name, step.threshold)
             else:
                 predictions = overall(next(windows, []), step.clip)
-            results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on))
+            skeleton = self._skeletons.get(step.name)
+            results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on, skeleton))
         return results
 
 

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,8 +19,9 @@ from PIL import Image
 
 from inference.draw import annotate
 from inference.draw.artifacts import file_name, jpeg
+from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
-from inference.results.result import prediction_docs
+from inference.results.prediction_docs import prediction_docs
 from inference.routes import Draw
 from inference.tracking import mot
 from inference.video.frames import Frame, Media, Pixels, VideoInfo
@@ -49,7 +51,7 @@ class FrameLines(contextlib.ExitStack):
 
     def write(self, index: int, t_s: float, steps: Mapping[str, Predictions]) -> None:
         """Appends a frame: its index in the clip from 0, its time, predictions by step."""
-        documents = {name: prediction_docs(predictions) for name, predictions in steps.items()}
+        documents = {name: prediction_docs(predictions, name) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
         for objects in steps.values():
@@ -153,13 +155,14 @@ class VideoFiles(contextlib.ExitStack):
         self._folder, self._fps, self._sound = folder, fps, sound
         self._writers: dict[str, VideoWriter] = {}
 
-    def write(self, pts_s: float, pictures: Mapping[str, Pixels]) -> None:
-        """Appends a frame (H, W, 3) to the videos named."""
-        for name, pixels in pictures.items():
+    def write(self, pts_s: float, pictures: Mapping[str, OutputImage]) -> None:
+        """Appends a frame (H, W, 3) to the videos named; the origin of a video is that of its first frame."""
+        for name, picture in pictures.items():
             if name not in self._writers:
-                writer = VideoWriter(self._folder / f"{name}.mp4", fps=self._fps, sound=self._sound)
+                xmp = packet(picture.origin) if picture.origin else b""
+                writer = VideoWriter(self._folder / f"{name}.mp4", fps=self._fps, sound=self._sound, xmp=xmp)
                 self._writers[name] = self.enter_context(writer)
-            self._writers[name].write(pixels, pts_s)
+            self._writers[name].write(picture.pixels, pts_s)
 
     @property
     def dropped_sound(self) -> str | None:
@@ -173,10 +176,10 @@ def drawn(pixels: Pixels, steps: Mapping[str, Predictions], draw: Draw) -> Pixel
     return np.asarray(annotate(Image.fromarray(pixels), shown, draw))
 
 
-def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, Pixels]:
+def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, OutputImage]:
     """(H, W, 3) of the steps that make pictures, by the name of its video."""
     return {
-        file_name(step): np.asarray(Image.fromarray(made.pixels).convert("RGB"))
+        file_name(step): replace(made, pixels=np.asarray(Image.fromarray(made.pixels).convert("RGB")))
         for step, made in steps.items()
         if isinstance(made, OutputImage)
     }

@@ -16,13 +16,13 @@ from typing import Any
 
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
-from inference.predictions import Predictions
+from inference.predictions import OutputImage, Predictions
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
-from inference.video.frames import Frame, Media, Pixels, VideoInfo
+from inference.video.frames import Frame, Media, VideoInfo
 from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures, usual_rate
 from inference.video.overlap import overlapped
 from inference.video.read import VideoReader, probe
@@ -76,7 +76,7 @@ class _Analysed:
 
     frame: Frame
     steps: dict[str, Predictions]
-    pictures: dict[str, Pixels] = field(default_factory=dict)
+    pictures: dict[str, OutputImage] = field(default_factory=dict)
 
 
 class _Run:
@@ -126,7 +126,7 @@ class _Run:
         picture = drawn(analysed.frame.pixels, analysed.steps, self._route.draw)
         self.stills.take(analysed.frame, picture, self._aggregate.choice)
         if self._route.video_options.annotated:
-            pictures[ANNOTATED] = picture
+            pictures[ANNOTATED] = OutputImage(picture)
         return replace(analysed, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:

@@ -18,6 +18,7 @@ import numpy as np
 
 from inference.engine.registry import Registry
 from inference.errors import CorruptMedia, LimitExceeded
+from inference.predictions import OutputImage
 from inference.results.result import Source
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
@@ -268,5 +269,5 @@ def draw_part(
             picture = drawn(frame.pixels, members["steps"], route.draw)
             stills.take(frame, picture, summary)
             if options.annotated:
-                videos.write(frame.pts_s, {ANNOTATED: picture})
+                videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
     return {path.name: path for path in folder.iterdir()} | stills.files(summary)

@@ -157,7 +157,7 @@ class Tracks:
         tracks = [t.to_json(speeds.mean(n) if speeds else None) for n, t in sorted(self._tracks.items())]
         lines = [{"kind": "track", **{k: t[k] for k in ("id", "label", "start_s", "end_s")}} for t in tracks]
         timeline = sorted([*lines, *actions, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
-        document: dict[str, Any] = {"summary": self.summary(), "tracks": tracks, "timeline": timeline}
+        document: dict[str, Any] = {"summary": {"objects": self.summary()}, "tracks": tracks, "timeline": timeline}
         if self._zones.zones:
             document["zones"] = counts(self._zones.zones, events)
         return document

@@ -21,7 +21,7 @@ from inference.errors import BadRoute
 from inference.image import media
 from inference.image.align import REFERENCE, aligned, similarity
 from inference.image.media import Picture
-from inference.image.tile import merged
+from inference.image.views import merged
 from inference.predictions import Objects, joined
 from inference.results.formats import write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
@@ -96,9 +96,11 @@ def test_a_dogs_points_are_not_called_by_a_persons_names(
     assert isinstance(pose, Objects) and pose.keypoints is not None and pose.keypoints.shape == (1, 17, 3)
     assert pose.skeleton == skeleton and pose.names == (label,)
     source = Source(name="a.jpg", width=width, height=height)
+    results.append(StepResult("pose", "keypoint-detection", results[0].model, Objects.empty(), on=label))
     document = json.loads(json.dumps(Result(source, "r", tuple(results), {}, Cost(0, 0, 0)).to_json()))
     (nested,) = document["steps"][0]["predictions"][0]["attributes"]["pose"]
-    assert nested.get("skeleton") == skeleton
+    assert nested["id"] == "objects/0/pose/0" and "skeleton" not in document["steps"][0]
+    assert document["steps"][1]["skeleton"].get("name") == skeleton
     write([document], "coco", tmp_path / "coco.json")
     (category,) = json.loads((tmp_path / "coco.json").read_text("utf-8"))["categories"]
     assert category["name"] == label and category["keypoints"][0] == first

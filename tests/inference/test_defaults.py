@@ -102,3 +102,14 @@ def test_a_folder_called_like_a_starter_model_goes_to_it() -> None:
         assert route and [s.model for s in route.steps] == [model]
     other = routes.match("streets/a.jpg")
     assert other and other.name == "default"
+
+
+def test_expressions_are_named_on_faces_in_the_folder_of_their_name() -> None:
+    route = load_routes(None, Registry([BUILT_IN])).match("expression/a.jpg")
+    assert route and [(step.model, step.on) for step in route.steps] == [("faces", ""), ("expression", "face")]
+
+
+@pytest.mark.needs_shared
+def test_the_folder_of_expressions_takes_the_face_detector_of_the_pack(pack: Path) -> None:
+    route = load_routes(None, Registry([pack, BUILT_IN])).match("expression/a.jpg")
+    assert route and names(route.steps) == ["yunet-2023mar", "expression"]
