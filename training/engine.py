@@ -60,8 +60,8 @@ def expression(registry: Registry, root: Path) -> dict[str, float]:
         photo = data.required_file(root.parent / "media" / "faces" / f"{name}.jpg")
         faces = analyze(photo, route, registry, artifacts=False).result.to_json()["steps"][0]
         surest = max(faces["predictions"], key=lambda face: float(face["score"]), default=None)
-        named = surest["attributes"].get("expression") if surest else None
-        right += bool(named) and named[0]["label"] == label
+        named = surest["attributes"].get("expression", []) if surest else []
+        right += any(answer["label"] == label for answer in named[:1])
     return {"photos_right_on_own_boxes": float(right)}
 
 
