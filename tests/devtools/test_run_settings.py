@@ -32,6 +32,14 @@ def test_the_environment_wins_over_the_file_as_it_does_in_the_host(
     assert run.settings(tmp_path) == doctor.app_settings(tmp_path) == {"A": "environment", "B": "file"}
 
 
+def test_what_was_interrupted_goes_on_soon_unless_the_settings_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in run.QUICK:
+        monkeypatch.delenv(name, raising=False)
+    assert run.quick({"A": "1"}) == run.QUICK
+    monkeypatch.setenv("SWEEP_SCHEDULE", "0 0 * * * *")
+    assert run.quick({"LEASE_SECONDS": "60"}) == {}
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "1.5", "http"])
 def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
