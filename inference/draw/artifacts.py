@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image as Pillow
@@ -12,7 +13,7 @@ from PIL import Image as Pillow
 from inference.draw import annotate, enlarged
 from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
-from inference.predictions import Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
+from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -27,7 +28,7 @@ def image_artifacts(
     names: dict[tuple[str, int], str] = {}
     full = picture.full()
     drawn: list[tuple[str, Predictions]]
-    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
+    drawn = [(s.name, _as_drawn(s)) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
     if draw.compare:
         drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
@@ -35,6 +36,15 @@ def image_artifacts(
     for step in steps:
         _step_files(step, files, names)
     return files, names
+
+
+def _as_drawn(step: StepResult) -> Predictions:
+    """What the annotated picture shows of a step: a name that is only a guess has a question mark."""
+    predictions, limit = step.predictions, step.model.threshold
+    if not isinstance(predictions, Classes):
+        return predictions
+    rows = zip(predictions.names, predictions.scores.tolist(), strict=True)
+    return replace(predictions, names=tuple(name if score >= limit else f"{name}?" for name, score in rows))
 
 
 def _origin(drawn: Sequence[tuple[str, Predictions]]) -> Origin | None:
