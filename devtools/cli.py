@@ -23,6 +23,8 @@ def main(arguments: list[str]) -> int:
     known, rest = _parser().parse_known_args(arguments)
     if rest and known.command not in ("test", "bench"):
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
+    # Tests, benchmarks and training may import onnxruntime before the engine does, which turns this off for the app.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         with handling(interrupt):
             if known.command == "doctor":

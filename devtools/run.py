@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devtools import azurite, environment, pack
+from devtools import azurite, checks, environment, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 
@@ -63,6 +63,7 @@ def main(
                 if rest:
                     pack.go_on(supervisor, python, root, models_from)
                 announce(root, port if host else None)
+                checks.say_what_waits(python, root, {**values, **changed})
             return explain(supervisor.wait(), root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")

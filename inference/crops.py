@@ -19,6 +19,7 @@ from inference.image.media import Picture
 from inference.image.preprocess import Box, widened
 from inference.image.tile import tiles
 from inference.image.views import SAME_IOU, merged, same_as, sighted
+from inference.manifest import Preprocess
 from inference.predictions import Floats, Ints, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Step
@@ -74,7 +75,8 @@ def run_on_crops(
     opened = {i: _open(r.predictions) for i, r in enumerate(results) if isinstance(r.predictions, Objects)}
     if not opened:
         raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no earlier step detects objects; add a detector")
-    targets = [target for objects in opened.values() for target in _targets(objects, step.on)]
+    wanted = model.manifest.preprocess
+    targets = [target for objects in opened.values() for target in _targets(objects, step.on, wanted, picture.size)]
     answers: list[Predictions] = []
     total = NO_TIME
     for target in targets:
@@ -150,18 +152,28 @@ def _open(objects: Objects) -> Objects:
     ))  # fmt: skip
 
 
-def _targets(objects: Objects, label: str) -> Iterator[Target]:
-    """The objects of that label with at least a pixel of extent. On the crop of such an object, an object of the same
-    label (the pose of a person is a person) is that object again, and left out."""
+def _targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int]) -> Iterator[Target]:
+    """The objects of that label that the model wants to run on.
+
+    On the crop of such an object, an object of the same label (the pose of a person is a person) is that object again,
+    and left out. size: (width, height) of the picture.
+    """
     for k, name in enumerate(objects.names):
         attributes = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
         if name != label:
             for answer in attributes.values():
                 if isinstance(answer, Objects):
-                    yield from _targets(answer, label)
-        elif box[2] - box[0] >= 1 and box[3] - box[1] >= 1:
+                    yield from _targets(answer, label, wanted, size)
+        elif objects.scores[k] >= wanted.min_score and _fits(box, wanted, size):
             yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
+
+
+def _fits(box: Box, wanted: Preprocess, size: tuple[int, int]) -> bool:
+    """Whether a box has at least a pixel of extent, the size that the model asks for, and the share that it allows."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    large = min(width, height) >= max(wanted.min_size, 1)
+    return large and width * height <= wanted.max_share * size[0] * size[1]
 
 
 def _run_on(

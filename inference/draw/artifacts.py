@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image as Pillow
@@ -11,7 +13,7 @@ from PIL import Image as Pillow
 from inference.draw import annotate, enlarged
 from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
-from inference.predictions import Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
+from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -26,7 +28,7 @@ def image_artifacts(
     names: dict[tuple[str, int], str] = {}
     full = picture.full()
     drawn: list[tuple[str, Predictions]]
-    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
+    drawn = [(s.name, _as_drawn(s)) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
     if draw.compare:
         drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
@@ -34,6 +36,15 @@ def image_artifacts(
     for step in steps:
         _step_files(step, files, names)
     return files, names
+
+
+def _as_drawn(step: StepResult) -> Predictions:
+    """What the annotated picture shows of a step: a name that is only a guess has a question mark."""
+    predictions, limit = step.predictions, step.model.threshold
+    if not isinstance(predictions, Classes):
+        return predictions
+    rows = zip(predictions.names, predictions.scores.tolist(), strict=True)
+    return replace(predictions, names=tuple(name if score >= limit else f"{name}?" for name, score in rows))
 
 
 def _origin(drawn: Sequence[tuple[str, Predictions]]) -> Origin | None:
@@ -68,8 +79,10 @@ def _narrow(ids: Ints) -> Ints:
 
 
 def file_name(step: str) -> str:
-    """A step's name as a file name: letters, digits, '.', '_' and '-' only."""
-    return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+    """A step's name as a file name: letters, digits, '.', '_' and '-' only. Where that is not its name, or the
+    annotated picture's, a hash is added: steps called "人" and "顔" do not share a file."""
+    plain = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+    return plain if plain == step != "annotated" else f"{plain}-{hashlib.sha256(step.encode()).hexdigest()[:8]}"
 
 
 def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:

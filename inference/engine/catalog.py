@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,6 @@ class Catalog:
         return [m for m in self.model if m.recommended and not m.obstacle()]
 
 
-def mentions(names: Iterable[str], path: Path = CATALOG) -> bool:
-    """Whether any of the names may be a model of the catalog; reading it in full takes a tenth of a second."""
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return any(f'name = "{name}"' in text for name in names)
-
-
 def names_in(path: Path = CATALOG) -> list[str]:
     """The names of the catalog's models, without reading it in full."""
     return re.findall(r'^name = "(.+)"$', path.read_text("utf-8"), re.MULTILINE) if path.is_file() else []
@@ -111,11 +105,6 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
             raise BadManifest(f"{path}: {entry.name}: `verified` and `figure` go together")
         entry.full_manifest()
     return catalog
-
-
-def best_installed(usable: Collection[str], purpose: str, catalog: Catalog) -> CatalogEntry | None:
-    """The pack's model of a purpose, where its name is among the usable ones."""
-    return next((m for m in catalog.recommended() if m.purpose == purpose and m.name in usable), None)
 
 
 def known_file(file: Path, path: Path = CATALOG) -> CatalogEntry | None:

@@ -1,4 +1,4 @@
-"""The catalog's data: what it says of the models, by which figure, and what the default route makes of it."""
+"""The catalog's data: what it says of the models, and by which figure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.accuracy import pictures
 from inference.__main__ import main
-from inference.defaults import load_routes
 from inference.engine.catalog import CATALOG, CatalogEntry, load_catalog
 from inference.engine.model import Model
-from inference.engine.pull import pull
-from inference.engine.registry import Registry
 from inference.engine.session import Session
 from inference.engine.weights import Weights
 from inference.errors import BadManifest
@@ -26,7 +23,6 @@ from inference.image.media import Picture, decode
 from inference.image.nms import iou
 from inference.manifest import read_manifest
 from inference.predictions import Objects
-from inference.routes import Step
 from tests.conftest import ROOT
 
 MANIFESTS = ROOT / "tests/models"
@@ -167,58 +163,17 @@ def _loaded(model: CatalogEntry, weights: Weights) -> Model:
     return Model(model.full_manifest(), Session(path), model.sha256)
 
 
-def default_steps() -> tuple[Step, ...]:
-    return load_routes(None, Registry()).named("default").steps
-
-
-def test_without_research_models_the_default_route_does_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DROPSIGHT_ALLOW_RESEARCH_MODELS", "false")
-    assert [s.model for s in default_steps()] == ["sketch"]
-
-
-def test_a_folder_called_like_a_starter_model_goes_to_it() -> None:
-    routes = load_routes(None, Registry())
-    for name, model in (("street/a.jpg", "street"), ("cells/b/c.png", "cells"), ("cartoon/d.jpg", "cartoon")):
-        route = routes.match(name)
-        assert route and [s.model for s in route.steps] == [model]
-    other = routes.match("streets/a.jpg")
-    assert other and other.name == "default"
-
-
-def test_expressions_are_read_on_faces_in_the_folder_of_their_name() -> None:
-    route = load_routes(None, Registry()).match("expression/a.jpg")
-    assert route and route.name == "expression"
-    assert [(s.model, s.on) for s in route.steps] == [("faces", ""), ("expression", "face")]
-
-
-@pytest.mark.needs_shared
-def test_the_folder_of_expressions_takes_the_recommended_face_detector_where_it_is_installed(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    yunet = load_catalog().named("yunet-2023mar")
-    pull(yunet, tmp_path, [shared / "models/face-yunet-2023mar"])
-    monkeypatch.setenv("DROPSIGHT_MODELS", str(tmp_path))
-    route = load_routes(None, Registry()).match("expression/a.jpg")
-    assert route and [s.model for s in route.steps] == ["yunet-2023mar", "expression"]
-
-
-@pytest.mark.needs_shared
-def test_the_default_route_prefers_models_of_the_pack_that_are_installed(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert [s.model for s in default_steps()] == ["classify", "faces", "expression", "sketch"]
-    pull(load_catalog().named("picodet-s-416"), tmp_path, [shared / "models"])
-    monkeypatch.setenv("DROPSIGHT_MODELS", str(tmp_path))
-    assert [s.model for s in default_steps()] == ["classify", "picodet-s-416", "faces", "expression", "sketch"]
-
-
 def test_the_command_line_lists_and_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["models", "list"]) == 0
     listed = capsys.readouterr().out
     for word in ("yolox-s", "Apache-2.0", "35.9 MB", "not run by us", "classify"):
         assert word in listed
     (row,) = [line for line in listed.splitlines() if line.startswith("picodet-s-416 ")]
-    assert " no " in row and row.endswith("mAP 0.395 on 85 COCO val2017 photos (recommended, ran here)")
+    assert (
+        " no " in row
+        and " 41 of 50 " in row
+        and row.endswith("mAP 0.395 on 85 COCO val2017 photos (recommended, ran here)")
+    )
     assert main(["models", "pull", "yolox-z", "--to", str(tmp_path)]) == 2
     assert "did you mean" in capsys.readouterr().err
     assert main(["models", "pull", "lama-2025jan", "--to", str(tmp_path)]) == 2

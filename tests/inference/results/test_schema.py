@@ -50,7 +50,7 @@ def test_what_is_not_a_result_does_not(spoil: dict[str, Any]) -> None:
     from inference.draw.artifacts import png
 
     data = png(Pillow.fromarray(np.zeros((20, 20, 3), np.uint8)))
-    route = Route("r", (Step("classify"), Step("embed"), Step("colors"), Step("sketch")))
+    route = Route("r", (Step("classify", threshold=0.0), Step("embed"), Step("colors"), Step("sketch")))
     good = analyze(data, route, Registry([ROOT / "models"])).result.to_json()
     check(good)
     with pytest.raises(jsonschema.ValidationError):
