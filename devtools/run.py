@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devtools import azurite, environment
+from devtools import azurite, checks, environment, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 
@@ -26,10 +26,21 @@ PATIENCE_S = 90.0
 QUICK = {"LEASE_SECONDS": "20", "SWEEP_SCHEDULE": "*/30 * * * * *"}
 
 
-def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = True, root: Path = ROOT) -> int:
+def main(
+    python: Path,
+    *,
+    port: int,
+    samples: bool,
+    verbose: bool,
+    host: bool = True,
+    models_from: str | None = None,
+    offline: bool = False,
+    root: Path = ROOT,
+) -> int:
     """Run until Ctrl-C (0) or until a part ends by itself (1). Raises SetupError, AzuriteError.
 
-    Without `host` the app is left to Core Tools: `func start` beside it.
+    Without `host` the app is left to Core Tools: `func start` beside it. models_from: where the pack of public models
+    is fetched, in place of the catalog's addresses; offline: nowhere.
     """
     values = settings(root)
     if samples:
@@ -38,6 +49,7 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = 
         (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
+            rest = pack.bring(supervisor, python, root, models_from, offline)  # the app reads its routes once
             changed = start_storage(supervisor, values, root)
             if host:
                 port = start_host(supervisor, python, port, {**quick(values), **changed}, root, verbose)
@@ -48,7 +60,10 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = 
                 )
             if supervisor.ended() is None:
                 start_bridge(supervisor, python, {**values, **changed}, root)
+                if rest:
+                    pack.go_on(supervisor, python, root, models_from)
                 announce(root, port if host else None)
+                checks.say_what_waits(python, root, {**values, **changed})
             return explain(supervisor.wait(), root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")

@@ -57,10 +57,10 @@ def _models(commands: Commands, folders: Parser) -> None:
     check.add_argument("--write", action="store_true", help="write the model.toml of a recognised export beside it")
     pull = models.add_parser("pull", help="fetch public models, verified by size and sha256")
     pull.add_argument("names", nargs="*", metavar="NAME", help="as `models list` shows them")
-    pull.add_argument("--recommended", action="store_true", help="a good, freely licensed model per purpose")
-    pull.add_argument("--from", dest="mirrors", action="append", type=Path, default=[], metavar="DIR",
-                      help="take the files from here by their sha256, without network; may be repeated")  # fmt: skip
-    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: the project's models)")
+    pull.add_argument("--recommended", action="store_true", help="the pack for the default route, 13.5 MB")
+    pull.add_argument("--from", dest="sources", action="append", default=[], metavar="DIR_OR_URL",
+                      help="take the files from this folder, or from URL/SHA256; may be repeated")  # fmt: skip
+    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: models/_public)")
 
 
 def _similar(commands: Commands, folders: Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -78,8 +79,10 @@ def _narrow(ids: Ints) -> Ints:
 
 
 def file_name(step: str) -> str:
-    """A step's name as a file name: letters, digits, '.', '_' and '-' only."""
-    return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+    """A step's name as a file name: letters, digits, '.', '_' and '-' only. Where that is not its name, or the
+    annotated picture's, a hash is added: steps called "人" and "顔" do not share a file."""
+    plain = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+    return plain if plain == step != "annotated" else f"{plain}-{hashlib.sha256(step.encode()).hexdigest()[:8]}"
 
 
 def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.engine.registry import BUILT_IN
+from inference.engine.weights import BUILT_IN, sha256_of
 from inference.errors import BadManifest, BadModel
 from inference.heads import head_names
 from inference.manifest import Manifest, manifest_from
-from inference.tables import build, nearest, read_toml
+from inference.tables import build, nearest, read_toml, to_toml
 
 CATALOG = BUILT_IN / "catalog.toml"
 
@@ -44,6 +45,10 @@ class CatalogEntry:
             {"name": self.name, "sha256": self.sha256, **self.manifest}, f"{CATALOG.name}: {self.name}"
         )
 
+    def model_toml(self) -> str:
+        """The manifest as the text of a file."""
+        return to_toml({"name": self.name, "sha256": self.sha256, **self.manifest})
+
     def obstacle(self) -> str:
         """Why this version cannot run it; empty where it can."""
         head = str(self.manifest["head"])
@@ -63,9 +68,27 @@ class Catalog:
                 return entry
         raise BadModel(f"the catalog has no model {name!r}{nearest(name, [m.name for m in self.model])}")
 
+    def wanted(self, names: Iterable[str], recommended: bool) -> list[CatalogEntry]:
+        """The models of these names, and those of the pack. Raises BadModel for a name that leads nowhere, for a model
+        that cannot be run, and where nothing is asked for."""
+        wanted = [self.named(name) for name in names]
+        for entry in wanted:
+            if entry.obstacle():
+                raise BadModel(f"{entry.name} cannot be run: {entry.obstacle()}")
+        if recommended:
+            wanted += [m for m in self.recommended() if m not in wanted]
+        if not wanted:
+            raise BadModel("name models of the catalog, or say --recommended; `models list` shows what there is")
+        return wanted
+
     def recommended(self) -> list[CatalogEntry]:
         """The pack: one runnable model for each purpose that the default route has."""
         return [m for m in self.model if m.recommended and not m.obstacle()]
+
+
+def names_in(path: Path = CATALOG) -> list[str]:
+    """The names of the catalog's models, without reading it in full."""
+    return re.findall(r'^name = "(.+)"$', path.read_text("utf-8"), re.MULTILINE) if path.is_file() else []
 
 
 def load_catalog(path: Path = CATALOG) -> Catalog:
@@ -82,3 +105,16 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
             raise BadManifest(f"{path}: {entry.name}: `verified` and `figure` go together")
         entry.full_manifest()
     return catalog
+
+
+def known_file(file: Path, path: Path = CATALOG) -> CatalogEntry | None:
+    """The catalog's entry for exactly this file; where several share it, the one that has the file's or folder's name.
+
+    A file is hashed only where its size is that of a model of the catalog.
+    """
+    size = file.stat().st_size
+    if not path.is_file() or f"size = {size}\n" not in path.read_text("utf-8"):
+        return None
+    digest = sha256_of(file)
+    entries = [m for m in load_catalog(path).model if m.sha256 == digest]
+    return next((m for m in entries if m.name in (file.stem, file.parent.name)), entries[0] if entries else None)

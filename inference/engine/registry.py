@@ -12,13 +12,12 @@ from pathlib import Path
 
 from inference.engine.model import Loaded, Model
 from inference.engine.session import NoSession, Session, providers_named
-from inference.engine.weights import FileState, Weights, hash_of_state, readable, sha256_of, state_of
+from inference.engine.weights import BUILT_IN as BUILT_IN
+from inference.engine.weights import FileState, Weights, hash_of_state, public_folder, readable, sha256_of, state_of
 from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.machine import memory_limit
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, inside, read_manifest
-from inference.tables import nearest
-
-BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+from inference.tables import closest, nearest
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,10 @@ class InstalledModel:
 
 
 def folders_from_environment() -> list[Path]:
-    """DROPSIGHT_MODELS (a path list) and then the models that come with the project."""
+    """DROPSIGHT_MODELS (a path list), then the models that come with the project, then the public ones pulled."""
     listed = [Path(p) for p in os.environ.get("DROPSIGHT_MODELS", "").split(os.pathsep) if p]
-    return [*listed, BUILT_IN]
+    pulled = public_folder()
+    return [*listed, BUILT_IN, *([pulled] if pulled.is_dir() else [])]
 
 
 def research_allowed() -> bool:
@@ -161,8 +161,7 @@ class Registry:
         entries = self._by_name()
         if name not in entries:
             usable = [e.name for e in entries.values() if not e.reason]
-            hint = nearest(name, usable) if usable else "; the folders of models hold none that can be used"
-            raise BadModel(f"no model is called {name!r}{hint}")
+            raise BadModel(f"no model is called {name!r}{_hint(name, usable)}")
         entry = entries[name]
         if entry.reason:
             raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
@@ -245,6 +244,18 @@ class Registry:
                 self._by_name()[entry.name] = now
                 self._loaded.pop(entry.name, None)
             return self._by_name().get(entry.name, now)
+
+
+def _hint(name: str, usable: Sequence[str]) -> str:
+    """Which model may be meant, of those here or of the catalog."""
+    from inference.engine.catalog import names_in  # lazily: only mistakes need it
+
+    public = [n for n in names_in() if n not in usable]
+    close = name if name in public else closest(name, [*usable, *public])
+    if close in public:
+        meant = "it is in the catalog:" if close == name else f"did you mean {close!r} of the catalog?"
+        return f"; {meant} `python -m inference models pull {close}` fetches it"
+    return nearest(name, usable) if usable else "; the folders of models hold none that can be used"
 
 
 def _with_state(entry: InstalledModel) -> InstalledModel:

@@ -63,7 +63,8 @@ def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
     height, width = scaled.shape[:2]
     kx, ky = width / fit.network[0], height / fit.network[1]  # super-resolution: the output is larger than the input
     x1, y1, x2, y2 = fit.valid()
-    return scaled[round(y1 * ky) : round(y2 * ky), round(x1 * kx) : round(x2 * kx)]
+    left, top = min(round(x1 * kx), width - 1), min(round(y1 * ky), height - 1)  # a narrow strip is a pixel at least
+    return scaled[top : max(round(y2 * ky), top + 1), left : max(round(x2 * kx), left + 1)]
 
 
 def _channels_last(raw: NDArray[Any], manifest: Manifest) -> NDArray[Any]:

@@ -228,7 +228,8 @@ def _whole(path: Path) -> Iterator[IO[str]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".export-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        # A file's name that is no UTF-8 has halves of surrogate pairs, which as backslash escapes are JSON's own.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         os.chmod(name, 0o644)  # mkstemp lets nobody else read it
         os.replace(name, path)

@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -81,9 +82,9 @@ def _words(item: Mapping[str, Any]) -> str:
     elif "zone" not in item:
         text = label
     else:
-        text = f"{label} {item['track']}: {item['kind']} {item.get('direction', '')} {item['zone']}".replace("  ", " ")
-    # "-->" would end the cue's text; & and < begin markup there.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("-->", "->").replace("\n", " ")
+        text = f"{label} {item['track']}: {item['kind']} {item.get('direction', '')} {item['zone']}"
+    # Line breaks and "-->" would end the cue's text; & and < begin markup there.
+    return escape(" ".join(text.split()), quote=False)
 
 
 def _clock(seconds: float) -> str:

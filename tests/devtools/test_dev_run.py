@@ -29,7 +29,7 @@ from pathlib import Path
 from devtools import run
 from devtools.supervisor import handling, interrupt
 port = int(sys.argv[2])
-options = {"samples": "no-host" not in sys.argv, "host": "no-host" not in sys.argv, "verbose": False}
+options = {"samples": "no-host" not in sys.argv, "host": "no-host" not in sys.argv, "verbose": False, "offline": True}
 with handling(interrupt):
     sys.exit(run.main(Path(sys.executable), port=port, root=Path(sys.argv[1]), **options))
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools import doctor, environment, package, progress
+from devtools import checks, doctor, environment, package, progress
 from devtools.environment import LOCKS, RUN_LOCKS, SetupError
 from devtools.progress import PipProgress, ProgressLine, run_watched
 from tests.conftest import ROOT
@@ -45,9 +45,9 @@ def test_every_library_that_a_local_run_imports_is_in_its_locks() -> None:
     known = {*sys.stdlib_module_names, *trees, "function_app"}
     files = [ROOT / "function_app.py", *(file for tree in trees for file in (ROOT / tree).rglob("*.py"))]
     modules = {module for file in files for module in imported(file.relative_to(ROOT))}
-    in_the_doctor = [text for text in vars(doctor).values() if isinstance(text, str) and "\nimport " in text]
-    assert len(in_the_doctor) >= 6
-    for text in in_the_doctor:
+    in_the_checks = [text for text in vars(checks).values() if isinstance(text, str) and "\nimport " in text]
+    assert len(in_the_checks) >= 6
+    for text in in_the_checks:
         nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom))
         modules |= {node.module for node in nodes if node.module}
     foreign = {module for module in modules if module.split(".")[0] not in known}

@@ -8,9 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.heads.image import planes
+from inference.heads.semantic import argmax_labels, fit_size, on_picture
 from inference.image.media import Picture
 from inference.image.preprocess import Box, InputSpec, prepare
-from inference.manifest import Preprocess
+from inference.manifest import Manifest, Preprocess
 from tests.inference.properties import SIDES, examples
 
 FLOAT = np.dtype(np.float32)
@@ -68,7 +70,7 @@ def _around(draw: st.DrawFn, length: int) -> tuple[float, float]:
 
 
 @given(views(), hows())
-@examples(300)
+@examples(200)
 def test_every_pixel_of_the_input_is_from_where_the_fit_says(
     view: tuple[Picture, Box | None], model: tuple[Preprocess, InputSpec]
 ) -> None:
@@ -120,3 +122,24 @@ def test_boxes_come_back_to_where_they_were(
     assert 0 <= left < right <= fit.network[0] and 0 <= top < bottom <= fit.network[1]
     shown = fit.points(np.asarray([[left, top], [right, bottom]])).ravel()
     assert (shown[:2] > np.asarray([x1, y1]) - 0.01).all() and (shown[2:] < np.asarray([x2, y2]) + 0.01).all()
+
+
+@given(views(), hows(), st.sampled_from([1, 2, 4]))
+@examples(120)
+def test_maps_and_images_of_the_input_s_size_cover_the_crop_and_nothing_else(
+    view: tuple[Picture, Box | None], model: tuple[Preprocess, InputSpec], stride: int
+) -> None:
+    """A strip whose short side is less than a pixel of the input is there, too."""
+    picture, box = view
+    _, fit = prepare(picture, *model, box)
+    width, height = fit.network
+    shape = (-(-height // stride), -(-width // stride))
+    scores = np.stack([np.zeros(shape, np.float32), np.ones(shape, np.float32)])
+    whole = on_picture(argmax_labels(scores, fit, fit_size(fit)), fit)
+    x1, y1, x2, y2 = (round(v) for v in fit.crop)
+    expected = np.zeros((picture.size[1], picture.size[0]), np.uint8)
+    expected[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] = 1
+    assert np.array_equal(whole, expected)
+    manifest = Manifest(name="m", task="image-to-image", head="image")
+    made = planes({"image": np.ones((1, 3, height * stride, width * stride), np.float32)}, fit, manifest)
+    assert min(made.shape[:2]) >= 1

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from inference.__main__ import main
 from inference.errors import CorruptMedia
 from inference.predictions import Masks, Objects
-from inference.results.formats import label_file, read_folder, write
+from inference.results.formats import FORMATS, label_file, read_folder, write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
+from tests.inference.properties import examples
 
 PYCOCOTOOLS = "ignore:__array__ implementation:DeprecationWarning"  # it lags behind numpy 2
 FACTS = ModelFacts("m", "1", "0" * 64, "CPUExecutionProvider")
@@ -143,6 +146,23 @@ def test_yolo_labels_are_shares_of_the_picture(tmp_path: Path) -> None:
 def test_labels_never_leave_their_folder(name: str, tmp_path: Path) -> None:
     assert (tmp_path / label_file(name)).resolve().is_relative_to(tmp_path)
     assert label_file(name).suffix == ".txt"
+
+
+@given(st.text(st.sampled_from("ab./\\: é\0") | st.characters(), max_size=20))
+@examples(100)
+def test_whatever_a_picture_is_called_its_labels_have_a_place_inside(name: str) -> None:
+    path = label_file(name)
+    assert path.suffix == ".txt" and not path.is_absolute() and ".." not in path.parts
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_whose_name_is_no_utf8_is_exported_like_others(form: str, tmp_path: Path) -> None:
+    """As Linux unpacks archives of another system: the byte 0xE9 is half of a surrogate pair in Python."""
+    assert write([document("caf\udce9.jpg")], form, tmp_path / "out") == 1
+    if form in ("coco", "jsonl"):
+        read = json.loads((tmp_path / "out").read_text("utf-8"))
+        name = read["images"][0]["file_name"] if form == "coco" else read["source"]["name"]
+        assert name == "caf\udce9.jpg"
 
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path: Path) -> None:
