@@ -138,9 +138,18 @@ def _row(subject: Subject) -> Row:
     every, met = figures(given, limit), all(h.precision is None or h.precision >= WANTED for h in halves)
     note = (
         f"right on {every.photos_right} and wrong on {every.photos_wrong} of {len(photos)} photos; useful on "
-        f"{useful(given, limit)}"
+        f"{useful(given, limit)}{_of_faces(subject, given, limit)}"
     )
     return Row(f"{subject.name} from {limit:g}", " and ".join(map(str, halves)), f">= {WANTED} right", met, note)
+
+
+def _of_faces(subject: Subject, given: Sequence[Answer], limit: float) -> str:
+    """How many of the faces on the photos of faces are there."""
+    if faces not in subject.sets:
+        return ""
+    names = {photo.path.name for photo in faces()}
+    seen = figures([answer for answer in given if answer.photo in names], limit).right
+    return f"; {seen} of the {sum(photo.faces or 0 for photo in faces())} faces on {len(names)} photos of faces"
 
 
 def _halves(subject: Subject) -> tuple[set[str], set[str]]:

@@ -48,7 +48,7 @@ def default_routes(registry: Registry) -> Routes:
     Only models that can be used are named, so that leaving out research models leaves a route that works.
     Models of the pack are preferred where they are installed; one that cannot be loaded is left out with a warning.
     """
-    usable = _usable(registry)
+    usable = {entry.name for entry in registry.list() if not entry.reason}
     picks = _picks(registry, usable)
     folders = [
         Route(name, steps, match=f"{name}/**")
@@ -58,16 +58,6 @@ def default_routes(registry: Registry) -> Routes:
     # A sketch of every frame takes longer than all the rest together, and nobody asked for it.
     video = VideoOptions(without=(SKETCH.title,))
     return Routes((*folders, Route("default", (*_steps(picks), SKETCH), video=video)))
-
-
-def missing_pack(registry: Registry) -> tuple[str, ...]:
-    """The models of the pack that are not installed, or cannot be used: `models pull --recommended` fetches them."""
-    usable = _usable(registry)
-    return tuple(name for name in PACK.values() if name not in usable)
-
-
-def _usable(registry: Registry) -> set[str]:
-    return {entry.name for entry in registry.list() if not entry.reason}
 
 
 def _folder_steps(name: str, picks: Mapping[str, str]) -> tuple[Step, ...]:

@@ -51,7 +51,7 @@ def _present(entry: InstalledModel, files: Mapping[str, str]) -> tuple[str, ...]
     accuracy = manifest.accuracy or "-"
     if not (manifest.folder and (manifest.folder / MANIFEST_FILE).is_file()) and manifest.sha256 in files:
         accuracy += f" (known file: {files[manifest.sha256]} of the catalog)"
-    return (*_facts(manifest, size), "yes", manifest.everyday or "-", accuracy)
+    return (*_facts(entry.name, manifest, size), "yes", manifest.everyday or "-", accuracy)
 
 
 def _absent(entry: CatalogEntry) -> tuple[str, ...]:
@@ -63,11 +63,11 @@ def _absent(entry: CatalogEntry) -> tuple[str, ...]:
         note = f"cannot be run: {entry.obstacle()}"
     accuracy = manifest.accuracy or entry.figure
     accuracy = f"{accuracy} ({note})" if accuracy else note
-    return (*_facts(manifest, _megabytes(entry.size)), "no", manifest.everyday or "-", accuracy)
+    return (*_facts(entry.name, manifest, _megabytes(entry.size)), "no", manifest.everyday or "-", accuracy)
 
 
-def _facts(manifest: Manifest, size: str) -> tuple[str, ...]:
-    return (manifest.name, manifest.task, size, _licence(manifest.licence), manifest.use)
+def _facts(name: str, manifest: Manifest, size: str) -> tuple[str, ...]:
+    return (name, manifest.task, size, _licence(manifest.licence), manifest.use)
 
 
 def _licence(text: str) -> str:
