@@ -27,10 +27,9 @@ STARTERS = {"image-classification": "classify", "face-detection": "faces"}
 # every other guess about an everyday photo is right (python -m benchmarks everyday).
 GUESSES = {"mobilenetv2-int8": 0.4, "classify": 0.7}
 PERSON = "person"
-SKETCH = Step("sketch")
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
-BY_FOLDER = ("street", "cells", "colors", "cartoon", "style-brush", "expression")
+BY_FOLDER = ("street", "cells", "colors", "cartoon", "sketch", "style-brush", "expression")
 
 
 def load_routes(path: Path | None, registry: Registry) -> Routes:
@@ -55,9 +54,9 @@ def default_routes(registry: Registry) -> Routes:
         for name in BY_FOLDER
         if name in usable and (steps := _folder_steps(name, picks))
     ]
-    # A sketch of every frame takes longer than all the rest together, and nobody asked for it.
-    video = VideoOptions(without=(SKETCH.title,))
-    return Routes((*folders, Route("default", (*_steps(picks), SKETCH), video=video)))
+    # Where neither the pack nor research models may be used, a sketch is all that is left.
+    steps = tuple(_steps(picks)) or (Step("sketch"),)
+    return Routes((*folders, Route("default", steps, video=VideoOptions())))
 
 
 def _folder_steps(name: str, picks: Mapping[str, str]) -> tuple[Step, ...]:

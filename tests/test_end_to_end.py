@@ -93,8 +93,8 @@ def check_results(store: Store, photos: dict[str, bytes]) -> None:
     for name, content in photos.items():
         found = document(store, name)
         assert (found["status"], found["source"]["name"], found["source"]["bytes"]) == ("ok", name, len(content))
-        assert [step["name"] for step in found["steps"]] == ["classify", "faces", "sketch"]
-        assert set(found["artifacts"]) >= {"annotated", "sketch"}
+        assert [step["name"] for step in found["steps"]] == ["classify", "faces"]
+        assert set(found["artifacts"]) >= {"annotated"}
         for file in found["artifacts"].values():
             with Image.open(io.BytesIO(store.read(f"results/{name}/{file}") or b"")) as picture:
                 assert picture.size == (found["source"]["width"], found["source"]["height"])

@@ -46,7 +46,7 @@ def test_the_pack_is_what_the_catalog_recommends() -> None:
 
 
 def test_without_the_pack_the_starters_do_it_and_nobody_asks_for_feelings() -> None:
-    assert names(default_steps(Registry([BUILT_IN]))) == ["classify", "faces", "sketch"]
+    assert names(default_steps(Registry([BUILT_IN]))) == ["classify", "faces"]
 
 
 def test_without_research_models_the_default_route_does_what_is_left() -> None:
@@ -66,15 +66,15 @@ def test_a_guess_is_given_below_the_score_that_is_sure() -> None:
 def test_the_pack_takes_the_place_of_the_starters(pack: Path) -> None:
     registry = Registry([pack, BUILT_IN])
     steps = default_steps(registry)
-    assert names(steps) == [*PACK.values(), "sketch"]
-    assert [step.on for step in steps] == ["", "", "", "person", ""]
+    assert names(steps) == list(PACK.values())
+    assert [step.on for step in steps] == ["", "", "", "person"]
     assert load_routes(None, registry).problems(registry) == []
 
 
 @pytest.mark.needs_shared
 def test_without_its_detector_the_pose_model_is_left_out(pack: Path) -> None:
     (pack / PACK["object-detection"] / "model.onnx").unlink()
-    assert names(default_steps(Registry([pack, BUILT_IN]))) == ["mobilenetv2-int8", "yunet-2023mar", "sketch"]
+    assert names(default_steps(Registry([pack, BUILT_IN]))) == ["mobilenetv2-int8", "yunet-2023mar"]
 
 
 def test_a_model_of_the_pack_that_cannot_be_loaded_is_left_out_with_a_warning(
@@ -85,7 +85,7 @@ def test_a_model_of_the_pack_that_cannot_be_loaded_is_left_out_with_a_warning(
         folder.mkdir()
         (folder / MANIFEST_FILE).write_text(to_toml(dict(load_catalog().named(name).manifest)), "utf-8")
         (folder / "model.onnx").write_bytes(b"half a file")
-    assert names(default_steps(Registry([tmp_path, BUILT_IN]))) == ["classify", "faces", "sketch"]
+    assert names(default_steps(Registry([tmp_path, BUILT_IN]))) == ["classify", "faces"]
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 2
     for name in (PACK["face-detection"], PACK["object-detection"]):

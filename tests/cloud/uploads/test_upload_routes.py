@@ -119,7 +119,7 @@ def test_a_document_holds_what_the_index_tags_say(worker: UploadWorker) -> None:
 def test_the_routes_file_as_it_comes_leaves_the_default_route_to_the_engine(registry: Registry) -> None:
     route = plans.app_routes(Settings(), registry).match("any/name.jpg")
     assert route
-    assert [step.model for step in route.steps] == ["classify", "faces", "sketch"]
+    assert [step.model for step in route.steps] == ["classify", "faces"]
 
 
 @pytest.mark.parametrize(
