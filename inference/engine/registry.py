@@ -308,6 +308,7 @@ def _recognized(name: str, path: Path) -> InstalledModel:
     from inference.recognize import recognize  # lazily: most models have a manifest
 
     try:
-        return InstalledModel(name, path, recognize(path))
+        # called as routes call it, in results too, whatever the file is called
+        return InstalledModel(name, path, replace(recognize(path), name=name))
     except DropsightError as error:
         return InstalledModel(name, path, reason=str(error))
