@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks import reference_models
 from benchmarks._judged import Answer, Photo, Thing, answers, boxes, coco, face_boxes, first_name
 from benchmarks.everyday import PHOTOS, figures, limit_of, measured, useful
 from inference.engine.catalog import load_catalog
@@ -66,3 +68,11 @@ def test_a_name_that_nobody_has_judged_stops_the_measurement(shared: Path) -> No
 
 def _picture(path: Path) -> Picture:
     return decode(path.read_bytes())
+
+
+def test_movenet_sees_nobody_in_a_wall_and_a_refrigerator(shared: Path) -> None:
+    model = reference_models().model("pose-movenet-lightning")
+    wall = Picture.of(np.full((300, 400, 3), (180, 170, 150), np.uint8))
+    refrigerator = _picture(shared / "media/coco/val2017/000000073326.jpg")
+    tennis = _picture(shared / "media/coco/val2017/000000406129.jpg")
+    assert [len(model.run(picture)[0]) for picture in (wall, refrigerator, tennis)] == [0, 0, 1]  # type: ignore[arg-type]
