@@ -30,9 +30,11 @@ def public_folder(root: Path) -> Path:
 
 
 def missing(root: Path) -> list[Entry]:
-    """The models of the pack that are not installed, by name and size; those that do not run here are not missed.
+    """The models of the pack that are not installed, or not as the catalog now says; those that do not run here are
+    not missed.
 
-    Nothing is hashed: the app does that when it loads a model.
+    Weights are compared by size, not hashed: the app does that when it loads a model. A folder of the same name in
+    models/ is somebody's own, and wins.
     """
     catalog = root / "models" / "catalog.toml"
     if not catalog.is_file():
@@ -43,14 +45,19 @@ def missing(root: Path) -> list[Entry]:
     return [
         entry
         for entry in pack
-        if not any(_is_there(folder / entry["name"], entry["size"]) for folder in (root / "models", into))
+        if not (root / "models" / entry["name"]).is_dir()
+        and not _is_there(into / entry["name"], entry)
         and not (into / ".pull" / f"{entry['sha256']}.refused").is_file()
     ]
 
 
-def _is_there(folder: Path, size: int) -> bool:
-    weights = folder / "model.onnx"
-    return weights.is_file() and weights.stat().st_size == size and (folder / "model.toml").is_file()
+def _is_there(folder: Path, entry: Entry) -> bool:
+    try:
+        manifest = tomllib.loads((folder / "model.toml").read_text(encoding="utf-8"))
+        size = (folder / "model.onnx").stat().st_size
+    except (OSError, ValueError):
+        return False
+    return size == entry["size"] and manifest == {"name": entry["name"], "sha256": entry["sha256"], **entry["manifest"]}
 
 
 def bring(supervisor: Supervisor, python: Path, root: Path, source: str | None, offline: bool) -> bool:

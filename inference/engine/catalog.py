@@ -41,13 +41,15 @@ class CatalogEntry:
 
     def full_manifest(self) -> Manifest:
         """Raises BadManifest."""
-        return manifest_from(
-            {"name": self.name, "sha256": self.sha256, **self.manifest}, f"{CATALOG.name}: {self.name}"
-        )
+        return manifest_from(self.table(), f"{CATALOG.name}: {self.name}")
+
+    def table(self) -> dict[str, Any]:
+        """What its model.toml says."""
+        return {"name": self.name, "sha256": self.sha256, **self.manifest}
 
     def model_toml(self) -> str:
         """The manifest as the text of a file."""
-        return to_toml({"name": self.name, "sha256": self.sha256, **self.manifest})
+        return to_toml(self.table())
 
     def obstacle(self) -> str:
         """Why this version cannot run it; empty where it can."""

@@ -16,8 +16,9 @@ from inference.engine.catalog import CatalogEntry
 from inference.engine.download import OnBytes, OutOfTime, Patience, download
 from inference.engine.trial import trial
 from inference.engine.weights import sha256_of
-from inference.errors import BadModel, DropsightError, ModelUnavailable
+from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.manifest import MANIFEST_FILE
+from inference.tables import read_toml
 
 WEIGHTS_FILE = "model.onnx"
 WAITING = ".pull"  # the folder with what is not whole, or not installed yet
@@ -70,6 +71,9 @@ def fetch(
         part.parent.mkdir(parents=True, exist_ok=True)
         if _is_whole(entry, part):
             return part
+        if _is_whole(entry, into / entry.name / WEIGHTS_FILE):  # only its manifest is out of date
+            shutil.copyfile(into / entry.name / WEIGHTS_FILE, part)
+            return part
         failures: list[DropsightError] = []
         for source in sources or (entry.url, *entry.also):
             try:
@@ -85,9 +89,13 @@ def fetch(
 
 
 def is_installed(entry: CatalogEntry, into: Path) -> bool:
-    """Whether `into` has the model's folder with exactly this file."""
-    file = into / entry.name / WEIGHTS_FILE
-    return (file.parent / MANIFEST_FILE).is_file() and _is_whole(entry, file)
+    """Whether `into` has the model's folder with exactly this file, and the catalog's manifest beside it."""
+    folder = into / entry.name
+    try:
+        same = read_toml(folder / MANIFEST_FILE) == entry.table()
+    except BadManifest:
+        return False  # missing, or broken
+    return same and _is_whole(entry, folder / WEIGHTS_FILE)
 
 
 def waiting_file(sha256: str, into: Path) -> Path:

@@ -47,13 +47,15 @@ def installed(root: Path) -> set[str]:
     return PACK - {entry["name"] for entry in pack.missing(root)}
 
 
-def place(root: Path, name: str, size: int) -> None:
-    """What looks like an installed model as long as nobody reads it."""
+def place(root: Path, name: str, short_by: int = 0) -> Path:
+    """What looks like an installed model as long as nobody hashes it; returns its manifest."""
+    entry = load_catalog().named(name)
     folder = pack.public_folder(root) / name
     folder.mkdir(parents=True)
-    (folder / "model.toml").write_text("")
+    (folder / "model.toml").write_text(entry.model_toml(), "utf-8")
     with (folder / "model.onnx").open("wb") as file:
-        file.truncate(size)
+        file.truncate(entry.size - short_by)
+    return folder / "model.toml"
 
 
 def test_with_everything_there_nothing_is_started_and_nothing_is_said(
@@ -61,7 +63,7 @@ def test_with_everything_there_nothing_is_started_and_nothing_is_said(
 ) -> None:
     assert {entry["name"] for entry in pack.missing(root)} == PACK
     for entry in pack.missing(root)[1:]:
-        place(root, entry["name"], entry["size"])
+        place(root, entry["name"])
     (last,) = pack.missing(root)
     refused = refusal_file(last["sha256"], pack.public_folder(root))  # it does not run here: nobody misses it
     refused.parent.mkdir()
@@ -71,10 +73,14 @@ def test_with_everything_there_nothing_is_started_and_nothing_is_said(
     assert capsys.readouterr().out == ""
 
 
-def test_a_file_of_another_size_is_missing(root: Path) -> None:
-    first, *_ = pack.missing(root)
-    place(root, first["name"], first["size"] - 1)
-    assert first["name"] in {entry["name"] for entry in pack.missing(root)}
+def test_a_file_of_another_size_or_an_older_manifest_is_missing(root: Path) -> None:
+    assert not installed(root)
+    place(root, "picodet-s-416", short_by=1)
+    assert not installed(root)
+    manifest = place(root, "yunet-2023mar")
+    assert installed(root) == {"yunet-2023mar"}
+    manifest.write_text(manifest.read_text().replace("iou_threshold = 0.3", "iou_threshold = 0.4"))
+    assert not installed(root)
 
 
 def test_offline_is_one_line_with_what_is_missing_and_what_fetches_it(
@@ -112,7 +118,7 @@ def test_what_is_not_there_in_time_comes_beside_the_app_and_is_installed_at_the_
     public = pack.public_folder(root)
     for entry in pack.missing(root):
         if entry["name"] != detector.name:
-            place(root, entry["name"], entry["size"])
+            place(root, entry["name"])
     monkeypatch.setattr(pack, "FETCH_S", 1.0)
     monkeypatch.setattr(pack, "GRACE_S", 60.0)  # the child notices by itself
     server.silent_after = 1000

@@ -190,6 +190,18 @@ def test_a_damaged_installation_is_replaced(server: FileServer, tmp_path: Path) 
     assert Registry([tmp_path]).model("drawn")
 
 
+def test_a_manifest_that_the_catalog_has_changed_is_renewed_without_fetching_the_file_again(
+    server: FileServer, tmp_path: Path
+) -> None:
+    older = listing(server.url)
+    pull(older, tmp_path)
+    newer = replace(older, url=NOWHERE, manifest={**older.manifest, "labels": ["other"]})
+    assert not is_installed(newer, tmp_path)
+    pull(newer, tmp_path)
+    assert is_installed(newer, tmp_path) and not leftovers(tmp_path)
+    assert Registry([tmp_path]).model("drawn").manifest.labels == ("other",)
+
+
 def test_a_folder_is_searched_by_content_not_by_name(tmp_path: Path) -> None:
     mirror, into = tmp_path / "mirror", tmp_path / "models"
     (mirror / "deep").mkdir(parents=True)
