@@ -19,6 +19,7 @@ MARK = "dropsight_inbox"
 UNFINISHED = {".part", ".partial", ".crdownload", ".download", ".tmp", ".swp"}
 CLUTTER = {"thumbs.db", "desktop.ini"}
 LONGEST_NAME = 1024
+SIDECAR = ".route.toml"
 Mark = str
 
 
@@ -39,9 +40,11 @@ class Inbox:
             self.uploaded = self._already_uploaded()
         now = self.files()
         complete = [name for name, (_, mark) in now.items() if self.seen.get(name) == mark]
-        # A file's own route must be there before the file.
-        for name in sorted(complete, key=lambda name: (not name.endswith(".route.toml"), name)):
+        for name in sorted(complete, key=lambda name: (not name.endswith(SIDECAR), name)):
             path, mark = now[name]
+            own_route = now.get(name + SIDECAR)
+            if own_route and self.uploaded.get(name + SIDECAR) != own_route[1]:
+                continue  # it must be there before the file, which would take another route
             if self.uploaded.get(name) == mark:
                 self.unchanged += [] if name in self.known else [name]
             elif self._upload(name, path, mark):

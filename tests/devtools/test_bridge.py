@@ -111,6 +111,17 @@ def test_a_route_goes_before_its_file(bridge: Bridge, capsys: pytest.CaptureFixt
     assert said == ["a.jpg.route.toml: uploaded", "a.jpg: uploaded"]
 
 
+def test_a_file_waits_for_a_route_that_comes_a_moment_after_it(bridge: Bridge) -> None:
+    """Else it would be analysed by the default route, and then again."""
+    drop(bridge, "a.jpg", b"a")
+    bridge.step()
+    drop(bridge, "a.jpg.route.toml", b"")
+    bridge.step()
+    assert blobs(bridge) == {}
+    bridge.step()
+    assert blobs(bridge).keys() == {"a.jpg", "a.jpg.route.toml"}
+
+
 @pytest.mark.parametrize(
     "name", [".DS_Store", "Thumbs.db", "~$a.docx", "a.jpg.part", "a.mp4.crdownload", ".hidden/a.jpg"]
 )
