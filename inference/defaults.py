@@ -25,6 +25,9 @@ DEFAULT_STEPS: dict[str, Step | None] = {
 }
 SKETCH = Step("sketch")
 
+# Frames of a video that are analysed a second: see docs/video.md for what tracks lose by it.
+VIDEO_FPS = 4.0
+
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
 BY_FOLDER = ("street", "cells", "colors", "cartoon", "colorize", "style-mosaic", "style-brush")
 
@@ -46,9 +49,18 @@ def default_routes(registry: Registry) -> Routes:
     """
     usable = {entry.name for entry in registry.list() if not entry.reason}
     folders = [Route(name, (Step(name),), match=f"{name}/**") for name in BY_FOLDER if name in usable]
-    # A sketch of every frame takes longer than all the rest together, and nobody asked for it.
-    video = VideoOptions(without=(SKETCH.title,))
-    return Routes((*folders, Route("default", (*_steps(registry, usable), SKETCH), video=video)))
+    steps = (*_steps(registry, usable), SKETCH)
+    return Routes((*folders, Route("default", steps, video=_video(registry, steps))))
+
+
+def _video(registry: Registry, steps: tuple[Step, ...]) -> VideoOptions:
+    """Videos are sampled: things are tracked, and the picture as a whole is named. What makes pictures or looks at
+    details of things takes too long for every frame."""
+    tasks = {step.title: manifest.task for step in steps if (manifest := registry.entry(step.model).manifest)}
+    tracked = next((title for title, task in tasks.items() if task == "object-detection"), None)
+    kept = [step.title for step in steps if step.title == tracked or tasks.get(step.title) == "image-classification"]
+    without = tuple(step.title for step in steps if step.on or step.title not in kept)
+    return VideoOptions(fps=VIDEO_FPS, without=without)
 
 
 def _steps(registry: Registry, usable: set[str]) -> Iterator[Step]:

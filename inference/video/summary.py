@@ -23,7 +23,8 @@ _NAMES = {"tracks.mot.txt": "mot", "tracks.csv": "csv", "tracks.vtt": "chapters"
 
 @dataclass(frozen=True)
 class StepFacts:
-    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers."""
+    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers;
+    sure: from which a label counts as sure."""
 
     name: str
     task: str
@@ -31,6 +32,7 @@ class StepFacts:
     on: str = ""
     threshold: float = 0.0
     clip: ClipFacts | None = None
+    sure: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class RouteFacts:
     steps: tuple[StepFacts, ...]
     tracked: str | None
     threshold: float
+
+    @property
+    def sure(self) -> dict[str, float]:
+        """The score from which a label counts as sure, by step."""
+        return {step.name: step.sure for step in self.steps}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RouteFacts:
@@ -79,8 +86,8 @@ class Work:
 @dataclass(frozen=True)
 class Summary:
     """The result but for its files. extra: the members that a video adds to the document. poster, thumbnails: the
-    frames to be drawn for them, by index; last: the last frame analysed, over which `heat`, the cells of the heat map,
-    is painted. cpu_s: what the models' work took."""
+    frames to be drawn for them, by index; sure: the score from which a label is drawn, by step; last: the last frame
+    analysed, over which `heat`, the cells of the heat map, is painted. cpu_s: what the models' work took."""
 
     source: Source
     steps: tuple[StepResult, ...]
@@ -88,6 +95,7 @@ class Summary:
     extra: dict[str, Any]
     poster: int | None
     thumbnails: list[int]
+    sure: dict[str, float] = field(default_factory=dict)
     last: int = -1
     heat: NDArray[np.float64] | None = None
     cpu_s: float = 0.0

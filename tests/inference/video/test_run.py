@@ -192,7 +192,7 @@ class TestRealVideos:
         index = json.loads((shared / "media/index.json").read_text())
         truth = next(e["ground_truth"] for e in index if e["file"] == "video/bottle-detection.mp4")
         steps = '{ model = "det-yolox-nano", threshold = 0.45 }'
-        video = """{ fps = 5, heat_map = true, follow = {label = "bottle"},
+        video = """{ fps = 5, between = false, heat_map = true, follow = {label = "bottle"},
                      zones = [{name = "left", points = [[0, 0], [0.25, 0], [0.25, 1], [0, 1]]}] }"""
         analysis = analyze(
             shared / "media/video/bottle-detection.mp4", route(steps, video.replace("\n", " ")), registry
@@ -205,7 +205,7 @@ class TestRealVideos:
         doc = document(analysis)
         bottles = [track for track in doc["tracks"] if track["label"] == "bottle"]
         # Three stand there at the start; four more are put there by hand. Each is one track.
-        assert len(bottles) == doc["summary"]["bottle"] == 7
+        assert len(bottles) == doc["summary"]["objects"]["bottle"] == 7
         assert all(set(track) == {"id", "label", "start_s", "end_s", "frames", "score"} for track in doc["tracks"])
         assert doc["zones"]["left"]["total"]["enter"] >= 3
         kinds = {item["kind"] for item in doc["timeline"]}
@@ -254,7 +254,7 @@ class TestRealVideos:
         sort = document(analyze(clip, route(step, '{ tracker = "sort" }'), registry))
         none = document(analyze(clip, route(step, '{ tracker = "none" }'), registry))
         assert sort["tracks"] and not none["tracks"]
-        assert none["summary"]["person"] >= 3 and "mot" not in none["artifacts"]
+        assert none["summary"]["objects"]["person"] >= 3 and "mot" not in none["artifacts"]
 
 
 def test_track_on_the_command_line(tmp_path: Path) -> None:
