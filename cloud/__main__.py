@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("pipelines", help="Azure Machine Learning pipelines: list, run, history, resolve")
     pipelines_command.add_arguments(command)
-    command = commands.add_parser("models", help="models: list, register, download, path, deliver, rollback")
+    command = commands.add_parser("models", help="models: list, register, download, path, deliver, rollback, push")
     models_command.add_arguments(command)
     command = commands.add_parser("drift", help="drift of production against a baseline: check, baseline, approve")
     drift_command.add_arguments(command)

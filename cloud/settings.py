@@ -131,6 +131,11 @@ class Settings:
         "",
         "Further folders of models, and single .onnx files, beside the app's `models/`; a path list.",
     )
+    public_models: str = setting(
+        "DROPSIGHT_PUBLIC_MODELS",
+        "",
+        "The folder in which `models pull` puts public models; empty is `models/_public`.",
+    )
     weights: str = setting(
         "DROPSIGHT_WEIGHTS",
         "",

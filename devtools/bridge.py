@@ -19,6 +19,8 @@ from azure.storage.blob import BlobServiceClient
 from devtools.console_report import ConsoleReport
 from devtools.inbox import Inbox
 from devtools.outbox import Outbox
+from devtools.upload_watch import UploadWatch
+from inference.errors import StorageUnavailable
 
 PAUSE_S = 1.0
 
@@ -31,11 +33,19 @@ class Bridge:
         self.report = ConsoleReport()
         self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report)
         self.outbox = Outbox(self.service, outbox, self.report)
+        self.watch = UploadWatch(self.service, self.report)
+        self.begun = False
 
     def step(self) -> None:
-        """Upload what is complete in the inbox, fetch what is new in storage."""
+        """Upload what is complete in the inbox, fetch what is new in storage, say what is under way."""
         self.inbox.step()
+        if not self.begun:
+            self.watch.begin(self.inbox.uploaded or ())
+            self.begun = True
         self.outbox.step()
+        self.watch.unchanged(self.inbox.unchanged)
+        self.inbox.unchanged.clear()
+        self.watch.step()
 
     def run(self) -> None:
         """Step until interrupted; storage that is away for a while is reported once and waited for."""
@@ -45,7 +55,7 @@ class Bridge:
             try:
                 self.step()
                 away = False
-            except AzureError as error:
+            except (AzureError, StorageUnavailable) as error:
                 if not away:
                     self.report.say(f"storage does not answer, trying again: {str(error).splitlines()[0]}")
                 away = True

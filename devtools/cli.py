@@ -23,18 +23,21 @@ def main(arguments: list[str]) -> int:
     known, rest = _parser().parse_known_args(arguments)
     if rest and known.command not in ("test", "bench"):
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
+    # Tests, benchmarks and training may import onnxruntime before the engine does, which turns this off for the app.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         with handling(interrupt):
             if known.command == "doctor":
                 return doctor.main()
-            python = environment.prepare()
+            python = environment.prepare(tests=known.command in ("setup", "test", "bench"))
             if known.command == "setup":
                 return 0
             if known.command == "package":
                 return package.main(python, known.out, known.packages, known.python)
             if known.command == "run":
                 options = {"samples": known.samples, "verbose": known.verbose, "host": not known.no_host}
-                return run.main(python, port=known.port, **options)
+                models = {"models_from": known.models_from, "offline": known.offline}
+                return run.main(python, port=known.port, **options, **models)
         return _bench(python, rest) if known.command == "bench" else _test(python, rest, known.fast)
     except (SetupError, AzuriteError) as error:
         print(error, file=sys.stderr)
@@ -49,6 +52,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _place(text: str) -> str:
+    """An address, or a folder in full: the children work in another one."""
+    if text.startswith(("http://", "https://")):
+        return text
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a folder that is there nor an http(s) address")
+    return str(Path(text).resolve())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -57,12 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--samples", action="store_true", help="begin by dropping the photos of samples/")
     running.add_argument("--no-host", action="store_true", help="start storage and the bridge only, for `func start`")
     running.add_argument("--verbose", action="store_true", help="show the host's log here, not in .azurite/")
+    running.add_argument("--offline", action="store_true", help="fetch no public models")
+    running.add_argument(
+        "--models-from",
+        type=_place,
+        metavar="DIR_OR_URL",
+        help="fetch the public models from this folder, or from URL/SHA256",
+    )
     testing = commands.add_parser(
         "test", help="style, types and tests; or pytest with the arguments given", add_help=False, allow_abbrev=False
     )
     testing.add_argument("--fast", action="store_true", help="pytest without the slow tests")
     commands.add_parser("bench", help="python -m benchmarks, with the arguments given", add_help=False)
-    commands.add_parser("setup", help="only make the environment, as the others do first")
+    commands.add_parser("setup", help="only make the environment of all commands, tests included")
     packing = commands.add_parser("package", help="build what is deployed, and print its size by dependency")
     packing.add_argument(
         "--out", type=Path, default=ROOT / "build" / "app.zip", help="a zip, or a folder (build/app.zip)"

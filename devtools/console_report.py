@@ -1,95 +1,112 @@
-"""One line per file on the terminal: what was detected in it and how long it took."""
+"""What the bridge says on the terminal: a line per file when it has its result, and what happens until then."""
 
 from __future__ import annotations
 
 import json
-import sys
+import os
+import shutil
 import time
 import unicodedata
-from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_BREAKING = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators
+from inference.cli.progress import Progress
+from inference.results.words import line, single
+from inference.routes import sidecar_target
+
+# Results that come sooner need no word about the work on them.
+PATIENCE_S = 10.0
+_SHARE, _PAUSE_S = 0.25, 30.0
+
+
+@dataclass
+class Pending:
+    """An upload without a result so far. etag: of the version; since: when it was uploaded, by time.monotonic(), None
+    for what an earlier run uploaded."""
+
+    etag: str = ""
+    since: float | None = None
+    shown: float = 0.0  # seconds at work at the last line about it
+    share: float = 0.0  # of the work, at the last line about it
 
 
 class ConsoleReport:
-    """Remembers when each file was uploaded, to say how long its result took."""
+    """Knows the uploads that have no result yet, and since when."""
 
     def __init__(self) -> None:
-        self.began: dict[str, float] = {}
+        self.pending: dict[str, Pending] = {}
+        self._terminal = Progress()
 
     def say(self, text: str) -> None:
         """One line, whatever the terminal's encoding can show of it and whatever characters a file's name has."""
-        encoding = sys.stdout.encoding or "utf-8"
-        breaking = {c for c in text if unicodedata.category(c) in _BREAKING}
-        text = text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in breaking})
-        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+        self._terminal.say(single(text))
 
-    def uploaded(self, name: str) -> None:
-        """A file went to storage: the clock runs."""
-        self.began[name] = time.monotonic()
+    def uploaded(self, name: str, etag: str = "") -> None:
+        """A file went to storage: the clock runs. A sidecar has no result of its own."""
+        if not sidecar_target(name):
+            self.pending[name] = Pending(etag, time.monotonic())
         self.say(f"{name}: uploaded")
 
     def failed(self, name: str, why: str) -> None:
         """A file will have no result."""
-        self.say(f"{name}: failed, {why}")
+        self.pending.pop(name, None)
+        self.say(f"{name}: failed: {why}")
+
+    def ended(self, name: str, how: str) -> None:
+        """An upload ended without a result or an error record."""
+        self.pending.pop(name, None)
+        self.say(f"{name}: {how}")
 
     def arrived(self, key: str, path: Path) -> None:
         """A file was mirrored; only a document that ends an upload is worth a line."""
         container, _, rest = key.partition("/")
-        if container == "results" and rest.endswith("/result.json"):
-            document = _read(path)
-            name = _name(document, rest.removesuffix("/result.json"))
-            self.say(f"{name}: {summary(document)}{self._took(name, document)}")
-        elif container == "errors" and rest.endswith(".json"):
-            document = _read(path)
-            name = _name(document, rest.removesuffix(".json"))
-            self.say(f"{name}: failed{self._took(name, {})}: {reason(document)}")
+        ends = {"results": "/result.json", "errors": ".json"}
+        if container not in ends or not rest.endswith(ends[container]):
+            return
+        document = _read(path)
+        name = _name(document, rest.removesuffix(ends[container]))
+        if container == "errors" and not isinstance(document.get("error"), dict):
+            document = {"error": {"message": f"its record cannot be read: {shown(path)}"}}
+        waited = self.pending.pop(name, Pending()).since
+        took = None if waited is None else time.monotonic() - waited
+        self.say(line(name, document, folder=shown(path.parent), since_upload_s=took))
 
-    def _took(self, name: str, document: dict[str, Any]) -> str:
-        parts = []
-        if name in self.began:
-            parts.append(f"{time.monotonic() - self.began.pop(name):.1f} s after the upload")
-        wall = (document.get("cost") or {}).get("wall_ms")
-        if wall is not None:
-            parts.append(f"{wall:.0f} ms of analysis")
-        return f" ({', '.join(parts)})" if parts else ""
+    def at_work(self, work: Iterable[tuple[str, float, float | None, str]]) -> None:
+        """Say how far the work is: (name, seconds so far, share done of 0 to 1 if known, words).
+
+        On a terminal a line that is written over again, elsewhere lines now and then.
+        """
+        items = [(name, seconds, share, words) for name, seconds, share, words in work if name in self.pending]
+        self._terminal.show(fitted(single("; ".join(f"{name}: {words}" for name, _, _, words in items))))
+        for name, seconds, share, words in () if self._terminal.is_terminal else items:
+            upload = self.pending[name]
+            more = (share or 0.0) - upload.share >= _SHARE or seconds - upload.shown >= _PAUSE_S
+            if seconds - upload.shown >= PATIENCE_S and (more or not upload.shown):
+                upload.shown, upload.share = seconds, share or 0.0
+                self.say(f"{name}: {words}")
+
+
+def fitted(text: str) -> str:
+    """The text as far as a line of the terminal holds it: one that is wrapped could not be written over."""
+    columns = shutil.get_terminal_size().columns - 1
+    for number, character in enumerate(text):
+        columns -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns < 0:
+            return text[:number]
+    return text
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _name(document: dict[str, Any], path: str) -> str:
     """The upload's own name: in the path of its result some characters are escaped."""
     source = document.get("source")
     return str((source.get("name") if isinstance(source, dict) else None) or path)
-
-
-def summary(document: dict[str, Any]) -> str:
-    """The predictions of a result document (schema dropsight/1) in a few words."""
-    # Steps that ran on crops have none of their own: they stand with the objects that the crops show.
-    steps = [step for step in document.get("steps", []) if "on" not in step]
-    return "; ".join(map(_step, steps)) or "nothing found"
-
-
-def _step(step: dict[str, Any]) -> str:
-    if step.get("task") == "image-to-image":
-        return f"picture {step.get('name')}"
-    if "embedding" in step:
-        return f"embedding of {step['embedding']['dim']} dimensions"
-    predictions = step.get("predictions") or []
-    if step.get("task") == "image-classification":
-        # The best class, and others that are not mere noise beside it.
-        best = [item for rank, item in enumerate(predictions[:3]) if rank == 0 or item["score"] >= 0.1]
-        return ", ".join(f"{item['label']} {item['score']:.2f}" for item in best) or "nothing recognised"
-    counts = Counter(item["label"] for item in predictions if "label" in item)
-    return ", ".join(f"{count} {label}" for label, count in counts.most_common(6)) or "nothing found"
-
-
-def reason(document: dict[str, Any]) -> str:
-    """Why an upload failed, from its error record."""
-    error = document.get("error")
-    fields = error if isinstance(error, dict) else document
-    name = fields.get("class") or fields.get("type") or "error"
-    return f"{name}: {fields.get('message') or 'see the record'}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,105 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import azurite, environment
+from devtools import azurite, checks, environment
+from devtools.checks import Finding, ask
 from devtools.environment import ROOT, SetupError
 from devtools.run import DATA, EMULATOR, SETTINGS, read_settings
 
 EXAMPLE = "local.settings.example.json"
-
-# What runs in the environment: whether the host could run the app, whether the files that the user
-# writes can be read, the models it can load, and whether its storage can be reached.
-_APP = """
-import os, sys
-from pathlib import Path
-from localhost.app_index import problems_of
-from localhost.host_settings import HostError, load_local_settings
-try:
-    load_local_settings(Path.cwd(), os.environ)
-    problems_by_name = problems_of(Path.cwd())
-except HostError as error:
-    sys.exit(str(error))
-print("the host can run its", len(problems_by_name), "functions")
-sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.items() for text in problems) or 0)
-"""
-_CONFIGURATION = """
-import sys
-from cloud.pipelines_file import pipelines
-from cloud.uploads.plans import app_routes
-from cloud.settings import BadSettings, current
-from inference.errors import Permanent
-from inference.engine.registry import Registry
-registry, pipelines = Registry(), pipelines()
-try:
-    routes = app_routes(current(), registry)
-except BadSettings as error:
-    sys.exit(" ".join(str(error).split()))
-problems = routes.problems(registry, {entry.serves for entry in pipelines.models})
-missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
-wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
-print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
-sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
-"""
-_TICK = """
-import sys
-from datetime import UTC, datetime
-from cloud.cadence import report
-from cloud.pipelines_file import pipelines
-from cloud.settings import text_of
-fits, text = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
-print(text)
-sys.exit(0 if fits else text)
-"""
-_EXTRAS = """
-import sys
-from cloud.pipelines_file import pipelines
-from cloud.uploads.plans import app_routes
-from cloud.health import extras_of
-from cloud.settings import current
-from inference.errors import DropsightError
-from inference.engine.registry import Registry
-try:
-    print(", ".join(f"{name} {state}" for name, state in
-                    extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
-except DropsightError as error:
-    sys.exit(str(error))
-"""
-_MODELS = """
-import sys
-from inference.errors import DropsightError
-from inference.engine.registry import Registry
-registry, good, bad = Registry(), [], []
-for entry in registry.list():
-    try:
-        registry.load(entry.name)
-        good.append(entry.name)
-    except DropsightError as error:
-        bad.append(f"{entry.name}: {error}")
-print("loaded " + ", ".join(good))
-sys.exit("; ".join(bad) or 0)
-"""
-_STORAGE = """
-import os
-from azure.storage.blob import BlobServiceClient
-service = BlobServiceClient.from_connection_string(
-    os.environ["AzureWebJobsStorage"], retry_total=0, connection_timeout=5)
-print("answers, containers:", ", ".join(item.name for item in service.list_containers()) or "none")
-"""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong."""
-
-    what: str
-    ok: bool | None
-    words: str
 
 
 def main(root: Path = ROOT) -> int:
@@ -128,20 +39,27 @@ def examine(root: Path) -> Iterator[Finding]:
     python = environment.venv_python()
     if python.exists():
         settings = app_settings(root)
-        for what, code in (("App", _APP), ("Configuration", _CONFIGURATION), ("Tick", _TICK), ("Extras", _EXTRAS)):
+        for what, code in (
+            ("App", checks.APP),
+            ("Configuration", checks.CONFIGURATION),
+            ("Tick", checks.TICK),
+            ("Extras", checks.EXTRAS),
+        ):
             yield ask(what, python, code, root, settings)
         yield storage_finding(root, python)
-        yield ask("Models", python, _MODELS, root, settings)
+        yield ask("Models", python, checks.MODELS, root, settings)
 
 
 def environment_finding() -> Finding:
-    """Whether `.venv` is there and made from today's locks."""
-    if environment.stamped(environment.VENV, environment.venv_stamp()):
-        return Finding(".venv", True, "up to date with requirements.txt and requirements-dev.txt")
+    """Whether `.venv` is there and made from today's locks, at least from those of `dev.py run`."""
+    if environment.venv_has(environment.LOCKS):
+        return Finding(".venv", True, "up to date, with what tests need")
+    if environment.venv_has(environment.RUN_LOCKS):
+        return Finding(".venv", True, "up to date for `dev.py run`; `dev.py test` adds what tests need")
     mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    outdated = f"made from other requirements or by another Python than this {mine}"
+    outdated = f"made from other requirements or by another Python than this {mine}, or not to its end"
     state = outdated if environment.VENV.exists() else "not there yet"
-    return Finding(".venv", False, f"{state}: `dev.py run` or `dev.py test` makes it anew")
+    return Finding(".venv", False, f"{state}: `dev.py run` mends it")
 
 
 def node_findings(root: Path) -> Iterator[Finding]:
@@ -153,7 +71,7 @@ def node_findings(root: Path) -> Iterator[Finding]:
         yield Finding("Node", True, f"{'.'.join(map(str, azurite.node_version(node) or ()))} at {node}")
     package = azurite.find_package(root)
     if package is None:
-        yield Finding("Azurite", False, "not installed: `dev.py run` or `dev.py test` installs it")
+        yield Finding("Azurite", False, "not installed: `dev.py run` installs it")
     else:
         version = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
         yield Finding("Azurite", True, f"{version} at {package}")
@@ -201,7 +119,7 @@ def storage_finding(root: Path, python: Path) -> Finding:
         return Finding("Storage", None, "Azurite, which has not run here yet")
     if emulated and not azurite.is_listening(azurite.DEFAULT_PORTS[0]):
         return Finding("Storage", None, "Azurite, not running now: `dev.py run` starts it")
-    return ask("Storage", python, _STORAGE, root, {"AzureWebJobsStorage": connection})
+    return ask("Storage", python, checks.STORAGE, root, {"AzureWebJobsStorage": connection})
 
 
 def app_settings(root: Path) -> dict[str, str]:
@@ -211,16 +129,3 @@ def app_settings(root: Path) -> dict[str, str]:
         return read_settings(file if file.exists() else root / EXAMPLE)
     except SetupError:
         return {}  # settings_findings says what is wrong with it
-
-
-def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:
-    """Run code in the environment: what it prints if all is well, the last line of its complaint if not."""
-    command, env = [str(python), "-c", code], {**os.environ, **(env or {})}
-    try:
-        answer = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=120)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(what, False, f"could not be looked at: {error}")
-    if answer.returncode == 0:
-        return Finding(what, True, answer.stdout.strip() or "fine")
-    lines = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines()
-    return Finding(what, False, lines[-1] if lines else f"ended with {answer.returncode} and printed nothing")

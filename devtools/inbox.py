@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import ContainerClient, ContentSettings
 
+from cloud.storage.blobs import bare
 from devtools.console_report import ConsoleReport
 
 # What a file was when it was uploaded: its size and time. Kept with the blob, so that it cannot get lost.
@@ -28,7 +29,9 @@ class Inbox:
         self.uploads, self.folder, self.report = uploads, folder, report
         self.uploaded: dict[str, Mark] | None = None  # by blob name; None until storage was asked
         self.seen: dict[str, Mark] = {}
+        self.known: set[str] = set()  # the names of files that were complete at some step, and are still there
         self.unreadable: set[tuple[str, Mark]] = set()
+        self.unchanged: list[str] = []  # came into the folder as storage had them already; for whoever says so
 
     def step(self) -> None:
         """Upload the files that have not changed since the last step and are not there yet."""
@@ -39,9 +42,20 @@ class Inbox:
         # A file's own route must be there before the file.
         for name in sorted(complete, key=lambda name: (not name.endswith(".route.toml"), name)):
             path, mark = now[name]
-            if self.uploaded.get(name) != mark and self._upload(name, path, mark):
+            if self.uploaded.get(name) == mark:
+                self.unchanged += [] if name in self.known else [name]
+            elif self._upload(name, path, mark):
                 self.uploaded[name] = mark
+        self._say_removed([name for name in self.known if name not in now and name in self.uploaded])
+        self.known = {*complete, *self.known} & now.keys()
         self.seen = {name: mark for name, (_, mark) in now.items()}
+
+    def _say_removed(self, names: list[str]) -> None:
+        """Storage is no mirror of the folder: whoever tidies up the folder keeps the results."""
+        if len(names) == 1:
+            self.report.say(f"{names[0]}: no longer in the inbox; its upload and its result stay")
+        elif names:
+            self.report.say(f"{len(names)} files are no longer in the inbox; their uploads and results stay")
 
     def files(self) -> dict[str, tuple[Path, Mark]]:
         """Blob name -> file and mark, for everything in the folder that is meant for upload."""
@@ -79,7 +93,8 @@ class Inbox:
                 raise ValueError(f"its path has {len(name)} characters, storage takes {LONGEST_NAME}")
             with path.open("rb") as file:
                 settings = ContentSettings(content_type=kind)
-                self.uploads.upload_blob(name, file, overwrite=True, metadata={MARK: mark}, content_settings=settings)
+                blob = self.uploads.get_blob_client(name)
+                etag = blob.upload_blob(file, overwrite=True, metadata={MARK: mark}, content_settings=settings)["etag"]
         except OSError as error:
             if (name, mark) not in self.unreadable:
                 self.report.say(f"{name}: cannot be read yet ({error.strerror}), trying again")
@@ -93,7 +108,7 @@ class Inbox:
         except ValueError as error:
             self.report.failed(name, f"cannot be uploaded: {error}")
         else:
-            self.report.uploaded(name)
+            self.report.uploaded(name, bare(etag))
         return True
 
 

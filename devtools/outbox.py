@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
@@ -99,10 +99,12 @@ class Outbox:
             return {}  # everything is fetched again
 
 
-def local_path(folder: Path, key: str) -> Path | None:
-    """Where the blob `container/name` goes, or None where its name leaves the folder or is no file name."""
-    parts = PurePosixPath(key).parts
-    awkward = any(part in ("..", "") or "\0" in part or part.startswith("/") for part in parts)
-    if awkward or "\\" in key or key.endswith("/") or (os.name == "nt" and set(key) & set(':*?"<>|')):
+def local_path(folder: Path, key: str, windows: bool = os.name == "nt") -> Path | None:
+    """Where the blob `container/name` goes, or None where its name leaves the folder, is no file name, or is another
+    file's name, too (a path does not tell `a//b` and `a/./b` from `a/b`)."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
         return None
+    if windows and any(part != part.rstrip(" .") or set(part) & set(':*?"<>|') for part in parts):
+        return None  # Windows drops spaces and dots at the end
     return folder.joinpath(*parts)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devtools import azurite, environment
+from devtools import azurite, checks, environment, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 
@@ -22,12 +22,25 @@ DATA = ROOT / ".azurite"
 SETTINGS = ROOT / "local.settings.json"
 EMULATOR = "UseDevelopmentStorage=true"
 PATIENCE_S = 90.0
+# On a machine of one's own, work that a stop interrupted goes on within a minute, and the receipts say how far it is.
+QUICK = {"LEASE_SECONDS": "20", "SWEEP_SCHEDULE": "*/30 * * * * *"}
 
 
-def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = True, root: Path = ROOT) -> int:
+def main(
+    python: Path,
+    *,
+    port: int,
+    samples: bool,
+    verbose: bool,
+    host: bool = True,
+    models_from: str | None = None,
+    offline: bool = False,
+    root: Path = ROOT,
+) -> int:
     """Run until Ctrl-C (0) or until a part ends by itself (1). Raises SetupError, AzuriteError.
 
-    Without `host` the app is left to Core Tools: `func start` beside it.
+    Without `host` the app is left to Core Tools: `func start` beside it. models_from: where the pack of public models
+    is fetched, in place of the catalog's addresses; offline: nowhere.
     """
     values = settings(root)
     if samples:
@@ -36,9 +49,10 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = 
         (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
+            rest = pack.bring(supervisor, python, root, models_from, offline)  # the app reads its routes once
             changed = start_storage(supervisor, values, root)
             if host:
-                port = start_host(supervisor, python, port, changed, root, verbose)
+                port = start_host(supervisor, python, port, {**quick(values), **changed}, root, verbose)
             elif changed:
                 raise SetupError(
                     "`func start` looks for storage on ports 10000-10002, which another program has: stop that one, or "
@@ -46,7 +60,10 @@ def main(python: Path, *, port: int, samples: bool, verbose: bool, host: bool = 
                 )
             if supervisor.ended() is None:
                 start_bridge(supervisor, python, {**values, **changed}, root)
+                if rest:
+                    pack.go_on(supervisor, python, root, models_from)
                 announce(root, port if host else None)
+                checks.say_what_waits(python, root, {**values, **changed})
             return explain(supervisor.wait(), root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")
@@ -75,6 +92,11 @@ def read_settings(file: Path) -> dict[str, str]:
             f'{file.name} is not {{"IsEncrypted": false, "Values": {{...}}}}, which the Functions host expects '
             f"({type(error).__name__}: {error}): mend it, or delete it to get the example's again."
         ) from error
+
+
+def quick(values: dict[str, str]) -> dict[str, str]:
+    """QUICK, but for what the settings or the environment say themselves."""
+    return {name: value for name, value in QUICK.items() if name not in {**values, **os.environ}}
 
 
 def drop_samples(samples: Path, inbox: Path) -> None:

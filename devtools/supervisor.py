@@ -50,9 +50,10 @@ def end_group(process: subprocess.Popen[bytes], patience_s: float) -> None:
 
 @dataclass(frozen=True)
 class Child:
-    """A process in a group of its own, which ends when its stdin closes."""
+    """A process in a group of its own, which ends when its stdin closes. may_end: by itself too, its work done."""
 
     process: subprocess.Popen[bytes]
+    may_end: bool = field(default=False, kw_only=True)
 
     def stop(self, patience_s: float = 5) -> None:
         """Ask it to end, wait for so many seconds, then kill its group."""
@@ -66,7 +67,15 @@ class Supervisor:
     children: dict[str, Child] = field(default_factory=dict)
 
     def start(
-        self, name: str, module: list[str], *, python: Path, cwd: Path, env: dict[str, str], log: Path | None
+        self,
+        name: str,
+        module: list[str],
+        *,
+        python: Path,
+        cwd: Path,
+        env: dict[str, str],
+        log: Path | None,
+        may_end: bool = False,
     ) -> Child:
         """Run a Python module as a child, tethered; its output goes to `log`, or to our own without a log."""
         command = [str(python), "-u", "-m", "devtools.tethered", *module]
@@ -81,13 +90,14 @@ class Supervisor:
                 stderr=None if out is None else subprocess.STDOUT,
                 **group_options(),
             )
-        child = Child(process)
+        child = Child(process, may_end=may_end)
         self.children[name] = child
         return child
 
     def ended(self) -> str | None:
-        """The name of a child that has ended, or None while all run."""
-        return next((name for name, child in self.children.items() if child.process.poll() is not None), None)
+        """The name of a child that has ended and should not have, or None while all run."""
+        running = self.children.items()
+        return next((name for name, c in running if c.process.poll() is not None and not c.may_end), None)
 
     def wait(self) -> str:
         """Wait until some child ends and return its name."""

@@ -54,12 +54,13 @@ def _models(commands: Commands, folders: Parser) -> None:
     check = models.add_parser("check", help="what an export is, whether it runs, and a model.toml for it")
     check.add_argument("path", type=Path, metavar="PATH", help="an .onnx file or its folder")
     check.add_argument("--picture", type=Path, metavar="FILE", help="run it on this picture (default: a sample photo)")
+    check.add_argument("--write", action="store_true", help="write the model.toml of a recognised export beside it")
     pull = models.add_parser("pull", help="fetch public models, verified by size and sha256")
     pull.add_argument("names", nargs="*", metavar="NAME", help="as `models list` shows them")
-    pull.add_argument("--recommended", action="store_true", help="a good, freely licensed model per purpose")
-    pull.add_argument("--from", dest="mirrors", action="append", type=Path, default=[], metavar="DIR",
-                      help="take the files from here by their sha256, without network; may be repeated")  # fmt: skip
-    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: the project's models)")
+    pull.add_argument("--recommended", action="store_true", help="the pack for the default route, 13.5 MB")
+    pull.add_argument("--from", dest="sources", action="append", default=[], metavar="DIR_OR_URL",
+                      help="take the files from this folder, or from URL/SHA256; may be repeated")  # fmt: skip
+    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: models/_public)")
 
 
 def _similar(commands: Commands, folders: Parser) -> None:
@@ -81,7 +82,9 @@ def _export(commands: Commands) -> None:
     export.add_argument("--format", choices=("coco", "yolo", "csv", "jsonl"), default="coco")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
     export.add_argument("--step", metavar="NAME", help="only the predictions of this step")
-    commands.add_parser("schema", help="the JSON Schema of the result document")
+    schema = commands.add_parser("schema", help="the JSON Schema of the result document, or its types")
+    schema.add_argument("--as", dest="form", choices=("json", "python", "typescript"), default="json",
+                        help="JSON Schema (the default), Python's TypedDicts, TypeScript's interfaces")  # fmt: skip
 
 
 # Commands beside analyze and models: imported when asked for, so that --help needs no numpy.

@@ -1,18 +1,26 @@
-"""A step over tiles of a picture, or over the crops of the objects of earlier steps."""
+"""A step over tiles of a picture, or over the crops of the objects of earlier steps.
+
+Crops overlap where people stand close, and the model sees the same face in several of them. Such a face is kept once,
+as the crop shows it best, and belongs to the person in whose box it lies as faces usually do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from inference.engine.model import Model
 from inference.errors import BadRoute
 from inference.image.align import aligned
 from inference.image.media import Picture
-from inference.image.preprocess import Box
-from inference.image.tile import merged, tiles
-from inference.predictions import Floats, Objects, OutputImage, Predictions
+from inference.image.preprocess import Box, widened
+from inference.image.tile import tiles
+from inference.image.views import SAME_IOU, merged, same_as, sighted
+from inference.manifest import Preprocess
+from inference.predictions import Floats, Ints, Objects, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Step
 from inference.timing import NO_TIME, Timing
@@ -63,22 +71,76 @@ def run_on_crops(
     picture: Picture, step: Step, model: Model, threshold: float | None, results: list[StepResult]
 ) -> Timing:
     """Run on the objects labelled `step.on` of earlier steps, on crops of crops too, and add the predictions to them
-    as attributes. Changes `results`. Raises BadRoute."""
-    total, detectors = NO_TIME, 0
-    for i, earlier in enumerate(results):
-        if not isinstance(earlier.predictions, Objects):
-            continue
-        detectors += 1
-        objects = _open(earlier.predictions)
-        for target in _targets(objects, step.on):
-            predictions, timing = _run_on(picture, target, step, model, threshold)
-            # An output image of a crop is kept nowhere.
-            target.attributes[step.title] = Objects.empty() if isinstance(predictions, OutputImage) else predictions
-            total = total + timing
-        results[i] = replace(earlier, predictions=objects)
-    if not detectors:
+    as attributes, an object that several crops show once. Changes `results`. Raises BadRoute."""
+    opened = {i: _open(r.predictions) for i, r in enumerate(results) if isinstance(r.predictions, Objects)}
+    if not opened:
         raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no earlier step detects objects; add a detector")
+    wanted = model.manifest.preprocess
+    targets = [target for objects in opened.values() for target in _targets(objects, step.on, wanted, picture.size)]
+    answers: list[Predictions] = []
+    total = NO_TIME
+    for target in targets:
+        predictions, timing = _run_on(picture, target, step, model, threshold)
+        # An output image of a crop is kept nowhere.
+        answers.append(Objects.empty() if isinstance(predictions, OutputImage) else predictions)
+        total = total + timing
+    for target, answer in zip(targets, _each_once(answers, targets, model, picture.size), strict=True):
+        target.attributes[step.title] = answer
+    for i, objects in opened.items():
+        results[i] = replace(results[i], predictions=objects)
     return total
+
+
+def _each_once(
+    answers: list[Predictions], targets: Sequence[Target], model: Model, size: tuple[int, int]
+) -> list[Predictions]:
+    """The predictions on the crops of the targets, where an object that several crops show is with one target only.
+
+    Kept is the best sight of it (see `sighted`), and all that belongs to that. Labels, maps and
+    vectors are of their crop, and stay with it. size: (width, height) of the picture.
+    """
+    manifest = model.manifest
+    places = [k for k, answer in enumerate(answers) if isinstance(answer, Objects) and len(answer)]
+    if len(places) < 2 or manifest.preprocess.align:  # on a face turned upright, boxes are not the picture's
+        return answers
+    views = [answer for k in places if isinstance(answer := answers[k], Objects)]
+    seen = [widened(targets[k].box, manifest.preprocess, model.spec) for k in places]
+    poses = manifest.task == "keypoint-detection"
+    every, view, cut = sighted(views, seen, size, poses)
+    # What the model's own suppression takes for the same; a detector without any, or with a high one, sees a crop and
+    # the next in different scales.
+    iou = min(SAME_IOU, manifest.postprocess.iou_threshold)
+    first = same_as(every, view, cut, iou, poses)
+    kept = np.unique(first)
+    if len(kept) == len(every):
+        return answers
+    owner = _owners(every, view, first, np.asarray([targets[k].box for k in places]))
+    once = list(answers)
+    for number, k in enumerate(places):
+        mine = kept[owner == number]
+        once[k] = every.take(mine[np.argsort(-every.scores[mine], kind="stable")])
+    return once
+
+
+def _owners(every: Objects, view: Ints, first: Ints, parents: Floats) -> Ints:
+    """For each object that is kept, in the order of `np.unique(first)`, the number of the parent (M, 4) that it belongs
+    to, of those in whose crops it was detected.
+
+    That is the parent in which it lies nearest to where the objects of this step lie in their parents. IoU or the
+    centre's distance would not do: a face in the front row is in the middle of the person behind. In the beginning
+    that place is the usual height, in the middle from left to right; then the median over the choice so far.
+    """
+    centre, middle = (every.boxes[:, :2] + every.boxes[:, 2:]) / 2, (parents[:, :2] + parents[:, 2:]) / 2
+    extent = np.maximum(parents[:, 2:] - parents[:, :2], 1)
+    place = (centre[first] - middle[view]) / extent[view]  # in each parent that it was detected in
+    sights = [np.flatnonzero(first == i) for i in np.unique(first)]
+    usual = np.asarray([0.0, np.median(place[:, 1])])
+    for _ in range(3):
+        away = np.linalg.norm(place - usual, axis=1).round(4)
+        chosen = np.asarray([those[away[those].argmin()] for those in sights])
+        usual = np.median(place[chosen], axis=0)
+    owners: Ints = view[chosen]
+    return owners
 
 
 def _open(objects: Objects) -> Objects:
@@ -90,18 +152,28 @@ def _open(objects: Objects) -> Objects:
     ))  # fmt: skip
 
 
-def _targets(objects: Objects, label: str) -> Iterator[Target]:
-    """The objects of that label with at least a pixel of extent. On the crop of such an object, an object of the same
-    label (the pose of a person is a person) is that object again, and left out."""
+def _targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int]) -> Iterator[Target]:
+    """The objects of that label that the model wants to run on.
+
+    On the crop of such an object, an object of the same label (the pose of a person is a person) is that object again,
+    and left out. size: (width, height) of the picture.
+    """
     for k, name in enumerate(objects.names):
         attributes = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
         if name != label:
             for answer in attributes.values():
                 if isinstance(answer, Objects):
-                    yield from _targets(answer, label)
-        elif box[2] - box[0] >= 1 and box[3] - box[1] >= 1:
+                    yield from _targets(answer, label, wanted, size)
+        elif objects.scores[k] >= wanted.min_score and _fits(box, wanted, size):
             yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
+
+
+def _fits(box: Box, wanted: Preprocess, size: tuple[int, int]) -> bool:
+    """Whether a box has at least a pixel of extent, the size that the model asks for, and the share that it allows."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    large = min(width, height) >= max(wanted.min_size, 1)
+    return large and width * height <= wanted.max_share * size[0] * size[1]
 
 
 def _run_on(

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from inference.engine.registry import Registry
+from inference.errors import DropsightError
 from inference.routes import Route, Routes, Step, read_routes
 from inference.video.options import VideoOptions
 
 log = logging.getLogger(__name__)
 
-# Our classifier knows 200 classes and gives every picture a label: below this score it would only be guessing.
-CLASSIFY_THRESHOLD = 0.2
-
-# Purpose in the catalog -> our own step for it, or None where only a public model does it.
-DEFAULT_STEPS: dict[str, Step | None] = {
-    "image-classification": Step("classify", threshold=CLASSIFY_THRESHOLD),
-    "object-detection": None,
-    "face-detection": Step("faces"),
-    "face-expression": Step("expression", on="face"),
+# The pack: the recommended model of the catalog for each purpose of the default route, in the order of its steps.
+# Written here too, as reading the catalog takes a tenth of a second; a test compares the two.
+PACK = {
+    "image-classification": "mobilenetv2-int8",
+    "object-detection": "picodet-s-416",
+    "face-detection": "yunet-2023mar",
+    "pose-estimation": "mp-pose-2023mar",
 }
+# The starter model that does the same where the pack's is missing.
+STARTERS = {"image-classification": "classify", "face-detection": "faces"}
+# From which score on a classifier's best name is given at all; below its own threshold it is a guess. At these scores
+# every other guess about an everyday photo is right (python -m benchmarks everyday).
+GUESSES = {"mobilenetv2-int8": 0.4, "classify": 0.7}
+PERSON = "person"
 SKETCH = Step("sketch")
 
 # Frames of a video that are analysed a second: see docs/video.md for what tracks lose by it.
 VIDEO_FPS = 4.0
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
-BY_FOLDER = ("street", "cells", "colors", "cartoon", "colorize", "style-mosaic", "style-brush")
+BY_FOLDER = ("street", "cells", "colors", "cartoon", "style-brush", "expression")
 
 
 def load_routes(path: Path | None, registry: Registry) -> Routes:
@@ -45,11 +49,16 @@ def default_routes(registry: Registry) -> Routes:
     """One route per starter model with a folder of its own, then `default` for everything else.
 
     Only models that can be used are named, so that leaving out research models leaves a route that works.
-    Recommended public models are preferred where they are installed.
+    Models of the pack are preferred where they are installed; one that cannot be loaded is left out with a warning.
     """
     usable = {entry.name for entry in registry.list() if not entry.reason}
-    folders = [Route(name, (Step(name),), match=f"{name}/**") for name in BY_FOLDER if name in usable]
-    steps = (*_steps(registry, usable), SKETCH)
+    picks = _picks(registry, usable)
+    folders = [
+        Route(name, steps, match=f"{name}/**")
+        for name in BY_FOLDER
+        if name in usable and (steps := _folder_steps(name, picks))
+    ]
+    steps = (*_steps(picks), SKETCH)
     return Routes((*folders, Route("default", steps, video=_video(registry, steps))))
 
 
@@ -63,31 +72,38 @@ def _video(registry: Registry, steps: tuple[Step, ...]) -> VideoOptions:
     return VideoOptions(fps=VIDEO_FPS, without=without)
 
 
-def _steps(registry: Registry, usable: set[str]) -> Iterator[Step]:
-    picks = _picks(registry, usable)
-    finds_faces = False
-    for purpose, ours in DEFAULT_STEPS.items():
-        model = picks.get(purpose) or (ours.model if ours and ours.model in usable else None)
-        if model is None or (ours and ours.on and not finds_faces):
-            continue
-        finds_faces |= purpose == "face-detection"
-        if ours is None:
-            yield Step(model)
-        elif model == ours.model:
-            yield ours
-        else:
-            yield replace(ours, model=model, threshold=None)  # our threshold speaks of our model
+def _folder_steps(name: str, picks: Mapping[str, str]) -> tuple[Step, ...]:
+    """The steps of a folder: its model, and for expressions the face detector before it; none without a detector."""
+    if name != "expression":
+        return (Step(name),)
+    faces = picks.get("face-detection")
+    return (Step(faces), Step(name, on="face")) if faces else ()
+
+
+def _steps(picks: Mapping[str, str]) -> Iterator[Step]:
+    for purpose, model in picks.items():
+        if purpose != "pose-estimation":
+            yield Step(model, threshold=GUESSES.get(model))
+        elif "object-detection" in picks:
+            yield Step(model, on=PERSON)
 
 
 def _picks(registry: Registry, usable: set[str]) -> dict[str, str]:
-    """The recommended public models that are installed, by purpose."""
-    from inference.engine.catalog import best_installed, load_catalog, mentions  # lazily: mostly there is none
+    """The model for each purpose: the pack's where it is installed and can be loaded, else ours, else none."""
+    picks = {}
+    for purpose, name in PACK.items():
+        if name in usable and _loads(registry, name):
+            picks[purpose] = name
+        elif STARTERS.get(purpose) in usable:
+            picks[purpose] = STARTERS[purpose]
+    return picks
 
-    if not mentions(usable):
-        return {}
-    catalog = load_catalog()
-    picks = {purpose: best_installed(registry, purpose, catalog) for purpose in DEFAULT_STEPS}
-    for purpose, pick in picks.items():
-        if pick and not pick.verified:
-            log.warning("default route: %s by %s, whose file was not run by us", purpose, pick.name)
-    return {purpose: pick.name for purpose, pick in picks.items() if pick}
+
+def _loads(registry: Registry, name: str) -> bool:
+    """Whether the model can be loaded; it then stays loaded for the route, which asks for it at once."""
+    try:
+        registry.model(name)
+    except DropsightError as error:
+        log.warning("default route: left out %s: %s", name, error)
+        return False
+    return True

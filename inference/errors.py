@@ -4,6 +4,7 @@
     +-- Permanent            trying again cannot help
     |   +-- UnsupportedMedia
     |   +-- CorruptMedia
+    |   +-- UnreadableMedia
     |   +-- LimitExceeded
     |   +-- BadModel
     |   +-- BadManifest
@@ -37,6 +38,10 @@ class UnsupportedMedia(Permanent):
 
 class CorruptMedia(Permanent):
     """The file is of a known kind, but its content is broken."""
+
+
+class UnreadableMedia(Permanent):
+    """The file that was named on the command line is not there, or this process may not read it."""
 
 
 class LimitExceeded(Permanent):

@@ -32,6 +32,6 @@ def how_to_get(module: str) -> str:
     """What needs the package, and the line that installs it, as a sentence."""
     need, file = EXTRAS[module]
     return (
-        f"{need} needs the package {module}, which is not installed: pip install -r {file} here; in Azure add the "
-        f'line "-r {file}" to requirements.txt and deploy again. What waits for it runs then'
+        f"{need} needs the package {module}, which is not installed: here .venv/bin/python -m pip install -r "
+        f'{file}; in Azure add the line "-r {file}" to requirements.txt and deploy again. What waits for it runs then'
     )

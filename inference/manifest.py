@@ -6,6 +6,7 @@ processors, postprocessing those of OpenVINO Model API. Names and shapes of tens
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ class Preprocess:
     as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or by channel.
     size_divisor: pad a free-size input up to a multiple. crop_scale: how far a crop around a box is widened.
     align: "face112" wants faces turned upright by their five landmarks, in place of a crop.
+    min_size (the shorter side of its box in pixels of the picture), min_score (0..1) and max_share (of the picture): on
+    the crop of an object that is smaller, less certain or closer the model is not run, as its answer would be a guess.
     """
 
     do_resize: bool = True
@@ -58,8 +61,18 @@ class Preprocess:
     size_divisor: int = 1
     crop_scale: float = 1.0
     align: Literal["", "face112"] = ""
+    min_size: int = 0
+    min_score: float = 0.0
+    max_share: float = 1.0
     num_frames: int = 0
     sampling_rate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.min_size < 0:
+            raise ValueError(f"min_size is {self.min_size}, expected pixels, or 0 for any size")
+        for name, value in (("min_score", self.min_score), ("max_share", self.max_share)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -95,6 +108,7 @@ class Manifest:
     labels: names by label id. label_offset: label id = class index of the tensor + label_offset (a file whose
     index 0 is the label list's line 1 says 1). folder: where the manifest lies; set when it is read.
     file: empty for a head that needs no network.
+    everyday: on how many of 50 everyday photos it is useful, "41 of 50", as `python -m benchmarks everyday` measures.
     use: "research" where the data or the weights may not be used commercially.
     threads: for onnxruntime, 0 leaves it to the engine.
     """
@@ -111,6 +125,7 @@ class Manifest:
     source: str = ""
     description: str = ""
     accuracy: str = ""
+    everyday: str = ""
     use: Literal["any", "research"] = "any"
     threads: int = 0
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -128,7 +143,12 @@ MANIFEST_FILE = "model.toml"
 
 def read_manifest(path: Path) -> Manifest:
     """Read `model.toml`. Raises BadManifest with the file, the key and the nearest known key."""
-    return manifest_from({"name": path.parent.name, **read_toml(path)}, str(path), path.parent)
+    return manifest_from({"name": folder_name(path.parent), **read_toml(path)}, str(path), path.parent)
+
+
+def folder_name(folder: Path) -> str:
+    """The name of a folder, also of `.`; a link has its own and not that of what it leads to."""
+    return Path(os.path.abspath(folder)).name
 
 
 def declaration_of(path: Path) -> Path | None:

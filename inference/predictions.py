@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,11 +150,27 @@ class LabelMap:
         return sorted(((int(i), int(counts[i])) for i in present), key=lambda pair: -pair[1])
 
 
+SourceType = Literal["compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made or altered a picture: a model, its version, and the IPTC digital source type of what comes out."""
+
+    model: str
+    version: str
+    source_type: SourceType
+
+
 @dataclass(frozen=True)
 class OutputImage:
-    """The output of an image-to-image model: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A)."""
+    """The output of an image-to-image model: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A).
+
+    origin: None for pictures of which nothing needs to be said, such as a frame with boxes drawn on it.
+    """
 
     pixels: Bytes
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

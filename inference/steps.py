@@ -9,10 +9,14 @@ from pathlib import Path
 
 from inference.engine.model import Loaded, Model
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.heads import threshold as head_threshold
 from inference.image.media import Picture
 from inference.predictions import Objects, Predictions
 from inference.results.result import ModelFacts, Result, StepResult
 from inference.routes import Step
+
+_CLASSIFY = ("image-classification", "video-classification")
+_LIKELY = 0.5
 
 # Called with the number of frames done, and of about how many (None: unknown).
 OnProgress = Callable[[int, int | None], None]
@@ -67,4 +71,15 @@ def model_facts(model: Loaded) -> ModelFacts:
     """The model as the result names it, with the requested provider where another had to run."""
     ran, asked = model.session.provider, model.session.provider_asked
     manifest = model.manifest
-    return ModelFacts(manifest.name, manifest.version, model.sha256, ran, asked if asked != ran else None)
+    return ModelFacts(
+        manifest.name, manifest.version, model.sha256, ran, asked if asked != ran else None, own_threshold(model)
+    )
+
+
+def own_threshold(model: Loaded) -> float:
+    """The score (0..1) from which an answer of the model counts on its own, whatever a route lets through. A
+    classifier always has a best class: without a threshold in its manifest it must be likelier than not."""
+    manifest = model.manifest
+    if manifest.task in _CLASSIFY and manifest.postprocess.confidence_threshold is None:
+        return max(model.head.threshold, _LIKELY)
+    return head_threshold(manifest, model.head)

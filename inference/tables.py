@@ -9,7 +9,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
+from datetime import time as clock
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -57,10 +58,17 @@ def build(cls: type[T], values: Any, where: str, error: type[Permanent] = BadMan
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` may be a misspelling of; None where there is none."""
-    import difflib  # lazily: only mistakes need it
+    """The known word that `word` may be a misspelling of, or of its beginning; None where there is none."""
+    from difflib import SequenceMatcher  # lazily: only mistakes need it
 
-    return next(iter(difflib.get_close_matches(word, list(known), 1, 0.6)), None)
+    def likeness(candidate: str) -> float:
+        whole = SequenceMatcher(None, word, candidate).ratio()
+        # "yunett" begins as "yunet-2023mar" does, although "lpd-yunet" has more of its letters in all.
+        begun = SequenceMatcher(None, word, candidate[: len(word)]).ratio() if len(word) >= 4 else 0.0
+        return max(whole if whole >= 0.6 else 0.0, begun if begun >= 0.75 else 0.0)
+
+    best = max(known, key=likeness, default=None)
+    return best if best is not None and likeness(best) else None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -174,5 +182,7 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     if isinstance(value, int | float):
-        return repr(value)
+        return repr(float(value) if isinstance(value, float) else int(value))  # numpy's floats have a repr of their own
+    if isinstance(value, date | clock):
+        return value.isoformat()
     raise TypeError(f"{value!r} has no place in a TOML file")

@@ -1,3 +1,3 @@
-"""The release, which every result document names."""
+"""The release, which every result document names. pyproject.toml says the same."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -12,6 +12,8 @@ import pytest
 from devtools import azurite as azurite_process
 
 ROOT = Path(__file__).resolve().parents[1]
+# Tests are about the models that come with the project, whatever `dev.py run` or `models pull` has fetched here.
+os.environ["DROPSIGHT_PUBLIC_MODELS"] = str(ROOT / "models" / "_public" / "not-in-tests")
 SHARED = ROOT.parent / "shared"
 SHARED_ABSENT = "the reference photos, videos and weights are not here: no folder ../shared beside the repository"
 # Enough for every test of one worker, and short enough for one environment variable on Windows (32,767).

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -91,7 +92,10 @@ def distributions(module: str) -> set[str]:
     parts = module.split(".")
     if parts[0].startswith("azure"):
         return {requirement("-".join(parts[:count])) for count in range(2, len(parts) + 1)}
-    return {requirement(name) for name in packages_distributions().get(parts[0], parts[:1])}
+    return {requirement(name) for name in _brought_by().get(parts[0], parts[:1])}
+
+
+_brought_by = cache(packages_distributions)  # reads the list of files of everything that is installed
 
 
 @needs_git

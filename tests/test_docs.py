@@ -15,6 +15,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for top in ("docs", "models", "samples") for page in (ROOT / top).rglob("*.md"))]
 )
 PATH = re.compile(r"`((?:inference|cloud|localhost|devtools|training|benchmarks|tests|docs)/[\w./-]*)`")
+BARE = re.compile(r"(?<!\.venv/bin/)python3? -m (inference|cloud|localhost|benchmarks\.snapshot) [\w\[<-]")
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
 
@@ -30,6 +31,14 @@ def test_paths_exist(page: Path) -> None:
     made = set(re.findall(r"New file `(.+?)`", text))  # by whoever follows the page
     named = [path for path in PATH.findall(text) if "NAME" not in path and path not in made]
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_are_those_of_the_environment(page: Path) -> None:
+    """The python of the path has none of the packages; a module that is only named is no command."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    bare = [line for line in lines if BARE.search(line) and not line.startswith(('"""', "## "))]
+    assert bare == []
 
 
 def test_the_picture_of_the_house_has_every_room() -> None:

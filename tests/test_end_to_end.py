@@ -93,7 +93,7 @@ def check_results(store: Store, photos: dict[str, bytes]) -> None:
     for name, content in photos.items():
         found = document(store, name)
         assert (found["status"], found["source"]["name"], found["source"]["bytes"]) == ("ok", name, len(content))
-        assert [step["name"] for step in found["steps"]] == ["classify", "faces", "expression", "sketch"]
+        assert [step["name"] for step in found["steps"]] == ["classify", "faces", "sketch"]
         assert set(found["artifacts"]) >= {"annotated", "sketch"}
         for file in found["artifacts"].values():
             with Image.open(io.BytesIO(store.read(f"results/{name}/{file}") or b"")) as picture:

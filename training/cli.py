@@ -14,14 +14,13 @@ from training import evaluate, export, loop
 from training.recipe import Recipe
 from training.recipes.cells import Cells
 from training.recipes.classify import Classify
-from training.recipes.colorize import Colorize
 from training.recipes.expression import Expression
 from training.recipes.faces import Faces
 from training.recipes.street import Street
-from training.recipes.style import Brush, Mosaic
+from training.recipes.style import Brush
 
 RECIPES: dict[str, type[Recipe]] = {
-    recipe.name: recipe for recipe in (Cells, Classify, Colorize, Expression, Faces, Street, Brush, Mosaic)
+    recipe.name: recipe for recipe in (Cells, Classify, Expression, Faces, Street, Brush)
 }
 
 

@@ -114,15 +114,14 @@ class Segmenter(nn.Module):
     """U-Net decoder (Ronneberger et al., 2015) on the backbone: (N, channels, H, W) for any H and W.
 
     The 16-stride features pass two dilated convolutions first, so that a pixel sees most of a 480x360 picture.
-    With three stages of the backbone a light fourth of its own takes the place of the classifier's heavy one.
     """
 
-    def __init__(self, channels: int, blocks: Sequence[int] = (2, 2, 2, 1)) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.backbone = Backbone(blocks)
+        self.backbone = Backbone((2, 2, 2, 1))
         w = WIDTHS
-        deep: nn.Module = Residual(w[2], 128, 2) if len(blocks) == 3 else ConvNorm(w[3], 128, 1)
-        self.context = nn.Sequential(deep, ConvNorm(128, 128, dilation=2), ConvNorm(128, 128, dilation=4))
+        wide = (ConvNorm(128, 128, dilation=2), ConvNorm(128, 128, dilation=4))
+        self.context = nn.Sequential(ConvNorm(w[3], 128, 1), *wide)
         self.side = nn.ModuleList([ConvNorm(w[2], 64, 1), ConvNorm(w[1], 48, 1), ConvNorm(w[0], 24, 1)])
         self.fuse = nn.ModuleList([ConvNorm(192, 96), ConvNorm(144, 64), ConvNorm(88, 40)])
         self.head = nn.Conv2d(40, channels, 1)
@@ -133,27 +132,6 @@ class Segmenter(nn.Module):
         for skip, side, fuse in zip(features[2::-1], self.side, self.fuse, strict=True):
             y = fuse(torch.cat([resize_like(y, skip), side(skip)], 1))
         return resize_like(self.head(y), x)
-
-
-class Colorizer(nn.Module):
-    """Adds the two chroma channels of YCbCr (BT.601, full range) to the brightness of any picture; RGB out.
-
-    Only chroma is predicted, so that brightness comes out as it went in (but for values cut at 0 and 255).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.chroma = Segmenter(2, (1, 1, 2))
-
-    @property
-    def backbone(self) -> Backbone:
-        return self.chroma.backbone
-
-    def forward(self, x: Tensor) -> Tensor:
-        grey = to_grey(x)
-        cb, cr = (64 * torch.tanh(self.chroma(grey).float() / 4)).split(1, 1)
-        y = grey[:, :1]
-        return torch.cat([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], 1).clamp(0, 255)
 
 
 class Reflected(nn.Sequential):

@@ -1,4 +1,4 @@
-"""Pictures that the project makes itself: two to learn a style from, and dead leaves to practise it on."""
+"""Pictures that the project makes itself: one to learn a style from, and dead leaves to practise it on."""
 
 from __future__ import annotations
 
@@ -16,31 +16,6 @@ def _smooth(rng: np.random.Generator, side: int, cells: int) -> NDArray[np.float
     small = rng.uniform(0, 255, (cells, cells)).astype(np.uint8)
     image = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(image, np.float32) / 127.5 - 1
-
-
-def mosaic(side: int = 384, seed: int = 3) -> Bytes:
-    """Glass tiles: Voronoi cells of jewel colours, each unevenly lit, in dark lead."""
-    rng = np.random.default_rng(seed)
-    count = (side // 17) ** 2
-    points = rng.uniform(0, side, (count, 2)).astype(np.float32)
-    palette = np.array(
-        [[24, 72, 148], [16, 132, 150], [222, 160, 30], [190, 48, 36], [240, 226, 190], [60, 120, 60], [96, 36, 110]]
-    )
-    field = _smooth(rng, side, 5)
-    at = points.astype(int).clip(0, side - 1)
-    order = ((field[at[:, 1], at[:, 0]] + 1) / 2 * len(palette) + rng.normal(0, 0.7, count)).astype(int)
-    colours = palette[order % len(palette)] * rng.uniform(0.75, 1.15, (count, 1))
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
-    picture = np.zeros((side, side, 3), np.float32)
-    for row in range(side):
-        distance = np.hypot(points[:, 0, None] - x[row], points[:, 1, None] - y[row])
-        nearest = np.argpartition(distance, 1, axis=0)[:2]
-        two = np.sort(np.take_along_axis(distance, nearest, 0), 0)
-        first = distance.argmin(0)
-        lead = np.clip((two[1] - two[0] - 1.2) / 1.5, 0, 1)[:, None]
-        shine = 1.15 - 0.03 * two[0][:, None]
-        picture[row] = colours[first] * shine * lead + 18 * (1 - lead)
-    return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def brush(side: int = 384, seed: int = 5) -> Bytes:

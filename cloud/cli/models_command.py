@@ -1,9 +1,12 @@
-"""`python -m cloud models list | register | download | path | deliver | rollback`."""
+"""`python -m cloud models list | register | download | path | deliver | rollback | push`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+
+from inference.errors import BadModel, ModelUnavailable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command = commands.add_parser("rollback", help="serve what served before the current release")
     command.add_argument("name")
     command.set_defaults(run=_rollback)
+    command = commands.add_parser("push", help="put public models of the catalog into the container")
+    command.add_argument("names", nargs="*", metavar="NAME")
+    command.add_argument("--recommended", action="store_true", help="the pack for the default route")
+    command.add_argument("--from", dest="sources", action="append", default=[], metavar="DIR_OR_URL",
+                         help="take the files from this folder, or from URL/SHA256")  # fmt: skip
+    command.set_defaults(run=_push)
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -99,3 +108,20 @@ def _rollback(options: argparse.Namespace) -> int:
     before = "what was there before the first release" if pointer.version == BY_HAND else f"version {pointer.version}"
     print(f"{options.name}: {before} serves from now on; {pointer.rejected[0]} is not brought back by itself")
     return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    from cloud.models.public_models import push
+    from cloud.storage.containers import default_storage
+    from inference.engine.catalog import load_catalog
+    from inference.engine.pull import source_of
+
+    sources = [source_of(text) for text in options.sources]
+    failed = 0
+    for entry in load_catalog().wanted(options.names, options.recommended):
+        try:
+            print(push(default_storage(), entry, sources))
+        except (BadModel, ModelUnavailable) as error:  # the other models go on
+            print(error, file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0

@@ -52,6 +52,9 @@ COLUMNS = {
     "x2": "FLOAT",
     "y2": "FLOAT",
     "track": "BIGINT",
+    # The score from which an answer of the step counts on its own; below it lie guesses.
+    "threshold": "DOUBLE",
+    "id": "VARCHAR",
 }
 
 
@@ -92,9 +95,9 @@ def _rows(blob: BlobInfo, document: Mapping[str, Any]) -> Iterator[dict[str, Any
     shared |= {"written": blob.modified.isoformat(), "wall_ms": (document.get("cost") or {}).get("wall_ms")}
     for step in document["steps"]:
         of_step = {"step": step["name"], "task": step["task"], "model": step["model"]["name"]}
-        of_step["model_version"] = step["model"]["version"]
+        of_step |= {"model_version": step["model"]["version"], "threshold": step.get("threshold")}
         for number, prediction in enumerate(step["predictions"] or [{}]):
             x1, y1, x2, y2 = prediction.get("box") or (None,) * 4
             place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-            what = {key: prediction.get(key) for key in ("label", "score", "track")}
+            what = {key: prediction.get(key) for key in ("label", "score", "track", "id")}
             yield {**shared, **of_step, **place, **what, "number": number if prediction else None}

@@ -51,7 +51,8 @@ def record_path(name: str) -> str:
         return output_path(name)
     except LimitExceeded:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        return f"{_ODD.sub('_', name[: MAX_NAME - 200])[: MAX_NAME - 100]}~{digest[:24]}"
+        # Escapes of output_path have capitals, so that none of its paths is this one: a name cannot be made to meet it.
+        return f"{_ODD.sub('_', name[: MAX_NAME - 200])}%7e{digest[:24]}"
 
 
 def printable(text: str) -> str:

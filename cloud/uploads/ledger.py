@@ -62,10 +62,15 @@ class Claim(Generic[P]):
     plan: P
     lost: bool = False
     ended: bool = False
+    share: float | None = None  # of the work, for whoever reads the receipt while it is renewed
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
         self.override = self.receipt.override  # with which `plan` was made
+
+    def note(self, done: int, expected: int | None) -> None:
+        """How many frames are done, of about how many: stored when the lease is renewed, at no call of its own."""
+        self.share = min(done / expected, 1.0) if expected else None
 
 
 class Ledger:
@@ -162,7 +167,7 @@ class Ledger:
             if claim.lost or claim.ended:
                 return
             try:
-                claim.version = self._put(claim.receipt, claim.version)
+                claim.version = self._put(replace(claim.receipt, share=claim.share), claim.version)
             except Conflict:
                 self._reload(claim)
 

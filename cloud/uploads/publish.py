@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -15,6 +14,7 @@ from cloud.storage.paths import output_path, printable, record_path
 from cloud.uploads.receipts import Receipt
 from inference.errors import StorageUnavailable
 from inference.results.result import Result
+from inference.results.summary import labels_of
 from inference.steps import Analysis
 
 log = logging.getLogger(__name__)
@@ -154,11 +154,15 @@ def _inside(relative: str) -> str:
 
 
 def tags(document: Mapping[str, Any]) -> dict[str, str]:
-    """Index tags by which storage itself finds results: task, top, count, model, status."""
-    steps = document["steps"]
-    labels = Counter(document.get("summary", {})).most_common(1)
+    """Index tags by which storage itself finds results: task, top, scene, objects, count, model, status.
+
+    top: the commonest object, else the best name of the whole picture; scene: that name; never a guess. objects: how
+    many of all labels. count: all predictions of all steps. A blob may have ten tags.
+    """
+    steps, labels = document["steps"], labels_of(document)
     count = sum(len(step["predictions"]) for step in steps)
-    values = {"status": str(document["status"]), "count": str(count), "top": labels[0][0] if labels else ""}
+    values = {"status": str(document["status"]), "count": str(count), "top": labels.top}
+    values |= {"scene": next(iter(labels.scene), ""), "objects": str(sum(labels.objects.values()))}
     if steps:
         values |= {"task": steps[0]["task"], "model": steps[0]["model"]["name"]}
     return {name: value for name, value in values.items() if value}

@@ -51,6 +51,8 @@ class BlobReceipts:
         metadata = {"state": receipt.state, "etag": receipt.etag, "lease": f"{receipt.lease_s:g}"}
         if receipt.until:
             metadata["until"] = receipt.until
+        if receipt.share is not None:
+            metadata["share"] = f"{receipt.share:.3f}"
         path = PREFIX + record_path(receipt.name)
         return self._storage.write_json(STATE, path, asdict(receipt), metadata=metadata, **condition)
 
@@ -61,7 +63,8 @@ def summary_of(blob: BlobInfo) -> ReceiptSummary:
     try:
         state, etag, lease_s = blob.metadata["state"], blob.metadata["etag"], float(blob.metadata.get("lease", "0"))
         slot = datetime.fromisoformat(until).astimezone(UTC) if until else None
-        return ReceiptSummary(path, state, etag, lease_s, slot, blob.age_s, blob.served_at)
+        share = float(blob.metadata["share"]) if "share" in blob.metadata else None
+        return ReceiptSummary(path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share)
     except (KeyError, ValueError):
         return ReceiptSummary(path, "retry", "", 0.0, None, blob.age_s, blob.served_at)
 

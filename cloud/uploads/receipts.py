@@ -31,6 +31,7 @@ class Receipt:
     has_error: bool = False  # errors/<path>.json may exist
     job: str | None = None
     at: str = ""
+    share: float | None = None  # of the work that was done (0 to 1) when the lease was renewed last; videos only
 
     @property
     def short_key(self) -> str:
@@ -94,6 +95,7 @@ class ReceiptSummary:
     until: datetime | None
     age_s: float
     listed_at: datetime
+    share: float | None = None
 
     def is_open(self, etag: str) -> bool:
         """Whether version `etag` of the upload still needs somebody."""

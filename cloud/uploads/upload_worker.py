@@ -38,7 +38,7 @@ from inference.image.limits import Limits
 from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
-from inference.steps import Analysis
+from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
 
 log = logging.getLogger(__name__)
@@ -207,16 +207,25 @@ class UploadWorker:
             if start := self.split(claim, reading, media_type, trace):
                 return start
         with self.media(reading) as media:
-            analysis = self.analyze(media, plan.route, _source(receipt, reading.info.size), trace)
+            source = _source(receipt, reading.info.size)
+            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note)
             return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
 
     def analyze(
-        self, media: bytes | Path, route: Route, source: Source, trace: str, *, artifacts: bool = True
+        self,
+        media: bytes | Path,
+        route: Route,
+        source: Source,
+        trace: str,
+        *,
+        artifacts: bool = True,
+        progress: OnProgress | None = None,
     ) -> Analysis:
         """The engine, with this app's models and limits."""
         return inference.analyze(
-            media, route, self.registry, source, limits=self.limits, artifacts=artifacts, trace=trace
-        )
+            media, route, self.registry, source,
+            limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,
+        )  # fmt: skip
 
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:

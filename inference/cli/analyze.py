@@ -15,8 +15,9 @@ from inference.analysis import analyze
 from inference.cli.progress import Progress
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
-from inference.errors import BadModel, BadRoute, CorruptMedia, DropsightError, StorageUnavailable
+from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
 from inference.results.result import Source, error_document
+from inference.results.words import line
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
@@ -52,7 +53,8 @@ def analyze_command(options: argparse.Namespace) -> int:
             if options.json:
                 progress.say(json.dumps(document))  # ASCII: fits every terminal, and names that are no Unicode
             else:
-                progress.say(one_line(path, document))
+                folder = options.out / relative_to_given(path, options.files) if options.out else None
+                progress.say(line(str(path), document, folder=None if folder is None else str(folder)))
             progress.step()
     return 1 if failed else 0
 
@@ -116,7 +118,7 @@ def analyze_file(
     source = Source(name=str(path))
     try:
         if not path.is_file():
-            raise CorruptMedia(f"{path}: no such file; check the path")
+            raise UnreadableMedia(f"{path}: no such file; check the path")
         source = Source(name=str(path), bytes=path.stat().st_size)
         analysis = analyze(
             path,
@@ -130,7 +132,7 @@ def analyze_file(
     except DropsightError as error:
         return error_document(source, error), None
     except OSError as error:
-        return error_document(source, CorruptMedia(f"{path}: cannot be read ({error.strerror})")), None
+        return error_document(source, UnreadableMedia(f"{path}: cannot be read ({error.strerror})")), None
     except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
         traceback.print_exc()
         return error_document(source, error), None
@@ -191,18 +193,3 @@ def refuse_shared_places(files: Sequence[Path], given: Sequence[Path]) -> None:
                 f"--out: {first} and {path} would both be written to {place}; name a folder that holds both, or "
                 "analyse them separately into different folders"
             )
-
-
-def one_line(path: Path, document: dict[str, Any]) -> str:
-    """A document in a line: its counts by label, or its error."""
-    if document["status"] == "error":
-        return f"{path}: {document['error']['class']}: {document['error']['message']}"
-    summary = ", ".join(f"{n} {label}" for label, n in document["summary"].items()) or _without_counts(document)
-    return f"{path}: {summary} ({document['cost']['wall_ms']:.0f} ms)"
-
-
-def _without_counts(document: dict[str, Any]) -> str:
-    """For results without counts: the labels of a map; for output images and vectors that they are made."""
-    labels = [p["label"] for step in document["steps"] for p in step["predictions"] if "label" in p]
-    made = any(step["task"] in ("image-to-image", "image-feature-extraction") for step in document["steps"])
-    return ", ".join(labels[:5]) or ("done" if made else "nothing found")

@@ -9,14 +9,14 @@ from typing import Any
 from inference.engine.model import Loaded, Model
 from inference.engine.registry import Registry, folders_from_environment, kind_of
 from inference.engine.weights import sha256_of
-from inference.errors import BadManifest
+from inference.errors import BadManifest, UnreadableMedia
 from inference.image.limits import read_bytes
-from inference.image.media import decode
-from inference.manifest import Manifest, declaration_of, read_manifest
+from inference.image.media import Picture, decode
+from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, read_manifest
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
-from inference.recognize.candidates import deciding_lines
+from inference.recognize.candidates import deciding_lines, label_lines, label_set
 from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
@@ -25,38 +25,89 @@ SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
 def run(options: argparse.Namespace) -> int:
     """Exit status 0 where the model ran, 1 where it would have to be guessed at."""
     path: Path = options.path
-    picture = options.picture or SAMPLE
+    photo: Path = options.picture or SAMPLE
+    picture = _picture(photo)
     declared = declaration_of(path)
     if declared:
+        if options.write:
+            raise BadManifest(f"{declared}: there already; rename or delete it to have it written anew")
         manifest = read_manifest(declared)
         print(f"declared by {declared}")
         # as an app would load it: the sha256 is checked, and weights elsewhere are located by it
         registry = Registry([declared.parent, *folders_from_environment()])
-        _run_once(picture, registry.load(manifest.name))
+        _run_once(photo, picture, registry.load(manifest.name))
         return 0
     try:
         export, draft = examine(path)
     except BadManifest as error:
         print(f"not recognised: {error}\n\nmodel.toml, to be completed:\n\n{deciding_lines(open_export(path))}")
+        if options.write:
+            print("nothing was written: which of these lines are true is known to whoever trained the model")
         return 1
+    target = _place_of_manifest(export) if options.write else None
     manifest = manifest_of(export, draft)
     print(f"recognised as {draft.family}")
     print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
     digest = sha256_of(export.file)
-    _run_once(picture, kind_of(manifest)(manifest, export.session, digest))
+    _run_once(photo, picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
-        print("there are no labels: put labels.txt (a label per line) beside the file, or numbers stand in their place")
-    print(f"\nmodel.toml:\n\n{as_toml(export, draft, manifest, digest)}")
+        print(_without_labels(export, manifest))
+    text = as_toml(export, draft, manifest, digest)
+    if target is None:
+        print(f"\nmodel.toml:\n\n{text}")
+    else:
+        _write(target, text)
+        print(f"written: {target}")
     return 0
 
 
-def _run_once(picture: Path, model: Loaded) -> None:
+def _picture(path: Path) -> Picture:
+    """The decoded picture. Raises UnreadableMedia, and what `decode` raises."""
+    try:
+        return decode(read_bytes(path))
+    except OSError as error:
+        raise UnreadableMedia(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def _without_labels(export: Export, manifest: Manifest) -> str:
+    count, names = label_set(export, [(manifest.task, manifest.head)])
+    beside = "put labels.txt (a label per line) beside the file, or numbers stand in their place"
+    if not names:
+        return f"there are no labels: {beside}"
+    lines = "\n".join(f"  {line}" for line in label_lines(count, names))
+    return f"there are no labels; its model.toml may say\n{lines}\nelse {beside}"
+
+
+def _place_of_manifest(export: Export) -> Path:
+    """Where the manifest is to be written. Raises BadManifest where one is, or where it would hide other models."""
+    target = export.folder / MANIFEST_FILE
+    if target.exists():
+        raise BadManifest(f"{target}: there already, for another file; put {export.file.name} into a folder of its own")
+    if export.file.parent == export.folder:
+        others = {*export.folder.glob("*.onnx"), *export.folder.glob("*/*.onnx"), *export.folder.glob("*/model.toml")}
+        if others := others - {export.file}:
+            raise BadManifest(
+                f"{target} would speak for the whole folder and hide {min(others).relative_to(export.folder)}: put "
+                f"{export.file.name} into a folder of its own"
+            )
+    return target
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BadManifest(f"{target}: cannot be written ({error.strerror})") from error
+
+
+def _run_once(photo: Path, picture: Picture, model: Loaded) -> None:
     if not isinstance(model, Model):
         print("loaded, but not run here: it wants clips; analyse a video with it")
         return
-    predictions, timing = model.run(decode(read_bytes(picture)))
+    predictions, timing = model.run(picture)
     total = timing.preprocess + timing.inference + timing.postprocess
-    print(f"ran once on {picture}: {_in_words(predictions)} ({total:.0f} ms)")
+    print(f"ran once on {photo}: {_in_words(predictions)} ({total:.0f} ms)")
 
 
 def _in_words(predictions: Predictions) -> str:

@@ -1,4 +1,4 @@
-"""python -m inference export | schema: a folder of results in other formats, and the JSON Schema of a result."""
+"""python -m inference export | schema: a folder of results in other formats, and what a result is made of."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import json
 from inference.errors import BadRoute
 from inference.results.formats import read_folder, write
 from inference.results.schema import schema
+from inference.results.typings import python, typescript
 from inference.tables import nearest
+
+
+def schema_text() -> str:
+    return json.dumps(schema(), indent=2) + "\n"
 
 
 def run(options: argparse.Namespace) -> int:
     if options.command == "schema":
-        print(json.dumps(schema(), indent=2))
+        texts = {"json": schema_text, "python": python, "typescript": typescript}
+        print(texts[options.form](), end="")
         return 0
     if options.step:
         names = {step["name"] for document in read_folder(options.results) for step in document["steps"]}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from inference.steps import OnProgress
+if TYPE_CHECKING:  # lines are written by programs that run no model, too
+    from inference.steps import OnProgress
 
 CLEAR = "\r\033[K"
 
@@ -29,6 +31,11 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.total > 1:
             self.show("")
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a line is shown at all."""
+        return self._terminal
 
     def show(self, text: str) -> None:
         """Replace the line on a terminal."""

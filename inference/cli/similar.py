@@ -11,14 +11,15 @@ from inference.cli.analyze import files_below, registry_of
 from inference.cli.progress import Progress
 from inference.engine.model import Model
 from inference.engine.registry import Registry
-from inference.errors import BadModel, DropsightError, UnsupportedMedia
+from inference.errors import BadModel, DropsightError, UnreadableMedia, UnsupportedMedia
 from inference.image.limits import read_bytes
 from inference.image.media import decode
 from inference.predictions import Embedding, Floats
 from inference.results.formats import RESULT_FILE
 from inference.similar import Index, from_results, groups
 
-DEFAULT_MODEL = "embed"
+# The first that can be used: the better one has its weights from a public model.
+DEFAULT_MODELS = ("embed-mobilenetv2", "embed")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,10 +59,18 @@ def index_of(folder: Path, model: str | None, registry: Registry) -> tuple[Index
     if next(folder.rglob(RESULT_FILE), None):
         index = from_results(folder)
         if not len(index):
-            raise BadModel(f"{folder}: its results hold no vectors; analyse with --model {DEFAULT_MODEL} --out first")
+            raise BadModel(
+                f"{folder}: its results hold no vectors; analyse with --model {default_model(registry)} --out first"
+            )
         return index, model or _maker(index, registry)
-    name = model or DEFAULT_MODEL
+    name = model or default_model(registry)
     return over_pictures(folder, registry.model(name)), name
+
+
+def default_model(registry: Registry) -> str:
+    """The embedding model for whoever names none."""
+    usable = {entry.name for entry in registry.list() if not entry.reason}
+    return next((name for name in DEFAULT_MODELS if name in usable), DEFAULT_MODELS[-1])
 
 
 def _maker(index: Index, registry: Registry) -> str:
@@ -91,9 +100,10 @@ def over_pictures(folder: Path, model: Model) -> Index:
 
 
 def embed(model: Model, file: Path) -> Floats:
-    """The vector (D,) of a picture file. Raises BadModel where the model gives none, and what `decode` raises."""
+    """The vector (D,) of a picture file. Raises BadModel where the model gives none,
+    UnreadableMedia, and what `decode` raises."""
     if not file.is_file():
-        raise UnsupportedMedia(f"{file}: no such file; check the path")
+        raise UnreadableMedia(f"{file}: no such file; check the path")
     predictions, _ = model.run(decode(read_bytes(file)))
     if not isinstance(predictions, Embedding):
         raise BadModel(f"{model.manifest.name} does {model.manifest.task}, expected an embedding model")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image as Pillow
 
 from inference.draw import annotate, enlarged
+from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
-from inference.predictions import Embedding, LabelMap, Objects, OutputImage, Predictions
+from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -25,22 +28,37 @@ def image_artifacts(
     names: dict[tuple[str, int], str] = {}
     full = picture.full()
     drawn: list[tuple[str, Predictions]]
-    drawn = [(s.name, s.predictions) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
+    drawn = [(s.name, _as_drawn(s)) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
     if draw.compare:
         drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
     if drawn:
-        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw))
+        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw), _origin(drawn))
     for step in steps:
         _step_files(step, files, names)
     return files, names
+
+
+def _as_drawn(step: StepResult) -> Predictions:
+    """What the annotated picture shows of a step: a name that is only a guess has a question mark."""
+    predictions, limit = step.predictions, step.model.threshold
+    if not isinstance(predictions, Classes):
+        return predictions
+    rows = zip(predictions.names, predictions.scores.tolist(), strict=True)
+    return replace(predictions, names=tuple(name if score >= limit else f"{name}?" for name, score in rows))
+
+
+def _origin(drawn: Sequence[tuple[str, Predictions]]) -> Origin | None:
+    """Of a picture before and after: what made the second half, a trained model's origin first. None for drawings."""
+    origins = [p.origin for _, p in drawn if isinstance(p, OutputImage) and p.origin]
+    return min(origins, key=lambda origin: origin.source_type == "algorithmicallyEnhanced", default=None)
 
 
 def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str]) -> None:
     predictions, name = step.predictions, file_name(step.name)
     if isinstance(predictions, OutputImage):
         alpha = predictions.pixels.shape[2] == 4
-        image = Pillow.fromarray(predictions.pixels)
-        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image) if alpha else jpeg(image)
+        image, origin = Pillow.fromarray(predictions.pixels), predictions.origin
+        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image, origin) if alpha else jpeg(image, origin)
     elif isinstance(predictions, Embedding):
         buffer = io.BytesIO()
         np.save(buffer, predictions.vector.astype(np.float32))
@@ -48,27 +66,34 @@ def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str
         files[f"{name}.npy"] = buffer.getvalue()
     elif isinstance(predictions, LabelMap):
         names[step.name, -1] = f"{name}.png"
-        files[f"{name}.png"] = png(Pillow.fromarray(predictions.ids.astype(np.uint8)))
+        files[f"{name}.png"] = png(Pillow.fromarray(_narrow(predictions.ids)))
     elif isinstance(predictions, Objects) and predictions.masks is not None:
         for i in range(len(predictions)):
             names[step.name, i] = f"masks/{name}-{i}.png"
             files[f"masks/{name}-{i}.png"] = png(Pillow.fromarray(predictions.masks.full(i)))
 
 
+def _narrow(ids: Ints) -> Ints:
+    """Label ids as a grey PNG holds them: 8 bits where they suffice, else 16."""
+    return ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
+
+
 def file_name(step: str) -> str:
-    """A step's name as a file name: letters, digits, '.', '_' and '-' only."""
-    return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+    """A step's name as a file name: letters, digits, '.', '_' and '-' only. Where that is not its name, or the
+    annotated picture's, a hash is added: steps called "人" and "顔" do not share a file."""
+    plain = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
+    return plain if plain == step != "annotated" else f"{plain}-{hashlib.sha256(step.encode()).hexdigest()[:8]}"
 
 
-def jpeg(image: Pillow.Image) -> bytes:
-    """The image as a JPEG file."""
+def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:
+    """The image as a JPEG file; origin: what its XMP says of how it came about, None leaves it without."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, xmp=packet(origin) if origin else None)
     return buffer.getvalue()
 
 
-def png(image: Pillow.Image) -> bytes:
-    """The image as a PNG file, without loss."""
+def png(image: Pillow.Image, origin: Origin | None = None) -> bytes:
+    """The image as a PNG file, without loss; origin as for `jpeg`."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", pnginfo=png_text(origin) if origin else None)
     return buffer.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
@@ -17,10 +19,8 @@ def blur(canvas: Pillow.Image, boxes: Floats) -> None:
     """Make what is in the boxes (N, 4), xyxy in pixels of `canvas`, unrecognisable. Draws on `canvas`."""
     for x1, y1, x2, y2 in boxes.tolist():
         dx, dy = (x2 - x1) * WIDER, (y2 - y1) * WIDER
-        area = (
-            max(int(x1 - dx), 0), max(int(y1 - dy), 0),
-            min(int(x2 + dx) + 1, canvas.width), min(int(y2 + dy) + 1, canvas.height),
-        )  # fmt: skip
+        wide = (math.floor(x1 - dx), math.floor(y1 - dy), math.floor(x2 + dx) + 1, math.floor(y2 + dy) + 1)
+        area = (max(wide[0], 0), max(wide[1], 0), min(wide[2], canvas.width), min(wide[3], canvas.height))
         width, height = area[2] - area[0], area[3] - area[1]
         if width < 1 or height < 1:
             continue
@@ -28,7 +28,10 @@ def blur(canvas: Pillow.Image, boxes: Floats) -> None:
         cells = (max(round(width / cell), 1), max(round(height / cell), 1))
         coarse = canvas.crop(area).resize(cells, Pillow.Resampling.BOX)
         smooth = coarse.resize((width, height), Pillow.Resampling.BICUBIC)
-        canvas.paste(smooth, area[:2], _oval(width, height))
+        # The rounded corners are those of the whole: a face that the picture's edge cuts is as wide as ever there.
+        oval = _oval(wide[2] - wide[0], wide[3] - wide[1])
+        left, top = area[0] - wide[0], area[1] - wide[1]
+        canvas.paste(smooth, area[:2], oval.crop((left, top, left + width, top + height)))
 
 
 def _oval(width: int, height: int) -> Pillow.Image:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.weights import BUILT_IN, sha256_of
 from inference.errors import BadManifest, BadModel
 from inference.heads import head_names
 from inference.manifest import Manifest, manifest_from
-from inference.tables import build, nearest, read_toml
+from inference.tables import build, nearest, read_toml, to_toml
 
 CATALOG = BUILT_IN / "catalog.toml"
 
@@ -21,8 +22,8 @@ class CatalogEntry:
     """A model of the catalog.
 
     purpose: what it is for, in finer words than its task. size: bytes. page: the source of its manifest.
-    verified: the file with this sha256 was run here. recommended: the model to take for its purpose.
-    missing: why it cannot be run; empty where it can.
+    also: further addresses of the same file. verified: the file with this sha256 was run here, and reached `figure`.
+    recommended: belongs to the pack for the default route. missing: why it cannot be run; empty where it can.
     """
 
     name: str
@@ -32,7 +33,9 @@ class CatalogEntry:
     size: int
     page: str
     manifest: Mapping[str, Any]
+    also: tuple[str, ...] = ()
     verified: bool = False
+    figure: str = ""
     recommended: bool = False
     missing: str = ""
 
@@ -41,6 +44,10 @@ class CatalogEntry:
         return manifest_from(
             {"name": self.name, "sha256": self.sha256, **self.manifest}, f"{CATALOG.name}: {self.name}"
         )
+
+    def model_toml(self) -> str:
+        """The manifest as the text of a file."""
+        return to_toml({"name": self.name, "sha256": self.sha256, **self.manifest})
 
     def obstacle(self) -> str:
         """Why this version cannot run it; empty where it can."""
@@ -61,15 +68,27 @@ class Catalog:
                 return entry
         raise BadModel(f"the catalog has no model {name!r}{nearest(name, [m.name for m in self.model])}")
 
+    def wanted(self, names: Iterable[str], recommended: bool) -> list[CatalogEntry]:
+        """The models of these names, and those of the pack. Raises BadModel for a name that leads nowhere, for a model
+        that cannot be run, and where nothing is asked for."""
+        wanted = [self.named(name) for name in names]
+        for entry in wanted:
+            if entry.obstacle():
+                raise BadModel(f"{entry.name} cannot be run: {entry.obstacle()}")
+        if recommended:
+            wanted += [m for m in self.recommended() if m not in wanted]
+        if not wanted:
+            raise BadModel("name models of the catalog, or say --recommended; `models list` shows what there is")
+        return wanted
+
     def recommended(self) -> list[CatalogEntry]:
-        """A runnable model for every purpose."""
+        """The pack: one runnable model for each purpose that the default route has."""
         return [m for m in self.model if m.recommended and not m.obstacle()]
 
 
-def mentions(names: Iterable[str], path: Path = CATALOG) -> bool:
-    """Whether any of the names may be a model of the catalog; reading it in full takes a tenth of a second."""
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return any(f'name = "{name}"' in text for name in names)
+def names_in(path: Path = CATALOG) -> list[str]:
+    """The names of the catalog's models, without reading it in full."""
+    return re.findall(r'^name = "(.+)"$', path.read_text("utf-8"), re.MULTILINE) if path.is_file() else []
 
 
 def load_catalog(path: Path = CATALOG) -> Catalog:
@@ -79,14 +98,23 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
     for entry in catalog.model:
         if names.count(entry.name) > 1 or "/" in entry.name or entry.name.startswith("."):
             raise BadManifest(f"{path}: {entry.name!r} is not a usable name, or two models have it")
-        if not entry.url.startswith(("https://", "http://")):
-            raise BadManifest(f"{path}: {entry.name}: its url is {entry.url!r}, expected https://...")
+        for url in (entry.url, *entry.also):
+            if not url.startswith(("https://", "http://")):
+                raise BadManifest(f"{path}: {entry.name}: its url is {url!r}, expected https://...")
+        if entry.verified != bool(entry.figure):
+            raise BadManifest(f"{path}: {entry.name}: `verified` and `figure` go together")
         entry.full_manifest()
     return catalog
 
 
-def best_installed(registry: Registry, purpose: str, catalog: Catalog) -> CatalogEntry | None:
-    """The recommended, runnable model of a purpose that is installed; models that were run here come first."""
-    usable = {e.name for e in registry.list() if not e.reason}
-    picks = [m for m in catalog.recommended() if m.purpose == purpose and m.name in usable]
-    return min(picks, key=lambda m: not m.verified, default=None)
+def known_file(file: Path, path: Path = CATALOG) -> CatalogEntry | None:
+    """The catalog's entry for exactly this file; where several share it, the one that has the file's or folder's name.
+
+    A file is hashed only where its size is that of a model of the catalog.
+    """
+    size = file.stat().st_size
+    if not path.is_file() or f"size = {size}\n" not in path.read_text("utf-8"):
+        return None
+    digest = sha256_of(file)
+    entries = [m for m in load_catalog(path).model if m.sha256 == digest]
+    return next((m for m in entries if m.name in (file.stem, file.parent.name)), entries[0] if entries else None)

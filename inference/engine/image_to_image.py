@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.engine.model import Model
-from inference.heads.image import kind_of, planes, to_bytes
+from inference.heads.image import kind_of, origin_of, planes, to_bytes
 from inference.image.lab import lab_to_rgb, rgb_to_lab
 from inference.image.media import Picture, cropped
 from inference.image.preprocess import MAX_FREE_PIXELS, Box
@@ -45,7 +45,8 @@ class ImageToImage(Model):
         start = time.perf_counter()
         values, timing = _whole(self, picture) if tile is None else _tiled(self, picture, tile)
         values = _same_aspect(values, picture.size)
-        output = OutputImage(_joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest)))
+        pixels = _joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest))
+        output = OutputImage(pixels, origin_of(self.manifest))
         total = (time.perf_counter() - start) * 1e3
         return output, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
 

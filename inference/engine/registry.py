@@ -12,13 +12,12 @@ from pathlib import Path
 
 from inference.engine.model import Loaded, Model
 from inference.engine.session import NoSession, Session, providers_named
-from inference.engine.weights import FileState, Weights, hash_of_state, readable, sha256_of, state_of
+from inference.engine.weights import BUILT_IN as BUILT_IN
+from inference.engine.weights import FileState, Weights, hash_of_state, public_folder, readable, sha256_of, state_of
 from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.machine import memory_limit
-from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, inside, read_manifest
-from inference.tables import nearest
-
-BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, inside, read_manifest
+from inference.tables import closest, nearest
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,10 @@ class InstalledModel:
 
 
 def folders_from_environment() -> list[Path]:
-    """DROPSIGHT_MODELS (a path list) and then the models that come with the project."""
+    """DROPSIGHT_MODELS (a path list), then the models that come with the project, then the public ones pulled."""
     listed = [Path(p) for p in os.environ.get("DROPSIGHT_MODELS", "").split(os.pathsep) if p]
-    return [*listed, BUILT_IN]
+    pulled = public_folder()
+    return [*listed, BUILT_IN, *([pulled] if pulled.is_dir() else [])]
 
 
 def research_allowed() -> bool:
@@ -153,6 +153,7 @@ class Registry:
         how = "the manifest has no sha256"
         if manifest.sha256:
             how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
+            how += f"; its source is {manifest.source}" if manifest.source else ""
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
     def entry(self, name: str) -> InstalledModel:
@@ -160,8 +161,7 @@ class Registry:
         entries = self._by_name()
         if name not in entries:
             usable = [e.name for e in entries.values() if not e.reason]
-            hint = nearest(name, usable) if usable else "; the folders of models hold none that can be used"
-            raise BadModel(f"no model is called {name!r}{hint}")
+            raise BadModel(f"no model is called {name!r}{_hint(name, usable)}")
         entry = entries[name]
         if entry.reason:
             raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
@@ -208,7 +208,8 @@ class Registry:
                 f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
             )
         try:
-            session = Session(entry.weights, entry.manifest.threads, self._providers)
+            wanted = entry.manifest.postprocess.outputs.values()
+            session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
         except BadModel:
             state_of(entry.weights)  # where they have gone meanwhile, nothing is wrong with the model
             raise
@@ -245,6 +246,18 @@ class Registry:
             return self._by_name().get(entry.name, now)
 
 
+def _hint(name: str, usable: Sequence[str]) -> str:
+    """Which model may be meant, of those here or of the catalog."""
+    from inference.engine.catalog import names_in  # lazily: only mistakes need it
+
+    public = [n for n in names_in() if n not in usable]
+    close = name if name in public else closest(name, [*usable, *public])
+    if close in public:
+        meant = "it is in the catalog:" if close == name else f"did you mean {close!r} of the catalog?"
+        return f"; {meant} `python -m inference models pull {close}` fetches it"
+    return nearest(name, usable) if usable else "; the folders of models hold none that can be used"
+
+
 def _with_state(entry: InstalledModel) -> InstalledModel:
     try:
         return replace(entry, state=state_of(entry.weights)) if entry.weights else entry
@@ -258,7 +271,9 @@ def _scan(folder: Path) -> Iterator[InstalledModel]:
     if declared:
         yield _declared(declared)
     elif folder.is_file():
-        yield _recognized(folder.stem, folder)
+        yield _recognized(_name_of(folder), folder)
+    elif (folder / "config.json").is_file() and not any(folder.glob("*.onnx")):
+        yield _recognized(folder_name(folder), folder)  # Hugging Face's layout: the weights are in onnx/
     elif folder.is_dir():
         for child in sorted(folder.iterdir()):
             if child.is_dir() and (child / MANIFEST_FILE).is_file():
@@ -266,16 +281,26 @@ def _scan(folder: Path) -> Iterator[InstalledModel]:
             elif child.is_dir() and not child.name.startswith((".", "_")):
                 yield _recognized(child.name, child)
             elif child.suffix == ".onnx":
-                yield _recognized(child.stem, child)
+                yield _recognized(_name_of(child), child)
     else:
         yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
+
+
+def _name_of(file: Path) -> str:
+    """The name of a loose .onnx file: its own, or its folder's where it is alone there (but for variants, such as
+    model_quantized.onnx) and called as exporters call every model."""
+    from inference.recognize._export import PLAIN_NAMES  # lazily: most models have a manifest
+
+    if file.stem not in PLAIN_NAMES or any(not f.stem.startswith(file.stem) for f in file.parent.glob("*.onnx")):
+        return file.stem
+    return folder_name(file.parent)
 
 
 def _declared(path: Path) -> InstalledModel:
     try:
         manifest = read_manifest(path)
     except BadManifest as error:
-        return InstalledModel(path.parent.name, path, reason=str(error))
+        return InstalledModel(folder_name(path.parent), path, reason=str(error))
     return InstalledModel(manifest.name, path, manifest)
 
 
@@ -283,6 +308,7 @@ def _recognized(name: str, path: Path) -> InstalledModel:
     from inference.recognize import recognize  # lazily: most models have a manifest
 
     try:
-        return InstalledModel(name, path, recognize(path))
+        # called as routes call it, in results too, whatever the file is called
+        return InstalledModel(name, path, replace(recognize(path), name=name))
     except DropsightError as error:
         return InstalledModel(name, path, reason=str(error))

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inference.errors import BadModel, OutOfMemory
 from inference.machine import cpu_quota
 from inference.tables import nearest
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """onnxruntime 1.29 and newer looks at this variable when it is imported. Unless it is "1", a device id is written
+    into the user's home, and what models and machine are goes to Microsoft. Somebody's own choice stays.
+    """
+    name = "ORT_DISABLE_TELEMETRY"
+    chosen = name in os.environ
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ[name]
+
+
+with _without_telemetry():
+    import onnxruntime as ort
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +122,19 @@ def providers_named(words: str) -> tuple[str, ...]:
 class Session:
     """An ONNX file, loaded. `run` may be called from any number of threads at once."""
 
-    def __init__(self, path: Path, threads: int = 0, providers: Sequence[str] = (CPU,)) -> None:
+    def __init__(
+        self, path: Path, threads: int = 0, providers: Sequence[str] = (CPU,), outputs: Collection[str] = ()
+    ) -> None:
         """Raises BadModel, in a plain sentence, for anything that cannot be loaded, and OutOfMemory.
 
-        threads: of a run; 0 lets the file's size decide. providers: of onnxruntime, best first."""
+        threads: of a run; 0 lets the file's size decide. providers: of onnxruntime, best first. outputs: tensors of
+        the graph that are wanted; those that the file does not put out are put out beside its own."""
         refuse_what_is_not_onnx(path)
         small = path.stat().st_size < SMALL_MODEL_BYTES
         self.threads = threads or (1 if small else CORES.count)
         present = ort.get_available_providers()
         usable = [*(p for p in providers if p in present and p != CPU), CPU]
-        self._session = _load(path, _options(self.threads), usable)
+        self._session = _with_outputs(_load(path, _options(self.threads), usable), path, usable, outputs)
         self.provider: str = self._session.get_providers()[0]
         self.provider_asked = providers[0]
         if self.provider != self.provider_asked:
@@ -187,6 +209,33 @@ def _load(path: Path, options: Any, providers: list[str]) -> Any:
         if _NO_MEMORY.search(str(error)):
             raise OutOfMemory(f"{path}: memory ran out while it was loaded; {_MORE_MEMORY}") from error
         raise BadModel(f"{path}: {_plain(str(error))}") from error
+
+
+def _with_outputs(session: Any, path: Path, providers: list[str], wanted: Collection[str]) -> Any:
+    """The session, or one of the same file with more outputs; as it is where the graph has no such tensors.
+
+    In protobuf, bytes that follow a message are merged into it: a second `graph` adds its outputs to those of the
+    first (ModelProto.graph = 7, GraphProto.output = 12, ValueInfoProto.name = 1), and nothing else has to be read.
+    """
+    more = [name for name in wanted if name not in {o.name for o in session.get_outputs()}]
+    if not more:
+        return session
+    graph = b"".join(_field(12, _field(1, name.encode())) for name in more)
+    model = path.read_bytes() + _field(7, graph)
+    try:
+        return ort.InferenceSession(model, session.get_session_options(), providers=providers)
+    except _ORT_ERRORS:
+        return session
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A protobuf field of bytes: its key and length as varints, then the content."""
+    head = b""
+    for value in (number << 3 | 2, len(content)):
+        while value > 0x7F:
+            head, value = head + bytes([value & 0x7F | 0x80]), value >> 7
+        head += bytes([value])
+    return head + content
 
 
 def refuse_what_is_not_onnx(path: Path) -> None:

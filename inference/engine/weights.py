@@ -12,8 +12,15 @@ from pathlib import Path
 
 from inference.errors import ModelUnavailable
 
+BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+
 # Size in bytes, and in ns the times of its content and of the file itself: copies keep the first.
 FileState = tuple[Path, int, int, int]
+
+
+def public_folder() -> Path:
+    """Where `models pull` puts public models: apart from those that come with the project, which are under git."""
+    return Path(os.environ.get("DROPSIGHT_PUBLIC_MODELS") or BUILT_IN / "_public")
 
 
 def sha256_of(path: Path) -> str:

@@ -29,7 +29,8 @@ def skeleton_of(points: Floats, manifest: Manifest) -> str | None:
 def with_own_boxes(points: Floats, fit: Fit, manifest: Manifest, threshold: float) -> Objects:
     """People whose boxes enclose their visible keypoints, for models that answer with keypoints only.
 
-    points (N, K, 3 or 4) in picture pixels, score last. A person's score is the mean over the visible keypoints.
+    points (N, K, 3 or 4) in picture pixels, score last. A person's score is the mean over the better half of all
+    keypoints: on photos without people some keypoint is always visible, and half a person is often out of view.
     """
     visibility = float(manifest.postprocess.params.get("shown", 0.2))
     boxes, scores = np.zeros((len(points), 4), np.float32), np.zeros(len(points), np.float32)
@@ -38,7 +39,7 @@ def with_own_boxes(points: Floats, fit: Fit, manifest: Manifest, threshold: floa
         visible = person[person[:, -1] > visibility]
         if len(visible):
             boxes[i] = *visible[:, :2].min(axis=0), *visible[:, :2].max(axis=0)
-            scores[i] = visible[:, -1].mean()
+            scores[i] = np.sort(person[:, -1])[len(person) // 2 :].mean()
     boxes = boxes.clip([x1, y1] * 2, [x2, y2] * 2)
     keep = np.flatnonzero(scores > threshold)
     ids = label_ids(np.zeros(len(keep)), manifest)

@@ -13,7 +13,7 @@ from inference.heads import Head, Outputs, Shape, part
 from inference.heads.semantic import fit_size, resized
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.predictions import OutputImage
+from inference.predictions import Origin, OutputImage
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
@@ -24,7 +24,8 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     grey = (depth - low) / max(high - low, 1e-6)
     if manifest.postprocess.params.get("near") == "low":
         grey = 1 - grey
-    return OutputImage(np.repeat(np.rint(grey * 255).astype(np.uint8)[:, :, None], 3, axis=2))
+    pixels = np.repeat(np.rint(grey * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    return OutputImage(pixels, Origin(manifest.name, manifest.version, "algorithmicallyEnhanced"))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:

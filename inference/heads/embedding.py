@@ -1,6 +1,7 @@
 """Embeddings: one output [1, D] (or [1, D, 1, 1]) that stands for the picture.
 
-params: normalize = false leaves the vector's length as it is (default: length 1, so that a dot product is the cosine).
+params: normalize = false leaves the vector's length as it is (default: length 1, so that a dot product is the cosine);
+pool = "mean" takes a map [1, D, h, w] and averages it over its cells, as classifiers do before their last layer.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ def unit_length(vectors: Floats) -> Floats:
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Embedding:
-    vector = part(outputs, manifest, "embedding", 0)[0].ravel().astype(np.float32)
+    features = part(outputs, manifest, "embedding", 0)[0].astype(np.float32)
+    vector = features.mean((1, 2)) if _pooled(manifest) else features.ravel()
     return Embedding(unit_length(vector) if manifest.postprocess.params.get("normalize", True) else vector)
+
+
+def _pooled(manifest: Manifest) -> bool:
+    return bool(manifest.postprocess.params.get("pool") == "mean")
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     shape = part(outputs, manifest, "embedding", 0)
+    if _pooled(manifest):
+        return None if len(shape) == 4 else f"head embedding expects one output [1, D, h, w], found {list(shape)}"
     if len(shape) < 2 or any(s not in (1, None) for s in (*shape[:1], *shape[2:])):
         return f"head embedding expects one output [1, D], found {list(shape)}"
     return None
 
 
-HEAD = Head(("image-feature-extraction",), decode, misfit=misfit, params=("normalize",))
+HEAD = Head(("image-feature-extraction",), decode, misfit=misfit, params=("normalize", "pool"),
+            choices={"pool": ("none", "mean")})  # fmt: skip

@@ -10,6 +10,8 @@ scale (factor from output values to 0..255; default 255 where do_rescale is on, 
 (added after scaling); color_order = "rgb" | "bgr" (default: as the input); activation = "sigmoid" | "softmax"
 (over the channels); channel = index of the channel to use; stretch = true: minimum..maximum of the whole picture
 becomes 0..255; invert = true: 255 minus that.
+source_type = what the files say of their origin, a term of IPTC's digitalsourcetype: "algorithmicallyEnhanced" (default
+for "gray", "y" and "alpha"; say it of a graph that was not trained) | "compositeWithTrainedAlgorithmicMedia".
 output = index of the output, where there are several (default 0; -1 is the last). tile, overlap, whole: see
 inference/engine/image_to_image.py.
 """
@@ -17,7 +19,7 @@ inference/engine/image_to_image.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +28,22 @@ from inference.heads import Head, Outputs, Shape, part
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.predictions import Bytes, Floats, OutputImage
+from inference.predictions import Bytes, Floats, Origin, OutputImage, SourceType
 
 KINDS = {"rgb": 3, "gray": 1, "y": 1, "chroma": 3, "ab": 2, "alpha": 1}
+# The kinds whose pixels, or colours, a network makes up.
+_MADE_UP = ("rgb", "chroma", "ab")
 
 
 def kind_of(manifest: Manifest) -> str:
     return str(manifest.postprocess.params.get("kind", "rgb"))
+
+
+def origin_of(manifest: Manifest) -> Origin:
+    """What the files of this model's pictures say of how they came about."""
+    made_up = kind_of(manifest) in _MADE_UP
+    usual: SourceType = "compositeWithTrainedAlgorithmicMedia" if made_up else "algorithmicallyEnhanced"
+    return Origin(manifest.name, manifest.version, manifest.postprocess.params.get("source_type", usual))
 
 
 def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
@@ -52,7 +63,8 @@ def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
     height, width = scaled.shape[:2]
     kx, ky = width / fit.network[0], height / fit.network[1]  # super-resolution: the output is larger than the input
     x1, y1, x2, y2 = fit.valid()
-    return scaled[round(y1 * ky) : round(y2 * ky), round(x1 * kx) : round(x2 * kx)]
+    left, top = min(round(x1 * kx), width - 1), min(round(y1 * ky), height - 1)  # a narrow strip is a pixel at least
+    return scaled[top : max(round(y2 * ky), top + 1), left : max(round(x2 * kx), left + 1)]
 
 
 def _channels_last(raw: NDArray[Any], manifest: Manifest) -> NDArray[Any]:
@@ -87,7 +99,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     pixels = to_bytes(planes(outputs, fit, manifest), manifest)
     if pixels.shape[2] != 3:
         pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
-    return OutputImage(np.ascontiguousarray(pixels))
+    return OutputImage(np.ascontiguousarray(pixels), origin_of(manifest))
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
@@ -101,7 +113,8 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
 
 HEAD = Head(
     ("image-to-image",), decode, misfit=misfit,
-    params=("kind", "scale", "offset", "color_order", "activation", "channel", "stretch", "invert", "output", "tile",
-            "overlap", "whole"),
-    choices={"activation": ("none", "sigmoid", "softmax"), "color_order": ("rgb", "bgr")},
+    params=("kind", "scale", "offset", "color_order", "activation", "channel", "stretch", "invert", "source_type",
+            "output", "tile", "overlap", "whole"),
+    choices={"activation": ("none", "sigmoid", "softmax"), "color_order": ("rgb", "bgr"),
+             "source_type": get_args(SourceType)},
 )  # fmt: skip

@@ -3,7 +3,8 @@
 landmarks [1, 195]: 39 x (x, y, z in input pixels, visibility logit, presence logit), the first 33 are the body;
 presence [1, 1] of a person in 0..1; world landmarks [1, 117]: 39 x (x, y, z) in metres around the hips.
 Keypoints leave as x, y, z, score with z in picture pixels; the score is the smaller of visibility and presence. The
-world landmarks stand in attributes.world, in the same order. Outputs are identified by the size of their last axis.
+world landmarks stand in attributes.world, in the same order. The person's score is the presence output, which the
+threshold speaks of. Outputs are identified by the size of their last axis.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SIZES = {"landmarks": 195, "presence": 1, "world": 117}
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     raw = _pick(outputs, manifest, "landmarks").reshape(-1, 5)[:BODY].astype(np.float32, copy=False)
-    if float(_pick(outputs, manifest, "presence").ravel()[0]) <= threshold(manifest, HEAD):
+    presence = _pick(outputs, manifest, "presence").reshape(1).astype(np.float32, copy=False)
+    if float(presence[0]) <= threshold(manifest, HEAD):
         return Objects.empty()
     score = sigmoid(raw[:, 3:]).min(axis=1, keepdims=True)
     points = points_in_picture(np.concatenate([raw[:, :3], score], axis=1)[None], fit)
@@ -36,7 +38,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     person = with_own_boxes(points, fit, manifest, 0.0)
     world = _pick(outputs, manifest, "world").reshape(-1, 3)[:BODY]
     metres = [[round(v, 4) for v in point] for point in world.astype(np.float64).tolist()]
-    return replace(person, attributes=tuple({"world": metres} for _ in person.names))
+    return replace(person, scores=presence[: len(person)], attributes=tuple({"world": metres} for _ in person.names))
 
 
 def _pick(outputs: Mapping[str, Any], manifest: Manifest, role: str) -> Any:

@@ -1,7 +1,8 @@
 """MoveNet (Google, 2021): keypoints as y, x, score in 0..1 of the input.
 
 One person [1, 1, 17, 3], or several [1, n, 17 x 3 + 5] with ymin, xmin, ymax, xmax, score at the end of each row.
-A single person's box encloses the keypoints above `params.shown` (default 0.2); the score is their mean.
+A single person's box encloses the keypoints above `params.shown` (default 0.2); the score is the mean of the better
+half of the 17. The network always answers with a person: the threshold is what says that there is nobody.
 """
 
 from __future__ import annotations
@@ -40,4 +41,4 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     return None
 
 
-HEAD = Head(("keypoint-detection",), decode, misfit=misfit, threshold=0.2, params=("shown",))
+HEAD = Head(("keypoint-detection",), decode, misfit=misfit, threshold=0.4, params=("shown",))

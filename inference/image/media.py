@@ -117,7 +117,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
 
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
     pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit RGB;
-    transparency is laid over white; animations give their first frame, TIFF its first page.
+    transparency is laid over white; animations give their first frame, TIFF its first page. Of the file's metadata
+    nothing stays; its colour profile is not applied.
     Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
     check_bytes(len(data), limits)
@@ -160,6 +161,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
     rgb = upright(_to_rgb(image), turn)
+    rgb.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
     size = (height, width) if turn >= 5 else (width, height)
     return Picture(rgb, size, media_type, orientation, frames)
 

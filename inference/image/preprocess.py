@@ -82,15 +82,14 @@ def prepare(picture: Picture, how: Preprocess, spec: InputSpec, box: Box | None 
     width, height = picture.size
     crop = box or (0.0, 0.0, float(width), float(height))
     if box:
-        crop = _widened(crop, how, spec)
+        crop = widened(crop, how, spec)
     (net_w, net_h), (new_w, new_h), (left, top) = plan(crop[2] - crop[0], crop[3] - crop[1], how, spec)
     canvas = _resized(picture, crop, box is not None, (new_w, new_h), how)
     if (new_w, new_h, left, top) != (net_w, net_h, 0, 0):
         canvas = _placed(canvas, (net_w, net_h), (left, top), how)
     ratio_x, ratio_y = (crop[2] - crop[0]) / new_w, (crop[3] - crop[1]) / new_h
-    if how.resize_mode in ("letterbox", "letterbox_top_left") and how.do_resize:
-        # a single ratio as in the paper, not the two that rounding to whole pixels leaves
-        ratio_x = ratio_y = 1 / min(net_w / (crop[2] - crop[0]), net_h / (crop[3] - crop[1]))
+    if ratio := _letterbox_ratio(crop[2] - crop[0], crop[3] - crop[1], how, spec):
+        ratio_x = ratio_y = 1 / ratio  # as in the paper, not the two that rounding to whole pixels leaves
     fit = Fit(
         picture.size, (net_w, net_h), (ratio_x, ratio_y), (crop[0] - left * ratio_x, crop[1] - top * ratio_y),
         (max(crop[0], 0.0), max(crop[1], 0.0), min(crop[2], float(width)), min(crop[3], float(height))),
@@ -104,8 +103,9 @@ def wanted_side(how: Preprocess, spec: InputSpec) -> int | None:
     return max(sides) if sides and how.do_resize else None
 
 
-def _widened(crop: Box, how: Preprocess, spec: InputSpec) -> Box:
-    """Widen a crop by crop_scale, and to the input's aspect when the aspect is to be kept without padding."""
+def widened(crop: Box, how: Preprocess, spec: InputSpec) -> Box:
+    """What a model is shown of the picture for a crop (xyxy in picture pixels): more by crop_scale, and then as much
+    as the input's aspect needs. It may reach over the picture's edge."""
     x1, y1, x2, y2 = crop
     width, height = max(x2 - x1, 1.0) * how.crop_scale, max(y2 - y1, 1.0) * how.crop_scale
     if how.crop_scale != 1 and spec.width and spec.height:
@@ -119,7 +119,7 @@ def plan(
     width: float, height: float, how: Preprocess, spec: InputSpec
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """(network size, size after resizing, place of the resized picture in the network), all as (x, y)."""
-    target = (spec.width or how.size.get("width", 0), spec.height or how.size.get("height", 0))
+    target = _target(how, spec)
     if not how.do_resize:
         new = (round(width), round(height))
     elif how.do_center_crop and "width" in how.size:
@@ -129,11 +129,10 @@ def plan(
     elif how.resize_mode == "shortest_edge" and all(target):
         ratio = max(target[0] / width, target[1] / height)
         new = (max(round(width * ratio), target[0]), max(round(height * ratio), target[1]))
-    elif how.resize_mode.startswith("letterbox") and all(target):
-        ratio = min(target[0] / width, target[1] / height)
+    elif fitting := _letterbox_ratio(width, height, how, spec):
         # Ultralytics, whose convention the centred kind is, rounds; YOLOX and YuNet cut off
         whole = round if how.resize_mode == "letterbox" else lambda side: int(side + 1e-6)
-        new = (max(whole(width * ratio), 1), max(whole(height * ratio), 1))
+        new = (max(whole(width * fitting), 1), max(whole(height * fitting), 1))
     elif all(target):
         new = target
     else:
@@ -148,6 +147,21 @@ def plan(
     if how.resize_mode == "letterbox_top_left" or not (how.do_center_crop or how.resize_mode != "stretch"):
         return net, new, (0, 0)
     return net, new, (_half(net[0] - new[0]), _half(net[1] - new[1]))
+
+
+def _target(how: Preprocess, spec: InputSpec) -> tuple[int, int]:
+    """(width, height) of the input where the file or the manifest says it, else 0."""
+    return spec.width or how.size.get("width", 0), spec.height or how.size.get("height", 0)
+
+
+def _letterbox_ratio(width: float, height: float, how: Preprocess, spec: InputSpec) -> float | None:
+    """What a crop of this size is resized by to fit into the input as a whole; None where `how` asks for another size:
+    a free input takes the crop's own, or that of its shortest edge, and pads it."""
+    target = _target(how, spec)
+    other = not how.do_resize or (how.do_center_crop and "width" in how.size) or "shortest_edge" in how.size
+    if other or not how.resize_mode.startswith("letterbox") or not all(target):
+        return None
+    return min(target[0] / width, target[1] / height)
 
 
 def _half(difference: int) -> int:

@@ -13,6 +13,7 @@ from inference.manifest import Manifest, manifest_from
 from inference.recognize import (
     automl,
     candidates,
+    catalogued,
     custom_vision,
     huggingface,
     openmmlab,
@@ -24,8 +25,9 @@ from inference.recognize import (
 )
 from inference.recognize._export import Draft, Export, open_export
 
-# In the order of the first match; metadata inside the file goes before files beside it, names before shapes.
+# In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
 _FAMILIES = (
+    catalogued.recognize,
     ultralytics.recognize,
     openvino.recognize,
     custom_vision.recognize,

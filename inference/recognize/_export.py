@@ -16,7 +16,7 @@ from inference.errors import BadManifest
 from inference.recognize._graph import has_operation, scaled_by_255
 
 # Names that exporters give to every model; the folder's name says more.
-_PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")
+PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")
 MAX_SIDECAR_BYTES = 16 << 20
 
 
@@ -41,7 +41,7 @@ class Export:
     @property
     def name(self) -> str:
         stem = self.file.stem
-        return self.file.resolve().parent.name if stem in _PLAIN_NAMES else stem
+        return self.file.resolve().parent.name if stem in PLAIN_NAMES else stem
 
     @property
     def relative(self) -> str:
@@ -133,7 +133,7 @@ def open_export(path: Path) -> Export:
         raise BadManifest(f"{path}: no such file or folder; check the path")
     if not files:
         raise BadManifest(f"{path}: no .onnx file here; give an .onnx file or its folder")
-    plain = [f for f in files if f.stem in _PLAIN_NAMES[:3]]
+    plain = [f for f in files if f.stem in PLAIN_NAMES[:3]]
     if len(files) > 1 and len(plain) != 1:
         names = ", ".join(f.relative_to(path).as_posix() for f in files[:8])
         raise BadManifest(f"{path}: found {len(files)} models ({names}); name the file, or say it in model.toml")

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from inference.errors import DropsightError
+from inference.heads import find_head
+from inference.manifest import Manifest, Task
 from inference.recognize._export import Export
 
 Shape = tuple[int | None, ...]
+Pair = tuple[Task, str]  # a task and a head
 _WITH_LABELS = ("image-classification", "object-detection", "image-segmentation", "video-classification")
+# How many classes point to a label set that comes with the engine; ImageNet's 1,001st is a background in front.
+_LABEL_SETS: dict[str, dict[int, str]] = {
+    "image-classification": {1000: "builtin:imagenet1000", 1001: "builtin:imagenet1000"},
+    "object-detection": {80: "builtin:coco80", 91: "builtin:coco91"},
+    "image-segmentation": {21: "builtin:voc21"},
+}
 # Output names that only a single head reads, where the preprocessing is still open.
-_BY_OUTPUTS: tuple[tuple[set[str], str, str], ...] = (
+_BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"dets", "labels", "masks"}, "image-segmentation", "mmdeploy"),
     ({"dets", "labels"}, "object-detection", "mmdeploy"),
     ({"dets", "keypoints"}, "keypoint-detection", "mmdeploy"),
@@ -26,12 +38,43 @@ _BY_OUTPUTS: tuple[tuple[set[str], str, str], ...] = (
 def refusal(export: Export) -> str:
     """Why this export is not guessed at, what it may be, and the manifest lines that would decide."""
     tensors = f"{'; '.join(map(str, export.inputs))} -> {'; '.join(map(str, export.outputs.values()))}"
-    pairs = [f'task = "{task}", head = "{head}"' for task, head in candidates_of(export)]
+    pairs = [_in_a_line(export, pair) for pair in candidates_of(export)]
     return (
         f"{export.file}: nothing in it or beside it states its preprocessing ({tensors[:400]}); candidates: "
         f"{' | '.join(pairs) or 'none known here'}; write a model.toml beside it with task, head and [preprocess] "
         "(size, color_order, do_rescale, do_normalize, image_mean, image_std)"
     )
+
+
+def _in_a_line(export: Export, pair: Pair) -> str:
+    labels = [f'labels = "{names}"' for _, names in [label_set(export, [pair])] if names]
+    return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels])
+
+
+def label_set(export: Export, pairs: Sequence[Pair]) -> tuple[int, str]:
+    """(how many classes there are, the label set that it points to) by the first of the pairs that has both.
+
+    (0, "") where there is none.
+    """
+    shapes = {name: tensor.shape for name, tensor in export.outputs.items()}
+    for task, head_name in pairs:
+        manifest = Manifest(export.name, task, head_name)
+        try:
+            head = find_head(head_name)
+            count = None if head.misfit(shapes, manifest) else head.classes(shapes, manifest)
+        except DropsightError:  # a head that needs to be told more
+            continue
+        if count and (names := _LABEL_SETS.get(task, {}).get(count)):
+            return count, names
+    return 0, ""
+
+
+def label_lines(count: int, names: str) -> list[str]:
+    """The lines of a manifest that take the names of a label set for `count` classes, if that is what they are."""
+    lines = [f'labels = "{names}"   # if it was trained on these: it has {count} classes; else "labels.txt"']
+    if count == 1001:
+        lines.append("label_offset = -1                # class 0 is the background; see also skip_first below")
+    return lines
 
 
 def deciding_lines(export: Export) -> str:
@@ -42,12 +85,15 @@ def deciding_lines(export: Export) -> str:
         lines += [f'{"# or: " if i else ""}task = "{task}"', f'{"# or: " if i else ""}head = "{head}"']
     if not pairs:
         lines.append("# task and head: see the heads in inference/heads")
-    if not pairs or pairs[0][0] in _WITH_LABELS:
+    count, names = label_set(export, pairs)
+    if names:
+        lines += label_lines(count, names)
+    elif not pairs or pairs[0][0] in _WITH_LABELS:
         lines.append('labels = "labels.txt"            # a label per line, in the order of the classes')
     return "\n".join([*lines, "", "[preprocess]", *_preprocess(export, pairs), *_postprocess(export, pairs)]) + "\n"
 
 
-def _preprocess(export: Export, pairs: list[tuple[str, str]]) -> list[str]:
+def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     grey = export.channels == 1
     size = [] if export.size() or ("image-to-image", "image") in pairs else ["size = { height = 224, width = 224 }"]
     lines = [
@@ -68,8 +114,10 @@ def _preprocess(export: Export, pairs: list[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _postprocess(export: Export, pairs: list[tuple[str, str]]) -> list[str]:
+def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     head = pairs[0][1] if pairs else ""
+    if head == "classifier" and label_set(export, pairs)[0] == 1001:
+        return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
     if head == "yolo_grid":
         anchors = "[[0.573, 0.677], [1.87, 2.06], [3.34, 5.47], [7.88, 3.53], [9.77, 9.17]]"
         return ["", "[postprocess]", f"params = {{ anchors = {anchors} }}   # those it was trained with, in cells"]
@@ -78,7 +126,7 @@ def _postprocess(export: Export, pairs: list[tuple[str, str]]) -> list[str]:
     return []
 
 
-def candidates_of(export: Export) -> list[tuple[str, str]]:
+def candidates_of(export: Export) -> list[Pair]:
     """(task, head) pairs whose names or else shapes fit."""
     if "scale_factor" in {t.name for t in export.inputs}:
         return [("object-detection", "paddle")]
@@ -87,7 +135,7 @@ def candidates_of(export: Export) -> list[tuple[str, str]]:
     return named[:1] or _by_shape(export)
 
 
-def _by_shape(export: Export) -> list[tuple[str, str]]:
+def _by_shape(export: Export) -> list[Pair]:
     shape, picture = export.shape(), next((t for t in export.inputs if len(t.shape) >= 3), None)
     if picture is None:
         return []
@@ -98,13 +146,14 @@ def _by_shape(export: Export) -> list[tuple[str, str]]:
     if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
         return [("image-classification", "classifier"), ("image-feature-extraction", "embedding")]
     if len(shape) == 3:
-        maps = [("image-segmentation", "semantic"), ("depth-estimation", "depth")]
+        maps: list[Pair] = [("image-segmentation", "semantic"), ("depth-estimation", "depth")]
         whole = next(iter(export.outputs.values())).dtype.kind in "iu"
-        return maps if whole else [*(("object-detection", h) for h in ("yolo", "yolox", "gfl")), *maps]
+        detectors: list[Pair] = [("object-detection", head) for head in ("yolo", "yolox", "gfl")]
+        return maps if whole else [*detectors, *maps]
     return _maps(export, shape) if len(shape) == 4 else []
 
 
-def _maps(export: Export, shape: Shape) -> list[tuple[str, str]]:
+def _maps(export: Export, shape: Shape) -> list[Pair]:
     last = shape[3] is not None and all(s is None or shape[3] < s for s in shape[1:3])
     channels, (height, _) = (shape[3], shape[1:3]) if last else (shape[1], shape[2:])
     own = export.size().get("height")

@@ -5,7 +5,7 @@ Coordinates are pixels of the upright picture, boxes xyxy, times seconds of the 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class SourceDoc(TypedDict):
@@ -41,23 +41,40 @@ class RleDoc(TypedDict):
     counts: str
 
 
-class PredictionDoc(TypedDict):
-    """A label or an object. keypoints: rows of x, y, (z,) score, in the order of the skeleton where it is known;
-    corners: x, y of an oriented box; area: pixels; mask: a file beside the document; attributes: the predictions of
-    later steps on its crop, by the step's name."""
+class VectorDoc(TypedDict):
+    """An embedding of an object's crop: dim numbers."""
 
+    dim: int
+    vector: list[float]
+
+
+class PredictionDoc(TypedDict):
+    """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
+    score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
+    document; attributes: by the step's name the predictions of later steps on its crop, and "world", the keypoints as
+    x, y, z in metres."""
+
+    id: str
     label: NotRequired[str]
     label_id: NotRequired[int]
     score: NotRequired[float]
     box: NotRequired[list[float]]
     corners: NotRequired[list[list[float]]]
     keypoints: NotRequired[list[list[float]]]
-    skeleton: NotRequired[str]
     mask: NotRequired[str]
     mask_rle: NotRequired[RleDoc]
     area: NotRequired[int]
     track: NotRequired[int]
-    attributes: NotRequired[dict[str, Any]]
+    attributes: NotRequired[dict[str, list[PredictionDoc] | list[list[float]] | VectorDoc]]
+
+
+class SkeletonDoc(TypedDict):
+    """What the keypoints of a step are. name: where it is a known one; points: their names in order; edges: pairs of
+    places in that list that a bone joins."""
+
+    name: NotRequired[str]
+    points: list[str]
+    edges: list[list[int]]
 
 
 class EmbeddingDoc(TypedDict):
@@ -76,17 +93,28 @@ class TimingDoc(TypedDict):
 
 
 class StepDoc(TypedDict):
-    """The results of a step. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of
-    label ids."""
+    """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
+    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids."""
 
     name: str
     task: str
     model: ModelDoc
+    threshold: float
     predictions: list[PredictionDoc]
     ms: TimingDoc
     on: NotRequired[str]
+    skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
     embedding: NotRequired[EmbeddingDoc]
+
+
+class SummaryDoc(TypedDict):
+    """What is in the picture or clip, highest first. objects: how many by label (videos: tracks); scene: score by name
+    of the whole that reaches its step's threshold; guesses: the best name of a step whose scores do not."""
+
+    objects: dict[str, int]
+    scene: dict[str, float]
+    guesses: dict[str, float]
 
 
 class TrackDoc(TypedDict):
@@ -102,7 +130,8 @@ class TrackDoc(TypedDict):
 
 
 class TimelineDoc(TypedDict):
-    """A time range of a clip: a track, an action, an event at a zone, a sighting of the chosen object."""
+    """A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
+    loiter); a later release may add others."""
 
     kind: str
     start_s: float
@@ -157,7 +186,7 @@ class ResultDoc(TypedDict):
     status: Literal["ok", "partial"]
     steps: list[StepDoc]
     artifacts: dict[str, str]
-    summary: dict[str, int]
+    summary: SummaryDoc
     cost: CostDoc
     trace: str
     versions: VersionsDoc
@@ -171,11 +200,22 @@ class ResultDoc(TypedDict):
     thumbnails: NotRequired[list[str]]
 
 
+class FrameDoc(TypedDict):
+    """A line of frames.jsonl. frame: index in the clip, from 0; t_s: when it is shown; predictions: by step."""
+
+    frame: int
+    t_s: float
+    predictions: dict[str, list[PredictionDoc]]
+
+
 ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": bool})
+ReasonDoc.__doc__ = (
+    "class: the kind of error; message: what is wrong and what to do; permanent: trying again cannot help."
+)
 
 
 class ErrorDoc(TypedDict):
-    """Why media could not be analysed. permanent: trying again cannot help."""
+    """What is recorded for media that could not be analysed."""
 
     schema: Literal["dropsight/1"]
     source: SourceDoc

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.results.skeletons import SKELETONS
+from inference.results.skeletons import SKELETONS, skeleton_doc
 
 Document = Mapping[str, Any]
 RESULT_FILE = "result.json"
@@ -28,6 +28,7 @@ _OF_PEOPLE = ("person", "face", "hand")
 
 CSV_COLUMNS = (
     "file", "step", "task", "label", "label_id", "score", "x1", "y1", "x2", "y2", "area", "track", "inside",
+    "id",
 )  # fmt: skip
 
 
@@ -68,18 +69,22 @@ def predictions_of(document: Document, step: str | None = None) -> Iterator[tupl
 
     step: only the predictions of that step, on whole pictures or on the crops of another step's objects.
     """
+    steps = {result["name"]: result for result in document["steps"]}
     for result in document["steps"]:
         for prediction in result["predictions"]:
-            rows = chain([(result, prediction, "")], _nested(result, prediction))
+            rows = chain([(result, prediction, "")], _nested(steps, result, prediction))
             yield from (row for row in rows if step in (None, row[0]["name"]))
 
 
-def _nested(step: Document, prediction: Document) -> Iterator[tuple[Document, Document, str]]:
+def _nested(
+    steps: Mapping[str, Document], parent: Document, prediction: Document
+) -> Iterator[tuple[Document, Document, str]]:
     for name, answers in prediction.get("attributes", {}).items():
+        step = steps.get(name) or {"name": name, "task": parent["task"]}
         for answer in answers if isinstance(answers, list) else ():
             if isinstance(answer, dict) and "label" in answer:
-                yield {**step, "name": name}, answer, str(prediction.get("label", ""))
-                yield from _nested(step, answer)
+                yield step, answer, str(prediction.get("label", ""))
+                yield from _nested(steps, step, answer)
 
 
 def write_jsonl(documents: Iterable[Document], out: Path, step: str | None) -> int:
@@ -104,10 +109,8 @@ def write_csv(documents: Iterable[Document], out: Path, step: str | None) -> int
             for result, prediction, inside in predictions_of(document, step):
                 box = prediction.get("box", ("",) * 4)
                 values = (prediction.get(k, "") for k in ("label", "label_id", "score"))
-                rest = (prediction.get(k, "") for k in ("area", "track"))
-                rows.writerow(
-                    [document["source"]["name"], result["name"], result["task"], *values, *box, *rest, inside]
-                )
+                rest = [*(prediction.get(k, "") for k in ("area", "track")), inside, prediction.get("id", "")]
+                rows.writerow([document["source"]["name"], result["name"], result["task"], *values, *box, *rest])
     return count
 
 
@@ -119,9 +122,9 @@ def write_coco(documents: Iterable[Document], out: Path, step: str | None) -> in
     for number, document in enumerate(pictures(documents), 1):
         source = document["source"]
         images.append({"id": number, "file_name": source["name"], "width": source["width"], "height": source["height"]})
-        for _, prediction, _ in predictions_of(document, step):
+        for result, prediction, _ in predictions_of(document, step):
             if "box" in prediction:
-                category = _category(categories, prediction)
+                category = _category(categories, result, prediction)
                 annotations.append(_annotation(prediction, len(annotations) + 1, number, category))
     table = {
         "info": {"description": "results of Dropsight", "version": "1"},
@@ -135,19 +138,25 @@ def write_coco(documents: Iterable[Document], out: Path, step: str | None) -> in
     return len(images)
 
 
-def _category(categories: dict[str, dict[str, Any]], prediction: Document) -> int:
+def _category(categories: dict[str, dict[str, Any]], step: Document, prediction: Document) -> int:
     """The id of a label's category, made when it is first seen; its skeleton with the first keypoints."""
     label = prediction["label"]
     category = categories.setdefault(label, {"id": len(categories) + 1, "name": label, "supercategory": ""})
     points = len(prediction.get("keypoints", ()))
     if points and "keypoints" not in category:
-        skeleton = SKELETONS.get(prediction.get("skeleton", ""))
-        if skeleton is None and label in _OF_PEOPLE:  # earlier documents name no skeleton
-            skeleton = next((s for s in SKELETONS.values() if len(s.names) == points), None)
-        category["keypoints"] = list(skeleton.names) if skeleton else [f"point_{k}" for k in range(points)]
-        category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton.bones] if skeleton else []
+        skeleton = step.get("skeleton") or _older_skeleton(prediction, points)
+        category["keypoints"] = skeleton["points"]
+        category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton["edges"]]
     number: int = category["id"]
     return number
+
+
+def _older_skeleton(prediction: Document, points: int) -> Document:
+    """Of documents before release 0.2.0: objects named theirs, or none did."""
+    name = prediction.get("skeleton")
+    if name is None and prediction["label"] in _OF_PEOPLE:
+        name = next((n for n, skeleton in SKELETONS.items() if len(skeleton.names) == points), None)
+    return skeleton_doc(name, points)
 
 
 def _annotation(prediction: Document, number: int, image: int, category: int) -> dict[str, Any]:
@@ -170,6 +179,8 @@ def _annotation(prediction: Document, number: int, image: int, category: int) ->
         rows = [(p[0], p[1], 2) if p[-1] >= VISIBLE else (0, 0, 0) for p in prediction["keypoints"]]
         annotation["keypoints"] = [v for row in rows for v in row]
         annotation["num_keypoints"] = sum(row[2] > 0 for row in rows)
+    if "id" in prediction:
+        annotation["prediction_id"] = prediction["id"]
     if "track" in prediction:
         annotation["track_id"] = prediction["track"]
     return annotation
@@ -217,7 +228,8 @@ def _whole(path: Path) -> Iterator[IO[str]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".export-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        # A file's name that is no UTF-8 has halves of surrogate pairs, which as backslash escapes are JSON's own.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         os.chmod(name, 0o644)  # mkstemp lets nobody else read it
         os.replace(name, path)

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from inference.engine.session import ONNXRUNTIME_VERSION
 from inference.errors import Permanent
-from inference.predictions import Classes, Embedding, LabelMap, Objects, OutputImage, Predictions
+from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
+from inference.results.prediction_docs import prediction_docs, score_of
+from inference.results.skeletons import skeletons_of
 from inference.timing import NO_TIME, Timing
 from inference.version import __version__
 
 if TYPE_CHECKING:
-    from inference.results.document import PredictionDoc
+    from inference.results.document import ModelDoc, SkeletonDoc, SummaryDoc
 
 SCHEMA = "dropsight/1"
 
@@ -43,18 +43,33 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The model of a step. provider: that ran; provider_asked: that was asked for, where another had to run."""
+    """The model of a step. provider: that ran; provider_asked: that was asked for, where another had to run.
+    threshold: the score from which its answers count on their own; a route may let lower ones through."""
 
     name: str
     version: str
     sha256: str
     provider: str
     provider_asked: str | None = None
+    threshold: float = 0.0
+
+    def to_json(self) -> ModelDoc:
+        """As the document names it."""
+        document: ModelDoc = {
+            "name": self.name,
+            "version": self.version,
+            "sha256": self.sha256,
+            "provider": self.provider,
+        }
+        if self.provider_asked is not None:
+            document["provider_asked"] = self.provider_asked
+        return document
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """The predictions of a step; none for a step on crops (`on`), whose predictions are attributes of the objects."""
+    """The predictions of a step; none for a step on crops (`on`), whose predictions are attributes of the objects.
+    skeleton: of a step over a clip, whose keypoints stand in the lines of the frames."""
 
     name: str
     task: str
@@ -62,6 +77,7 @@ class StepResult:
     predictions: Predictions
     timing: Timing = NO_TIME
     on: str = ""
+    skeleton: SkeletonDoc | None = None
 
 
 @dataclass(frozen=True)
@@ -89,27 +105,41 @@ class Result:
     files: Mapping[tuple[str, int], str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def summary(self) -> dict[str, int]:
-        """The number of objects by label; for a classified picture, its best label."""
-        counts: Counter[str] = Counter()
+    def summary(self) -> SummaryDoc:
+        """Objects by label, and the names of the whole picture: those that are sure, apart from mere guesses.
+
+        Several steps may detect the same thing: a label counts as often as the step that has most of it says.
+        """
+        objects: Counter[str] = Counter()
+        scene: dict[str, float] = {}
+        guesses: dict[str, float] = {}
         for step in self.steps:
             if isinstance(step.predictions, Objects):
-                counts.update(step.predictions.names)
-            elif isinstance(step.predictions, Classes):
-                counts.update(step.predictions.names[:1])
-        return dict(counts.most_common())
+                objects |= Counter(step.predictions.names)
+            elif isinstance(step.predictions, Classes) and step.task == "image-classification":
+                rows = dict(zip(step.predictions.names, map(score_of, step.predictions.scores), strict=True))
+                sure = {name: score for name, score in rows.items() if score >= step.model.threshold}
+                _keep_best(scene, sure)
+                if not sure:
+                    _keep_best(guesses, dict(list(rows.items())[:1]))
+        return {
+            "objects": dict(objects.most_common()),
+            "scene": _best_first(scene),
+            "guesses": _best_first({name: score for name, score in guesses.items() if name not in scene}),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The document, ready for json.dumps."""
+        skeletons = skeletons_of({step.name: step.predictions for step in self.steps})
         return {
             "schema": SCHEMA,
             "source": source_doc(self.source),
             "route": self.route,
             "status": self.status,
-            "steps": [self._step(step) for step in self.steps],
+            "steps": [self._step(step, skeletons) for step in self.steps],
             "artifacts": dict(self.artifacts),
-            "summary": self.summary(),
             **self.extra,
+            "summary": {**self.summary(), **self.extra.get("summary", {})},
             "cost": {
                 "cpu_s": round(self.cost.cpu_s, 4),
                 "peak_rss_mb": self.cost.peak_rss_mb,
@@ -120,16 +150,19 @@ class Result:
             "created": now(),
         }
 
-    def _step(self, step: StepResult) -> dict[str, Any]:
+    def _step(self, step: StepResult, skeletons: Mapping[str, SkeletonDoc]) -> dict[str, Any]:
         document: dict[str, Any] = {
             "name": step.name,
             "task": step.task,
-            "model": {k: v for k, v in vars(step.model).items() if v is not None},
-            "predictions": prediction_docs(step.predictions),
+            "model": step.model.to_json(),
+            "threshold": round(step.model.threshold, 4),
+            "predictions": prediction_docs(step.predictions, step.name),
             "ms": {k: round(v, 2) for k, v in vars(step.timing).items()},
         }
         if step.on:
             document["on"] = step.on
+        if skeleton := step.skeleton or skeletons.get(step.name):
+            document["skeleton"] = skeleton
         if isinstance(step.predictions, LabelMap) and (step.name, -1) in self.files:
             document["map"] = self.files[step.name, -1]
         if isinstance(step.predictions, Embedding):
@@ -142,61 +175,13 @@ class Result:
         return document
 
 
-def prediction_docs(predictions: Predictions) -> list[PredictionDoc]:
-    """Predictions as the document lists them, best first."""
-    if isinstance(predictions, Objects):
-        return [_object(predictions, i) for i in range(len(predictions))]
-    if isinstance(predictions, Classes):
-        rows = zip(predictions.names, predictions.label_ids, predictions.scores, strict=True)
-        return [{"label": name, "label_id": int(i), "score": _score(s)} for name, i, s in rows]
-    if isinstance(predictions, LabelMap):
-        return [
-            {"label": predictions.names[i] if i < len(predictions.names) else str(i), "label_id": i, "area": area}
-            for i, area in predictions.areas()
-            if i != predictions.background
-        ]
-    assert isinstance(predictions, OutputImage | Embedding)
-    return []
+def _keep_best(scores: dict[str, float], more: Mapping[str, float]) -> None:
+    """Adds scores by name; where a name has one already, the higher counts."""
+    scores.update({name: max(score, scores.get(name, 0.0)) for name, score in more.items()})
 
 
-def _object(objects: Objects, i: int) -> PredictionDoc:
-    document: PredictionDoc = {
-        "label": objects.names[i],
-        "label_id": int(objects.label_ids[i]),
-        "score": _score(objects.scores[i]),
-        "box": _points(objects.boxes[i]),
-    }
-    if objects.corners is not None:
-        document["corners"] = [_points(p) for p in objects.corners[i]]
-    if objects.keypoints is not None:
-        document["keypoints"] = [[*_points(p[:-1]), _score(p[-1])] for p in objects.keypoints[i]]
-        if objects.skeleton:
-            document["skeleton"] = objects.skeleton
-    if objects.masks is not None:
-        from inference.results.rle import encode  # lazily: most results have no masks
-
-        document["mask_rle"] = encode(objects.masks, i)
-        document["area"] = objects.masks.area(i)
-    if objects.tracks is not None and objects.tracks[i] >= 0:
-        document["track"] = int(objects.tracks[i])
-    if objects.attributes and objects.attributes[i]:
-        document["attributes"] = {name: _attribute(answer) for name, answer in objects.attributes[i].items()}
-    return document
-
-
-def _attribute(answer: Any) -> Any:
-    """The predictions on a crop, or what a head adds to an object, as the document has them."""
-    if isinstance(answer, Embedding):
-        return {"dim": len(answer.vector), "vector": [round(v, 5) for v in answer.vector.tolist()]}
-    return prediction_docs(answer) if isinstance(answer, Predictions) else answer
-
-
-def _score(value: Any) -> float:
-    return round(float(value), 4)
-
-
-def _points(values: Any) -> list[float]:
-    return [round(v, 2) for v in np.asarray(values, np.float64).tolist()]
+def _best_first(scores: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
 def source_doc(source: Source) -> dict[str, Any]:

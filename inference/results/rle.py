@@ -15,12 +15,14 @@ def counts(masks: Masks, i: int) -> Ints:
     """Run lengths (R,) of mask `i` over the whole picture in column order, beginning with zeros."""
     height, width = masks.size
     x1, y1, x2, y2 = (int(v) for v in masks.windows[i])
-    columns = np.zeros((x2 - x1, height), bool)
-    columns[:, y1:y2] = masks.bits[i].T
+    # A column of zeros on either side: a run that reaches the window's first or last pixel has an edge there, too.
+    columns = np.zeros((x2 - x1 + 2, height), bool)
+    columns[1:-1, y1:y2] = masks.bits[i].T
     flat = columns.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    edges = np.concatenate([[0] if flat.size and flat[0] else [], changes]).astype(np.int64) + x1 * height
-    return np.diff(np.concatenate([[0], edges, [width * height]]))
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1 + (x1 - 1) * height
+    runs: Ints = np.diff(np.concatenate([[0], edges, [width * height]]))
+    # Zeros may be none at the beginning, but the runs end with the last that holds a pixel.
+    return runs[:-1] if len(runs) > 1 and runs[-1] == 0 else runs
 
 
 def encode(masks: Masks, i: int) -> RleDoc:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import types
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from inference.results.document import ErrorDoc, ResultDoc
+from inference.results.document import ErrorDoc, FrameDoc, ResultDoc
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 def schema() -> dict[str, Any]:
-    """A schema that every result.json, every error record and every line of `analyze --json` satisfies."""
+    """A schema that every result.json, every error record and every line of `analyze --json` satisfies.
+
+    Members that it does not know are allowed everywhere: a later release adds some, and readers pass over them.
+    """
     definitions: dict[str, Any] = {}
     choices = [_of(kind, definitions) for kind in (ResultDoc, ErrorDoc)]
+    _of(FrameDoc, definitions)  # no document: for whoever reads frames.jsonl
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Dropsight result document, dropsight/1",
@@ -25,8 +29,6 @@ def schema() -> dict[str, Any]:
 def _of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of an annotation; typed dictionaries become definitions."""
     origin, args = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return {}
     if kind in _PLAIN:
         return {"type": _PLAIN[kind]}
     if is_typeddict(kind):
@@ -55,7 +57,6 @@ def _reference(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             "type": "object",
             "properties": properties,
             "required": sorted(set(hints) - optional),
-            "additionalProperties": False,
         }
         if kind.__doc__:
             definitions[name]["description"] = " ".join(kind.__doc__.split())

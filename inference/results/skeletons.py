@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inference.predictions import Objects, Predictions
+
+if TYPE_CHECKING:
+    from inference.results.document import SkeletonDoc
 
 
 @dataclass(frozen=True)
@@ -72,3 +79,26 @@ SKELETONS = {
         ),
     ),
 }  # fmt: skip
+
+
+def skeletons_of(steps: Mapping[str, Predictions]) -> dict[str, SkeletonDoc]:
+    """The skeletons by step, of those steps (by name) whose predictions have keypoints, those on crops included."""
+    found: dict[str, SkeletonDoc] = {}
+    for name, predictions in steps.items():
+        if not isinstance(predictions, Objects):
+            continue
+        if predictions.keypoints is not None:
+            found.setdefault(name, skeleton_doc(predictions.skeleton, predictions.keypoints.shape[1]))
+        for answers in predictions.attributes:
+            for inner, skeleton in skeletons_of(answers).items():
+                found.setdefault(inner, skeleton)
+    return found
+
+
+def skeleton_doc(name: str | None, count: int) -> SkeletonDoc:
+    """A skeleton as the document gives it; where it is not known, `count` numbered points and no edges."""
+    document: SkeletonDoc = {"points": [f"point_{k}" for k in range(count)], "edges": []}
+    known = SKELETONS.get(name or "")
+    if known and len(known.names) == count:
+        document = {"points": list(known.names), "edges": [list(bone) for bone in known.bones]}
+    return {"name": name, **document} if name else document

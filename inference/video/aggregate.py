@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.predictions import Classes, Objects, Predictions
+from inference.results.document import SkeletonDoc
 from inference.results.result import Source, StepResult
+from inference.results.skeletons import skeletons_of
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
 from inference.video.follow import FollowStep
@@ -96,6 +98,7 @@ class Aggregate(contextlib.ExitStack):
             for step in facts.steps
             if step.clip is None and step.task == "image-classification" and not step.on
         }
+        self._skeletons: dict[str, SkeletonDoc] = {}
         self._frames, self._last = 0, -1
         self.choice = Choice(options.thumbnails)
 
@@ -122,6 +125,7 @@ class Aggregate(contextlib.ExitStack):
             classes = steps[name]
             assert isinstance(classes, Classes)
             watch.update(at_s, classes)
+        self._skeletons |= skeletons_of(steps)
         self.choice.take(detections.index, len(shown))
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
@@ -190,7 +194,8 @@ class Aggregate(contextlib.ExitStack):
                 predictions = self._averages.of(step.name, step.threshold)
             else:
                 predictions = overall(next(windows, []), step.clip)
-            results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on))
+            skeleton = self._skeletons.get(step.name)
+            results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on, skeleton))
         return results
 
 

@@ -39,9 +39,10 @@ def open_binary(source: Media) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_container(source: Media) -> Iterator[InputContainer]:
-    """Opens for reading. Raises UnsupportedMedia (empty, no video), CorruptMedia (a video without index)."""
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContainer]:
+    """Opens for reading; xmp: with its packet in the metadata. Raises UnsupportedMedia (empty, no video), CorruptMedia
+    (a video without index)."""
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"} | ({"export_xmp": "1"} if xmp else {})
     local = isinstance(source, (str, Path))
     with open_binary(source) as file:
         head = file.read(16)

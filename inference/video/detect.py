@@ -70,10 +70,9 @@ class FrameDetector:
             if low_score is not None:
                 self._steps[self._tracked] = replace(step, threshold=min(low_score, threshold))
         steps = [
-            StepFacts(step.title, model.manifest.task, model_facts(model), step.on, step.threshold or 0.0,
-                      sure=max(_sure(model.manifest), step.threshold or 0.0))
+            StepFacts(step.title, model.manifest.task, model_facts(model), step.on, step.threshold or 0.0)
             for step, model in zip(self._steps, self._models, strict=True)
-        ]  # fmt: skip
+        ]
         clips = [
             StepFacts(step.title, watch.model.manifest.task, model_facts(watch.model), clip=watch.facts)
             for step, watch in self._watches
@@ -135,12 +134,6 @@ class FrameDetector:
         vectors = np.asarray(rows, np.float64).reshape(len(rows), -1) if rows else np.zeros((0, 1))
         result: NDArray[np.float64] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return result
-
-
-def _sure(manifest: Manifest) -> float:
-    """The score from which a label of the whole picture counts as sure."""
-    own = manifest.postprocess.confidence_threshold
-    return 0.5 if own is None else own
 
 
 def _detects(step: Step, manifest: Manifest) -> bool:

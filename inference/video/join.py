@@ -11,6 +11,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from inference.draw.xmp import append_to_mp4
 from inference.errors import CorruptMedia
 from inference.video.container import open_container, video_stream
 from inference.video.frames import Media
@@ -20,33 +21,39 @@ from inference.video.write import MP4_OPTIONS, SoundCopy
 def join(parts: Iterable[Media], path: Path, sound: Media | None = None) -> str | None:
     """Joins parts that `VideoWriter` wrote with the times of a clip, in order, into an MP4; one is open at a time.
 
-    The sound of `sound` is copied beside them. Returns why there is none (as `VideoWriter.dropped_sound`).
-    Raises CorruptMedia when parts differ in size or codec, ValueError when there are none.
+    The sound of `sound` is copied beside them, and the XMP of the first part. Returns why there is no sound (as
+    `VideoWriter.dropped_sound`). Raises CorruptMedia when parts differ in size or codec, ValueError when there are
+    none.
     """
     output = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
     try:
-        return _copy_all(parts, output, sound)
+        dropped, xmp = _copy_all(parts, output, sound)
+        output.close()
     except BaseException:
         with contextlib.suppress(av.FFmpegError):
             output.close()
         path.unlink(missing_ok=True)
         raise
-    finally:
-        output.close()
+    if xmp:
+        append_to_mp4(path, xmp)
+    return dropped
 
 
-def _copy_all(parts: Iterable[Media], output: OutputContainer, sound: Media | None) -> str | None:
+def _copy_all(parts: Iterable[Media], output: OutputContainer, sound: Media | None) -> tuple[str | None, bytes]:
+    """(why there is no sound, the XMP of the first part)."""
+    xmp = b""
     stream: VideoStream | None = None
     sounds: SoundCopy | None = None
     first: tuple[int, int, str] | None = None
     end_s = 0.0
     with contextlib.ExitStack() as stack:
         for number, part in enumerate(parts):
-            with open_container(part) as container:
+            with open_container(part, xmp=True) as container:
                 source = video_stream(container)
                 kind = (source.width, source.height, source.codec_context.name)
                 if stream is None:
                     first, stream = kind, output.add_stream_from_template(source)
+                    xmp = container.metadata.get("xmp", "").encode()
                     if sound is not None:
                         sounds = stack.enter_context(SoundCopy(sound, output))
                 elif kind != first:
@@ -55,9 +62,9 @@ def _copy_all(parts: Iterable[Media], output: OutputContainer, sound: Media | No
         if stream is None:
             raise ValueError("no parts to join")
         if sounds is None:
-            return None
+            return None, xmp
         sounds.copy_until(end_s)
-        return sounds.dropped
+        return sounds.dropped, xmp
 
 
 def _append(

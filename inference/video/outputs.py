@@ -10,6 +10,8 @@ import csv
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,8 +21,9 @@ from PIL import Image
 
 from inference.draw import annotate
 from inference.draw.artifacts import file_name, jpeg
+from inference.draw.xmp import packet
 from inference.predictions import Classes, Embedding, Objects, OutputImage, Predictions
-from inference.results.result import prediction_docs
+from inference.results.prediction_docs import prediction_docs
 from inference.routes import Draw, Route
 from inference.tracking import mot
 from inference.video.container import fitted
@@ -52,7 +55,7 @@ class FrameLines(contextlib.ExitStack):
 
     def write(self, index: int, t_s: float, steps: Mapping[str, Predictions]) -> None:
         """Appends a frame: its index in the clip from 0, its time, predictions by step."""
-        documents = {name: prediction_docs(predictions) for name, predictions in steps.items()}
+        documents = {name: prediction_docs(predictions, name) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
         written: set[int] = set()
@@ -86,9 +89,9 @@ def _words(item: Mapping[str, Any]) -> str:
     elif "zone" not in item:
         text = label
     else:
-        text = f"{label} {item['track']}: {item['kind']} {item.get('direction', '')} {item['zone']}".replace("  ", " ")
-    # "-->" would end the cue's text; & and < begin markup there.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("-->", "->").replace("\n", " ")
+        text = f"{label} {item['track']}: {item['kind']} {item.get('direction', '')} {item['zone']}"
+    # Line breaks and "-->" would end the cue's text; & and < begin markup there.
+    return escape(" ".join(text.split()), quote=False)
 
 
 def _clock(seconds: float) -> str:
@@ -170,14 +173,15 @@ class VideoFiles(contextlib.ExitStack):
         self._fps = fps
         self._writers: dict[str, VideoWriter] = {}
 
-    def write(self, pts_s: float, pictures: Mapping[str, Pixels]) -> None:
-        """Appends a frame (H, W, 3) to the videos named."""
-        for name, pixels in pictures.items():
+    def write(self, pts_s: float, pictures: Mapping[str, OutputImage]) -> None:
+        """Appends a frame (H, W, 3) to the videos named; the origin of a video is that of its first frame."""
+        for name, picture in pictures.items():
             if name not in self._writers:
+                xmp = packet(picture.origin) if picture.origin else b""
                 fps = written_rate(self._rates.get(name, self._fps))
-                writer = VideoWriter(self._folder / f"{name}.mp4", fps=fps, sound=self._sound)
+                writer = VideoWriter(self._folder / f"{name}.mp4", fps=fps, sound=self._sound, xmp=xmp)
                 self._writers[name] = self.enter_context(writer)
-            self._writers[name].write(pixels, pts_s)
+            self._writers[name].write(picture.pixels, pts_s)
 
     @property
     def dropped_sound(self) -> str | None:
@@ -224,13 +228,13 @@ class TrialDrawing(contextlib.ExitStack):
     def __call__(self, frame: Frame, steps: Mapping[str, Predictions]) -> None:
         if self.fps:
             size = frame.pixels.shape[1], frame.pixels.shape[0]
-            self._videos.write(frame.pts_s, {ANNOTATED: self._drawing(frame.pixels, steps, size)})
+            self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, steps, size))})
 
 
-def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, Pixels]:
+def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, OutputImage]:
     """(H, W, 3) of the steps that make pictures, by the name of its video."""
     return {
-        file_name(step): np.asarray(Image.fromarray(made.pixels).convert("RGB"))
+        file_name(step): replace(made, pixels=np.asarray(Image.fromarray(made.pixels).convert("RGB")))
         for step, made in steps.items()
         if isinstance(made, OutputImage)
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import CorruptMedia
-from inference.predictions import Predictions
+from inference.predictions import OutputImage, Predictions
 from inference.routes import Route
 from inference.video.frames import Between, Frame, Media, View
 from inference.video.outputs import ANNOTATED, Drawing, Stills, VideoFiles
@@ -48,7 +48,7 @@ def draw_part(
             if isinstance(frame, Frame):
                 stills.take(frame, picture, summary)
             if options.annotated and picture is not None:
-                videos.write(frame.pts_s, {ANNOTATED: picture})
+                videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
     return {path.name: path for path in folder.iterdir()} | stills.files(summary)
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
-from inference.predictions import Predictions
+from inference.predictions import OutputImage, Predictions
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
-from inference.video.frames import Between, Frame, Media, Pixels, VideoInfo
+from inference.video.frames import Between, Frame, Media, VideoInfo
 from inference.video.outputs import ANNOTATED, Drawing, Stills, VideoFiles, made_pictures, usual_rate
 from inference.video.overlap import overlapped
 from inference.video.read import VideoReader, probe
@@ -80,7 +80,7 @@ class _Shown:
 
     frame: Frame | Between
     steps: Mapping[str, Predictions]
-    pictures: dict[str, Pixels] = field(default_factory=dict)
+    pictures: dict[str, OutputImage] = field(default_factory=dict)
 
 
 class _Run:
@@ -144,16 +144,16 @@ class _Run:
     def _draw(self, shown: _Shown) -> _Shown:
         """The pictures of the frame, and a still now and then."""
         frame, choice = shown.frame, self._aggregate.choice
-        pictures, picture = made_pictures(shown.steps), None
         annotated = self._route.video_options.annotated
+        pictures: dict[str, OutputImage] = {}
+        picture = None
         if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
             picture = self._drawing(frame.pixels, shown.steps, self._size)
         if isinstance(frame, Frame):
+            pictures = made_pictures(shown.steps)
             self.stills.take(frame, picture, choice)
-        else:
-            pictures = {}
         if annotated and picture is not None:
-            pictures[ANNOTATED] = picture
+            pictures[ANNOTATED] = OutputImage(picture)
         return replace(shown, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:

@@ -23,8 +23,7 @@ _NAMES = {"tracks.mot.txt": "mot", "tracks.csv": "csv", "tracks.vtt": "chapters"
 
 @dataclass(frozen=True)
 class StepFacts:
-    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers;
-    sure: from which a label counts as sure."""
+    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers."""
 
     name: str
     task: str
@@ -32,7 +31,11 @@ class StepFacts:
     on: str = ""
     threshold: float = 0.0
     clip: ClipFacts | None = None
-    sure: float = 0.5
+
+    @property
+    def sure(self) -> float:
+        """The score from which its answers count as sure."""
+        return max(self.model.threshold, self.threshold)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from inference.draw.xmp import append_to_mp4
 from inference.video.container import open_container
 from inference.video.frames import Media, Pixels
 
@@ -33,7 +34,8 @@ class VideoWriter:
     """Writes upright frames to an MP4: `with VideoWriter(path, fps=25) as out: out.write(pixels, pts_s)`.
 
     `fps` is the usual rate (the length of the last frame, rate control); the times are those given, variable
-    or not, and must increase. `sound` is the clip whose audio is copied; `dropped_sound` says why none was.
+    or not, and must increase. `sound` is the clip whose audio is copied; `dropped_sound` says why none was. `xmp`: a
+    packet that says how the pictures came about.
     Raises ValueError for times that do not increase, a changed size, or no frame at all. An exception inside
     `with` leaves no file.
     """
@@ -45,8 +47,9 @@ class VideoWriter:
         sound: Media | None = None,
         crf: int = 23,
         preset: str = "superfast",
+        xmp: bytes = b"",
     ) -> None:
-        self._path = path
+        self._path, self._xmp = path, xmp
         self._gap = max(1, round(1 / (fps * TIME_BASE)))
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options = {
@@ -131,6 +134,8 @@ class VideoWriter:
             if self._sound is not None:
                 self._sound.copy_until(float((self._last + self._gap) * TIME_BASE))
         self._end()
+        if self._xmp:
+            append_to_mp4(self._path, self._xmp)
 
     def _end(self) -> None:
         if self._sound is not None:

@@ -38,7 +38,7 @@ steps = [{ model = "sketch" }]
 [[route]]
 name = "classify"
 match = "nothing/**"
-steps = [{ model = "classify" }]
+steps = [{ model = "classify", threshold = 0 }]
 [[route]]
 name = "default"
 match = "**"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,14 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from cloud.storage.containers import Storage
+from cloud.uploads.receipt_blobs import BlobReceipts
+from cloud.uploads.receipts import Receipt
 from devtools.bridge import Bridge
-from devtools.console_report import ConsoleReport, reason, summary
+from devtools.console_report import ConsoleReport
 from devtools.inbox import is_meant
 from devtools.outbox import local_path
+from inference.__main__ import main
 from tests.processes import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +57,9 @@ def container(bridge: Bridge, name: str) -> ContainerClient:
     return client
 
 
-def result(*predictions: dict[str, Any], task: str = "object-detection") -> dict[str, Any]:
-    return {"schema": "dropsight/1", "steps": [{"task": task, "predictions": list(predictions)}]}
+def result(**objects: int) -> dict[str, Any]:
+    summary = {"objects": objects, "scene": {}, "guesses": {}}
+    return {"schema": "dropsight/1", "steps": [], "summary": summary}
 
 
 # ---- inbox
@@ -242,47 +248,98 @@ def test_a_line_says_what_was_found_and_how_long_it_took(bridge: Bridge, capsys:
     drop(bridge, "cat.jpg", b"cat")
     bridge.step()
     bridge.step()
-    document = {**result({"label": "cat"}, {"label": "dog"}, {"label": "cat"}), "cost": {"wall_ms": 61.4}}
+    document = {**result(cat=2, dog=1), "cost": {"wall_ms": 61.4}}
     container(bridge, "results").upload_blob("cat.jpg/result.json", json.dumps(document))
-    error = {"error": {"class": "CorruptMedia", "message": "x.jpg: no picture"}}
+    error = {"status": "error", "error": {"class": "CorruptMedia", "message": "x.jpg: no picture"}}
     container(bridge, "errors").upload_blob("x.jpg.json", json.dumps(error))
     bridge.step()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("cat.jpg: 2 cat, 1 dog (")
-    assert lines[1].endswith(" s after the upload, 61 ms of analysis)")
-    assert lines[2] == "x.jpg: failed: CorruptMedia: x.jpg: no picture"
+    assert re.fullmatch(r"cat\.jpg: 2 cats, 1 dog \(.* after the upload, 61 ms of analysis\)", lines[1])
+    assert lines[2:] == ["x.jpg: failed: no picture (CorruptMedia)"]
+
+
+def test_a_picture_that_was_made_is_named_by_its_path(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    document = {**result(), "steps": [{"name": "sketch", "task": "image-to-image"}]}
+    document["artifacts"] = {"sketch": "0123456789ab/sketch.jpg"}
+    container(bridge, "results").upload_blob("a.jpg/result.json", json.dumps(document))
+    bridge.step()
+    made = bridge.outbox.folder / "results/a.jpg/0123456789ab/sketch.jpg"
+    assert capsys.readouterr().out == f"a.jpg: made {made}\n"
 
 
 def test_a_line_names_the_upload_and_is_one_line(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
     name = "new\nline.jpg"  # in the path of its result this is new%0Aline.jpg
     bridge.report.uploaded(name)
-    document = {**result({"label": "cat"}), "source": {"name": name}}
+    document = {**result(cat=1), "source": {"name": name}}
     container(bridge, "results").upload_blob("new%0Aline.jpg/result.json", json.dumps(document))
     bridge.step()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "new\\nline.jpg: uploaded" and len(lines) == 2
-    assert lines[1].startswith("new\\nline.jpg: 1 cat (") and lines[1].endswith(" s after the upload)")
+    assert re.fullmatch(r"new\\nline\.jpg: 1 cat \(.* after the upload\)", lines[1])
 
 
-def test_predictions_in_words() -> None:
-    best = [{"label": name, "score": score} for name, score in (("tabby", 0.714), ("lion", 0.1))]
-    assert summary(result(*best, task="image-classification")) == "tabby 0.71, lion 0.10"
-    assert summary(result({"label": "reel", "score": 0.01}, task="image-classification")) == "reel 0.01"
-    assert summary(result(task="image-classification")) == "nothing recognised"
-    assert summary(result()) == "nothing found"
-    drawn = {"steps": [{"name": "sketch", "task": "image-to-image", "predictions": []}]}
-    assert summary(drawn) == "picture sketch"
-    vector = {"task": "image-feature-extraction", "predictions": [], "embedding": {"dim": 256}}
-    crops = {"task": "image-classification", "predictions": [], "on": "face"}
-    assert summary({"steps": [vector, crops]}) == "embedding of 256 dimensions"
-    assert reason({}) == "error: see the record"
+def test_a_record_that_cannot_be_read_is_named_by_its_path(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    container(bridge, "errors").upload_blob("a.jpg.json", b"no JSON")
+    bridge.step()
+    record = bridge.outbox.folder / "errors/a.jpg.json"
+    assert capsys.readouterr().out == f"a.jpg: failed: its record cannot be read: {record}\n"
+
+
+def test_the_console_and_the_command_line_say_the_same(
+    bridge: Bridge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, broken = tmp_path / "cat.jpg", tmp_path / "broken.jpg"
+    picture.write_bytes((ROOT / "samples" / "cat.jpg").read_bytes())
+    broken.write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    command = ["analyze", str(picture), str(broken), "--model", "sketch", "--out", str(tmp_path / "outbox" / "results")]
+    assert main(command) == 1
+    typed = capsys.readouterr().out
+    for name, record in (("cat.jpg", "result.json"), ("broken.jpg", "error.json")):
+        document = json.loads((tmp_path / "outbox" / "results" / name / record).read_text("utf-8"))
+        kind, blob = ("results", f"{name}/result.json") if record == "result.json" else ("errors", f"{name}.json")
+        container(bridge, kind).upload_blob(blob, json.dumps(document))
+    bridge.step()
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(typed.splitlines())
+    assert f"made {tmp_path / 'outbox/results/cat.jpg/sketch.jpg'}" in typed and "failed: " in typed
+
+
+def test_a_file_that_comes_or_goes_without_a_change_is_said(
+    bridge: Bridge, storage_account: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        drop(bridge, name, b"x")
+    bridge.step()
+    bridge.step()
+    for name in ("a.jpg", "b.jpg"):
+        (bridge.inbox.folder / name).unlink()
+    capsys.readouterr()
+    bridge.step()
+    assert capsys.readouterr().out == "2 files are no longer in the inbox; their uploads and results stay\n"
+    (bridge.inbox.folder / "c.jpg").unlink()
+    bridge.step()
+    assert capsys.readouterr().out == "c.jpg: no longer in the inbox; its upload and its result stay\n"
+
+    # Back again, as storage knows them; and after a start, when all are there already.
+    store = BlobReceipts(Storage(bridge.service))
+    store.create(Receipt("a.jpg", "e", "k", "done"))
+    store.create(Receipt("b.jpg", "e", "k", "failed"))
+    again = Bridge(storage_account, bridge.inbox.folder, bridge.outbox.folder)
+    for each in (bridge, again):
+        drop(bridge, "a.jpg", b"x")
+        drop(bridge, "b.jpg", b"x")
+        for _ in range(3):
+            each.step()
+        assert capsys.readouterr().out.splitlines() == [
+            "a.jpg: already analysed; the file has not changed since",
+            "b.jpg: could not be analysed; the file has not changed since",
+        ]
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
     ConsoleReport().say("猫.jpg: ö")
-    assert written.getvalue() == "?.jpg: ö".encode("cp1252") + os.linesep.encode()
+    assert written.getvalue() == "\\u732b.jpg: ö".encode("cp1252") + os.linesep.encode()
 
 
 # ---- the process

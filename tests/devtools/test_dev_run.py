@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from devtools import azurite
+from inference.video.write import VideoWriter
 from tests.processes import alive, eventually
 
 pytestmark = pytest.mark.slow
@@ -25,7 +29,7 @@ from pathlib import Path
 from devtools import run
 from devtools.supervisor import handling, interrupt
 port = int(sys.argv[2])
-options = {"samples": "no-host" not in sys.argv, "host": "no-host" not in sys.argv, "verbose": False}
+options = {"samples": "no-host" not in sys.argv, "host": "no-host" not in sys.argv, "verbose": False, "offline": True}
 with handling(interrupt):
     sys.exit(run.main(Path(sys.executable), port=port, root=Path(sys.argv[1]), **options))
 """
@@ -86,20 +90,74 @@ class Running:
         self.process.wait()
 
 
+def clip(photo: Path, path: Path) -> bytes:
+    """Two seconds of a photo that drifts to the side."""
+    with Image.open(photo) as image:
+        pixels = np.asarray(image.convert("RGB").resize((240, 240)))
+    with VideoWriter(path, fps=5) as writer:
+        for number in range(10):
+            writer.write(np.roll(pixels, number, axis=1), number / 5)
+    return path.read_bytes()
+
+
+# What is dropped -> the line of its result. TOOK: times, which no test can know.
+TOOK = r"\d[\d.:]* (?:ms|s|min) after the upload(?:, \d[\d.:]* (?:ms|s|min) of analysis)?"
+KINDS = r"expected an image \(JPEG.*\) or a video \(MP4.*\)"
+LINES = {
+    "face.jpg": rf"face\.jpg: 1 face \({TOOK}\)",
+    "clip.mp4": rf"clip\.mp4: video of 0:02; 1 face \({TOOK}\)",
+    "cut.mp4": rf"cut\.mp4: video of 0:0[12]; 1 face; broke off at 0:0[12] \(.+\), \d frames analysed \({TOOK}\)",
+    "letter.pdf": rf"letter\.pdf: failed: this is a PDF document; {KINDS} \(UnsupportedMedia, {TOOK}\)",
+    "broken.jpg": rf"broken\.jpg: failed: the image/jpeg data is broken \(.+\); .+ \(CorruptMedia, {TOOK}\)",
+}
+FACES = '[[route]]\nname = "people"\nsteps = [{ model = "faces" }]\n'
+
+
+def drop(inbox: Path, samples: Path) -> None:
+    """A photo, a video, a PDF, a broken photo and a cut video; a route of its own for what has faces."""
+    astronaut = samples / "astronaut.jpg"
+    video = clip(astronaut, inbox.parent / "clip.mp4")
+    photo = astronaut.read_bytes()
+    files = {"face.jpg": photo, "clip.mp4": video, "cut.mp4": video[: len(video) * 3 // 4],
+             "letter.pdf": b"%PDF-1.7\n", "broken.jpg": photo[:20_000]}  # fmt: skip
+    assert files.keys() == LINES.keys()
+    for name, content in files.items():
+        (inbox / name).write_bytes(content)
+    for name in ("face.jpg", "clip.mp4", "cut.mp4"):
+        (inbox / f"{name}.route.toml").write_text(FACES)
+
+
+def last_lines(said: str, name: str) -> list[str]:
+    """The lines about a file but for those that it was uploaded, and, on a slow machine, is at work."""
+    lines = [line for line in said.splitlines() if line.startswith(f"{name}: ")]
+    return [line for line in lines if not re.match(": (uploaded$|at work for )", line.removeprefix(name))]
+
+
+def check_lines(said: str) -> None:
+    """Each file has a line when it is uploaded, and a line of what came of it."""
+    for name, expected in LINES.items():
+        assert f"\n{name}: uploaded\n" in said
+        (line,) = last_lines(said, name)
+        assert re.fullmatch(expected, line), line
+    sketch = r"made outbox/results/samples/coffee\.jpg/[0-9a-f]{12}/sketch\.jpg"
+    assert re.search(rf"\nsamples/coffee\.jpg: espresso 0\.\d\d; .*{sketch} \({TOOK}\)\n", said), said
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 def test_photos_come_back_as_results_and_nothing_stays_behind(app: Path) -> None:
     inbox, results = app / "inbox", app / "outbox" / "results"
     inbox.mkdir()
-    (inbox / "broken.jpg").write_bytes(b"not a picture")
+    drop(inbox, ROOT / "samples")
     samples = sorted((ROOT / "samples").glob("*.jpg"))
     with Running(app) as running:
         for photo in samples:
             running.wait_for(f"samples/{photo.name}: ")
             eventually((results / "samples" / photo.name / "result.json").is_file, photo.name, 60)
-        running.wait_for("broken.jpg: failed")
+        eventually(lambda: all(last_lines(running.said(), name) for name in LINES), "a line for each file", 120)
         running.process.send_signal(signal.SIGINT)
         assert running.over() == 0
         assert running.said().rstrip().endswith("Stopping.")
+        check_lines(running.said())
     for photo in samples:
         document = json.loads((results / "samples" / photo.name / "result.json").read_text(encoding="utf-8"))
         folder = results / "samples" / photo.name
@@ -113,6 +171,8 @@ def test_photos_come_back_as_results_and_nothing_stays_behind(app: Path) -> None
     with Running(app) as running:
         (inbox / "new.jpg").write_bytes(samples[0].read_bytes())
         running.wait_for("new.jpg: uploaded")
+        running.wait_for("8 files: already analysed; they have not changed since")  # five samples, three of LINES
+        running.wait_for("broken.jpg: could not be analysed; the file has not changed since")
         (host,) = [child for child in running.started if "localhost" in child.cmdline()]
         host.kill()
         assert running.over() == 1

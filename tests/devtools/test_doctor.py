@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from devtools import azurite, doctor, run
+from devtools import azurite, checks, doctor, run
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
 
-def findings(root: Path) -> dict[str, doctor.Finding]:
+def findings(root: Path) -> dict[str, checks.Finding]:
     return {finding.what: finding for finding in doctor.settings_findings(root)}
 
 
@@ -37,7 +37,7 @@ def test_doctor_reports_taken_ports(azurite_server: azurite.Azurite, monkeypatch
     assert finding.ok is None and all(str(port) in finding.words for port in azurite_server.ports)
 
 
-def storage(root: Path, connection: str) -> doctor.Finding:
+def storage(root: Path, connection: str) -> checks.Finding:
     (root / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": connection}}))
     return doctor.storage_finding(root, Path(sys.executable))
 
@@ -53,17 +53,17 @@ def test_doctor_says_whether_storage_answers(
 
 
 def test_doctor_loads_the_models(tmp_path: Path) -> None:
-    finding = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT)
+    finding = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT)
     assert finding.ok is True and "classify" in finding.words
     (tmp_path / "odd.onnx").write_bytes(b"not a model")
     env = {"DROPSIGHT_MODELS": str(tmp_path)}
-    broken = doctor.ask("Models", Path(sys.executable), doctor._MODELS, ROOT, env)
+    broken = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT, env)
     assert broken.ok is False and "odd" in broken.words
 
 
 def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    ask = partial(doctor.ask, "App", Path(sys.executable), doctor._APP)
+    ask = partial(checks.ask, "App", Path(sys.executable), checks.APP)
     example = doctor.app_settings(ROOT)
     assert ask(ROOT, {**example, "SWEEP_SCHEDULE": "0 */5 * * * *"}).ok is True
     unset = ask(ROOT, {**example, "SWEEP_SCHEDULE": "at noon"})
@@ -75,7 +75,7 @@ def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatc
 
 def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     (tmp_path / "routes.toml").write_text("[[route]\n")
-    ask = partial(doctor.ask, "Configuration", Path(sys.executable), doctor._CONFIGURATION, ROOT)
+    ask = partial(checks.ask, "Configuration", Path(sys.executable), checks.CONFIGURATION, ROOT)
     fine = ask()
     assert fine.ok is True and "default" in fine.words
     for settings, words in (
@@ -99,11 +99,26 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
 def test_doctor_says_which_entries_need_a_finer_tick(tmp_path: Path) -> None:
     path = tmp_path / "pipelines.toml"
     path.write_text('[lake]\nschedule = "0 */20 * * * *"\n')
-    ask = partial(doctor.ask, "Tick", Path(sys.executable), doctor._TICK, ROOT)
+    ask = partial(checks.ask, "Tick", Path(sys.executable), checks.TICK, ROOT)
     fine = ask({"PIPELINES_FILE": str(path)})
     assert fine.ok is True and "'0 */20 * * * *' would do" in fine.words
     coarse = ask({"PIPELINES_FILE": str(path), "TICK_SCHEDULE": "0 0 * * * *"})
     assert coarse.ok is False and "fill_lake is due at" in coarse.words
+
+
+def test_a_route_whose_package_is_missing_is_said_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes = "[[route]]\nname = 'cars'\nsteps = []\nvideo = { follow = { box = [0.1, 0.1, 0.3, 0.3] } }\n"
+    (tmp_path / "routes.toml").write_text(routes)
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['cv2'] = None\n")
+    monkeypatch.setattr("devtools.environment.site_packages", lambda venv: [])
+    settings = {"ROUTES_FILE": str(tmp_path / "routes.toml"), "PYTHONPATH": str(tmp_path)}
+    checks.say_what_waits(Path(sys.executable), ROOT, settings)
+    said = capsys.readouterr().out
+    assert "What needs it waits: route 'cars'" in said and "-m pip install -r requirements-flow.txt" in said
+    checks.say_what_waits(Path(sys.executable), ROOT, {"PYTHONPATH": str(tmp_path)})
+    assert capsys.readouterr().out == ""
 
 
 def test_example_settings_are_what_the_host_expects() -> None:

@@ -32,6 +32,14 @@ def test_the_environment_wins_over_the_file_as_it_does_in_the_host(
     assert run.settings(tmp_path) == doctor.app_settings(tmp_path) == {"A": "environment", "B": "file"}
 
 
+def test_what_was_interrupted_goes_on_soon_unless_the_settings_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in run.QUICK:
+        monkeypatch.delenv(name, raising=False)
+    assert run.quick({"A": "1"}) == run.QUICK
+    monkeypatch.setenv("SWEEP_SCHEDULE", "0 0 * * * *")
+    assert run.quick({"LEASE_SECONDS": "60"}) == {}
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "1.5", "http"])
 def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -82,7 +90,7 @@ def test_without_the_host_func_start_must_find_the_storage(
     for name in ("AzureWebJobsStorage", "SWEEP_SCHEDULE"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SetupError, match="`func start` looks for storage on ports 10000-10002"):
-        run.main(Path(sys.executable), port=1, samples=False, verbose=False, host=False, root=tmp_path)
+        run.main(Path(sys.executable), port=1, samples=False, verbose=False, host=False, offline=True, root=tmp_path)
 
 
 def test_core_tools_are_pointed_out_where_they_are(
@@ -108,7 +116,7 @@ def test_an_app_that_does_not_start_is_shown_and_not_announced(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"AzureWebJobsStorage": storage_account}}))
     (port,) = azurite.free_ports(1)
-    assert run.main(Path(sys.executable), port=port, samples=False, verbose=False, root=tmp_path) == 1
+    assert run.main(Path(sys.executable), port=port, samples=False, verbose=False, offline=True, root=tmp_path) == 1
     captured = capsys.readouterr()
     assert "function_app.py" in captured.err and "The app ended, so everything stops" in captured.err
     assert "Dropsight runs" not in captured.out

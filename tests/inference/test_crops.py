@@ -13,14 +13,15 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from inference.analysis import analyze
-from inference.crops import run_on_crops
+from inference.crops import _targets, run_on_crops
+from inference.engine.catalog import load_catalog
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
 from inference.errors import BadRoute
 from inference.image import media
 from inference.image.align import REFERENCE, aligned, similarity
 from inference.image.media import Picture
-from inference.image.tile import merged
+from inference.image.views import merged
 from inference.predictions import Objects, joined
 from inference.results.formats import write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
@@ -95,12 +96,36 @@ def test_a_dogs_points_are_not_called_by_a_persons_names(
     assert isinstance(pose, Objects) and pose.keypoints is not None and pose.keypoints.shape == (1, 17, 3)
     assert pose.skeleton == skeleton and pose.names == (label,)
     source = Source(name="a.jpg", width=width, height=height)
+    results.append(StepResult("pose", "keypoint-detection", results[0].model, Objects.empty(), on=label))
     document = json.loads(json.dumps(Result(source, "r", tuple(results), {}, Cost(0, 0, 0)).to_json()))
     (nested,) = document["steps"][0]["predictions"][0]["attributes"]["pose"]
-    assert nested.get("skeleton") == skeleton
+    assert nested["id"] == "objects/0/pose/0" and "skeleton" not in document["steps"][0]
+    assert document["steps"][1]["skeleton"].get("name") == skeleton
     write([document], "coco", tmp_path / "coco.json")
     (category,) = json.loads((tmp_path / "coco.json").read_text("utf-8"))["categories"]
     assert category["name"] == label and category["keypoints"][0] == first
+
+
+def test_no_expression_is_named_on_a_face_that_is_small_or_uncertain() -> None:
+    """The starter's manifest asks for 32 pixels and a score of 0.75."""
+    boxes = np.asarray([[0, 0, 60, 60], [60, 0, 120, 31], [0, 60, 60, 120]], np.float32)
+    faces = Objects(boxes, np.asarray([0.9, 0.9, 0.7]), np.zeros(3, int), ("face",) * 3)
+    results = [StepResult("faces", "object-detection", ModelFacts("m", "1", "", ""), faces)]
+    model = Registry([ROOT / "models"]).model("expression")
+    run_on_crops(Picture.of(np.zeros((120, 120, 3), np.uint8)), Step("expression", on="face"), model, 0.0, results)
+    result = results[0].predictions
+    assert isinstance(result, Objects)
+    assert ["expression" in attributes for attributes in result.attributes] == [True, False, False]
+
+
+def test_no_pose_is_looked_for_where_a_person_fills_the_picture() -> None:
+    """The pack's pose model takes people of up to 0.8 of the picture: of a face alone it would make up a body."""
+    wanted = load_catalog().named("mp-pose-2023mar").full_manifest().preprocess
+    for side, places in ((89, 1), (90, 0)):  # 0.79 and 0.81 of 100 x 100
+        person = Objects(
+            np.asarray([[0, 0, side, side]], np.float32), np.ones(1), np.zeros(1, int), ("person",), attributes=({},)
+        )
+        assert len(list(_targets(person, "person", wanted, (100, 100)))) == places
 
 
 @pytest.mark.needs_shared

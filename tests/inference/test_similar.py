@@ -6,13 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image as Pillow
 
+from benchmarks import neighbours
 from inference.__main__ import main
+from inference.cli.similar import default_model
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
-from inference.errors import BadModel, CorruptMedia
+from inference.errors import BadManifest, BadModel, CorruptMedia
 from inference.image.media import Picture, decode
 from inference.predictions import Embedding, LabelMap
 from inference.similar import Index, from_results, groups, verify
@@ -145,3 +149,58 @@ def test_colours_of_a_plain_picture_and_of_a_crop() -> None:
     image.paste((200, 0, 0), (20, 0, 40, 40))
     right, _ = model.run(Picture(image, image.size), (20, 0, 40, 40))
     assert isinstance(right, LabelMap) and right.names == ("#c80000",)
+
+
+def classifier_file(folder: Path) -> Path:
+    """A classifier of 8x8 pictures whose map of features, the picture itself, is inside the graph only."""
+    nodes = [
+        helper.make_node("Identity", ["picture"], ["features"]),
+        helper.make_node("ReduceMean", ["features"], ["logits"], axes=[2, 3], keepdims=0),
+    ]
+    picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, 8, 8])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph(nodes, "g", [picture], [logits])
+    folder.mkdir()
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx"
+    )
+    return folder
+
+
+MANIFEST = """task = "image-feature-extraction"
+head = "embedding"
+[postprocess]
+outputs = {{ embedding = "{tensor}" }}
+params = {{ pool = "mean" }}
+"""
+
+
+def test_an_inner_tensor_of_the_graph_can_be_the_embedding(tmp_path: Path) -> None:
+    (classifier_file(tmp_path / "m") / "model.toml").write_text(MANIFEST.format(tensor="features"))
+    model = Registry([tmp_path]).model("m")
+    assert [o.name for o in model.session.outputs] == ["logits", "features"]
+    predictions, _ = model.run(Picture.of(np.full((8, 8, 3), (51, 102, 102), np.uint8)))
+    assert isinstance(predictions, Embedding)
+    assert predictions.vector.tolist() == pytest.approx([1 / 3, 2 / 3, 2 / 3], abs=1e-6)
+
+
+def test_a_tensor_that_the_graph_does_not_have_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    (classifier_file(tmp_path / "m") / "model.toml").write_text(MANIFEST.format(tensor="logit"))
+    with pytest.raises(BadManifest, match=r"postprocess.outputs.embedding = 'logit'; did you mean 'logits'"):
+        Registry([tmp_path]).model("m")
+
+
+def test_without_its_public_file_the_better_embedding_says_where_to_get_it_and_ours_is_taken() -> None:
+    registry = Registry([ROOT / "models"], weights=Weights([]))
+    reason = {e.name: e.reason for e in registry.list()}["embed-mobilenetv2"]
+    assert reason and "models pull mobilenetv2-int8" in reason
+    assert default_model(registry) == "embed"
+
+
+@pytest.mark.needs_shared
+def test_with_its_public_file_the_better_embedding_is_the_default_and_as_good_as_its_card(shared: Path) -> None:
+    registry = Registry([ROOT / "models"], weights=Weights([shared / "models/cls-mobilenetv2-int8"]))
+    assert default_model(registry) == "embed-mobilenetv2"
+    assert neighbours.share(registry.model("embed-mobilenetv2"), neighbours.groceries()) == pytest.approx(
+        0.95, abs=0.02
+    )

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (training/
 from training import data, evaluate, export, loop  # noqa: E402
 from training.cli import RECIPES, main  # noqa: E402
 from training.recipes.classify import Classify  # noqa: E402
-from training.recipes.style import Mosaic  # noqa: E402
+from training.recipes.style import Brush  # noqa: E402
 
 pytestmark = pytest.mark.slow
 COLOURS = {"n09000001": (200, 30, 30), "n01000002": (30, 200, 30), "n05000003": (30, 30, 200)}
@@ -92,7 +92,7 @@ def test_what_makes_no_sense_is_refused(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["cells", "classify", "colorize", "expression", "faces", "street", "style-brush"])
+@pytest.mark.parametrize("name", ["cells", "classify", "expression", "faces", "street", "style-brush"])
 def test_missing_data_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="--data must be the folder of the datasets|unpack Tiny ImageNet-200 there"):
         main([name, "--data", str(tmp_path), "--out", str(tmp_path / "o")])
@@ -153,6 +153,6 @@ def test_a_smaller_file_is_shipped_only_if_its_figure_is_no_worse(
     half: float, shipped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([0.05, half])  # the share of the style's distance that is left: less is better
-    monkeypatch.setattr(Mosaic, "measure", lambda self, predict: {"style_left": next(figures)})
-    recipe = RECIPES["style-mosaic"](tmp_path)
+    monkeypatch.setattr(Brush, "measure", lambda self, predict: {"style_left": next(figures)})
+    recipe = RECIPES["style-brush"](tmp_path)
     assert export.publish(recipe, recipe.network(), tmp_path)["shipped"] == shipped

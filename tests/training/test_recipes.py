@@ -46,10 +46,9 @@ def little_imagenet(datasets: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(autouse=True)
-def little_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The style pictures take seconds at their full size."""
-    for recipe, picture in (("style-mosaic", paintings.mosaic), ("style-brush", paintings.brush)):
-        monkeypatch.setattr(RECIPES[recipe], "painting", staticmethod(lambda picture=picture: picture(64)))
+def little_painting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The style picture takes seconds at its full size."""
+    monkeypatch.setattr(RECIPES["style-brush"], "painting", staticmethod(lambda: paintings.brush(64)))
 
 
 @pytest.mark.needs_shared

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 MODELS = Path(__file__).parents[2] / "models"
 FOLDERS = sorted(path.parent for path in MODELS.glob("*/model.toml"))
 MEGABYTE = 1_000_000
+PUBLIC = {"embed-mobilenetv2"}  # manifests of files that only `models pull` brings
 MANY = {"classify": 200, "street": 11, "cells": 3, "faces": 1, "expression": 5}
 
 
@@ -35,7 +36,9 @@ def test_the_manifest_names_this_very_file(manifest: Manifest) -> None:
         return  # no network at all
     file = weights(manifest)
     if not file.is_file():  # a manifest of another model's file
-        file = next(p for p in MODELS.glob("*/model.onnx") if _digest(p) == manifest.sha256)
+        file = next((p for p in MODELS.glob("*/model.onnx") if _digest(p) == manifest.sha256), Path())
+        if manifest.name in PUBLIC and not file.is_file():
+            return
     assert _digest(file) == manifest.sha256
     assert len(manifest.labels) == MANY.get(manifest.name, 0)
 

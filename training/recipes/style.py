@@ -1,4 +1,4 @@
-"""style-mosaic and style-brush: a photo redrawn in the manner of a picture that the project painted itself."""
+"""style-brush: a photo redrawn in the manner of a picture that the project painted itself."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def gram(features: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
-class Style(Recipe):
+class Brush(Recipe):
     """Johnson et al., 2016, with the stages of our classifier where the paper has VGG's layers."""
 
+    name = "style-brush"
     task = "image-to-image"
     source = "portraits (muxspace/facial_expressions), BCCD pictures, made-up pictures; judged by classify's features"
     licence = "MIT and Apache-2.0 data; the judging network was trained on ImageNet pictures"
-    painting: ClassVar[Callable[[], NDArray[np.uint8]]]
+    painting: ClassVar[Callable[[], NDArray[np.uint8]]] = staticmethod(paintings.brush)
     content: ClassVar[float] = 1.0
     epochs = 6
     steps = 50
@@ -110,13 +111,3 @@ class Style(Recipe):
     def calibration(self, count: int) -> list[NDArray[np.float32]]:
         rng = np.random.default_rng(0)
         return [as_input(paintings.leaves(SIDE, rng)) for _ in range(min(count, 3))]
-
-
-class Mosaic(Style):
-    name = "style-mosaic"
-    painting = staticmethod(paintings.mosaic)
-
-
-class Brush(Style):
-    name = "style-brush"
-    painting = staticmethod(paintings.brush)

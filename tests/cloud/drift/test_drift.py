@@ -322,15 +322,15 @@ def test_the_lake_has_the_schema_and_the_rows_that_other_readers_expect(tmp_path
     number, real, text = pa.int64(), pa.float64(), pa.string()
     kinds = {"bytes": number, "width": pa.int32(), "height": pa.int32(), "duration_s": real, "wall_ms": real,
              "written": pa.timestamp("us", tz="UTC"), "number": pa.int32(), "score": real, "track": number,
-             **dict.fromkeys(("x1", "y1", "x2", "y2"), pa.float32())}  # fmt: skip
+             "threshold": real, **dict.fromkeys(("x1", "y1", "x2", "y2"), pa.float32())}  # fmt: skip
     schema = pa.schema([(name, kinds.get(name, text)) for name in lake.COLUMNS])
     written = datetime(2026, 11, 23, 4, 5, 6, 789012, tzinfo=UTC)
     source = {"name": 'a "b", c\n\u00fc.jpg', "etag": "0x1", "bytes": 2**40, "width": 640, "height": 480}
     document = {
         "source": source, "route": "r", "status": "ok", "cost": {"wall_ms": 0.1},
         "steps": [
-            {"name": "s", "task": "t", "model": {"name": "m", "version": "1"}, "predictions": [
-                {"label": "null", "score": 0.1 + 0.2, "box": [0.1, 2, 3.25, 4], "track": 7},
+            {"name": "s", "task": "t", "model": {"name": "m", "version": "1"}, "threshold": 0.4, "predictions": [
+                {"id": "s/0", "label": "null", "score": 0.1 + 0.2, "box": [0.1, 2, 3.25, 4], "track": 7},
                 {"label": "", "score": 1}]},
             {"name": "none", "task": "t", "model": {"name": "m", "version": "01"}, "predictions": []},
         ],

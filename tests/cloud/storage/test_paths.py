@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urljoin
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cloud.storage import paths
 from inference.errors import LimitExceeded, UnsupportedMedia
+from tests.inference.properties import examples
 
 ODD = [
     "/lead.jpg",
@@ -48,6 +51,36 @@ def test_odd_names_are_escaped_without_meeting_another() -> None:
         assert all(part and not part.endswith(".") for part in path.split("/"))
 
 
+NAMES = st.text(
+    st.sampled_from("ab./%\\\n\x7f 2Ee+?#\u00e9\u0301") | st.characters(exclude_categories=["Cs"]), min_size=1
+)
+
+
+@given(NAMES)
+@example("%2E")
+@example("%2.")
+@example("%\n41")
+@examples(150)
+def test_every_path_leads_back_to_its_name(name: str) -> None:
+    """So no two names share one, and none leaves its folder or loses a part of its path on the way."""
+    path = paths.output_path(name)
+    assert unquote(path) == name
+    assert paths.requested_path(path.replace("\\", "x")) == path.replace("\\", "x")
+    assert all(part and not part.endswith(".") for part in path.split("/"))
+    assert paths.record_path(name) == path
+
+
+@given(NAMES)
+@examples(60)
+def test_a_name_leads_elsewhere_only_where_a_url_would(name: str) -> None:
+    url = urljoin("http://account/uploads/", "./" + quote(name.replace("\\", "/"), safe="/"))
+    if url == "http://account/uploads/" + quote(name.replace("\\", "/"), safe="/"):
+        assert paths.canonical(name) == name.replace("\\", "/")
+    elif not name.replace("\\", "/").startswith("/"):
+        with pytest.raises(UnsupportedMedia):
+            paths.canonical(name)
+
+
 @pytest.mark.parametrize("name", ["../x", "a/../../state/receipts/x", "a/./b", "a\\..\\b", ".."])
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(UnsupportedMedia, match="another name"):
@@ -65,6 +98,11 @@ def test_too_long_names_are_refused_but_have_a_place_for_their_record() -> None:
     records = [paths.record_path(name) for name in names]
     assert len(set(records)) == 2
     assert max(map(len, records)) < 1000
+
+
+def test_no_name_can_be_made_to_meet_the_record_of_another() -> None:
+    record = paths.record_path("x" * 1000)
+    assert paths.record_path(record) != record
 
 
 @pytest.mark.parametrize(

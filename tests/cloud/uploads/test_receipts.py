@@ -89,7 +89,7 @@ def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(
         "name": "a/b.jpg", "etag": "e1", "key": "k" * 64, "state": "waiting", "attempt": 3, "owner": "me",
         "lease_s": 1.5, "until": "2026-05-04T02:00:00+00:00", "reason": "why", "override": 'route = "é"',
         "result_etag": "r1", "old_keys": ["k1", "k2"], "has_error": True, "job": "j1",
-        "at": "2026-05-03T02:00:00+00:00",
+        "at": "2026-05-03T02:00:00+00:00", "share": None,
     }  # fmt: skip
     metadata = {"state": "waiting", "etag": "e1", "lease": "1.5", "until": "2026-05-04T02:00:00+00:00"}
     store = BlobReceipts(storage)

@@ -17,6 +17,7 @@ from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.helpers import Calls, document, drop, during_analysis, jpeg, names, receipt
+from tests.processes import eventually
 
 
 def test_a_photo_becomes_a_document_and_everything_it_names(worker: UploadWorker) -> None:
@@ -31,6 +32,30 @@ def test_a_photo_becomes_a_document_and_everything_it_names(worker: UploadWorker
         assert worker.storage.head(RESULTS, f"street/a.jpg/{file}")
     assert receipt(worker, "street/a.jpg").state == "done"
     assert names(worker, ERRORS) == []
+
+
+def test_how_far_the_work_is_can_be_read_while_the_lease_is_renewed(
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, real = make_worker(lease_seconds=0.4), engine.analyze
+
+    def share() -> float | None:
+        (page,) = worker.ledger.store.pages("a.jpg")
+        return page.summaries[0].share
+
+    def analyze(*arguments: Any, progress: Any, **options: Any) -> Any:
+        assert share() is None
+        progress(3, 4)
+        eventually(lambda: share() == 0.75, "the share is in the listing")
+        progress(5, 4)  # what a header claimed was too little
+        eventually(lambda: share() == 1.0, "never more than all")
+        progress(6, None)
+        eventually(lambda: share() is None, "unknown")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(engine, "analyze", analyze)
+    assert worker.handle(drop(worker, "a.jpg", jpeg())) == Outcome("done", 1)
+    assert receipt(worker, "a.jpg").share is None
 
 
 def test_six_storage_calls_three_of_them_the_ledgers(make_worker: Callable[..., UploadWorker], calls: Calls) -> None:

@@ -141,6 +141,14 @@ def test_a_result_that_cannot_be_written_is_that_files_error(folder: Path, tmp_p
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_is_not_there_is_not_called_broken(folder: Path, tmp_path: Path) -> None:
+    done = run("analyze", tmp_path / "no.jpg", folder / "broken.jpg", "--model", "colors", "--json")
+    errors = [json.loads(line)["error"] for line in done.stdout.splitlines()]
+    assert [error["class"] for error in errors] == ["UnreadableMedia", "CorruptMedia"]
+    assert "no.jpg: no such file; check the path" in errors[0]["message"]
+    assert done.returncode == 1
+
+
 def test_a_folder_without_files_is_said(tmp_path: Path) -> None:
     done = run("analyze", tmp_path, "--json")
     assert (done.returncode, done.stdout) == (0, "")

@@ -14,12 +14,14 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from inference.draw import annotate, enlarged
+from inference.draw.artifacts import _as_drawn
 from inference.draw.colours import APART, colour, ink, palette, track_colour
 from inference.draw.keypoints import LEFT, RIGHT
 from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
 from inference.errors import BadRoute
 from inference.predictions import Classes, LabelMap, Masks, Objects, OutputImage
+from inference.results.result import ModelFacts, StepResult
 from inference.routes import Draw, parse_routes
 
 
@@ -247,3 +249,9 @@ def test_a_route_that_only_makes_pictures_has_no_annotated_one_unless_it_asks() 
     assert set(analyze(data, Route("r", steps), registry).artifacts) == {"sketch.jpg"}
     both = analyze(data, Route("r", steps, draw=Draw(compare=True)), registry).artifacts
     assert set(both) == {"sketch.jpg", "annotated.jpg"}
+
+
+def test_a_guess_has_a_question_mark_on_the_annotated_picture() -> None:
+    names = Classes(np.asarray([0, 1]), np.asarray([0.9, 0.4]), ("pizza", "plate"))
+    drawn = _as_drawn(StepResult("what", "image-classification", ModelFacts("m", "1", "", "", threshold=0.85), names))
+    assert isinstance(drawn, Classes) and drawn.names == ("pizza", "plate?")

@@ -18,6 +18,7 @@ from inference.engine.weights import Weights, sha256_of
 from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.manifest import manifest_from, read_manifest
 from inference.routes import Route, Step
+from tests.inference.graphs import picture_input, save
 
 MINIMAL = {"name": "m", "task": "object-detection", "head": "yolox"}
 
@@ -273,3 +274,46 @@ def test_a_manifest_that_no_file_system_and_no_parser_takes_stops_only_itself(mo
     (models / "bad" / "model.toml").write_text(f'task = "object-detection"\nhead = "yunet"\n{line}\n')
     reasons = {entry.name: entry.reason for entry in Registry([models]).list()}
     assert reasons["classify"] is None and "model.toml: " in str(reasons["bad"])
+
+
+# ---- the names of models
+
+
+def classifier(file: Path) -> None:
+    """A file that nothing describes."""
+    save(file, picture_input("data"), {"y": np.asarray([[0.1, 0.9]], np.float32)})
+
+
+def names(path: Path) -> list[str]:
+    return [entry.name for entry in Registry([path]).list()]
+
+
+def test_a_folder_of_one_model_gives_it_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "pets"
+    classifier(folder / "model.onnx")
+    assert names(folder) == names(folder / "model.onnx") == names(tmp_path) == ["pets"]
+    (folder / "model.toml").write_text('task = "image-classification"\nhead = "classifier"\nlabels = ["a", "b"]\n')
+    assert names(folder) == names(folder / "model.onnx") == ["pets"]
+    monkeypatch.chdir(folder)
+    assert names(Path()) == names(Path("../pets")) == names(Path("model.onnx")) == ["pets"]
+
+
+def test_files_with_names_of_their_own_keep_them(tmp_path: Path) -> None:
+    for name in ("yolox.onnx", "end2end.onnx", "best.onnx"):
+        classifier(tmp_path / "several" / name)
+    assert names(tmp_path / "several") == ["best", "end2end", "yolox"]
+    for name in ("model.onnx", "model_quantized.onnx"):
+        classifier(tmp_path / "vit" / name)
+    assert names(tmp_path / "vit") == ["vit", "model_quantized"]
+
+
+def test_weights_below_hugging_faces_folder_are_its_one_model(tmp_path: Path) -> None:
+    classifier(tmp_path / "vit" / "onnx" / "model.onnx")
+    for name, text in (
+        ("config.json", '{"architectures": ["ViTForImageClassification"], "id2label": {"0": "cat", "1": "dog"}}'),
+        ("preprocessor_config.json", '{"do_resize": true, "size": {"height": 64, "width": 64}}'),
+    ):
+        (tmp_path / "vit" / name).write_text(text)
+    (entry,) = Registry([tmp_path / "vit"]).list()
+    assert (entry.name, entry.reason) == ("vit", None)
+    assert entry.manifest is not None and entry.manifest.labels == ("cat", "dog")

@@ -45,6 +45,20 @@ def test_mediapipe_pose_gives_metres_beside_pixels() -> None:
     assert isinstance(person, Objects) and person.keypoints is not None and person.keypoints.shape == (1, 33, 4)
     np.testing.assert_allclose(person.keypoints[0, 10], [25, 20, -10, 1 / (1 + math.exp(-3))], atol=1e-4)
     np.testing.assert_allclose(person.attributes[0]["world"], world[:33], atol=1e-4)
+    np.testing.assert_allclose(person.scores, [0.97], atol=1e-6)  # the threshold's own kind of score
+    outputs["b"][:] = 0.4
+    nobody = find_head("mediapipe_pose").decode(outputs, half, manifest("mediapipe_pose", "keypoint-detection"))
+    assert isinstance(nobody, Objects) and len(nobody) == 0
+
+
+def test_movenet_says_nobody_where_only_some_points_are_sure() -> None:
+    """On a photo without people a few points always pass for something; half a person has half of its points."""
+    for sure, people in ((4, 0), (9, 1)):
+        points = np.full((1, 1, 17, 3), 0.05, np.float32)
+        points[0, 0, :sure, 2] = 0.6
+        pose = find_head("movenet").decode({"o": points}, fit(192, 192), manifest("movenet", "keypoint-detection"))
+        assert isinstance(pose, Objects) and len(pose) == people
+        np.testing.assert_allclose(pose.scores, [0.6] * people, atol=1e-6)
 
 
 def test_movenet_of_several_people() -> None:

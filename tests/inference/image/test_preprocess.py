@@ -83,3 +83,13 @@ def test_a_crop_over_the_edge_is_padded() -> None:
 def test_a_shape_that_is_no_picture_is_refused_in_words() -> None:
     with pytest.raises(BadModel, match="expected a picture such as"):
         input_spec("tokens", NCHW, (1, 77), Preprocess())
+
+
+@pytest.mark.parametrize(
+    "size", [{}, {"shortest_edge": 50, "longest_edge": 100}], ids=["own size", "shortest edge, as PaddleDetection"]
+)
+def test_padding_to_a_multiple_does_not_change_a_letterbox_s_scale(size: dict[str, int]) -> None:
+    """100 x 50 pixels in an input of 128 x 64: they were taken for 128 x 64 pixels."""
+    how = Preprocess(size=size, resize_mode="letterbox_top_left", size_divisor=32)
+    _, fit = prepare(gradient(100, 50), how, InputSpec("x", NCHW, "nchw", None, None))
+    assert fit.network == (128, 64) and fit.scale == (1, 1) and fit.valid() == (0, 0, 100, 50)

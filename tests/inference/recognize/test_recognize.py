@@ -15,6 +15,7 @@ from inference.engine.model import Model
 from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadManifest, BadModel
 from inference.manifest import read_manifest
+from inference.predictions import Classes
 from inference.recognize import examine, manifest_of, recognize
 from inference.recognize._export import open_export
 from inference.recognize.candidates import candidates_of, deciding_lines
@@ -222,3 +223,44 @@ def test_check_runs_what_needs_no_file_of_its_own(name: str, capsys: pytest.Capt
 
     assert main(["models", "check", str(BUILT_IN / name)]) == 0
     assert "ran once" in capsys.readouterr().out
+
+
+# ---- names of labels that are only likely
+
+
+@pytest.mark.parametrize(
+    ("outputs", "lines"),
+    [
+        ({"y": (1, 1000)}, ['labels = "builtin:imagenet1000"']),
+        ({"y": (1, 1001)}, ['labels = "builtin:imagenet1000"', "label_offset = -1", "params = { skip_first = 1 }"]),
+        ({"y": (1, 300, 85)}, ['labels = "builtin:coco80"']),
+        ({"logits": (1, 100, 91), "pred_boxes": (1, 100, 4)}, ['labels = "builtin:coco91"']),
+        ({"y": (1, 21, 64, 64)}, ['labels = "builtin:voc21"']),
+    ],
+)
+def test_a_number_of_classes_that_a_known_set_has_proposes_its_names(
+    outputs: dict[str, tuple[int, ...]], lines: list[str], tmp_path: Path
+) -> None:
+    values = {name: np.zeros(shape, np.float32) for name, shape in outputs.items()}
+    save(tmp_path / "net/net.onnx", picture_input("input"), values)
+    text = deciding_lines(open_export(tmp_path / "net"))
+    assert all(line in text for line in lines) and 'labels = "labels.txt"' not in text
+    with pytest.raises(BadManifest, match=lines[0]):
+        recognize(tmp_path / "net")
+    # completed by nobody, they load: 85 columns are YOLOX's, which the first candidate is not
+    (tmp_path / "net/model.toml").write_text(text.replace('head = "yolo"\n', 'head = "yolox"\n'), "utf-8")
+    Registry([tmp_path]).model("net")
+
+
+def test_other_numbers_of_classes_propose_no_names(tmp_path: Path) -> None:
+    save(tmp_path / "net.onnx", picture_input("input"), {"y": np.zeros((1, 999), np.float32)})
+    assert 'labels = "labels.txt"' in deciding_lines(open_export(tmp_path))
+
+
+def test_the_background_of_a_thousand_and_one_classes_has_no_name(tmp_path: Path) -> None:
+    scores = np.full((1, 1001), 1e-6, np.float32)
+    scores[0, 0], scores[0, 1] = 0.5, 0.4
+    save(tmp_path / "net/net.onnx", picture_input("input"), {"y": scores})
+    (tmp_path / "net/model.toml").write_text(deciding_lines(open_export(tmp_path / "net")), "utf-8")
+    predictions = Registry([tmp_path]).model("net").run(WIDE)[0]
+    assert isinstance(predictions, Classes) and predictions.names[0] == "tench"

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from inference.__main__ import main
 from inference.errors import CorruptMedia
 from inference.predictions import Masks, Objects
-from inference.results.formats import label_file, read_folder, write
+from inference.results.formats import FORMATS, label_file, read_folder, write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
+from tests.inference.properties import examples
 
 PYCOCOTOOLS = "ignore:__array__ implementation:DeprecationWarning"  # it lags behind numpy 2
 FACTS = ModelFacts("m", "1", "0" * 64, "CPUExecutionProvider")
@@ -40,6 +43,7 @@ def document(name: str = "street/a.jpg") -> dict[str, Any]:
     points = np.zeros((2, 17, 3), np.float32)
     points[:, :, 0], points[:, :, 1], points[:, :, 2] = 33.5, 44.25, 0.9
     points[1, 5:, 2] = 0.05
+    face = Objects(np.asarray([[20, 21, 30, 33]], np.float32), np.asarray([0.8]), np.asarray([0]), ("face",))
     objects = Objects(
         np.asarray([[10, 20, 60, 50], [0, 0, 100, 80]], np.float32),
         np.asarray([0.9, 0.4], np.float32),
@@ -48,11 +52,14 @@ def document(name: str = "street/a.jpg") -> dict[str, Any]:
         masks=masks(),
         keypoints=points,
         skeleton="coco17",
-        attributes=({"faces": [{"label": "face", "label_id": 0, "score": 0.8, "box": [20.0, 21.0, 30.0, 33.0]}]}, {}),
+        attributes=({"faces": face}, {}),
     )
-    step = StepResult("objects", "object-detection", FACTS, objects)
+    steps = (
+        StepResult("objects", "keypoint-detection", FACTS, objects),
+        StepResult("faces", "object-detection", FACTS, Objects.empty(), on="person"),
+    )
     source = Source(name=name, width=100, height=80, media_type="image/jpeg")
-    loaded: dict[str, Any] = json.loads(json.dumps(Result(source, "r", (step,), {}, Cost(0, 0, 0)).to_json()))
+    loaded: dict[str, Any] = json.loads(json.dumps(Result(source, "r", steps, {}, Cost(0, 0, 0)).to_json()))
     return loaded
 
 
@@ -74,6 +81,21 @@ def test_coco_round_trip_through_pycocotools(tmp_path: Path) -> None:
     assert annotations[0]["keypoints"][:3] == [33.5, 44.25, 2]
     person = next(c for c in coco.loadCats(coco.getCatIds()) if c["name"] == "person")
     assert person["keypoints"][0] == "nose" and min(min(bone) for bone in person["skeleton"]) == 1
+
+
+def test_the_keypoints_of_older_documents_have_their_names_too(tmp_path: Path) -> None:
+    """Until release 0.2.0 each object named its skeleton, and the step had none; nothing had an id."""
+    older = document()
+    del older["steps"][0]["skeleton"]
+    for prediction in older["steps"][0]["predictions"]:
+        prediction["skeleton"] = "coco17"
+        del prediction["id"]
+    write([older], "coco", tmp_path / "older.json")
+    write([document()], "coco", tmp_path / "coco.json")
+    before, now = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("older.json", "coco.json"))
+    assert before["categories"] == now["categories"]
+    assert [a.get("prediction_id") for a in now["annotations"]] == ["objects/0", "objects/0/faces/0", "objects/1"]
+    assert not any("prediction_id" in a for a in before["annotations"] if a["category_id"] != 2)
 
 
 def test_one_step_only(tmp_path: Path) -> None:
@@ -101,7 +123,8 @@ def test_csv_has_a_row_a_prediction_and_survives_commas(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["label"] for r in rows] == ["person", "face", "car, red"]
-    assert rows[1]["inside"] == "person" and rows[1]["step"] == "faces"
+    assert rows[1]["inside"] == "person" and rows[1]["step"] == "faces" and rows[1]["task"] == "object-detection"
+    assert [r["id"] for r in rows] == ["objects/0", "objects/0/faces/0", "objects/1"]
     assert [float(rows[0][k]) for k in ("x1", "y1", "x2", "y2")] == [10, 20, 60, 50]
 
 
@@ -123,6 +146,23 @@ def test_yolo_labels_are_shares_of_the_picture(tmp_path: Path) -> None:
 def test_labels_never_leave_their_folder(name: str, tmp_path: Path) -> None:
     assert (tmp_path / label_file(name)).resolve().is_relative_to(tmp_path)
     assert label_file(name).suffix == ".txt"
+
+
+@given(st.text(st.sampled_from("ab./\\: é\0") | st.characters(), max_size=20))
+@examples(100)
+def test_whatever_a_picture_is_called_its_labels_have_a_place_inside(name: str) -> None:
+    path = label_file(name)
+    assert path.suffix == ".txt" and not path.is_absolute() and ".." not in path.parts
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_whose_name_is_no_utf8_is_exported_like_others(form: str, tmp_path: Path) -> None:
+    """As Linux unpacks archives of another system: the byte 0xE9 is half of a surrogate pair in Python."""
+    assert write([document("caf\udce9.jpg")], form, tmp_path / "out") == 1
+    if form in ("coco", "jsonl"):
+        read = json.loads((tmp_path / "out").read_text("utf-8"))
+        name = read["images"][0]["file_name"] if form == "coco" else read["source"]["name"]
+        assert name == "caf\udce9.jpg"
 
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path: Path) -> None:

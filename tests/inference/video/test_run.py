@@ -38,7 +38,7 @@ def route(steps: str, video: str = "{}") -> Route:
     return parse_routes(text, "routes.toml").routes[0]
 
 
-CLASSIFY = '{ model = "classify" }'
+CLASSIFY = '{ model = "classify", threshold = 0 }'
 
 
 def document(analysis: Analysis) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""What is asked in the environment, where the app can be imported, and the answers. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools import environment
+from devtools.environment import say
+
+# Whether the host could run the app; whether the files that the user writes can be read; whether the tick is fine
+# enough; whether packages are there that only some features need; which models load; whether the storage answers.
+APP = """
+import os, sys
+from pathlib import Path
+from localhost.app_index import problems_of
+from localhost.host_settings import HostError, load_local_settings
+try:
+    load_local_settings(Path.cwd(), os.environ)
+    problems_by_name = problems_of(Path.cwd())
+except HostError as error:
+    sys.exit(str(error))
+print("the host can run its", len(problems_by_name), "functions")
+sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.items() for text in problems) or 0)
+"""
+CONFIGURATION = """
+import sys
+from cloud.pipelines_file import pipelines
+from cloud.uploads.plans import app_routes
+from cloud.settings import BadSettings, current
+from inference.errors import Permanent
+from inference.engine.registry import Registry
+registry, pipelines = Registry(), pipelines()
+try:
+    routes = app_routes(current(), registry)
+except BadSettings as error:
+    sys.exit(" ".join(str(error).split()))
+problems = routes.problems(registry, {entry.serves for entry in pipelines.models})
+missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
+wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
+print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
+sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
+"""
+TICK = """
+import sys
+from datetime import UTC, datetime
+from cloud.cadence import report
+from cloud.pipelines_file import pipelines
+from cloud.settings import text_of
+fits, text = report(pipelines(), text_of("TICK_SCHEDULE"), datetime.now(UTC))
+print(text)
+sys.exit(0 if fits else text)
+"""
+EXTRAS = """
+import sys
+from cloud.pipelines_file import pipelines
+from cloud.uploads.plans import app_routes
+from cloud.health import extras_of
+from cloud.settings import current
+from inference.errors import DropsightError
+from inference.engine.registry import Registry
+try:
+    print(", ".join(f"{name} {state}" for name, state in
+                    extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
+except DropsightError as error:
+    sys.exit(str(error))
+"""
+MODELS = """
+import sys
+from inference.errors import DropsightError
+from inference.engine.registry import Registry
+registry, good, bad = Registry(), [], []
+for entry in registry.list():
+    try:
+        registry.load(entry.name)
+        good.append(entry.name)
+    except DropsightError as error:
+        bad.append(f"{entry.name}: {error}")
+print("loaded " + ", ".join(good))
+sys.exit("; ".join(bad) or 0)
+"""
+STORAGE = """
+import os
+from azure.storage.blob import BlobServiceClient
+service = BlobServiceClient.from_connection_string(
+    os.environ["AzureWebJobsStorage"], retry_total=0, connection_timeout=5)
+print("answers, containers:", ", ".join(item.name for item in service.list_containers()) or "none")
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong."""
+
+    what: str
+    ok: bool | None
+    words: str
+
+
+def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:
+    """Run code in the environment: what it prints if all is well, the last line of its complaint if not."""
+    command, env = [str(python), "-c", code], {**os.environ, **(env or {})}
+    try:
+        answer = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(what, False, f"could not be looked at: {error}")
+    if answer.returncode == 0:
+        return Finding(what, True, answer.stdout.strip() or "fine")
+    lines = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines()
+    return Finding(what, False, lines[-1] if lines else f"ended with {answer.returncode} and printed nothing")
+
+
+def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:
+    """Say which packages are missing that a route or a pipeline needs: its uploads would wait without a word."""
+    folders = environment.site_packages(python.parents[1])
+    if all(any((folder / name).exists() for folder in folders) for name in ("cv2", "duckdb")):
+        return  # as everywhere where tests have run
+    finding = ask("Extras", python, EXTRAS, root, settings)
+    if finding.ok is False:
+        say(f"What needs it waits: {finding.words}.\n")

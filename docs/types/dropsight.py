@@ -1,0 +1,223 @@
+"""Types of the Dropsight result document, made by `python -m inference schema --as python`; not to be edited."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+
+class BrokenDoc(TypedDict):
+    """Where and why a clip could not be read to its end."""
+
+    reason: str
+    at_s: float
+    damaged_frames: int
+
+
+class CostDoc(TypedDict):
+    """cpu_s: of this analysis, seconds; peak_rss_mb: the process's highest so far, MiB; wall_ms: milliseconds."""
+
+    cpu_s: float
+    peak_rss_mb: int | None
+    wall_ms: float
+
+
+class EmbeddingDoc(TypedDict):
+    """dim: of the vector; artifact: the .npy file beside the document that holds it."""
+
+    dim: int
+    artifact: NotRequired[str]
+
+
+class ErrorDoc(TypedDict):
+    """What is recorded for media that could not be analysed."""
+
+    schema: Literal["dropsight/1"]
+    source: SourceDoc
+    status: Literal["error"]
+    error: ReasonDoc
+    trace: str
+    versions: VersionsDoc
+    created: str
+
+
+class FrameDoc(TypedDict):
+    """A line of frames.jsonl. frame: index in the clip, from 0; t_s: when it is shown; predictions: by step."""
+
+    frame: int
+    t_s: float
+    predictions: dict[str, list[PredictionDoc]]
+
+
+class ModelDoc(TypedDict):
+    """The model that ran. provider_asked: the provider that was asked for, where another had to run."""
+
+    name: str
+    version: str
+    sha256: str
+    provider: str
+    provider_asked: NotRequired[str]
+
+
+class PredictionDoc(TypedDict):
+    """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
+    score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file
+    beside the document; attributes: by the step's name the predictions of later steps on its crop, and "world",
+    the keypoints as x, y, z in metres."""
+
+    id: str
+    label: NotRequired[str]
+    label_id: NotRequired[int]
+    score: NotRequired[float]
+    box: NotRequired[list[float]]
+    corners: NotRequired[list[list[float]]]
+    keypoints: NotRequired[list[list[float]]]
+    mask: NotRequired[str]
+    mask_rle: NotRequired[RleDoc]
+    area: NotRequired[int]
+    track: NotRequired[int]
+    attributes: NotRequired[dict[str, list[PredictionDoc] | list[list[float]] | VectorDoc]]
+
+
+ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": bool})
+
+
+class ResultDoc(TypedDict):
+    """The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC.
+    Members from tracks on: of videos only."""
+
+    schema: Literal["dropsight/1"]
+    source: SourceDoc
+    route: str
+    status: Literal["ok", "partial"]
+    steps: list[StepDoc]
+    artifacts: dict[str, str]
+    summary: SummaryDoc
+    cost: CostDoc
+    trace: str
+    versions: VersionsDoc
+    created: str
+    tracks: NotRequired[list[TrackDoc]]
+    timeline: NotRequired[list[TimelineDoc]]
+    zones: NotRequired[dict[str, ZoneDoc]]
+    analysed_frames: NotRequired[int]
+    broken: NotRequired[BrokenDoc]
+    sound: NotRequired[str]
+    thumbnails: NotRequired[list[str]]
+
+
+class RleDoc(TypedDict):
+    """A mask in COCO's compressed run-length encoding; size is height, width."""
+
+    size: list[int]
+    counts: str
+
+
+class SkeletonDoc(TypedDict):
+    """What the keypoints of a step are. name: where it is a known one; points: their names in order; edges: pairs of
+    places in that list that a bone joins."""
+
+    name: NotRequired[str]
+    points: list[str]
+    edges: list[list[int]]
+
+
+class SourceDoc(TypedDict):
+    """The media. width, height: upright, in pixels; orientation: the file's EXIF value; fps: mean frames a second."""
+
+    container: str
+    name: str
+    etag: str
+    bytes: int
+    media_type: str | None
+    width: int | None
+    height: int | None
+    orientation: int | None
+    duration_s: float | None
+    frames: int | None
+    fps: float | None
+
+
+class StepDoc(TypedDict):
+    """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
+    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids."""
+
+    name: str
+    task: str
+    model: ModelDoc
+    threshold: float
+    predictions: list[PredictionDoc]
+    ms: TimingDoc
+    on: NotRequired[str]
+    skeleton: NotRequired[SkeletonDoc]
+    map: NotRequired[str]
+    embedding: NotRequired[EmbeddingDoc]
+
+
+class SummaryDoc(TypedDict):
+    """What is in the picture or clip, highest first. objects: how many by label (videos: tracks); scene: score by
+    name of the whole that reaches its step's threshold; guesses: the best name of a step whose scores do not."""
+
+    objects: dict[str, int]
+    scene: dict[str, float]
+    guesses: dict[str, float]
+
+
+class TimelineDoc(TypedDict):
+    """A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
+    loiter); a later release may add others."""
+
+    kind: str
+    start_s: float
+    end_s: float
+    id: NotRequired[int]
+    label: NotRequired[str]
+    label_id: NotRequired[int]
+    score: NotRequired[float]
+    step: NotRequired[str]
+    zone: NotRequired[str]
+    track: NotRequired[int]
+    direction: NotRequired[str]
+
+
+class TimingDoc(TypedDict):
+    """Milliseconds of a step."""
+
+    preprocess: float
+    inference: float
+    postprocess: float
+
+
+class TrackDoc(TypedDict):
+    """An object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second."""
+
+    id: int
+    label: str
+    start_s: float
+    end_s: float
+    frames: int
+    score: float
+    speed_mps: NotRequired[float]
+
+
+class VectorDoc(TypedDict):
+    """An embedding of an object's crop: dim numbers."""
+
+    dim: int
+    vector: list[float]
+
+
+class VersionsDoc(TypedDict):
+    """What made the document."""
+
+    dropsight: str
+    onnxruntime: str
+
+
+class ZoneDoc(TypedDict):
+    """What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts)."""
+
+    total: dict[str, int]
+    intervals: list[dict[str, float]]
+
+
+Document = ResultDoc | ErrorDoc

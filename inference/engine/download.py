@@ -1,0 +1,219 @@
+"""A file over HTTP within limits of time, going on where an earlier download broke off."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import math
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from inference.errors import BadModel, ModelUnavailable
+
+BLOCK = 1 << 18
+
+OnBytes = Callable[[int, int], None]  # called with (bytes so far, bytes in all)
+
+
+class NoConnection(ModelUnavailable):
+    """The server cannot be reached."""
+
+
+class OutOfTime(ModelUnavailable):
+    """The time that was given is over; what has come is kept."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait.
+
+    connect_s: seconds for a connection, looking up the name included. silence_s: seconds for the next bytes.
+    until: the time.monotonic() at which everything ends. attempts: how often a broken download is taken up again.
+    """
+
+    connect_s: float = 30.0
+    silence_s: float = 60.0
+    until: float = math.inf
+    attempts: int = 3
+
+    def limit(self, seconds: float) -> float:
+        """So many seconds, or what is left of the whole. Raises OutOfTime where nothing is left."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise OutOfTime("the time for downloads is over")
+        return min(seconds, left)
+
+
+def download(url: str, part: Path, size: int, patience: Patience, progress: OnBytes) -> None:
+    """Fetch `size` bytes from `url` into `part`, after what is in it already.
+
+    Raises BadModel where the server has something else, NoConnection, OutOfTime or ModelUnavailable where it may be
+    there later; OSError where `part` cannot be written.
+    """
+    problem = ""
+    for _ in range(patience.attempts):
+        have = part.stat().st_size if part.is_file() else 0
+        if have > size:
+            part.unlink()
+            have = 0
+        problem = "" if have == size else _Request(url, part, size, patience, progress).fetch(have)
+        if not problem:
+            return
+    have = part.stat().st_size if part.is_file() else 0
+    raise ModelUnavailable(
+        f"{have:,} of {size:,} bytes came from {url}: {problem}; run the same command again to go on from there"
+    )
+
+
+@dataclass
+class _Request:
+    """A single request for the rest of a file."""
+
+    url: str
+    part: Path
+    size: int
+    patience: Patience
+    progress: OnBytes
+    socket: socket.socket | None = None
+
+    def fetch(self, have: int) -> str:
+        """What went wrong, or nothing. Raises what a further request cannot mend."""
+        headers = {"User-Agent": "dropsight"} | ({"Range": f"bytes={have}-"} if have else {})
+        request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 (http or https: callers check)
+        try:
+            answer = self._opener().open(request, timeout=self.patience.limit(self.patience.connect_s))
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # what we have does not fit what is there
+                self.part.unlink(missing_ok=True)
+            elif 400 <= error.code < 500 and error.code not in (408, 429):
+                raise BadModel(f"{self.url} answers {error.code} {error.reason}") from error
+            return f"the server answers {error.code} {error.reason}"
+        except (OSError, http.client.HTTPException) as error:
+            return self._broken(error)
+        with answer:
+            if have and not (answer.status == 206 and _starts_at(answer.headers.get("Content-Range", ""), have)):
+                have = 0  # the server sends everything anew
+            self._refuse_other_size(answer.headers.get("Content-Length"), have)
+            return self._copy(answer, have)
+
+    def _broken(self, error: Exception) -> str:
+        """Why the connection broke. Raises OutOfTime where the silence lasted to the end."""
+        self.patience.limit(1)
+        return str(getattr(error, "reason", error)) or type(error).__name__
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """The system's proxies, but for addresses of this machine."""
+        proxies = urllib.request.ProxyHandler({} if _is_loopback(self.url) else None)
+        return urllib.request.build_opener(proxies, _Http(self), _Https(self))
+
+    def connected(self, connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
+        """Connect within the limits; later reads then wait as long as a silence may last."""
+        limit = self.patience.limit(self.patience.connect_s)
+        where = f"{connection.host}:{connection.port}"
+        try:
+            _within(limit, connect)
+        except TimeoutError as error:
+            self.patience.limit(1)
+            raise NoConnection(f"no connection to {where} within {limit:.0f} s") from error
+        except OSError as error:
+            raise NoConnection(f"no connection to {where}: {error.strerror or error}") from error
+        self.socket = connection.sock
+        self._wait_for_bytes()
+
+    def _wait_for_bytes(self) -> None:
+        assert self.socket is not None
+        self.socket.settimeout(self.patience.limit(self.patience.silence_s))
+
+    def _refuse_other_size(self, length: str | None, have: int) -> None:
+        if length is not None and length.isdigit() and int(length) + have != self.size:
+            raise BadModel(
+                f"{self.url} has {int(length) + have:,} bytes, the catalog expects {self.size:,}; "
+                "the file there has changed"
+            )
+
+    def _copy(self, answer: http.client.HTTPResponse, have: int) -> str:
+        self.progress(have, self.size)  # a server that keeps silent now is seen to do so
+        with self.part.open("ab" if have else "wb") as file:
+            while True:
+                try:
+                    # What has come, not a whole block, for which a slow server may take as long as it likes.
+                    block = answer.read1(BLOCK)
+                except (OSError, http.client.HTTPException) as error:
+                    return self._broken(error)
+                if not block:
+                    return "" if have == self.size else "the connection ended early"
+                have += len(block)
+                if have > self.size:
+                    file.truncate(0)
+                    raise BadModel(f"{self.url} sends more than the {self.size:,} bytes expected")
+                file.write(block)
+                self.progress(have, self.size)
+                self._wait_for_bytes()
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, request: _Request) -> None:
+        super().__init__()
+        self._connection = _bounded(http.client.HTTPConnection, request)
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, request: _Request) -> None:
+        super().__init__()
+        self._connection = _bounded(http.client.HTTPSConnection, request)
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connection, req)
+
+
+def _bounded(kind: type[http.client.HTTPConnection], request: _Request) -> Any:
+    class Bounded(kind):  # type: ignore[valid-type, misc]
+        def connect(self) -> None:
+            request.connected(self, super().connect)
+
+    return Bounded
+
+
+def _within(seconds: float, act: Callable[[], None]) -> None:
+    """Raises TimeoutError where it takes longer: no timeout of a socket covers the look-up of a name."""
+    failures: list[OSError] = []
+
+    def run() -> None:
+        try:
+            act()
+        except OSError as error:
+            failures.append(error)
+        except (UnicodeError, http.client.HTTPException) as error:  # of a host's name; of a proxy's answer
+            failures.append(OSError(str(error)))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError
+    if failures:
+        raise failures[0]
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _starts_at(content_range: str, have: int) -> bool:
+    return content_range.replace("=", " ").split("-")[0].split()[-1:] == [str(have)]

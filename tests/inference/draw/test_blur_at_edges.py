@@ -1,0 +1,38 @@
+"""What is blurred at the picture's edge is blurred as it is in the middle."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from inference.draw.privacy import WIDER, blur
+from tests.inference.properties import examples
+
+SIDE = 120
+PLACES = st.sampled_from([0.0, float(SIDE)]) | st.floats(0, SIDE)
+
+
+@given(PLACES, PLACES, PLACES, PLACES)
+@example(0.0, 40.0, 20.0, 90.0)  # half a face, cut by the left edge
+@examples(60)
+def test_the_blur_covers_the_sides_of_a_box_wherever_it_is(a: float, b: float, c: float, d: float) -> None:
+    """Nine tenths of every side of the box, and nothing further away than the rim."""
+    (x1, x2), (y1, y2) = sorted((a, b)), sorted((c, d))
+    assume(x2 - x1 >= 12 and y2 - y1 >= 12)
+    rows, columns = np.indices((SIDE, SIDE))
+    sharp = ((rows + columns) % 2 * 255).astype(np.uint8)  # under any blur it is grey
+    canvas = Pillow.fromarray(np.dstack([sharp] * 3))
+    blur(canvas, np.asarray([[x1, y1, x2, y2]], np.float32))
+    seen = np.abs(np.asarray(canvas)[:, :, 0].astype(int) - 128) > 120
+    width, height = x2 - x1, y2 - y1
+    inside = (columns >= x1) & (columns + 1 <= x2) & (rows >= y1) & (rows + 1 <= y2)
+    upright = inside & (rows > y1 + height / 20) & (rows < y2 - height / 20)
+    across = inside & (columns > x1 + width / 20) & (columns < x2 - width / 20)
+    assert not (seen & upright & across).any()
+    if x1 == 0:
+        assert not (seen & upright & (columns == 0)).any()
+    dx, dy = width * WIDER + 2, height * WIDER + 2
+    far = (columns + 1 < x1 - dx) | (columns > x2 + dx) | (rows + 1 < y1 - dy) | (rows > y2 + dy)
+    assert seen[far].all()

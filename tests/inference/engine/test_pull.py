@@ -1,0 +1,255 @@
+"""Downloads against a real HTTP server that breaks off, lies, redirects, or says nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inference.__main__ import main
+from inference.cli import models
+from inference.engine.catalog import Catalog, CatalogEntry
+from inference.engine.download import NoConnection, OutOfTime, Patience
+from inference.engine.pull import Source, fetch, is_installed, pull, refusal_file, waiting_file
+from inference.engine.registry import Registry
+from inference.errors import BadModel, ModelUnavailable
+from tests.conftest import ROOT
+from tests.file_server import FileServer, serving
+
+CONTENT = (ROOT / "models/sketch/model.onnx").read_bytes()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with serving(FileServer(content=CONTENT)) as served:
+        yield served
+
+
+def listing(url: str, name: str = "drawn") -> CatalogEntry:
+    return CatalogEntry(
+        name=name,
+        purpose="sketch",
+        url=url,
+        sha256=SHA256,
+        size=len(CONTENT),
+        page="https://example.org",
+        verified=True,
+        figure="drawn here",
+        manifest={
+            "task": "image-to-image",
+            "head": "image",
+            "licence": "MIT",
+            "labels": ["first", "second"],
+            "preprocess": {"do_rescale": False, "size": {"longest_edge": 64}},
+        },
+    )
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and p.parent.name != "drawn"]
+
+
+def ranges(server: FileServer) -> list[str | None]:
+    return [wanted for _, wanted in server.asked]
+
+
+def test_a_pulled_model_is_complete_loads_and_is_not_fetched_twice(server: FileServer, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    model = listing(server.url + "/moved")  # over a redirect
+    folder = pull(model, tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert is_installed(model, tmp_path) and not leftovers(tmp_path)
+    manifest = Registry([tmp_path]).model("drawn").manifest
+    assert manifest.labels == ("first", "second") and manifest.preprocess.size == {"longest_edge": 64}
+    assert not manifest.preprocess.do_rescale
+    assert pull(model, tmp_path) == folder and len(server.asked) == 1
+
+
+def test_a_broken_off_download_goes_on_where_it_was(server: FileServer, tmp_path: Path) -> None:
+    server.cut_after = [100, 50]
+    pull(listing(server.url), tmp_path)
+    assert ranges(server) == [None, "bytes=100-", "bytes=150-"]
+    assert (tmp_path / "drawn/model.onnx").read_bytes() == CONTENT
+
+
+def test_a_download_that_keeps_breaking_off_says_how_far_it_came_and_goes_on_next_time(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.cut_after = [100, 50, 10]
+    with pytest.raises(ModelUnavailable, match="drawn: 160 of"):
+        pull(listing(server.url), tmp_path)
+    assert not (tmp_path / "drawn").exists()
+    pull(listing(server.url), tmp_path)
+    assert ranges(server)[-1] == "bytes=160-"
+    assert (tmp_path / "drawn/model.onnx").read_bytes() == CONTENT and not leftovers(tmp_path)
+
+
+def test_a_server_without_ranges_starts_over(server: FileServer, tmp_path: Path) -> None:
+    server.cut_after, server.ranges = [100], False
+    pull(listing(server.url), tmp_path)
+    assert (tmp_path / "drawn/model.onnx").read_bytes() == CONTENT
+
+
+def test_a_file_with_the_wrong_hash_never_gets_its_name(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    with pytest.raises(BadModel, match="sha256"):
+        pull(listing(server.url), tmp_path)
+    assert not (tmp_path / "drawn").exists() and not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("content", [CONTENT + b"more", CONTENT[:500]])
+def test_a_file_of_the_wrong_size_is_refused_before_it_is_fetched(
+    server: FileServer, tmp_path: Path, content: bytes
+) -> None:
+    server.content = content
+    with pytest.raises(BadModel, match="expects"):
+        pull(listing(server.url), tmp_path)
+    assert not (tmp_path / "drawn").exists() and len(server.asked) == 1
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, BadModel), (503, ModelUnavailable)])
+def test_errors_of_the_server_are_told(server: FileServer, tmp_path: Path, status: int, error: type[Exception]) -> None:
+    server.status = status
+    with pytest.raises(error, match=str(status)):
+        pull(listing(server.url), tmp_path)
+    assert not leftovers(tmp_path) and not (tmp_path / ".pull").exists()
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(NoConnection, match="drawn: no connection to 127.0.0.1:9: "):
+        pull(listing(NOWHERE), tmp_path)
+
+
+def test_a_second_address_is_tried_where_the_first_has_nothing_or_something_else(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.files = {"/good": CONTENT, "/other": b"?" * len(CONTENT)}
+    server.content = None
+    for number, first in enumerate(("/gone", "/other")):
+        into = tmp_path / str(number)
+        pull(replace(listing(server.url + first), also=(server.url + "/good",)), into)
+        assert (into / "drawn/model.onnx").read_bytes() == CONTENT
+    with pytest.raises(ModelUnavailable, match="answers 404 .*; no connection"):
+        pull(replace(listing(server.url + "/gone"), also=(NOWHERE,)), tmp_path)
+
+
+def test_a_silent_server_ends_with_the_time_and_what_came_is_kept(server: FileServer, tmp_path: Path) -> None:
+    server.silent_after = 100
+    with pytest.raises(OutOfTime):
+        pull(listing(server.url), tmp_path, patience=Patience(until=time.monotonic() + 0.3))
+    assert waiting_file(SHA256, tmp_path).stat().st_size == 100
+    with pytest.raises(ModelUnavailable, match=r"200 of .*timed out"):
+        pull(listing(server.url), tmp_path, patience=Patience(silence_s=0.05, attempts=1))
+    server.silent_after = None
+    pull(listing(server.url), tmp_path)
+    assert ranges(server) == [None, "bytes=100-", "bytes=200-"]
+
+
+def test_a_name_that_nobody_looks_up_is_no_connection_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No timeout of a socket covers the look-up."""
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [] if answered.wait(30) else [])
+    try:
+        with pytest.raises(NoConnection, match="no connection to models.invalid:443 within"):
+            pull(listing("https://models.invalid/model.onnx"), tmp_path, patience=Patience(connect_s=0.1))
+    finally:
+        answered.set()
+
+
+def test_the_proxy_of_the_environment_is_used_but_not_for_this_machine(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first address does not exist: the proxy answers for it."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, server.url)
+    pull(listing("http://models.invalid/model.onnx"), tmp_path / "a")
+    assert (tmp_path / "a/drawn/model.onnx").read_bytes() == CONTENT
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, NOWHERE)
+    pull(listing(server.url), tmp_path / "b")
+
+
+def test_a_damaged_installation_is_replaced(server: FileServer, tmp_path: Path) -> None:
+    folder = pull(listing(server.url), tmp_path)
+    (folder / "model.onnx").write_bytes(CONTENT[:-1] + b"?")
+    with pytest.raises(BadModel, match="sha256"):
+        Registry([tmp_path]).model("drawn")
+    pull(listing(server.url), tmp_path)
+    assert Registry([tmp_path]).model("drawn")
+
+
+def test_a_folder_is_searched_by_content_not_by_name(tmp_path: Path) -> None:
+    mirror, into = tmp_path / "mirror", tmp_path / "models"
+    (mirror / "deep").mkdir(parents=True)
+    (mirror / "deep" / "whatever.bin").write_bytes(CONTENT)
+    (mirror / "model.onnx").write_bytes(b"x" * len(CONTENT))
+    pull(listing(NOWHERE), into, [mirror])
+    assert (into / "drawn/model.onnx").read_bytes() == CONTENT
+    with pytest.raises(BadModel, match="no file of"):
+        pull(replace(listing(NOWHERE), sha256="0" * 64), into, [mirror])
+
+
+def test_what_waits_is_installed_without_asking_anybody(server: FileServer, tmp_path: Path) -> None:
+    fetch(listing(server.url), tmp_path)
+    assert not (tmp_path / "drawn").exists() and Registry([tmp_path]).list() == []
+    pull(listing(NOWHERE), tmp_path)
+    assert is_installed(listing(NOWHERE), tmp_path) and not (tmp_path / ".pull").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadModel, match="drawn: .*nothing was installed"):
+        pull(listing(NOWHERE), tmp_path / "file", [tmp_path])
+
+
+@pytest.mark.slow
+def test_a_model_that_was_never_run_is_tried_and_stays_only_where_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/a").write_bytes(CONTENT)
+    (tmp_path / "mirror/b").write_bytes(b"no model at all")
+    new = replace(listing(NOWHERE), verified=False, figure="")
+    broken = replace(new, name="broken", sha256=hashlib.sha256(b"no model at all").hexdigest(), size=15)
+    into = tmp_path / "models"
+    assert is_installed(new, pull(new, into, [tmp_path / "mirror"]).parent)
+    with pytest.raises(BadModel, match="broken: it was fetched, but it does not run here, so it was removed: .*onnx"):
+        pull(broken, into, [tmp_path / "mirror"])
+    assert sorted(path.name for path in into.iterdir()) == [".pull", "drawn"]
+    assert list((into / ".pull").iterdir()) == [refusal_file(broken.sha256, into)]
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["URL/SHA256", "folder"])
+def test_what_a_source_lacks_is_said_and_the_others_come(
+    flat: bool, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files, server.content = {f"/{SHA256}": CONTENT}, None
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/any").write_bytes(CONTENT)
+    absent = replace(listing(NOWHERE, "absent"), sha256="0" * 64)
+    pack = tuple(replace(entry, recommended=True) for entry in (absent, listing(NOWHERE)))
+    monkeypatch.setattr(models, "load_catalog", lambda: Catalog(pack))
+    source: Source = server.url + "/" if flat else tmp_path / "mirror"
+    command = ["models", "pull", "--recommended", "--from", str(source), "--to", str(tmp_path / "into")]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert "drawn (0.0 MB, MIT): fetched and checked (drawn here)" in said.out
+    lacks = "answers 404 Not Found" if flat else f"no file of {len(CONTENT):,} bytes with sha256 000"
+    assert said.err.startswith("BadModel: absent: ") and lacks in said.err
+    assert main([*command[:2], "drawn", *command[3:]]) == 0
+    assert "drawn (0.0 MB, MIT): already there" in capsys.readouterr().out
+
+
+def test_a_source_that_is_nothing_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "pull", "--recommended", "--from", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such folder; --from takes a folder" in capsys.readouterr().err

@@ -1,0 +1,43 @@
+"""What a route's `match` says, beside a matcher that tries every possibility."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from inference.routes import Route, Routes, Step
+from tests.inference.properties import examples
+
+LETTERS = "ab/.\n[+"
+
+
+def fits(pattern: str, name: str) -> bool:
+    """`**` any depth (with a slash after it none, too), `*` within one folder, `?` a character, all else itself."""
+    if not pattern:
+        return not name
+    if pattern.startswith("**/") and fits(pattern[3:], name):
+        return True
+    if pattern.startswith("**"):
+        rest = pattern[2:]
+        if rest.startswith("/"):  # the folders that it stands for end with a slash
+            return any(name[k] == "/" and fits(rest[1:], name[k + 1 :]) for k in range(len(name)))
+        return any(fits(rest, name[k:]) for k in range(len(name) + 1))
+    if pattern.startswith("*"):
+        longest = name.find("/") if "/" in name else len(name)
+        return any(fits(pattern[1:], name[k:]) for k in range(longest + 1))
+    if not name or (name[0] == "/" if pattern[0] == "?" else name[0] != pattern[0]):
+        return False
+    return fits(pattern[1:], name[1:])
+
+
+PATTERNS = st.lists(st.sampled_from(["**/", "**", "*", "?", *LETTERS]), min_size=1, max_size=6).map("".join)
+
+
+@given(PATTERNS, st.lists(st.text(LETTERS, max_size=6), min_size=4, max_size=12))
+@example("a/**/b", ["a/b", "a/x/b", "a/x/y/b", "ab", "a/xb", "a//b"])
+@example("**/*.a", [".a", "a.a", "b/a.a", "b/a.aa"])
+@examples(100)
+def test_a_route_takes_the_names_that_its_pattern_says(pattern: str, names: list[str]) -> None:
+    routes = Routes((Route("r", (Step("sketch"),), match=pattern),))
+    for name in names:
+        assert (routes.match(name) is not None) == fits(pattern, name), (pattern, name)

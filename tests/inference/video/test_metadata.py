@@ -1,0 +1,79 @@
+"""Metadata of videos: what a model made says so, and nothing of an upload's own metadata reaches a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from inference.analysis import analyze
+from inference.draw.xmp import packet
+from inference.engine.registry import BUILT_IN, Registry
+from inference.predictions import Origin
+from inference.routes import Route, Step
+from inference.video.join import join
+from inference.video.options import VideoOptions
+from inference.video.write import VideoWriter
+from tests.inference.video.clips import make
+
+pytestmark = pytest.mark.slow
+SECRET = b"SECRET"
+# The latitude as QuickTime writes it, its box, and the box of 3GPP that MP4 takes.
+PLACES = (b"+50.0875", b"\xa9xyz", b"loci")
+TAGS = {"title": "SECRET", "comment": "SECRET", "make": "SECRET", "location": "+50.0875+014.4213/"}
+
+
+def tagged(path: Path, source: Path) -> Path:
+    """The clip with words and a place in the container and in both streams."""
+    with av.open(str(source)) as clip, av.open(str(path), "w") as output:
+        output.metadata.update(TAGS)
+        streams = {s.index: output.add_stream_from_template(s) for s in (*clip.streams.video, *clip.streams.audio)}
+        for stream in streams.values():
+            stream.metadata["handler_name"] = "SECRET"
+        for packet_ in clip.demux():
+            if packet_.dts is not None:
+                packet_.stream = streams[packet_.stream.index]
+                output.mux(packet_)
+    data = path.read_bytes()
+    assert SECRET in data and any(place in data for place in PLACES)
+    return path
+
+
+def xmp_of(path: Path) -> str:
+    """The packet as FFmpeg reads it."""
+    with av.open(str(path), options={"export_xmp": "1"}) as container:
+        return container.metadata.get("xmp", "")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_place_and_words_in_a_clip_reach_no_file(suffix: str, tmp_path: Path) -> None:
+    plain = make(tmp_path / "plain.mp4", [i / 10 for i in range(6)], sound=True)
+    clip = tagged(tmp_path / f"upload{suffix}", plain)
+    video = VideoOptions(heat_map=True)
+    analysis = analyze(clip, Route("r", (Step("faces"), Step("style-brush")), video=video), Registry([BUILT_IN]))
+    files = dict(analysis.artifacts)
+    assert set(files) >= {"annotated.mp4", "style-brush.mp4", "poster.jpg", "heat.jpg", "thumbnails/000.jpg"}
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        assert not [secret for secret in (SECRET, *PLACES) if secret in data], name
+    annotated, made = files["annotated.mp4"], files["style-brush.mp4"]
+    assert isinstance(annotated, Path) and isinstance(made, Path)
+    assert xmp_of(annotated) == ""
+    assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in xmp_of(made)
+    with av.open(str(made)) as container:
+        assert len(list(container.decode(video=0))) == 6 and container.streams.audio
+
+
+def test_parts_that_are_joined_keep_it(tmp_path: Path) -> None:
+    xmp = packet(Origin("brush", "1", "compositeWithTrainedAlgorithmicMedia"))
+    parts = [tmp_path / f"{number}.mp4" for number in range(2)]
+    for number, path in enumerate(parts):
+        with VideoWriter(path, fps=10, xmp=xmp) as writer:
+            for i in range(3):
+                writer.write(np.full((48, 64, 3), 40 * i, np.uint8), number * 0.3 + i / 10)
+    join(parts, tmp_path / "whole.mp4")
+    assert xmp_of(tmp_path / "whole.mp4") == xmp.decode()
+    with av.open(str(tmp_path / "whole.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 6
