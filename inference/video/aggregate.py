@@ -105,7 +105,8 @@ class Aggregate(contextlib.ExitStack):
     def update(
         self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
     ) -> dict[str, Predictions]:
-        """The predictions of a frame by step, tracked ones numbered, without those of low scores and no track.
+        """What is shown of a frame, by step: the tracked predictions numbered, without those of low scores and no
+        track; in place of its labels those of the scene.
 
         size: width and height of the upright frames. The `follow` step needs the frame itself.
         """
@@ -130,7 +131,7 @@ class Aggregate(contextlib.ExitStack):
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
-        return steps
+        return {**steps, **{name: watch.now() for name, watch in self._scenes.items()}}
 
     def finish(self, report: ReadReport, work: Work, source: Source) -> Summary:
         """The clip as a whole. `source`: as far as it is known without decoding."""
@@ -154,7 +155,6 @@ class Aggregate(contextlib.ExitStack):
             extra=extra,
             poster=self.choice.poster,
             thumbnails=self.choice.thumbnails,
-            sure=self._facts.sure,
             last=self._last,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,

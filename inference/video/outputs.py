@@ -22,7 +22,7 @@ from PIL import Image
 from inference.draw import annotate
 from inference.draw.artifacts import file_name, jpeg
 from inference.draw.xmp import packet
-from inference.predictions import Classes, Embedding, Objects, OutputImage, Predictions
+from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.prediction_docs import prediction_docs
 from inference.routes import Draw, Route
 from inference.tracking import mot
@@ -190,40 +190,38 @@ class VideoFiles(contextlib.ExitStack):
 
 
 class Drawing:
-    """Draws predictions on frames, scaled down to the view's size; of labels of the whole frame those that are sure."""
+    """Draws predictions on frames, scaled down to the view's size."""
 
-    def __init__(self, draw: Draw, view: View, sure: Mapping[str, float]) -> None:
-        """sure: the score from which a label counts as sure, by step."""
-        self._draw, self._view, self._sure = draw, view, sure
+    def __init__(self, draw: Draw, view: View) -> None:
+        self._draw, self._view = draw, view
 
     def __call__(self, pixels: Pixels, steps: Mapping[str, Predictions], size: tuple[int, int]) -> Pixels:
         """A picture of the view's size. pixels (H, W, 3): a frame; size: width and height of the clip's frames, in
         whose pixels predictions are."""
         target = self._view.size(*size)
         shown = [
-            (name, scaled(self._kept(name, p), size, target))
+            (name, scaled(self._steady(p), size, target))
             for name, p in steps.items()
             if not isinstance(p, OutputImage | Embedding)
         ]
         return np.asarray(annotate(Image.fromarray(fitted(pixels, target)), shown, self._draw))
 
-    def _kept(self, step: str, predictions: Predictions) -> Predictions:
-        if not isinstance(predictions, Classes):
+    def _steady(self, predictions: Predictions) -> Predictions:
+        """Between samples that are drawn on, only what has a track: else boxes would come and go."""
+        if not self._view.every or not isinstance(predictions, Objects) or predictions.tracks is None:
             return predictions
-        keep = predictions.scores >= self._sure.get(step, 0.0)
-        names = tuple(name for name, kept in zip(predictions.names, keep, strict=True) if kept)
-        return Classes(predictions.label_ids[keep], predictions.scores[keep], names)
+        return predictions.take(predictions.tracks >= 0)
 
 
 class TrialDrawing(contextlib.ExitStack):
     """Draws frames into a file that is thrown away, to see how long it takes. fps: frames a second that are drawn."""
 
-    def __init__(self, route: Route, view: View, sure: Mapping[str, float]) -> None:
+    def __init__(self, route: Route, view: View) -> None:
         super().__init__()
         self.fps = view.fps if route.video_options.annotated else 0.0
         folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="dropsight-")))
         self._videos = self.enter_context(VideoFiles(folder, view.fps))
-        self._drawing = Drawing(route.draw, view, sure)
+        self._drawing = Drawing(route.draw, view)
 
     def __call__(self, frame: Frame, steps: Mapping[str, Predictions]) -> None:
         if self.fps:

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from inference.errors import CorruptMedia
@@ -140,6 +141,8 @@ class VideoReader:
         """`anchor`: where reading begins. `start`: a frame from there on, whose index is known and before which damage
         does not count. `view`: which frames between the samples are wanted, and of which size."""
         return_freed_memory()
+        # Kept, as preparing a conversion takes as long as the conversion itself.
+        self._whole, self._smaller = VideoReformatter(), VideoReformatter()
         self._view = view or View(0)
         self._source = source
         self._start = start
@@ -213,7 +216,8 @@ class VideoReader:
             self._limits.check_size(picture.width, picture.height)
             if self._matrix is None:
                 self._matrix = display_matrix(picture)
-            picture = turned(cast(Pixels, picture.to_ndarray(format="rgb24")), self._matrix)
+            rgb = self._whole.reformat(picture, format="rgb24", interpolation=SCALING)
+            picture = turned(cast(Pixels, rgb.to_ndarray()), self._matrix)
         return picture if size is None else fitted(picture, size)
 
     def _shown(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels:
@@ -223,7 +227,7 @@ class VideoReader:
         self._limits.check_size(picture.width, picture.height)
         assert self._matrix is not None
         width, height = size[::-1] if is_on_its_side(self._matrix) else size
-        rgb = picture.reformat(width, height, format="rgb24", interpolation=SCALING)
+        rgb = self._smaller.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
         return turned(cast(Pixels, rgb.to_ndarray()), self._matrix)
 
 

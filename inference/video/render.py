@@ -37,7 +37,7 @@ def draw_part(
     frames = (frame for frame in part_frames(media, part, options, view).shown() if not part.leads(frame))
     stills, drawing, size = (
         Stills(),
-        Drawing(route.draw, view, summary.sure),
+        Drawing(route.draw, view),
         (summary.source.width or 1, summary.source.height or 1),
     )
     with VideoFiles(folder, fps, view) as videos:

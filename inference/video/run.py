@@ -92,7 +92,7 @@ class _Run:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
         self._aggregate = Aggregate(route.video_options, detector.facts, folder)
         self._view = view_of(route.video_options, info)
-        self._drawing = Drawing(route.draw, self._view, detector.facts.sure)
+        self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
         self.stills = Stills()
         self.dropped_sound: str | None = None

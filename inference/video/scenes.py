@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from inference.predictions import Classes
 
 # The score of a label at a sample is its mean over the samples this near (seconds), and over the next on either side.
@@ -93,6 +95,16 @@ class SceneWatch:
         score = scene.total / scene.samples
         if score >= self.sure and end_s - scene.start_s >= least_s:
             self.scenes.append(Scene(self.step, label[1], label[0], scene.start_s, end_s, score))
+
+    def now(self) -> Classes:
+        """The labels of the scenes that go on, as far as is known by now, which is a second behind; best first."""
+        rows = [(scene.total / scene.samples, label) for label, scene in self._open.items()]
+        rows.sort(key=lambda row: (-row[0], row[1]))
+        return Classes(
+            np.array([number for _, (number, _) in rows], np.int64),
+            np.array([score for score, _ in rows], np.float32),
+            tuple(name for _, (_, name) in rows),
+        )
 
     def finish(self, duration_s: float) -> list[Scene]:
         """All scenes by start, then label, of a clip of this length; those that are open last to its end."""

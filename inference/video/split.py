@@ -145,7 +145,7 @@ def prepare(
     options, table = route.video_options, scan(media, route.video_options)
     detector = FrameDetector(route, registry, options, None)
     start_s = float(table.pts_s[_first_keyframe(table)])
-    with TrialDrawing(route, view_of(options, info), detector.facts.sure) as drawing:
+    with TrialDrawing(route, view_of(options, info)) as drawing:
         pace, (width, height) = trial(media, detector, options, start_s, drawing)
     # Half of the limit is for the frames before the part, from its keyframe on.
     part_s, most_s, lead_s = budget_s / pace.step, limit_s / 2 / pace.step, detector.lead_seconds()

@@ -47,11 +47,6 @@ class RouteFacts:
     tracked: str | None
     threshold: float
 
-    @property
-    def sure(self) -> dict[str, float]:
-        """The score from which a label counts as sure, by step."""
-        return {step.name: step.sure for step in self.steps}
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RouteFacts:
         """From the plan of a job, where it lies as `asdict` gives it. Raises BadManifest."""
@@ -89,7 +84,7 @@ class Work:
 @dataclass(frozen=True)
 class Summary:
     """The result but for its files. extra: the members that a video adds to the document. poster, thumbnails: the
-    frames to be drawn for them, by index; sure: the score from which a label is drawn, by step; last: the last frame
+    frames to be drawn for them, by index; last: the last frame
     analysed, over which `heat`, the cells of the heat map, is painted. cpu_s: what the models' work took."""
 
     source: Source
@@ -98,7 +93,6 @@ class Summary:
     extra: dict[str, Any]
     poster: int | None
     thumbnails: list[int]
-    sure: dict[str, float] = field(default_factory=dict)
     last: int = -1
     heat: NDArray[np.float64] | None = None
     cpu_s: float = 0.0

@@ -84,6 +84,16 @@ def test_rare_samples_are_smoothed_over_their_neighbours() -> None:
     assert scenes([BEACH, BEACH, NOTHING, NOTHING], 0.2) == [("beach", 0.0, 10.0)]
 
 
+def test_what_is_drawn_is_the_scene_that_goes_on() -> None:
+    watching = SceneWatch("name", 0.5)
+    shown = []
+    for i, scores in enumerate([BEACH] * 12 + [STREET] * 2 + [BEACH] * 12):
+        watching.update(i / 4, labels(scores))
+        shown.append(watching.now().names)
+    # A second of samples after the first decides about it; two samples of another label are only a flicker.
+    assert shown == [()] * 5 + [("beach",)] * 21
+
+
 def test_no_more_than_two_seconds_are_kept() -> None:
     watching = SceneWatch("name", 0.5)
     for i in range(3000):

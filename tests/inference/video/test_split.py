@@ -353,6 +353,6 @@ def test_a_clip_of_many_keyframes_is_cut_at_them_alone(
 def test_the_trial_ends_where_the_frames_of_a_minute_do(clip: Path, registry: Registry) -> None:
     chosen = route("{ fps = 0.01 }")
     detector, view = FrameDetector(chosen, registry, chosen.video_options, None), View(720, fps=20.0)
-    with TrialDrawing(chosen, view, detector.facts.sure) as drawing:
+    with TrialDrawing(chosen, view) as drawing:
         pace, size = split.trial(clip, detector, chosen.video_options, 0.0, drawing)
     assert size == SIZE and 0 < pace.decode <= min(pace.analyse, pace.draw) <= pace.step < math.inf

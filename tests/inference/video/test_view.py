@@ -121,12 +121,12 @@ def test_predictions_are_scaled_with_the_picture() -> None:
     assert isinstance(smaller, LabelMap) and smaller.ids.tolist() == [[0, 1], [2, 3]]
 
 
-def test_labels_that_are_not_sure_are_not_drawn() -> None:
-    drawing = Drawing(Draw(), View(720), {"name": 0.5})
+@pytest.mark.parametrize(("every", "drawn"), [(0, True), (1, False)])
+def test_between_samples_only_tracks_are_drawn(every: int, drawn: bool) -> None:
     grey = np.full((240, 320, 3), 128, np.uint8)
-    for score, drawn in ((0.4, False), (0.6, True)):
-        label = Classes(np.zeros(1, np.int64), np.array([score], np.float32), ("beach",))
-        assert (drawing(grey, {"name": label}, (320, 240)) != grey).any() == drawn
+    draw = Drawing(Draw(), View(720, every))
+    assert (draw(grey, {"d": objects([[20, 20, 90, 90]], [-1])}, (320, 240)) != grey).any() == drawn
+    assert (draw(grey, {"d": objects([[20, 20, 90, 90]], [5])}, (320, 240)) != grey).any()
 
 
 @pytest.mark.parametrize("size", [(160, 96), (96, 160)])
