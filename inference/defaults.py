@@ -28,6 +28,9 @@ STARTERS = {"image-classification": "classify", "face-detection": "faces"}
 GUESSES = {"mobilenetv2-int8": 0.4, "classify": 0.7}
 PERSON = "person"
 
+# Frames of a video that are analysed a second: see docs/video.md for what tracks lose by it.
+VIDEO_FPS = 4.0
+
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
 BY_FOLDER = ("street", "cells", "colors", "cartoon", "sketch", "style-brush", "expression")
 
@@ -56,7 +59,17 @@ def default_routes(registry: Registry) -> Routes:
     ]
     # Where neither the pack nor research models may be used, a sketch is all that is left.
     steps = tuple(_steps(picks)) or (Step("sketch"),)
-    return Routes((*folders, Route("default", steps, video=VideoOptions())))
+    return Routes((*folders, Route("default", steps, video=_video(registry, steps))))
+
+
+def _video(registry: Registry, steps: tuple[Step, ...]) -> VideoOptions:
+    """Videos are sampled: things are tracked, and the picture as a whole is named. What looks at details of things
+    takes too long for every frame."""
+    tasks = {step.title: manifest.task for step in steps if (manifest := registry.entry(step.model).manifest)}
+    tracked = next((title for title, task in tasks.items() if task == "object-detection"), None)
+    kept = [step.title for step in steps if step.title == tracked or tasks.get(step.title) == "image-classification"]
+    without = tuple(step.title for step in steps if step.on or step.title not in kept)
+    return VideoOptions(fps=VIDEO_FPS, without=without)
 
 
 def _folder_steps(name: str, picks: Mapping[str, str]) -> tuple[Step, ...]:

@@ -26,7 +26,8 @@ from inference.steps import Analysis, naming
 from inference.video.detect import FrameDetector
 from inference.video.join import join
 from inference.video.outputs import ANNOTATED
-from inference.video.split import Part, detect_part, draw_part, merge
+from inference.video.render import draw_part
+from inference.video.split import Part, detect_part, merge
 from inference.video.summary import Summary
 
 # What the lines of a part may take, packed; far more than a thousand frames with masks.

@@ -25,6 +25,7 @@ from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
 from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, Choice, FrameLines, vtt
+from inference.video.scenes import Scene, SceneWatch
 from inference.video.summary import RouteFacts, Summary, Work
 from inference.video.tracks import Tracks
 
@@ -92,6 +93,11 @@ class Aggregate(contextlib.ExitStack):
         self._tracks: Tracks | None = None
         self._follow = FollowStep(options.follow) if options.follow else None
         self._averages = Averages()
+        self._scenes = {
+            step.name: SceneWatch(step.name, step.sure)
+            for step in facts.steps
+            if step.clip is None and step.task == "image-classification" and not step.on
+        }
         self._skeletons: dict[str, SkeletonDoc] = {}
         self._frames, self._last = 0, -1
         self.choice = Choice(options.thumbnails)
@@ -99,7 +105,8 @@ class Aggregate(contextlib.ExitStack):
     def update(
         self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
     ) -> dict[str, Predictions]:
-        """The predictions of a frame by step, tracked ones numbered, without those of low scores and no track.
+        """What is shown of a frame, by step: the tracked predictions numbered, without those of low scores and no
+        track; in place of its labels those of the scene.
 
         size: width and height of the upright frames. The `follow` step needs the frame itself.
         """
@@ -113,21 +120,28 @@ class Aggregate(contextlib.ExitStack):
         if tracked is not None:
             steps[tracked] = shown
         if self._follow is not None and frame is not None:
-            steps[FOLLOW] = self._follow.update(frame, shown)
+            steps[FOLLOW] = self._tracks.follow(at_s, self._follow.update(frame, shown), shown)
         self._averages.update(steps)
+        for name, watch in self._scenes.items():
+            classes = steps[name]
+            assert isinstance(classes, Classes)
+            watch.update(at_s, classes)
         self._skeletons |= skeletons_of(steps)
         self.choice.take(detections.index, len(shown))
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
-        return steps
+        return {**steps, **{name: watch.now() for name, watch in self._scenes.items()}}
 
     def finish(self, report: ReadReport, work: Work, source: Source) -> Summary:
         """The clip as a whole. `source`: as far as it is known without decoding."""
         size = max(report.width, 1), max(report.height, 1)
         tracks = self._tracks or Tracks(self._options, self._facts.threshold, *size)
         followed = self._follow.timeline() if self._follow else []
-        extra = tracks.extra([*self._actions(work, report.duration_s), *followed])
+        scenes = [scene for watch in self._scenes.values() for scene in watch.finish(report.duration_s)]
+        shown = [scene.to_json() for scene in scenes]
+        extra = tracks.extra([*shown, *self._actions(work, report.duration_s), *followed])
+        extra["summary"] = {"objects": extra.pop("objects"), **self._in_a_word(scenes)}
         extra["analysed_frames"] = self._frames
         if report.broken:
             extra["broken"] = {"reason": report.broken, "at_s": round(report.broken_at_s or 0.0, 3),
@@ -145,6 +159,21 @@ class Aggregate(contextlib.ExitStack):
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
         )
+
+    def _in_a_word(self, scenes: Sequence[Scene]) -> dict[str, dict[str, float]]:
+        """The summary's `scene`, labels with the best mean of their scenes, and `guesses`, the best label of the clip
+        for every step that is sure of none."""
+        best: dict[str, float] = {}
+        for scene in scenes:
+            best[scene.label] = max(best.get(scene.label, 0.0), round(scene.score, 4))
+        guesses: dict[str, float] = {}
+        for step in self._facts.steps:
+            if step.name in self._scenes and step.name not in {scene.step for scene in scenes}:
+                mean = self._averages.of(step.name, step.threshold)
+                if isinstance(mean, Classes) and len(mean) and mean.names[0] not in best:
+                    guesses[mean.names[0]] = round(float(mean.scores[0]), 4)
+        return {name: dict(sorted(found.items(), key=lambda item: -item[1]))
+                for name, found in (("scene", best), ("guesses", guesses))}  # fmt: skip
 
     def _actions(self, work: Work, duration_s: float) -> list[dict[str, Any]]:
         clips = [(step.name, step.clip) for step in self._facts.steps if step.clip is not None]

@@ -100,6 +100,36 @@ class Frame:
     pixels: Pixels
 
 
+@dataclass(frozen=True)
+class View:
+    """What the annotated video shows of a clip: of which size its pictures are, and which frames between the samples.
+
+    side: the shorter side in pixels, at most. every: each frame whose index is a multiple of it; 0: samples alone.
+    fps: about how many frames a second that are. most: how many frames may wait for the next sample.
+    """
+
+    side: int
+    every: int = 0
+    fps: float = 25.0
+    most: int = 0
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of its pictures, for upright frames of that size."""
+        if min(width, height) <= self.side:
+            return width, height
+        scale = self.side / min(width, height)
+        return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+@dataclass(frozen=True)
+class Between:
+    """A frame that is shown, but not analysed: `pixels` (h, w, 3) uint8 RGB, upright, of the view's size."""
+
+    index: int
+    pts_s: float
+    pixels: Pixels
+
+
 _MEDIA_TYPES = {
     "mov": "video/mp4", "matroska": "video/x-matroska", "avi": "video/x-msvideo", "mpegts": "video/mp2t",
     "m4v": "video/mp4v-es", "gif": "image/gif", "webp": "image/webp", "png": "image/png",

@@ -11,7 +11,7 @@ from inference.video.frames import Sampling, VideoLimits
 from inference.video.zones import Zone
 
 FOLLOW = "follow"  # the step that `follow` adds
-_LEAST = {"confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0}
+_LEAST = {"confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0, "annotated_side": 16}
 _POSITIVE = ("metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
 
 
@@ -39,7 +39,8 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
     tracker: the algorithm that joins detections over time. camera_motion: make up for a moving camera.
     reid: the embedding model by which a track is recognised, up to reid_s.
     zones: lines and areas, relative. metres_per_pixel: gives tracks a speed. heat_map: write heat.jpg.
-    follow: the object to follow. annotated: write annotated.mp4. thumbnails: about how many (0: none).
+    follow: the object to follow. annotated: write annotated.mp4. between: it shows the frames between samples, too.
+    annotated_side: its shorter side in pixels, at most. thumbnails: about how many (0: none).
     without: steps of the route that videos leave out, by name.
     animations: take animated GIF, WebP and PNG as videos, too.
     """
@@ -52,6 +53,8 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
     heat_map: bool = False
     follow: Follow | None = None
     annotated: bool = True
+    between: bool = True
+    annotated_side: int = 720
     thumbnails: int = 8
     without: tuple[str, ...] = ()
     animations: bool = False
@@ -71,6 +74,11 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
         if twice := [name for name, count in Counter(z.name for z in named).items() if count > 1]:
             raise ValueError(f"two zones are called {twice[0]!r}; names must differ")
         object.__setattr__(self, "zones", named)
+
+    @property
+    def samples(self) -> bool:
+        """Whether frames are left out between those analysed."""
+        return self.stride > 1 or self.fps is not None
 
     def sampling(self) -> Sampling:
         """Which frames are analysed, alone: a part of the clip has an end of its own."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -23,11 +24,13 @@ from inference.draw.artifacts import file_name, jpeg
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.prediction_docs import prediction_docs
-from inference.routes import Draw
+from inference.routes import Draw, Route
 from inference.tracking import mot
-from inference.video.frames import Frame, Media, Pixels, VideoInfo
+from inference.video.container import fitted
+from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.summary import Summary
+from inference.video.view import scaled
 from inference.video.write import VideoWriter
 
 THUMBNAIL_WIDTH = 320
@@ -55,10 +58,14 @@ class FrameLines(contextlib.ExitStack):
         documents = {name: prediction_docs(predictions, name) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
         self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
+        written: set[int] = set()
         for objects in steps.values():
             if isinstance(objects, Objects) and objects.tracks is not None and self._mot and self._csv:
                 for i in np.flatnonzero(objects.tracks >= 0).tolist():
                     track, score, box = int(objects.tracks[i]), float(objects.scores[i]), objects.boxes[i]
+                    if track in written:  # by the detector, before `follow`
+                        continue
+                    written.add(track)
                     self._mot.write(mot.line(index + 1, track, box, score) + "\n")
                     corners = (round(float(v), 2) for v in box)
                     self._csv.writerow([index, round(t_s, 6), track, objects.names[i], round(score, 4), *corners])
@@ -126,15 +133,21 @@ class Stills:
         self._thumbnails: dict[int, bytes] = {}
         self._last: tuple[int, Pixels] | None = None
 
-    def take(self, frame: Frame, picture: Pixels, choice: Choice | Summary) -> None:
-        """One frame, and what was drawn on it. `choice` may still change: what it takes back is left out at last."""
+    def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
+        """Whether the frame has to be drawn for a still."""
+        return frame.index == choice.poster or frame.index in choice.thumbnails
+
+    def take(self, frame: Frame, picture: Pixels | None, choice: Choice | Summary) -> None:
+        """A frame, and what was drawn on it. `choice` may still change: what it takes back is left out at last."""
+        self._last = frame.index, frame.pixels
+        if picture is None:
+            return
         if frame.index == choice.poster:
             self._poster = frame.index, jpeg(Image.fromarray(picture))
         if frame.index in choice.thumbnails:
             image = Image.fromarray(picture)
             image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
             self._thumbnails[frame.index] = jpeg(image)
-        self._last = frame.index, frame.pixels
 
     def files(self, summary: Summary) -> dict[str, bytes]:
         """By name: poster.jpg, thumbnails/000.jpg ..., heat.jpg; those whose frames were among the ones taken."""
@@ -149,11 +162,15 @@ class Stills:
 
 
 class VideoFiles(contextlib.ExitStack):
-    """Videos written side by side, from their first pictures on: `with VideoFiles(folder, fps) as files`."""
+    """Videos written side by side, from their first pictures on: `with VideoFiles(folder, fps) as files`.
 
-    def __init__(self, folder: Path, fps: float, sound: Media | None = None) -> None:
+    fps: of the analysed frames; that of the annotated video is the view's."""
+
+    def __init__(self, folder: Path, fps: float, view: View | None = None, sound: Media | None = None) -> None:
         super().__init__()
-        self._folder, self._fps, self._sound = folder, fps, sound
+        self._folder, self._sound = folder, sound
+        self._rates = {} if view is None else {ANNOTATED: view.fps}
+        self._fps = fps
         self._writers: dict[str, VideoWriter] = {}
 
     def write(self, pts_s: float, pictures: Mapping[str, OutputImage]) -> None:
@@ -161,7 +178,8 @@ class VideoFiles(contextlib.ExitStack):
         for name, picture in pictures.items():
             if name not in self._writers:
                 xmp = packet(picture.origin) if picture.origin else b""
-                writer = VideoWriter(self._folder / f"{name}.mp4", fps=self._fps, sound=self._sound, xmp=xmp)
+                fps = written_rate(self._rates.get(name, self._fps))
+                writer = VideoWriter(self._folder / f"{name}.mp4", fps=fps, sound=self._sound, xmp=xmp)
                 self._writers[name] = self.enter_context(writer)
             self._writers[name].write(picture.pixels, pts_s)
 
@@ -171,10 +189,44 @@ class VideoFiles(contextlib.ExitStack):
         return next((writer.dropped_sound for writer in self._writers.values()), None)
 
 
-def drawn(pixels: Pixels, steps: Mapping[str, Predictions], draw: Draw) -> Pixels:
-    """A frame with its predictions drawn on it."""
-    shown = [(name, p) for name, p in steps.items() if not isinstance(p, OutputImage | Embedding)]
-    return np.asarray(annotate(Image.fromarray(pixels), shown, draw))
+class Drawing:
+    """Draws predictions on frames, scaled down to the view's size."""
+
+    def __init__(self, draw: Draw, view: View) -> None:
+        self._draw, self._view = draw, view
+
+    def __call__(self, pixels: Pixels, steps: Mapping[str, Predictions], size: tuple[int, int]) -> Pixels:
+        """A picture of the view's size. pixels (H, W, 3): a frame; size: width and height of the clip's frames, in
+        whose pixels predictions are."""
+        target = self._view.size(*size)
+        shown = [
+            (name, scaled(self._steady(p), size, target))
+            for name, p in steps.items()
+            if not isinstance(p, OutputImage | Embedding)
+        ]
+        return np.asarray(annotate(Image.fromarray(fitted(pixels, target)), shown, self._draw))
+
+    def _steady(self, predictions: Predictions) -> Predictions:
+        """Between samples that are drawn on, only what has a track: else boxes would come and go."""
+        if not self._view.every or not isinstance(predictions, Objects) or predictions.tracks is None:
+            return predictions
+        return predictions.take(predictions.tracks >= 0)
+
+
+class TrialDrawing(contextlib.ExitStack):
+    """Draws frames into a file that is thrown away, to see how long it takes. fps: frames a second that are drawn."""
+
+    def __init__(self, route: Route, view: View) -> None:
+        super().__init__()
+        self.fps = view.fps if route.video_options.annotated else 0.0
+        folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="dropsight-")))
+        self._videos = self.enter_context(VideoFiles(folder, view.fps))
+        self._drawing = Drawing(route.draw, view)
+
+    def __call__(self, frame: Frame, steps: Mapping[str, Predictions]) -> None:
+        if self.fps:
+            size = frame.pixels.shape[1], frame.pixels.shape[0]
+            self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, steps, size))})
 
 
 def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, OutputImage]:
@@ -187,9 +239,13 @@ def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, OutputImage]:
 
 
 def usual_rate(options: VideoOptions, info: VideoInfo) -> float:
-    """Frames a second of the videos that are written, for the length of the last frame and rate control."""
-    rate = options.fps or (info.nominal_fps or 10.0) / options.stride
-    return min(max(rate, 1.0), 120.0)
+    """Frames a second that are analysed, by what the container says."""
+    return options.fps or (info.nominal_fps or 10.0) / options.stride
+
+
+def written_rate(fps: float) -> float:
+    """The frames a second that a video is written with, for the length of its last frame and rate control."""
+    return min(max(fps, 1.0), 120.0)
 
 
 def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:

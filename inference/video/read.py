@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import cast
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from inference.errors import CorruptMedia
+from inference.machine import return_freed_memory
 from inference.video import animation
-from inference.video.container import display_matrix, fitted, open_container, truncation, turned, video_stream
-from inference.video.frames import Anchor, Damage, Frame, Media, Pixels, ReadReport, Sampling, VideoInfo, VideoLimits
+from inference.video.container import (
+    SCALING,
+    display_matrix,
+    fitted,
+    is_on_its_side,
+    open_container,
+    truncation,
+    turned,
+    video_stream,
+)
+from inference.video.decode import FALLBACK_PERIOD_S, SAME_S, Clock, decode, from_anchor, packets_of
+from inference.video.frames import (
+    Anchor,
+    Between,
+    Damage,
+    Frame,
+    Media,
+    Pixels,
+    ReadReport,
+    Sampling,
+    VideoInfo,
+    VideoLimits,
+    View,
+)
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
-_FALLBACK_PERIOD_S = 1 / 25
-# Timestamps that differ by less are the same: they go through floats, and in a job through JSON.
-SAME_S = 5e-7
 
 
 def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
@@ -102,8 +116,8 @@ def _coded(source: Media) -> Generator[tuple[float, bool]]:
     """(seconds, is it a keyframe) of every coded picture, in the order of storage."""
     with open_container(source) as container:
         stream = video_stream(container)
-        clock = _Clock(container, stream)
-        for packet in _packets(container, stream):
+        clock = Clock(container, stream)
+        for packet in packets_of(container, stream):
             if packet.size:
                 yield clock.of_packet(packet), packet.is_keyframe
 
@@ -122,9 +136,14 @@ class VideoReader:
         limits: VideoLimits | None = None,
         anchor: Anchor | None = None,
         start: Anchor | None = None,
+        view: View | None = None,
     ) -> None:
         """`anchor`: where reading begins. `start`: a frame from there on, whose index is known and before which damage
-        does not count."""
+        does not count. `view`: which frames between the samples are wanted, and of which size."""
+        return_freed_memory()
+        # Kept, as preparing a conversion takes as long as the conversion itself.
+        self._whole, self._smaller = VideoReformatter(), VideoReformatter()
+        self._view = view or View(0)
         self._source = source
         self._start = start
         self._sampling = sampling or Sampling()
@@ -134,6 +153,10 @@ class VideoReader:
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
+        return cast(Iterator[Frame], self.shown())  # without a view there is nothing between the samples
+
+    def shown(self) -> Iterator[Frame | Between]:
+        """The sampled frames, and in order with them those that the view shows between them."""
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         if animation.is_animation(self._source):
             yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
@@ -147,16 +170,18 @@ class VideoReader:
                 stream.codec_context.skip_frame = "NONKEY"
             stream.thread_type = "AUTO"
             stream.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
-            clock = _Clock(container, stream)
-            packets = _from_anchor(container, stream, clock, self._anchor)
-            yield from self._sampled(_decode(packets, clock, damage), damage)
+            clock = Clock(container, stream)
+            packets = from_anchor(container, stream, clock, self._anchor)
+            yield from self._sampled(decode(packets, clock, damage), damage)
 
-    def _sampled(self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage) -> Iterator[Frame]:
-        sampling, anchor, start = self._sampling, self._anchor, self._start
+    def _sampled(
+        self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage
+    ) -> Iterator[Frame | Between]:
+        sampling, anchor, start, every = self._sampling, self._anchor, self._start, self._view.every
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
         size: tuple[int, int] | None = None
         complete = True
-        count, last, gap = 0, anchor.previous_pts_s or 0.0, _FALLBACK_PERIOD_S
+        count, last, gap = 0, anchor.previous_pts_s or 0.0, FALLBACK_PERIOD_S
         for pts_s, picture in decoded:
             if anchor.index and pts_s < anchor.pts_s - SAME_S:
                 continue
@@ -168,7 +193,8 @@ class VideoReader:
             index = anchor.index + count
             gap, last, count = (pts_s - last if index else gap), pts_s, count + 1
             self._limits.check_progress(index + 1, pts_s)
-            taken = sampling.takes(index, pts_s, tick) and pts_s >= sampling.start_s - SAME_S
+            begun = pts_s >= sampling.start_s - SAME_S
+            taken = sampling.takes(index, pts_s, tick) and begun
             tick = sampling.tick(pts_s)
             # The first frame is converted even if nobody takes it: its size is the clip's.
             if taken or size is None:
@@ -176,6 +202,8 @@ class VideoReader:
                 size = pixels.shape[1], pixels.shape[0]
                 if taken:
                     yield Frame(index, pts_s, pixels)
+            if every and begun and not taken and index % every == 0:
+                yield Between(index, pts_s, self._shown(picture, self._view.size(*size)))
         if count == 0 and complete and not anchor.index:
             raise CorruptMedia(
                 f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
@@ -188,8 +216,19 @@ class VideoReader:
             self._limits.check_size(picture.width, picture.height)
             if self._matrix is None:
                 self._matrix = display_matrix(picture)
-            picture = turned(cast(Pixels, picture.to_ndarray(format="rgb24")), self._matrix)
+            rgb = self._whole.reformat(picture, format="rgb24", interpolation=SCALING)
+            picture = turned(cast(Pixels, rgb.to_ndarray()), self._matrix)
         return picture if size is None else fitted(picture, size)
+
+    def _shown(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels:
+        """The picture upright and of that size: scaled as it is converted, which costs less than both in turn."""
+        if not isinstance(picture, VideoFrame):
+            return fitted(picture, size)
+        self._limits.check_size(picture.width, picture.height)
+        assert self._matrix is not None
+        width, height = size[::-1] if is_on_its_side(self._matrix) else size
+        rgb = self._smaller.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
+        return turned(cast(Pixels, rgb.to_ndarray()), self._matrix)
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
@@ -203,90 +242,3 @@ def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: 
         broken_at_s=None if broken is None else last if damage.at_s is None else damage.at_s,
         damaged_frames=damage.frames,
     )
-
-
-class _Clock:
-    """Seconds from the container's start, so that pictures and sound share their zero."""
-
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        base = stream.time_base or Fraction(1, 90_000)
-        self._base = base
-        self._start = Fraction(container.start_time or 0, 1_000_000)
-        rate = stream.average_rate or stream.guessed_rate
-        self.period_s = float(1 / rate) if rate else _FALLBACK_PERIOD_S
-        # AVI has no presentation times, only the order of storage: sorted, they are those of the display.
-        self.sorts = container.format.name == "avi"
-
-    def seconds(self, pts: int) -> float:
-        return float(pts * self._base - self._start)
-
-    def of_packet(self, packet: Packet[VideoStream]) -> float:
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        return self.seconds(stamp or 0)
-
-    def to_pts(self, seconds: float) -> int:
-        return round((Fraction(seconds) + self._start) / self._base)
-
-
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Demuxes to the end, or to where a cut file stops making sense; `truncation` says that it was cut."""
-    try:
-        yield from container.demux(stream)
-    except av.FFmpegError:
-        return
-
-
-def _from_anchor(
-    container: InputContainer, stream: VideoStream, clock: _Clock, anchor: Anchor
-) -> Iterator[Packet[VideoStream]]:
-    """Packets from the keyframe that the anchor needs, or from the start where the container cannot seek to it."""
-    if not anchor.index:
-        return _packets(container, stream)
-    for offset in (clock.to_pts(anchor.decoded_from_s), 0):
-        try:
-            container.seek(offset, stream=stream, backward=True)
-        except av.FFmpegError:
-            continue
-        packets = _packets(container, stream)
-        # In MPEG-PS a seek may end in the middle of the keyframe: what comes then begins with the pictures after it.
-        skipped: list[Packet[VideoStream]] = []
-        for packet in packets:
-            skipped.append(packet)
-            if packet.size and packet.is_keyframe:
-                break
-        if skipped and skipped[-1].is_keyframe and clock.of_packet(skipped[-1]) <= anchor.decoded_from_s + SAME_S:
-            return itertools.chain(skipped, packets)
-    raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
-
-
-def _decode(
-    packets: Iterator[Packet[VideoStream]], clock: _Clock, damage: Damage
-) -> Iterator[tuple[float, VideoFrame]]:
-    """(seconds, picture) in display order, the seconds strictly increasing."""
-    waiting: list[float] = []
-    first: float | None = None
-    last: float | None = None
-    for packet in packets:
-        stamp = clock.of_packet(packet) if clock.sorts and packet.size else None
-        first = stamp if first is None else first
-        # Pictures that are shown before the first that is decoded need others before it: none comes out.
-        if stamp is not None and first is not None and stamp >= first:
-            heapq.heappush(waiting, stamp)
-        try:
-            decoded = packet.decode()
-        except av.FFmpegError as error:
-            damage.note(error.strerror or type(error).__name__, last or 0.0)
-            if stamp in waiting:  # its picture does not come, and the next ones keep their own times
-                waiting.remove(stamp)
-                heapq.heapify(waiting)
-            continue
-        for frame in decoded:
-            pts = heapq.heappop(waiting) if waiting else None
-            if pts is None and frame.pts is not None:
-                pts = clock.seconds(frame.pts)
-            if pts is None or (last is not None and pts <= last):
-                pts = 0.0 if last is None else last + clock.period_s
-            last = pts
-            if frame.is_corrupt:
-                damage.note("damaged data", pts)
-            yield pts, frame

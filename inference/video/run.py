@@ -8,11 +8,12 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import starmap
 from pathlib import Path
-from typing import Any
 
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
@@ -22,11 +23,14 @@ from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
-from inference.video.frames import Frame, Media, VideoInfo
-from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures, usual_rate
+from inference.video.frames import Between, Frame, Media, VideoInfo
+from inference.video.outputs import ANNOTATED, Drawing, Stills, VideoFiles, made_pictures, usual_rate
 from inference.video.overlap import overlapped
 from inference.video.read import VideoReader, probe
 from inference.video.summary import Summary
+from inference.video.view import Tween, view_of
+
+_WAITING_BYTES = 16 << 20
 
 
 def analyze_video(
@@ -71,11 +75,11 @@ def analyze_video(
 
 
 @dataclass(frozen=True)
-class _Analysed:
+class _Shown:
     """A frame on its way to the files: its predictions by step, and its pictures by the names of their videos."""
 
-    frame: Frame
-    steps: dict[str, Predictions]
+    frame: Frame | Between
+    steps: Mapping[str, Predictions]
     pictures: dict[str, OutputImage] = field(default_factory=dict)
 
 
@@ -87,48 +91,71 @@ class _Run:
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
         self._aggregate = Aggregate(route.video_options, detector.facts, folder)
+        self._view = view_of(route.video_options, info)
+        self._drawing = Drawing(route.draw, self._view)
+        self._size = (0, 0)
         self.stills = Stills()
         self.dropped_sound: str | None = None
 
     def go(self, source: Source, progress: OnProgress | None) -> Summary:
         """Runs all stages to the end of the clip, or to the first exception of any of them."""
         options, folder = self._route.video_options, self._folder
-        reader = VideoReader(self._media, options.sampling(), options)
-        expected = self._info.expected_frames(options)
+        view = None if folder is None else self._view
+        reader = VideoReader(self._media, options.sampling(), options, view=view)
+        expected, number = self._info.expected_frames(options), 0
+        # What waits between two stages is bounded in bytes: a frame of 1080p is 6 MB.
+        depth = max(1, min(8, _WAITING_BYTES // max(1, 3 * self._info.width * self._info.height)))
         with self._aggregate, contextlib.ExitStack() as stack:
             # Two at a time: while a frame is in the network, the next is prepared for it.
             pool = stack.enter_context(ThreadPoolExecutor(2, "video-detect"))
-            stages: list[Callable[[Any], Any]] = [lambda frame: pool.submit(self._detector, frame), self._update]
-            stages += [] if folder is None else [self._draw]
-            # A waiting frame of 1080p is 6 MB, and a single frame is enough to keep the next stage busy.
-            frames: Generator[_Analysed] = overlapped(reader, *stages, depth=1)
+            detected = overlapped(reader.shown(), partial(self._detect, pool), depth=depth)
+            frames = overlapped(self._updated(detected), *([] if folder is None else [self._draw]), depth=depth)
             stack.enter_context(contextlib.closing(frames))
             videos = None if folder is None else stack.enter_context(self._videos(folder))
-            for number, analysed in enumerate(frames, 1):
+            for shown in frames:
                 if videos is not None:
-                    videos.write(analysed.frame.pts_s, analysed.pictures)
-                if progress is not None:
+                    videos.write(shown.frame.pts_s, shown.pictures)
+                number += isinstance(shown.frame, Frame)
+                if progress is not None and isinstance(shown.frame, Frame):
                     progress(number, expected)
         self.dropped_sound = None if videos is None else videos.dropped_sound
         assert reader.report is not None
         return self._aggregate.finish(reader.report, self._detector.work(), source)
 
-    def _update(self, waiting: Future[Detected]) -> _Analysed:
-        """Tracks, zones, the followed object: everything that needs the frames in order."""
-        detected = waiting.result()
-        frame = detected.frame
-        height, width = frame.pixels.shape[:2]
-        return _Analysed(frame, self._aggregate.update(self._detector.in_order(detected), (width, height), frame))
+    def _detect(self, pool: ThreadPoolExecutor, frame: Frame | Between) -> Future[Detected] | Between:
+        return pool.submit(self._detector, frame) if isinstance(frame, Frame) else frame
 
-    def _draw(self, analysed: _Analysed) -> _Analysed:
+    def _updated(self, detected: Generator[Future[Detected] | Between]) -> Generator[_Shown]:
+        """Tracks, zones, the followed object: everything that needs the frames in order."""
+        tween = Tween(self._view)
+        with contextlib.closing(detected):
+            for waiting in detected:
+                if isinstance(waiting, Between):
+                    tween.hold(waiting)
+                    continue
+                done = waiting.result()
+                frame = done.frame
+                self._size = frame.pixels.shape[1], frame.pixels.shape[0]
+                steps = self._aggregate.update(self._detector.in_order(done), self._size, frame)
+                yield from starmap(_Shown, tween.sample(frame.pts_s, steps))
+                yield _Shown(frame, steps)
+            yield from starmap(_Shown, tween.rest())
+
+    def _draw(self, shown: _Shown) -> _Shown:
         """The pictures of the frame, and a still now and then."""
-        pictures = made_pictures(analysed.steps)
-        picture = drawn(analysed.frame.pixels, analysed.steps, self._route.draw)
-        self.stills.take(analysed.frame, picture, self._aggregate.choice)
-        if self._route.video_options.annotated:
+        frame, choice = shown.frame, self._aggregate.choice
+        annotated = self._route.video_options.annotated
+        pictures: dict[str, OutputImage] = {}
+        picture = None
+        if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
+            picture = self._drawing(frame.pixels, shown.steps, self._size)
+        if isinstance(frame, Frame):
+            pictures = made_pictures(shown.steps)
+            self.stills.take(frame, picture, choice)
+        if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)
-        return replace(analysed, pictures=pictures)
+        return replace(shown, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:
         sound = self._media if self._info.has_audio and isinstance(self._media, str | Path) else None
-        return VideoFiles(folder, usual_rate(self._route.video_options, self._info), sound)
+        return VideoFiles(folder, usual_rate(self._route.video_options, self._info), self._view, sound)

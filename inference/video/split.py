@@ -18,17 +18,18 @@ import numpy as np
 
 from inference.engine.registry import Registry
 from inference.errors import CorruptMedia, LimitExceeded
-from inference.predictions import OutputImage
 from inference.results.result import Source
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
+from inference.video.decode import SAME_S
 from inference.video.detect import FrameDetector
-from inference.video.frames import Anchor, Frame, Media, ReadReport, VideoInfo
+from inference.video.frames import Anchor, Between, Frame, Media, ReadReport, VideoInfo, View
 from inference.video.options import VideoOptions
-from inference.video.outputs import ANNOTATED, Stills, VideoFiles, drawn, made_pictures, usual_rate
-from inference.video.read import SAME_S, PacketTable, VideoReader, scan
+from inference.video.outputs import TrialDrawing, VideoFiles, made_pictures, usual_rate
+from inference.video.read import PacketTable, VideoReader, scan
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
+from inference.video.view import view_of
 
 # The trial by which a plan estimates ends after so many frames (the first pays for warming up and does not count), so
 # many seconds of work, or so many of the clip.
@@ -45,7 +46,7 @@ class Part:
     end_s: float | None
     lead: Anchor
 
-    def leads(self, frame: Frame) -> bool:
+    def leads(self, frame: Frame | Between) -> bool:
         """Whether the frame is before the part."""
         return self.start.index > 0 and frame.pts_s < self.start.pts_s - SAME_S
 
@@ -102,16 +103,22 @@ def _lead(table: PacketTable, start: Anchor, options: VideoOptions, lead_s: floa
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of work that a second of the clip takes: to decode it, and to decode and analyse it."""
+    """Seconds of work that a second of the clip takes: to decode, decode and analyse, decode and draw it."""
 
     decode: float
     analyse: float
+    draw: float = 0.0
+
+    @property
+    def step(self) -> float:
+        """What the longer of a part's two steps takes."""
+        return max(self.analyse, self.draw)
 
     def work_s(self, part: Part, options: VideoOptions, clip_s: float) -> float:
-        """What the part takes of a clip of this length, by estimate."""
+        """What the longer step of the part takes of a clip of this length, by estimate."""
         end_s = min(end for end in (part.end_s, options.end_s, clip_s) if end is not None)
         analysed_s = max(0.0, end_s - max(part.start.pts_s, options.start_s))
-        return self.decode * (end_s - part.lead.decoded_from_s) + (self.analyse - self.decode) * analysed_s
+        return self.decode * (end_s - part.lead.decoded_from_s) + (self.step - self.decode) * analysed_s
 
 
 @dataclass(frozen=True)
@@ -137,9 +144,11 @@ def prepare(
     """
     options, table = route.video_options, scan(media, route.video_options)
     detector = FrameDetector(route, registry, options, None)
-    pace, (width, height) = trial(media, detector, options, float(table.pts_s[_first_keyframe(table)]))
+    start_s = float(table.pts_s[_first_keyframe(table)])
+    with TrialDrawing(route, view_of(options, info)) as drawing:
+        pace, (width, height) = trial(media, detector, options, start_s, drawing)
     # Half of the limit is for the frames before the part, from its keyframe on.
-    part_s, most_s, lead_s = budget_s / pace.analyse, limit_s / 2 / pace.analyse, detector.lead_seconds()
+    part_s, most_s, lead_s = budget_s / pace.step, limit_s / 2 / pace.step, detector.lead_seconds()
     parts = plan(table, options, part_s, lead_s, most_s)
     if len(parts) > _MOST_PARTS:
         part_s = parts[-1].start.pts_s / _MOST_PARTS
@@ -154,30 +163,37 @@ def prepare(
     return Prepared(parts, width, height, usual_rate(options, info), detector.facts)
 
 
-def trial(media: Media, detector: FrameDetector, options: VideoOptions, start_s: float) -> tuple[Pace, tuple[int, int]]:
+def trial(
+    media: Media, detector: FrameDetector, options: VideoOptions, start_s: float, drawing: TrialDrawing
+) -> tuple[Pace, tuple[int, int]]:
     """How fast this machine is with the first frames of a clip that starts there, and their width and height."""
     sampling = replace(options.sampling(), start_s=0.0, end_s=start_s + _TRIAL_CLIP_S)
     reader = VideoReader(media, sampling, options)
     size = (0, 0)
-    begun = first = done = time.monotonic()
+    begun = done = time.monotonic()
     first_s = at_s = start_s
-    decoding = 0.0
+    decoding = analysing = drawn = 0.0
+    count = 0
     for count, frame in enumerate(reader):
-        decoding += time.monotonic() - done
-        detector.in_order(detector(frame))
-        done, at_s = time.monotonic(), frame.pts_s
+        decoded = time.monotonic()
+        steps = detector.in_order(detector(frame)).steps
+        analysed = time.monotonic()
+        drawing(frame, steps)
+        decoding, analysing, done = decoding + decoded - done, analysing + analysed - decoded, time.monotonic()
+        drawn, at_s = drawn + done - analysed, frame.pts_s
         if count == 0:
-            size, first, first_s, decoding = (frame.pixels.shape[1], frame.pixels.shape[0]), done, at_s, 0.0
+            size, first_s = (frame.pixels.shape[1], frame.pixels.shape[0]), at_s
+            decoding = analysing = drawn = 0.0
         elif count >= _TRIAL_FRAMES or done - begun > _TRIAL_WORK_S:
             break
     else:
         assert reader.report is not None
         decoding, at_s = decoding + time.monotonic() - done, max(at_s, reader.report.duration_s)
-        done = time.monotonic()
     if size == (0, 0):
         raise CorruptMedia(f"not one picture could be decoded in its first {_TRIAL_CLIP_S:.0f} s; convert it")
     clip_s = max(at_s - first_s, 1e-3)
-    return Pace(decoding / clip_s, max(done - first, 1e-6) / clip_s), size
+    decoding, drawn = decoding / clip_s, drawn / max(count, 1)
+    return Pace(decoding, decoding + max(analysing, 1e-6) / clip_s, decoding + drawing.fps * drawn), size
 
 
 def detect_part(media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
@@ -188,7 +204,7 @@ def detect_part(media: Media, part: Part, route: Route, registry: Registry, fold
     cpu = time.process_time()
     options = route.video_options
     detector = FrameDetector(route, registry, options, None)
-    reader = _frames(media, part, options)
+    reader = part_frames(media, part, options)
     with VideoFiles(folder, fps) as videos:
         for frame in reader:
             if part.leads(frame):
@@ -205,11 +221,11 @@ def detect_part(media: Media, part: Part, route: Route, registry: Registry, fold
     yield to_line({"report": asdict(report), **work.to_json()})
 
 
-def _frames(media: Media, part: Part, options: VideoOptions) -> VideoReader:
+def part_frames(media: Media, part: Part, options: VideoOptions, view: View | None = None) -> VideoReader:
     sampling = options.sampling()
     ends = [end for end in (part.end_s, sampling.end_s) if end is not None]
     sampling = replace(sampling, end_s=min(ends) if ends else None)
-    return VideoReader(media, sampling, options, part.lead, part.start)
+    return VideoReader(media, sampling, options, part.lead, part.start, view)
 
 
 def merge(
@@ -224,12 +240,14 @@ def merge(
     """Aggregates the stored lines of all parts in order: the clip as a whole. Needs neither pixels nor models.
 
     `size` is width and height of the upright frames. frames.jsonl and the tracks lie in `folder` then; `write` gets
-    the number of every part that has frames, and its lines for drawing.
+    the number of every part that has frames to draw, and its lines for that, part by part.
     """
     cpu = time.process_time()
     reports, work = [], Work()
+    drawn = _DrawLines(write, route.video_options)
     with Aggregate(route.video_options, facts, folder) as aggregate:
         for part, stored_lines in lines:
+            drawn.begin(part.number)
             for members in map(from_line, stored_lines):
                 if "report" in members:
                     reports.append(ReadReport(**members["report"]))
@@ -238,36 +256,42 @@ def merge(
                 index, steps = members["frame"], members["steps"]
                 detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"])
                 steps = aggregate.update(detections, size)
-                write(part.number, to_line({"frame": index, "steps": steps}))
+                drawn.add({"frame": index, "t_s": detections.pts_s, "steps": steps})
+        drawn.end()
         summary = aggregate.finish(whole_report(reports), work, source)
     return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)
 
 
-def draw_part(
-    media: Media,
-    part: Part,
-    lines: Iterable[str],
-    route: Route,
-    summary: Summary,
-    folder: Path,
-    fps: float,
-) -> dict[str, bytes | Path]:
-    """Draws the merged predictions (lines of `frame`, `steps`) over the part's frames; returns the files made of them.
+class _DrawLines:
+    """The lines for drawing, part by part: those of its samples, and of the sample on either side, which the frames
+    between need."""
 
-    These are the annotated video, if the route has it, and whichever of the clip's stills are among the frames.
-    Raises CorruptMedia where other frames are there than were analysed.
-    """
-    options = route.video_options
-    # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
-    frames = (frame for frame in _frames(media, part, options) if not part.leads(frame))
-    stills = Stills()
-    with VideoFiles(folder, fps) as videos:
-        for line, frame in zip(lines, frames, strict=False):
-            members = from_line(line)
-            if members["frame"] != frame.index:
-                raise CorruptMedia(f"frame {members['frame']} was analysed, frame {frame.index} is there; it changed")
-            picture = drawn(frame.pixels, members["steps"], route.draw)
-            stills.take(frame, picture, summary)
-            if options.annotated:
-                videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
-    return {path.name: path for path in folder.iterdir()} | stills.files(summary)
+    def __init__(self, write: Callable[[int, str], None], options: VideoOptions) -> None:
+        self._write = write
+        self._between = options.annotated and options.between and options.samples
+        self._last: dict[str, Any] | None = None
+        self._parts: list[int] = []  # since the last sample, the part of that sample first
+
+    def begin(self, number: int) -> None:
+        """The samples that come now are of that part."""
+        self._parts.append(number)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """A sample of the part that has begun."""
+        self._pass(line)
+        self._write(self._parts[-1], to_line(line))
+        self._last, self._parts = line, self._parts[-1:]
+
+    def end(self) -> None:
+        """No samples come any more."""
+        self._pass(None)
+
+    def _pass(self, line: dict[str, Any] | None) -> None:
+        """Gives the parts since the last sample that sample, and this."""
+        if not self._between or self._last is None:
+            return
+        for i, number in enumerate(self._parts):
+            if i > 0:
+                self._write(number, to_line({**self._last, "beside": "before"}))
+            if line is not None and i < len(self._parts) - 1:
+                self._write(number, to_line({**line, "beside": "after"}))

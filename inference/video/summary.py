@@ -32,6 +32,11 @@ class StepFacts:
     threshold: float = 0.0
     clip: ClipFacts | None = None
 
+    @property
+    def sure(self) -> float:
+        """The score from which its answers count as sure."""
+        return max(self.model.threshold, self.threshold)
+
 
 @dataclass(frozen=True)
 class RouteFacts:
@@ -79,8 +84,8 @@ class Work:
 @dataclass(frozen=True)
 class Summary:
     """The result but for its files. extra: the members that a video adds to the document. poster, thumbnails: the
-    frames to be drawn for them, by index; last: the last frame analysed, over which `heat`, the cells of the heat map,
-    is painted. cpu_s: what the models' work took."""
+    frames to be drawn for them, by index; last: the last frame
+    analysed, over which `heat`, the cells of the heat map, is painted. cpu_s: what the models' work took."""
 
     source: Source
     steps: tuple[StepResult, ...]

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
+from inference.tracking.assignment import iou
 from inference.video.options import VideoOptions
 from inference.video.zones import ZoneWatch, counts
 
 Floats = NDArray[np.float64]
 # The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
 _CELLS = 96
+# From this overlap on, a detection and the object that is followed are the same.
+_SAME_IOU = 0.5
 
 
 @dataclass
@@ -108,6 +111,7 @@ class Tracks:
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
         self._most: dict[str, int] = {}
+        self._followed, self._own = -1, -1  # the number of the object that is followed; where no detection had one
 
     def update(
         self,
@@ -128,6 +132,38 @@ class Tracks:
             self._most[name] = max(self._most.get(name, 0), shown.names.count(name))
         return shown
 
+    def follow(self, t_s: float, followed: Objects, shown: Objects) -> Objects:
+        """The object that is followed with the number of its track: of the detection `shown` that it is, or its own.
+
+        followed: one object or none. Where no detection shows it, its track goes on with it.
+        """
+        if not len(followed):
+            return followed
+        same = np.zeros(0, np.intp)
+        if shown.tracks is not None:
+            overlap = iou(np.asarray(followed.boxes, np.float64), np.asarray(shown.boxes, np.float64))[0]
+            same = np.flatnonzero(overlap >= _SAME_IOU)
+            same = same[np.argsort(-overlap[same], kind="stable")]
+        numbers = [] if shown.tracks is None else [int(n) for n in shown.tracks[same] if n >= 0]
+        if numbers:
+            self._adopt(numbers[0])
+        elif self._followed < 0 and not len(same):  # a detection that is the object may still become a track
+            self._followed = self._own = self._tracker.number() if self._tracker else 1
+        if self._followed < 0:
+            return followed
+        followed = replace(followed, tracks=np.array([self._followed], np.int64))
+        if shown.tracks is None or self._followed not in shown.tracks:
+            self._remember(t_s, followed)
+        return followed
+
+    def _adopt(self, number: int) -> None:
+        """The object that is followed is the track of that number: what was its own until now joins it."""
+        if own := self._tracks.pop(self._own, None):
+            track = self._tracks[number]
+            track.start_s = min(track.start_s, own.start_s)
+            track.frames, track.scores = track.frames + own.frames, track.scores + own.scores
+        self._followed, self._own = number, -1
+
     def _remember(self, t_s: float, objects: Objects) -> None:
         assert objects.tracks is not None
         for i in np.flatnonzero(objects.tracks >= 0).tolist():
@@ -144,20 +180,22 @@ class Tracks:
         if self.heat is not None:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
 
-    def summary(self) -> dict[str, int]:
+    def objects(self) -> dict[str, int]:
         """The number of tracks by label; without a tracker, the most seen at once."""
         if self._tracker is None:
-            return dict(sorted(self._most.items(), key=lambda item: -item[1]))
+            followed = {track.label: 1 for track in self._tracks.values()}
+            return dict(sorted((followed | self._most).items(), key=lambda item: -item[1]))
         labels = [track.label for track in self._tracks.values()]
         return dict(sorted(((name, labels.count(name)) for name in set(labels)), key=lambda item: (-item[1], item[0])))
 
-    def extra(self, actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The members that a video adds to the document: summary, tracks, timeline, zones."""
+    def extra(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The members that a video adds to the document: tracks, timeline (with these items), zones; and `objects`,
+        which the summary takes."""
         speeds, events = self._speeds, self._zones.finish()
         tracks = [t.to_json(speeds.mean(n) if speeds else None) for n, t in sorted(self._tracks.items())]
         lines = [{"kind": "track", **{k: t[k] for k in ("id", "label", "start_s", "end_s")}} for t in tracks]
-        timeline = sorted([*lines, *actions, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
-        document: dict[str, Any] = {"summary": {"objects": self.summary()}, "tracks": tracks, "timeline": timeline}
+        timeline = sorted([*lines, *items, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
+        document: dict[str, Any] = {"objects": self.objects(), "tracks": tracks, "timeline": timeline}
         if self._zones.zones:
             document["zones"] = counts(self._zones.zones, events)
         return document

@@ -127,9 +127,13 @@ def test_a_route_without_any_model_follows_a_box(tmp_path: Path) -> None:
         for i in range(20):
             writer.write(scene(i)[0], i / 25)
     analysis = analyze(tmp_path / "a.mp4", route, Registry([]))
-    assert analysis.result.to_json()["timeline"] == [
-        {"kind": "follow", "label": "followed", "start_s": 0.0, "end_s": 0.76}
+    document = analysis.result.to_json()
+    assert document["timeline"] == [
+        {"kind": "track", "id": 1, "label": "followed", "start_s": 0.0, "end_s": 0.76},
+        {"kind": "follow", "label": "followed", "start_s": 0.0, "end_s": 0.76},
     ]
+    assert [track["frames"] for track in document["tracks"]] == [20]
+    assert document["summary"] == {"objects": {"followed": 1}, "scene": {}, "guesses": {}}
     last = json.loads(Path(str(analysis.artifacts["frames.jsonl"])).read_text().splitlines()[-1])
     assert overlap(np.array(last["predictions"]["follow"][0]["box"]), scene(19)[1]) > 0.75
 

@@ -98,6 +98,19 @@ class TestReentry:
         rows = follow(make(), [(t, [] if 2.0 <= t < 2.7 else [walker(50 + 45 * t)]) for t in times])
         assert {row[0] for row in rows if row and row[0] >= 0} == {1}
 
+    @pytest.mark.parametrize("fps", [2, 3, 5])
+    def test_a_walker_keeps_its_number_where_samples_hardly_overlap(
+        self, make: Callable[[], Tracker], fps: int
+    ) -> None:
+        # It is 40 pixels wide and walks 60 a second: of samples 0.5 s apart 10 pixels overlap. It comes in later, so
+        # that it has to be seen twice.
+        rows = follow(make(), [(i / fps, [] if i < 2 else [walker(60.0 * i / fps)]) for i in range(20)])
+        assert {row[0] for row in rows[4:]} == {1}
+
+    def test_two_frames_in_a_row_make_a_track_from_the_first_frame_on(self, make: Callable[[], Tracker]) -> None:
+        rows = follow(make(), [(i / 25, [walker(50.0)]) for i in range(3)])
+        assert rows[1:] == [[1], [1]]
+
     @pytest.mark.parametrize("growth", [12.0, -8.0])
     def test_an_unseen_track_moves_on_and_keeps_the_size_it_was_last_seen_with(
         self, make: Callable[[TrackerOptions], Tracker], growth: float

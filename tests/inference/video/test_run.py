@@ -192,7 +192,7 @@ class TestRealVideos:
         index = json.loads((shared / "media/index.json").read_text())
         truth = next(e["ground_truth"] for e in index if e["file"] == "video/bottle-detection.mp4")
         steps = '{ model = "det-yolox-nano", threshold = 0.45 }'
-        video = """{ fps = 5, heat_map = true, follow = {label = "bottle"},
+        video = """{ fps = 5, between = false, heat_map = true, follow = {label = "bottle"},
                      zones = [{name = "left", points = [[0, 0], [0.25, 0], [0.25, 1], [0, 1]]}] }"""
         analysis = analyze(
             shared / "media/video/bottle-detection.mp4", route(steps, video.replace("\n", " ")), registry

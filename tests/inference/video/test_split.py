@@ -22,13 +22,17 @@ from inference.routes import Route, parse_routes
 from inference.steps import Analysis
 from inference.video import split
 from inference.video.detect import FrameDetector
+from inference.video.frames import View
 from inference.video.join import join
+from inference.video.outputs import Drawing, TrialDrawing
 from inference.video.read import VideoReader, probe, scan
-from inference.video.split import Pace, Part, detect_part, draw_part, merge, plan, prepare
+from inference.video.render import draw_part
+from inference.video.split import Pace, Part, detect_part, merge, plan, prepare
 from inference.video.summary import RouteFacts, Summary
 from inference.video.write import VideoWriter
 from tests.inference.video.blobs import SIZE, blob_detector, scene
 from tests.inference.video.test_actions import brightness_model
+from tests.inference.video.test_scenes import red_or_blue
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,6 +48,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
         'name = "light"\ntask = "video-classification"\nhead = "classifier"\nlabels = ["dark", "bright"]\n'
         '[postprocess]\nconfidence_threshold = 0.3\nparams = { window_s = 0.9, activation = "none" }\n'
     )
+    red_or_blue(folder / "colour", threshold=0.25)
     return Registry([folder, ROOT / "models"])
 
 
@@ -70,7 +75,7 @@ ZONES = f"zones = [{AREA}, {{name = 'line', points = [[0.5, 0], [0.5, 1]]}}]"
 
 def route(video: str, annotated: bool = False, more: str = "") -> Route:
     video = video.replace("{", f"{{ annotated = {str(annotated).lower()}, {ZONES},", 1).replace(",}", "}")
-    steps = f'[{{ model = "fields" }}, {{ model = "light" }}{more}]'
+    steps = f'[{{ model = "fields" }}, {{ model = "light" }}, {{ model = "colour" }}{more}]'
     return parse_routes(f"[[route]]\nname = 'r'\nsteps = {steps}\nvideo = {video}\n", "r").routes[0]
 
 
@@ -153,7 +158,8 @@ def test_a_clip_in_parts_gives_what_it_gives_in_one(clip: Path, registry: Regist
     chosen = route(video)
     whole = analyze(clip, chosen, registry)
     document = whole.result.to_json()
-    assert len(document["tracks"]) >= 3 and any(item["kind"] == "action" for item in document["timeline"])
+    assert len(document["tracks"]) >= 3
+    assert any(item["kind"] == "action" for item in document["timeline"])
     for part_s, least in ((0.0, 8), (2.5, 2)):
         folder = tmp_path / str(least)
         check_same(from_parts(clip, chosen, registry, part_s, folder), whole)
@@ -204,6 +210,38 @@ def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, regis
         # Coded twice, they differ a little; from the frame before and the one after they differ more.
         difference = [np.abs(frame.pixels.astype(int) - e.pixels).mean() for e in expected[max(i - 1, 0) : i + 2]]
         assert int(np.argmin(difference)) == min(i, 1) and min(difference) < 5.0
+
+
+@pytest.mark.parametrize(("video", "part_s"), [("{ fps = 3.0 }", 0.0), ("{ stride = 20, start_s = 0.5 }", 2.0)])
+def test_between_samples_parts_draw_what_the_whole_draws(
+    clip: Path, registry: Registry, video: str, part_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[Any]] = []
+
+    def note(self: Drawing, pixels: Any, steps: Any, size: Any) -> Any:
+        drawn.append([steps["fields"].boxes.tolist(), steps["fields"].tracks.tolist(), steps["colour"].scores.tolist()])
+        return draw(self, pixels, steps, size)
+
+    draw = Drawing.__call__
+    monkeypatch.setattr(Drawing, "__call__", note)
+    chosen = route(video, annotated=True)
+    whole = analyze(clip, chosen, registry)
+    expected, drawn[:] = list(drawn), []
+    monkeypatch.setattr(TrialDrawing, "__call__", lambda *_: None)
+    check_same(from_parts(clip, chosen, registry, part_s, tmp_path), whole)
+    assert drawn == expected and len(expected) >= 180
+
+
+def test_scenes_are_those_of_the_whole(registry: Registry, tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=7.5, preset="ultrafast", crf=12) as writer:
+        for i in range(150):
+            writer.write(np.maximum(scene(i), 200 if 50 <= i < 110 else 0), i / 25)
+    chosen = route("{ fps = 5.0 }")
+    whole = analyze(tmp_path / "a.mp4", chosen, registry)
+    found = [item for item in whole.result.to_json()["timeline"] if item["kind"] == "scene"]
+    assert {item["label"] for item in found} == {"red", "green", "blue"}
+    assert all(abs(item["start_s"] - 2.0) < 0.7 and abs(item["end_s"] - 4.4) < 0.7 for item in found)
+    check_same(from_parts(tmp_path / "a.mp4", chosen, registry, 0.5, tmp_path), whole)
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +303,7 @@ def test_a_part_that_begins_in_damage_is_drawn_as_it_was_analysed(
     noise = random.Random(seed).randbytes(min(packet.size, 5000) - 30)
     data[packet.pos + 30 : packet.pos + 30 + len(noise)] = noise
     damaged.write_bytes(data)
-    chosen = route("{ fps = 6.0 }", annotated=True)
+    chosen = route("{ fps = 6.0, between = false }", annotated=True)
     analysis = from_parts(damaged, chosen, registry, 0.7, tmp_path, most_s=1.1)
     video = analysis.artifacts["annotated.mp4"]
     assert analysis.result.status == "partial" and isinstance(video, Path)
@@ -314,7 +352,7 @@ def test_a_clip_of_many_keyframes_is_cut_at_them_alone(
 
 def test_the_trial_ends_where_the_frames_of_a_minute_do(clip: Path, registry: Registry) -> None:
     chosen = route("{ fps = 0.01 }")
-    pace, size = split.trial(
-        clip, FrameDetector(chosen, registry, chosen.video_options, None), chosen.video_options, 0.0
-    )
-    assert size == SIZE and 0 < pace.decode <= pace.analyse < math.inf
+    detector, view = FrameDetector(chosen, registry, chosen.video_options, None), View(720, fps=20.0)
+    with TrialDrawing(chosen, view) as drawing:
+        pace, size = split.trial(clip, detector, chosen.video_options, 0.0, drawing)
+    assert size == SIZE and 0 < pace.decode <= min(pace.analyse, pace.draw) <= pace.step < math.inf

@@ -1,0 +1,75 @@
+"""Drawing a part of a long video: what was merged, over the frames of the part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from inference.errors import CorruptMedia
+from inference.predictions import OutputImage, Predictions
+from inference.routes import Route
+from inference.video.frames import Between, Frame, Media, View
+from inference.video.outputs import ANNOTATED, Drawing, Stills, VideoFiles
+from inference.video.read import probe
+from inference.video.split import Part, part_frames
+from inference.video.stored import from_line
+from inference.video.summary import Summary
+from inference.video.view import Tween, view_of
+
+
+def draw_part(
+    media: Media,
+    part: Part,
+    lines: Iterable[str],
+    route: Route,
+    summary: Summary,
+    folder: Path,
+    fps: float,
+) -> dict[str, bytes | Path]:
+    """Draws the merged predictions (the lines of `merge`) over the part's frames; returns the files made of them.
+
+    These are the annotated video, if the route has it, and whichever of the clip's stills are among the frames.
+    Raises CorruptMedia where other frames are there than were analysed.
+    """
+    options, view = route.video_options, view_of(route.video_options, probe(media, route.video_options))
+    # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
+    frames = (frame for frame in part_frames(media, part, options, view).shown() if not part.leads(frame))
+    stills, drawing, size = (
+        Stills(),
+        Drawing(route.draw, view),
+        (summary.source.width or 1, summary.source.height or 1),
+    )
+    with VideoFiles(folder, fps, view) as videos:
+        for frame, steps in _with_steps(frames, map(from_line, lines), view):
+            picture = None
+            if options.annotated or (isinstance(frame, Frame) and stills.wants(frame, summary)):
+                picture = drawing(frame.pixels, steps, size)
+            if isinstance(frame, Frame):
+                stills.take(frame, picture, summary)
+            if options.annotated and picture is not None:
+                videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
+    return {path.name: path for path in folder.iterdir()} | stills.files(summary)
+
+
+def _with_steps(
+    frames: Iterable[Frame | Between], lines: Iterator[dict[str, Any]], view: View
+) -> Iterator[tuple[Frame | Between, Mapping[str, Predictions]]]:
+    """The frames of a part that are shown, with their predictions. Raises CorruptMedia for frames without a line."""
+    tween, line = Tween(view), next(lines, None)
+    if line is not None and line.get("beside") == "before":
+        tween.start(line["t_s"], line["steps"])
+        line = next(lines, None)
+    for frame in frames:
+        if isinstance(frame, Between):
+            tween.hold(frame)
+            continue
+        if line is None or line["frame"] != frame.index:
+            analysed = "none" if line is None else f"frame {line['frame']}"
+            raise CorruptMedia(f"{analysed} was analysed where frame {frame.index} is; it changed")
+        yield from tween.sample(line["t_s"], line["steps"])
+        yield frame, line["steps"]
+        line = next(lines, None)
+    if line is not None and line.get("beside") == "after":
+        yield from tween.sample(line["t_s"], line["steps"])
+    yield from tween.rest()

@@ -1,0 +1,66 @@
+"""The object that is followed is a track: that of a detection where there is one, else its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from inference.predictions import Objects
+from inference.video.options import VideoOptions
+from inference.video.tracks import Tracks
+
+PLACE, ELSEWHERE = [10.0, 10.0, 50.0, 50.0], [200.0, 10.0, 240.0, 50.0]
+
+
+def seen(*boxes: Sequence[float], name: str = "dog") -> Objects:
+    n = len(boxes)
+    return Objects(np.array(boxes, np.float32).reshape(-1, 4), np.full(n, 0.9, np.float32), np.zeros(n, np.int64),
+                   (name,) * n)  # fmt: skip
+
+
+def follow(tracks: Tracks, frames: Sequence[tuple[Objects, Objects]]) -> list[int | None]:
+    """The number of the followed object, frame by frame, for (detections, followed)."""
+    numbers: list[int | None] = []
+    for i, (detections, followed) in enumerate(frames):
+        shown = tracks.update(i / 10, detections)
+        followed = tracks.follow(i / 10, followed, shown)
+        numbers.append(None if followed.tracks is None else int(followed.tracks[0]))
+    return numbers
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "sort"])
+def test_a_followed_detection_is_its_track_and_goes_on_where_it_is_not_detected(tracker: str) -> None:
+    tracks = Tracks(VideoOptions(tracker=tracker), 0.5, 320, 200)  # type: ignore[arg-type]
+    dog, other = seen(PLACE), seen(ELSEWHERE)
+    both = seen(PLACE, ELSEWHERE)
+    numbers = follow(tracks, [(both, dog)] * 3 + [(other, dog)] * 4 + [(other, Objects.empty())] * 2)
+    first = 1 if tracker == "bytetrack" else None  # SORT counts an object once it is seen a second time
+    assert numbers == [first, *[1] * 6, None, None]
+    document = tracks.extra([])
+    assert document["objects"] == {"dog": 2}
+    assert [(track["id"], track["end_s"]) for track in document["tracks"]] == [(1, 0.6), (2, 0.8)]
+
+
+def test_what_no_detection_shows_is_a_track_of_its_own() -> None:
+    tracks = Tracks(VideoOptions(), 0.5, 320, 200)
+    numbers = follow(tracks, [(seen(ELSEWHERE), seen(PLACE, name="followed"))] * 5)
+    assert numbers == [2] * 5
+    assert tracks.extra([])["objects"] == {"dog": 1, "followed": 1}
+
+
+def test_what_is_detected_later_is_one_track_from_its_start_on() -> None:
+    tracks = Tracks(VideoOptions(), 0.5, 320, 200)
+    nothing, dog = seen(), seen(PLACE)
+    numbers = follow(tracks, [(nothing, dog)] * 3 + [(dog, dog)] * 4)
+    assert numbers[:3] == [1, 1, 1] and numbers[-1] == 2
+    (track,) = tracks.extra([])["tracks"]
+    assert (track["label"], track["start_s"], track["frames"]) == ("dog", 0.0, 7)
+
+
+def test_without_a_tracker_it_is_the_only_track() -> None:
+    tracks = Tracks(VideoOptions(tracker="none"), 0.5, 320, 200)
+    assert follow(tracks, [(seen(ELSEWHERE), seen(PLACE, name="followed"))] * 2) == [1, 1]
+    document = tracks.extra([])
+    assert document["objects"] == {"followed": 1, "dog": 1} and len(document["tracks"]) == 1
