@@ -70,15 +70,18 @@ except DropsightError as error:
 MODELS = """
 import sys
 from inference.errors import DropsightError
-from inference.engine.registry import Registry
-registry, good, bad = Registry(), [], []
+from inference.engine.registry import BUILT_IN, Registry
+registry, good, bad, absent = Registry(), [], [], []
 for entry in registry.list():
+    if entry.reason and entry.manifest and entry.manifest.folder.parent == BUILT_IN:
+        absent.append(entry.name)  # ours, but its file is the pack's, or research models are not allowed
+        continue
     try:
         registry.load(entry.name)
         good.append(entry.name)
     except DropsightError as error:
         bad.append(f"{entry.name}: {error}")
-print("loaded " + ", ".join(good))
+print("loaded " + ", ".join(good) + ("; not used here: " + ", ".join(absent) if absent else ""))
 sys.exit("; ".join(bad) or 0)
 """
 STORAGE = """

@@ -55,6 +55,7 @@ def test_doctor_says_whether_storage_answers(
 def test_doctor_loads_the_models(tmp_path: Path) -> None:
     finding = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT)
     assert finding.ok is True and "classify" in finding.words
+    assert finding.words.endswith("; not used here: embed-mobilenetv2")  # its file is the pack's
     (tmp_path / "odd.onnx").write_bytes(b"not a model")
     env = {"DROPSIGHT_MODELS": str(tmp_path)}
     broken = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT, env)
