@@ -30,6 +30,8 @@ PERSON = "person"
 
 # Frames of a video that are analysed a second: see docs/video.md for what tracks lose by it.
 VIDEO_FPS = 4.0
+# In how many of them in a row something must be seen to be a track: two let passing mistakes become tracks.
+VIDEO_HITS = 3
 
 # Uploads in a folder of this name take the model of this name: what a newcomer can try by dropping files.
 BY_FOLDER = ("street", "cells", "colors", "cartoon", "sketch", "style-brush", "expression")
@@ -69,7 +71,7 @@ def _video(registry: Registry, steps: tuple[Step, ...]) -> VideoOptions:
     tracked = next((title for title, task in tasks.items() if task == "object-detection"), None)
     kept = [step.title for step in steps if step.title == tracked or tasks.get(step.title) == "image-classification"]
     without = tuple(step.title for step in steps if step.on or step.title not in kept)
-    return VideoOptions(fps=VIDEO_FPS, without=without)
+    return VideoOptions(fps=VIDEO_FPS, confirm_hits=VIDEO_HITS, without=without)
 
 
 def _folder_steps(name: str, picks: Mapping[str, str]) -> tuple[Step, ...]:

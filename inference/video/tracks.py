@@ -111,6 +111,7 @@ class Tracks:
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
         self._most: dict[str, int] = {}
+        self._confirm_hits, self._frames, self._first_s = options.confirm_hits, 0, 0.0
         self._followed, self._own = -1, -1  # the number of the object that is followed; where no detection had one
 
     def update(
@@ -121,6 +122,8 @@ class Tracks:
         warp: NDArray[np.floating] | None = None,
     ) -> Objects:
         """The detections of a frame with their track numbers; without those below the threshold that have none."""
+        self._first_s = self._first_s if self._frames else t_s
+        self._frames += 1
         if self._tracker is None:
             shown = objects.take(objects.scores >= self._threshold)
         else:
@@ -181,11 +184,15 @@ class Tracks:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
 
     def objects(self) -> dict[str, int]:
-        """The number of tracks by label; without a tracker, the most seen at once."""
+        """The number of tracks by label; without a tracker, the most seen at once.
+
+        What is in the first frame is a track at once; where it is gone before it would be one, it does not count.
+        """
         if self._tracker is None:
             followed = {track.label: 1 for track in self._tracks.values()}
             return dict(sorted((followed | self._most).items(), key=lambda item: -item[1]))
-        labels = [track.label for track in self._tracks.values()]
+        enough = min(self._confirm_hits, self._frames)
+        labels = [t.label for t in self._tracks.values() if t.frames >= enough or t.start_s > self._first_s]
         return dict(sorted(((name, labels.count(name)) for name in set(labels)), key=lambda item: (-item[1], item[0])))
 
     def extra(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:

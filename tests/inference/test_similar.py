@@ -193,7 +193,7 @@ def test_a_tensor_that_the_graph_does_not_have_is_refused_with_the_nearest(tmp_p
 def test_without_its_public_file_the_better_embedding_says_where_to_get_it_and_ours_is_taken() -> None:
     registry = Registry([ROOT / "models"], weights=Weights([]))
     reason = {e.name: e.reason for e in registry.list()}["embed-mobilenetv2"]
-    assert reason and "models pull mobilenetv2-int8" in reason
+    assert reason and "models pull --recommended" in reason
     assert default_model(registry) == "embed"
 
 

@@ -30,6 +30,18 @@ def follow(tracks: Tracks, frames: Sequence[tuple[Objects, Objects]]) -> list[in
     return numbers
 
 
+def test_what_only_the_first_frame_shows_does_not_count() -> None:
+    """ByteTrack makes it a track at once; anywhere else a single sight is none."""
+    tracks = Tracks(VideoOptions(confirm_hits=3), 0.5, 320, 200)
+    for i, boxes in enumerate([(PLACE, ELSEWHERE), (PLACE,), (PLACE,), (PLACE,)]):
+        tracks.update(i / 4, seen(*boxes))
+    assert [track["frames"] for track in tracks.extra([])["tracks"]] == [4, 1]
+    assert tracks.extra([])["objects"] == {"dog": 1}
+    of_one_frame = Tracks(VideoOptions(confirm_hits=3), 0.5, 320, 200)
+    of_one_frame.update(0.0, seen(PLACE))
+    assert of_one_frame.extra([])["objects"] == {"dog": 1}
+
+
 @pytest.mark.parametrize("tracker", ["bytetrack", "sort"])
 def test_a_followed_detection_is_its_track_and_goes_on_where_it_is_not_detected(tracker: str) -> None:
     tracks = Tracks(VideoOptions(tracker=tracker), 0.5, 320, 200)  # type: ignore[arg-type]
