@@ -32,7 +32,7 @@ def draw_part(
     These are the annotated video, if the route has it, and whichever of the clip's stills are among the frames.
     Raises CorruptMedia where other frames are there than were analysed.
     """
-    options, view = route.video_options, view_of(route.video_options, probe(media, route.video_options))
+    options, view = route.video_options, view_of(route, probe(media, route.video_options))
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
     frames = (frame for frame in part_frames(media, part, options, view).shown() if not part.leads(frame))
     stills, drawing, size = (

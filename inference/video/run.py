@@ -30,7 +30,7 @@ from inference.video.read import VideoReader, probe
 from inference.video.summary import Summary
 from inference.video.view import Tween, view_of
 
-_WAITING_BYTES = 16 << 20
+_WAITING_BYTES = 12 << 20
 
 
 def analyze_video(
@@ -91,7 +91,7 @@ class _Run:
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
         self._aggregate = Aggregate(route.video_options, detector.facts, folder)
-        self._view = view_of(route.video_options, info)
+        self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
         self.stills = Stills()

@@ -33,8 +33,8 @@ class Scene:
 
     def to_json(self) -> dict[str, Any]:
         """As the timeline holds it."""
-        return {"kind": "scene", "label": self.label, "label_id": self.label_id, "score": round(self.score, 4),
-                "start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3), "step": self.step}  # fmt: skip
+        return {"kind": "scene", "label": self.label, "start_s": round(self.start_s, 3),
+                "end_s": round(self.end_s, 3), "score": round(self.score, 4), "step": self.step}  # fmt: skip
 
 
 @dataclass

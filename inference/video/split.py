@@ -29,7 +29,7 @@ from inference.video.outputs import TrialDrawing, VideoFiles, made_pictures, usu
 from inference.video.read import PacketTable, VideoReader, scan
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
-from inference.video.view import view_of
+from inference.video.view import shows_between, view_of
 
 # The trial by which a plan estimates ends after so many frames (the first pays for warming up and does not count), so
 # many seconds of work, or so many of the clip.
@@ -145,7 +145,7 @@ def prepare(
     options, table = route.video_options, scan(media, route.video_options)
     detector = FrameDetector(route, registry, options, None)
     start_s = float(table.pts_s[_first_keyframe(table)])
-    with TrialDrawing(route, view_of(options, info)) as drawing:
+    with TrialDrawing(route, view_of(route, info)) as drawing:
         pace, (width, height) = trial(media, detector, options, start_s, drawing)
     # Half of the limit is for the frames before the part, from its keyframe on.
     part_s, most_s, lead_s = budget_s / pace.step, limit_s / 2 / pace.step, detector.lead_seconds()
@@ -244,7 +244,7 @@ def merge(
     """
     cpu = time.process_time()
     reports, work = [], Work()
-    drawn = _DrawLines(write, route.video_options)
+    drawn = _DrawLines(write, shows_between(route))
     with Aggregate(route.video_options, facts, folder) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
@@ -266,9 +266,8 @@ class _DrawLines:
     """The lines for drawing, part by part: those of its samples, and of the sample on either side, which the frames
     between need."""
 
-    def __init__(self, write: Callable[[int, str], None], options: VideoOptions) -> None:
-        self._write = write
-        self._between = options.annotated and options.between and options.samples
+    def __init__(self, write: Callable[[int, str], None], between: bool) -> None:
+        self._write, self._between = write, between
         self._last: dict[str, Any] | None = None
         self._parts: list[int] = []  # since the last sample, the part of that sample first
 

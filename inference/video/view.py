@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from inference.predictions import LabelMap, Masks, Objects, Predictions, joined
+from inference.routes import Route
 from inference.video.frames import Between, VideoInfo, View
-from inference.video.options import VideoOptions
 
 # More frames a second are not shown. Between samples that are further apart, boxes would only be guessed.
 _MOST_FPS, _WIDEST_S = 31.0, 1.0
@@ -21,12 +21,20 @@ _HELD_BYTES = 48 << 20
 Steps = Mapping[str, Predictions]
 
 
-def view_of(options: VideoOptions, info: VideoInfo) -> View:
+def shows_between(route: Route) -> bool:
+    """Whether the annotated video shows frames between samples. Not where something has to be unrecognisable: nobody
+    looked whether it is there."""
+    options = route.video_options
+    return options.annotated and options.between and options.samples and not route.draw.blur
+
+
+def view_of(route: Route, info: VideoInfo) -> View:
     """What the annotated video of a clip shows, by the route's options and what the container says."""
+    options = route.video_options
     rate = info.nominal_fps or 10.0
     analysed = min(rate, options.fps) if options.fps else rate / options.stride
     alone = View(options.annotated_side, fps=analysed)
-    if not (options.annotated and options.between) or options.keyframes_only or not _WIDEST_S * analysed >= 1:
+    if not shows_between(route) or options.keyframes_only or not _WIDEST_S * analysed >= 1:
         return alone
     width, height = alone.size(max(info.width, 1), max(info.height, 1))
     most = max(1, _HELD_BYTES // (3 * width * height))

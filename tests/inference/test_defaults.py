@@ -45,6 +45,19 @@ def test_the_pack_is_what_the_catalog_recommends() -> None:
     assert set(PACK.values()) > _PACK  # without these the console says how to get them
 
 
+@pytest.mark.needs_shared
+def test_videos_are_sampled_and_track_and_name_alone(pack: Path) -> None:
+    route = load_routes(None, Registry([pack, BUILT_IN])).named("default")
+    kept = [step.title for step in route.steps if step.title not in route.video_options.without]
+    assert kept == [PACK["image-classification"], PACK["object-detection"]]
+    assert 2 <= (route.video_options.fps or 0) <= 5
+
+
+def test_videos_track_faces_where_there_is_no_other_detector() -> None:
+    route = load_routes(None, Registry([BUILT_IN])).named("default")
+    assert route.video_options.without == ("sketch",) and "faces" in names(route.steps)
+
+
 def test_without_the_pack_the_starters_do_it_and_nobody_asks_for_feelings() -> None:
     assert names(default_steps(Registry([BUILT_IN]))) == ["classify", "faces"]
 

@@ -92,8 +92,14 @@ def test_frames_wait_for_the_next_sample_and_the_last_keep_its_predictions() -> 
     ],
 )
 def test_which_frames_are_shown(options: VideoOptions, clip: VideoInfo, every: int, fps: float) -> None:
-    view = view_of(options, clip)
+    view = view_of(Route("r", (Step("fields"),), video=options), clip)
     assert (view.every, view.fps) == (every, fps)
+
+
+def test_frames_that_nobody_looked_at_are_not_shown_where_faces_are_blurred() -> None:
+    route = Route("r", (Step("faces"),), draw=Draw(blur=("face",)), video=VideoOptions(fps=4.0))
+    assert view_of(route, info()).every == 0
+    assert view_of(replace(route, draw=Draw()), info()).every == 1
 
 
 @pytest.mark.parametrize(
