@@ -64,7 +64,8 @@ class ByteTracker(Tracker):
             cost = _fused(cost, overlap, matching.similarity)
         matching.pair(cost, 1.0 - self.match_iou, confirmed & matching.near, high)
         low = ~high & (matching.scores >= self.low_score)
-        matching.pair(1.0 - overlap, 1.0 - self.second_iou, confirmed & matching.recent, low)
+        # Unlike in the paper, what was in the first frame has to be seen well a second time before it goes on so.
+        matching.pair(1.0 - overlap, 1.0 - self.second_iou, confirmed & matching.sure & matching.recent, low)
         matching.pair(cost, 1.0 - self.unconfirmed_iou, ~confirmed, high)
 
 

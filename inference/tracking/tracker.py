@@ -56,26 +56,29 @@ class MotionModel(Protocol):
 
 @dataclass
 class TrackRows:
-    """One row a living track; `hits` counts frames in a row, `id` is -1 until it is confirmed."""
+    """One row a living track; `hits` counts frames in a row, `id` is -1 until it is confirmed; `high`: how often it was
+    a detection that counts by itself."""
 
     states: States
     id: Ints
     label: Ints
     seen_s: Floats
     hits: Ints
+    high: Ints
     embedding: Floats | None
 
     def take(self, rows: Rows | Flags) -> TrackRows:
         return TrackRows(
             self.states.take(rows), self.id[rows], self.label[rows], self.seen_s[rows], self.hits[rows],
-            None if self.embedding is None else self.embedding[rows],
+            self.high[rows], None if self.embedding is None else self.embedding[rows],
         )  # fmt: skip
 
     def append(self, other: TrackRows) -> TrackRows:
         return TrackRows(
             self.states.append(other.states), np.concatenate([self.id, other.id]),
             np.concatenate([self.label, other.label]), np.concatenate([self.seen_s, other.seen_s]),
-            np.concatenate([self.hits, other.hits]), _joined(self.embedding, other.embedding),
+            np.concatenate([self.hits, other.hits]), np.concatenate([self.high, other.high]),
+            _joined(self.embedding, other.embedding),
         )  # fmt: skip
 
 
@@ -100,8 +103,8 @@ class Matching:
     """The tracks and detections of a frame, and which of them are paired so far.
 
     `overlap` (N, M): IoU of the boxes, widened where frames are far apart; negative where labels forbid the pair.
-    `similarity` (N, M): cosine of the embeddings, None without. Of tracks (N,) bool: `confirmed`, `near` (seen within
-    `lost_s`), `recent` (seen in the last frame).
+    `similarity` (N, M): cosine of the embeddings, None without. Of tracks (N,) bool: `confirmed`, `sure` (of high score
+    in `confirm_hits` frames), `near` (seen within `lost_s`), `recent` (seen in the last frame).
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Matching:
         options: TrackerOptions,
     ) -> None:  # fmt: skip
         self.scores = detections.scores
-        self.confirmed = tracks.id >= 0
+        self.confirmed, self.sure = tracks.id >= 0, tracks.high >= options.confirm_hits
         self.near = t_s - tracks.seen_s <= options.lost_s + _SAME_S
         self.recent = tracks.seen_s >= last_s
         self.allowed = np.ones((len(tracks.id), len(self.scores)), np.bool_)
@@ -227,7 +230,8 @@ class Tracker(ABC):
         return TrackRows(
             States.start(value, *self.motion.start_noise(value)),
             np.full(len(rows), -1, np.int64), detections.labels[rows], np.full(len(rows), t_s),
-            np.ones(len(rows), np.int64), None if detections.embeddings is None else detections.embeddings[rows],
+            np.ones(len(rows), np.int64), np.ones(len(rows), np.int64),
+            None if detections.embeddings is None else detections.embeddings[rows],
         )  # fmt: skip
 
     def _move_on(self, tracks: TrackRows, t_s: float, last_s: float, warp: NDArray[np.floating] | None) -> TrackRows:
@@ -265,6 +269,7 @@ class Tracker(ABC):
         if self._t_s is not None:
             tracks.hits[tracks.seen_s < self._t_s] = 0
         tracks.hits[rows] += 1
+        tracks.high[rows] += detections.scores[columns] >= self.high_score
         tracks.seen_s[rows] = t_s
         if tracks.embedding is not None and detections.embeddings is not None and len(rows):
             mixed = 0.9 * tracks.embedding[rows] + 0.1 * detections.embeddings[columns]

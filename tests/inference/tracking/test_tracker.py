@@ -147,6 +147,14 @@ def test_a_faint_detection_goes_on_with_a_track_but_starts_none() -> None:
         assert ids.tolist() == [1, -1]
 
 
+def test_what_was_seen_well_once_in_the_first_frame_does_not_go_on_faintly() -> None:
+    tracker, numbers = ByteTracker(), []
+    for i, score in enumerate([0.9, 0.2, 0.2, 0.2]):
+        ids = tracker.update(np.array([walker(50.0)]), np.array([score]), np.zeros(1, np.int64), i / 4)
+        numbers.append(int(ids[0]))
+    assert numbers == [1, -1, -1, -1]
+
+
 def test_labels_are_not_mixed_unless_asked_to() -> None:
     for one_class, expected in ((False, {1, 2}), (True, {1})):
         tracker = SortTracker(TrackerOptions(one_class=one_class), threshold=0.3)
