@@ -110,11 +110,10 @@ LINES = {
     "letter.pdf": rf"letter\.pdf: failed: this is a PDF document; {KINDS} \(UnsupportedMedia, {TOOK}\)",
     "broken.jpg": rf"broken\.jpg: failed: the image/jpeg data is broken \(.+\); .+ \(CorruptMedia, {TOOK}\)",
 }
-FACES = '[[route]]\nname = "people"\nsteps = [{ model = "faces" }]\n'
 
 
 def drop(inbox: Path, samples: Path) -> None:
-    """A photo, a video, a PDF, a broken photo and a cut video; a route of its own for what has faces."""
+    """A photo, a video, a PDF, a broken photo and a cut video."""
     astronaut = samples / "astronaut.jpg"
     video = clip(astronaut, inbox.parent / "clip.mp4")
     photo = astronaut.read_bytes()
@@ -123,8 +122,6 @@ def drop(inbox: Path, samples: Path) -> None:
     assert files.keys() == LINES.keys()
     for name, content in files.items():
         (inbox / name).write_bytes(content)
-    for name in ("face.jpg", "clip.mp4", "cut.mp4"):
-        (inbox / f"{name}.route.toml").write_text(FACES)
 
 
 def last_lines(said: str, name: str) -> list[str]:

@@ -49,10 +49,7 @@ def test_json_is_one_document_a_line_in_order_also_for_failed_files(folder: Path
 def test_out_holds_what_storage_would_hold(folder: Path, tmp_path: Path) -> None:
     done = run("analyze", folder, "--out", tmp_path)
     assert done.returncode == 1
-    assert json.loads((tmp_path / "b/c.jpg/result.json").read_text())["artifacts"] == {
-        "annotated": "annotated.jpg",
-        "sketch": "sketch.jpg",
-    }
+    assert json.loads((tmp_path / "b/c.jpg/result.json").read_text())["artifacts"] == {"annotated": "annotated.jpg"}
     assert Pillow.open(tmp_path / "b/c.jpg/annotated.jpg").size == (240, 160)  # small pictures: enlarged
     assert json.loads((tmp_path / "broken.jpg/error.json").read_text())["status"] == "error"
 
