@@ -122,23 +122,38 @@ def _alone(entry: CatalogEntry, into: Path, patience: Patience) -> Iterator[None
     Raises OutOfTime where another holds it to the end of our patience, BadModel where `into` cannot be written to.
     """
     path = into / WAITING / f"{entry.sha256}.lock"
-    while True:
-        with _written(entry):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                file = path.open("a+b")
-            except FileNotFoundError:  # the folder was tidied away just now
-                continue
-        with file:
-            if _is_ours(file, path):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):  # Windows keeps files that are open
-                        path.unlink()
-                    _tidy(path.parent)
-                return
+    while (file := _locked(entry, path)) is None:
         time.sleep(patience.limit(0.1))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            _unlock(file, path)
+        _tidy(path.parent)
+
+
+def _locked(entry: CatalogEntry, path: Path) -> IO[bytes] | None:
+    """The lock file, open, with the lock; None while another process has that."""
+    with _written(entry):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("a+b")
+        except FileNotFoundError:  # the folder was tidied away just now
+            return None
+    if _is_ours(file, path):
+        return file
+    file.close()
+    return None
+
+
+def _unlock(file: IO[bytes], path: Path) -> None:
+    """Delete the lock file: before it is closed, as it may be another's then; Windows deletes only what nobody has
+    open."""
+    if os.name == "posix":
+        path.unlink(missing_ok=True)
+    file.close()
+    if os.name != "posix":
+        path.unlink(missing_ok=True)
 
 
 def _is_ours(file: IO[bytes], path: Path) -> bool:

@@ -55,7 +55,7 @@ def test_videos_are_sampled_and_track_and_name_alone(pack: Path) -> None:
 
 def test_videos_track_faces_where_there_is_no_other_detector() -> None:
     route = load_routes(None, Registry([BUILT_IN])).named("default")
-    assert route.video_options.without == ("sketch",) and "faces" in names(route.steps)
+    assert route.video_options.without == () and "faces" in names(route.steps)
 
 
 def test_without_the_pack_the_starters_do_it_and_nobody_asks_for_feelings() -> None:
@@ -98,10 +98,12 @@ def test_a_model_of_the_pack_that_cannot_be_loaded_is_left_out_with_a_warning(
         folder.mkdir()
         (folder / MANIFEST_FILE).write_text(to_toml(dict(load_catalog().named(name).manifest)), "utf-8")
         (folder / "model.onnx").write_bytes(b"half a file")
+    (tmp_path / PACK["image-classification"]).mkdir()
+    (tmp_path / PACK["image-classification"] / MANIFEST_FILE).write_text("half a manifest = ")
     assert names(default_steps(Registry([tmp_path, BUILT_IN]))) == ["classify", "faces"]
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 2
-    for name in (PACK["face-detection"], PACK["object-detection"]):
+    assert len(warnings) == 3
+    for name in (PACK["face-detection"], PACK["object-detection"], PACK["image-classification"]):
         assert any(f"left out {name}: " in line for line in warnings)
 
 
