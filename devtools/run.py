@@ -12,11 +12,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from devtools import azurite, checks, environment, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
+from inference.file_lock import lock
 
 DATA = ROOT / ".azurite"
 SETTINGS = ROOT / "local.settings.json"
@@ -49,7 +49,8 @@ def main(
         (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
-            rest = pack.bring(supervisor, python, root, models_from, offline)  # the app reads its routes once
+            into = pack.public_folder(root, values)
+            rest = pack.bring(supervisor, python, root, into, models_from, offline)  # the app reads its routes once
             changed = start_storage(supervisor, values, root)
             if host:
                 port = start_host(supervisor, python, port, {**quick(values), **changed}, root, verbose)
@@ -61,7 +62,7 @@ def main(
             if supervisor.ended() is None:
                 start_bridge(supervisor, python, {**values, **changed}, root)
                 if rest:
-                    pack.go_on(supervisor, python, root, models_from)
+                    pack.go_on(supervisor, python, root, into, models_from)
                 announce(root, port if host else None)
                 checks.say_what_waits(python, root, {**values, **changed})
             return explain(supervisor.wait(), root, verbose)
@@ -194,19 +195,7 @@ def only_one(folder: Path) -> Iterator[None]:
     """Hold the lock on `folder`: two storages on the same files would ruin them."""
     with (folder / "lock").open("a+b") as file:
         try:
-            _lock(file)
+            lock(file)
         except OSError as error:
             raise SetupError(f"`dev.py run` already runs in {folder.parent}: use that one, or stop it.") from error
         yield
-
-
-def _lock(file: IO[bytes]) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -94,7 +94,7 @@ def _picks(registry: Registry, usable: set[str]) -> dict[str, str]:
     """The model for each purpose: the pack's where it is installed and can be loaded, else ours, else none."""
     picks = {}
     for purpose, name in PACK.items():
-        if name in usable and _loads(registry, name):
+        if _loads(registry, name):
             picks[purpose] = name
         elif STARTERS.get(purpose) in usable:
             picks[purpose] = STARTERS[purpose]
@@ -102,7 +102,9 @@ def _picks(registry: Registry, usable: set[str]) -> dict[str, str]:
 
 
 def _loads(registry: Registry, name: str) -> bool:
-    """Whether the model can be loaded; it then stays loaded for the route, which asks for it at once."""
+    """Whether the model is there and can be loaded; it then stays loaded for the route, which asks for it at once."""
+    if all(entry.name != name for entry in registry.list()):
+        return False
     try:
         registry.model(name)
     except DropsightError as error:

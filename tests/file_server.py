@@ -14,13 +14,17 @@ class FileServer:
     """What the server does next, and what it was asked.
 
     files: by path; content: for every other path. cut_after: bytes sent before the connection drops, per request.
-    silent_after: bytes sent before it says no more, while the connection stays.
+    silent_after: bytes sent before it says no more, while the connection stays. hold: what it waits for before it
+    answers. leads_to: where /moved leads. length: what it says in place of the body's length.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     content: bytes | None = None
     cut_after: list[int] = field(default_factory=list)
     silent_after: int | None = None
+    hold: threading.Event | None = None
+    leads_to: str = "/file"
+    length: str = ""
     ranges: bool = True
     status: int = 200
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
@@ -30,7 +34,7 @@ class FileServer:
 
 @contextmanager
 def serving(server: FileServer) -> Iterator[FileServer]:
-    """Serve on a free port, /moved as a redirect to /file."""
+    """Serve on a free port, /moved as a redirect."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -41,12 +45,14 @@ def serving(server: FileServer) -> Iterator[FileServer]:
         def do_GET(self) -> None:
             if self.path == "/moved":
                 self.send_response(302)
-                self.send_header("Location", "/file")
+                self.send_header("Location", server.leads_to)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             wanted = self.headers.get("Range")
             server.asked.append((self.path, wanted))
+            if server.hold:
+                server.hold.wait()
             content = server.files.get(self.path, server.content)
             if content is None or server.status != 200:
                 self.send_error(404 if content is None else server.status)
@@ -58,7 +64,8 @@ def serving(server: FileServer) -> Iterator[FileServer]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", server.length or str(len(body)))
+            self.close_connection = self.close_connection or bool(server.length)
             self.end_headers()
             if server.silent_after is not None:
                 self.wfile.write(body[: server.silent_after])
@@ -79,6 +86,8 @@ def serving(server: FileServer) -> Iterator[FileServer]:
         yield server
     finally:
         server.over.set()
+        if server.hold:
+            server.hold.set()
         http.shutdown()
         http.server_close()
         thread.join()

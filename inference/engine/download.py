@@ -12,8 +12,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPMessage
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from inference.errors import BadModel, ModelUnavailable
@@ -97,12 +98,12 @@ class _Request:
             elif 400 <= error.code < 500 and error.code not in (408, 429):
                 raise BadModel(f"{self.url} answers {error.code} {error.reason}") from error
             return f"the server answers {error.code} {error.reason}"
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: led to an address that is none
             return self._broken(error)
         with answer:
             if have and not (answer.status == 206 and _starts_at(answer.headers.get("Content-Range", ""), have)):
                 have = 0  # the server sends everything anew
-            self._refuse_other_size(answer.headers.get("Content-Length"), have)
+            self._refuse_other_size(answer.length, have)
             return self._copy(answer, have)
 
     def _broken(self, error: Exception) -> str:
@@ -113,7 +114,7 @@ class _Request:
     def _opener(self) -> urllib.request.OpenerDirector:
         """The system's proxies, but for addresses of this machine."""
         proxies = urllib.request.ProxyHandler({} if _is_loopback(self.url) else None)
-        return urllib.request.build_opener(proxies, _Http(self), _Https(self))
+        return urllib.request.build_opener(proxies, _Http(self), _Https(self), _Redirect())
 
     def connected(self, connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
         """Connect within the limits; later reads then wait as long as a silence may last."""
@@ -133,11 +134,11 @@ class _Request:
         assert self.socket is not None
         self.socket.settimeout(self.patience.limit(self.patience.silence_s))
 
-    def _refuse_other_size(self, length: str | None, have: int) -> None:
-        if length is not None and length.isdigit() and int(length) + have != self.size:
+    def _refuse_other_size(self, length: int | None, have: int) -> None:
+        """length: of what is to come, None where the server does not say so."""
+        if length is not None and length + have != self.size:
             raise BadModel(
-                f"{self.url} has {int(length) + have:,} bytes, the catalog expects {self.size:,}; "
-                "the file there has changed"
+                f"{self.url} has {length + have:,} bytes, the catalog expects {self.size:,}; the file there has changed"
             )
 
     def _copy(self, answer: http.client.HTTPResponse, have: int) -> str:
@@ -158,6 +159,18 @@ class _Request:
                 file.write(block)
                 self.progress(have, self.size)
                 self._wait_for_bytes()
+
+
+class _Redirect(urllib.request.HTTPRedirectHandler):
+    """To http and https only: the library would follow to ftp, past all limits of time."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if not newurl.lower().startswith(("http://", "https://")):
+            fp.close()
+            raise BadModel(f"{req.full_url} leads to {newurl}, expected http or https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Http(urllib.request.HTTPHandler):

@@ -30,7 +30,7 @@ SIZES = {"landmarks": 195, "presence": 1, "world": 117}
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     raw = _pick(outputs, manifest, "landmarks").reshape(-1, 5)[:BODY].astype(np.float32, copy=False)
     presence = _pick(outputs, manifest, "presence").reshape(1).astype(np.float32, copy=False)
-    if float(presence[0]) <= threshold(manifest, HEAD):
+    if not float(presence[0]) > threshold(manifest, HEAD):  # so that NaN, too, is nobody
         return Objects.empty()
     score = sigmoid(raw[:, 3:]).min(axis=1, keepdims=True)
     points = points_in_picture(np.concatenate([raw[:, :3], score], axis=1)[None], fit)

@@ -98,10 +98,12 @@ def test_a_model_of_the_pack_that_cannot_be_loaded_is_left_out_with_a_warning(
         folder.mkdir()
         (folder / MANIFEST_FILE).write_text(to_toml(dict(load_catalog().named(name).manifest)), "utf-8")
         (folder / "model.onnx").write_bytes(b"half a file")
+    (tmp_path / PACK["image-classification"]).mkdir()
+    (tmp_path / PACK["image-classification"] / MANIFEST_FILE).write_text("half a manifest = ")
     assert names(default_steps(Registry([tmp_path, BUILT_IN]))) == ["classify", "faces"]
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 2
-    for name in (PACK["face-detection"], PACK["object-detection"]):
+    assert len(warnings) == 3
+    for name in (PACK["face-detection"], PACK["object-detection"], PACK["image-classification"]):
         assert any(f"left out {name}: " in line for line in warnings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from inference.__main__ import main
 from inference.cli import models
+from inference.engine import pull as pulling
 from inference.engine.catalog import Catalog, CatalogEntry
 from inference.engine.download import NoConnection, OutOfTime, Patience
 from inference.engine.pull import Source, fetch, is_installed, pull, refusal_file, waiting_file
@@ -21,6 +23,7 @@ from inference.engine.registry import Registry
 from inference.errors import BadModel, ModelUnavailable
 from tests.conftest import ROOT
 from tests.file_server import FileServer, serving
+from tests.processes import eventually
 
 CONTENT = (ROOT / "models/sketch/model.onnx").read_bytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -218,6 +221,108 @@ def test_what_waits_is_installed_without_asking_anybody(server: FileServer, tmp_
     assert not (tmp_path / "drawn").exists() and Registry([tmp_path]).list() == []
     pull(listing(NOWHERE), tmp_path)
     assert is_installed(listing(NOWHERE), tmp_path) and not (tmp_path / ".pull").exists()
+
+
+def test_a_waiting_file_that_is_whole_in_size_alone_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
+    part = waiting_file(SHA256, tmp_path)
+    part.parent.mkdir()
+    part.write_bytes(bytes(len(CONTENT)))  # as a machine leaves it that lost power
+    pull(listing(server.url), tmp_path)
+    assert ranges(server) == [None] and is_installed(listing(server.url), tmp_path)
+
+
+@pytest.mark.parametrize("call", ["replace of the weights", "trial", "rename of the old", "rename of the new"])
+def test_an_installation_that_is_killed_loses_neither_the_file_nor_the_model_and_leaves_nothing(
+    call: str, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    calls = ["replace of the weights", "trial", "rename of the old", "rename of the new"]
+    remaining = iter(calls)
+    replaced = os.replace
+
+    def step() -> None:
+        if next(remaining, None) == call:
+            raise Killed
+
+    def replace_(source: Path, target: Path) -> None:
+        step()
+        replaced(source, target)
+
+    def trial(folder: Path) -> str:
+        step()
+        return ""
+
+    older = listing(server.url)
+    pull(older, tmp_path)
+    (tmp_path / "drawn/model.onnx").write_bytes(b"damaged")
+    new = replace(older, verified=False, figure="", manifest={**older.manifest, "labels": ["other"]})
+    monkeypatch.setattr(pulling, "trial", trial)
+    monkeypatch.setattr(os, "replace", replace_)
+    with pytest.raises(Killed):
+        pull(new, tmp_path)
+    monkeypatch.undo()
+    pull(replace(new, url=NOWHERE, verified=True, figure="drawn here"), tmp_path)
+    assert is_installed(new, tmp_path) and not (tmp_path / ".pull").exists() and len(server.asked) == 2
+
+
+def test_where_the_new_folder_cannot_take_its_place_the_old_one_stays(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = listing(server.url)
+    pull(older, tmp_path)
+    replaced = os.replace
+
+    def busy(source: Path, target: Path) -> None:
+        if Path(source).parent.name == ".pull" and Path(target) == tmp_path / "drawn" and Path(source).name == "drawn":
+            raise PermissionError(13, "in use")
+        replaced(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    newer = replace(older, manifest={**older.manifest, "labels": ["other"]})
+    with pytest.raises(BadModel, match="in use; nothing was installed"):
+        pull(newer, tmp_path)
+    assert is_installed(older, tmp_path)
+
+
+def test_two_pulls_at_once_fetch_the_file_once(server: FileServer, tmp_path: Path) -> None:
+    server.hold = threading.Event()
+    pulls = [threading.Thread(target=pull, args=(listing(server.url), tmp_path)) for _ in range(2)]
+    for thread in pulls:
+        thread.start()
+    eventually(lambda: bool(server.asked), "the first has asked")
+    with pytest.raises(OutOfTime):  # a third, with less patience
+        fetch(listing(server.url), tmp_path, patience=Patience(until=time.monotonic() + 0.2))
+    server.hold.set()
+    for thread in pulls:
+        thread.join()
+    assert len(server.asked) == 1
+    assert is_installed(listing(server.url), tmp_path) and not (tmp_path / ".pull").exists()
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "why"),
+    [
+        ("ftp://127.0.0.1:9/model.onnx", "leads to ftp://127.0.0.1:9/model.onnx, expected http or https"),
+        ("file:///etc/hostname", "answers 302"),
+        ("http://[::1/model", "Invalid IPv6 URL"),
+    ],
+)
+def test_an_address_that_leads_elsewhere_than_to_http_is_refused_in_a_sentence(
+    leads_to: str, why: str, server: FileServer, tmp_path: Path
+) -> None:
+    server.leads_to = leads_to
+    with pytest.raises((BadModel, ModelUnavailable), match=f"drawn: .*{why}"):
+        pull(listing(server.url + "/moved"), tmp_path)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("length", ["\xb2", "9" * 5000], ids=["superscript", "long"])
+def test_a_length_that_is_no_number_is_not_believed(length: str, server: FileServer, tmp_path: Path) -> None:
+    server.length = length
+    pull(listing(server.url), tmp_path)
+    assert is_installed(listing(server.url), tmp_path)
 
 
 def test_a_place_that_cannot_be_written_to_is_a_sentence(tmp_path: Path) -> None:

@@ -46,9 +46,10 @@ def test_mediapipe_pose_gives_metres_beside_pixels() -> None:
     np.testing.assert_allclose(person.keypoints[0, 10], [25, 20, -10, 1 / (1 + math.exp(-3))], atol=1e-4)
     np.testing.assert_allclose(person.attributes[0]["world"], world[:33], atol=1e-4)
     np.testing.assert_allclose(person.scores, [0.97], atol=1e-6)  # the threshold's own kind of score
-    outputs["b"][:] = 0.4
-    nobody = find_head("mediapipe_pose").decode(outputs, half, manifest("mediapipe_pose", "keypoint-detection"))
-    assert isinstance(nobody, Objects) and len(nobody) == 0
+    for presence in (0.4, math.nan):
+        outputs["b"][:] = presence
+        nobody = find_head("mediapipe_pose").decode(outputs, half, manifest("mediapipe_pose", "keypoint-detection"))
+        assert isinstance(nobody, Objects) and len(nobody) == 0
 
 
 def test_movenet_says_nobody_where_only_some_points_are_sure() -> None:
