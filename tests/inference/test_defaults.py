@@ -55,7 +55,7 @@ def test_videos_are_sampled_and_track_and_name_alone(pack: Path) -> None:
 
 def test_videos_track_faces_where_there_is_no_other_detector() -> None:
     route = load_routes(None, Registry([BUILT_IN])).named("default")
-    assert route.video_options.without == ("sketch",) and "faces" in names(route.steps)
+    assert route.video_options.without == () and "faces" in names(route.steps)
 
 
 def test_without_the_pack_the_starters_do_it_and_nobody_asks_for_feelings() -> None:
