@@ -69,6 +69,8 @@ def return_freed_memory() -> None:
     By itself it keeps up to 64 MiB for every thread once blocks of 32 MiB were freed, as networks do between frames:
     of a small clip that was half of the peak. Frames of 1080p stay below the limit, since mapping each takes time.
     """
+    if sys.platform == "win32":  # there CDLL(None) raises TypeError
+        return
     with suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)

@@ -151,7 +151,12 @@ class Route:
                 return BadRoute(f"{self.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
         left_out = self.video.without if self.video else ()
         in_videos = [step for step in self.steps if step.title not in left_out]
-        return self._label_problem(registry, self.steps) or self._label_problem(registry, in_videos)
+        return (
+            self._label_problem(registry, self.steps)
+            or self._label_problem(registry, in_videos)
+            or self._blur_problem(registry, self.steps)
+            or self._blur_problem(registry, in_videos)
+        )
 
     def _misplaced(self, place: str, task: str) -> str | None:
         """What was expected of a model at this place, where its task is another."""
@@ -177,6 +182,22 @@ class Route:
                 place = f"steps[{self.steps.index(step)}]" + (", in videos" if len(steps) < len(self.steps) else "")
                 return BadRoute(f"{self.place}: {place}: on = {step.on!r}, which no step before it finds{hint}")
         return None
+
+    def _blur_problem(self, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
+        """A label to blur that none of these steps can give: pictures would show what they must not."""
+        manifests = [registry.entry(step.model).manifest for step in steps]
+        detecting = [manifest for manifest in manifests if manifest is None or manifest.task in DETECTING]
+        if not all(manifest and manifest.labels for manifest in detecting):
+            return None  # who knows what they are called
+        labels = {label for manifest in detecting if manifest for label in manifest.labels}
+        if self.video and self.video.follow:
+            labels.add(self.video.follow.label or "followed")
+        unseen = next((label for label in self.draw.blur if label not in labels), None)
+        if unseen is None:
+            return None
+        place = "draw: blur" + (", in videos" if len(steps) < len(self.steps) else "")
+        hint = nearest(unseen, labels) if labels else "; add a step that detects it"
+        return BadRoute(f"{self.place}: {place}: {unseen!r}, which no step finds{hint}")
 
 
 def _check_video(video: VideoOptions, titles: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
-from cloud.videos.jobs import DETECTED, RENDERED, Ended, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.jobs import DETECTED, RENDERED, SENT, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
 from inference.errors import LimitExceeded, Permanent
@@ -244,7 +244,7 @@ class Videos:
         missing = progress.missing(job)
         stage = missing[0].stage
         done = progress.parts(RENDERED) if progress.merged else progress.parts(DETECTED)
-        marker = f"sent/{stage}"
+        marker = f"{SENT}{stage}"
         if stage == "detect" or (stage == "render" and done) or marker in progress.blobs:
             return
         try:

@@ -20,8 +20,15 @@ from inference.video.summary import RouteFacts
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 PREFIX = "jobs/"
-PLAN, STORY, BEAT = "job.json", "story.json", "beat"
-DETECTED, DRAW, RENDERED, STILLS, FILES = "segments/", "told/", "renders/", "stills/", "files/"
+PLAN, BEAT = "job.json", "beat"
+# Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
+# joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
+FORM = "2/"
+STORY, SENT = f"{FORM}story.json", f"{FORM}sent/"
+DETECTED, DRAW, RENDERED = f"{FORM}segments/", f"{FORM}told/", f"{FORM}renders/"
+STILLS, FILES = f"{FORM}stills/", f"{FORM}files/"
+# The videos of steps that make pictures, a folder a step.
+PICTURES = f"{FORM}pictures/"
 ENDINGS = {DETECTED: ".jsonl.gz", DRAW: ".jsonl.gz", RENDERED: ".mp4"}
 
 
@@ -55,10 +62,15 @@ class VideoJob:
         try:
             known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
             parts = tuple(Part.from_json(part) for part in document["parts"])
-            facts = RouteFacts.from_json(document["facts"]) if document.get("facts") else None
+            facts = RouteFacts.from_json(document["facts"]) if _is_whole(document.get("facts")) else None
             return cls(**{**known, "parts": parts, "source": Source(**document["source"]), "facts": facts})
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"it is no plan of a job: {error!r}") from error
+
+
+def _is_whole(facts: Any) -> bool:
+    """Whether a plan's facts are there, with the thresholds that decide about scenes: older ones are without."""
+    return bool(facts) and all("threshold" in step["model"] for step in facts["steps"])
 
 
 def path_of(job_id: str, name: str = "") -> str:

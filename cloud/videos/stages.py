@@ -17,7 +17,20 @@ from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.ranged import RangedFile
 from cloud.storage.scratch import scratch
 from cloud.videos.heartbeat import Check
-from cloud.videos.jobs import DETECTED, DRAW, FILES, RENDERED, STILLS, STORY, JobProgress, Jobs, VideoJob, path_of, work
+from cloud.videos.jobs import (
+    DETECTED,
+    DRAW,
+    FILES,
+    PICTURES,
+    RENDERED,
+    STILLS,
+    STORY,
+    JobProgress,
+    Jobs,
+    VideoJob,
+    path_of,
+    work,
+)
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost
@@ -33,8 +46,6 @@ from inference.video.summary import Summary
 # What the lines of a part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
-# The videos of steps that make pictures, a folder a step.
-PICTURES = "pictures/"
 
 
 class Stages:
@@ -46,11 +57,12 @@ class Stages:
 
     def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Detects on a segment; and its part of the videos of steps that make pictures."""
+        size = (job.width, job.height)
         with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
             path, videos = folder / "lines", folder / "videos"
             videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
-                for line in detect_part(media.binary, job.parts[number], route, self.registry, videos, job.fps):
+                for line in detect_part(media.binary, job.parts[number], route, self.registry, videos, job.fps, size):
                     check()
                     out.write(line)
             media.check()
@@ -98,7 +110,7 @@ class Stages:
         blobs, summary, cpu = progress.blobs, self.summary(job), time.process_time()
         videos = {ANNOTATED: [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]}
         for path in sorted(path for path in blobs if path.startswith(PICTURES)):
-            videos.setdefault(path.split("/")[1], []).append(blobs[path])
+            videos.setdefault(path.removeprefix(PICTURES).split("/")[0], []).append(blobs[path])
         needed = sum(b.size for path, b in blobs.items() if path.startswith((RENDERED, PICTURES, FILES, STILLS)))
         with scratch(needed) as folder, RangedFile(self.storage, UPLOADS, upload) as media:
             files: dict[str, bytes | Path] = {}
@@ -107,8 +119,9 @@ class Stages:
                     relative = blob.name.split(f"/{kind}", 1)[1]
                     files[relative] = self._saved(blob.name, folder / relative, blob.etag)
             dropped = None
-            for video, parts in videos.items():
-                if any(part.size for part in parts):
+            for video, all_parts in videos.items():
+                # A part of which no frame is shown is empty.
+                if parts := [part for part in all_parts if part.size]:
                     joined = files[f"{video}.mp4"] = folder / f"{video}.mp4"
                     dropped = join(self._opened(parts), joined, media.binary if job.has_audio else None)
                     media.check()

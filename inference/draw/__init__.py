@@ -19,7 +19,7 @@ from inference.draw.privacy import blur
 from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, OutputImage, Predictions
 from inference.routes import Draw
 
-__all__ = ["annotate", "colour", "enlarged"]
+__all__ = ["annotate", "blurred", "colour", "enlarged"]
 
 # A picture below this many pixels on its longer side is enlarged, so that a label has room on it.
 LEAST_SIDE = 240
@@ -33,9 +33,7 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
     images = [(name, p) for name, p in steps if isinstance(p, OutputImage)]
     if images and len(images) == len(steps):
         return before_after(picture, images, draw.labels)
-    canvas = picture.copy()
-    for label in draw.blur:
-        blur(canvas, _boxes_of(steps, label))
+    canvas = blurred(picture, steps, draw.blur)
     lines: list[tuple[str, Colour | None]] = []
     for _, predictions in steps:
         if isinstance(predictions, LabelMap):
@@ -50,6 +48,14 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
         draw_tags(ImageDraw.Draw(canvas), canvas.size, _tags(detections, draw))
         if lines:
             caption(canvas, lines)
+    return canvas
+
+
+def blurred(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], labels: Sequence[str]) -> Pillow.Image:
+    """A copy of the upright full-size RGB picture in which objects with these labels are unrecognisable."""
+    canvas = picture.copy()
+    for label in labels:
+        blur(canvas, _boxes_of(steps, label))
     return canvas
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -64,7 +65,7 @@ class Sampling:
 
     def tick(self, pts_s: float) -> int:
         """The number of the `fps` tick that a timestamp falls in (half a microsecond of tolerance)."""
-        return -1 if self.fps is None else int((pts_s + 5e-7) * self.fps)
+        return -1 if self.fps is None else math.floor((pts_s + 5e-7) * self.fps)
 
     def takes(self, index: int, pts_s: float, previous_tick: int) -> bool:
         """Whether the frame is a sample; `previous_tick` is the tick of the frame before it (-1: none)."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.draw import annotate
+from inference.draw import annotate, blurred
 from inference.draw.artifacts import file_name, jpeg
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
@@ -126,20 +126,26 @@ class Choice:
 
 
 class Stills:
-    """The pictures that are kept of drawn frames: poster, thumbnails, and what the heat map is painted over."""
+    """The pictures that are kept of drawn frames: poster, thumbnails, and what the heat map is painted over.
 
-    def __init__(self) -> None:
+    blur: labels whose objects are unrecognisable there, too."""
+
+    def __init__(self, blur: Sequence[str] = ()) -> None:
+        self._blur = blur
         self._poster: tuple[int, bytes] | None = None
         self._thumbnails: dict[int, bytes] = {}
-        self._last: tuple[int, Pixels] | None = None
+        self._last: tuple[Frame, Mapping[str, Predictions]] | None = None
 
     def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
         """Whether the frame has to be drawn for a still."""
         return frame.index == choice.poster or frame.index in choice.thumbnails
 
-    def take(self, frame: Frame, picture: Pixels | None, choice: Choice | Summary) -> None:
-        """A frame, and what was drawn on it. `choice` may still change: what it takes back is left out at last."""
-        self._last = frame.index, frame.pixels
+    def take(
+        self, frame: Frame, steps: Mapping[str, Predictions], picture: Pixels | None, choice: Choice | Summary
+    ) -> None:
+        """A frame, its predictions, and the picture with them on it. `choice` may still change: what it takes back is
+        left out at last."""
+        self._last = frame, steps
         if picture is None:
             return
         if frame.index == choice.poster:
@@ -156,8 +162,10 @@ class Stills:
         files = {f"thumbnails/{number:03}.jpg": kept[index] for number, index in chosen if index in kept}
         if self._poster is not None and self._poster[0] == summary.poster:
             files[POSTER] = self._poster[1]
-        if summary.heat is not None and self._last is not None and self._last[0] == summary.last:
-            files[HEAT] = jpeg(Image.fromarray(heat_picture(summary.heat, self._last[1])))
+        if summary.heat is not None and self._last is not None and self._last[0].index == summary.last:
+            frame, steps = self._last
+            ground = blurred(Image.fromarray(frame.pixels), list(steps.items()), self._blur)
+            files[HEAT] = jpeg(Image.fromarray(heat_picture(summary.heat, np.asarray(ground))))
         return files
 
 

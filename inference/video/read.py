@@ -137,13 +137,15 @@ class VideoReader:
         anchor: Anchor | None = None,
         start: Anchor | None = None,
         view: View | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         """`anchor`: where reading begins. `start`: a frame from there on, whose index is known and before which damage
-        does not count. `view`: which frames between the samples are wanted, and of which size."""
+        does not count. `view`: which frames between the samples are wanted, and of which size. `size`: width and height
+        of the clip's first frame upright, to which all are scaled; by default those of the first that is read."""
         return_freed_memory()
         # Kept, as preparing a conversion takes as long as the conversion itself.
         self._whole, self._smaller = VideoReformatter(), VideoReformatter()
-        self._view = view or View(0)
+        self._view, self._size = view or View(0), size
         self._source = source
         self._start = start
         self._sampling = sampling or Sampling()
@@ -179,8 +181,7 @@ class VideoReader:
     ) -> Iterator[Frame | Between]:
         sampling, anchor, start, every = self._sampling, self._anchor, self._start, self._view.every
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
-        size: tuple[int, int] | None = None
-        complete = True
+        size, complete = self._size, True
         count, last, gap = 0, anchor.previous_pts_s or 0.0, FALLBACK_PERIOD_S
         for pts_s, picture in decoded:
             if anchor.index and pts_s < anchor.pts_s - SAME_S:
@@ -214,10 +215,9 @@ class VideoReader:
     def _pixels(self, picture: VideoFrame | Pixels, size: tuple[int, int] | None) -> Pixels:
         if isinstance(picture, VideoFrame):
             self._limits.check_size(picture.width, picture.height)
-            if self._matrix is None:
-                self._matrix = display_matrix(picture)
+            matrix = self._matrix_of(picture)
             rgb = self._whole.reformat(picture, format="rgb24", interpolation=SCALING)
-            picture = turned(cast(Pixels, rgb.to_ndarray()), self._matrix)
+            picture = turned(cast(Pixels, rgb.to_ndarray()), matrix)
         return picture if size is None else fitted(picture, size)
 
     def _shown(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels:
@@ -225,10 +225,15 @@ class VideoReader:
         if not isinstance(picture, VideoFrame):
             return fitted(picture, size)
         self._limits.check_size(picture.width, picture.height)
-        assert self._matrix is not None
-        width, height = size[::-1] if is_on_its_side(self._matrix) else size
+        matrix = self._matrix_of(picture)
+        width, height = size[::-1] if is_on_its_side(matrix) else size
         rgb = self._smaller.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
-        return turned(cast(Pixels, rgb.to_ndarray()), self._matrix)
+        return turned(cast(Pixels, rgb.to_ndarray()), matrix)
+
+    def _matrix_of(self, picture: VideoFrame) -> tuple[int, int, int, int]:
+        if self._matrix is None:
+            self._matrix = display_matrix(picture)
+        return self._matrix
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:

@@ -33,20 +33,17 @@ def draw_part(
     Raises CorruptMedia where other frames are there than were analysed.
     """
     options, view = route.video_options, view_of(route, probe(media, route.video_options))
+    size = summary.source.width or 1, summary.source.height or 1
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
-    frames = (frame for frame in part_frames(media, part, options, view).shown() if not part.leads(frame))
-    stills, drawing, size = (
-        Stills(),
-        Drawing(route.draw, view),
-        (summary.source.width or 1, summary.source.height or 1),
-    )
+    frames = (frame for frame in part_frames(media, part, options, size, view).shown() if not part.leads(frame))
+    stills, drawing = Stills(route.draw.blur), Drawing(route.draw, view)
     with VideoFiles(folder, fps, view) as videos:
         for frame, steps in _with_steps(frames, map(from_line, lines), view):
             picture = None
             if options.annotated or (isinstance(frame, Frame) and stills.wants(frame, summary)):
                 picture = drawing(frame.pixels, steps, size)
             if isinstance(frame, Frame):
-                stills.take(frame, picture, summary)
+                stills.take(frame, steps, picture, summary)
             if options.annotated and picture is not None:
                 videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
     return {path.name: path for path in folder.iterdir()} | stills.files(summary)
@@ -67,7 +64,7 @@ def _with_steps(
         if line is None or line["frame"] != frame.index:
             analysed = "none" if line is None else f"frame {line['frame']}"
             raise CorruptMedia(f"{analysed} was analysed where frame {frame.index} is; it changed")
-        yield from tween.sample(line["t_s"], line["steps"])
+        yield from tween.sample(frame.pts_s, line["steps"])
         yield frame, line["steps"]
         line = next(lines, None)
     if line is not None and line.get("beside") == "after":

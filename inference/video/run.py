@@ -94,7 +94,7 @@ class _Run:
         self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
-        self.stills = Stills()
+        self.stills = Stills(route.draw.blur)
         self.dropped_sound: str | None = None
 
     def go(self, source: Source, progress: OnProgress | None) -> Summary:
@@ -151,7 +151,7 @@ class _Run:
             picture = self._drawing(frame.pixels, shown.steps, self._size)
         if isinstance(frame, Frame):
             pictures = made_pictures(shown.steps)
-            self.stills.take(frame, picture, choice)
+            self.stills.take(frame, shown.steps, picture, choice)
         if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)
         return replace(shown, pictures=pictures)

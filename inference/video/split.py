@@ -196,15 +196,18 @@ def trial(
     return Pace(decoding, decoding + max(analysing, 1e-6) / clip_s, decoding + drawing.fps * drawn), size
 
 
-def detect_part(media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float) -> Iterator[str]:
+def detect_part(
+    media: Media, part: Part, route: Route, registry: Registry, folder: Path, fps: float, size: tuple[int, int]
+) -> Iterator[str]:
     """Lines: for every sampled frame of the part its predictions, then a last line with the models' timings.
 
-    The pictures that steps make lie in `folder` then, a video a step, which are the part's share of the clip's.
+    `size` is width and height of the clip's upright frames. The pictures that steps make lie in `folder` then, a video
+    a step, which are the part's share of the clip's.
     """
     cpu = time.process_time()
     options = route.video_options
     detector = FrameDetector(route, registry, options, None)
-    reader = part_frames(media, part, options)
+    reader = part_frames(media, part, options, size)
     with VideoFiles(folder, fps) as videos:
         for frame in reader:
             if part.leads(frame):
@@ -221,11 +224,14 @@ def detect_part(media: Media, part: Part, route: Route, registry: Registry, fold
     yield to_line({"report": asdict(report), **work.to_json()})
 
 
-def part_frames(media: Media, part: Part, options: VideoOptions, view: View | None = None) -> VideoReader:
+def part_frames(
+    media: Media, part: Part, options: VideoOptions, size: tuple[int, int], view: View | None = None
+) -> VideoReader:
+    """Reads the part from its lead on, all frames of the clip's size."""
     sampling = options.sampling()
     ends = [end for end in (part.end_s, sampling.end_s) if end is not None]
     sampling = replace(sampling, end_s=min(ends) if ends else None)
-    return VideoReader(media, sampling, options, part.lead, part.start, view)
+    return VideoReader(media, sampling, options, part.lead, part.start, view, size)
 
 
 def merge(

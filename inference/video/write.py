@@ -34,9 +34,9 @@ _BT709 = 1
 class VideoWriter:
     """Writes upright frames to an MP4: `with VideoWriter(path, fps=25) as out: out.write(pixels, pts_s)`.
 
-    `fps` is the usual rate (the length of the last frame, rate control); the times are those given, variable
-    or not, and must increase. `sound` is the clip whose audio is copied; `dropped_sound` says why none was. `xmp`: a
-    packet that says how the pictures came about.
+    `fps` is the usual rate (the length of the last frame, rate control); the times are those given, variable or not,
+    and must increase; of frames within a tick of the file's clock the first is written. `sound` is the clip whose audio
+    is copied; `dropped_sound` says why none was. `xmp`: a packet that says how the pictures came about.
     Raises ValueError for times that do not increase, a changed size, or no frame at all. An exception inside
     `with` leaves no file.
     """
@@ -66,6 +66,7 @@ class VideoWriter:
         self._sound: SoundCopy | None = None
         self._held: Packet[VideoStream] | None = None
         self._last: int | None = None
+        self._last_s: float | None = None
         self._shape: tuple[int, ...] = ()
         self.frames = 0
         self._reformatter = VideoReformatter()  # kept, as preparing a conversion takes as long as the conversion itself
@@ -81,9 +82,11 @@ class VideoWriter:
             self._stream = self._start(pixels)
         if pixels.shape != self._shape:
             raise ValueError(f"frame of shape {pixels.shape} in a video of shape {self._shape}")
-        pts = round(Fraction(pts_s) / TIME_BASE)
-        if self._last is not None and pts <= self._last:
-            raise ValueError(f"frame at {pts_s} s, after one at {float(self._last * TIME_BASE)} s")
+        if self._last_s is not None and pts_s <= self._last_s:
+            raise ValueError(f"frame at {pts_s} s, after one at {self._last_s} s")
+        pts, self._last_s = round(Fraction(pts_s) / TIME_BASE), pts_s
+        if pts == self._last:
+            return
         self._gap = self._gap if self._last is None else pts - self._last
         self._last = pts
         height, width = pixels.shape[:2]

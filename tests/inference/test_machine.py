@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 
 import pytest
+
+from inference.machine import return_freed_memory
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process its peak this way")
@@ -18,3 +21,14 @@ def test_the_peak_is_ones_own_and_not_the_parents() -> None:
     said = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True).stdout
     ours, childs = map(int, said.split())
     assert ours >= 300 and 0 < childs < 200
+
+
+def test_freed_memory_is_left_to_the_system_where_there_is_no_c_library_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows CDLL(None) raises TypeError: no video could be read."""
+
+    def refuse(_: object) -> None:
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    monkeypatch.setattr(sys, "platform", "win32")
+    return_freed_memory.__wrapped__()

@@ -184,6 +184,14 @@ def test_the_table_of_videos_is_checked_when_it_is_read(video: str, words: str) 
             BadRoute,
             r"steps\[1\], in videos: on = 'face', which no step before it finds",
         ),
+        ('{ model = "faces" }', 'draw = { blur = "fase" }', BadRoute, "draw: blur: 'fase', .*did you mean 'face'"),
+        ('{ model = "classify" }', 'draw = { blur = "face" }', BadRoute, "'face', which no step finds; add a step"),
+        (
+            '{ model = "classify" }, { model = "faces" }',
+            'draw = { blur = "face" }\nvideo = { without = "faces" }',
+            BadRoute,
+            "draw: blur, in videos: 'face', which no step finds",
+        ),
     ],
 )
 def test_names_that_do_not_exist(steps: str, video: str, error: type[Exception], words: str) -> None:
@@ -202,6 +210,12 @@ def test_a_model_that_is_to_be_delivered_is_missing_not_misspelt() -> None:
 
 def test_what_works_has_no_problems() -> None:
     registry = Registry()
+    follow = "video = { follow = { box = [0.1, 0.1, 0.2, 0.2] } }"
+    for text in (
+        'steps = [{ model = "faces" }]\ndraw = { blur = "face" }',
+        f'steps = []\ndraw = {{ blur = "followed" }}\n{follow}',
+    ):
+        assert read_routes(f"[[route]]\nname = 'a'\n{text}\n", "r").problems(registry) == []
     assert load_routes(None, registry).problems(registry) == []
 
 

@@ -16,12 +16,13 @@ from typing import Any, NoReturn
 
 import av
 import pytest
+from av.video.frame import PictureType
 
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
 from cloud.videos import stages
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import DETECTED, PLAN
+from cloud.videos.jobs import DETECTED, PLAN, RENDERED, STORY, work
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from inference.analysis import analyze
@@ -41,6 +42,7 @@ from tests.cloud.videos.long_videos import (
     taken,
     wait_for_silence,
 )
+from tests.inference.video.blobs import SIZE, scene
 from tests.inference.video.clips import make
 
 pytestmark = pytest.mark.slow
@@ -147,13 +149,69 @@ def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
     # Merged anew by an older plan, it is the same; then the rest of the way.
     summary = videos.stages.summary(job).to_line()
     videos.stages.registry = Registry([models])
-    videos.storage.delete(STATE, f"jobs/{job_id}/story.json")
+    videos.storage.delete(STATE, f"jobs/{job_id}/{STORY}")
     videos.jobs.write(replace(job, facts=None))
     videos.deliver(merge, 1)
     again = videos.stages.summary(job)
     assert replace(again, cpu_s=0.0).to_line() == replace(Summary.from_line(summary), cpu_s=0.0).to_line()
     deal([videos], random.Random(5))
     check_same(videos, whole, tmp_path)
+
+
+def test_a_job_of_the_version_before_is_done_anew(
+    videos: Videos, models: Path, clip: Path, whole: Analysis, tmp_path: Path
+) -> None:
+    """Its lines for drawing are of another form, its pictures of another size, its plan knows no thresholds."""
+    videos = make_videos(models, lease_seconds=1.0)
+    job_id = drop(videos, clip)
+    messages = taken()
+    for name in (*(f"segments/{m.part:04}.jsonl.gz" for m in messages), "told/0000.jsonl.gz", "renders/0000.mp4"):
+        videos.storage.write(STATE, f"jobs/{job_id}/{name}", b"of another form")
+    metadata = {"renders": ",".join(str(m.part) for m in messages)}
+    videos.storage.write(STATE, f"jobs/{job_id}/story.json", b"{}", metadata=metadata)
+    stored = videos.storage.read_json(STATE, f"jobs/{job_id}/{PLAN}")
+    assert stored
+    plan = stored[0]
+    for step in plan["facts"]["steps"]:
+        del step["model"]["threshold"]
+    videos.storage.write_json(STATE, f"jobs/{job_id}/{PLAN}", plan, metadata={"state": "running"})
+    job = videos.jobs.read(job_id)
+    assert job and job.facts is None  # by which every label would be a scene
+    videos.deliver(Message(job_id, "render", 1), 1)  # which waited in the queue
+    wait_for_silence(videos, job_id)
+    assert revive(videos) == 1
+    deal([videos], random.Random(3), copies=1)
+    check_same(videos, whole, tmp_path)
+    assert names(videos) == [f"jobs/{job_id}/{PLAN}"] and names(videos, ERRORS, "") == []
+
+
+def test_a_part_of_which_no_frame_is_shown_is_joined_to_nothing(videos: Videos, tmp_path: Path) -> None:
+    """As the last frame alone, where only every second is shown."""
+    long = tmp_path / "fast.mkv"
+    with av.open(str(long), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=60, options={"x264-params": "scenecut=0:bframes=0:keyint=45"})
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for i in range(92):
+            frame = av.VideoFrame.from_ndarray(scene(i), format="rgb24")
+            frame.pict_type = PictureType.I if i in (45, 91) else PictureType.NONE
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    job_id = drop(videos, long, "fast.mkv")
+    job = videos.jobs.read(job_id)
+    assert job and job.parts[-1].start.index == 91
+    rendered: list[int] = []
+    put = videos.jobs.put
+
+    def note(job: Any, name: str, data: Any, **options: Any) -> None:
+        if name == work(RENDERED, len(job.parts) - 1):
+            rendered.append(len(data) if isinstance(data, bytes) else data.stat().st_size)
+        put(job, name, data, **options)
+
+    videos.jobs.put = note  # type: ignore[method-assign]
+    deal([videos], random.Random(4), copies=1)
+    assert rendered == [0] and names(videos, ERRORS, "") == []
+    assert document(videos, "fast.mkv")["status"] == "ok"
 
 
 def test_many_workers_at_once_with_every_message_three_times(

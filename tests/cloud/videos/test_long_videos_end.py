@@ -18,7 +18,7 @@ from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
 from cloud.videos import stages
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import PLAN
+from cloud.videos.jobs import DETECTED, PLAN
 from cloud.videos.revive import revive
 from cloud.web import api
 from inference.errors import BadModel, CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
@@ -239,7 +239,7 @@ def test_a_job_whose_plan_cannot_be_read_is_named_and_stops_no_other(
         with pytest.raises(StorageUnavailable, match=f"state/{path} cannot be read .* delete it"):
             videos.jobs.read(broken)
     odd = drop(videos, clip, "odd.mp4")
-    videos.storage.write(STATE, f"jobs/{odd}/segments/first.jsonl.gz", b"")  # not ours: it has no number
+    videos.storage.write(STATE, f"jobs/{odd}/{DETECTED}first.jsonl.gz", b"")  # not ours: it has no number
     taken()
     job_id = drop(videos, clip)
     messages = taken()

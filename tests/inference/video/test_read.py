@@ -281,3 +281,11 @@ class TestReferenceFiles:
         assert reader.report is not None and reader.report.frames == 341
         times = scan(path).pts_s
         assert len(times) == 341 and (np.diff(times) > 0).all()
+
+
+def test_a_frame_before_the_clip_s_zero_takes_no_sample_of_its_first_tick() -> None:
+    sampling, tick, taken = Sampling(fps=4.0), -1, []
+    for index, pts_s in enumerate([-0.08, -0.04, 0.0, 0.04, 0.25]):
+        taken.append(sampling.takes(index, pts_s, tick))
+        tick = sampling.tick(pts_s)
+    assert taken == [False, False, True, False, True]

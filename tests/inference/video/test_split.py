@@ -92,11 +92,11 @@ def in_parts(
     lines = {}
     for part in order:
         made = _made(folder / f"detected{part.number}")
-        lines[part.number] = list(detect_part(clip, part, chosen, registry, made, fps=8.0))
+        lines[part.number] = list(detect_part(clip, part, chosen, registry, made, 8.0, SIZE))
     facts = prepare(clip, probe(clip), chosen, registry, budget_s=1.0).facts
     facts = RouteFacts.from_json(json.loads(json.dumps(asdict(facts))))
     merged: dict[int, list[str]] = {part.number: [] for part in parts}
-    source = Source("uploads", str(clip), "e", clip.stat().st_size, "video/mp4")
+    source = Source("uploads", str(clip), "e", clip.stat().st_size, probe(clip).media_type)
     stored = ((part, lines[part.number]) for part in parts)
     summary = merge(
         stored, chosen, facts, SIZE, source, _made(folder / "files"), lambda number, line: merged[number].append(line)
@@ -242,6 +242,25 @@ def test_scenes_are_those_of_the_whole(registry: Registry, tmp_path: Path) -> No
     assert {item["label"] for item in found} == {"red", "green", "blue"}
     assert all(abs(item["start_s"] - 2.0) < 0.7 and abs(item["end_s"] - 4.4) < 0.7 for item in found)
     check_same(from_parts(tmp_path / "a.mp4", chosen, registry, 0.5, tmp_path), whole)
+
+
+def test_parts_of_another_size_are_scaled_to_the_first(registry: Registry, tmp_path: Path) -> None:
+    clip = tmp_path / "mixed.ts"
+    for number, (width, height, frames) in enumerate(((*SIZE, range(50)), (480, 288, range(50, 150)))):
+        with av.open(str(tmp_path / f"{number}.ts"), "w") as output:
+            stream: Any = output.add_stream("libx264", rate=25, options={"x264-params": "bframes=0"})
+            stream.width, stream.height = width, height
+            stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", 25
+            for i in frames:
+                frame = av.VideoFrame.from_ndarray(scene(i), format="rgb24").reformat(width, height, "yuv420p")
+                frame.pts = i
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    clip.write_bytes(b"".join((tmp_path / f"{number}.ts").read_bytes() for number in range(2)))
+    chosen = route("{ fps = 5.0 }", annotated=True)
+    whole = analyze(clip, chosen, registry)
+    assert whole.result.source.frames == 150 and len(whole.result.extra["tracks"]) >= 3
+    check_same(from_parts(clip, chosen, registry, 0.5, tmp_path), whole)
 
 
 @pytest.fixture(scope="module")

@@ -76,3 +76,10 @@ def test_without_a_tracker_it_is_the_only_track() -> None:
     assert follow(tracks, [(seen(ELSEWHERE), seen(PLACE, name="followed"))] * 2) == [1, 1]
     document = tracks.extra([])
     assert document["objects"] == {"followed": 1, "dog": 1} and len(document["tracks"]) == 1
+
+
+@pytest.mark.parametrize("detections", [Objects.empty(), seen(ELSEWHERE)])
+def test_where_a_followed_object_stands_is_in_the_heat_map(detections: Objects) -> None:
+    tracks = Tracks(VideoOptions(heat_map=True), 0.5, 320, 200)
+    follow(tracks, [(detections, seen(PLACE, name="followed"))] * 11)
+    assert tracks.heat is not None and tracks.heat.cells[:, :20].sum() == pytest.approx(1.0)

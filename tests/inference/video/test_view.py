@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.predictions import Classes, LabelMap, Masks, Objects, Predictions
+from inference.results.result import Source
 from inference.routes import Draw, Route, Step
 from inference.video.frames import Between, Frame, Sampling, VideoInfo, View
 from inference.video.options import VideoOptions
-from inference.video.outputs import Drawing
+from inference.video.outputs import Drawing, Stills
 from inference.video.read import VideoReader
+from inference.video.summary import Summary
 from inference.video.view import Tween, between, scaled, view_of
 from inference.video.write import VideoWriter
 from tests.inference.video.blobs import blob_detector, scene
@@ -160,3 +164,16 @@ def test_a_sampled_clip_is_annotated_frame_by_frame(tmp_path: Path) -> None:
     frames = list(VideoReader(Path(str(analysis.artifacts["annotated.mp4"]))))
     assert [round(25 * frame.pts_s) for frame in frames] == list(range(50))
     assert all(frame.pixels.shape == (96, 160, 3) for frame in frames)
+
+
+def test_what_a_heat_map_is_painted_over_is_blurred_too() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    frame, steps = Frame(3, 0.1, pixels), {"d": objects([[16, 16, 80, 80]], [1], "face")}
+    summary = Summary(Source(), (), "ok", {}, None, [], 3, np.zeros((4, 4)))
+    spread = []
+    for blur in ((), ("face",)):
+        stills = Stills(blur)
+        stills.take(frame, steps, None, summary)
+        heat = np.asarray(Image.open(io.BytesIO(stills.files(summary)["heat.jpg"])).convert("L"), float)
+        spread.append(heat[28:68, 28:68].std())
+    assert spread[0] > 25 and spread[1] < 10

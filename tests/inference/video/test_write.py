@@ -157,3 +157,13 @@ class TestJoin:
         with pytest.raises(CorruptMedia, match="part 1: "):
             join([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "joined.mp4")
         assert not (tmp_path / "joined.mp4").exists()
+
+
+def test_of_frames_within_a_tick_of_the_clock_the_first_is_written(tmp_path: Path) -> None:
+    """Screen recordings count in 100 ns."""
+    times = [0.0, 3e-6, 0.04, 0.040002, 0.08]
+    with VideoWriter(tmp_path / "a.mp4", fps=25.0) as writer:
+        for number, at in enumerate(times):
+            writer.write(picture(number), at)
+    frames = list(VideoReader(tmp_path / "a.mp4"))
+    assert [(number_of(frame.pixels), round(frame.pts_s, 4)) for frame in frames] == [(0, 0.0), (2, 0.04), (4, 0.08)]
