@@ -49,10 +49,7 @@ def test_json_is_one_document_a_line_in_order_also_for_failed_files(folder: Path
 def test_out_holds_what_storage_would_hold(folder: Path, tmp_path: Path) -> None:
     done = run("analyze", folder, "--out", tmp_path)
     assert done.returncode == 1
-    assert json.loads((tmp_path / "b/c.jpg/result.json").read_text())["artifacts"] == {
-        "annotated": "annotated.jpg",
-        "sketch": "sketch.jpg",
-    }
+    assert json.loads((tmp_path / "b/c.jpg/result.json").read_text())["artifacts"] == {"annotated": "annotated.jpg"}
     assert Pillow.open(tmp_path / "b/c.jpg/annotated.jpg").size == (240, 160)  # small pictures: enlarged
     assert json.loads((tmp_path / "broken.jpg/error.json").read_text())["status"] == "error"
 
@@ -185,7 +182,15 @@ def test_models_list_shows_what_is_there_and_why_not(tmp_path: Path) -> None:
     assert "the file is empty" in lines["mystery"]
     assert "no .onnx file here" in lines["unpacked"]
     assert "image-classification" in lines["classify"]
-    assert "research" in lines["classify"]
+    assert "ImageNet terms (research use) " in lines["classify"] and "  research  " in lines["classify"]
+    assert "MIT data (BCCD)," in lines["cells"] and "ImageNe " not in lines["cells"], "licences are cut between words"
+
+
+def test_groups_are_counted_in_english(folder: Path) -> None:
+    done = run("group", "--index", folder, "--count", "1")
+    assert done.stdout.startswith("group 1: 2 pictures\n")
+    done = run("group", "--index", folder / "b", "--count", "1")
+    assert done.stdout.startswith("group 1: 1 picture\n")
 
 
 @pytest.mark.needs_shared
