@@ -72,7 +72,8 @@ def _similar(commands: Commands, folders: Parser) -> None:
     for command in (similar, group):
         command.add_argument("--index", type=Path, required=True, metavar="DIR",
                              help="results with embeddings, or a folder of pictures")  # fmt: skip
-        command.add_argument("--model", metavar="NAME", help="the embedding model (default: the index's, else embed)")
+        model_help = "the embedding model (default: the index's, else embed-mobilenetv2 or embed)"
+        command.add_argument("--model", metavar="NAME", help=model_help)
         command.add_argument("--json", action="store_true", help="a JSON document on stdout")
 
 

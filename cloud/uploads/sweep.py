@@ -47,7 +47,7 @@ class SweepReport:
     def __str__(self) -> str:
         end = "to the end" if self.complete else "the next sweep goes on from here"
         return (
-            f"found {self.unfinished} of {self.seen} uploads unfinished: processed {self.processed}, "
+            f"found {self.unfinished} of {self.seen} uploads to analyse: processed {self.processed}, "
             f"recovered {self.recovered}, failed {self.failed}, left {self.left}; {end}"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from inference.cli.analyze import registry_of
 from inference.cli.progress import Progress
 from inference.engine.catalog import CatalogEntry, load_catalog
+from inference.engine.download import NoConnection
 from inference.engine.pull import is_installed, pull, source_of
 from inference.engine.registry import InstalledModel
 from inference.engine.weights import public_folder
@@ -71,7 +73,8 @@ def _facts(name: str, manifest: Manifest, size: str) -> tuple[str, ...]:
 
 
 def _licence(text: str) -> str:
-    return (text or "-")[:24]
+    """As much of it as a column takes, in whole words."""
+    return textwrap.shorten(text, 32, placeholder=" ...", break_on_hyphens=False) or "-"
 
 
 def _megabytes(size: int) -> str:
@@ -90,11 +93,17 @@ def _pull(options: argparse.Namespace) -> int:
             folder = pull(entry, into, sources, partial(progress.megabytes, bar_label(entry)))
         except DropsightError as error:
             progress.show("")
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            print(f"python -m inference: {error}{_way_on(error)}", file=sys.stderr)
             failed += 1
             continue
         progress.say(f"{in_short(entry)}: {'already there' if there else _how_sure(entry)}: {folder}")
     return 1 if failed else 0
+
+
+def _way_on(error: DropsightError) -> str:
+    if not isinstance(error, NoConnection):
+        return ""
+    return "; HTTPS_PROXY names a proxy, and --from a folder or mirror that has the file"
 
 
 def in_short(entry: CatalogEntry) -> str:

@@ -16,6 +16,7 @@ from inference.image.limits import read_bytes
 from inference.image.media import decode
 from inference.predictions import Embedding, Floats
 from inference.results.formats import RESULT_FILE
+from inference.results.plurals import counted
 from inference.similar import Index, from_results, groups
 
 # The first that can be used: the better one has its weights from a public model.
@@ -48,7 +49,7 @@ def _group(index: Index, options: argparse.Namespace) -> int:
         print(json.dumps(ordered, ensure_ascii=False))
     else:
         for number, names in enumerate(ordered, 1):
-            print(f"group {number}: {len(names)} pictures", *(f"  {n}" for n in names), sep="\n")
+            print(f"group {number}: {counted(len(names), 'picture')}", *(f"  {n}" for n in names), sep="\n")
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import struct
+import unicodedata
 
 from inference.errors import UnsupportedMedia
 
@@ -70,4 +72,14 @@ def _refusal(head: bytes) -> str:
         return f"the file is empty (0 bytes); {expected}. Upload it again"
     start = head.lstrip()[:15].lower()
     kinds = (kind for kind, beginnings in _OTHERS.items() if start.startswith(beginnings))
-    return f"this is {next(kinds, 'a file of an unknown kind that starts with ' + head[:8].hex(' '))}; {expected}"
+    other = "a text file" if _is_text(head) else f"a file of an unknown kind that starts with {head[:8].hex(' ')}"
+    return f"this is {next(kinds, other)}; {expected}"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the bytes are UTF-8 without control characters; the last character may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(c.isspace() or unicodedata.category(c) != "Cc" for c in text)

@@ -22,6 +22,7 @@ _MOST = 6
 _MADE = ("image-to-image", "depth-estimation")
 # What the default route recognises scenes and things with, once `models pull --recommended` has fetched it.
 _PACK = {"mobilenetv2-int8", "picodet-s-416"}
+_STAND_INS = {"classify", "faces", "sketch"}
 _PYTHON = r".venv\Scripts\python" if os.name == "nt" else ".venv/bin/python"
 _ADVICE = f"the recommended models are missing, get them by {_PYTHON} -m inference models pull --recommended"
 _RECOGNISE = ("image-classification", "object-detection", "keypoint-detection", "video-classification")
@@ -100,9 +101,12 @@ def duration(seconds: float) -> str:
 
 
 def _lacks_pack(document: Document, steps: Iterable[Document]) -> bool:
-    """Whether the default route ran without the general models that everybody may have."""
+    """Whether the built-in default route ran with a stand-in for a model that everybody may have.
+
+    A route of the user's own may be called `default` too: without a stand-in nothing is known to be missing.
+    """
     models = {(step.get("model") or {}).get("name") for step in steps}
-    return document.get("route") == "default" and not models >= _PACK
+    return document.get("route") == "default" and bool(models & _STAND_INS) and not models >= _PACK
 
 
 def _rows(document: Document, member: str) -> list[Document]:

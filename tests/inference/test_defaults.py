@@ -11,7 +11,7 @@ from inference.engine.catalog import load_catalog
 from inference.engine.pull import pull
 from inference.engine.registry import BUILT_IN, Registry
 from inference.manifest import MANIFEST_FILE
-from inference.results.words import _PACK
+from inference.results.words import _PACK, _STAND_INS
 from inference.routes import Step
 from inference.tables import to_toml
 
@@ -43,6 +43,7 @@ def pack(shared: Path, tmp_path: Path) -> Path:
 def test_the_pack_is_what_the_catalog_recommends() -> None:
     assert {m.purpose: m.name for m in load_catalog().recommended()} == PACK
     assert set(PACK.values()) > _PACK  # without these the console says how to get them
+    assert {*STARTERS.values(), "sketch"} == _STAND_INS
 
 
 @pytest.mark.needs_shared

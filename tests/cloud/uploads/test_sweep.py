@@ -45,6 +45,7 @@ def test_thirty_photos_are_found_and_analysed_once(worker: UploadWorker, calls: 
     calls.seen.clear()
     again = sweep(worker, 120)
     assert (again.seen, again.unfinished) == (30, 0)
+    assert str(again).startswith("found 0 of 30 uploads to analyse: ")  # `replay --all` takes finished ones, too
     assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
 
 

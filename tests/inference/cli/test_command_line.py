@@ -182,7 +182,15 @@ def test_models_list_shows_what_is_there_and_why_not(tmp_path: Path) -> None:
     assert "the file is empty" in lines["mystery"]
     assert "no .onnx file here" in lines["unpacked"]
     assert "image-classification" in lines["classify"]
-    assert "research" in lines["classify"]
+    assert "ImageNet terms (research use) " in lines["classify"] and "  research  " in lines["classify"]
+    assert "MIT data (BCCD)," in lines["cells"] and "ImageNe " not in lines["cells"], "licences are cut between words"
+
+
+def test_groups_are_counted_in_english(folder: Path) -> None:
+    done = run("group", "--index", folder, "--count", "1")
+    assert done.stdout.startswith("group 1: 2 pictures\n")
+    done = run("group", "--index", folder / "b", "--count", "1")
+    assert done.stdout.startswith("group 1: 1 picture\n")
 
 
 @pytest.mark.needs_shared

@@ -131,6 +131,15 @@ def test_nobody_there(tmp_path: Path) -> None:
         pull(listing(NOWHERE), tmp_path)
 
 
+def test_who_has_no_network_hears_of_the_other_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "load_catalog", lambda: Catalog((listing(NOWHERE),)))
+    assert main(["models", "pull", "drawn", "--to", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("python -m inference: drawn: no connection") and "HTTPS_PROXY" in said and "--from" in said
+
+
 def test_a_second_address_is_tried_where_the_first_has_nothing_or_something_else(
     server: FileServer, tmp_path: Path
 ) -> None:
@@ -362,7 +371,7 @@ def test_what_a_source_lacks_is_said_and_the_others_come(
     said = capsys.readouterr()
     assert "drawn (0.0 MB, MIT): fetched and checked (drawn here)" in said.out
     lacks = "answers 404 Not Found" if flat else f"no file of {len(CONTENT):,} bytes with sha256 000"
-    assert said.err.startswith("BadModel: absent: ") and lacks in said.err
+    assert said.err.startswith("python -m inference: absent: ") and lacks in said.err
     assert main([*command[:2], "drawn", *command[3:]]) == 0
     assert "drawn (0.0 MB, MIT): already there" in capsys.readouterr().out
 

@@ -194,6 +194,21 @@ def test_one_transparent_colour_lies_over_white(tmp_path: Path) -> None:
     assert (pixels[0, 0].tolist(), pixels[1, 1].tolist()) == ([255, 255, 255], [10, 200, 30])
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\xef\xbb\xbfhello,\r\n\tworld", "a text file"),
+        (b"x" * 4095 + "ä".encode(), "a text file"),  # cut in its last character
+        (b"%PDF-1.4\n", "a PDF document"),
+        (b"hello\0world", "an unknown kind that starts with 68 65 6c 6c 6f 00 77 6f"),
+        (b"\x93\xfa\x96\x7b", "an unknown kind that starts with 93 fa 96 7b"),
+    ],
+)
+def test_what_is_no_picture_is_called_what_it_is(data: bytes, kind: str) -> None:
+    with pytest.raises(errors.UnsupportedMedia, match=kind):
+        decode(data)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"])
 def test_whatever_is_broken_in_a_file_is_an_error_of_the_file(kind: str) -> None:
     pillow_heif.register_heif_opener(thumbnails=False)

@@ -152,6 +152,8 @@ def test_nothing_is_a_plain_sentence_and_names_what_is_missing() -> None:
     starters["summary"]["scene"] = {"cup": 0.9}
     assert content(starters) == "cup 0.90; perhaps reel 0.20"
     assert content({**picture(*pack), "route": "default"}) == "nothing recognised"
+    of_the_user = {**picture(pack[0]), "route": "default"}
+    assert content(of_the_user) == "nothing recognised", "a route of one's own lacks nothing"
 
 
 def test_a_video_says_its_length_tracks_zones_and_times() -> None:
