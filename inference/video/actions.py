@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.engine.clip import ClipModel
 from inference.predictions import Classes, Floats
+from inference.video.time_range import TimeRange
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,6 @@ class Window:
     start_s: float
     end_s: float
     scores: Floats
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something done from `start_s` to `end_s`; `score` is the mean over its windows."""
-
-    label: str
-    label_id: int
-    start_s: float
-    end_s: float
-    score: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As the timeline holds it."""
-        return {"kind": "action", "label": self.label, "label_id": self.label_id, "score": round(self.score, 4),
-                "start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3)}  # fmt: skip
 
 
 class ActionWatch:
@@ -121,10 +106,12 @@ def smoothed(windows: Sequence[Window]) -> list[Window]:
     return pieces
 
 
-def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float) -> list[Action]:
-    """What was done when in a clip of that length: neighbouring pieces with the same best label are merged;
-    those below the threshold none."""
-    ranges: list[Action] = []
+def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float, step: str = "") -> list[TimeRange]:
+    """What was done when in a clip of that length, as the step says.
+
+    Neighbouring pieces with the same best label are merged; those below the threshold give none.
+    """
+    ranges: list[TimeRange] = []
     # A window that ends with the last sample of the clip ends with the clip.
     last_s = duration_s - 1 / clip.rate
     for piece in smoothed([replace(w, end_s=duration_s if w.end_s > last_s else w.end_s) for w in windows]):
@@ -139,5 +126,6 @@ def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float) -> li
             mean = (last.score * before + score * now) / (before + now)
             ranges[-1] = replace(last, end_s=piece.end_s, score=mean)
         else:
-            ranges.append(Action(clip.name(label_id), label_id, piece.start_s, piece.end_s, score))
+            name = clip.name(label_id)
+            ranges.append(TimeRange("action", step, name, label_id, piece.start_s, piece.end_s, score))
     return ranges

@@ -25,8 +25,9 @@ from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
 from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, Choice, FrameLines, vtt
-from inference.video.scenes import Scene, SceneWatch
+from inference.video.scenes import SceneWatch
 from inference.video.summary import RouteFacts, Summary, Work
+from inference.video.time_range import TimeRange
 from inference.video.tracks import Tracks
 
 _BEST = 5
@@ -139,8 +140,8 @@ class Aggregate(contextlib.ExitStack):
         tracks = self._tracks or Tracks(self._options, self._facts.threshold, *size)
         followed = self._follow.timeline() if self._follow else []
         scenes = [scene for watch in self._scenes.values() for scene in watch.finish(report.duration_s)]
-        shown = [scene.to_json() for scene in scenes]
-        extra = tracks.extra([*shown, *self._actions(work, report.duration_s), *followed])
+        ranges = [*scenes, *self._actions(work, report.duration_s)]
+        extra = tracks.extra([*(item.to_json() for item in ranges), *followed])
         extra["summary"] = {"objects": extra.pop("objects"), **self._in_a_word(scenes)}
         extra["analysed_frames"] = self._frames
         if report.broken:
@@ -160,7 +161,7 @@ class Aggregate(contextlib.ExitStack):
             cpu_s=work.cpu_s,
         )
 
-    def _in_a_word(self, scenes: Sequence[Scene]) -> dict[str, dict[str, float]]:
+    def _in_a_word(self, scenes: Sequence[TimeRange]) -> dict[str, dict[str, float]]:
         """The summary's `scene`, labels with the best mean of their scenes, and `guesses`, the best label of the clip
         for every step that is sure of none."""
         best: dict[str, float] = {}
@@ -175,12 +176,12 @@ class Aggregate(contextlib.ExitStack):
         return {name: dict(sorted(found.items(), key=lambda item: -item[1]))
                 for name, found in (("scene", best), ("guesses", guesses))}  # fmt: skip
 
-    def _actions(self, work: Work, duration_s: float) -> list[dict[str, Any]]:
+    def _actions(self, work: Work, duration_s: float) -> list[TimeRange]:
         clips = [(step.name, step.clip) for step in self._facts.steps if step.clip is not None]
         return [
-            {"step": name, **action.to_json()}
+            action
             for (name, clip), windows in zip(clips, work.windows, strict=False)
-            for action in actions(windows, clip, duration_s)
+            for action in actions(windows, clip, duration_s, name)
         ]
 
     def _step_results(self, work: Work) -> list[StepResult]:

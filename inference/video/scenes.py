@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from inference.predictions import Classes
+from inference.video.time_range import TimeRange
 
 # The score of a label at a sample is its mean over the samples this near (seconds), and over the next on either side.
 _NEAR_S = 1.0
@@ -18,23 +18,6 @@ _GOES_ON = 0.8
 _LEAST_S = 1.0
 
 Label = tuple[int, str]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What was shown from `start_s` to `end_s`; `score` is the mean over its samples."""
-
-    step: str
-    label: str
-    label_id: int
-    start_s: float
-    end_s: float
-    score: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As the timeline holds it."""
-        return {"kind": "scene", "label": self.label, "start_s": round(self.start_s, 3),
-                "end_s": round(self.end_s, 3), "score": round(self.score, 4), "step": self.step}  # fmt: skip
 
 
 @dataclass
@@ -54,7 +37,7 @@ class SceneWatch:
 
     step: str
     sure: float
-    scenes: list[Scene] = field(default_factory=list)
+    scenes: list[TimeRange] = field(default_factory=list)
     _samples: deque[tuple[float, dict[Label, float]]] = field(default_factory=deque)
     _next: int = 0  # of _samples: the first that is not smoothed yet
     _open: dict[Label, _Open] = field(default_factory=dict)
@@ -94,7 +77,7 @@ class SceneWatch:
         scene = self._open.pop(label)
         score = scene.total / scene.samples
         if score >= self.sure and end_s - scene.start_s >= least_s:
-            self.scenes.append(Scene(self.step, label[1], label[0], scene.start_s, end_s, score))
+            self.scenes.append(TimeRange("scene", self.step, label[1], label[0], scene.start_s, end_s, score))
 
     def now(self) -> Classes:
         """The labels of the scenes that go on, as far as is known by now, which is a second behind; best first."""
@@ -106,7 +89,7 @@ class SceneWatch:
             tuple(name for _, (_, name) in rows),
         )
 
-    def finish(self, duration_s: float) -> list[Scene]:
+    def finish(self, duration_s: float) -> list[TimeRange]:
         """All scenes by start, then label, of a clip of this length; those that are open last to its end."""
         while self._next < len(self._samples):
             self._smooth()

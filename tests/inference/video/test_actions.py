@@ -13,8 +13,9 @@ from inference.engine.clip import ClipModel
 from inference.engine.session import Session
 from inference.errors import BadModel
 from inference.manifest import Manifest, Postprocess, Preprocess
-from inference.video.actions import Action, ActionWatch, ClipFacts, Window, actions, overall
+from inference.video.actions import ActionWatch, ClipFacts, Window, actions, overall
 from inference.video.read import VideoReader
+from inference.video.time_range import TimeRange
 
 LABELS = ("dark", "bright")
 
@@ -86,7 +87,7 @@ def test_a_picture_model_is_refused(tmp_path: Path) -> None:
         ClipModel(manifest(), Session(tmp_path / "m.onnx", 1), "")
 
 
-def finish(watcher: ActionWatch, duration_s: float) -> list[Action]:
+def finish(watcher: ActionWatch, duration_s: float) -> list[TimeRange]:
     watcher.close()
     return actions(watcher.windows, watcher.facts, duration_s)
 

@@ -17,7 +17,8 @@ from inference.engine.registry import Registry
 from inference.predictions import Classes
 from inference.routes import Route, Step, parse_routes
 from inference.video.options import VideoOptions
-from inference.video.scenes import Scene, SceneWatch
+from inference.video.scenes import SceneWatch
+from inference.video.time_range import TimeRange
 from inference.video.write import VideoWriter
 
 IDS = {"beach": 0, "street": 1, "kitchen": 2}
@@ -52,8 +53,8 @@ def test_a_clip_is_cut_where_its_label_changes() -> None:
 
 def test_a_scene_has_the_mean_score_of_its_samples() -> None:
     (scene,) = watch([{"beach": 0.6}, {"beach": 0.8}] * 6, 2.0).finish(6.0)
-    assert replace(scene, score=round(scene.score, 6)) == Scene("name", "beach", 0, 0.0, 6.0, 0.7)
-    assert scene.to_json() == {"kind": "scene", "label": "beach", "start_s": 0.0, "end_s": 6.0, "score": 0.7,
+    assert replace(scene, score=round(scene.score, 6)) == TimeRange("scene", "name", "beach", 0, 0.0, 6.0, 0.7)
+    assert scene.to_json() == {"kind": "scene", "label": "beach", "label_id": 0, "start_s": 0.0, "end_s": 6.0, "score": 0.7,
                                "step": "name"}  # fmt: skip
 
 
