@@ -56,14 +56,13 @@ sys.exit(0 if fits else text)
 EXTRAS = """
 import sys
 from cloud.pipelines_file import pipelines
-from cloud.uploads.plans import app_routes
+from cloud.uploads.plans import written_routes
 from cloud.health import extras_of
 from cloud.settings import current
 from inference.errors import DropsightError
-from inference.engine.registry import Registry
 try:
     print(", ".join(f"{name} {state}" for name, state in
-                    extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
+                    extras_of(written_routes(current()).routes, bool(pipelines().lake)).items()))
 except DropsightError as error:
     sys.exit(str(error))
 """
