@@ -117,12 +117,11 @@ def _model_names() -> set[str]:
     """The models that the app's routes name, and those that come with it; none where the routes cannot be read."""
     try:
         # The engine: only an app with a [[model]] pays for it.
-        from cloud.uploads.plans import app_routes
+        from cloud.uploads.plans import written_routes
         from inference.engine.registry import Registry
 
-        registry = Registry()
-        routes = app_routes(current(), registry).routes
-        return {step.model for route in routes for step in route.steps} | {entry.name for entry in registry.list()}
+        routes = written_routes(current()).routes  # the default ones name nothing but what the registry has
+        return {step.model for route in routes for step in route.steps} | {entry.name for entry in Registry().list()}
     except Exception as error:  # noqa: BLE001 - the pipelines run without it; the deep health says what is wrong
         log.warning("whether a route names what a [[model]] serves is not checked: %s: %s", type(error).__name__, error)
         return set()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devtools import environment
 from devtools.environment import say
+from inference.extras import EXTRAS as PACKAGES
 
 # Whether the host could run the app; whether the files that the user writes can be read; whether the tick is fine
 # enough; whether packages are there that only some features need; which models load; whether the storage answers.
@@ -56,14 +57,13 @@ sys.exit(0 if fits else text)
 EXTRAS = """
 import sys
 from cloud.pipelines_file import pipelines
-from cloud.uploads.plans import app_routes
+from cloud.uploads.plans import written_routes
 from cloud.health import extras_of
 from cloud.settings import current
 from inference.errors import DropsightError
-from inference.engine.registry import Registry
 try:
     print(", ".join(f"{name} {state}" for name, state in
-                    extras_of(app_routes(current(), Registry()).routes, bool(pipelines().lake)).items()))
+                    extras_of(written_routes(current()).routes, bool(pipelines().lake)).items()))
 except DropsightError as error:
     sys.exit(str(error))
 """
@@ -118,7 +118,7 @@ def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | No
 def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:
     """Say which packages are missing that a route or a pipeline needs: its uploads would wait without a word."""
     folders = environment.site_packages(python.parents[1])
-    if all(any((folder / name).exists() for folder in folders) for name in ("cv2", "duckdb")):
+    if all(any((folder / name).exists() for folder in folders) for name in PACKAGES):
         return  # as everywhere where tests have run
     finding = ask("Extras", python, EXTRAS, root, settings)
     if finding.ok is False:

@@ -10,10 +10,10 @@ from cloud.schedule import Schedule, check_ncrontab
 from cloud.settings import UPLOADS, BadSettings, Settings
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.receipts import make_key
-from inference.defaults import load_routes
+from inference.defaults import default_routes
 from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel, BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
-from inference.routes import RefusedRoute, Route, Routes
+from inference.routes import RefusedRoute, Route, Routes, read_routes
 
 APP = Path(__file__).resolve().parents[2]
 
@@ -112,12 +112,21 @@ def packages_of(route: Route) -> list[str]:
 
 
 def app_routes(settings: Settings, registry: Registry) -> Routes:
-    """The routes of the app. Raises BadSettings: a misspelt file must not fail every upload for good."""
+    """The routes of the app. Raises as `written_routes`."""
+    routes = written_routes(settings)
+    return routes if routes.entries else default_routes(registry)
+
+
+def written_routes(settings: Settings) -> Routes:
+    """The routes of the app's file; none where the default routes are used, which are known when models are loaded.
+
+    Raises BadSettings: a misspelt file must not fail every upload for good.
+    """
     path = APP / settings.routes_file
     if not path.is_file() and settings.routes_file == "routes.toml":
-        return load_routes(None, registry)
+        return Routes(())
     try:
-        routes = load_routes(path, registry)
+        routes = read_routes(path)
     except BadRoute as error:
         raise BadSettings(str(error)) from error
     return replace(routes, entries=tuple(_scheduled(entry) for entry in routes.entries))

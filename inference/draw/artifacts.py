@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from inference.draw import annotate, enlarged
 from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
 from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
+from inference.results.file_names import file_name
 from inference.results.result import StepResult
 from inference.routes import Draw
 
@@ -76,13 +76,6 @@ def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str
 def _narrow(ids: Ints) -> Ints:
     """Label ids as a grey PNG holds them: 8 bits where they suffice, else 16."""
     return ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
-
-
-def file_name(step: str) -> str:
-    """A step's name as a file name: letters, digits, '.', '_' and '-' only. Where that is not its name, or the
-    annotated picture's, a hash is added: steps called "人" and "顔" do not share a file."""
-    plain = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in step).strip(".") or "step"
-    return plain if plain == step != "annotated" else f"{plain}-{hashlib.sha256(step.encode()).hexdigest()[:8]}"
 
 
 def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:

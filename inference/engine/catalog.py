@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.engine.weights import BUILT_IN, sha256_of
+from inference.engine.weights import BUILT_IN, hash_of_state, state_of
 from inference.errors import BadManifest, BadModel
 from inference.heads import head_names
 from inference.manifest import Manifest, manifest_from
@@ -112,11 +112,12 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
 def known_file(file: Path, path: Path = CATALOG) -> CatalogEntry | None:
     """The catalog's entry for exactly this file; where several share it, the one that has the file's or folder's name.
 
-    A file is hashed only where its size is that of a model of the catalog.
+    A file is hashed only where its size is that of a model of the catalog. Raises ModelUnavailable where it cannot be
+    read.
     """
-    size = file.stat().st_size
-    if not path.is_file() or f"size = {size}\n" not in path.read_text("utf-8"):
+    state = state_of(file)
+    if not path.is_file() or f"size = {state[1]}\n" not in path.read_text("utf-8"):
         return None
-    digest = sha256_of(file)
+    digest = hash_of_state(state)
     entries = [m for m in load_catalog(path).model if m.sha256 == digest]
     return next((m for m in entries if m.name in (file.stem, file.parent.name)), entries[0] if entries else None)

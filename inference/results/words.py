@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from inference.results.file_names import file_name
 from inference.results.plurals import counted
 from inference.results.summary import labels_of
 
@@ -227,7 +228,7 @@ def _made(document: Document, steps: Iterable[Document], folder: str | None) -> 
     for step in steps:
         name = str(step.get("name"))
         if step.get("task") in _MADE and "on" not in step:
-            file = artifacts.get(name) or next((f for key, f in artifacts.items() if _plain(key) == _plain(name)), None)
+            file = artifacts.get(file_name(name))
             if file and folder is not None:
                 yield f"made {_path(folder, file)}"
             else:
@@ -242,11 +243,6 @@ def _drawn(document: Document, folder: str | None) -> str:
 
 def _path(folder: str, file: str) -> str:
     return f"{folder.rstrip('/')}/{file}"
-
-
-def _plain(name: str) -> str:
-    """A step's name as far as file names keep it."""
-    return "".join(c for c in name if c.isalnum() and c.isascii())
 
 
 def _clip(document: Document) -> Iterator[str]:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inference.draw import annotate, blurred
-from inference.draw.artifacts import file_name, jpeg
+from inference.draw.artifacts import jpeg
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
+from inference.results.file_names import file_name
 from inference.results.prediction_docs import prediction_docs
 from inference.routes import Draw, Route
 from inference.tracking import mot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -16,6 +17,9 @@ from cloud.azureml.azureml_client import KINDS, AzureML
 from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.schedule import Schedule
 from cloud.storage.containers import Storage
+from inference.defaults import PACK
+from inference.engine.registry import BUILT_IN, Registry
+from inference.manifest import MANIFEST_FILE
 
 GOOD = """
 [[pipeline]]
@@ -218,6 +222,13 @@ def test_a_model_that_nearly_serves_as_another_is_refused_and_a_new_one_is_not(t
 
 
 def test_the_apps_own_routes_and_models_say_what_can_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is loaded for that, those of the default route neither."""
+    folder = tmp_path / PACK["face-detection"]
+    shutil.copytree(BUILT_IN / "faces", folder)
+    text = (folder / MANIFEST_FILE).read_text("utf-8")
+    (folder / MANIFEST_FILE).write_text(text.replace('"faces"', f'"{folder.name}"', 1), "utf-8")
+    monkeypatch.setenv("DROPSIGHT_PUBLIC_MODELS", str(tmp_path))
+    monkeypatch.setattr(Registry, "model", lambda registry, name: pytest.fail(f"{name} is loaded"))
     path = tmp_path / "pipelines.toml"
     path.write_text('[[model]]\nname = "a"\nserves = "clasify"\n')
     monkeypatch.setenv("PIPELINES_FILE", str(path))
@@ -237,7 +248,7 @@ def test_pipelines_run_where_the_engine_cannot_say_which_models_there_are(
 
     if broken:
         monkeypatch.setitem(sys.modules, broken, None)  # as where onnxruntime cannot be loaded
-    monkeypatch.setattr("cloud.uploads.plans.app_routes", unreadable)
+    monkeypatch.setattr("cloud.uploads.plans.written_routes", unreadable)
     path = tmp_path / "pipelines.toml"
     path.write_text('[[pipeline]]\nname = "a"\nkind = "published"\nid = "x"\nevery = "1 day"\n[[model]]\nname = "m"\n')
     config = pipelines_file.read(path, pipelines_file._model_names)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference.__main__ import main
-from inference.engine import catalog
+from inference.engine import weights
 from inference.engine.catalog import known_file, load_catalog
 from inference.engine.registry import BUILT_IN, Registry
 from inference.engine.weights import Weights
@@ -58,10 +58,11 @@ def test_only_files_of_a_size_in_the_catalog_are_hashed(tmp_path: Path, monkeypa
         hashed.append(path)
         return "0" * 64
 
-    monkeypatch.setattr(catalog, "sha256_of", sha256_of)
+    monkeypatch.setattr(weights, "sha256_of", sha256_of)
     assert known_file(BUILT_IN / "classify/model.onnx") is None and not hashed
     (tmp_path / "other.onnx").write_bytes(bytes(load_catalog().named("mnist-8").size))
-    assert known_file(tmp_path / "other.onnx") is None and hashed == [tmp_path / "other.onnx"]
+    for _ in range(2):  # of a file that has not changed, the digest is known
+        assert known_file(tmp_path / "other.onnx") is None and hashed == [tmp_path / "other.onnx"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inference.results.file_names import file_name
 from inference.results.plurals import counted
 from inference.results.words import clock, content, duration, line, several
 
@@ -122,8 +123,9 @@ def test_maps_say_their_largest_areas() -> None:
 
 def test_a_picture_that_was_made_is_named_with_its_place() -> None:
     document = picture(step("image-to-image", name="my sketch"))
-    document["artifacts"] = {"my_sketch": "0123456789ab/my_sketch.jpg"}
-    assert content(document, "outbox/results/a.jpg") == "made outbox/results/a.jpg/0123456789ab/my_sketch.jpg"
+    name = file_name("my sketch")
+    document["artifacts"] = {name: f"0123456789ab/{name}.jpg"}
+    assert content(document, "outbox/results/a.jpg") == f"made outbox/results/a.jpg/0123456789ab/{name}.jpg"
     assert content({**document, "artifacts": {}}) == "the picture of my sketch is not kept without --out DIR"
     with_more = picture(step("image-classification"), step("image-to-image", name="sketch"), scene={"cup": 0.9})
     assert content(with_more) == "cup 0.90", "a picture that nobody asked to keep is not worth a word"

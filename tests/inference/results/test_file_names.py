@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.draw.artifacts import file_name
+from inference.results.file_names import file_name
 from tests.inference.properties import examples
 
 TITLES = st.text(st.sampled_from("ab._- /\\:\n人顔") | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
