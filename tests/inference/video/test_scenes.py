@@ -54,8 +54,8 @@ def test_a_clip_is_cut_where_its_label_changes() -> None:
 def test_a_scene_has_the_mean_score_of_its_samples() -> None:
     (scene,) = watch([{"beach": 0.6}, {"beach": 0.8}] * 6, 2.0).finish(6.0)
     assert replace(scene, score=round(scene.score, 6)) == TimeRange("scene", "name", "beach", 0, 0.0, 6.0, 0.7)
-    assert scene.to_json() == {"kind": "scene", "label": "beach", "label_id": 0, "start_s": 0.0, "end_s": 6.0, "score": 0.7,
-                               "step": "name"}  # fmt: skip
+    assert scene.to_json() == {"kind": "scene", "label": "beach", "label_id": 0, "start_s": 0.0, "end_s": 6.0,
+                               "score": 0.7, "step": "name"}  # fmt: skip
 
 
 def test_a_flicker_makes_no_scene_and_ends_none() -> None:
