@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from devtools.console_report import ConsoleReport
 
 CONTAINERS = ("results", "errors")
 STATE = ".etags.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Outbox:
@@ -25,20 +27,34 @@ class Outbox:
         self.folder, self.report = folder, report
         self.refused: set[str] = set()
         self.etags = self._load()
+        self._saved = dict(self.etags)
+        self._full = False
 
     def step(self) -> None:
-        """Bring the folder up to date. What is fetched before a failure stays known."""
+        """Bring the folder up to date. What is fetched before a failure stays known. A full disk is reported once and
+        waited for."""
+        try:
+            self._bring()
+            self._full = False
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            if not self._full:
+                self.report.say(f"{self.folder} is full ({error.strerror}); the rest comes when there is room")
+            self._full = True
+
+    def _bring(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = dict(self.etags)
         try:
             for container, client in self.clients.items():
                 self._mirror(container, client)
         finally:
-            if self.etags != before:
+            if self.etags != self._saved:
                 # A file of its own first, so that STATE is the old or the new, never half of it.
                 partial = self.folder / f"{STATE}.part"
                 partial.write_text(json.dumps(self.etags), encoding="utf-8")
                 os.replace(partial, self.folder / STATE)
+                self._saved = dict(self.etags)
 
     def _mirror(self, container: str, client: ContainerClient) -> None:
         try:
@@ -75,6 +91,9 @@ class Outbox:
             partial.unlink(missing_ok=True)
             return  # replaced meanwhile: fetched at the next step
         except OSError as error:
+            if error.errno in _FULL:
+                partial.unlink(missing_ok=True)  # what it takes is room for smaller files
+                raise
             self.refused.add(key)
             self.report.say(f"{key} is only in storage: it cannot be written here ({error.strerror})")
             return

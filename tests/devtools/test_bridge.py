@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from cloud.uploads.receipts import Receipt
 from devtools.bridge import Bridge
 from devtools.console_report import ConsoleReport
 from devtools.inbox import is_meant
-from devtools.outbox import local_path
+from devtools.outbox import STATE, local_path
 from inference.__main__ import main
 from tests.processes import eventually
 
@@ -250,6 +251,43 @@ def test_a_blob_that_is_no_file_name_is_said_once(bridge: Bridge, capsys: pytest
     bridge.step()
     assert capsys.readouterr().out.count("only in storage") == 2
     assert (bridge.outbox.folder / "results/z.jpg/result.json").exists()
+
+
+def test_a_full_disk_is_waited_for(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    container(bridge, "results").upload_blob("a.jpg/result.json", b"{}")
+    with monkeypatch.context() as patch:
+        patch.setattr("devtools.outbox.os.replace", full)
+        bridge.step()
+        bridge.step()
+    folder = bridge.outbox.folder
+    assert capsys.readouterr().out.count("is full") == 1
+    assert not [path for path in (folder / "results").rglob("*") if path.is_file()], "no half file takes the room"
+    bridge.step()
+    assert (folder / "results/a.jpg/result.json").read_bytes() == b"{}"
+
+
+def test_the_list_of_what_is_there_is_written_once_there_is_room(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container(bridge, "results").upload_blob("a.jpg/result.json", b"{}")
+    real = os.replace
+
+    def full_for_the_list(source: Path, target: Path) -> None:
+        if target.name == STATE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("devtools.outbox.os.replace", full_for_the_list)
+        bridge.step()
+    assert not (bridge.outbox.folder / STATE).exists()
+    bridge.step()
+    assert "results/a.jpg/result.json" in json.loads((bridge.outbox.folder / STATE).read_text())
 
 
 # ---- what is said
