@@ -8,12 +8,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import cast
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from inference.errors import CorruptMedia
+from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.machine import return_freed_memory
 from inference.video import animation
 from inference.video.container import (
@@ -216,8 +217,7 @@ class VideoReader:
         if isinstance(picture, VideoFrame):
             self._limits.check_size(picture.width, picture.height)
             matrix = self._matrix_of(picture)
-            rgb = self._whole.reformat(picture, format="rgb24", interpolation=SCALING)
-            picture = turned(cast(Pixels, rgb.to_ndarray()), matrix)
+            picture = turned(_rgb(self._whole, picture), matrix)
         return picture if size is None else fitted(picture, size)
 
     def _shown(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels:
@@ -227,13 +227,26 @@ class VideoReader:
         self._limits.check_size(picture.width, picture.height)
         matrix = self._matrix_of(picture)
         width, height = size[::-1] if is_on_its_side(matrix) else size
-        rgb = self._smaller.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
-        return turned(cast(Pixels, rgb.to_ndarray()), matrix)
+        return turned(_rgb(self._smaller, picture, width, height), matrix)
 
     def _matrix_of(self, picture: VideoFrame) -> tuple[int, int, int, int]:
         if self._matrix is None:
             self._matrix = display_matrix(picture)
         return self._matrix
+
+
+def _rgb(
+    reformatter: VideoReformatter, picture: VideoFrame, width: int | None = None, height: int | None = None
+) -> Pixels:
+    """The picture in RGB, of that size. Raises UnsupportedMedia for colours that FFmpeg cannot convert."""
+    try:
+        rgb = reformatter.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
+    except av.FFmpegError as error:
+        raise UnsupportedMedia(
+            f"its colours cannot be converted ({picture.format.name}, colour space {picture.colorspace}: "
+            f"{error.strerror}); convert the clip to H.264 with BT.709 colours"
+        ) from error
+    return cast(Pixels, rgb.to_ndarray())
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
