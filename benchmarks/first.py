@@ -17,7 +17,7 @@ from pathlib import Path
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.routes import Route, Step
-result = analyze(Path(sys.argv[1]), Route("r", (Step("classify"),)), Registry(), artifacts=False).result
+result = analyze(Path(sys.argv[1]), Route("r", (Step("classify", threshold=0.0),)), Registry(), artifacts=False).result
 print(result.steps[0].predictions.names[0])
 """
 

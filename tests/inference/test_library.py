@@ -105,3 +105,12 @@ def test_a_heic_file_needs_no_registered_opener() -> None:
     assert picture.size == (60, 40) and abs(int(picture.pixels[20, 30, 0]) - 90) < 6
     with pytest.raises(CorruptMedia):
         decode(heic(np.full((40, 60, 3), 90, np.uint8))[:60])
+
+
+def test_what_the_page_on_pictures_shows_runs() -> None:
+    page = (ROOT / "docs" / "pictures.md").read_text("utf-8").partition("## As a library")[2]
+    code = page.partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "'label': 'espresso'" in done.stdout
