@@ -64,6 +64,7 @@ def analyze(
         cost=cost(started, cpu, steps, models),
         trace=trace or new_trace(),
         files=names,
+        notes=picture.notes,
     )
     return Analysis(result, files)
 

@@ -21,12 +21,13 @@ Bytes = NDArray[np.uint8]
 class Classes:
     """Labels of the whole picture, best first.
 
-    label_ids (N,) int, scores (N,) float in 0..1, names: N labels.
+    label_ids (N,) int, scores (N,) float in 0..1, names: N labels. notes: what of the model's answer was left out.
     """
 
     label_ids: Ints
     scores: Floats
     names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -71,6 +72,7 @@ class Objects:
     keypoints (N, K, 3) float x, y, score, or (N, K, 4) x, y, z, score; skeleton: its name in skeletons.py;
     corners (N, 4, 2) float for oriented boxes; tracks (N,) int, -1 where none; attributes: a dict per
     prediction, by step: the Predictions of later steps that ran on its crop (plain JSON where a head adds its own).
+    notes: what of the model's answer was left out.
     """
 
     boxes: Floats
@@ -83,6 +85,7 @@ class Objects:
     corners: Floats | None = None
     tracks: Ints | None = None
     attributes: tuple[dict[str, Any], ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -112,9 +115,10 @@ _ARRAYS = ("boxes", "scores", "label_ids", "keypoints", "corners", "tracks")
 
 def joined(parts: Sequence[Objects]) -> Objects:
     """Several Objects of the same model together, in order."""
+    notes = tuple(dict.fromkeys(note for p in parts for note in p.notes))
     parts = [p for p in parts if len(p)] or list(parts[:1])
     if len(parts) <= 1:
-        return parts[0] if parts else Objects.empty()
+        return replace(parts[0], notes=notes) if parts else Objects.empty()
     columns = {k: [v for p in parts if (v := getattr(p, k)) is not None] for k in _ARRAYS}
     arrays: dict[str, Any] = {k: np.concatenate(values) for k, values in columns.items() if values}
     masks = [p.masks for p in parts if p.masks is not None]
@@ -125,6 +129,7 @@ def joined(parts: Sequence[Objects]) -> Objects:
         names=tuple(n for p in parts for n in p.names),
         masks=_joined_masks(masks) if masks else None,
         attributes=tuple(attributes) if any(p.attributes for p in parts) else (),
+        notes=notes,
     )
 
 

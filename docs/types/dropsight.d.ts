@@ -90,8 +90,8 @@ export interface ReasonDoc {
 }
 
 /**
- * The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC. Members
- * from tracks on: of videos only.
+ * The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC. notes:
+ * what was assumed or left out while the media was read. Members from tracks on: of videos only.
  */
 export interface ResultDoc {
   schema: "dropsight/1";
@@ -105,6 +105,7 @@ export interface ResultDoc {
   trace: string;
   versions: VersionsDoc;
   created: string;
+  notes?: Array<string>;
   tracks?: Array<TrackDoc>;
   timeline?: Array<TimelineDoc>;
   zones?: Record<string, ZoneDoc>;
@@ -151,7 +152,8 @@ export interface SourceDoc {
 
 /**
  * The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
- * through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids.
+ * through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids. notes:
+ * what of the model's answer was left out, and why.
  */
 export interface StepDoc {
   name: string;
@@ -163,6 +165,7 @@ export interface StepDoc {
   on?: string;
   skeleton?: SkeletonDoc;
   map?: string;
+  notes?: Array<string>;
   embedding?: EmbeddingDoc;
 }
 

@@ -83,7 +83,7 @@ ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": b
 
 class ResultDoc(TypedDict):
     """The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC.
-    Members from tracks on: of videos only."""
+    notes: what was assumed or left out while the media was read. Members from tracks on: of videos only."""
 
     schema: Literal["dropsight/1"]
     source: SourceDoc
@@ -96,6 +96,7 @@ class ResultDoc(TypedDict):
     trace: str
     versions: VersionsDoc
     created: str
+    notes: NotRequired[list[str]]
     tracks: NotRequired[list[TrackDoc]]
     timeline: NotRequired[list[TimelineDoc]]
     zones: NotRequired[dict[str, ZoneDoc]]
@@ -139,7 +140,8 @@ class SourceDoc(TypedDict):
 
 class StepDoc(TypedDict):
     """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
-    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids."""
+    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids.
+    notes: what of the model's answer was left out, and why."""
 
     name: str
     task: str
@@ -150,6 +152,7 @@ class StepDoc(TypedDict):
     on: NotRequired[str]
     skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
+    notes: NotRequired[list[str]]
     embedding: NotRequired[EmbeddingDoc]
 
 

@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     manifest = manifest_of(export, draft)
     print(f"recognised as {draft.family}")
     print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
+    print(*(f"  assumed: {guess}\n" for guess in draft.assumed), sep="", end="")
     digest = sha256_of(export.file)
     _run_once(photo, picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):

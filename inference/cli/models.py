@@ -36,10 +36,12 @@ def _list(options: argparse.Namespace) -> int:
     files = {m.sha256: m.name for m in catalog.model}
     rows = [HEADINGS, *(_present(e, files) for e in entries)]
     present = {e.name for e in entries}
+    assumed = {e.name: e.assumed for e in entries}
     rows += [_absent(m) for m in catalog.model if m.name not in present]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS) - 1)]
     for row in rows:
         print(*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1], sep="  ")
+        print(*(f"  assumed: {guess}\n" for guess in assumed.get(row[0], ())), sep="", end="")
     print("USEFUL: photos of 50 everyday ones (COCO) on which it says something right, and more right than wrong")
     return 0
 

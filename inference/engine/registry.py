@@ -25,7 +25,7 @@ class InstalledModel:
     """A model of a folder: usable where `reason` is None, else `reason` says in a sentence why not.
 
     weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
-    was read.
+    was read. assumed: what was guessed where there is no manifest, with the line that changes it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class InstalledModel:
     weights: Path | None = None
     reason: str | None = None
     state: FileState | None = None
+    assumed: tuple[str, ...] = ()
 
 
 def folders_from_environment() -> list[Path]:
@@ -305,10 +306,12 @@ def _declared(path: Path) -> InstalledModel:
 
 
 def _recognized(name: str, path: Path) -> InstalledModel:
-    from inference.recognize import recognize  # lazily: most models have a manifest
+    from inference.recognize import examine, manifest_of  # lazily: most models have a manifest
 
     try:
+        export, draft = examine(path)
         # called as routes call it, in results too, whatever the file is called
-        return InstalledModel(name, path, replace(recognize(path), name=name))
+        manifest = replace(manifest_of(export, draft), name=name)
+        return InstalledModel(name, path, manifest, assumed=draft.assumed)
     except DropsightError as error:
         return InstalledModel(name, path, reason=str(error))

@@ -8,7 +8,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
 from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
+from inference.image.orientation import orientation_of, upright
+from inference.image.pixels import to_rgb
 from inference.image.sniff import SNIFF_BYTES, sniff
 
 # Pillow's names of the types that are read.
@@ -41,7 +43,7 @@ class Picture:
     image: Pillow RGB image. size: (width, height) of the full upright picture; `image` may be smaller when
     it was decoded at a reduced scale. All coordinates that leave the engine are in pixels of `size`.
     orientation: the EXIF value of the file (1..8). frames: how many the file holds (animations give their first), 0
-    for not counted.
+    for not counted. notes: what was assumed or left out while it was read, a sentence each.
     """
 
     image: Pillow.Image
@@ -49,6 +51,7 @@ class Picture:
     media_type: str = "image/x-raw"
     orientation: int = 1
     frames: int = 1
+    notes: tuple[str, ...] = ()
 
     @staticmethod
     def of(pixels: NDArray[np.uint8], media_type: str = "image/x-raw") -> Picture:
@@ -152,7 +155,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     image = open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
     check_size(*image.size, limits)
     # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
-    orientation = 1 if media_type == "image/heic" else _orientation(image)
+    orientation = 1 if media_type == "image/heic" else orientation_of(image)
     frames = _frames(image, media_type, len(data))
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
     turn = 1 if media_type == "image/tiff" else orientation
@@ -160,7 +163,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
-    rgb = upright(_to_rgb(image), turn)
+    rgb = upright(to_rgb(image), turn)
     rgb.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
     size = (height, width) if turn >= 5 else (width, height)
     return Picture(rgb, size, media_type, orientation, frames)
@@ -173,58 +176,3 @@ def _frames(image: Pillow.Image, media_type: str, size: int) -> int:
     if media_type in ("image/gif", "image/tiff") and size > MAX_BYTES_COUNTED:
         return 0
     return int(getattr(image, "n_frames", 1))
-
-
-def _orientation(image: Pillow.Image) -> int:
-    try:
-        value: Any = image.getexif().get(0x0112, 1)
-    except (SyntaxError, ValueError, struct.error, OSError):  # broken EXIF does not make the pixels bad
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-_UPRIGHT = {
-    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
-    3: Pillow.Transpose.ROTATE_180,
-    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
-    5: Pillow.Transpose.TRANSPOSE,
-    6: Pillow.Transpose.ROTATE_270,
-    7: Pillow.Transpose.TRANSVERSE,
-    8: Pillow.Transpose.ROTATE_90,
-}
-
-
-def upright(image: Pillow.Image, orientation: int) -> Pillow.Image:
-    """Turn a picture as its EXIF orientation (1..8) asks."""
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-def _to_rgb(image: Pillow.Image) -> Pillow.Image:
-    if image.mode == "RGB" and not image.has_transparency_data:
-        image.load()
-        return image
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        return Pillow.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        over = image.convert("RGBA")
-        white = Pillow.new("RGB", over.size, (255, 255, 255))
-        white.paste(over, mask=over.getchannel("A"))
-        return white
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale a 16-bit, 32-bit or float grey picture to 0..255 without clipping it to white."""
-    grey = values.astype(np.float32)
-    if not np.isfinite(grey).all():
-        raise ValueError("it has pixels that are not finite numbers")
-    low, high = float(grey.min()), float(grey.max())
-    kind = values.dtype.kind
-    if kind == "u" or (kind == "i" and low >= 0 and 255 < high <= 65535):  # all unsigned ones have 16 bits
-        return (grey * (255 / 65535)).round().astype(np.uint8)
-    if low >= 0 and high <= 255:
-        return (grey * (255 if high <= 1 and kind == "f" else 1)).round().astype(np.uint8)
-    if low == high:
-        return np.full(grey.shape, 128, np.uint8)  # a single value and no scale to read it by
-    # Halves: the difference of the largest floats is none.
-    return ((grey / 2 - low / 2) * (255 / (high / 2 - low / 2))).round().astype(np.uint8)

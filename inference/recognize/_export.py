@@ -22,11 +22,15 @@ MAX_SIDECAR_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Draft:
-    """A manifest as a table (see manifest.py), the family of the export, and the reasons for choosing it."""
+    """A manifest as a table (see manifest.py), the family of the export, and the reasons for choosing it.
+
+    assumed: what was guessed, a sentence each, with the line of model.toml or the file that changes it.
+    """
 
     family: str
     table: dict[str, Any]
     reasons: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass

@@ -16,11 +16,13 @@ def recognize(export: Export) -> Draft | None:
         if table is not None:
             inputs = "; ".join(map(str, export.inputs))
             outputs = "; ".join(str(t) for t in export.outputs.values())
-            reasons = [f"tensors {inputs} -> {outputs[:400]}"]
+            reasons = (f"tensors {inputs} -> {outputs[:400]}",)
+            assumed: list[str] = []
             if str(table.get("labels", "")).startswith("builtin:"):
-                assumed = table["labels"][8:]
-                reasons.append(f"no labels beside it: {assumed} is assumed; put labels.txt there for others")
-            return Draft(family, table, tuple(reasons))
+                assumed.append(
+                    f"no labels beside it: {table['labels'][8:]} is assumed; put labels.txt there for others"
+                )
+            return Draft(family, table, reasons, tuple(assumed))
     return None
 
 

@@ -94,7 +94,8 @@ class TimingDoc(TypedDict):
 
 class StepDoc(TypedDict):
     """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
-    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids."""
+    through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids. notes:
+    what of the model's answer was left out, and why."""
 
     name: str
     task: str
@@ -105,6 +106,7 @@ class StepDoc(TypedDict):
     on: NotRequired[str]
     skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
+    notes: NotRequired[list[str]]
     embedding: NotRequired[EmbeddingDoc]
 
 
@@ -178,7 +180,7 @@ class VersionsDoc(TypedDict):
 
 class ResultDoc(TypedDict):
     """The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC.
-    Members from tracks on: of videos only."""
+    notes: what was assumed or left out while the media was read. Members from tracks on: of videos only."""
 
     schema: Literal["dropsight/1"]
     source: SourceDoc
@@ -191,6 +193,7 @@ class ResultDoc(TypedDict):
     trace: str
     versions: VersionsDoc
     created: str
+    notes: NotRequired[list[str]]
     tracks: NotRequired[list[TrackDoc]]
     timeline: NotRequired[list[TimelineDoc]]
     zones: NotRequired[dict[str, ZoneDoc]]

@@ -93,7 +93,8 @@ class Cost:
 @dataclass(frozen=True)
 class Result:
     """All results of a picture or video. files: names of files by (step, prediction), -1 for the step itself. extra:
-    further top-level members of the document (timeline, tracks)."""
+    further top-level members of the document (timeline, tracks). notes: what was assumed or left out while the media
+    was read, a sentence each."""
 
     source: Source
     route: str
@@ -104,6 +105,7 @@ class Result:
     trace: str = ""
     files: Mapping[tuple[str, int], str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> SummaryDoc:
         """Objects by label, and the names of the whole picture: those that are sure, apart from mere guesses.
@@ -138,6 +140,7 @@ class Result:
             "status": self.status,
             "steps": [self._step(step, skeletons) for step in self.steps],
             "artifacts": dict(self.artifacts),
+            **({"notes": list(self.notes)} if self.notes else {}),
             **self.extra,
             "summary": {**self.summary(), **self.extra.get("summary", {})},
             "cost": {
@@ -161,6 +164,8 @@ class Result:
         }
         if step.on:
             document["on"] = step.on
+        if notes := getattr(step.predictions, "notes", ()):
+            document["notes"] = list(notes)
         if skeleton := step.skeleton or skeletons.get(step.name):
             document["skeleton"] = skeleton
         if isinstance(step.predictions, LabelMap) and (step.name, -1) in self.files:

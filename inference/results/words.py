@@ -261,3 +261,6 @@ def _trouble(document: Document) -> Iterator[str]:
         yield f"{how} {clock(at_s)} ({broken.get('reason')}){seen}"
     if sound := document.get("sound"):
         yield f"its videos are mute ({sound})"
+    yield from (str(note) for note in document.get("notes") or ())
+    for step in _rows(document, "steps"):
+        yield from (f"{step.get('name')}: {note}" for note in step.get("notes") or ())
