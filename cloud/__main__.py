@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cloud.cli import drift_command, export_command, models_command, pipelines_command
 from cloud.settings import BadSettings, document
 from cloud.storage.containers import BlobInfo
+from cloud.storage.paths import printable
 from cloud.uploads.receipts import ReceiptSummary
 from inference.errors import DropsightError
 
@@ -48,7 +49,7 @@ def replay(options: argparse.Namespace) -> int:
         failed = receipt is not None and receipt.state == "failed"
         if not (options.all or failed or needs_work(upload, receipt)):
             return False
-        print(upload.name)
+        print(printable(upload.name))
         return not options.dry_run
 
     report = sweep(default_worker(), math.inf, prefix=options.prefix, wanted=wanted, cause="replay")
@@ -63,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except BadSettings as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 2
     except DropsightError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
 
 

@@ -114,7 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run: Callable[[argparse.Namespace], int] = import_module(COMMANDS[options.command]).run
         return run(options)
     except DropsightError as error:
-        print(f"{top.prog}: {error}", file=sys.stderr)
+        from inference.results.words import single  # lazily, as above
+
+        print(single(f"{top.prog}: {error}"), file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

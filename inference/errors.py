@@ -23,6 +23,9 @@ A message names the file, what it is, what was expected and what to do.
 
 from __future__ import annotations
 
+# What to do about a model that answers NaN or infinity.
+HALF = "export it again without half precision (float16)"
+
 
 class DropsightError(Exception):
     """The root. Only the two children below are ever raised."""

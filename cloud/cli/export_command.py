@@ -10,6 +10,7 @@ from typing import Any
 from cloud.settings import RESULTS
 from cloud.storage import by_hour
 from cloud.storage.containers import Storage, default_storage
+from cloud.storage.paths import printable
 from inference.results.formats import FORMATS, RESULT_FILE, write
 
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     count = write(documents(default_storage(), options.prefix), options.format, options.out, options.step)
-    print(f"{options.out}: {count} results as {options.format}")
+    print(printable(f"{options.out}: {count} results as {options.format}"))
     return 0
 
 

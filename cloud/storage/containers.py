@@ -28,6 +28,7 @@ from cloud.storage.blobs import Page as Page
 from cloud.storage.blobs import Reading as Reading
 from cloud.storage.blobs import bare, code_of, info_of, translated
 from inference.errors import StorageUnavailable
+from inference.results.strict_json import json_text
 
 log = logging.getLogger(__name__)
 
@@ -203,8 +204,8 @@ def _is_folder(properties: Any) -> bool:
 
 
 def to_bytes(document: object) -> bytes:
-    """A document as compact UTF-8 JSON. NaN is refused: no reader could parse it."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """A document as compact UTF-8 JSON."""
+    return json_text(document, compact=True).encode()
 
 
 def guess_type(name: str) -> str:

@@ -7,6 +7,7 @@ import posixpath
 import re
 
 from inference.errors import LimitExceeded, UnsupportedMedia
+from inference.results.words import single
 
 # Azure's limit for a blob's name is 1,024 characters; what we append ("/<key>/masks/123.png") must fit too.
 MAX_NAME = 900
@@ -56,8 +57,8 @@ def record_path(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A name as it may stand in a log line: line breaks in it must not begin new lines."""
-    return text if text.isprintable() else ascii(text)
+    """A name as it may stand in a log line or on a terminal: see `single`."""
+    return single(text)
 
 
 def requested_path(path: str) -> str | None:

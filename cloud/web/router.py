@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from http import HTTPStatus
@@ -14,6 +13,7 @@ import azure.functions as func
 from cloud.settings import BadSettings
 from cloud.storage.paths import printable
 from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
+from inference.results.strict_json import json_text
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def answer(function: str, request: func.HttpRequest) -> func.HttpResponse:
 
 def json_answer(document: object, status: int = 200) -> func.HttpResponse:
     """A document as JSON."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    body = json_text(document, compact=True).encode()
     return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=SAFE)
 
 

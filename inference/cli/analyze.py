@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import traceback
@@ -17,7 +16,8 @@ from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
 from inference.results.result import Source, error_document
-from inference.results.words import line
+from inference.results.strict_json import json_text
+from inference.results.words import line, single
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
@@ -39,7 +39,7 @@ def analyze_command(options: argparse.Namespace) -> int:
     routes = routes_of(options, registry)
     files = list(files_below(options.files))
     if not files:
-        print(f"no files in {', '.join(map(str, options.files))}", file=sys.stderr)
+        print(single(f"no files in {', '.join(map(str, options.files))}"), file=sys.stderr)
     if options.out:
         refuse_shared_places(files, options.files)
         make_out(options.out)
@@ -51,7 +51,9 @@ def analyze_command(options: argparse.Namespace) -> int:
                 document = write_out(options.out, path, options.files, document, analysis)
             failed += document["status"] == "error"
             if options.json:
-                progress.say(json.dumps(document))  # ASCII: fits every terminal, and names that are no Unicode
+                progress.say(
+                    json_text(document, ascii_only=True)
+                )  # ASCII: fits every terminal, and names that are no Unicode
             else:
                 folder = options.out / relative_to_given(path, options.files) if options.out else None
                 progress.say(line(str(path), document, folder=None if folder is None else str(folder)))
@@ -131,9 +133,9 @@ def analyze_file(
         )
     except DropsightError as error:
         return error_document(source, error), None
-    except OSError as error:
-        return error_document(source, UnreadableMedia(f"{path}: cannot be read ({error.strerror})")), None
     except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
+        if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
+            return error_document(source, UnreadableMedia(f"{path}: cannot be read ({error.strerror})")), None
         traceback.print_exc()
         return error_document(source, error), None
     return analysis.result.to_json(), analysis
@@ -165,7 +167,7 @@ def write_out(
             else:
                 shutil.move(content, target)  # the temporary folder may lie on another disk
         name, other = ("error.json", "result.json") if document["status"] == "error" else ("result.json", "error.json")
-        (folder / name).write_text(json.dumps(document, indent=1), "utf-8")
+        (folder / name).write_text(json_text(document, indent=1, ascii_only=True), "utf-8")
         (folder / other).unlink(missing_ok=True)  # of an earlier run
     except OSError as error:
         return error_document(

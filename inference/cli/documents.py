@@ -9,6 +9,7 @@ from inference.errors import BadRoute
 from inference.results.formats import read_folder, write
 from inference.results.schema import schema
 from inference.results.typings import python, typescript
+from inference.results.words import single
 from inference.tables import nearest
 
 
@@ -26,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
         if options.step not in names:
             raise BadRoute(f"{options.results}: no step is called {options.step!r}{nearest(options.step, names)}")
     count = write(read_folder(options.results), options.format, options.out, options.step)
-    print(f"{options.out}: {count} results as {options.format}")
+    print(single(f"{options.out}: {count} results as {options.format}"))
     return 0

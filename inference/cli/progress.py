@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from inference.results.words import single
+
 if TYPE_CHECKING:  # lines are written by programs that run no model, too
     from inference.steps import OnProgress
 
@@ -64,7 +66,7 @@ class Progress:
                 share = min(done / expected, 1.0)
                 left = max(expected - done, 0) / rate
                 text = f"{bar(share)} {share:4.0%} {text}, ETA {int(left // 60)}:{int(left % 60):02}"
-            self.show(f"{name} {text}")
+            self.show(f"{single(name)} {text}")
 
         return frames_done
 

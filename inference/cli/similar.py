@@ -17,6 +17,7 @@ from inference.image.media import decode
 from inference.predictions import Embedding, Floats
 from inference.results.formats import RESULT_FILE
 from inference.results.plurals import counted
+from inference.results.words import single
 from inference.similar import Index, from_results, groups
 
 # The first that can be used: the better one has its weights from a public model.
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([{"name": n, "cosine": round(c, 4)} for n, c in nearest], ensure_ascii=False))
     else:
         for name, cosine in nearest:
-            print(f"{cosine:7.4f}  {name}")
+            print(f"{cosine:7.4f}  {single(name)}")
     return 0
 
 
@@ -49,7 +50,7 @@ def _group(index: Index, options: argparse.Namespace) -> int:
         print(json.dumps(ordered, ensure_ascii=False))
     else:
         for number, names in enumerate(ordered, 1):
-            print(f"group {number}: {counted(len(names), 'picture')}", *(f"  {n}" for n in names), sep="\n")
+            print(f"group {number}: {counted(len(names), 'picture')}", *(f"  {single(n)}" for n in names), sep="\n")
     return 0
 
 
@@ -95,7 +96,7 @@ def over_pictures(folder: Path, model: Model) -> Index:
                 vectors.append(embed(model, file))
                 names.append(str(file))
             except DropsightError as error:
-                print(f"{file}: left out: {error}", file=sys.stderr)
+                print(single(f"{file}: left out: {error}"), file=sys.stderr)
             progress.step()
     return Index.of(names, vectors, model.sha256)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inference.engine.model import Loaded
 from inference.engine.session import Session, Tensor
-from inference.errors import BadModel
+from inference.errors import HALF, BadModel
 from inference.heads.classifier import probabilities
 from inference.image.media import Picture
 from inference.image.preprocess import InputSpec, prepare
@@ -74,6 +74,8 @@ class ClipModel(Loaded):
         outputs = self.session.run({clip.name: clip.stack(frames) for clip in self.inputs})
         row = next(iter(outputs.values()))[0].ravel()
         scores: Floats = np.asarray(probabilities(row, self.manifest), np.float32)
+        if not np.isfinite(scores).all():
+            raise BadModel(f"{self.manifest.name}: it answers NaN or infinity for a clip; {HALF}")
         labels = len(self.manifest.labels)
         if labels and labels != len(scores) + self.manifest.label_offset:
             raise BadModel(f"{self.manifest.name}: {len(scores)} classes in the model, {labels} labels in the manifest")

@@ -28,6 +28,8 @@ from inference.timing import NO_TIME, Timing
 MAX_TILES = 256
 # ... and until what is made of it has no more pixels than this.
 MAX_OUTPUT_PIXELS = 16_000_000
+# Networks that halve their input several times and mirror its rim need some pixels to mirror.
+MIN_SIDE = 32
 # A small picture is scaled up to fill a tile, unless the ratio of its sides is larger than this.
 MAX_STRIP = 4.0
 
@@ -70,7 +72,19 @@ def _tile(model: Model, picture: Picture) -> tuple[int, int] | None:
 def _whole(model: Model, picture: Picture) -> tuple[Floats, Timing]:
     if not (model.spec.width and model.spec.height):
         picture = _resized(picture, _work_size(model.manifest, picture.size, None, (0, 0)))
+        if min(picture.size) < MIN_SIDE:
+            return _mirrored(model, picture)
     return _once(model, picture, None)
+
+
+def _mirrored(model: Model, picture: Picture) -> tuple[Floats, Timing]:
+    """A picture of a few pixels a side, mirrored beyond its right and lower edge, and that cut off again."""
+    width, height = picture.size
+    wider = ((0, max(MIN_SIDE - height, 0)), (0, max(MIN_SIDE - width, 0)), (0, 0))
+    padded = Picture.of(np.pad(picture.pixels, wider, mode="symmetric"))
+    values, timing = _once(model, padded, None)
+    scale = values.shape[1] / padded.size[0]
+    return values[: max(round(height * scale), 1), : max(round(width * scale), 1)], timing
 
 
 def _tiled(model: Model, picture: Picture, tile: tuple[int, int]) -> tuple[Floats, Timing]:

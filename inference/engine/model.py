@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.engine.finite import odd_outputs, refuse_none, usable, without_nan
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
@@ -98,10 +99,16 @@ class Model(Loaded):
         return outputs, fit, Timing((ready - start) * 1e3, (time.perf_counter() - ready) * 1e3, 0.0)
 
     def decode(self, outputs: dict[str, NDArray[Any]], fit: Fit, threshold: float | None = None) -> Predictions:
-        """The head on raw outputs. threshold overrides the manifest's. Half floats are widened: sums of them drift."""
+        """The head on raw outputs. threshold overrides the manifest's. Half floats are widened: sums of them drift.
+
+        What rests on NaN or infinity is left out, with a note; raises BadModel where nothing else is there."""
         outputs = {k: v.astype(np.float32) if _is_half(v) else v for k, v in outputs.items()}
         manifest = self.manifest if threshold is None else with_threshold(self.manifest, threshold)
-        return self.head.decode(outputs, fit, manifest)
+        odd = odd_outputs(outputs)
+        if odd and manifest.task in ("image-segmentation", "depth-estimation"):  # maps, which have no rows to leave out
+            refuse_none(outputs, odd, manifest.name)
+            outputs = without_nan(outputs, odd)
+        return usable(self.head.decode(outputs, fit, manifest), odd, manifest.name)
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
         """The inputs by name: the prepared picture, and the side inputs that the file asks for."""

@@ -179,7 +179,7 @@ def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what went wrong is in the exception, and not for the console a second time
     # Free sizes: a pattern keeps a second copy of every buffer. With fixed sizes the gain is too small to measure.
     options.enable_mem_pattern = False
     # Threads that spin while they wait eat the CPU that the next upload's decoding needs.

@@ -87,9 +87,24 @@ def after_nms(
 
 
 def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, manifest: Manifest) -> Objects:
-    """Objects from network boxes (N, 4) xyxy, scores (N,) and class indices (N,)."""
+    """Objects from network boxes (N, 4) xyxy, scores (N,) and class indices (N,).
+
+    A row with a box or a class that is none has the score NaN, and is left out with what belongs to it once all of
+    that is known (engine/finite.py): clipping would make a plausible box of infinity.
+    """
+    sound = sound_boxes(boxes)
+    sound &= np.asarray(np.isfinite(classes))
+    if not sound.all():
+        boxes, classes = np.where(sound[:, None], boxes, 0), np.where(sound, classes, 0)
+        scores = np.where(sound, scores, np.nan)
     ids = label_ids(classes, manifest)
     return Objects(fit.boxes(boxes), scores.astype(np.float32, copy=False), ids, manifest.names(ids))
+
+
+def sound_boxes(boxes: Floats) -> NDArray[np.bool_]:
+    """Which boxes (N, 4) xyxy are finite, with x1 <= x2 and y1 <= y2."""
+    finite = np.isfinite(boxes).all(axis=1)
+    return np.asarray(finite & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1))
 
 
 def in_network(boxes: Floats, fit: Fit) -> Floats:

@@ -64,7 +64,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     _refuse_misread(values, _columns(manifest), outputs)
     boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, _columns(manifest))
     _refuse_scores(scores[labels >= 0], outputs)
-    keep = best_above(np.where(labels < 0, -np.inf, scores), threshold(manifest, HEAD), manifest)
+    keep = best_above(np.where(labels >= 0, scores, -np.inf), threshold(manifest, HEAD), manifest)
     boxes = boxes[keep].astype(np.float32, copy=False)
     if params.get("order") == "yxyx":
         boxes = boxes[:, [1, 0, 3, 2]]
@@ -104,6 +104,7 @@ def _refuse_misread(values: Values, columns: tuple[str, ...], outputs: Outputs) 
 
 
 def _refuse_scores(scores: Floats, outputs: Outputs) -> None:
+    scores = scores[np.isfinite(scores)]  # rows with others are left out
     if (scores > 1 + 1e-3).any():
         raise BadManifest(f"scores up to {scores.max():g}, expected 0..1: found {_shown(outputs)}; {_SAY}")
 

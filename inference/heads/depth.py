@@ -19,7 +19,11 @@ from inference.predictions import Origin, OutputImage
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     raw = part(outputs, manifest, "depth", 0)
     values = raw.reshape(raw.shape[-2:]).astype(np.float32, copy=False)
-    depth = resized(np.nan_to_num(values), fit, fit_size(fit))
+    finite = np.isfinite(values)
+    if not finite.all():  # as far as anything else, so that the others keep their contrast
+        low = values[finite].min() if finite.any() else np.float32(0)
+        values = np.where(finite, values, low)
+    depth = resized(values, fit, fit_size(fit))
     low, high = float(depth.min()), float(depth.max())
     grey = (depth - low) / max(high - low, 1e-6)
     if manifest.postprocess.params.get("near") == "low":

@@ -18,12 +18,14 @@ inference/engine/image_to_image.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import HALF, BadModel
 from inference.heads import Head, Outputs, Shape, part
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
@@ -49,11 +51,16 @@ def origin_of(manifest: Manifest) -> Origin:
 def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
     """(h, w, C) float32 in 0..255, not clipped, without padding."""
     params = manifest.postprocess.params
-    values = _channels_last(part(outputs, manifest, "image", int(params.get("output", 0))), manifest)
+    values = _channels_last(part(outputs, manifest, "image", int(params.get("output", 0))), fit, manifest)
     if values.dtype == np.uint8:
         scaled: Floats = values.astype(np.float32)
     else:
-        values = _activated(np.nan_to_num(values.astype(np.float32)), params.get("activation"))
+        values = values.astype(np.float32)
+        with np.errstate(all="ignore"):
+            odd = not np.isfinite(values.sum())
+        if odd and not np.isfinite(values).any():
+            raise BadModel(f"{manifest.name}: it answers no numbers for this picture (NaN); {HALF}")
+        values = _activated(np.nan_to_num(values, copy=False) if odd else values, params.get("activation"))
         usual = 1.0 if kind_of(manifest) == "ab" else 255.0 if manifest.preprocess.do_rescale else 1.0
         scaled = values * np.float32(params.get("scale", usual)) + np.float32(params.get("offset", 0.0))
     if "channel" in params:
@@ -67,13 +74,20 @@ def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
     return scaled[top : max(round(y2 * ky), top + 1), left : max(round(x2 * kx), left + 1)]
 
 
-def _channels_last(raw: NDArray[Any], manifest: Manifest) -> NDArray[Any]:
+def _channels_last(raw: NDArray[Any], fit: Fit, manifest: Manifest) -> NDArray[Any]:
+    """(h, w, C). Where either the first or the last axis may be the channels, as in a picture a few pixels wide, the
+    others have the ratio of the input's sides; the first, as ONNX has it, where both do."""
     image = raw[0] if raw.ndim == 4 else raw
     if image.ndim == 2:
         return image[:, :, None]
-    first = image.shape[0] in (1, 2, 3) or "channel" in manifest.postprocess.params
-    last = image.shape[-1] in (1, 2, 3) or (first and image.shape[-1] < min(image.shape[:2]))
-    return image.transpose(1, 2, 0) if first and not last else image
+    width, height = fit.network
+
+    def unlikely(channels: int, sides: tuple[int, ...]) -> tuple[bool, float]:
+        other = channels > 4 and "channel" not in manifest.postprocess.params
+        return other, abs(math.log(sides[0] * width / (sides[1] * height)))
+
+    first, last = unlikely(image.shape[0], image.shape[1:]), unlikely(image.shape[2], image.shape[:2])
+    return image.transpose(1, 2, 0) if first <= last else image
 
 
 def _activated(values: Floats, activation: Any) -> Floats:

@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.results.label_files import LabelFiles
 from inference.results.skeletons import SKELETONS, skeleton_doc
+from inference.results.strict_json import cell, json_text
 
 Document = Mapping[str, Any]
 RESULT_FILE = "result.json"
@@ -94,7 +96,7 @@ def write_jsonl(documents: Iterable[Document], out: Path, step: str | None) -> i
         for document in documents:
             count += 1
             steps = [s for s in document["steps"] if step in (None, s["name"])]
-            file.write(json.dumps({**document, "steps": steps}, ensure_ascii=False) + "\n")
+            file.write(json_text({**document, "steps": steps}) + "\n")
     return count
 
 
@@ -110,7 +112,8 @@ def write_csv(documents: Iterable[Document], out: Path, step: str | None) -> int
                 box = prediction.get("box", ("",) * 4)
                 values = (prediction.get(k, "") for k in ("label", "label_id", "score"))
                 rest = [*(prediction.get(k, "") for k in ("area", "track")), inside, prediction.get("id", "")]
-                rows.writerow([document["source"]["name"], result["name"], result["task"], *values, *box, *rest])
+                row = [document["source"]["name"], result["name"], result["task"], *values, *box, *rest]
+                rows.writerow(map(cell, row))
     return count
 
 
@@ -134,7 +137,7 @@ def write_coco(documents: Iterable[Document], out: Path, step: str | None) -> in
         "categories": list(categories.values()),
     }
     with _whole(out) as file:
-        json.dump(table, file, ensure_ascii=False)
+        file.write(json_text(table))
     return len(images)
 
 
@@ -189,6 +192,7 @@ def _annotation(prediction: Document, number: int, image: int, category: int) ->
 def write_yolo(documents: Iterable[Document], out: Path, step: str | None) -> int:
     """A folder: labels/<picture>.txt, a line per box, and data.yaml with the names of the classes."""
     classes: dict[str, int] = {}
+    files = LabelFiles(out / "labels")
     count = 0
     for document in pictures(documents):
         count += 1
@@ -198,7 +202,7 @@ def write_yolo(documents: Iterable[Document], out: Path, step: str | None) -> in
             if "box" in prediction:
                 number = classes.setdefault(prediction["label"], len(classes))
                 lines.append(f"{number} {_yolo_box(prediction['box'], source['width'], source['height'])}\n")
-        target = out / "labels" / label_file(source["name"])
+        target = files.of(source["name"])
         target.parent.mkdir(parents=True, exist_ok=True)
         with _whole(target) as file:
             file.writelines(lines)
@@ -213,13 +217,6 @@ def _yolo_box(box: Sequence[float], width: int, height: int) -> str:
     x1, y1, x2, y2 = box
     values = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
     return " ".join(f"{min(max(v, 0.0), 1.0):.6f}" for v in values)
-
-
-def label_file(name: str) -> Path:
-    """Where a picture's labels go: its path with .txt in place of the suffix, never outside the folder."""
-    parts = [p for p in PurePosixPath(name.replace("\\", "/")).parts if p not in ("/", "..", ".") and ":" not in p]
-    path = Path(*parts) if parts else Path("picture")
-    return path.with_suffix(".txt")
 
 
 @contextmanager

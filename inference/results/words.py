@@ -16,8 +16,8 @@ from inference.results.plurals import counted
 from inference.results.summary import labels_of
 
 Document = Mapping[str, Any]
-# Control characters, line and paragraph separators, and what turns the direction of writing.
-_BREAKING = ("Cc", "Zl", "Zp")
+# Control characters, line and paragraph separators, bytes that are no UTF-8, and what turns the direction of writing.
+_BREAKING = ("Cc", "Zl", "Zp", "Cs")
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MOST = 6
 _MADE = ("image-to-image", "depth-estimation")

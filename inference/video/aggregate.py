@@ -100,6 +100,7 @@ class Aggregate(contextlib.ExitStack):
             if step.clip is None and step.task == "image-classification" and not step.on
         }
         self._skeletons: dict[str, SkeletonDoc] = {}
+        self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
         self._frames, self._last = 0, -1
         self.choice = Choice(options.thumbnails)
 
@@ -128,6 +129,9 @@ class Aggregate(contextlib.ExitStack):
             assert isinstance(classes, Classes)
             watch.update(at_s, classes)
         self._skeletons |= skeletons_of(steps)
+        for name, predictions in detections.steps.items():
+            if notes := getattr(predictions, "notes", ()):
+                self._notes.setdefault(name, {}).update(dict.fromkeys(notes))
         self.choice.take(detections.index, len(shown))
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
@@ -195,6 +199,8 @@ class Aggregate(contextlib.ExitStack):
                 predictions = self._averages.of(step.name, step.threshold)
             else:
                 predictions = overall(next(windows, []), step.clip)
+            if (notes := self._notes.get(step.name)) and isinstance(predictions, Objects | Classes):
+                predictions = replace(predictions, notes=tuple(notes)[:_BEST])
             skeleton = self._skeletons.get(step.name)
             results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on, skeleton))
         return results

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.prediction_docs import prediction_docs
+from inference.results.strict_json import cell, json_text
 from inference.routes import Draw, Route
 from inference.tracking import mot
 from inference.video.container import fitted
@@ -58,7 +58,7 @@ class FrameLines(contextlib.ExitStack):
         """Appends a frame: its index in the clip from 0, its time, predictions by step."""
         documents = {name: prediction_docs(predictions, name) for name, predictions in steps.items()}
         document = {"frame": index, "t_s": round(t_s, 6), "predictions": documents}
-        self._jsonl.write(json.dumps(document, ensure_ascii=False) + "\n")
+        self._jsonl.write(json_text(document) + "\n")
         written: set[int] = set()
         for objects in steps.values():
             if isinstance(objects, Objects) and objects.tracks is not None and self._mot and self._csv:
@@ -69,7 +69,7 @@ class FrameLines(contextlib.ExitStack):
                     written.add(track)
                     self._mot.write(mot.line(index + 1, track, box, score) + "\n")
                     corners = (round(float(v), 2) for v in box)
-                    self._csv.writerow([index, round(t_s, 6), track, objects.names[i], round(score, 4), *corners])
+                    self._csv.writerow([index, round(t_s, 6), track, cell(objects.names[i]), round(score, 4), *corners])
 
 
 def vtt(timeline: Sequence[Mapping[str, Any]]) -> str:

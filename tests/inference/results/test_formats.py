@@ -20,7 +20,8 @@ from pycocotools.cocoeval import COCOeval
 from inference.__main__ import main
 from inference.errors import CorruptMedia
 from inference.predictions import Masks, Objects
-from inference.results.formats import FORMATS, label_file, read_folder, write
+from inference.results.formats import FORMATS, read_folder, write
+from inference.results.label_files import label_file
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from tests.inference.properties import examples
 
