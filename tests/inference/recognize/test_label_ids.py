@@ -15,7 +15,7 @@ from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel
 from inference.image.media import decode
 from inference.placeholders import is_placeholder
-from inference.predictions import Classes, LabelMap
+from inference.predictions import Classes, LabelMap, Objects
 from inference.recognize import examine, manifest_of
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, answer, boxes, floats
@@ -68,6 +68,14 @@ def test_own_classes_of_torchvision_begin_at_1(lines: str, line: str, weights: D
     labelled(tmp_path, lines)
     assert names_of(tmp_path) == ["apple", "banana"]
     assert line in assumed(tmp_path)
+
+
+def test_a_box_of_the_class_that_has_no_line_is_left_out_and_said(tmp_path: Path) -> None:
+    torchvision(tmp_path, [0, 2])
+    labelled(tmp_path, "apple\nbanana\n")
+    predicted = answer(tmp_path)[2]
+    assert [name for name, _, _ in boxes(predicted)] == ["banana"]
+    assert isinstance(predicted, Objects) and "1 boxes of class 0" in predicted.notes[0]
 
 
 def test_a_line_for_each_class_needs_no_known_word_for_the_background(tmp_path: Path) -> None:
@@ -125,6 +133,28 @@ def test_80_names_beside_tensorflow_s_90_ids_are_refused(lite: bool, tmp_path: P
         examine(tmp_path)
     labelled(tmp_path, "".join(f"n{i}\n" for i in range(90)))
     assert names_of(tmp_path) == ["n0", "n1"]
+
+
+@pytest.mark.parametrize("lite", [False, True])
+def test_tensorflow_s_own_label_map_is_read(lite: bool, tmp_path: Path) -> None:
+    tensorflow(tmp_path, [0, 2] if lite else [1, 3], lite=lite)
+    text = """item {
+  id: 1
+  name: '/m/01g317'
+  display_name: 'person'
+}
+item { name: "cat" id: 3 }
+"""
+    (tmp_path / "my_label_map.pbtxt").write_text(text, "utf-8")
+    assert names_of(tmp_path) == ["person", "cat"]
+
+
+def test_coral_s_numbered_lines_are_read_by_their_numbers(tmp_path: Path) -> None:
+    tensorflow(tmp_path, [0, 12], lite=True)
+    labelled(tmp_path, "0  person\n1  bicycle\n12  stop sign\n")
+    assert names_of(tmp_path) == ["person", "stop sign"]
+    labelled(tmp_path, "1 euro\n2 euro\n5 euro\n")  # coins
+    assert names_of(tmp_path)[0] == "1 euro"
 
 
 @pytest.mark.needs_shared
