@@ -113,11 +113,10 @@ def _takes_one(graph: Graph, node: Node) -> bool:
     """Whether it takes one picture out of a batch, or makes a batch of one."""
     if node.op == "Gather":
         return node.numbers.get("axis", 0) == 0 and graph.values(node.inputs[1]) == (0.0,)
-    return (
-        node.op in ("Split", "Concat", "SplitToSequence")
-        and len(node.outputs) == 1
-        and node.numbers.get("axis", 0) == 0
-    )
+    if node.op == "Slice":  # data, starts, ends, axes, steps
+        return [graph.values(name) for name in node.inputs[1:5:2]] == [(0.0,), (0.0,)]
+    lists = ("Split", "Concat", "SplitToSequence", "SequenceAt")
+    return node.op in lists and len(node.outputs) == 1 and node.numbers.get("axis", 0) == 0
 
 
 def _reverses(graph: Graph, node: Node) -> bool:

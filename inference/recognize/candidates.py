@@ -112,6 +112,11 @@ def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     ]
     if export.picture.dtype.kind in "iu":
         return [*lines, "# the input takes whole numbers: pixels go in as 0..255"]
+    if export.opening.takes:
+        known = f'color_order = "{export.opening.color_order}"'
+        lines = [known if export.opening.color_order and "color_order" in line else line for line in lines]
+        scale = "false" if export.opening.takes == "0..255" else "true"
+        return [*lines, f"# {export.opening.in_words()}", f"do_rescale = {scale}"]
     mean, std = ("[0.5]", "[0.5]") if grey else ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]")
     return [
         *lines,

@@ -20,7 +20,7 @@ Table = dict[str, Any]
 # Names that the zoo published in all opsets and quantisations, and the catalog's model that says how they are fed.
 _ZOO = {
     frozenset(("6379", "6381", "6383")): "faster-rcnn-r50-fpn",
-    frozenset(("6568", "6570", "6572", "6887")): "mask-rcnn-r50-fpn",
+    frozenset(("6568", "6570", "6572")): "mask-rcnn-r50-fpn",
     frozenset(("bboxes", "labels", "scores")): "ssd-resnet34-1200",
 }
 _ZOO_SIDES = {"ssd-resnet34-1200": {"height": 1200, "width": 1200}}
@@ -33,7 +33,7 @@ _TORCHVISION_WEIGHTS = ("rpn.head.", "head.classification_head.")
 def roles_of(export: Export) -> dict[str, str] | None:
     """Role -> output of 3 to 5 outputs: floats [n, 4], whole numbers [n], floats [n], and masks or keypoints."""
     tensors = list(export.outputs.values())
-    if not 3 <= len(tensors) <= 5 or export.picture.dtype.kind != "f":
+    if not 3 <= len(tensors) <= 5 or export.picture.dtype.kind not in "fu":
         return None
     roles: dict[str, str] = {}
     for t in tensors:
@@ -61,11 +61,16 @@ def task_of(roles: Mapping[str, str]) -> Task:
 
 def zoo(export: Export) -> Table | None:
     """Faster R-CNN and Mask R-CNN of the ONNX Model Zoo, from maskrcnn-benchmark, and its SSD, from MLPerf."""
-    known = _ZOO.get(frozenset(export.outputs), "")
+    masks = [name for name, tensor in export.outputs.items() if len(tensor.shape) == 4]
+    known = _ZOO.get(frozenset(export.outputs) - set(masks), "")
     sides = _ZOO_SIDES.get(known, export.size()) == export.size()
-    if not known or not sides or export.picture.name != "image" or export.opening.takes or not CATALOG.is_file():
+    fits = known and sides and export.picture.name == "image" and bool(masks) == known.startswith("mask")
+    if not fits or export.opening.takes or not CATALOG.is_file():
         return None
     table = {key: value for key, value in load_catalog().named(known).manifest.items() if key != "accuracy"}
+    if masks:
+        post = table["postprocess"]
+        table["postprocess"] = {**post, "outputs": {**post["outputs"], "masks": masks[0]}}
     own = export.labels(None)
     if isinstance(own, list):
         placed = place(export, own, 1, _ZOO_SLOTS)
@@ -84,13 +89,35 @@ def torchvision(export: Export) -> Table | None:
         how["color_order"] = "bgr"
     if not any(export.picture.shape[-3:]):
         how["layout"] = "chw" if len(export.picture.shape) == 3 else "nchw"
+    names = _names(export, task)
     return {
         "task": task,
         "head": "rcnn",
         "preprocess": how,
         "postprocess": {"outputs": roles},
-        **_names(export, task),
+        **names,
+        "assumed": [*names.get("assumed", ()), *_unproved(export)],
     }
+
+
+def _unproved(export: Export) -> list[str]:
+    """What its normalisation alone does not show of a detector that is fed as torchvision's are."""
+    if not export.opening.used or _has_torchvision_weights(export):
+        return []
+    said = []
+    if not export.opening.color_order:
+        said.append(
+            'fed RGB, as torchvision\'s are; color_order = "bgr" under [preprocess] of model.toml if it wants that'
+        )
+    if not export.size() and not export.has_operation("Resize"):
+        said.append(
+            "fed pictures of any size, as nothing in it resizes them; size under [preprocess] of model.toml sets one"
+        )
+    return said
+
+
+def _has_torchvision_weights(export: Export) -> bool:
+    return any(word in name for name in export.graph.weights for word in _TORCHVISION_WEIGHTS)
 
 
 def _normalises(export: Export) -> bool:
@@ -99,8 +126,7 @@ def _normalises(export: Export) -> bool:
         return True  # fed with anything, it answers the same
     if opening.mean is None:
         return False
-    own = any(word in name for name in export.graph.weights for word in _TORCHVISION_WEIGHTS)
-    return opening.takes == "0..1" or (opening.takes == "0..255" and own)
+    return opening.takes == "0..1" or (opening.takes == "0..255" and _has_torchvision_weights(export))
 
 
 def _names(export: Export, task: str) -> Table:

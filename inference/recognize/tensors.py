@@ -29,8 +29,10 @@ def recognize(export: Export) -> Draft | None:
             reasons = [f"tensors {inputs} -> {outputs[:400]}"]
             assumed = [sentence for sentence in table.pop("assumed", ()) if sentence]
             if rule not in _NORMALISE_THEMSELVES and export.picture.dtype.kind == "f":
-                table["preprocess"], words = outside(table["preprocess"], export.opening)
-                reasons += [words] if words else []
+                how, words = outside(table.get("preprocess", {}), export.opening)
+                if words:
+                    table["preprocess"] = how
+                    reasons.append(words)
             if str(table.get("labels", "")).startswith("builtin:"):
                 assumed.append(
                     f"no labels beside it: {table['labels'][8:]} is assumed; put labels.txt there for others"
@@ -54,16 +56,26 @@ def dfine(export: Export) -> Table | None:
     if not sizes or not {"labels", "boxes", "scores"} <= set(export.outputs):
         return None
     how: Table = {} if export.size() else {"size": {"height": 640, "width": 640}}
+    said = []
     if export.opening.kernel >= _PATCH or any("dinov3" in name for name in export.graph.weights):
         how.update(IMAGENET)
+        said = [_DINOV3]
     table: Table = {"task": "object-detection", "head": "rcnn", "preprocess": how}
     slots, names = class_slots(export.graph), export.labels(None)
     if isinstance(names, list):
-        return {**table, **_placed(export, names, 0, slots)}
-    return {**table, "labels": "builtin:coco80"} if slots in (None, 80) else {**table, "assumed": [_numbered(slots)]}
+        table.update(_placed(export, names, 0, slots))
+    elif slots in (None, 80):
+        table["labels"] = "builtin:coco80"
+    else:
+        said.append(_numbered(slots))
+    return {**table, "assumed": [*table.get("assumed", ()), *said]}
 
 
 _PATCH = 12  # pixels: no convolution of a CNN has so large a kernel, a transformer's patches are 14 or 16
+_DINOV3 = (
+    "fed less ImageNet's mean, as DEIMv2 with a DINOv3 backbone is; do_normalize = false under [preprocess] of "
+    "model.toml if it is not"
+)
 
 
 def _placed(export: Export, names: list[str], first: int, slots: int | None) -> Table:
@@ -191,8 +203,11 @@ def ultraface(export: Export) -> Table | None:
     if set(export.outputs) != {"scores", "boxes"} or export.outputs["scores"].shape[1:] not in ((4420, 2), (17640, 2)):
         return None
     how = {"do_rescale": False, "do_normalize": True, "image_mean": [127.0] * 3, "image_std": [128.0] * 3}
+    post: Table = {"iou_threshold": 0.5}
+    if export.opening.used and not export.has_operation("Exp"):  # of the sizes: exported without its post-processing
+        post["params"] = {"decoded": False}
     return {"task": "object-detection", "head": "ultraface", "labels": ["face"], "preprocess": how,
-            "postprocess": {"iou_threshold": 0.5}}  # fmt: skip
+            "postprocess": post}  # fmt: skip
 
 
 def nanodet(export: Export) -> Table | None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
@@ -18,6 +20,8 @@ from inference.image.media import Picture
 from inference.image.preprocess import prepare
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import open_export
+from inference.recognize._graph import Graph, Node, Weights
+from inference.recognize._opening import opening_of
 from inference.recognize.candidates import candidates_of, deciding_lines
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import answer, boxes, floats
@@ -100,6 +104,45 @@ def test_what_the_graph_does_to_its_input(
         np.testing.assert_allclose(opening.mean, mean, rtol=1e-4)
 
 
+NUMBERS = st.floats(-300, 300).filter(lambda v: abs(v) > 1e-2)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("Add", "Sub", "Mul", "Div")), st.lists(NUMBERS, min_size=3, max_size=3)), max_size=5
+    )
+)
+def test_a_chain_of_operations_is_one_factor_and_one_shift_by_channel(steps: list[tuple[str, list[float]]]) -> None:
+    names = [f"t{i}" for i in range(len(steps) + 1)]
+    nodes = [
+        Node(op, (a, f"c{i}"), (b,), {}) for i, ((op, _), a, b) in enumerate(zip(steps, names, names[1:], strict=False))
+    ]
+    graph = Graph((*nodes, Node("Conv", (names[-1],), ("y",), {})),
+                  {f"c{i}": Weights((3, 1, 1), tuple(values)) for i, (_, values) in enumerate(steps)})  # fmt: skip
+    opening = opening_of(graph, "t0")
+    for pixel in (0.0, 1.0, 200.0):
+        expected = np.full(3, pixel)
+        for op, values in steps:
+            constant = np.asarray(values)
+            done = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[op]
+            expected = done(expected, constant)
+        got = np.asarray(opening.factor) * pixel + np.asarray(opening.shift)
+        np.testing.assert_allclose(got * np.ones(3), expected, rtol=1e-6, atol=1e-6 * (1 + np.abs(expected).max()))
+
+
+def test_one_picture_sliced_out_of_a_batch_is_followed() -> None:
+    """As torch.onnx.export(dynamo=True) has it."""
+    ends = {
+        "s": Weights((1,), (0.0,)),
+        "e": Weights((1,), (1.0,)),
+        "a": Weights((1,), (0.0,)),
+        "k": Weights((), (255.0,)),
+    }
+    nodes = (Node("Slice", ("image", "s", "e", "a", "e"), ("x",), {}), Node("Squeeze", ("x", "a"), ("y",), {}),
+             Node("Div", ("y", "k"), ("z",), {}), Node("Conv", ("z",), ("c",), {}))  # fmt: skip
+    assert opening_of(Graph(nodes, ends), "image").takes == "0..255"
+
+
 def test_a_graph_that_reverses_its_channels_shows_the_mean_in_the_other_order(tmp_path: Path) -> None:
     path = begins_with(tmp_path / "net.onnx", "image", ["n", 3, "h", "w"], [("Gather", np.asarray([2, 1, 0]))], RCNN)
     model = onnx.load(str(path))
@@ -111,6 +154,16 @@ def test_a_graph_that_reverses_its_channels_shows_the_mean_in_the_other_order(tm
     model.graph.node.append(model.graph.node.pop(4))
     onnx.save(model, str(path))
     assert open_export(tmp_path).opening.color_order == "bgr"
+
+
+def test_what_a_normalisation_alone_does_not_show_is_said(tmp_path: Path) -> None:
+    steps = [("Sub", channels([0.5] * 3)), ("Div", channels([0.5] * 3))]
+    begins_with(tmp_path / "net.onnx", "image", [3, "h", "w"], steps, RCNN, FREE)
+    said = " | ".join(examine(tmp_path)[1].assumed)
+    assert 'color_order = "bgr"' in said and "size under [preprocess]" in said
+    weights = {"head.classification_head.module_list.0.1.weight": (18, 8, 1, 1)}  # torchvision's SSDlite
+    begins_with(tmp_path / "net.onnx", "image", [3, "h", "w"], steps, RCNN, FREE, weights)
+    assert "color_order" not in " | ".join(examine(tmp_path)[1].assumed)
 
 
 def test_torchvision_is_fed_what_its_graph_normalises(tmp_path: Path) -> None:
@@ -150,6 +203,7 @@ def test_the_same_outputs_without_torchvision_s_normalisation_are_refused_with_w
     assert candidates_of(export) == [("object-detection", "rcnn")]
     lines = deciding_lines(export)
     assert "label_offset = -1" in lines and "shortest_edge = 800" in lines
+    assert ('color_order = "bgr"\n' in lines and "do_rescale = false\n" in lines) is bool(steps)
 
 
 @pytest.mark.parametrize("masks", [False, True])
@@ -173,6 +227,23 @@ def test_the_model_zoo_s_rcnn_is_fed_bgr_less_its_mean_at_800_padded_with_the_me
     np.testing.assert_allclose(tensor[:, -1, -1], [0, 0, 0], atol=0.3)  # whole numbers stand for the mean
     long = Picture(Pillow.new("RGB", (400, 100)), (400, 100))
     assert prepare(long, model.manifest.preprocess, model.spec)[0].shape == (3, 352, 1344)  # 333 x 1333
+
+
+def test_the_model_zoo_s_ssd_in_another_opset_or_quantised(tmp_path: Path) -> None:
+    outputs = {"bboxes": floats([[0, 0, 0.5, 1]]), "labels": np.asarray([[3]]), "scores": floats([0.9])}
+    begins_with(tmp_path / "ssd-10.onnx", "image", [1, 3, 1200, 1200], [], outputs)
+    family, manifest, predicted = answer(tmp_path)
+    assert family == "R-CNN of the ONNX Model Zoo" and manifest.preprocess.do_normalize
+    assert boxes(predicted) == [("car", 0.9, [0.0, 0.0, 64.0, 64.0])]
+
+
+def test_torchvision_behind_bytes(tmp_path: Path) -> None:
+    steps = [("Cast", None), ("Div", np.float32(255)), *NORMALISED]
+    path = begins_with(tmp_path / "net.onnx", "image", [3, 64, 64], steps, RCNN, FREE, {"rpn.head.conv.bias": (3,)})
+    model = onnx.load(str(path))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    onnx.save(model, str(path))
+    assert answer(tmp_path)[0] == "torchvision detection"
 
 
 def picodet(path: Path, steps: list[Step]) -> None:
@@ -221,6 +292,7 @@ def test_deim_with_a_dinov3_backbone_is_fed_less_imagenet_s_mean(tmp_path: Path)
     assert not manifest_of(*examine(tmp_path / "a")).preprocess.do_normalize
     dfine(tmp_path / "b/net.onnx", {"model.backbone.dinov3.cls_token": (1, 1, 192)})
     assert manifest_of(*examine(tmp_path / "b")).preprocess.do_normalize
+    assert any("do_normalize = false" in guess for guess in examine(tmp_path / "b")[1].assumed)
 
 
 def test_nanodet_s_mean_is_that_of_its_backbone(tmp_path: Path) -> None:
@@ -237,3 +309,12 @@ def test_what_yolox_s_tensors_do_not_tell_is_said(tmp_path: Path) -> None:
     save(tmp_path / "yolox.onnx", picture_input("images"), {"output": np.zeros((1, 84, 7), np.float32)})
     _, draft = examine(tmp_path)
     assert any('color_order = "rgb"' in guess and "do_normalize = true" in guess for guess in draft.assumed)
+
+
+@pytest.mark.parametrize("exp", [True, False])
+def test_ultraface_without_its_post_processing_has_no_exponential(exp: bool, tmp_path: Path) -> None:
+    outputs = {"scores": np.zeros((1, 4420, 2), np.float32), "boxes": np.zeros((1, 4420, 4), np.float32)}
+    steps: list[Step] = [("Exp", None)] if exp else []
+    begins_with(tmp_path / "net.onnx", "input", [1, 3, 240, 320], steps, outputs)
+    params = manifest_of(*examine(tmp_path)).postprocess.params
+    assert params.get("decoded", True) is exp
