@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def begins_with(
     steps: Sequence[Step],
     outputs: dict[str, Any],
     shapes: dict[str, Any] | None = None,
-    weights: dict[str, tuple[int, ...]] | None = None,
+    weights: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Path:
     """A graph that does the steps to its input, and then answers `outputs` whatever comes of it."""
     save(path, {name: ("float32", shape)}, outputs, shapes)
