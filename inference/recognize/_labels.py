@@ -11,7 +11,7 @@ from inference.heads import find_head
 from inference.manifest import manifest_from
 from inference.placeholders import is_placeholder
 from inference.recognize._export import Draft, Export
-from inference.recognize._graph import Graph
+from inference.recognize._graph import Graph, Node
 
 # Weights of one score for each class: torchvision's R-CNN; D-FINE, RT-DETR and DEIM.
 _SCORES = r"(box_predictor\.cls_score|decoder\.dec_score_head\.\d+|decoder\.enc_score_head)\.(weight|bias)$"
@@ -48,6 +48,21 @@ def class_slots(graph: Graph) -> int | None:
         counts |= {n / anchors[key] for key, n in found.items() if key in anchors}
     count = counts.pop() if len(counts) == 1 else 0.0
     return int(count) if count >= 1 and count.is_integer() else None
+
+
+def slots_by_layers(graph: Graph) -> int | None:
+    """The same of an R-CNN whose weights were renamed: two layers of the same features, of C and 4 C numbers."""
+    counts = set()
+    for nodes in graph.users.values():
+        sizes = {_outputs_of(graph, node) for node in nodes if node.op in ("Gemm", "MatMul")}
+        counts |= {size for size in sizes if size > 1 and 4 * size in sizes}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _outputs_of(graph: Graph, node: Node) -> int:
+    """How many numbers a layer with weights gives for each row; 0 where it has none."""
+    dims = graph.weights[node.inputs[1]].dims if node.inputs[1] in graph.weights else ()
+    return (dims[0] if node.numbers.get("transB") else dims[1]) if len(dims) == 2 else 0
 
 
 def label_map(export: Export) -> list[str] | None:

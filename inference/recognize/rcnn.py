@@ -13,7 +13,7 @@ from typing import Any
 from inference.engine.catalog import CATALOG, load_catalog
 from inference.manifest import Task
 from inference.recognize._export import Export
-from inference.recognize._labels import class_slots, place
+from inference.recognize._labels import class_slots, place, slots_by_layers
 
 Table = dict[str, Any]
 
@@ -131,7 +131,7 @@ def _normalises(export: Export) -> bool:
 
 def _names(export: Export, task: str) -> Table:
     """Labels: class 0 is the background in all of torchvision's detectors, also in lists of own classes."""
-    slots, names = class_slots(export.graph), export.labels(None)
+    slots, names = class_slots(export.graph) or slots_by_layers(export.graph), export.labels(None)
     if isinstance(names, list):
         placed = place(export, names, 1, slots)
         return {"labels": placed.labels, "label_offset": placed.offset, "assumed": [placed.said]}

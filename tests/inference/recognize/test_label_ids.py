@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from inference.engine.model import Model
 from inference.engine.registry import Registry
@@ -83,6 +83,24 @@ def test_a_line_for_each_class_needs_no_known_word_for_the_background(tmp_path: 
     labelled(tmp_path, "nichts\napple\nbanana\n")
     assert names_of(tmp_path) == ["apple", "banana"]
     assert "class 0 is 'nichts'" in assumed(tmp_path)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_renamed_weights_are_known_by_their_layers(transposed: bool, tmp_path: Path) -> None:
+    torchvision(tmp_path, [1, 2])
+    model = onnx.load(str(tmp_path / "net.onnx"))
+    for name, size in (("a", 3), ("b", 12)):
+        dims = (size, 8) if transposed else (8, size)
+        op, extra = ("Gemm", {"transB": 1}) if transposed else ("MatMul", dict[str, int]())
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(dims, np.float32), f"onnx::{op}_{name}"))
+        model.graph.node.append(helper.make_node(op, ["features", f"onnx::{op}_{name}"], [f"{name}_out"], **extra))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 8), np.float32), "features"))
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    labelled(tmp_path, "zero\napple\nbanana\n")
+    assert names_of(tmp_path) == ["apple", "banana"]
+    labelled(tmp_path, "a\nb\nc\nd\n")
+    with pytest.raises(BadManifest, match="2 classes and a background"):
+        examine(tmp_path)
 
 
 @pytest.mark.parametrize("lines", ["a\n", "a\nb\nc\nd\n", "background\na\n"])
