@@ -91,9 +91,11 @@ def test_renamed_weights_are_known_by_their_layers(transposed: bool, tmp_path: P
     model = onnx.load(str(tmp_path / "net.onnx"))
     for name, size in (("a", 3), ("b", 12)):
         dims = (size, 8) if transposed else (8, size)
-        op, extra = ("Gemm", {"transB": 1}) if transposed else ("MatMul", dict[str, int]())
-        model.graph.initializer.append(numpy_helper.from_array(np.zeros(dims, np.float32), f"onnx::{op}_{name}"))
-        model.graph.node.append(helper.make_node(op, ["features", f"onnx::{op}_{name}"], [f"{name}_out"], **extra))
+        weight = numpy_helper.from_array(np.zeros(dims, np.float32), f"onnx::MatMul_{name}")
+        model.graph.initializer.append(weight)
+        inputs, outputs = ["features", weight.name], [f"{name}_out"]
+        layer = helper.make_node("Gemm", inputs, outputs, transB=1) if transposed else None
+        model.graph.node.append(layer or helper.make_node("MatMul", inputs, outputs))
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 8), np.float32), "features"))
     onnx.save(model, str(tmp_path / "net.onnx"))
     labelled(tmp_path, "zero\napple\nbanana\n")
