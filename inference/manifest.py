@@ -36,7 +36,8 @@ class Preprocess:
 
     size: {height, width} or {shortest_edge[, longest_edge]} in pixels; empty takes it from the tensor.
     resample: Pillow's numbers, 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic. antialias = false samples points,
-    as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or by channel.
+    as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or in
+    red, green and blue.
     size_divisor: pad a free-size input up to a multiple. crop_scale: how far a crop around a box is widened.
     align: "face112" wants faces turned upright by their five landmarks, in place of a crop.
     min_size (the shorter side of its box in pixels of the picture), min_score (0..1) and max_share (of the picture): on

@@ -21,10 +21,11 @@ from inference.predictions import Classes, Embedding, Objects, Predictions
 def odd_outputs(outputs: Mapping[str, NDArray[Any]]) -> list[str]:
     """The outputs with NaN or plus infinity. Minus infinity alone is how logits are masked.
 
-    A sum shows whether there is any in a quarter of the time that looking at every number takes.
+    The sum of squares is not finite either where there is any, and costs a tenth of looking at every number.
     """
+    floats = {n: v for n, v in outputs.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}  # ZipMap: a list
     with np.errstate(all="ignore"):
-        suspects = [n for n, v in outputs.items() if v.dtype.kind == "f" and not np.isfinite(v.sum(dtype=np.float64))]
+        suspects = [n for n, v in floats.items() if not np.isfinite(np.dot(v.ravel(), v.ravel()))]
     return [n for n in suspects if (np.isnan(outputs[n]) | np.isposinf(outputs[n])).any()]
 
 

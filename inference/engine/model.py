@@ -16,6 +16,7 @@ from inference.heads import Head, Shape, head_of
 from inference.image.media import Picture, cropped
 from inference.image.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.manifest import Manifest
+from inference.placeholders import is_placeholder
 from inference.predictions import Predictions
 from inference.timing import Timing
 
@@ -49,7 +50,18 @@ class Loaded:
             raise BadModel(
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"
                 f"{f' less an offset of {offset}' if offset else ''}; give the labels that this model was trained with"
+                f"{_other_offset(classes, self.manifest)}"
             )
+
+
+def _other_offset(classes: int, manifest: Manifest) -> str:
+    """The label_offset with which the list would fit, where that may be meant."""
+    labels = manifest.labels
+    if len(labels) == classes - 1:
+        return ", or say label_offset = -1 if class 0 is a background that has no line"
+    if len(labels) == classes + 1 and is_placeholder(labels[0]):
+        return f", or say label_offset = 1 if the first line, {labels[0]!r}, stands for no class"
+    return ""
 
 
 class Model(Loaded):

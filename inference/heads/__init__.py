@@ -153,3 +153,12 @@ def named_output(outputs: Mapping[str, Any], manifest: Manifest, role: str) -> s
 def label_ids(indices: NDArray[Any], manifest: Manifest) -> NDArray[np.int64]:
     """Label ids (places in the label list) from class indices of the tensor."""
     return indices.astype(np.int64) + manifest.label_offset
+
+
+def map_labels(manifest: Manifest) -> tuple[tuple[str, ...], int | None]:
+    """(names by class index, the index that means "nothing") of a map. Classes that an offset leaves without a line are
+    named by their number, and class 0 then is the background where the manifest names no other."""
+    labels, offset, background = manifest.labels, manifest.label_offset, manifest.postprocess.background
+    if offset >= 0:
+        return labels[offset:], background
+    return (*map(str, range(-offset)), *labels), 0 if background is None else background

@@ -7,7 +7,8 @@ fed with the network's size as image_shape) and custom_vision (Azure Custom Visi
 
 Outputs, with a batch axis of 1 or without:
     boxes [n, 4]; with params.columns [n, 5] or [n, 6]: the score and the label stand in the same row
-    scores [n], labels [n] (whole numbers, as integers or floats; a label below 0 marks an unused row)
+    scores [n], labels [n] (whole numbers, as integers or floats; a label below 0 marks an unused row, and
+        one that an offset takes below 0 the background)
     count [1]: how many rows are used
     indices [m, 3] of (batch, class, box), as ONNX NonMaxSuppression returns them; scores are then [C, n]
     masks [n, 1, h, w]; keypoints [n, K, 3] (x, y, visibility) and keypoints_scores [n, K] (logits); not with indices
@@ -39,6 +40,7 @@ from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
 
 _SAY = "say in postprocess.outputs which output is boxes, scores and labels"
+_RESERVED = "{} boxes of class 0, the background, are left out (label_offset = {} in model.toml)"
 Values = Mapping[str, NDArray[Any]]
 
 WIDTHS = {"boxes": 4, "scores": 1, "labels": 1}
@@ -64,13 +66,16 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     _refuse_misread(values, _columns(manifest), outputs)
     boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, _columns(manifest))
     _refuse_scores(scores[labels >= 0], outputs)
-    keep = best_above(np.where(labels >= 0, scores, -np.inf), threshold(manifest, HEAD), manifest)
+    limit, reserved = threshold(manifest, HEAD), ~(labels + min(manifest.label_offset, 0) >= 0)
+    keep = best_above(np.where(reserved, -np.inf, scores), limit, manifest)
     boxes = boxes[keep].astype(np.float32, copy=False)
     if params.get("order") == "yxyx":
         boxes = boxes[:, [1, 0, 3, 2]]
     if params.get("normalized"):
         boxes = in_network(boxes, fit)
     detections = objects(boxes, scores[keep], labels[keep], fit, manifest)
+    if left := np.count_nonzero(reserved & (labels >= 0) & (scores > limit)):
+        detections = replace(detections, notes=(_RESERVED.format(left, manifest.label_offset),))
     if "indices" in values:
         return detections
     if "masks" in values and values["masks"].ndim > 2:

@@ -3,13 +3,15 @@
 Names are those of Hugging Face (logits, pred_boxes, pred_masks) and RF-DETR (labels, dets, masks).
 params: activation = "softmax" (DETR, YOLOS, Table Transformer: the last class is "no object") or "sigmoid" (RT-DETR,
 D-FINE, RF-DETR: each query may have several classes); no_object = true | false: drop the last class (default: with
-softmax). Masks [1, Q, h, w] are logits over the whole input. No NMS: training matches each object with one query.
+softmax). A class whose label stands for none (placeholders.py) is never an answer. Masks [1, Q, h, w] are logits over
+the whole input. No NMS: training matches each object with one query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from inference.heads._masks import masks_in_boxes, network_frame
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
+from inference.placeholders import is_placeholder
 from inference.predictions import Objects
 
 LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets"), ("pred_masks", "masks")
@@ -30,6 +33,8 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     scores = sigmoid(logits) if multilabel else softmax(logits)
     if _no_object(manifest):
         scores = scores[:, :-1]
+    if spare := _without_meaning(manifest.labels, manifest.label_offset, scores.shape[1]):
+        scores[:, spare] = 0
     rows, classes, best = best_class(scores, threshold(manifest, HEAD), multilabel)
     keep = best_first(best, manifest)
     rows = rows[keep]
@@ -41,6 +46,13 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
         logits = masks[0][rows].astype(np.float32, copy=False)
         return replace(detections, masks=masks_in_boxes(logits, network_frame(fit), detections.boxes, fit, 0.0))
     return detections
+
+
+@lru_cache(maxsize=8)
+def _without_meaning(labels: tuple[str, ...], offset: int, classes: int) -> list[int]:
+    """The class indices whose labels stand for no class: backgrounds, and the gaps between COCO's ids."""
+    named = range(max(0, -offset), min(classes, len(labels) - offset))
+    return [index for index in named if is_placeholder(labels[index + offset])]
 
 
 def _activation(manifest: Manifest) -> str:

@@ -57,7 +57,7 @@ def planes(outputs: Outputs, fit: Fit, manifest: Manifest) -> Floats:
     else:
         values = values.astype(np.float32)
         with np.errstate(all="ignore"):
-            odd = not np.isfinite(values.sum())
+            odd = not np.isfinite(np.dot(values.ravel(), values.ravel()))
         if odd and not np.isfinite(values).any():
             raise BadModel(f"{manifest.name}: it answers no numbers for this picture (NaN); {HALF}")
         values = _activated(np.nan_to_num(values, copy=False) if odd else values, params.get("activation"))

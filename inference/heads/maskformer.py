@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from inference.heads import Head, Outputs, Shape, label_ids, part, threshold
+from inference.heads import Head, Outputs, Shape, label_ids, map_labels, part, threshold
 from inference.heads._detection import best_above, best_class
 from inference.heads._masks import masks_in_boxes, network_frame
 from inference.heads.classifier import sigmoid, softmax
@@ -32,7 +32,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap | Objects
     scores = np.tensordot(probabilities, masks, axes=(0, 0))
     ids = argmax_labels(scores, fit, fit_size(fit))
     narrow = ids.astype(np.uint8 if len(scores) < 256 else np.int32)
-    return LabelMap(on_picture(narrow, fit), manifest.labels, manifest.postprocess.background)
+    return LabelMap(on_picture(narrow, fit), *map_labels(manifest))
 
 
 def _instances(probabilities: Floats, masks: Floats, fit: Fit, manifest: Manifest) -> Objects:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from inference.heads import Head, Outputs, Shape, part
+from inference.heads import Head, Outputs, Shape, map_labels, part
 from inference.heads.classifier import sigmoid
 from inference.image.preprocess import Box, Fit
 from inference.manifest import Manifest
@@ -38,7 +38,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
     else:
         ids = _argmax(raw, fit, manifest)
     narrow = np.uint8 if ids.max(initial=0) < 256 else np.int32
-    return LabelMap(on_picture(ids.astype(narrow), fit), manifest.labels, manifest.postprocess.background)
+    return LabelMap(on_picture(ids.astype(narrow), fit), *map_labels(manifest))
 
 
 def _main(outputs: Mapping[str, Any], manifest: Manifest) -> Any:

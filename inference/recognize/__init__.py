@@ -24,6 +24,7 @@ from inference.recognize import (
     ultralytics,
 )
 from inference.recognize._export import Draft, Export, open_export
+from inference.recognize._labels import past_a_placeholder
 
 # In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
 _FAMILIES = (
@@ -50,7 +51,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
     for family in _FAMILIES:
         draft = family(export)
         if draft is not None:
-            return export, draft
+            return export, past_a_placeholder(export, draft)
     raise BadManifest(candidates.refusal(export))
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest
-from inference.recognize._graph import has_operation, scaled_by_255
+from inference.recognize._graph import Graph, read_graph
+from inference.recognize._opening import Opening, opening_of
 
 # Names that exporters give to every model; the folder's name says more.
 PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")
@@ -69,13 +70,22 @@ class Export:
         return next((t for t in self.inputs if len(t.shape) in (3, 4)), self.inputs[0])
 
     @cached_property
+    def graph(self) -> Graph:
+        return read_graph(self.file)
+
+    @cached_property
+    def opening(self) -> Opening:
+        """What the graph does to the picture before anything else."""
+        return opening_of(self.graph, self.picture.name)
+
+    @property
     def scales_itself(self) -> bool:
-        """Whether the graph divides its input by 255, so that it wants 0..255."""
-        return scaled_by_255(self.file, self.picture.name)
+        """Whether the graph brings its input into a smaller range itself, so that it wants 0..255."""
+        return self.opening.takes == "0..255"
 
     def has_operation(self, op: str) -> bool:
         """Whether the graph has a node of this type."""
-        return has_operation(self.file, op)
+        return op in self.graph.operations
 
     @property
     def channels(self) -> int | None:

@@ -1,152 +1,181 @@
-"""What a graph does, where its tensors do not tell, read from the file without the onnx package.
+"""The nodes of a graph and the shapes of its weights, where its tensors do not tell, read without the onnx package.
 
-Some exports divide by 255 themselves; fed with 0..1 they would see black. Only the fields needed are read (ONNX's
-protobuf definition: ModelProto.graph = 7; GraphProto.node = 1, initializer = 5; NodeProto.input = 1, output = 2,
-op_type = 4, attribute = 5; AttributeProto.t = 5; TensorProto.dims = 1, data_type = 2, float_data = 4, name = 8,
-raw_data = 9); everything else is stepped over.
+Only the fields needed are read (ONNX's protobuf definition: ModelProto.graph = 7; GraphProto.node = 1, initializer = 5;
+NodeProto.input = 1, output = 2, op_type = 4, attribute = 5; AttributeProto.name = 1, f = 2, i = 3, t = 5, floats = 7;
+TensorProto.dims = 1, data_type = 2, float_data = 4, int64_data = 7, name = 8, raw_data = 9); everything else is
+stepped over. Subgraphs are not looked into.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-# Operations that leave the range of the values as it is.
-_THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape")
-_MAX_STEPS = 8
-_FLOAT = 1
+from inference.engine.protobuf import Broken, fields, varint
 
-Node = tuple[list[str], list[str], str, float | None]  # names of inputs and outputs, operation, a constant's value
-
-
-def scaled_by_255(path: Path, name: str) -> bool:
-    """Whether the first thing that happens to the input `name` is a division by 255."""
-    return _answered(path, lambda view: _scaled(view, name))
+_MAX_BYTES = 128  # of a constant whose values are of interest: a mean, a factor, a few indices
+_FORMATS = {1: "f", 6: "i", 7: "q", 10: "e", 11: "d"}  # TensorProto.DataType to struct's letters
+# Operations that change the shape or the type of a constant and not its values.
+_SAME_VALUES = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Cast")
+Values = tuple[float, ...]
+Span = tuple[int, int]
 
 
-def has_operation(path: Path, op: str) -> bool:
-    """Whether the graph has a node of this type (not looking into subgraphs)."""
-    return _answered(path, lambda view: any(_node(view, *span)[2] == op for span in _nodes(view)))
+@dataclass(frozen=True)
+class Weights:
+    """The shape of a constant, and its values where they are few numbers."""
+
+    dims: tuple[int, ...]
+    values: Values | None = None
 
 
-def _answered(path: Path, question: Callable[[memoryview], bool]) -> bool:
+@dataclass(frozen=True)
+class Node:
+    """An operation: names of its inputs and outputs, its whole-number attributes, the constant that it holds."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    numbers: Mapping[str, int]
+    constant: Weights | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """weights: initializers and constants by name."""
+
+    nodes: tuple[Node, ...] = ()
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+    @cached_property
+    def operations(self) -> frozenset[str]:
+        return frozenset(node.op for node in self.nodes)
+
+    @cached_property
+    def users(self) -> Mapping[str, list[Node]]:
+        """The nodes that read a tensor."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def makers(self) -> Mapping[str, Node]:
+        """The node that writes a tensor."""
+        return {name: node for node in self.nodes for name in node.outputs}
+
+    def values(self, name: str) -> Values | None:
+        """The few numbers of a constant, also where it is reshaped first; None where it is none."""
+        for _ in range(8):
+            if name in self.weights:
+                return self.weights[name].values
+            maker = self.makers.get(name)
+            if maker is None or maker.op not in _SAME_VALUES or not maker.inputs:
+                return None
+            name = maker.inputs[0]
+        return None
+
+
+def read_graph(path: Path) -> Graph:
+    """The graph of a file; an empty one where it cannot be read so: that is onnxruntime's to judge."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         view = memoryview(data)
         try:
-            return question(view)
-        except (struct.error, IndexError, UnicodeDecodeError, _Broken):
-            return False  # what cannot be read so is onnxruntime's to judge
+            return _graph(view)
+        except (struct.error, IndexError, UnicodeDecodeError, Broken):
+            return Graph()
         finally:
             view.release()
 
 
-class _Broken(Exception):
-    """The bytes are not protobuf."""
-
-
-def _graph(view: memoryview) -> tuple[int, int]:
-    return next((span for number, span in _fields(view, 0, len(view)) if number == 7), (0, 0))
-
-
-def _nodes(view: memoryview) -> Iterator[tuple[int, int]]:
-    return (span for number, span in _fields(view, *_graph(view)) if number == 1)
-
-
-def _scaled(view: memoryview, name: str) -> bool:
+def _graph(view: memoryview) -> Graph:
     nodes: list[Node] = []
-    constants: dict[str, float] = {}
-    for number, (start, end) in _fields(view, *_graph(view)):
+    weights: dict[str, Weights] = {}
+    start, end = next((span for number, span in fields(view, 0, len(view)) if number == 7), (0, 0))
+    for number, span in fields(view, start, end):
         if number == 1:
-            inputs, outputs, op, value = _node(view, start, end)
-            if op == "Constant" and value is not None and outputs:
-                constants[outputs[0]] = value
+            node = _node(view, span)
+            if node.constant is not None and node.outputs:
+                weights[node.outputs[0]] = node.constant
             else:
-                nodes.append((inputs, outputs, op, value))
+                nodes.append(node)
         elif number == 5:
-            label, value = _tensor(view, start, end)
-            if value is not None:
-                constants[label] = value
-    return _divides(nodes, constants, name)
+            name, tensor = _tensor(view, span)
+            weights[name] = tensor
+    return Graph(tuple(nodes), weights)
 
 
-def _divides(nodes: list[Node], constants: dict[str, float], name: str) -> bool:
-    for _ in range(_MAX_STEPS):
-        inputs, outputs, op, _ = next((node for node in nodes if name in node[0]), ([], [], "", None))
-        factor = next((constants[i] for i in inputs if i in constants), None)
-        if op in ("Div", "Mul"):
-            wanted = 255.0 if op == "Div" else 1 / 255
-            return factor is not None and abs(factor / wanted - 1) < 1e-3
-        if op not in _THROUGH or not outputs:
-            return False
-        name = outputs[0]
-    return False
-
-
-def _node(view: memoryview, start: int, end: int) -> Node:
+def _node(view: memoryview, span: Span) -> Node:
     inputs: list[str] = []
     outputs: list[str] = []
-    op, value = "", None
-    for number, (first, last) in _fields(view, start, end):
+    numbers: dict[str, int] = {}
+    op, constant = "", None
+    for number, part in fields(view, *span):
         if number == 1:
-            inputs.append(bytes(view[first:last]).decode())
+            inputs.append(_text(view, part))
         elif number == 2:
-            outputs.append(bytes(view[first:last]).decode())
+            outputs.append(_text(view, part))
         elif number == 4:
-            op = bytes(view[first:last]).decode()
+            op = _text(view, part)
         elif number == 5:
-            for inner, span in _fields(view, first, last):
-                if inner == 5:
-                    value = _tensor(view, *span)[1]
-    return inputs, outputs, op, value
+            name, whole, value = _attribute(view, part)
+            if whole is not None:
+                numbers[name] = whole
+            constant = value or constant
+    return Node(op, tuple(inputs), tuple(outputs), numbers, constant if op == "Constant" else None)
 
 
-def _tensor(view: memoryview, start: int, end: int) -> tuple[str, float | None]:
-    """(name, the value of a float tensor whose elements, at most 16, are all the same; else None)."""
+def _attribute(view: memoryview, span: Span) -> tuple[str, int | None, Weights | None]:
+    """(name, its whole number, its tensor or floats), each where it has one."""
+    name, whole, value = "", None, None
+    for number, (start, end) in fields(view, *span):
+        if number == 1:
+            name = _text(view, (start, end))
+        elif number == 3:
+            whole = start - (1 << 64) if start >> 63 else start
+        elif number == 5:
+            value = _tensor(view, (start, end))[1]
+        elif number in (2, 7) and end - start <= _MAX_BYTES and (end - start) % 4 == 0:
+            floats = struct.unpack(f"<{(end - start) // 4}f", view[start:end])
+            value = Weights((len(floats),), floats)
+    return name, whole, value
+
+
+def _tensor(view: memoryview, span: Span) -> tuple[str, Weights]:
+    """(name, weights) of a TensorProto."""
     name, kind, raw = "", 0, b""
-    for number, (first, last) in _fields(view, start, end):
-        if number == 2:
-            kind = first  # a number: its value stands in place of a span
-        elif number in (4, 9) and last - first <= 64:
-            raw = bytes(view[first:last])
+    dims: list[int] = []
+    values: Values | None = None
+    for number, (start, end) in fields(view, *span):
+        if number == 1:
+            dims += [start] if start == end else _whole(view, (start, end))
+        elif number == 2:
+            kind = start  # a number: its value stands in place of a span
+        elif number in (4, 9) and end - start <= _MAX_BYTES:
+            raw += bytes(view[start:end])
+        elif number == 7 and end - start <= _MAX_BYTES:
+            values = tuple(float(v) for v in ([start] if start == end else _whole(view, (start, end))))
         elif number == 8:
-            name = bytes(view[first:last]).decode()
-    if kind != _FLOAT or not raw or len(raw) % 4:
-        return name, None
-    values = struct.unpack(f"<{len(raw) // 4}f", raw)
-    return name, values[0] if len(set(values)) == 1 else None
+            name = _text(view, (start, end))
+    letter = _FORMATS.get(kind)
+    if letter and raw and len(raw) % struct.calcsize(letter) == 0:
+        values = tuple(float(v) for v in struct.unpack(f"<{len(raw) // struct.calcsize(letter)}{letter}", raw))
+    return name, Weights(tuple(dims), values)
 
 
-def _fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(field number, (start, end) of its bytes); for whole numbers (value, value)."""
-    while at < end:
-        key, at = _varint(view, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(view, at)
-            yield key >> 3, (value, value)
-            continue
-        if kind == 2:
-            size, at = _varint(view, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise _Broken
-        if at + size > end:
-            raise _Broken
-        yield key >> 3, (at, at + size)
-        at += size
+def _text(view: memoryview, span: Span) -> str:
+    return bytes(view[span[0] : span[1]]).decode()
 
 
-def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise _Broken
+def _whole(view: memoryview, span: Span) -> list[int]:
+    """Signed whole numbers of a packed field."""
+    numbers, at = [], span[0]
+    while at < span[1]:
+        value, at = varint(view, at)
+        numbers.append(value - (1 << 64) if value >> 63 else value)
+    return numbers

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from inference.recognize._export import IMAGENET, Draft, Export
+from inference.recognize._opening import outside
 from inference.recognize.ultralytics import LETTERBOX
 
 
@@ -17,7 +18,7 @@ def recognize(export: Export) -> Draft | None:
         return None
     names = {n.removesuffix("_0") for n in export.outputs}
     # exported with enable_norm, the graph divides by 255 and normalises by itself
-    normal = {"do_rescale": False} if export.scales_itself else IMAGENET
+    normal, _ = outside(IMAGENET, export.opening)
     base: dict[str, Any] = {"labels": [str(name) for name in labels]}
     if "output1" in names:
         side = export.size() or {"height": 224, "width": 224}

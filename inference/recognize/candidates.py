@@ -8,6 +8,7 @@ from inference.errors import DropsightError
 from inference.heads import find_head
 from inference.manifest import Manifest, Task
 from inference.recognize._export import Export
+from inference.recognize.rcnn import roles_of, task_of
 
 Shape = tuple[int | None, ...]
 Pair = tuple[Task, str]  # a task and a head
@@ -39,8 +40,10 @@ def refusal(export: Export) -> str:
     """Why this export is not guessed at, what it may be, and the manifest lines that would decide."""
     tensors = f"{'; '.join(map(str, export.inputs))} -> {'; '.join(map(str, export.outputs.values()))}"
     pairs = [_in_a_line(export, pair) for pair in candidates_of(export)]
+    if export.opening.takes:
+        tensors = f"{tensors[:400]}; {export.opening.in_words()}"
     return (
-        f"{export.file}: nothing in it or beside it states its preprocessing ({tensors[:400]}); candidates: "
+        f"{export.file}: nothing in it or beside it states its preprocessing ({tensors[:500]}); candidates: "
         f"{' | '.join(pairs) or 'none known here'}; write a model.toml beside it with task, head and [preprocess] "
         "(size, color_order, do_rescale, do_normalize, image_mean, image_std)"
     )
@@ -48,6 +51,7 @@ def refusal(export: Export) -> str:
 
 def _in_a_line(export: Export, pair: Pair) -> str:
     labels = [f'labels = "{names}"' for _, names in [label_set(export, [pair])] if names]
+    labels += ["label_offset = -1 if class 0 is the background, else 0"] if pair[1] == "rcnn" else []
     return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels])
 
 
@@ -90,12 +94,16 @@ def deciding_lines(export: Export) -> str:
         lines += label_lines(count, names)
     elif not pairs or pairs[0][0] in _WITH_LABELS:
         lines.append('labels = "labels.txt"            # a label per line, in the order of the classes')
+    if pairs and pairs[0][1] == "rcnn":
+        lines.append("label_offset = -1                # class 0 is the background (maskrcnn-benchmark); 0: Detectron2")
     return "\n".join([*lines, "", "[preprocess]", *_preprocess(export, pairs), *_postprocess(export, pairs)]) + "\n"
 
 
 def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     grey = export.channels == 1
-    size = [] if export.size() or ("image-to-image", "image") in pairs else ["size = { height = 224, width = 224 }"]
+    rcnn = pairs and pairs[0][1] == "rcnn"
+    free = "{ shortest_edge = 800, longest_edge = 1333 }" if rcnn else "{ height = 224, width = 224 }"
+    size = [] if export.size() or ("image-to-image", "image") in pairs else [f"size = {free}"]
     lines = [
         *size,
         'color_order = "gray"             # or "y"' if grey else 'color_order = "rgb"              # or "bgr"',
@@ -104,6 +112,11 @@ def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     ]
     if export.picture.dtype.kind in "iu":
         return [*lines, "# the input takes whole numbers: pixels go in as 0..255"]
+    if export.opening.takes:
+        known = f'color_order = "{export.opening.color_order}"'
+        lines = [known if export.opening.color_order and "color_order" in line else line for line in lines]
+        scale = "false" if export.opening.takes == "0..255" else "true"
+        return [*lines, f"# {export.opening.in_words()}", f"do_rescale = {scale}"]
     mean, std = ("[0.5]", "[0.5]") if grey else ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]")
     return [
         *lines,
@@ -130,6 +143,8 @@ def candidates_of(export: Export) -> list[Pair]:
     """(task, head) pairs whose names or else shapes fit."""
     if "scale_factor" in {t.name for t in export.inputs}:
         return [("object-detection", "paddle")]
+    if roles := roles_of(export):
+        return [(task_of(roles), "rcnn")]
     names = {name.removesuffix(":0") for name in export.outputs}
     named = [(task, head) for wanted, task, head in _BY_OUTPUTS if wanted <= names]
     return named[:1] or _by_shape(export)

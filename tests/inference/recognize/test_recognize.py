@@ -194,7 +194,7 @@ def test_labels_that_are_only_assumed_are_said_to_be(tmp_path: Path) -> None:
     save(tmp_path / "net.onnx", picture_input("image"), values)
     assert any("coco91 is assumed" in guess for guess in examine(tmp_path)[1].assumed)
     (tmp_path / "labels.txt").write_text("background\ncat\n", "utf-8")
-    assert not examine(tmp_path)[1].assumed
+    assert not any("coco91" in guess for guess in examine(tmp_path)[1].assumed)
 
 
 def test_a_manifest_beside_a_file_speaks_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
