@@ -16,6 +16,7 @@ from inference.recognize import (
     catalogued,
     custom_vision,
     huggingface,
+    layouts,
     openmmlab,
     openvino,
     paddle,
@@ -23,6 +24,7 @@ from inference.recognize import (
     tensors,
     ultralytics,
 )
+from inference.recognize._channels import with_channels
 from inference.recognize._export import Draft, Export, open_export
 
 # In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
@@ -37,6 +39,7 @@ _FAMILIES = (
     openmmlab.recognize,
     paddle.recognize,
     automl.recognize,
+    layouts.recognize,
     tensors.recognize,
 )
 
@@ -50,7 +53,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
     for family in _FAMILIES:
         draft = family(export)
         if draft is not None:
-            return export, draft
+            return export, with_channels(export, draft)
     raise BadManifest(candidates.refusal(export))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from inference.recognize._export import IMAGENET, Draft, Export
-from inference.recognize.ultralytics import LETTERBOX
+from inference.recognize.layouts import LETTERBOX
 
 
 def recognize(export: Export) -> Draft | None:
