@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from inference.errors import DropsightError
 from inference.heads import find_head
+from inference.heads.boxes import role_of_name
 from inference.manifest import Manifest, Task
 from inference.recognize._export import Export
+from inference.recognize.layouts import FLAT, FLAT_V7, scrfd_outputs
 
 Shape = tuple[int | None, ...]
 Pair = tuple[Task, str]  # a task and a head
@@ -27,8 +29,6 @@ _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"logits", "pred_boxes"}, "object-detection", "detr"),
     ({"class_queries_logits", "masks_queries_logits"}, "image-segmentation", "maskformer"),
     ({"cls_logits", "mask_logits"}, "image-segmentation", "maskformer"),
-    ({"scores", "boxes"}, "object-detection", "ultraface"),
-    ({"confidences", "boxes"}, "object-detection", "ultraface"),
     ({"loc", "conf", "iou"}, "object-detection", "lpd_yunet"),
     ({"predicted_depth"}, "depth-estimation", "depth"),
     ({"heatmaps"}, "keypoint-detection", "heatmaps"),
@@ -48,7 +48,16 @@ def refusal(export: Export) -> str:
 
 def _in_a_line(export: Export, pair: Pair) -> str:
     labels = [f'labels = "{names}"' for _, names in [label_set(export, [pair])] if names]
-    return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels])
+    params = [f"postprocess.params.columns = {_toml(FLAT)}"] if pair[1] == "boxes" and _is_flat(export) else []
+    return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels, *params])
+
+
+def _toml(words: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{word}"' for word in words) + "]"
+
+
+def _is_flat(export: Export) -> bool:
+    return len(export.outputs) == 1 and len(export.shape()) == 2 and export.shape()[1] == len(FLAT) + 3
 
 
 def label_set(export: Export, pairs: Sequence[Pair]) -> tuple[int, str]:
@@ -118,6 +127,15 @@ def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     head = pairs[0][1] if pairs else ""
     if head == "classifier" and label_set(export, pairs)[0] == 1001:
         return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
+    if head == "boxes" and _is_flat(export):
+        return [
+            "",
+            "[postprocess]",
+            f"params = {{ columns = {_toml(FLAT)} }}   # YOLO-NAS",
+            f"# params = {{ columns = {_toml(FLAT_V7)} }}   # YOLOv7",
+        ]
+    if head == "boxes" and not {"labels", "count"} & {role_of_name(name) for name in export.outputs}:
+        return ["", "[postprocess]", 'params = { normalized = false, order = "xyxy" }   # or "cxcywh"; true: in 0..1']
     if head == "yolo_grid":
         anchors = "[[0.573, 0.677], [1.87, 2.06], [3.34, 5.47], [7.88, 3.53], [9.77, 9.17]]"
         return ["", "[postprocess]", f"params = {{ anchors = {anchors} }}   # those it was trained with, in cells"]
@@ -143,8 +161,43 @@ def _by_shape(export: Export) -> list[Pair]:
         return [("video-classification", "classifier")]
     if {195, 117} <= {t.shape[-1] for t in export.outputs.values() if len(t.shape) == 2}:
         return [("keypoint-detection", "mediapipe_pose")]
+    if len(export.outputs) > 1:
+        return _of_several(export)
+    if _is_flat(export) and shape[0] != 1 and (picture.shape[0] or export.has_operation("NonMaxSuppression")):
+        return [("object-detection", "boxes")]  # the free axis is not that of the batch: rows, not classes
     if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
         return [("image-classification", "classifier"), ("image-feature-extraction", "embedding")]
+    return _of_one(export, shape)
+
+
+def _of_several(export: Export) -> list[Pair]:
+    """Several outputs are never a classifier: boxes with scores, levels of a detector, or maps."""
+    shapes = [t.shape for t in export.outputs.values()]
+    ranks = {len(s) for s in shapes}
+    if scrfd_outputs(export) or _fits(export, "scrfd"):
+        return [("object-detection", "scrfd")]
+    if len(shapes[0]) == 3 and [len(s) for s in shapes[1:]] == [4] and shapes[0][-1] != 4:
+        return [("image-segmentation", "yolo")]
+    if any(s[-1:] == (4,) and len(s) in (2, 3, 4) for s in shapes) and _fits(export, "boxes"):
+        if not _fits(export, "ultraface") or not any(s[-1:] in ((2,), (3,)) for s in shapes):
+            return [("object-detection", "boxes")]
+        faces: Pair = ("object-detection", "ultraface")  # of 2 columns, the first is the background
+        return [faces] if any(s[-1:] == (2,) for s in shapes) else [faces, ("object-detection", "boxes")]
+    if ranks == {3} and len(shapes) % 2 == 0 and _fits(export, "gfl"):
+        return [("object-detection", "gfl")]
+    return _of_one(export, shapes[0]) if len(shapes[0]) > 2 else []
+
+
+def _fits(export: Export, head: str) -> bool:
+    """Whether the outputs have the names and shapes that a head reads."""
+    shapes = {name: tensor.shape for name, tensor in export.outputs.items()}
+    try:
+        return find_head(head).misfit(shapes, Manifest(export.name, "object-detection", head)) is None
+    except DropsightError:
+        return False
+
+
+def _of_one(export: Export, shape: Shape) -> list[Pair]:
     if len(shape) == 3:
         maps: list[Pair] = [("image-segmentation", "semantic"), ("depth-estimation", "depth")]
         whole = next(iter(export.outputs.values())).dtype.kind in "iu"

@@ -169,7 +169,7 @@ def test_the_lines_that_would_decide_fit_the_tensors_they_are_for(tmp_path: Path
         (("input",), {"dets": (1, 9, 5), "keypoints": (1, 9, 17, 3)}, ("keypoint-detection", "mmdeploy")),
         (("x",), {"detection_boxes": (1, 9, 4), "num_detections": (1,)}, ("object-detection", "tf_detection")),
         (("x",), {"a": (1, 195), "b": (1, 1), "c": (1, 117)}, ("keypoint-detection", "mediapipe_pose")),
-        (("x",), {"scores": (1, 99, 3), "boxes": (1, 99, 4)}, ("object-detection", "ultraface")),
+        (("x",), {"scores": (1, 99, 2), "boxes": (1, 99, 4)}, ("object-detection", "ultraface")),
     ],
 )
 def test_names_that_one_head_reads_leave_one_candidate(
