@@ -24,21 +24,39 @@ NAMES = (*GRIDS, "end2end", "rtdetr")
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (4, 8, 16, 32))
 
 
-def fitting(shape: Sequence[int | None], labels: int, extras: int) -> tuple[str, ...]:
+def fitting(
+    shape: Sequence[int | None], labels: int, extras: int, network: tuple[int, int] | None = None
+) -> tuple[str, ...]:
     """The layouts that an output [1, first, last] may have; a free axis fits where no known one decides.
 
-    labels: how many, 0 where unknown: then the shorter axis holds the numbers of a box. Empty where none fits.
+    labels: how many, 0 where unknown: then the shorter axis holds the numbers of a box. network: (width, height) of
+    the input, where it is known: three anchors per cell never come without an objectness. Empty where none fits.
     """
     _, first, last = shape
     few = first is None or first <= MAX_END2END_ROWS
-    lengths = {"end2end": (last, 6 + extras)} if few else {}
     if labels > 0:
-        lengths |= {name: (shape[axis], start + labels + extras) for name, (axis, start) in GRIDS.items()}
+        lengths = {"end2end": (last, 6 + extras)} if few else {}
+        for name, (axis, start) in GRIDS.items():
+            if start == 5 or network is None or not _anchored(shape[3 - axis], network):
+                lengths[name] = (shape[axis], start + labels + extras)
         exact = tuple(name for name, (length, wanted) in lengths.items() if length == wanted)
         return exact or tuple(name for name, (length, _) in lengths.items() if length is None)
     if few and last in (None, 6 + extras):
         return ("end2end", *(("raw",) if last is None else ()), "v5", "raw_transposed")
     return ("raw",) if first is not None and (last is None or first < last) else ("v5", "raw_transposed")
+
+
+def unfitting(shape: Sequence[int | None], labels: int, extras: int, network: tuple[int, int] | None = None) -> str:
+    """Why no layout fits; the arguments are those of `fitting`."""
+    axes = ", ".join("?" if n is None else str(n) for n in shape)
+    numbers = 4 + labels + extras
+    expected = f"{numbers} numbers for each box ({numbers + 1} with an objectness, {6 + extras} where NMS is done)"
+    if network and any(_anchored(n, network) for n in shape[1:]):
+        expected = f"{numbers + 1} numbers for each box (an objectness among them, as each cell has 3 boxes)"
+    return (
+        f"the output [{axes}] fits no layout of head yolo with {labels} labels: expected {expected}; give the labels "
+        "that this model was trained with (labels in model.toml)"
+    )
 
 
 def decided(output: Floats, fits: Sequence[str], network: tuple[int, int]) -> str:
@@ -50,7 +68,8 @@ def decided(output: Floats, fits: Sequence[str], network: tuple[int, int]) -> st
     if "end2end" in left and len(left) > 1:
         left = ["end2end"] if _final(output) else [name for name in left if name != "end2end"]
     if {"v5", "raw_transposed"} <= set(left):
-        left = ["v5"] if _has_objectness(output, network) else []
+        objectness = _anchored(len(output), network) or bool(len(output) and (output[:, 4] == 1).all())
+        left = ["v5"] if objectness else []
     if not left:
         raise BadModel(
             f"output [1, {output.shape[0]}, {output.shape[1]}]: nothing says whether an objectness stands before the "
@@ -76,7 +95,7 @@ def _final(rows: Floats) -> bool:
     return whole(rows[:, 5]) and bool((rows[:, 4] >= 0).all() and (rows[:, 4] <= 1).all())
 
 
-def _has_objectness(rows: Floats, network: tuple[int, int]) -> bool:
+def _anchored(rows: int | None, network: tuple[int, int]) -> bool:
+    """Whether there are three rows for each cell of the input."""
     width, height = network
-    cells = [sum(-(-width // s) * -(-height // s) for s in strides) for strides in _STRIDES]
-    return len(rows) in [3 * count for count in cells] or bool(len(rows) and (rows[:, 4] == 1).all())
+    return rows in [3 * sum(-(-width // s) * -(-height // s) for s in strides) for strides in _STRIDES]

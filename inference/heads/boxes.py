@@ -214,6 +214,8 @@ def roles_of(outputs: Mapping[str, Any], manifest: Manifest) -> dict[str, str]:
         for name, role in said.items():
             if role and name not in roles.values():
                 roles.setdefault(role, name)
+    if _columns(manifest) != ("boxes",) and len(outputs) == 1:
+        roles.setdefault("boxes", next(iter(outputs)))
     if _columns(manifest) == ("boxes",) and not set(WIDTHS) <= set(roles):
         _add_by_shape({n: v for n, v in outputs.items() if n not in roles.values()}, roles)
     return roles

@@ -35,7 +35,7 @@ from inference.heads._detection import (
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
-from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, whole
+from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, unfitting, whole
 from inference.image.nms import rotated_nms
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -48,9 +48,10 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     """Raises BadModel where the values are not those of the layout, or no layout fits."""
     output = part(outputs, manifest, "boxes", 0)
     shapes = {name: value.shape for name, value in outputs.items()}
-    fits = layouts_of(shapes, manifest)
+    fits = layouts_of(shapes, manifest, fit.network)
     if not fits:
-        raise BadModel(f"{manifest.name}: {_unfitting(output.shape, manifest, _extras(shapes, manifest))}")
+        why = unfitting(output.shape, _names(manifest), _extras(shapes, manifest), fit.network)
+        raise BadModel(f"{manifest.name}: {why}")
     layout = fits[0] if _stated(manifest) else decided(output[0], fits, fit.network)
     boxes, scores, classes, extra = _READERS[layout](output[0], fit, manifest, _extras(shapes, manifest))
     if scores.size and scores.max() > 1 + 1e-3:
@@ -85,6 +86,8 @@ def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     if in_unit(output[:, :4]):
         raise BadModel(_misread("boxes in 0..1, expected pixels", (1, *output.shape), "end2end"))
     rows = output[output[:, 4] > threshold(manifest, HEAD)]
+    if not whole(rows[:, 5]):
+        raise BadModel(_misread("fractions as classes", (1, *output.shape), "end2end"))
     return rows[:, :4], rows[:, 4], np.rint(rows[:, 5]), rows[:, 6:]
 
 
@@ -92,7 +95,10 @@ def _rtdetr(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     limit = threshold(manifest, HEAD)
     if output.size and output[:, :4].max() > 2:
         raise BadModel(_misread("boxes in pixels, expected 0..1", (1, *output.shape), "rtdetr"))
-    if output.shape[1] == 6 and (_names(manifest) not in (0, 2) or whole(output[:, 5])):
+    scored = output.shape[1] == 6 and whole(output[:, 5])
+    if output.shape[1] == 6 and not scored and _names(manifest) not in (0, 2):
+        raise BadModel(_misread("fractions as classes", (1, *output.shape), "rtdetr"))
+    if scored:
         rows = np.flatnonzero(output[:, 4] > limit)
         scores, classes = output[rows, 4], np.rint(output[rows, 5])
     else:
@@ -110,11 +116,13 @@ _READERS: dict[str, Callable[[Floats, Fit, Manifest, int], Rows]] = {
 }
 
 
-def layouts_of(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> tuple[str, ...]:
+def layouts_of(
+    shapes: Mapping[str, Sequence[int | None]], manifest: Manifest, network: tuple[int, int] | None = None
+) -> tuple[str, ...]:
     """The layouts that the output may have: the stated one, else those that fit its shape and the labels."""
     if stated := _stated(manifest):
         return (stated,)
-    return fitting(part(shapes, manifest, "boxes", 0), _names(manifest), _extras(shapes, manifest))
+    return fitting(part(shapes, manifest, "boxes", 0), _names(manifest), _extras(shapes, manifest), network)
 
 
 def _stated(manifest: Manifest) -> str:
@@ -130,15 +138,6 @@ def _misread(found: str, shape: Sequence[int], layout: str) -> str:
     return (
         f"{found}: the output {list(shape)} is not of layout {layout!r}; say the right one in "
         f"postprocess.params.layout ({', '.join(NAMES)})"
-    )
-
-
-def _unfitting(shape: Sequence[int | None], manifest: Manifest, extras: int) -> str:
-    names = _names(manifest)
-    return (
-        f"the output {list(shape)} fits no layout of head yolo with {names} labels: expected {4 + names + extras} "
-        f"numbers for each box ({5 + names + extras} with an objectness, {6 + extras} where NMS is done); give the "
-        "labels that this model was trained with"
     )
 
 
@@ -215,7 +214,7 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     if layout == "rtdetr" and names and shape[2] not in (None, 6, 4 + names):
         return f"layout rtdetr with {names} labels expects [1, n, {4 + names}] or [1, n, 6], found {list(shape)}"
     if not layouts_of(outputs, manifest) and fitting(shape, 0, extras) != ("raw",):
-        return _unfitting(shape, manifest, extras)
+        return unfitting(shape, names, extras)
     return None
 
 

@@ -24,7 +24,7 @@ from inference.recognize import (
     tensors,
     ultralytics,
 )
-from inference.recognize._channels import with_channels
+from inference.recognize._channels import refuse_unfit, with_channels
 from inference.recognize._export import Draft, Export, open_export
 
 # In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
@@ -54,6 +54,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
         draft = family(export)
         if draft is not None:
             return export, with_channels(export, draft)
+    refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
 
 

@@ -16,12 +16,10 @@ def with_channels(export: Export, draft: Draft) -> Draft:
     Families state the colours of their own models; somebody who trained on grey pictures changed only the input.
     """
     how = draft.table.get("preprocess", {})
-    channels = _channels(export.picture.shape)
-    if channels is None or how.get("layout") or export.picture.dtype.kind not in "fiu":
+    if how.get("layout"):
         return draft
-    if channels not in _COLOURS:
-        raise BadManifest(f"{export.file}: {unfit(channels)}")
-    if channels == 3 or how.get("color_order") in ("gray", "y"):
+    refuse_unfit(export)
+    if _channels(export.picture.shape) != 1 or how.get("color_order") in ("gray", "y"):
         return draft
     assumed = draft.assumed
     if how.get("do_normalize") and any(len(set(how.get(key, ()))) > 1 for key in ("image_mean", "image_std")):
@@ -31,6 +29,13 @@ def with_channels(export: Export, draft: Draft) -> Draft:
         )
     table = {**draft.table, "preprocess": {**how, "color_order": "gray"}}
     return replace(draft, table=table, reasons=(*draft.reasons, "the input has 1 channel: grey"), assumed=assumed)
+
+
+def refuse_unfit(export: Export) -> None:
+    """Raises BadManifest where the picture input has neither 1 nor 3 channels."""
+    channels = _channels(export.picture.shape)
+    if channels not in (None, *_COLOURS):
+        raise BadManifest(f"{export.file}: {unfit(channels or 0)}")
 
 
 def unfit(channels: int) -> str:

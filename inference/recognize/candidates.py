@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inference.errors import DropsightError
 from inference.heads import find_head
-from inference.heads.boxes import role_of_name
+from inference.heads.boxes import role_of_name, roles_of
 from inference.manifest import Manifest, Task
 from inference.recognize._export import Export
 from inference.recognize.layouts import FLAT, FLAT_V7, scrfd_outputs
@@ -20,6 +20,8 @@ _LABEL_SETS: dict[str, dict[int, str]] = {
     "object-detection": {80: "builtin:coco80", 91: "builtin:coco91"},
     "image-segmentation": {21: "builtin:voc21"},
 }
+# What a vector may be.
+_VECTORS: tuple[Pair, ...] = (("image-classification", "classifier"), ("image-feature-extraction", "embedding"))
 # Output names that only a single head reads, where the preprocessing is still open.
 _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"dets", "labels", "masks"}, "image-segmentation", "mmdeploy"),
@@ -48,7 +50,8 @@ def refusal(export: Export) -> str:
 
 def _in_a_line(export: Export, pair: Pair) -> str:
     labels = [f'labels = "{names}"' for _, names in [label_set(export, [pair])] if names]
-    params = [f"postprocess.params.columns = {_toml(FLAT)}"] if pair[1] == "boxes" and _is_flat(export) else []
+    rows = _columns(export) if pair[1] == "boxes" else []
+    params = [f"postprocess.params.columns = {_toml(rows)}"] if rows else []
     return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels, *params])
 
 
@@ -56,8 +59,10 @@ def _toml(words: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{word}"' for word in words) + "]"
 
 
-def _is_flat(export: Export) -> bool:
-    return len(export.outputs) == 1 and len(export.shape()) == 2 and export.shape()[1] == len(FLAT) + 3
+def _columns(export: Export) -> list[str]:
+    """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none."""
+    shape = export.shape()
+    return {6: FLAT[1:], 7: FLAT}.get(shape[1] or 0, []) if len(export.outputs) == 1 and len(shape) == 2 else []
 
 
 def label_set(export: Export, pairs: Sequence[Pair]) -> tuple[int, str]:
@@ -127,15 +132,12 @@ def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     head = pairs[0][1] if pairs else ""
     if head == "classifier" and label_set(export, pairs)[0] == 1001:
         return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
-    if head == "boxes" and _is_flat(export):
-        return [
-            "",
-            "[postprocess]",
-            f"params = {{ columns = {_toml(FLAT)} }}   # YOLO-NAS",
-            f"# params = {{ columns = {_toml(FLAT_V7)} }}   # YOLOv7",
-        ]
-    if head == "boxes" and not {"labels", "count"} & {role_of_name(name) for name in export.outputs}:
-        return ["", "[postprocess]", 'params = { normalized = false, order = "xyxy" }   # or "cxcywh"; true: in 0..1']
+    if head == "boxes" and (columns := _columns(export)):
+        lines = ["", "[postprocess]", f"params = {{ columns = {_toml(columns)} }}"]
+        return [*lines, f"# of YOLOv7: params = {{ columns = {_toml(FLAT_V7)} }}"] if columns == FLAT else lines
+    if head == "boxes" and "labels" not in {role_of_name(name) for name in export.outputs}:
+        lines = ["", "[postprocess]         # for boxes that are final, not offsets to anchors or priors"]
+        return [*lines, 'params = { normalized = false, order = "xyxy" }   # true: in 0..1; or "cxcywh", "yxyx"']
     if head == "yolo_grid":
         anchors = "[[0.573, 0.677], [1.87, 2.06], [3.34, 5.47], [7.88, 3.53], [9.77, 9.17]]"
         return ["", "[postprocess]", f"params = {{ anchors = {anchors} }}   # those it was trained with, in cells"]
@@ -163,10 +165,11 @@ def _by_shape(export: Export) -> list[Pair]:
         return [("keypoint-detection", "mediapipe_pose")]
     if len(export.outputs) > 1:
         return _of_several(export)
-    if _is_flat(export) and shape[0] != 1 and (picture.shape[0] or export.has_operation("NonMaxSuppression")):
-        return [("object-detection", "boxes")]  # the free axis is not that of the batch: rows, not classes
+    if len(shape) == 2 and shape[0] not in (1, picture.shape[0]):  # not the axis of the batch: rows of detections
+        rows: list[Pair] = [("object-detection", "boxes")] if _columns(export) else []
+        return rows if shape[0] or export.has_operation("NonMaxSuppression") else [*rows, *_VECTORS]
     if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
-        return [("image-classification", "classifier"), ("image-feature-extraction", "embedding")]
+        return list(_VECTORS)
     return _of_one(export, shape)
 
 
@@ -178,14 +181,25 @@ def _of_several(export: Export) -> list[Pair]:
         return [("object-detection", "scrfd")]
     if len(shapes[0]) == 3 and [len(s) for s in shapes[1:]] == [4] and shapes[0][-1] != 4:
         return [("image-segmentation", "yolo")]
-    if any(s[-1:] == (4,) and len(s) in (2, 3, 4) for s in shapes) and _fits(export, "boxes"):
-        if not _fits(export, "ultraface") or not any(s[-1:] in ((2,), (3,)) for s in shapes):
+    if _has_boxes(export):
+        columns = [s[-1] for s in shapes]  # of UltraFace's scores the first is the background
+        if not _fits(export, "ultraface") or not {2, 3} & set(columns):
             return [("object-detection", "boxes")]
-        faces: Pair = ("object-detection", "ultraface")  # of 2 columns, the first is the background
-        return [faces] if any(s[-1:] == (2,) for s in shapes) else [faces, ("object-detection", "boxes")]
+        return [("object-detection", head) for head in (["ultraface"] if 2 in columns else ["ultraface", "boxes"])]
     if ranks == {3} and len(shapes) % 2 == 0 and _fits(export, "gfl"):
         return [("object-detection", "gfl")]
-    return _of_one(export, shapes[0]) if len(shapes[0]) > 2 else []
+    # what is not of one kind is the levels of a detector, or offsets to priors
+    if len(shapes[0]) == 2 or any(len({s[i:] for s in shapes if len(s) == n}) > 1 for n, i in ((3, 0), (4, 2))):
+        return []
+    return _of_one(export, shapes[0])
+
+
+def _has_boxes(export: Export) -> bool:
+    """Whether there are boxes with scores and labels, or only boxes and the scores of each class."""
+    if not _fits(export, "boxes"):
+        return False
+    roles = set(roles_of(export.outputs, Manifest(export.name, "object-detection", "boxes")))
+    return {"boxes", "scores", "labels"} <= roles or (roles == {"boxes", "scores"} and len(export.outputs) == 2)
 
 
 def _fits(export: Export, head: str) -> bool:

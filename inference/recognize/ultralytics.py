@@ -9,7 +9,7 @@ import ast
 from typing import Any
 
 from inference.errors import BadManifest
-from inference.heads._yolo_layouts import GRIDS, fitting
+from inference.heads._yolo_layouts import GRIDS, fitting, unfitting
 from inference.recognize._channels import unfit
 from inference.recognize._export import IMAGENET, Draft, Export
 from inference.recognize.layouts import LETTERBOX, final_boxes
@@ -89,7 +89,7 @@ def _layout(export: Export, labels: int, params: dict[str, Any]) -> str:
         return ""
     points, values = params.get("kpt_shape", (0, 0))
     masks = next((s[1] or 32 for s in reversed([t.shape for t in export.outputs.values()][1:]) if len(s) == 4), 0)
-    fits = fitting(shape, labels, points * values + ("obb" in params) + masks)
+    fits = _fitting(export, labels, points * values + ("obb" in params) + masks)
     arguments = literal(meta.get("args", ""), {})
     suppressed = isinstance(arguments, dict) and bool(arguments.get("nms"))
     if "end2end" in fits and (meta.get("end2end") == "True" or suppressed):
@@ -128,13 +128,23 @@ def recognize_v5(export: Export) -> Draft | None:
         table["postprocess"] = {"outputs": {"boxes": grids[-1]}}
         why += f", of {len(grids)} branches {grids[-1]} is the main one"
     extras = (export.outputs[masks[-1]].shape[1] or 32) if masks else 0
-    return Draft(_family(shape, len(labels), extras), table, (why,), assumed)
+    return Draft(_family(_fitting(export, len(labels), extras)), table, (why,), assumed)
 
 
-def _family(shape: tuple[int | None, ...], labels: int, extras: int) -> str:
+def _fitting(export: Export, labels: int, extras: int) -> tuple[str, ...]:
+    """The layouts that the first output may have. Raises BadManifest where its axes are known and none fits."""
+    size = export.size()
+    network = (size["width"], size["height"]) if size else None
+    fits = fitting(export.shape(), labels, extras, network)
+    if not fits:
+        raise BadManifest(f"{export.file}: {unfitting(export.shape(), labels, extras, network)}")
+    return fits
+
+
+def _family(fits: tuple[str, ...]) -> str:
     """YOLOv5 has an objectness, YOLOv9 none."""
-    starts = {GRIDS[name][1] for name in fitting(shape, labels, extras) if name in GRIDS}
-    return "YOLOv5" if starts == {5} else "YOLOv9" if starts == {4} else "YOLOv5 or YOLOv9"
+    starts = {GRIDS[name][1] if name in GRIDS else 0 for name in fits}
+    return "YOLOv5" if starts <= {0, 5} else "YOLOv9" if starts == {4} else "YOLO"
 
 
 def _guessed(size: dict[str, int]) -> str:
@@ -155,7 +165,11 @@ def names_of(export: Export) -> list[str]:
     try:
         if isinstance(names, dict):
             by_id = {int(key): str(name) for key, name in names.items()}
-            if min(by_id) >= 0 and max(by_id) < 10 * len(by_id) + 100:
+            if (
+                not any(isinstance(name, dict | list) for name in names.values())
+                and min(by_id) >= 0
+                and max(by_id) < 10 * len(by_id) + 100
+            ):
                 return [by_id.get(i, str(i)) for i in range(max(by_id) + 1)]
         elif isinstance(names, list | tuple):
             return [str(name) for name in names]
