@@ -81,18 +81,19 @@ def decided(output: Floats, fits: Sequence[str], network: tuple[int, int]) -> st
 
 
 def whole(values: Floats) -> bool:
-    """Whether all values are whole numbers."""
-    return bool((values == np.rint(values)).all())
+    """Whether all values are whole numbers, but for those that are none."""
+    return bool(((values == np.rint(values)) | np.isnan(values)).all())
 
 
 def in_unit(boxes: Floats) -> bool:
     """Whether boxes (N, 4) lie in 0..1, and are not all zero."""
-    return bool(boxes.size and boxes.min() >= 0 and 0 < boxes.max() <= 1)
+    numbers = boxes[np.isfinite(boxes)]
+    return bool(numbers.size and numbers.min() >= 0 and 0 < numbers.max() <= 1)
 
 
 def _final(rows: Floats) -> bool:
     """Whether rows are x1, y1, x2, y2, score, class."""
-    return whole(rows[:, 5]) and bool((rows[:, 4] >= 0).all() and (rows[:, 4] <= 1).all())
+    return whole(rows[:, 5]) and not bool(((rows[:, 4] < 0) | (rows[:, 4] > 1)).any())
 
 
 def _anchored(rows: int | None, network: tuple[int, int]) -> bool:

@@ -39,7 +39,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     scores = joined[1][:, 0].astype(np.float32, copy=False)
     if len(scores) != len(cells) or any(len(part) != len(cells) for part in joined.values()):
         raise BadModel(f"{_wrong(outputs, manifest)}, of {len(cells)} rows in all for {fit.network}")
-    if scores.size and not (scores.min() >= 0 and scores.max() <= 1 + 1e-3):
+    if ((scores < 0) | (scores > 1 + 1e-3)).any():
         raise BadModel(f"{manifest.name}: scores from {scores.min():g} to {scores.max():g}, expected 0..1")
     rows = np.flatnonzero(scores > threshold(manifest, HEAD))
     centres, steps = cells[rows] * strides[rows], strides[rows]
@@ -70,7 +70,7 @@ def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     count = len(outputs)
     widths = {shape[-1] if shape else 0 for shape in outputs.values()}
-    if count not in (6, 9, 10, 15) or not widths <= {None, *_WIDTHS}:
+    if count not in (6, 9, 10, 15) or not widths <= {None, *_WIDTHS} or not ({1, 4} <= widths or None in widths):
         return _wrong(outputs, manifest)
     return None
 

@@ -93,7 +93,8 @@ def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
 
 def _rtdetr(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     limit = threshold(manifest, HEAD)
-    if output.size and output[:, :4].max() > 2:
+    boxes = output[:, :4]
+    if boxes.max(where=np.isfinite(boxes), initial=0) > 2:
         raise BadModel(_misread("boxes in pixels, expected 0..1", (1, *output.shape), "rtdetr"))
     scored = output.shape[1] == 6 and whole(output[:, 5])
     if output.shape[1] == 6 and not scored and _names(manifest) not in (0, 2):

@@ -124,6 +124,13 @@ def test_a_stated_layout_that_the_values_deny_is_refused(layout: str, output: An
         decode(output, 3, layout=layout)
 
 
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_row_without_numbers_decides_nothing(scored: bool) -> None:
+    output = queries(2, scored)
+    output[0, 9] = np.nan
+    assert decode(output, 2).scores.tolist() == pytest.approx([0.9])
+
+
 def test_known_axes_come_before_free_ones() -> None:
     assert fitting((1, 6, None), 2, 0) == ("raw",)
     assert fitting((1, None, 7), 2, 0) == ("v5",)

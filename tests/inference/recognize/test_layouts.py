@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from inference.engine.registry import Registry
 from inference.errors import BadManifest
@@ -88,6 +89,22 @@ def test_flat_rows_of_yolo_nas(tmp_path: Path) -> None:
     assert manifest.head == "boxes" and boxes(predicted) == FOUND
     empty = {"graph2_flat_predictions": ROWS[:0]}
     assert boxes(answer(put(tmp_path / "b", empty, shapes=free))[2]) == []
+
+
+def test_flat_rows_of_yolov7(tmp_path: Path) -> None:
+    """--end2end --max-wh: the label before the score; nothing but the NMS in the graph says that these are boxes."""
+    names = {"b": np.zeros((1, 3, 4), np.float32), "s": np.zeros((1, 1, 3), np.float32),
+             "output": ROWS[:, [0, 1, 2, 3, 4, 6, 5]]}  # fmt: skip
+    nodes = [helper.make_node("Constant", [], [n], value=numpy_helper.from_array(v)) for n, v in names.items()]
+    nodes.append(helper.make_node("NonMaxSuppression", ["b", "s"], ["kept"]))
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 7])])  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "yolov7.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", "utf-8")
+    _, manifest, predicted = answer(tmp_path)
+    assert manifest.preprocess.resize_mode == "letterbox" and boxes(predicted) == FOUND
 
 
 def test_flat_rows_in_the_other_order_are_refused_with_the_line_that_reads_them(tmp_path: Path) -> None:
