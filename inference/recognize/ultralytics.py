@@ -86,7 +86,11 @@ def _layout(export: Export, labels: int, params: dict[str, Any]) -> str:
     """The layout where metadata and shape decide it; else none, and the values decide at the run (heads/yolo.py)."""
     shape, meta = export.shape(), export.metadata
     if len(shape) != 3:
-        return ""
+        outputs = "; ".join(map(str, export.outputs.values()))
+        raise BadManifest(
+            f"{export.file}: its metadata is of Ultralytics, but the first output is not [1, 4 + classes, anchors] nor "
+            f"[1, n, 6] ({outputs[:300]}); export it with an unchanged exporter, or write a model.toml"
+        )
     points, values = params.get("kpt_shape", (0, 0))
     masks = next((s[1] or 32 for s in reversed([t.shape for t in export.outputs.values()][1:]) if len(s) == 4), 0)
     fits = _fitting(export, labels, points * values + ("obb" in params) + masks)

@@ -288,6 +288,12 @@ def test_odd_metadata_is_refused_in_a_sentence(odd: dict[str, str], words: str, 
     assert "write a model.toml" in str(refused.value)
 
 
+def test_outputs_that_ultralytics_does_not_write_are_refused_at_once(tmp_path: Path) -> None:
+    maps = {"p3": np.zeros((1, 66, 8, 8), np.float32), "p4": np.zeros((1, 66, 4, 4), np.float32)}
+    with pytest.raises(BadManifest, match=r"is not \[1, 4 \+ classes, anchors\].*p3 float32 \[1, 66, 8, 8\]"):
+        examine(ultralytics(tmp_path, "detect", maps))
+
+
 @pytest.mark.parametrize("channels", [1, "c"])
 def test_ultralytics_of_one_channel(channels: int | str, tmp_path: Path) -> None:
     metadata = {**ULTRALYTICS, "task": "detect", "channels": "1"}
