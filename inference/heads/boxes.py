@@ -21,7 +21,6 @@ where it has the input's size, else its box).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -31,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import BadManifest
-from inference.heads import Head, Outputs, Shape, named_output, threshold
+from inference.heads import Head, Outputs, Shape, threshold
 from inference.heads._detection import (
     after_nms,
     best_above,
@@ -43,6 +42,7 @@ from inference.heads._detection import (
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
+from inference.heads._roles import COLUMNS, ROLES, WIDTHS, columns_of, roles_of
 from inference.heads.classifier import sigmoid
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -51,27 +51,7 @@ from inference.predictions import Floats, Objects
 _SAY = "say in postprocess.outputs which output is boxes, scores and labels"
 Values = Mapping[str, NDArray[Any]]
 
-WIDTHS = {"boxes": 4, "scores": 1, "labels": 1}
-ROLES = (*WIDTHS, "count", "indices", "masks", "keypoints", "keypoints_scores")
-_COLUMNS = {**WIDTHS, "batch": 1}  # the picture's place in the batch: rows of others, and unused ones, are not 0
-_LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(_COLUMNS), "roles": ROLES}
-_LITE = "TFLite_Detection_PostProcess"
-_ROLE_OF_NAME = {
-    **{role: role for role in (*WIDTHS, "masks", "keypoints", "keypoints_scores")},
-    "bboxes": "boxes", "dets": "boxes", "detection_boxes": "boxes", "detected_boxes": "boxes", _LITE: "boxes",
-    "classes": "labels", "detection_classes": "labels", "detected_classes": "labels", f"{_LITE}:1": "labels",
-    "detection_scores": "scores", "detected_scores": "scores", f"{_LITE}:2": "scores",
-    "num_detections": "count", f"{_LITE}:3": "count",
-    # EfficientNMS as YOLOv6, v7 and v9 name it, MMYOLO, super-gradients, Detectron2
-    "num_dets": "count", "num_det": "count", "num_predictions": "count", "det_boxes": "boxes", "pred_boxes": "boxes",
-    "det_scores": "scores", "pred_scores": "scores", "det_classes": "labels", "pred_classes": "labels",
-}  # fmt: skip
-
-
-def role_of_name(name: str) -> str | None:
-    """The role that the name of an output says; None where it says none. graph2_ is left by joining graphs."""
-    plain = re.sub(r"^graph\d+_", "", name.removesuffix("_0").removesuffix(":0"))
-    return _ROLE_OF_NAME.get(name.removesuffix("_0").removesuffix(":0"), _ROLE_OF_NAME.get(plain))
+_LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(COLUMNS), "roles": ROLES}
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
@@ -82,8 +62,8 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
         )
     if _by_class({role: value.shape for role, value in values.items()}, manifest):
         return _suppressed(values, outputs, fit, manifest)
-    _refuse_misread(values, _columns(manifest), outputs)
-    boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, _columns(manifest))
+    _refuse_misread(values, columns_of(manifest), outputs)
+    boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, columns_of(manifest))
     _refuse_scores(scores[labels >= 0], outputs)
     keep = best_above(np.where(labels < 0, -np.inf, scores), threshold(manifest, HEAD), manifest)
     boxes = _xyxy(boxes[keep], fit, manifest)
@@ -114,7 +94,7 @@ def _xyxy(boxes: Floats, fit: Fit, manifest: Manifest) -> Floats:
 
 def _by_class(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> bool:
     """Whether there are scores of every class for every box (shapes by role), which NMS has not seen."""
-    if _columns(manifest) != ("boxes",) or {"labels", "indices", "keypoints"} & set(shapes):
+    if columns_of(manifest) != ("boxes",) or {"labels", "indices", "keypoints"} & set(shapes):
         return False
     boxes, scores = shapes.get("boxes", ()), shapes.get("scores", ())
     if len(boxes) not in (3, 4) or len(scores) != 3:
@@ -132,7 +112,7 @@ def _suppressed(values: Values, outputs: Outputs, fit: Fit, manifest: Manifest) 
 
 def _refuse_misread(values: Values, columns: tuple[str, ...], outputs: Outputs) -> None:
     """Raises BadManifest where the sizes show that outputs were read in roles that are not theirs."""
-    width = sum(_COLUMNS[c] for c in columns)
+    width = sum(COLUMNS[c] for c in columns)
     rows = values["boxes"].size // width
     wrong = [] if values["boxes"].size == rows * width else ["boxes"]
     if "indices" in values:
@@ -162,7 +142,7 @@ def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDA
 
     Raises BadManifest where the columns of labels and scores are exchanged.
     """
-    widths = [_COLUMNS[c] for c in columns]
+    widths = [COLUMNS[c] for c in columns]
     rows = values["boxes"].reshape(-1, sum(widths))
     split = np.split(rows, np.cumsum(widths)[:-1], axis=1)
     parts = {"labels": np.zeros(len(rows)), **values, **dict(zip(columns, split, strict=True))}
@@ -204,49 +184,12 @@ def _with_masks(detections: Objects, maps: NDArray[Any], boxes: Floats, fit: Fit
     return replace(detections, masks=masks_in_boxes(maps, frames, detections.boxes, fit, limit))
 
 
-def roles_of(outputs: Mapping[str, Any], manifest: Manifest) -> dict[str, str]:
-    """Role -> name of the output. outputs: arrays, or their shapes. Raises BadManifest for a name that is not there."""
-    post = manifest.postprocess
-    roles = {_ROLE_OF_NAME.get(role, role): named_output(outputs, manifest, role) for role in post.outputs}
-    by_place = dict(zip(outputs, post.params.get("roles", ()), strict=False))
-    by_name = {name: role_of_name(name) for name in outputs}
-    for said in (by_place, by_name):
-        for name, role in said.items():
-            if role and name not in roles.values():
-                roles.setdefault(role, name)
-    if _columns(manifest) != ("boxes",) and len(outputs) == 1:
-        roles.setdefault("boxes", next(iter(outputs)))
-    if _columns(manifest) == ("boxes",) and not set(WIDTHS) <= set(roles):
-        _add_by_shape({n: v for n, v in outputs.items() if n not in roles.values()}, roles)
-    return roles
-
-
-def _add_by_shape(outputs: Mapping[str, Any], roles: dict[str, str]) -> None:
-    """Adds the roles of outputs whose names say nothing. From shapes alone, labels and scores look the same."""
-    shapes = {name: getattr(value, "shape", value) for name, value in outputs.items()}
-    boxes = next((shape for shape in shapes.values() if shape[-1:] == (4,) and len(shape) == 3), (0, 0, 0))
-    for name, value in outputs.items():
-        shape, kind = shapes[name], getattr(getattr(value, "dtype", None), "kind", "")
-        if shape[-1:] == (4,) and len(shape) <= 3 and "boxes" not in roles:
-            roles["boxes"] = name
-        elif len(shape) >= 4:
-            roles.setdefault("masks", name)
-        elif len(shape) == 3 and shape[-1] in (3, None) and shape[1] != boxes[1]:
-            roles.setdefault("keypoints", name)
-        else:
-            roles.setdefault("labels" if kind in ("i", "u") or (not kind and "label" in name) else "scores", name)
-
-
-def _columns(manifest: Manifest) -> tuple[str, ...]:
-    return tuple(manifest.postprocess.params.get("columns", ("boxes",)))
-
-
 def _missing(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> list[str]:
     """What is needed and neither an output (shapes by role) nor a column.
 
     Pose models have one class, indices and scores by class name theirs: no labels.
     """
-    there = {*shapes, *_columns(manifest)} - ({"boxes"} - set(shapes))
+    there = {*shapes, *columns_of(manifest)} - ({"boxes"} - set(shapes))
     named = bool({"keypoints", "indices"} & set(shapes)) or _by_class(shapes, manifest)
     return [r for r in WIDTHS if r not in there and not (r == "labels" and named)]
 
@@ -264,8 +207,8 @@ def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     if problem := _wrong_param(manifest.postprocess.params):
         return problem
-    roles, columns = roles_of(outputs, manifest), _columns(manifest)
-    width = sum(_COLUMNS[c] for c in columns)
+    roles, columns = roles_of(outputs, manifest), columns_of(manifest)
+    width = sum(COLUMNS[c] for c in columns)
     fits = "boxes" not in roles or outputs[roles["boxes"]][-1:] in ((width,), (None,))
     open_outputs = len(outputs) - len(roles) if columns == ("boxes",) else 0  # their types, at the run, decide
     if fits and len(_missing({role: outputs[name] for role, name in roles.items()}, manifest)) <= open_outputs:

@@ -4,7 +4,6 @@ Names are those of Hugging Face (logits, pred_boxes, pred_masks) and RF-DETR (la
 params: activation = "softmax" (DETR, YOLOS, Table Transformer: the last class is "no object") or "sigmoid" (RT-DETR,
 D-FINE, RF-DETR: each query may have several classes); no_object = true | false: drop the last class (default: with
 softmax). Masks [1, Q, h, w] are logits over the whole input. No NMS: training matches each object with one query.
-Class values that all lie in 0..1 are probabilities already: most logits of most queries are far below 0.
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     logits = part(outputs, manifest, "scores", LOGITS)[0].astype(np.float32, copy=False)
     multilabel = _activation(manifest) == "sigmoid"
-    scores = logits
-    if logits.size and not (logits.min() >= 0 and logits.max() <= 1):
-        scores = sigmoid(logits) if multilabel else softmax(logits)
+    scores = sigmoid(logits) if multilabel else softmax(logits)
     if _no_object(manifest):
         scores = scores[:, :-1]
     rows, classes, best = best_class(scores, threshold(manifest, HEAD), multilabel)

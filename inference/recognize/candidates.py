@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inference.errors import DropsightError
 from inference.heads import find_head
-from inference.heads.boxes import role_of_name, roles_of
+from inference.heads._roles import role_of_name, roles_of
 from inference.manifest import Manifest, Task
 from inference.recognize._export import Export
 from inference.recognize.layouts import FLAT, FLAT_V7, scrfd_outputs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from inference.heads.boxes import role_of_name
+from inference.heads._roles import role_of_name
 from inference.recognize._export import Draft, Export
 
 Table = dict[str, Any]

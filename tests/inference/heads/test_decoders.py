@@ -124,21 +124,6 @@ def test_detr(kind: str) -> None:
     same(found, rows, 320, 240)
 
 
-@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
-def test_detr_takes_what_are_probabilities_already_as_they_are(kind: str) -> None:
-    """A second sigmoid would lift every query over 0.5."""
-    scores, boxes = np.full((60, 3), 0.01, np.float32), np.full((60, 4), 0.25, np.float32)
-    scores[:, 2] = 0.98 if kind == "softmax" else 0.01  # no object
-    scores[7] = 0.02, 0.9, 0.08
-    found = find_head("detr").decode(
-        {"logits": scores[None], "pred_boxes": boxes[None]},
-        fit(320, 240),
-        manifest("detr", params={"activation": kind}),
-    )
-    assert isinstance(found, Objects)
-    assert (found.label_ids.tolist(), found.scores.tolist()) == ([1], pytest.approx([0.9]))
-
-
 def test_yolov2_grid_as_custom_vision_has_it() -> None:
     anchors = [[0.57273, 0.677385], [1.87446, 2.06253], [3.33843, 5.47434], [7.88282, 3.52778], [9.77052, 9.16828]]
     raw = noise(5 * 8, 13, 13, spread=0.8)

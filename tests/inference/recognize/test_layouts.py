@@ -194,6 +194,7 @@ def test_scrfd_with_free_axes(tmp_path: Path) -> None:
         ({"scores": (1, 99, 3), "boxes": (1, 99, 4)}, ["ultraface", "boxes"]),
         ({"a": (1, 84, 4), "b": (1, 84, 80)}, ["boxes"]),
         ({"a": (1, 84, 4), "b": (1, 80, 84)}, ["boxes"]),
+        ({"boxes": (1, 84, 4), "b": (1, 84, 3)}, ["boxes"]),  # three classes, not keypoints
         ({"a": (1, 38, 84), "b": (1, 32, 16, 16)}, ["yolo"]),
         ({"a": (1, 21, 64, 64), "b": (1, 21, 64, 64)}, ["semantic"]),
         ({"a": (3, 7)}, ["boxes"]),
