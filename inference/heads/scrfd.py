@@ -39,8 +39,9 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     scores = joined[1][:, 0].astype(np.float32, copy=False)
     if len(scores) != len(cells) or any(len(part) != len(cells) for part in joined.values()):
         raise BadModel(f"{_wrong(outputs, manifest)}, of {len(cells)} rows in all for {fit.network}")
-    if ((scores < 0) | (scores > 1 + 1e-3)).any():
-        raise BadModel(f"{manifest.name}: scores from {scores.min():g} to {scores.max():g}, expected 0..1")
+    wrong = scores[((scores < 0) | (scores > 1 + 1e-3)) & np.isfinite(scores)]
+    if wrong.size:
+        raise BadModel(f"{manifest.name}: scores such as {wrong[0]:g}, expected 0..1: export it with its sigmoid")
     rows = np.flatnonzero(scores > threshold(manifest, HEAD))
     centres, steps = cells[rows] * strides[rows], strides[rows]
     distances = joined[4][rows].astype(np.float32, copy=False) * steps

@@ -54,8 +54,8 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
         raise BadModel(f"{manifest.name}: {why}")
     layout = fits[0] if _stated(manifest) else decided(output[0], fits, fit.network)
     boxes, scores, classes, extra = _READERS[layout](output[0], fit, manifest, _extras(shapes, manifest))
-    if scores.size and scores.max() > 1 + 1e-3:
-        raise BadModel(_misread(f"scores up to {scores.max():g}, expected 0..1", output.shape, layout))
+    if (above := scores[(scores > 1 + 1e-3) & np.isfinite(scores)]).size:  # infinity is left out later, with a note
+        raise BadModel(_misread(f"scores up to {above.max():g}, expected 0..1", output.shape, layout))
     if manifest.postprocess.params.get("obb"):
         return _oriented(boxes, scores, classes, extra, layout, fit, manifest)
     if layout in ("end2end", "rtdetr"):

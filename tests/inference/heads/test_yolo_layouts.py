@@ -131,6 +131,13 @@ def test_a_row_without_numbers_decides_nothing(scored: bool) -> None:
     assert decode(output, 2).scores.tolist() == pytest.approx([0.9])
 
 
+def test_one_infinite_score_is_no_other_layout() -> None:
+    output = grid("raw", 2, 84, [([4, 8, 20, 28], 0.75, 1)])
+    output[0, 4, 50] = np.inf
+    found = decode(output, 2)
+    assert 0.75 in found.scores.tolist()  # what is left out of the others is not for the layout to say
+
+
 def test_known_axes_come_before_free_ones() -> None:
     assert fitting((1, 6, None), 2, 0) == ("raw",)
     assert fitting((1, None, 7), 2, 0) == ("v5",)
