@@ -149,7 +149,7 @@ def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDA
     used = slice(int(values["count"].ravel()[0]) if "count" in values else None)
     scores = parts["scores"].ravel()[used].astype(np.float32, copy=False)
     labels = np.rint(parts["labels"].ravel()[used])
-    if {"scores", "labels"} <= set(columns) and (scores == np.rint(scores)).all() and (parts["labels"] % 1).any():
+    if {"scores", "labels"} <= set(columns) and (scores == np.rint(scores)).all() and (parts["labels"] % 1 > 0).any():
         other = {"scores": "labels", "labels": "scores"}
         right = ", ".join(f'"{other.get(column, column)}"' for column in columns)
         raise BadManifest(
