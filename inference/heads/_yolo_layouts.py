@@ -81,7 +81,7 @@ def decided(output: Floats, fits: Sequence[str], network: tuple[int, int]) -> st
 
 
 def whole(values: Floats) -> bool:
-    """Whether all values are whole numbers, but for those that are none."""
+    """Whether all values are whole numbers; NaN decides nothing."""
     return bool(((values == np.rint(values)) | np.isnan(values)).all())
 
 
@@ -93,7 +93,8 @@ def in_unit(boxes: Floats) -> bool:
 
 def _final(rows: Floats) -> bool:
     """Whether rows are x1, y1, x2, y2, score, class."""
-    return whole(rows[:, 5]) and not bool(((rows[:, 4] < 0) | (rows[:, 4] > 1)).any())
+    scores = rows[np.isfinite(rows[:, 4]), 4]
+    return whole(rows[:, 5]) and not bool(((scores < 0) | (scores > 1)).any())
 
 
 def _anchored(rows: int | None, network: tuple[int, int]) -> bool:

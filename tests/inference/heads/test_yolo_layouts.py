@@ -136,6 +136,9 @@ def test_one_infinite_score_is_no_other_layout() -> None:
     output[0, 4, 50] = np.inf
     found = decode(output, 2)
     assert 0.75 in found.scores.tolist()  # what is left out of the others is not for the layout to say
+    rows = np.zeros((1, 9, 6), np.float32)
+    rows[0, :2] = (4, 8, 20, 28, 0.75, 1), (4, 8, 20, 28, np.inf, 0)
+    assert 0.75 in decode(rows, 2).scores.tolist()
 
 
 def test_known_axes_come_before_free_ones() -> None:
