@@ -1,4 +1,4 @@
-"""Detectors whose graph ends in NMS: boxes, labels and scores are final.
+"""Detectors whose graph ends in NMS: boxes, labels and scores are final; or in boxes and scores by class, before it.
 
 Aliases with their own defaults (_aliases.py): rcnn (torchvision's and AutoML's R-CNN, RetinaNet and SSD, D-FINE and
 RT-DETR as their authors export them), mmdeploy (OpenMMLab; RTMO, Lu et al., 2023), paddle (PaddleDetection, fed with
@@ -6,22 +6,23 @@ scale_factor = 1), tf_detection (TensorFlow Object Detection API, TFLite), yolov
 fed with the network's size as image_shape) and custom_vision (Azure Custom Vision S1; compact domains: yolo_grid).
 
 Outputs, with a batch axis of 1 or without:
-    boxes [n, 4]; with params.columns [n, 5] or [n, 6]: the score and the label stand in the same row
+    boxes [n, 4]; with params.columns [n, 5] to [n, 7]: the score, the label, the batch index stand in the same row
     scores [n], labels [n] (whole numbers, as integers or floats; a label below 0 marks an unused row, and
         one that an offset takes below 0 the background)
     count [1]: how many rows are used
     indices [m, 3] of (batch, class, box), as ONNX NonMaxSuppression returns them; scores are then [C, n]
+    or, where nothing gives labels, scores [1, n, C] or [1, C, n] of n boxes: NMS is done here
     masks [n, 1, h, w]; keypoints [n, K, 3] (x, y, visibility) and keypoints_scores [n, K] (logits); not with indices
 The role of an output is read from postprocess.outputs, else params.roles, else its name, else its shape and type.
-params: columns = what a row of boxes holds, in order (default ["boxes"]); order = "xyxy" (default) | "yxyx";
-normalized = true for boxes in 0..1 of the input (default: its pixels); roles = the roles of the outputs in the file's
-order; mask_threshold (default 0.5); mask_frame = "input" | "box": what a mask spans (default: the input where it has
-the input's size, else its box).
+params: columns = what a row of boxes holds, in order (default ["boxes"]); order = "xyxy" (default) | "yxyx" |
+"cxcywh"; normalized = true for boxes in 0..1 of the input (default: its pixels); roles = the roles of the outputs in
+the file's order; mask_threshold (default 0.5); mask_frame = "input" | "box": what a mask spans (default: the input
+where it has the input's size, else its box).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -30,10 +31,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import BadManifest
-from inference.heads import Head, Outputs, Shape, named_output, threshold
-from inference.heads._detection import best_above, in_network, objects, points_in_picture
+from inference.heads import Head, Outputs, Shape, threshold
+from inference.heads._detection import (
+    after_nms,
+    best_above,
+    best_class,
+    cxcywh_to_xyxy,
+    in_network,
+    objects,
+    points_in_picture,
+)
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
+from inference.heads._roles import COLUMNS, ROLES, WIDTHS, columns_of, roles_of
 from inference.heads.classifier import sigmoid
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -43,36 +53,23 @@ _SAY = "say in postprocess.outputs which output is boxes, scores and labels"
 _RESERVED = "{} boxes of class 0, the background, are left out (label_offset = {} in model.toml)"
 Values = Mapping[str, NDArray[Any]]
 
-WIDTHS = {"boxes": 4, "scores": 1, "labels": 1}
-ROLES = (*WIDTHS, "count", "indices", "masks", "keypoints", "keypoints_scores")
-_LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(WIDTHS), "roles": ROLES}
-_LITE = "TFLite_Detection_PostProcess"
-_ROLE_OF_NAME = {
-    **{role: role for role in (*WIDTHS, "masks", "keypoints", "keypoints_scores")},
-    "bboxes": "boxes", "dets": "boxes", "detection_boxes": "boxes", "detected_boxes": "boxes", _LITE: "boxes",
-    "classes": "labels", "detection_classes": "labels", "detected_classes": "labels", f"{_LITE}:1": "labels",
-    "detection_scores": "scores", "detected_scores": "scores", f"{_LITE}:2": "scores",
-    "num_detections": "count", f"{_LITE}:3": "count",
-}  # fmt: skip
+_LISTS: dict[str, tuple[str, ...]] = {"columns": tuple(COLUMNS), "roles": ROLES}
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
-    params = manifest.postprocess.params
     values = {role: outputs[name] for role, name in roles_of(outputs, manifest).items()}
-    if missing := _missing(values, manifest):
+    if missing := _missing({role: value.shape for role, value in values.items()}, manifest):
         raise BadManifest(
             f"no output for {' or '.join(missing)}: found {', '.join(outputs)}; name it in postprocess.outputs"
         )
-    _refuse_misread(values, _columns(manifest), outputs)
-    boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, _columns(manifest))
+    if _by_class({role: value.shape for role, value in values.items()}, manifest):
+        return _suppressed(values, outputs, fit, manifest)
+    _refuse_misread(values, columns_of(manifest), outputs)
+    boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, columns_of(manifest))
     _refuse_scores(scores[labels >= 0], outputs)
     limit, reserved = threshold(manifest, HEAD), ~(labels + min(manifest.label_offset, 0) >= 0)
     keep = best_above(np.where(reserved, -np.inf, scores), limit, manifest)
-    boxes = boxes[keep].astype(np.float32, copy=False)
-    if params.get("order") == "yxyx":
-        boxes = boxes[:, [1, 0, 3, 2]]
-    if params.get("normalized"):
-        boxes = in_network(boxes, fit)
+    boxes = _xyxy(boxes[keep], fit, manifest)
     detections = objects(boxes, scores[keep], labels[keep], fit, manifest)
     if left := np.count_nonzero(reserved & (labels >= 0) & (scores > limit)):
         detections = replace(detections, notes=(_RESERVED.format(left, manifest.label_offset),))
@@ -90,9 +87,37 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     return detections
 
 
+def _xyxy(boxes: Floats, fit: Fit, manifest: Manifest) -> Floats:
+    """Boxes (n, 4) as the manifest describes them to xyxy in network pixels."""
+    params, boxes = manifest.postprocess.params, boxes.astype(np.float32, copy=False)
+    if params.get("order") == "yxyx":
+        boxes = boxes[:, [1, 0, 3, 2]]
+    elif params.get("order") == "cxcywh":
+        boxes = cxcywh_to_xyxy(boxes)
+    return in_network(boxes, fit) if params.get("normalized") else boxes
+
+
+def _by_class(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> bool:
+    """Whether there are scores of every class for every box (shapes by role), which NMS has not seen."""
+    if columns_of(manifest) != ("boxes",) or {"labels", "indices", "keypoints"} & set(shapes):
+        return False
+    boxes, scores = shapes.get("boxes", ()), shapes.get("scores", ())
+    if len(boxes) not in (3, 4) or len(scores) != 3:
+        return False
+    return boxes[1] is None or boxes[1] in scores[1:] or None in scores[1:]
+
+
+def _suppressed(values: Values, outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
+    boxes, scores = values["boxes"].reshape(-1, 4), values["scores"][0].astype(np.float32, copy=False)
+    scores = scores if len(scores) == len(boxes) else scores.T
+    _refuse_scores(scores, outputs)
+    rows, classes, best = best_class(scores, threshold(manifest, HEAD), manifest.postprocess.multilabel)
+    return after_nms(_xyxy(boxes[rows], fit, manifest), best, classes, fit, manifest)
+
+
 def _refuse_misread(values: Values, columns: tuple[str, ...], outputs: Outputs) -> None:
     """Raises BadManifest where the sizes show that outputs were read in roles that are not theirs."""
-    width = sum(WIDTHS[c] for c in columns)
+    width = sum(COLUMNS[c] for c in columns)
     rows = values["boxes"].size // width
     wrong = [] if values["boxes"].size == rows * width else ["boxes"]
     if "indices" in values:
@@ -119,14 +144,26 @@ def _shown(outputs: Outputs) -> str:
 
 
 def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDArray[Any]]:
-    """(boxes (n, 4), scores (n,), labels (n,)) of the used rows; all labels are 0 where no output has any."""
-    widths = [WIDTHS[c] for c in columns]
+    """(boxes (n, 4), scores (n,), labels (n,)) of the used rows; all labels are 0 where no output has any.
+
+    Raises BadManifest where the columns of labels and scores are exchanged.
+    """
+    widths = [COLUMNS[c] for c in columns]
     rows = values["boxes"].reshape(-1, sum(widths))
     split = np.split(rows, np.cumsum(widths)[:-1], axis=1)
     parts = {"labels": np.zeros(len(rows)), **values, **dict(zip(columns, split, strict=True))}
     used = slice(int(values["count"].ravel()[0]) if "count" in values else None)
     scores = parts["scores"].ravel()[used].astype(np.float32, copy=False)
-    return parts["boxes"][used], scores, np.rint(parts["labels"].ravel()[used])
+    labels = np.rint(parts["labels"].ravel()[used])
+    if {"scores", "labels"} <= set(columns) and (scores == np.rint(scores)).all() and (parts["labels"] % 1 > 0).any():
+        other = {"scores": "labels", "labels": "scores"}
+        right = ", ".join(f'"{other.get(column, column)}"' for column in columns)
+        raise BadManifest(
+            f"the labels hold fractions and the scores whole numbers: say params = {{ columns = [{right}] }}"
+        )
+    if "batch" in parts:
+        labels = np.where(parts["batch"].ravel()[used] == 0, labels, -1)
+    return parts["boxes"][used], scores, labels
 
 
 def _indexed(values: Values) -> tuple[Floats, Floats, NDArray[Any]]:
@@ -153,59 +190,34 @@ def _with_masks(detections: Objects, maps: NDArray[Any], boxes: Floats, fit: Fit
     return replace(detections, masks=masks_in_boxes(maps, frames, detections.boxes, fit, limit))
 
 
-def roles_of(outputs: Mapping[str, Any], manifest: Manifest) -> dict[str, str]:
-    """Role -> name of the output. outputs: arrays, or their shapes. Raises BadManifest for a name that is not there."""
-    post = manifest.postprocess
-    roles = {_ROLE_OF_NAME.get(role, role): named_output(outputs, manifest, role) for role in post.outputs}
-    by_place = dict(zip(outputs, post.params.get("roles", ()), strict=False))
-    by_name = {name: _ROLE_OF_NAME.get(name.removesuffix("_0").removesuffix(":0")) for name in outputs}
-    for role_of_name in (by_place, by_name):
-        for name, role in role_of_name.items():
-            if role and name not in roles.values():
-                roles.setdefault(role, name)
-    if _columns(manifest) == ("boxes",) and not set(WIDTHS) <= set(roles):
-        _add_by_shape({n: v for n, v in outputs.items() if n not in roles.values()}, roles)
-    return roles
+def _missing(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> list[str]:
+    """What is needed and neither an output (shapes by role) nor a column.
 
-
-def _add_by_shape(outputs: Mapping[str, Any], roles: dict[str, str]) -> None:
-    """Adds the roles of outputs whose names say nothing. From shapes alone, labels and scores look the same."""
-    for name, value in outputs.items():
-        shape, kind = getattr(value, "shape", value), getattr(getattr(value, "dtype", None), "kind", "")
-        if shape[-1:] == (4,) and len(shape) <= 3 and "boxes" not in roles:
-            roles["boxes"] = name
-        elif len(shape) >= 4:
-            roles.setdefault("masks", name)
-        elif len(shape) == 3 and shape[-1] in (3, None):
-            roles.setdefault("keypoints", name)
-        else:
-            roles.setdefault("labels" if kind in ("i", "u") or (not kind and "label" in name) else "scores", name)
-
-
-def _columns(manifest: Manifest) -> tuple[str, ...]:
-    return tuple(manifest.postprocess.params.get("columns", ("boxes",)))
-
-
-def _missing(roles: Mapping[str, Any], manifest: Manifest) -> list[str]:
-    """What is needed and neither an output nor a column. Pose models have one class, indices name theirs: no labels."""
-    there = {*roles, *_columns(manifest)} - ({"boxes"} - set(roles))
-    return [r for r in WIDTHS if r not in there and not (r == "labels" and {"keypoints", "indices"} & set(roles))]
+    Pose models have one class, indices and scores by class name theirs: no labels.
+    """
+    there = {*shapes, *columns_of(manifest)} - ({"boxes"} - set(shapes))
+    named = bool({"keypoints", "indices"} & set(shapes)) or _by_class(shapes, manifest)
+    return [r for r in WIDTHS if r not in there and not (r == "labels" and named)]
 
 
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
-    roles = roles_of(outputs, manifest)
-    shape = outputs[roles["scores"]] if "indices" in roles else ()
-    return shape[-2] if len(shape) > 1 else None
+    shapes = {role: outputs[name] for role, name in roles_of(outputs, manifest).items()}
+    if "indices" in shapes:
+        return shapes["scores"][-2] if len(shapes["scores"]) > 1 else None
+    if not _by_class(shapes, manifest) or len(shapes) < len(outputs):  # types, at the run, may show labels
+        return None
+    _, count, last = shapes["scores"]
+    return (last if count == shapes["boxes"][1] else count) if count and last else None
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     if problem := _wrong_param(manifest.postprocess.params):
         return problem
-    roles, columns = roles_of(outputs, manifest), _columns(manifest)
-    width = sum(WIDTHS[c] for c in columns)
+    roles, columns = roles_of(outputs, manifest), columns_of(manifest)
+    width = sum(COLUMNS[c] for c in columns)
     fits = "boxes" not in roles or outputs[roles["boxes"]][-1:] in ((width,), (None,))
     open_outputs = len(outputs) - len(roles) if columns == ("boxes",) else 0  # their types, at the run, decide
-    if fits and len(_missing(roles, manifest)) <= open_outputs:
+    if fits and len(_missing({role: outputs[name] for role, name in roles.items()}, manifest)) <= open_outputs:
         return None
     others = [f"{role} [n]" for role in WIDTHS if role not in columns]
     if "indices" in manifest.postprocess.params.get("roles", ()):
@@ -232,5 +244,5 @@ HEAD = Head(
     misfit,
     threshold=0.5,
     params=("columns", "mask_frame", "mask_threshold", "normalized", "order", "roles"),
-    choices={"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")},
+    choices={"order": ("xyxy", "yxyx", "cxcywh"), "mask_frame": ("input", "box")},
 )

@@ -1,24 +1,27 @@
-"""Ultralytics YOLO (v5, v8 to v12, 26, and the RT-DETR they export): boxes, masks, poses, oriented boxes.
+"""YOLOv5 to v12 and 26, and the RT-DETR that Ultralytics exports: boxes, masks, poses, oriented boxes.
 
-One output [1, ...] of rows, with masks a second one: prototypes [1, 32, h, w]. The layouts, recognised by shape:
+An output [1, ...] of rows, with masks another one: prototypes [1, 32, h, w]. The layouts, told apart by shape and,
+where several fit, by values (_yolo_layouts.py):
     raw      [1, 4 + C + extra, A]  cx, cy, w, h in pixels, class probabilities, extra
     v5       [1, A, 5 + C + extra]  cx, cy, w, h in pixels, objectness, class probabilities, extra
     end2end  [1, n, 6 + extra]      x1, y1, x2, y2 in pixels, score, class, extra; NMS is in the graph
     rtdetr   [1, n, 6] or [1, n, 4 + C]  cx, cy, w, h in 0..1, then score and class, or class probabilities
+    raw_transposed, v5_transposed   raw and v5 with the last two axes swapped
 extra is 32 mask coefficients, or K x D keypoint numbers, or the angle of an oriented box (radians), whose four
 numbers are cx, cy, w, h even where NMS is in the graph.
-params: layout (one of the above); obb = true; kpt_shape = [K, D].
+params: layout (one of the above); obb = true; kpt_shape = [K, D]. outputs: boxes, where it is not the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import BadModel
 from inference.heads import Head, Outputs, Shape, label_ids, part, threshold
 from inference.heads._detection import (
     best_class,
@@ -32,22 +35,27 @@ from inference.heads._detection import (
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
+from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, unfitting, whole
 from inference.image.nms import rotated_nms
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Floats, Objects
 
-# A graph with NMS inside has at most this many rows; grids have more cells.
-MAX_END2END_ROWS = 1000
-
 Rows = tuple[Floats, Floats, NDArray[Any], Floats]
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
+    """Raises BadModel where the values are not those of the layout, or no layout fits."""
     output = part(outputs, manifest, "boxes", 0)
     shapes = {name: value.shape for name, value in outputs.items()}
-    layout = layout_of(shapes, manifest)
+    fits = layouts_of(shapes, manifest, fit.network)
+    if not fits:
+        why = unfitting(output.shape, _names(manifest), _extras(shapes, manifest), fit.network)
+        raise BadModel(f"{manifest.name}: {why}")
+    layout = fits[0] if _stated(manifest) else decided(output[0], fits, fit.network)
     boxes, scores, classes, extra = _READERS[layout](output[0], fit, manifest, _extras(shapes, manifest))
+    if (above := scores[(scores > 1 + 1e-3) & np.isfinite(scores)]).size:  # infinity is left out later, with a note
+        raise BadModel(_misread(f"scores up to {above.max():g}, expected 0..1", output.shape, layout))
     if manifest.postprocess.params.get("obb"):
         return _oriented(boxes, scores, classes, extra, layout, fit, manifest)
     if layout in ("end2end", "rtdetr"):
@@ -75,13 +83,23 @@ def _v5(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
 
 
 def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
+    if in_unit(output[:, :4]):
+        raise BadModel(_misread("boxes in 0..1, expected pixels", (1, *output.shape), "end2end"))
     rows = output[output[:, 4] > threshold(manifest, HEAD)]
+    if not whole(rows[:, 5]):
+        raise BadModel(_misread("fractions as classes", (1, *output.shape), "end2end"))
     return rows[:, :4], rows[:, 4], np.rint(rows[:, 5]), rows[:, 6:]
 
 
 def _rtdetr(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     limit = threshold(manifest, HEAD)
-    if output.shape[1] == 6 and len(manifest.labels) != 2:
+    boxes = output[:, :4]
+    if boxes.max(where=np.isfinite(boxes), initial=0) > 2:
+        raise BadModel(_misread("boxes in pixels, expected 0..1", (1, *output.shape), "rtdetr"))
+    scored = output.shape[1] == 6 and whole(output[:, 5])
+    if output.shape[1] == 6 and not scored and _names(manifest) not in (0, 2):
+        raise BadModel(_misread("fractions as classes", (1, *output.shape), "rtdetr"))
+    if scored:
         rows = np.flatnonzero(output[:, 4] > limit)
         scores, classes = output[rows, 4], np.rint(output[rows, 5])
     else:
@@ -89,45 +107,58 @@ def _rtdetr(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     return in_network(cxcywh_to_xyxy(output[rows, :4]), fit), scores, classes, output[rows, :0]
 
 
-_READERS = {"raw": _raw, "v5": _v5, "end2end": _end2end, "rtdetr": _rtdetr}
+_READERS: dict[str, Callable[[Floats, Fit, Manifest, int], Rows]] = {
+    "raw": _raw,
+    "v5": _v5,
+    "end2end": _end2end,
+    "rtdetr": _rtdetr,
+    "raw_transposed": lambda output, fit, manifest, extras: _raw(output.T, fit, manifest, extras),
+    "v5_transposed": lambda output, fit, manifest, extras: _v5(output.T, fit, manifest, extras),
+}
 
 
-def layout_of(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> str:
-    """Which of the layouts in the module's text the first output has."""
-    given = manifest.postprocess.params.get("layout")
-    if given:
-        return str(given)
-    _, first, last = part(shapes, manifest, "boxes", 0)
-    extras, names = _extras(shapes, manifest), len(manifest.labels) - manifest.label_offset
-    if last == 6 + extras and (first is None or first <= MAX_END2END_ROWS):
-        return "end2end"
-    if names > 0 and first == 4 + names + extras:
-        return "raw"
-    if names > 0 and last == 5 + names + extras:
-        return "v5"
-    return "raw" if first is not None and (last is None or first < last) else "v5"
+def layouts_of(
+    shapes: Mapping[str, Sequence[int | None]], manifest: Manifest, network: tuple[int, int] | None = None
+) -> tuple[str, ...]:
+    """The layouts that the output may have: the stated one, else those that fit its shape and the labels."""
+    if stated := _stated(manifest):
+        return (stated,)
+    return fitting(part(shapes, manifest, "boxes", 0), _names(manifest), _extras(shapes, manifest), network)
+
+
+def _stated(manifest: Manifest) -> str:
+    return str(manifest.postprocess.params.get("layout", ""))
+
+
+def _names(manifest: Manifest) -> int:
+    """How many classes the labels name; 0 where there are none."""
+    return max(len(manifest.labels) - manifest.label_offset, 0) if manifest.labels else 0
+
+
+def _misread(found: str, shape: Sequence[int], layout: str) -> str:
+    return (
+        f"{found}: the output {list(shape)} is not of layout {layout!r}; say the right one in "
+        f"postprocess.params.layout ({', '.join(NAMES)})"
+    )
 
 
 def _extras(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> int:
     """How many numbers follow the classes in each row."""
     params = manifest.postprocess.params
     points, values = params.get("kpt_shape", (0, 0))
-    return int(points * values + bool(params.get("obb")) + (_prototypes(shapes)[1] if _has_masks(shapes) else 0))
+    masks = _prototypes(shapes)
+    return int(points * values + bool(params.get("obb")) + ((shapes[masks][1] or 0) if masks else 0))
 
 
-def _has_masks(shapes: Mapping[str, Any]) -> bool:
-    return len(shapes) > 1 and len(list(shapes.values())[1]) == 4
-
-
-def _prototypes(shapes: Mapping[str, Sequence[int | None]]) -> tuple[int, ...]:
-    return tuple(s or 0 for s in list(shapes.values())[1])
+def _prototypes(shapes: Mapping[str, Sequence[int | None]]) -> str:
+    """The name of the masks' prototypes: the last output with four axes (of two branches, the main one is last)."""
+    return next((name for name in reversed(list(shapes)[1:]) if len(shapes[name]) == 4), "")
 
 
 def _with_extras(detections: Objects, extra: Floats, outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     post = manifest.postprocess
-    if _has_masks({name: value.shape for name, value in outputs.items()}):
-        prototypes = list(outputs.values())[1][0]
-        logits = np.tensordot(extra, prototypes.astype(np.float32, copy=False), axes=1)
+    if masks := _prototypes({name: value.shape for name, value in outputs.items()}):
+        logits = np.tensordot(extra, outputs[masks][0].astype(np.float32, copy=False), axes=1)
         return replace(detections, masks=masks_in_boxes(logits, network_frame(fit), detections.boxes, fit, 0.0))
     if "kpt_shape" in post.params:
         points = extra.reshape(len(extra), *post.params["kpt_shape"])
@@ -166,19 +197,25 @@ def corners_of(rotated: Floats) -> Floats:
 
 
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
-    layout, extras = layout_of(outputs, manifest), _extras(outputs, manifest)
-    _, first, last = part(outputs, manifest, "boxes", 0)
-    count = {"raw": (first, 4), "v5": (last, 5)}.get(layout)
-    return count[0] - count[1] - extras if count and count[0] else None
+    """None where several layouts fit that disagree about it."""
+    shape, extras = part(outputs, manifest, "boxes", 0), _extras(outputs, manifest)
+    fits = layouts_of(outputs, manifest) or fitting(shape, 0, extras)
+    lengths = [(shape[GRIDS[name][0]], GRIDS[name][1]) if name in GRIDS else (None, 0) for name in fits]
+    counts = {length - start - extras if length else None for length, start in lengths}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
-    shape = part(outputs, manifest, "boxes", 0)
+    shape, layout = part(outputs, manifest, "boxes", 0), _stated(manifest)
     if len(shape) != 3:
         return f"head yolo expects an output [1, 4 + classes, anchors] or [1, n, 6], found {list(shape)}"
-    layout = manifest.postprocess.params.get("layout", "raw")
-    if layout not in _READERS:
+    if layout and layout not in _READERS:
         return f"postprocess.params.layout is {layout!r}, expected one of {', '.join(_READERS)}"
+    names, extras = _names(manifest), _extras(outputs, manifest)
+    if layout == "rtdetr" and names and shape[2] not in (None, 6, 4 + names):
+        return f"layout rtdetr with {names} labels expects [1, n, {4 + names}] or [1, n, 6], found {list(shape)}"
+    if not layouts_of(outputs, manifest) and fitting(shape, 0, extras) != ("raw",):
+        return unfitting(shape, names, extras)
     return None
 
 

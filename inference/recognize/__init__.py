@@ -16,6 +16,7 @@ from inference.recognize import (
     catalogued,
     custom_vision,
     huggingface,
+    layouts,
     openmmlab,
     openvino,
     paddle,
@@ -23,6 +24,7 @@ from inference.recognize import (
     tensors,
     ultralytics,
 )
+from inference.recognize._channels import refuse_unfit, with_channels
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize._labels import past_a_placeholder
 
@@ -38,6 +40,7 @@ _FAMILIES = (
     openmmlab.recognize,
     paddle.recognize,
     automl.recognize,
+    layouts.recognize,
     tensors.recognize,
 )
 
@@ -51,7 +54,8 @@ def examine(path: Path) -> tuple[Export, Draft]:
     for family in _FAMILIES:
         draft = family(export)
         if draft is not None:
-            return export, past_a_placeholder(export, draft)
+            return export, with_channels(export, past_a_placeholder(export, draft))
+    refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
 
 

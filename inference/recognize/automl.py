@@ -9,7 +9,7 @@ from typing import Any
 
 from inference.recognize._export import IMAGENET, Draft, Export
 from inference.recognize._opening import outside
-from inference.recognize.ultralytics import LETTERBOX
+from inference.recognize.layouts import LETTERBOX
 
 
 def recognize(export: Export) -> Draft | None:
@@ -35,7 +35,6 @@ def recognize(export: Export) -> Draft | None:
     if "output" in names and len(export.outputs["output"].shape) == 3:
         size = {} if export.size() else {"size": {"height": 640, "width": 640}}
         post = {"confidence_threshold": 0.1, "iou_threshold": 0.5, "outputs": {"boxes": "output"}}
-        post["params"] = {"layout": "v5"}
         how = {**LETTERBOX, **size, **({"do_rescale": False} if export.scales_itself else {})}
         table = {**base, "task": "object-detection", "head": "yolo", "preprocess": how, "postprocess": post}
         return Draft("AutoML for Images (YOLOv5)", table, ("labels.json, input -> output [batch, anchors, 5 + C]",))

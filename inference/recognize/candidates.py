@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from inference.errors import DropsightError
 from inference.heads import find_head
+from inference.heads._roles import role_of_name, roles_of
 from inference.manifest import Manifest, Task
+from inference.recognize import rcnn
 from inference.recognize._export import Export
-from inference.recognize.rcnn import roles_of, task_of
+from inference.recognize.layouts import FLAT, FLAT_V7, scrfd_outputs
 
 Shape = tuple[int | None, ...]
 Pair = tuple[Task, str]  # a task and a head
@@ -19,6 +21,8 @@ _LABEL_SETS: dict[str, dict[int, str]] = {
     "object-detection": {80: "builtin:coco80", 91: "builtin:coco91"},
     "image-segmentation": {21: "builtin:voc21"},
 }
+# What a vector may be.
+_VECTORS: tuple[Pair, ...] = (("image-classification", "classifier"), ("image-feature-extraction", "embedding"))
 # Output names that only a single head reads, where the preprocessing is still open.
 _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"dets", "labels", "masks"}, "image-segmentation", "mmdeploy"),
@@ -28,8 +32,6 @@ _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"logits", "pred_boxes"}, "object-detection", "detr"),
     ({"class_queries_logits", "masks_queries_logits"}, "image-segmentation", "maskformer"),
     ({"cls_logits", "mask_logits"}, "image-segmentation", "maskformer"),
-    ({"scores", "boxes"}, "object-detection", "ultraface"),
-    ({"confidences", "boxes"}, "object-detection", "ultraface"),
     ({"loc", "conf", "iou"}, "object-detection", "lpd_yunet"),
     ({"predicted_depth"}, "depth-estimation", "depth"),
     ({"heatmaps"}, "keypoint-detection", "heatmaps"),
@@ -52,7 +54,19 @@ def refusal(export: Export) -> str:
 def _in_a_line(export: Export, pair: Pair) -> str:
     labels = [f'labels = "{names}"' for _, names in [label_set(export, [pair])] if names]
     labels += ["label_offset = -1 if class 0 is the background, else 0"] if pair[1] == "rcnn" else []
-    return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels])
+    rows = _columns(export) if pair[1] == "boxes" else []
+    params = [f"postprocess.params.columns = {_toml(rows)}"] if rows else []
+    return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels, *params])
+
+
+def _toml(words: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{word}"' for word in words) + "]"
+
+
+def _columns(export: Export) -> list[str]:
+    """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none."""
+    shape = export.shape()
+    return {6: FLAT[1:], 7: FLAT}.get(shape[1] or 0, []) if len(export.outputs) == 1 and len(shape) == 2 else []
 
 
 def label_set(export: Export, pairs: Sequence[Pair]) -> tuple[int, str]:
@@ -101,8 +115,8 @@ def deciding_lines(export: Export) -> str:
 
 def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     grey = export.channels == 1
-    rcnn = pairs and pairs[0][1] == "rcnn"
-    free = "{ shortest_edge = 800, longest_edge = 1333 }" if rcnn else "{ height = 224, width = 224 }"
+    stages = pairs and pairs[0][1] == "rcnn"
+    free = "{ shortest_edge = 800, longest_edge = 1333 }" if stages else "{ height = 224, width = 224 }"
     size = [] if export.size() or ("image-to-image", "image") in pairs else [f"size = {free}"]
     lines = [
         *size,
@@ -131,6 +145,12 @@ def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     head = pairs[0][1] if pairs else ""
     if head == "classifier" and label_set(export, pairs)[0] == 1001:
         return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
+    if head == "boxes" and (columns := _columns(export)):
+        lines = ["", "[postprocess]", f"params = {{ columns = {_toml(columns)} }}"]
+        return [*lines, f"# of YOLOv7: params = {{ columns = {_toml(FLAT_V7)} }}"] if columns == FLAT else lines
+    if head == "boxes" and "labels" not in {role_of_name(name) for name in export.outputs}:
+        lines = ["", "[postprocess]         # for boxes that are final, not offsets to anchors or priors"]
+        return [*lines, 'params = { normalized = false, order = "xyxy" }   # true: in 0..1; or "cxcywh", "yxyx"']
     if head == "yolo_grid":
         anchors = "[[0.573, 0.677], [1.87, 2.06], [3.34, 5.47], [7.88, 3.53], [9.77, 9.17]]"
         return ["", "[postprocess]", f"params = {{ anchors = {anchors} }}   # those it was trained with, in cells"]
@@ -143,8 +163,8 @@ def candidates_of(export: Export) -> list[Pair]:
     """(task, head) pairs whose names or else shapes fit."""
     if "scale_factor" in {t.name for t in export.inputs}:
         return [("object-detection", "paddle")]
-    if roles := roles_of(export):
-        return [(task_of(roles), "rcnn")]
+    if roles := rcnn.roles_of(export):
+        return [(rcnn.task_of(roles), "rcnn")]
     names = {name.removesuffix(":0") for name in export.outputs}
     named = [(task, head) for wanted, task, head in _BY_OUTPUTS if wanted <= names]
     return named[:1] or _by_shape(export)
@@ -158,8 +178,55 @@ def _by_shape(export: Export) -> list[Pair]:
         return [("video-classification", "classifier")]
     if {195, 117} <= {t.shape[-1] for t in export.outputs.values() if len(t.shape) == 2}:
         return [("keypoint-detection", "mediapipe_pose")]
+    if len(export.outputs) > 1:
+        return _of_several(export)
+    if len(shape) == 2 and shape[0] not in (1, picture.shape[0]):  # not the axis of the batch: rows of detections
+        rows: list[Pair] = [("object-detection", "boxes")] if _columns(export) else []
+        return rows if shape[0] or export.has_operation("NonMaxSuppression") else [*rows, *_VECTORS]
     if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
-        return [("image-classification", "classifier"), ("image-feature-extraction", "embedding")]
+        return list(_VECTORS)
+    return _of_one(export, shape)
+
+
+def _of_several(export: Export) -> list[Pair]:
+    """Several outputs are never a classifier: boxes with scores, levels of a detector, or maps."""
+    shapes = [t.shape for t in export.outputs.values()]
+    ranks = {len(s) for s in shapes}
+    if scrfd_outputs(export) or _fits(export, "scrfd"):
+        return [("object-detection", "scrfd")]
+    if len(shapes[0]) == 3 and [len(s) for s in shapes[1:]] == [4] and shapes[0][-1] != 4:
+        return [("image-segmentation", "yolo")]
+    if _has_boxes(export):
+        columns = [s[-1] for s in shapes]  # of UltraFace's scores the first is the background
+        if not _fits(export, "ultraface") or not {2, 3} & set(columns):
+            return [("object-detection", "boxes")]
+        return [("object-detection", head) for head in (["ultraface"] if 2 in columns else ["ultraface", "boxes"])]
+    if ranks == {3} and len(shapes) % 2 == 0 and _fits(export, "gfl"):
+        return [("object-detection", "gfl")]
+    # what is not of one kind is the levels of a detector, or offsets to priors
+    if len(shapes[0]) == 2 or any(len({s[i:] for s in shapes if len(s) == n}) > 1 for n, i in ((3, 0), (4, 2))):
+        return []
+    return _of_one(export, shapes[0])
+
+
+def _has_boxes(export: Export) -> bool:
+    """Whether there are boxes with scores and labels, or only boxes and the scores of each class."""
+    if not _fits(export, "boxes"):
+        return False
+    roles = set(roles_of(export.outputs, Manifest(export.name, "object-detection", "boxes")))
+    return {"boxes", "scores", "labels"} <= roles or (roles == {"boxes", "scores"} and len(export.outputs) == 2)
+
+
+def _fits(export: Export, head: str) -> bool:
+    """Whether the outputs have the names and shapes that a head reads."""
+    shapes = {name: tensor.shape for name, tensor in export.outputs.items()}
+    try:
+        return find_head(head).misfit(shapes, Manifest(export.name, "object-detection", head)) is None
+    except DropsightError:
+        return False
+
+
+def _of_one(export: Export, shape: Shape) -> list[Pair]:
     if len(shape) == 3:
         maps: list[Pair] = [("image-segmentation", "semantic"), ("depth-estimation", "depth")]
         whole = next(iter(export.outputs.values())).dtype.kind in "iu"

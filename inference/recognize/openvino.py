@@ -20,7 +20,7 @@ _HEADS: dict[str, dict[str, Any]] = {
     "ssd": {"task": "object-detection", "head": "mmdeploy", "postprocess": {"outputs": {"dets": "boxes"}}},
     "maskrcnn": {"task": "image-segmentation", "head": "mmdeploy", "postprocess": {"outputs": {"dets": "boxes"}}},
     "yolox": {"task": "object-detection", "head": "yolox"},
-    "yolov5": {"task": "object-detection", "head": "yolo", "postprocess": {"params": {"layout": "v5"}}},
+    "yolov5": {"task": "object-detection", "head": "yolo"},
     "yolov8": {"task": "object-detection", "head": "yolo"},
     "yolo11": {"task": "object-detection", "head": "yolo"},
     "yolo-seg": {"task": "image-segmentation", "head": "yolo"},

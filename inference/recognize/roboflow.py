@@ -52,10 +52,10 @@ def _head(architecture: str, task: str, config: dict[str, Any], export: Export) 
     for ours, theirs in (("iou_threshold", "iou_threshold"), ("confidence_threshold", "confidence")):
         if isinstance(numbers.get(theirs), int | float):
             settings[ours] = float(numbers[theirs])
+    if "nas" in architecture:  # boxes [1, A, 4] and scores [1, A, C]
+        return {"head": "boxes", "postprocess": {"confidence_threshold": 0.25, **settings}}
     if post.get("fused"):
         settings["params"]["layout"] = "end2end"
-    elif "yolov5" in architecture or "yolov7" in architecture:
-        settings["params"]["layout"] = "v5"
     return {"head": "yolo", "postprocess": settings}
 
 

@@ -13,6 +13,7 @@ from inference.heads import find_head
 from inference.manifest import manifest_from
 from inference.predictions import Objects
 from tests.inference.heads.decoding import fit, joined, manifest, noise, same, xyxy
+from tests.inference.heads.reference_decoders import suppress
 
 UNIT, YXYX = np.asarray([160, 120] * 2, np.float32), [1, 0, 3, 2]
 
@@ -65,6 +66,26 @@ def test_an_export_without_an_alias_is_described_by_parameters() -> None:
     found = find_head("boxes").decode(outputs, fit(160, 120), manifest_from(table, "test"))
     assert isinstance(found, Objects)
     same(found, sorted(rows, key=lambda r: -r[1]), 160, 120)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("order", ["xyxy", "cxcywh"])
+def test_scores_by_class_are_suppressed_as_a_loop_has_it(order: str, turned: bool) -> None:
+    boxes, scores = xyxy(60, 160, 120), noise(60, 3, seed=1) % 1
+    best = scores.max(axis=1)
+    rows = [(boxes[i].tolist(), float(best[i]), int(scores[i].argmax())) for i in range(60) if best[i] > 0.5]
+    written = boxes / UNIT
+    if order == "cxcywh":
+        written = np.concatenate([(written[:, :2] + written[:, 2:]) / 2, written[:, 2:] - written[:, :2]], axis=1)
+    outputs = {"9": (scores.T if turned else scores)[None], "8": written[None].astype(np.float32)}
+    how = manifest("boxes", labels=3, iou_threshold=0.3, params={"order": order, "normalized": True})
+    found = find_head("boxes").decode(outputs, fit(160, 120), how)
+    assert isinstance(found, Objects)
+    expected = suppress(rows, 0.3, 100)
+    assert len(expected) < len(rows)
+    same(found, expected, 160, 120)
+    shapes = {name: value.shape for name, value in outputs.items()}
+    assert find_head("boxes").misfit(shapes, how) is None and find_head("boxes").classes(shapes, how) == 3
 
 
 @pytest.mark.parametrize(("head", "width"), [("paddle", 60 - 40), ("rcnn", 80 * 12 // 32)])

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from inference.engine.model import Model
 from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadManifest, BadModel
+from inference.image.media import decode
 from inference.manifest import read_manifest
 from inference.predictions import Classes
 from inference.recognize import examine, manifest_of, recognize
 from inference.recognize._export import open_export
 from inference.recognize.candidates import candidates_of, deciding_lines
 from tests.inference.graphs import picture_input, save
-from tests.inference.recognize.support import WIDE, boxes, floats
+from tests.inference.recognize.support import WIDE, answer, boxes, floats
 from tests.inference.recognize.test_ultralytics import ultralytics
 
 REAL = {
@@ -65,6 +67,29 @@ def test_a_real_file_is_recognised_as_its_hand_written_manifest_has_it(name: str
         assert ours.postprocess.iou_threshold == written.postprocess.iou_threshold
     if name != "det-person-192":  # nothing in the file names its class
         assert ours.labels == written.labels
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_real_grid_is_read_alike_without_the_metadata_that_names_it(
+    turned: bool, shared: Path, tmp_path: Path
+) -> None:
+    """The metadata of YOLOv5 and v9, free axes, and the two axes of the grid in either order."""
+    file = shared / "models/ultra-yolov8n-320/model.onnx"
+    model = onnx.load(str(file))
+    names = next(p.value for p in model.metadata_props if p.key == "names")
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {"stride": "32", "names": names})
+    (output,) = model.graph.output
+    if turned:
+        model.graph.node.append(onnx.helper.make_node("Transpose", [output.name], ["turned"], perm=[0, 2, 1]))
+        output.name = "turned"
+    for axis in output.type.tensor_type.shape.dim:
+        axis.dim_param = "free"
+    onnx.save(model, str(tmp_path / "best.onnx"))
+    photo = decode((shared / "media/coco/val2017/000000000139.jpg").read_bytes())
+    found = [answer(path, photo)[2] for path in (file, tmp_path)]
+    assert len(boxes(found[0])) > 3 and boxes(found[0]) == boxes(found[1])
 
 
 @pytest.mark.needs_shared
@@ -169,7 +194,7 @@ def test_the_lines_that_would_decide_fit_the_tensors_they_are_for(tmp_path: Path
         (("input",), {"dets": (1, 9, 5), "keypoints": (1, 9, 17, 3)}, ("keypoint-detection", "mmdeploy")),
         (("x",), {"detection_boxes": (1, 9, 4), "num_detections": (1,)}, ("object-detection", "tf_detection")),
         (("x",), {"a": (1, 195), "b": (1, 1), "c": (1, 117)}, ("keypoint-detection", "mediapipe_pose")),
-        (("x",), {"scores": (1, 99, 3), "boxes": (1, 99, 4)}, ("object-detection", "ultraface")),
+        (("x",), {"scores": (1, 99, 2), "boxes": (1, 99, 4)}, ("object-detection", "ultraface")),
     ],
 )
 def test_names_that_one_head_reads_leave_one_candidate(

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from inference.errors import BadManifest
 from inference.image.media import Picture
 from inference.predictions import Classes, LabelMap, Objects
+from inference.recognize import examine
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import answer, boxes, floats
 
@@ -158,3 +160,144 @@ def test_half_floats_go_in_and_come_out(tmp_path: Path) -> None:
     (name, score, box), *rest = boxes(answer(tmp_path)[2])
     assert (name, box, rest) == ("dog", [44.0, 22.0, 84.0, 42.0], [])
     assert score == pytest.approx(0.9, abs=1e-3)
+
+
+# ---- layouts that metadata does not name
+
+
+V5 = {"stride": "32", "names": "{0: 'cat', 1: 'dog'}"}
+FREE: dict[str, Any] = {"images": ("float32", ["batch", 3, "height", "width"])}
+FOUND = ("dog", 0.9, [44.0, 22.0, 84.0, 42.0])
+
+
+def raw_grid(box: tuple[float, ...] = (32, 32, 20, 10), score: float = 0.9) -> Any:
+    """[1, 4 + 2 classes, 84 cells] with a dog."""
+    raw = np.zeros((1, 6, 84), np.float32)
+    raw[0, :, 3] = *box, 0.1, score
+    return raw
+
+
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_yolov9_has_the_metadata_of_yolov5_and_no_objectness(free: bool, transposed: bool, tmp_path: Path) -> None:
+    """WongKinYiu/yolov9, export.py; with --dynamic it calls axis 1 "anchors", which it is not."""
+    raw = raw_grid().transpose(0, 2, 1) if transposed else raw_grid()
+    shapes = {"output0": ["batch", "anchors", "n"]} if free else None
+    save(tmp_path / "gelan-c.onnx", picture_input("images"), {"output0": raw}, shapes=shapes, metadata=V5)
+    assert boxes(answer(tmp_path)[2]) == [FOUND]
+
+
+def test_yolov9_of_free_size_says_which_one_is_assumed(tmp_path: Path) -> None:
+    save(tmp_path / "gelan-c.onnx", FREE, {"output0": raw_grid((320, 320, 200, 100))}, metadata=V5)
+    family, manifest, predicted = answer(tmp_path)
+    assert family == "YOLOv9" and manifest.preprocess.size == {"height": 640, "width": 640}
+    assert boxes(predicted) == [FOUND]  # 128 pixels on 640, the same share of it
+    assert "640x640 is assumed" in examine(tmp_path)[1].assumed[0]
+
+
+@pytest.mark.parametrize("branches", [2, 3])
+def test_of_the_branches_of_yolov9_the_last_is_the_main_one(branches: int, tmp_path: Path) -> None:
+    outputs = {str(i): raw_grid((10, 10, 4, 4), 0.99) for i in range(branches - 1)} | {"main": raw_grid()}
+    save(tmp_path / "yolov9-c.onnx", picture_input("images"), outputs, metadata=V5)
+    assert boxes(answer(tmp_path)[2]) == [FOUND]
+
+
+def test_segments_of_yolov9(tmp_path: Path) -> None:
+    raw, prototypes = np.zeros((1, 6 + 32, 84), np.float32), np.ones((1, 32, 16, 16), np.float32)
+    raw[0, :6, 0], raw[0, 6, 0] = (32, 32, 32, 16, 0.9, 0), 1
+    save(tmp_path / "gelan-c-seg.onnx", picture_input("images"), {"output0": raw, "output1": prototypes}, metadata=V5)
+    _, manifest, predicted = answer(tmp_path)
+    assert manifest.task == "image-segmentation" and boxes(predicted) == [("cat", 0.9, [32.0, 16.0, 96.0, 48.0])]
+    assert isinstance(predicted, Objects) and predicted.masks is not None and predicted.masks.area(0) == 64 * 32
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_yolov5_of_free_axes(free: bool, tmp_path: Path) -> None:
+    rows = np.zeros((1, 252, 7), np.float32)
+    rows[0, 9] = 32, 32, 20, 10, 0.9, 0.1, 0.8
+    shapes: dict[str, Any] = {"output0": ["batch", "anchors", "n" if free else 7]}
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": rows}, shapes=shapes, metadata=V5)
+    assert boxes(answer(tmp_path)[2]) == [("dog", 0.72, [44.0, 22.0, 84.0, 42.0])]
+
+
+def test_names_that_do_not_fit_are_refused_and_not_read_as_another_layout(tmp_path: Path) -> None:
+    """[1, 252, 7] could be 3 classes without an objectness; three boxes per cell say that it is not."""
+    metadata = {**V5, "names": "['a', 'b', 'c']"}
+    rows = np.zeros((1, 252, 7), np.float32)
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": rows}, metadata=metadata)
+    with pytest.raises(BadManifest, match=r"fits no layout of head yolo with 3 labels: expected 8 numbers"):
+        examine(tmp_path)
+
+
+def test_an_output_that_somebody_transposed(tmp_path: Path) -> None:
+    _, _, predicted = answer(ultralytics(tmp_path, "detect", {"output0": raw_grid().transpose(0, 2, 1)}))
+    assert boxes(predicted) == [FOUND]
+
+
+@pytest.mark.parametrize("said", [{"head": "RTDETRDecoder"}, {"description": "Ultralytics rtdetr-l model"}, {}])
+@pytest.mark.parametrize("scored", [False, True])
+def test_rtdetr_of_two_classes(scored: bool, said: dict[str, str], tmp_path: Path) -> None:
+    """[1, 300, 6] either way: a score and a class, of which a class of 1 is no probability, or two probabilities."""
+    random = np.random.default_rng(0)
+    rows = random.uniform(0.01, 0.1, (1, 300, 6)).astype(np.float32)
+    rows[0, :, 5] = random.integers(0, 2, 300) if scored else rows[0, :, 5]
+    rows[0, 0] = 0.5, 0.5, 0.25, 0.25, *((0.9, 1) if scored else (0.1, 0.9))
+    _, manifest, predicted = answer(ultralytics(tmp_path, "detect", {"output0": rows}, **said))
+    assert manifest.preprocess.resize_mode == ("stretch" if said else "letterbox")
+    height = (24.0, 40.0) if said else (16.0, 48.0)  # of the picture's 64 lines, a quarter of the input's height
+    assert boxes(predicted) == [("dog", 0.9, [48.0, height[0], 80.0, height[1]])]
+
+
+# ---- metadata that is odd
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        ("['cat', 'dog']", ("cat", "dog")),
+        ("{'1': 'dog', '0': 'cat'}", ("cat", "dog")),
+        ("{1: 'dog'}", ("0", "dog")),
+        ("None", ()),
+    ],
+)
+def test_names_of_every_form(names: str, labels: tuple[str, ...], tmp_path: Path) -> None:
+    odd = {"stride": "None", "imgsz": "None", "args": "None", "batch": "None", "channels": "None"}
+    _, manifest, predicted = answer(ultralytics(tmp_path, "detect", {"output0": raw_grid()}, names=names, **odd))
+    assert manifest.labels == labels and boxes(predicted) == [(labels[1] if labels else "1", *FOUND[1:])]
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ({"names": "{'cat': 0}"}, r"names \"{'cat': 0}\", expected {0: 'cat', 1: 'dog'}"),
+        ({"names": "cat, dog"}, "names 'cat, dog', expected"),
+        ({"names": "{0: {'name': 'cat'}}"}, "names .*, expected"),
+        ({"names": "7"}, "names '7', expected"),
+        ({"imgsz": "None"}, r"imgsz 'None', expected \[640, 640\]"),
+        ({"imgsz": "640x640"}, "imgsz '640x640', expected"),
+        ({"task": "track"}, "task 'track', known are detect"),
+        ({"task": "None"}, "task 'None', known are detect"),
+        ({"task": "pose", "kpt_shape": "17"}, r"kpt_shape '17', expected \[17, 3\]"),
+    ],
+)
+def test_odd_metadata_is_refused_in_a_sentence(odd: dict[str, str], words: str, tmp_path: Path) -> None:
+    metadata = {**ULTRALYTICS, "task": "detect", **odd}
+    save(tmp_path / "best.onnx", FREE, {"output0": raw_grid()}, metadata=metadata)
+    with pytest.raises(BadManifest, match=words) as refused:
+        examine(tmp_path)
+    assert "write a model.toml" in str(refused.value)
+
+
+def test_outputs_that_ultralytics_does_not_write_are_refused_at_once(tmp_path: Path) -> None:
+    maps = {"p3": np.zeros((1, 66, 8, 8), np.float32), "p4": np.zeros((1, 66, 4, 4), np.float32)}
+    with pytest.raises(BadManifest, match=r"is not \[1, 4 \+ classes, anchors\].*p3 float32 \[1, 66, 8, 8\]"):
+        examine(ultralytics(tmp_path, "detect", maps))
+
+
+@pytest.mark.parametrize("channels", [1, "c"])
+def test_ultralytics_of_one_channel(channels: int | str, tmp_path: Path) -> None:
+    metadata = {**ULTRALYTICS, "task": "detect", "channels": "1"}
+    inputs: dict[str, Any] = {"images": ("float32", [1, channels, 64, 64])}
+    save(tmp_path / "best.onnx", inputs, {"output0": raw_grid()}, metadata=metadata)
+    _, manifest, predicted = answer(tmp_path)
+    assert manifest.preprocess.color_order == "gray" and boxes(predicted) == [FOUND]
