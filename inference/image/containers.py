@@ -20,6 +20,12 @@ _NETPBM = re.compile(
     rb"P([56])(?:\s|#[^\r\n]*+[\r\n])++(\d++)(?:\s|#[^\r\n]*+[\r\n])++(\d++)(?:\s|#[^\r\n]*+[\r\n])++(\d++)\s"
 )
 _OS2_HEADER = 64
+# Brands of ISO/IEC 15444-3 and -6.
+_OTHER_JPEG2000 = {
+    b"mjp2": "a Motion JPEG 2000 video: convert it to MP4",
+    b"mj2s": "a Motion JPEG 2000 video: convert it to MP4",
+    b"jpm ": "a JPM document: save its pages as pictures",
+}
 
 
 def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int | None, str]:
@@ -43,6 +49,8 @@ def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int |
     if media_type == "image/x-portable-anymap":
         return _with_full_range(data, limits), None, ""
     if media_type == "image/jp2":
+        if data[20:24] in _OTHER_JPEG2000:
+            raise UnsupportedMedia(f"this is {_OTHER_JPEG2000[data[20:24]]}; {EXPECTED}")
         check_jpeg2000(data, limits)
     return data, None, ""
 

@@ -32,6 +32,9 @@ _BEGINNINGS = (
     (b"#?radiance", "a Radiance HDR picture", SAVE),
     (b"#?rgbe", "a Radiance HDR picture", SAVE),
     (b"/* xpm */", "an XPM picture", SAVE),
+    (b"#define ", "C text, maybe an XBM picture", SAVE),
+    (b"image type: ", "an IM picture", SAVE),
+    (b"paint shop pro image", "a Paint Shop Pro document", SAVE),
     (b"id=imagemagick", "an ImageMagick MIFF picture", SAVE),
     (b"simple  =", "a FITS file of astronomy", _NUMBERS),
     (b"xisf0100", "an XISF file of astronomy", _NUMBERS),
@@ -57,6 +60,7 @@ _BEGINNINGS = (
     (b"<head", "a web page", _PAGE),
     (b"<script", "a web page", _PAGE),
     (b"<x:xmpmeta", "an XMP side file", _BESIDE),
+    (b"delivered-to:", "an e-mail", "send the attached pictures"),
     (b"return-path:", "an e-mail", "send the attached pictures"),
     (b"received:", "an e-mail", "send the attached pictures"),
     (b"mime-version:", "an e-mail", "send the attached pictures"),
@@ -71,6 +75,10 @@ _XML = (
 )
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 _FORM = re.compile(rb"[\w.%+\[\]-]{1,100}=[!-~]+")
+_NUMBER = re.compile(rb"(?<![\w\".])\d{1,3}(?![\w\".])")
+_START = re.compile(
+    rb"\xff\xd8\xff[\xdb\xe0-\xef]|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBPVP8|....ftyp(?:heic|avif|mif1)", re.S
+)
 _NAME = re.compile(r"@?[^\n]{1,300}\.(jpe?g|png|gif|webp|tiff?|bmp|hei[cf]|avif|mp4|mov)", re.IGNORECASE)
 RUNS_TRIED = 8
 
@@ -80,19 +88,21 @@ TypeOf = Callable[[bytes], str | None]
 
 def text_kind(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
     """(what it is, what to do) of a text, or of a picture that text surrounds; None for anything else."""
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    low = start[:2048].lower()
+    text = _text(head)
+    start = head if text is None else text.encode("utf-8")
+    low = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if low.startswith(b"--") and b"content-disposition: form-data" in low:
         return "a form (multipart/form-data), as curl -F and web pages send it", _BODY
     for beginning, what, do in _BEGINNINGS:
         if low.startswith(beginning):
             return what, do
-    if low.startswith((b"<?xml", b"<!doctype", b"<!--")):
-        return next(((what, do) for part, what, do in _XML if part in low), ("XML text", _BYTES))
-    text = _text(head)
+    if b"\nmime-version:" in low:
+        return "an e-mail or a saved web page (MHTML)", "send the pictures in it"
+    if low.startswith(b"<") and (found := next(((what, do) for part, what, do in _XML if part in low), None)):
+        return found
     if text is None:
         return _once_binary(head, type_of)
-    return _pictured(text, type_of) or _plain(text)
+    return _pictured(text, type_of) or (("XML text", _BYTES) if low.startswith(b"<") else _plain(text))
 
 
 def _pictured(text: str, type_of: TypeOf) -> tuple[str, str] | None:
@@ -100,6 +110,9 @@ def _pictured(text: str, type_of: TypeOf) -> tuple[str, str] | None:
     data = text.encode("utf-8").strip()
     if data[:2] in (b"b'", b'b"') and b"\\x" in data:
         return "the text that Python prints for bytes", f"{_BYTES}, written to a file opened as binary"
+    numbers = bytes(int(n) for n in _NUMBER.findall(data[:400]) if int(n) < 256)
+    if kind := type_of(numbers):
+        return f"the bytes of a picture ({kind}), written as numbers", _BYTES
     form = data.partition(b"=")[2] if _FORM.fullmatch(data) else b""
     if form and (kind := type_of(unquote_to_bytes(form))):
         return f"form text of a picture ({kind})", _BODY
@@ -148,6 +161,14 @@ def _once_binary(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
     if kind := type_of(text.encode("latin-1", "ignore")):
         return f"a picture ({kind}) that was written as text (UTF-8)", _BINARY
     return ("a binary file that was read as text (UTF-8)", _BINARY) if head.count(b"\xef\xbf\xbd") > 2 else None
+
+
+def kind_behind(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
+    """A picture that begins later than with the first byte: behind a header, a length, an odd line end."""
+    start = _START.search(head, 1)
+    if start and (kind := type_of(head[start.start() :])):
+        return f"a picture ({kind}) behind {start.start():,} other bytes", "send the picture alone"
+    return None
 
 
 def _text(head: bytes) -> str | None:

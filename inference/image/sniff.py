@@ -45,8 +45,15 @@ def sniff(head: bytes) -> str:
     head: at least the first SNIFF_BYTES of the file, or all of it.
     Raises UnsupportedMedia for anything that is neither a known image nor a known video container.
     """
+    media_type = _type_of(head)
+    if media_type is None:
+        raise UnsupportedMedia(_refusal(head))
+    return media_type
+
+
+def _type_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
-        return _sniff_ftyp(head)
+        return _type_by_brands(head)
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip") and not _is_printed(head[:128]):
         return "video/quicktime"
     for media_type, beginnings in _SIGNATURES.items():
@@ -60,13 +67,13 @@ def sniff(head: bytes) -> str:
         return _RIFF[head[8:12]]
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
-    if head[:1] == head[188:189] == head[376:377] == b"G":
+    if head[:1] == head[188:189] == head[376:377] == b"G" and not _is_printed(head[:376]):
         return "video/mp2t"
-    raise UnsupportedMedia(_refusal(head))
+    return None
 
 
 def _is_printed(head: bytes) -> bool:
-    """Whether no byte is a control character: of a text, whose fifth to eighth letters may be `free` or `skip`."""
+    """Whether no byte is a control character: as in a text, which may begin like a container."""
     return all(byte >= 32 or byte in b"\t\r\n" for byte in head)
 
 
@@ -75,11 +82,11 @@ def _is_bmp_header(size: int) -> bool:
     return size in (12, 108, 124) or 16 <= size <= 64
 
 
-def _sniff_ftyp(head: bytes) -> str:
+def _type_by_brands(head: bytes) -> str | None:
     size = min(struct.unpack(">I", head[:4])[0], len(head))
     major, brands = head[8:12], {head[i : i + 4] for i in (8, *range(16, size - 3, 4))}
     if major in _OTHER_BRANDS:
-        raise UnsupportedMedia(_refusal(head))
+        return None
     if major in _AVIF_BRANDS | _HEIF_BRANDS or not major.startswith(_VIDEO_BRANDS):
         if brands & _AVIF_BRANDS:
             return "image/avif"
@@ -95,19 +102,12 @@ def _refusal(head: bytes) -> str:
     return f"this is {what}: {do}; {EXPECTED}"
 
 
-def _type_of(data: bytes) -> str | None:
-    try:
-        return sniff(data)
-    except UnsupportedMedia:
-        return None
-
-
 def what_it_is(head: bytes) -> tuple[str, str]:
     """(what a file is that is neither a known image nor a known video, what to do), by its first bytes."""
     from inference.image.other_kinds import binary_kind  # lazily: most files are pictures
-    from inference.image.sent_as_text import text_kind
+    from inference.image.sent_as_text import kind_behind, text_kind
 
-    found = text_kind(head, _type_of) or binary_kind(head)
+    found = text_kind(head, _type_of) or binary_kind(head) or kind_behind(head, _type_of)
     if found:
         return found
     shown = f"a file of an unknown kind that starts with {head[:8].hex(' ')}"
