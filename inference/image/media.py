@@ -157,13 +157,13 @@ def _refused(data: bytes, media_type: str, error: BaseException) -> UnsupportedM
     from inference.image.sent_as_text import changed_on_the_way  # lazily: most pictures are read
     from inference.image.unread import unread_kind
 
-    why = changed_on_the_way(data, compressed=media_type not in _PLAIN)
-    if not why and (kind := unread_kind(data, media_type, error)):
+    if how := changed_on_the_way(data, compressed=media_type not in _PLAIN):
+        return CorruptMedia(f"the file begins like {media_type}, but {how}")
+    if kind := unread_kind(data, media_type, error):
         return UnsupportedMedia(f"this is {kind}; {EXPECTED}")
-    why = why or _AGAIN
     if isinstance(error, UnidentifiedImageError):
-        return CorruptMedia(f"the file begins like {media_type} but has no readable header; {why}")
-    return CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {why}")
+        return CorruptMedia(f"the file begins like {media_type} but has no readable header; {_AGAIN}")
+    return CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {_AGAIN}")
 
 
 def _plain(error: BaseException) -> str:

@@ -6,6 +6,8 @@ by every refusal: the command line's, the HTTP answer's and the error record's.
 
 from __future__ import annotations
 
+import re
+
 RAW = "export it as JPEG or TIFF, or send the JPEG that the camera wrote beside it"
 SAVE = "save it as JPEG or PNG"
 _DRAWING = "export it as PNG"
@@ -159,7 +161,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89PNG\n\x1a\n", "a PNG whose line ends were changed on the way", _BINARY),
     (0, b"\x89PNG\r\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
     (0, b"\x89PNG\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
-    (0, b"\x89PNG\x1a", "a PNG without its line ends and zeros, as curl -d sends it", _BINARY),
 )  # fmt: skip
 # Zip archives by names of members, which stand in the head; programs that write pictures come first.
 _ZIPS = (
@@ -172,7 +173,7 @@ _ZIPS = (
     (b"ppt/", "a PowerPoint presentation", "save its slides as pictures"),
     (b"[Content_Types].xml", "an Office document", _PAGES),
     (b"/data.pkl", "a PyTorch file", f"{_MODEL}, exported as ONNX"),
-    (b".npy", "NumPy arrays (.npz)", _NUMBERS),
+    (b".npy", "a NumPy archive (.npz)", _NUMBERS),
     (b"META-INF/", "a Java or Android package", _NOTHING),
 )
 _RIFF = {
@@ -182,10 +183,16 @@ _RIFF = {
 }
 
 
+# Signatures of pictures without the zeros and line ends that belong to them.
+_STRIPPED = re.compile(rb"\x89PNG\x1a|II\*|MM\*|RIFF.{1,4}WEBP|BM|.?ftyp(?:heic|mif1|avif)", re.DOTALL)
+
+
 def binary_kind(head: bytes) -> tuple[str, str] | None:
     """(what it is, what to do) of a file by its first bytes; None for a kind that is not in the tables."""
     if head[:1] in (b"\0", b"\xff") and not head.strip(head[:1]):
         return f"a file that begins with {len(head):,} bytes of {head[0]}, and no picture", _DAMAGED
+    if _STRIPPED.match(head) and len(head) >= 256 and not any(byte in head for byte in b"\0\r\n"):
+        return "a picture without its zeros and line ends, as curl -d sends it", _BINARY
     if head.startswith(b"PK\x03\x04"):
         return next(((what, do) for name, what, do in _ZIPS if name in head), ("a zip archive", _UNPACK))
     if head.startswith(b"RIFF"):

@@ -112,7 +112,7 @@ def _pictured(text: str, type_of: TypeOf) -> tuple[str, str] | None:
         return "the text that Python prints for bytes", f"{_BYTES}, written to a file opened as binary"
     numbers = bytes(int(n) for n in _NUMBER.findall(data[:400]) if int(n) < 256)
     if kind := type_of(numbers):
-        return f"the bytes of a picture ({kind}), written as numbers", _BYTES
+        return f"a list of numbers, the bytes of a picture ({kind})", _BYTES
     form = data.partition(b"=")[2] if _FORM.fullmatch(data) else b""
     if form and (kind := type_of(unquote_to_bytes(form))):
         return f"form text of a picture ({kind})", _BODY
@@ -189,7 +189,8 @@ def changed_on_the_way(data: bytes, compressed: bool) -> str:
     """
     if data.count(b"\xef\xbf\xbd") * 100 > len(data):
         return f"its bytes were read as text (UTF-8) on the way: {_BINARY}"
-    if len(data) < 8192 or not compressed:
+    stripped = data.startswith(b"JFIF", 5) or (b"Exif" in data[4:11] and b"Exif\0\0" not in data[4:12])
+    if not stripped and (len(data) < 8192 or not compressed):
         return ""
     feeds, returns = data.count(b"\n"), data.count(b"\r")
     if not feeds and not returns:

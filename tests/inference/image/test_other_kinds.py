@@ -26,14 +26,19 @@ from tests.inference.properties import examples
 PHOTO = (Path(__file__).resolve().parents[3] / "samples/coffee.jpg").read_bytes()
 
 
-def png() -> bytes:
+def saved(kind: str) -> bytes:
     file = io.BytesIO()
     chance = np.random.default_rng(3)
-    Pillow.fromarray(chance.integers(0, 255, (80, 80, 3), dtype=np.uint8)).save(file, "PNG")
+    Pillow.fromarray(chance.integers(0, 255, (80, 80, 3), dtype=np.uint8)).save(file, kind)
     return file.getvalue()
 
 
-PNG = png()
+def stripped(kind: str) -> bytes:
+    """What `curl -d @file` sends of a file."""
+    return saved(kind).translate(None, b"\r\n\0")
+
+
+PNG = saved("PNG")
 TEXT = base64.b64encode(PHOTO)
 FORM = (
     b'------75f5\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n'
@@ -83,10 +88,16 @@ SENT = {
     "read as UTF-8, PNG": (PNG.decode("utf-8", "replace").encode(), "a binary file that was read as text (UTF-8)"),
     "FTP as text": (PNG.replace(b"\r\n", b"\n"), "a PNG whose line ends were changed on the way: send it again as bin"),
     "FTP as text, back": (PNG.replace(b"\n", b"\r\n"), "a PNG whose line ends were changed on the way"),
-    "curl -d": (PNG.translate(None, b"\r\n\0"), "a PNG without its line ends and zeros, as curl -d sends it"),
-    "numbers": (str(list(PHOTO[:99])).encode(), "the bytes of a picture (image/jpeg), written as numbers"),
-    "Node's Buffer": (json.dumps({"type": "Buffer", "data": list(PNG[:99])}).encode(), "(image/png), written as numb"),
-    "Uint8Array": (json.dumps(dict(enumerate(PHOTO[:99]))).encode(), "(image/jpeg), written as numbers"),
+    "curl -d": (PNG.translate(None, b"\r\n\0"), "a picture without its zeros and line ends, as curl -d sends it"),
+    "numbers": (str(list(PHOTO[:99])).encode(), "a list of numbers, the bytes of a picture (image/jpeg)"),
+    "Node's Buffer": (
+        json.dumps({"type": "Buffer", "data": list(PNG[:99])}).encode(),
+        "a list of numbers, the bytes of a picture (image/png)",
+    ),
+    "Uint8Array": (
+        json.dumps(dict(enumerate(PHOTO[:99]))).encode(),
+        "a list of numbers, the bytes of a picture (image/jpeg)",
+    ),
     "XML": (b"<r><image>" + TEXT + b"</image></r>", "base64 text of a picture (image/jpeg)"),
     "a line before": (b"1f40\r\n" + PHOTO, "a picture (image/jpeg) behind 6 other bytes: send the picture alone"),
     "zeros before": (bytes(512) + PNG, "a picture (image/png) behind 512 other bytes"),
@@ -94,6 +105,9 @@ SENT = {
     "a cover": (b"ID3\x04\0\0\0\0\x23\x01APIC\0\0" + PHOTO, "an MP3 file"),
     "UTF-16": ("<HTML><body>".encode("utf-16"), "a web page"),
     "a form in forms": (b"a=" * 2040, "form text (application/x-www-form-urlencoded)"),
+    "curl -d, TIFF": (stripped("TIFF"), "a picture without its zeros and line ends, as curl -d sends it"),
+    "curl -d, WebP": (stripped("WEBP"), "a picture without its zeros and line ends, as curl -d sends it"),
+    "curl -d, AVIF": (stripped("AVIF"), "a picture without its zeros and line ends, as curl -d sends it"),
     "name": (b"@photo.jpg", "the name of a file, without its content: send the picture as the body"),
     "address": (b"https://example.org/photo.jpg\n", "the address of a web page or a file"),
     "JSON": (b'{"status": "error"}', "JSON text"),
@@ -149,7 +163,7 @@ KINDS = {
     "an HDF5 file": b"\x89HDF\r\n\x1a\n\0",
     "a NetCDF file": b"CDF\x01\0\0\0\0",
     "a NumPy array": b"\x93NUMPY\x01\0v\0{'descr': '|u1'",
-    "NumPy arrays": zipped("a.npy"),
+    "a NumPy archive": zipped("a.npy"),
     "a Parquet file": b"PAR1\x15\x04",
     "an ONNX model": b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\xa9\x01",
     "a program": b"\x7fELF\x02\x01\x01" + bytes(9),
@@ -238,11 +252,12 @@ def test_texts_are_no_pictures(text: bytes) -> None:
     ("data", "words"),
     [
         (PHOTO.translate(None, b"\r\n\0"), "its line ends were taken out on the way, as curl -d does: send it as bin"),
+        (stripped("JPEG")[:300], "its line ends were taken out on the way, as curl -d does"),
         (PHOTO.replace(b"\r", b""), "its line ends were changed on the way"),
         (b"\xff\xd8\xff" + PHOTO[3:].decode("utf-8", "replace").encode(), "its bytes were read as text (UTF-8)"),
         (PHOTO[:9000], "export or upload the file again"),
     ],
-    ids=["curl -d", "no CR", "UTF-8", "cut"],
+    ids=["curl -d", "curl -d, small", "no CR", "UTF-8", "cut"],
 )
 def test_a_broken_picture_says_how_a_text_mode_changed_it(data: bytes, words: str) -> None:
     with pytest.raises(CorruptMedia) as caught:
