@@ -170,15 +170,16 @@ def choose(data: bytes) -> Chosen:
     whole = [page for page in pages if page.whole]
     count = max(len(whole), 1) if reader.complete else 0
     refuse_raw(pages, below)
-    if first.compression == _WEBP:
-        raise UnsupportedMedia(f"this is {described(first)}: {SAVE}; {EXPECTED}")
     if first.whole:
+        refuse_unread(first)
         return Chosen(data, count, _larger(first, whole))
     rest = [page for page in (*whole, *(p for p in below if p.whole)) if page.area > first.area]
     if not rest:
+        refuse_unread(first)
         return Chosen(data, count, "its only page says that it is a reduced copy of another picture")
     largest = max(page.area for page in rest)
     best = next(page for page in rest if page.area * 2 >= largest)
+    refuse_unread(best)
     where = f"page {best.number}" if best.number else "a page below it"
     note = f"the first page of the TIFF is a {_dimensions(first)} copy or mask; {where} was read, {_dimensions(best)}"
     return Chosen(_beginning_at(data, best.offset), max(count, 1), note)
@@ -194,6 +195,15 @@ def refuse_raw(pages: list[Page], below: list[Page]) -> None:
     name = "DNG" if any(_DNG in page.tags for page in pages) else ""
     name = name or next((name for maker, name in _MAKERS.items() if make.startswith(maker)), "a TIFF of sensor data")
     raise UnsupportedMedia(f"this is a camera raw file ({name}): {RAW}; {EXPECTED}")
+
+
+def refuse_unread(page: Page) -> None:
+    """Raises UnsupportedMedia for a page of which a decoder takes less than is there, or complains on stderr."""
+    if page.compression == _WEBP:
+        raise UnsupportedMedia(f"this is {described(page)}: {SAVE}; {EXPECTED}")
+    samples = page.first(_SAMPLES, len(page.tags.get(_BITS, (1,))))
+    if samples > 2 and page.first(_PHOTOMETRIC, 0) in (0, 1):
+        raise UnsupportedMedia(f"this is {described(page)}: save the three bands to look at as 8-bit RGB; {EXPECTED}")
 
 
 def _larger(first: Page, whole: list[Page]) -> str:
