@@ -52,8 +52,13 @@ def check_size(width: int, height: int, limits: Limits) -> None:
             f"{limits.pixels / 1e6:.0f} megapixels and {limits.side:,} pixels a side: scale it down first"
         )
     # Pillow keeps 4 bytes a pixel, conversion and numpy make two more copies of 3.
-    if pixels * 10 > limits.memory:
+    check_memory(width, height, pixels * 10, limits)
+
+
+def check_memory(width: int, height: int, memory: int, limits: Limits) -> None:
+    """Raises LimitExceeded where decoding a picture takes more bytes of memory than the limit."""
+    if memory > limits.memory:
         raise LimitExceeded(
-            f"decoding {width} x {height} pixels takes about {pixels * 10 / 2**20:.0f} MiB; "
+            f"decoding {width} x {height} pixels takes about {memory / 2**20:.0f} MiB; "
             f"this process may use {limits.memory / 2**20:.0f} MiB: scale it down or give it more memory"
         )

@@ -16,10 +16,11 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.image.containers import prepared
 from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
 from inference.image.orientation import orientation_of, upright
 from inference.image.pixels import to_rgb
-from inference.image.sniff import SNIFF_BYTES, sniff
+from inference.image.sniff import EXPECTED, SNIFF_BYTES, sniff
 
 # Pillow's names of the types that are read.
 _IMAGE_FORMATS = {
@@ -31,6 +32,8 @@ _IMAGE_FORMATS = {
     "image/bmp": "BMP",
     "image/avif": "AVIF",
     "image/heic": "HEIF",
+    "image/jp2": "JPEG2000",
+    "image/x-portable-anymap": "PPM",
 }
 # Fifty megabytes of tiny GIF frames take minutes to count, and nobody needs the number.
 MAX_BYTES_COUNTED = 4 * 2**20
@@ -120,8 +123,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
 
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
     pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit RGB;
-    transparency is laid over white; animations give their first frame, TIFF its first page. Of the file's metadata
-    nothing stays; its colour profile is not applied.
+    transparency is laid over white; animations give their first frame, TIFF its first page that
+    is no reduced copy. Of the file's metadata nothing stays; its colour profile is not applied.
     Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
     check_bytes(len(data), limits)
@@ -130,10 +133,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
         raise UnsupportedMedia(f"this is a video ({media_type}); expected an image here")
     try:
         return _decode(data, media_type, limits, at_least)
-    except UnidentifiedImageError as error:
-        raise CorruptMedia(f"the file begins like {media_type} but has no readable header; {_AGAIN}") from error
     except BROKEN as error:
-        raise CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {_AGAIN}") from error
+        raise _refused(data, media_type, error) from error
     except Pillow.DecompressionBombError as error:
         raise LimitExceeded(f"{_plain(error)}: scale it down first, or raise PIL.Image.MAX_IMAGE_PIXELS") from error
     except MemoryError as error:
@@ -142,9 +143,27 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
         ) from error
 
 
+# Kinds whose pixels mostly are stored as they are.
+_PLAIN = ("image/tiff", "image/bmp", "image/x-portable-anymap")
 _AGAIN = "export or upload the file again"
 # Pillow's decoders raise any of these on broken files, whichever line trips first; RuntimeError is AVIF's.
-BROKEN = (OSError, SyntaxError, ValueError, struct.error, EOFError, LookupError, TypeError, RuntimeError)
+BROKEN = (
+    OSError, SyntaxError, ValueError, struct.error, EOFError, LookupError, TypeError, RuntimeError, AssertionError,
+)  # fmt: skip
+
+
+def _refused(data: bytes, media_type: str, error: BaseException) -> UnsupportedMedia | CorruptMedia:
+    """Of a picture that a decoder refused: an intact file of a kind that is not read, or a broken one."""
+    from inference.image.sent_as_text import changed_on_the_way  # lazily: most pictures are read
+    from inference.image.unread import unread_kind
+
+    if how := changed_on_the_way(data, compressed=media_type not in _PLAIN):
+        return CorruptMedia(f"the file begins like {media_type}, but {how}")
+    if kind := unread_kind(data, media_type, error):
+        return UnsupportedMedia(f"this is {kind}; {EXPECTED}")
+    if isinstance(error, UnidentifiedImageError):
+        return CorruptMedia(f"the file begins like {media_type} but has no readable header; {_AGAIN}")
+    return CorruptMedia(f"the {media_type} data is broken ({_plain(error)}); {_AGAIN}")
 
 
 def _plain(error: BaseException) -> str:
@@ -152,27 +171,31 @@ def _plain(error: BaseException) -> str:
 
 
 def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) -> Picture:
+    data, pages, note = prepared(data, media_type, limits)
     image = open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
     check_size(*image.size, limits)
     # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
     orientation = 1 if media_type == "image/heic" else orientation_of(image)
-    frames = _frames(image, media_type, len(data))
+    frames = _frames(image, media_type, len(data)) if pages is None else pages
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
     turn = 1 if media_type == "image/tiff" else orientation
     width, height = image.size
-    if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
+    # A lossless JPEG has no tables of quantization, and no smaller scales.
+    if at_least and image.format == "JPEG" and image.mode in ("RGB", "L") and getattr(image, "quantization", None):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
+    if image.mode == "I" and image.format == "PPM":
+        image = image.convert("I;16")  # 16 bits, as dark as they may be
     rgb = upright(to_rgb(image), turn)
     rgb.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
     size = (height, width) if turn >= 5 else (width, height)
-    return Picture(rgb, size, media_type, orientation, frames)
+    return Picture(rgb, size, media_type, orientation, frames, (note,) if note else ())
 
 
 def _frames(image: Pillow.Image, media_type: str, size: int) -> int:
     """How many pictures the file holds; 0 where counting would mean walking through all of a large file."""
     if media_type == "image/heic":
         return 1
-    if media_type in ("image/gif", "image/tiff") and size > MAX_BYTES_COUNTED:
+    if media_type == "image/gif" and size > MAX_BYTES_COUNTED:
         return 0
     return int(getattr(image, "n_frames", 1))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
+import re
 import struct
-import unicodedata
 
 from inference.errors import UnsupportedMedia
 
@@ -15,19 +14,29 @@ _SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
     "image/gif": (b"GIF87a", b"GIF89a"),
     "image/tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "image/jp2": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
     "video/x-flv": (b"FLV\x01",),
     "video/x-ms-wmv": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",),
     "video/mpeg": (b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0"),
 }
 _RIFF = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-_BMP_HEADER_SIZES = (12, 40, 52, 56, 108, 124)
-# What is uploaded by mistake.
-_OTHERS = {
-    "a web page or XML text": (b"<!doctype", b"<html", b"<?xml", b"<svg"),
-    "a PDF document": (b"%pdf",),
-    "a zip archive": (b"pk\x03\x04",),
+# Canon CR2 and Phase One IIQ say behind TIFF's header that they are none.
+_RAW_IN_TIFF = (b"CR\x02", b"IIII", b"MMMM")
+# "P6", width, height: comments may stand between them (netpbm's man pages).
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\r\n]*+[\r\n])++\d++(?:\s|#[^\r\n]*+[\r\n])++\d")
+_PNM_TEXT = re.compile(rb"(?:[\s\d]|#[^\r\n]*+)*+")
+# Brands of the first box: of pictures (ISO/IEC 23008-12 and 23000-22), and of what is neither picture nor video.
+_AVIF_BRANDS = {b"avif", b"avis", b"MA1A", b"MA1B"}
+_HEIF_BRANDS = {
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"mif3", b"msf1"),
+    *(b"miaf", b"MiHA", b"MiHB", b"MiHE", b"avci", b"avcs", b"jpeg", b"jpgs", b"j2ki", b"j2is", b"vvic", b"vvis"),
 }
+_VIDEO_BRANDS = (b"iso", b"mp4", b"avc", b"qt  ", b"M4V", b"3g", b"dash", b"MSNV", b"F4V", b"XAVC", b"f4v", b"mmp4")
+_OTHER_BRANDS = {b"crx ", b"M4A ", b"M4B ", b"M4P ", b"F4A "}
+EXPECTED = (
+    "expected an image (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF, JPEG 2000, PNM) "
+    "or a video (MP4, MOV, WebM, MKV, AVI, MPEG)"
+)
 
 
 def sniff(head: bytes) -> str:
@@ -36,50 +45,70 @@ def sniff(head: bytes) -> str:
     head: at least the first SNIFF_BYTES of the file, or all of it.
     Raises UnsupportedMedia for anything that is neither a known image nor a known video container.
     """
+    media_type = _type_of(head)
+    if media_type is None:
+        raise UnsupportedMedia(_refusal(head))
+    return media_type
+
+
+def _type_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
-        return _sniff_ftyp(head)
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return _type_by_brands(head)
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip") and not _is_printed(head[:128]):
         return "video/quicktime"
     for media_type, beginnings in _SIGNATURES.items():
-        if head.startswith(beginnings):
+        if head.startswith(beginnings) and not (media_type == "image/tiff" and head[8:].startswith(_RAW_IN_TIFF)):
             return media_type
-    if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES:
+    if head[:2] == b"BM" and len(head) >= 18 and _is_bmp_header(struct.unpack_from("<I", head, 14)[0]):
         return "image/bmp"
+    if _PNM.match(head) and (head[1:2] > b"3" or _PNM_TEXT.fullmatch(head, 2)):
+        return "image/x-portable-anymap"
     if head[:4] == b"RIFF" and head[8:12] in _RIFF:
         return _RIFF[head[8:12]]
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
-    if head[:1] == head[188:189] == head[376:377] == b"G":
+    if head[:1] == head[188:189] == head[376:377] == b"G" and not _is_printed(head[:376]):
         return "video/mp2t"
-    raise UnsupportedMedia(_refusal(head))
+    return None
 
 
-def _sniff_ftyp(head: bytes) -> str:
+def _is_printed(head: bytes) -> bool:
+    """Whether no byte is a control character: as in a text, which may begin like a container."""
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in head)
+
+
+def _is_bmp_header(size: int) -> bool:
+    """Whether it is Windows', or OS/2's: 12 bytes, or the first 16 to 64 of BITMAPINFOHEADER2."""
+    return size in (12, 108, 124) or 16 <= size <= 64
+
+
+def _type_by_brands(head: bytes) -> str | None:
     size = min(struct.unpack(">I", head[:4])[0], len(head))
-    brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
-    if brands & {b"avif", b"avis"}:
-        return "image/avif"
-    if head[8:12] in _HEIF_BRANDS:
-        return "image/heic"
-    return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
+    major, brands = head[8:12], {head[i : i + 4] for i in (8, *range(16, size - 3, 4))}
+    if major in _OTHER_BRANDS:
+        return None
+    if major in _AVIF_BRANDS | _HEIF_BRANDS or not major.startswith(_VIDEO_BRANDS):
+        if brands & _AVIF_BRANDS:
+            return "image/avif"
+        if brands & _HEIF_BRANDS:
+            return "image/heic"
+    return "video/quicktime" if major == b"qt  " else "video/mp4"
 
 
 def _refusal(head: bytes) -> str:
-    expected = (
-        "expected an image (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF) or a video (MP4, MOV, WebM, MKV, AVI, MPEG)"
-    )
     if not head:
-        return f"the file is empty (0 bytes); {expected}. Upload it again"
-    start = head.lstrip()[:15].lower()
-    kinds = (kind for kind, beginnings in _OTHERS.items() if start.startswith(beginnings))
-    other = "a text file" if _is_text(head) else f"a file of an unknown kind that starts with {head[:8].hex(' ')}"
-    return f"this is {next(kinds, other)}; {expected}"
+        return f"the file is empty (0 bytes): upload it again; {EXPECTED}"
+    what, do = what_it_is(head)
+    return f"this is {what}: {do}; {EXPECTED}"
 
 
-def _is_text(head: bytes) -> bool:
-    """Whether the bytes are UTF-8 without control characters; the last character may be cut."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return all(c.isspace() or unicodedata.category(c) != "Cc" for c in text)
+def what_it_is(head: bytes) -> tuple[str, str]:
+    """(what a file is that is neither a known image nor a known video, what to do), by its first bytes."""
+    from inference.image.other_kinds import binary_kind  # lazily: most files are pictures
+    from inference.image.sent_as_text import kind_behind, text_kind
+
+    found = text_kind(head, _type_of) or binary_kind(head) or kind_behind(head, _type_of)
+    if found:
+        return found
+    shown = f"a file of an unknown kind that starts with {head[:8].hex(' ')}"
+    return shown, "open it with the program that wrote it and save it as JPEG or PNG"

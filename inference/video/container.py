@@ -18,6 +18,7 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.image.sniff import SNIFF_BYTES, what_it_is
 from inference.video.frames import Media, Pixels
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
@@ -45,7 +46,7 @@ def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContain
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"} | ({"export_xmp": "1"} if xmp else {})
     local = isinstance(source, (str, Path))
     with open_binary(source) as file:
-        head = file.read(16)
+        head = file.read(SNIFF_BYTES)
         if not head:
             raise UnsupportedMedia("the file is empty, expected a video; upload it again")
         file.seek(0)
@@ -70,8 +71,9 @@ def _why_not(head: bytes, error: av.FFmpegError) -> CorruptMedia | UnsupportedMe
             f"a video container whose index cannot be read ({error.strerror}), "
             "as when an upload or a recording was cut short; upload it whole or repair it"
         )
+    what, do = what_it_is(head)
     return UnsupportedMedia(
-        f"not a video that can be read (starts with {head[:8]!r}); "
+        f"not a video that can be read, but {what}: {do}; "
         "expected MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF or animated WebP"
     )
 

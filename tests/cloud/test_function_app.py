@@ -327,6 +327,13 @@ def test_analyze_refuses_in_the_words_of_the_error_records(
     assert found["error"]["message"]
 
 
+def test_analyze_tells_who_sends_a_form_what_to_send(app: Any) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + jpeg() + b"\r\n--x--\r\n"
+    answer = app.analyze(request("POST", body))
+    assert answer.status_code == 415
+    assert "a form (multipart/form-data)" in json.loads(answer.get_body())["error"]["message"]
+
+
 def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloud.web.api._PATIENCE_S", 0.01)
     worker = instance.default_worker()

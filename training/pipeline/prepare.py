@@ -35,7 +35,10 @@ def small(path: Path) -> NDArray[np.uint8]:
 def read(folder: Path, skipped: list[str]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """(hash, picture) of each different picture in a folder; what cannot be read is named in `skipped`."""
     seen = set()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        if path.suffix.lower() not in ENDINGS:
+            skipped.append(f"{path.name}: left out, its name ends with none of {' '.join(ENDINGS)}")
+            continue
         digest = int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:8], "big")
         if digest in seen:
             continue

@@ -1,0 +1,131 @@
+"""Files as the decoders read them right: which picture of several, and headers that a decoder knows only by half.
+
+Nothing here decodes. Every step reads headers within bounds, and gives the file back as it was where nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import numpy as np
+
+from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.image.limits import Limits, check_memory, check_size
+from inference.image.sniff import EXPECTED
+
+# What Pillow's AVIF reader goes by: the first brand alone.
+_PILLOWS_AVIF = (b"avif", b"avis", b"mif1", b"msf1")
+_NETPBM = re.compile(
+    rb"P([56])(?:\s|#[^\r\n]*+[\r\n])++(\d++)(?:\s|#[^\r\n]*+[\r\n])++(\d++)(?:\s|#[^\r\n]*+[\r\n])++(\d++)\s"
+)
+_OS2_HEADER = 64
+# Brands of ISO/IEC 15444-3 and -6.
+_OTHER_JPEG2000 = {
+    b"mjp2": "a Motion JPEG 2000 video: convert it to MP4",
+    b"mj2s": "a Motion JPEG 2000 video: convert it to MP4",
+    b"jpm ": "a JPM document: save its pages as pictures",
+}
+
+
+def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int | None, str]:
+    """(the file for the decoder, how many pictures it holds or None where the decoder says, a note or "").
+
+    Raises UnsupportedMedia (camera raw, PNGs of Apple's), CorruptMedia, LimitExceeded (JPEG 2000).
+    """
+    if media_type == "image/tiff":
+        from inference.image.tiff_pages import choose  # lazily: most pictures are no TIFF
+
+        chosen = choose(data)
+        return chosen.data, chosen.pages, chosen.note
+    if media_type == "image/bmp":
+        return _with_known_header(data), None, ""
+    if media_type == "image/png" and data[12:16] == b"CgBI":
+        raise UnsupportedMedia(
+            f"this is a PNG in Apple's own form (CgBI), as in an app's package: save it as PNG or JPEG; {EXPECTED}"
+        )
+    if media_type == "image/avif" and data[8:12] not in _PILLOWS_AVIF:
+        return data[:8] + b"avif" + data[12:], None, ""
+    if media_type == "image/x-portable-anymap":
+        return _with_full_range(data, limits), None, ""
+    if media_type == "image/jp2":
+        if data[20:24] in _OTHER_JPEG2000:
+            raise UnsupportedMedia(f"this is {_OTHER_JPEG2000[data[20:24]]}; {EXPECTED}")
+        check_jpeg2000(data, limits)
+    return data, None, ""
+
+
+def _with_known_header(data: bytes) -> bytes:
+    """A BMP whose OS/2 2.x header is shorter than 64 bytes, filled up with the zeros that it leaves out.
+
+    OS/2's BITMAPINFOHEADER2 may end after any of its fields from the bits a pixel on (16 bytes).
+    """
+    (size,) = struct.unpack_from("<I", data, 14)
+    if not 16 <= size < _OS2_HEADER or size in (40, 52, 56):
+        return data
+    added = _OS2_HEADER - size
+    offset = struct.unpack_from("<I", data, 10)[0] + added
+    header = data[:10] + struct.pack("<II", offset & 0xFFFFFFFF, _OS2_HEADER) + data[18 : 14 + size]
+    return header + bytes(added) + data[14 + size :]
+
+
+def _with_full_range(data: bytes, limits: Limits) -> bytes:
+    """A binary PGM or PPM whose highest value is no full 8 or 16 bits, scaled to that.
+
+    Pillow does it too, in Python, at 15 s for 12 megapixels (of which it keeps 8 bits of colour, too).
+    """
+    head = _NETPBM.match(data)
+    if head is None:
+        return data
+    # A number of more than ten digits is none for Pillow either.
+    width, height, most = (int(digits[:11]) for digits in head.groups()[1:])
+    colour = head[1] == b"6"
+    if not 0 < most < 65536 or most == 255 or (most == 65535 and not colour):
+        return data
+    check_size(width, height, limits)
+    count = width * height * (3 if colour else 1)
+    kind = ">u2" if most > 255 else "u1"
+    if len(data) - head.end() < count * np.dtype(kind).itemsize:
+        raise CorruptMedia(f"the header says {width} x {height} pixels, and the file ends before; upload it again")
+    values = np.minimum(np.frombuffer(data, kind, count, head.end()), most)
+    top, out = (65535, ">u2") if most > 255 and not colour else (255, "u1")
+    scaled: bytes = np.round(values.astype(np.float32) * (top / most)).astype(out).tobytes()
+    return b"P%s\n%d %d\n%d\n" % (head[1], width, height, top) + scaled
+
+
+def check_jpeg2000(data: bytes, limits: Limits) -> None:
+    """Holds a JPEG 2000 file to the limits by its codestream, since the box around it may say less.
+
+    Raises CorruptMedia without a codestream, LimitExceeded.
+    """
+    start = _codestream(data)
+    if data[start : start + 4] != b"\xff\x4f\xff\x51":
+        raise CorruptMedia("the JPEG 2000 file has no codestream; export or upload the file again")
+    # ISO/IEC 15444-1, A.5.1: image area, its offset, tile size, its offset, components.
+    right, low, left, top, tile_w, tile_h, tile_x, tile_y, components = struct.unpack_from(">8IH", data, start + 8)
+    width, height = right - left, low - top
+    check_size(width, height, limits)
+    if not tile_w or not tile_h or tile_x > left or tile_y > top:
+        raise CorruptMedia("the JPEG 2000 file has tiles without pixels; export or upload the file again")
+    tiles = -(-(right - tile_x) // tile_w) * -(-(low - tile_y) // tile_h)
+    # OpenJPEG keeps 4 bytes a sample, twice while it transforms, and the parameters of every tile: 6 KB, and a
+    # kilobyte for each component.
+    memory = width * height * (10 + 6 * components) + tiles * (6_000 + 1_100 * components)
+    check_memory(width, height, memory, limits)
+
+
+def _codestream(data: bytes) -> int:
+    """Where the codestream of a JPEG 2000 file begins, box by box; the end of the file where there is none."""
+    at = 0
+    if not data.startswith(b"\0\0\0\x0cjP  "):
+        return at
+    while at + 8 <= len(data):
+        size, header = struct.unpack_from(">I", data, at)[0], 8
+        if size == 1 and at + 16 <= len(data):
+            size, header = struct.unpack_from(">Q", data, at + 8)[0], 16
+        if data[at + 4 : at + 8] == b"jp2c":
+            return at + header
+        if size < header:
+            break
+        at += size
+    return len(data)
