@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import BadManifest
-from inference.heads import Head, Outputs, Shape, named_output, threshold
+from inference.errors import BadManifest, BadModel
+from inference.heads import Ending, Head, Output, Outputs, Shape, named_output, threshold
 from inference.heads._detection import best_above, in_network, objects, points_in_picture
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
@@ -186,6 +186,17 @@ def _missing(roles: Mapping[str, Any], manifest: Manifest) -> list[str]:
     return [r for r in WIDTHS if r not in there and not (r == "labels" and {"keypoints", "indices"} & set(roles))]
 
 
+def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """Labels, counts and indices are whole numbers; scores, and boxes in bytes, mean nothing without a scale."""
+    for role, name in roles_of(outputs, manifest).items():
+        kind = outputs[name].dtype
+        if kind.kind in "iu" and (role == "scores" or (role == "boxes" and kind.itemsize == 1)):
+            raise BadModel(
+                f"{manifest.name}: output {name!r} ({role}) holds {kind} without a scale; export it with float outputs"
+            )
+    return manifest
+
+
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
     roles = roles_of(outputs, manifest)
     shape = outputs[roles["scores"]] if "indices" in roles else ()
@@ -224,6 +235,8 @@ HEAD = Head(
     decode,
     classes,
     misfit,
+    settle,
+    whole_numbers=True,
     threshold=0.5,
     params=("columns", "mask_frame", "mask_threshold", "normalized", "order", "roles"),
     choices={"order": ("xyxy", "yxyx"), "mask_frame": ("input", "box")},

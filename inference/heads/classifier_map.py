@@ -27,4 +27,4 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Classes:
     return Classes(np.asarray(ids, np.int64), scores, tuple(names))
 
 
-HEAD = Head(("image-classification",), decode)
+HEAD = Head(("image-classification",), decode, whole_numbers=True)
