@@ -6,6 +6,7 @@ comes from the exporters' sources. A model whose preprocessing is not stated is 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from inference.errors import BadManifest
@@ -24,6 +25,7 @@ from inference.recognize import (
     ultralytics,
 )
 from inference.recognize._export import Draft, Export, open_export
+from inference.recognize._guesses import guesses
 
 # In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
 _FAMILIES = (
@@ -50,7 +52,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
     for family in _FAMILIES:
         draft = family(export)
         if draft is not None:
-            return export, draft
+            return export, replace(draft, assumed=(*draft.assumed, *guesses(export, draft.table)))
     raise BadManifest(candidates.refusal(export))
 
 

@@ -100,6 +100,11 @@ def _head(export: Export, config: dict[str, Any], task: str) -> dict[str, Any]:
         "video-classification": "classifier",
     }
     head: dict[str, Any] = {"head": heads[task]}
+    if config.get("problem_type") == "regression":
+        raise BadManifest(
+            f"{export.folder}: config.json says problem_type regression: its numbers are no probabilities of labels, "
+            "and no head here reads them; if they are logits all the same, say so in a model.toml with activation"
+        )
     if config.get("problem_type") == "multi_label_classification":
         head["postprocess"] = {"multilabel": True}
     if kind == "glpn":
