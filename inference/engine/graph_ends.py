@@ -167,8 +167,9 @@ class _Graph:
             counted_from_one = node.op == "Sub" and self._number(node.inputs[0]) == 1
             product = node.op == "Mul" and len(moving) == len(node.inputs)
             return PROBABILITIES if counted_from_one or product or node.op in ("Concat", "Max", "Min", "Mean") else None
-        if kinds == {_INPUT}:  # a bias makes a layer of it
-            return LOGITS if node.op in ("Add", "Sub") and len(moving) < len(node.inputs) else _INPUT
+        if kinds == {_INPUT}:  # a bias makes a layer of it, but 1 - x may be the other side of a probability
+            bias = node.op in ("Add", "Sub") and len(moving) < len(node.inputs)
+            return LOGITS if bias and self._number(node.inputs[0]) != 1 else _INPUT
         return None
 
     def _spelt_out(self, node: Node) -> bool:
