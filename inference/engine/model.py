@@ -223,7 +223,8 @@ def _pixel_mask(side: Tensor, fit: Fit) -> NDArray[Any]:
     x1, y1, x2, y2 = fit.valid()
     across = _shown(columns, x1 / fit.network[0], x2 / fit.network[0])
     down = _shown(rows, y1 / fit.network[1], y2 / fit.network[1])
-    return (down[:, None] & across)[None].astype(side.dtype)
+    before = [1] * (len(side.shape) - 2)
+    return (down[:, None] & across).reshape(*before, rows, columns).astype(side.dtype)
 
 
 def _shown(cells: int, first: float, last: float) -> NDArray[np.bool_]:

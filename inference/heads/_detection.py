@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import BadManifest
 from inference.heads import label_ids
 from inference.image.nms import nms
 from inference.image.preprocess import Fit
@@ -87,7 +88,12 @@ def after_nms(
 
 
 def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, manifest: Manifest) -> Objects:
-    """Objects from network boxes (N, 4) xyxy, scores (N,) and class indices (N,)."""
+    """Objects from network boxes (N, 4) xyxy, scores (N,), class indices (N,). Raises BadManifest for other scores."""
+    if 1.01 < scores.max(initial=0) < np.inf:
+        raise BadManifest(
+            f"{manifest.name}: scores up to {scores.max():.4g}, expected 0..1: its outputs are not those of head "
+            f"{manifest.head!r}, or hold logits without their sigmoid; say another head, or export it with the sigmoid"
+        )
     ids = label_ids(classes, manifest)
     return Objects(fit.boxes(boxes), scores.astype(np.float32, copy=False), ids, manifest.names(ids))
 

@@ -13,6 +13,7 @@ quantises every softmax and sigmoid.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,11 +67,7 @@ def probabilities(row: NDArray[Any], manifest: Manifest) -> Floats:
             kind = "sigmoid" if one_each else "none" if distribution else "softmax"
         elif kind == "softmax" and len(values) == 1:  # of a free number of classes; a softmax of one is always 1
             kind = "sigmoid"
-    if kind == "none":
-        refuse_other_than_probabilities(values)
-        scores = values
-    else:
-        scores = sigmoid(values) if kind == "sigmoid" else softmax(values)
+    scores = checked(values) if kind == "none" else sigmoid(values) if kind == "sigmoid" else softmax(values)
     if len(scores) == 1 and _labels(manifest) == 2:
         return np.concatenate([1 - scores, scores])
     return scores
@@ -90,11 +87,19 @@ def _of_256ths(row: NDArray[Any], manifest: Manifest) -> Floats:
     return values
 
 
-def refuse_other_than_probabilities(values: Floats) -> None:
-    """Raises BadManifest where scores are no probabilities, so that no result holds 1,200 %."""
+def checked(values: Floats) -> Floats:
+    """Scores that are probabilities as they are, which rounding may have moved over 1 by a hundredth.
+
+    Raises BadManifest for others, so that no result holds 1,200 %.
+    """
     low, high = float(values.min()), float(values.max())
-    if low < -1e-3 or high > 1 + 1e-3:
+    if low >= 0 and high <= 1:
+        return values
+    if low >= -0.01 and high <= 1.01:
+        return values.clip(0, 1)
+    if math.isfinite(low) and math.isfinite(high):
         raise BadManifest(f"scores from {low:.4g} to {high:.4g}, expected probabilities in 0..1: {_LINE}")
+    return values
 
 
 def _labels(manifest: Manifest) -> int:

@@ -28,7 +28,7 @@ from inference.heads import (
 )
 from inference.heads._detection import best_class, best_first, cxcywh_to_xyxy, in_network, objects
 from inference.heads._masks import masks_in_boxes, network_frame
-from inference.heads.classifier import refuse_other_than_probabilities, sigmoid, softmax
+from inference.heads.classifier import checked, sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Objects
@@ -40,9 +40,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     logits = part(outputs, manifest, "scores", LOGITS)[0].astype(np.float32, copy=False)
     kind = _activation(manifest)
     multilabel = kind == "sigmoid" or (kind == "none" and not _no_object(manifest))
-    if kind == "none":
-        refuse_other_than_probabilities(logits)
-    scores = logits if kind == "none" else sigmoid(logits) if multilabel else softmax(logits)
+    scores = checked(logits) if kind == "none" else sigmoid(logits) if multilabel else softmax(logits)
     if _no_object(manifest):
         scores = scores[:, :-1]
     rows, classes, best = best_class(scores, threshold(manifest, HEAD), multilabel)

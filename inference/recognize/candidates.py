@@ -103,7 +103,11 @@ def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
         "= true",
     ]
     if export.picture.dtype.kind in "iu":
-        return [*lines, "# the input takes whole numbers: pixels go in as 0..255"]
+        numbers = {"int8": "pixel - 128", "uint16": "0..65535"}.get(export.picture.dtype.name, "0..255")
+        return [
+            *lines,
+            f"# the input takes whole numbers: pixels go in as {numbers}, or by the scale that the file states",
+        ]
     mean, std = ("[0.5]", "[0.5]") if grey else ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]")
     return [
         *lines,

@@ -191,3 +191,19 @@ def test_a_head_without_a_graph_goes_by_the_values() -> None:
     for row, expected in (([0.2, 0.8], [0.8, 0.2]), ([0.0, 1.0], [1.0, 0.0]), ([3.0, 1.0], [0.8808, 0.1192])):
         found = head.decode({"y": np.asarray([row], F)}, fit(8, 8), manifest("classifier", "image-classification"))
         assert isinstance(found, Classes) and found.scores.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_rounding_of_a_quantised_probability_is_no_reason_to_refuse() -> None:
+    head = find_head("classifier")
+    found = head.decode(
+        {"y": np.asarray([[1.004, -0.004]], F)}, fit(8, 8),
+        manifest("classifier", "image-classification", params={"activation": "none"}),
+    )  # fmt: skip
+    assert isinstance(found, Classes) and found.scores.tolist() == [1, 0]
+
+
+def test_a_detector_of_logits_is_refused_in_words() -> None:
+    """An end-to-end row whose score is a logit of 5.3: no box is 530 % sure."""
+    rows = np.asarray([[[1, 1, 5, 5, 5.3, 0]]], F)
+    with pytest.raises(BadManifest, match=r"scores up to 5.3, expected 0..1.*head 'yolo', or hold logits"):
+        find_head("yolo").decode({"output0": rows}, fit(8, 8), manifest("yolo"))
