@@ -60,7 +60,7 @@ class Loaded:
         name, listed = self.manifest.name, "; ".join(map(str, self.session.outputs))
         if problem := self.head.misfit(shapes, self.manifest):
             raise BadModel(f"{name}: {problem}; the file's outputs are {listed}")
-        read = [next(iter(outputs)), *self.manifest.postprocess.outputs.values()]
+        read = [*self.manifest.postprocess.outputs.values()] or [next(iter(outputs))]
         whole = next((outputs[n] for n in read if n in outputs and outputs[n].dtype.kind in "iub"), None)
         if whole is not None and not self.head.whole_numbers:
             raise BadModel(

@@ -35,6 +35,11 @@ NAMES = ("logits", "out", "output", "masks")
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
     raw = _main(outputs, manifest)
     if raw.dtype.kind in "iub" and not (raw.ndim == 4 and _channels(raw.shape, manifest)[0] > 1):
+        if raw.dtype.itemsize <= 2 and raw.min(initial=0) < 0:
+            raise BadManifest(
+                f"whole numbers down to {raw.min()}, expected label ids, and the file states no scale for scores; "
+                "export it with float outputs"
+            )
         ids = raw.reshape(raw.shape[-2:] if raw.shape[-1] != 1 else raw.shape[-3:-1])
         ids = resized(ids.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
     else:

@@ -50,6 +50,11 @@ def input_spec(
         raise BadModel(f"input {name!r} has {len(shape)} axes {_shown(shape)}, layout {layout!r} needs {len(layout)}")
     size = dict(zip(layout, shape, strict=True))
     channels = 1 if how.color_order in ("gray", "y") else 3
+    if (size["c"] or 1) not in (1, 3):
+        raise BadModel(
+            f'input {name!r} {_shown(shape)} has {size["c"]} channels, a picture gives 3 ("rgb", "bgr") or 1 '
+            '("gray", "y"); export it for one of these'
+        )
     if size["c"] not in (None, channels):
         raise BadModel(
             f"input {name!r} {_shown(shape)} has {size['c']} channels, color_order {how.color_order!r} gives "

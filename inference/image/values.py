@@ -81,7 +81,8 @@ def _by_type(name: str, dtype: np.dtype[Any], how: Preprocess, stated: Floats) -
         whole = np.rint(stated)
         if whole.min() >= limits.min and whole.max() <= limits.max and np.ptp(whole) >= 64:
             return whole.astype(dtype)
-    elif dtype != np.int16:
+    # Whatever range all channels share, quantisation spreads it over all numbers of the type.
+    if dtype != np.int16 and np.allclose(stated, stated[:1]):
         return _whole_range(dtype, len(stated))
     usual = "do_normalize = false gives pixel - 128" if dtype == np.int8 else "do_normalize = false gives 0..65535"
     if dtype == np.int16:

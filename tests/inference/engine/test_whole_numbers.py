@@ -57,6 +57,7 @@ def fed(model: Model) -> list[int]:
         ("int32", None, "", [0, 1, 200, 255]),
         ("int64", None, IMAGENET, [0, 1, 200, 255]),
         ("int8", None, "", [-128, -127, 72, 127]),
+        ("int8", None, HALVES, [-128, -127, 72, 127]),  # the same range for all channels, spread over int8
         ("int8", (1 / 255, -128), "", [-128, -127, 72, 127]),  # 0..1
         ("int8", (1 / 127.5, -1), "", [-128, -127, 72, 127]),  # -1..1, which TFLite calls (p - 127.5) / 127.5
         ("int8", (1.0, -128), "do_rescale = false\n", [-128, -127, 72, 127]),  # 0..255
@@ -160,6 +161,19 @@ def test_whole_numbers_that_are_no_scores_are_refused(tmp_path: Path) -> None:
         answering(tmp_path / "d", *detector, rows)
     with pytest.raises(BadModel, match="holds int8 without a scale, expected a picture"):
         answering(tmp_path / "e", "image-to-image", "image", {"y": np.zeros((1, 3, 8, 8), np.int8)})
+
+
+def test_a_mask_of_whole_numbers_below_zero_holds_no_label_ids(tmp_path: Path) -> None:
+    with pytest.raises(BadManifest, match="whole numbers down to -77, expected label ids"):
+        answering(tmp_path, "image-segmentation", "semantic", {"y": np.full((1, 1, 8, 8), -77, np.int8)})
+
+
+def test_only_what_a_head_reads_has_to_be_floats(tmp_path: Path) -> None:
+    """An ArgMax that stands first in the file, beside the vector that the manifest names."""
+    outputs: dict[str, Any] = {"id": np.asarray([[7]], np.int64), "vector": np.asarray([[3, 4]], F)}
+    more = '[postprocess.outputs]\nembedding = "vector"\n'
+    found = answering(tmp_path, "image-feature-extraction", "embedding", outputs, None, more)
+    assert isinstance(found, Embedding) and found.vector.tolist() == pytest.approx([0.6, 0.8])
 
 
 def test_every_head_gets_floats_where_the_graph_states_the_scale(tmp_path: Path) -> None:
