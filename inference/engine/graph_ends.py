@@ -149,8 +149,10 @@ class _Graph:
             return PROBABILITIES
         if node.op in _LAYERS:
             return LOGITS
-        if node.op in _KEEPS or node.op == "Clip":  # Clip: of a probability away from 0 and 1
+        if node.op in _KEEPS:
             return self.ending(node.inputs[0], steps - 1)
+        if node.op == "Clip":  # of a probability, away from 0 and 1; others may be the middle of a hard sigmoid
+            return PROBABILITIES if self.ending(node.inputs[0], steps - 1) == PROBABILITIES else None
         if node.op in ("Div", "Reciprocal") and self._spelt_out(node):
             return PROBABILITIES
         if node.op in ("Add", "Sub", "Mul", "Div", "Neg", "Concat", "Max", "Min", "Mean"):

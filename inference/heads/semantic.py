@@ -1,8 +1,8 @@
 """Semantic segmentation: a label for every pixel.
 
 The output is scores [1, C, h, w] or [1, h, w, C] at any stride, resized to the picture before the argmax; or label
-ids [1, h, w] / [1, 1, h, w] as integers, where the argmax is in the graph; or one channel with the probability of
-the foreground (labels 0 and 1).
+ids [1, h, w] / [1, 1, h, w] as whole numbers, also as floats, where the argmax is in the graph; or one channel with
+the probability of the foreground (labels 0 and 1).
 postprocess: background (the label id that means "nothing"). params: channels_last = true | false (default: by
 the label list, else by the shape); foreground = threshold of a one-channel output (default 0.5);
 activation = "sigmoid" for one-channel logits, "none" for probabilities (default: sigmoid where the graph ends in a
@@ -65,10 +65,11 @@ def _argmax(raw: Floats, fit: Fit, manifest: Manifest) -> NDArray[Any]:
         values = sigmoid(scores[0]) if params.get("activation") == "sigmoid" else scores[0]
         limit = float(params.get("foreground", 0.5))
         if "foreground" not in params and values.max() > 1.01:
+            if (values >= 0).all() and (values == np.rint(values)).all():  # label ids, written as floats
+                return resized(values.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
             raise BadManifest(
                 f"one channel with values up to {values.max():.4g}, expected probabilities of the foreground: say "
-                'postprocess.params.activation = "sigmoid" for logits, or foreground = the value from which it begins; '
-                "label ids must be whole numbers"
+                'postprocess.params.activation = "sigmoid" for logits, or foreground = the value from which it begins'
             )
         return (resized(values, fit, fit_size(fit)) > limit).astype(np.int32)
     width, height = fit_size(fit)

@@ -53,6 +53,7 @@ def ending(path: Path, nodes: Sequence[Any], kind: str = "float32", shape: Seque
         ([*SIGMOID, ("Add", "p half", "y")], None),
         ([*LAYER, ("Tanh", "m", "t"), ("Add", "t one", "a"), ("Mul", "a half", "y")], None),
         ([*LAYER, ("Relu", "m", "y")], None),
+        ([*LAYER, ("Clip", "m zero half", "c"), ("Div", "c half", "y")], None),
         ([*LAYER, ("Sigmoid", "m", "p"), ("Mul", "m p", "y")], None),
         ([("ReduceMean", "x", "y", {"axes": [1]})], None),
     ],

@@ -193,6 +193,12 @@ def test_a_head_without_a_graph_goes_by_the_values() -> None:
         assert isinstance(found, Classes) and found.scores.tolist() == pytest.approx(expected, abs=1e-4)
 
 
+def test_label_ids_may_be_floats() -> None:
+    ids = np.asarray([[[[0, 2], [1, 0]]]], F)  # of an ArgMax that the exporter cast
+    found = find_head("semantic").decode({"y": ids}, fit(2, 2), manifest("semantic", "image-segmentation", 3))
+    assert isinstance(found, LabelMap) and found.ids.tolist() == [[0, 2], [1, 0]]
+
+
 def test_rounding_of_a_quantised_probability_is_no_reason_to_refuse() -> None:
     head = find_head("classifier")
     found = head.decode(
