@@ -14,7 +14,7 @@ from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel, DropsightError
 from inference.heads import find_head
 from inference.image.media import Picture
-from inference.predictions import Classes, LabelMap, Objects
+from inference.predictions import Classes, LabelMap, Objects, OutputImage
 from tests.inference.graphs import build
 from tests.inference.heads.decoding import fit, manifest
 
@@ -213,3 +213,46 @@ def test_a_detector_of_logits_is_refused_in_words() -> None:
     rows = np.asarray([[[1, 1, 5, 5, 5.3, 0]]], F)
     with pytest.raises(BadManifest, match=r"scores up to 5.3, expected 0..1.*head 'yolo', or hold logits"):
         find_head("yolo").decode({"output0": rows}, fit(8, 8), manifest("yolo"))
+
+
+@pytest.mark.parametrize(("end", "post"), [("", ""), ("Sigmoid", ""), ("Sigmoid", 'params.activation = "sigmoid"')])
+def test_a_grid_of_scores_gets_its_sigmoid_once(tmp_path: Path, end: str, post: str) -> None:
+    """GFL on an input of 8 x 8 at stride 8: one cell, whose class scores are the logits 2 and 1."""
+    nodes: list[Any] = [("ReduceMean", "x", "m", {"axes": [2, 3], "keepdims": 0}), ("MatMul", "m w", "r"),
+                        ("Unsqueeze", "r a", "l" if end else "cls"), ("Identity", "d", "dis")]  # fmt: skip
+    nodes += [(end, "l", "cls")] if end else []
+    constants = {"w": weights(2, 1), "a": np.asarray([1]), "d": np.zeros((1, 1, 32), F)}
+    outputs = {"cls": ("float32", [1, 1, 2]), "dis": ("float32", [1, 1, 32])}
+    build(tmp_path / "m/model.onnx", {"x": ("float32", [1, 3, 8, 8])}, nodes, outputs, constants)
+    text = 'task = "object-detection"\nhead = "gfl"\n[postprocess]\nparams.strides = [8]\n'
+    (tmp_path / "m/model.toml").write_text(f"{text}{post}\n", "utf-8")
+    found, _ = Registry([tmp_path]).model("m").run(GREY)
+    assert isinstance(found, Objects) and found.scores.tolist() == pytest.approx([sigmoid(2)], abs=1e-4)
+
+
+@pytest.mark.parametrize("end", ["", "Sigmoid"])
+def test_a_plane_gets_its_sigmoid_once(tmp_path: Path, end: str) -> None:
+    """A logit of 2 everywhere, 0.8808 of white: 225."""
+    kernel = np.full((1, 3, 1, 1), 10 / 3, F)  # of 0.2
+    nodes: list[Any] = [("Conv", "x k", "l" if end else "y")] + ([(end, "l", "y")] if end else [])
+    build(
+        tmp_path / "m/model.onnx",
+        {"x": ("float32", [1, 3, 8, 8])},
+        nodes,
+        {"y": ("float32", [1, 1, 8, 8])},
+        {"k": kernel},
+    )
+    text = 'task = "image-to-image"\nhead = "image"\npostprocess.params = { kind = "gray", activation = "sigmoid" }\n'
+    (tmp_path / "m/model.toml").write_text(text, "utf-8")
+    found, _ = Registry([tmp_path]).model("m").run(GREY)
+    assert isinstance(found, OutputImage) and (found.pixels == 225).all()
+
+
+def test_a_map_of_other_than_probabilities_is_refused() -> None:
+    head, how = find_head("classifier_map"), manifest("classifier_map", "image-classification")
+    outputs: Any = {"loss": [{"a": 0.75, "b": 0.25}]}
+    found = head.decode(outputs, fit(8, 8), how)
+    assert isinstance(found, Classes) and found.names == ("a", "b") and found.scores.tolist() == [0.75, 0.25]
+    with pytest.raises(BadManifest, match="scores from 1 to 3, expected probabilities"):
+        outputs["loss"] = [{"a": 3.0, "b": 1.0}]
+        head.decode(outputs, fit(8, 8), how)
