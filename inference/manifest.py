@@ -34,7 +34,8 @@ Layout = Literal["nchw", "nhwc", "chw", "hwc", "ncthw", "ntchw", "nthwc"]
 class Preprocess:
     """How a picture becomes the input tensor.
 
-    size: {height, width} or {shortest_edge[, longest_edge]} in pixels; empty takes it from the tensor.
+    size: {height, width} or {shortest_edge[, longest_edge]} in pixels; empty takes it from the tensor. What is larger
+    than a fixed input is shrunk to fit it and padded; only do_center_crop cuts.
     resample: Pillow's numbers, 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic. antialias = false samples points,
     as OpenCV and torch do. crop_pct is not here: say size and crop_size. pad_value: 0..255, in all or in
     red, green and blue.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from inference.engine.model import Loaded
 from inference.engine.session import Session, Tensor
 from inference.errors import HALF, BadModel
+from inference.heads import part
 from inference.heads.classifier import probabilities
 from inference.image.media import Picture
-from inference.image.preprocess import InputSpec, prepare
+from inference.image.preprocess import InputSpec, input_spec, prepare
+from inference.image.values import Quantization
 from inference.manifest import Manifest
 from inference.predictions import Floats
 
@@ -50,7 +52,7 @@ class ClipModel(Loaded):
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
         """As Loaded; the inputs must be clips, and T stand in the file or in the manifest."""
         super().__init__(manifest, session, sha256)
-        self.inputs = [_clip_input(tensor, manifest) for tensor in session.inputs]
+        self.inputs = [_clip_input(tensor, manifest, self.quantization(tensor)) for tensor in session.inputs]
         self.count = max(clip.count for clip in self.inputs)
         sides = {(clip.frame.layout, clip.frame.height, clip.frame.width) for clip in self.inputs}
         if len(sides) > 1:
@@ -71,8 +73,8 @@ class ClipModel(Loaded):
 
     def run(self, frames: Sequence[NDArray[Any]]) -> Floats:
         """A probability per class (C,) for prepared frames in order; too few are repeated."""
-        outputs = self.session.run({clip.name: clip.stack(frames) for clip in self.inputs})
-        row = next(iter(outputs.values()))[0].ravel()
+        outputs = self.infer({clip.name: clip.stack(frames) for clip in self.inputs})
+        row = part(outputs, self.manifest, "scores", 0)[0].ravel()
         scores: Floats = np.asarray(probabilities(row, self.manifest), np.float32)
         if not np.isfinite(scores).all():
             raise BadModel(f"{self.manifest.name}: it answers NaN or infinity for a clip; {HALF}")
@@ -82,7 +84,7 @@ class ClipModel(Loaded):
         return scores
 
 
-def _clip_input(tensor: Tensor, manifest: Manifest) -> ClipInput:
+def _clip_input(tensor: Tensor, manifest: Manifest, numbers: Quantization | None) -> ClipInput:
     shape = tensor.shape
     said = manifest.preprocess.layout
     layout = said if said in _LAYOUTS else _layout(shape)
@@ -95,8 +97,9 @@ def _clip_input(tensor: Tensor, manifest: Manifest) -> ClipInput:
     count = size["t"] or manifest.preprocess.num_frames
     if not count:
         raise BadModel(f"{manifest.name}: input {tensor} takes any number of frames; say num_frames in the manifest")
-    frame = InputSpec(tensor.name, tensor.dtype, "nhwc" if layout == "nthwc" else "nchw", size["h"], size["w"])
-    return ClipInput(tensor.name, layout, count, frame)
+    frame = replace(manifest.preprocess, layout="nhwc" if layout == "nthwc" else "nchw")
+    sides = [{**size, "n": 1}[axis] for axis in frame.layout]
+    return ClipInput(tensor.name, layout, count, input_spec(tensor.name, tensor.dtype, sides, frame, numbers))
 
 
 def _layout(shape: Sequence[int | None]) -> str | None:

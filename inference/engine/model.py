@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.finite import odd_outputs, refuse_none, usable, without_nan
+from inference.engine.graph_ends import GraphEnds
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
 from inference.image.media import Picture, cropped
 from inference.image.preprocess import Box, Fit, InputSpec, input_spec, prepare
+from inference.image.values import Quantization
 from inference.manifest import Manifest
 from inference.placeholders import is_placeholder
 from inference.predictions import Predictions
@@ -25,24 +28,67 @@ SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "
 
 
 class Loaded:
-    """A model in memory, of whatever kind, to be used from any number of threads at once."""
+    """A model in memory, of whatever kind, to be used from any number of threads at once.
+
+    manifest: with what the graph decides of what it leaves open. batch: of the file; more than 1 where it is fixed so.
+    scales: of the outputs of whole numbers that `infer` turns into floats.
+    """
 
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
         """Checks that the tensors are what the manifest says. Raises BadModel or BadManifest."""
         self.manifest, self.session, self.sha256 = manifest, session, sha256
         self.head: Head = head_of(manifest)
+        self.batch, self.scales = 1, dict[str, Quantization]()
         if self.head.alone:
             return
         if not session.outputs:
             raise BadManifest(
                 f"{manifest.name}: file is empty, but head {manifest.head!r} needs the weights of a network"
             )
-        shapes: dict[str, Shape] = {o.name: o.shape for o in session.outputs}
-        problem = self.head.misfit(shapes, manifest)
-        if problem:
-            outputs = "; ".join(map(str, session.outputs))
-            raise BadModel(f"{manifest.name}: {problem}; the file's outputs are {outputs}")
-        self._check_labels(self.head.classes(shapes, manifest))
+        self.batch = _batch(manifest.name, session)
+        with GraphEnds(session.path) as graph:
+            self.scales = _scales(session.outputs, self.head, graph)
+            outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
+            self._check_outputs(outputs)
+            self.manifest = self.head.settle(outputs, manifest, graph.ending)
+
+    def _as_the_head_gets_it(self, output: Tensor) -> Tensor:
+        shape = (1, *output.shape[1:]) if self.batch > 1 else output.shape
+        return Tensor(output.name, np.dtype(np.float32) if output.name in self.scales else output.dtype, shape)
+
+    def _check_outputs(self, outputs: Mapping[str, Tensor]) -> None:
+        """Raises BadModel where they are not the head's, or are whole numbers that nothing says the meaning of."""
+        shapes: dict[str, Shape] = {o.name: o.shape for o in outputs.values()}
+        name, listed = self.manifest.name, "; ".join(map(str, self.session.outputs))
+        if problem := self.head.misfit(shapes, self.manifest):
+            raise BadModel(f"{name}: {problem}; the file's outputs are {listed}")
+        read = [*self.manifest.postprocess.outputs.values()] or [next(iter(outputs))]
+        whole = next((outputs[n] for n in read if n in outputs and outputs[n].dtype.kind in "iub"), None)
+        if whole is not None and not self.head.whole_numbers:
+            raise BadModel(
+                f"{name}: output {whole} holds whole numbers, and no QuantizeLinear before it states their scale, "
+                f"while head {self.manifest.head!r} reads floats; export it with float outputs"
+            )
+        self._check_labels(self.head.classes(shapes, self.manifest))
+
+    def infer(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Outputs by name for inputs of a batch of 1: repeated where the file's batch is larger, and floats where the
+        file states what its whole numbers mean. Raises BadModel, OutOfMemory."""
+        if self.batch > 1:
+            feeds = {name: np.repeat(value, self.batch, axis=0) for name, value in feeds.items()}
+        outputs = self.session.run(feeds)
+        if self.batch > 1:
+            outputs = {name: value[:1] for name, value in outputs.items()}
+        for name, scale in self.scales.items():
+            outputs[name] = scale.values(outputs[name])
+        return outputs
+
+    def quantization(self, tensor: Tensor) -> Quantization | None:
+        """What the whole numbers of an input stand for, where the graph says so."""
+        if tensor.dtype.kind == "f":
+            return None
+        with GraphEnds(self.session.path) as graph:
+            return graph.of_input(tensor.name)
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
@@ -84,7 +130,9 @@ class Model(Loaded):
                 f"{self.manifest.name}: it also asks for {'; '.join(map(str, others))}, which no picture answers; "
                 "export it without, or with a constant in its place"
             )
-        return input_spec(pictures[0].name, pictures[0].dtype, pictures[0].shape, self.manifest.preprocess)
+        picture = pictures[0]
+        how, numbers = self.manifest.preprocess, self.quantization(picture)
+        return input_spec(picture.name, picture.dtype, picture.shape, how, numbers)
 
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
@@ -107,7 +155,7 @@ class Model(Loaded):
         start = time.perf_counter()
         tensor, fit = prepare(picture, self.manifest.preprocess, self.spec, box)
         ready = time.perf_counter()
-        outputs = self.session.run(self.feeds(tensor, fit))
+        outputs = self.infer(self.feeds(tensor, fit))
         return outputs, fit, Timing((ready - start) * 1e3, (time.perf_counter() - ready) * 1e3, 0.0)
 
     def decode(self, outputs: dict[str, NDArray[Any]], fit: Fit, threshold: float | None = None) -> Predictions:
@@ -140,14 +188,44 @@ def with_threshold(manifest: Manifest, threshold: float) -> Manifest:
     return replace(manifest, postprocess=replace(manifest.postprocess, confidence_threshold=threshold))
 
 
+def _batch(model: str, session: Session) -> int:
+    """The batch that the file is fixed at; 1 where it is free. Raises BadModel where no single picture can be run."""
+    for tensor in session.inputs:
+        if 0 in tensor.shape:
+            raise BadModel(
+                f"{model}: input {tensor} has an axis of size 0, which nothing fits; export it again with batch=1"
+            )
+    batch = max((t.shape[0] or 1 for t in session.inputs if len(t.shape) in (4, 5)), default=1)
+    if batch == 1:
+        return 1
+    for tensor in (*session.inputs, *session.outputs):
+        if tensor.shape[:1] != (batch,):
+            raise BadModel(
+                f"{model}: its batch is fixed at {batch}, and {tensor} does not have it as its first axis, so that the "
+                "answer for one picture cannot be told; export it again with batch=1 or dynamic=True"
+            )
+    return batch
+
+
+def _scales(outputs: Sequence[Tensor], head: Head, graph: GraphEnds) -> dict[str, Quantization]:
+    """What the whole numbers of outputs stand for, where the graph says so. Pictures in bytes are what they are."""
+    found = {o.name: graph.of_output(o.name) for o in outputs if o.dtype.kind in "iu" and o.dtype.itemsize <= 2}
+    bytes_are_pictures = "image-to-image" in head.tasks
+    return {
+        o.name: scale
+        for o in outputs
+        if (scale := found.get(o.name)) and not (bytes_are_pictures and o.dtype == np.uint8)
+    }
+
+
 def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:
     """What PaddleDetection, D-FINE, DETR and keras YOLOv3 exports want to know about the resizing.
 
     They get values that keep the outputs in network pixels, so that Fit is the way back for every head.
     """
     width, height = fit.network
-    if side.name == "pixel_mask":  # DETR through optimum: every pixel counts, as nothing is padded
-        return np.ones([1, *(n or own for n, own in zip(side.shape[1:], (height, width), strict=True))], side.dtype)
+    if side.name == "pixel_mask":
+        return _pixel_mask(side, fit)
     values = {
         "scale_factor": [1.0, 1.0],
         "im_shape": [height, width],
@@ -155,3 +233,22 @@ def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:
         "image_shape": [height, width],
     }[side.name]
     return np.asarray([values], side.dtype)
+
+
+def _pixel_mask(side: Tensor, fit: Fit) -> NDArray[Any]:
+    """Which cells show the picture, and which are padding: [1, H, W] of the input, or the smaller map that optimum
+    exports DETR with."""
+    rows, columns = (n or own for n, own in zip(side.shape[-2:], fit.network[::-1], strict=True))
+    x1, y1, x2, y2 = fit.valid()
+    across = _shown(columns, x1 / fit.network[0], x2 / fit.network[0])
+    down = _shown(rows, y1 / fit.network[1], y2 / fit.network[1])
+    before = [1] * (len(side.shape) - 2)
+    return (down[:, None] & across).reshape(*before, rows, columns).astype(side.dtype)
+
+
+def _shown(cells: int, first: float, last: float) -> NDArray[np.bool_]:
+    """Which of the cells along an axis lie, by their centres, between two shares of it; one at least."""
+    centres = (np.arange(cells) + 0.5) / cells
+    shown: NDArray[np.bool_] = (centres >= first) & (centres <= last)
+    shown[min(int((first + last) / 2 * cells), cells - 1)] = True
+    return shown

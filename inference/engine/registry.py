@@ -312,6 +312,8 @@ def _recognized(name: str, path: Path) -> InstalledModel:
         export, draft = examine(path)
         # called as routes call it, in results too, whatever the file is called
         manifest = replace(manifest_of(export, draft), name=name)
+        if set(manifest.postprocess.outputs.values()) <= set(export.outputs):  # others are put out when it is loaded
+            kind_of(manifest)(manifest, export.session, "")  # so that what no upload could be run with is listed so
         return InstalledModel(name, path, manifest, assumed=draft.assumed)
     except DropsightError as error:
         return InstalledModel(name, path, reason=str(error))

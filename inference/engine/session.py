@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ CORES = Cores(cpu_quota())
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output: shape has None where an axis is free."""
+    """One input or output: shape has None where an axis is free, 0 where the file says that it holds nothing."""
 
     name: str
     dtype: np.dtype[Any]
@@ -100,13 +100,13 @@ class Tensor:
         return f"{self.name} {self.dtype} [{shape}]"
 
 
-_SAME_NAME = ("float16", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool")
+_SAME_NAME = ("float16", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "bool")
 _DTYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "string": np.str_, **{n: n for n in _SAME_NAME}}
 
 
 def _tensor(arg: Any) -> Tensor:
     kind = arg.type.removeprefix("tensor(").removesuffix(")")
-    shape = tuple(s if isinstance(s, int) and s > 0 else None for s in arg.shape or ())
+    shape = tuple(s if isinstance(s, int) and s >= 0 else None for s in arg.shape or ())
     return Tensor(arg.name, np.dtype(_DTYPES.get(kind, object)), shape)
 
 
@@ -130,6 +130,7 @@ class Session:
         threads: of a run; 0 lets the file's size decide. providers: of onnxruntime, best first. outputs: tensors of
         the graph that are wanted; those that the file does not put out are put out beside its own."""
         refuse_what_is_not_onnx(path)
+        self.path: Path | None = path
         small = path.stat().st_size < SMALL_MODEL_BYTES
         self.threads = threads or (1 if small else CORES.count)
         present = ort.get_available_providers()
@@ -140,7 +141,8 @@ class Session:
         if self.provider != self.provider_asked:
             log.warning("%s runs on %s; %s was asked for (present: %s)", path, self.provider, providers[0], present)
         self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
-        self.outputs = tuple(_tensor(a) for a in self._session.get_outputs())
+        put_out = (_tensor(a) for a in self._session.get_outputs())
+        self.outputs = tuple(replace(t, shape=tuple(s or None for s in t.shape)) for t in put_out)
         meta = self._session.get_modelmeta()
         self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
         self.producer: str = meta.producer_name
@@ -169,7 +171,7 @@ class NoSession(Session):
 
     def __init__(self) -> None:
         self.threads, self.provider, self.provider_asked, self.producer = 1, "none", "none", ""
-        self.inputs, self.outputs, self.metadata = (), (), {}
+        self.inputs, self.outputs, self.metadata, self.path = (), (), {}, None
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,29 @@ from inference.tables import nearest
 
 Outputs = Mapping[str, NDArray[Any]]
 Shape = tuple[int | None, ...]
+# What a graph says of an output by its last nodes (engine/graph_ends.py); None where it does not say.
+PROBABILITIES, LOGITS = "probabilities", "logits"
+Ending = Callable[[str], str | None]
+
+
+class Output(Protocol):
+    """An output of a file, as its head gets it: a batch of 1, floats where the graph states what its numbers mean."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
 
 
 def no_count(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
     """For heads whose number of classes does not show in the tensors."""
     return None
+
+
+def as_it_is(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """For heads that nothing in the graph tells more."""
+    return manifest
 
 
 def no_signature(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
@@ -46,6 +64,9 @@ class Head:
         reads manifest.postprocess; boxes and points leave in picture pixels (through `fit`).
     classes(shapes, manifest): how many labels the tensors imply, or None; checked against the label list.
     misfit(shapes, manifest): why these outputs are not this family's, in words, or None.
+    settle(outputs, manifest, ending): the manifest with what the graph decides of params that it leaves open, once, at
+        load. Raises BadModel or BadManifest, with the line to write, where nothing decides.
+    whole_numbers: whether decode reads outputs of whole numbers that the graph gives no scale for.
     threshold: the score threshold where the manifest has none.
     params: the keys of postprocess.params that it reads; others are refused, as a misspelt one would be ignored.
     choices: the words that a key of it may have.
@@ -56,6 +77,8 @@ class Head:
     decode: Callable[[Outputs, Fit, Manifest], Predictions]
     classes: Callable[[Mapping[str, Shape], Manifest], int | None] = no_count
     misfit: Callable[[Mapping[str, Shape], Manifest], str | None] = no_signature
+    settle: Callable[[Mapping[str, Output], Manifest, Ending], Manifest] = as_it_is
+    whole_numbers: bool = False
     threshold: float = 0.0
     params: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -97,6 +120,7 @@ def _aliased(alias: Alias) -> Head:
         decode=lambda outputs, fit, manifest: head.decode(outputs, fit, filled(manifest)),
         classes=lambda shapes, manifest: head.classes(shapes, filled(manifest)),
         misfit=lambda shapes, manifest: head.misfit(shapes, filled(manifest)),
+        settle=lambda outputs, manifest, ending: head.settle(outputs, filled(manifest), ending),
     )
 
 
@@ -148,6 +172,18 @@ def named_output(outputs: Mapping[str, Any], manifest: Manifest, role: str) -> s
     if name not in outputs:
         raise BadManifest(f"postprocess.outputs.{role} = {name!r}{nearest(name, outputs)}")
     return name
+
+
+def name_of(outputs: Mapping[str, Any], manifest: Manifest, role: str, default: int | Sequence[str]) -> str:
+    """The name of the output that `part` gives."""
+    chosen = part(outputs, manifest, role, default)
+    return next(name for name, value in outputs.items() if value is chosen)
+
+
+def with_params(manifest: Manifest, **params: Any) -> Manifest:
+    """The manifest with other postprocess.params."""
+    post = replace(manifest.postprocess, params={**manifest.postprocess.params, **params})
+    return replace(manifest, postprocess=post)
 
 
 def label_ids(indices: NDArray[Any], manifest: Manifest) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import BadManifest
 from inference.heads import label_ids
 from inference.image.nms import nms
 from inference.image.preprocess import Fit
@@ -87,11 +88,17 @@ def after_nms(
 
 
 def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, manifest: Manifest) -> Objects:
-    """Objects from network boxes (N, 4) xyxy, scores (N,) and class indices (N,).
+    """Objects from network boxes (N, 4) xyxy, scores (N,) and class indices (N,). Raises BadManifest for other scores.
 
     A row with a box or a class that is none has the score NaN, and is left out with what belongs to it once all of
     that is known (engine/finite.py): clipping would make a plausible box of infinity.
     """
+    top = scores.max(initial=0, where=np.isfinite(scores))
+    if top > 1.01:
+        raise BadManifest(
+            f"{manifest.name}: scores up to {top:.4g}, expected 0..1: its outputs are not those of head "
+            f"{manifest.head!r}, or hold logits without their sigmoid; say another head, or export it with the sigmoid"
+        )
     sound = sound_boxes(boxes)
     sound &= np.asarray(np.isfinite(classes))
     if not sound.all():

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import BadManifest
-from inference.heads import Head, Outputs, Shape, threshold
+from inference.errors import BadManifest, BadModel
+from inference.heads import Ending, Head, Output, Outputs, Shape, threshold
 from inference.heads._detection import (
     after_nms,
     best_above,
@@ -200,6 +200,17 @@ def _missing(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> 
     return [r for r in WIDTHS if r not in there and not (r == "labels" and named)]
 
 
+def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """Labels, counts and indices are whole numbers; scores, and boxes in bytes, mean nothing without a scale."""
+    for role, name in roles_of(outputs, manifest).items():
+        kind = outputs[name].dtype
+        if kind.kind in "iu" and (role == "scores" or (role == "boxes" and kind.itemsize == 1)):
+            raise BadModel(
+                f"{manifest.name}: output {name!r} ({role}) holds {kind} without a scale; export it with float outputs"
+            )
+    return manifest
+
+
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
     shapes = {role: outputs[name] for role, name in roles_of(outputs, manifest).items()}
     if "indices" in shapes:
@@ -242,6 +253,8 @@ HEAD = Head(
     decode,
     classes,
     misfit,
+    settle,
+    whole_numbers=True,
     threshold=0.5,
     params=("columns", "mask_frame", "mask_threshold", "normalized", "order", "roles"),
     choices={"order": ("xyxy", "yxyx", "cxcywh"), "mask_frame": ("input", "box")},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from inference.heads import Head, Outputs, threshold
+from inference.heads.classifier import checked
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Classes
@@ -24,7 +25,8 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Classes:
     names = [n for n in names if probabilities[n] >= threshold(manifest, HEAD)][: manifest.postprocess.topk or 5]
     ids = [labels.index(n) if n in labels else -1 for n in names]
     scores = np.asarray([probabilities[n] for n in names], np.float32)
+    scores = checked(scores) if names else scores
     return Classes(np.asarray(ids, np.int64), scores, tuple(names))
 
 
-HEAD = Head(("image-classification",), decode)
+HEAD = Head(("image-classification",), decode, whole_numbers=True)

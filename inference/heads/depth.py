@@ -37,4 +37,4 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     return None if len(shape) in (3, 4) else f"head depth expects [1, h, w], found {list(shape)}"
 
 
-HEAD = Head(("depth-estimation",), decode, misfit=misfit, params=("near",))
+HEAD = Head(("depth-estimation",), decode, misfit=misfit, whole_numbers=True, params=("near",))

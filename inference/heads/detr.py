@@ -3,8 +3,9 @@
 Names are those of Hugging Face (logits, pred_boxes, pred_masks) and RF-DETR (labels, dets, masks).
 params: activation = "softmax" (DETR, YOLOS, Table Transformer: the last class is "no object") or "sigmoid" (RT-DETR,
 D-FINE, RF-DETR: each query may have several classes); no_object = true | false: drop the last class (default: with
-softmax). A class whose label stands for none (placeholders.py) is never an answer. Masks [1, Q, h, w] are logits over
-the whole input. No NMS: training matches each object with one query.
+softmax). Where the graph applies either by itself, nothing is applied again ("none"). A class whose label stands for
+none (placeholders.py) is never an answer. Masks [1, Q, h, w] are logits over the whole input. No NMS: training matches
+each object with one query.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from inference.heads import Head, Outputs, Shape, part, threshold
+from inference.heads import (
+    PROBABILITIES,
+    Ending,
+    Head,
+    Output,
+    Outputs,
+    Shape,
+    name_of,
+    part,
+    threshold,
+    with_params,
+)
 from inference.heads._detection import best_class, best_first, cxcywh_to_xyxy, in_network, objects
 from inference.heads._masks import masks_in_boxes, network_frame
-from inference.heads.classifier import sigmoid, softmax
+from inference.heads.classifier import checked, sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.placeholders import is_placeholder
@@ -29,8 +41,9 @@ LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     logits = part(outputs, manifest, "scores", LOGITS)[0].astype(np.float32, copy=False)
-    multilabel = _activation(manifest) == "sigmoid"
-    scores = sigmoid(logits) if multilabel else softmax(logits)
+    kind = _activation(manifest)
+    multilabel = kind == "sigmoid" or (kind == "none" and not _no_object(manifest))
+    scores = checked(logits) if kind == "none" else sigmoid(logits) if multilabel else softmax(logits)
     if _no_object(manifest):
         scores = scores[:, :-1]
     if spare := _without_meaning(manifest.labels, manifest.label_offset, scores.shape[1]):
@@ -53,6 +66,13 @@ def _without_meaning(labels: tuple[str, ...], offset: int, classes: int) -> list
     """The class indices whose labels stand for no class: backgrounds, and the gaps between COCO's ids."""
     named = range(max(0, -offset), min(classes, len(labels) - offset))
     return [index for index in named if is_placeholder(labels[index + offset])]
+
+
+def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """No activation where the graph has its own; which it was still decides whether there is a "no object"."""
+    if ending(name_of(outputs, manifest, "scores", LOGITS)) != PROBABILITIES:
+        return manifest
+    return with_params(manifest, no_object=_no_object(manifest), activation="none")
 
 
 def _activation(manifest: Manifest) -> str:
@@ -80,7 +100,8 @@ HEAD = Head(
     decode,
     classes,
     misfit,
+    settle,
     threshold=0.5,
     params=("activation", "no_object"),
-    choices={"activation": ("softmax", "sigmoid")},
+    choices={"activation": ("softmax", "sigmoid", "none")},
 )

@@ -3,6 +3,7 @@
 For each stride class scores [1, A, C] (or [A, C]) and side distributions [1, A, 4 (n + 1)]; in any order, or joined
 along the last axis in one output [1, A, C + 4 (n + 1)]. A side is the mean of its distribution over 0..n bins,
 times the stride; left, top, right, bottom from the cell's point.
+Scores are probabilities: where the graph does not apply the sigmoid itself, it is applied here.
 params: bins (n + 1, default 8); strides (default: from the number of cells); point = position of
 the point in its cell (default 0.5; 0 is the upper left corner) and shift = pixels added to it (default 0; the zoo's
 NanoDet-Plus: -0.5); activation = "none" (default) | "sigmoid".
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.errors import BadModel
-from inference.heads import Head, Outputs, Shape, part, threshold
+from inference.heads import LOGITS, PROBABILITIES, Ending, Head, Output, Outputs, Shape, part, threshold, with_params
 from inference.heads._detection import after_nms, best_class, grid
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
@@ -74,6 +75,17 @@ def _strides(cells: int, fit: Fit, manifest: Manifest) -> tuple[int, ...]:
     )
 
 
+def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """A sigmoid where the scores leave a layer as they are, and none where the graph has applied it."""
+    stated, names = manifest.postprocess.params.get("activation"), list(outputs)
+    if len(names) == 1:
+        return manifest
+    kind = ending(names[_split([o.shape for o in outputs.values()], 4 * _bins(manifest))[0][0]])
+    if kind == LOGITS and stated is None:
+        return with_params(manifest, activation="sigmoid")
+    return with_params(manifest, activation="none") if kind == PROBABILITIES and stated else manifest
+
+
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
     shapes, sides = list(outputs.values()), 4 * _bins(manifest)
     last = shapes[_split(shapes, sides)[0][0]][-1] if len(shapes) > 1 else shapes[0][-1]
@@ -96,6 +108,7 @@ HEAD = Head(
     decode,
     classes,
     misfit,
+    settle,
     threshold=0.35,
     params=("activation", "bins", "point", "shift", "strides"),
     choices={"activation": ("none", "sigmoid")},

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import HALF, BadModel
-from inference.heads import Head, Outputs, Shape, part
+from inference.heads import PROBABILITIES, Ending, Head, Output, Outputs, Shape, name_of, part, with_params
 from inference.heads.classifier import sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -116,6 +116,18 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     return OutputImage(np.ascontiguousarray(pixels), origin_of(manifest))
 
 
+def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """No activation where the graph has its own; bytes are a picture, other whole numbers need the graph's scale."""
+    name = name_of(outputs, manifest, "image", int(manifest.postprocess.params.get("output", 0)))
+    if outputs[name].dtype.kind in "iub" and outputs[name].dtype != np.uint8:
+        raise BadModel(
+            f"{manifest.name}: output {name!r} holds {outputs[name].dtype} without a scale, expected a picture in "
+            "bytes or floats; export it with one of these"
+        )
+    applied = "activation" in manifest.postprocess.params and ending(name) == PROBABILITIES
+    return with_params(manifest, activation="none") if applied else manifest
+
+
 def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     if kind_of(manifest) not in KINDS:
         return f"head image knows the kinds {', '.join(KINDS)}, found {kind_of(manifest)!r}"
@@ -126,7 +138,7 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
 
 
 HEAD = Head(
-    ("image-to-image",), decode, misfit=misfit,
+    ("image-to-image",), decode, misfit=misfit, settle=settle, whole_numbers=True,
     params=("kind", "scale", "offset", "color_order", "activation", "channel", "stretch", "invert", "source_type",
             "output", "tile", "overlap", "whole"),
     choices={"activation": ("none", "sigmoid", "softmax"), "color_order": ("rgb", "bgr"),

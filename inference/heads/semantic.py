@@ -1,11 +1,12 @@
 """Semantic segmentation: a label for every pixel.
 
 The output is scores [1, C, h, w] or [1, h, w, C] at any stride, resized to the picture before the argmax; or label
-ids [1, h, w] / [1, 1, h, w] as integers, where the argmax is in the graph; or one channel with the probability of
-the foreground (labels 0 and 1).
+ids [1, h, w] / [1, 1, h, w] as whole numbers, also as floats, where the argmax is in the graph; or one channel with
+the probability of the foreground (labels 0 and 1).
 postprocess: background (the label id that means "nothing"). params: channels_last = true | false (default: by
 the label list, else by the shape); foreground = threshold of a one-channel output (default 0.5);
-activation = "sigmoid" for one-channel logits.
+activation = "sigmoid" for one-channel logits, "none" for probabilities (default: sigmoid where the graph ends in a
+layer with weights; what it has applied itself is never applied again).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from inference.heads import Head, Outputs, Shape, map_labels, part
+from inference.errors import BadManifest
+from inference.heads import LOGITS, PROBABILITIES, Ending, Head, Output, Outputs, Shape, map_labels, part, with_params
 from inference.heads.classifier import sigmoid
 from inference.image.preprocess import Box, Fit
 from inference.manifest import Manifest
@@ -33,6 +35,11 @@ NAMES = ("logits", "out", "output", "masks")
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
     raw = _main(outputs, manifest)
     if raw.dtype.kind in "iub" and not (raw.ndim == 4 and _channels(raw.shape, manifest)[0] > 1):
+        if raw.dtype.itemsize <= 2 and raw.min(initial=0) < 0:
+            raise BadManifest(
+                f"whole numbers down to {raw.min()}, expected label ids, and the file states no scale for scores; "
+                "export it with float outputs"
+            )
         ids = raw.reshape(raw.shape[-2:] if raw.shape[-1] != 1 else raw.shape[-3:-1])
         ids = resized(ids.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
     else:
@@ -54,8 +61,16 @@ def _argmax(raw: Floats, fit: Fit, manifest: Manifest) -> NDArray[Any]:
         scores = scores.transpose(2, 0, 1)
     scores = scores.astype(np.float32, copy=False)
     if len(scores) == 1:
-        values = sigmoid(scores[0]) if manifest.postprocess.params.get("activation") == "sigmoid" else scores[0]
-        limit = float(manifest.postprocess.params.get("foreground", 0.5))
+        params = manifest.postprocess.params
+        values = sigmoid(scores[0]) if params.get("activation") == "sigmoid" else scores[0]
+        limit = float(params.get("foreground", 0.5))
+        if "foreground" not in params and values.max() > 1.01:
+            if (values >= 0).all() and (values == np.rint(values)).all():  # label ids, written as floats
+                return resized(values.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
+            raise BadManifest(
+                f"one channel with values up to {values.max():.4g}, expected probabilities of the foreground: say "
+                'postprocess.params.activation = "sigmoid" for logits, or foreground = the value from which it begins'
+            )
         return (resized(values, fit, fit_size(fit)) > limit).astype(np.int32)
     width, height = fit_size(fit)
     shrink = min(1.0, (MAX_VALUES / (len(scores) * width * height)) ** 0.5)
@@ -120,6 +135,21 @@ def _channels(shape: Shape, manifest: Manifest) -> tuple[int, bool]:
     return (last, True) if last_axis else (first, False)
 
 
+def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
+    """Whether one channel is a logit."""
+    output = _main(outputs, manifest)
+    stated = manifest.postprocess.params.get("activation")
+    several = len(output.shape) == 4 and _channels(output.shape, manifest)[0] > 1
+    if several or output.dtype.kind != "f" or stated == "none":
+        return manifest
+    kind = ending(next(name for name, value in outputs.items() if value is output))
+    if kind == PROBABILITIES and stated:
+        return with_params(manifest, activation="none")
+    if kind == LOGITS and not stated and "foreground" not in manifest.postprocess.params:
+        return with_params(manifest, activation="sigmoid")
+    return manifest
+
+
 def classes(outputs: Mapping[str, Shape], manifest: Manifest) -> int | None:
     count = _channels(_main(outputs, manifest), manifest)[0]
     return count if count > 1 else None
@@ -132,4 +162,13 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     return None
 
 
-HEAD = Head(("image-segmentation",), decode, classes, misfit, params=("activation", "channels_last", "foreground"))
+HEAD = Head(
+    ("image-segmentation",),
+    decode,
+    classes,
+    misfit,
+    settle,
+    whole_numbers=True,
+    params=("activation", "channels_last", "foreground"),
+    choices={"activation": ("none", "sigmoid")},
+)

@@ -6,6 +6,7 @@ comes from the exporters' sources. A model whose preprocessing is not stated is 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from inference.errors import BadManifest
@@ -26,6 +27,7 @@ from inference.recognize import (
 )
 from inference.recognize._channels import refuse_unfit, with_channels
 from inference.recognize._export import Draft, Export, open_export
+from inference.recognize._guesses import guesses
 from inference.recognize._labels import past_a_placeholder
 
 # In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
@@ -54,7 +56,8 @@ def examine(path: Path) -> tuple[Export, Draft]:
     for family in _FAMILIES:
         draft = family(export)
         if draft is not None:
-            return export, with_channels(export, past_a_placeholder(export, draft))
+            draft = with_channels(export, past_a_placeholder(export, draft))
+            return export, replace(draft, assumed=(*draft.assumed, *guesses(export, draft.table)))
     refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
 

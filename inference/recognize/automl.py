@@ -25,8 +25,8 @@ def recognize(export: Export) -> Draft | None:
         resize = {"height": side["height"] * 256 // 224, "width": side["width"] * 256 // 224}
         how = {"size": resize, "do_center_crop": True, "crop_size": side, **normal}
         table = {**base, "task": "image-classification", "head": "classifier", "preprocess": how}
-        why = ("labels.json, input1 -> output1 of logits", "for a multi-label task say postprocess.multilabel = true")
-        return Draft("AutoML for Images", table, why)
+        one = "one label for a picture is assumed; say postprocess.multilabel = true where it may have several"
+        return Draft("AutoML for Images", table, ("labels.json, input1 -> output1 of logits",), (one,))
     if {"boxes", "labels", "scores"} <= names:
         size = {} if export.size() else {"size": {"height": 600, "width": 800}}
         task = "image-segmentation" if "masks" in names else "object-detection"

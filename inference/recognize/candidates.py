@@ -125,7 +125,11 @@ def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
         "= true",
     ]
     if export.picture.dtype.kind in "iu":
-        return [*lines, "# the input takes whole numbers: pixels go in as 0..255"]
+        numbers = {"int8": "pixel - 128", "uint16": "0..65535"}.get(export.picture.dtype.name, "0..255")
+        return [
+            *lines,
+            f"# the input takes whole numbers: pixels go in as {numbers}, or by the scale that the file states",
+        ]
     if export.opening.takes:
         known = f'color_order = "{export.opening.color_order}"'
         lines = [known if export.opening.color_order and "color_order" in line else line for line in lines]

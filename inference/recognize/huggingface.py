@@ -48,6 +48,7 @@ def recognize(export: Export) -> Draft | None:
             + ", or write a model.toml"
         )
     table: dict[str, Any] = {"task": task, "preprocess": preprocess(how), **_head(export, config, task)}
+    _pad_as_the_processor(table["preprocess"])
     labels = labels_of(config)
     if labels and task not in _WITHOUT_LABELS:
         table["labels"] = labels
@@ -58,6 +59,13 @@ def recognize(export: Export) -> Draft | None:
         table["preprocess"]["crop_scale"] = 1.25
     why = (f"config.json: {kind} {config.get('architectures', '')}", "preprocessing from preprocessor_config.json")
     return Draft("Hugging Face", table, why)
+
+
+def _pad_as_the_processor(how: dict[str, Any]) -> None:
+    """DETR, YOLOS and MaskFormer pad with 0 once the pixels are normalised (image_processing_detr.py): the mean."""
+    uncut = "shortest_edge" in how.get("size", {}) and not how.get("do_center_crop")
+    if uncut and how.get("do_normalize") and how.get("do_rescale", True) and "rescale_factor" not in how:
+        how.setdefault("pad_value", [round(255 * float(mean), 1) for mean in how.get("image_mean", [0])])
 
 
 def _task(export: Export, config: dict[str, Any]) -> str | None:
@@ -100,6 +108,11 @@ def _head(export: Export, config: dict[str, Any], task: str) -> dict[str, Any]:
         "video-classification": "classifier",
     }
     head: dict[str, Any] = {"head": heads[task]}
+    if config.get("problem_type") == "regression":
+        raise BadManifest(
+            f"{export.folder}: config.json says problem_type regression: its numbers are no probabilities of labels, "
+            "and no head here reads them; if they are logits all the same, say so in a model.toml with activation"
+        )
     if config.get("problem_type") == "multi_label_classification":
         head["postprocess"] = {"multilabel": True}
     if kind == "glpn":

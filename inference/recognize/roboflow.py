@@ -61,6 +61,8 @@ def _head(architecture: str, task: str, config: dict[str, Any], export: Export) 
 
 def _preprocess(network: dict[str, Any], export: Export) -> dict[str, Any]:
     how: dict[str, Any] = {"resize_mode": _RESIZE.get(str(network.get("resize_mode", "stretch")), "letterbox")}
+    if network.get("resize_mode") == "center-crop":
+        how["do_center_crop"] = True
     size = network.get("training_input_size") or {}
     if not export.size() and "height" in size:
         how["size"] = {"height": int(size["height"]), "width": int(size["width"])}

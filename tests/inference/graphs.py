@@ -14,6 +14,10 @@ KINDS = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
     "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+    "uint16": TensorProto.UINT16,
+    "int16": TensorProto.INT16,
+    "bool": TensorProto.BOOL,
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
 }
@@ -40,6 +44,35 @@ def save(
     helper.set_model_props(model, dict(metadata or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))
+    return path
+
+
+def build(
+    path: Path,
+    inputs: Mapping[str, tuple[str, Shape]],
+    nodes: Sequence[tuple[str, str, str] | tuple[str, str, str, Mapping[str, Any]]],
+    outputs: Mapping[str, tuple[str, Shape]],
+    constants: Mapping[str, Any] | None = None,
+    opset: int = 17,
+) -> Path:
+    """A graph of nodes (operation, "inputs", "outputs", attributes) and named constants; names are parted by spaces.
+
+    QLinear operations that ONNX does not have are onnxruntime's own.
+    """
+    made = []
+    for op, taken, given, *attributes in nodes:
+        own = op.startswith("QLinear") and op not in ("QLinearConv", "QLinearMatMul") or op == "QGemm"
+        domain = "com.microsoft" if own else ""
+        made.append(helper.make_node(op, taken.split(), given.split(), domain=domain, **dict(*attributes)))
+    infos = [
+        [helper.make_tensor_value_info(name, KINDS[kind], shape) for name, (kind, shape) in tensors.items()]
+        for tensors in (inputs, outputs)
+    ]
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()]
+    graph = helper.make_graph(made, "g", infos[0], infos[1], tensors)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
     return path
 
 

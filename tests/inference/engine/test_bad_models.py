@@ -245,7 +245,7 @@ def test_every_manifest_of_the_project_uses_only_what_its_head_reads() -> None:
     [
         ({"x": [1, 1, 28, 28]}, "rgb", "has 1 channels, color_order 'rgb' gives 3"),
         ({"x": [1, 3, 28, 28]}, "gray", "has 3 channels, color_order 'gray' gives 1"),
-        ({"x": [1, 28, 28, 4]}, "bgr", "has 4 channels, color_order 'bgr' gives 3"),
+        ({"x": [1, 28, 28, 4]}, "bgr", "has 4 channels, a picture gives 3"),
         ({"x": [1, 3, 28, 28], "input_ids": [1, 7]}, "rgb", "it also asks for input_ids float32 [1, 7]"),
     ],
 )

@@ -25,7 +25,7 @@ def hows(draw: st.DrawFn) -> tuple[Preprocess, InputSpec]:
     """Every way of resizing, with fixed, free and square inputs."""
     height, width = draw(st.integers(1, 64)), draw(st.integers(1, 64))
     edge = draw(st.integers(1, 64))
-    kind = draw(st.sampled_from(["fixed", "free", "own", "centre", "shortest", "centre fixed"]))
+    kind = draw(st.sampled_from(["fixed", "free", "own", "centre", "shortest", "centre fixed", "one side"]))
     size: dict[str, int] = {}
     crop: dict[str, int] = {}
     centred = ["stretch", "letterbox", "shortest_edge"]
@@ -37,8 +37,14 @@ def hows(draw: st.DrawFn) -> tuple[Preprocess, InputSpec]:
     elif kind.startswith("centre"):
         size = {"shortest_edge": edge} if kind == "centre" else {"width": edge, "height": height}
         crop = {"width": draw(st.integers(1, 64)), "height": draw(st.integers(1, 64))}
-    fixed = kind == "fixed" or (bool(crop) and draw(st.booleans()))
-    shape = (crop.get("height", height), crop.get("width", width)) if fixed else (None, None)
+    fixed = kind == "fixed" or (
+        kind != "free" and draw(st.booleans())
+    )  # also where the picture's own size is asked for
+    shape: tuple[int | None, int | None] = (None, None)
+    if fixed:
+        shape = (crop.get("height", height), crop.get("width", width))
+    if kind == "one side":
+        shape = draw(st.sampled_from([(height, None), (None, width)]))
     how = Preprocess(
         do_resize=kind != "own" or draw(st.booleans()),
         size=size, resize_mode=mode, do_center_crop=bool(crop), crop_size=crop, do_rescale=False,
@@ -94,6 +100,25 @@ def test_every_pixel_of_the_input_is_from_where_the_fit_says(
         values = pixels[line, :, 0] if axis == 0 else pixels[:, line, 1]
         real = (values / STEP + 0.5) / decoded
         assert np.abs(real - said)[sure].max(initial=0) < 1.2 / STEP / decoded + 0.02 + slack * scale
+
+
+@given(views(), hows())
+@examples(200)
+def test_nothing_of_the_picture_is_cut_off_unless_a_crop_is_asked_for(
+    view: tuple[Picture, Box | None], model: tuple[Preprocess, InputSpec]
+) -> None:
+    """Where the asked-for size is larger than the input, too: all of the crop lies in what is not padding."""
+    picture, box = view
+    how, spec = model
+    tensor, fit = prepare(picture, how, spec, box)
+    assert tensor.shape[2 if spec.layout == "nchw" else 1] == fit.network[1] == (spec.height or fit.network[1])
+    if how.do_center_crop:
+        return
+    left, top, right, bottom = fit.valid()
+    seen = fit.points(np.asarray([[left, top], [right, bottom]])).ravel()
+    # a letterbox's scale is exact, its sides are whole: a pixel of the input at the far edge may be missing
+    slack = np.asarray(fit.scale * 2) * (1.0 if how.resize_mode.startswith("letterbox") else 0.0) + 0.01
+    assert (np.abs(seen - np.asarray(fit.crop)) <= slack).all()
 
 
 def valid_line(valid: Box, network: tuple[int, int], axis: int) -> int | None:

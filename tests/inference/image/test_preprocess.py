@@ -93,3 +93,56 @@ def test_padding_to_a_multiple_does_not_change_a_letterbox_s_scale(size: dict[st
     how = Preprocess(size=size, resize_mode="letterbox_top_left", size_divisor=32)
     _, fit = prepare(gradient(100, 50), how, InputSpec("x", NCHW, "nchw", None, None))
     assert fit.network == (128, 64) and fit.scale == (1, 1) and fit.valid() == (0, 0, 100, 50)
+
+
+@pytest.mark.parametrize(
+    ("size", "how", "resized"),
+    [
+        # Hugging Face's DETR: 800 and at most 1333 pixels, which is 1333 x 667 and 667 x 1333; then as large as fits
+        ((1200, 600), Preprocess(size={"shortest_edge": 800, "longest_edge": 1333}), (800, 400)),
+        ((600, 1200), Preprocess(size={"shortest_edge": 800, "longest_edge": 1333}), (400, 800)),
+        ((100, 100), Preprocess(size={"shortest_edge": 800, "longest_edge": 1333}), (800, 800)),
+        ((100, 100), Preprocess(size={"shortest_edge": 400}), (400, 400)),  # not larger than asked for
+        ((1000, 500), Preprocess(do_resize=False), (800, 400)),
+        ((300, 200), Preprocess(do_resize=False), (300, 200)),
+        ((1000, 500), Preprocess(resize_mode="shortest_edge"), (800, 400)),
+        ((1000, 500), Preprocess(resize_mode="letterbox_top_left", size={"shortest_edge": 900}), (800, 400)),
+    ],
+)
+def test_what_is_larger_than_a_fixed_input_is_shrunk_to_fit(
+    size: tuple[int, int], how: Preprocess, resized: tuple[int, int]
+) -> None:
+    """The right and the lower end of the picture are seen, at the same scale in x and y."""
+    tensor, fit = prepare(gradient(*size), how, InputSpec("x", NCHW, "nchw", 800, 800))
+    assert tensor.shape == (1, 3, 800, 800)
+    left, top, right, bottom = fit.valid()
+    assert (right - left, bottom - top) == pytest.approx(resized, abs=1e-3)
+    assert fit.scale == pytest.approx((size[0] / resized[0], size[1] / resized[1]))
+    assert tensor[0, 0, int(bottom) - 1, int(right) - 1] == pytest.approx(1, abs=0.02)
+    assert tensor[0, 1, int(bottom) - 1, int(right) - 1] == pytest.approx(1, abs=0.02)
+
+
+def test_an_input_with_one_fixed_side_gets_pictures_of_that_side() -> None:
+    for spec, network in ((InputSpec("x", NCHW, "nchw", None, 64), (64, 32)), (InputSpec("x", NCHW, "nchw", 64, None),
+                                                                              (128, 64))):  # fmt: skip
+        tensor, fit = prepare(gradient(100, 50), Preprocess(size_divisor=32), spec)
+        assert fit.network == network and tensor.shape == (1, 3, *network[::-1]) and fit.valid() == (0, 0, *network)
+
+
+@pytest.mark.parametrize(
+    ("shape", "crop", "words"),
+    [
+        (
+            (1, 3, 224, 224),
+            {"height": 256, "width": 256},
+            "fixed height of 224, but crop_size says 256; leave crop_size out",
+        ),
+        ((1, 3, None, None), {}, "has a free height, and do_center_crop no crop_size; say how large"),
+    ],
+)
+def test_a_crop_that_the_input_cannot_take_is_refused_at_load(
+    shape: tuple[int | None, ...], crop: dict[str, int], words: str
+) -> None:
+    how = Preprocess(size={"shortest_edge": 256}, do_center_crop=True, crop_size=crop)
+    with pytest.raises(BadModel, match=words):
+        input_spec("x", NCHW, shape, how)
