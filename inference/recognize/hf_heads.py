@@ -150,14 +150,24 @@ def _classifier(export: Export, config: Fields) -> HeadDraft:
             "here says values; train it as a classifier, or write a model.toml if it is one"
         )
     logits = export.outputs.get("logits")
-    one = (logits.shape if logits else export.shape())[-1:] == (1,)
-    if kind == "multi_label_classification" or one:
-        said = (
-            'one logit for one label: its score is taken through a sigmoid; postprocess.params.activation = "none" if '
-            "it is a score already",
+    post: dict[str, Any] = {"multilabel": True} if kind == "multi_label_classification" else {}
+    if (logits.shape if logits else export.shape())[-1:] != (1,):
+        return HeadDraft({"head": "classifier", **({"postprocess": post} if post else {})})
+    names = labels_of(config)
+    if len(names) > 1:
+        raise BadManifest(
+            f"{config.where}: id2label has {len(names)} names ({', '.join(names)[:80]}), but the output is a single "
+            "number; put the config.json of this export beside it, or write a model.toml with labels and "
+            'postprocess.params.activation = "sigmoid"'
         )
-        return HeadDraft({"head": "classifier", "postprocess": {"multilabel": True}}, said if one else ())
-    return HeadDraft({"head": "classifier"})
+    post["params"] = {"activation": "sigmoid"}
+    return HeadDraft(
+        {"head": "classifier", "postprocess": post},
+        (
+            f"its single logit is taken through a sigmoid as the score of {(names or ['0'])[0]!r}, as transformers "
+            'does; postprocess.params.activation = "none" takes it as it is',
+        ),
+    )
 
 
 def _depth(export: Export, config: Fields, kind: str) -> HeadDraft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def pad(reader: Reader, how: dict[str, Any]) -> None:
             how["pad_value"] = [min(max(mean / factor, 0.0), 255.0) for mean in how["image_mean"]]
 
 
-def _around(reader: Reader, how: Mapping[str, Any]) -> None:
+def _around(reader: Reader, how: dict[str, Any]) -> None:
     """ZoeDepth mirrors the border of the whole picture, DPT pads around it to a multiple."""
     if reader.default.pad:
         return reader.assume(
@@ -40,8 +41,13 @@ def _around(reader: Reader, how: Mapping[str, Any]) -> None:
             "side file says so too"
         )
     divisor, size = reader.fields.whole("size_divisor") or 1, how.get("size", {})
-    if divisor > 1 and ("height" not in size or any(length % divisor for length in size.values())):
-        raise reader.cannot("do_pad", f"padding around the picture to multiples of {divisor} is not done here")
+    if divisor > 1 and not reader.fixed and ("height" not in size or any(s % divisor for s in size.values())):
+        how["size_divisor"] = math.lcm(divisor, how.get("size_divisor", 1))
+        how["size"] = {} if "height" in size else size
+        reader.assume(
+            f"sides are padded to multiples of {divisor} on the right and below, where {reader.name} pads around the "
+            "picture; preprocess.size = { height, width } fixes the sides"
+        )
     return None
 
 

@@ -44,8 +44,9 @@ def _perceiver(reader: Reader, how: dict[str, Any], size: Mapping[str, int], cro
 
 def multiples(reader: Reader, how: dict[str, Any], does: str) -> None:
     """Classes that stretch or shrink a picture to whole multiples; a free input is padded up to them here."""
-    fields = reader.fields
-    divisor = fields.whole("size_divisor", 0) or fields.whole("size_divisibility", 0) or reader.default.multiple
+    names = ("size_divisor", "size_divisibility")
+    said = [value for name in names if (value := reader.fields.whole(name, 0)) is not None]
+    divisor = said[0] if said else reader.default.multiple
     if divisor > 1 and not reader.fixed:
         how["size_divisor"] = divisor
         reader.assume(

@@ -48,7 +48,7 @@ def _resize(reader: Reader, how: dict[str, Any], crop: Mapping[str, int]) -> Non
         size = by_share(reader, how, size, crop)
     if size:
         how["size"] = size
-    if special == "multiple":
+    if special in ("", "multiple"):
         multiples(reader, how, "stretches")
     return None
 

@@ -131,6 +131,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"architectures": "ViT"}, "architectures is 'ViT', expected a list of texts"),
     ({}, {"model_type": 3}, "model_type is 3, expected a text"),
     ({}, {"problem_type": "regression"}, "its output is a value"),
+    ({"one": True}, {}, r"id2label has 2 names \(cat, dog\), but the output is a single number"),
     ({}, {"problem_type": "several"}, "problem_type is 'several', expected single_label"),
     ({}, {"num_channels": 1}, "num_channels is 1, but the file's input .* has 3"),
     ({}, {"num_labels": 7, "id2label": None}, "num_labels is 7, the outputs have 2 classes"),
@@ -160,7 +161,9 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 def test_odd_values_are_refused_by_name(
     how: dict[str, Any], config: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
-    folder = folder_of(tmp_path, classifier(**config), {"logits": floats([0, 2])}, how={**PLAIN, **how})
+    how = {**PLAIN, **how}
+    logits = floats([0] if how.pop("one", False) else [0, 2])
+    folder = folder_of(tmp_path, classifier(**config), {"logits": logits}, how=how)
     with pytest.raises(BadManifest, match=words) as refusal:
         draft_of(folder)
     assert "config.json" in str(refusal.value) and "model.toml" in str(refusal.value)
