@@ -5,16 +5,17 @@ Both are believed only as far as the file's tensors agree.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.errors import BadManifest, Permanent
 from inference.heads import find_head
 from inference.manifest import manifest_from
-from inference.recognize import image_processor, timm
 from inference.recognize._export import Draft, Export
 from inference.recognize._fields import Fields
 from inference.recognize.hf_heads import head_of, kind_of, labels_of, task_of
-from inference.recognize.image_processor.reader import Reading
+
+if TYPE_CHECKING:
+    from inference.recognize.image_processor.reader import Reading
 
 _WITHOUT_LABELS = ("depth-estimation", "image-to-image", "keypoint-detection", "image-feature-extraction")
 # Of transformers; the last is where its version 5 nests what is left of a processor.
@@ -26,9 +27,13 @@ def recognize(export: Export) -> Draft | None:
     if not isinstance(table, dict):
         return None
     if "pretrained_cfg" in table:
+        from inference.recognize import timm  # lazily, as image_processor: only these exports need it
+
         return timm.recognize(export, table)
     if not {"model_type", "architectures"} & set(table):
         return None
+    from inference.recognize import image_processor
+
     config = Fields(table, f"{export.folder}: config.json")
     kind, said = kind_of(config), " ".join(config.words("architectures"))
     task, side = task_of(export, said), _side_file(export)

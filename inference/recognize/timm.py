@@ -109,7 +109,7 @@ def _preprocess(export: Export, facts: Fields, channels: int, assumed: list[str]
     if channels == 1:
         how["color_order"] = "gray"
     size, share = _size_and_share(export, facts, assumed)
-    how.update(_resize(facts, size, share, words["crop_mode"] or "center", mean))
+    how.update(_resize(facts, size, share, words["crop_mode"] or "center", mean, export.size()))
     return how
 
 
@@ -130,7 +130,7 @@ def _size_and_share(export: Export, facts: Fields, assumed: list[str]) -> tuple[
     return fixed or {"height": height, "width": width}, share
 
 
-def _resize(facts: Fields, size: Size, share: float, mode: str, mean: list[float]) -> dict[str, Any]:
+def _resize(facts: Fields, size: Size, share: float, mode: str, mean: list[float], fixed: Size) -> dict[str, Any]:
     """Resized to 1 / crop_pct of the input, of which the middle is cut out; the crop mode says how."""
     if share > 4 or share < 0.05:
         facts.refuse("crop_pct", "a share of the side such as 0.875")
@@ -144,10 +144,11 @@ def _resize(facts: Fields, size: Size, share: float, mode: str, mean: list[float
             pad = [float(round(255 * value)) for value in mean]
             return {"size": {"shortest_edge": edge, "longest_edge": edge}, "pad_value": pad, **crop}
         return {"size": {"shortest_edge": edge}, **crop}
-    if scaled == size:
-        mode_of = {"center": "shortest_edge", "border": "letterbox"}
-        return {"size": size, "resize_mode": mode_of[mode], "pad_value": [float(round(255 * v)) for v in mean]}
+    if mode == "border" and scaled == size:
+        return {"size": size, "resize_mode": "letterbox", "pad_value": [float(round(255 * v)) for v in mean]}
+    if mode == "center" and scaled == size == fixed:  # the input's own size is covered, and the rest cut off
+        return {"resize_mode": "shortest_edge", **crop}
     raise BadManifest(
-        f"{facts.where}: crop_pct {share:g} of an input that is {size['height']} high and {size['width']} wide is not "
-        'done here; write a model.toml with [preprocess] (size, resize_mode = "shortest_edge")'
+        f"{facts.where}: crop_mode {mode} with crop_pct {share:g} for an input that is {size['height']} high and "
+        f"{size['width']} wide is done here only with crop_pct 1 and a fixed input; export it so, or write a model.toml"
     )

@@ -69,6 +69,7 @@ def test_timm_through_optimum(tmp_path: Path) -> None:
         ({"crop_mode": "border", "crop_pct": 1.0}, (64, 64), (64, 32)),
         ({"crop_pct": None}, (64, 64), (146, 73)),  # 0.875
         ({"crop_pct": 1.0, "input_size": [3, 64, 32]}, (64, 32), (128, 64)),
+        ({"crop_mode": "border", "crop_pct": 1.0, "input_size": [3, 64, 32]}, (64, 32), (32, 16)),
         ({"crop_mode": "squash", "input_size": [3, 64, 32]}, (64, 32), (40, 80)),
     ],
 )
@@ -130,7 +131,8 @@ def test_imagenet_is_assumed_for_a_thousand(tmp_path: Path) -> None:
         ({"crop_pct": "0.9"}, {}, "crop_pct is '0.9', expected a number"),
         ({"num_classes": "2"}, {}, "num_classes is '2'"),
         ({"label_names": {"0": "cat"}}, {}, "label_names"),
-        ({"crop_pct": 0.5, "input_size": [3, 64, 32]}, {"shape": (1, 3, 64, 32)}, "crop_pct 0.5 of an input"),
+        ({"crop_pct": 0.5, "input_size": [3, 64, 32]}, {"shape": (1, 3, 64, 32)}, "crop_mode center with crop_pct 0.5"),
+        ({"crop_pct": 1.0, "input_size": [3, 64, 32]}, {"shape": (1, 3, "h", "w")}, "and a fixed input"),
     ],
 )
 def test_what_does_not_fit_is_refused(facts: dict[str, Any], more: Any, words: str, tmp_path: Path) -> None:
