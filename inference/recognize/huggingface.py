@@ -12,10 +12,10 @@ from inference.heads import find_head
 from inference.manifest import manifest_from
 from inference.recognize._export import Draft, Export
 from inference.recognize._fields import Fields
-from inference.recognize.hf_heads import head_of, kind_of, labels_of, task_of
+from inference.recognize._hf_heads import head_of, kind_of, labels_of, task_of
 
 if TYPE_CHECKING:
-    from inference.recognize.image_processor.reader import Reading
+    from inference.recognize._image_processor.reader import Reading
 
 _WITHOUT_LABELS = ("depth-estimation", "image-to-image", "keypoint-detection", "image-feature-extraction")
 # Of transformers; the last is where its version 5 nests what is left of a processor.
@@ -32,7 +32,7 @@ def recognize(export: Export) -> Draft | None:
         return timm.recognize(export, table)
     if not {"model_type", "architectures"} & set(table):
         return None
-    from inference.recognize import image_processor
+    from inference.recognize import _image_processor as image_processor
 
     config = Fields(table, f"{export.folder}: config.json")
     kind, said = kind_of(config), " ".join(config.words("architectures"))

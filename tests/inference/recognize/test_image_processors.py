@@ -130,13 +130,16 @@ SIZES: list[tuple[str, str, dict[str, Any], tuple[int, int], tuple[int, int]]] =
     ("the longer side alone", "vit", {"size": {"longest_edge": 200}}, (200, 100), (200, 100)),
     ("equal limits", "detr", {"size": {"max_height": 300, "max_width": 300}}, (300, 150), (300, 150)),
     ("DETR's number has a limit", "detr", {"size": 400, "max_size": 600}, (600, 300), (600, 300)),
-    ("1333 if none is said", "yolos", {"size": 900}, (1333, 666), (1333, 666)),
+    ("1333 if none is said", "detr", {"size": 900}, (1333, 666), (1333, 666)),
+    ("YOLOS in patches of 16", "yolos", {"size": 512, "max_size": 864}, (864, 432), (864, 432)),
+    ("filled up", "yolos", {}, (1344, 672), (1333, 666)),
     ("DETR's own", "conditional_detr", {}, (1333, 666), (1333, 666)),
     ("nulls among the sides", "vit", {"size": {"height": 96, "width": 64, "longest_edge": None}}, (64, 96), (64, 96)),
     ("GLPN keeps the size", "glpn", {}, (1024, 512), (1000, 500)),
     ("MaskFormer fills up", "mask2former", {}, (1344, 672), (1333, 666)),
     ("a divisor of 0 is none", "mask2former", {"size_divisor": 0}, (1333, 666), (1333, 666)),
     ("any class may have one", "oneformer", {"size_divisibility": 32}, (1344, 672), (1333, 666)),
+    ("DPT pads a square", "dpt", {"do_pad": True, "size_divisor": 14}, (392, 392), (384, 384)),
     ("DPT pads around it", "dpt", {"do_resize": False, "do_pad": True, "size_divisor": 14}, (1008, 504), (1000, 500)),
     ("Swin2SR fills up", "swin2sr", {}, (1000, 504), (1000, 500)),
     (
@@ -164,6 +167,12 @@ def test_the_picture_is_padded_with_the_colour_that_becomes_zero(tmp_path: Path)
     """DETR pads after normalising: 0 there is 255 times ImageNet's mean here."""
     how, _ = read(tmp_path, {"size": 300, "pad_size": {"height": 640, "width": 640}}, "detr")
     assert how.pad_value == pytest.approx((123.675, 116.28, 103.53))
+    how, _ = read(tmp_path, {"do_pad": True, "size_divisor": 14}, "dpt")
+    assert colour_of(how, (255, 255, 255)) == [1, 1, 1]
+    picture = Picture(Pillow.new("RGB", (9, 9), "white"), (9, 9))
+    tensor, _ = prepare(picture, how, input_spec("x", np.dtype(np.float32), [1, None, None, None], how))
+    edges = tensor[0, 0, [3, 4, 387, 388], 200]  # 4 rows of padding above and below
+    assert edges == pytest.approx([0, 1, 1, 0], abs=0.01)
 
 
 @pytest.mark.parametrize(("word", "number"), [("bicubic", 3), ("PILImageResampling.LANCZOS", 1), (2.0, 2)])
@@ -174,6 +183,11 @@ def test_resample_may_be_a_word(word: Any, number: int, tmp_path: Path) -> None:
 def test_a_grey_network_is_fed_grey(tmp_path: Path) -> None:
     how, _ = read(tmp_path, {"size": 28, "image_mean": [0.5] * 3, "image_std": 0.25}, shape=[1, 1, 28, 28])
     assert (how.color_order, how.image_mean, how.image_std) == ("gray", (0.5,), (0.25,))
+
+
+def test_what_a_class_does_not_read_is_done_and_said(tmp_path: Path) -> None:
+    draft = read(tmp_path, {"do_flip_channel_order": True, "offset": True, "rescale_factor": 1 / 127.5})[1]
+    assert [a.split(" is done")[0] for a in draft.assumed] == ["offset", "do_flip_channel_order"]
 
 
 def test_the_defaults_that_were_used_are_said(tmp_path: Path) -> None:
@@ -191,6 +205,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("eomt", {"do_split_image": True}, "do_split_image"),
     ("donut-swin", {"image_processor_type": "DonutImageProcessor", "size": 9}, "thumbnails"),
     ("imagegpt", {}, "colour clusters"),
+    ("perceiver", {"do_resize": False}, "do_resize"),
     ("detr", {"size": {"max_height": 300, "max_width": 400}}, "max_height"),
     ("yolos", {"pad_size": {"height": 300, "width": 400}}, "pad_size"),
     ("convnext", {"size": {"height": 224, "width": 224}}, "size is .* expected shortest_edge"),

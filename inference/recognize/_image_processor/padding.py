@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inference.recognize._fields import side
-from inference.recognize.image_processor.reader import Reader, shown
+from inference.recognize._image_processor.reader import Reader, shown
 
 
 def pad(reader: Reader, how: dict[str, Any]) -> None:
@@ -27,9 +27,10 @@ def pad(reader: Reader, how: dict[str, Any]) -> None:
         _eomt(reader, how)
     elif pads:
         _to_pad_size(reader, how)
+    centred = pads and default.special == "dpt" and how.get("do_center_crop")
     if (pads or "size_divisor" in how) and how.get("do_normalize") and default.special != "eomt":
         factor = how.get("rescale_factor", 1 / 255) if how["do_rescale"] else 1.0
-        if not how.get("do_center_crop"):  # a crop is padded before rescaling, with black
+        if centred or not how.get("do_center_crop"):  # a crop is padded before rescaling, with black
             how["pad_value"] = [min(max(mean / factor, 0.0), 255.0) for mean in how["image_mean"]]
 
 
@@ -41,14 +42,17 @@ def _around(reader: Reader, how: dict[str, Any]) -> None:
             "side file says so too"
         )
     divisor, size = reader.fields.whole("size_divisor") or 1, how.get("size", {})
-    if divisor > 1 and not reader.fixed and ("height" not in size or any(s % divisor for s in size.values())):
-        how["size_divisor"] = math.lcm(divisor, how.get("size_divisor", 1))
-        how["size"] = {} if "height" in size else size
-        reader.assume(
-            f"sides are padded to multiples of {divisor} on the right and below, where {reader.name} pads around the "
-            "picture; preprocess.size = { height, width } fixes the sides"
-        )
-    return None
+    if divisor == 1 or reader.fixed:
+        return None
+    if "height" in size:  # a crop that is larger than what it is cut from is padded around it
+        padded = {k: -(-length // divisor) * divisor for k, length in size.items()}
+        how.update({"do_center_crop": True, "crop_size": padded} if padded != size else {})
+        return None
+    how["size_divisor"] = math.lcm(divisor, how.get("size_divisor", 1))
+    return reader.assume(
+        f"sides are padded to multiples of {divisor} on the right and below, where {reader.name} pads around the "
+        "picture; preprocess.size = { height, width } fixes the sides"
+    )
 
 
 def _eomt(reader: Reader, how: dict[str, Any]) -> None:

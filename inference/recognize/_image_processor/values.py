@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inference.recognize.image_processor.reader import Reader
+from inference.recognize._image_processor.reader import Reader
 
 _TO_ONE, _TO_TWO = 1 / 255, 1 / 127.5
 
@@ -29,6 +29,8 @@ def rescale_and_normalize(reader: Reader, how: dict[str, Any]) -> None:
     how["do_rescale"] = rescale
     if rescale and factor != _TO_ONE:
         how["rescale_factor"] = factor
+    if offset and reader.known and not (default.offset or default.include_top):
+        reader.follow("rescale_offset" if fields.get("rescale_offset") else "offset", "do_normalize")
     if offset and abs(factor / _TO_TWO - 1) > 1e-3:
         reader.assume(
             f"1 is taken away after rescaling by {factor:.6g}, as transformers does since 4.32; preprocess.image_mean "
@@ -72,3 +74,5 @@ def colours(reader: Reader, how: dict[str, Any]) -> None:
         how["color_order"] = "gray"
     elif flips:
         how["color_order"] = "bgr"
+        if reader.known and not reader.default.flip:
+            reader.follow("do_flip_channel_order", "color_order")

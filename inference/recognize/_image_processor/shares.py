@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inference.recognize.image_processor.reader import Reader, shown
+from inference.recognize._image_processor.reader import Reader, shown
 
 
 def by_share(reader: Reader, how: dict[str, Any], size: Mapping[str, int], crop: Mapping[str, int]) -> dict[str, int]:
@@ -42,15 +42,15 @@ def _perceiver(reader: Reader, how: dict[str, Any], size: Mapping[str, int], cro
     return {"shortest_edge": crop["height"]}
 
 
-def multiples(reader: Reader, how: dict[str, Any], does: str) -> None:
-    """Classes that stretch or shrink a picture to whole multiples; a free input is padded up to them here."""
+def multiples(reader: Reader, how: dict[str, Any]) -> None:
+    """Classes that stretch a picture to whole multiples; a free input is padded up to them here."""
     names = ("size_divisor", "size_divisibility")
     said = [value for name in names if (value := reader.fields.whole(name, 0)) is not None]
     divisor = said[0] if said else reader.default.multiple
     if divisor > 1 and not reader.fixed:
         how["size_divisor"] = divisor
         reader.assume(
-            f"sides are padded up to multiples of {divisor}, where {reader.name} {does} the picture to them; "
+            f"sides are padded up to multiples of {divisor}, where {reader.name} stretches the picture to them; "
             "preprocess.size = { height, width } fixes the sides"
         )
 

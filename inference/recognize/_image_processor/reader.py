@@ -9,7 +9,7 @@ from typing import Any
 from inference.errors import BadManifest
 from inference.recognize._export import Export
 from inference.recognize._fields import Fields
-from inference.recognize.image_processor.defaults import ELSEWHERE, PROCESSORS, Processor, stem_of
+from inference.recognize._image_processor.defaults import ELSEWHERE, PROCESSORS, Processor, stem_of
 
 
 @dataclass
@@ -63,6 +63,13 @@ class Reader:
 
     def assume(self, sentence: str) -> None:
         self.reading.assumed.append(sentence)
+
+    def follow(self, name: str, key: str) -> None:
+        """Say that a field is done that transformers leaves unread in this class. key: of [preprocess], to undo it."""
+        self.assume(
+            f"{name} is done as the side file says, though transformers does not read it for {self.name}; "
+            f"preprocess.{key} says otherwise"
+        )
 
     def cannot(self, name: str, why: str) -> BadManifest:
         """The refusal of a field whose meaning is clear or unknown, but not done here."""

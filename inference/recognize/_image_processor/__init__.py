@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from inference.recognize._export import Export
 from inference.recognize._fields import Fields
-from inference.recognize.image_processor.padding import pad
-from inference.recognize.image_processor.reader import Reader, Reading
-from inference.recognize.image_processor.sizes import crop_and_resize
-from inference.recognize.image_processor.values import colours, rescale_and_normalize
+from inference.recognize._image_processor.padding import pad
+from inference.recognize._image_processor.reader import Reader, Reading
+from inference.recognize._image_processor.sizes import crop_and_resize
+from inference.recognize._image_processor.values import colours, rescale_and_normalize
 
 # Read here, or without effect on the pixels of a single RGB picture at inference.
 _READ = {

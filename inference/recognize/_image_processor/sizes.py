@@ -7,8 +7,8 @@ from typing import Any
 
 from inference.errors import BadManifest
 from inference.recognize._fields import side
-from inference.recognize.image_processor.reader import Reader, shown
-from inference.recognize.image_processor.shares import by_share, dpt, multiples
+from inference.recognize._image_processor.reader import Reader, shown
+from inference.recognize._image_processor.shares import by_share, dpt, multiples
 
 # Pillow's numbers; the words are those of torchvision's InterpolationMode and Pillow's Resampling.
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5, "nearest-exact": 0}
@@ -40,7 +40,7 @@ def _resize(reader: Reader, how: dict[str, Any], crop: Mapping[str, int]) -> Non
     if not reader.default.antialias:
         how["antialias"] = False
     if special == "glpn":
-        return multiples(reader, how, "shrinks")
+        return multiples(reader, how)
     size = _size(reader, how)
     if special == "dpt":
         return dpt(reader, how, size)
@@ -49,11 +49,13 @@ def _resize(reader: Reader, how: dict[str, Any], crop: Mapping[str, int]) -> Non
     if size:
         how["size"] = size
     if special in ("", "multiple"):
-        multiples(reader, how, "stretches")
+        multiples(reader, how)
     return None
 
 
 def _not_resized(reader: Reader, how: dict[str, Any], crop: Mapping[str, int]) -> None:
+    if crop and reader.default.special == "perceiver":
+        raise reader.cannot("do_resize", f"the crop of {reader.name} is done here with its resizing only")
     if crop:
         how["do_resize"] = False
     elif reader.fixed:
