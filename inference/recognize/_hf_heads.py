@@ -34,8 +34,8 @@ _HEADS = {
 # "no object" is DETR's last class; the others score every class independently (post_process_object_detection of each)
 _SOFTMAX_DETECTORS = ("detr", "yolos", "tabletransformer", "conditionaldetrsoftmax")
 _SIGMOID_DETECTORS = (
-    *("conditionaldetr", "deformabledetr", "deta", "dabdetr", "rtdetr", "rtdetrv2", "dfine", "lwdetr", "rfdetr"),
-)
+    "conditionaldetr", "deformabledetr", "deta", "dabdetr", "rtdetr", "rtdetrv2", "dfine", "lwdetr", "rfdetr",
+)  # fmt: skip
 # What stands for the whole picture where there is no head on top (CLIP, DINOv2).
 _VECTORS = ("image_embeds", "pooler_output")
 _MAX_LABELS = 1_000_000

@@ -27,46 +27,48 @@ def recognize(export: Export) -> Draft | None:
     if not isinstance(table, dict):
         return None
     if "pretrained_cfg" in table:
-        from inference.recognize import timm  # lazily, as image_processor: only these exports need it
+        from inference.recognize import timm  # lazily, as _image_processor below: only these exports need it
 
         return timm.recognize(export, table)
     if not {"model_type", "architectures"} & set(table):
         return None
-    from inference.recognize import _image_processor as image_processor
+    return _draft(export, Fields(table, f"{export.folder}: config.json"))
 
-    config = Fields(table, f"{export.folder}: config.json")
+
+def _draft(export: Export, config: Fields) -> Draft:
+    """Raises BadManifest where a field is odd, the tensors say something else, or too little is said."""
+    from inference.recognize._image_processor import read
+
     kind, said = kind_of(config), " ".join(config.words("architectures"))
     task, side = task_of(export, said), _side_file(export)
-    if side is None or task is None:
-        raise BadManifest(
-            f"{export.folder}: config.json says {said or kind}, but "
-            + (
-                "preprocessor_config.json is missing; put it beside it"
-                if task
-                else f"its task is not known here, nor do the outputs ({'; '.join(map(str, export.outputs.values()))}) "
-                "tell it"
-            )
-            + ", or write a model.toml"
-        )
+    if task is None or side is None:
+        raise BadManifest(_too_little(export, said or kind, task))
     _check_input(export, config, said or kind)
-    reading = image_processor.read(side, kind, export)
+    reading = read(side, kind, export)
     head = head_of(export, config, kind, said, task)
-    manifest: dict[str, Any] = {"task": task, "preprocess": reading.how, **head.table}
+    table: dict[str, Any] = {"task": task, "preprocess": reading.how, **head.table}
     if task == "video-classification":
         reading.how["num_frames"] = config.whole("num_frames", 0) or 0
     elif task == "keypoint-detection":
-        manifest["labels"] = ["person"]
+        table["labels"] = ["person"]
         reading.how["crop_scale"] = 1.25
-    count = _check_outputs(export, manifest, config, said or kind)
+    count = _check_outputs(export, table, config, said or kind)
     labels = [] if task in _WITHOUT_LABELS else _labels(config, count, reading)
     if labels:
-        manifest["labels"] = labels
-    why = (
-        f"config.json: {config.text('model_type')} {said}".strip(),
-        f"preprocessing from {side.where.rpartition(': ')[2]}",
+        table["labels"] = labels
+    by = f"config.json: {config.text('model_type')} {said}".strip()
+    reasons = (by, f"preprocessing from {side.where.rpartition(': ')[2]}", *reading.reasons)
+    return Draft("Hugging Face", table, reasons, (*head.assumed, *reading.assumed))
+
+
+def _too_little(export: Export, said: str, task: str | None) -> str:
+    outputs = "; ".join(map(str, export.outputs.values()))
+    lacks = (
+        "preprocessor_config.json is missing; put it beside it"
+        if task
+        else f"its task is not known here, nor do the outputs tell it ({outputs[:300]})"
     )
-    assumed = (*head.assumed, *reading.assumed)
-    return Draft("Hugging Face", manifest, (*why, *reading.reasons), assumed)
+    return f"{export.folder}: config.json says {said}, but {lacks}, or write a model.toml"
 
 
 def _side_file(export: Export) -> Fields | None:
