@@ -27,11 +27,12 @@ def pad(reader: Reader, how: dict[str, Any]) -> None:
         _eomt(reader, how)
     elif pads:
         _to_pad_size(reader, how)
-    centred = pads and default.special == "dpt" and how.get("do_center_crop")
-    if (pads or "size_divisor" in how) and how.get("do_normalize") and default.special != "eomt":
+    padded = pads or "size_divisor" in how or "shortest_edge" in how.get("size", {})
+    if padded and how.get("do_normalize") and default.special != "eomt":
         factor = how.get("rescale_factor", 1 / 255) if how["do_rescale"] else 1.0
+        centred = pads and default.special == "dpt"
         if centred or not how.get("do_center_crop"):  # a crop is padded before rescaling, with black
-            how["pad_value"] = [min(max(mean / factor, 0.0), 255.0) for mean in how["image_mean"]]
+            how["pad_value"] = [round(min(max(mean / factor, 0.0), 255.0), 1) for mean in how["image_mean"]]
 
 
 def _around(reader: Reader, how: dict[str, Any]) -> None:
