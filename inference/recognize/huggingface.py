@@ -84,7 +84,7 @@ def _side_file(export: Export) -> Fields | None:
 def _check_input(export: Export, config: Fields, said: str) -> None:
     """Raises BadManifest where the input is none that this exporter writes: [n, channels, height, width] of floats."""
     picture = export.picture
-    last = len(picture.shape) == 4 and picture.shape[3] in (1, 3) and picture.shape[1] not in (1, 3, None)
+    last = len(picture.shape) == 4 and picture.shape[3] in (1, 3) and picture.shape[1] not in (1, 3)
     if last:
         raise BadManifest(
             f"{config.where}: it says {said}, whose exports have the channels first, but the file's input is "

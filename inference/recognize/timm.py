@@ -45,7 +45,7 @@ def recognize(export: Export, config: dict[str, Any]) -> Draft:
 def _check_input(export: Export, facts: Fields) -> int:
     """Channels of the input, which timm has first."""
     picture = export.picture
-    if len(picture.shape) != 4 or (picture.shape[3] in (1, 3) and picture.shape[1] not in (1, 3, None)):
+    if len(picture.shape) != 4 or (picture.shape[3] in (1, 3) and picture.shape[1] not in (1, 3)):
         raise _another_file(
             export,
             facts,

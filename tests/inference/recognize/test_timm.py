@@ -116,6 +116,7 @@ def test_imagenet_is_assumed_for_a_thousand(tmp_path: Path) -> None:
     [
         # A tagger of SmilingWolf: the config.json beside it is that of the timm model it was made from.
         ({"num_classes": 2}, {"shape": (1, 64, 64, 3)}, 'layout = "nhwc", color_order = "bgr"'),
+        ({}, {"shape": (1, "h", "w", 3)}, 'layout = "nhwc"'),
         ({}, {"shape": (1, 1, 64, 64)}, "input_size has 3 channels"),
         ({"input_size": [4, 64, 64]}, {"shape": (1, 4, 64, 64)}, "4 channels"),
         ({"num_classes": 5, "label_names": None}, {}, "num_classes is 5"),
