@@ -120,23 +120,6 @@ def test_hugging_face_vitpose(tmp_path: Path) -> None:
     np.testing.assert_allclose(predicted.keypoints[0, 3], [32, 32, 0.9], atol=0.01)
 
 
-def test_timm_through_optimum(tmp_path: Path) -> None:
-    save(tmp_path / "model.onnx", picture_input("x", 64), {"logits": floats([1, 3])})
-    facts = {
-        "mean": [0.1, 0.2, 0.3],
-        "std": [0.4, 0.5, 0.6],
-        "input_size": [3, 64, 64],
-        "interpolation": "bicubic",
-        "crop_pct": 0.8,
-        "crop_mode": "center",
-        "label_names": ["cat", "dog"],
-    }
-    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet10t", "pretrained_cfg": facts}), "utf-8")
-    family, manifest, predicted = answer(tmp_path)
-    assert family == "timm" and manifest.preprocess.size == {"shortest_edge": 80}
-    assert isinstance(predicted, Classes) and predicted.names[0] == "dog"
-
-
 def test_hugging_face_without_its_processor_is_refused(tmp_path: Path) -> None:
     config = {"model_type": "vit", "architectures": ["ViTForImageClassification"], **NAMES}
     with pytest.raises(BadManifest, match=r"preprocessor_config\.json is missing"):
