@@ -44,6 +44,12 @@ class Loaded:
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
+        empty = [i + 1 for i, name in enumerate(self.manifest.labels) if not name]
+        if empty and (not classes or labels != classes + offset):
+            raise BadModel(
+                f"{self.manifest.name}: line {empty[0]} of its label list is empty, and {labels} lines are not its "
+                f"{classes or 'unknown number of'} classes; remove the line, or give the class a name"
+            )
         if classes and labels and labels != classes + offset:
             raise BadModel(
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"

@@ -8,10 +8,11 @@ raw_data = 9); everything else is stepped over.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from inference.engine.protobuf import Broken, Bytes, FileBytes, fields
 
 # Operations that leave the range of the values as it is.
 _THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape")
@@ -31,33 +32,26 @@ def has_operation(path: Path, op: str) -> bool:
     return _answered(path, lambda view: any(_node(view, *span)[2] == op for span in _nodes(view)))
 
 
-def _answered(path: Path, question: Callable[[memoryview], bool]) -> bool:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        view = memoryview(data)
+def _answered(path: Path, question: Callable[[Bytes], bool]) -> bool:
+    with FileBytes(path) as view:
         try:
             return question(view)
-        except (struct.error, IndexError, UnicodeDecodeError, _Broken):
+        except (struct.error, IndexError, UnicodeDecodeError, Broken):
             return False  # what cannot be read so is onnxruntime's to judge
-        finally:
-            view.release()
 
 
-class _Broken(Exception):
-    """The bytes are not protobuf."""
+def _graph(view: Bytes) -> tuple[int, int]:
+    return next((span for number, span in fields(view, 0, len(view)) if number == 7), (0, 0))
 
 
-def _graph(view: memoryview) -> tuple[int, int]:
-    return next((span for number, span in _fields(view, 0, len(view)) if number == 7), (0, 0))
+def _nodes(view: Bytes) -> Iterator[tuple[int, int]]:
+    return (span for number, span in fields(view, *_graph(view)) if number == 1)
 
 
-def _nodes(view: memoryview) -> Iterator[tuple[int, int]]:
-    return (span for number, span in _fields(view, *_graph(view)) if number == 1)
-
-
-def _scaled(view: memoryview, name: str) -> bool:
+def _scaled(view: Bytes, name: str) -> bool:
     nodes: list[Node] = []
     constants: dict[str, float] = {}
-    for number, (start, end) in _fields(view, *_graph(view)):
+    for number, (start, end) in fields(view, *_graph(view)):
         if number == 1:
             inputs, outputs, op, value = _node(view, start, end)
             if op == "Constant" and value is not None and outputs:
@@ -84,11 +78,11 @@ def _divides(nodes: list[Node], constants: dict[str, float], name: str) -> bool:
     return False
 
 
-def _node(view: memoryview, start: int, end: int) -> Node:
+def _node(view: Bytes, start: int, end: int) -> Node:
     inputs: list[str] = []
     outputs: list[str] = []
     op, value = "", None
-    for number, (first, last) in _fields(view, start, end):
+    for number, (first, last) in fields(view, start, end):
         if number == 1:
             inputs.append(bytes(view[first:last]).decode())
         elif number == 2:
@@ -96,16 +90,16 @@ def _node(view: memoryview, start: int, end: int) -> Node:
         elif number == 4:
             op = bytes(view[first:last]).decode()
         elif number == 5:
-            for inner, span in _fields(view, first, last):
+            for inner, span in fields(view, first, last):
                 if inner == 5:
                     value = _tensor(view, *span)[1]
     return inputs, outputs, op, value
 
 
-def _tensor(view: memoryview, start: int, end: int) -> tuple[str, float | None]:
+def _tensor(view: Bytes, start: int, end: int) -> tuple[str, float | None]:
     """(name, the value of a float tensor whose elements, at most 16, are all the same; else None)."""
     name, kind, raw = "", 0, b""
-    for number, (first, last) in _fields(view, start, end):
+    for number, (first, last) in fields(view, start, end):
         if number == 2:
             kind = first  # a number: its value stands in place of a span
         elif number in (4, 9) and last - first <= 64:
@@ -116,37 +110,3 @@ def _tensor(view: memoryview, start: int, end: int) -> tuple[str, float | None]:
         return name, None
     values = struct.unpack(f"<{len(raw) // 4}f", raw)
     return name, values[0] if len(set(values)) == 1 else None
-
-
-def _fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(field number, (start, end) of its bytes); for whole numbers (value, value)."""
-    while at < end:
-        key, at = _varint(view, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(view, at)
-            yield key >> 3, (value, value)
-            continue
-        if kind == 2:
-            size, at = _varint(view, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise _Broken
-        if at + size > end:
-            raise _Broken
-        yield key >> 3, (at, at + size)
-        at += size
-
-
-def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise _Broken

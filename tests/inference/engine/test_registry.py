@@ -245,7 +245,7 @@ def test_weights_that_vanish_while_they_are_loaded_may_come_back(models: Path, m
         path.unlink()
         return digest
 
-    monkeypatch.setattr("inference.engine.registry.sha256_of", hash_and_remove)
+    monkeypatch.setattr("inference.engine.registry.sha256_of_model", hash_and_remove)
     with pytest.raises(ModelUnavailable, match="put the weights back"):
         Registry([models]).model("classify")
 
