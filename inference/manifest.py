@@ -133,10 +133,9 @@ class Manifest:
     folder: Path | None = None
 
     def names(self, label_ids: Iterable[int]) -> tuple[str, ...]:
-        """The names of label ids (places in `labels`); ids outside the list, or without a name, are named by their
-        number."""
+        """The names of label ids (places in `labels`); ids outside the list are named by their number."""
         count = len(self.labels)
-        return tuple((self.labels[i] if 0 <= i < count else "") or str(i) for i in map(int, label_ids))
+        return tuple(self.labels[i] if 0 <= i < count else str(i) for i in map(int, label_ids))
 
 
 MANIFEST_FILE = "model.toml"

@@ -71,14 +71,12 @@ def _children(folder: Path) -> Iterator[InstalledModel]:
     names = [child.name for child in children]
     stems = {child.stem for child in children if is_onnx(child)} | {child.name for child in children if child.is_dir()}
     for child in children:
-        words = kind_by_name(child.name, names)
-        if is_onnx(child) and not child.is_dir():
-            yield _file(child)
-        elif words and child.is_dir() and not (child / MANIFEST_FILE).is_file():
-            yield InstalledModel(child.name, child, reason=f"this is {words}", unused=True)
-        elif child.is_dir():
+        if child.is_dir():
             yield _folder(child)
-        elif words and child.stem not in stems:  # else beside its export, or unpacked: it is used already
+        elif is_onnx(child):
+            yield _file(child)
+        elif (words := kind_by_name(child.name, names)) and not {child.stem, child.name.split(".")[0]} & stems:
+            # else it lies beside its export, or was unpacked: it is used already
             yield InstalledModel(child.name, child, reason=f"this is {words}", unused=True)
         elif child.is_symlink() and not child.exists():
             yield InstalledModel(child.name, child, reason="this is a link that leads nowhere", unused=True)
@@ -96,7 +94,8 @@ def _folder(folder: Path) -> InstalledModel:
         if (folder / MANIFEST_FILE).is_file():
             return _guarded(name, folder / MANIFEST_FILE, _declared)
         if not onnx_files(folder):
-            reason = f"no .onnx file here; {what_is_there(folder)}"
+            words = kind_by_name(name)
+            reason = f"this is {words}" if words else f"no .onnx file here; {what_is_there(folder)}"
             return InstalledModel(name, folder, reason=reason, unused=True)
     except OSError as error:
         return InstalledModel(name, folder, reason=f"{folder} cannot be read ({error.strerror}); check its rights")

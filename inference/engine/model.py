@@ -44,12 +44,15 @@ class Loaded:
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
-        empty = [i + 1 for i, name in enumerate(self.manifest.labels) if not name]
-        if empty and (not classes or labels != classes + offset):
-            raise BadModel(
-                f"{self.manifest.name}: line {empty[0]} of its label list is empty, and {labels} lines are not its "
-                f"{classes or 'unknown number of'} classes; remove the line, or give the class a name"
-            )
+        if "" in self.manifest.labels:
+            if not classes or labels != classes + offset:
+                empty = self.manifest.labels.index("") + 1
+                raise BadModel(
+                    f"{self.manifest.name}: line {empty} of its label list is empty, and {labels} lines are not its "
+                    f"{classes or 'unknown number of'} classes; remove the line, or give the class a name"
+                )
+            names = tuple(name or str(i) for i, name in enumerate(self.manifest.labels))
+            self.manifest = replace(self.manifest, labels=names)
         if classes and labels and labels != classes + offset:
             raise BadModel(
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"

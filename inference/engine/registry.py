@@ -22,6 +22,7 @@ from inference.engine.weights import (
     hash_of_state,
     public_folder,
     readable,
+    refuse_what_has_gone,
     sha256_of,
     sha256_of_model,
     state_of,
@@ -221,7 +222,8 @@ class Registry:
             wanted = entry.manifest.postprocess.outputs.values()
             session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
         except BadModel:
-            state_of(entry.weights)  # where they have gone meanwhile, nothing is wrong with the model
+            if entry.state:
+                refuse_what_has_gone(entry.state)  # where they have gone meanwhile, nothing is wrong with the model
             raise
         return kind(entry.manifest, session, sha256), size
 
@@ -235,6 +237,8 @@ class Registry:
         entry = self.entry(name)
         state = state_of(entry.weights) if entry.weights else None
         if state != entry.state:
+            if entry.state:
+                refuse_what_has_gone(entry.state)
             entry = self._replaced(entry, state)
         known = self._digests.get(name)
         if known and known[0] is entry:

@@ -89,6 +89,13 @@ def state_of(path: Path) -> FileState:
         return state._replace(data=tuple((name, _state(file)) for name, file in data))
 
 
+def refuse_what_has_gone(state: FileState) -> None:
+    """Raises ModelUnavailable where a file is missing that was there: it may come back."""
+    for path in (state.path, *(file.path for _, file in state.data)):
+        with readable(path):
+            path.stat()
+
+
 def _state(path: Path) -> FileState:
     stat = path.stat()
     return FileState(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)

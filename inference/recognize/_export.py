@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,6 +98,16 @@ class Export:
         shapes = [t.shape for t in self.outputs.values()]
         return shapes[number] if number < len(shapes) else ()
 
+    @cached_property
+    def _beside(self) -> dict[str, Path]:
+        """What lies beside the weights or where the manifest would be, by name as it is and in small letters: on
+        Windows Labels.txt is labels.txt."""
+        found: dict[str, Path] = {}
+        for folder in (self.folder / "train_artifacts", self.folder, self.file.parent):
+            paths = sorted(folder.iterdir()) if folder.is_dir() else []
+            found |= {p.name.lower(): p for p in paths} | {p.name: p for p in paths}
+        return found
+
     def text(self, *names: str) -> str | None:
         """Content of the first sidecar with any of these names, beside the weights or where the manifest would be.
 
@@ -106,12 +115,9 @@ class Export:
         """
         for name in names:
             if name not in self._texts:
-                places = (self.file.parent / name, self.folder / name, self.folder / "train_artifacts" / name)
-                if (
-                    Path(name).name != name or "\\" in name
-                ):  # exporters write names of files, and nothing leads elsewhere
+                if Path(name).name != name or "\\" in name:  # a side file may name others: those beside it only
                     raise BadManifest(f"{self.folder}: {name!r} is not the name of a file beside the model; correct it")
-                sidecar = next((p for p in places if os.path.lexists(p)), None)
+                sidecar = self._beside.get(name) or self._beside.get(name.lower())
                 self._texts[name] = _content(sidecar) if sidecar else None
             if self._texts[name] is not None:
                 return self._texts[name]
@@ -181,11 +187,10 @@ def open_export(path: Path) -> Export:
         return Export(path.parent, path, Session(path))
     if not path.exists():
         raise BadManifest(f"{path}: no such file or folder; check the path")
-    if words := kind_by_name(path.name):
-        raise BadManifest(f"{path}: this is {words}")
     files = onnx_files(path)
     if not files:
-        raise BadManifest(f"{path}: no .onnx file here; {what_is_there(path)}")
+        words = kind_by_name(path.name)
+        raise BadManifest(f"{path}: this is {words}" if words else f"{path}: no .onnx file here; {what_is_there(path)}")
     plain = [f for f in files if f.stem.lower() in PLAIN_NAMES[:3]]
     if len(files) > 1 and len(plain) != 1:
         names = ", ".join(f.relative_to(path).as_posix() for f in files[:8])

@@ -19,7 +19,7 @@ from inference.engine.protobuf import FileBytes
 from inference.engine.registry import Registry
 from inference.engine.session import Session
 from inference.engine.weights import Weights, hash_of_state, sha256_of, sha256_of_model, state_of
-from inference.errors import BadModel
+from inference.errors import BadModel, ModelUnavailable
 
 MANIFEST = 'task = "image-classification"\nhead = "classifier"\nlabels = ["cat", "dog"]\n'
 
@@ -169,6 +169,23 @@ def test_the_manifests_sha256_covers_the_weights_too(tmp_path: Path) -> None:
     (tmp_path / "pets/model.onnx.data").write_bytes(np.asarray([0.2, 0.8], np.float32).tobytes())
     with pytest.raises(BadModel, match="its sha256 is"):
         Registry([tmp_path]).model("pets")
+
+
+def test_weights_that_are_gone_for_a_moment_may_come_back(tmp_path: Path) -> None:
+    net(tmp_path / "pets", (0.9, 0.1))
+    (tmp_path / "pets/model.toml").write_text(MANIFEST)
+    registry, data = Registry([tmp_path], weights=Weights([])), tmp_path / "pets/model.onnx.data"
+    registry.list()
+    content = data.read_bytes()
+    data.unlink()
+    for use in (registry.digest, registry.model):
+        with pytest.raises(ModelUnavailable, match=r"model\.onnx\.data: cannot be read .*put the weights back"):
+            use("pets")
+    data.write_bytes(content)
+    assert registry.digest("pets") and answer(registry.model("pets").session) == [0.9, 0.1]
+    data.unlink()
+    with pytest.raises(BadModel, match="its external data file model.onnx.data is missing; put it beside the model"):
+        Registry([tmp_path], weights=Weights([])).model("pets")  # it never was there
 
 
 def test_weights_elsewhere_are_found_with_their_data(tmp_path: Path) -> None:

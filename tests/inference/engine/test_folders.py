@@ -284,6 +284,21 @@ def test_capitals_serve(models: Path) -> None:
     assert Registry([models]).model("CAMERA").manifest.labels == ("cat",)
 
 
+def test_side_files_in_capitals_are_read(models: Path) -> None:
+    folder = odd(models)
+    for name in ("config", "preprocessor_config"):
+        (folder / f"{name}.json").rename(folder / f"{name.capitalize()}.JSON")
+    manifest = entries(models)["odd"].manifest
+    assert manifest and manifest.labels == ("cat", "dog")
+
+
+def test_a_model_in_a_folder_that_is_called_like_a_file_serves(models: Path) -> None:
+    (models / "sketch").rename(models / "sketch.pt")
+    assert entries(models)["sketch"].reason is None
+    odd(models).rename(models / "odd.zip")
+    assert entries(models)["odd.zip"].reason is None
+
+
 def test_a_manifest_beside_a_file_of_another_name_says_which(models: Path) -> None:
     shutil.move(models / "sketch/model.onnx", models / "sketch/Model.onnx")
     with pytest.raises(BadModel, match='should it be Model.onnx, say file = "Model.onnx"'):
