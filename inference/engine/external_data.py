@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from inference.engine.other_formats import lfs_pointer
 from inference.engine.protobuf import Broken, Bytes, FileBytes, fields
-from inference.errors import BadModel
+from inference.errors import BadModel, OutOfMemory
 
 _EXTERNAL = 1
 # The messages that tensors are in, and the numbers of the fields that lead to them.
@@ -83,7 +83,7 @@ def read_external(path: Path) -> dict[str, bytes]:
 
     onnxruntime would map them for as long as the session lives, and shortening or overwriting a mapped file in place
     kills the process (SIGBUS). Measured with 128 MB: loading takes 0.2 s in place of 0.04, and 2.5 times the file in
-    memory while it loads, once the file more than a mapping afterwards. Raises BadModel.
+    memory while it loads, once the file more than a mapping afterwards. Raises BadModel, OutOfMemory.
     """
     data: dict[str, bytes] = {}
     try:
@@ -94,6 +94,8 @@ def read_external(path: Path) -> dict[str, bytes]:
                     raise BadModel(f"{path}: its external data file {name} is {problem}")
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{path}: memory ran out while its external data was read; give the process more") from error
     return data
 
 

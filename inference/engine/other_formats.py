@@ -41,6 +41,8 @@ _DARKNET = "Darknet weights: convert them with their .cfg to ONNX, and bring the
 _CAFFE = "a Caffe model: convert it to ONNX, and bring the .onnx file"
 _DEVICE = "made for another runtime or chip: export the original to ONNX and bring the .onnx file"
 
+_UNFINISHED = "an unfinished download: wait for its end, or download it again"
+
 _BY_SUFFIX = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".torchscript", ".ptl", ".pte"), _PYTORCH),
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
@@ -52,7 +54,10 @@ _BY_SUFFIX = {
     **dict.fromkeys((".pdmodel", ".pdiparams", ".pdparams"), _PADDLE),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".7z", ".rar", ".mar"), _ARCHIVE),
     **dict.fromkeys((".caffemodel", ".prototxt"), _CAFFE),
-    **dict.fromkeys((".rknn", ".hef", ".blob", ".mnn", ".ncnn", ".dlc", ".om", ".bmodel", ".gguf", ".nb"), _DEVICE),
+    **dict.fromkeys(
+        (".rknn", ".hef", ".blob", ".mnn", ".ncnn", ".dlc", ".om", ".bmodel", ".gguf", ".nb", ".param"), _DEVICE
+    ),
+    **dict.fromkeys((".crdownload", ".part", ".download", ".partial"), _UNFINISHED),
     ".safetensors": _HUGGING_FACE,
     ".msgpack": _HUGGING_FACE,
     ".weights": _DARKNET,
@@ -82,6 +87,8 @@ def kind_by_name(name: str, beside: Sequence[str] = ()) -> str:
     words = _BY_SUFFIX.get(path.suffix.lower(), "")
     if path.suffix.lower() == ".xml" and f"{path.stem}.bin" in beside:
         words = _OPENVINO
+    if name.lower().endswith((".pth.tar", ".pt.tar", ".ckpt.tar")):  # torch.save's, as PyTorch's own examples call them
+        words = _PYTORCH
     if name in ("pytorch_model.bin", "diffusion_pytorch_model.bin"):
         words = _HUGGING_FACE
     return words.format(name=path.name) if words else ""

@@ -195,6 +195,8 @@ UNUSED = {
     "best.pt": "PyTorch weights, .*`yolo export model=best.pt format=onnx`",
     "net.PTH": "torch.onnx.export",
     "model.pkl": "skl2onnx",
+    "checkpoint.pth.tar": "torch.onnx.export",
+    "model.onnx.crdownload": "an unfinished download",
     "model.safetensors": "optimum-cli export onnx",
     "detect.tflite": "tf2onnx.convert --tflite detect.tflite",
     "frozen.pb": "--graphdef frozen.pb",
