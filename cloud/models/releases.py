@@ -15,7 +15,7 @@ from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.parsed_json import read_parsed, unchanged
 from inference.engine.other_formats import is_onnx, kind_by_name, what_is_in
-from inference.errors import BadModel, LimitExceeded, ServiceBusy
+from inference.errors import BadModel, LimitExceeded, Permanent, ServiceBusy
 from inference.manifest import MANIFEST_FILE
 
 POINTER = "serving.json"
@@ -119,7 +119,7 @@ def _serving(storage: Storage, name: str, blobs: list[BlobInfo]) -> Snapshot | N
     if released and not _dropped_since(released, by_hand):
         try:
             pointer = read_pointer(storage, name)
-        except BadModel as error:  # the other models go on
+        except Permanent as error:  # the other models go on
             files = ((POINTER, released.etag, released.size),)
             return Snapshot(name, "unreadable", f"{name}/", files, released.age_s, str(error))
         version = pointer[0].version if pointer else BY_HAND

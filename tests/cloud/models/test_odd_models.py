@@ -69,11 +69,13 @@ def test_a_folder_with_an_odd_side_file_is_refused_and_everything_else_goes_on(
     manifest = tmp_path / "second/model.toml"
     manifest.write_text(manifest.read_text().replace('name = "sketch"', 'name = "second"'))
     put(storage, "second", tmp_path / "second")
+    storage.write("models", "pointer/serving.json", b"[" * 100_000)
     registry, models = serve()
     worker = make_worker()
     worker.models, worker.registry = models, registry
     assert worker.handle(drop(worker, "a.jpg", jpeg())).status == "done"
-    assert models.versions == {"second": "by hand"} and set(models.refused) == {"odd0", "odd1"}
+    assert models.versions == {"second": "by hand"} and set(models.refused) == {"odd0", "odd1", "pointer"}
+    assert "serving.json cannot be read (RecursionError" in models.refused.pop("pointer")[1]
     for name, (_, why) in models.refused.items():
         record = storage.read_json("state", f"models/refused/{name}.json")
         assert record and record[0]["why"] == why and "\n" not in why and "config.json" in why
