@@ -143,11 +143,14 @@ class Session:
         self.provider_asked = providers[0]
         if self.provider != self.provider_asked:
             log.warning("%s runs on %s; %s was asked for (present: %s)", path, self.provider, providers[0], present)
-        self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
-        self.outputs = tuple(_tensor(a) for a in self._session.get_outputs())
-        meta = self._session.get_modelmeta()
-        self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
-        self.producer: str = meta.producer_name
+        try:
+            self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
+            self.outputs = tuple(_tensor(a) for a in self._session.get_outputs())
+            meta = self._session.get_modelmeta()
+            self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
+            self.producer: str = meta.producer_name
+        except UnicodeDecodeError as error:
+            raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
         self._names = [o.name for o in self.outputs]
         self._run_options = None
         if self.provider == CPU and any(None in i.shape[1:] for i in self.inputs):
