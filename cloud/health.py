@@ -147,7 +147,10 @@ def _models() -> dict[str, str]:
     for entry in entries:
         if entry.manifest and not entry.reason:
             head_of(entry.manifest)  # a misspelt head or parameter
-    return {entry.name: entry.reason or "usable" for entry in entries}
+    unused = {name: f"not used: {why}" for name, why in (worker.models.unused if worker.models else {}).items()}
+    return unused | {
+        entry.name: f"not used: {entry.reason}" if entry.unused else entry.reason or "usable" for entry in entries
+    }
 
 
 def _pipelines() -> list[str]:

@@ -71,8 +71,11 @@ MODELS = """
 import sys
 from inference.errors import DropsightError
 from inference.engine.registry import BUILT_IN, Registry
-registry, good, bad, absent = Registry(), [], [], []
+registry, good, bad, absent, unused = Registry(), [], [], [], []
 for entry in registry.list():
+    if entry.unused:
+        unused.append(f"; {entry.name} is not used: {entry.reason}")
+        continue
     if entry.reason and entry.manifest and entry.manifest.folder.parent == BUILT_IN:
         absent.append(entry.name)  # ours, but its file is the pack's, or research models are not allowed
         continue
@@ -81,7 +84,8 @@ for entry in registry.list():
         good.append(entry.name)
     except DropsightError as error:
         bad.append(f"{entry.name}: {error}")
-print("loaded " + ", ".join(good) + ("; not used here: " + ", ".join(absent) if absent else ""))
+print("loaded " + ", ".join(good) + ("; not used here: " + ", ".join(absent) if absent else "")
+      + "".join(unused))
 sys.exit("; ".join(bad) or 0)
 """
 STORAGE = """

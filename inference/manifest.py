@@ -172,7 +172,10 @@ def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = No
     a set that comes with the engine ("builtin:coco80"). Raises BadManifest; `where` begins the message."""
     labels = table.get("labels")
     read = {"labels": _read_labels(labels, where, folder)} if isinstance(labels, str) else {}
-    return replace(build(Manifest, {**table, **read}, where), folder=folder)
+    manifest = build(Manifest, {**table, **read}, where)
+    # A mark that its exporter took for part of the first name would make it another name.
+    names = tuple(name.replace("\ufeff", "").replace("\0", "") for name in manifest.labels)
+    return replace(manifest, labels=names, folder=folder)
 
 
 LABEL_SETS = Path(__file__).parent / "labels"
@@ -187,12 +190,33 @@ def _read_labels(name: str, where: str, folder: Path | None) -> list[str]:
     else:
         path = inside(folder, name, where)
     try:
-        lines = text_of(path).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{where}: labels file {name!r} cannot be read ({error})") from error
-    while lines and not lines[-1].strip():
+        return labels_in(text_of(path))
+    except OSError as error:
+        raise BadManifest(f"{where}: labels file {name!r} cannot be read ({error.strerror}); check the file") from error
+    except UnicodeDecodeError as error:
+        raise BadManifest(
+            f"{where}: labels file {name!r} cannot be read ({error}); save it as UTF-8, a label per line"
+        ) from error
+    except ValueError as error:
+        raise BadManifest(f"{where}: labels file {name!r} {error}") from error
+
+
+def labels_in(text: str) -> list[str]:
+    """The labels of a text file (see `text_of`), a label per line, without the marks that joined files have inside.
+
+    An empty line between others keeps its place, so that the labels behind it keep theirs. Raises ValueError for what
+    is saved under the name of a list.
+    """
+    head = text.lstrip()[:30].lower()
+    if head.startswith("version https://git-lfs"):
+        raise ValueError("is a Git LFS pointer, not the labels; run `git lfs pull` or download the file")
+    if head.startswith(("<!doctype", "<html")):
+        raise ValueError("is a web page, not the labels; download the raw file instead of its page")
+    # Not splitlines(): it also splits at form feeds and at marks of Unicode, which a label may have.
+    lines = [line.strip("\ufeff \t\f\v\u00a0") for line in text.split("\n")]
+    while lines and not lines[-1]:
         lines.pop()
-    return [line.strip() for line in lines]
+    return lines
 
 
 def inside(folder: Path | None, name: str, where: str) -> Path:

@@ -24,6 +24,15 @@ class _Misfit(Exception):
     """A value that its annotation does not allow; turned into the caller's error at the surface."""
 
 
+class NotText(UnicodeDecodeError):
+    """Bytes that are no text in a known encoding; `str` names the line."""
+
+    def __str__(self) -> str:
+        line = self.object.count(b"\n", 0, self.start) + 1
+        found = self.object.split(b"\n")[line - 1].strip()
+        return f"line {line}, {found[:40]!r}, is {self.reason}"
+
+
 def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent] = BadManifest) -> dict[str, Any]:
     """The table of a TOML file, or of its content, as Windows editors write it too (see `text_of`).
 
@@ -33,17 +42,50 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     try:
         text = source if isinstance(source, str) else text_of(source)
         return tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
+        raise error(f"{where}: cannot be read ({problem.strerror}); check the file and its rights") from problem
+    except UnicodeDecodeError as problem:
         raise error(f"{where}: cannot be read ({problem}); save it as UTF-8") from problem
     except (ValueError, RecursionError) as problem:  # also a number of thousands of digits, and lists without end
         raise error(f"{where}: not valid TOML ({problem})") from problem
 
 
+# UTF-32's mark begins with that of UTF-16, so it comes first.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
 def text_of(source: Path | bytes) -> str:
-    """The text of a file or its bytes: UTF-8, or UTF-16 with a byte order mark. Raises OSError, UnicodeDecodeError."""
+    """The text of a file or its bytes, without byte order mark and with lines that end in \\n: UTF-8; UTF-16 or UTF-32
+    by their mark; UTF-16 without one where every other byte is NUL.
+
+    Other bytes are not guessed at: the code pages of different countries fit all of them. Raises OSError, NotText.
+    """
     data = source.read_bytes() if isinstance(source, Path) else source
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if utf16 else "utf-8-sig")
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "") or _unmarked(data)
+    try:
+        text = data.decode(encoding).lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        raise NotText(encoding, data, error.start, error.end, f"not {encoding.upper()} text") from error
+    if "\0" in text:
+        at = data.index(0)
+        raise NotText(encoding, data, at, at + 1, "no text, as it has NUL bytes")
+    # Lines of old Macs end in \r; what is converted twice on Windows has \r\r\n.
+    return re.sub(r"\r+\n|\r", "\n", text) if "\r" in text else text
+
+
+def _unmarked(data: bytes) -> str:
+    """UTF-16 where NULs stand only at odd places, or only at even places, and at half of these at least, as in text of
+    Latin letters; else UTF-8, which has none."""
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if data.count(0) >= max(len(data) // 4, 1) and data.count(0) == data[first::2].count(0) and len(data) % 2 == 0:
+            return encoding
+    return "utf-8"
 
 
 def build(cls: type[T], values: Any, where: str, error: type[Permanent] = BadManifest) -> T:

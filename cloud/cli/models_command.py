@@ -51,13 +51,16 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _list(_: argparse.Namespace) -> int:
     from cloud.models import deliveries
-    from cloud.models.releases import snapshots
+    from cloud.models.releases import contents
     from cloud.pipelines_file import pipelines
     from cloud.settings import current
     from cloud.storage.containers import default_storage
 
-    for snapshot in snapshots(default_storage()):
+    serving, unused = contents(default_storage())
+    for snapshot in serving:
         print(f"serving     {snapshot.name:30} {snapshot.version}")
+    for name, why in unused.items():
+        print(f"not used    {name:30} {why}")
     for line in deliveries.refused(pipelines().models):
         print(f"refused     {line}")
     if current().azureml_workspace:

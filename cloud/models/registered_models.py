@@ -21,6 +21,7 @@ from cloud.models.model_entry import ModelEntry
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
 from cloud.storage.parsed_json import read_parsed
+from inference.engine.other_formats import onnx_files, what_is_there
 from inference.errors import BadModel, CorruptMedia, Permanent, StorageUnavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
@@ -97,10 +98,9 @@ class Registered:
             )
         else:
             self._from_datastore(version, folder)
-        weights = min(folder.rglob("*.onnx"), key=lambda path: (len(path.parts), path), default=None)
+        weights = min(onnx_files(folder), key=lambda path: (len(path.parts), path), default=None)
         if weights is None:
-            held = [path.name for path in folder.rglob("*") if path.is_file()][:10]
-            raise BadModel(f"model {version.name}:{version.version} holds no .onnx file, only {held}")
+            raise BadModel(f"model {version.name}:{version.version} holds no .onnx file; {what_is_there(folder)}")
         return weights.parent
 
     def _by_sdk(self, what: str, call: Callable[[], Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +14,9 @@ from cloud.models.model_entry import NAME
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.parsed_json import read_parsed, unchanged
-from inference.errors import BadModel, LimitExceeded, ServiceBusy
+from inference.engine.other_formats import is_onnx, kind_by_name, what_is_in
+from inference.errors import BadModel, LimitExceeded, Permanent, ServiceBusy
+from inference.manifest import MANIFEST_FILE
 
 POINTER = "serving.json"
 BY_HAND = "by hand"
@@ -74,31 +76,64 @@ def read_pointer(storage: Storage, name: str) -> tuple[Pointer, str] | None:
     return read_parsed(storage, MODELS, f"{name}/{POINTER}", Pointer.from_json, BadModel)
 
 
-def snapshots(storage: Storage) -> Iterator[Snapshot]:
-    """What serves, model by model: a listing, and a read for every model that has a pointer."""
+def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
+    """(what serves, model by model; what lies there and serves nothing, with what to do): a listing, and a read for
+    every model that has a pointer."""
     groups: dict[str, list[BlobInfo]] = {}
+    unused: dict[str, str] = {}
     for page in storage.pages(MODELS, size=5000):
         for blob in page.blobs:
             name, _, rest = blob.name.partition("/")
             if rest and NAME.fullmatch(name):
                 groups.setdefault(name, []).append(blob)
+            elif words := _out_of_place(name, rest):
+                unused[name] = words
+    serving = []
     for name, blobs in groups.items():
-        version = BY_HAND
-        released = next((blob for blob in blobs if blob.name == f"{name}/{POINTER}"), None)
-        by_hand = _by_hand(name, blobs)
-        # What came last serves: a folder that is dropped over a release counts as a wish to change it.
-        if released and not any(blob.modified > released.modified for blob in by_hand if _is_model(blob)):
-            try:
-                pointer = read_pointer(storage, name)
-            except BadModel as error:  # the other models go on
-                files = ((POINTER, released.etag, released.size),)
-                yield Snapshot(name, "unreadable", f"{name}/", files, released.age_s, str(error))
-                continue
-            version = pointer[0].version if pointer else BY_HAND
-        prefix = f"{name}/" if version == BY_HAND else f"{name}/versions/{version}/"
-        mine = by_hand if version == BY_HAND else [blob for blob in blobs if blob.name.startswith(prefix)]
-        if snapshot := _snapshot(name, version, prefix, mine):
-            yield snapshot
+        if snapshot := _serving(storage, name, blobs):
+            serving.append(snapshot)
+        elif words := what_is_in(sorted(blob.name.removeprefix(f"{name}/") for blob in _by_hand(name, blobs))):
+            unused[name] = f"no .onnx file here; {words}"
+    return serving, unused
+
+
+def _out_of_place(name: str, rest: str) -> str:
+    """What to do about a blob that lies in no model's folder; empty where it is nothing that was to be one."""
+    if rest:
+        return "a model's folder is named by 1 to 64 letters, digits, dots, hyphens and underscores; rename it"
+    if is_onnx(PurePosixPath(name)):
+        return f"a model lies in a folder of its own: put it at {PurePosixPath(name).stem}/{name}"
+    return (words := kind_by_name(name)) and f"it is {words}"
+
+
+def snapshots(storage: Storage) -> list[Snapshot]:
+    """What serves, model by model."""
+    return contents(storage)[0]
+
+
+def _serving(storage: Storage, name: str, blobs: list[BlobInfo]) -> Snapshot | None:
+    version = BY_HAND
+    released = next((blob for blob in blobs if blob.name == f"{name}/{POINTER}"), None)
+    by_hand = _by_hand(name, blobs)
+    # What came last serves: a folder that is dropped over a release counts as a wish to change it.
+    if released and not _dropped_since(released, by_hand):
+        try:
+            pointer = read_pointer(storage, name)
+        except Permanent as error:  # the other models go on
+            files = ((POINTER, released.etag, released.size),)
+            return Snapshot(name, "unreadable", f"{name}/", files, released.age_s, str(error))
+        version = pointer[0].version if pointer else BY_HAND
+    prefix = f"{name}/" if version == BY_HAND else f"{name}/versions/{version}/"
+    mine = by_hand if version == BY_HAND else [blob for blob in blobs if blob.name.startswith(prefix)]
+    return _snapshot(name, version, prefix, mine)
+
+
+def _dropped_since(released: BlobInfo, by_hand: list[BlobInfo]) -> bool:
+    """Whether a model was dropped by hand after the release, or only its weights, where they lie beside the graph:
+    what is copied by its time leaves out a graph that did not change."""
+    models = [blob for blob in by_hand if _is_model(blob)]
+    weights = [blob for blob in by_hand if blob.name.endswith((".data", "_data", ".bin"))] if models else []
+    return any(blob.modified > released.modified for blob in (*models, *weights))
 
 
 def serving(storage: Storage, name: str) -> Snapshot | None:
@@ -112,7 +147,8 @@ def _by_hand(name: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
 
 
 def _is_model(blob: BlobInfo) -> bool:
-    return blob.name.endswith((".onnx", "model.toml"))
+    path = PurePosixPath(blob.name)
+    return is_onnx(path) or path.name == MANIFEST_FILE
 
 
 def _snapshot(name: str, version: str, prefix: str, mine: list[BlobInfo]) -> Snapshot | None:

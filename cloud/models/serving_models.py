@@ -6,6 +6,7 @@ the model it has. What does not verify is refused, visibly, and the old model ke
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from weakref import finalize
 
 from cloud.models.canary import verify
-from cloud.models.releases import Snapshot, fetch, last_good, remember_good, snapshots
+from cloud.models.releases import Snapshot, contents, fetch, last_good, remember_good
 from cloud.settings import STATE
 from cloud.storage.containers import Storage
 from inference.engine.registry import Registry, folders_from_environment
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 # Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long.
 STILL_S = 5.0
+
+
+# Of this machine, not of the model's files.
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
 class ServingModels:
@@ -47,6 +52,7 @@ class ServingModels:
         self._serving: dict[str, tuple[Snapshot, Path]] = {}
         self._before: dict[str, Path] = {}
         self.refused: dict[str, tuple[str, str]] = {}  # name -> digest, why
+        self.unused: dict[str, str] = {}  # what lies there and is no model -> what to do
 
     @property
     def versions(self) -> dict[str, str]:
@@ -77,7 +83,8 @@ class ServingModels:
             self._lock.release()
 
     def _look(self) -> None:
-        listed = {snapshot.name: snapshot for snapshot in snapshots(self._storage)}
+        found, self.unused = contents(self._storage)
+        listed = {snapshot.name: snapshot for snapshot in found}
         changed = [name for name in self._serving if name not in listed]
         for name in changed:
             del self._serving[name]
@@ -98,11 +105,13 @@ class ServingModels:
             return False
         try:
             self._serve(snapshot)
-        except Transient as error:
-            log.warning("model %s %s is looked at again later: %s", name, snapshot.version, error)
-            return False
-        except Permanent as error:
-            self._refuse(snapshot, str(error))
+        except Exception as error:  # what other people's files hold is foreseen nowhere in full: the others serve on
+            if _may_pass(error):
+                log.warning("model %s %s is looked at again later: %s", name, snapshot.version, error)
+                return False
+            if not isinstance(error, Permanent):
+                log.exception("model %s %s", name, snapshot.version)
+            self._refuse(snapshot, str(error) if isinstance(error, Permanent) else f"{type(error).__name__}: {error}")
             return known is None and self._fall_back(name)
         self.refused.pop(name, None)
         return True
@@ -133,7 +142,7 @@ class ServingModels:
             if good is None:
                 return False
             self._serve(good)
-        except (Permanent, Transient) as error:
+        except Exception as error:  # noqa: BLE001 - as in _take
             log.error("model %s: what served before cannot be had either: %s", name, error)
             return False
         return True
@@ -143,3 +152,7 @@ class ServingModels:
         log.error("model %s: %s is refused, the old model serves on: %s", snapshot.name, snapshot.version, why)
         record = {"model": snapshot.name, "version": snapshot.version, "digest": snapshot.digest, "why": why}
         self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, Transient | MemoryError) or (isinstance(error, OSError) and error.errno in _MAY_PASS)

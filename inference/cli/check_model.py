@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
-from inference.engine.registry import Registry, folders_from_environment, kind_of
-from inference.engine.weights import sha256_of
+from inference.engine.registry import Registry, folders_from_environment
+from inference.engine.weights import sha256_of_model
 from inference.errors import BadManifest, UnreadableMedia
 from inference.image.limits import read_bytes
 from inference.image.media import Picture, decode
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"recognised as {draft.family}")
     print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
     print(*(f"  assumed: {guess}\n" for guess in draft.assumed), sep="", end="")
-    digest = sha256_of(export.file)
+    digest = sha256_of_model(export.file)
     _run_once(photo, picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
         print(_without_labels(export, manifest))

@@ -18,6 +18,7 @@ from inference.engine.registry import InstalledModel
 from inference.engine.weights import public_folder
 from inference.errors import DropsightError
 from inference.manifest import MANIFEST_FILE, Manifest
+from inference.results.words import single
 
 HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "USEFUL", "ACCURACY")
 
@@ -39,9 +40,11 @@ def _list(options: argparse.Namespace) -> int:
     assumed = {e.name: e.assumed for e in entries}
     rows += [_absent(m) for m in catalog.model if m.name not in present]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS) - 1)]
+    say = Progress().say  # names may have what the terminal cannot show
     for row in rows:
-        print(*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1], sep="  ")
-        print(*(f"  assumed: {guess}\n" for guess in assumed.get(row[0], ())), sep="", end="")
+        say(single("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])))
+        for guess in assumed.get(row[0], ()):
+            say(single(f"  assumed: {guess}"))
     print("USEFUL: photos of 50 everyday ones (COCO) on which it says something right, and more right than wrong")
     return 0
 
@@ -50,8 +53,9 @@ def _present(entry: InstalledModel, files: Mapping[str, str]) -> tuple[str, ...]
     """files: the catalog's names by sha256."""
     manifest = entry.manifest
     if manifest is None or entry.reason:
-        return (entry.name, "-", "-", "-", "-", "no", "-", f"skipped: {entry.reason}")
-    size = _megabytes(entry.weights.stat().st_size) if entry.weights else "-"
+        word = "not used" if entry.unused else "skipped"
+        return (entry.name, "-", "-", "-", "-", "no", "-", f"{word}: {entry.reason}")
+    size = _megabytes(entry.state.bytes) if entry.state else "-"
     accuracy = manifest.accuracy or "-"
     if not (manifest.folder and (manifest.folder / MANIFEST_FILE).is_file()) and manifest.sha256 in files:
         accuracy += f" (known file: {files[manifest.sha256]} of the catalog)"

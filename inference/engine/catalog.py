@@ -116,7 +116,7 @@ def known_file(file: Path, path: Path = CATALOG) -> CatalogEntry | None:
     read.
     """
     state = state_of(file)
-    if not path.is_file() or f"size = {state[1]}\n" not in path.read_text("utf-8"):
+    if not path.is_file() or f"size = {state.size}\n" not in path.read_text("utf-8"):
         return None
     digest = hash_of_state(state)
     entries = [m for m in load_catalog(path).model if m.sha256 == digest]

@@ -7,7 +7,6 @@ Read from the file without the onnx package, once, when a model is loaded. ONNX'
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from inference.engine.protobuf import Broken, fields, varint
+from inference.engine.protobuf import Broken, FileBytes, fields, varint
 from inference.heads import LOGITS, PROBABILITIES
 from inference.image.values import Quantization
 
@@ -65,16 +64,13 @@ class GraphEnds:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._graph: _Graph | None = None
-        self._data: mmap.mmap | None = None
 
     def __enter__(self) -> GraphEnds:
         return self
 
     def __exit__(self, *raised: object) -> None:
         if self._graph is not None:
-            self._graph.view.release()
-        if self._data is not None:
-            self._data.close()
+            self._graph.view.close()
 
     def of_input(self, name: str) -> Quantization | None:
         """What the whole numbers of an input stand for: where it is dequantised, or taken by a quantised layer."""
@@ -98,15 +94,11 @@ class GraphEnds:
             return None  # what cannot be read so is onnxruntime's to judge
 
     def _opened(self) -> _Graph | None:
-        if self._path is None:
-            return None
-        with self._path.open("rb") as file:
-            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return _Graph(memoryview(self._data))
+        return None if self._path is None else _Graph(FileBytes(self._path))
 
 
 class _Graph:
-    def __init__(self, view: memoryview) -> None:
+    def __init__(self, view: FileBytes) -> None:
         self.view = view
         graph = next((span for number, span in fields(view, 0, len(view)) if number == 7), (0, 0))
         parts = [(number, span) for number, span in fields(view, *graph) if number in (1, 5)]

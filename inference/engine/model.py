@@ -50,7 +50,7 @@ class Loaded:
             self.scales = _scales(session.outputs, self.head, graph)
             outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
             self._check_outputs(outputs)
-            self.manifest = self.head.settle(outputs, manifest, graph.ending)
+            self.manifest = self.head.settle(outputs, self.manifest, graph.ending)
 
     def _as_the_head_gets_it(self, output: Tensor) -> Tensor:
         shape = (1, *output.shape[1:]) if self.batch > 1 else output.shape
@@ -92,6 +92,15 @@ class Loaded:
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
+        if "" in self.manifest.labels:
+            if not classes or labels != classes + offset:
+                empty = self.manifest.labels.index("") + 1
+                raise BadModel(
+                    f"{self.manifest.name}: line {empty} of its label list is empty, and {labels} lines are not its "
+                    f"{classes or 'unknown number of'} classes; remove the line, or give the class a name"
+                )
+            names = tuple(name or str(i) for i, name in enumerate(self.manifest.labels))
+            self.manifest = replace(self.manifest, labels=names)
         if classes and labels and labels != classes + offset:
             raise BadModel(
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"

@@ -1,25 +1,85 @@
-"""The wire format of protobuf, as far as reading ONNX files needs it."""
+"""Just enough of protobuf's wire format to look into an .onnx file, large or small, without the onnx package.
+
+Nothing is mapped into memory: where somebody shortens a mapped file in place, the process that reads it is killed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, overload
+
+Span = tuple[int, int]
+_BLOCK = 1 << 16
 
 
 class Broken(Exception):
     """The bytes are not protobuf."""
 
 
-def fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(field number, (start, end) of its bytes); for whole numbers (value, value)."""
+class Bytes(Protocol):
+    """What `fields` reads: a memoryview, bytes, or a FileBytes."""
+
+    @overload
+    def __getitem__(self, at: int, /) -> int: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> bytes | memoryview: ...
+    def __len__(self) -> int: ...
+
+
+class FileBytes:
+    """The bytes of a file by their places, read in blocks as they are asked for. To be closed, or used in a `with`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._file = path.open("rb", buffering=0)
+        self._length = self._file.seek(0, 2)
+        self._start, self._block = 0, b""
+
+    def __enter__(self) -> FileBytes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> bytes: ...
+    def __getitem__(self, at: int | slice) -> int | bytes:
+        if isinstance(at, int):
+            place = at - self._start
+            if not 0 <= place < len(self._block):
+                self._read(at, 1)
+                place = 0
+            return self._block[place]
+        start, end = at.start or 0, self._length if at.stop is None else at.stop
+        if start < self._start or end > self._start + len(self._block):
+            self._read(start, end - start)
+        return self._block[start - self._start : end - self._start]
+
+    def _read(self, start: int, size: int) -> None:
+        self._file.seek(start)
+        self._start, self._block = start, self._file.read(max(size, _BLOCK))
+
+
+def fields(data: Bytes, at: int, end: int) -> Iterator[tuple[int, Span]]:
+    """(field number, (start, end) of its bytes); for whole numbers (value, value). Raises Broken, IndexError."""
     while at < end:
-        key, at = varint(view, at)
+        key, at = varint(data, at)
         kind = key & 7
         if kind == 0:
-            value, at = varint(view, at)
+            value, at = varint(data, at)
             yield key >> 3, (value, value)
             continue
         if kind == 2:
-            size, at = varint(view, at)
+            size, at = varint(data, at)
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
@@ -30,10 +90,10 @@ def fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, tuple[int
         at += size
 
 
-def varint(view: memoryview, at: int) -> tuple[int, int]:
+def varint(data: Bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
-        byte = view[at]
+        byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if not byte & 0x80:

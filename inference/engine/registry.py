@@ -6,35 +6,32 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from inference.engine.folders import InstalledModel as InstalledModel
+from inference.engine.folders import models_in, one_sentence
+from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
+from inference.engine.other_formats import is_onnx
 from inference.engine.session import NoSession, Session, providers_named
 from inference.engine.weights import BUILT_IN as BUILT_IN
-from inference.engine.weights import FileState, Weights, hash_of_state, public_folder, readable, sha256_of, state_of
+from inference.engine.weights import (
+    FileState,
+    Weights,
+    hash_of_state,
+    public_folder,
+    readable,
+    refuse_what_has_gone,
+    sha256_of,
+    sha256_of_model,
+    state_of,
+)
 from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.machine import memory_limit
-from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, inside, read_manifest
+from inference.manifest import inside
 from inference.tables import closest, nearest
-
-
-@dataclass(frozen=True)
-class InstalledModel:
-    """A model of a folder: usable where `reason` is None, else `reason` says in a sentence why not.
-
-    weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
-    was read. assumed: what was guessed where there is no manifest, with the line that changes it.
-    """
-
-    name: str
-    path: Path
-    manifest: Manifest | None = None
-    weights: Path | None = None
-    reason: str | None = None
-    state: FileState | None = None
-    assumed: tuple[str, ...] = ()
 
 
 def folders_from_environment() -> list[Path]:
@@ -50,20 +47,6 @@ def research_allowed() -> bool:
     if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
         raise BadModel(f"DROPSIGHT_ALLOW_RESEARCH_MODELS is {word!r}, expected true or false")
     return word in ("true", "1", "yes", "on")
-
-
-def kind_of(manifest: Manifest) -> type[Loaded]:
-    """The class that feeds and runs models of this task; decided nowhere else."""
-    # Lazily: most apps have no model of these kinds, and the first picture pays for every import.
-    if manifest.task == "image-to-image":
-        from inference.engine.image_to_image import ImageToImage
-
-        return ImageToImage
-    if manifest.task == "video-classification":
-        from inference.engine.clip import ClipModel
-
-        return ClipModel
-    return Model
 
 
 class Registry:
@@ -104,8 +87,8 @@ class Registry:
             if self._entries is None:
                 entries: dict[str, InstalledModel] = {}
                 for folder in self._folders:
-                    for entry in _scan(folder):
-                        entries.setdefault(entry.name, self._resolve(entry))
+                    for entry in models_in(folder):
+                        entries.setdefault(entry.name, self._resolved(entry))
                 self._share_weights(entries)
                 self._entries = {name: _with_state(entry) for name, entry in entries.items()}
             return self._entries
@@ -134,6 +117,13 @@ class Registry:
             self._folders = list(folders)
             self.refresh()
 
+    def _resolved(self, entry: InstalledModel) -> InstalledModel:
+        """The entry with its weights; whatever goes wrong stops this entry only."""
+        try:
+            return self._resolve(entry)
+        except Exception as error:  # noqa: BLE001 - the other models are to serve on
+            return replace(entry, reason=one_sentence(entry.path, error))
+
     def _resolve(self, entry: InstalledModel) -> InstalledModel:
         """Find the weights of a manifest."""
         manifest = entry.manifest
@@ -155,12 +145,17 @@ class Registry:
         if manifest.sha256:
             how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
             how += f"; its source is {manifest.source}" if manifest.source else ""
+        others = [p.name for p in sorted(beside.parent.iterdir()) if is_onnx(p)] if beside.parent.is_dir() else []
+        how += f'; should it be {others[0]}, say file = "{others[0]}"' if others else ""
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 
     def entry(self, name: str) -> InstalledModel:
         """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
         entries = self._by_name()
         if name not in entries:
+            for other in entries.values():
+                if other.unused and other.path.stem == name:
+                    raise BadModel(f"no model is called {name!r}; {other.name} cannot be used: {other.reason}")
             usable = [e.name for e in entries.values() if not e.reason]
             raise BadModel(f"no model is called {name!r}{_hint(name, usable)}")
         entry = entries[name]
@@ -187,7 +182,12 @@ class Registry:
                 if name in self._loaded:
                     return self._loaded[name][0]
             entry = self.entry(name)
-            model, size = self._load(entry)
+            try:
+                model, size = self._load(entry)
+            except (DropsightError, MemoryError):
+                raise
+            except Exception as error:  # of a head, about values of a manifest that nobody foresaw
+                raise BadModel(one_sentence(entry.path, error)) from error
             with self._lock:
                 if self._by_name().get(name) != entry:  # swapped while we loaded: good for this caller, not to be kept
                     return model
@@ -202,17 +202,15 @@ class Registry:
         if entry.weights is None:
             return kind(entry.manifest, NoSession(), ""), 0
         with readable(entry.weights):
-            size, sha256 = entry.weights.stat().st_size, sha256_of(entry.weights)
+            size, sha256 = state_of(entry.weights).bytes, sha256_of_model(entry.weights)
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
-            raise BadModel(
-                f"{entry.weights}: its sha256 is {sha256[:12]}..., the manifest expects "
-                f"{entry.manifest.sha256[:12]}...; download the file again or correct the manifest"
-            )
+            raise BadModel(_other_sha256(entry.weights, sha256, entry.manifest.sha256))
         try:
             wanted = entry.manifest.postprocess.outputs.values()
             session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
         except BadModel:
-            state_of(entry.weights)  # where they have gone meanwhile, nothing is wrong with the model
+            if entry.state:
+                refuse_what_has_gone(entry.state)  # where they have gone meanwhile, nothing is wrong with the model
             raise
         return kind(entry.manifest, session, sha256), size
 
@@ -226,6 +224,8 @@ class Registry:
         entry = self.entry(name)
         state = state_of(entry.weights) if entry.weights else None
         if state != entry.state:
+            if entry.state:
+                refuse_what_has_gone(entry.state)
             entry = self._replaced(entry, state)
         known = self._digests.get(name)
         if known and known[0] is entry:
@@ -259,61 +259,23 @@ def _hint(name: str, usable: Sequence[str]) -> str:
     return nearest(name, usable) if usable else "; the folders of models hold none that can be used"
 
 
+def _other_sha256(weights: Path, sha256: str, wanted: str) -> str:
+    if sha256_of(weights) == wanted:
+        data = ", ".join(name for name, _ in state_of(weights).data)
+        return (
+            f"{weights}: the manifest's sha256 is that of the graph alone; with the weights in {data} it is {sha256}: "
+            f'say sha256 = "{sha256}"'
+        )
+    return (
+        f"{weights}: its sha256 is {sha256[:12]}..., the manifest expects {wanted[:12]}...; download the file again or "
+        "correct the manifest"
+    )
+
+
 def _with_state(entry: InstalledModel) -> InstalledModel:
     try:
         return replace(entry, state=state_of(entry.weights)) if entry.weights else entry
     except ModelUnavailable as error:
         return replace(entry, weights=None, reason=str(error))
-
-
-def _scan(folder: Path) -> Iterator[InstalledModel]:
-    """Models in a folder: the folder itself, the folders and .onnx files in it; or a single .onnx file."""
-    declared = declaration_of(folder)
-    if declared:
-        yield _declared(declared)
-    elif folder.is_file():
-        yield _recognized(_name_of(folder), folder)
-    elif (folder / "config.json").is_file() and not any(folder.glob("*.onnx")):
-        yield _recognized(folder_name(folder), folder)  # Hugging Face's layout: the weights are in onnx/
-    elif folder.is_dir():
-        for child in sorted(folder.iterdir()):
-            if child.is_dir() and (child / MANIFEST_FILE).is_file():
-                yield _declared(child / MANIFEST_FILE)
-            elif child.is_dir() and not child.name.startswith((".", "_")):
-                yield _recognized(child.name, child)
-            elif child.suffix == ".onnx":
-                yield _recognized(_name_of(child), child)
-    else:
-        yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
-
-
-def _name_of(file: Path) -> str:
-    """The name of a loose .onnx file: its own, or its folder's where it is alone there (but for variants, such as
-    model_quantized.onnx) and called as exporters call every model."""
-    from inference.recognize._export import PLAIN_NAMES  # lazily: most models have a manifest
-
-    if file.stem not in PLAIN_NAMES or any(not f.stem.startswith(file.stem) for f in file.parent.glob("*.onnx")):
-        return file.stem
-    return folder_name(file.parent)
-
-
-def _declared(path: Path) -> InstalledModel:
-    try:
-        manifest = read_manifest(path)
-    except BadManifest as error:
-        return InstalledModel(folder_name(path.parent), path, reason=str(error))
-    return InstalledModel(manifest.name, path, manifest)
-
-
-def _recognized(name: str, path: Path) -> InstalledModel:
-    from inference.recognize import examine, manifest_of  # lazily: most models have a manifest
-
-    try:
-        export, draft = examine(path)
-        # called as routes call it, in results too, whatever the file is called
-        manifest = replace(manifest_of(export, draft), name=name)
-        if set(manifest.postprocess.outputs.values()) <= set(export.outputs):  # others are put out when it is loaded
-            kind_of(manifest)(manifest, export.session, "")  # so that what no upload could be run with is listed so
-        return InstalledModel(name, path, manifest, assumed=draft.assumed)
-    except DropsightError as error:
-        return InstalledModel(name, path, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - the other models are to serve on
+        return replace(entry, weights=None, reason=one_sentence(entry.path, error))

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.engine.external_data import copied, is_mapped, read_external
+from inference.engine.other_formats import is_onnx, kind_of_file, not_a_model
 from inference.errors import BadModel, OutOfMemory
 from inference.machine import cpu_quota
 from inference.tables import nearest
@@ -131,21 +133,26 @@ class Session:
         the graph that are wanted; those that the file does not put out are put out beside its own."""
         refuse_what_is_not_onnx(path)
         self.path: Path | None = path
-        small = path.stat().st_size < SMALL_MODEL_BYTES
+        data = read_external(path)
+        small = path.stat().st_size + sum(map(len, data.values())) < SMALL_MODEL_BYTES
         self.threads = threads or (1 if small else CORES.count)
         present = ort.get_available_providers()
         usable = [*(p for p in providers if p in present and p != CPU), CPU]
-        self._session = _with_outputs(_load(path, _options(self.threads), usable), path, usable, outputs)
+        options = _options(self.threads, data)
+        self._session = _with_outputs(_load_apart(path, data, options, usable), path, options, usable, outputs)
         self.provider: str = self._session.get_providers()[0]
         self.provider_asked = providers[0]
         if self.provider != self.provider_asked:
             log.warning("%s runs on %s; %s was asked for (present: %s)", path, self.provider, providers[0], present)
-        self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
-        put_out = (_tensor(a) for a in self._session.get_outputs())
-        self.outputs = tuple(replace(t, shape=tuple(s or None for s in t.shape)) for t in put_out)
-        meta = self._session.get_modelmeta()
-        self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
-        self.producer: str = meta.producer_name
+        try:
+            self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
+            put_out = (_tensor(a) for a in self._session.get_outputs())
+            self.outputs = tuple(replace(t, shape=tuple(s or None for s in t.shape)) for t in put_out)
+            meta = self._session.get_modelmeta()
+            self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
+            self.producer: str = meta.producer_name
+        except UnicodeDecodeError as error:
+            raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
         self._names = [o.name for o in self.outputs]
         self._run_options = None
         if self.provider == CPU and any(None in i.shape[1:] for i in self.inputs):
@@ -177,8 +184,13 @@ class NoSession(Session):
         return {}
 
 
-def _options(threads: int) -> Any:
+def _options(threads: int, data: Mapping[str, bytes]) -> Any:
+    """data: kept by the caller until the session is there."""
     options = ort.SessionOptions()
+    # onnxruntime 1.24 and newer can.
+    if data and hasattr(options, "add_external_initializers_from_files_in_memory"):
+        sizes = [len(content) for content in data.values()]
+        options.add_external_initializers_from_files_in_memory(list(data), list(data.values()), sizes)
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what went wrong is in the exception, and not for the console a second time
@@ -204,6 +216,20 @@ _NO_MEMORY = re.compile(r"bad_alloc|[Ff]ailed to allocate|out of memory|Cannot a
 _MORE_MEMORY = "give the process more, or less to do at once"
 
 
+def _load_apart(path: Path, data: Mapping[str, bytes], options: Any, providers: list[str]) -> Any:
+    """The session, with no file mapped that somebody may overwrite.
+
+    Mapped all the same are tensors of subgraphs (the branches of an If), and everything by onnxruntime before 1.24:
+    such a model is loaded from a copy, whose name goes at once and whose content stays as long as it is mapped.
+    """
+    session = _load(path, options, providers)
+    if not any(is_mapped(path.parent / name) for name in data):
+        return session
+    del session
+    with copied(path, data) as copy:
+        return _load(copy, options, providers)
+
+
 def _load(path: Path, options: Any, providers: list[str]) -> Any:
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
@@ -213,7 +239,7 @@ def _load(path: Path, options: Any, providers: list[str]) -> Any:
         raise BadModel(f"{path}: {_plain(str(error))}") from error
 
 
-def _with_outputs(session: Any, path: Path, providers: list[str], wanted: Collection[str]) -> Any:
+def _with_outputs(session: Any, path: Path, options: Any, providers: list[str], wanted: Collection[str]) -> Any:
     """The session, or one of the same file with more outputs; as it is where the graph has no such tensors.
 
     In protobuf, bytes that follow a message are merged into it: a second `graph` adds its outputs to those of the
@@ -225,7 +251,7 @@ def _with_outputs(session: Any, path: Path, providers: list[str], wanted: Collec
     graph = b"".join(_field(12, _field(1, name.encode())) for name in more)
     model = path.read_bytes() + _field(7, graph)
     try:
-        return ort.InferenceSession(model, session.get_session_options(), providers=providers)
+        return ort.InferenceSession(model, options, providers=providers)
     except _ORT_ERRORS:
         return session
 
@@ -241,7 +267,9 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def refuse_what_is_not_onnx(path: Path) -> None:
-    """Raises BadModel for the usual things that are saved under the name of a model."""
+    """Raises BadModel for the usual things that are saved under the name of a model, or brought in place of one."""
+    if not str(path).isascii() and str(path) != str(path).encode(errors="ignore").decode():
+        raise BadModel(f"{str(path)!a}: this name is not UTF-8, which onnxruntime wants; rename the file or its folder")
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -249,10 +277,8 @@ def refuse_what_is_not_onnx(path: Path) -> None:
         raise BadModel(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
     if not head:
         raise BadModel(f"{path}: the file is empty; download or export it again")
-    if head.startswith(b"version https://git-lfs"):
-        raise BadModel(f"{path}: this is a Git LFS pointer, not the weights; run `git lfs pull` or download the file")
-    if head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise BadModel(f"{path}: this is a web page, not a model; download the raw file instead of its page")
+    if problem := (not is_onnx(path) and kind_of_file(path)) or not_a_model(head):
+        raise BadModel(f"{path}: this is {problem}")
 
 
 # What onnxruntime says at load, and what that means and asks for. {0}, {1}: the groups of the pattern.

@@ -5,17 +5,32 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from inference.engine.external_data import external_files
 from inference.errors import ModelUnavailable
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
 
-# Size in bytes, and in ns the times of its content and of the file itself: copies keep the first.
-FileState = tuple[Path, int, int, int]
+
+class FileState(NamedTuple):
+    """What shows that a file changed: its size in bytes, and in ns the times of its content and of the file itself
+    (copies keep the first). data: (location, state) of the files that hold weights for it."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    data: tuple[tuple[str, FileState], ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """The size of all of them together."""
+        return self.size + sum(state.size for _, state in self.data)
 
 
 def public_folder() -> Path:
@@ -24,9 +39,24 @@ def public_folder() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
+    """Hex digest of a single file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_model(path: Path) -> str:
+    """Hex digest of an .onnx file and of its external data, read now. Raises OSError.
+
+    Without external data it is that of the file. With it, that of the lines which sha256sum prints for the graph on
+    its standard input and for the data files in the order of their locations: "HEX  -", then "HEX  LOCATION".
+    """
+    files = {name: file for name, file in external_files(path).items() if file.is_file()}
+    return _together(sha256_of(path), {name: sha256_of(file) for name, file in files.items()})
+
+
+def _together(graph: str, data: Mapping[str, str]) -> str:
+    lines = [f"{graph}  -\n", *(f"{digest}  {name}\n" for name, digest in data.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if data else graph
 
 
 class Weights:
@@ -45,16 +75,35 @@ class Weights:
         """The file with this hex digest; None where there is none."""
         with self._lock:
             if self._files is None:
-                files = (p for folder in self._folders for p in sorted(folder.rglob("*.onnx")))
-                self._files = {sha256_of(p): p for p in files if p.is_file()}
+                files = (p for folder in self._folders for p in sorted(folder.rglob("*.[oO][nN][nN][xX]")))
+                self._files = {sha256_of_model(p): p for p in files if p.is_file()}
         file = self._files.get(sha256)
         return file if file and file.is_file() else None
 
 
 def state_of(path: Path) -> FileState:
+    """The state of an .onnx file and of its external data. Raises ModelUnavailable."""
     with readable(path):
-        stat = path.stat()
-    return path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        state = _state(path)
+        data = ((name, file) for name, file in _external_files(state).items() if file.is_file())
+        return state._replace(data=tuple((name, _state(file)) for name, file in data))
+
+
+def refuse_what_has_gone(state: FileState) -> None:
+    """Raises ModelUnavailable where a file is missing that was there: it may come back."""
+    for path in (state.path, *(file.path for _, file in state.data)):
+        with readable(path):
+            path.stat()
+
+
+def _state(path: Path) -> FileState:
+    stat = path.stat()
+    return FileState(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@cache
+def _external_files(state: FileState) -> dict[str, Path]:
+    return external_files(state.path)
 
 
 @contextmanager
@@ -70,5 +119,7 @@ def readable(path: Path) -> Iterator[None]:
 
 @cache
 def hash_of_state(state: FileState) -> str:
-    with readable(state[0]):
-        return sha256_of(state[0])
+    """`sha256_of_model`, of which nothing that has kept its state is read again. Raises ModelUnavailable."""
+    with readable(state.path):
+        data = {name: hash_of_state(file) for name, file in state.data}
+        return _together(hash_of_state(state._replace(data=())) if data else sha256_of(state.path), data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from inference.errors import BadManifest
+from inference.errors import BadManifest, DropsightError
 from inference.manifest import Manifest, manifest_from
 from inference.recognize import (
     automl,
@@ -54,12 +54,27 @@ def examine(path: Path) -> tuple[Export, Draft]:
     """
     export = open_export(path)
     for family in _FAMILIES:
-        draft = family(export)
+        try:
+            draft = family(export)
+        except DropsightError:
+            raise
+        except Exception as error:  # what other people's files hold is foreseen nowhere in full
+            raise BadManifest(_unforeseen(export, error)) from error
         if draft is not None:
             draft = with_channels(export, past_a_placeholder(export, draft))
             return export, replace(draft, assumed=(*draft.assumed, *guesses(export, draft.table)))
     refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
+
+
+def _unforeseen(export: Export, error: Exception) -> str:
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    read = ", ".join(export.sidecars)
+    where = f"one of its side files ({read})" if read else "its metadata"
+    return (
+        f"{export.file}: {where} holds something unexpected ({said}); correct it, or write a model.toml beside the "
+        "file, which is then believed instead"
+    )
 
 
 def recognize(path: Path) -> Manifest:

@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from inference.engine.other_formats import kind_by_name, onnx_files, what_is_there
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest
+from inference.manifest import labels_in
 from inference.recognize._graph import Graph, read_graph
 from inference.recognize._opening import Opening, opening_of
+from inference.recognize._yaml import load_yaml
+from inference.tables import text_of
 
 # Names that exporters give to every model; the folder's name says more.
 PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")
@@ -46,7 +50,7 @@ class Export:
     @property
     def name(self) -> str:
         stem = self.file.stem
-        return self.file.resolve().parent.name if stem in PLAIN_NAMES else stem
+        return self.file.resolve().parent.name if stem.lower() in PLAIN_NAMES else stem
 
     @property
     def relative(self) -> str:
@@ -104,13 +108,27 @@ class Export:
         shapes = [t.shape for t in self.outputs.values()]
         return shapes[number] if number < len(shapes) else ()
 
+    @cached_property
+    def _beside(self) -> dict[str, Path]:
+        """What lies beside the weights or where the manifest would be, by name as it is and in small letters: on
+        Windows Labels.txt is labels.txt."""
+        found: dict[str, Path] = {}
+        for folder in (self.folder / "train_artifacts", self.folder, self.file.parent):
+            paths = sorted(folder.iterdir()) if folder.is_dir() else []
+            found |= {p.name.lower(): p for p in paths} | {p.name: p for p in paths}
+        return found
+
     def text(self, *names: str) -> str | None:
-        """Content of the first sidecar with any of these names, beside the weights or where the manifest would be."""
+        """Content of the first sidecar with any of these names, beside the weights or where the manifest would be.
+
+        Raises BadManifest where it is there and no text.
+        """
         for name in names:
             if name not in self._texts:
-                places = (self.file.parent / name, self.folder / name, self.folder / "train_artifacts" / name)
-                sidecar = next((p for p in places if p.is_file() and p.stat().st_size <= MAX_SIDECAR_BYTES), None)
-                self._texts[name] = sidecar.read_text("utf-8-sig", errors="replace") if sidecar else None
+                if Path(name).name != name or "\\" in name:  # a side file may name others: those beside it only
+                    raise BadManifest(f"{self.folder}: {name!r} is not the name of a file beside the model; correct it")
+                sidecar = self._beside.get(name) or self._beside.get(name.lower())
+                self._texts[name] = _content(sidecar) if sidecar else None
             if self._texts[name] is not None:
                 return self._texts[name]
         return None
@@ -122,8 +140,18 @@ class Export:
             return None
         try:
             return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise BadManifest(f"{self.folder}: {' or '.join(names)} is not valid JSON ({error})") from error
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and lists without end
+            raise BadManifest(
+                f"{self.folder}: {' or '.join(names)} is not valid JSON ({error}); download it again"
+            ) from error
+
+    def yaml(self, name: str) -> Any:
+        """The sidecar of this name as YAML; None where there is none. Raises BadManifest where it is broken."""
+        text = self.text(name)
+        try:
+            return None if text is None else load_yaml(text)
+        except ValueError as error:
+            raise BadManifest(f"{self.folder}: {name} {error}; correct it, or download it again") from error
 
     def labels(self, classes: int | None) -> list[str] | str | None:
         """A label list beside the file, else COCO's for 80 classes, else None.
@@ -131,26 +159,55 @@ class Export:
         A list of another length than `classes` is given all the same: Model refuses it in words, where leaving it
         out would name everything wrongly without any.
         """
-        text = self.text("labels.txt", "classes.txt", "class_names.txt")
-        names = [line.strip() for line in text.splitlines()] if text else []
-        while names and not names[-1]:
-            names.pop()
-        return names or ("builtin:coco80" if classes == 80 else None)
+        return self.label_file("labels.txt", "classes.txt", "class_names.txt") or (
+            "builtin:coco80" if classes == 80 else None
+        )
+
+    def label_file(self, *names: str) -> list[str] | None:
+        """The labels of the first sidecar with any of these names; None where there is none. Raises BadManifest."""
+        text = self.text(*names)
+        try:
+            return None if text is None else labels_in(text)
+        except ValueError as error:
+            read = next(name for name in names if self._texts.get(name) is not None)
+            raise BadManifest(f"{self.folder}: {read} {error}") from error
+
+    @property
+    def sidecars(self) -> tuple[str, ...]:
+        """The names of the side files that were read so far."""
+        return tuple(name for name, text in self._texts.items() if text is not None)
+
+
+def _content(sidecar: Path) -> str:
+    try:
+        if sidecar.stat().st_size > MAX_SIDECAR_BYTES:
+            raise BadManifest(
+                f"{sidecar}: it is larger than the {MAX_SIDECAR_BYTES >> 20} MB that a side file may have"
+            )
+        return text_of(sidecar)
+    except OSError as error:
+        raise BadManifest(f"{sidecar}: cannot be read ({error.strerror}); check the file and its rights") from error
+    except UnicodeDecodeError as error:
+        raise BadManifest(f"{sidecar}: cannot be read ({error}); save it as UTF-8") from error
 
 
 def open_export(path: Path) -> Export:
     """Load the weights at a path, or the only .onnx file below a folder. Raises BadModel, BadManifest."""
     if path.is_file():
         return Export(path.parent, path, Session(path))
-    files = sorted(path.rglob("*.onnx"))
     if not path.exists():
         raise BadManifest(f"{path}: no such file or folder; check the path")
+    files = onnx_files(path)
     if not files:
-        raise BadManifest(f"{path}: no .onnx file here; give an .onnx file or its folder")
-    plain = [f for f in files if f.stem in PLAIN_NAMES[:3]]
+        words = kind_by_name(path.name)
+        raise BadManifest(f"{path}: this is {words}" if words else f"{path}: no .onnx file here; {what_is_there(path)}")
+    plain = [f for f in files if f.stem.lower() in PLAIN_NAMES[:3]]
     if len(files) > 1 and len(plain) != 1:
         names = ", ".join(f.relative_to(path).as_posix() for f in files[:8])
-        raise BadManifest(f"{path}: found {len(files)} models ({names}); name the file, or say it in model.toml")
+        raise BadManifest(
+            f"{path}: found {len(files)} models ({names}); put each into a folder of its own, or write a model.toml "
+            f'with file = "{files[0].relative_to(path).as_posix()}"'
+        )
     file = plain[0] if plain else files[0]
     return Export(path, file, Session(file))
 

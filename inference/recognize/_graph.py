@@ -8,14 +8,13 @@ stepped over. Subgraphs are not looked into.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from inference.engine.protobuf import Broken, fields, varint
+from inference.engine.protobuf import Broken, Bytes, FileBytes, fields, varint
 
 _MAX_BYTES = 128  # of a constant whose values are of interest: a mean, a factor, a few indices
 _FORMATS = {1: "f", 6: "i", 7: "q", 10: "e", 11: "d"}  # TensorProto.DataType to struct's letters
@@ -83,17 +82,14 @@ class Graph:
 
 def read_graph(path: Path) -> Graph:
     """The graph of a file; an empty one where it cannot be read so: that is onnxruntime's to judge."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        view = memoryview(data)
+    with FileBytes(path) as view:
         try:
             return _graph(view)
         except (struct.error, IndexError, UnicodeDecodeError, Broken):
             return Graph()
-        finally:
-            view.release()
 
 
-def _graph(view: memoryview) -> Graph:
+def _graph(view: Bytes) -> Graph:
     nodes: list[Node] = []
     weights: dict[str, Weights] = {}
     start, end = next((span for number, span in fields(view, 0, len(view)) if number == 7), (0, 0))
@@ -110,7 +106,7 @@ def _graph(view: memoryview) -> Graph:
     return Graph(tuple(nodes), weights)
 
 
-def _node(view: memoryview, span: Span) -> Node:
+def _node(view: Bytes, span: Span) -> Node:
     inputs: list[str] = []
     outputs: list[str] = []
     numbers: dict[str, int] = {}
@@ -130,7 +126,7 @@ def _node(view: memoryview, span: Span) -> Node:
     return Node(op, tuple(inputs), tuple(outputs), numbers, constant if op == "Constant" else None)
 
 
-def _attribute(view: memoryview, span: Span) -> tuple[str, int | None, Weights | None]:
+def _attribute(view: Bytes, span: Span) -> tuple[str, int | None, Weights | None]:
     """(name, its whole number, its tensor or floats), each where it has one."""
     name, whole, value = "", None, None
     for number, (start, end) in fields(view, *span):
@@ -146,7 +142,7 @@ def _attribute(view: memoryview, span: Span) -> tuple[str, int | None, Weights |
     return name, whole, value
 
 
-def _tensor(view: memoryview, span: Span) -> tuple[str, Weights]:
+def _tensor(view: Bytes, span: Span) -> tuple[str, Weights]:
     """(name, weights) of a TensorProto."""
     name, kind, raw = "", 0, b""
     dims: list[int] = []
@@ -168,11 +164,11 @@ def _tensor(view: memoryview, span: Span) -> tuple[str, Weights]:
     return name, Weights(tuple(dims), values)
 
 
-def _text(view: memoryview, span: Span) -> str:
+def _text(view: Bytes, span: Span) -> str:
     return bytes(view[span[0] : span[1]]).decode()
 
 
-def _whole(view: memoryview, span: Span) -> list[int]:
+def _whole(view: Bytes, span: Span) -> list[int]:
     """Signed whole numbers of a packed field."""
     numbers, at = [], span[0]
     while at < span[1]:

@@ -56,8 +56,11 @@ def test_doctor_loads_the_models(tmp_path: Path) -> None:
     finding = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT)
     assert finding.ok is True and "classify" in finding.words
     assert finding.words.endswith("; not used here: embed-mobilenetv2")  # its file is the pack's
-    (tmp_path / "odd.onnx").write_bytes(b"not a model")
     env = {"DROPSIGHT_MODELS": str(tmp_path)}
+    (tmp_path / "best.pt").touch()
+    hint = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT, env)
+    assert hint.ok is True and "; best.pt is not used: this is PyTorch weights" in hint.words
+    (tmp_path / "odd.onnx").write_bytes(b"not a model")
     broken = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT, env)
     assert broken.ok is False and "odd" in broken.words
 

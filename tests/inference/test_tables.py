@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.errors import BadManifest, BadRoute
-from inference.tables import build, read_toml, to_toml
+from inference.manifest import labels_in
+from inference.tables import build, read_toml, text_of, to_toml
 from tests.inference.properties import examples
 
 # TOML is Unicode: half of a surrogate pair is no character.
@@ -70,6 +71,11 @@ def test_numbers_that_numpy_computed_are_numbers() -> None:
         lambda text: text.replace("\n", "\r\n").encode(),
         lambda text: codecs.BOM_UTF16_LE + text.replace("\n", "\r\n").encode("utf-16-le"),
         lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+        lambda text: text.replace("\n", "\r\n").encode("utf-16-le"),
+        lambda text: text.encode("utf-16-be"),
+        lambda text: codecs.BOM_UTF32_LE + text.encode("utf-32-le"),
+        lambda text: text.replace("\n", "\r").encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\r\n").encode(),
     ],
 )
 def test_files_as_windows_editors_save_them(encoded: Any, tmp_path: Path) -> None:
@@ -81,7 +87,13 @@ def test_files_as_windows_editors_save_them(encoded: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"name = 'Z\xfcrich'", "a.toml: cannot be read .*save it as UTF-8"),
+        (
+            b"name = 'Z\xfcrich'",
+            r"a.toml: cannot be read \(line 1, .*xfcrich'\", is not UTF-8 text\); save it as UTF-8",
+        ),
+        (b"a = 1\nb = 'x\0'", "a.toml: cannot be read .line 2, .* is no text, as it has NUL bytes.; save it as UTF-8"),
+        ("a = 1\n".encode("utf-16-le")[:-1], "save it as UTF-8"),
+        (codecs.BOM_UTF16_LE + b"a", "is not UTF-16-LE text"),
         (b"name =", "a.toml: not valid TOML"),
         (b"deep = " + b"[" * 5000, "a.toml: not valid TOML"),
         (b"long = " + b"9" * 5000, "a.toml: not valid TOML"),
@@ -123,3 +135,35 @@ class _Both:
 def test_a_fault_deep_inside_is_named_with_its_place(area: object, words: str) -> None:
     with pytest.raises(BadManifest, match=words):
         build(_Both, {"areas": [{}, area]}, "f")
+
+
+LINES = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff\u00a0"), min_size=1, max_size=9
+)
+
+
+@given(
+    st.lists(LINES.map(str.strip).filter(bool), min_size=1, max_size=6),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+    st.sampled_from(["\n", "\r\n", "\r", " \n", "\r\r\n"]),
+    st.sampled_from(["", "\n", "\r\n\r\n", "\n \n"]),
+)
+@example(["a\u2028b", "c\x85d\x0ce"], "utf-8", "\n", "")
+def test_labels_are_the_same_however_they_are_saved(labels: list[str], encoding: str, end: str, last: str) -> None:
+    """Only line breaks part them; form feeds and Unicode's line marks may be within one."""
+    assert labels_in(text_of((end.join(labels) + last).encode(encoding))) == labels
+
+
+def test_marks_in_the_middle_and_empty_lines() -> None:
+    """Two files joined by `copy a + b` have a mark in the middle; an empty line keeps the places of those behind it."""
+    joined = "cat\r\n".encode("utf-8-sig") + "dog\r\n\r\nbird\r\n\r\n".encode("utf-8-sig")
+    assert labels_in(text_of(joined)) == ["cat", "dog", "", "bird"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"), ("\n<!DOCTYPE html>", "web page")],
+)
+def test_what_is_saved_under_the_name_of_a_list_is_named(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        labels_in(text)

@@ -59,11 +59,17 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:9000])
 
 
+def code_page(path: Path) -> None:
+    save(path, picture_input("images"), {"output0": np.zeros((1, 6, 84), np.float32)}, None, {"names": "L@we"})
+    path.write_bytes(path.read_bytes().replace(b"L@we", b"L\xf6we"))
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: p.write_bytes(b""), "the file is empty"),
     "lfs pointer": (lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer"),
     "web page": (lambda p: p.write_bytes(b"\n<!DOCTYPE html><html>"), "web page"),
     "picture": (lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99)), "not a complete ONNX file"),
+    "metadata in a code page": (code_page, "its names or metadata are not UTF-8 text"),
     "cut off": (truncated, "not a complete ONNX file"),
     "IR version": (lambda p: adder(p, ir=99), "of ONNX IR version 99, this onnxruntime reads up to"),
     "opset": (lambda p: adder(p, opset=99), "opset 99 is newer than this onnxruntime"),

@@ -86,6 +86,36 @@ def test_labels_that_do_not_fit_are_refused(models: Path) -> None:
         Registry([models]).model("classify")
 
 
+@pytest.mark.parametrize(("lines", "message"), [(3, ""), (4, "line 2 of its label list is empty, and 4 lines are not")])
+def test_an_empty_line_keeps_its_place_where_the_count_fits(lines: int, message: str, tmp_path: Path) -> None:
+    """The class without a name is called by its number, and "dog" stays the third."""
+    save(tmp_path / "pets/model.onnx", picture_input("data"), {"y": np.asarray([[0.1, 0.5, 0.4]], np.float32)})
+    text = "\n".join(["cat", "", "dog", "bird"][:lines])
+    (tmp_path / "pets/labels.txt").write_bytes(text.encode("utf-16"))
+    (tmp_path / "pets/model.toml").write_text(
+        'task = "image-classification"\nhead = "classifier"\nlabels = "labels.txt"\n'
+    )
+    registry = Registry([tmp_path], weights=Weights([]))
+    if message:
+        with pytest.raises(BadModel, match=message):
+            registry.model("pets")
+    else:
+        assert registry.model("pets").manifest.labels == ("cat", "1", "dog")
+
+
+def test_a_mark_that_an_exporter_took_for_a_letter_is_no_part_of_a_name(tmp_path: Path) -> None:
+    manifest = manifest_from({**MINIMAL, "labels": ["\ufeffface", "c\0a\0t\0"]}, "model.toml", tmp_path)
+    assert manifest.labels == ("face", "cat")
+
+
+def test_labels_in_a_code_page_are_refused_with_a_way_on(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes(b"cat\r\nL\xf6we\r\n")
+    with pytest.raises(
+        BadManifest, match=r"line 2, b'L.xf6we', is not UTF-8 text\); save it as UTF-8, a label per line"
+    ):
+        manifest_from({**MINIMAL, "labels": "labels.txt"}, "model.toml", tmp_path)
+
+
 def test_a_head_that_does_not_fit_is_refused(models: Path) -> None:
     manifest = models / "sketch" / "model.toml"
     text = (
@@ -245,7 +275,7 @@ def test_weights_that_vanish_while_they_are_loaded_may_come_back(models: Path, m
         path.unlink()
         return digest
 
-    monkeypatch.setattr("inference.engine.registry.sha256_of", hash_and_remove)
+    monkeypatch.setattr("inference.engine.registry.sha256_of_model", hash_and_remove)
     with pytest.raises(ModelUnavailable, match="put the weights back"):
         Registry([models]).model("classify")
 

@@ -125,14 +125,16 @@ def recognised(folder: Path, row: Sequence[float], end: str, config: str) -> tup
 def test_what_a_single_output_is_taken_for_is_said(tmp_path: Path) -> None:
     one, two = '"id2label": {"0": "nsfw"}', '"id2label": {"0": "cat", "1": "dog"}'
     assert recognised(tmp_path / "1", [1.0], "", one) == (None, (
-        "its single output is taken for a logit, whose sigmoid is the probability of 'nsfw'; "
+        "its single logit is taken through a sigmoid as the score of 'nsfw', as transformers does; "
         'postprocess.params.activation = "none" takes it as it is',
     ))  # fmt: skip
-    reason, assumed = recognised(tmp_path / "2", [1.0], "Sigmoid", two)
-    assert reason is None and "the probability of 'dog', and 'cat' has the rest; labels in another order" in assumed[0]
+    reason, assumed = recognised(tmp_path / "5", [1.0], "Sigmoid", one)
+    assert reason is None and "its single output is taken for the probability of 'nsfw'" in assumed[0]
+    reason, _ = recognised(tmp_path / "2", [1.0], "Sigmoid", two)
+    assert reason is not None and "id2label has 2 names (cat, dog), but the output is a single number" in reason
     assert recognised(tmp_path / "3", [1.0, 2.0], "", two) == (None, ())
     reason, _ = recognised(tmp_path / "4", [1.0], "", one + ', "problem_type": "regression"')
-    assert reason is not None and "no probabilities of labels" in reason and "model.toml" in reason
+    assert reason is not None and "problem_type is regression" in reason and "model.toml" in reason
 
 
 @pytest.mark.parametrize(("end", "right"), [("", 1), ("Sigmoid", 1), ("Relu", None)])

@@ -1,0 +1,142 @@
+"""What lies in folders of models: the models, usable or not, and what was brought in place of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inference.engine.kinds import kind_of
+from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
+from inference.engine.weights import FileState
+from inference.errors import DropsightError
+from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, read_manifest
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A model of a folder: usable where `reason` is None, else `reason` says in a sentence why not.
+
+    weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
+    was read. assumed: what was guessed where there is no manifest, with the line that changes it. unused: it is no
+    model of ours at all (an archive, weights of another format, a folder without any): to be said, but nothing failed.
+    """
+
+    name: str
+    path: Path
+    manifest: Manifest | None = None
+    weights: Path | None = None
+    reason: str | None = None
+    state: FileState | None = None
+    assumed: tuple[str, ...] = ()
+    unused: bool = False
+
+
+def models_in(folder: Path) -> Iterator[InstalledModel]:
+    """Models in a folder: the folder itself, the folders and .onnx files in it; or a single .onnx file.
+
+    Whatever is wrong with one of them becomes its reason and stops no other.
+    """
+    found: list[InstalledModel] = []
+    try:
+        found.extend(_models_in(folder))
+    except OSError as error:
+        found.append(InstalledModel(folder.name, folder, reason=f"{folder} cannot be read ({error.strerror})"))
+    yield from found
+
+
+def one_sentence(path: Path, error: Exception) -> str:
+    """What an error says of the model at a path; with its class where nobody foresaw it."""
+    if isinstance(error, DropsightError):
+        return str(error)
+    said = " ".join(str(error).split())[:200]
+    return f"{path}: it cannot be read ({type(error).__name__}: {said}); correct it, or write a model.toml beside it"
+
+
+def _models_in(folder: Path) -> Iterator[InstalledModel]:
+    declared = declaration_of(folder)
+    if declared:
+        yield _guarded(folder_name(declared.parent), declared, _declared)
+    elif folder.is_file():
+        yield _file(folder)
+    elif (folder / "config.json").is_file() and not any(map(is_onnx, folder.iterdir())):
+        yield _folder(folder)  # Hugging Face's layout: the weights are in onnx/
+    elif folder.is_dir():
+        yield from _children(folder)
+    else:
+        yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
+
+
+def _children(folder: Path) -> Iterator[InstalledModel]:
+    children = [child for child in sorted(folder.iterdir()) if not _hidden(child)]
+    names = [child.name for child in children]
+    stems = {child.stem for child in children if is_onnx(child)} | {child.name for child in children if child.is_dir()}
+    for child in children:
+        if child.is_dir():
+            yield _folder(child)
+        elif is_onnx(child):
+            yield _file(child)
+        elif (words := kind_by_name(child.name, names)) and not {child.stem, child.name.split(".")[0]} & stems:
+            # else it lies beside its export, or was unpacked: it is used already
+            yield InstalledModel(child.name, child, reason=f"this is {words}", unused=True)
+        elif child.is_symlink() and not child.exists():
+            yield InstalledModel(child.name, child, reason="this is a link that leads nowhere", unused=True)
+
+
+def _hidden(child: Path) -> bool:
+    if not child.name.startswith((".", "_")):
+        return False
+    return not (child / MANIFEST_FILE).is_file() if child.is_dir() else child.name.startswith(".")
+
+
+def _folder(folder: Path) -> InstalledModel:
+    name = folder_name(folder)
+    try:
+        if (folder / MANIFEST_FILE).is_file():
+            return _guarded(name, folder / MANIFEST_FILE, _declared)
+        if not onnx_files(folder):
+            words = kind_by_name(name)
+            reason = f"this is {words}" if words else f"no .onnx file here; {what_is_there(folder)}"
+            return InstalledModel(name, folder, reason=reason, unused=True)
+    except OSError as error:
+        return InstalledModel(name, folder, reason=f"{folder} cannot be read ({error.strerror}); check its rights")
+    return _guarded(name, folder, _recognized)
+
+
+def _file(file: Path) -> InstalledModel:
+    return _guarded(_name_of(file), file, _recognized)
+
+
+def _guarded(name: str, path: Path, read: Callable[[str, Path], InstalledModel]) -> InstalledModel:
+    try:
+        return read(name, path)
+    except Exception as error:  # noqa: BLE001 - one model, whatever it holds, never costs another
+        return InstalledModel(name, path, reason=one_sentence(path, error))
+
+
+def _declared(name: str, path: Path) -> InstalledModel:
+    manifest = read_manifest(path)
+    return InstalledModel(manifest.name, path, manifest)
+
+
+def _recognized(name: str, path: Path) -> InstalledModel:
+    from inference.recognize import examine, manifest_of  # lazily: most models have a manifest
+
+    export, draft = examine(path)
+    # called as routes call it, in results too, whatever the file is called
+    manifest = replace(manifest_of(export, draft), name=name)
+    if set(manifest.postprocess.outputs.values()) <= set(export.outputs):  # others are put out when it is loaded
+        kind_of(manifest)(manifest, export.session, "")  # so that what no upload could be run with is listed so
+    return InstalledModel(name, path, manifest, assumed=draft.assumed)
+
+
+def _name_of(file: Path) -> str:
+    """The name of a loose .onnx file: its own, or its folder's where it is alone there (but for variants, such as
+    model_quantized.onnx) and called as exporters call every model."""
+    from inference.recognize._export import PLAIN_NAMES  # lazily: most models have a manifest
+
+    stem = file.stem.lower()
+    others = (f for f in file.parent.iterdir() if is_onnx(f))
+    if stem not in PLAIN_NAMES or any(not f.stem.lower().startswith(stem) for f in others):
+        return file.stem
+    return folder_name(file.parent)

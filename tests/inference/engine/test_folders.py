@@ -1,0 +1,341 @@
+"""What lies in a folder of models: one odd thing never costs another model anything, and is named with a way on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.__main__ import main
+from inference.engine.registry import BUILT_IN, InstalledModel, Registry
+from inference.engine.weights import Weights
+from inference.errors import BadModel
+from tests.inference.graphs import picture_input, save
+
+CONFIG = '{"architectures": ["ViTForImageClassification"], "id2label": {"0": "cat", "1": "dog"}}'
+PROCESSOR = '{"do_resize": true, "size": {"height": 64, "width": 64}, "resample": 2}'
+ULTRALYTICS = {"author": "Ultralytics", "task": "detect", "stride": "32", "imgsz": "[64, 64]", "names": "{0: 'cat'}"}
+
+
+def entries(folder: Path) -> dict[str, InstalledModel]:
+    return {entry.name: entry for entry in Registry([folder], weights=Weights([])).list()}
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    shutil.copytree(BUILT_IN / "sketch", tmp_path / "sketch")
+    return tmp_path
+
+
+def odd(folder: Path, **files: str | bytes) -> Path:
+    """A Hugging Face classifier in folder/odd with other side files: `config` and `preprocessor_config`."""
+    save(folder / "odd/model.onnx", picture_input("pixel_values"), {"logits": np.asarray([[0.1, 0.9]], np.float32)})
+    for name, text in {"config": CONFIG, "preprocessor_config": PROCESSOR, **files}.items():
+        (folder / "odd" / f"{name}.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder / "odd"
+
+
+def changed(text: str, **members: object) -> str:
+    return json.dumps({**json.loads(text), **members})
+
+
+def ultralytics(folder: Path, **metadata: str) -> None:
+    output = {"output0": np.zeros((1, 5, 84), np.float32)}
+    save(folder / "odd/best.onnx", picture_input("images"), output, metadata={**ULTRALYTICS, **metadata})
+
+
+def beside(folder: Path, metadata: dict[str, str] | None = None, **files: str) -> None:
+    """A classifier with side files of other ecosystems."""
+    save(folder / "odd/model.onnx", picture_input("data"), {"y": np.asarray([[0.1, 0.9]], np.float32)}, None, metadata)
+    for name, text in files.items():
+        (folder / "odd" / name.replace("__", ".")).write_text(text)
+
+
+def without_rights(folder: Path) -> None:
+    """As a link that leads nowhere; a test may run as a user who may read everything."""
+    odd(folder)
+    (folder / "odd/config.json").unlink()
+    (folder / "odd/config.json").symlink_to("nowhere")
+
+
+def a_folder_in_its_place(folder: Path) -> None:
+    odd(folder)
+    (folder / "odd/config.json").unlink()
+    (folder / "odd/config.json").mkdir()
+
+
+def manifest(folder: Path, text: bytes) -> None:
+    (folder / "odd").mkdir()
+    (folder / "odd/model.toml").write_bytes(text)
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "labels as a list": lambda f: odd(f, config=changed(CONFIG, id2label=["cat", "dog"])),
+    "labels the wrong way round": lambda f: odd(f, config=changed(CONFIG, id2label={"cat": 0, "dog": 1})),
+    "labels that are numbers": lambda f: odd(f, config=changed(CONFIG, id2label={"0": None, "1": {}})),
+    "architectures as a table": lambda f: odd(f, config=changed(CONFIG, architectures={"a": 1})),
+    "resample as a word": lambda f: odd(f, preprocessor_config=changed(PROCESSOR, resample="best")),
+    "size as a text": lambda f: odd(f, preprocessor_config=changed(PROCESSOR, size="large")),
+    "mean as a table": lambda f: odd(f, preprocessor_config=changed(PROCESSOR, image_mean={"r": 1})),
+    "timm's size is null": lambda f: odd(f, config='{"architecture": "vit", "pretrained_cfg": {"input_size": null}}'),
+    "deeply nested": lambda f: odd(f, config="[" * 100_000),
+    "a number of thousands of digits": lambda f: odd(f, config='{"a": ' + "9" * 5000 + "}"),
+    "cut off": lambda f: odd(f, config=CONFIG[:40]),
+    "bytes": lambda f: odd(f, config=bytes(range(128, 256))),
+    "a link that leads nowhere": without_rights,
+    "a folder in its place": a_folder_in_its_place,
+    "Ultralytics, names the wrong way round": lambda f: ultralytics(f, names="{'cat': 0}"),
+    "Ultralytics, names deeply nested": lambda f: ultralytics(f, names="[" * 50_000),
+    "Ultralytics, no size": lambda f: ultralytics(f, imgsz="None"),
+    "Ultralytics, a stride of words": lambda f: ultralytics(f, stride="many"),
+    "OpenVINO": lambda f: beside(f, {"model_info model_type": "yolov8", "model_info confidence_threshold": "None"}),
+    "Custom Vision, a text": lambda f: beside(f, cvexport__manifest='"text"'),
+    "Custom Vision, names of files": lambda f: beside(f, cvexport__manifest='{"LabelFileName": "../../etc/passwd"}'),
+    "Custom Vision, a number": lambda f: beside(f, cvexport__manifest='{"LabelFileName": 5}'),
+    "Paddle, no mean": lambda f: beside(f, infer_cfg__yml="Preprocess: [{type: NormalizeImage}]"),
+    "Paddle, no table": lambda f: beside(f, infer_cfg__yml="[1, 2]"),
+    "Roboflow": lambda f: beside(f, inference_config__json='{"network_input": {"normalization": {"a": 1}}}'),
+    "a manifest of bytes": lambda f: manifest(f, b"\xff\xfe\xff"),
+    "a manifest with a huge number": lambda f: manifest(f, b"threads = " + b"9" * 5000),
+    "a manifest of nested lists": lambda f: manifest(f, b"a = " + b"[" * 5000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_one_odd_side_file_costs_no_other_model_anything(kind: str, models: Path) -> None:
+    ODD[kind](models)
+    found = entries(models)
+    assert found["sketch"].reason is None
+    reason = found["odd"].reason  # some kinds can be read without what is odd: that is the recogniser's to say
+    assert reason is None or ("\n" not in reason and str(models / "odd") in reason and len(reason) < 700)
+    registry = Registry([models], weights=Weights([]))
+    assert registry.model("sketch") and registry.digest("sketch")
+
+
+def test_the_command_line_goes_on_too(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ODD["labels the wrong way round"](models)
+    assert main(["models", "list", "--models", str(models)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.startswith("sketch ") and " yes " in row for row in rows)
+    assert any(row.startswith("odd ") and "skipped: " in row for row in rows)
+    picture = str(BUILT_IN.parent / "samples/photographer.jpg")
+    assert main(["analyze", picture, "--models", str(models), "--model", "sketch", "--json"]) == 0
+    assert main(["models", "check", str(models / "odd")]) == 1
+    assert capsys.readouterr().out.count("not recognised: ") == 1
+
+
+def test_what_nobody_foresaw_names_the_files_and_the_exception(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("some member")
+
+    odd(models)
+    monkeypatch.setattr("inference.recognize._FAMILIES", (lambda export: export.json("config.json") and None, broken))
+    reason = str(entries(models)["odd"].reason)
+    assert "one of its side files (config.json) holds something unexpected (KeyError: 'some member')" in reason
+    assert "write a model.toml" in reason
+
+
+@pytest.mark.parametrize("step", ["read_manifest", "examine"])
+def test_any_exception_is_the_reason_of_one_model(models: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise ZeroDivisionError(f"about {path.name}")
+
+    shutil.copytree(BUILT_IN / "sketch", models / "second")
+    save(models / "loose.onnx", picture_input("data"), {"y": np.zeros((1, 2), np.float32)})
+    monkeypatch.setattr(
+        "inference.engine.folders.read_manifest" if step == "read_manifest" else "inference.recognize.examine", fail
+    )
+    found = entries(models)
+    for name in ("sketch", "second") if step == "read_manifest" else ("loose",):
+        assert "it cannot be read (ZeroDivisionError: about " in str(found[name].reason)
+    assert set(found) == ({"sketch", "second", "loose"} if step == "read_manifest" else {"sketch", "loose"})
+
+
+def test_a_folder_that_cannot_be_read_is_one_entry(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd(models)
+    listing = Path.rglob
+
+    def rglob(self: Path, pattern: str) -> object:
+        if self.name == "odd":
+            raise PermissionError(13, "Permission denied")
+        return listing(self, pattern)
+
+    monkeypatch.setattr(Path, "rglob", rglob)
+    found = entries(models)
+    assert found["sketch"].reason is None and "cannot be read (Permission denied)" in str(found["odd"].reason)
+
+
+def test_names_that_are_not_utf_8(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for odd_name in (b"\xff.onnx", b"d\xff/model.onnx"):
+        path = Path(os.fsdecode(os.path.join(os.fsencode(models), odd_name)))
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError:
+            pytest.skip("this file system has only UTF-8 names")
+        save(path, picture_input("data"), {"y": np.zeros((1, 2), np.float32)})
+    (models / "red\x1b[31m.pt").touch()
+    found = entries(models)
+    assert found["sketch"].reason is None
+    for name in ("\udcff", "d\udcff"):
+        assert "this name is not UTF-8" in str(found[name].reason) and "rename" in str(found[name].reason)
+    assert main(["models", "list", "--models", str(models)]) == 0
+    shown = capsys.readouterr().out
+    assert "sketch" in shown and "\x1b" not in shown and "\\udcff" in shown
+
+
+# ---- what is not used
+
+UNUSED = {
+    "a1b2c3.ONNX.zip": "an archive: unpack it into a folder of its own",
+    "best.pt": "PyTorch weights, .*`yolo export model=best.pt format=onnx`",
+    "net.PTH": "torch.onnx.export",
+    "model.pkl": "skl2onnx",
+    "checkpoint.pth.tar": "torch.onnx.export",
+    "model.onnx.crdownload": "an unfinished download",
+    "model.safetensors": "optimum-cli export onnx",
+    "detect.tflite": "tf2onnx.convert --tflite detect.tflite",
+    "frozen.pb": "--graphdef frozen.pb",
+    "net.h5": "tf2onnx.convert --keras net.h5",
+    "net.keras": "a Keras model",
+    "net.engine": "a TensorRT engine",
+    "net.trt": "a TensorRT engine",
+    "net.mlmodel": "a Core ML model",
+    "ir.xml": "OpenVINO IR",
+    "net.ort": "ONNX Runtime's own format",
+    "inference.pdmodel": "paddle2onnx",
+}
+
+
+def test_what_is_brought_in_place_of_a_model_is_named_with_a_way_on(models: Path) -> None:
+    for name in UNUSED:
+        (models / name).write_bytes(b"0123")
+    (models / "ir.bin").write_bytes(b"0123")
+    (models / "apple.mlpackage").mkdir()
+    found = entries(models)
+    assert set(found) == {"sketch", "apple.mlpackage", *UNUSED}
+    for name, words in UNUSED.items():
+        entry = found[name]
+        assert entry.unused and pytest.raises(BadModel, Registry([models]).entry, name).match(words)
+    with pytest.raises(
+        BadModel, match="no model is called 'detect'; detect.tflite cannot be used: this is a TensorFlow"
+    ):
+        Registry([models]).entry("detect")
+
+
+def test_what_belongs_there_is_not_mentioned(models: Path) -> None:
+    for name in (
+        "README.md", ".DS_Store", "Thumbs.db", "labels.txt", "notes.json", "pipelines.toml", "data.yaml", "x.onnx.data",
+        "photo.jpg", "export.py", "plain.bin", "table.xml", "._used.onnx", ".hidden.pt",
+    ):  # fmt: skip
+        (models / name).write_bytes(b"0123")
+    for name in (".git", "_public", "__MACOSX"):
+        (models / name).mkdir()
+    save(models / "used.onnx", picture_input("data"), {"y": np.zeros((1, 2), np.float32)})
+    (models / "used.pt").write_bytes(b"0123")  # what it was exported from
+    (models / "sketch.zip").write_bytes(b"0123")  # what was unpacked
+    assert set(entries(models)) == {"sketch", "used"}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ((), "no .onnx file here; it is empty"),
+        (("notes.txt", "a/b.jpg"), r"no .onnx file here; it holds a, a/b.jpg, notes.txt"),
+        (("weights/best.pt",), "weights/best.pt is PyTorch weights"),
+        (("net.xml", "net.bin"), "net.xml is OpenVINO IR"),
+        (("config.json", "model.safetensors"), "optimum-cli export onnx"),
+        (("config.json", "pytorch_model.bin"), "optimum-cli export onnx"),
+        (("saved_model.pb", "variables/variables.index"), "--saved-model FOLDER"),
+        (("._model.onnx", "model.engine"), "a TensorRT engine"),
+    ],
+)
+def test_a_folder_without_a_model_says_what_is_there(files: tuple[str, ...], words: str, models: Path) -> None:
+    (models / "brought").mkdir()
+    for name in files:
+        (models / "brought" / name).parent.mkdir(exist_ok=True)
+        (models / "brought" / name).write_bytes(b"0123")
+    entry = entries(models)["brought"]
+    assert entry.unused
+    with pytest.raises(BadModel, match=f"model 'brought' cannot be used: .*{words}"):
+        Registry([models]).entry("brought")
+
+
+def test_capitals_serve(models: Path) -> None:
+    save(
+        models / "CAMERA.ONNX",
+        picture_input("images"),
+        {"output0": np.zeros((1, 5, 84), np.float32)},
+        None,
+        ULTRALYTICS,
+    )
+    save(
+        models / "hall/Model.Onnx",
+        picture_input("images"),
+        {"output0": np.zeros((1, 5, 84), np.float32)},
+        None,
+        ULTRALYTICS,
+    )
+    found = entries(models)
+    assert found["CAMERA"].reason is None and found["hall"].reason is None
+    assert Registry([models / "hall" / "Model.Onnx"]).model("hall")
+    assert Registry([models]).model("CAMERA").manifest.labels == ("cat",)
+
+
+def test_side_files_in_capitals_are_read(models: Path) -> None:
+    folder = odd(models)
+    for name in ("config", "preprocessor_config"):
+        (folder / f"{name}.json").rename(folder / f"{name.capitalize()}.JSON")
+    manifest = entries(models)["odd"].manifest
+    assert manifest and manifest.labels == ("cat", "dog")
+
+
+def test_a_model_in_a_folder_that_is_called_like_a_file_serves(models: Path) -> None:
+    (models / "sketch").rename(models / "sketch.pt")
+    assert entries(models)["sketch"].reason is None
+    odd(models).rename(models / "odd.zip")
+    assert entries(models)["odd.zip"].reason is None
+
+
+def test_a_manifest_beside_a_file_of_another_name_says_which(models: Path) -> None:
+    shutil.move(models / "sketch/model.onnx", models / "sketch/Model.onnx")
+    with pytest.raises(BadModel, match='should it be Model.onnx, say file = "Model.onnx"'):
+        Registry([models], weights=Weights([])).entry("sketch")
+
+
+def test_two_files_in_a_folder_ask_for_the_one(models: Path) -> None:
+    for name in ("left", "right"):
+        save(models / f"both/{name}.onnx", picture_input("data"), {"y": np.zeros((1, 2), np.float32)})
+    reason = str(entries(models)["both"].reason)
+    assert "found 2 models (left.onnx, right.onnx); put each into a folder of its own" in reason
+    assert 'file = "left.onnx"' in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("best.pt", b"PK\x03\x04", "yolo export model=best.pt format=onnx"),
+        ("best.onnx", b"PK\x03\x04" + bytes(26) + b"best/data.pkl", "this is PyTorch weights"),
+        ("model.onnx", b"PK\x03\x04" + bytes(26) + b"model.onnx", "this is an archive: unpack it"),
+        ("model.onnx", b"\x1f\x8b\x08", "this is an archive: unpack it"),
+        ("model.onnx", b"\x1c\x00\x00\x00TFL3", "this is a TensorFlow Lite model"),
+        ("model.onnx", b"\x89HDF\r\n\x1a\n", "this is a Keras model"),
+        ("model.onnx", b"\x18\x00\x00\x00ORTM", "ONNX Runtime's own format"),
+        ("model.onnx", b"\x80\x04\x95", "a pickled Python object"),
+        ("model.xml", b"<?xml version='1.0'?><net>", "this is OpenVINO IR"),
+        ("detect.tflite", b"version https://git-lfs", "this is a TensorFlow Lite model"),
+        ("model.onnx", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+    ],
+)
+def test_check_has_the_right_words_for_each_kind(
+    name: str, content: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "model.bin").touch()
+    assert main(["models", "check", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert words in said and "not a complete ONNX file" not in said and said.count("\n") == 1
