@@ -37,9 +37,14 @@ def to_8_bits(values: NDArray[Any], scale: Scale, notes: list[str]) -> NDArray[n
     thermal cameras) is stretched, and `notes` says so. Nodata, NaN and infinity are black and do not count.
     """
     void = _void(values, scale.nodata)
-    known = values if void is None else values[~void]
     if void is not None:
         notes.append(f"{void.mean():.1%} of the pixels hold no measurement (nodata, NaN, infinity): painted black")
+    elif (unsaid := None if scale.white_is_zero or values.ndim == 3 else _unsaid_nodata(values)) is not None:
+        void = values == unsaid
+        notes.append(
+            f"{void.mean():.1%} of the pixels are {unsaid:.6g}, far below all others: taken for no measurement"
+        )
+    known = values if void is None else values[~void]
     if not known.size:
         return np.zeros(values.shape, np.uint8)
     low, high = _range(known.ravel(), scale, notes)
@@ -89,6 +94,23 @@ def _void(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | Non
     return void if void.any() else None
 
 
+def _unsaid_nodata(values: NDArray[Any]) -> float | None:
+    """The lowest value, where it lies far below all others, as -9999 does below temperatures, and many pixels have it.
+    They are black in any case; what counts is that the others are not stretched down to it."""
+    sample = _sampled(values.ravel()).astype(np.float64)
+    others = sample[sample > sample[0]]
+    gone = 1 - len(others) / len(sample)
+    if not 0.001 < gone < 0.5 or len(np.unique(others)) < 16:
+        return None
+    away, span = others[0] - sample[0], others[-1 - len(others) // 1000] - others[0]
+    return values.dtype.type(sample[0]) if away > 4 * span else None
+
+
+def _sampled(values: NDArray[Any]) -> NDArray[Any]:
+    """Sorted, every n-th of very many."""
+    return np.sort(values[:: -(-values.size // _SAMPLED)])
+
+
 def _range(known: NDArray[Any], scale: Scale, notes: list[str]) -> tuple[float, float]:
     """(what becomes 0, what becomes 255)."""
     low, high, usual_low, usual_high = _spread(known)
@@ -123,7 +145,7 @@ def _spread(known: NDArray[Any]) -> tuple[float, float, float, float]:
     The outermost are left out of the first two only where they lie far from the others: hot pixels.
     """
     least, most = float(known.min()), float(known.max())
-    sample = np.sort(known[:: -(-known.size // _SAMPLED)])
+    sample = _sampled(known)
     out = len(sample) * _OUTLIERS // 1000
     usual_low, usual_high = float(sample[out]), float(sample[-1 - out])
     if usual_low == usual_high:

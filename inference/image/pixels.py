@@ -83,7 +83,7 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
     kind, premultiplied = image.format, getattr(image, "premultiplied", False)
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     used = not little_used(image.histogram()[: 3 * 256], _nodata(image))
-    if not used and raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16"):
+    if not used and raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16", "LA;16"):
         values = _16_bits(image, raw, again)
         image = Pillow.fromarray(to_8_bits(values, _scale(image, values), notes))
         if alpha and not np.asarray(alpha).max() >= 250:
@@ -96,7 +96,7 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
 
 
 def _16_bits(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image]) -> NDArray[np.uint16]:
-    """(H, W, 3) of a loaded colour image, of which Pillow has the high bytes."""
+    """(H, W, 3), or (H, W) of grey, of a loaded image of which Pillow has the high bytes."""
     low = again()
     assert isinstance(low, ImageFile)
     if low.format == "TIFF":
@@ -106,10 +106,14 @@ def _16_bits(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image]) -
         if tiff.in_planes(low):  # libtiff gives high bytes only
             return np.stack([np.asarray(tiff.plane(low, i), np.uint16) for i in range(3)], axis=2)
         low.info.pop("xmp", None)  # as for `image`: see `orientation_of`
-    swapped = raw[:-1] + _LOW_BYTES[raw[-1]]
+    # Grey and alpha have four bytes as RGBA has: their high and low ones.
+    swapped = "RGBA" if raw == "LA;16B" else raw[:-1] + _LOW_BYTES[raw[-1]]
     low.tile = [
         tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped) for tile in low.tile
     ]
+    if swapped == "RGBA":
+        pairs = np.asarray(low).astype(np.uint16)
+        return np.asarray(pairs[:, :, 0] << 8 | pairs[:, :, 1], np.uint16)
     high_bytes, low_bytes = (np.asarray(part.convert("RGB")).astype(np.uint16) for part in (image, low))
     return np.asarray(high_bytes << 8 | low_bytes, np.uint16)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,7 @@ class Tiff(TiffImageFile):
         """Called by Pillow for every directory that is sought. Raises what Pillow's does."""
         self.white_is_zero, self.premultiplied, self.notes = False, False, ()
         tags = self.tag_v2
-        own, fill_order = tags.get(_COMPRESSION, 1), tags.get(_FILL_ORDER, 1)
-        self._say_photometric(own)
+        self._say_photometric()
         if tags.get(_PHOTOMETRIC) == 0 and max(tags.get(_BITS, (1,))) > 8:
             self.white_is_zero = True
             tags[_PHOTOMETRIC] = 1
@@ -50,14 +50,35 @@ class Tiff(TiffImageFile):
         self.premultiplied = extra[:1] == (1,)
         if self.premultiplied:
             tags[_EXTRA] = (2, *extra[1:])
-        if tags.get(_PLANAR, 1) == 2:
+        if in_planes(self):
             self._leave_out_planes()
-        if own == 1 and (tags.get(_PLANAR, 1) == 2 or fill_order == 2):
-            tags[_COMPRESSION] = 8  # libtiff reads it, and the real value from the file
-        tags[_FILL_ORDER] = 1  # libtiff turns the bits
+        rawmode, disguise = self._as_pillow_knows_it()
+        said = {tag: tags.get(tag) for tag in disguise}
+        self._set(disguise)
         super()._setup()
-        tags[_COMPRESSION], tags[_FILL_ORDER] = own, fill_order
-        self._in_native_order()
+        self._set(said)
+        self._in_native_order(rawmode)
+
+    def _set(self, values: Mapping[int, Any]) -> None:
+        for tag, value in values.items():
+            if value is None:
+                self.tag_v2.pop(tag, None)
+            else:
+                self.tag_v2[tag] = value
+
+    def _as_pillow_knows_it(self) -> tuple[str, dict[int, Any]]:
+        """(raw mode of what Pillow has no name for, tags that it is shown while it looks for the way to read)."""
+        tags = self.tag_v2
+        kind = tags.get(_SAMPLES, 1), bits(self), _first(self, _FORMAT, _UNSIGNED)
+        shown: dict[int, Any] = {_FILL_ORDER: 1}  # libtiff turns the bits
+        rawmode = {(1, 64, 3): "F;64NF", (1, 32, _UNSIGNED): "I;32N"}.get(kind, "")
+        if rawmode == "F;64NF":
+            shown[_BITS] = (32,)
+        elif rawmode:
+            shown[_FORMAT] = (_SIGNED,)
+        if tags.get(_COMPRESSION, 1) == 1 and (in_planes(self) or tags.get(_FILL_ORDER, 1) == 2 or rawmode):
+            shown[_COMPRESSION] = 8  # so that libtiff reads it, which takes the real value from the file
+        return rawmode, shown
 
     def load(self) -> Any:
         """As Pillow's, but for RGBA in planes, which it divides by an alpha that nothing says is unassociated."""
@@ -67,9 +88,10 @@ class Tiff(TiffImageFile):
             self.paste(Pillow.merge("RGBA", [_high_bytes(plane(self, i)) for i in range(4)]))
         return result
 
-    def _say_photometric(self, compression: int) -> None:
+    def _say_photometric(self) -> None:
         """Where it is left out, as libtiff guesses it (TIFFRGBAImageBegin): Pillow takes grey for inverted."""
         tags = self.tag_v2
+        compression = tags.get(_COMPRESSION, 1)
         if _PHOTOMETRIC in tags or compression in (6, 7):
             return
         tags[_PHOTOMETRIC] = 2 if tags.get(_SAMPLES, 1) >= 3 else 0 if compression in _FAX else 1
@@ -87,13 +109,14 @@ class Tiff(TiffImageFile):
             unused = len(extra) - 1
             tags[_EXTRA], tags[_SAMPLES], tags[_BITS] = extra[:1], samples - unused, tags[_BITS][:-unused]
 
-    def _in_native_order(self) -> None:
+    def _in_native_order(self, known: str) -> None:
+        """The numbers that libtiff gives have the machine's byte order. known: the raw mode, or "" for Pillow's."""
         if len(self.tile) != 1 or self.tile[0].codec_name != "libtiff" or not isinstance(self.tile[0].args, tuple):
             return
         rawmode, *others = self.tile[0].args
         native = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "I;32S": "I;32NS", "I;16S": "I;16NS",
                   "F;32BF": "F;32NF", "F;32F": "F;32NF"}.get(rawmode, rawmode)  # fmt: skip
-        self.tile = [self.tile[0]._replace(args=(native, *others))]
+        self.tile = [self.tile[0]._replace(args=(known or native, *others))]
 
 
 def _high_bytes(image: TiffImageFile) -> Pillow.Image:
@@ -106,7 +129,7 @@ def plane(image: TiffImageFile, number: int) -> Tiff:
     a directory of its own. image: of a file in memory. Raises what Pillow's decoders raise."""
     tags, order = image.tag_v2, "<" if image.tag_v2.prefix == b"II" else ">"
     across, down = tags.get(_TILE_WIDTH, tags[_WIDTH]), tags.get(_TILE_HEIGHT, tags.get(_ROWS, tags[_HEIGHT]))
-    count = -(-tags[_WIDTH] // across) * -(-tags[_HEIGHT] // down)
+    count = -(-tags[_WIDTH] // max(across, 1)) * -(-tags[_HEIGHT] // max(down, 1))
     entries: dict[int, tuple[int, ...]] = {_PHOTOMETRIC: (1,), _SAMPLES: (1,), _BITS: (bits(image),)}
     for tag in (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _ORIENTATION):
         if tag in tags:

@@ -125,6 +125,14 @@ def test_infrared_of_12_bits_is_no_transparency() -> None:
     assert decode(png(values)).pixels[0, ::7].tolist() == [[255, 128, 0], [0, 0, 0]]
 
 
+def test_grey_of_12_bits_with_alpha() -> None:
+    values = np.zeros((8, 8, 2), np.uint16)
+    values[:, :4], values[:, 4:6] = (1024, 65535), (4095, 65535)
+    picture = decode(png(values))
+    assert picture.pixels[0, ::2, 0].tolist() == [64, 64, 255, 255]
+    assert any("stretched" in note for note in picture.notes)
+
+
 def test_colours_of_16_bits_are_as_they_were() -> None:
     values = np.zeros((8, 8, 3), np.uint16)
     values[:, :4] = 65535, 32768, 0
@@ -170,6 +178,23 @@ def test_what_is_no_number_is_black_and_never_a_refusal(odd: float) -> None:
     assert picture.pixels[0, 3, 0] == 0
     assert picture.pixels[-1, :, 0].tolist() == (np.linspace(0, 1, 256)[-16:] * 255).round().astype(int).tolist()
     assert len(picture.notes) == 1
+
+
+@pytest.mark.parametrize(("missing", "dtype"), [(-9999, np.float32), (-32768, np.int16), (0, np.uint16)])
+def test_a_value_far_below_all_others_is_no_measurement(missing: int, dtype: type[Any]) -> None:
+    values = ramp(28000, 30040, dtype)
+    values[:2] = missing
+    picture = decode(tiff(values))
+    assert (picture.pixels[:2] == 0).all()
+    assert picture.pixels[-1, -1, 0] == 255
+    assert picture.pixels[9, 0, 0] == pytest.approx((144 - 32) / (255 - 32) * 255, abs=1)
+    assert any("12.5% of the pixels" in note for note in picture.notes)
+
+
+def test_a_black_background_is_no_gap() -> None:
+    values = ramp(16448, 49344)
+    values[:4] = 0
+    assert ends(tiff(values)) == (0, 192, ())
 
 
 def test_nothing_but_nodata_is_black() -> None:

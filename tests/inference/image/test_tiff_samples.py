@@ -95,9 +95,20 @@ def test_signed_numbers_run_from_black_to_white(order: str, compression: int, dt
     assert any("stretched" in note for note in picture.notes)
 
 
-def test_unsigned_numbers_of_32_bits_are_not_negative() -> None:
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [1, 8])
+def test_unsigned_numbers_of_32_bits_are_not_negative(order: str, compression: int) -> None:
     values = np.array([[0, 2**31, 2**32 - 1]], np.uint32)
-    assert decode(tiff(values)).pixels[0, :, 0].tolist() == [0, 128, 255]
+    assert decode(tiff(values, order=order, compression=compression)).pixels[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_floats_of_64_bits(order: str, compression: int, tile: tuple[int, int] | None) -> None:
+    values = gradient(1)
+    picture = decode(tiff(values, order=order, compression=compression, tile=tile))
+    assert np.abs(picture.pixels - 255 * values).max() <= 1
 
 
 @pytest.mark.parametrize("compression", [1, 8])
