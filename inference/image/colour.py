@@ -22,6 +22,8 @@ ToSrgb = Callable[[Pillow.Image], Pillow.Image]
 MAX_PROFILE = 2**20
 # By this much, of 255, may a profile's colours differ from sRGB's and still count as the same.
 _SAME = 3
+# By this much, of 255, must its white be lighter than its black.
+_CONTRAST = 64
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC's names of colour spaces, Pillow's modes
 # x, y of white, red, green, blue.
 _SRGB = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -91,33 +93,38 @@ def _conversion(profile: bytes, mode: str) -> tuple[ToSrgb | None, str]:
         space = source.profile.xcolor_space.strip()
         own = "LAB" if mode == "LAB" else _SPACES.get(space, "")
         if own != mode and (own, mode) != ("RGB", "L"):  # grey that an RGB profile describes is R = G = B
-            return None, f"it is for {space or 'no'} colours"
+            return None, f"it is for {space if space.isalnum() and space.isascii() else 'unknown'} colours"
         flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
         transform = ImageCms.buildTransform(source, srgb, own, "RGB", ImageCms.Intent.PERCEPTUAL, flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        return None, f"damaged: {error}"[:80]
+        return None, f"damaged: {error}"[:60]
 
     def convert(image: Pillow.Image) -> Pillow.Image:
         out = transform.apply(image if image.mode == own else image.convert(own))
         out.info = {}  # the profile of sRGB, which would be written with whatever is saved of it
         return out
 
-    return (None if _is_srgb(convert, own) else convert), ""
+    before, after = _shown(convert, own)
+    if int(after[0].sum()) - int(after[1].sum()) < 3 * _CONTRAST:
+        return None, "damaged: its white is not lighter than its black"
+    same = own in ("RGB", "L") and np.abs(after - before).max() <= _SAME
+    return None if same else convert, ""
 
 
-def _is_srgb(convert: ToSrgb, mode: str) -> bool:
-    """Whether the conversion changes next to nothing: shown all greys, and 9 x 9 x 9 colours."""
-    ramp = np.arange(256, dtype=np.uint8)
-    if mode == "L":
-        probe = Pillow.fromarray(ramp[None])
-    elif mode == "RGB":
-        steps = np.linspace(0, 255, 9).astype(np.uint8)
-        colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-        probe = Pillow.fromarray(np.concatenate([np.repeat(ramp[None, :, None], 3, axis=2), colours], axis=1))
+def _shown(convert: ToSrgb, mode: str) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Colours (N, 3) before and after a conversion: white, black, all greys, and 9 x 9 x 9 others."""
+    if mode == "CMYK":
+        probe = Pillow.fromarray(np.array([[[0] * 4, [255] * 4]], np.uint8), "CMYK")
+    elif mode == "LAB":
+        probe = Pillow.fromarray(np.array([[[255, 128, 128], [0, 128, 128]]], np.uint8), "LAB")
     else:
-        return False
-    before, after = (np.asarray(part.convert("RGB"), np.int16) for part in (probe, convert(probe)))
-    return bool(np.abs(after - before).max() <= _SAME)
+        ramp = np.concatenate([[255, 0], np.arange(256)]).astype(np.uint8)
+        steps = np.linspace(0, 255, 9).astype(np.uint8)
+        colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+        rgb = np.concatenate([np.repeat(ramp[:, None], 3, axis=1), colours])
+        probe = Pillow.fromarray(ramp[None] if mode == "L" else rgb[None])
+    before = probe if mode == "LAB" else probe.convert("RGB")
+    return np.asarray(before, np.int16)[0], np.asarray(convert(probe), np.int16)[0]
 
 
 def _matrix_profile(points: Sequence[float], gamma: float | None) -> bytes:

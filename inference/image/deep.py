@@ -84,6 +84,8 @@ def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
 def _void(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
     """(H, W) where nothing was measured; None where that is nowhere."""
+    if nodata is None and values.dtype.kind != "f":
+        return None
     void: NDArray[np.bool_] = np.zeros(values.shape, bool)
     if values.dtype.kind == "f":
         void |= ~(np.abs(values) < _FLOAT_LIMIT)  # NaN, too

@@ -114,8 +114,10 @@ def _16_bits(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image]) -
     if swapped == "RGBA":
         pairs = np.asarray(low).astype(np.uint16)
         return np.asarray(pairs[:, :, 0] << 8 | pairs[:, :, 1], np.uint16)
-    high_bytes, low_bytes = (np.asarray(part.convert("RGB")).astype(np.uint16) for part in (image, low))
-    return np.asarray(high_bytes << 8 | low_bytes, np.uint16)
+    values = np.asarray(image.convert("RGB")).astype(np.uint16)
+    values <<= 8
+    values |= np.asarray(low.convert("RGB"))
+    return values
 
 
 def _signed_8(image: Pillow.Image) -> bool:

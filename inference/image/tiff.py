@@ -139,9 +139,8 @@ def plane(image: TiffImageFile, number: int) -> Tiff:
             entries[tag] = tuple(tags[tag][number * count : (number + 1) * count])
     assert image.fp is not None
     image.fp.seek(0)
-    file = bytearray(image.fp.read())
-    file += bytes(len(file) % 2)
-    start, outside = len(file), b""
+    file = image.fp.read()
+    start, outside = len(file) + len(file) % 2, b""
     table = struct.pack(f"{order}H", len(entries))
     for tag, values in sorted(entries.items()):
         content = struct.pack(f"{order}{len(values)}I", *values)
@@ -149,8 +148,10 @@ def plane(image: TiffImageFile, number: int) -> Tiff:
             place = start + 2 + 12 * len(entries) + 4 + len(outside)
             outside, content = outside + content, struct.pack(f"{order}I", place)
         table += struct.pack(f"{order}HHI", tag, 4, len(values)) + content
-    file[:8] = struct.pack(f"{order}2sHI", tags.prefix, 42, start)  # of BigTIFF, too: what it points to stays in place
-    return Tiff(io.BytesIO(file + table + bytes(4) + outside))
+    # Of BigTIFF, too: what it points to stays in place.
+    head = struct.pack(f"{order}2sHI", tags.prefix, 42, start)
+    parts = (head, memoryview(file)[8:], bytes(len(file) % 2), table, bytes(4), outside)
+    return Tiff(io.BytesIO(b"".join(parts)))
 
 
 def unsigned_32(image: TiffImageFile) -> bool:

@@ -134,8 +134,9 @@ def test_what_equals_srgb_is_left_alone(profile: bytes) -> None:
 @pytest.mark.parametrize(
     ("profile", "word"),
     [(b"no profile", "damaged"), (P3[:200], "damaged"), (P3[:128] + b"\xff" * 300, "damaged"),
-     (grey_profile(lambda v: v), "GRAY"), (P3 + bytes(2**20), "more than")],
-    ids=["nonsense", "cut", "broken table", "of grey", "large"],
+     (grey_profile(lambda v: v), "GRAY"), (P3 + bytes(2**20), "more than"),
+     (rgb_profile(DISPLAY_P3, lambda v: 0.5), "damaged")],
+    ids=["nonsense", "cut", "broken table", "of grey", "large", "one colour"],
 )  # fmt: skip
 def test_a_profile_that_cannot_be_used_is_ignored_and_said(profile: bytes, word: str) -> None:
     picture = decode(flat((201, 56, 54), "TIFF", icc_profile=profile))
