@@ -22,8 +22,8 @@ ToSrgb = Callable[[Pillow.Image], Pillow.Image]
 MAX_PROFILE = 2**20
 # By this much, of 255, may a profile's colours differ from sRGB's and still count as the same.
 _SAME = 3
-# By this much, of 255, must its white be lighter than its black.
-_CONTRAST = 64
+# By this much, of 255, must a light grey be lighter than a dark one.
+_CONTRAST = 32
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC's names of colour spaces, Pillow's modes
 # x, y of white, red, green, blue.
 _SRGB = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -38,16 +38,16 @@ _HDR = {16: "PQ", 18: "HLG"}
 
 
 def to_srgb(info: Mapping[Any, Any], mode: str, notes: list[str]) -> ToSrgb | None:
-    """What brings pictures of this mode (RGB, L, CMYK, LAB) to sRGB, as 8-bit RGB without a profile of their own; None
+    """What brings pictures of this mode (RGB, L, CMYK) to sRGB, as 8-bit RGB without a profile of their own; None
     where they are sRGB already, or nothing says what they are.
 
     info: Pillow's of the file, with "cicp" and "nclx_profile". May be called for a picture of any size, from several
     threads. A profile that cannot be used is ignored, and `notes` says so.
     """
-    profile = None if mode == "LAB" else _profile(info, notes)
-    if mode != "LAB" and not profile:
+    profile = _profile(info, notes)
+    if not profile:
         return None
-    convert, problem = _conversion(profile or b"", mode)
+    convert, problem = _conversion(profile, mode)
     if problem:
         notes.append(f"its colour profile was ignored ({problem}): colours may be off")
     return convert
@@ -82,16 +82,16 @@ def _of_code(code: tuple[int, int], notes: list[str]) -> bytes | None:
 
 @lru_cache(maxsize=16)
 def _conversion(profile: bytes, mode: str) -> tuple[ToSrgb | None, str]:
-    """(conversion or None, why the profile cannot be used or ""). No profile is LAB's own."""
+    """(conversion or None, why the profile cannot be used or "")."""
     if len(profile) > MAX_PROFILE:
         return None, f"it has {len(profile):,} bytes, more than {MAX_PROFILE:,}"
     from PIL import ImageCms  # lazily: most pictures have no profile
 
     try:
         srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space.strip()
-        own = "LAB" if mode == "LAB" else _SPACES.get(space, "")
+        own = _SPACES.get(space, "")
         if own != mode and (own, mode) != ("RGB", "L"):  # grey that an RGB profile describes is R = G = B
             return None, f"it is for {space if space.isalnum() and space.isascii() else 'unknown'} colours"
         flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -106,25 +106,22 @@ def _conversion(profile: bytes, mode: str) -> tuple[ToSrgb | None, str]:
 
     before, after = _shown(convert, own)
     if int(after[0].sum()) - int(after[1].sum()) < 3 * _CONTRAST:
-        return None, "damaged: its white is not lighter than its black"
-    same = own in ("RGB", "L") and np.abs(after - before).max() <= _SAME
+        return None, "damaged: its light is not lighter than its dark"
+    same = own != "CMYK" and np.abs(after - before).max() <= _SAME
     return None if same else convert, ""
 
 
 def _shown(convert: ToSrgb, mode: str) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Colours (N, 3) before and after a conversion: white, black, all greys, and 9 x 9 x 9 others."""
+    """Colours (N, 3) before and after a conversion: a light and a dark grey, all greys, and 9 x 9 x 9 others."""
     if mode == "CMYK":
         probe = Pillow.fromarray(np.array([[[0] * 4, [255] * 4]], np.uint8), "CMYK")
-    elif mode == "LAB":
-        probe = Pillow.fromarray(np.array([[[255, 128, 128], [0, 128, 128]]], np.uint8), "LAB")
     else:
-        ramp = np.concatenate([[255, 0], np.arange(256)]).astype(np.uint8)
+        ramp = np.concatenate([[192, 64], np.arange(256)]).astype(np.uint8)
         steps = np.linspace(0, 255, 9).astype(np.uint8)
         colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
         rgb = np.concatenate([np.repeat(ramp[:, None], 3, axis=1), colours])
         probe = Pillow.fromarray(ramp[None] if mode == "L" else rgb[None])
-    before = probe if mode == "LAB" else probe.convert("RGB")
-    return np.asarray(before, np.int16)[0], np.asarray(convert(probe), np.int16)[0]
+    return np.asarray(probe.convert("RGB"), np.int16)[0], np.asarray(convert(probe), np.int16)[0]
 
 
 def _matrix_profile(points: Sequence[float], gamma: float | None) -> bytes:

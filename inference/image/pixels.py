@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from PIL.ImageFile import ImageFile
 from inference.image.alpha import opaque
 from inference.image.deep import Scale, little_used, to_8_bits
 
+if TYPE_CHECKING:
+    from inference.image.tiff import Tiff
+
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 # Raw modes whose low bytes their neighbour reads: Pillow keeps the high bytes of colours only.
 _LITTLE = sys.byteorder == "little"
@@ -21,27 +24,31 @@ _LOW_BYTES = {"L": "B", "B": "L", "N": "B" if _LITTLE else "L"}
 
 
 def eight_bits(image: Pillow.Image, again: Callable[[], Pillow.Image], notes: list[str]) -> Pillow.Image:
-    """The pixels without transparency: RGB, or L, CMYK, LAB where a profile may say what their numbers are.
+    """The pixels without transparency: RGB, or L, CMYK where a profile may say what their numbers are.
 
     image: not loaded yet. again: opens the same picture once more. notes: gets what was assumed. Deep samples are
     scaled (see `deep`). Raises what Pillow's decoders raise.
     """
-    tiff = image.format == "TIFF"
-    notes += getattr(image, "notes", ())
+    tiff = _as_tiff(image)
+    premultiplied = False
+    if tiff:
+        notes += tiff.notes
+        premultiplied = tiff.premultiplied
     raw = _raw_mode(image)
     image.load()
     if ";16" in raw and image.mode in ("RGB", "RGBA"):
         colour = _deep_colour(image, raw, again, notes)
         return colour.convert("L") if raw.startswith("LA") else colour
-    if image.mode in _DEEP_GREY or (tiff and image.mode == "L" and _signed_8(image)):
+    if image.mode in _DEEP_GREY or (tiff and image.mode == "L" and tiff.signed_8):
         return _deep_grey(image, notes)
     if image.has_transparency_data:
-        premultiplied = getattr(image, "premultiplied", False)
         over = opaque(image, image.format, premultiplied, notes)
         return over.convert("L") if image.mode in ("1", "L", "LA", "La") else over
     if image.mode == "1":
         return image.convert("L")
-    return image if image.mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")
+    if image.mode == "LAB":
+        image.info.pop("icc_profile", None)  # what Pillow makes of it is sRGB
+    return image if image.mode in ("RGB", "L", "CMYK") else image.convert("RGB")
 
 
 def _raw_mode(image: Pillow.Image) -> str:
@@ -52,24 +59,22 @@ def _raw_mode(image: Pillow.Image) -> str:
 
 def _scale(image: Pillow.Image, values: NDArray[Any]) -> Scale:
     """What the file says of its deep numbers."""
-    if image.format != "TIFF":
+    tiff = _as_tiff(image)
+    if tiff is None:
         significant = int(image.info.get("significant_bits", 16))  # scaled to all 16 (PNG, 11.3.2.7), or not
         within = 8 < significant < 16 and int(values.max()) < 2**significant
         return Scale(full=float(2**significant - 1) if within else None)
-    from inference.image import tiff
-
-    assert isinstance(image, tiff.Tiff)
-    bits = tiff.bits(image)
-    full = float(2**bits - 1) if 8 < bits < 16 else None
-    return Scale(full, tiff.stated_range(image), tiff.nodata(image), image.white_is_zero)
+    full = float(2**tiff.bits - 1) if 8 < tiff.bits < 16 else None
+    return Scale(full, tiff.stated_range, tiff.nodata, tiff.white_is_zero)
 
 
 def _deep_grey(image: Pillow.Image, notes: list[str]) -> Pillow.Image:
     values: NDArray[Any] = np.asarray(image)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    tiff = _as_tiff(image)
     if image.mode == "L":
         values = values.view(np.int8)
-    elif image.mode == "I" and image.format == "TIFF" and _unsigned_32(image):
+    elif image.mode == "I" and tiff and tiff.unsigned_32:
         values = values.view(np.uint32)
     grey = to_8_bits(values, _scale(image, values), notes)
     transparent = image.info.get("transparency")
@@ -80,9 +85,9 @@ def _deep_grey(image: Pillow.Image, notes: list[str]) -> Pillow.Image:
 
 def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image], notes: list[str]) -> Pillow.Image:
     """16 bits a channel: Pillow's high bytes, unless they use so little of the range that the low ones count."""
-    kind, premultiplied = image.format, getattr(image, "premultiplied", False)
+    kind, tiff = image.format, _as_tiff(image)
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
-    used = not little_used(image.histogram()[: 3 * 256], _nodata(image))
+    used = not little_used(image.histogram()[: 3 * 256], tiff.nodata if tiff else None)
     if not used and raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16", "LA;16"):
         values = _16_bits(image, raw, again)
         image = Pillow.fromarray(to_8_bits(values, _scale(image, values), notes))
@@ -92,6 +97,7 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
             image.putalpha(alpha)
     elif not used:
         notes.append("its 16-bit values use little of their range, and are not stretched: it may look black")
+    premultiplied = bool(tiff and tiff.premultiplied)
     return opaque(image, kind, premultiplied, notes) if image.has_transparency_data else image
 
 
@@ -99,12 +105,11 @@ def _16_bits(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image]) -
     """(H, W, 3), or (H, W) of grey, of a loaded image of which Pillow has the high bytes."""
     low = again()
     assert isinstance(low, ImageFile)
-    if low.format == "TIFF":
-        from inference.image import tiff
+    if tiff := _as_tiff(low):
+        if tiff.in_planes:  # libtiff gives high bytes only
+            from inference.image.tiff import plane
 
-        assert isinstance(low, tiff.Tiff)
-        if tiff.in_planes(low):  # libtiff gives high bytes only
-            return np.stack([np.asarray(tiff.plane(low, i), np.uint16) for i in range(3)], axis=2)
+            return np.stack([np.asarray(plane(tiff, i), np.uint16) for i in range(3)], axis=2)
         low.info.pop("xmp", None)  # as for `image`: see `orientation_of`
     # Grey and alpha have four bytes as RGBA has: their high and low ones.
     swapped = "RGBA" if raw == "LA;16B" else raw[:-1] + _LOW_BYTES[raw[-1]]
@@ -120,22 +125,9 @@ def _16_bits(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image]) -
     return values
 
 
-def _signed_8(image: Pillow.Image) -> bool:
-    from inference.image import tiff
-
-    return isinstance(image, tiff.Tiff) and tiff.signed_8(image)
-
-
-def _unsigned_32(image: Pillow.Image) -> bool:
-    from inference.image import tiff
-
-    return isinstance(image, tiff.Tiff) and tiff.unsigned_32(image)
-
-
-def _nodata(image: Pillow.Image) -> float | None:
+def _as_tiff(image: Pillow.Image) -> Tiff | None:
     if image.format != "TIFF":
         return None
-    from inference.image import tiff
+    from inference.image.tiff import Tiff  # lazily: it brings Pillow's reader of TIFF
 
-    assert isinstance(image, tiff.Tiff)
-    return tiff.nodata(image)
+    return image if isinstance(image, Tiff) else None

@@ -50,7 +50,7 @@ class Tiff(TiffImageFile):
         self.premultiplied = extra[:1] == (1,)
         if self.premultiplied:
             tags[_EXTRA] = (2, *extra[1:])
-        if in_planes(self):
+        if self.in_planes:
             self._leave_out_planes()
         rawmode, disguise = self._as_pillow_knows_it()
         said = {tag: tags.get(tag) for tag in disguise}
@@ -69,24 +69,64 @@ class Tiff(TiffImageFile):
     def _as_pillow_knows_it(self) -> tuple[str, dict[int, Any]]:
         """(raw mode of what Pillow has no name for, tags that it is shown while it looks for the way to read)."""
         tags = self.tag_v2
-        kind = tags.get(_SAMPLES, 1), bits(self), _first(self, _FORMAT, _UNSIGNED)
+        kind = tags.get(_SAMPLES, 1), self.bits, _first(self, _FORMAT, _UNSIGNED)
         shown: dict[int, Any] = {_FILL_ORDER: 1}  # libtiff turns the bits
         rawmode = {(1, 64, 3): "F;64NF", (1, 32, _UNSIGNED): "I;32N"}.get(kind, "")
         if rawmode == "F;64NF":
             shown[_BITS] = (32,)
         elif rawmode:
             shown[_FORMAT] = (_SIGNED,)
-        if tags.get(_COMPRESSION, 1) == 1 and (in_planes(self) or tags.get(_FILL_ORDER, 1) == 2 or rawmode):
+        if tags.get(_COMPRESSION, 1) == 1 and (self.in_planes or tags.get(_FILL_ORDER, 1) == 2 or rawmode):
             shown[_COMPRESSION] = 8  # so that libtiff reads it, which takes the real value from the file
         return rawmode, shown
 
     def load(self) -> Any:
         """As Pillow's, but for RGBA in planes, which it divides by an alpha that nothing says is unassociated."""
-        divided = self.tile and self.mode == "RGBA" and in_planes(self)
+        divided = self.tile and self.mode == "RGBA" and self.in_planes
         result = super().load()
-        if divided and (self.premultiplied or not extra_samples(self)):
+        if divided and (self.premultiplied or not self.tag_v2.get(_EXTRA)):
             self.paste(Pillow.merge("RGBA", [_high_bytes(plane(self, i)) for i in range(4)]))
         return result
+
+    @property
+    def unsigned_32(self) -> bool:
+        """Whether the numbers, which Pillow holds as int32, are uint32."""
+        return self.bits == 32 and _first(self, _FORMAT, _UNSIGNED) == _UNSIGNED
+
+    @property
+    def signed_8(self) -> bool:
+        """Whether the numbers, which Pillow takes for 0..255, are -128..127."""
+        return self.bits == 8 and _first(self, _FORMAT, _UNSIGNED) == _SIGNED
+
+    @property
+    def in_planes(self) -> bool:
+        """Whether each channel lies in a plane of its own."""
+        return _first(self, _PLANAR, 1) == 2
+
+    @property
+    def bits(self) -> int:
+        """Of a sample."""
+        return _first(self, _BITS, 1)
+
+    @property
+    def stated_range(self) -> tuple[float, float] | None:
+        """(lowest, highest) that the file says its samples have; None where it says none."""
+        for low_tag, high_tag in ((_SMIN, _SMAX), (_MIN, _MAX)):
+            low, high = _numbers(self, low_tag), _numbers(self, high_tag)
+            if high:
+                found = min(low, default=0.0), max(high)
+                if math.isfinite(found[0]) and math.isfinite(found[1]) and found[0] < found[1]:
+                    return found
+        return None
+
+    @property
+    def nodata(self) -> float | None:
+        """The number that stands for "nothing was measured here" (GDAL_NODATA, text); None where there is none."""
+        text = self.tag_v2.get(_NODATA)
+        try:
+            return float(str(text).strip(" \0")) if text is not None else None
+        except ValueError:
+            return None
 
     def _say_photometric(self) -> None:
         """Where it is left out, as libtiff guesses it (TIFFRGBAImageBegin): Pillow takes grey for inverted."""
@@ -124,13 +164,13 @@ def _high_bytes(image: TiffImageFile) -> Pillow.Image:
     return Pillow.fromarray(values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8))
 
 
-def plane(image: TiffImageFile, number: int) -> Tiff:
+def plane(image: Tiff, number: int) -> Tiff:
     """One of the planes of an image whose channels lie in planes, as a grey image of the full depth: the same file with
     a directory of its own. image: of a file in memory. Raises what Pillow's decoders raise."""
     tags, order = image.tag_v2, "<" if image.tag_v2.prefix == b"II" else ">"
     across, down = tags.get(_TILE_WIDTH, tags[_WIDTH]), tags.get(_TILE_HEIGHT, tags.get(_ROWS, tags[_HEIGHT]))
     count = -(-tags[_WIDTH] // max(across, 1)) * -(-tags[_HEIGHT] // max(down, 1))
-    entries: dict[int, tuple[int, ...]] = {_PHOTOMETRIC: (1,), _SAMPLES: (1,), _BITS: (bits(image),)}
+    entries: dict[int, tuple[int, ...]] = {_PHOTOMETRIC: (1,), _SAMPLES: (1,), _BITS: (image.bits,)}
     for tag in (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _ORIENTATION):
         if tag in tags:
             entries[tag] = (tags[tag],)
@@ -152,51 +192,6 @@ def plane(image: TiffImageFile, number: int) -> Tiff:
     head = struct.pack(f"{order}2sHI", tags.prefix, 42, start)
     parts = (head, memoryview(file)[8:], bytes(len(file) % 2), table, bytes(4), outside)
     return Tiff(io.BytesIO(b"".join(parts)))
-
-
-def unsigned_32(image: TiffImageFile) -> bool:
-    """Whether the numbers, which Pillow holds as int32, are uint32."""
-    return _first(image, _BITS, 1) == 32 and _first(image, _FORMAT, _UNSIGNED) == _UNSIGNED
-
-
-def signed_8(image: TiffImageFile) -> bool:
-    """Whether the numbers, which Pillow takes for 0..255, are -128..127."""
-    return _first(image, _BITS, 1) == 8 and _first(image, _FORMAT, _UNSIGNED) == _SIGNED
-
-
-def in_planes(image: TiffImageFile) -> bool:
-    """Whether each channel lies in a plane of its own."""
-    return _first(image, _PLANAR, 1) == 2
-
-
-def bits(image: TiffImageFile) -> int:
-    """Bits of a sample."""
-    return int(_first(image, _BITS, 1))
-
-
-def extra_samples(image: TiffImageFile) -> tuple[int, ...]:
-    """ExtraSamples as the file has them: 0 unspecified, 1 premultiplied alpha, 2 alpha."""
-    return tuple(image.tag_v2.get(_EXTRA, ()))
-
-
-def stated_range(image: TiffImageFile) -> tuple[float, float] | None:
-    """(lowest, highest) that the file says its samples have; None where it says none, or nothing but the type's."""
-    for low_tag, high_tag in ((_SMIN, _SMAX), (_MIN, _MAX)):
-        low, high = _numbers(image, low_tag), _numbers(image, high_tag)
-        if high:
-            found = min(low, default=0.0), max(high)
-            if math.isfinite(found[0]) and math.isfinite(found[1]) and found[0] < found[1]:
-                return found
-    return None
-
-
-def nodata(image: TiffImageFile) -> float | None:
-    """The number that stands for "nothing was measured here" (GDAL_NODATA, text); None where there is none."""
-    text = image.tag_v2.get(_NODATA)
-    try:
-        return float(str(text).strip(" \0")) if text is not None else None
-    except ValueError:
-        return None
 
 
 def _first(image: TiffImageFile, tag: int, default: int) -> int:
