@@ -14,6 +14,8 @@ _FLOAT_LIMIT = 3.4e38
 _SAMPLED = 1 << 18
 # Of 1,000 values this many may lie far outside (hot pixels) before they count.
 _OUTLIERS = 1
+# Colours are stretched from 0, unless their lowest value is this share of the highest.
+_HAZE = 0.75
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def to_8_bits(values: NDArray[Any], scale: Scale, notes: list[str]) -> NDArray[n
     if not known.size:
         return np.zeros(values.shape, np.uint8)
     low, high = _range(known.ravel(), scale, notes)
+    if values.ndim == 3 and 0 < low < high * _HAZE:
+        low = 0  # or colours would change with it
     if values.dtype.kind == "f" and void is not None:
         values = np.where(void if values.ndim == 2 else void[:, :, None], np.float32(0), values)
     table = values.dtype == np.uint16

@@ -103,6 +103,12 @@ def test_colours_of_12_bits_keep_their_hue(layout: dict[str, Any] | None) -> Non
     assert any("stretched" in note for note in picture.notes)
 
 
+def test_colours_of_12_bits_without_black_keep_their_hue() -> None:
+    values = np.zeros((8, 8, 3), np.uint16)
+    values[:] = 4000, 2000, 1000
+    assert decode(png(values)).pixels[0, 0].tolist() == [255, 128, 64]
+
+
 @pytest.mark.parametrize("planar", [1, 2])
 def test_colours_of_12_bits_are_turned_upright_once(planar: int) -> None:
     values = np.zeros((2, 3, 3), np.uint16)
