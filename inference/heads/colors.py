@@ -26,9 +26,10 @@ FITTED_PIXELS = 20_000
 
 def segment(picture: Picture, manifest: Manifest) -> LabelMap:
     params = manifest.postprocess.params
-    small = picture.image.copy()
+    small = picture.native.copy()
     longest = manifest.preprocess.size.get("longest_edge", 256)
     small.thumbnail((longest, longest), Pillow.Resampling.BOX)
+    small = picture.srgb(small)
     pixels = np.asarray(small, np.float32).reshape(-1, 3)
     lab = rgb_to_lab(pixels / 255)
     generator = np.random.default_rng(int(params.get("seed", 0)))

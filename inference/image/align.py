@@ -35,7 +35,8 @@ def aligned(picture: Picture, landmarks: Floats) -> Picture:
     pixels, as YuNet gives them.
     """
     a, b = similarity(np.asarray(REFERENCE), landmarks[:, :2])
-    kx, ky = picture.image.width / picture.size[0], picture.image.height / picture.size[1]
+    kx, ky = picture.native.width / picture.size[0], picture.native.height / picture.size[1]
     matrix = (a.real * kx, -a.imag * kx, b.real * kx, a.imag * ky, a.real * ky, b.imag * ky)
-    turned = picture.image.transform((SIDE, SIDE), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
+    turned = picture.native.transform((SIDE, SIDE), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
+    turned = picture.srgb(turned)
     return Picture(turned, turned.size, picture.media_type)

@@ -16,10 +16,12 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.image.chunks import said
+from inference.image.colour import ToSrgb, to_srgb
 from inference.image.containers import prepared
 from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
 from inference.image.orientation import orientation_of, upright
-from inference.image.pixels import to_rgb
+from inference.image.pixels import eight_bits
 from inference.image.sniff import EXPECTED, SNIFF_BYTES, sniff
 
 # Pillow's names of the types that are read.
@@ -43,18 +45,22 @@ MAX_BYTES_COUNTED = 4 * 2**20
 class Picture:
     """One decoded picture, upright.
 
-    image: Pillow RGB image. size: (width, height) of the full upright picture; `image` may be smaller when
-    it was decoded at a reduced scale. All coordinates that leave the engine are in pixels of `size`.
+    native: 8-bit Pillow image in the file's own colours, RGB where `to_srgb` is None. size: (width, height) of the full
+    upright picture; `native` may be smaller when it was decoded at a reduced scale. All coordinates that leave the
+    engine are in pixels of `size`.
     orientation: the EXIF value of the file (1..8). frames: how many the file holds (animations give their first), 0
-    for not counted. notes: what was assumed or left out while it was read, a sentence each.
+    for not counted. notes: what was assumed or left out while it was read, a sentence each. to_srgb: what brings the
+    native colours to sRGB. Whoever resizes or crops takes `native` and ends with `srgb`, since that is quicker for few
+    pixels than for all; everyone else takes `image`, `pixels` or `full`.
     """
 
-    image: Pillow.Image
+    native: Pillow.Image
     size: tuple[int, int]
     media_type: str = "image/x-raw"
     orientation: int = 1
     frames: int = 1
     notes: tuple[str, ...] = ()
+    to_srgb: ToSrgb | None = None
 
     @staticmethod
     def of(pixels: NDArray[np.uint8], media_type: str = "image/x-raw") -> Picture:
@@ -62,9 +68,18 @@ class Picture:
         image = Pillow.fromarray(pixels)
         return Picture(image, image.size, media_type)
 
+    def srgb(self, part: Pillow.Image) -> Pillow.Image:
+        """What was resized or cropped of `native`, as sRGB."""
+        return self.to_srgb(part) if self.to_srgb else part
+
+    @cached_property
+    def image(self) -> Pillow.Image:
+        """Pillow RGB image, sRGB, at the decoded scale."""
+        return self.srgb(self.native)
+
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB, read-only, at the decoded scale."""
+        """(H, W, 3) uint8 sRGB, read-only, at the decoded scale."""
         return np.asarray(self.image)
 
     def full(self) -> Pillow.Image:
@@ -74,11 +89,12 @@ class Picture:
 
 def cropped(picture: Picture, box: tuple[float, float, float, float]) -> Picture:
     """The part of a picture inside `box` (xyxy in its pixels), widened to whole pixels, at least 1 x 1."""
-    full = picture.full()
+    whole = picture.native.size == picture.size
+    full = picture.native if whole else picture.full()
     x1, y1 = (min(max(math.floor(v), 0), side - 1) for v, side in zip(box[:2], full.size, strict=True))
     x2, y2 = min(math.ceil(box[2]), full.width), min(math.ceil(box[3]), full.height)
     crop = full.crop((x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)))
-    return Picture(crop, crop.size, picture.media_type)
+    return Picture(crop, crop.size, picture.media_type, to_srgb=picture.to_srgb if whole else None)
 
 
 def own_process() -> None:
@@ -101,6 +117,10 @@ def open_image(file: BinaryIO, kind: str) -> Pillow.Image:
         from pi_heif import HeifImageFile  # lazily: it brings its own codec libraries
 
         factory, accept = HeifImageFile, None
+    elif kind == "TIFF":
+        from inference.image.tiff import Tiff  # lazily: Pillow loads its own at the first TIFF
+
+        factory, accept = Tiff, None
     else:
         Pillow.preinit()
         if kind not in Pillow.OPEN:
@@ -122,9 +142,9 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
     """Decode an image file to an upright RGB picture.
 
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
-    pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit RGB;
-    transparency is laid over white; animations give their first frame, TIFF its first page that
-    is no reduced copy. Of the file's metadata nothing stays; its colour profile is not applied.
+    pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit sRGB;
+    transparency is laid over white; animations give their first frame, TIFF its first page that is no reduced copy. Of
+    the file's metadata nothing stays but what its colours mean.
     Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
     check_bytes(len(data), limits)
@@ -172,24 +192,37 @@ def _plain(error: BaseException) -> str:
 
 def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) -> Picture:
     data, pages, note = prepared(data, media_type, limits)
-    image = open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
+
+    def opened() -> Pillow.Image:
+        return open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
+
+    image = opened()
     check_size(*image.size, limits)
-    # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
-    orientation = 1 if media_type == "image/heic" else orientation_of(image)
     frames = _frames(image, media_type, len(data)) if pages is None else pages
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
-    turn = 1 if media_type == "image/tiff" else orientation
+    tiff = media_type == "image/tiff"
+    orientation = orientation_of(image) if tiff else 1
     width, height = image.size
     # A lossless JPEG has no tables of quantization, and no smaller scales.
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L") and getattr(image, "quantization", None):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
+    notes = [note] if note else []
     if image.mode == "I" and image.format == "PPM":
         image = image.convert("I;16")  # 16 bits, as dark as they may be
-    rgb = upright(to_rgb(image), turn)
-    rgb.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
+    image.info |= said(data, media_type)
+    native = eight_bits(image, opened, notes)
+    convert = to_srgb(image.info, native.mode, notes)
+    if convert is None and native.mode != "RGB":
+        native = native.convert("RGB")
+    # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
+    if not tiff and media_type != "image/heic":
+        orientation = orientation_of(image)
+    turn = 1 if tiff else orientation
+    native = upright(native, turn)
+    native.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
     size = (height, width) if turn >= 5 else (width, height)
-    return Picture(rgb, size, media_type, orientation, frames, (note,) if note else ())
+    return Picture(native, size, media_type, orientation, frames, tuple(notes), convert)
 
 
 def _frames(image: Pillow.Image, media_type: str, size: int) -> int:

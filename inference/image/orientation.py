@@ -9,7 +9,16 @@ from PIL import Image as Pillow
 
 
 def orientation_of(image: Pillow.Image) -> int:
-    """The EXIF orientation (1..8) that counts; 1 where the file says none."""
+    """The EXIF orientation (1..8) that counts; 1 where the file says none.
+
+    Not XMP's: no browser turns by it, and what is turned keeps it too often; Pillow falls back to it, here and when it
+    loads a TIFF. The EXIF block of an AVIF is no more than what Pillow makes of irot and imir (MIAF, 7.3.6.7).
+    Raises what loading raises for a PNG, whose EXIF may come after its pixels.
+    """
+    if image.format == "PNG":
+        image.load()
+    image.info.pop("xmp", None)
+    image.info.pop("XML:com.adobe.xmp", None)
     try:
         value: Any = image.getexif().get(0x0112, 1)
     except (SyntaxError, ValueError, struct.error, OSError):  # broken EXIF does not make the pixels bad

@@ -46,27 +46,28 @@ def prepare(picture: Picture, how: Preprocess, spec: InputSpec, box: Box | None 
 
 
 def _resized(picture: Picture, crop: Box, cropped: bool, new: tuple[int, int], how: Preprocess) -> Pillow.Image:
-    image = picture.image
+    image = picture.native
     kx, ky = image.width / picture.size[0], image.height / picture.size[1]
     source = (crop[0] * kx, crop[1] * ky, crop[2] * kx, crop[3] * ky)
     if cropped and (source[0] < 0 or source[1] < 0 or source[2] > image.width or source[3] > image.height):
-        return _resized_over_edge(image, source, new, how)
+        return _resized_over_edge(picture, source, new, how)
     resample = Pillow.Resampling(how.resample)
     if not how.antialias:
         sx, sy = (source[2] - source[0]) / new[0], (source[3] - source[1]) / new[1]
         matrix = (sx, 0, source[0], 0, sy, source[1])
-        return image.transform(new, Pillow.Transform.AFFINE, matrix, resample)
+        return picture.srgb(image.transform(new, Pillow.Transform.AFFINE, matrix, resample))
     if not cropped:
-        return image if new == image.size else image.resize(new, resample)
-    return image.resize(new, resample, box=source)
+        return picture.image if new == image.size else picture.srgb(image.resize(new, resample))
+    return picture.srgb(image.resize(new, resample, box=source))
 
 
-def _resized_over_edge(image: Pillow.Image, source: Box, new: tuple[int, int], how: Preprocess) -> Pillow.Image:
+def _resized_over_edge(picture: Picture, source: Box, new: tuple[int, int], how: Preprocess) -> Pillow.Image:
     """Resize the part of `source` that lies in the image and put it on a padded canvas of size `new`.
 
     Only those pixels of the canvas are filled that lie wholly in the image: so the scale stays exact, and a person
     at the edge is not stretched by the fraction of a pixel that rounding would add.
     """
+    image = picture.native
     kx, ky = (source[2] - source[0]) / new[0], (source[3] - source[1]) / new[1]
     canvas = Pillow.new("RGB", new, _pad_colour(how))
     left, top = max(math.ceil(-source[0] / kx), 0), max(math.ceil(-source[1] / ky), 0)
@@ -76,7 +77,7 @@ def _resized_over_edge(image: Pillow.Image, source: Box, new: tuple[int, int], h
         x1, y1 = max(source[0] + left * kx, 0.0), max(source[1] + top * ky, 0.0)
         x2, y2 = min(source[0] + right * kx, image.width), min(source[1] + bottom * ky, image.height)
         part = image.resize((right - left, bottom - top), Pillow.Resampling(how.resample), box=(x1, y1, x2, y2))
-        canvas.paste(part, (left, top))
+        canvas.paste(picture.srgb(part), (left, top))
     return canvas
 
 

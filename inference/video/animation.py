@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.image.colour import to_srgb
 from inference.image.media import BROKEN, open_image
 from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.video.container import open_binary
@@ -44,15 +45,18 @@ def _count(image: Image.Image) -> int | None:
 
 
 def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
-    """(seconds, (H, W, 3) RGB) of every frame, composed over white. A cut file yields what is there."""
+    """(seconds, (H, W, 3) sRGB) of every frame, composed over white. A cut file yields what is there."""
     with open_binary(source) as file, _opened(file) as image:
         limits.check_size(*image.size)
         at_s = 0.0
+        mode = "L" if image.mode in ("L", "LA") else "RGB"
+        convert = to_srgb(image.info, mode, [])
         try:
             for frame in ImageSequence.Iterator(image):
                 rgba = frame.convert("RGBA")
                 paper = Image.new("RGBA", rgba.size, "white")
-                yield at_s, np.asarray(Image.alpha_composite(paper, rgba).convert("RGB"))
+                whole = Image.alpha_composite(paper, rgba)
+                yield at_s, np.asarray(convert(whole.convert(mode)) if convert else whole.convert("RGB"))
                 duration_ms = float(frame.info.get("duration") or 0)
                 at_s += (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
         except BROKEN as error:
