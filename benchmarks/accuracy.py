@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,17 @@ Photos = tuple[tuple[Path, Picture], ...]
 
 @cache
 def pictures(folder: Path) -> Photos:
-    """Every picture of a folder, decoded once for all models."""
-    return tuple((path, decode(path.read_bytes())) for path in sorted(folder.iterdir()))
+    """Every picture of a folder, decoded once for all models.
+
+    Colour profiles are left out: the code that made the reference figures ignores them, as training code does. With
+    them (Adobe RGB and others on 11 of 85 COCO photos) the mAP is 0.002 to 0.005 lower.
+    """
+    return tuple((path, _without_profile(decode(path.read_bytes()))) for path in sorted(folder.iterdir()))
+
+
+def _without_profile(picture: Picture) -> Picture:
+    native = picture.native if picture.native.mode == "RGB" else picture.native.convert("RGB")
+    return replace(picture, native=native, to_srgb=None)
 
 
 @cache
