@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.image import damage
 from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
 from inference.image.orientation import orientation_of, upright
 from inference.image.pixels import to_rgb
@@ -115,6 +116,18 @@ def open_image(file: BinaryIO, kind: str) -> Pillow.Image:
         raise UnidentifiedImageError(_plain(error)) from error
 
 
+def open_file(file: damage.File, kind: str) -> tuple[Pillow.Image, damage.File]:
+    """`open_image` of what `damage.prepared` gives; again without metadata where the header cannot be read."""
+    try:
+        image = open_image(io.BytesIO(file.data), kind)
+    except BROKEN:
+        file = file.without_metadata()
+        image = open_image(io.BytesIO(file.data), kind)
+    if file.at_once:
+        image.decodermaxblock = len(file.data)  # type: ignore[attr-defined]
+    return image, file
+
+
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Picture:
     """Decode an image file to an upright RGB picture.
 
@@ -152,7 +165,7 @@ def _plain(error: BaseException) -> str:
 
 
 def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) -> Picture:
-    image = open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
+    image, file = open_file(damage.prepared(data, media_type), _IMAGE_FORMATS[media_type])
     check_size(*image.size, limits)
     # HEIF's decoder turns the picture itself, and its EXIF value is for information only.
     orientation = 1 if media_type == "image/heic" else orientation_of(image)
@@ -163,10 +176,12 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L"):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
-    rgb = upright(to_rgb(image), turn)
+    rgb = to_rgb(image)
+    file.check(image)
+    rgb = upright(rgb, turn)
     rgb.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
     size = (height, width) if turn >= 5 else (width, height)
-    return Picture(rgb, size, media_type, orientation, frames)
+    return Picture(rgb, size, media_type, orientation, frames, file.notes)
 
 
 def _frames(image: Pillow.Image, media_type: str, size: int) -> int:

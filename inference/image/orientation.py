@@ -9,7 +9,9 @@ from PIL import Image as Pillow
 
 
 def orientation_of(image: Pillow.Image) -> int:
-    """The EXIF orientation (1..8) that counts; 1 where the file says none."""
+    """The EXIF orientation (1..8) that counts; 1 where the file says none. Raises what Pillow's decoders raise."""
+    if image.format == "PNG":
+        image.load()  # as its getexif() would, but whatever is broken then is no EXIF
     try:
         value: Any = image.getexif().get(0x0112, 1)
     except (SyntaxError, ValueError, struct.error, OSError):  # broken EXIF does not make the pixels bad
