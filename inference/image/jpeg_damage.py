@@ -18,7 +18,7 @@ from PIL import JpegImagePlugin
 
 from inference.errors import CorruptMedia
 from inference.image import jpeg_structure
-from inference.image.jpeg_structure import END, Jpeg
+from inference.image.jpeg_structure import END, Jpeg, Scan
 
 _AGAIN = "export or upload the file again"
 # Coded pictures look like chance: a run of 64 zero bytes is either flat picture or a hole.
@@ -83,19 +83,19 @@ def _check(file: JpegFile, jpeg: Jpeg, image: Pillow.Image) -> None:
     if not doubtful and zeros < 0 and not jpeg.restart:
         return
     marker, end = _end(data, jpeg)
-    hole = zeros if zeros <= end - len(HOLE) else -1
+    holed = [scan for scan in jpeg.scans if data.find(HOLE, scan.start, min(scan.end, end)) >= 0] if zeros >= 0 else []
     if not jpeg.in_one_scan and jpeg.lacks():
         raise _missing("the JPEG's last scans are missing: what is there shows the picture only coarsely")
     if jpeg.restart and jpeg.in_one_scan and not _restarts_in_order(data, jpeg, end):
         raise _missing("the JPEG's restart markers are not those of a whole picture: parts of its data are missing")
-    if hole >= 0 and _is_hole(data, jpeg, hole):
-        raise _missing(f"the JPEG's data have a hole: nothing but zeros from byte {hole:,} on")
+    if any(_is_hole(data, jpeg, scan) for scan in holed):
+        raise _missing("the JPEG's data have a hole of zeros")
     if jpeg.arithmetic and file.ended:
         return  # its coder leaves out zeros at the end (T.81, D.1.8): cut data are another valid picture
     if doubtful or 0 <= zeros < marker:
-        hole = hole if file.ended else -1  # without an end marker, text may follow the picture
+        holed = holed if file.ended else []  # without an end marker, text may follow the picture
         ends = _ends(data, jpeg, marker, end)
-        if not any(_is_whole(data[:at], jpeg.arithmetic, hole if hole < at else -1) for at in ends):
+        if not any(_is_whole(data[:at], jpeg.arithmetic, holed) for at in ends):
             raise _missing(_what_is_there(image) if grey else "parts of the JPEG's data are missing or overwritten")
 
 
@@ -106,12 +106,13 @@ def _ends(data: bytes, jpeg: Jpeg, marker: int, end: int) -> tuple[int, ...]:
     return (marker, end) if jpeg.zeros_are_flat(data, jpeg.scans[-1]) else (end,)
 
 
-def _is_whole(data: bytes, arithmetic: bool, hole: int) -> bool:
-    """Whether coded data without end marker are read to the last pixel, and with a hole in them to their own end."""
+def _is_whole(data: bytes, arithmetic: bool, holed: list[Scan]) -> bool:
+    """Whether coded data without end marker are read to the last pixel, and each scan with a hole to its own end."""
     reads = None if arithmetic else _reads(data + END)
     if reads is None:  # a whole picture stays as it is when its data go on
         return _decoded(data + END) == _decoded(data + _MORE + END)
-    return reads and not (hole >= 0 and _reads(data[:-_TAIL] + END))
+    ends = [min(scan.end, len(data)) for scan in holed]
+    return reads and not any(_reads(data[: end - _TAIL] + data[end:] + END) for end in ends)
 
 
 def _decoded(data: bytes) -> bytes:
@@ -139,9 +140,9 @@ def has_hole(data: bytes) -> bool:
     if file.jpeg is None:
         return False
     marker, end = _end(file.data, file.jpeg)
-    hole = file.data.find(HOLE, file.jpeg.scans[0].start, end)
-    return hole >= 0 and (
-        _is_hole(file.data, file.jpeg, hole) or not _is_whole(file.data[:marker], file.jpeg.arithmetic, hole)
+    scan = file.jpeg.scans[0]
+    return file.data.find(HOLE, scan.start, end) >= 0 and (
+        _is_hole(file.data, file.jpeg, scan) or not _is_whole(file.data[:marker], file.jpeg.arithmetic, [scan])
     )
 
 
@@ -150,19 +151,15 @@ def _missing(what: str) -> CorruptMedia:
 
 
 def _end(data: bytes, jpeg: Jpeg) -> tuple[int, int]:
-    """Where the picture's coded data end: (before its end marker, or where the next picture begins (MPO); before zeros
-    that fill the rest, but for two bytes, which may belong to the last block)."""
+    """Where the coded data end: (before the end marker; before zeros that fill the rest, but for two bytes, which may
+    belong to the last block)."""
     last = jpeg.scans[-1].start
-    marker = data.find(END, last)
-    following = data.find(b"\xff\xd8", last, marker)
-    marker = following if following >= 0 else marker
-    marker = last + len(data[last:marker].rstrip(b"\xff"))  # filling as well: as a value, FF has 00 behind it
-    return marker, min(marker, len(data[last:marker].rstrip(b"\0")) + last + 2)
+    coded = data[last : data.find(END, last)].rstrip(b"\xff")  # filling as well: as a value, FF has 00 behind it
+    return last + len(coded), last + min(len(coded), len(coded.rstrip(b"\0")) + 2)
 
 
-def _is_hole(data: bytes, jpeg: Jpeg, at: int) -> bool:
-    """Whether the run of zeros cannot be flat picture."""
-    scan = next((s for s in reversed(jpeg.scans) if s.start <= at), jpeg.scans[0])
+def _is_hole(data: bytes, jpeg: Jpeg, scan: Scan) -> bool:
+    """Whether a run of zeros in a scan cannot be flat picture."""
     return jpeg.arithmetic or not jpeg.zeros_are_flat(data, scan)
 
 

@@ -63,7 +63,7 @@ def prepared(data: bytes) -> PngFile:
         if kind == b"CgBI":
             raise UnsupportedMedia(
                 "this is a PNG as Xcode packs it into iOS apps (CgBI), which is no standard PNG; take the original, or "
-                "convert it with `xcrun pngcrush -revert-iphone-optimizations in.png out.png`"
+                "convert it with `xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations -q in.png out.png`"
             )
         texts += kind in (b"zTXt", b"iTXt")
         fault = None if kind in _UNCHECKED else _fault(data, kind, start, end, texts)

@@ -66,7 +66,7 @@ def test_a_jpeg_that_is_cut_is_refused_whatever_it_ends_with(kind: str, share: f
     start, end = coded(data)
     cut = data[: start + int((end - start) * share)]
     rest = len(data) - len(cut)
-    for ending in (b"", END, bytes(rest), bytes(rest) + END, b"\xff" * rest, END + jpeg()):
+    for ending in (b"", END, bytes(rest), bytes(rest) + END, b"\xff" * rest, END + jpeg(), jpeg()):
         refused(cut + ending)
         refused(cut + ending, at_least=30)  # at an eighth
 
@@ -80,6 +80,26 @@ def test_a_hole_in_the_middle_is_refused(kind: str, share: float, size: int) -> 
     at = min(start + int((end - start) * share), end - size - 200)
     refused(data[:at] + bytes(size) + data[at + size :])
     refused(data[:at] + data[at + size :])
+
+
+def test_a_restart_marker_that_is_overwritten_is_missed() -> None:
+    data = of_kind("restarts in blocks")
+    for number in (0xD1, 0xD5):
+        at = data.index(bytes([0xFF, number]), len(data) // 2)
+        refused(data[:at] + b"\x12\x34" + data[at + 2 :], match="restart markers")
+
+
+def test_a_hole_whose_zeros_could_be_flat_picture_is_refused() -> None:
+    """On a white page, the code of all zeros is "no change": behind the hole the decoder is done too early."""
+    page = Pillow.new("L", (1000, 1000), "white")
+    page.paste(PHOTO, (270, 350))
+    data = jpeg(page, optimize=True)
+    structure = jpeg_structure.read(data)
+    assert structure is not None and structure.zeros_are_flat(data, structure.scans[0])
+    decode(data)
+    start, end = coded(data)
+    middle = (start + end) // 2
+    refused(data[:middle] + bytes(512) + data[middle + 512 :], match="hole|missing")
 
 
 def test_the_message_says_where_the_picture_ends() -> None:
@@ -135,7 +155,8 @@ def test_flat_pictures_are_no_damage() -> None:
     flat = jpeg(Pillow.new("L", (1600, 1600), "white"), optimize=True)
     assert bytes(64) in flat
     decode(flat)
-    decode(flat[:-2] + bytes(100) + END)
+    for filled in (bytes(100) + END, b"\xff" * 40 + END, b"\xff" * 40, b"\r\n--boundary--\r\n"):
+        decode(flat[:-2] + filled)
 
 
 def test_a_jpeg_whose_height_follows_the_picture_is_read() -> None:
