@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import JpegImagePlugin
 
 from inference.errors import CorruptMedia
 from inference.image import jpeg_structure
@@ -23,6 +22,7 @@ from inference.image.jpeg_structure import END, Jpeg, Scan
 _AGAIN = "export or upload the file again"
 # Coded pictures look like chance: a run of 64 zero bytes is either flat picture or a hole.
 HOLE = bytes(64)
+# Data behind the picture's: two zero bytes, which an arithmetic coder may have left out, and then some that say much.
 _MORE = bytes([0, 0, *range(1, 64)])
 _TAIL = 8  # bytes; without its last ones a whole picture cannot be read
 _GREY = {127, 128}  # what libjpeg puts where data are missing; 127 as inverted CMYK
@@ -116,6 +116,8 @@ def _is_whole(data: bytes, arithmetic: bool, holed: list[Scan]) -> bool:
 
 
 def _decoded(data: bytes) -> bytes:
+    from PIL import JpegImagePlugin  # lazily, as Pillow does
+
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data), "")
     image.decodermaxblock = len(data)
     return image.tobytes()
