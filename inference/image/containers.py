@@ -31,7 +31,7 @@ _OTHER_JPEG2000 = {
 def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int | None, str]:
     """(the file for the decoder, how many pictures it holds or None where the decoder says, a note or "").
 
-    Raises UnsupportedMedia (camera raw, PNGs of Apple's), CorruptMedia, LimitExceeded (JPEG 2000).
+    Raises UnsupportedMedia (camera raw), CorruptMedia, LimitExceeded (JPEG 2000).
     """
     if media_type == "image/tiff":
         from inference.image.tiff_pages import choose  # lazily: most pictures are no TIFF
@@ -40,10 +40,6 @@ def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int |
         return chosen.data, chosen.pages, chosen.note
     if media_type == "image/bmp":
         return _with_known_header(data), None, ""
-    if media_type == "image/png" and data[12:16] == b"CgBI":
-        raise UnsupportedMedia(
-            f"this is a PNG in Apple's own form (CgBI), as in an app's package: save it as PNG or JPEG; {EXPECTED}"
-        )
     if media_type == "image/avif" and data[8:12] not in _PILLOWS_AVIF:
         return data[:8] + b"avif" + data[12:], None, ""
     if media_type == "image/x-portable-anymap":

@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.image import damage
 from inference.image.chunks import said
 from inference.image.colour import ToSrgb, to_srgb
 from inference.image.containers import prepared
@@ -138,6 +139,18 @@ def open_image(file: BinaryIO, kind: str) -> Pillow.Image:
         raise UnidentifiedImageError(_plain(error)) from error
 
 
+def open_file(file: damage.File, kind: str) -> tuple[Pillow.Image, damage.File]:
+    """`open_image` of what `damage.prepared` gives; again without metadata where the header cannot be read."""
+    try:
+        image = open_image(io.BytesIO(file.data), kind)
+    except BROKEN:
+        file = file.without_metadata()
+        image = open_image(io.BytesIO(file.data), kind)
+    if file.at_once:
+        image.decodermaxblock = len(file.data)  # type: ignore[attr-defined]
+    return image, file
+
+
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Picture:
     """Decode an image file to an upright RGB picture.
 
@@ -192,11 +205,11 @@ def _plain(error: BaseException) -> str:
 
 def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) -> Picture:
     data, pages, note = prepared(data, media_type, limits)
+    image, file = open_file(damage.prepared(data, media_type), _IMAGE_FORMATS[media_type])
 
     def opened() -> Pillow.Image:
-        return open_image(io.BytesIO(data), _IMAGE_FORMATS[media_type])
+        return open_image(io.BytesIO(file.data), _IMAGE_FORMATS[media_type])
 
-    image = opened()
     check_size(*image.size, limits)
     frames = _frames(image, media_type, len(data)) if pages is None else pages
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
@@ -207,11 +220,12 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L") and getattr(image, "quantization", None):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
-    notes = [note] if note else []
+    notes = [*([note] if note else []), *file.notes]
     if image.mode == "I" and image.format == "PPM":
         image = image.convert("I;16")  # 16 bits, as dark as they may be
-    image.info |= said(data, media_type)
+    image.info |= said(file.data, media_type)
     native = eight_bits(image, opened, notes)
+    file.check(image)
     convert = to_srgb(image.info, native.mode, notes)
     if convert is None and native.mode != "RGB":
         native = native.convert("RGB")

@@ -15,7 +15,7 @@ from inference.image.other_kinds import SAVE
 _BYTES = "send the bytes of the picture"
 _BODY = "send the picture as the body itself (curl --data-binary @photo.jpg)"
 _DECODE = f"decode it and {_BYTES} (in Power Automate and Logic Apps: base64ToBinary)"
-_BINARY = "send it as binary, byte for byte (curl --data-binary, FTP in binary mode, files opened as binary)"
+BINARY = "send it as binary, byte for byte (curl --data-binary, FTP in binary mode, files opened as binary)"
 _PAGE = "it may be an error or a sign-in page in place of the picture: download the picture itself"
 _NUMBERS = "save what it shows as an 8-bit PNG"
 _BESIDE = "nothing to analyse: the picture is the file beside it"
@@ -159,8 +159,8 @@ def _once_binary(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     if kind := type_of(text.encode("latin-1", "ignore")):
-        return f"a picture ({kind}) that was written as text (UTF-8)", _BINARY
-    return ("a binary file that was read as text (UTF-8)", _BINARY) if head.count(b"\xef\xbf\xbd") > 2 else None
+        return f"a picture ({kind}) that was written as text (UTF-8)", BINARY
+    return ("a binary file that was read as text (UTF-8)", BINARY) if head.count(b"\xef\xbf\xbd") > 2 else None
 
 
 def kind_behind(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
@@ -188,13 +188,13 @@ def changed_on_the_way(data: bytes, compressed: bool) -> str:
     in some kilobytes.
     """
     if data.count(b"\xef\xbf\xbd") * 100 > len(data):
-        return f"its bytes were read as text (UTF-8) on the way: {_BINARY}"
+        return f"its bytes were read as text (UTF-8) on the way: {BINARY}"
     stripped = data.startswith(b"JFIF", 5) or (b"Exif" in data[4:11] and b"Exif\0\0" not in data[4:12])
     if not stripped and (len(data) < 8192 or not compressed):
         return ""
     feeds, returns = data.count(b"\n"), data.count(b"\r")
     if not feeds and not returns:
-        return f"its line ends were taken out on the way, as curl -d does: {_BINARY}"
+        return f"its line ends were taken out on the way, as curl -d does: {BINARY}"
     if not returns or (feeds == data.count(b"\r\n")):
-        return f"its line ends were changed on the way: {_BINARY}"
+        return f"its line ends were changed on the way: {BINARY}"
     return ""

@@ -10,7 +10,8 @@ from PIL import Image, ImageSequence
 
 from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.colour import to_srgb
-from inference.image.media import BROKEN, open_image
+from inference.image.damage import File, prepared
+from inference.image.media import BROKEN, open_file, open_image
 from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.video.container import open_binary
 from inference.video.frames import Damage, Media, Pixels, VideoInfo, VideoLimits
@@ -30,7 +31,7 @@ def is_animation(source: Media) -> bool:
 
 def probe(source: Media, limits: VideoLimits) -> VideoInfo:
     """Size and frame count. Raises CorruptMedia and LimitExceeded."""
-    with open_binary(source) as file, _opened(file) as image:
+    with open_binary(source) as file, _opened(file)[0] as image:
         limits.check_size(*image.size)
         kind = (image.format or "").lower()
         return VideoInfo(kind, kind, *image.size, None, None, _count(image), False, None)
@@ -46,27 +47,38 @@ def _count(image: Image.Image) -> int | None:
 
 def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
     """(seconds, (H, W, 3) sRGB) of every frame, composed over white. A cut file yields what is there."""
-    with open_binary(source) as file, _opened(file) as image:
-        limits.check_size(*image.size)
-        at_s = 0.0
-        mode = "L" if image.mode in ("L", "LA") else "RGB"
-        convert = to_srgb(image.info, mode, [])
-        try:
-            for frame in ImageSequence.Iterator(image):
-                rgba = frame.convert("RGBA")
-                paper = Image.new("RGBA", rgba.size, "white")
-                whole = Image.alpha_composite(paper, rgba)
-                yield at_s, np.asarray(convert(whole.convert(mode)) if convert else whole.convert("RGB"))
-                duration_ms = float(frame.info.get("duration") or 0)
-                at_s += (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
-        except BROKEN as error:
-            damage.note(str(error) or type(error).__name__, at_s)
+    with open_binary(source) as file:
+        image, whole = _opened(file)
+        with image:
+            limits.check_size(*image.size)
+            at_s = 0.0
+            mode = "L" if image.mode in ("L", "LA") else "RGB"
+            convert = to_srgb(image.info, mode, [])
+            try:
+                for number, frame in enumerate(ImageSequence.Iterator(image)):
+                    over = _over_white(frame)
+                    if number == 0 and whole:
+                        whole.check(frame)
+                    yield at_s, np.asarray(convert(over.convert(mode)) if convert else over.convert("RGB"))
+                    duration_ms = float(frame.info.get("duration") or 0)
+                    at_s += (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
+            except (CorruptMedia, *BROKEN) as error:
+                damage.note(str(error) or type(error).__name__, at_s)
 
 
-def _opened(file: BinaryIO) -> Image.Image:
+def _over_white(frame: Image.Image) -> Image.Image:
+    rgba = frame.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+
+
+def _opened(file: BinaryIO) -> tuple[Image.Image, File | None]:
+    """The animation, and what tells whether its first frame is whole; None for GIF, whose decoder tells."""
     try:
-        kind = sniff(file.read(SNIFF_BYTES)).removeprefix("image/").upper()
+        media_type = sniff(file.read(SNIFF_BYTES))
         file.seek(0)
-        return open_image(file, kind)
+        kind = media_type.removeprefix("image/").upper()
+        if kind == "GIF":
+            return open_image(file, kind), None
+        return open_file(prepared(file.read(), media_type), kind)
     except (UnsupportedMedia, Image.DecompressionBombError, *BROKEN) as error:
         raise CorruptMedia(f"an animation that cannot be read ({error}); upload it again") from error

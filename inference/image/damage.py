@@ -1,0 +1,53 @@
+"""Damage is damage, intact is intact: what decoders let pass, and what they refuse although no pixel is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image as Pillow
+
+from inference.image import holes, jpeg_damage, png_chunks
+
+
+class File(Protocol):
+    """A file that is about to be decoded."""
+
+    @property
+    def data(self) -> bytes:
+        """What to give the decoder."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not as it should be, and does not matter."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the decoder must have all of the data in one piece."""
+
+    def check(self, image: Pillow.Image) -> None:
+        """Raise CorruptMedia where pixels of the decoded first picture are missing or made up."""
+
+    def without_metadata(self) -> File:
+        """The file for a second try, where its header cannot be read."""
+
+
+@dataclass(frozen=True)
+class _AsItIs:
+    data: bytes
+    media_type: str
+    notes: tuple[str, ...] = ()
+    at_once: bool = False
+
+    def check(self, image: Pillow.Image) -> None:
+        holes.check(self.data, self.media_type, image)
+
+    def without_metadata(self) -> File:
+        return self
+
+
+def prepared(data: bytes, media_type: str) -> File:
+    """The file without what would cost it although it holds no pixels. Raises CorruptMedia, UnsupportedMedia."""
+    if media_type == "image/jpeg":
+        return jpeg_damage.prepared(data)
+    return png_chunks.prepared(data) if media_type == "image/png" else _AsItIs(data, media_type)

@@ -1,0 +1,111 @@
+"""Zeroed ranges in the pixels of WebP, HEIC, AVIF and TIFF are refused; flat pictures are not."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image as Pillow
+
+from inference import errors
+from inference.image.media import decode
+from inference.video import animation
+from inference.video.frames import Damage, VideoLimits
+
+PHOTO = Pillow.open(Path(__file__).resolve().parents[3] / "samples/cat.jpg").convert("RGB")
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lossy WebP": ("WEBP", {"quality": 70}),
+    "lossless WebP": ("WEBP", {"lossless": True}),
+    "animated WebP": ("WEBP", {}),  # a black second frame
+    "AVIF": ("AVIF", {"speed": 10}),
+    "HEIC": ("HEIF", {}),
+    "deflated TIFF": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    "LZW TIFF": ("TIFF", {"compression": "tiff_lzw"}),
+    "JPEG in TIFF": ("TIFF", {"compression": "jpeg"}),
+    "GIF": ("GIF", {}),
+}
+
+
+def written(image: Pillow.Image, kind: str, **more: Any) -> bytes:
+    pillow_heif.register_heif_opener(thumbnails=False)
+    format, options = KINDS[kind]
+    if kind == "animated WebP":
+        options = {"save_all": True, "append_images": [Pillow.new("RGB", image.size)]}
+    file = io.BytesIO()
+    image.save(file, format, **options, **more)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_zeroed_range_is_refused(kind: str, share: float) -> None:
+    data = written(PHOTO, kind)
+    assert decode(data).notes == ()
+    start = data.index(b"mdat") + 64 if b"mdat" in data[:2000] else 64
+    for size in (1024, (len(data) - start) // 10):
+        at = start + int((len(data) - start) * share)
+        with pytest.raises(errors.CorruptMedia):
+            decode(data[:at] + bytes(size) + data[at + size :])
+
+
+@pytest.mark.parametrize("kind", ["lossy WebP", "AVIF"])
+def test_a_hole_in_transparency_or_beside_it_is_refused(kind: str) -> None:
+    cut_out = PHOTO.copy()
+    cut_out.putalpha(Pillow.effect_noise(PHOTO.size, 90))
+    data = written(cut_out, kind)
+    assert decode(data).size == PHOTO.size
+    start = data.index(b"mdat") if kind == "AVIF" else 80
+    for share in (0.2, 0.85):
+        at = start + int((len(data) - start) * share)
+        with pytest.raises(errors.CorruptMedia):
+            decode(data[:at] + bytes(1024) + data[at + 1024 :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("colour", ["white", "black"])
+def test_flat_pictures_are_no_damage(kind: str, colour: str) -> None:
+    band = PHOTO.resize((900, 600))
+    band.paste(colour, (0, 200, 900, 400))
+    for image in (Pillow.new("RGB", (1, 1), colour), Pillow.new("RGB", (1200, 1200), colour), band):
+        decode(written(image, kind))
+
+
+def test_zeros_of_flat_webps_are_no_damage() -> None:
+    flat = written(Pillow.new("RGB", (1200, 1200), "white"), "lossy WebP")
+    assert bytes(64) in flat
+    frame = Pillow.new("RGB", (600, 600))
+    frame.paste(PHOTO.resize((300, 200)), (100, 100))
+    quick = written(frame, "lossless WebP", method=0, quality=0)  # no repetitions: each flat pixel has its code
+    assert bytes(4096) in quick
+    transparent = Pillow.new("RGBA", (800, 800))
+    for data in (flat, quick, written(transparent, "lossy WebP")):
+        decode(data)
+
+
+def test_an_animation_whose_first_frame_has_a_hole_says_so(tmp_path: Path) -> None:
+    data = written(PHOTO, "animated WebP")
+    for broken in (False, True):
+        (tmp_path / "a.webp").write_bytes(data[:3000] + bytes(2000) + data[5000:] if broken else data)
+        damage = Damage()
+        frames = list(animation.frames(tmp_path / "a.webp", VideoLimits(), damage))
+        assert (len(frames), damage.reason is None) == ((0, False) if broken else (2, True))
+        assert not broken or "holes of zeros" in str(damage.reason)
+
+
+def test_pixels_that_end_too_early_are_refused() -> None:
+    file = io.BytesIO()
+    PHOTO.save(file, "BMP")
+    for data in (file.getvalue(), *(written(PHOTO, kind) for kind in KINDS)):
+        with pytest.raises(errors.CorruptMedia):
+            decode(data[: len(data) * 3 // 4])
+
+
+def test_noise_gradients_and_few_pixels_are_no_damage() -> None:
+    noise = Pillow.fromarray(np.random.default_rng(2).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    for image in (noise, Pillow.linear_gradient("L").convert("RGB"), PHOTO.resize((3, 2))):
+        for kind in KINDS:
+            decode(written(image, kind))
