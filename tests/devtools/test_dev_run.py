@@ -108,7 +108,7 @@ LINES = {
     "clip.mp4": rf"clip\.mp4: video of 0:02; 1 face \({TOOK}\)",
     "cut.mp4": rf"cut\.mp4: video of 0:0[12]; 1 face; broke off at 0:0[12] \(.+\), \d frames analysed \({TOOK}\)",
     "letter.pdf": rf"letter\.pdf: failed: this is a PDF document: .+; {KINDS} \(UnsupportedMedia, {TOOK}\)",
-    "broken.jpg": rf"broken\.jpg: failed: the image/jpeg data is broken \(.+\); .+ \(CorruptMedia, {TOOK}\)",
+    "broken.jpg": rf"broken\.jpg: failed: the JPEG's pixel data end after about \d+% .+ \(CorruptMedia, {TOOK}\)",
 }
 
 

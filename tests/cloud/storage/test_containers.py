@@ -157,8 +157,7 @@ def test_odd_names_are_read_back_as_written(storage: Storage, name: str) -> None
 
 
 def test_documents_hold_no_nan() -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        to_bytes({"score": float("nan")})
+    assert to_bytes({"score": float("nan")}) == b'{"score":null}'  # JSON has no NaN, and no reader would take it
 
 
 def test_an_identity_without_a_token_is_reported_in_its_own_words() -> None:
