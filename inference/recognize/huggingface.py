@@ -53,7 +53,7 @@ def _draft(export: Export, config: Fields) -> Draft:
         table["labels"] = ["person"]
         reading.how["crop_scale"] = 1.25
     count = _check_outputs(export, table, config, said or kind)
-    labels = [] if task in _WITHOUT_LABELS else _labels(config, count, reading)
+    labels = [] if task in _WITHOUT_LABELS else _labels(export, config, count, reading)
     if labels:
         table["labels"] = labels
     by = f"config.json: {config.text('model_type')} {said}".strip()
@@ -125,9 +125,27 @@ def _check_outputs(export: Export, table: dict[str, Any], config: Fields, said: 
     return count
 
 
-def _labels(config: Fields, count: int | None, reading: Reading) -> list[str]:
-    """id2label as a list. With do_reduce_labels, label 0 of the data set may have no class, and is left out then."""
+def _labels(export: Export, config: Fields, count: int | None, reading: Reading) -> list[str]:
+    """id2label as a list, else the list beside the file.
+
+    transformers writes LABEL_0, LABEL_1 ... where nobody gave names. With do_reduce_labels, label 0 of the data set may
+    have no class, and is left out then.
+    """
     labels = labels_of(config)
+    if all(name == f"LABEL_{i}" for i, name in enumerate(labels)):
+        beside = export.labels(None)
+        if isinstance(beside, list):
+            return beside
+        if labels:
+            reading.assumed.append(
+                f"config.json names its classes {labels[0]} and so on; put labels.txt there for names"
+            )
+        return labels
+    if unnamed := [str(i) for i, name in enumerate(labels) if name == str(i)]:
+        reading.assumed.append(
+            f"id2label has no name for {', '.join(unnamed)[:60]}: numbers stand in their place; correct it, or say "
+            "labels = [...] in model.toml"
+        )
     if not (reading.reduces_labels and count and len(labels) == count + 1):
         return labels
     reading.assumed.append(

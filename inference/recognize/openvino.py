@@ -52,6 +52,8 @@ def recognize(export: Export) -> Draft | None:
     table["postprocess"] = post
     if info.get("labels"):
         table["labels"] = [name.replace("_", " ") for name in info["labels"].split()]
+    elif labels := export.labels(None):
+        table["labels"] = labels
     if table["task"] == "keypoint-detection":
         table["labels"] = ["person"]
     return Draft("OpenVINO Model API", table, (f"metadata of the file: model_info model_type={kind}",))

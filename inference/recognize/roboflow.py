@@ -28,7 +28,7 @@ def recognize(export: Export) -> Draft | None:
         raise BadManifest(f"{export.folder}: model_config.json has task_type {task!r}; known are {', '.join(_TASKS)}")
     table: dict[str, Any] = {"task": _TASKS[task], "preprocess": _preprocess(config["network_input"], export)}
     table.update(_head(architecture, task, config, export))
-    labels = export.label_file("class_names.txt")
+    labels = export.label_file("class_names.txt") or export.labels(None)
     if labels:
         table["labels"] = labels
     return Draft("Roboflow", table, (f"inference_config.json, model_config.json: {architecture}, {task}",))
