@@ -76,6 +76,8 @@ class Preprocess:
         for name, value in (("min_score", self.min_score), ("max_share", self.max_share)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
+        if not all(self.image_std):
+            raise ValueError(f"image_std is {list(self.image_std)}, expected numbers to divide by, none 0")
 
 
 @dataclass(frozen=True)
