@@ -100,7 +100,7 @@ def _layout(export: Export, labels: int, params: dict[str, Any]) -> str:
     if not fits:
         raise BadManifest(
             f"{export.file}: its metadata names {labels} classes, which do not fit the output {_shown(shape)}: "
-            f"expected {4 + labels + extras} numbers for each box; export it again, or write a model.toml with its labels"
+            f"expected {4 + labels + extras} numbers for each box; export it again, or say labels in a model.toml"
         )
     arguments = literal(meta.get("args", ""), {})
     suppressed = isinstance(arguments, dict) and bool(arguments.get("nms"))
