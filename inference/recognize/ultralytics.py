@@ -41,7 +41,7 @@ def recognize(export: Export) -> Draft | None:
     table: dict[str, Any] = {
         "task": _TASKS[task],
         "licence": meta.get("license", ""),
-        "labels": names_of(export),
+        "labels": names_of(export) or export.labels(None) or [],
         "head": {"classify": "classifier", "semantic": "semantic", "depth": "depth"}.get(task, "yolo"),
     }
     size = export.size() or _size(export, 224 if task == "classify" else 640)
@@ -93,7 +93,15 @@ def _layout(export: Export, labels: int, params: dict[str, Any]) -> str:
         )
     points, values = params.get("kpt_shape", (0, 0))
     masks = next((s[1] or 32 for s in reversed([t.shape for t in export.outputs.values()][1:]) if len(s) == 4), 0)
-    fits = _fitting(export, labels, points * values + ("obb" in params) + masks)
+    extras = points * values + ("obb" in params) + masks
+    fits = _fitting(export, labels, extras)
+    if meta.get("author") == "Ultralytics":  # whose own models have no objectness
+        fits = tuple(name for name in fits if not name.startswith("v5"))
+    if not fits:
+        raise BadManifest(
+            f"{export.file}: its metadata names {labels} classes, which do not fit the output {_shown(shape)}: "
+            f"expected {4 + labels + extras} numbers for each box; export it again, or say labels in a model.toml"
+        )
     arguments = literal(meta.get("args", ""), {})
     suppressed = isinstance(arguments, dict) and bool(arguments.get("nms"))
     if "end2end" in fits and (meta.get("end2end") == "True" or suppressed):
@@ -106,7 +114,7 @@ def recognize_v5(export: Export) -> Draft | None:
     shape = export.shape()
     if not {"stride", "names"} <= set(export.metadata) or "task" in export.metadata or not shape:
         return None
-    labels = names_of(export)
+    labels = names_of(export) or export.labels(None) or []
     if len(shape) == 2 and len(export.outputs) == 1:
         size = export.size() or {"height": 224, "width": 224}
         side = {"shortest_edge": size["height"]}
@@ -202,7 +210,8 @@ def _kpt_shape(export: Export) -> list[int]:
     """[K, D]: keypoints, and numbers of each. Raises BadManifest."""
     text = export.metadata.get("kpt_shape", "[17, 3]")
     shape = literal(text, None)
-    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(isinstance(n, int) for n in shape):
+    pair = isinstance(shape, list | tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+    if not pair or shape[0] < 1 or shape[1] not in (2, 3):  # x and y, perhaps a score
         raise BadManifest(
             f"{export.file}: its metadata has kpt_shape {text!r}, expected [17, 3]; write a model.toml with "
             "params = { kpt_shape = [K, D] } in [postprocess]"

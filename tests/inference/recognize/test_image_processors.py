@@ -272,4 +272,18 @@ def test_the_processor_may_be_nested(tmp_path: Path) -> None:
     export = export_of(tmp_path, config, how, name="processor_config.json")
     draft = huggingface.recognize(export)
     assert draft is not None and draft.table["preprocess"]["size"] == {"height": 48, "width": 32}
-    assert draft.reasons[1] == "preprocessing from processor_config.json"
+    assert draft.reasons[1] == "preprocessing from processor_config.json, image_processor"
+    nested = {"image_processor": {"size": {"height": 24, "width": 24}}}
+    export = export_of(tmp_path / "older", config, nested, name="preprocessor_config.json")
+    draft = huggingface.recognize(export)
+    assert draft is not None and draft.table["preprocess"]["size"] == {"height": 24, "width": 24}
+
+
+def test_the_nested_processor_comes_before_an_older_one(tmp_path: Path) -> None:
+    """As get_image_processor_dict of transformers 5; the other is said where it differs."""
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"], **LABELS}
+    export_of(tmp_path, config, {"size": {"height": 24, "width": 24}, "resample": 3})
+    how = {"image_processor": {"size": {"height": 48, "width": 48}, "resample": 3}}
+    draft = huggingface.recognize(export_of(tmp_path, config, how, name="processor_config.json"))
+    assert draft is not None and draft.table["preprocess"]["size"] == {"height": 48, "width": 48}
+    assert [said for said in draft.assumed if said.startswith("size: processor_config.json is followed")]
