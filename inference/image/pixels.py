@@ -74,8 +74,10 @@ def _deep_grey(image: Pillow.Image, notes: list[str]) -> Pillow.Image:
     tiff = _as_tiff(image)
     if image.mode == "L":
         values = values.view(np.int8)
-    elif image.mode == "I" and tiff and tiff.unsigned_32:
-        values = values.view(np.uint32)
+    elif image.mode == "I" and tiff:
+        values = (
+            values.view(np.uint32) if tiff.unsigned_32 else values.astype(np.int16 if tiff.bits == 16 else np.int32)
+        )
     grey = to_8_bits(values, _scale(image, values), notes)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
