@@ -98,7 +98,7 @@ def check_jpeg2000(data: bytes, limits: Limits) -> None:
 
     Raises CorruptMedia without a codestream, LimitExceeded.
     """
-    start = _codestream(data)
+    start = codestream(data)
     if data[start : start + 4] != b"\xff\x4f\xff\x51":
         raise CorruptMedia("the JPEG 2000 file has no codestream; export or upload the file again")
     # ISO/IEC 15444-1, A.5.1: image area, its offset, tile size, its offset, components.
@@ -114,7 +114,7 @@ def check_jpeg2000(data: bytes, limits: Limits) -> None:
     check_memory(width, height, memory, limits)
 
 
-def _codestream(data: bytes) -> int:
+def codestream(data: bytes) -> int:
     """Where the codestream of a JPEG 2000 file begins, box by box; the end of the file where there is none."""
     at = 0
     if not data.startswith(b"\0\0\0\x0cjP  "):
