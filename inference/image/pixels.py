@@ -90,6 +90,9 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
     """16 bits a channel: Pillow's high bytes, unless they use so little of the range that the low ones count."""
     kind, tiff = image.format, _as_tiff(image)
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    key = image.info.pop("transparency", None)
+    if isinstance(key, tuple):  # a PNG's transparent colour, which Pillow would look for among the high bytes
+        alpha = Pillow.fromarray((_16_bits(image, raw, again) != key).any(axis=2)).convert("L")
     used = not little_used(image.histogram()[: 3 * 256], tiff.nodata if tiff else None)
     if not used and raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16", "LA;16"):
         values = _16_bits(image, raw, again)
@@ -100,6 +103,8 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
             image.putalpha(alpha)
     elif not used:
         notes.append("its 16-bit values use little of their range, and are not stretched: it may look black")
+    elif alpha and image.mode == "RGB":
+        image.putalpha(alpha)
     premultiplied = bool(tiff and tiff.premultiplied)
     return opaque(image, kind, premultiplied, notes) if image.has_transparency_data else image
 
