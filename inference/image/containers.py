@@ -47,7 +47,7 @@ def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int |
     if media_type == "image/avif" and data[8:12] not in _PILLOWS_AVIF:
         return data[:8] + b"avif" + data[12:], None, ""
     if media_type == "image/x-portable-anymap":
-        full, note = _with_full_range(data, limits)
+        full, note = _with_full_range(_with_one_line_end(data), limits)
         return full, None, note
     if media_type == "image/jp2":
         if data[20:24] in _OTHER_JPEG2000:
@@ -70,6 +70,17 @@ def _with_known_header(data: bytes) -> bytes:
     offset = struct.unpack_from("<I", data, 10)[0] + added
     header = data[:10] + struct.pack("<II", offset & 0xFFFFFFFF, _OS2_HEADER) + data[18 : 14 + size]
     return header + bytes(added) + data[14 + size :]
+
+
+def _with_one_line_end(data: bytes) -> bytes:
+    """A binary PGM or PPM whose header Windows' text mode wrote: its values begin behind two bytes, as the size of the
+    file shows, and not behind the one that the format knows."""
+    head = _NETPBM.match(data)
+    if head is None or data[head.end() - 1 : head.end() + 1] != b"\r\n":
+        return data
+    width, height, most = (int(digits[:11]) for digits in head.groups()[1:])
+    size = width * height * (3 if head[1] == b"6" else 1) * (2 if most > 255 else 1)
+    return data[: head.end() - 1] + data[head.end() :] if len(data) == head.end() + 1 + size else data
 
 
 def _with_full_range(data: bytes, limits: Limits) -> tuple[bytes, str]:

@@ -113,6 +113,12 @@ def test_deep_colours_of_a_ppm_that_use_little_of_their_range_are_stretched_and_
     assert picture.notes == ("values from 0 to 2000 use little of their range: stretched to 8 bits",)
 
 
+def test_a_ppm_whose_header_has_the_line_ends_of_windows_keeps_its_colours() -> None:
+    assert decode(b"P6\r\n1 1\r\n255\r\n\x01\x02\x03").pixels[0, 0].tolist() == [1, 2, 3]
+    assert decode(b"P5\r\n1 1\r\n4095\r\n\x0f\xff").pixels[0, 0].tolist() == [255] * 3
+    assert decode(b"P6\r\n1 1\r\n255\r\n\x02\x03").pixels[0, 0].tolist() == [10, 2, 3]  # as the format has it
+
+
 def jpeg2000(values: NDArray[np.uint8 | np.uint16], codestream: bool = False) -> bytes:
     file = io.BytesIO()
     Pillow.fromarray(values).save(file, "JPEG2000", no_jp2=codestream, irreversible=False)
