@@ -11,7 +11,7 @@ import struct
 import numpy as np
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.image.limits import Limits, check_memory, check_size
+from inference.image.limits import Limits, check_size
 from inference.image.sniff import EXPECTED
 
 # What Pillow's AVIF reader goes by: the first brand alone.
@@ -43,10 +43,13 @@ def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int |
     if media_type == "image/avif" and data[8:12] not in _PILLOWS_AVIF:
         return data[:8] + b"avif" + data[12:], None, ""
     if media_type == "image/x-portable-anymap":
-        return _with_full_range(data, limits), None, ""
+        full, note = _with_full_range(_with_one_line_end(data), limits)
+        return full, None, note
     if media_type == "image/jp2":
         if data[20:24] in _OTHER_JPEG2000:
             raise UnsupportedMedia(f"this is {_OTHER_JPEG2000[data[20:24]]}; {EXPECTED}")
+        from inference.image.jpeg2000 import check_jpeg2000  # lazily: few pictures are JPEG 2000
+
         check_jpeg2000(data, limits)
     return data, None, ""
 
@@ -65,19 +68,31 @@ def _with_known_header(data: bytes) -> bytes:
     return header + bytes(added) + data[14 + size :]
 
 
-def _with_full_range(data: bytes, limits: Limits) -> bytes:
-    """A binary PGM or PPM whose highest value is no full 8 or 16 bits, scaled to that.
+def _with_one_line_end(data: bytes) -> bytes:
+    """A binary PGM or PPM whose header Windows' text mode wrote: its values begin behind two bytes, as the size of the
+    file shows, and not behind the one that the format knows."""
+    head = _NETPBM.match(data)
+    if head is None or data[head.end() - 1 : head.end() + 1] != b"\r\n":
+        return data
+    width, height, most = (int(digits[:11]) for digits in head.groups()[1:])
+    size = width * height * (3 if head[1] == b"6" else 1) * (2 if most > 255 else 1)
+    return data[: head.end() - 1] + data[head.end() :] if len(data) == head.end() + 1 + size else data
 
-    Pillow does it too, in Python, at 15 s for 12 megapixels (of which it keeps 8 bits of colour, too).
+
+def _with_full_range(data: bytes, limits: Limits) -> tuple[bytes, str]:
+    """(a binary PGM or PPM whose highest value is no full 8 or 16 bits, scaled to that; a note or "").
+
+    Pillow does it too, in Python, at 15 s for 12 megapixels. Of deep colours it keeps 8 bits: those that use little of
+    their range are stretched here.
     """
     head = _NETPBM.match(data)
     if head is None:
-        return data
+        return data, ""
     # A number of more than ten digits is none for Pillow either.
     width, height, most = (int(digits[:11]) for digits in head.groups()[1:])
     colour = head[1] == b"6"
     if not 0 < most < 65536 or most == 255 or (most == 65535 and not colour):
-        return data
+        return data, ""
     check_size(width, height, limits)
     count = width * height * (3 if colour else 1)
     kind = ">u2" if most > 255 else "u1"
@@ -85,43 +100,12 @@ def _with_full_range(data: bytes, limits: Limits) -> bytes:
         raise CorruptMedia(f"the header says {width} x {height} pixels, and the file ends before; upload it again")
     values = np.minimum(np.frombuffer(data, kind, count, head.end()), most)
     top, out = (65535, ">u2") if most > 255 and not colour else (255, "u1")
-    scaled: bytes = np.round(values.astype(np.float32) * (top / most)).astype(out).tobytes()
-    return b"P%s\n%d %d\n%d\n" % (head[1], width, height, top) + scaled
+    notes: list[str] = []
+    if most > 255 and colour:
+        from inference.image.deep import Scale, to_8_bits  # lazily: not of every picture
 
-
-def check_jpeg2000(data: bytes, limits: Limits) -> None:
-    """Holds a JPEG 2000 file to the limits by its codestream, since the box around it may say less.
-
-    Raises CorruptMedia without a codestream, LimitExceeded.
-    """
-    start = _codestream(data)
-    if data[start : start + 4] != b"\xff\x4f\xff\x51":
-        raise CorruptMedia("the JPEG 2000 file has no codestream; export or upload the file again")
-    # ISO/IEC 15444-1, A.5.1: image area, its offset, tile size, its offset, components.
-    right, low, left, top, tile_w, tile_h, tile_x, tile_y, components = struct.unpack_from(">8IH", data, start + 8)
-    width, height = right - left, low - top
-    check_size(width, height, limits)
-    if not tile_w or not tile_h or tile_x > left or tile_y > top:
-        raise CorruptMedia("the JPEG 2000 file has tiles without pixels; export or upload the file again")
-    tiles = -(-(right - tile_x) // tile_w) * -(-(low - tile_y) // tile_h)
-    # OpenJPEG keeps 4 bytes a sample, twice while it transforms, and the parameters of every tile: 6 KB, and a
-    # kilobyte for each component.
-    memory = width * height * (10 + 6 * components) + tiles * (6_000 + 1_100 * components)
-    check_memory(width, height, memory, limits)
-
-
-def _codestream(data: bytes) -> int:
-    """Where the codestream of a JPEG 2000 file begins, box by box; the end of the file where there is none."""
-    at = 0
-    if not data.startswith(b"\0\0\0\x0cjP  "):
-        return at
-    while at + 8 <= len(data):
-        size, header = struct.unpack_from(">I", data, at)[0], 8
-        if size == 1 and at + 16 <= len(data):
-            size, header = struct.unpack_from(">Q", data, at + 8)[0], 16
-        if data[at + 4 : at + 8] == b"jp2c":
-            return at + header
-        if size < header:
-            break
-        at += size
-    return len(data)
+        scale = Scale(full=float(most))
+        scaled = to_8_bits(values.reshape(height, width, 3).astype(np.uint16), scale, notes).tobytes()
+    else:
+        scaled = np.round(values.astype(np.float32) * (top / most)).astype(out).tobytes()
+    return b"P%s\n%d %d\n%d\n" % (head[1], width, height, top) + scaled, "; ".join(notes)

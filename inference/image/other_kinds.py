@@ -74,6 +74,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x01\xda", "an SGI picture", SAVE),
     (0, b"\x59\xa6\x6a\x95", "a Sun raster picture", SAVE),
     (0, b"FLIF", "a FLIF picture", SAVE),
+    (0, b"farbfeld", "a farbfeld picture", SAVE),
+    (0, b"\x97JB2", "a JBIG2 picture", SAVE),
+    (0, b"\0\0\0\x0cJXS ", "a JPEG XS picture", SAVE),
+    (4, b"ftypjxs ", "a JPEG XS picture", SAVE),
+    (0, b"msid", "a MrSID raster", SAVE),
     (0, b"BPG\xfb", "a BPG picture", SAVE),
     (0, b"\x8aMNG", "an MNG animation", SAVE),
     (0, b"\x8bJNG", "a JNG picture", SAVE),
@@ -95,12 +100,19 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     # Drawings and documents
     (0, b"\xc5\xd0\xd3\xc6", "an EPS file", _DRAWING),
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", _DRAWING),
+    (0, b"\x01\0\x09\0\0\x03", "a Windows metafile (WMF)", _DRAWING),
+    (0, b"\x06\x06\xed\xf5\xd8\x1d", "an InDesign document", _PAGES),
+    (0, b"fig-kiwi", "a Figma document", _DRAWING),
+    (0, b"FWS", "a Flash animation (SWF)", "save what it shows as PNG"),
+    (0, b"CWS", "a Flash animation (SWF)", "save what it shows as PNG"),
     (40, b" EMF", "a Windows metafile (EMF)", _DRAWING),
     (0, b"AC10", "an AutoCAD drawing (DWG)", _DRAWING),
     (0, b"\xd0\xcf\x11\xe0", "an old Office file, an Outlook message or a Thumbs.db", _TAKE_OUT),
     (0, b"\x78\x9f\x3e\x22", "a winmail.dat of Outlook", "save the attached picture and send that"),
     (0, b"SQLite format 3\0", "a SQLite database", _NOTHING),
     # Archives and what is compressed
+    (0, b"\x78\x9c", "a zlib stream", _UNPACK),
+    (0, b"\x78\xda", "a zlib stream", _UNPACK),
     (0, b"PK\x05\x06", "an empty zip archive", _NOTHING),
     (0, b"PK\x07\x08", "a part of a zip archive", _UNPACK),
     (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
@@ -122,6 +134,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PAR1", "a Parquet file", "it holds a table and no picture"),
     (4, b"TFL3", "a TensorFlow Lite model", f"{_MODEL}, converted to ONNX"),
     (0, b"GGUF", "a GGUF model", "it holds a language model and no picture"),
+    (0, b"Lerc2 ", "a LERC raster", _NUMBERS),
+    (0, b"CntZImage ", "a LERC raster", _NUMBERS),
     (0, b"LASF", "a point cloud (LAS)", _NUMBERS),
     (0, b"glTF", "a 3D scene (glTF)", "render it and save that as JPEG or PNG"),
     # Sound, and videos in other containers
@@ -161,6 +175,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89PNG\n\x1a\n", "a PNG whose line ends were changed on the way", _BINARY),
     (0, b"\x89PNG\r\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
     (0, b"\x89PNG\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
+    (1, b"PNG\r\n\x1a\n", "a PNG whose first byte was changed on the way, as 7 bits or another character", _BINARY),
+    (6, b"JFIF\0", "a JPEG whose first bytes were changed on the way", _BINARY),
+    (6, b"Exif\0\0", "a JPEG whose first bytes were changed on the way", _BINARY),
+    (0, b"\xff\xd8", "the start of a JPEG and nothing that belongs behind it", _DAMAGED),
+    (0, b"\x89PNG", "the start of a PNG and nothing that belongs behind it", _DAMAGED),
 )  # fmt: skip
 # Zip archives by names of members, which stand in the head; programs that write pictures come first.
 _ZIPS = (
@@ -196,6 +215,8 @@ def binary_kind(head: bytes) -> tuple[str, str] | None:
     if head.startswith(b"PK\x03\x04"):
         return next(((what, do) for name, what, do in _ZIPS if name in head), ("a zip archive", _UNPACK))
     if head.startswith(b"RIFF"):
+        if head[8:11] in (b"CDR", b"cdr"):  # and a letter of its version
+            return "a CorelDRAW document", _DRAWING
         return _RIFF.get(head[8:12], ("a RIFF file of an unknown kind", SAVE))
     for offset, signature, what, do in _SIGNATURES:
         if head.startswith(signature, offset):
@@ -207,6 +228,8 @@ def _by_structure(head: bytes) -> tuple[str, str] | None:
     """Kinds whose first bytes decide only together."""
     if len(head) < 18:
         return None
+    if head[:2] == b"BM" and not any(head[6:10]):
+        return "a BMP whose header is damaged or unknown", _DAMAGED
     if head[:4] == b"\0\0\x02\0" and head[4] and not head[9]:
         return "a Windows cursor (CUR)", SAVE
     if head[0] == 0xFF and head[1] in _MPEG_AUDIO and head[2] >> 4 != 15:

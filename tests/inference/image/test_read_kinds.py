@@ -6,6 +6,7 @@ import contextlib
 import io
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,6 +105,20 @@ def test_a_huge_portable_pixmap_is_over_the_limits(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("most", [65535, 16383])
+def test_deep_colours_of_a_ppm_that_use_little_of_their_range_are_stretched_and_said(most: int) -> None:
+    values = np.array([[[0, 0, 0], [1000, 2000, 500]], [[500, 1000, 2000], [2000, 2000, 2000]]], ">u2")
+    picture = decode(b"P6 2 2 %d\n" % most + values.tobytes())
+    assert picture.pixels[0, 1].tolist() == [128, 255, 64] and picture.pixels[1, 1].tolist() == [255] * 3
+    assert picture.notes == ("values from 0 to 2000 use little of their range: stretched to 8 bits",)
+
+
+def test_a_ppm_whose_header_has_the_line_ends_of_windows_keeps_its_colours() -> None:
+    assert decode(b"P6\r\n1 1\r\n255\r\n\x01\x02\x03").pixels[0, 0].tolist() == [1, 2, 3]
+    assert decode(b"P5\r\n1 1\r\n4095\r\n\x0f\xff").pixels[0, 0].tolist() == [255] * 3
+    assert decode(b"P6\r\n1 1\r\n255\r\n\x02\x03").pixels[0, 0].tolist() == [10, 2, 3]  # as the format has it
+
+
 def jpeg2000(values: NDArray[np.uint8 | np.uint16], codestream: bool = False) -> bytes:
     file = io.BytesIO()
     Pillow.fromarray(values).save(file, "JPEG2000", no_jp2=codestream, irreversible=False)
@@ -123,6 +138,27 @@ def test_jpeg_2000_of_16_bits_and_with_alpha() -> None:
     assert decode(jpeg2000(grey)).pixels[0, :, 0].tolist() == [0, 1, 128, 255]
     clear = np.array([[[9, 9, 9, 0], [9, 8, 7, 255]] * 2] * 4, np.uint8)
     assert decode(jpeg2000(clear)).pixels[0, :2].tolist() == [[255, 255, 255], [9, 8, 7]]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_whites_of_deep_jpeg_2000_are_white(alpha: bool) -> None:
+    steps = np.array([0, 257, 32896, 65278, 65407, 65408, 65535], np.uint16).repeat(8)  # 65408: half a step below 256
+    values = np.tile(steps[None, :, None], (64, 1, 3))
+    values[:, :, 0] = 65535 - values[:, :, 0]
+    if alpha:
+        values = np.dstack([values, np.full(values.shape[:2], 65535, np.uint16)])
+    encoded = cv2.imencode(".jp2", values, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes()
+    picture = decode(encoded)
+    assert picture.pixels[9, ::8, 1].tolist() == [0, 1, 128, 254, 255, 255, 255]
+    assert picture.pixels[9, ::8, 2].tolist() == [255, 254, 127, 1, 0, 0, 0]  # OpenCV has blue first
+    assert picture.notes == ()
+
+
+def test_deep_jpeg_2000_that_uses_little_of_its_range_is_stretched_and_said() -> None:
+    values = np.tile(np.linspace(0, 4095, 64).astype(np.uint16)[None, :, None], (64, 1, 3))
+    picture = decode(cv2.imencode(".jp2", values, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes())
+    assert picture.pixels[0, [0, 63]].tolist() == [[0] * 3, [255] * 3]
+    assert picture.notes == ("values from 0 to 4095 use little of their range: stretched to 8 bits",)
 
 
 def with_size(data: bytes, right: int, low: int, tile: int) -> bytes:
@@ -191,6 +227,13 @@ def test_a_jpeg_of_another_kind_is_described(marker: int, bits: int, words: str)
     at = data.index(b"\xff\xc0")
     with pytest.raises(UnsupportedMedia, match=words):
         decode(data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :])
+
+
+@pytest.mark.parametrize("kept", [4, 14, 41])
+def test_jpeg_2000_cut_in_its_header_is_called_broken_in_words(kept: int) -> None:
+    data = jpeg2000(np.zeros((16, 16, 3), np.uint8), codestream=True)
+    with pytest.raises(CorruptMedia, match="no codestream"):
+        decode(data[:kept])
 
 
 def test_a_jpeg_cut_in_its_header_is_a_broken_one() -> None:
