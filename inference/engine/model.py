@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.finite import odd_outputs, refuse_none, usable, without_nan
-from inference.engine.graph_ends import GraphEnds
+from inference.engine.graph_ends import ending, scale_of_input, scale_of_output
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
@@ -46,11 +46,10 @@ class Loaded:
                 f"{manifest.name}: file is empty, but head {manifest.head!r} needs the weights of a network"
             )
         self.batch = _batch(manifest.name, session)
-        with GraphEnds(session.path) as graph:
-            self.scales = _scales(session.outputs, self.head, graph)
-            outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
-            self._check_outputs(outputs)
-            self.manifest = self.head.settle(outputs, self.manifest, graph.ending)
+        self.scales = _scales(session, self.head)
+        outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
+        self._check_outputs(outputs)
+        self.manifest = self.head.settle(outputs, self.manifest, lambda name: ending(session.graph, name))
 
     def _as_the_head_gets_it(self, output: Tensor) -> Tensor:
         shape = (1, *output.shape[1:]) if self.batch > 1 else output.shape
@@ -87,8 +86,7 @@ class Loaded:
         """What the whole numbers of an input stand for, where the graph says so."""
         if tensor.dtype.kind == "f":
             return None
-        with GraphEnds(self.session.path) as graph:
-            return graph.of_input(tensor.name)
+        return scale_of_input(self.session.graph, tensor.name)
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
@@ -216,15 +214,12 @@ def _batch(model: str, session: Session) -> int:
     return batch
 
 
-def _scales(outputs: Sequence[Tensor], head: Head, graph: GraphEnds) -> dict[str, Quantization]:
+def _scales(session: Session, head: Head) -> dict[str, Quantization]:
     """What the whole numbers of outputs stand for, where the graph says so. Pictures in bytes are what they are."""
-    found = {o.name: graph.of_output(o.name) for o in outputs if o.dtype.kind in "iu" and o.dtype.itemsize <= 2}
     bytes_are_pictures = "image-to-image" in head.tasks
-    return {
-        o.name: scale
-        for o in outputs
-        if (scale := found.get(o.name)) and not (bytes_are_pictures and o.dtype == np.uint8)
-    }
+    whole = [o for o in session.outputs if o.dtype.kind in "iu" and o.dtype.itemsize <= 2]
+    asked = [o.name for o in whole if not (bytes_are_pictures and o.dtype == np.uint8)]
+    return {name: scale for name in asked if (scale := scale_of_output(session.graph, name))}
 
 
 def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.external_data import copied, is_mapped, read_external
+from inference.engine.graph import Graph, read_graph
 from inference.engine.other_formats import is_onnx, kind_of_file, not_a_model
+from inference.engine.protobuf import encoded
 from inference.errors import BadModel, OutOfMemory
 from inference.machine import cpu_quota
 from inference.tables import nearest
@@ -160,6 +163,11 @@ class Session:
             self._run_options = ort.RunOptions()
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The file's nodes, read when first asked for (a few ms) and kept: about 1 KB a node."""
+        return read_graph(self.path) if self.path else Graph()
+
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory."""
         with CORES.take(self.threads):
@@ -248,22 +256,12 @@ def _with_outputs(session: Any, path: Path, options: Any, providers: list[str], 
     more = [name for name in wanted if name not in {o.name for o in session.get_outputs()}]
     if not more:
         return session
-    graph = b"".join(_field(12, _field(1, name.encode())) for name in more)
-    model = path.read_bytes() + _field(7, graph)
+    graph = b"".join(encoded(12, encoded(1, name.encode())) for name in more)
+    model = path.read_bytes() + encoded(7, graph)
     try:
         return ort.InferenceSession(model, options, providers=providers)
     except _ORT_ERRORS:
         return session
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A protobuf field of bytes: its key and length as varints, then the content."""
-    head = b""
-    for value in (number << 3 | 2, len(content)):
-        while value > 0x7F:
-            head, value = head + bytes([value & 0x7F | 0x80]), value >> 7
-        head += bytes([value])
-    return head + content
 
 
 def refuse_what_is_not_onnx(path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.recognize._graph import Graph, Node, Values
+from inference.engine.graph import Graph, Node, Values
 
 # Operations that leave the values as they are; Gather, Slice, Split and Concat do where they take a picture of a batch.
 _THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Resize", "Upsample")

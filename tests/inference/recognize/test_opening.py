@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
+from inference.engine.graph import Constant, Graph, Node
 from inference.engine.model import Model
 from inference.errors import BadManifest
 from inference.image.media import Picture
 from inference.image.preprocess import prepare
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import open_export
-from inference.recognize._graph import Graph, Node, Weights
 from inference.recognize._opening import opening_of
 from inference.recognize.candidates import candidates_of, deciding_lines
 from tests.inference.graphs import picture_input, save
@@ -118,7 +118,7 @@ def test_a_chain_of_operations_is_one_factor_and_one_shift_by_channel(steps: lis
         Node(op, (a, f"c{i}"), (b,), {}) for i, ((op, _), a, b) in enumerate(zip(steps, names, names[1:], strict=False))
     ]
     graph = Graph((*nodes, Node("Conv", (names[-1],), ("y",), {})),
-                  {f"c{i}": Weights((3, 1, 1), tuple(values)) for i, (_, values) in enumerate(steps)})  # fmt: skip
+                  {f"c{i}": Constant((3, 1, 1), tuple(values)) for i, (_, values) in enumerate(steps)})  # fmt: skip
     opening = opening_of(graph, "t0")
     for pixel in (0.0, 1.0, 200.0):
         expected = np.full(3, pixel)
@@ -133,10 +133,10 @@ def test_a_chain_of_operations_is_one_factor_and_one_shift_by_channel(steps: lis
 def test_one_picture_sliced_out_of_a_batch_is_followed() -> None:
     """As torch.onnx.export(dynamo=True) has it."""
     ends = {
-        "s": Weights((1,), (0.0,)),
-        "e": Weights((1,), (1.0,)),
-        "a": Weights((1,), (0.0,)),
-        "k": Weights((), (255.0,)),
+        "s": Constant((1,), (0.0,)),
+        "e": Constant((1,), (1.0,)),
+        "a": Constant((1,), (0.0,)),
+        "k": Constant((), (255.0,)),
     }
     nodes = (Node("Slice", ("image", "s", "e", "a", "e"), ("x",), {}), Node("Squeeze", ("x", "a"), ("y",), {}),
              Node("Div", ("y", "k"), ("z",), {}), Node("Conv", ("z",), ("c",), {}))  # fmt: skip
