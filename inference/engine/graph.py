@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,22 +31,20 @@ _SAME_VALUES = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Cast")
 Values = tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(NamedTuple):
     """The shape of an initializer or of a Constant node, and its values where they are few numbers."""
 
     dims: tuple[int, ...]
     values: Values | None = None
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """An operation: names of its inputs and outputs, its whole-number attributes, the constant that it holds."""
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    numbers: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, int]
     constant: Constant | None = None
 
 
