@@ -177,7 +177,9 @@ class Model(Loaded):
         if odd and manifest.task in ("image-segmentation", "depth-estimation"):  # maps, which have no rows to leave out
             refuse_none(outputs, odd, manifest.name)
             outputs = without_nan(outputs, odd)
-        return usable(self.head.decode(outputs, fit, manifest), odd, manifest.name)
+        with np.errstate(all="ignore"):  # what is no number is left out below, and is no warning on the console
+            decoded = self.head.decode(outputs, fit, manifest)
+        return usable(decoded, odd, manifest.name)
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
         """The inputs by name: the prepared picture, and the side inputs that the file asks for."""
