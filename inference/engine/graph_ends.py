@@ -80,6 +80,10 @@ class GraphEnds:
         """What the whole numbers of an output stand for."""
         return self._ask(lambda graph: graph.of_output(name, _MAX_STEPS))
 
+    def step_of_output(self, name: str) -> float | None:
+        """By how much the numbers of an output, floats or whole, differ at least where quantisation rounded them."""
+        return self._ask(lambda graph: graph.step_of_output(name))
+
     def ending(self, name: str) -> str | None:
         """PROBABILITIES of a sigmoid or softmax, LOGITS as they leave a layer with weights."""
         kind = self._ask(lambda graph: graph.ending(name, _MAX_STEPS))
@@ -118,6 +122,19 @@ class _Graph:
             if node.op not in _MOVES:
                 return None
             name = node.outputs[0]
+        return None
+
+    def step_of_output(self, name: str) -> float | None:
+        for _ in range(_MAX_STEPS):
+            node = self._maker(name)
+            if node is None:
+                return None
+            if node.op == "DequantizeLinear" or node.op in _SCALE_OF_OUTPUT:
+                found = self._quantization(node, _SCALE_OF_OUTPUT.get(node.op, 1))
+                return found.scale if found else None
+            if node.op not in _MOVES:
+                return None
+            name = node.inputs[0]
         return None
 
     def of_output(self, name: str, steps: int) -> Quantization | None:

@@ -27,6 +27,9 @@ from inference.timing import Timing
 SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
 
 
+_COARSEST_SCORES = 0.1
+
+
 class Loaded:
     """A model in memory, of whatever kind, to be used from any number of threads at once.
 
@@ -50,6 +53,7 @@ class Loaded:
             self.scales = _scales(session.outputs, self.head, graph)
             outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
             self._check_outputs(outputs)
+            self._refuse_coarse(graph)
             self.manifest = self.head.settle(outputs, self.manifest, graph.ending)
 
     def _as_the_head_gets_it(self, output: Tensor) -> Tensor:
@@ -70,6 +74,20 @@ class Loaded:
                 f"while head {self.manifest.head!r} reads floats; export it with float outputs"
             )
         self._check_labels(self.head.classes(shapes, self.manifest))
+
+    def _refuse_coarse(self, graph: GraphEnds) -> None:
+        """Raises BadModel where quantisation gave boxes in pixels and scores one scale, which leaves nothing of these:
+        steps of 640 / 255 pixels make 0 of every score (microsoft/onnxruntime#14233, meituan/YOLOv6#969)."""
+        if not self.head.mixed:
+            return
+        name = next(iter(self.manifest.postprocess.outputs.values()), self.session.outputs[0].name)
+        step = graph.step_of_output(name)
+        if step and step > _COARSEST_SCORES:
+            raise BadModel(
+                f"{self.manifest.name}: output {name!r} is quantised in steps of {step:.3g}, boxes and scores alike, "
+                "which leaves nothing of scores in 0..1; quantise it without its last nodes, from the Concat that joins "
+                "boxes and scores on (nodes_to_exclude of onnxruntime's quantize_static), or export it with floats"
+            )
 
     def infer(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by name for inputs of a batch of 1: repeated where the file's batch is larger, and floats where the

@@ -60,4 +60,4 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     return None
 
 
-HEAD = Head(("object-detection",), decode, classes, misfit, threshold=0.3, params=("strides", "decoded"))
+HEAD = Head(("object-detection",), decode, classes, misfit, mixed=True, threshold=0.3, params=("strides", "decoded"))

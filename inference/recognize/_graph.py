@@ -17,7 +17,7 @@ from pathlib import Path
 from inference.engine.protobuf import Broken, Bytes, FileBytes, fields, varint
 
 _MAX_BYTES = 128  # of a constant whose values are of interest: a mean, a factor, a few indices
-_FORMATS = {1: "f", 6: "i", 7: "q", 10: "e", 11: "d"}  # TensorProto.DataType to struct's letters
+_FORMATS = {1: "f", 2: "B", 3: "b", 6: "i", 7: "q", 10: "e", 11: "d"}  # TensorProto.DataType to struct's letters
 # Operations that change the shape or the type of a constant and not its values.
 _SAME_VALUES = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Cast")
 Values = tuple[float, ...]
@@ -69,15 +69,24 @@ class Graph:
         return {name: node for node in self.nodes for name in node.outputs}
 
     def values(self, name: str) -> Values | None:
-        """The few numbers of a constant, also where it is reshaped first; None where it is none."""
+        """The few numbers of a constant, also where it is reshaped or dequantised first; None where it is none."""
         for _ in range(8):
             if name in self.weights:
                 return self.weights[name].values
             maker = self.makers.get(name)
+            if maker is not None and maker.op == "DequantizeLinear":
+                return self._dequantised(maker)
             if maker is None or maker.op not in _SAME_VALUES or not maker.inputs:
                 return None
             name = maker.inputs[0]
         return None
+
+    def _dequantised(self, node: Node) -> Values | None:
+        numbers, scale, *zero = (self.values(name) for name in node.inputs if name)
+        if numbers is None or scale is None or len(scale) != 1:
+            return None
+        origin = zero[0][0] if zero and zero[0] else 0.0
+        return tuple((number - origin) * scale[0] for number in numbers)
 
 
 def read_graph(path: Path) -> Graph:
