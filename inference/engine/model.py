@@ -85,8 +85,8 @@ class Loaded:
         if step and step > _COARSEST_SCORES:
             raise BadModel(
                 f"{self.manifest.name}: output {name!r} is quantised in steps of {step:.3g}, boxes and scores alike, "
-                "which leaves nothing of scores in 0..1; quantise it without its last nodes, from the Concat that joins "
-                "boxes and scores on (nodes_to_exclude of onnxruntime's quantize_static), or export it with floats"
+                "which leaves nothing of scores in 0..1; quantise it without its last nodes, from the Concat of boxes "
+                "and scores on (nodes_to_exclude of onnxruntime's quantize_static), or export it with floats"
             )
 
     def infer(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
