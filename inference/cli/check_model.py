@@ -17,7 +17,8 @@ from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, read_man
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
-from inference.recognize.candidates import deciding_lines, label_lines, label_set
+from inference.recognize.candidates import label_set
+from inference.recognize.deciding import deciding_lines, label_lines
 from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
@@ -41,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         export, draft = examine(path)
     except BadManifest as error:
-        print(f"not recognised: {error}\n\nmodel.toml, to be completed:\n\n{deciding_lines(open_export(path))}")
+        lines = deciding_lines(open_export(path))
+        print(f"not recognised: {error}", *([f"model.toml, to be completed:\n\n{lines}"] if lines else []), sep="\n\n")
         if options.write:
             print("nothing was written: which of these lines are true is known to whoever trained the model")
         return 1

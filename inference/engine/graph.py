@@ -75,15 +75,28 @@ class Graph:
         return {name: node for node in self.nodes for name in node.outputs}
 
     def constant(self, name: str) -> Constant | None:
-        """The constant behind a tensor, also where it is reshaped or cast first; None where there is none."""
+        """The constant behind a tensor, also where it is reshaped, cast or dequantised; None where there is none."""
         for _ in range(8):
             if name in self.weights:
                 return self.weights[name]
             maker = self.makers.get(name)
+            if maker is not None and maker.op == "DequantizeLinear":
+                return self._dequantised(maker)
             if maker is None or maker.op not in _SAME_VALUES or not maker.inputs:
                 return None
             name = maker.inputs[0]
         return None
+
+    def _dequantised(self, node: Node) -> Constant | None:
+        """As quantisers store weights and biases. Of a scale by channel the values stay unknown."""
+        numbers, scale, *zero = (self.weights.get(name) for name in node.inputs if name)
+        if numbers is None or scale is None:
+            return None
+        values, steps = numbers.values, scale.values or ()
+        if values is None or len(steps) != 1:
+            return Constant(numbers.dims)
+        origin = zero[0].values[0] if zero and zero[0] and zero[0].values else 0.0
+        return Constant(numbers.dims, tuple((value - origin) * steps[0] for value in values))
 
     def values(self, name: str) -> Values | None:
         """The few numbers of a constant; None where it is none, or has more."""

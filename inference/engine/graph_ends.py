@@ -62,6 +62,21 @@ def scale_of_output(graph: Graph, name: str, steps: int = _MAX_STEPS) -> Quantiz
     return None
 
 
+def step_of_output(graph: Graph, name: str) -> float | None:
+    """By how much the numbers of an output, floats or whole, differ at least where quantisation rounded them."""
+    for _ in range(_MAX_STEPS):
+        node = graph.makers.get(name)
+        if node is None or not node.inputs:
+            return None
+        if node.op == "DequantizeLinear" or node.op in _SCALE_OF_OUTPUT:
+            found = _quantization(graph, node, _SCALE_OF_OUTPUT.get(node.op, 1))
+            return found.scale if found else None
+        if node.op not in _MOVES:
+            return None
+        name = node.inputs[0]
+    return None
+
+
 def ending(graph: Graph, name: str) -> str | None:
     """PROBABILITIES of a sigmoid or softmax, LOGITS as they leave a layer with weights."""
     kind = _kind(graph, name, _MAX_STEPS) if graph.nodes else None

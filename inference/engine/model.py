@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.finite import odd_outputs, refuse_none, usable, without_nan
-from inference.engine.graph_ends import ending, scale_of_input, scale_of_output
+from inference.engine.graph_ends import ending, scale_of_input, scale_of_output, step_of_output
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
@@ -25,6 +25,9 @@ from inference.timing import Timing
 
 # Inputs beside the picture that exporters add; they are filled from the Fit.
 SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
+
+
+_COARSEST_SCORES = 0.1
 
 
 class Loaded:
@@ -49,6 +52,7 @@ class Loaded:
         self.scales = _scales(session, self.head)
         outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
         self._check_outputs(outputs)
+        self._refuse_coarse()
         self.manifest = self.head.settle(outputs, self.manifest, lambda name: ending(session.graph, name))
 
     def _as_the_head_gets_it(self, output: Tensor) -> Tensor:
@@ -69,6 +73,20 @@ class Loaded:
                 f"while head {self.manifest.head!r} reads floats; export it with float outputs"
             )
         self._check_labels(self.head.classes(shapes, self.manifest))
+
+    def _refuse_coarse(self) -> None:
+        """Raises BadModel where quantisation gave boxes in pixels and scores one scale, which leaves nothing of these:
+        steps of 640 / 255 pixels make 0 of every score (microsoft/onnxruntime#14233, meituan/YOLOv6#969)."""
+        if not self.head.mixed:
+            return
+        name = next(iter(self.manifest.postprocess.outputs.values()), self.session.outputs[0].name)
+        step = step_of_output(self.session.graph, name)
+        if step and step > _COARSEST_SCORES:
+            raise BadModel(
+                f"{self.manifest.name}: output {name!r} is quantised in steps of {step:.3g}, boxes and scores alike, "
+                "which leaves nothing of scores in 0..1; quantise it without its last nodes, from the Concat of boxes "
+                "and scores on (nodes_to_exclude of onnxruntime's quantize_static), or export it with floats"
+            )
 
     def infer(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by name for inputs of a batch of 1: repeated where the file's batch is larger, and floats where the
@@ -175,7 +193,9 @@ class Model(Loaded):
         if odd and manifest.task in ("image-segmentation", "depth-estimation"):  # maps, which have no rows to leave out
             refuse_none(outputs, odd, manifest.name)
             outputs = without_nan(outputs, odd)
-        return usable(self.head.decode(outputs, fit, manifest), odd, manifest.name)
+        with np.errstate(all="ignore"):  # what is no number is left out below, and is no warning on the console
+            decoded = self.head.decode(outputs, fit, manifest)
+        return usable(decoded, odd, manifest.name)
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
         """The inputs by name: the prepared picture, and the side inputs that the file asks for."""

@@ -156,6 +156,7 @@ class Session:
             self.producer: str = meta.producer_name
         except UnicodeDecodeError as error:
             raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
+        _refuse_unknown_floats(path, self._session)
         self._names = [o.name for o in self.outputs]
         self._run_options = None
         if self.provider == CPU and any(None in i.shape[1:] for i in self.inputs):
@@ -179,6 +180,16 @@ class Session:
                     raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
                 raise BadModel(f"the model failed on {shapes}: {_without_places(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
+
+
+def _refuse_unknown_floats(path: Path, session: Any) -> None:
+    """Raises BadModel for inputs and outputs of numbers that NumPy does not have: bfloat16, float8, 4 bits."""
+    for arg in (*session.get_inputs(), *session.get_outputs()):
+        kind = arg.type.removeprefix("tensor(").removesuffix(")")
+        if kind.startswith(("bfloat", "float8", "float4", "int4", "uint4", "complex")):
+            raise BadModel(
+                f"{path}: {arg.name} holds {kind}, which is not read here; export it with float32 or float16"
+            )
 
 
 class NoSession(Session):

@@ -27,7 +27,9 @@ def best_class(scores: Floats, threshold: float, multilabel: bool) -> tuple[NDAr
     """(rows, classes, scores) over the threshold, from a score matrix (N, C).
 
     multilabel: all classes over the threshold, as in COCO evaluations; else only the best class of a row.
+    Raises BadManifest for logits.
     """
+    refuse_logits(scores[:, :1])
     if multilabel:
         rows, classes = np.nonzero(scores > threshold)
         return rows, classes, scores[rows, classes]
@@ -40,9 +42,21 @@ def best_class_with_objectness(
     raw: Floats, end: int, threshold: float, multilabel: bool
 ) -> tuple[NDArray[Any], NDArray[Any], Floats]:
     """`best_class` for rows (N, >= end) of box, objectness and class scores; `end` is the column after the classes."""
+    refuse_logits(raw[:, 4])
     candidates = np.flatnonzero(raw[:, 4] > threshold)  # no class score is above 1
     rows, classes, scores = best_class(raw[candidates, 4:5] * raw[candidates, 5:end], threshold, multilabel)
     return candidates[rows], classes, scores
+
+
+def refuse_logits(column: Floats) -> None:
+    """Raises BadManifest where scores of one class, or the objectness, are negative, as those of logits are on nearly
+    all rows: a logit of 0.6 would pass for a score. Those that quantisation moved below 0 are nearer to it."""
+    low = column.min(initial=0, where=np.isfinite(column))
+    if low < -0.1:
+        raise BadManifest(
+            f"scores down to {low:.4g}, expected 0..1: they are logits without their sigmoid, or the outputs of "
+            "another head; export it with the sigmoid, or say another head"
+        )
 
 
 def suppress(boxes: Floats, scores: Floats, classes: NDArray[Any], manifest: Manifest) -> NDArray[np.int64]:

@@ -224,6 +224,7 @@ HEAD = Head(
     decode,
     classes,
     misfit,
+    mixed=True,
     threshold=0.25,
     params=("layout", "obb", "kpt_shape"),
 )

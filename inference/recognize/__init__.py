@@ -25,7 +25,7 @@ from inference.recognize import (
     tensors,
     ultralytics,
 )
-from inference.recognize._channels import refuse_unfit, with_channels
+from inference.recognize._channels import refuse_no_picture, refuse_unfit, with_channels
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize._guesses import guesses
 from inference.recognize._labels import past_a_placeholder
@@ -53,6 +53,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
     Raises BadModel when the file cannot be loaded, BadManifest where recognising it would be guessing.
     """
     export = open_export(path)
+    refuse_no_picture(export)
     for family in _FAMILIES:
         try:
             draft = family(export)

@@ -19,7 +19,8 @@ from inference.image.values import Quantization
 from tests.inference.graphs import build
 
 F = np.float32
-WEIGHTS = {"w": np.ones((4, 2), F), "one": F(1), "half": F(0.5), "zero": F(0), "s": F(1 / 256), "z": np.int8(-128)}
+WEIGHTS = {"w": np.ones((4, 2), F), "one": F(1), "half": F(0.5), "zero": F(0), "s": F(1 / 256), "z": np.int8(-128),
+           "bq": np.int8([1, 2])}  # fmt: skip
 LAYER = [("MatMul", "x w", "m")]
 SOFTMAX = [*LAYER, ("Softmax", "m", "p")]
 SIGMOID = [*LAYER, ("Sigmoid", "m", "p")]
@@ -36,6 +37,7 @@ def ending(path: Path, nodes: Sequence[Any], kind: str = "float32", shape: Seque
     [
         ([("MatMul", "x w", "y")], "logits"),
         ([*LAYER, ("Add", "m half", "y")], "logits"),
+        ([*LAYER, ("DequantizeLinear", "bq s", "b"), ("Add", "m b", "y")], "logits"),
         ([("Gemm", "x w", "m"), ("Identity", "m", "y")], "logits"),
         ([*LAYER, ("LogSoftmax", "m", "y")], "logits"),
         ([*LAYER, ("Mul", "m half", "y")], "logits"),

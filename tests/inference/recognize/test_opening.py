@@ -22,7 +22,8 @@ from inference.image.preprocess import prepare
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import open_export
 from inference.recognize._opening import opening_of
-from inference.recognize.candidates import candidates_of, deciding_lines
+from inference.recognize.candidates import candidates_of
+from inference.recognize.deciding import deciding_lines
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import answer, boxes, floats
 

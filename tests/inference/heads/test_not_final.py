@@ -1,0 +1,84 @@
+"""Answers that are not yet what a head takes them for: rows before NMS, logits, boxes that are pixels already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.errors import BadManifest, BadModel
+from inference.heads import find_head
+from inference.heads.embedding import unit_length
+from inference.predictions import Objects
+from tests.inference.heads.decoding import fit, manifest
+
+
+def grid_rows() -> dict[str, Any]:
+    """8400 rows of a 640 x 640 input, as Qualcomm AI Hub's YOLOv8 gives them: two things, one of them five times."""
+    boxes, scores, labels = np.zeros((1, 8400, 4), np.float32), np.zeros((1, 8400), np.float32), np.zeros((1, 8400))
+    for i in range(5):
+        boxes[0, 100 + i], scores[0, 100 + i], labels[0, 100 + i] = (100 + i, 200, 300, 400), 0.9 - i / 100, 1
+    boxes[0, 500], scores[0, 500] = (400, 300, 500, 400), 0.7
+    return {"boxes": boxes, "scores": scores, "class_idx": labels.astype(np.uint8)}
+
+
+def found(head: str, outputs: dict[str, Any], **post: Any) -> list[tuple[int, float, list[float]]]:
+    predicted = find_head(head).decode(outputs, fit(640, 640), manifest(head, labels=2, **post))
+    assert isinstance(predicted, Objects)
+    rows = zip(predicted.label_ids.tolist(), predicted.scores.tolist(), predicted.boxes.tolist(), strict=True)
+    return [(i, round(s, 3), b) for i, s, b in rows]
+
+
+def test_the_rows_of_a_grid_are_suppressed_and_those_after_nms_are_not() -> None:
+    outputs = grid_rows()
+    assert found("boxes", outputs) == [(1, 0.9, [100, 200, 300, 400]), (0, 0.7, [400, 300, 500, 400])]
+    assert len(found("boxes", outputs, nms_execute=False)) == 6
+    assert len(found("boxes", {name: value[:, 100:600] for name, value in outputs.items()})) == 6
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1.0, 1), (-1.0, 0), (float("nan"), 0), (float("inf"), 0)])
+def test_a_count_that_is_none_leaves_no_row(count: float, rows: int) -> None:
+    outputs = {name: value[:, 100:102] for name, value in grid_rows().items()}
+    assert len(found("boxes", {**outputs, "num_dets": np.asarray([[count]], np.float32)})) == rows
+
+
+def logits() -> Any:
+    """[1, 6, 8400]: one box has the logit 0.6, which is no score of 0.6; the others have -6."""
+    output = np.full((1, 6, 8400), -6, np.float32)
+    output[0, :4] = np.asarray([320, 320, 100, 50])[:, None]
+    output[0, 5, 5] = 0.6
+    return output
+
+
+@pytest.mark.parametrize(
+    ("head", "outputs"),
+    [
+        ("yolo", {"o": logits()}),
+        ("yolo", {"o": np.insert(logits(), 4, -6, axis=1).transpose(0, 2, 1)}),  # v5
+        ("boxes", {"b": np.abs(logits()[:, :4]).transpose(0, 2, 1), "s": logits()[:, 4:]}),
+        ("yolox", {"o": np.insert(logits() * 0.01, 4, -6, axis=1).transpose(0, 2, 1)}),
+    ],
+)
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_logits_are_no_scores(head: str, outputs: dict[str, Any], multilabel: bool) -> None:
+    with pytest.raises(BadManifest, match=r"scores down to -6, expected 0\.\.1: they are logits"):
+        found(head, outputs, multilabel=multilabel)
+
+
+def test_scores_that_quantisation_moved_below_zero_are_scores() -> None:
+    output = logits()
+    output[0, 4:] = np.where(output[0, 4:] < 0, -0.004, output[0, 4:])
+    assert found("yolo", {"o": output}) == [(1, 0.6, [270, 295, 370, 345])]
+
+
+def test_boxes_of_yolox_that_are_decoded_already() -> None:
+    rows = np.zeros((1, 8400, 7), np.float32)
+    rows[0, 3] = 320, 320, 100, 50, 0.9, 0.1, 1  # cx, cy, w, h in pixels, objectness, two classes
+    with pytest.raises(BadModel, match=r"sizes up to 100 .*decoded = true"):
+        found("yolox", {"o": rows})
+    assert found("yolox", {"o": rows}, params={"decoded": True}) == [(1, 0.9, [270, 295, 370, 345])]
+
+
+def test_a_vector_whose_squares_overflow_has_a_direction() -> None:
+    np.testing.assert_allclose(unit_length(np.asarray([3e38, 0, 0, 4e37], np.float32))[0], 0.99123, atol=1e-4)
