@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inference.errors import BadManifest
+from inference.label_lists import read_labels
 from inference.tables import build, nearest, read_toml, text_of
 
 Task = Literal[
@@ -75,6 +76,8 @@ class Preprocess:
         for name, value in (("min_score", self.min_score), ("max_share", self.max_share)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
+        if not all(self.image_std):
+            raise ValueError(f"image_std is {list(self.image_std)}, expected numbers to divide by, none 0")
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def declaration_of(path: Path) -> Path | None:
 
 
 def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = None) -> Manifest:
-    """A manifest from a parsed table; `labels` may be a list, the name of a text file beside it (a line per label), or
+    """A manifest from a parsed table; `labels` may be a list, the name of a file beside it (label_lists.py), or
     a set that comes with the engine ("builtin:coco80"). Raises BadManifest; `where` begins the message."""
     labels = table.get("labels")
     read = {"labels": _read_labels(labels, where, folder)} if isinstance(labels, str) else {}
@@ -190,7 +193,7 @@ def _read_labels(name: str, where: str, folder: Path | None) -> list[str]:
     else:
         path = inside(folder, name, where)
     try:
-        return labels_in(text_of(path))
+        return read_labels(path.name, text_of(path))[0]
     except OSError as error:
         raise BadManifest(f"{where}: labels file {name!r} cannot be read ({error.strerror}); check the file") from error
     except UnicodeDecodeError as error:
@@ -199,24 +202,6 @@ def _read_labels(name: str, where: str, folder: Path | None) -> list[str]:
         ) from error
     except ValueError as error:
         raise BadManifest(f"{where}: labels file {name!r} {error}") from error
-
-
-def labels_in(text: str) -> list[str]:
-    """The labels of a text file (see `text_of`), a label per line, without the marks that joined files have inside.
-
-    An empty line between others keeps its place, so that the labels behind it keep theirs. Raises ValueError for what
-    is saved under the name of a list.
-    """
-    head = text.lstrip()[:30].lower()
-    if head.startswith("version https://git-lfs"):
-        raise ValueError("is a Git LFS pointer, not the labels; run `git lfs pull` or download the file")
-    if head.startswith(("<!doctype", "<html")):
-        raise ValueError("is a web page, not the labels; download the raw file instead of its page")
-    # Not splitlines(): it also splits at form feeds and at marks of Unicode, which a label may have.
-    lines = [line.strip("\ufeff \t\f\v\u00a0") for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
 
 
 def inside(folder: Path | None, name: str, where: str) -> Path:

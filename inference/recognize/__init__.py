@@ -63,7 +63,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
             raise BadManifest(_unforeseen(export, error)) from error
         if draft is not None:
             draft = with_channels(export, past_a_placeholder(export, draft))
-            return export, replace(draft, assumed=(*draft.assumed, *guesses(export, draft.table)))
+            return export, replace(draft, assumed=(*draft.assumed, *export.said, *guesses(export, draft)))
     refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
 

@@ -6,22 +6,29 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from inference.engine.graph import Graph
-from inference.engine.other_formats import kind_by_name, onnx_files, what_is_there
+from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest
-from inference.manifest import labels_in
+from inference.label_lists import read_labels
 from inference.recognize._opening import Opening, opening_of
 from inference.recognize._yaml import load_yaml
 from inference.tables import text_of
 
 # Names that exporters give to every model; the folder's name says more.
 PLAIN_NAMES = ("model", "end2end", "best", "model_quantized", "inference_model", "weights")
+# Lists of class names beside a file, the first of which counts; others of these suffixes where there is only one model.
+LABEL_FILES = (
+    *("labels.txt", "classes.txt", "class_names.txt", "names.txt", "classnames.txt", "categories.txt", "label.txt"),
+    *("labelmap.txt", "label_map.txt", "label_list.txt", "labels.json", "classes.json", "class_names.json"),
+    *("id2label.json", "class_indices.json", "class_to_idx.json", "label_map.json", "labels.csv", "classes.csv"),
+)
+_LIST_SUFFIXES = (".names", ".labels", ".pbtxt", ".yaml", ".yml")
 MAX_SIDECAR_BYTES = 16 << 20
 
 
@@ -40,11 +47,15 @@ class Draft:
 
 @dataclass
 class Export:
-    """folder: where sidecars lie and the manifest would; file: the weights, in it or below it."""
+    """folder: where sidecars lie and the manifest would; file: the weights, in it or below it.
+
+    said: what of its side files was taken for what, as Draft.assumed.
+    """
 
     folder: Path
     file: Path
     session: Session
+    said: list[str] = field(default_factory=list)
     _texts: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -159,18 +170,46 @@ class Export:
         A list of another length than `classes` is given all the same: Model refuses it in words, where leaving it
         out would name everything wrongly without any.
         """
-        return self.label_file("labels.txt", "classes.txt", "class_names.txt") or (
-            "builtin:coco80" if classes == 80 else None
-        )
+        return self.label_file(*LABEL_FILES) or self._other_list() or ("builtin:coco80" if classes == 80 else None)
 
     def label_file(self, *names: str) -> list[str] | None:
         """The labels of the first sidecar with any of these names; None where there is none. Raises BadManifest."""
         text = self.text(*names)
+        if text is None:
+            return None
+        read = next(name for name in names if self._texts.get(name) is not None)
         try:
-            return None if text is None else labels_in(text)
+            labels, said = read_labels(read, text)
         except ValueError as error:
-            read = next(name for name in names if self._texts.get(name) is not None)
             raise BadManifest(f"{self.folder}: {read} {error}") from error
+        if others := [name for name in names if name != read and name in self._beside]:
+            self._say(f"labels are those of {read}, not of {', '.join(others)}; delete the one that is wrong")
+        if said:
+            self._say(f"{read}: {said}; labels = [...] in model.toml says another order")
+        return labels
+
+    def _other_list(self) -> list[str] | None:
+        """Of a file whose name only its kind tells, where it lies beside a single model."""
+        if len({path for path in self._beside.values() if is_onnx(path)}) > 1:
+            return None
+        for name in self._beside:
+            path = PurePath(name)
+            if path.suffix not in _LIST_SUFFIXES or self._beside[name].name != name:
+                continue
+            text = self.text(name)
+            if text is None or (path.suffix in (".yaml", ".yml") and "names" not in text):
+                continue
+            try:
+                labels, _ = read_labels(name, text)
+            except ValueError:  # a YAML of something else
+                continue
+            self._say(f"labels are those of {name}; put labels.txt there for others")
+            return labels or None
+        return None
+
+    def _say(self, sentence: str) -> None:
+        if sentence not in self.said:
+            self.said.append(sentence)
 
     @property
     def sidecars(self) -> tuple[str, ...]:

@@ -8,13 +8,23 @@ from typing import Any
 from inference.engine.graph_ends import ending, scale_of_input, scale_of_output
 from inference.engine.session import Tensor
 from inference.heads import PROBABILITIES
-from inference.recognize._export import Export
+from inference.recognize._export import Draft, Export
+
+_NAMED = ("image-classification", "object-detection", "image-segmentation", "video-classification")
 
 
-def guesses(export: Export, table: Mapping[str, Any]) -> tuple[str, ...]:
-    """The sentences for an export and the table of its manifest."""
+def guesses(export: Export, draft: Draft) -> tuple[str, ...]:
+    """The sentences for an export and the draft of its manifest."""
+    table = draft.table
     how: Mapping[str, Any] = table.get("preprocess", {})
-    return (*_of_input(export, how), *_of_scores(export, table))
+    return (*_of_input(export, how), *_of_scores(export, table), *_of_labels(draft))
+
+
+def _of_labels(draft: Draft) -> Iterator[str]:
+    if draft.table["task"] not in _NAMED or draft.table["head"] == "classifier_map" or draft.table.get("labels"):
+        return
+    if not any("labels.txt" in said for said in draft.assumed):
+        yield "no labels beside it: numbers stand in their place; put labels.txt there, a label per line"
 
 
 def _of_input(export: Export, how: Mapping[str, Any]) -> Iterator[str]:

@@ -79,8 +79,13 @@ def task_of(export: Export, said: str) -> str | None:
 
 
 def labels_of(config: Fields) -> list[str]:
-    """id2label as a list; ids that are left out are named by their number. Raises BadManifest for another table."""
-    table = config.get("id2label")
+    """id2label as a list, else label2id turned round; ids that are left out are named by their number.
+
+    Raises BadManifest for another table.
+    """
+    table, turned = config.get("id2label"), config.get("label2id")
+    if table is None and isinstance(turned, dict):
+        table = {str(number): name for name, number in turned.items()}
     if table is None:
         return []
     expected = 'a table of ids and names such as {"0": "cat", "1": "dog"}'

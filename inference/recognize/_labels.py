@@ -65,36 +65,6 @@ def _outputs_of(graph: Graph, node: Node) -> int:
     return (dims[0] if node.numbers.get("transB") else dims[1]) if len(dims) == 2 else 0
 
 
-def label_map(export: Export) -> list[str] | None:
-    """The names beside a file by the ids that it gives them, gaps named N/A: TensorFlow's label map (*.pbtxt), or lines
-    that begin with rising numbers from 0 on, as in Coral's coco_labels.txt. Else as Export.labels has them."""
-    names = export.labels(None)
-    if isinstance(names, list):
-        rows = [re.fullmatch(r"(\d+)[\s:,]+(\S.*)", name) for name in names]
-        numbers = [int(row.group(1)) for row in rows if row]
-        if len(numbers) != len(names) or numbers[0] != 0 or sorted(set(numbers)) != numbers:
-            return names
-        return _by_id({number: row.group(2) for number, row in zip(numbers, rows, strict=True) if row})
-    found = sorted(p.name for p in export.folder.glob("*.pbtxt"))
-    text = export.text(*found) if found else None
-    items = re.findall(r"item\s*\{([^{}]*)\}", text or "")
-    named = {int(i[1]): n[-1][1] for item in items if (i := _ID.search(item)) and (n := _NAME.findall(item))}
-    return _by_id(named) if named else None
-
-
-# display_name follows name where there are both: ids of the word net stand there, a name for people here.
-_ID, _NAME = re.compile(r"\bid\s*:\s*(\d+)"), re.compile(r"\b(?:display_)?name\s*:\s*(['\"])(.*?)\1")
-
-
-def _by_id(names: dict[int, str]) -> list[str]:
-    """A list by id. Id 0 is the background where it has no name: label maps begin at 1."""
-    top = min(max(names), _MOST_LABELS)
-    return [names.get(i, "N/A" if i else "background") for i in range(top + 1)]
-
-
-_MOST_LABELS = 100_000  # of an id in a file, which may be any number
-
-
 def past_a_placeholder(export: Export, draft: Draft) -> Draft:
     """The draft with label_offset = 1 where the label list has one line more than there are classes, and its first
     stands for none; families with a convention of their own have an offset already."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from inference.errors import BadManifest
 from inference.recognize._export import IMAGENET, Draft, Export
 from inference.recognize._opening import outside
 from inference.recognize.layouts import LETTERBOX
@@ -16,10 +17,14 @@ def recognize(export: Export) -> Draft | None:
     labels = export.json("labels.json")
     if not isinstance(labels, list) or export.picture.name not in ("input1", "input"):
         return None
+    if not all(isinstance(name, str) for name in labels):
+        raise BadManifest(
+            f"{export.folder}: labels.json holds {str(labels)[:80]}, expected a list of names; correct it"
+        )
     names = {n.removesuffix("_0") for n in export.outputs}
     # exported with enable_norm, the graph divides by 255 and normalises by itself
     normal, _ = outside(IMAGENET, export.opening)
-    base: dict[str, Any] = {"labels": [str(name) for name in labels]}
+    base: dict[str, Any] = {"labels": labels}
     if "output1" in names:
         side = export.size() or {"height": 224, "width": 224}
         resize = {"height": side["height"] * 256 // 224, "width": side["width"] * 256 // 224}

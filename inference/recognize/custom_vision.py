@@ -18,9 +18,9 @@ def recognize(export: Export) -> Draft | None:
         return None
     beside = export.json((sidecar or {}).get("MetadataPropsFileName", "metadata_properties.json")) or {}
     facts = {**beside, **export.metadata}  # what is in the file was written with it; sidecars were seen to be wrong
-    labels = export.label_file((sidecar or {}).get("LabelFileName", "labels.txt"))
+    labels = export.label_file((sidecar or {}).get("LabelFileName", "labels.txt")) or export.labels(None)
     table: dict[str, Any] = {"preprocess": _preprocess(export, facts)}
-    if labels is not None:
+    if labels:
         table["labels"] = labels
     table.update(_task(export, facts))
     if export.scales_itself:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from inference.recognize._image_processor.reader import Reading
 
 _WITHOUT_LABELS = ("depth-estimation", "image-to-image", "keypoint-detection", "image-feature-extraction")
-# Of transformers; the last is where its version 5 nests what is left of a processor.
-_SIDE_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
+# Of transformers, the newest first: version 5 nests what is left of a processor, and reads the nested one first.
+_SIDE_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+_NESTED = ("image_processor", "video_processor")
 
 
 def recognize(export: Export) -> Draft | None:
@@ -53,12 +54,14 @@ def _draft(export: Export, config: Fields) -> Draft:
         table["labels"] = ["person"]
         reading.how["crop_scale"] = 1.25
     count = _check_outputs(export, table, config, said or kind)
-    labels = [] if task in _WITHOUT_LABELS else _labels(config, count, reading)
+    labels = [] if task in _WITHOUT_LABELS else _labels(export, config, count, reading)
     if labels:
         table["labels"] = labels
+        if config.get("id2label", "label2id") is not None:
+            table["label_offset"] = 0  # it gives ids, whatever the first is called
     by = f"config.json: {config.text('model_type')} {said}".strip()
     reasons = (by, f"preprocessing from {side.where.rpartition(': ')[2]}", *reading.reasons)
-    return Draft("Hugging Face", table, reasons, (*head.assumed, *reading.assumed))
+    return Draft("Hugging Face", table, reasons, (*head.assumed, *reading.assumed, *_contradictions(export, side)))
 
 
 def _too_little(export: Export, said: str, task: str | None) -> str:
@@ -74,11 +77,28 @@ def _too_little(export: Export, said: str, task: str | None) -> str:
 def _side_file(export: Export) -> Fields | None:
     for name in _SIDE_FILES:
         found = export.json(name)
-        if found is not None and name == _SIDE_FILES[-1]:
-            found = found.get("image_processor") if isinstance(found, dict) else None
-        if found is not None:
+        nested = found if isinstance(found, dict) else {}
+        inner = next((key for key in _NESTED if isinstance(nested.get(key), dict)), "")
+        if inner:
+            return Fields(nested[inner], f"{export.folder}: {name}, {inner}")
+        if found is not None and name != _SIDE_FILES[0]:
             return Fields(found, f"{export.folder}: {name}")
     return None
+
+
+def _contradictions(export: Export, side: Fields) -> list[str]:
+    """Fields of preprocessor_config.json that are not as in a processor_config.json, which was then saved later."""
+    older = export.json(_SIDE_FILES[1]) if _SIDE_FILES[0] in side.where else None
+    if not isinstance(older, dict):
+        return []
+    shared = sorted(k for k, v in older.items() if v is not None and side.get(k) is not None and side.get(k) != v)
+    names = ", ".join(k for k in shared if not k.endswith("_type"))[:100]
+    if not names:
+        return []
+    return [
+        f"{names}: processor_config.json is followed, as transformers 5 does, where preprocessor_config.json says "
+        "otherwise; delete the one that is wrong"
+    ]
 
 
 def _check_input(export: Export, config: Fields, said: str) -> None:
@@ -125,9 +145,27 @@ def _check_outputs(export: Export, table: dict[str, Any], config: Fields, said: 
     return count
 
 
-def _labels(config: Fields, count: int | None, reading: Reading) -> list[str]:
-    """id2label as a list. With do_reduce_labels, label 0 of the data set may have no class, and is left out then."""
+def _labels(export: Export, config: Fields, count: int | None, reading: Reading) -> list[str]:
+    """id2label as a list, else the list beside the file.
+
+    transformers writes LABEL_0, LABEL_1 ... where nobody gave names. With do_reduce_labels, label 0 of the data set may
+    have no class, and is left out then.
+    """
     labels = labels_of(config)
+    if all(name == f"LABEL_{i}" for i, name in enumerate(labels)):
+        beside = export.labels(None)
+        if isinstance(beside, list):
+            return beside
+        if labels:
+            reading.assumed.append(
+                f"config.json names its classes {labels[0]} and so on; put labels.txt there for names"
+            )
+        return labels
+    if unnamed := [str(i) for i, name in enumerate(labels) if name == str(i)]:
+        reading.assumed.append(
+            f"id2label has no name for {', '.join(unnamed)[:60]}: numbers stand in their place; correct it, or say "
+            "labels = [...] in model.toml"
+        )
     if not (reading.reduces_labels and count and len(labels) == count + 1):
         return labels
     reading.assumed.append(

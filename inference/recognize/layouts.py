@@ -63,8 +63,6 @@ def _suppressed(export: Export) -> Draft | None:
         how["size"] = {"height": 640, "width": 640}
         assumed.append("the input's size is free: 640x640 is assumed; say size in [preprocess] of model.toml")
     labels = export.labels(None)
-    if not labels:
-        assumed.append("no labels beside it: numbers stand in their place; put labels.txt there")
     table = {"task": "object-detection", **table, "preprocess": how, **({"labels": labels} if labels else {})}
     family = "YOLO-NAS" if names & {"flat_predictions", "num_predictions"} else "YOLO with NMS"
     return Draft(

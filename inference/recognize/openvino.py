@@ -52,13 +52,21 @@ def recognize(export: Export) -> Draft | None:
     table["postprocess"] = post
     if info.get("labels"):
         table["labels"] = [name.replace("_", " ") for name in info["labels"].split()]
+    elif labels := export.labels(None):
+        table["labels"] = labels
     if table["task"] == "keypoint-detection":
         table["labels"] = ["person"]
     return Draft("OpenVINO Model API", table, (f"metadata of the file: model_info model_type={kind}",))
 
 
 def _preprocess(info: dict[str, str], export: Export) -> dict[str, Any]:
-    how: dict[str, Any] = {"resize_mode": _RESIZE.get(info.get("resize_type", "standard"), "stretch")}
+    word = info.get("resize_type") or "standard"
+    if word not in _RESIZE:
+        raise BadManifest(
+            f"{export.file}: its metadata has resize_type {word[:40]!r}; known are {', '.join(_RESIZE)}; write a "
+            "model.toml with task, head and [preprocess] resize_mode"
+        )
+    how: dict[str, Any] = {"resize_mode": _RESIZE[word]}
     if how["resize_mode"] == "shortest_edge":
         how["do_center_crop"] = True
     if info.get("pad_value"):

@@ -15,7 +15,15 @@ _TASKS = {
     "classification": "image-classification",
     "multi-label-classification": "image-classification",
 }
-_RESIZE = {"stretch": "stretch", "letterbox": "letterbox", "center-crop": "shortest_edge"}
+# ResizeMode and ImagePreProcessing of Roboflow's inference-models (models/common/roboflow/model_packages.py).
+_RESIZE = {
+    "stretch": "stretch",
+    "letterbox": "letterbox",
+    "center-crop": "shortest_edge",
+    "letterbox-reflect-edges": "letterbox",
+    "fit-longer-edge": "letterbox",
+}
+_BEFORE = ("static-crop", "contrast", "grayscale")
 
 
 def recognize(export: Export) -> Draft | None:
@@ -26,12 +34,31 @@ def recognize(export: Export) -> Draft | None:
     architecture, task = str(model.get("model_architecture", "")).lower(), str(model.get("task_type", ""))
     if task not in _TASKS:
         raise BadManifest(f"{export.folder}: model_config.json has task_type {task!r}; known are {', '.join(_TASKS)}")
+    _refuse_other_steps(config, export)
     table: dict[str, Any] = {"task": _TASKS[task], "preprocess": _preprocess(config["network_input"], export)}
     table.update(_head(architecture, task, config, export))
-    labels = export.label_file("class_names.txt")
+    labels = export.label_file("class_names.txt") or export.labels(None)
     if labels:
         table["labels"] = labels
-    return Draft("Roboflow", table, (f"inference_config.json, model_config.json: {architecture}, {task}",))
+    resize = config["network_input"].get("resize_mode")
+    assumed = (f"{resize} is done as a letterbox: {_OTHERWISE}",) if resize in tuple(_RESIZE)[3:] else ()
+    why = f"inference_config.json, model_config.json: {architecture}, {task}"
+    return Draft("Roboflow", table, (why,), assumed)
+
+
+_OTHERWISE = "the rest is filled with one colour; preprocess.resize_mode says another"
+
+
+def _refuse_other_steps(config: dict[str, Any], export: Export) -> None:
+    """Raises BadManifest where pictures are cut or recoloured before they are resized, which is not done here."""
+    before = config.get("image_pre_processing") or {}
+    for name in _BEFORE:
+        step = before.get(name)
+        if step and (not isinstance(step, dict) or step.get("enabled", True)):
+            raise BadManifest(
+                f"{export.folder}: inference_config.json has image_pre_processing {name} ({str(step)[:80]}), which is "
+                "not done here; train and export the version without it, or write a model.toml if it does without"
+            )
 
 
 def _head(architecture: str, task: str, config: dict[str, Any], export: Export) -> dict[str, Any]:
@@ -60,7 +87,13 @@ def _head(architecture: str, task: str, config: dict[str, Any], export: Export) 
 
 
 def _preprocess(network: dict[str, Any], export: Export) -> dict[str, Any]:
-    how: dict[str, Any] = {"resize_mode": _RESIZE.get(str(network.get("resize_mode", "stretch")), "letterbox")}
+    word = str(network.get("resize_mode") or "stretch")
+    if word not in _RESIZE:
+        raise BadManifest(
+            f"{export.folder}: inference_config.json has resize_mode {word[:40]!r}; known are {', '.join(_RESIZE)}; "
+            "write a model.toml with [preprocess] resize_mode"
+        )
+    how: dict[str, Any] = {"resize_mode": _RESIZE[word]}
     if network.get("resize_mode") == "center-crop":
         how["do_center_crop"] = True
     size = network.get("training_input_size") or {}

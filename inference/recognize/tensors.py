@@ -13,7 +13,7 @@ from inference.errors import BadManifest
 from inference.placeholders import is_placeholder
 from inference.recognize import rcnn
 from inference.recognize._export import IMAGENET, Draft, Export
-from inference.recognize._labels import class_slots, label_map, place
+from inference.recognize._labels import class_slots, place
 from inference.recognize._opening import outside
 
 Table = dict[str, Any]
@@ -129,8 +129,8 @@ def tf_detection(export: Export) -> Table | None:
     first = 0 if lite else 1
     slots = class_slots(export.graph)
     slots = slots - lite if slots else None
-    own = label_map(export)
-    if own:
+    own = export.labels(None)
+    if isinstance(own, list):
         table.update(_placed(export, own, first, slots))
     elif slots in (None, 90 + first):
         table.update(labels="builtin:coco91", label_offset=1 - first)

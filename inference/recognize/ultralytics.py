@@ -41,7 +41,7 @@ def recognize(export: Export) -> Draft | None:
     table: dict[str, Any] = {
         "task": _TASKS[task],
         "licence": meta.get("license", ""),
-        "labels": names_of(export),
+        "labels": names_of(export) or export.labels(None) or [],
         "head": {"classify": "classifier", "semantic": "semantic", "depth": "depth"}.get(task, "yolo"),
     }
     size = export.size() or _size(export, 224 if task == "classify" else 640)
@@ -106,7 +106,7 @@ def recognize_v5(export: Export) -> Draft | None:
     shape = export.shape()
     if not {"stride", "names"} <= set(export.metadata) or "task" in export.metadata or not shape:
         return None
-    labels = names_of(export)
+    labels = names_of(export) or export.labels(None) or []
     if len(shape) == 2 and len(export.outputs) == 1:
         size = export.size() or {"height": 224, "width": 224}
         side = {"shortest_edge": size["height"]}

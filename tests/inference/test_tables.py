@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.errors import BadManifest, BadRoute
-from inference.manifest import labels_in
+from inference.label_lists import labels_in, read_labels
 from inference.tables import build, read_toml, text_of, to_toml
 from tests.inference.properties import examples
 
@@ -166,4 +166,4 @@ def test_marks_in_the_middle_and_empty_lines() -> None:
 )
 def test_what_is_saved_under_the_name_of_a_list_is_named(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        labels_in(text)
+        read_labels("labels.txt", text)

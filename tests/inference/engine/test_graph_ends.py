@@ -20,7 +20,7 @@ from tests.inference.graphs import build
 
 F = np.float32
 WEIGHTS = {"w": np.ones((4, 2), F), "one": F(1), "half": F(0.5), "zero": F(0), "s": F(1 / 256), "z": np.int8(-128),
-           "bq": np.int8([1, 2])}  # fmt: skip
+           "bq": np.asarray([1, 2], np.int8)}  # fmt: skip
 LAYER = [("MatMul", "x w", "m")]
 SOFTMAX = [*LAYER, ("Softmax", "m", "p")]
 SIGMOID = [*LAYER, ("Sigmoid", "m", "p")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,18 @@ def test_a_placeholder_before_as_many_names_as_classes_is_skipped_in_every_famil
         Model(manifest_of(*examine(tmp_path)), examine(tmp_path)[0].session, "")
     labelled(tmp_path, "background\ncat\ndog\n")
     assert names_of(tmp_path) == ["cat"] and "label_offset = 0" in assumed(tmp_path)
+
+
+def test_ids_that_are_given_are_not_moved_past_a_placeholder(tmp_path: Path) -> None:
+    """id2label: class 1 is the person, whatever else does not add up; three logits of DETR are two classes and none."""
+    outputs = {"logits": floats([[-8, 8, -8]]), "pred_boxes": floats([[0.5, 0.5, 0.2, 0.2]])}
+    save(tmp_path / "net/model.onnx", picture_input("pixel_values"), outputs)
+    names = {"0": "N/A", "1": "person", "2": "bicycle"}
+    config = {"model_type": "detr", "architectures": ["DetrForObjectDetection"], "id2label": names}
+    (tmp_path / "net/config.json").write_text(json.dumps(config), "utf-8")
+    (tmp_path / "net/preprocessor_config.json").write_text('{"image_processor_type": "DetrImageProcessor"}', "utf-8")
+    with pytest.raises(BadModel, match="2 classes, the label list 3 names.*label_offset = 1"):
+        Registry([tmp_path]).model("net")
 
 
 def test_a_classifier_s_class_called_background_stays(tmp_path: Path) -> None:

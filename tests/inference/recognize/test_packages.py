@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
+from inference.errors import BadManifest
 from inference.image.media import Picture
 from inference.predictions import Classes
 from inference.recognize import recognize
@@ -161,3 +162,35 @@ def test_roboflow_package(tmp_path: Path) -> None:
     family, manifest, predicted = answer(tmp_path)
     assert family == "Roboflow" and manifest.postprocess.iou_threshold == 0.6
     assert boxes(predicted) == [("nut", 0.9, [44.0, 22.0, 84.0, 42.0])]
+
+
+@pytest.mark.parametrize(
+    ("network", "before", "words"),
+    [
+        ({"resize_mode": "fit-shorter-edge"}, None, "resize_mode 'fit-shorter-edge'; known are stretch"),
+        ({"normalization": [[0.5] * 3, [0.5, 0, 0.5]]}, None, "image_std is .*none 0"),
+        ({}, {"grayscale": {"enabled": True}}, "grayscale .*not done here"),
+        ({}, {"static-crop": {"enabled": True, "x_min": 10}}, "static-crop .*not done here"),
+        ({}, {"contrast": {"enabled": False}, "auto-orient": {"enabled": True}}, ""),
+    ],
+)
+def test_steps_of_roboflow_that_are_not_done_are_refused(
+    network: dict[str, Any], before: Any, words: str, tmp_path: Path
+) -> None:
+    save(tmp_path / "net/weights.onnx", picture_input("input"), {"output": floats([3, 0])})
+    config = {"network_input": {"scaling_factor": 255, **network}, "image_pre_processing": before}
+    (tmp_path / "net/inference_config.json").write_text(json.dumps(config), "utf-8")
+    model = {"model_architecture": "resnet", "task_type": "classification"}
+    (tmp_path / "net/model_config.json").write_text(json.dumps(model), "utf-8")
+    if words:
+        with pytest.raises(BadManifest, match=words):
+            recognize(tmp_path / "net")
+    else:
+        assert recognize(tmp_path / "net").head == "classifier"
+
+
+def test_a_resize_type_of_openvino_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    info = {"model_info model_type": "Classification", "model_info resize_type": "fit_somehow"}
+    save(tmp_path / "net/model.onnx", picture_input("image"), {"logits": floats([3, 0])}, metadata=info)
+    with pytest.raises(BadManifest, match="resize_type 'fit_somehow'; known are standard"):
+        recognize(tmp_path / "net")
