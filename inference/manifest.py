@@ -156,6 +156,15 @@ def folder_name(folder: Path) -> str:
     return Path(os.path.abspath(folder)).name
 
 
+def not_called_so(folder: Path) -> str:
+    """The name of a file that is meant as a model.toml and called otherwise (Model.toml, model.toml.txt, which Windows
+    shows as model.toml); empty where there is none, or the right one, too."""
+    if not folder.is_dir() or (folder / MANIFEST_FILE).exists():
+        return ""
+    names = (path.name for path in sorted(folder.iterdir()))
+    return next((name for name in names if name.lower() in (MANIFEST_FILE, f"{MANIFEST_FILE}.txt")), "")
+
+
 def declaration_of(path: Path) -> Path | None:
     """The model.toml that declares a model's folder, or an .onnx file beside it; None where there is none.
 

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from inference.engine.folders import declared_below
 from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
+from inference.engine.other_formats import onnx_files
 from inference.engine.registry import Registry, folders_from_environment
 from inference.engine.weights import sha256_of_model
 from inference.errors import BadManifest, UnreadableMedia
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     path: Path = options.path
     photo: Path = options.picture or SAMPLE
     picture = _picture(photo)
-    declared = declaration_of(path)
+    declared = declaration_of(path) or (declared_below(path, onnx_files(path)) if path.is_dir() else None)
     if declared:
         if options.write:
             raise BadManifest(f"{declared}: there already; rename or delete it to have it written anew")

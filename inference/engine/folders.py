@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +94,10 @@ def _folder(folder: Path) -> InstalledModel:
     try:
         if (folder / MANIFEST_FILE).is_file():
             return _guarded(name, folder / MANIFEST_FILE, _declared)
-        if not onnx_files(folder):
+        files = onnx_files(folder)
+        if declared := declared_below(folder, files):
+            return _guarded(name, declared, _declared_inside)
+        if not files:
             words = kind_by_name(name)
             reason = f"this is {words}" if words else f"no .onnx file here; {what_is_there(folder)}"
             return InstalledModel(name, folder, reason=reason, unused=True)
@@ -114,8 +117,26 @@ def _guarded(name: str, path: Path, read: Callable[[str, Path], InstalledModel])
         return InstalledModel(name, path, reason=one_sentence(path, error))
 
 
+def declared_below(folder: Path, files: Sequence[Path]) -> Path | None:
+    """The model.toml that speaks for all .onnx files below a folder, where it lies in a folder of that: archives are
+    often unpacked into a folder of their own name, twice. None where there is none, or several."""
+    found = {
+        next((p for p in file.parents if folder in p.parents and (p / MANIFEST_FILE).is_file()), None) for file in files
+    }
+    inner = found.pop() if len(found) == 1 else None
+    return inner / MANIFEST_FILE if inner else None
+
+
 def _declared(name: str, path: Path) -> InstalledModel:
     manifest = read_manifest(path)
+    return InstalledModel(manifest.name, path, manifest)
+
+
+def _declared_inside(name: str, path: Path) -> InstalledModel:
+    """Called as the folder is in which somebody sees it, unless the manifest says a name."""
+    manifest = read_manifest(path)
+    if manifest.name == folder_name(path.parent):
+        manifest = replace(manifest, name=name)
     return InstalledModel(manifest.name, path, manifest)
 
 

@@ -21,6 +21,7 @@ from inference.engine.weights import (
     FileState,
     Weights,
     hash_of_state,
+    missing_data,
     public_folder,
     readable,
     refuse_what_has_gone,
@@ -272,9 +273,25 @@ def _other_sha256(weights: Path, sha256: str, wanted: str) -> str:
     )
 
 
+def _without_data(weights: Path, missing: str) -> str:
+    """What is missing, and what lies there under another name, as after a rename of model.onnx and model.onnx.data."""
+    folder = (weights.parent / missing).parent
+    others = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in _DATA) if folder.is_dir() else []
+    how = f"; if {others[0]} is it, call it {Path(missing).name} again" if len(others) == 1 else ""
+    return f"{weights}: its external data file {missing} is missing; put it beside the model{how}"
+
+
+_DATA = (".data", ".bin", ".weight", ".weights", ".pb", ".onnx_data")
+
+
 def _with_state(entry: InstalledModel) -> InstalledModel:
+    if entry.weights is None:
+        return entry
     try:
-        return replace(entry, state=state_of(entry.weights)) if entry.weights else entry
+        state = state_of(entry.weights)
+        if missing := missing_data(state):
+            raise ModelUnavailable(_without_data(entry.weights, missing))
+        return replace(entry, state=state)
     except ModelUnavailable as error:
         return replace(entry, weights=None, reason=str(error))
     except Exception as error:  # noqa: BLE001 - the other models are to serve on

@@ -89,6 +89,12 @@ def state_of(path: Path) -> FileState:
         return state._replace(data=tuple((name, _state(file)) for name, file in data))
 
 
+def missing_data(state: FileState) -> str:
+    """The first file of external data that does not lie beside the .onnx file, as the graph names it; empty if none."""
+    present = {name for name, _ in state.data}
+    return next((name for name in _external_files(state._replace(data=())) if name not in present), "")
+
+
 def refuse_what_has_gone(state: FileState) -> None:
     """Raises ModelUnavailable where a file is missing that was there: it may come back."""
     for path in (state.path, *(file.path for _, file in state.data)):

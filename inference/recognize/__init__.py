@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from inference.engine.other_formats import is_onnx
 from inference.errors import BadManifest, DropsightError
-from inference.manifest import Manifest, manifest_from
+from inference.manifest import Manifest, manifest_from, not_called_so
 from inference.recognize import (
     automl,
     candidates,
@@ -53,6 +54,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
     Raises BadModel when the file cannot be loaded, BadManifest where recognising it would be guessing.
     """
     export = open_export(path)
+    _refuse_misnamed_manifest(export)
     refuse_no_picture(export)
     for family in _FAMILIES:
         try:
@@ -66,6 +68,14 @@ def examine(path: Path) -> tuple[Export, Draft]:
             return export, replace(draft, assumed=(*draft.assumed, *export.said, *guesses(export, draft)))
     refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
+
+
+def _refuse_misnamed_manifest(export: Export) -> None:
+    """Raises BadManifest where what is meant as the model.toml of this model would be passed over."""
+    for folder in dict.fromkeys((export.file.parent, export.folder)):
+        wrong = not_called_so(folder)
+        if wrong and sum(map(is_onnx, folder.iterdir())) <= 1:  # of several models it is none's
+            raise BadManifest(f"{folder / wrong}: it is not read under this name; rename it to model.toml")
 
 
 def _unforeseen(export: Export, error: Exception) -> str:

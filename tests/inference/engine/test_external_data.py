@@ -206,6 +206,18 @@ def test_several_files_below_the_folder_and_tensors_from_inside_the_graph(tmp_pa
     assert set(more) == {"y3", "y1"}
 
 
+def test_a_missing_data_file_is_said_when_models_are_listed(tmp_path: Path) -> None:
+    """Not at each picture; a file that was renamed with its graph still asks for the old name."""
+    folder = tmp_path / "net"
+    net(folder, (0.2, 0.8))
+    (folder / "model.toml").write_text(MANIFEST, "utf-8")
+    assert [entry.reason for entry in Registry([tmp_path], weights=Weights([])).list()] == [None]
+    (folder / "model.onnx.data").rename(folder / "cat.onnx.data")
+    (reason,) = [str(entry.reason) for entry in Registry([tmp_path], weights=Weights([])).list()]
+    assert "external data file model.onnx.data is missing" in reason
+    assert "if cat.onnx.data is it, call it model.onnx.data again" in reason
+
+
 def test_a_git_lfs_pointer_in_place_of_the_weights_is_named(tmp_path: Path) -> None:
     model = net(tmp_path, (0.9, 0.1))
     (tmp_path / "model.onnx.data").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 8\n")

@@ -230,6 +230,30 @@ def test_a_manifest_beside_a_file_of_another_name_says_which(models: Path) -> No
         Registry([models], weights=Weights([])).entry("sketch")
 
 
+def test_a_manifest_in_a_folder_unpacked_twice_speaks_for_its_model(models: Path) -> None:
+    """Archives are often unpacked into a folder of their own name; the name is that of the outer one."""
+    shutil.move(models / "sketch", models / "inner")
+    (models / "drawings").mkdir()
+    shutil.move(models / "inner", models / "drawings/inner")
+    assert list(entries(models)) == ["sketch"]  # its model.toml says so
+    declared = models / "drawings/inner/model.toml"
+    declared.write_text(declared.read_text("utf-8").replace('name = "sketch"', ""), "utf-8")
+    entry = entries(models)["drawings"]
+    assert entry.reason is None and entry.manifest
+    assert (entry.manifest.name, entry.manifest.head) == ("drawings", "image")
+    assert main(["models", "check", str(models / "drawings")]) == 0
+
+
+@pytest.mark.parametrize("name", ["Model.toml", "model.toml.txt", "MODEL.TOML"])
+def test_a_manifest_under_another_name_is_not_passed_over(name: str, models: Path) -> None:
+    """Else the side files would be believed, and what the manifest says would not."""
+    (odd(models) / name).write_text('task = "image-classification"\nhead = "classifier"\n')
+    if not (models / "odd/model.toml").is_file():  # it is, where names have no case
+        assert f"odd/{name}: it is not read under this name; rename it to model.toml" in str(
+            entries(models)["odd"].reason
+        )
+
+
 def test_two_files_in_a_folder_ask_for_the_one(models: Path) -> None:
     for name in ("left", "right"):
         save(models / f"both/{name}.onnx", picture_input("data"), {"y": np.zeros((1, 2), np.float32)})
