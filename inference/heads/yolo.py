@@ -4,6 +4,7 @@ An output [1, ...] of rows, with masks another one: prototypes [1, 32, h, w]. Th
 where several fit, by values (_yolo_layouts.py):
     raw      [1, 4 + C + extra, A]  cx, cy, w, h in pixels, class probabilities, extra
     v5       [1, A, 5 + C + extra]  cx, cy, w, h in pixels, objectness, class probabilities, extra
+             or, of TensorFlow's exports, in 0..1 of the input: a grid in pixels has centres all over it
     end2end  [1, n, 6 + extra]      x1, y1, x2, y2 in pixels, score, class, extra; NMS is in the graph
     rtdetr   [1, n, 6] or [1, n, 4 + C]  cx, cy, w, h in 0..1, then score and class, or class probabilities
     raw_transposed, v5_transposed   raw and v5 with the last two axes swapped
@@ -72,14 +73,27 @@ def _raw(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     limit, many = threshold(manifest, HEAD), manifest.postprocess.multilabel
     columns, classes, scores = best_class(output[4:end].T, limit, many)
     picked = output[:, columns].T
-    return picked[:, :4], scores, classes, picked[:, end:]
+    return _in_pixels(picked[:, :4], output[:2], fit, manifest), scores, classes, picked[:, end:]
 
 
 def _v5(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     end = output.shape[1] - extras
     limit = threshold(manifest, HEAD)
     rows, classes, scores = best_class_with_objectness(output, end, limit, manifest.postprocess.multilabel)
-    return output[rows, :4], scores, classes, output[rows, end:]
+    return _in_pixels(output[rows, :4], output[:, :2], fit, manifest), scores, classes, output[rows, end:]
+
+
+def _in_pixels(boxes: Floats, centres: Floats, fit: Fit, manifest: Manifest) -> Floats:
+    """Boxes of a grid whose centres all are `centres`. Raises BadModel for points in 0..1."""
+    largest = centres.max(initial=0, where=np.isfinite(centres))
+    if not 0 < largest <= _LARGEST_SHARE:
+        return boxes
+    if {"obb", "kpt_shape"} & set(manifest.postprocess.params):
+        raise BadModel(f"{manifest.name}: boxes and points in 0..1, expected pixels; export it from PyTorch to ONNX")
+    return in_network(boxes, fit)
+
+
+_LARGEST_SHARE = 2.0  # of centres in 0..1, which may lie a little outside
 
 
 def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:

@@ -54,7 +54,8 @@ _OFFSETS = {
 
 
 # What pictures are resized to where the input leaves it open, by head.
-_FREE = {"rcnn": "{ shortest_edge = 800, longest_edge = 1333 }", "yolo": "{ height = 640, width = 640 }"}
+_STAGES = "{ shortest_edge = 800, longest_edge = 1333 }"
+_FREE = {"rcnn": _STAGES, "mmdeploy": _STAGES, "detr": _STAGES, "yolo": "{ height = 640, width = 640 }"}
 
 
 def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
@@ -95,6 +96,10 @@ def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     head = pairs[0][1] if pairs else ""
     if head == "classifier" and label_set(export, pairs)[0] == 1001:
         return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
+    if head == "detr":
+        kind = "sigmoid" if label_set(export, pairs)[0] else "softmax"
+        meant = "softmax: the last class is none (DETR, YOLOS); sigmoid: RT-DETR, D-FINE"
+        return ["", "[postprocess]", f'params = {{ activation = "{kind}" }}   # {meant}']
     if head == "boxes" and efficientdet(export):
         params = f'{{ columns = {in_toml(FLAT)}, order = "yxyx" }}'
         return ["", "[postprocess]", f"params = {params}   # as EfficientDet's"]

@@ -82,3 +82,33 @@ def test_boxes_of_yolox_that_are_decoded_already() -> None:
 
 def test_a_vector_whose_squares_overflow_has_a_direction() -> None:
     np.testing.assert_allclose(unit_length(np.asarray([3e38, 0, 0, 4e37], np.float32))[0], 0.99123, atol=1e-4)
+
+
+@pytest.mark.parametrize("objectness", [False, True])
+def test_a_grid_in_shares_of_the_input_is_scaled(objectness: bool) -> None:
+    """As TensorFlow's exports have it; the centre at 1.02 lies outside, as some do."""
+    output = np.zeros((1, 6, 8400), np.float32)
+    output[0, :, 5], output[0, 0, 7] = (0.5, 0.5, 0.2, 0.1, 0, 0.8), 1.02
+    if objectness:
+        output = np.insert(output, 4, 1, axis=1).transpose(0, 2, 1)
+    assert found("yolo", {"o": output}) == [(1, 0.8, [256, 288, 384, 352])]
+
+
+def queries(last: float) -> dict[str, Any]:
+    """Three class scores for each of ten queries: the first is of class 1, the others of the last, or of none."""
+    logits, corners = np.full((1, 10, 3), -5, np.float32), np.full((1, 10, 4), 0.1, np.float32)
+    logits[0, :, 2], logits[0, 0], corners[0, 0] = last, (-5, 5, -5), (0.5, 0.5, 0.2, 0.1)
+    return {"logits": logits, "pred_boxes": corners}
+
+
+def test_a_class_that_is_everywhere_is_the_one_for_no_object() -> None:
+    """softmax of (-5, 5, -5): 1 / (1 + 2 exp(-10))."""
+    with pytest.raises(BadManifest, match='most of its 10 boxes: say .*activation = "softmax"'):
+        find_head("detr").decode(queries(5), fit(640, 640), manifest("detr"))
+    box = (1, 1.0, [256, 288, 384, 352])
+    assert found("detr", queries(5), params={"activation": "softmax"}) == [box]
+    assert found("detr", queries(-4)) == [(1, 0.993, box[2])]
+    shapes = {name: value.shape for name, value in queries(5).items()}
+    said = find_head("detr").misfit(shapes, manifest("detr", labels=2))
+    assert said and 'activation = "softmax"' in said
+    assert find_head("detr").misfit(shapes, manifest("detr", labels=3)) is None
