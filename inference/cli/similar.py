@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from inference.image.media import decode
 from inference.predictions import Embedding, Floats
 from inference.results.formats import RESULT_FILE
 from inference.results.plurals import counted
+from inference.results.strict_json import json_text
 from inference.results.words import single
 from inference.similar import Index, from_results, groups
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         return _group(index, options)
     nearest = index.search(embed(registry.model(name), options.picture), options.count)
     if options.json:
-        print(json.dumps([{"name": n, "cosine": round(c, 4)} for n, c in nearest], ensure_ascii=False))
+        print(json_text([{"name": n, "cosine": round(c, 4)} for n, c in nearest], ascii_only=True))
     else:
         for name, cosine in nearest:
             print(f"{cosine:7.4f}  {single(name)}")
@@ -47,7 +47,7 @@ def _group(index: Index, options: argparse.Namespace) -> int:
         members.setdefault(number, []).append(name)
     ordered = [members[k] for k in sorted(members)]
     if options.json:
-        print(json.dumps(ordered, ensure_ascii=False))
+        print(json_text(ordered, ascii_only=True))
     else:
         for number, names in enumerate(ordered, 1):
             print(f"group {number}: {counted(len(names), 'picture')}", *(f"  {single(n)}" for n in names), sep="\n")

@@ -9,6 +9,8 @@ from PIL import ImageChops
 # Above this share of partly transparent pixels, in more than this many steps, a TIFF's fourth channel is a measurement
 # (infrared): a mask is 0 or 255 nearly everywhere, a veil has one value.
 _PARTLY, _STEPS = 0.5, 16
+# Alpha that nowhere exceeds this hides all: nobody sees the difference, and 1 for opaque is a mask that was not scaled.
+_NOTHING = 2
 
 
 def opaque(image: Pillow.Image, kind: str | None, premultiplied: bool, notes: list[str]) -> Pillow.Image:
@@ -16,7 +18,8 @@ def opaque(image: Pillow.Image, kind: str | None, premultiplied: bool, notes: li
 
     premultiplied: its colours are, by its alpha; of the modes that say so Pillow undoes it.
     Transparency that means nothing is ignored, and `notes` says so: a 32-bit BMP whose alpha nobody filled is shown
-    opaque, as Windows does, and so is any picture that is transparent everywhere, if there is anything to be seen.
+    opaque, as Windows does, and so is any picture that is transparent everywhere (or all but), if there is anything to
+    be seen.
     """
     if image.mode == "La":
         image = image.convert("LA")
@@ -24,10 +27,10 @@ def opaque(image: Pillow.Image, kind: str | None, premultiplied: bool, notes: li
     alpha = over.getchannel("A")
     if alpha.getextrema() == (255, 255):
         return over.convert("RGB")
-    if alpha.getextrema() == (0, 0):
+    if (most := max(value for value, count in enumerate(alpha.histogram()) if count)) <= _NOTHING:
         hidden = over.convert("RGB")
         if kind == "BMP":
-            notes.append("the BMP's alpha is 0 everywhere and was ignored")
+            notes.append(f"the BMP's alpha is {'at most ' if most else ''}{most} everywhere and was ignored")
             return hidden
         if len(hidden.getcolors(2) or (0, 0)) > 1:
             notes.append("it is transparent everywhere: what its transparency hides is shown")

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
+from PIL import Image as Pillow
 
-def said(data: bytes, media_type: str) -> dict[Any, Any]:
+
+def said(image: Pillow.Image, data: bytes, media_type: str) -> dict[Any, Any]:
     """Of a PNG "significant_bits" (sBIT, the most of any channel) and "cicp" (cICP: colour primaries and transfer
-    function by ITU-T H.273), of an AVIF "nclx_profile" as of pi_heif; what is not there is left out."""
+    function by ITU-T H.273), of an AVIF "nclx_profile" as of pi_heif, "icc_profile" of a JPEG 2000 and of a JPEG that
+    has it twice; what is not there is left out."""
     if media_type == "image/png":
         return _of_png(data)
+    profile = None
+    if media_type == "image/jp2":
+        from inference.image.jpeg2000 import icc_profile  # lazily: few pictures are JPEG 2000
+
+        profile = icc_profile(data)
+    elif media_type == "image/jpeg" and image.info.get("icc_profile", b"") is None:
+        profile = _repeated_profile(getattr(image, "applist", ()))
+    if profile:
+        return {"icc_profile": profile}
     return _of_avif(data) if media_type == "image/avif" else {}
+
+
+def _repeated_profile(segments: Iterable[tuple[str, bytes]]) -> bytes | None:
+    """The profile of a JPEG's APP2 segments, of which some are there twice (Pillow goes by how many there are); None
+    where two of a number differ, or one is missing."""
+    parts: dict[int, bytes] = {}
+    for _, segment in segments:
+        if (
+            segment.startswith(b"ICC_PROFILE\0")
+            and len(segment) > 14
+            and parts.setdefault(segment[12], segment) != segment
+        ):
+            return None
+    counts = {part[13] for part in parts.values()}
+    if len(counts) != 1 or sorted(parts) != list(range(1, counts.pop() + 1)):
+        return None
+    return b"".join(part[14:] for _, part in sorted(parts.items()))
 
 
 def _of_png(data: bytes) -> dict[Any, Any]:

@@ -11,7 +11,7 @@ import struct
 import numpy as np
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.image.limits import Limits, check_memory, check_size
+from inference.image.limits import Limits, check_size
 from inference.image.sniff import EXPECTED
 
 # What Pillow's AVIF reader goes by: the first brand alone.
@@ -51,6 +51,8 @@ def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int |
     if media_type == "image/jp2":
         if data[20:24] in _OTHER_JPEG2000:
             raise UnsupportedMedia(f"this is {_OTHER_JPEG2000[data[20:24]]}; {EXPECTED}")
+        from inference.image.jpeg2000 import check_jpeg2000  # lazily: few pictures are JPEG 2000
+
         check_jpeg2000(data, limits)
     return data, None, ""
 
@@ -91,41 +93,3 @@ def _with_full_range(data: bytes, limits: Limits) -> bytes:
     top, out = (65535, ">u2") if most > 255 and not colour else (255, "u1")
     scaled: bytes = np.round(values.astype(np.float32) * (top / most)).astype(out).tobytes()
     return b"P%s\n%d %d\n%d\n" % (head[1], width, height, top) + scaled
-
-
-def check_jpeg2000(data: bytes, limits: Limits) -> None:
-    """Holds a JPEG 2000 file to the limits by its codestream, since the box around it may say less.
-
-    Raises CorruptMedia without a codestream, LimitExceeded.
-    """
-    start = _codestream(data)
-    if data[start : start + 4] != b"\xff\x4f\xff\x51":
-        raise CorruptMedia("the JPEG 2000 file has no codestream; export or upload the file again")
-    # ISO/IEC 15444-1, A.5.1: image area, its offset, tile size, its offset, components.
-    right, low, left, top, tile_w, tile_h, tile_x, tile_y, components = struct.unpack_from(">8IH", data, start + 8)
-    width, height = right - left, low - top
-    check_size(width, height, limits)
-    if not tile_w or not tile_h or tile_x > left or tile_y > top:
-        raise CorruptMedia("the JPEG 2000 file has tiles without pixels; export or upload the file again")
-    tiles = -(-(right - tile_x) // tile_w) * -(-(low - tile_y) // tile_h)
-    # OpenJPEG keeps 4 bytes a sample, twice while it transforms, and the parameters of every tile: 6 KB, and a
-    # kilobyte for each component.
-    memory = width * height * (10 + 6 * components) + tiles * (6_000 + 1_100 * components)
-    check_memory(width, height, memory, limits)
-
-
-def _codestream(data: bytes) -> int:
-    """Where the codestream of a JPEG 2000 file begins, box by box; the end of the file where there is none."""
-    at = 0
-    if not data.startswith(b"\0\0\0\x0cjP  "):
-        return at
-    while at + 8 <= len(data):
-        size, header = struct.unpack_from(">I", data, at)[0], 8
-        if size == 1 and at + 16 <= len(data):
-            size, header = struct.unpack_from(">Q", data, at + 8)[0], 16
-        if data[at + 4 : at + 8] == b"jp2c":
-            return at + header
-        if size < header:
-            break
-        at += size
-    return len(data)

@@ -139,7 +139,7 @@ def _full(dtype: np.dtype[Any], said: float | None, low: float, high: float) -> 
     """The white of the smallest usual scale that holds the values; None where none does."""
     if said:
         return said if low >= 0 and high <= said else None
-    usual = {"u": (255, 65535), "i": (255, 65535), "f": (1, 255)}[dtype.kind]
+    usual = (1, 255) if dtype.kind == "f" else [min(white, np.iinfo(dtype).max) for white in (255, 65535)]
     return next((float(white) for white in usual if low >= 0 and high <= white), None)
 
 

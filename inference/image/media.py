@@ -210,7 +210,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     notes = [note] if note else []
     if image.mode == "I" and image.format == "PPM":
         image = image.convert("I;16")  # 16 bits, as dark as they may be
-    image.info |= said(data, media_type)
+    image.info |= said(image, data, media_type)
     native = eight_bits(image, opened, notes)
     convert = to_srgb(image.info, native.mode, notes)
     if convert is None and native.mode != "RGB":

@@ -19,6 +19,7 @@ def orientation_of(image: Pillow.Image) -> int:
         image.load()
     image.info.pop("xmp", None)
     image.info.pop("XML:com.adobe.xmp", None)
+    image._exif = None  # Pillow has read a JPEG's already, for its resolution, and has taken XMP's turn with it
     try:
         value: Any = image.getexif().get(0x0112, 1)
     except (SyntaxError, ValueError, struct.error, OSError):  # broken EXIF does not make the pixels bad

@@ -101,6 +101,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x78\x9f\x3e\x22", "a winmail.dat of Outlook", "save the attached picture and send that"),
     (0, b"SQLite format 3\0", "a SQLite database", _NOTHING),
     # Archives and what is compressed
+    (0, b"\x78\x9c", "a zlib stream", _UNPACK),
+    (0, b"\x78\xda", "a zlib stream", _UNPACK),
     (0, b"PK\x05\x06", "an empty zip archive", _NOTHING),
     (0, b"PK\x07\x08", "a part of a zip archive", _UNPACK),
     (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
@@ -122,6 +124,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PAR1", "a Parquet file", "it holds a table and no picture"),
     (4, b"TFL3", "a TensorFlow Lite model", f"{_MODEL}, converted to ONNX"),
     (0, b"GGUF", "a GGUF model", "it holds a language model and no picture"),
+    (0, b"Lerc2 ", "a LERC raster", _NUMBERS),
+    (0, b"CntZImage ", "a LERC raster", _NUMBERS),
     (0, b"LASF", "a point cloud (LAS)", _NUMBERS),
     (0, b"glTF", "a 3D scene (glTF)", "render it and save that as JPEG or PNG"),
     # Sound, and videos in other containers
@@ -161,6 +165,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89PNG\n\x1a\n", "a PNG whose line ends were changed on the way", _BINARY),
     (0, b"\x89PNG\r\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
     (0, b"\x89PNG\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
+    (1, b"PNG\r\n\x1a\n", "a PNG whose first byte was changed on the way, as 7 bits or another character", _BINARY),
+    (6, b"JFIF\0", "a JPEG whose first bytes were changed on the way", _BINARY),
+    (6, b"Exif\0\0", "a JPEG whose first bytes were changed on the way", _BINARY),
+    (0, b"\xff\xd8", "the start of a JPEG and nothing that belongs behind it", _DAMAGED),
+    (0, b"\x89PNG", "the start of a PNG and nothing that belongs behind it", _DAMAGED),
 )  # fmt: skip
 # Zip archives by names of members, which stand in the head; programs that write pictures come first.
 _ZIPS = (
@@ -207,6 +216,8 @@ def _by_structure(head: bytes) -> tuple[str, str] | None:
     """Kinds whose first bytes decide only together."""
     if len(head) < 18:
         return None
+    if head[:2] == b"BM" and not any(head[6:10]):
+        return "a BMP whose header is damaged or unknown", _DAMAGED
     if head[:4] == b"\0\0\x02\0" and head[4] and not head[9]:
         return "a Windows cursor (CUR)", SAVE
     if head[0] == 0xFF and head[1] in _MPEG_AUDIO and head[2] >> 4 != 15:

@@ -41,6 +41,8 @@ def eight_bits(image: Pillow.Image, again: Callable[[], Pillow.Image], notes: li
         return colour.convert("L") if raw.startswith("LA") else colour
     if image.mode in _DEEP_GREY or (tiff and image.mode == "L" and tiff.signed_8):
         return _deep_grey(image, notes)
+    if image.format == "JPEG2000" and (deep := _deep_jpeg2000(image, again, notes)):
+        return deep
     if image.has_transparency_data:
         over = opaque(image, image.format, premultiplied, notes)
         return over.convert("L") if image.mode in ("1", "L", "LA", "La") else over
@@ -74,8 +76,9 @@ def _deep_grey(image: Pillow.Image, notes: list[str]) -> Pillow.Image:
     tiff = _as_tiff(image)
     if image.mode == "L":
         values = values.view(np.int8)
-    elif image.mode == "I" and tiff and tiff.unsigned_32:
-        values = values.view(np.uint32)
+    elif image.mode == "I" and tiff:
+        signed = np.int16 if tiff.bits == 16 else np.int32
+        values = values.view(np.uint32) if tiff.unsigned_32 else values.astype(signed)
     grey = to_8_bits(values, _scale(image, values), notes)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -87,6 +90,9 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
     """16 bits a channel: Pillow's high bytes, unless they use so little of the range that the low ones count."""
     kind, tiff = image.format, _as_tiff(image)
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    key = image.info.pop("transparency", None)
+    if isinstance(key, tuple):  # a PNG's transparent colour, which Pillow would look for among the high bytes
+        alpha = Pillow.fromarray((_16_bits(image, raw, again) != key).any(axis=2)).convert("L")
     used = not little_used(image.histogram()[: 3 * 256], tiff.nodata if tiff else None)
     if not used and raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16", "LA;16"):
         values = _16_bits(image, raw, again)
@@ -97,8 +103,30 @@ def _deep_colour(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image
             image.putalpha(alpha)
     elif not used:
         notes.append("its 16-bit values use little of their range, and are not stretched: it may look black")
+    elif alpha and image.mode == "RGB":
+        image.putalpha(alpha)
     premultiplied = bool(tiff and tiff.premultiplied)
     return opaque(image, kind, premultiplied, notes) if image.has_transparency_data else image
+
+
+def _deep_jpeg2000(image: Pillow.Image, again: Callable[[], Pillow.Image], notes: list[str]) -> Pillow.Image | None:
+    """None where it has no colours or alpha of more than 8 bits. image: loaded, so that OpenJPEG calls it sound."""
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return None
+    from inference.image.jpeg2000 import is_deep, sixteen_bits  # lazily: few pictures are JPEG 2000
+
+    file = again()
+    assert isinstance(file, ImageFile) and file.fp
+    file.fp.seek(0)
+    data = file.fp.read()
+    if not is_deep(data):
+        return None
+    values = sixteen_bits(data, image.size)
+    out = Pillow.fromarray(to_8_bits(values[:, :, 0] if image.mode == "LA" else values[:, :, :3], Scale(), notes))
+    if image.mode != "RGB":
+        out.putalpha(Pillow.fromarray((values[:, :, 3] >> 8).astype(np.uint8)))
+        out = opaque(out, image.format, False, notes)
+    return out.convert("L") if image.mode == "LA" else out
 
 
 def _16_bits(image: Pillow.Image, raw: str, again: Callable[[], Pillow.Image]) -> NDArray[np.uint16]:

@@ -8,6 +8,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Callable
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from inference.image.other_kinds import SAVE
@@ -117,14 +118,14 @@ def _pictured(text: str, type_of: TypeOf) -> tuple[str, str] | None:
     if form and (kind := type_of(unquote_to_bytes(form))):
         return f"form text of a picture ({kind})", _BODY
     compact = b"".join(unquote_to_bytes(data).replace(b"\\/", b"/").split())
-    if re.fullmatch(rb"(0x)?[0-9a-fA-F]{16,}", compact):
-        digits = compact.removeprefix(b"0x")
+    if re.fullmatch(rb"(0x|\\x)?[0-9a-fA-F]{16,}", compact):
+        digits = compact.removeprefix(b"0x").removeprefix(b"\\x")
         kind = type_of(binascii.unhexlify(digits[: len(digits) // 2 * 2]))
         if kind:
             return f"hexadecimal text of a picture ({kind})", f"decode it and {_BYTES}"
-    for number, run in enumerate(_RUN.finditer(compact)):
-        if number == RUNS_TRIED:
-            break
+    # Where lines are longer than the shortest run, also line by line: the word before them may be of the same alphabet.
+    runs = [*islice(_RUN.finditer(compact), RUNS_TRIED), *islice(_RUN.finditer(data), RUNS_TRIED)]
+    for run in runs:
         if kind := type_of(_decoded(run.group())):
             where = " in JSON" if data[:1] in b"{[" else " in a form" if form else ""
             return f"base64 text of a picture ({kind}){where}", _DECODE
@@ -153,13 +154,15 @@ def _plain(text: str) -> tuple[str, str]:
 
 
 def _once_binary(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
-    """Binary content that was read as text of one encoding and written as UTF-8."""
+    """Binary content that was read as text of one encoding and written as UTF-8, or as UTF-16 (PowerShell's >)."""
+    encoding = _utf_16(head) or "utf-8"
     try:
-        text = "" if head.isascii() else codecs.getincrementaldecoder("utf-8")().decode(head)
+        text = "" if head.isascii() else codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:
         return None
-    if kind := type_of(text.encode("latin-1", "ignore")):
-        return f"a picture ({kind}) that was written as text (UTF-8)", _BINARY
+    for read_as in ("latin-1", "cp1252", "cp437", "cp850"):  # the last two of Windows' consoles
+        if kind := type_of(text.encode(read_as, "ignore")):
+            return f"a picture ({kind}) that was written as text ({encoding.upper()[:6].rstrip('-')})", _BINARY
     return ("a binary file that was read as text (UTF-8)", _BINARY) if head.count(b"\xef\xbf\xbd") > 2 else None
 
 
@@ -172,13 +175,23 @@ def kind_behind(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:
 
 
 def _text(head: bytes) -> str | None:
-    """The text, UTF-8 or UTF-16 with a mark, if it has no control characters; its last character may be cut."""
-    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    """The text, UTF-8 or UTF-16, if it has no control characters; its last character may be cut."""
+    encoding = _utf_16(head) or "utf-8-sig"
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:
         return None
     return text if all(c.isspace() or unicodedata.category(c) != "Cc" for c in text) else None
+
+
+def _utf_16(head: bytes) -> str:
+    """The name of UTF-16 for what begins with its mark, or has 0 for every second of its first bytes; else ""."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    even, odd = head[:64:2], head[1:64:2]
+    if len(odd) < 4 or any(even) == any(odd):
+        return ""
+    return "utf-16-le" if any(even) else "utf-16-be"
 
 
 def changed_on_the_way(data: bytes, compressed: bool) -> str:

@@ -62,7 +62,12 @@ class Page:
     @property
     def whole(self) -> bool:
         """Whether it is a picture of its own: neither a reduced copy of another nor a mask."""
-        return not self.first(_SUBFILE, 0) & (_REDUCED | _MASK) and self.first(_OLD_SUBFILE, 1) != 2
+        return not (self.mask or self.first(_SUBFILE, 0) & _REDUCED) and self.first(_OLD_SUBFILE, 1) != 2
+
+    @property
+    def mask(self) -> bool:
+        """Whether it says which pixels of another page count."""
+        return bool(self.first(_SUBFILE, 0) & _MASK) or self.first(_PHOTOMETRIC, 0) == 4
 
     @property
     def raw(self) -> bool:
@@ -173,7 +178,7 @@ def choose(data: bytes) -> Chosen:
     if first.whole:
         refuse_unread(first)
         return Chosen(data, count, _larger(first, whole))
-    rest = [page for page in (*whole, *(p for p in below if p.whole)) if page.area > first.area]
+    rest = [page for page in (*whole, *(p for p in below if p.whole)) if first.mask or page.area > first.area]
     if not rest:
         refuse_unread(first)
         return Chosen(data, count, "its only page says that it is a reduced copy of another picture")

@@ -93,6 +93,16 @@ def test_command_line_over_pictures_and_over_results(
     assert sorted(n for g in json.loads(capsys.readouterr().out) for n in g) == sorted(map(str, pictures.iterdir()))
 
 
+def test_names_reach_no_terminal_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = tmp_path / "\x9b31m\udce9.jpg"  # a control sequence in one character, and a byte that is no UTF-8
+    photo.write_bytes((Path(__file__).parents[2] / "samples/cat.jpg").read_bytes())
+    for command in (["similar", str(photo), "--index", str(tmp_path), "--json"],
+                    ["group", "--index", str(tmp_path), "--count", "1", "--json"]):  # fmt: skip
+        assert main(command) == 0
+        out = capsys.readouterr().out
+        assert out.isascii() and str(photo) in str(json.loads(out)[0]).encode().decode("unicode_escape")
+
+
 def test_results_without_vectors_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = str(Path(__file__).parents[2] / "samples/cat.jpg")
     assert main(["analyze", photo, "--model", "colors", "--out", str(tmp_path)]) == 0

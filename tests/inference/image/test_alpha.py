@@ -63,6 +63,15 @@ def test_what_is_transparent_everywhere_is_shown_and_said(kind: str, how: dict[s
     assert ["transparent everywhere" in note for note in picture.notes] == [True]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_alpha_of_0_and_1_is_a_mask_that_nobody_scaled(kind: str) -> None:
+    alpha = np.zeros((4, 8))
+    alpha[:, 4:] = 1
+    picture = decode(bmp(rgba(alpha), 124) if kind == "BMP" else saved(rgba(alpha), kind))
+    assert picture.pixels[0, ::7].tolist() == [[90, 10, 20], [0, 0, 200]]
+    assert len(picture.notes) == 1
+
+
 def test_what_is_transparent_everywhere_and_empty_is_white_and_said() -> None:
     picture = decode(saved(np.zeros((4, 8, 4), np.uint8), "PNG"))
     assert (picture.pixels == 255).all()

@@ -150,6 +150,38 @@ def test_a_profile_that_cannot_be_unpacked_is_ignored_and_said() -> None:
     assert ["profile" in note for note in decode(data).notes] == [True]
 
 
+def app2(part: bytes, number: int, count: int) -> bytes:
+    body = b"ICC_PROFILE\0" + bytes((number, count)) + part
+    return b"\xff\xe2" + struct.pack(">H", 2 + len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected", "notes"),
+    [
+        ([(P3, 1, 1), (P3, 1, 1)], RED, 0),
+        ([(P3[:900], 1, 2), (P3[900:], 2, 2), (P3[:900], 1, 2), (P3[900:], 2, 2)], RED, 0),
+        ([(P3[900:], 2, 2), (P3[:900], 1, 2), (P3[900:], 2, 2)], RED, 0),
+        ([(P3, 1, 1), (rgb_profile(ADOBE_RGB, lambda v: v**2.2), 1, 1)], P3_RED, 1),  # nothing says which
+        ([(P3[:900], 1, 2), (P3[:900], 1, 2)], P3_RED, 1),
+    ],
+    ids=["twice", "parts twice", "one part twice", "two profiles", "a part missing"],
+)
+def test_a_jpeg_with_its_profile_twice(parts: list[tuple[bytes, int, int]], expected: Any, notes: int) -> None:
+    plain = flat(P3_RED, "JPEG", quality=100, subsampling=0)
+    picture = decode(plain[:2] + b"".join(app2(*part) for part in parts) + plain[2:])
+    assert near(picture.pixels[0, 0], expected, 6) and len(picture.notes) == notes
+
+
+@pytest.mark.parametrize("method", [2, 3], ids=["restricted", "any"])
+def test_jpeg_2000_has_a_profile_in_its_colr_box(method: int) -> None:
+    data = flat(P3_RED, "JPEG2000", size=(64, 64))
+    header, colour = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    old, length = struct.unpack_from(">I", data, colour)[0], struct.unpack_from(">I", data, header)[0]
+    box = struct.pack(">I4sBBB", 11 + len(P3), b"colr", method, 0, 0) + P3
+    grown = data[:header] + struct.pack(">I", length - old + len(box)) + data[header + 4 : colour]
+    assert near(first(grown + box + data[colour + old :]), RED)
+
+
 def test_png_says_its_colours_in_chunks_of_its_own() -> None:
     def shown(colour: tuple[int, ...], **chunks: bytes) -> list[int]:
         return first(png(np.full((2, 2, 3), colour, np.uint8), **chunks))

@@ -220,3 +220,11 @@ def test_a_few_floats_above_one_do_not_make_it_black() -> None:
     values[3, 3] = 1.5
     first, last, notes = ends(tiff(values))
     assert (first, last, notes) == (0, 255, ())
+
+
+def test_a_transparent_colour_of_16_bits_is_that_colour_alone() -> None:
+    values = np.array([[[4096, 8192, 12288], [4097, 8192, 12288], [65535, 32768, 0]]] * 2, np.uint16)
+    picture = decode(png(values, tRNS=struct.pack(">3H", 4096, 8192, 12288)))
+    assert picture.pixels[0].tolist() == [[255, 255, 255], [16, 32, 48], [255, 128, 0]]
+    dim = decode(png(values // 16, tRNS=struct.pack(">3H", 256, 512, 768)))
+    assert dim.pixels[0, 0].tolist() == [255, 255, 255] and dim.pixels[0, 2].tolist() == [255, 128, 0]

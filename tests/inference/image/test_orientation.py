@@ -62,6 +62,15 @@ def test_a_broken_exif_block_costs_the_picture_nothing(kind: str, block: bytes) 
     assert decode(file.getvalue()).size == (48, 32)
 
 
+@pytest.mark.parametrize("block", [exif(0), exif(9), exif(6)[:18], b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_xmp_stands_in_for_no_exif_that_says_nothing(kind: str, block: bytes) -> None:
+    file = io.BytesIO()
+    Pillow.new("RGB", (48, 32), "navy").save(file, kind, exif=block, xmp=_XMP)
+    picture = decode(file.getvalue())
+    assert (picture.size, picture.orientation) == ((48, 32), 1)
+
+
 @pytest.mark.parametrize("block", [None, exif(6)], ids=["without exif", "with exif"])
 def test_broken_pixels_are_not_hidden_by_reading_exif(block: bytes | None) -> None:
     file = io.BytesIO()

@@ -66,6 +66,27 @@ SENT = {
     "base64, in lines": (base64.encodebytes(PNG), "base64 text of a picture (image/png)"),
     "base64 of an address": (base64.urlsafe_b64encode(PHOTO), "base64 text of a picture (image/jpeg)"),
     "base64 in UTF-16": (TEXT.decode().encode("utf-16"), "base64 text of a picture (image/jpeg)"),
+    "base64 in UTF-16 without a mark": (TEXT.decode().encode("utf-16-be"), "base64 text of a picture (image/jpeg)"),
+    "PEM": (b"-----BEGIN IMAGE-----\n" + base64.encodebytes(PNG), "base64 text of a picture (image/png)"),
+    "a part of a message": (
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(PHOTO),
+        "base64 text of a picture (image/jpeg)",
+    ),
+    "Postgres's bytea": (b"\\x" + PHOTO.hex().encode(), "hexadecimal text of a picture (image/jpeg)"),
+    "PowerShell's >": (
+        PHOTO.decode("cp437").encode("utf-16"),
+        "a picture (image/jpeg) that was written as text (UTF-16)",
+    ),
+    "PowerShell's >, PNG": (PNG.decode("cp850").encode("utf-16"), "a picture (image/png) that was written as text"),
+    "bytes as UTF-16": (PHOTO.decode("latin-1").encode("utf-16-le"), "a picture (image/jpeg) that was written as text"),
+    "a console's characters": (PNG.decode("cp437").encode(), "a picture (image/png) that was written as text (UTF-8)"),
+    "7 bits": (bytes(b & 127 for b in PNG), "a PNG whose first byte was changed on the way"),
+    "ASCII": (
+        saved("JPEG").decode("ascii", "replace").encode("ascii", "replace"),
+        "a JPEG whose first bytes were changed",
+    ),
+    "a start": (b"\xff\xd8" + bytes(99), "the start of a JPEG and nothing that belongs behind it: the upload was cut"),
+    "a start, BMP": (b"BM" + bytes(99), "a BMP whose header is damaged or unknown: the upload was cut"),
     "quoted": (b'"' + TEXT + b'"', "base64 text of a picture (image/jpeg)"),
     "data URL": (b"data:image/png;base64," + base64.b64encode(PNG), "base64 text of a picture (image/png)"),
     "Power Automate": (

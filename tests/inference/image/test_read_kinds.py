@@ -6,6 +6,7 @@ import contextlib
 import io
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,6 +124,27 @@ def test_jpeg_2000_of_16_bits_and_with_alpha() -> None:
     assert decode(jpeg2000(grey)).pixels[0, :, 0].tolist() == [0, 1, 128, 255]
     clear = np.array([[[9, 9, 9, 0], [9, 8, 7, 255]] * 2] * 4, np.uint8)
     assert decode(jpeg2000(clear)).pixels[0, :2].tolist() == [[255, 255, 255], [9, 8, 7]]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_whites_of_deep_jpeg_2000_are_white(alpha: bool) -> None:
+    steps = np.array([0, 257, 32896, 65278, 65407, 65408, 65535], np.uint16).repeat(8)  # 65408: half a step below 256
+    values = np.tile(steps[None, :, None], (64, 1, 3))
+    values[:, :, 0] = 65535 - values[:, :, 0]
+    if alpha:
+        values = np.dstack([values, np.full(values.shape[:2], 65535, np.uint16)])
+    encoded = cv2.imencode(".jp2", values, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes()
+    picture = decode(encoded)
+    assert picture.pixels[9, ::8, 1].tolist() == [0, 1, 128, 254, 255, 255, 255]
+    assert picture.pixels[9, ::8, 2].tolist() == [255, 254, 127, 1, 0, 0, 0]  # OpenCV has blue first
+    assert picture.notes == ()
+
+
+def test_deep_jpeg_2000_that_uses_little_of_its_range_is_stretched_and_said() -> None:
+    values = np.tile(np.linspace(0, 4095, 64).astype(np.uint16)[None, :, None], (64, 1, 3))
+    picture = decode(cv2.imencode(".jp2", values, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes())
+    assert picture.pixels[0, [0, 63]].tolist() == [[0] * 3, [255] * 3]
+    assert picture.notes == ("values from 0 to 4095 use little of their range: stretched to 8 bits",)
 
 
 def with_size(data: bytes, right: int, low: int, tile: int) -> bytes:

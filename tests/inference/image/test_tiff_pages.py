@@ -101,6 +101,8 @@ def test_a_reduced_copy_in_front_is_not_the_picture(order: Order, big: bool) -> 
         ((Page(4, 3, 10, {OLD_SUBFILE: 2}), PHOTO), ((40, 30), 200, 1, 1)),
         ((Page(4, 3, 10, {SUBFILE: 1}, (PHOTO,)),), ((40, 30), 200, 1, 1)),
         ((Page(4, 3, 10, {SUBFILE: 4}), PHOTO), ((40, 30), 200, 1, 1)),  # a mask
+        ((Page(40, 30, 10, {SUBFILE: 4}), PHOTO), ((40, 30), 200, 1, 1)),  # of the picture's size, as masks are
+        ((Page(80, 60, 10, {PHOTOMETRIC: 4}), PHOTO), ((40, 30), 200, 1, 1)),  # finer, and not a subfile
         ((THUMB, Page(8, 6, 20, {SUBFILE: 1}), PHOTO), ((40, 30), 200, 1, 1)),
         ((THUMB, PHOTO, THUMB, Page(42, 30, 90)), ((40, 30), 200, 2, 1)),  # a scan with a preview of each page
         ((THUMB, Page(6, 6, 90), PHOTO), ((40, 30), 200, 2, 1)),  # a label before the picture

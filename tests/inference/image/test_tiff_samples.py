@@ -95,6 +95,14 @@ def test_signed_numbers_run_from_black_to_white(order: str, compression: int, dt
     assert any("stretched" in note for note in picture.notes)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_signed_numbers_without_negative_ones_end_at_their_own_white(dtype: type[Any]) -> None:
+    white = np.iinfo(dtype).max
+    picture = decode(tiff(np.array([[0, white // 2 + 1, white]], dtype)))
+    assert picture.pixels[0, :, 0].tolist() == [0, 129 if dtype == np.int8 else 128, 255]
+    assert picture.notes == ()
+
+
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("compression", [1, 8])
 def test_unsigned_numbers_of_32_bits_are_not_negative(order: str, compression: int) -> None:
