@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     _run_once(photo, picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
         print(_without_labels(export, manifest))
-    text = as_toml(export, draft, manifest, digest)
+    text = as_toml(draft, manifest, digest)
     if target is None:
         print(f"\nmodel.toml:\n\n{text}")
     else:
@@ -129,7 +129,7 @@ def _in_words(predictions: Predictions) -> str:
     return f"a picture of {predictions.pixels.shape[1]} x {predictions.pixels.shape[0]}"
 
 
-def as_toml(export: Export, draft: Draft, manifest: Manifest, sha256: str) -> str:
+def as_toml(draft: Draft, manifest: Manifest, sha256: str) -> str:
     """The draft as a model.toml."""
     table: dict[str, Any] = {"task": manifest.task, "head": manifest.head, "file": manifest.file, "sha256": sha256}
     table |= {k: _given(v) for k, v in draft.table.items() if k not in table}
