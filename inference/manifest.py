@@ -186,8 +186,14 @@ def manifest_from(table: Mapping[str, Any], where: str, folder: Path | None = No
     read = {"labels": _read_labels(labels, where, folder)} if isinstance(labels, str) else {}
     manifest = build(Manifest, {**table, **read}, where)
     # A mark that its exporter took for part of the first name would make it another name.
-    names = tuple(name.replace("\ufeff", "").replace("\0", "") for name in manifest.labels)
+    names = tuple(map(_label, manifest.labels))
     return replace(manifest, labels=names, folder=folder)
+
+
+def _label(name: str) -> str:
+    """A label on a single line that any text file can hold: JSON has halves of UTF-16's pairs and line breaks."""
+    line = name.replace("\ufeff", "").replace("\0", "").replace("\r", " ").replace("\n", " ")
+    return line.encode("utf-8", "replace").decode()
 
 
 LABEL_SETS = Path(__file__).parent / "labels"

@@ -248,7 +248,12 @@ def open_export(path: Path) -> Export:
             f'with file = "{files[0].relative_to(path).as_posix()}"'
         )
     file = plain[0] if plain else files[0]
-    return Export(path, file, Session(file))
+    export = Export(path, file, Session(file))
+    if others := [f.relative_to(path).as_posix() for f in files if f != file]:
+        export.said.append(
+            f'{export.relative} is used, not {", ".join(others)[:100]}; file = "{others[0]}" in model.toml says another'
+        )
+    return export
 
 
 def as_floats(values: Any, count: int = 3) -> list[float]:

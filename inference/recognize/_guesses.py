@@ -21,10 +21,17 @@ def guesses(export: Export, draft: Draft) -> tuple[str, ...]:
 
 
 def _of_labels(draft: Draft) -> Iterator[str]:
-    if draft.table["task"] not in _NAMED or draft.table["head"] == "classifier_map" or draft.table.get("labels"):
+    labels = draft.table.get("labels") or []
+    if draft.table["task"] not in _NAMED or draft.table["head"] == "classifier_map":
         return
-    if not any("labels.txt" in said for said in draft.assumed):
+    if not labels and not any("labels.txt" in said for said in draft.assumed):
         yield "no labels beside it: numbers stand in their place; put labels.txt there, a label per line"
+    unnamed = [name for i, name in enumerate(labels) if name == str(i)] if isinstance(labels, list) else []
+    if unnamed and len(unnamed) < len(labels):
+        yield (
+            f"its labels leave out {', '.join(unnamed)[:60]}: numbers stand in their place; labels = [...] in "
+            "model.toml names them"
+        )
 
 
 def _of_input(export: Export, how: Mapping[str, Any]) -> Iterator[str]:

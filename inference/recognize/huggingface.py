@@ -161,11 +161,6 @@ def _labels(export: Export, config: Fields, count: int | None, reading: Reading)
                 f"config.json names its classes {labels[0]} and so on; put labels.txt there for names"
             )
         return labels
-    if unnamed := [str(i) for i, name in enumerate(labels) if name == str(i)]:
-        reading.assumed.append(
-            f"id2label has no name for {', '.join(unnamed)[:60]}: numbers stand in their place; correct it, or say "
-            "labels = [...] in model.toml"
-        )
     if not (reading.reduces_labels and count and len(labels) == count + 1):
         return labels
     reading.assumed.append(

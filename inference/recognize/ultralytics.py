@@ -93,7 +93,15 @@ def _layout(export: Export, labels: int, params: dict[str, Any]) -> str:
         )
     points, values = params.get("kpt_shape", (0, 0))
     masks = next((s[1] or 32 for s in reversed([t.shape for t in export.outputs.values()][1:]) if len(s) == 4), 0)
-    fits = _fitting(export, labels, points * values + ("obb" in params) + masks)
+    extras = points * values + ("obb" in params) + masks
+    fits = _fitting(export, labels, extras)
+    if meta.get("author") == "Ultralytics":  # whose own models have no objectness
+        fits = tuple(name for name in fits if not name.startswith("v5"))
+    if not fits:
+        raise BadManifest(
+            f"{export.file}: its metadata names {labels} classes, which do not fit the output {_shown(shape)}: "
+            f"expected {4 + labels + extras} numbers for each box; export it again, or say labels in a model.toml"
+        )
     arguments = literal(meta.get("args", ""), {})
     suppressed = isinstance(arguments, dict) and bool(arguments.get("nms"))
     if "end2end" in fits and (meta.get("end2end") == "True" or suppressed):

@@ -254,6 +254,21 @@ def test_a_manifest_under_another_name_is_not_passed_over(name: str, models: Pat
         )
 
 
+def test_other_files_beside_the_plain_one_are_said(models: Path) -> None:
+    shutil.copy(odd(models) / "model.onnx", models / "odd/model_fp16.onnx")
+    assert 'model.onnx is used, not model_fp16.onnx; file = "model_fp16.onnx"' in entries(models)["odd"].assumed[0]
+
+
+@pytest.mark.parametrize(("name", "label"), [("a\nb", "a b"), ("\ud800x", "?x"), ("a\r\nb", "a  b")])
+def test_a_label_is_one_line_of_text(name: str, label: str, models: Path) -> None:
+    """Else every picture of the model ends in an error of whatever draws or writes it."""
+    odd(models, config=changed(CONFIG, id2label={"0": "cat", "1": name}))
+    manifest = entries(models)["odd"].manifest
+    assert manifest and manifest.labels == ("cat", label)
+    shutil.copy(BUILT_IN.parent / "samples/photographer.jpg", models / "p.jpg")
+    assert main(["analyze", str(models / "p.jpg"), "--models", str(models), "--model", "odd", "--json"]) == 0
+
+
 def test_two_files_in_a_folder_ask_for_the_one(models: Path) -> None:
     for name in ("left", "right"):
         save(models / f"both/{name}.onnx", picture_input("data"), {"y": np.zeros((1, 2), np.float32)})

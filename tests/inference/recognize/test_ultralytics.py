@@ -301,3 +301,19 @@ def test_ultralytics_of_one_channel(channels: int | str, tmp_path: Path) -> None
     save(tmp_path / "best.onnx", inputs, {"output0": raw_grid()}, metadata=metadata)
     _, manifest, predicted = answer(tmp_path)
     assert manifest.preprocess.color_order == "gray" and boxes(predicted) == [FOUND]
+
+
+def test_names_that_are_one_short_are_refused_and_not_taken_for_an_objectness(tmp_path: Path) -> None:
+    """[1, 7, 84] is 4 + 3 classes; with two names it would be a YOLOv5's, which Ultralytics' own models never are."""
+    grid = np.zeros((1, 7, 84), np.float32)
+    meta = {"author": "Ultralytics", "task": "detect", "stride": "32", "names": "{0: 'cat', 1: 'dog'}"}
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": grid}, metadata=meta)
+    with pytest.raises(BadManifest, match=r"names 2 classes, which do not fit the output \[1, 7, 84\]: expected 6"):
+        examine(tmp_path)
+
+
+def test_an_id_without_a_name_is_said(tmp_path: Path) -> None:
+    grid = np.zeros((1, 7, 84), np.float32)
+    meta = {"author": "Ultralytics", "task": "detect", "stride": "32", "names": "{0: 'cat', 2: 'dog'}"}
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": grid}, metadata=meta)
+    assert any(said.startswith("its labels leave out 1:") for said in examine(tmp_path)[1].assumed)
