@@ -129,6 +129,13 @@ def sound_boxes(boxes: Floats) -> NDArray[np.bool_]:
     return np.asarray(finite & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1))
 
 
+def in_shares(places: Floats) -> bool:
+    """Whether boxes or points are in 0..1 of the input, though some may lie a little outside: those in its pixels would
+    be within two of its corner."""
+    numbers = places[np.isfinite(places)]
+    return bool(numbers.size and numbers.min() >= -1 and 0 < numbers.max() <= 2)
+
+
 def in_network(boxes: Floats, fit: Fit) -> Floats:
     """Boxes (N, 4) in 0..1 of the input to network pixels."""
     scaled: Floats = boxes * np.asarray(fit.network * 2, np.float32)

@@ -113,3 +113,18 @@ def test_a_class_that_is_everywhere_is_the_one_for_no_object() -> None:
     said = find_head("detr").misfit(shapes, manifest("detr", labels=2))
     assert said and 'activation = "softmax"' in said
     assert find_head("detr").misfit(shapes, manifest("detr", labels=3)) is None
+
+
+@pytest.mark.parametrize("rows", [100, 2000])
+@pytest.mark.parametrize("order", ["xyxy", "cxcywh"])
+def test_boxes_in_shares_of_the_input_are_scaled_unless_it_is_said_otherwise(rows: int, order: str) -> None:
+    """No detector finds a thing of half a pixel in the corner of its input."""
+    outputs: dict[str, Any] = {"boxes": np.zeros((rows, 4), np.float32), "scores": np.zeros(rows, np.float32)}
+    outputs["labels"] = np.ones(rows)
+    outputs["boxes"][3] = (0.5, 0.5, 0.2, 0.1) if order == "cxcywh" else (0.4, 0.45, 0.6, 0.55)
+    outputs["scores"][3] = 0.8
+    assert found("boxes", outputs, params={"order": order}) == [(1, 0.8, [256, 288, 384, 352])]
+    ((_, _, box),) = found("boxes", outputs, params={"order": order, "normalized": False})
+    np.testing.assert_allclose(box, [0.4, 0.45, 0.6, 0.55], atol=1e-6)
+    outputs["boxes"][3] *= 640
+    assert found("boxes", outputs, params={"order": order}) == [(1, 0.8, [256, 288, 384, 352])]
