@@ -50,12 +50,13 @@ def best_class_with_objectness(
 
 def refuse_logits(column: Floats) -> None:
     """Raises BadManifest where scores of one class, or the objectness, are negative, as those of logits are on nearly
-    all rows: a logit of 0.6 would pass for a score. Those that quantisation moved below 0 are nearer to it."""
-    low = column.min(initial=0, where=np.isfinite(column))
-    if low < -0.1:
+    all rows: a logit of 0.6 would pass for a score. Those that quantisation moved below 0 are nearer to it, and single
+    rows are what half precision spoilt."""
+    below = column < -0.1
+    if np.count_nonzero(below) * 10 > column.size:
         raise BadManifest(
-            f"scores down to {low:.4g}, expected 0..1: they are logits without their sigmoid, or the outputs of "
-            "another head; export it with the sigmoid, or say another head"
+            f"scores such as {column[below][0]:.4g}, expected 0..1: they are logits without their sigmoid, or the "
+            "outputs of another head; export it with the sigmoid, or say another head"
         )
 
 
@@ -126,6 +127,13 @@ def sound_boxes(boxes: Floats) -> NDArray[np.bool_]:
     """Which boxes (N, 4) xyxy are finite, with x1 <= x2 and y1 <= y2."""
     finite = np.isfinite(boxes).all(axis=1)
     return np.asarray(finite & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1))
+
+
+def in_shares(places: Floats) -> bool:
+    """Whether boxes or points are in 0..1 of the input, though some may lie a little outside: those in its pixels would
+    be within two of its corner."""
+    numbers = places[np.isfinite(places)]
+    return bool(numbers.size and numbers.min() >= -1 and 0 < numbers.max() <= 2)
 
 
 def in_network(boxes: Floats, fit: Fit) -> Floats:

@@ -17,7 +17,8 @@ Outputs, with a batch axis of 1 or without:
     masks [n, 1, h, w]; keypoints [n, K, 3] (x, y, visibility) and keypoints_scores [n, K] (logits); not with indices
 The role of an output is read from postprocess.outputs, else params.roles, else its name, else its shape and type.
 params: columns = what a row of boxes holds, in order (default ["boxes"]); order = "xyxy" (default) | "yxyx" |
-"cxcywh"; normalized = true for boxes in 0..1 of the input (default: its pixels); roles = the roles of the outputs in
+"cxcywh"; normalized = true for boxes in 0..1 of the input, false for its pixels (default: what the values show, as no
+detector finds a thing of a pixel in the corner of its input); roles = the roles of the outputs in
 the file's order; mask_threshold (default 0.5); mask_frame = "input" | "box": what a mask spans (default: the input
 where it has the input's size, else its box).
 """
@@ -40,6 +41,7 @@ from inference.heads._detection import (
     best_class,
     cxcywh_to_xyxy,
     in_network,
+    in_shares,
     objects,
     points_in_picture,
     suppress,
@@ -107,7 +109,8 @@ def _xyxy(boxes: Floats, fit: Fit, manifest: Manifest) -> Floats:
         boxes = boxes[:, [1, 0, 3, 2]]
     elif params.get("order") == "cxcywh":
         boxes = cxcywh_to_xyxy(boxes)
-    return in_network(boxes, fit) if params.get("normalized") else boxes
+    shares = params.get("normalized")
+    return in_network(boxes, fit) if shares or (shares is None and in_shares(boxes)) else boxes
 
 
 def _by_class(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> bool:

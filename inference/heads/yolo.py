@@ -30,6 +30,7 @@ from inference.heads._detection import (
     best_first,
     cxcywh_to_xyxy,
     in_network,
+    in_shares,
     objects,
     points_in_picture,
     suppress,
@@ -85,15 +86,11 @@ def _v5(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
 
 def _in_pixels(boxes: Floats, centres: Floats, fit: Fit, manifest: Manifest) -> Floats:
     """Boxes of a grid whose centres all are `centres`. Raises BadModel for points in 0..1."""
-    largest = centres.max(initial=0, where=np.isfinite(centres))
-    if not 0 < largest <= _LARGEST_SHARE:
+    if not in_shares(centres):
         return boxes
     if {"obb", "kpt_shape"} & set(manifest.postprocess.params):
         raise BadModel(f"{manifest.name}: boxes and points in 0..1, expected pixels; export it from PyTorch to ONNX")
     return in_network(boxes, fit)
-
-
-_LARGEST_SHARE = 2.0  # of centres in 0..1, which may lie a little outside
 
 
 def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:

@@ -108,7 +108,7 @@ def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
         return [*lines, f"# of YOLOv7: params = {{ columns = {in_toml(FLAT_V7)} }}"] if columns == FLAT else lines
     if head == "boxes" and "labels" not in {role_of_name(name) for name in export.outputs}:
         lines = ["", "[postprocess]         # for boxes that are final, not offsets to anchors or priors"]
-        return [*lines, 'params = { normalized = false, order = "xyxy" }   # true: in 0..1; or "cxcywh", "yxyx"']
+        return [*lines, 'params = { order = "xyxy" }           # or "cxcywh", "yxyx"']
     if head == "yolo_grid":
         anchors = "[[0.573, 0.677], [1.87, 2.06], [3.34, 5.47], [7.88, 3.53], [9.77, 9.17]]"
         return ["", "[postprocess]", f"params = {{ anchors = {anchors} }}   # those it was trained with, in cells"]

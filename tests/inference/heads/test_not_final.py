@@ -62,13 +62,14 @@ def logits() -> Any:
 )
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_logits_are_no_scores(head: str, outputs: dict[str, Any], multilabel: bool) -> None:
-    with pytest.raises(BadManifest, match=r"scores down to -6, expected 0\.\.1: they are logits"):
+    with pytest.raises(BadManifest, match=r"scores such as -6, expected 0\.\.1: they are logits"):
         found(head, outputs, multilabel=multilabel)
 
 
 def test_scores_that_quantisation_moved_below_zero_are_scores() -> None:
     output = logits()
     output[0, 4:] = np.where(output[0, 4:] < 0, -0.004, output[0, 4:])
+    output[0, 4:, 9] = -65504  # a row that half precision spoilt
     assert found("yolo", {"o": output}) == [(1, 0.6, [270, 295, 370, 345])]
 
 
@@ -112,3 +113,18 @@ def test_a_class_that_is_everywhere_is_the_one_for_no_object() -> None:
     said = find_head("detr").misfit(shapes, manifest("detr", labels=2))
     assert said and 'activation = "softmax"' in said
     assert find_head("detr").misfit(shapes, manifest("detr", labels=3)) is None
+
+
+@pytest.mark.parametrize("rows", [100, 2000])
+@pytest.mark.parametrize("order", ["xyxy", "cxcywh"])
+def test_boxes_in_shares_of_the_input_are_scaled_unless_it_is_said_otherwise(rows: int, order: str) -> None:
+    """No detector finds a thing of half a pixel in the corner of its input."""
+    outputs: dict[str, Any] = {"boxes": np.zeros((rows, 4), np.float32), "scores": np.zeros(rows, np.float32)}
+    outputs["labels"] = np.ones(rows)
+    outputs["boxes"][3] = (0.5, 0.5, 0.2, 0.1) if order == "cxcywh" else (0.4, 0.45, 0.6, 0.55)
+    outputs["scores"][3] = 0.8
+    assert found("boxes", outputs, params={"order": order}) == [(1, 0.8, [256, 288, 384, 352])]
+    ((_, _, box),) = found("boxes", outputs, params={"order": order, "normalized": False})
+    np.testing.assert_allclose(box, [0.4, 0.45, 0.6, 0.55], atol=1e-6)
+    outputs["boxes"][3] *= 640
+    assert found("boxes", outputs, params={"order": order}) == [(1, 0.8, [256, 288, 384, 352])]
