@@ -22,8 +22,8 @@ def check_jpeg2000(data: bytes, limits: Limits) -> None:
     Raises CorruptMedia without a codestream, LimitExceeded.
     """
     start = _codestream(data)
-    if data[start : start + 4] != b"\xff\x4f\xff\x51":
-        raise CorruptMedia("the JPEG 2000 file has no codestream; export or upload the file again")
+    if data[start : start + 4] != b"\xff\x4f\xff\x51" or len(data) < start + 42:
+        raise CorruptMedia("the JPEG 2000 file has no codestream, or a cut one; export or upload the file again")
     # ISO/IEC 15444-1, A.5.1: image area, its offset, tile size, its offset, components.
     right, low, left, top, tile_w, tile_h, tile_x, tile_y, components = struct.unpack_from(">8IH", data, start + 8)
     width, height = right - left, low - top

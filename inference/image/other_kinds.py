@@ -74,6 +74,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x01\xda", "an SGI picture", SAVE),
     (0, b"\x59\xa6\x6a\x95", "a Sun raster picture", SAVE),
     (0, b"FLIF", "a FLIF picture", SAVE),
+    (0, b"farbfeld", "a farbfeld picture", SAVE),
+    (0, b"\x97JB2", "a JBIG2 picture", SAVE),
+    (0, b"\0\0\0\x0cJXS ", "a JPEG XS picture", SAVE),
+    (4, b"ftypjxs ", "a JPEG XS picture", SAVE),
+    (0, b"msid", "a MrSID raster", SAVE),
     (0, b"BPG\xfb", "a BPG picture", SAVE),
     (0, b"\x8aMNG", "an MNG animation", SAVE),
     (0, b"\x8bJNG", "a JNG picture", SAVE),
@@ -95,6 +100,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     # Drawings and documents
     (0, b"\xc5\xd0\xd3\xc6", "an EPS file", _DRAWING),
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", _DRAWING),
+    (0, b"\x01\0\x09\0\0\x03", "a Windows metafile (WMF)", _DRAWING),
+    (0, b"\x06\x06\xed\xf5\xd8\x1d", "an InDesign document", _PAGES),
+    (0, b"fig-kiwi", "a Figma document", _DRAWING),
+    (0, b"FWS", "a Flash animation (SWF)", "save what it shows as PNG"),
+    (0, b"CWS", "a Flash animation (SWF)", "save what it shows as PNG"),
     (40, b" EMF", "a Windows metafile (EMF)", _DRAWING),
     (0, b"AC10", "an AutoCAD drawing (DWG)", _DRAWING),
     (0, b"\xd0\xcf\x11\xe0", "an old Office file, an Outlook message or a Thumbs.db", _TAKE_OUT),
@@ -205,6 +215,8 @@ def binary_kind(head: bytes) -> tuple[str, str] | None:
     if head.startswith(b"PK\x03\x04"):
         return next(((what, do) for name, what, do in _ZIPS if name in head), ("a zip archive", _UNPACK))
     if head.startswith(b"RIFF"):
+        if head[8:11] in (b"CDR", b"cdr"):  # and a letter of its version
+            return "a CorelDRAW document", _DRAWING
         return _RIFF.get(head[8:12], ("a RIFF file of an unknown kind", SAVE))
     for offset, signature, what, do in _SIGNATURES:
         if head.startswith(signature, offset):

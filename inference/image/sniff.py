@@ -32,7 +32,7 @@ _HEIF_BRANDS = {
     *(b"miaf", b"MiHA", b"MiHB", b"MiHE", b"avci", b"avcs", b"jpeg", b"jpgs", b"j2ki", b"j2is", b"vvic", b"vvis"),
 }
 _VIDEO_BRANDS = (b"iso", b"mp4", b"avc", b"qt  ", b"M4V", b"3g", b"dash", b"MSNV", b"F4V", b"XAVC", b"f4v", b"mmp4")
-_OTHER_BRANDS = {b"crx ", b"M4A ", b"M4B ", b"M4P ", b"F4A "}
+_OTHER_BRANDS = {b"crx ", b"jxs ", b"M4A ", b"M4B ", b"M4P ", b"F4A "}
 EXPECTED = (
     "expected an image (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF, JPEG 2000, PNM) "
     "or a video (MP4, MOV, WebM, MKV, AVI, MPEG)"

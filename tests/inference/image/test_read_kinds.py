@@ -215,6 +215,13 @@ def test_a_jpeg_of_another_kind_is_described(marker: int, bits: int, words: str)
         decode(data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :])
 
 
+@pytest.mark.parametrize("kept", [4, 14, 41])
+def test_jpeg_2000_cut_in_its_header_is_called_broken_in_words(kept: int) -> None:
+    data = jpeg2000(np.zeros((16, 16, 3), np.uint8), codestream=True)
+    with pytest.raises(CorruptMedia, match="no codestream"):
+        decode(data[:kept])
+
+
 def test_a_jpeg_cut_in_its_header_is_a_broken_one() -> None:
     data = common_jpeg()
     for cut in (3, 10, 200, data.index(b"\xff\xc0") + 6):
