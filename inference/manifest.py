@@ -76,6 +76,9 @@ class Preprocess:
         for name, value in (("min_score", self.min_score), ("max_share", self.max_share)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
+        for name, numbers in (("image_mean", self.image_mean), ("image_std", self.image_std)):
+            if len(numbers) not in (1, 3):
+                raise ValueError(f"{name} is {list(numbers)}, expected one number for each of 3 channels, or 1 for all")
         if not all(self.image_std):
             raise ValueError(f"image_std is {list(self.image_std)}, expected numbers to divide by, none 0")
 

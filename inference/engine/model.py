@@ -20,7 +20,7 @@ from inference.image.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.image.values import Quantization
 from inference.manifest import Manifest
 from inference.placeholders import is_placeholder
-from inference.predictions import Predictions
+from inference.predictions import Classes, Objects, Predictions
 from inference.timing import Timing
 
 # Inputs beside the picture that exporters add; they are filled from the Fit.
@@ -195,7 +195,7 @@ class Model(Loaded):
             outputs = without_nan(outputs, odd)
         with np.errstate(all="ignore"):  # what is no number is left out below, and is no warning on the console
             decoded = self.head.decode(outputs, fit, manifest)
-        return usable(decoded, odd, manifest.name)
+        return _unnamed_said(usable(decoded, odd, manifest.name), len(manifest.labels))
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
         """The inputs by name: the prepared picture, and the side inputs that the file asks for."""
@@ -204,6 +204,18 @@ class Model(Loaded):
             if side.name in SIDE_INPUTS:
                 feeds[side.name] = _side_input(side, fit)
         return feeds
+
+
+def _unnamed_said(predictions: Predictions, labels: int) -> Predictions:
+    """With a note where a class has no line in the label list: some files do not show how many classes they have."""
+    if not labels or not isinstance(predictions, Objects | Classes) or not len(predictions):
+        return predictions
+    ids = predictions.label_ids
+    if ids.min() >= 0 and ids.max() < labels:
+        return predictions
+    numbers = ", ".join(str(i) for i in sorted({*ids.tolist()}) if not 0 <= i < labels)[:60]
+    note = f"label {numbers} has no name: the list has {labels}, from 0; correct labels or label_offset"
+    return replace(predictions, notes=(*predictions.notes, note))
 
 
 def _is_half(value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from inference.engine.graph_ends import ending, scale_of_input, scale_of_output
 from inference.engine.session import Tensor
 from inference.heads import PROBABILITIES
-from inference.recognize._export import Draft, Export
+from inference.recognize._export import IMAGENET, Draft, Export
 
 _NAMED = ("image-classification", "object-detection", "image-segmentation", "video-classification")
 
@@ -18,6 +18,22 @@ def guesses(export: Export, draft: Draft) -> tuple[str, ...]:
     table = draft.table
     how: Mapping[str, Any] = table.get("preprocess", {})
     return (*_of_input(export, how), *_of_scores(export, table), *_of_labels(draft))
+
+
+def _of_mean(how: Mapping[str, Any]) -> Iterator[str]:
+    """Where mean and deviation are of another range than the values: the exporters' own code computes so, too."""
+    mean, std = (how.get(name) or IMAGENET[name] for name in ("image_mean", "image_std"))
+    top = 255 * how.get("rescale_factor", 1 / 255) if how.get("do_rescale", True) else 255.0
+    if top <= 2.5 < max(mean):
+        said, other = "0..255", "do_rescale = false"
+    elif top >= 100 and max(map(abs, mean)) <= 1.5 and max(std) <= 1.5 and any(mean):
+        said, other = "0..1", "do_rescale = true (and no rescale_factor)"
+    else:
+        return
+    yield (
+        f"image_mean {mean[0]:.4g} is one of {said}, but it is fed 0..{top:.4g} as stated: done so; {other} under "
+        "[preprocess] of model.toml if the mean is right"
+    )
 
 
 def _of_labels(draft: Draft) -> Iterator[str]:
@@ -42,6 +58,8 @@ def _of_input(export: Export, how: Mapping[str, Any]) -> Iterator[str]:
             f"its batch is fixed at {batch}: a picture is run {batch} times over, which takes as much longer; export "
             "it again with batch=1 or dynamic=True"
         )
+    if how.get("do_normalize") and picture.dtype.kind == "f":
+        yield from _of_mean(how)
     by_type = {"int8": "pixel - 128", "uint16": "0..65535 (pixel * 257)"}.get(picture.dtype.name)
     if by_type and not how.get("do_normalize") and scale_of_input(export.graph, picture.name) is None:
         yield (

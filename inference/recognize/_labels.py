@@ -77,7 +77,9 @@ def past_a_placeholder(export: Export, draft: Draft) -> Draft:
         classes = None if head.misfit(shapes, manifest) else head.classes(shapes, manifest)
     except DropsightError:  # said where the model is loaded
         return draft
-    if classes is None or classes != len(labels) - 1:
+    # Detectors that run NMS themselves do not show how many classes they have; none has a background among them.
+    listed = classes is None and manifest.task == "object-detection" and "names" not in export.metadata
+    if not listed and (classes is None or classes != len(labels) - 1):
         return draft
     placed = place(export, labels, 0, classes)
     table = {**draft.table, "label_offset": placed.offset}

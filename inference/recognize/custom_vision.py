@@ -1,10 +1,14 @@
-"""Azure Custom Vision exports: cvexport.manifest, metadata_properties.json and labels.txt beside the file."""
+"""Azure Custom Vision exports: cvexport.manifest, metadata_properties.json and labels.txt beside the file.
+
+The words of Image.NominalPixelRange (0..255, 0..1, -1..1, 16..235) are ONNX's own (docs/MetadataProps.md).
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from inference.errors import BadManifest
 from inference.recognize._export import Draft, Export, as_floats
 
 BOXES = {"detected_boxes", "detected_classes", "detected_scores"}
@@ -57,9 +61,16 @@ def _preprocess(export: Export, facts: dict[str, Any]) -> dict[str, Any]:
     how: dict[str, Any] = {}
     if facts.get("Image.BitmapPixelFormat") == "Bgr8":
         how["color_order"] = "bgr"
-    how["do_rescale"] = facts.get("Image.NominalPixelRange") != "NominalRange_0_255"
+    span = facts.get("Image.NominalPixelRange")
+    if span == "NominalRange_16_235":
+        raise BadManifest(
+            f"{export.file}: Image.NominalPixelRange is {span}, which is not done here; export it as 0..255"
+        )
+    how["do_rescale"] = span != "NominalRange_0_255"
     mean = as_floats(json.loads(facts.get("CustomVision.Preprocess.NormalizeMean", "[0]")))
     std = as_floats(json.loads(facts.get("CustomVision.Preprocess.NormalizeStd", "[1]")))
+    if span == "Normalized_1_1" and not any(mean):
+        mean, std = [0.5] * 3, [0.5] * 3
     if any(mean) or any(s != 1 for s in std):
         how.update(do_normalize=True, image_mean=mean, image_std=std)
     width, height = (int(facts.get(f"CustomVision.Preprocess.Target{side}", 0)) for side in ("Width", "Height"))

@@ -27,10 +27,12 @@ def recognize(export: Export) -> Draft | None:
     table = export.json("config.json")
     if not isinstance(table, dict):
         return None
-    if "pretrained_cfg" in table:
+    # transformers' TimmWrapperImageProcessor has it in its own file
+    own = table if "pretrained_cfg" in table else export.json(_SIDE_FILES[1])
+    if isinstance(own, dict) and "pretrained_cfg" in own:
         from inference.recognize import timm  # lazily, as _image_processor below: only these exports need it
 
-        return timm.recognize(export, table)
+        return timm.recognize(export, {**table, "pretrained_cfg": own["pretrained_cfg"]})
     if not {"model_type", "architectures"} & set(table):
         return None
     return _draft(export, Fields(table, f"{export.folder}: config.json"))

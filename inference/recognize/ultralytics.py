@@ -210,7 +210,8 @@ def _kpt_shape(export: Export) -> list[int]:
     """[K, D]: keypoints, and numbers of each. Raises BadManifest."""
     text = export.metadata.get("kpt_shape", "[17, 3]")
     shape = literal(text, None)
-    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(isinstance(n, int) for n in shape):
+    pair = isinstance(shape, list | tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+    if not pair or shape[0] < 1 or shape[1] not in (2, 3):  # x and y, perhaps a score
         raise BadManifest(
             f"{export.file}: its metadata has kpt_shape {text!r}, expected [17, 3]; write a model.toml with "
             "params = { kpt_shape = [K, D] } in [postprocess]"

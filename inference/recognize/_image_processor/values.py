@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from inference.recognize._image_processor.reader import Reader
@@ -41,22 +40,6 @@ def rescale_and_normalize(reader: Reader, how: dict[str, Any]) -> None:
         how["do_normalize"] = True
         how["image_mean"] = [float(offset) + (m if normalize else 0.0) for m in mean]
         how["image_std"] = [(s if normalize else 1.0) * (s if top else 1.0) for s in std]
-    if normalize:
-        _compare(reader, factor * 255 if rescale else 255.0, mean, std)
-
-
-def _compare(reader: Reader, top: float, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Say where mean and deviation are of another range than the values, 0 to `top`: transformers computes so, too."""
-    if top <= 2.5 < max(mean):
-        said, other = f"image_mean {mean[0]:.4g} is one of 0..255", "do_rescale = false"
-    elif top >= 100 and max(map(abs, mean)) <= 1.5 and max(std) <= 1.5 and any(mean):
-        said, other = f"image_mean {mean[0]:.4g} is one of 0..1", "do_rescale = true (and no rescale_factor)"
-    else:
-        return
-    reader.assume(
-        f"{said}, but the side file's rescaling gives 0..{top:.4g}: done as it says; {other} under [preprocess] of "
-        "model.toml if the mean is right"
-    )
 
 
 def _normalizes(reader: Reader) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 
 from inference.engine.registry import Registry
+from inference.engine.session import Session
 from inference.image.media import Picture
 from inference.predictions import Objects
 from inference.recognize import examine, manifest_of
+from inference.recognize._export import Draft, Export
+from inference.recognize._guesses import guesses
 from tests.inference.graphs import build, picture_input, save
 
 F = np.float32
@@ -90,3 +94,20 @@ def test_automl_s_classifiers_say_that_one_label_is_assumed(tmp_path: Path) -> N
     assert draft.assumed == (
         "one label for a picture is assumed; say postprocess.multilabel = true where it may have several",
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"image_mean": [123.675, 116.28, 103.53], "image_std": [58.4, 57.1, 57.4]}, "of 0..255, .* fed 0..1 as"),
+        ({"do_rescale": False}, "image_mean 0.485 is one of 0..1, .* fed 0..255 as"),
+        ({"rescale_factor": 1.0}, "fed 0..255 as"),
+        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3}, ""),
+        ({"do_rescale": False, "image_mean": [123.675, 116.28, 103.53]}, ""),
+    ],
+)
+def test_a_mean_of_another_range_is_said(how: dict[str, Any], words: str, tmp_path: Path) -> None:
+    file = save(tmp_path / "model.onnx", picture_input("x"), {"y": np.zeros((1, 2), np.float32)})
+    table = {"task": "image-classification", "head": "classifier", "preprocess": {"do_normalize": True, **how}}
+    said = [s for s in guesses(Export(tmp_path, file, Session(file)), Draft("", table, ())) if "image_mean" in s]
+    assert bool(said) == bool(words) and all(re.search(words, s) for s in said)

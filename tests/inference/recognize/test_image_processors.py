@@ -7,7 +7,6 @@ values, and the planned sizes for what happens to the geometry.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -288,18 +287,3 @@ def test_the_nested_processor_comes_before_an_older_one(tmp_path: Path) -> None:
     draft = huggingface.recognize(export_of(tmp_path, config, how, name="processor_config.json"))
     assert draft is not None and draft.table["preprocess"]["size"] == {"height": 48, "width": 48}
     assert [said for said in draft.assumed if said.startswith("size: processor_config.json is followed")]
-
-
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ({"image_mean": [123.675, 116.28, 103.53], "image_std": [58.4, 57.1, 57.4]}, "of 0..255, .* gives 0..1:"),
-        ({"do_rescale": False}, "image_mean 0.5 is one of 0..1, .* gives 0..255:"),
-        ({"rescale_factor": 1.0}, "gives 0..255:"),
-        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3}, ""),
-        ({"do_rescale": False, "image_mean": [123.675, 116.28, 103.53]}, ""),
-    ],
-)
-def test_a_mean_of_another_range_is_said(how: dict[str, Any], words: str, tmp_path: Path) -> None:
-    said = [s for s in read(tmp_path, how, "vit")[1].assumed if "image_mean" in s]
-    assert bool(said) == bool(words) and all(re.search(words, s) for s in said)

@@ -138,3 +138,33 @@ def test_hugging_face_without_names_of_its_own(config: dict[str, Any], names: tu
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(how), "utf-8")
     (tmp_path / "labels.txt").write_text("cat\ndog\ncow\n", "utf-8")
     assert answer(tmp_path)[2].names[:1] == names  # type: ignore[union-attr]
+
+
+def _suppressed(folder: Path, classes: list[int]) -> None:
+    """A detector that runs NMS itself and does not show how many classes it has."""
+    count = len(classes)
+    boxes = np.tile(np.asarray([8, 8, 24, 24], np.float32), (1, count, 1))
+    outputs = {
+        "num_dets": np.asarray([[count]], np.int32),
+        "boxes": boxes,
+        "scores": np.linspace(0.9, 0.8, count, dtype=np.float32)[None],
+        "labels": np.asarray([classes], np.int32),
+    }
+    save(folder / "model.onnx", picture_input("images"), outputs)
+
+
+def test_a_class_that_the_list_does_not_reach_is_said(tmp_path: Path) -> None:
+    _suppressed(tmp_path, [1, 5])
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", "utf-8")
+    found = answer(tmp_path)[2]
+    assert found.names == ("dog", "5")  # type: ignore[union-attr]
+    assert found.notes == (  # type: ignore[union-attr]
+        "label 5 has no name: the list has 2, from 0; correct labels or label_offset",
+    )
+
+
+def test_a_detector_whose_classes_do_not_show_never_answers_background(tmp_path: Path) -> None:
+    _suppressed(tmp_path, [0, 1])
+    (tmp_path / "labels.txt").write_text("background\ncat\ndog\n", "utf-8")
+    assert answer(tmp_path)[2].names == ("cat", "dog")  # type: ignore[union-attr]
+    assert any("label_offset = 0 in model.toml" in said for said in examine(tmp_path)[1].assumed)

@@ -169,6 +169,7 @@ def test_roboflow_package(tmp_path: Path) -> None:
     [
         ({"resize_mode": "fit-shorter-edge"}, None, "resize_mode 'fit-shorter-edge'; known are stretch"),
         ({"normalization": [[0.5] * 3, [0.5, 0, 0.5]]}, None, "image_std is .*none 0"),
+        ({"normalization": [[0.5] * 2, [0.5] * 2]}, None, "image_mean is .*expected one number for each of 3"),
         ({}, {"grayscale": {"enabled": True}}, "grayscale .*not done here"),
         ({}, {"static-crop": {"enabled": True, "x_min": 10}}, "static-crop .*not done here"),
         ({}, {"contrast": {"enabled": False}, "auto-orient": {"enabled": True}}, ""),
@@ -194,3 +195,17 @@ def test_a_resize_type_of_openvino_that_is_not_known_is_refused(tmp_path: Path) 
     save(tmp_path / "net/model.onnx", picture_input("image"), {"logits": floats([3, 0])}, metadata=info)
     with pytest.raises(BadManifest, match="resize_type 'fit_somehow'; known are standard"):
         recognize(tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    ("span", "black_and_white"),
+    [("NominalRange_0_255", [0, 255]), ("Normalized_0_1", [0, 1]), ("Normalized_1_1", [-1, 1])],
+)
+def test_the_nominal_range_of_onnx_metadata(span: str, black_and_white: list[float], tmp_path: Path) -> None:
+    """What the values 0 and 255 of a pixel become."""
+    meta = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": span}
+    save(tmp_path / "model.onnx", picture_input("data"), {"scores": floats([0.2, 0.8])}, metadata=meta)
+    how = recognize(tmp_path).preprocess
+    scale = how.rescale_factor if how.do_rescale else 1.0
+    mean, std = (how.image_mean[0], how.image_std[0]) if how.do_normalize else (0.0, 1.0)
+    assert [round((value * scale - mean) / std, 6) for value in (0, 255)] == black_and_white

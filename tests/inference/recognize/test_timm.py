@@ -154,3 +154,13 @@ def test_maps_are_no_classes(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": FACTS}), "utf-8")
     with pytest.raises(BadManifest, match=r"the output is \[1, 8, 2, 2\]"):
         huggingface.recognize(Export(tmp_path, file, Session(file)))
+
+
+def test_transformers_wrapper_has_the_facts_in_the_processors_file(tmp_path: Path) -> None:
+    """TimmWrapperImageProcessor saves pretrained_cfg there, and config.json may be without."""
+    folder, _ = folder_of(tmp_path, FACTS)
+    (folder / "config.json").write_text('{"model_type": "timm_wrapper", "num_classes": 2}', "utf-8")
+    how = {"image_processor_type": "TimmWrapperImageProcessor", "pretrained_cfg": FACTS}
+    (folder / "preprocessor_config.json").write_text(json.dumps(how), "utf-8")
+    family, manifest, _ = answer(folder)
+    assert (family, manifest.labels, manifest.preprocess.image_mean) == ("timm", ("cat", "dog"), (0.1, 0.2, 0.3))

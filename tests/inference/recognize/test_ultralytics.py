@@ -278,6 +278,7 @@ def test_names_of_every_form(names: str, labels: tuple[str, ...], tmp_path: Path
         ({"task": "track"}, "task 'track', known are detect"),
         ({"task": "None"}, "task 'None', known are detect"),
         ({"task": "pose", "kpt_shape": "17"}, r"kpt_shape '17', expected \[17, 3\]"),
+        ({"task": "pose", "kpt_shape": "[2, 1]"}, r"kpt_shape .\[2, 1\]., expected \[17, 3\]"),
     ],
 )
 def test_odd_metadata_is_refused_in_a_sentence(odd: dict[str, str], words: str, tmp_path: Path) -> None:
