@@ -56,7 +56,8 @@ def refuse_logits(column: Floats) -> None:
     if np.count_nonzero(below) * 10 > column.size:
         raise BadManifest(
             f"scores such as {column[below][0]:.4g}, expected 0..1: they are logits without their sigmoid, or the "
-            "outputs of another head; export it with the sigmoid, or say another head"
+            "outputs of another head; export it with the sigmoid, or say another head, or (of head gfl) "
+            'postprocess.params.activation = "sigmoid"'
         )
 
 

@@ -37,7 +37,7 @@ from inference.heads._detection import (
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
-from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, unfitting, whole
+from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, ordered, unfitting, whole
 from inference.image.nms import rotated_nms
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -94,12 +94,14 @@ def _in_pixels(boxes: Floats, centres: Floats, fit: Fit, manifest: Manifest) -> 
 
 
 def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
-    if in_unit(output[:, :4]):
-        raise BadModel(_misread("boxes in 0..1, expected pixels", (1, *output.shape), "end2end"))
+    shares = in_unit(output[:, :4])
+    if shares and not ordered(output[:, :4]):
+        raise BadModel(_misread("boxes in 0..1 that are no corners", (1, *output.shape), "end2end"))
     rows = output[output[:, 4] > threshold(manifest, HEAD)]
     if not whole(rows[:, 5]):
         raise BadModel(_misread("fractions as classes", (1, *output.shape), "end2end"))
-    return rows[:, :4], rows[:, 4], np.rint(rows[:, 5]), rows[:, 6:]
+    boxes = _in_pixels(rows[:, :4], output[:, :4], fit, manifest) if shares else rows[:, :4]
+    return boxes, rows[:, 4], np.rint(rows[:, 5]), rows[:, 6:]
 
 
 def _rtdetr(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:

@@ -80,3 +80,10 @@ def test_numbers_that_numpy_does_not_have_are_refused_by_name(kind: int, tmp_pat
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), tmp_path / "m.onnx")
     with pytest.raises(BadModel, match="y holds (bfloat16|float8e4m3fn), .* export it with float32"):
         Session(tmp_path / "m.onnx")
+
+
+def test_sixteen_bits_under_an_old_opset_are_refused_with_the_one_that_has_them(tmp_path: Path) -> None:
+    file = build(tmp_path / "m.onnx", {"x": ("uint16", [1, 3, 8, 8])}, [("DequantizeLinear", "x s z", "y")],
+                 {"y": ("float32", [1, 3, 8, 8])}, {"s": np.float32(1), "z": np.uint16(0)})  # fmt: skip
+    with pytest.raises(BadModel, match="its DequantizeLinear works on 16 bits, .* with opset 21"):
+        Session(file)

@@ -128,3 +128,14 @@ def test_boxes_in_shares_of_the_input_are_scaled_unless_it_is_said_otherwise(row
     np.testing.assert_allclose(box, [0.4, 0.45, 0.6, 0.55], atol=1e-6)
     outputs["boxes"][3] *= 640
     assert found("boxes", outputs, params={"order": order}) == [(1, 0.8, [256, 288, 384, 352])]
+
+
+@pytest.mark.parametrize("labels", [0, 2, 3])
+@pytest.mark.parametrize("layout", [{}, {"layout": "end2end"}])
+def test_corners_in_shares_after_nms_are_no_centres_and_sizes(labels: int, layout: dict[str, str]) -> None:
+    """As TensorFlow's exports with NMS have them: x1, y1, x2, y2, score, class; the rest is padding."""
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, 0] = 0.4, 0.45, 0.6, 0.55, 0.8, 1
+    predicted = find_head("yolo").decode({"o": rows}, fit(640, 640), manifest("yolo", labels=labels, params=layout))
+    assert isinstance(predicted, Objects) and predicted.label_ids.tolist() == [1]
+    np.testing.assert_allclose(predicted.boxes, [[256, 288, 384, 352]], atol=1e-3)
