@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.heads import Head, Outputs, Shape, part
-from inference.heads.semantic import fit_size, resized
+from inference.heads.semantic import fit_size, plane_of, resized
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.predictions import Origin, OutputImage
@@ -18,7 +18,7 @@ from inference.predictions import Origin, OutputImage
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> OutputImage:
     raw = part(outputs, manifest, "depth", 0)
-    values = raw.reshape(raw.shape[-2:]).astype(np.float32, copy=False)
+    values = plane_of(raw, fit).astype(np.float32, copy=False)
     finite = np.isfinite(values)
     if not finite.all():  # as far as anything else, so that the others keep their contrast
         low = values[finite].min() if finite.any() else np.float32(0)

@@ -11,6 +11,7 @@ layer with weights; what it has applied itself is never applied again).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,8 +41,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> LabelMap:
                 f"whole numbers down to {raw.min()}, expected label ids, and the file states no scale for scores; "
                 "export it with float outputs"
             )
-        ids = raw.reshape(raw.shape[-2:] if raw.shape[-1] != 1 else raw.shape[-3:-1])
-        ids = resized(ids.astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
+        ids = resized(plane_of(raw, fit).astype(np.int32), fit, fit_size(fit), Pillow.Resampling.NEAREST)
     else:
         ids = _argmax(raw, fit, manifest)
     narrow = np.uint8 if ids.max(initial=0) < 256 else np.int32
@@ -56,9 +56,8 @@ def _main(outputs: Mapping[str, Any], manifest: Manifest) -> Any:
 
 
 def _argmax(raw: Floats, fit: Fit, manifest: Manifest) -> NDArray[Any]:
-    scores = raw[0] if raw.ndim == 4 else raw[:1]
-    if _channels(raw.shape, manifest)[1]:
-        scores = scores.transpose(2, 0, 1)
+    count, last = _channels(raw.shape, manifest)
+    scores = plane_of(raw, fit)[None] if count == 1 else raw[0].transpose(2, 0, 1) if last else raw[0]
     scores = scores.astype(np.float32, copy=False)
     if len(scores) == 1:
         params = manifest.postprocess.params
@@ -90,6 +89,16 @@ def argmax_labels(scores: Floats, fit: Fit, size: tuple[int, int]) -> NDArray[An
         np.copyto(ids, label, where=values > best, casting="unsafe")
         np.maximum(best, values, out=best)
     return ids
+
+
+def plane_of(raw: NDArray[Any], fit: Fit) -> NDArray[Any]:
+    """(h, w) of a map with one value a pixel: the axes beside each other that hold all of it, the others being 1. Where
+    a picture one pixel wide or high leaves two ways, the ratio of the input's sides decides. Raises BadManifest."""
+    width, height = fit.network
+    pairs = [pair for pair in zip(raw.shape, raw.shape[1:], strict=False) if pair[0] * pair[1] == raw.size > 0]
+    if not pairs:
+        raise BadManifest(f"the map has the shape {list(raw.shape)}, expected one value a pixel: [1, h, w]")
+    return raw.reshape(min(reversed(pairs), key=lambda pair: abs(math.log(pair[0] * width / (pair[1] * height)))))
 
 
 def fit_size(fit: Fit) -> tuple[int, int]:
@@ -136,8 +145,11 @@ def _channels(shape: Shape, manifest: Manifest) -> tuple[int, bool]:
 
 
 def settle(outputs: Mapping[str, Output], manifest: Manifest, ending: Ending) -> Manifest:
-    """Whether one channel is a logit."""
+    """Whether the classes are on the last axis, by the graph's shape: that of a picture a few pixels wide may look like
+    either; and whether one channel is a logit."""
     output = _main(outputs, manifest)
+    if len(output.shape) == 4 and output.shape[1] != output.shape[3]:
+        manifest = with_params(manifest, channels_last=_channels(output.shape, manifest)[1])
     stated = manifest.postprocess.params.get("activation")
     several = len(output.shape) == 4 and _channels(output.shape, manifest)[0] > 1
     if several or output.dtype.kind != "f" or stated == "none":

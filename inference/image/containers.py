@@ -47,7 +47,8 @@ def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int |
     if media_type == "image/avif" and data[8:12] not in _PILLOWS_AVIF:
         return data[:8] + b"avif" + data[12:], None, ""
     if media_type == "image/x-portable-anymap":
-        return _with_full_range(data, limits), None, ""
+        full, note = _with_full_range(_with_one_line_end(data), limits)
+        return full, None, note
     if media_type == "image/jp2":
         if data[20:24] in _OTHER_JPEG2000:
             raise UnsupportedMedia(f"this is {_OTHER_JPEG2000[data[20:24]]}; {EXPECTED}")
@@ -71,19 +72,31 @@ def _with_known_header(data: bytes) -> bytes:
     return header + bytes(added) + data[14 + size :]
 
 
-def _with_full_range(data: bytes, limits: Limits) -> bytes:
-    """A binary PGM or PPM whose highest value is no full 8 or 16 bits, scaled to that.
+def _with_one_line_end(data: bytes) -> bytes:
+    """A binary PGM or PPM whose header Windows' text mode wrote: its values begin behind two bytes, as the size of the
+    file shows, and not behind the one that the format knows."""
+    head = _NETPBM.match(data)
+    if head is None or data[head.end() - 1 : head.end() + 1] != b"\r\n":
+        return data
+    width, height, most = (int(digits[:11]) for digits in head.groups()[1:])
+    size = width * height * (3 if head[1] == b"6" else 1) * (2 if most > 255 else 1)
+    return data[: head.end() - 1] + data[head.end() :] if len(data) == head.end() + 1 + size else data
 
-    Pillow does it too, in Python, at 15 s for 12 megapixels (of which it keeps 8 bits of colour, too).
+
+def _with_full_range(data: bytes, limits: Limits) -> tuple[bytes, str]:
+    """(a binary PGM or PPM whose highest value is no full 8 or 16 bits, scaled to that; a note or "").
+
+    Pillow does it too, in Python, at 15 s for 12 megapixels. Of deep colours it keeps 8 bits: those that use little of
+    their range are stretched here.
     """
     head = _NETPBM.match(data)
     if head is None:
-        return data
+        return data, ""
     # A number of more than ten digits is none for Pillow either.
     width, height, most = (int(digits[:11]) for digits in head.groups()[1:])
     colour = head[1] == b"6"
     if not 0 < most < 65536 or most == 255 or (most == 65535 and not colour):
-        return data
+        return data, ""
     check_size(width, height, limits)
     count = width * height * (3 if colour else 1)
     kind = ">u2" if most > 255 else "u1"
@@ -91,5 +104,12 @@ def _with_full_range(data: bytes, limits: Limits) -> bytes:
         raise CorruptMedia(f"the header says {width} x {height} pixels, and the file ends before; upload it again")
     values = np.minimum(np.frombuffer(data, kind, count, head.end()), most)
     top, out = (65535, ">u2") if most > 255 and not colour else (255, "u1")
-    scaled: bytes = np.round(values.astype(np.float32) * (top / most)).astype(out).tobytes()
-    return b"P%s\n%d %d\n%d\n" % (head[1], width, height, top) + scaled
+    notes: list[str] = []
+    if most > 255 and colour:
+        from inference.image.deep import Scale, to_8_bits  # lazily: not of every picture
+
+        scale = Scale(full=float(most))
+        scaled = to_8_bits(values.reshape(height, width, 3).astype(np.uint16), scale, notes).tobytes()
+    else:
+        scaled = np.round(values.astype(np.float32) * (top / most)).astype(out).tobytes()
+    return b"P%s\n%d %d\n%d\n" % (head[1], width, height, top) + scaled, "; ".join(notes)

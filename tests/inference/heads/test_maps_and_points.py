@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
 from inference.heads import find_head
 from inference.image.preprocess import Fit
-from inference.predictions import LabelMap, Objects
+from inference.predictions import LabelMap, Objects, OutputImage
 from tests.inference.heads.decoding import bilinear, fit, manifest, noise
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An output as a graph states it: None for a free side."""
+
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any] = np.dtype(np.float32)
 
 
 def test_simcc_and_heat_maps_peak_where_they_were_put() -> None:
@@ -95,6 +105,37 @@ def test_semantic_understands_every_arrangement() -> None:
     )
     assert isinstance(binary, LabelMap)
     assert binary.ids.tolist() == (ids > 1).astype(int).tolist()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 5), (5, 1), (1, 1), (2, 1), (1, 4), (3, 2)])
+@pytest.mark.parametrize("arrange", ["hw", "1hw", "11hw", "1hw1"])
+def test_maps_of_pictures_of_a_few_pixels_keep_their_sides(width: int, height: int, arrange: str) -> None:
+    rising = np.arange(width * height).reshape(height, width)
+    sides: dict[str, int | None] = {"1": 1, "h": None, "w": None}
+    declared = Declared(tuple(sides[side] for side in arrange), np.dtype(np.int64))
+    shaped = rising.reshape([{"1": 1, "h": height, "w": width}[side] for side in arrange])
+    head, how = find_head("semantic"), manifest("semantic", "image-segmentation", 15)
+    settled = head.settle({"output": declared}, how, lambda _: None)
+    found = head.decode({"output": shaped}, fit(width, height), settled)
+    assert isinstance(found, LabelMap)
+    assert found.ids.tolist() == rising.tolist()
+    depth = find_head("depth").decode(
+        {"depth": shaped.astype(np.float32)}, fit(width, height), manifest("depth", "depth-estimation")
+    )
+    assert isinstance(depth, OutputImage)
+    assert depth.pixels.shape == (height, width, 3)
+    if rising.size > 1:
+        assert depth.pixels[0, 0, 0] == 0 and depth.pixels[-1, -1, 0] == 255
+
+
+def test_semantic_goes_by_the_graph_where_a_thin_picture_looks_like_channels_last() -> None:
+    head, how = find_head("semantic"), manifest("semantic", "image-segmentation")
+    settled = head.settle({"logits": Declared((1, 6, None, None))}, how, lambda _: None)
+    scores = np.zeros((1, 6, 30, 2), np.float32)
+    scores[0, 4] = 1  # six classes of a picture two pixels wide
+    found = head.decode({"logits": scores}, fit(2, 30), settled)
+    assert isinstance(found, LabelMap)
+    assert found.ids.shape == (30, 2) and (found.ids == 4).all()
 
 
 def test_semantic_leaves_the_padding_out() -> None:

@@ -105,6 +105,20 @@ def test_a_huge_portable_pixmap_is_over_the_limits(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("most", [65535, 16383])
+def test_deep_colours_of_a_ppm_that_use_little_of_their_range_are_stretched_and_said(most: int) -> None:
+    values = np.array([[[0, 0, 0], [1000, 2000, 500]], [[500, 1000, 2000], [2000, 2000, 2000]]], ">u2")
+    picture = decode(b"P6 2 2 %d\n" % most + values.tobytes())
+    assert picture.pixels[0, 1].tolist() == [128, 255, 64] and picture.pixels[1, 1].tolist() == [255] * 3
+    assert picture.notes == ("values from 0 to 2000 use little of their range: stretched to 8 bits",)
+
+
+def test_a_ppm_whose_header_has_the_line_ends_of_windows_keeps_its_colours() -> None:
+    assert decode(b"P6\r\n1 1\r\n255\r\n\x01\x02\x03").pixels[0, 0].tolist() == [1, 2, 3]
+    assert decode(b"P5\r\n1 1\r\n4095\r\n\x0f\xff").pixels[0, 0].tolist() == [255] * 3
+    assert decode(b"P6\r\n1 1\r\n255\r\n\x02\x03").pixels[0, 0].tolist() == [10, 2, 3]  # as the format has it
+
+
 def jpeg2000(values: NDArray[np.uint8 | np.uint16], codestream: bool = False) -> bytes:
     file = io.BytesIO()
     Pillow.fromarray(values).save(file, "JPEG2000", no_jp2=codestream, irreversible=False)
