@@ -24,7 +24,7 @@ A message names the file, what it is, what was expected and what to do.
 from __future__ import annotations
 
 # What to do about a model that answers NaN or infinity.
-HALF = "export it again without half precision (float16)"
+HALF = "half precision (float16) is the usual reason: export it again in float32"
 
 
 class DropsightError(Exception):

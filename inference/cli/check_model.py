@@ -19,7 +19,8 @@ from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, read_man
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
-from inference.recognize.candidates import deciding_lines, label_lines, label_set
+from inference.recognize.candidates import label_set
+from inference.recognize.deciding import deciding_lines, label_lines
 from inference.tables import to_toml
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "photographer.jpg"
@@ -43,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         export, draft = examine(path)
     except BadManifest as error:
-        print(f"not recognised: {error}\n\nmodel.toml, to be completed:\n\n{deciding_lines(open_export(path))}")
+        lines = deciding_lines(open_export(path))
+        print(f"not recognised: {error}", *([f"model.toml, to be completed:\n\n{lines}"] if lines else []), sep="\n\n")
         if options.write:
             print("nothing was written: which of these lines are true is known to whoever trained the model")
         return 1
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     _run_once(photo, picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
         print(_without_labels(export, manifest))
-    text = as_toml(export, draft, manifest, digest)
+    text = as_toml(draft, manifest, digest)
     if target is None:
         print(f"\nmodel.toml:\n\n{text}")
     else:
@@ -127,7 +129,7 @@ def _in_words(predictions: Predictions) -> str:
     return f"a picture of {predictions.pixels.shape[1]} x {predictions.pixels.shape[0]}"
 
 
-def as_toml(export: Export, draft: Draft, manifest: Manifest, sha256: str) -> str:
+def as_toml(draft: Draft, manifest: Manifest, sha256: str) -> str:
     """The draft as a model.toml."""
     table: dict[str, Any] = {"task": manifest.task, "head": manifest.head, "file": manifest.file, "sha256": sha256}
     table |= {k: _given(v) for k, v in draft.table.items() if k not in table}

@@ -3,7 +3,8 @@
 In ONNX's protobuf definition a TensorProto has external_data = 13 (entries of key = 1 and value = 2; the key
 "location" is a path relative to the .onnx file) and data_location = 14, where 1 is EXTERNAL. Tensors are in
 ModelProto.graph = 7 and functions = 25: GraphProto.initializer = 5, sparse_initializer = 15 and node = 1, whose
-attributes (5) have tensors (5, 10, 22, 23) and graphs (6, 11) of their own.
+attributes (5) have tensors (5, 10, 22, 23) and graphs (6, 11) of their own. engine/graph.py stays in the main graph
+and reads what its nodes do; here tensors at any depth count, and of each only the file that it names.
 """
 
 from __future__ import annotations

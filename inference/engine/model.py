@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.finite import odd_outputs, refuse_none, usable, without_nan
-from inference.engine.graph_ends import GraphEnds
+from inference.engine.graph_ends import ending, scale_of_input, scale_of_output, step_of_output
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
@@ -25,6 +25,9 @@ from inference.timing import Timing
 
 # Inputs beside the picture that exporters add; they are filled from the Fit.
 SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
+
+
+_COARSEST_SCORES = 0.1
 
 
 class Loaded:
@@ -46,11 +49,11 @@ class Loaded:
                 f"{manifest.name}: file is empty, but head {manifest.head!r} needs the weights of a network"
             )
         self.batch = _batch(manifest.name, session)
-        with GraphEnds(session.path) as graph:
-            self.scales = _scales(session.outputs, self.head, graph)
-            outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
-            self._check_outputs(outputs)
-            self.manifest = self.head.settle(outputs, self.manifest, graph.ending)
+        self.scales = _scales(session, self.head)
+        outputs = {o.name: self._as_the_head_gets_it(o) for o in session.outputs}
+        self._check_outputs(outputs)
+        self._refuse_coarse()
+        self.manifest = self.head.settle(outputs, self.manifest, lambda name: ending(session.graph, name))
 
     def _as_the_head_gets_it(self, output: Tensor) -> Tensor:
         shape = (1, *output.shape[1:]) if self.batch > 1 else output.shape
@@ -71,6 +74,20 @@ class Loaded:
             )
         self._check_labels(self.head.classes(shapes, self.manifest))
 
+    def _refuse_coarse(self) -> None:
+        """Raises BadModel where quantisation gave boxes in pixels and scores one scale, which leaves nothing of these:
+        steps of 640 / 255 pixels make 0 of every score (microsoft/onnxruntime#14233, meituan/YOLOv6#969)."""
+        if not self.head.mixed:
+            return
+        name = next(iter(self.manifest.postprocess.outputs.values()), self.session.outputs[0].name)
+        step = step_of_output(self.session.graph, name)
+        if step and step > _COARSEST_SCORES:
+            raise BadModel(
+                f"{self.manifest.name}: output {name!r} is quantised in steps of {step:.3g}, boxes and scores alike, "
+                "which leaves nothing of scores in 0..1; quantise it without its last nodes, from the Concat of boxes "
+                "and scores on (nodes_to_exclude of onnxruntime's quantize_static), or export it with floats"
+            )
+
     def infer(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by name for inputs of a batch of 1: repeated where the file's batch is larger, and floats where the
         file states what its whole numbers mean. Raises BadModel, OutOfMemory."""
@@ -87,8 +104,7 @@ class Loaded:
         """What the whole numbers of an input stand for, where the graph says so."""
         if tensor.dtype.kind == "f":
             return None
-        with GraphEnds(self.session.path) as graph:
-            return graph.of_input(tensor.name)
+        return scale_of_input(self.session.graph, tensor.name)
 
     def _check_labels(self, classes: int | None) -> None:
         labels, offset = len(self.manifest.labels), self.manifest.label_offset
@@ -177,7 +193,9 @@ class Model(Loaded):
         if odd and manifest.task in ("image-segmentation", "depth-estimation"):  # maps, which have no rows to leave out
             refuse_none(outputs, odd, manifest.name)
             outputs = without_nan(outputs, odd)
-        return _unnamed_said(usable(self.head.decode(outputs, fit, manifest), odd, manifest.name), len(manifest.labels))
+        with np.errstate(all="ignore"):  # what is no number is left out below, and is no warning on the console
+            decoded = self.head.decode(outputs, fit, manifest)
+        return _unnamed_said(usable(decoded, odd, manifest.name), len(manifest.labels))
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
         """The inputs by name: the prepared picture, and the side inputs that the file asks for."""
@@ -228,15 +246,12 @@ def _batch(model: str, session: Session) -> int:
     return batch
 
 
-def _scales(outputs: Sequence[Tensor], head: Head, graph: GraphEnds) -> dict[str, Quantization]:
+def _scales(session: Session, head: Head) -> dict[str, Quantization]:
     """What the whole numbers of outputs stand for, where the graph says so. Pictures in bytes are what they are."""
-    found = {o.name: graph.of_output(o.name) for o in outputs if o.dtype.kind in "iu" and o.dtype.itemsize <= 2}
     bytes_are_pictures = "image-to-image" in head.tasks
-    return {
-        o.name: scale
-        for o in outputs
-        if (scale := found.get(o.name)) and not (bytes_are_pictures and o.dtype == np.uint8)
-    }
+    whole = [o for o in session.outputs if o.dtype.kind in "iu" and o.dtype.itemsize <= 2]
+    asked = [o.name for o in whole if not (bytes_are_pictures and o.dtype == np.uint8)]
+    return {name: scale for name in asked if (scale := scale_of_output(session.graph, name))}
 
 
 def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Just enough of protobuf's wire format to look into an .onnx file, large or small, without the onnx package.
+"""Just enough of protobuf's wire format to look into an .onnx file, large or small, and to add to one, without onnx.
 
 Nothing is mapped into memory: where somebody shortens a mapped file in place, the process that reads it is killed.
 """
@@ -101,3 +101,13 @@ def varint(data: Bytes, at: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise Broken
+
+
+def encoded(number: int, content: bytes) -> bytes:
+    """A field of bytes: its key and length as varints, then the content."""
+    head = b""
+    for value in (number << 3 | 2, len(content)):
+        while value > 0x7F:
+            head, value = head + bytes([value & 0x7F | 0x80]), value >> 7
+        head += bytes([value])
+    return head + content

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.external_data import copied, is_mapped, read_external
+from inference.engine.graph import Graph, read_graph
+from inference.engine.load_errors import plain, without_places
 from inference.engine.other_formats import is_onnx, kind_of_file, not_a_model
+from inference.engine.protobuf import encoded
 from inference.errors import BadModel, OutOfMemory
 from inference.machine import cpu_quota
 from inference.tables import nearest
@@ -153,12 +157,18 @@ class Session:
             self.producer: str = meta.producer_name
         except UnicodeDecodeError as error:
             raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
+        _refuse_unknown_floats(path, self._session)
         self._names = [o.name for o in self.outputs]
         self._run_options = None
         if self.provider == CPU and any(None in i.shape[1:] for i in self.inputs):
             # Every new picture size would otherwise leave its largest block in the arena for good.
             self._run_options = ort.RunOptions()
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The file's nodes, read when first asked for (a few ms) and kept: about 1 KB a node."""
+        return read_graph(self.path) if self.path else Graph()
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory."""
@@ -169,8 +179,18 @@ class Session:
                 shapes = ", ".join(f"{k} {v.dtype} {list(v.shape)}" for k, v in feeds.items())
                 if _NO_MEMORY.search(str(error)):
                     raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
-                raise BadModel(f"the model failed on {shapes}: {_without_places(str(error))}") from error
+                raise BadModel(f"the model failed on {shapes}: {without_places(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
+
+
+def _refuse_unknown_floats(path: Path, session: Any) -> None:
+    """Raises BadModel for inputs and outputs of numbers that NumPy does not have: bfloat16, float8, 4 bits."""
+    for arg in (*session.get_inputs(), *session.get_outputs()):
+        kind = arg.type.removeprefix("tensor(").removesuffix(")")
+        if kind.startswith(("bfloat", "float8", "float4", "int4", "uint4", "complex")):
+            raise BadModel(
+                f"{path}: {arg.name} holds {kind}, which is not read here; export it with float32 or float16"
+            )
 
 
 class NoSession(Session):
@@ -236,7 +256,7 @@ def _load(path: Path, options: Any, providers: list[str]) -> Any:
     except _ORT_ERRORS as error:
         if _NO_MEMORY.search(str(error)):
             raise OutOfMemory(f"{path}: memory ran out while it was loaded; {_MORE_MEMORY}") from error
-        raise BadModel(f"{path}: {_plain(str(error))}") from error
+        raise BadModel(f"{path}: {plain(str(error))}") from error
 
 
 def _with_outputs(session: Any, path: Path, options: Any, providers: list[str], wanted: Collection[str]) -> Any:
@@ -248,22 +268,12 @@ def _with_outputs(session: Any, path: Path, options: Any, providers: list[str], 
     more = [name for name in wanted if name not in {o.name for o in session.get_outputs()}]
     if not more:
         return session
-    graph = b"".join(_field(12, _field(1, name.encode())) for name in more)
-    model = path.read_bytes() + _field(7, graph)
+    graph = b"".join(encoded(12, encoded(1, name.encode())) for name in more)
+    model = path.read_bytes() + encoded(7, graph)
     try:
         return ort.InferenceSession(model, options, providers=providers)
     except _ORT_ERRORS:
         return session
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A protobuf field of bytes: its key and length as varints, then the content."""
-    head = b""
-    for value in (number << 3 | 2, len(content)):
-        while value > 0x7F:
-            head, value = head + bytes([value & 0x7F | 0x80]), value >> 7
-        head += bytes([value])
-    return head + content
 
 
 def refuse_what_is_not_onnx(path: Path) -> None:
@@ -279,48 +289,3 @@ def refuse_what_is_not_onnx(path: Path) -> None:
         raise BadModel(f"{path}: the file is empty; download or export it again")
     if problem := (not is_onnx(path) and kind_of_file(path)) or not_a_model(head):
         raise BadModel(f"{path}: this is {problem}")
-
-
-# What onnxruntime says at load, and what that means and asks for. {0}, {1}: the groups of the pattern.
-_LOAD_ERRORS = (
-    (r"External data path does not exist: \W*([^\"]+)",
-     "its external data file {0} is missing; put it beside the model"),
-    (r'escapes model directory\. External data path: "([^"]+)"',
-     "its external data {0} lies outside the model's folder, which is not allowed; put the file beside the model and "
-     "export it again"),
-    (r"Absolute path not allowed for external data",
-     "its external data has an absolute path, which is not allowed; put the file beside the model and export it again"),
-    (r"External initializer: \S+ offset: \d+ size to read: (\d+) given file_length: (\d+)",
-     "its external data file is too short ({1} bytes); copy or download it again"),
-    (r"[Ee]xternal data|External initializer", "its external data cannot be read; put the data file beside the model"),
-    (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
-     "it is of ONNX IR version {0}, this onnxruntime reads up to {1}; export it again with IR version {1} or lower"),
-    (r"Missing opset", "it names no opset, as files of ONNX IR version 1 and 2 do; export it again with opset 17"),
-    (r"Opset (\d+) is under development", "opset {0} is newer than this onnxruntime; export it again with opset 17"),
-    (r"Fatal error: (\S+?)\(-?\d+\) is not a registered",
-     "it needs the operator {0}, which plain onnxruntime does not have; export it without custom operators"),
-    (r"No Op registered for (\S+) with domain_version of (\d+)",
-     "it needs the operator {0} (opset {1}), which this onnxruntime does not have; export it without custom operators, "
-     "with opset 17"),
-    (r"Could not find an implementation for (\S+)",
-     "this onnxruntime has no implementation of its operator {0}; export it again with opset 17"),
-    (r"Protobuf parsing failed|INVALID_PROTOBUF|No graph was found|does not have a graph",
-     "it is not a complete ONNX file (cut off, or of another format); download or export it again"),
-)  # fmt: skip
-
-
-def _plain(message: str) -> str:
-    """What an onnxruntime load error means, and what to do, in a sentence."""
-    text = " ".join(message.split())
-    for pattern, sentence in _LOAD_ERRORS:
-        if match := re.search(pattern, text):
-            return sentence.format(*(Path(g).name if "/" in g and ":" not in g else g for g in match.groups()))
-    return f"onnxruntime refuses it ({_without_places(text)}); export it again, with opset 17"
-
-
-def _without_places(text: str) -> str:
-    """The message without error numbers, the path and onnxruntime's own source files and signatures."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(text.split()))
-    text = re.sub(r"Load model from .*? failed:\s*", "", text)
-    text = re.sub(r"\S*\.(?:cc|h):\d+ (?:.*?\) (?=[A-Z]))?", "", text)
-    return text.strip(" .")[:240]

@@ -67,6 +67,7 @@ class Head:
     settle(outputs, manifest, ending): the manifest with what the graph decides of params that it leaves open, once, at
         load. Raises BadModel or BadManifest, with the line to write, where nothing decides.
     whole_numbers: whether decode reads outputs of whole numbers that the graph gives no scale for.
+    mixed: whether an output holds boxes in pixels beside scores in 0..1.
     threshold: the score threshold where the manifest has none.
     params: the keys of postprocess.params that it reads; others are refused, as a misspelt one would be ignored.
     choices: the words that a key of it may have.
@@ -79,6 +80,7 @@ class Head:
     misfit: Callable[[Mapping[str, Shape], Manifest], str | None] = no_signature
     settle: Callable[[Mapping[str, Output], Manifest, Ending], Manifest] = as_it_is
     whole_numbers: bool = False
+    mixed: bool = False
     threshold: float = 0.0
     params: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

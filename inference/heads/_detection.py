@@ -27,7 +27,9 @@ def best_class(scores: Floats, threshold: float, multilabel: bool) -> tuple[NDAr
     """(rows, classes, scores) over the threshold, from a score matrix (N, C).
 
     multilabel: all classes over the threshold, as in COCO evaluations; else only the best class of a row.
+    Raises BadManifest for logits.
     """
+    refuse_logits(scores[:, :1])
     if multilabel:
         rows, classes = np.nonzero(scores > threshold)
         return rows, classes, scores[rows, classes]
@@ -40,9 +42,23 @@ def best_class_with_objectness(
     raw: Floats, end: int, threshold: float, multilabel: bool
 ) -> tuple[NDArray[Any], NDArray[Any], Floats]:
     """`best_class` for rows (N, >= end) of box, objectness and class scores; `end` is the column after the classes."""
+    refuse_logits(raw[:, 4])
     candidates = np.flatnonzero(raw[:, 4] > threshold)  # no class score is above 1
     rows, classes, scores = best_class(raw[candidates, 4:5] * raw[candidates, 5:end], threshold, multilabel)
     return candidates[rows], classes, scores
+
+
+def refuse_logits(column: Floats) -> None:
+    """Raises BadManifest where scores of one class, or the objectness, are negative, as those of logits are on nearly
+    all rows: a logit of 0.6 would pass for a score. Those that quantisation moved below 0 are nearer to it, and single
+    rows are what half precision spoilt."""
+    below = column < -0.1
+    if np.count_nonzero(below) * 10 > column.size:
+        raise BadManifest(
+            f"scores such as {column[below][0]:.4g}, expected 0..1: they are logits without their sigmoid, or the "
+            "outputs of another head; export it with the sigmoid, or say another head, or (of head gfl) "
+            'postprocess.params.activation = "sigmoid"'
+        )
 
 
 def suppress(boxes: Floats, scores: Floats, classes: NDArray[Any], manifest: Manifest) -> NDArray[np.int64]:
@@ -112,6 +128,13 @@ def sound_boxes(boxes: Floats) -> NDArray[np.bool_]:
     """Which boxes (N, 4) xyxy are finite, with x1 <= x2 and y1 <= y2."""
     finite = np.isfinite(boxes).all(axis=1)
     return np.asarray(finite & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1))
+
+
+def in_shares(places: Floats) -> bool:
+    """Whether boxes or points are in 0..1 of the input, though some may lie a little outside: those in its pixels would
+    be within two of its corner."""
+    numbers = places[np.isfinite(places)]
+    return bool(numbers.size and numbers.min() >= -1 and 0 < numbers.max() <= 2)
 
 
 def in_network(boxes: Floats, fit: Fit) -> Floats:

@@ -22,6 +22,7 @@ _ROLE_OF_NAME = {
     # EfficientNMS as YOLOv6, v7 and v9 name it, MMYOLO, super-gradients, Detectron2
     "num_dets": "count", "num_det": "count", "num_predictions": "count", "det_boxes": "boxes", "pred_boxes": "boxes",
     "det_scores": "scores", "pred_scores": "scores", "det_classes": "labels", "pred_classes": "labels",
+    "class_idx": "labels",  # qualcomm/ai-hub-models: yolov8_det, yolov7, yolonas and their like
 }  # fmt: skip
 
 

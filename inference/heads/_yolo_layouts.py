@@ -1,7 +1,8 @@
 """Which of YOLO's layouts an output has: by the lengths of its axes, and by its values where several fit.
 
 The layouts are those of yolo.py. What tells them apart:
-    a grid's boxes are in pixels, those of RT-DETR in 0..1 (a sigmoid; ultralytics/nn/modules/head.py)
+    a grid's boxes are in pixels, those of RT-DETR in 0..1 (a sigmoid; ultralytics/nn/modules/head.py), as centre and
+    size; corners in 0..1 come from TensorFlow's exports with NMS
     after NMS the class column holds whole numbers, which a column of probabilities never does over all rows
     three anchors per cell mean an objectness (YOLOv5, v7); without anchors YOLOv6 writes 1 into all of that column
 """
@@ -77,7 +78,8 @@ def decided(output: Floats, fits: Sequence[str], network: tuple[int, int]) -> st
         )
     rows, numbers = output.shape
     queries = rows <= MAX_END2END_ROWS and (left[0] == "raw_transposed" or (left[0], numbers) == ("end2end", 6))
-    return "rtdetr" if queries and in_unit(output[:, :4]) else left[0]
+    centres = left[0] != "end2end" or not ordered(output[:, :4])
+    return "rtdetr" if queries and in_unit(output[:, :4]) and centres else left[0]
 
 
 def whole(values: Floats) -> bool:
@@ -89,6 +91,12 @@ def in_unit(boxes: Floats) -> bool:
     """Whether boxes (N, 4) lie in 0..1, and are not all zero."""
     numbers = boxes[np.isfinite(boxes)]
     return bool(numbers.size and numbers.min() >= 0 and 0 < numbers.max() <= 1)
+
+
+def ordered(boxes: Floats) -> bool:
+    """Whether all boxes (N, 4) can be corners, x1 <= x2 and y1 <= y2, as those of many centres and sizes never are."""
+    used = boxes[np.isfinite(boxes).all(axis=1)]
+    return bool((used[:, 2:] >= used[:, :2]).all())
 
 
 def _final(rows: Floats) -> bool:

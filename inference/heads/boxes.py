@@ -10,12 +10,15 @@ Outputs, with a batch axis of 1 or without:
     scores [n], labels [n] (whole numbers, as integers or floats; a label below 0 marks an unused row, and
         one that an offset takes below 0 the background)
     count [1]: how many rows are used
+        Over 1000 rows are those of a grid, of which nothing has been suppressed (the boxes, scores and class_idx of
+        Qualcomm AI Hub's YOLO): NMS is done here, unless nms_execute = false
     indices [m, 3] of (batch, class, box), as ONNX NonMaxSuppression returns them; scores are then [C, n]
     or, where nothing gives labels, scores [1, n, C] or [1, C, n] of n boxes: NMS is done here
     masks [n, 1, h, w]; keypoints [n, K, 3] (x, y, visibility) and keypoints_scores [n, K] (logits); not with indices
 The role of an output is read from postprocess.outputs, else params.roles, else its name, else its shape and type.
 params: columns = what a row of boxes holds, in order (default ["boxes"]); order = "xyxy" (default) | "yxyx" |
-"cxcywh"; normalized = true for boxes in 0..1 of the input (default: its pixels); roles = the roles of the outputs in
+"cxcywh"; normalized = true for boxes in 0..1 of the input, false for its pixels (default: what the values show, as no
+detector finds a thing of a pixel in the corner of its input); roles = the roles of the outputs in
 the file's order; mask_threshold (default 0.5); mask_frame = "input" | "box": what a mask spans (default: the input
 where it has the input's size, else its box).
 """
@@ -38,12 +41,15 @@ from inference.heads._detection import (
     best_class,
     cxcywh_to_xyxy,
     in_network,
+    in_shares,
     objects,
     points_in_picture,
+    suppress,
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
 from inference.heads._roles import COLUMNS, ROLES, WIDTHS, columns_of, roles_of
+from inference.heads._yolo_layouts import MAX_END2END_ROWS
 from inference.heads.classifier import sigmoid
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -68,7 +74,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     boxes, scores, labels = _indexed(values) if "indices" in values else _rows(values, columns_of(manifest))
     _refuse_scores(scores[labels >= 0], outputs)
     limit, reserved = threshold(manifest, HEAD), ~(labels + min(manifest.label_offset, 0) >= 0)
-    keep = best_above(np.where(reserved, -np.inf, scores), limit, manifest)
+    keep = _kept(boxes, np.where(reserved, -np.inf, scores), labels, fit, manifest)
     boxes = _xyxy(boxes[keep], fit, manifest)
     detections = objects(boxes, scores[keep], labels[keep], fit, manifest)
     if left := np.count_nonzero(reserved & (labels >= 0) & (scores > limit)):
@@ -87,6 +93,15 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     return detections
 
 
+def _kept(boxes: Floats, scores: Floats, labels: NDArray[Any], fit: Fit, manifest: Manifest) -> NDArray[np.int64]:
+    """The rows above the threshold, best first; of a grid's rows those that NMS leaves."""
+    limit = threshold(manifest, HEAD)
+    if len(scores) <= MAX_END2END_ROWS:
+        return best_above(scores, limit, manifest)
+    above = np.flatnonzero(scores > limit)
+    return above[suppress(_xyxy(boxes[above], fit, manifest), scores[above], labels[above], manifest)]
+
+
 def _xyxy(boxes: Floats, fit: Fit, manifest: Manifest) -> Floats:
     """Boxes (n, 4) as the manifest describes them to xyxy in network pixels."""
     params, boxes = manifest.postprocess.params, boxes.astype(np.float32, copy=False)
@@ -94,7 +109,8 @@ def _xyxy(boxes: Floats, fit: Fit, manifest: Manifest) -> Floats:
         boxes = boxes[:, [1, 0, 3, 2]]
     elif params.get("order") == "cxcywh":
         boxes = cxcywh_to_xyxy(boxes)
-    return in_network(boxes, fit) if params.get("normalized") else boxes
+    shares = params.get("normalized")
+    return in_network(boxes, fit) if shares or (shares is None and in_shares(boxes)) else boxes
 
 
 def _by_class(shapes: Mapping[str, Sequence[int | None]], manifest: Manifest) -> bool:
@@ -152,7 +168,7 @@ def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDA
     rows = values["boxes"].reshape(-1, sum(widths))
     split = np.split(rows, np.cumsum(widths)[:-1], axis=1)
     parts = {"labels": np.zeros(len(rows)), **values, **dict(zip(columns, split, strict=True))}
-    used = slice(int(values["count"].ravel()[0]) if "count" in values else None)
+    used = slice(_count(values["count"]) if "count" in values else None)
     scores = parts["scores"].ravel()[used].astype(np.float32, copy=False)
     labels = np.rint(parts["labels"].ravel()[used])
     if {"scores", "labels"} <= set(columns) and (scores == np.rint(scores)).all() and (parts["labels"] % 1 > 0).any():
@@ -164,6 +180,12 @@ def _rows(values: Values, columns: tuple[str, ...]) -> tuple[Floats, Floats, NDA
     if "batch" in parts:
         labels = np.where(parts["batch"].ravel()[used] == 0, labels, -1)
     return parts["boxes"][used], scores, labels
+
+
+def _count(value: NDArray[Any]) -> int:
+    """How many rows are used; none where the number is none, or below 0."""
+    number = float(value.ravel()[0])
+    return max(int(number), 0) if np.isfinite(number) else 0
 
 
 def _indexed(values: Values) -> tuple[Floats, Floats, NDArray[Any]]:

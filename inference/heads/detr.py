@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from inference.errors import BadManifest
 from inference.heads import (
     PROBABILITIES,
     Ending,
@@ -34,7 +35,7 @@ from inference.heads.classifier import checked, sigmoid, softmax
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
 from inference.placeholders import is_placeholder
-from inference.predictions import Objects
+from inference.predictions import Floats, Objects
 
 LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets"), ("pred_masks", "masks")
 
@@ -42,6 +43,7 @@ LOGITS, BOXES, MASKS = ("logits", "labels", "pred_logits"), ("pred_boxes", "dets
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     logits = part(outputs, manifest, "scores", LOGITS)[0].astype(np.float32, copy=False)
     kind = _activation(manifest)
+    _refuse_no_object(logits, manifest)
     multilabel = kind == "sigmoid" or (kind == "none" and not _no_object(manifest))
     scores = checked(logits) if kind == "none" else sigmoid(logits) if multilabel else softmax(logits)
     if _no_object(manifest):
@@ -59,6 +61,21 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
         logits = masks[0][rows].astype(np.float32, copy=False)
         return replace(detections, masks=masks_in_boxes(logits, network_frame(fit), detections.boxes, fit, 0.0))
     return detections
+
+
+def _refuse_no_object(logits: Floats, manifest: Manifest) -> None:
+    """Raises BadManifest where the last class is in most of the queries, as DETR's "no object" is, and nothing says
+    that there is none."""
+    if {"activation", "no_object"} & set(manifest.postprocess.params) or logits.shape[1] < 2:
+        return
+    if np.count_nonzero(logits[:, -1] > 0) > len(logits) / 2:
+        raise BadManifest(f"the last class is found in most of its {len(logits)} boxes: {_SAY}")
+
+
+_SAY = (
+    'say postprocess.params.activation = "softmax" where the last class is "no object" (DETR, YOLOS), or "sigmoid" '
+    "where it is a class as the others (RT-DETR, D-FINE)"
+)
 
 
 @lru_cache(maxsize=8)
@@ -92,6 +109,9 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     logits, boxes = part(outputs, manifest, "scores", LOGITS), part(outputs, manifest, "boxes", BOXES)
     if len(logits) != 3 or len(boxes) != 3 or boxes[2] not in (4, None):
         return f"head detr expects logits [1, Q, C] and boxes [1, Q, 4], found {list(logits)} and {list(boxes)}"
+    stated = {"activation", "no_object"} & set(manifest.postprocess.params)
+    if not stated and manifest.labels and logits[2] == len(manifest.labels) - manifest.label_offset + 1:
+        return f"{logits[2]} class scores, one more than labels: {_SAY}"
     return None
 
 

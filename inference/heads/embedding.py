@@ -18,8 +18,9 @@ from inference.predictions import Embedding, Floats
 
 def unit_length(vectors: Floats) -> Floats:
     """Along the last axis, to length 1; a vector of zeros stays one."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    units: Floats = vectors / np.maximum(lengths, np.float32(1e-12))
+    squares = np.einsum("...i,...i->...", vectors, vectors, dtype=np.float64)  # which overflow float32
+    lengths = np.sqrt(squares)[..., None]
+    units: Floats = (vectors / np.maximum(lengths, 1e-12)).astype(vectors.dtype, copy=False)
     return units
 
 

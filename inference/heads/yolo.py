@@ -4,6 +4,7 @@ An output [1, ...] of rows, with masks another one: prototypes [1, 32, h, w]. Th
 where several fit, by values (_yolo_layouts.py):
     raw      [1, 4 + C + extra, A]  cx, cy, w, h in pixels, class probabilities, extra
     v5       [1, A, 5 + C + extra]  cx, cy, w, h in pixels, objectness, class probabilities, extra
+             or, of TensorFlow's exports, in 0..1 of the input: a grid in pixels has centres all over it
     end2end  [1, n, 6 + extra]      x1, y1, x2, y2 in pixels, score, class, extra; NMS is in the graph
     rtdetr   [1, n, 6] or [1, n, 4 + C]  cx, cy, w, h in 0..1, then score and class, or class probabilities
     raw_transposed, v5_transposed   raw and v5 with the last two axes swapped
@@ -29,13 +30,14 @@ from inference.heads._detection import (
     best_first,
     cxcywh_to_xyxy,
     in_network,
+    in_shares,
     objects,
     points_in_picture,
     suppress,
 )
 from inference.heads._keypoints import skeleton_of
 from inference.heads._masks import masks_in_boxes, network_frame
-from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, unfitting, whole
+from inference.heads._yolo_layouts import GRIDS, NAMES, decided, fitting, in_unit, ordered, unfitting, whole
 from inference.image.nms import rotated_nms
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -72,23 +74,34 @@ def _raw(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     limit, many = threshold(manifest, HEAD), manifest.postprocess.multilabel
     columns, classes, scores = best_class(output[4:end].T, limit, many)
     picked = output[:, columns].T
-    return picked[:, :4], scores, classes, picked[:, end:]
+    return _in_pixels(picked[:, :4], output[:2], fit, manifest), scores, classes, picked[:, end:]
 
 
 def _v5(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
     end = output.shape[1] - extras
     limit = threshold(manifest, HEAD)
     rows, classes, scores = best_class_with_objectness(output, end, limit, manifest.postprocess.multilabel)
-    return output[rows, :4], scores, classes, output[rows, end:]
+    return _in_pixels(output[rows, :4], output[:, :2], fit, manifest), scores, classes, output[rows, end:]
+
+
+def _in_pixels(boxes: Floats, centres: Floats, fit: Fit, manifest: Manifest) -> Floats:
+    """Boxes of a grid whose centres all are `centres`. Raises BadModel for points in 0..1."""
+    if not in_shares(centres):
+        return boxes
+    if {"obb", "kpt_shape"} & set(manifest.postprocess.params):
+        raise BadModel(f"{manifest.name}: boxes and points in 0..1, expected pixels; export it from PyTorch to ONNX")
+    return in_network(boxes, fit)
 
 
 def _end2end(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
-    if in_unit(output[:, :4]):
-        raise BadModel(_misread("boxes in 0..1, expected pixels", (1, *output.shape), "end2end"))
+    shares = in_unit(output[:, :4])
+    if shares and not ordered(output[:, :4]):
+        raise BadModel(_misread("boxes in 0..1 that are no corners", (1, *output.shape), "end2end"))
     rows = output[output[:, 4] > threshold(manifest, HEAD)]
     if not whole(rows[:, 5]):
         raise BadModel(_misread("fractions as classes", (1, *output.shape), "end2end"))
-    return rows[:, :4], rows[:, 4], np.rint(rows[:, 5]), rows[:, 6:]
+    boxes = _in_pixels(rows[:, :4], output[:, :4], fit, manifest) if shares else rows[:, :4]
+    return boxes, rows[:, 4], np.rint(rows[:, 5]), rows[:, 6:]
 
 
 def _rtdetr(output: Floats, fit: Fit, manifest: Manifest, extras: int) -> Rows:
@@ -224,6 +237,7 @@ HEAD = Head(
     decode,
     classes,
     misfit,
+    mixed=True,
     threshold=0.25,
     params=("layout", "obb", "kpt_shape"),
 )

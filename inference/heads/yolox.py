@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from inference.errors import BadModel
 from inference.heads import Head, Outputs, Shape, part, threshold
 from inference.heads._detection import after_nms, best_class_with_objectness, cxcywh_to_xyxy, grid
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
-from inference.predictions import Objects
+from inference.predictions import Floats, Objects
 
 
 def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
@@ -23,10 +24,24 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     rows, classes, scores = best_class_with_objectness(raw, raw.shape[1], limit, manifest.postprocess.multilabel)
     boxes = raw[rows, :4]
     if not manifest.postprocess.params.get("decoded", False):
+        _refuse_decoded(boxes, manifest)
         cells, strides = grid(*fit.network, _strides(manifest))
         cells, strides = cells[rows], strides[rows]
         boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(boxes[:, 2:]) * strides], axis=1)
     return after_nms(cxcywh_to_xyxy(boxes), scores, classes, fit, manifest)
+
+
+def _refuse_decoded(boxes: Floats, manifest: Manifest) -> None:
+    """Raises BadModel for sizes that are no logarithms of cells: exp(12) of them is wider than any picture."""
+    sizes = boxes[:, 2:]
+    if (top := sizes.max(initial=0, where=np.isfinite(sizes))) > _LARGEST_LOGARITHM:
+        raise BadModel(
+            f"{manifest.name}: boxes with sizes up to {top:.4g} before their exponential: they are pixels already; say "
+            "postprocess.params.decoded = true, or another head"
+        )
+
+
+_LARGEST_LOGARITHM = 12
 
 
 def _strides(manifest: Manifest) -> tuple[int, ...]:
@@ -45,4 +60,4 @@ def misfit(outputs: Mapping[str, Shape], manifest: Manifest) -> str | None:
     return None
 
 
-HEAD = Head(("object-detection",), decode, classes, misfit, threshold=0.3, params=("strides", "decoded"))
+HEAD = Head(("object-detection",), decode, classes, misfit, mixed=True, threshold=0.3, params=("strides", "decoded"))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ _OUTLIERS = 1
 _HAZE = 0.75
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """What a file says of its numbers.
 
     full: its depth, as the largest number of its type, where that is not the dtype's. stated: (lowest, highest) that

@@ -93,9 +93,6 @@ def _placed(image: Pillow.Image, net: tuple[int, int], at: tuple[int, int], how:
     return canvas
 
 
-_GRAY = np.asarray([0.299, 0.587, 0.114], np.float32)  # BT.601 luma, as Pillow and OpenCV
-
-
 def to_tensor(image: Pillow.Image, how: Preprocess, spec: InputSpec) -> NDArray[Any]:
     """(H, W, 3) uint8 RGB to the input's dtype, layout, colour order, scale and normalisation."""
     pixels: NDArray[Any] = np.asarray(image)

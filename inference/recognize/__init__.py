@@ -26,7 +26,7 @@ from inference.recognize import (
     tensors,
     ultralytics,
 )
-from inference.recognize._channels import refuse_unfit, with_channels
+from inference.recognize._channels import refuse_no_picture, refuse_unfit, with_channels
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize._guesses import guesses
 from inference.recognize._labels import past_a_placeholder
@@ -55,6 +55,7 @@ def examine(path: Path) -> tuple[Export, Draft]:
     """
     export = open_export(path)
     _refuse_misnamed_manifest(export)
+    refuse_no_picture(export)
     for family in _FAMILIES:
         try:
             draft = family(export)

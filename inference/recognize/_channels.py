@@ -38,6 +38,23 @@ def refuse_unfit(export: Export) -> None:
         raise BadManifest(f"{export.file}: {unfit(channels or 0)}")
 
 
+def takes_pictures(export: Export) -> bool:
+    """Whether an input has a picture's, or a video's, axes and type."""
+    return any(3 <= len(tensor.shape) <= 5 and tensor.dtype.kind in "iuf" for tensor in export.inputs)
+
+
+def refuse_no_picture(export: Export) -> None:
+    """Raises BadManifest where no input can take a picture: those of tables, text and sound have fewer axes."""
+    if takes_pictures(export):
+        return
+    found = "; ".join(map(str, export.inputs)) or "there are none"
+    raise BadManifest(
+        f"{export.file}: no input takes a picture, which has 3 to 5 axes of numbers ({found[:300]}); models of tables, "
+        "text or sound are not run here; of pictures in a row, or of another type: export it with a float32 input "
+        "[N, 3, H, W]"
+    )
+
+
 def unfit(channels: int) -> str:
     """Why a model of so many channels is refused."""
     return (

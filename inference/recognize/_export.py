@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from inference.engine.graph import Graph
 from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest
 from inference.label_lists import read_labels
-from inference.recognize._graph import Graph, read_graph
 from inference.recognize._opening import Opening, opening_of
 from inference.recognize._yaml import load_yaml
 from inference.tables import text_of
@@ -84,9 +84,9 @@ class Export:
         """The first input with a picture's rank."""
         return next((t for t in self.inputs if len(t.shape) in (3, 4)), self.inputs[0])
 
-    @cached_property
+    @property
     def graph(self) -> Graph:
-        return read_graph(self.file)
+        return self.session.graph
 
     @cached_property
     def opening(self) -> Opening:

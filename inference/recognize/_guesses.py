@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inference.engine.graph_ends import GraphEnds
+from inference.engine.graph_ends import ending, scale_of_input, scale_of_output
 from inference.engine.session import Tensor
 from inference.heads import PROBABILITIES
 from inference.recognize._export import IMAGENET, Draft, Export
@@ -17,8 +17,7 @@ def guesses(export: Export, draft: Draft) -> tuple[str, ...]:
     """The sentences for an export and the draft of its manifest."""
     table = draft.table
     how: Mapping[str, Any] = table.get("preprocess", {})
-    with GraphEnds(export.file) as graph:
-        return (*_of_input(export, how, graph), *_of_scores(export, table, graph), *_of_labels(draft))
+    return (*_of_input(export, how), *_of_scores(export, table), *_of_labels(draft))
 
 
 def _of_mean(how: Mapping[str, Any]) -> Iterator[str]:
@@ -51,7 +50,7 @@ def _of_labels(draft: Draft) -> Iterator[str]:
         )
 
 
-def _of_input(export: Export, how: Mapping[str, Any], graph: GraphEnds) -> Iterator[str]:
+def _of_input(export: Export, how: Mapping[str, Any]) -> Iterator[str]:
     picture = export.picture
     batch = (picture.shape[0] or 1) if len(picture.shape) in (4, 5) else 1
     if batch > 1:
@@ -62,7 +61,7 @@ def _of_input(export: Export, how: Mapping[str, Any], graph: GraphEnds) -> Itera
     if how.get("do_normalize") and picture.dtype.kind == "f":
         yield from _of_mean(how)
     by_type = {"int8": "pixel - 128", "uint16": "0..65535 (pixel * 257)"}.get(picture.dtype.name)
-    if by_type and not how.get("do_normalize") and graph.of_input(picture.name) is None:
+    if by_type and not how.get("do_normalize") and scale_of_input(export.graph, picture.name) is None:
         yield (
             f"its {picture.dtype} input is taken for {by_type}; say do_rescale = false, do_normalize = true, and the "
             "image_mean and image_std that make other numbers of 0..255"
@@ -75,12 +74,12 @@ def _of_input(export: Export, how: Mapping[str, Any], graph: GraphEnds) -> Itera
         )
 
 
-def _of_scores(export: Export, table: Mapping[str, Any], graph: GraphEnds) -> Iterator[str]:
+def _of_scores(export: Export, table: Mapping[str, Any]) -> Iterator[str]:
     post: Mapping[str, Any] = table.get("postprocess", {})
     output = _scores(export, post)
     if table["head"] != "classifier" or output is None:
         return
-    if output.dtype.kind in "iu" and graph.of_output(output.name) is None:
+    if output.dtype.kind in "iu" and scale_of_output(export.graph, output.name) is None:
         yield f"its {output.dtype} scores are taken for 256ths, as TFLite's; else export it with float outputs"
     if output.shape[1:2] != (1,) or "activation" in post.get("params", {}):
         return
@@ -88,7 +87,7 @@ def _of_scores(export: Export, table: Mapping[str, Any], graph: GraphEnds) -> It
     names = labels if isinstance(labels, list) else []
     whose = f"of {names[-1]!r}" if 0 < len(names) < 3 else "of its class"
     rest = f", and {names[0]!r} has the rest" if len(names) == 2 else ""
-    if graph.ending(output.name) == PROBABILITIES:
+    if ending(export.graph, output.name) == PROBABILITIES:
         yield f"its single output is taken for the probability {whose}{rest}; labels in another order change that"
     else:
         yield (

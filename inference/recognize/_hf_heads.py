@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from inference.engine.graph_ends import GraphEnds
+from inference.engine.graph_ends import ending
 from inference.errors import BadManifest
 from inference.heads import PROBABILITIES
 from inference.recognize._export import Export
@@ -167,9 +167,8 @@ def _classifier(export: Export, config: Fields) -> HeadDraft:
             "number; put the config.json of this export beside it, or write a model.toml with labels and "
             'postprocess.params.activation = "sigmoid"'
         )
-    with GraphEnds(export.file) as graph:
-        if graph.ending("logits" if logits else next(iter(export.outputs))) == PROBABILITIES:
-            return HeadDraft({"head": "classifier"})  # which the listing says
+    if ending(export.graph, "logits" if logits else next(iter(export.outputs))) == PROBABILITIES:
+        return HeadDraft({"head": "classifier"})  # which the listing says
     post["params"] = {"activation": "sigmoid"}
     return HeadDraft(
         {"head": "classifier", "postprocess": post},

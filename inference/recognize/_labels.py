@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from inference.engine.graph import Graph, Node
 from inference.errors import BadManifest, DropsightError
 from inference.heads import find_head
 from inference.manifest import manifest_from
 from inference.placeholders import is_placeholder
 from inference.recognize._export import Draft, Export
-from inference.recognize._graph import Graph, Node
 
 # Weights of one score for each class: torchvision's R-CNN; D-FINE, RT-DETR and DEIM.
 _SCORES = r"(box_predictor\.cls_score|decoder\.dec_score_head\.\d+|decoder\.enc_score_head)\.(weight|bias)$"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.recognize._graph import Graph, Node, Values
+from inference.engine.graph import Graph, Node, Values
 
 # Operations that leave the values as they are; Gather, Slice, Split and Concat do where they take a picture of a batch.
 _THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Resize", "Upsample")
@@ -84,7 +84,7 @@ def opening_of(graph: Graph, name: str) -> Opening:
             factor, shift = _after(node.op, constant, factor, shift)
         elif _reverses(graph, node):
             swapped = not swapped
-        elif node.op not in _THROUGH and not _takes_one(graph, node):
+        elif node.op not in _THROUGH and not _takes_one(graph, node) and not _of_a_pair(graph, node):
             return Opening(True, factor, shift, swapped, _kernel(graph, node))
         name = node.outputs[0]
     return Opening(True, factor, shift, swapped)
@@ -117,6 +117,15 @@ def _takes_one(graph: Graph, node: Node) -> bool:
         return [graph.values(name) for name in node.inputs[1:5:2]] == [(0.0,), (0.0,)]
     lists = ("Split", "Concat", "SplitToSequence", "SequenceAt")
     return node.op in lists and len(node.outputs) == 1 and node.numbers.get("axis", 0) == 0
+
+
+def _of_a_pair(graph: Graph, node: Node) -> bool:
+    """Whether it is half of QuantizeLinear and DequantizeLinear, which quantisation (QDQ) puts around all that follows,
+    and which together only round."""
+    if node.op == "QuantizeLinear":
+        return all(user.op == "DequantizeLinear" for user in graph.users.get(node.outputs[0], ()))
+    maker = graph.makers.get(node.inputs[0])
+    return node.op == "DequantizeLinear" and maker is not None and maker.op == "QuantizeLinear"
 
 
 def _reverses(graph: Graph, node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""The refusal of an export whose preprocessing nothing states: what it may be, and the manifest that would decide."""
+"""The refusal of an export whose preprocessing nothing states: what it may be, and the line that would decide."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 from inference.errors import DropsightError
 from inference.heads import find_head
-from inference.heads._roles import role_of_name, roles_of
+from inference.heads._roles import roles_of
 from inference.manifest import Manifest, Task
 from inference.recognize import rcnn
 from inference.recognize._export import Export
-from inference.recognize.layouts import FLAT, FLAT_V7, scrfd_outputs
+from inference.recognize.layouts import FLAT, scrfd_outputs
 
 Shape = tuple[int | None, ...]
 Pair = tuple[Task, str]  # a task and a head
-_WITH_LABELS = ("image-classification", "object-detection", "image-segmentation", "video-classification")
 # How many classes point to a label set that comes with the engine; ImageNet's 1,001st is a background in front.
 _LABEL_SETS: dict[str, dict[int, str]] = {
     "image-classification": {1000: "builtin:imagenet1000", 1001: "builtin:imagenet1000"},
@@ -46,27 +45,57 @@ def refusal(export: Export) -> str:
         tensors = f"{tensors[:400]}; {export.opening.in_words()}"
     return (
         f"{export.file}: nothing in it or beside it states its preprocessing ({tensors[:500]}); candidates: "
-        f"{' | '.join(pairs) or 'none known here'}; write a model.toml beside it with task, head and [preprocess] "
+        f"{' | '.join(pairs) or _none(export)}; write a model.toml beside it with task, head and [preprocess] "
         "(size, color_order, do_rescale, do_normalize, image_mean, image_std)"
     )
 
 
+def _none(export: Export) -> str:
+    """Why there are no candidates, and what to do."""
+    outputs = list(export.outputs.values())
+    if len(outputs) == 1 and len(outputs[0].shape) < 2:
+        return "none known here, as its output lacks the axis of the batch (export it without squeezing it: [1, C])"
+    if all(len(t.shape) == 2 for t in outputs) and len(outputs) > 1:
+        names = " or ".join(f'"{t.name}"' for t in outputs[:4] if t.dtype.kind == "f")
+        return (
+            f"none that is certain, as it has {len(outputs)} vectors: say postprocess.outputs = {{ scores = {names} }} "
+            'for head "classifier", or { embedding = ... } for head "embedding"'
+        )
+    if len(outputs) > 1:
+        return (
+            "none known here; where these are offsets to anchors or the levels of a detector, before its boxes are "
+            "computed (YOLOv5 and v7 without --grid, RetinaFace, CenterNet, SSD): export it with these computed, or "
+            "with NMS"
+        )
+    return "none known here"
+
+
 def _in_a_line(export: Export, pair: Pair) -> str:
     labels = [f'labels = "{names}"' for _, names in [label_set(export, [pair])] if names]
-    labels += ["label_offset = -1 if class 0 is the background, else 0"] if pair[1] == "rcnn" else []
-    rows = _columns(export) if pair[1] == "boxes" else []
-    params = [f"postprocess.params.columns = {_toml(rows)}"] if rows else []
+    labels += ["label_offset = -1 if class 0 is the background, else 0"] if from_one(export, pair) else []
+    rows = row_columns(export) if pair[1] == "boxes" else []
+    params = [f"postprocess.params.columns = {in_toml(rows)}"] if rows else []
     return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels, *params])
 
 
-def _toml(words: Sequence[str]) -> str:
+def in_toml(words: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{word}"' for word in words) + "]"
 
 
-def _columns(export: Export) -> list[str]:
+def row_columns(export: Export) -> list[str]:
     """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none."""
     shape = export.shape()
-    return {6: FLAT[1:], 7: FLAT}.get(shape[1] or 0, []) if len(export.outputs) == 1 and len(shape) == 2 else []
+    if len(export.outputs) > 1 or (len(shape) != 2 and not efficientdet(export)):
+        return []
+    return {6: FLAT[1:], 7: FLAT}.get(shape[-1] or 0, [])
+
+
+def efficientdet(export: Export) -> bool:
+    """Whether it may be Google's EfficientDet: `detections` [N, n, 7] of picture, box as yxyx, score, label from 1 on
+    (google/automl: efficientdet/tf2/postprocess.py)."""
+    shape = export.shape()
+    few = len(shape) == 3 and (shape[1] or 0) <= 1000
+    return few and shape[2] == 7 and len(export.outputs) == 1
 
 
 def label_set(export: Export, pairs: Sequence[Pair]) -> tuple[int, str]:
@@ -87,80 +116,9 @@ def label_set(export: Export, pairs: Sequence[Pair]) -> tuple[int, str]:
     return 0, ""
 
 
-def label_lines(count: int, names: str) -> list[str]:
-    """The lines of a manifest that take the names of a label set for `count` classes, if that is what they are."""
-    lines = [f'labels = "{names}"   # if it was trained on these: it has {count} classes; else "labels.txt"']
-    if count == 1001:
-        lines.append("label_offset = -1                # class 0 is the background; see also skip_first below")
-    return lines
-
-
-def deciding_lines(export: Export) -> str:
-    """A model.toml to be completed: a block for every candidate, and the preprocessing that only its author knows."""
-    pairs = candidates_of(export)
-    lines = [f'file = "{export.relative}"']
-    for i, (task, head) in enumerate(pairs):
-        lines += [f'{"# or: " if i else ""}task = "{task}"', f'{"# or: " if i else ""}head = "{head}"']
-    if not pairs:
-        lines.append("# task and head: see the heads in inference/heads")
-    count, names = label_set(export, pairs)
-    if names:
-        lines += label_lines(count, names)
-    elif not pairs or pairs[0][0] in _WITH_LABELS:
-        lines.append('labels = "labels.txt"            # a label per line, in the order of the classes')
-    if pairs and pairs[0][1] == "rcnn":
-        lines.append("label_offset = -1                # class 0 is the background (maskrcnn-benchmark); 0: Detectron2")
-    return "\n".join([*lines, "", "[preprocess]", *_preprocess(export, pairs), *_postprocess(export, pairs)]) + "\n"
-
-
-def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
-    grey = export.channels == 1
-    stages = pairs and pairs[0][1] == "rcnn"
-    free = "{ shortest_edge = 800, longest_edge = 1333 }" if stages else "{ height = 224, width = 224 }"
-    size = [] if export.size() or ("image-to-image", "image") in pairs else [f"size = {free}"]
-    lines = [
-        *size,
-        'color_order = "gray"             # or "y"' if grey else 'color_order = "rgb"              # or "bgr"',
-        'resize_mode = "stretch"          # or "letterbox", "letterbox_top_left", "shortest_edge" with do_center_crop '
-        "= true",
-    ]
-    if export.picture.dtype.kind in "iu":
-        numbers = {"int8": "pixel - 128", "uint16": "0..65535"}.get(export.picture.dtype.name, "0..255")
-        return [
-            *lines,
-            f"# the input takes whole numbers: pixels go in as {numbers}, or by the scale that the file states",
-        ]
-    if export.opening.takes:
-        known = f'color_order = "{export.opening.color_order}"'
-        lines = [known if export.opening.color_order and "color_order" in line else line for line in lines]
-        scale = "false" if export.opening.takes == "0..255" else "true"
-        return [*lines, f"# {export.opening.in_words()}", f"do_rescale = {scale}"]
-    mean, std = ("[0.5]", "[0.5]") if grey else ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]")
-    return [
-        *lines,
-        "do_rescale = true                # false: pixels go in as 0..255",
-        "do_normalize = true              # false: no mean and deviation",
-        f"image_mean = {mean}",
-        f"image_std = {std}",
-    ]
-
-
-def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
-    head = pairs[0][1] if pairs else ""
-    if head == "classifier" and label_set(export, pairs)[0] == 1001:
-        return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
-    if head == "boxes" and (columns := _columns(export)):
-        lines = ["", "[postprocess]", f"params = {{ columns = {_toml(columns)} }}"]
-        return [*lines, f"# of YOLOv7: params = {{ columns = {_toml(FLAT_V7)} }}"] if columns == FLAT else lines
-    if head == "boxes" and "labels" not in {role_of_name(name) for name in export.outputs}:
-        lines = ["", "[postprocess]         # for boxes that are final, not offsets to anchors or priors"]
-        return [*lines, 'params = { normalized = false, order = "xyxy" }   # true: in 0..1; or "cxcywh", "yxyx"']
-    if head == "yolo_grid":
-        anchors = "[[0.573, 0.677], [1.87, 2.06], [3.34, 5.47], [7.88, 3.53], [9.77, 9.17]]"
-        return ["", "[postprocess]", f"params = {{ anchors = {anchors} }}   # those it was trained with, in cells"]
-    if head == "image" and 1 in export.shape()[1:2]:
-        return ["", "[postprocess]", 'params = { kind = "gray" }       # or "y" (luma), "alpha" (transparency)']
-    return []
+def from_one(export: Export, pair: Pair) -> bool:
+    """Whether the ids of the classes may begin at 1."""
+    return pair[1] in ("rcnn", "tf_detection") or (pair[1] == "boxes" and efficientdet(export))
 
 
 def candidates_of(export: Export) -> list[Pair]:
@@ -185,7 +143,7 @@ def _by_shape(export: Export) -> list[Pair]:
     if len(export.outputs) > 1:
         return _of_several(export)
     if len(shape) == 2 and shape[0] not in (1, picture.shape[0]):  # not the axis of the batch: rows of detections
-        rows: list[Pair] = [("object-detection", "boxes")] if _columns(export) else []
+        rows: list[Pair] = [("object-detection", "boxes")] if row_columns(export) else []
         return rows if shape[0] or export.has_operation("NonMaxSuppression") else [*rows, *_VECTORS]
     if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
         return list(_VECTORS)
@@ -234,7 +192,10 @@ def _of_one(export: Export, shape: Shape) -> list[Pair]:
     if len(shape) == 3:
         maps: list[Pair] = [("image-segmentation", "semantic"), ("depth-estimation", "depth")]
         whole = next(iter(export.outputs.values())).dtype.kind in "iu"
-        detectors: list[Pair] = [("object-detection", head) for head in ("yolo", "yolox", "gfl")]
+        if efficientdet(export) and any(name.startswith("detections") for name in export.outputs):
+            return [("object-detection", "boxes")]
+        heads = ("yolo", "boxes") if efficientdet(export) else ("yolo", "yolox", "gfl")
+        detectors: list[Pair] = [("object-detection", head) for head in heads]
         return maps if whole else [*detectors, *maps]
     return _maps(export, shape) if len(shape) == 4 else []
 

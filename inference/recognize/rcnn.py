@@ -47,6 +47,8 @@ def roles_of(export: Export) -> dict[str, str] | None:
             else "keypoints_scores" if rank == 2
             else ""
         )  # fmt: skip
+        if role == "labels" in roles and t.shape == (2,):
+            continue  # Detectron2 puts out the size of the picture, too (detectron2/export/flatten.py)
         if not role or role in roles:
             return None
         roles[role] = t.name

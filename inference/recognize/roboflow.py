@@ -33,7 +33,10 @@ def recognize(export: Export) -> Draft | None:
     model = model or {}
     architecture, task = str(model.get("model_architecture", "")).lower(), str(model.get("task_type", ""))
     if task not in _TASKS:
-        raise BadManifest(f"{export.folder}: model_config.json has task_type {task!r}; known are {', '.join(_TASKS)}")
+        raise BadManifest(
+            f"{export.folder}: model_config.json has task_type {task!r}; known are {', '.join(_TASKS)}; write a "
+            "model.toml that says task, head and [preprocess]"
+        )
     _refuse_other_steps(config, export)
     table: dict[str, Any] = {"task": _TASKS[task], "preprocess": _preprocess(config["network_input"], export)}
     table.update(_head(architecture, task, config, export))
@@ -73,7 +76,9 @@ def _head(architecture: str, task: str, config: dict[str, Any], export: Export) 
     if "detr" in architecture:
         return {"head": "detr", "postprocess": {"params": {"activation": "sigmoid"}}}
     if "yolo" not in architecture:
-        raise BadManifest(f"{export.folder}: architecture {architecture!r} is not known here; write a model.toml")
+        raise BadManifest(
+            f"{export.folder}: architecture {architecture!r} is not known here; write a model.toml that says its head"
+        )
     settings: dict[str, Any] = {"params": {}}
     numbers = post.get("nms_parameters") or {}
     for ours, theirs in (("iou_threshold", "iou_threshold"), ("confidence_threshold", "confidence")):

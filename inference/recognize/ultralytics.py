@@ -25,6 +25,10 @@ _TASKS = {
 }
 
 
+# Rows of every RT-DETR that Ultralytics has (ultralytics/cfg/models/rt-detr); its grids are never transposed.
+_QUERIES = 300
+
+
 def recognize(export: Export) -> Draft | None:
     meta = export.metadata
     own = meta.get("author") == "Ultralytics" and "task" in meta
@@ -69,12 +73,14 @@ def _postprocess(export: Export, task: str, table: dict[str, Any]) -> dict[str, 
     if ended := final_boxes(export):  # somebody appended NMS
         return ended
     params: dict[str, Any] = {}
+    queries = (_QUERIES, 4 + len(table["labels"]))
     post: dict[str, Any] = {"iou_threshold": 0.7, "max_detections": 300, "params": params}
     if task == "obb":
         params["obb"] = True
     if task == "pose":
         params["kpt_shape"] = _kpt_shape(export)
-    if "RTDETR" in meta.get("head", "") or "rtdetr" in meta.get("description", "").lower():
+    named = "RTDETR" in meta.get("head", "") or "rtdetr" in meta.get("description", "").lower()
+    if named or (task == "detect" and len(table["labels"]) != 2 and export.shape()[1:] == queries):
         table["preprocess"] = {"size": table["preprocess"]["size"]}  # these stretch
         params["layout"] = "rtdetr"
     elif layout := _layout(export, len(table["labels"]), params):

@@ -1,4 +1,4 @@
-"""docs/models.md names every head, its parameters, and every module of recognition's families."""
+"""docs/models.md names every head, its parameters and the defaults of aliases."""
 
 from __future__ import annotations
 

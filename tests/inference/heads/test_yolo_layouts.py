@@ -112,7 +112,7 @@ def test_without_labels_three_boxes_per_cell_or_ones_throughout_show_the_objectn
 @pytest.mark.parametrize(
     ("layout", "output", "words"),
     [
-        ("end2end", queries(2, True), "boxes in 0..1, expected pixels"),
+        ("end2end", queries(2, True), "boxes in 0..1 that are no corners"),
         ("rtdetr", np.full((1, 300, 6), 30, np.float32), "boxes in pixels, expected 0..1"),
         ("rtdetr", queries(2, False), "fractions as classes"),
         ("raw", grid("v5", 2, 84, []), r"scores up to .*, expected 0..1"),

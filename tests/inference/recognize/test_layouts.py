@@ -18,7 +18,8 @@ from inference.errors import BadManifest
 from inference.predictions import Classes, Objects
 from inference.recognize import examine, recognize
 from inference.recognize._export import open_export
-from inference.recognize.candidates import candidates_of, deciding_lines
+from inference.recognize.candidates import candidates_of
+from inference.recognize.deciding import deciding_lines
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, answer, boxes, floats
 from tests.inference.recognize.test_ultralytics import ULTRALYTICS

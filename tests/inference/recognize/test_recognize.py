@@ -6,7 +6,6 @@ Where a graph is made here, a tiny graph stands in for the file, with the export
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,10 +16,7 @@ from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadManifest, BadModel
 from inference.image.media import decode
 from inference.manifest import read_manifest
-from inference.predictions import Classes
 from inference.recognize import examine, manifest_of, recognize
-from inference.recognize._export import open_export
-from inference.recognize.candidates import candidates_of, deciding_lines
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, answer, boxes, floats
 from tests.inference.recognize.test_ultralytics import ultralytics
@@ -159,54 +155,6 @@ def test_models_check_prints_a_manifest_that_works(tmp_path: Path, capsys: pytes
     assert "declared by" in capsys.readouterr().out
 
 
-def test_models_check_prints_the_lines_that_would_decide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from inference.__main__ import main
-
-    save(tmp_path / "net.onnx", picture_input("input"), {"output": floats([0.1, 0.9])})
-    assert main(["models", "check", str(tmp_path)]) == 1
-    text = capsys.readouterr().out
-    assert 'head = "classifier"' in text and 'head = "embedding"' in text and "image_mean" in text
-
-
-def test_the_lines_that_would_decide_fit_the_tensors_they_are_for(tmp_path: Path) -> None:
-    """Grey input, whole numbers, free sizes: what is printed must load once the labels are there."""
-    grey: dict[str, tuple[str, Any]] = {"x": ("float32", [1, 1, 28, 28])}
-    save(tmp_path / "grey/net.onnx", grey, {"y": np.zeros((1, 10), np.float32)})
-    whole: dict[str, tuple[str, Any]] = {"x": ("uint8", [1, 32, 32, 3])}
-    save(tmp_path / "whole/net.onnx", whole, {"y": np.zeros((1, 10), np.float32)})
-    free: dict[str, tuple[str, Any]] = {"x": ("float32", [1, 3, "h", "w"])}
-    save(tmp_path / "free/net.onnx", free, {"y": np.zeros((1, 10), np.float32)})
-    luma: dict[str, tuple[str, Any]] = {"x": ("float32", [1, 1, 28, 28])}
-    save(tmp_path / "luma/net.onnx", luma, {"y": np.zeros((1, 1, 28, 28), np.float32)})
-    for name in ("grey", "whole", "free", "luma"):
-        lines = deciding_lines(open_export(tmp_path / name))
-        (tmp_path / name / "model.toml").write_text(lines, "utf-8")
-        (tmp_path / name / "labels.txt").write_text("\n".join(f"kind {i}" for i in range(10)), "utf-8")
-        assert ('"gray"' in lines) == (name in ("grey", "luma")) and ("do_rescale" in lines) == (name != "whole")
-        Registry([tmp_path]).model(name).run(WIDE)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "pair"),
-    [
-        (("image", "scale_factor"), {"rows": (5, 6), "count": (1,)}, ("object-detection", "paddle")),
-        (("input",), {"dets": (1, 9, 5), "labels": (1, 9)}, ("object-detection", "mmdeploy")),
-        (("input",), {"dets": (1, 9, 5), "keypoints": (1, 9, 17, 3)}, ("keypoint-detection", "mmdeploy")),
-        (("x",), {"detection_boxes": (1, 9, 4), "num_detections": (1,)}, ("object-detection", "tf_detection")),
-        (("x",), {"a": (1, 195), "b": (1, 1), "c": (1, 117)}, ("keypoint-detection", "mediapipe_pose")),
-        (("x",), {"scores": (1, 99, 2), "boxes": (1, 99, 4)}, ("object-detection", "ultraface")),
-    ],
-)
-def test_names_that_one_head_reads_leave_one_candidate(
-    inputs: tuple[str, ...], outputs: dict[str, tuple[int, ...]], pair: tuple[str, str], tmp_path: Path
-) -> None:
-    feeds: dict[str, tuple[str, Any]] = {
-        n: ("float32", [1, 2] if n == "scale_factor" else [1, 3, 64, 64]) for n in inputs
-    }
-    save(tmp_path / "net.onnx", feeds, {n: np.zeros(s, np.float32) for n, s in outputs.items()})
-    assert candidates_of(open_export(tmp_path)) == [pair]
-
-
 def test_labels_beside_the_file_that_do_not_fit_are_refused_not_left_out(tmp_path: Path) -> None:
     save(tmp_path / "net/net.onnx", picture_input("images"), {"output": np.zeros((1, 84, 85), np.float32)})
     (tmp_path / "net/labels.txt").write_text("cat\ndog\n", "utf-8")
@@ -248,44 +196,3 @@ def test_check_runs_what_needs_no_file_of_its_own(name: str, capsys: pytest.Capt
 
     assert main(["models", "check", str(BUILT_IN / name)]) == 0
     assert "ran once" in capsys.readouterr().out
-
-
-# ---- names of labels that are only likely
-
-
-@pytest.mark.parametrize(
-    ("outputs", "lines"),
-    [
-        ({"y": (1, 1000)}, ['labels = "builtin:imagenet1000"']),
-        ({"y": (1, 1001)}, ['labels = "builtin:imagenet1000"', "label_offset = -1", "params = { skip_first = 1 }"]),
-        ({"y": (1, 300, 85)}, ['labels = "builtin:coco80"']),
-        ({"logits": (1, 100, 91), "pred_boxes": (1, 100, 4)}, ['labels = "builtin:coco91"']),
-        ({"y": (1, 21, 64, 64)}, ['labels = "builtin:voc21"']),
-    ],
-)
-def test_a_number_of_classes_that_a_known_set_has_proposes_its_names(
-    outputs: dict[str, tuple[int, ...]], lines: list[str], tmp_path: Path
-) -> None:
-    values = {name: np.zeros(shape, np.float32) for name, shape in outputs.items()}
-    save(tmp_path / "net/net.onnx", picture_input("input"), values)
-    text = deciding_lines(open_export(tmp_path / "net"))
-    assert all(line in text for line in lines) and 'labels = "labels.txt"' not in text
-    with pytest.raises(BadManifest, match=lines[0]):
-        recognize(tmp_path / "net")
-    # completed by nobody, they load: 85 columns are YOLOX's, which the first candidate is not
-    (tmp_path / "net/model.toml").write_text(text.replace('head = "yolo"\n', 'head = "yolox"\n'), "utf-8")
-    Registry([tmp_path]).model("net")
-
-
-def test_other_numbers_of_classes_propose_no_names(tmp_path: Path) -> None:
-    save(tmp_path / "net.onnx", picture_input("input"), {"y": np.zeros((1, 999), np.float32)})
-    assert 'labels = "labels.txt"' in deciding_lines(open_export(tmp_path))
-
-
-def test_the_background_of_a_thousand_and_one_classes_has_no_name(tmp_path: Path) -> None:
-    scores = np.full((1, 1001), 1e-6, np.float32)
-    scores[0, 0], scores[0, 1] = 0.5, 0.4
-    save(tmp_path / "net/net.onnx", picture_input("input"), {"y": scores})
-    (tmp_path / "net/model.toml").write_text(deciding_lines(open_export(tmp_path / "net")), "utf-8")
-    predictions = Registry([tmp_path]).model("net").run(WIDE)[0]
-    assert isinstance(predictions, Classes) and predictions.names[0] == "tench"

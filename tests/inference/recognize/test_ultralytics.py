@@ -318,3 +318,13 @@ def test_an_id_without_a_name_is_said(tmp_path: Path) -> None:
     meta = {"author": "Ultralytics", "task": "detect", "stride": "32", "names": "{0: 'cat', 2: 'dog'}"}
     save(tmp_path / "best.onnx", picture_input("images"), {"output0": grid}, metadata=meta)
     assert any(said.startswith("its labels leave out 1:") for said in examine(tmp_path)[1].assumed)
+
+
+def test_rtdetr_under_a_name_of_its_own_is_known_by_its_queries(tmp_path: Path) -> None:
+    """300 rows of 4 + 3 numbers, boxes in 0..1 of the stretched picture; older exports do not name the head."""
+    rows = np.full((1, 300, 7), 0.05, np.float32)
+    rows[0, 0] = 0.5, 0.5, 0.1, 0.2, 0.1, 0.9, 0.1
+    folder = ultralytics(tmp_path, "detect", {"output0": rows}, names="{0: 'cat', 1: 'dog', 2: 'cow'}")
+    _, manifest, predicted = answer(folder)
+    assert manifest.preprocess.resize_mode == "stretch"
+    assert boxes(predicted) == [("dog", 0.9, [57.6, 25.6, 70.4, 38.4])]  # of 128 x 64

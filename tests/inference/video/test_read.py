@@ -40,6 +40,10 @@ def read(
         ("a.mp4", "libsvtav1"),
         ("a.avi", "mpeg4"),
         ("a.avi", "mjpeg"),
+        ("a.mov", "libx264"),
+        ("a.mpg", "mpeg2video"),
+        ("a.flv", "flv"),
+        ("a.wmv", "wmv2"),
     ],
 )
 def test_every_codec_gives_all_frames_in_order_at_their_times(tmp_path: Path, name: str, codec: str) -> None:
