@@ -24,7 +24,7 @@ _AGAIN = "export or upload the file again"
 HOLE = bytes(64)
 # Data behind the picture's: two zero bytes, which an arithmetic coder may have left out, and then some that say much.
 _MORE = bytes([0, 0, *range(1, 64)])
-_WINDOW = 1 << 15
+_WINDOW = 2048
 _TAIL = 8  # bytes; without its last ones a whole picture cannot be read
 _GREY = {127, 128}  # what libjpeg puts where data are missing; 127 as inverted CMYK
 
@@ -110,7 +110,7 @@ def _line_ends_are_alike(data: bytes) -> bool:
     pixels both are equally frequent, but a transfer as text (FTP, mail) makes them alike."""
     middle = data[max(0, len(data) // 2 - _WINDOW) : len(data) // 2 + _WINDOW]
     feeds = middle.count(b"\n")
-    return feeds >= 32 and (b"\r" not in middle or feeds == middle.count(b"\r\n"))
+    return feeds >= 6 and (b"\r" not in middle or feeds == middle.count(b"\r\n"))
 
 
 def _ends(data: bytes, jpeg: Jpeg, marker: int, end: int) -> tuple[int, ...]:
