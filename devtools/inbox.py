@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 import stat
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,9 @@ MARK = "dropsight_inbox"
 UNFINISHED = {".part", ".partial", ".crdownload", ".download", ".tmp", ".swp"}
 CLUTTER = {"thumbs.db", "desktop.ini"}
 LONGEST_NAME = 1024
+# Characters that XML 1.0 has no place for (section 2.2). Azurite takes a blob of such a name, and then answers every
+# listing of its container with a 500, so that no other upload would be found. Single surrogates: a name not in UTF-8.
+_NOT_IN_LISTINGS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SIDECAR = ".route.toml"
 Mark = str
 
@@ -92,8 +96,7 @@ class Inbox:
         """Whether this file is done with: uploaded, or refused for good. A locked file is tried again."""
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         try:
-            if len(name) > LONGEST_NAME:
-                raise ValueError(f"its path has {len(name)} characters, storage takes {LONGEST_NAME}")
+            check_name(name)
             with path.open("rb") as file:
                 settings = ContentSettings(content_type=kind)
                 blob = self.uploads.get_blob_client(name)
@@ -119,6 +122,18 @@ def is_meant(path: Path) -> bool:
     """Whether a file is meant for upload, and not the system's clutter or a half-finished download."""
     name = path.name.lower()
     return not (name.startswith((".", "~")) or name in CLUTTER or path.suffix.lower() in UNFINISHED)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, with what to do, for a blob's name that storage does not take, or could not list."""
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"its path has {len(name)} characters, storage takes {LONGEST_NAME}; rename it")
+    odd = sorted(set(_NOT_IN_LISTINGS.findall(name)))
+    if any("\ud800" <= c <= "\udfff" for c in odd):
+        raise ValueError("its name is not UTF-8; rename it")
+    if odd:
+        characters = ", ".join(f"U+{ord(c):04X}" for c in odd)
+        raise ValueError(f"its name has characters that storage cannot list ({characters}); rename it")
 
 
 def blob_name(relative: Path) -> str:

@@ -191,6 +191,31 @@ def test_a_locked_file_is_tried_again_and_said_once(
     assert said == ["a.jpg: cannot be read yet (used by another process), trying again", "a.jpg: uploaded"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names")
+def test_a_name_that_storage_cannot_list_keeps_nothing_else_back(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Azurite takes such a blob, and from then on answers every listing of the container with a 500."""
+    drop(bridge, "a\x1b[31m\x07.jpg", b"escape")
+    drop(bridge, "b\ufffe.jpg", b"no character")
+    drop(bridge, "c\nd\te.jpg", b"white space is listed")
+    bridge.step()
+    bridge.step()
+    assert blobs(bridge) == {"c\nd\te.jpg": b"white space is listed"}
+    said = capsys.readouterr().out
+    assert "its name has characters that storage cannot list (U+0007, U+001B); rename it" in said
+    assert "its name has characters that storage cannot list (U+FFFE); rename it" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps file names as bytes")
+def test_a_name_that_is_not_utf_8_is_refused_in_words(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    drop(bridge, os.fsdecode(b"caf\xe9.jpg"), b"Latin-1")
+    bridge.step()
+    bridge.step()
+    assert blobs(bridge) == {}
+    assert "failed: cannot be uploaded: its name is not UTF-8; rename it" in capsys.readouterr().out
+
+
 # ---- outbox
 
 
