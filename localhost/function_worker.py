@@ -95,7 +95,8 @@ class FunctionWorker:
         """
         invocation, started = str(uuid.uuid4()), time.perf_counter()
         self.running[invocation] = function.name
-        _LOG.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation)
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason)  # blobs may be called anything
+        _LOG.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, shown, invocation)
         self.on_start(function)
         level, word, trace, response = logging.INFO, "Succeeded", "", None
         try:

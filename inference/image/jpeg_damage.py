@@ -52,7 +52,7 @@ class JpegFile:
         """The same picture without segments that Pillow may have failed on."""
         file = prepared(jpeg_structure.without_metadata(self.data))
         return replace(
-            file, notes=(*self.notes, "Metadata of the JPEG cannot be read and were left out."), ended=self.ended
+            file, notes=(*self.notes, "metadata of the JPEG cannot be read and were left out"), ended=self.ended
         )
 
 
@@ -65,9 +65,9 @@ def prepared(data: bytes) -> JpegFile:
     notes: tuple[str, ...] = ()
     ended = data.rfind(END, start) >= 0
     if not ended:
-        data, notes = data + END, ("The JPEG lacks its end marker, and nothing else.",)
+        data, notes = data + END, ("the JPEG lacks its end marker, and nothing else",)
     if jpeg.arithmetic and not jpeg.restart:
-        notes += ("The JPEG is arithmetic-coded: whether all of it is there cannot be told.",)
+        notes += ("the JPEG is arithmetic-coded: whether all of it is there cannot be told",)
     if jpeg.height == 0:  # it follows the first scan, in a DNL segment (T.81, B.2.5), which libjpeg does not read
         at = data.find(b"\xff\xdc\x00\x04", start)
         if at >= 0:

@@ -49,7 +49,7 @@ class PngFile:
         chunks = [
             self.data[start - 8 : end + 4] for kind, start, end in _chunks(self.data) if kind in (*_PIXELS, b"IEND")
         ]
-        notes = (*self.notes, "Metadata of the PNG cannot be read and were left out.")
+        notes = (*self.notes, "metadata of the PNG cannot be read and were left out")
         return PngFile(self.data[:_SIGNATURE] + b"".join(chunks), notes)
 
 
@@ -71,7 +71,7 @@ def prepared(data: bytes) -> PngFile:
             continue
         if kind in _PIXELS or kind[:1].isupper():
             raise CorruptMedia(f"the PNG's chunk {_name(kind)} {fault}; {_AGAIN}")
-        notes.append(f"The PNG's chunk {_name(kind)} {fault}; it holds no pixels and was left out.")
+        notes.append(f"the PNG's chunk {_name(kind)} {fault}; it holds no pixels and was left out")
         keep.append(data[kept : start - 8])
         kept = end + 4
     return PngFile(b"".join([*keep, data[kept:]]) if kept > _SIGNATURE else data, tuple(dict.fromkeys(notes)))

@@ -193,7 +193,11 @@ def choose(data: bytes) -> Chosen:
 def refuse_raw(pages: list[Page], below: list[Page]) -> None:
     """Raises UnsupportedMedia for camera raw files, by their sensor data, or by a thumbnail that comes alone."""
     first, every = pages[0], [*pages, *below]
-    alone = bool(first.make) and not any(page.whole and page.area > first.area for page in every) and not first.whole
+    alone = (
+        bool(first.make or _DNG in first.tags)
+        and not any(page.whole and page.area > first.area for page in every)
+        and not first.whole
+    )
     if not alone and not any(page.raw for page in every):
         return
     make = next((page.make for page in every if page.make), "").lower()

@@ -68,6 +68,13 @@ def running(start_shared: StartShared) -> Running:
     return shared
 
 
+def test_a_name_with_control_characters_is_one_line_of_the_log(running: Running) -> None:
+    host, store = running.host, running.store
+    store.put("uploads/two\nlines\x85\u202egpj.png")
+    host.wait_for(lambda: "gpj.png'" in host.printed(), "the run")
+    assert r"/uploads/two\nlines\x85\u202egpj.png'" in host.printed().replace(": uploads", ": /uploads")
+
+
 def test_failures_come_back_until_poison(running: Running) -> None:
     host, store = running.host, running.store
     etag = store.put("uploads/bad.png")

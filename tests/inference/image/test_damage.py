@@ -147,7 +147,7 @@ def test_what_is_missing_is_no_pixel(kind: str) -> None:
     for unended in (data[:-1], data[:-2], data[:-2] + bytes(500), data[:-2] + boundary, data[:-2] + b"\xff" * 40):
         picture = decode(unended)
         assert same(picture, data)
-        assert picture.notes == ("The JPEG lacks its end marker, and nothing else.",)
+        assert picture.notes == ("the JPEG lacks its end marker, and nothing else",)
 
 
 def test_flat_pictures_are_no_damage() -> None:
@@ -209,7 +209,7 @@ def test_arithmetic_coded_jpegs_are_read_in_one_piece(monkeypatch: pytest.Monkey
     data = (Path(__file__).parent / "arithmetic.jpg").read_bytes()
     picture = decode(data)
     assert np.abs(picture.pixels.astype(float) - np.asarray(PHOTO.resize((120, 80)))).mean() < 8
-    assert picture.notes == ("The JPEG is arithmetic-coded: whether all of it is there cannot be told.",)
+    assert picture.notes == ("the JPEG is arithmetic-coded: whether all of it is there cannot be told",)
     assert same(decode(data[:-2]), data)
     refused(data[:1500])
     refused(data[:1500] + bytes(200) + data[1700:], match="hole")

@@ -124,13 +124,13 @@ def test_metadata_never_cost_the_picture(what: str) -> None:
     for data in (png(PACKED, extra), png(PACKED, after=extra + END), png(PACKED, after=extra)):
         picture = decode(data)
         assert (picture.pixels == PIXELS).all()
-        assert picture.notes == (f"The PNG's chunk {said}; it holds no pixels and was left out.",)
+        assert picture.notes == (f"the PNG's chunk {said}; it holds no pixels and was left out",)
 
 
 def test_metadata_that_pillow_cannot_read_are_left_out() -> None:
     picture = decode(png(PACKED, chunk(b"pHYs", b"\0") + chunk(b"gAMA", b"")))
     assert (picture.pixels == PIXELS).all()
-    assert picture.notes == ("Metadata of the PNG cannot be read and were left out.",)
+    assert picture.notes == ("metadata of the PNG cannot be read and were left out",)
 
 
 def test_all_pixels_and_no_end_are_read() -> None:

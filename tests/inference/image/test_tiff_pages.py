@@ -128,6 +128,7 @@ def test_a_bigtiff_that_pillow_cannot_read_is_described() -> None:
 CFA, LINEAR = {PHOTOMETRIC: 32803}, {PHOTOMETRIC: 34892}
 RAW = {
     "DNG": (tiff(Page(4, 3, 1, {SUBFILE: 1, DNG: 1 + (4 << 8)}, (Page(40, 30, 2, dict(CFA)),))), "(DNG)"),
+    "DNG of a thumbnail alone": (tiff(Page(4, 3, 1, {SUBFILE: 1, DNG: 1 + (4 << 8)})), "(DNG)"),
     "linear DNG": (tiff(Page(40, 30, 1, {**LINEAR, DNG: 1})), "(DNG)"),
     "NEF": (
         tiff(Page(4, 3, 1, {SUBFILE: 1, MAKE: b"NIKON CORPORATION\0"}, (Page(40, 30, 2, dict(CFA)),))),
