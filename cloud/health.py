@@ -57,6 +57,7 @@ def report() -> dict[str, Any]:
         "routes": _routes,
         "extras": _extras,
         "models": _models,
+        "models refused": _models_refused,
         "pipelines": _pipelines,
     }
     answers: dict[str, Any] = {}
@@ -140,9 +141,6 @@ def _models() -> dict[str, str]:
 
     worker = default_worker()
     worker.refresh_models()
-    if worker.models and worker.models.refused:
-        refused = {name: why for name, (_, why) in worker.models.refused.items()}
-        raise ValueError(f"models in the container that are refused, so that older ones serve: {refused}")
     entries = worker.registry.list()
     for entry in entries:
         if entry.manifest and not entry.reason:
@@ -151,6 +149,18 @@ def _models() -> dict[str, str]:
     return unused | {
         entry.name: f"not used: {entry.reason}" if entry.unused else entry.reason or "usable" for entry in entries
     }
+
+
+def _models_refused() -> list[str]:
+    """Raises ValueError where models of the container are refused. Older ones of their names serve, if any."""
+    from cloud.instance import default_worker
+
+    worker = default_worker()
+    worker.refresh_models()
+    if worker.models and worker.models.refused:
+        refused = "; ".join(f"{name}: {why}" for name, (_, why) in worker.models.refused.items())
+        raise ValueError(f"models in the container that are refused: {refused}")
+    return []
 
 
 def _pipelines() -> list[str]:

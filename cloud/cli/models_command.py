@@ -53,12 +53,17 @@ def _list(_: argparse.Namespace) -> int:
     from cloud.models import deliveries
     from cloud.models.releases import contents
     from cloud.pipelines_file import pipelines
-    from cloud.settings import current
+    from cloud.settings import STATE, current
     from cloud.storage.containers import default_storage
 
-    serving, unused = contents(default_storage())
+    storage = default_storage()
+    serving, unused = contents(storage)
     for snapshot in serving:
-        print(f"serving     {snapshot.name:30} {snapshot.version}")
+        found = storage.read_json(STATE, f"models/refused/{snapshot.name}.json")  # by a process of the app that took it
+        if found and found[0].get("digest") == snapshot.digest:
+            print(f"refused     {snapshot.name:30} {snapshot.version}: {found[0].get('why')}")
+        else:
+            print(f"serving     {snapshot.name:30} {snapshot.version}")
     for name, why in unused.items():
         print(f"not used    {name:30} {why}")
     for line in deliveries.refused(pipelines().models):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -89,11 +90,15 @@ class ServingModels:
         for name in changed:
             del self._serving[name]
             log.warning("model %s left the container", name)
+        before = dict(self.refused)
+        for name in [name for name in self.refused if name not in listed]:
+            del self.refused[name]
         for snapshot in listed.values():
             if self._take(snapshot):
                 changed.append(snapshot.name)
-        if changed:
-            self._registry.use([*(folder for _, folder in self._serving.values()), *self._base])
+        if changed or self.refused != before:
+            refused = {name: why for name, (_, why) in self.refused.items()}
+            self._registry.use([*(folder for _, folder in self._serving.values()), *self._base], refused)
 
     def _take(self, snapshot: Snapshot) -> bool:
         """Fetch and verify a snapshot that is new to us; whether anything new serves from now on."""
@@ -111,7 +116,8 @@ class ServingModels:
                 return False
             if not isinstance(error, Permanent):
                 log.exception("model %s %s", name, snapshot.version)
-            self._refuse(snapshot, str(error) if isinstance(error, Permanent) else f"{type(error).__name__}: {error}")
+            why = str(error) if isinstance(error, Permanent) else f"{type(error).__name__}: {error}"
+            self._refuse(snapshot, why.replace(f"{self._root / snapshot.digest}{os.sep}", ""))
             return known is None and self._fall_back(name)
         self.refused.pop(name, None)
         return True
@@ -149,7 +155,8 @@ class ServingModels:
 
     def _refuse(self, snapshot: Snapshot, why: str) -> None:
         self.refused[snapshot.name] = (snapshot.digest, why)
-        log.error("model %s: %s is refused, the old model serves on: %s", snapshot.name, snapshot.version, why)
+        old = ", the old model serves on" if snapshot.name in self._serving else ""
+        log.error("model %s: %s is refused%s: %s", snapshot.name, snapshot.version, old, why)
         record = {"model": snapshot.name, "version": snapshot.version, "digest": snapshot.digest, "why": why}
         self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)
 

@@ -114,6 +114,8 @@ def _run_once(photo: Path, picture: Picture, model: Loaded) -> None:
     predictions, timing = model.run(picture)
     total = timing.preprocess + timing.inference + timing.postprocess
     print(f"ran once on {photo}: {_in_words(predictions)} ({total:.0f} ms)")
+    if isinstance(predictions, Classes | Objects):
+        print(*(f"  {note}\n" for note in predictions.notes), sep="", end="")
 
 
 def _in_words(predictions: Predictions) -> str:

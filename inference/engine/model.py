@@ -170,9 +170,14 @@ class Model(Loaded):
             start = time.perf_counter()
             alone = self.head.alone(cropped(picture, box) if box else picture, self.manifest)
             return alone, Timing(0.0, 0.0, (time.perf_counter() - start) * 1e3)
-        outputs, fit, timing = self.forward(picture, box)
-        start = time.perf_counter()
-        predictions = self.decode(outputs, fit, threshold)
+        try:
+            outputs, fit, timing = self.forward(picture, box)
+            start = time.perf_counter()
+            predictions = self.decode(outputs, fit, threshold)
+        except (BadModel, BadManifest) as error:  # heads know no names, and a route may have several models
+            if self.manifest.name in str(error):
+                raise
+            raise type(error)(f"{self.manifest.name}: {error}") from error
         return predictions, replace(timing, postprocess=(time.perf_counter() - start) * 1e3)
 
     def forward(self, picture: Picture, box: Box | None) -> tuple[dict[str, NDArray[Any]], Fit, Timing]:

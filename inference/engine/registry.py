@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -75,6 +75,7 @@ class Registry:
         self._memory = memory if memory is not None else memory_limit() // 4
         self._lock = threading.RLock()
         self._loading: dict[str, threading.Lock] = {}
+        self._refused: dict[str, str] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
         self._entries: dict[str, InstalledModel] | None = None
         self._digests: dict[str, tuple[InstalledModel, str]] = {}
@@ -111,9 +112,13 @@ class Registry:
                     continue
                 entries[name] = replace(entry, weights=files[entry.manifest.sha256], reason=None)
 
-    def use(self, folders: Sequence[Path]) -> None:
-        """Look in these folders from now on. Whoever holds a model keeps it; the next call gives the new model."""
+    def use(self, folders: Sequence[Path], refused: Mapping[str, str] | None = None) -> None:
+        """Look in these folders from now on. Whoever holds a model keeps it; the next call gives the new model.
+
+        refused: why models are in none of them that whoever calls this knows of; said to those who ask for them.
+        """
         with self._lock:
+            self._refused = dict(refused or {})
             self._by_name()  # for refresh to compare with
             self._folders = list(folders)
             self.refresh()
@@ -154,6 +159,8 @@ class Registry:
         """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
         entries = self._by_name()
         if name not in entries:
+            if why := self._refused.get(name):
+                raise BadModel(f"{name!r} is refused: {why}")
             for other in entries.values():
                 if other.unused and other.path.stem == name:
                     raise BadModel(f"no model is called {name!r}; {other.name} cannot be used: {other.reason}")

@@ -25,6 +25,7 @@ from cloud.storage.containers import Storage
 from cloud.uploads.upload_worker import UploadWorker
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
+from inference.errors import BadModel
 from inference.routes import Route, Step
 from tests.cloud.helpers import drop, jpeg
 from tests.inference.engine.test_external_data import MANIFEST, net
@@ -62,6 +63,7 @@ def test_a_folder_with_an_odd_side_file_is_refused_and_everything_else_goes_on(
     serve: Callable[[], tuple[Registry, ServingModels]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for number, value in enumerate(LABELS.values()):
         put(storage, f"odd{number}", odd(tmp_path / str(number), config=changed(CONFIG, id2label=value)))
@@ -80,8 +82,17 @@ def test_a_folder_with_an_odd_side_file_is_refused_and_everything_else_goes_on(
         record = storage.read_json("state", f"models/refused/{name}.json")
         assert record and record[0]["why"] == why and "\n" not in why and "config.json" in why
     monkeypatch.setattr(instance, "default_worker", lambda: worker)
-    with pytest.raises(ValueError, match="models in the container that are refused.*'odd0'.*'odd1'"):
-        health._models()
+    with pytest.raises(ValueError, match="models in the container that are refused: odd0: .*; odd1: "):
+        health._models_refused()
+    assert health._models()["second"] == health._models()["sketch"] == "usable"
+    with pytest.raises(
+        BadModel, match=r"^'odd0' is refused: model 'odd0' cannot be used: odd0: config\.json: id2label"
+    ):
+        registry.model("odd0")
+    monkeypatch.setattr("cloud.storage.containers.default_storage", lambda: storage)
+    models_command._list(SimpleNamespace())  # type: ignore[arg-type]
+    listed = {line.split()[1]: line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert listed["odd0"] == "refused" and listed["second"] == "serving"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from inference.__main__ import main
 from inference.analysis import analyze
 from inference.engine.registry import Registry
-from inference.errors import BadModel
+from inference.errors import BadManifest, BadModel
 from inference.image.media import Picture
 from inference.predictions import Classes, Objects, OutputImage
 from inference.results.words import line
@@ -81,6 +82,19 @@ def test_a_classifier_that_answers_none_says_so(tmp_path: Path) -> None:
     (step,) = document["steps"]
     assert step["predictions"] == [] and "NaN or infinity in 'y'" in step["notes"][0]
     assert "NaN or infinity" in line("coffee.jpg", document)
+
+
+def test_a_check_of_a_model_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry(tmp_path, 'task = "image-classification"\nhead = "classifier"\n', {"y": [[NAN, NAN]]})
+    assert main(["models", "check", str(tmp_path / "net")]) == 0
+    assert "NaN or infinity in 'y', left out here" in capsys.readouterr().out
+
+
+def test_an_answer_that_is_refused_names_the_model(tmp_path: Path) -> None:
+    """A route may have several models; 5.0 is no probability."""
+    params = "[postprocess]\nparams = { activation = 'none' }\n"
+    with pytest.raises(BadManifest, match=r"^net: scores from 0 to 5, expected probabilities"):
+        run(tmp_path, 'task = "image-classification"\nhead = "classifier"\n' + params, {"y": [[0, 5]]})
 
 
 @pytest.mark.parametrize(
