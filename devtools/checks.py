@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,27 +70,30 @@ except DropsightError as error:
     sys.exit(str(error))
 """
 MODELS = """
-import sys
+import json
 from inference.errors import DropsightError
 from inference.engine.registry import BUILT_IN, Registry
-registry, good, bad, absent, unused = Registry(), [], [], [], []
+registry, good, absent, bad, unused = Registry(), [], [], {}, {}
 for entry in registry.list():
+    ours = entry.manifest and entry.manifest.folder.parent == BUILT_IN
     if entry.unused:
-        unused.append(f"; {entry.name} is not used: {entry.reason}")
-        continue
-    if entry.reason and entry.manifest and entry.manifest.folder.parent == BUILT_IN:
-        absent.append(entry.name)  # ours, but its file is the pack's, or research models are not allowed
-        continue
-    try:
-        registry.load(entry.name)
-        good.append(entry.name)
-    except DropsightError as error:
-        bad.append(f"{entry.name}: {error}")
-print("loaded " + ", ".join(good) + ("; not used here: " + ", ".join(absent) if absent else "")
-      + "".join(unused))
-sys.exit("; ".join(bad) or 0)
+        unused[entry.name] = "not used: " + entry.reason
+    elif entry.reason and ours and (
+        entry.manifest.use == "research" or not (entry.manifest.folder / entry.manifest.file).exists()
+    ):
+        absent.append(entry.name)  # research models are not allowed, or its file is the pack's
+    elif entry.reason:
+        bad[entry.name] = entry.reason
+    else:
+        try:
+            registry.load(entry.name)
+            good.append(entry.name)
+        except DropsightError as error:
+            bad[entry.name] = str(error)
+print(json.dumps([good, absent, bad, unused]))
 """
 STORAGE = """
+import json
 import os
 from azure.storage.blob import BlobServiceClient
 service = BlobServiceClient.from_connection_string(
@@ -117,6 +122,22 @@ def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | No
         return Finding(what, True, answer.stdout.strip() or "fine")
     lines = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines()
     return Finding(what, False, lines[-1] if lines else f"ended with {answer.returncode} and printed nothing")
+
+
+def model_findings(python: Path, root: Path, settings: dict[str, str]) -> Iterator[Finding]:
+    """Those that can be loaded in one line, and a line for each that cannot, or is not used."""
+    answer = ask("Models", python, MODELS, root, settings)
+    if not answer.ok:
+        yield answer
+        return
+    good, absent, bad, unused = json.loads(answer.words)
+    yield Finding(
+        "Models", True, f"loaded {', '.join(good)}" + (f"; not used here: {', '.join(absent)}" if absent else "")
+    )
+    for name, why in bad.items():
+        yield Finding(f"Model {name}", False, why)
+    for name, why in unused.items():
+        yield Finding(f"Model {name}", None, why)
 
 
 def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:

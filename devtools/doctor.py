@@ -47,7 +47,7 @@ def examine(root: Path) -> Iterator[Finding]:
         ):
             yield ask(what, python, code, root, settings)
         yield storage_finding(root, python)
-        yield ask("Models", python, checks.MODELS, root, settings)
+        yield from checks.model_findings(python, root, settings)
 
 
 def environment_finding() -> Finding:

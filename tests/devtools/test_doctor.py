@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ import pytest
 
 from devtools import azurite, checks, doctor, run
 from tests.conftest import ROOT
+from tests.inference.engine.test_external_data import MANIFEST, net
 
 pytestmark = pytest.mark.slow
 
@@ -52,17 +54,29 @@ def test_doctor_says_whether_storage_answers(
     assert wrong.ok is False and "onnection string" in wrong.words
 
 
-def test_doctor_loads_the_models(tmp_path: Path) -> None:
-    finding = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT)
-    assert finding.ok is True and "classify" in finding.words
-    assert finding.words.endswith("; not used here: embed-mobilenetv2")  # its file is the pack's
-    env = {"DROPSIGHT_MODELS": str(tmp_path)}
+def test_doctor_loads_the_models_and_has_a_line_for_each_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "best.pt").touch()
-    hint = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT, env)
-    assert hint.ok is True and "; best.pt is not used: this is PyTorch weights" in hint.words
     (tmp_path / "odd.onnx").write_bytes(b"not a model")
-    broken = checks.ask("Models", Path(sys.executable), checks.MODELS, ROOT, env)
-    assert broken.ok is False and "odd" in broken.words
+    found = list(checks.model_findings(Path(sys.executable), ROOT, {"DROPSIGHT_MODELS": str(tmp_path)}))
+    loaded, broken, hint = found
+    assert loaded.ok is True and "classify" in loaded.words
+    assert loaded.words.endswith("; not used here: embed-mobilenetv2")  # its file is the pack's
+    assert (broken.what, broken.ok) == ("Model odd", False) and "odd.onnx" in broken.words
+    assert (hint.what, hint.ok) == ("Model best.pt", None)
+    assert hint.words.startswith("not used: this is PyTorch weights")
+
+
+def test_doctor_hides_no_model_whose_data_file_is_missing(tmp_path: Path) -> None:
+    """A manifest beside the app's own models, weights that are there, and their external data that are not."""
+    copy = tmp_path / "app"
+    shutil.copytree(ROOT / "inference", copy / "inference", ignore=shutil.ignore_patterns("__pycache__"))
+    graph = net(copy / "models/pets", (0.9, 0.1))
+    graph.with_name("model.onnx.data").unlink()
+    (copy / "models/pets/model.toml").write_text(MANIFEST)
+    shutil.copy(ROOT / "models/catalog.toml", copy / "models")
+    env = {"DROPSIGHT_PUBLIC_MODELS": str(tmp_path / "none")}
+    _, broken = checks.model_findings(Path(sys.executable), copy, env)
+    assert (broken.what, broken.ok) == ("Model pets", False) and "model.onnx.data is missing" in broken.words
 
 
 def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
