@@ -160,7 +160,7 @@ class Registry:
         entries = self._by_name()
         if name not in entries:
             if why := self._refused.get(name):
-                raise BadModel(f"{name!r} is refused: {why}")
+                raise BadModel(why if repr(name) in why else f"model {name!r} is refused: {why}")
             for other in entries.values():
                 if other.unused and other.path.stem == name:
                     raise BadModel(f"no model is called {name!r}; {other.name} cannot be used: {other.reason}")
