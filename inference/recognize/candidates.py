@@ -22,6 +22,7 @@ _LABEL_SETS: dict[str, dict[int, str]] = {
 }
 # What a vector may be.
 _VECTORS: tuple[Pair, ...] = (("image-classification", "classifier"), ("image-feature-extraction", "embedding"))
+ANOMALY = ("normal", "anomaly")  # values of anomalib's pred_mask
 # Output names that only a single head reads, where the preprocessing is still open.
 _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"dets", "labels", "masks"}, "image-segmentation", "mmdeploy"),
@@ -34,6 +35,7 @@ _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"loc", "conf", "iou"}, "object-detection", "lpd_yunet"),
     ({"predicted_depth"}, "depth-estimation", "depth"),
     ({"heatmaps"}, "keypoint-detection", "heatmaps"),
+    ({"anomaly_map"}, "image-segmentation", "semantic"),
 )
 
 
@@ -75,7 +77,16 @@ def _in_a_line(export: Export, pair: Pair) -> str:
     labels += ["label_offset = -1 if class 0 is the background, else 0"] if from_one(export, pair) else []
     rows = row_columns(export) if pair[1] == "boxes" else []
     params = [f"postprocess.params.columns = {in_toml(rows)}"] if rows else []
+    if name := anomaly_map(export):
+        labels, params = [f"labels = {in_toml(ANOMALY)}"], [f'postprocess.outputs = {{ map = "{name}" }}']
     return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels, *params])
+
+
+def anomaly_map(export: Export) -> str:
+    """Which output of anomalib's (pred_score, pred_label, anomaly_map, pred_mask: to_onnx of its ExportMixin) shows
+    where something is wrong: the one with its own threshold, if there. Empty for others' outputs."""
+    names = export.outputs
+    return "" if "anomaly_map" not in names else "pred_mask" if "pred_mask" in names else "anomaly_map"
 
 
 def in_toml(words: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from inference.engine.registry import Registry
 from inference.errors import BadManifest
-from inference.predictions import Classes
+from inference.predictions import Classes, LabelMap
 from inference.recognize import recognize
 from inference.recognize._export import open_export
 from inference.recognize.candidates import candidates_of
@@ -178,3 +178,20 @@ def test_a_model_that_takes_no_picture_is_refused_in_words(
     assert main(["models", "check", str(file)]) == 1
     said = capsys.readouterr().out
     assert "no input takes a picture" in said and "model.toml" not in said
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_lines_for_anomalib_read_the_map_that_it_puts_out(masked: bool, tmp_path: Path) -> None:
+    """to_onnx of its ExportMixin: a number, a flag, and beside the map the mask of what is over its own threshold."""
+    heat = np.zeros((1, 1, 64, 64), np.float32)
+    heat[0, 0, :, 48:] = 0.9  # a quarter of the picture
+    values = {"pred_score": floats(0.9), "pred_label": np.asarray([True]), "anomaly_map": heat}
+    if masked:
+        values["pred_mask"] = np.concatenate([heat[..., 32:], heat[..., 32:]], axis=3) > 0.5  # half of it
+    save(tmp_path / "net/net.onnx", {"input": ("float32", ["n", 3, 64, 64])}, values)
+    with pytest.raises(BadManifest, match='task = "image-segmentation", head = "semantic".*outputs = { map = "'):
+        recognize(tmp_path / "net")
+    (tmp_path / "net/model.toml").write_text(deciding_lines(open_export(tmp_path / "net")), "utf-8")
+    answer = Registry([tmp_path]).model("net").run(WIDE)[0]
+    assert isinstance(answer, LabelMap)
+    assert answer.names[1] == "anomaly" and (answer.ids == 1).mean() == (0.5 if masked else 0.25)
