@@ -121,15 +121,16 @@ class Loaded:
             raise BadModel(
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"
                 f"{f' less an offset of {offset}' if offset else ''}; give the labels that this model was trained with"
-                f"{_other_offset(classes, self.manifest)}"
+                f"{_other_offset(classes, self.manifest, self.head)}"
             )
 
 
-def _other_offset(classes: int, manifest: Manifest) -> str:
+def _other_offset(classes: int, manifest: Manifest, head: Head) -> str:
     """The label_offset with which the list would fit, where that may be meant."""
     labels = manifest.labels
     if len(labels) == classes - 1:
-        return ", or say label_offset = -1 if class 0 is a background that has no line"
+        last = ", postprocess.params.no_object = true if the last class is none" if "no_object" in head.params else ""
+        return f", or say label_offset = -1 if class 0 is a background that has no line{last}"
     if len(labels) == classes + 1 and is_placeholder(labels[0]):
         return f", or say label_offset = 1 if the first line, {labels[0]!r}, stands for no class"
     return ""

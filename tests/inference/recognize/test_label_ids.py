@@ -294,6 +294,23 @@ def test_a_count_one_off_is_refused_with_the_offset_that_would_fit(labels: str, 
         Registry([tmp_path]).model("net")
 
 
+def test_rfdetr_of_a_package_with_one_label_less_than_slots_is_told_of_both_ends(tmp_path: Path) -> None:
+    """Before release 1.6 the first slot is none, now the last: naming only the first would move all names by one."""
+    scores = np.full((1, 5, 3), -9, np.float32)
+    scores[0, 0, 1] = 4
+    values = {"dets": np.full((1, 5, 4), 0.5, np.float32), "labels": scores}
+    net = save(tmp_path / "net/weights.onnx", picture_input("input"), values).parent
+    (net / "inference_config.json").write_text('{"network_input": {"resize_mode": "stretch"}}', "utf-8")
+    model = '{"model_architecture": "rfdetr", "task_type": "object-detection"}'
+    (net / "model_config.json").write_text(model, "utf-8")
+    (net / "class_names.txt").write_text("cat\ndog\n", "utf-8")
+    both = r"3 classes, the label list 2 names.*label_offset = -1 if class 0 .*no_object = true if the last class is"
+    with pytest.raises(BadModel, match=both):
+        Registry([tmp_path]).model("net")
+    (net / "class_names.txt").write_text("cat\ndog\nbackground\n", "utf-8")
+    assert [name for name, *_ in boxes(answer(net)[2])] == ["dog"]
+
+
 def test_a_map_s_labels_are_counted_with_the_offset(tmp_path: Path) -> None:
     scores = np.zeros((1, 3, 4, 4), np.float32)
     scores[0, 2] = 1
