@@ -41,6 +41,11 @@ def without_nan(outputs: Mapping[str, NDArray[Any]], odd: list[str]) -> dict[str
     return {n: np.where(np.isnan(v), -np.inf, v).astype(v.dtype) if n in odd else v for n, v in outputs.items()}
 
 
+def without_infinity(outputs: Mapping[str, NDArray[Any]], odd: list[str]) -> dict[str, NDArray[Any]]:
+    """The outputs with NaN in place of plus infinity, which a sigmoid would make the surest answer of all."""
+    return {n: np.where(np.isposinf(v), np.nan, v).astype(v.dtype) if n in odd else v for n, v in outputs.items()}
+
+
 def usable(predictions: Predictions, odd: list[str], model: str) -> Predictions:
     """The predictions whose numbers are all finite, with a note of what was left out.
 

@@ -61,6 +61,35 @@ def test_a_box_whose_right_edge_comes_first_is_said(tmp_path: Path) -> None:
     assert found.notes == ("1 of its boxes have no size (NaN, infinity or x2 < x1), left out here",)
 
 
+DETR = 'head = "detr"\nlabels = ["cat", "dog"]\n[postprocess]\nparams = { activation = "sigmoid" }\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "outputs"),
+    [
+        (
+            f'task = "object-detection"\n{DETR}',
+            {"logits": [[[INF, -9], [-9, 4]]], "pred_boxes": [[[0.5, 0.5, 0.5, 0.5]] * 2]},
+        ),
+        (
+            f'task = "image-segmentation"\n{DETR}',
+            {"logits": [[[INF, -9], [-9, 4]]], "pred_boxes": [[[0.5] * 4] * 2], "pred_masks": [[[[9.0] * 4] * 4] * 2]},
+        ),
+        (
+            'task = "image-classification"\nhead = "classifier"\nlabels = ["cat", "dog"]\n[postprocess]\n'
+            'multilabel = true\nparams = { activation = "sigmoid" }\n',
+            {"y": [[INF, 4]]},
+        ),
+    ],
+)
+def test_an_infinite_logit_is_no_certainty(table: str, outputs: dict[str, Any], tmp_path: Path) -> None:
+    """sigmoid(4) = 0.982 is the only answer that rests on a number."""
+    found = run(tmp_path, table, outputs)
+    assert isinstance(found, Classes | Objects)
+    assert found.names == ("dog",) and found.scores.tolist() == pytest.approx([0.982], abs=1e-3)
+    assert "NaN or infinity" in found.notes[0]
+
+
 def test_sound_answers_say_nothing(tmp_path: Path) -> None:
     found = run(tmp_path, END2END, {"output0": [[[1, 2, 3, 4, 0.6, 0]]]})
     assert isinstance(found, Objects) and found.notes == ()
