@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.errors import HALF, BadModel
 from inference.heads._detection import sound_boxes
-from inference.predictions import Classes, Embedding, Objects, Predictions
+from inference.predictions import Classes, Embedding, LabelMap, Objects, OutputImage, Predictions
 
 
 def odd_outputs(outputs: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -60,6 +60,8 @@ def usable(predictions: Predictions, odd: list[str], model: str) -> Predictions:
         return Classes(predictions.label_ids[keep], predictions.scores[keep], names, (*predictions.notes, *notes))
     if isinstance(predictions, Embedding) and notes and not np.isfinite(predictions.vector).all():
         raise BadModel(f"{model}: its vector for this picture holds NaN or infinity; {HALF}")
+    if isinstance(predictions, LabelMap | OutputImage) and notes:
+        return replace(predictions, notes=notes)
     return predictions
 
 

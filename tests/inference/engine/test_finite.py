@@ -132,12 +132,14 @@ def test_nan_wins_no_pixel_of_a_map(tmp_path: Path) -> None:
     scores[0, 0, 40:44, 40:44] = NAN
     found = run(tmp_path, 'task = "image-segmentation"\nhead = "semantic"\nlabels = ["a", "b"]\n', {"y": scores})
     assert dict(found.areas()) == {0: 32 * 64, 1: 32 * 64}
+    assert "NaN or infinity in 'y', left out here" in found.notes[0]
 
 
 def test_a_hole_in_a_depth_map_leaves_the_others_their_contrast(tmp_path: Path) -> None:
     depth = np.tile(np.linspace(1, 3, 64), (64, 1))[None]
     depth[0, 0, 0], depth[0, 0, 63] = INF, NAN
     found = run(tmp_path, 'task = "depth-estimation"\nhead = "depth"\n', {"y": depth})
+    assert "NaN or infinity in 'y', left out here" in found.notes[0]
     assert isinstance(found, OutputImage)
     assert found.pixels[32, 0, 0] == 0 and found.pixels[32, 63, 0] == 255
 
