@@ -144,6 +144,16 @@ def test_a_hole_in_a_depth_map_leaves_the_others_their_contrast(tmp_path: Path) 
     assert found.pixels[32, 0, 0] == 0 and found.pixels[32, 63, 0] == 255
 
 
+def test_a_picture_with_pixels_that_are_none_says_so(tmp_path: Path) -> None:
+    values = np.full((1, 3, 64, 64), 0.5)
+    values[0, :, :, :32] = NAN
+    found = run(tmp_path, 'task = "image-to-image"\nhead = "image"\n', {"y": values})
+    assert isinstance(found, OutputImage)
+    assert found.pixels[0, 0].tolist() == [0, 0, 0] and found.pixels[0, -1].tolist() == [128, 128, 128]
+    (note,) = found.notes
+    assert "NaN or infinity in 'y'" in note
+
+
 def test_a_clip_says_once_what_was_left_out_of_its_frames(tmp_path: Path) -> None:
     models = registry(tmp_path, END2END, {"output0": [[[10, 10, 20, 30, 0.9, 1], [NAN, 1, 2, 3, 0.9, 0]]]})
     clip = make(tmp_path / "clip.mp4", [i / 25 for i in range(12)])
