@@ -245,6 +245,7 @@ def test_ultraface_without_its_post_processing_has_no_exponential(exp: bool, tmp
         ([("Mul", np.float32(1 / 255))], (200 - 0.5 * 255) / 0.25),  # what is left for the graph to divide by 255
         ([("Sub", np.float32(127.5)), ("Div", np.float32(127.5))], 200.0),  # the graph's own mean is enough
         ([("Mul", np.float32(2))], (200 / 255 - 0.5) / 0.25),  # nothing that is done twice
+        ([("Sub", np.float32(2))], (200 / 255 - 0.5) / 0.25),  # no mean of 0..255
     ],
 )
 def test_a_side_file_s_rescaling_is_not_done_twice(steps: list[Step], fed: float, tmp_path: Path) -> None:
