@@ -94,11 +94,20 @@ def in_toml(words: Sequence[str]) -> str:
 
 
 def row_columns(export: Export) -> list[str]:
-    """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none."""
+    """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none.
+
+    [1, 1, n, 7] is DetectionOutput of Caffe and OpenVINO: picture, label, score, box in 0..1.
+    """
     shape = export.shape()
+    if len(export.outputs) == 1 and _detection_output(shape):
+        return ["batch", "labels", "scores", "boxes"]
     if len(export.outputs) > 1 or (len(shape) != 2 and not efficientdet(export)):
         return []
     return {6: FLAT[1:], 7: FLAT}.get(shape[-1] or 0, [])
+
+
+def _detection_output(shape: Shape) -> bool:
+    return len(shape) == 4 and shape[:2] == (1, 1) and shape[3] == 7
 
 
 def efficientdet(export: Export) -> bool:
@@ -212,6 +221,8 @@ def _of_one(export: Export, shape: Shape) -> list[Pair]:
 
 
 def _maps(export: Export, shape: Shape) -> list[Pair]:
+    if _detection_output(shape) and len(export.outputs) == 1:
+        return [("object-detection", "boxes")]
     last = shape[3] is not None and all(s is None or shape[3] < s for s in shape[1:3])
     channels, (height, _) = (shape[3], shape[1:3]) if last else (shape[1], shape[2:])
     own = export.size().get("height")

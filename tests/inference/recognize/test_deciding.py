@@ -131,6 +131,15 @@ def test_the_lines_for_efficientdet_read_its_rows(tmp_path: Path) -> None:
     assert 'candidates: task = "object-detection", head = "boxes", label_offset = -1' in said
 
 
+def test_the_lines_for_detection_output_read_its_rows(tmp_path: Path) -> None:
+    """Caffe's SSD and OpenVINO's: picture, label, score, x1, y1, x2, y2 in 0..1; -1 ends the rows."""
+    rows = np.zeros((1, 1, 200, 7), np.float32)
+    rows[0, 0, :2] = (0, 1, 0.9, 0.25, 0.5, 0.5, 0.75), (-1, 0, 0, 0, 0, 0, 0)
+    found, said = offered(tmp_path, picture_input("data"), {"detection_out": rows})
+    assert found == [("dog", 0.9, [32, 32, 64, 64])]  # a square of 64 shows 128 x 64 pixels in its middle
+    assert 'candidates: task = "object-detection", head = "boxes", postprocess.params.columns = ["batch"' in said
+
+
 def test_the_lines_for_yolo_letterbox_and_subtract_nothing(tmp_path: Path) -> None:
     grid = np.zeros((1, 252, 7), np.float32)  # three anchors in each cell
     grid[0, 5] = 32, 32, 20, 10, 0.9, 0, 1
