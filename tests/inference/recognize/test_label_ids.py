@@ -15,6 +15,7 @@ from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel
 from inference.image.media import decode
+from inference.manifest import LABEL_SETS
 from inference.placeholders import is_placeholder
 from inference.predictions import Classes, LabelMap, Objects
 from inference.recognize import examine, manifest_of
@@ -320,6 +321,19 @@ def test_a_map_s_labels_are_counted_with_the_offset(tmp_path: Path) -> None:
     predicted = Registry([tmp_path]).model("net").run(WIDE)[0]
     assert isinstance(predicted, LabelMap)
     assert [predicted.names[i] for i, _ in predicted.areas()] == ["dog"] and predicted.background == 0
+
+
+@pytest.mark.parametrize("first", ["", "background\n"])
+def test_80_names_of_coco_are_refused_where_ids_have_gaps(first: str, tmp_path: Path) -> None:
+    """Of torchvision's and TensorFlow's ids 13 is the stop sign; of the 80 names the 13th is the parking meter."""
+    values = {"boxes": floats([4, 4, 28, 60]), "labels": np.asarray([13]), "scores": floats(0.9)}
+    save(tmp_path / "model.onnx", picture_input("images"), values)
+    names = (LABEL_SETS / "coco80.txt").read_text("utf-8")
+    (tmp_path / "labels.txt").write_text(first + names, "utf-8")
+    with pytest.raises(BadManifest, match="COCO's ids have gaps: without the list"):
+        examine(tmp_path)
+    (tmp_path / "labels.txt").unlink()
+    assert [name for name, *_ in boxes(answer(tmp_path)[2])] == ["stop sign"]
 
 
 def test_a_placeholder_is_told_from_a_class() -> None:
