@@ -141,12 +141,13 @@ def _joined_masks(parts: Sequence[Masks]) -> Masks:
 class LabelMap:
     """A label for every pixel: ids (height, width) uint8 or int32, names indexed by id.
 
-    background: the id that means "nothing", left out of summaries; None where every label counts.
+    background: the id that means "nothing", left out of summaries; None where every label counts. notes: as of Objects.
     """
 
     ids: NDArray[np.integer[Any]]
     names: tuple[str, ...]
     background: int | None = None
+    notes: tuple[str, ...] = ()
 
     def areas(self) -> list[tuple[int, int]]:
         """(label id, pixels) of the labels present, the largest first."""
@@ -171,11 +172,13 @@ class Origin:
 class OutputImage:
     """The output of an image-to-image model: pixels (H, W, 3) or, with transparency, (H, W, 4) uint8 RGB(A).
 
-    origin: None for pictures of which nothing needs to be said, such as a frame with boxes drawn on it.
+    origin: None for pictures of which nothing needs to be said, such as a frame with boxes drawn on it. notes: as of
+    Objects.
     """
 
     pixels: Bytes
     origin: Origin | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

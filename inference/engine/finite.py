@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.errors import HALF, BadModel
 from inference.heads._detection import sound_boxes
-from inference.predictions import Classes, Embedding, Objects, Predictions
+from inference.predictions import Classes, Embedding, LabelMap, Objects, OutputImage, Predictions
 
 
 def odd_outputs(outputs: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -41,6 +41,11 @@ def without_nan(outputs: Mapping[str, NDArray[Any]], odd: list[str]) -> dict[str
     return {n: np.where(np.isnan(v), -np.inf, v).astype(v.dtype) if n in odd else v for n, v in outputs.items()}
 
 
+def without_infinity(outputs: Mapping[str, NDArray[Any]], odd: list[str]) -> dict[str, NDArray[Any]]:
+    """The outputs with NaN in place of plus infinity, which a sigmoid would make the surest answer of all."""
+    return {n: np.where(np.isposinf(v), np.nan, v).astype(v.dtype) if n in odd else v for n, v in outputs.items()}
+
+
 def usable(predictions: Predictions, odd: list[str], model: str) -> Predictions:
     """The predictions whose numbers are all finite, with a note of what was left out.
 
@@ -55,6 +60,8 @@ def usable(predictions: Predictions, odd: list[str], model: str) -> Predictions:
         return Classes(predictions.label_ids[keep], predictions.scores[keep], names, (*predictions.notes, *notes))
     if isinstance(predictions, Embedding) and notes and not np.isfinite(predictions.vector).all():
         raise BadModel(f"{model}: its vector for this picture holds NaN or infinity; {HALF}")
+    if isinstance(predictions, LabelMap | OutputImage) and notes:
+        return replace(predictions, notes=notes)
     return predictions
 
 

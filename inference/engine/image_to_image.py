@@ -14,6 +14,7 @@ import time
 import numpy as np
 from PIL import Image as Pillow
 
+from inference.engine.finite import odd_outputs, usable
 from inference.engine.model import Model
 from inference.heads.image import kind_of, origin_of, planes, to_bytes
 from inference.image.lab import lab_to_rgb, rgb_to_lab
@@ -21,7 +22,7 @@ from inference.image.media import Picture, cropped
 from inference.image.preprocess import MAX_FREE_PIXELS, Box
 from inference.image.tile import Blend, tiles
 from inference.manifest import Manifest
-from inference.predictions import Bytes, Floats, OutputImage
+from inference.predictions import Bytes, Floats, OutputImage, Predictions
 from inference.timing import NO_TIME, Timing
 
 # A picture is scaled down until it needs no more tiles than this ...
@@ -39,16 +40,17 @@ class ImageToImage(Model):
 
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
-    ) -> tuple[OutputImage, Timing]:
+    ) -> tuple[Predictions, Timing]:
         """The output image, with the aspect of the picture (or of its crop `box`, xyxy in picture pixels)."""
         if box:
             picture = cropped(picture, box)
         tile = _tile(self, picture)
         start = time.perf_counter()
-        values, timing = _whole(self, picture) if tile is None else _tiled(self, picture, tile)
+        odd: list[str] = []
+        values, timing = _whole(self, picture, odd) if tile is None else _tiled(self, picture, tile, odd)
         values = _same_aspect(values, picture.size)
         pixels = _joined(to_bytes_or_ab(values, self.manifest), picture, kind_of(self.manifest))
-        output = OutputImage(pixels, origin_of(self.manifest))
+        output = usable(OutputImage(pixels, origin_of(self.manifest)), list(dict.fromkeys(odd)), self.manifest.name)
         total = (time.perf_counter() - start) * 1e3
         return output, Timing(timing.preprocess, timing.inference, total - timing.preprocess - timing.inference)
 
@@ -69,25 +71,25 @@ def _tile(model: Model, picture: Picture) -> tuple[int, int] | None:
     return (tile, tile) if 0 < tile**2 < picture.size[0] * picture.size[1] else None
 
 
-def _whole(model: Model, picture: Picture) -> tuple[Floats, Timing]:
+def _whole(model: Model, picture: Picture, odd: list[str]) -> tuple[Floats, Timing]:
     if not (model.spec.width and model.spec.height):
         picture = _resized(picture, _work_size(model.manifest, picture.size, None, (0, 0)))
         if min(picture.size) < MIN_SIDE:
-            return _mirrored(model, picture)
-    return _once(model, picture, None)
+            return _mirrored(model, picture, odd)
+    return _once(model, picture, None, odd)
 
 
-def _mirrored(model: Model, picture: Picture) -> tuple[Floats, Timing]:
+def _mirrored(model: Model, picture: Picture, odd: list[str]) -> tuple[Floats, Timing]:
     """A picture of a few pixels a side, mirrored beyond its right and lower edge, and that cut off again."""
     width, height = picture.size
     wider = ((0, max(MIN_SIDE - height, 0)), (0, max(MIN_SIDE - width, 0)), (0, 0))
     padded = Picture.of(np.pad(picture.pixels, wider, mode="symmetric"))
-    values, timing = _once(model, padded, None)
+    values, timing = _once(model, padded, None, odd)
     scale = values.shape[1] / padded.size[0]
     return values[: max(round(height * scale), 1), : max(round(width * scale), 1)], timing
 
 
-def _tiled(model: Model, picture: Picture, tile: tuple[int, int]) -> tuple[Floats, Timing]:
+def _tiled(model: Model, picture: Picture, tile: tuple[int, int], odd: list[str]) -> tuple[Floats, Timing]:
     share = float(model.manifest.postprocess.params.get("overlap", 0.25))
     overlap = (round(tile[0] * share), round(tile[1] * share))
     work = _resized(picture, _work_size(model.manifest, picture.size, tile, overlap))
@@ -98,7 +100,7 @@ def _tiled(model: Model, picture: Picture, tile: tuple[int, int]) -> tuple[Float
     padded = Picture.of(np.pad(work.pixels, ((margin[1], bottom), (margin[0], right), (0, 0)), mode="symmetric"))
     blend, total, scale = None, NO_TIME, 1.0
     for x, y in tiles(padded.size, tile, overlap):
-        values, timing = _once(model, padded, (x, y, x + tile[0], y + tile[1]))
+        values, timing = _once(model, padded, (x, y, x + tile[0], y + tile[1]), odd)
         total = total + timing
         if blend is None:
             scale = values.shape[1] / tile[0]
@@ -115,8 +117,10 @@ def _margin(length: int, tile: int, overlap: int) -> int:
     return fitting if usual // 4 <= fitting < usual else usual
 
 
-def _once(model: Model, picture: Picture, box: Box | None) -> tuple[Floats, Timing]:
+def _once(model: Model, picture: Picture, box: Box | None, odd: list[str]) -> tuple[Floats, Timing]:
+    """odd: takes the names of the outputs that hold NaN or infinity, which are black and white in the picture."""
     outputs, fit, timing = model.forward(picture, box)
+    odd += odd_outputs(outputs)
     return planes(outputs, fit, model.manifest), timing
 
 

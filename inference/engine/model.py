@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.finite import odd_outputs, refuse_none, usable, without_nan
+from inference.engine.finite import odd_outputs, refuse_none, usable, without_infinity, without_nan
 from inference.engine.graph_ends import ending, scale_of_input, scale_of_output, step_of_output
 from inference.engine.session import Session, Tensor
 from inference.errors import BadManifest, BadModel
@@ -121,15 +121,16 @@ class Loaded:
             raise BadModel(
                 f"{self.manifest.name}: the model has {classes} classes, the label list {labels} names"
                 f"{f' less an offset of {offset}' if offset else ''}; give the labels that this model was trained with"
-                f"{_other_offset(classes, self.manifest)}"
+                f"{_other_offset(classes, self.manifest, self.head)}"
             )
 
 
-def _other_offset(classes: int, manifest: Manifest) -> str:
+def _other_offset(classes: int, manifest: Manifest, head: Head) -> str:
     """The label_offset with which the list would fit, where that may be meant."""
     labels = manifest.labels
     if len(labels) == classes - 1:
-        return ", or say label_offset = -1 if class 0 is a background that has no line"
+        last = ", postprocess.params.no_object = true if the last class is none" if "no_object" in head.params else ""
+        return f", or say label_offset = -1 if class 0 is a background that has no line{last}"
     if len(labels) == classes + 1 and is_placeholder(labels[0]):
         return f", or say label_offset = 1 if the first line, {labels[0]!r}, stands for no class"
     return ""
@@ -195,9 +196,12 @@ class Model(Loaded):
         outputs = {k: v.astype(np.float32) if _is_half(v) else v for k, v in outputs.items()}
         manifest = self.manifest if threshold is None else with_threshold(self.manifest, threshold)
         odd = odd_outputs(outputs)
-        if odd and manifest.task in ("image-segmentation", "depth-estimation"):  # maps, which have no rows to leave out
+        maps = manifest.task in ("image-segmentation", "depth-estimation") and "object-detection" not in self.head.tasks
+        if odd and maps:  # which have no rows to leave out
             refuse_none(outputs, odd, manifest.name)
             outputs = without_nan(outputs, odd)
+        elif odd and manifest.task != "image-to-image":
+            outputs = without_infinity(outputs, odd)
         with np.errstate(all="ignore"):  # what is no number is left out below, and is no warning on the console
             decoded = self.head.decode(outputs, fit, manifest)
         return _unnamed_said(usable(decoded, odd, manifest.name), len(manifest.labels))

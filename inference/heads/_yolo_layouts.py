@@ -38,7 +38,7 @@ def fitting(
     if labels > 0:
         lengths = {"end2end": (last, 6 + extras)} if few else {}
         for name, (axis, start) in GRIDS.items():
-            if start == 5 or network is None or not _anchored(shape[3 - axis], network):
+            if start == 5 or network is None or per_cell(shape[3 - axis], network) != 3:
                 lengths[name] = (shape[axis], start + labels + extras)
         exact = tuple(name for name, (length, wanted) in lengths.items() if length == wanted)
         return exact or tuple(name for name, (length, _) in lengths.items() if length is None)
@@ -52,7 +52,7 @@ def unfitting(shape: Sequence[int | None], labels: int, extras: int, network: tu
     axes = ", ".join("?" if n is None else str(n) for n in shape)
     numbers = 4 + labels + extras
     expected = f"{numbers} numbers for each box ({numbers + 1} with an objectness, {6 + extras} where NMS is done)"
-    if network and any(_anchored(n, network) for n in shape[1:]):
+    if network and any(per_cell(n, network) == 3 for n in shape[1:]):
         expected = f"{numbers + 1} numbers for each box (an objectness among them, as each cell has 3 boxes)"
     return (
         f"the output [{axes}] fits no layout of head yolo with {labels} labels: expected {expected}; give the labels "
@@ -69,7 +69,7 @@ def decided(output: Floats, fits: Sequence[str], network: tuple[int, int]) -> st
     if "end2end" in left and len(left) > 1:
         left = ["end2end"] if _final(output) else [name for name in left if name != "end2end"]
     if {"v5", "raw_transposed"} <= set(left):
-        objectness = _anchored(len(output), network) or bool(len(output) and (output[:, 4] == 1).all())
+        objectness = per_cell(len(output), network) == 3 or bool(len(output) and (output[:, 4] == 1).all())
         left = ["v5"] if objectness else []
     if not left:
         raise BadModel(
@@ -105,7 +105,8 @@ def _final(rows: Floats) -> bool:
     return whole(rows[:, 5]) and not bool(((scores < 0) | (scores > 1)).any())
 
 
-def _anchored(rows: int | None, network: tuple[int, int]) -> bool:
-    """Whether there are three rows for each cell of the input."""
+def per_cell(rows: int | None, network: tuple[int, int]) -> int:
+    """How many rows there are for each cell of the input: 3, 1, or 0 where it is neither."""
     width, height = network
-    return rows in [3 * sum(-(-width // s) * -(-height // s) for s in strides) for strides in _STRIDES]
+    cells = [sum(-(-width // s) * -(-height // s) for s in strides) for strides in _STRIDES]
+    return next((count for count in (3, 1) if rows in [count * number for number in cells]), 0)

@@ -30,6 +30,7 @@ from inference.recognize._channels import refuse_no_picture, refuse_unfit, with_
 from inference.recognize._export import Draft, Export, open_export
 from inference.recognize._guesses import guesses
 from inference.recognize._labels import past_a_placeholder
+from inference.recognize._opening import not_twice
 
 # In the order of the first match: a known file, metadata inside the file, files beside it, names, shapes.
 _FAMILIES = (
@@ -64,10 +65,20 @@ def examine(path: Path) -> tuple[Export, Draft]:
         except Exception as error:  # what other people's files hold is foreseen nowhere in full
             raise BadManifest(_unforeseen(export, error)) from error
         if draft is not None:
-            draft = with_channels(export, past_a_placeholder(export, draft))
+            draft = _fed_once(export, with_channels(export, past_a_placeholder(export, draft)))
             return export, replace(draft, assumed=(*draft.assumed, *export.said, *guesses(export, draft)))
     refuse_unfit(export)
     raise BadManifest(candidates.refusal(export))
+
+
+def _fed_once(export: Export, draft: Draft) -> Draft:
+    """The draft without what its side files state and the graph does itself, too; the catalog has tried its models."""
+    if "sha256" in draft.table:
+        return draft
+    how, said = not_twice(draft.table.get("preprocess", {}), export.opening)
+    if not said or export.picture.dtype.kind != "f":
+        return draft
+    return replace(draft, table={**draft.table, "preprocess": how}, assumed=(*draft.assumed, said))
 
 
 def _refuse_misnamed_manifest(export: Export) -> None:

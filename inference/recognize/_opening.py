@@ -14,6 +14,7 @@ _THROUGH = ("Cast", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Reshape", 
 _MAX_STEPS = 24
 # Mean colours of photos, red, green, blue, in 0..1: ImageNet's, and those that other frameworks rounded or measured.
 _MEAN_RGB = (0.485, 0.456, 0.406)
+_MEAN_OF_PIXELS = 16  # a smaller one may be of normalised values, which reach 3 and more
 _OUTSIDE = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
 
 
@@ -157,3 +158,20 @@ def outside(how: Mapping[str, Any], opening: Opening) -> tuple[dict[str, Any], s
     if how.get("do_normalize") and opening.mean is None:
         words += ", without the family's mean (do_normalize, image_mean and image_std under [preprocess] add one)"
     return rest, words
+
+
+def not_twice(how: Mapping[str, Any], opening: Opening) -> tuple[dict[str, Any], str]:
+    """(a stated preprocessing without the division by 255 that the graph does, too; a sentence on that).
+
+    A mean of the side file then is one of 0..255: the graph divides what is left. Empty where nothing is done twice.
+    """
+    rescaled = how.get("do_rescale", True) and how.get("rescale_factor", 1 / 255) < 1 / 100
+    small = opening.mean is not None and max(opening.mean) < _MEAN_OF_PIXELS
+    if not rescaled or opening.takes != "0..255" or small:
+        return dict(how), ""
+    words = f"{opening.in_words()}; it is fed so, although do_rescale is stated, too"
+    words += "; do_rescale = true under [preprocess] of model.toml does both"
+    if opening.mean is not None or abs(255 * opening.factor[0] - 1) > 0.01 or "rescale_factor" in how:
+        return outside(how, opening)[0], words
+    mean = {"image_mean": [255 * value for value in how["image_mean"]]} if how.get("do_normalize") else {}
+    return {**how, "do_rescale": False, **mean}, words

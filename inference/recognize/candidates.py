@@ -22,6 +22,7 @@ _LABEL_SETS: dict[str, dict[int, str]] = {
 }
 # What a vector may be.
 _VECTORS: tuple[Pair, ...] = (("image-classification", "classifier"), ("image-feature-extraction", "embedding"))
+ANOMALY = ("normal", "anomaly")  # values of anomalib's pred_mask
 # Output names that only a single head reads, where the preprocessing is still open.
 _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"dets", "labels", "masks"}, "image-segmentation", "mmdeploy"),
@@ -34,6 +35,7 @@ _BY_OUTPUTS: tuple[tuple[set[str], Task, str], ...] = (
     ({"loc", "conf", "iou"}, "object-detection", "lpd_yunet"),
     ({"predicted_depth"}, "depth-estimation", "depth"),
     ({"heatmaps"}, "keypoint-detection", "heatmaps"),
+    ({"anomaly_map"}, "image-segmentation", "semantic"),
 )
 
 
@@ -75,7 +77,16 @@ def _in_a_line(export: Export, pair: Pair) -> str:
     labels += ["label_offset = -1 if class 0 is the background, else 0"] if from_one(export, pair) else []
     rows = row_columns(export) if pair[1] == "boxes" else []
     params = [f"postprocess.params.columns = {in_toml(rows)}"] if rows else []
+    if name := anomaly_map(export):
+        labels, params = [f"labels = {in_toml(ANOMALY)}"], [f'postprocess.outputs = {{ map = "{name}" }}']
     return ", ".join([f'task = "{pair[0]}"', f'head = "{pair[1]}"', *labels, *params])
+
+
+def anomaly_map(export: Export) -> str:
+    """Which output of anomalib's (pred_score, pred_label, anomaly_map, pred_mask: to_onnx of its ExportMixin) shows
+    where something is wrong: the one with its own threshold, if there. Empty for others' outputs."""
+    names = export.outputs
+    return "" if "anomaly_map" not in names else "pred_mask" if "pred_mask" in names else "anomaly_map"
 
 
 def in_toml(words: Sequence[str]) -> str:
@@ -83,11 +94,20 @@ def in_toml(words: Sequence[str]) -> str:
 
 
 def row_columns(export: Export) -> list[str]:
-    """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none."""
+    """What rows [n, 6] or [n, 7] of detections may hold; nothing where the only output is none.
+
+    [1, 1, n, 7] is DetectionOutput of Caffe and OpenVINO: picture, label, score, box in 0..1.
+    """
     shape = export.shape()
+    if len(export.outputs) == 1 and _detection_output(shape):
+        return ["batch", "labels", "scores", "boxes"]
     if len(export.outputs) > 1 or (len(shape) != 2 and not efficientdet(export)):
         return []
     return {6: FLAT[1:], 7: FLAT}.get(shape[-1] or 0, [])
+
+
+def _detection_output(shape: Shape) -> bool:
+    return len(shape) == 4 and shape[:2] == (1, 1) and shape[3] == 7
 
 
 def efficientdet(export: Export) -> bool:
@@ -201,6 +221,8 @@ def _of_one(export: Export, shape: Shape) -> list[Pair]:
 
 
 def _maps(export: Export, shape: Shape) -> list[Pair]:
+    if _detection_output(shape) and len(export.outputs) == 1:
+        return [("object-detection", "boxes")]
     last = shape[3] is not None and all(s is None or shape[3] < s for s in shape[1:3])
     channels, (height, _) = (shape[3], shape[1:3]) if last else (shape[1], shape[2:])
     own = export.size().get("height")

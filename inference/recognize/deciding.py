@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from inference.heads._roles import role_of_name
 from inference.recognize._channels import takes_pictures
 from inference.recognize._export import Export
-from inference.recognize.candidates import Pair, candidates_of, efficientdet, from_one, in_toml, label_set, row_columns
+from inference.recognize.candidates import (
+    ANOMALY,
+    Pair,
+    anomaly_map,
+    candidates_of,
+    efficientdet,
+    from_one,
+    in_toml,
+    label_set,
+    row_columns,
+)
 from inference.recognize.layouts import FLAT, FLAT_V7
 
 _WITH_LABELS = ("image-classification", "object-detection", "image-segmentation", "video-classification")
@@ -37,6 +47,8 @@ def deciding_lines(export: Export) -> str:
     count, names = label_set(export, pairs)
     if names:
         lines += label_lines(count, names)
+    elif anomaly_map(export):
+        lines.append(f"labels = {in_toml(ANOMALY)}")
     elif not pairs or pairs[0][0] in _WITH_LABELS:
         lines.append('labels = "labels.txt"            # a label per line, in the order of the classes')
     if pairs and from_one(export, pairs[0]):
@@ -94,6 +106,8 @@ def _preprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
 
 def _postprocess(export: Export, pairs: Sequence[Pair]) -> list[str]:
     head = pairs[0][1] if pairs else ""
+    if name := anomaly_map(export):
+        return ["", "[postprocess]", f'outputs = {{ map = "{name}" }}']
     if head == "classifier" and label_set(export, pairs)[0] == 1001:
         return ["", "[postprocess]", "params = { skip_first = 1 }      # no answer is ever the background"]
     if head == "detr":

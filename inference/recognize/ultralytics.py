@@ -9,7 +9,7 @@ import ast
 from typing import Any
 
 from inference.errors import BadManifest
-from inference.heads._yolo_layouts import GRIDS, fitting, unfitting
+from inference.heads._yolo_layouts import GRIDS, fitting, per_cell, unfitting
 from inference.recognize._channels import unfit
 from inference.recognize._export import IMAGENET, Draft, Export
 from inference.recognize.layouts import LETTERBOX, final_boxes
@@ -146,7 +146,24 @@ def recognize_v5(export: Export) -> Draft | None:
         table["postprocess"] = {"outputs": {"boxes": grids[-1]}}
         why += f", of {len(grids)} branches {grids[-1]} is the main one"
     extras = (export.outputs[masks[-1]].shape[1] or 32) if masks else 0
-    return Draft(_family(_fitting(export, len(labels), extras)), table, (why,), assumed)
+    fits = _fitting(export, len(labels), extras)
+    _refuse_single_boxes(export, fits[0], len(labels), extras)
+    return Draft(_family(fits), table, (why,), assumed)
+
+
+def _refuse_single_boxes(export: Export, layout: str, labels: int, extras: int) -> None:
+    """Raises BadManifest where only an objectness makes the names fit, but each cell has one box (YOLOv5: three)."""
+    size = export.size()
+    if not layout.startswith("v5") or not size:
+        return
+    axis, _ = GRIDS[layout]
+    numbers, shape = export.shape()[axis] or 0, export.shape()
+    if per_cell(shape[3 - axis], (size["width"], size["height"])) == 1:
+        raise BadManifest(
+            f"{export.file}: its metadata names {labels} classes, but the output {_shown(shape)} has one box for each "
+            f"cell, so no objectness: its {numbers} numbers are those of {numbers - 4 - extras} classes; export it "
+            "again, or say labels in a model.toml"
+        )
 
 
 def _fitting(export: Export, labels: int, extras: int) -> tuple[str, ...]:

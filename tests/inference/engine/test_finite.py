@@ -62,6 +62,35 @@ def test_a_box_whose_right_edge_comes_first_is_said(tmp_path: Path) -> None:
     assert found.notes == ("1 of its boxes have no size (NaN, infinity or x2 < x1), left out here",)
 
 
+DETR = 'head = "detr"\nlabels = ["cat", "dog"]\n[postprocess]\nparams = { activation = "sigmoid" }\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "outputs"),
+    [
+        (
+            f'task = "object-detection"\n{DETR}',
+            {"logits": [[[INF, -9], [-9, 4]]], "pred_boxes": [[[0.5, 0.5, 0.5, 0.5]] * 2]},
+        ),
+        (
+            f'task = "image-segmentation"\n{DETR}',
+            {"logits": [[[INF, -9], [-9, 4]]], "pred_boxes": [[[0.5] * 4] * 2], "pred_masks": [[[[9.0] * 4] * 4] * 2]},
+        ),
+        (
+            'task = "image-classification"\nhead = "classifier"\nlabels = ["cat", "dog"]\n[postprocess]\n'
+            'multilabel = true\nparams = { activation = "sigmoid" }\n',
+            {"y": [[INF, 4]]},
+        ),
+    ],
+)
+def test_an_infinite_logit_is_no_certainty(table: str, outputs: dict[str, Any], tmp_path: Path) -> None:
+    """sigmoid(4) = 0.982 is the only answer that rests on a number."""
+    found = run(tmp_path, table, outputs)
+    assert isinstance(found, Classes | Objects)
+    assert found.names == ("dog",) and found.scores.tolist() == pytest.approx([0.982], abs=1e-3)
+    assert "NaN or infinity" in found.notes[0]
+
+
 def test_sound_answers_say_nothing(tmp_path: Path) -> None:
     found = run(tmp_path, END2END, {"output0": [[[1, 2, 3, 4, 0.6, 0]]]})
     assert isinstance(found, Objects) and found.notes == ()
@@ -117,14 +146,26 @@ def test_nan_wins_no_pixel_of_a_map(tmp_path: Path) -> None:
     scores[0, 0, 40:44, 40:44] = NAN
     found = run(tmp_path, 'task = "image-segmentation"\nhead = "semantic"\nlabels = ["a", "b"]\n', {"y": scores})
     assert dict(found.areas()) == {0: 32 * 64, 1: 32 * 64}
+    assert "NaN or infinity in 'y', left out here" in found.notes[0]
 
 
 def test_a_hole_in_a_depth_map_leaves_the_others_their_contrast(tmp_path: Path) -> None:
     depth = np.tile(np.linspace(1, 3, 64), (64, 1))[None]
     depth[0, 0, 0], depth[0, 0, 63] = INF, NAN
     found = run(tmp_path, 'task = "depth-estimation"\nhead = "depth"\n', {"y": depth})
+    assert "NaN or infinity in 'y', left out here" in found.notes[0]
     assert isinstance(found, OutputImage)
     assert found.pixels[32, 0, 0] == 0 and found.pixels[32, 63, 0] == 255
+
+
+def test_a_picture_with_pixels_that_are_none_says_so(tmp_path: Path) -> None:
+    values = np.full((1, 3, 64, 64), 0.5)
+    values[0, :, :, :32] = NAN
+    found = run(tmp_path, 'task = "image-to-image"\nhead = "image"\n', {"y": values})
+    assert isinstance(found, OutputImage)
+    assert found.pixels[0, 0].tolist() == [0, 0, 0] and found.pixels[0, -1].tolist() == [128, 128, 128]
+    (note,) = found.notes
+    assert "NaN or infinity in 'y'" in note
 
 
 def test_a_clip_says_once_what_was_left_out_of_its_frames(tmp_path: Path) -> None:

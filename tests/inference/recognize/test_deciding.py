@@ -10,7 +10,7 @@ import pytest
 
 from inference.engine.registry import Registry
 from inference.errors import BadManifest
-from inference.predictions import Classes
+from inference.predictions import Classes, LabelMap
 from inference.recognize import recognize
 from inference.recognize._export import open_export
 from inference.recognize.candidates import candidates_of
@@ -131,6 +131,15 @@ def test_the_lines_for_efficientdet_read_its_rows(tmp_path: Path) -> None:
     assert 'candidates: task = "object-detection", head = "boxes", label_offset = -1' in said
 
 
+def test_the_lines_for_detection_output_read_its_rows(tmp_path: Path) -> None:
+    """Caffe's SSD and OpenVINO's: picture, label, score, x1, y1, x2, y2 in 0..1; -1 ends the rows."""
+    rows = np.zeros((1, 1, 200, 7), np.float32)
+    rows[0, 0, :2] = (0, 1, 0.9, 0.25, 0.5, 0.5, 0.75), (-1, 0, 0, 0, 0, 0, 0)
+    found, said = offered(tmp_path, picture_input("data"), {"detection_out": rows})
+    assert found == [("dog", 0.9, [32, 32, 64, 64])]  # a square of 64 shows 128 x 64 pixels in its middle
+    assert 'candidates: task = "object-detection", head = "boxes", postprocess.params.columns = ["batch"' in said
+
+
 def test_the_lines_for_yolo_letterbox_and_subtract_nothing(tmp_path: Path) -> None:
     grid = np.zeros((1, 252, 7), np.float32)  # three anchors in each cell
     grid[0, 5] = 32, 32, 20, 10, 0.9, 0, 1
@@ -178,3 +187,20 @@ def test_a_model_that_takes_no_picture_is_refused_in_words(
     assert main(["models", "check", str(file)]) == 1
     said = capsys.readouterr().out
     assert "no input takes a picture" in said and "model.toml" not in said
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_lines_for_anomalib_read_the_map_that_it_puts_out(masked: bool, tmp_path: Path) -> None:
+    """to_onnx of its ExportMixin: a number, a flag, and beside the map the mask of what is over its own threshold."""
+    heat = np.zeros((1, 1, 64, 64), np.float32)
+    heat[0, 0, :, 48:] = 0.9  # a quarter of the picture
+    values = {"pred_score": floats(0.9), "pred_label": np.asarray([True]), "anomaly_map": heat}
+    if masked:
+        values["pred_mask"] = np.concatenate([heat[..., 32:], heat[..., 32:]], axis=3) > 0.5  # half of it
+    save(tmp_path / "net/net.onnx", {"input": ("float32", ["n", 3, 64, 64])}, values)
+    with pytest.raises(BadManifest, match='task = "image-segmentation", head = "semantic".*outputs = { map = "'):
+        recognize(tmp_path / "net")
+    (tmp_path / "net/model.toml").write_text(deciding_lines(open_export(tmp_path / "net")), "utf-8")
+    answer = Registry([tmp_path]).model("net").run(WIDE)[0]
+    assert isinstance(answer, LabelMap)
+    assert answer.names[1] == "anomaly" and (answer.ids == 1).mean() == (0.5 if masked else 0.25)

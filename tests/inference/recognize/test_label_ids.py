@@ -15,6 +15,7 @@ from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel
 from inference.image.media import decode
+from inference.manifest import LABEL_SETS
 from inference.placeholders import is_placeholder
 from inference.predictions import Classes, LabelMap, Objects
 from inference.recognize import examine, manifest_of
@@ -294,6 +295,23 @@ def test_a_count_one_off_is_refused_with_the_offset_that_would_fit(labels: str, 
         Registry([tmp_path]).model("net")
 
 
+def test_rfdetr_of_a_package_with_one_label_less_than_slots_is_told_of_both_ends(tmp_path: Path) -> None:
+    """Before release 1.6 the first slot is none, now the last: naming only the first would move all names by one."""
+    scores = np.full((1, 5, 3), -9, np.float32)
+    scores[0, 0, 1] = 4
+    values = {"dets": np.full((1, 5, 4), 0.5, np.float32), "labels": scores}
+    net = save(tmp_path / "net/weights.onnx", picture_input("input"), values).parent
+    (net / "inference_config.json").write_text('{"network_input": {"resize_mode": "stretch"}}', "utf-8")
+    model = '{"model_architecture": "rfdetr", "task_type": "object-detection"}'
+    (net / "model_config.json").write_text(model, "utf-8")
+    (net / "class_names.txt").write_text("cat\ndog\n", "utf-8")
+    both = r"3 classes, the label list 2 names.*label_offset = -1 if class 0 .*no_object = true if the last class is"
+    with pytest.raises(BadModel, match=both):
+        Registry([tmp_path]).model("net")
+    (net / "class_names.txt").write_text("cat\ndog\nbackground\n", "utf-8")
+    assert [name for name, *_ in boxes(answer(net)[2])] == ["dog"]
+
+
 def test_a_map_s_labels_are_counted_with_the_offset(tmp_path: Path) -> None:
     scores = np.zeros((1, 3, 4, 4), np.float32)
     scores[0, 2] = 1
@@ -303,6 +321,19 @@ def test_a_map_s_labels_are_counted_with_the_offset(tmp_path: Path) -> None:
     predicted = Registry([tmp_path]).model("net").run(WIDE)[0]
     assert isinstance(predicted, LabelMap)
     assert [predicted.names[i] for i, _ in predicted.areas()] == ["dog"] and predicted.background == 0
+
+
+@pytest.mark.parametrize("first", ["", "background\n"])
+def test_80_names_of_coco_are_refused_where_ids_have_gaps(first: str, tmp_path: Path) -> None:
+    """Of torchvision's and TensorFlow's ids 13 is the stop sign; of the 80 names the 13th is the parking meter."""
+    values = {"boxes": floats([4, 4, 28, 60]), "labels": np.asarray([13]), "scores": floats(0.9)}
+    save(tmp_path / "model.onnx", picture_input("images"), values)
+    names = (LABEL_SETS / "coco80.txt").read_text("utf-8")
+    (tmp_path / "labels.txt").write_text(first + names, "utf-8")
+    with pytest.raises(BadManifest, match="COCO's ids have gaps: without the list"):
+        examine(tmp_path)
+    (tmp_path / "labels.txt").unlink()
+    assert [name for name, *_ in boxes(answer(tmp_path)[2])] == ["stop sign"]
 
 
 def test_a_placeholder_is_told_from_a_class() -> None:

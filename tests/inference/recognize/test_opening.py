@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,27 @@ def test_ultraface_without_its_post_processing_has_no_exponential(exp: bool, tmp
     begins_with(tmp_path / "net.onnx", "input", [1, 3, 240, 320], steps, outputs)
     params = manifest_of(*examine(tmp_path)).postprocess.params
     assert params.get("decoded", True) is exp
+
+
+@pytest.mark.parametrize(
+    ("steps", "fed"),
+    [
+        ([("Mul", np.float32(1 / 255))], (200 - 0.5 * 255) / 0.25),  # what is left for the graph to divide by 255
+        ([("Sub", np.float32(127.5)), ("Div", np.float32(127.5))], 200.0),  # the graph's own mean is enough
+        ([("Mul", np.float32(2))], (200 / 255 - 0.5) / 0.25),  # nothing that is done twice
+        ([("Sub", np.float32(2))], (200 / 255 - 0.5) / 0.25),  # no mean of 0..255
+    ],
+)
+def test_a_side_file_s_rescaling_is_not_done_twice(steps: list[Step], fed: float, tmp_path: Path) -> None:
+    """preprocessor_config.json states pixel / 255, less 0.5, through 0.25: 200 is 1.137, however it comes about."""
+    begins_with(tmp_path / "model.onnx", "pixel_values", [1, 3, 8, 8], steps, {"logits": floats([0, 1])})
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"]}
+    how = {"image_processor_type": "ViTImageProcessor", "size": 8, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(how), "utf-8")
+    export, draft = examine(tmp_path)
+    model = Model(manifest_of(export, draft), export.session, "")
+    image = Pillow.new("RGB", (8, 8), (200, 200, 200))
+    tensor, _ = prepare(Picture(image, image.size), model.manifest.preprocess, model.spec, None)
+    assert np.allclose(tensor, fed, atol=1e-3)
+    assert any("do_rescale = true under [preprocess]" in said for said in draft.assumed) == (steps[0][1] != 2)

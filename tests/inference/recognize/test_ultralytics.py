@@ -229,6 +229,16 @@ def test_names_that_do_not_fit_are_refused_and_not_read_as_another_layout(tmp_pa
         examine(tmp_path)
 
 
+@pytest.mark.parametrize("columns", [False, True])
+def test_one_box_for_each_cell_has_no_objectness(columns: bool, tmp_path: Path) -> None:
+    """YOLOv9 of 3 classes, of which the metadata names 2: 7 numbers are not YOLOv5's 5 + 2."""
+    grid = np.zeros((1, 7, 84), np.float32)  # 64 + 16 + 4 cells of 64 x 64 pixels
+    rows = grid.transpose(0, 2, 1) if columns else grid
+    save(tmp_path / "best.onnx", picture_input("images"), {"output0": rows}, metadata=V5)
+    with pytest.raises(BadManifest, match=r"names 2 classes.*one box for each cell.*7 numbers are those of 3 classes"):
+        examine(tmp_path)
+
+
 def test_an_output_that_somebody_transposed(tmp_path: Path) -> None:
     _, _, predicted = answer(ultralytics(tmp_path, "detect", {"output0": raw_grid().transpose(0, 2, 1)}))
     assert boxes(predicted) == [FOUND]
