@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def test_a_zeroed_range_is_refused(kind: str, share: float) -> None:
         at = start + int((len(data) - start) * share)
         with pytest.raises(errors.CorruptMedia):
             decode(data[:at] + bytes(size) + data[at + size :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_zeros_in_place_of_the_last_part_are_refused(kind: str) -> None:
+    if kind == "animated WebP":
+        return  # whose first frame is there
+    data = written(PHOTO, kind)
+    for share in (0.6, 0.95):
+        kept = int(len(data) * share)
+        with pytest.raises((errors.CorruptMedia, errors.UnsupportedMedia)):
+            decode(data[:kept] + bytes(len(data) - kept))
+
+
+@pytest.mark.parametrize("kind", ["lossy WebP", "lossless WebP"])
+def test_zeros_that_fill_a_webp_behind_its_pixels_are_no_damage(kind: str) -> None:
+    data = written(PHOTO, kind)
+    (size,) = struct.unpack_from("<I", data, 16)
+    filled = (
+        struct.pack("<4sI4s4sI", b"RIFF", len(data) + 492, b"WEBP", data[12:16], size + 500) + data[20:] + bytes(500)
+    )
+    assert decode(filled).native.tobytes() == decode(data).native.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["lossy WebP", "AVIF"])
