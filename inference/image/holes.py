@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.errors import CorruptMedia
-from inference.image import jpeg_damage
+from inference.image import jpeg_damage, line_ends
 from inference.image.jpeg_damage import HOLE
 
 _UNITS = {"hevc", "h264", "vvc"}
@@ -34,10 +34,14 @@ _CODED = {"image/heic": _IN_UNITS, "image/avif": HOLE, "image/webp": HOLE, "imag
 
 
 def check(data: bytes, media_type: str, image: Pillow.Image) -> None:
-    """Raise CorruptMedia where coded pixels are zeroed. image: as decoded."""
+    """Raise CorruptMedia where coded pixels are zeroed, or their line ends changed. image: as decoded."""
     if media_type == "image/tiff" and getattr(image, "tag_v2", {}).get(259) not in (*_DEFLATE, _JPEG):
         return
-    if media_type not in _CODED or data.find(_CODED[media_type]) < 0:
+    if media_type not in _CODED:
+        return
+    if line_ends.are_alike(data):
+        line_ends.check(data, media_type)
+    if data.find(_CODED[media_type]) < 0:
         return
     if media_type in ("image/heic", "image/avif"):
         found = any(_is_hole(codec, packet) or _ends_early(packet, data, image) for codec, packet in _packets(data))

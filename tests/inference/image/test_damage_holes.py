@@ -13,6 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from inference import errors
+from inference.image import line_ends
 from inference.image.media import decode
 from inference.video import animation
 from inference.video.frames import Damage, VideoLimits
@@ -106,6 +107,23 @@ def test_zeros_of_flat_webps_are_no_damage() -> None:
     transparent = Pillow.new("RGBA", (800, 800))
     for data in (flat, quick, written(transparent, "lossy WebP")):
         decode(data)
+
+
+@pytest.mark.parametrize("kind", ["lossy WebP", "AVIF", "HEIC", "JPEG in TIFF"])
+@pytest.mark.parametrize("change", [(b"\n", b"\r\n"), (b"\r", b"\n")])
+def test_a_picture_that_was_sent_as_text_is_refused(kind: str, change: tuple[bytes, bytes]) -> None:
+    """Decoders of HEVC, AV1 and VP8 give other pixels, and are content."""
+    with pytest.raises((errors.CorruptMedia, errors.UnsupportedMedia)):
+        decode(written(PHOTO.resize((1200, 800)), kind).replace(*change))
+
+
+def test_bytes_of_few_values_say_nothing_of_line_ends() -> None:
+    by_chance = bytes(np.random.default_rng(3).integers(0, 256, 40_000, dtype=np.uint8))
+    for data in (b"\n\0\1" * 9000, b"\r\n\r" * 9000, by_chance, by_chance[:4000].replace(b"\r", b"")):
+        line_ends.check(data, "image/webp")
+    for changed in (by_chance.replace(b"\n", b"\r\n"), by_chance.replace(b"\r", b"\n")):
+        with pytest.raises(errors.CorruptMedia, match="image/webp file's line ends were changed on the way: send it"):
+            line_ends.check(changed, "image/webp")
 
 
 def test_an_animation_whose_first_frame_has_a_hole_says_so(tmp_path: Path) -> None:
