@@ -97,8 +97,10 @@ def _check(file: JpegFile, jpeg: Jpeg, image: Pillow.Image) -> None:
         return  # its coder leaves out zeros at the end (T.81, D.1.8): cut data are another valid picture
     if doubtful or 0 <= zeros < marker:
         holed = holed if file.ended else []  # without an end marker, text may follow the picture
-        ends = _ends(data, jpeg, marker, end)
-        if not any(_is_whole(data[:at], jpeg.arithmetic, holed) for at in ends):
+        # Zeros at the end that are picture are no more than it needs; in one of a single colour, nobody misses any.
+        flat = holed if image.getcolors(1) else [*holed, jpeg.scans[-1]]
+        ends = ((at, holed if at <= end else flat) for at in _ends(data, jpeg, marker, end))
+        if not any(_is_whole(data[:at], jpeg.arithmetic, scans) for at, scans in ends):
             if changed:
                 raise line_ends.changed("image/jpeg")
             raise _missing(_what_is_there(image) if grey else "parts of the JPEG's data are missing or overwritten")

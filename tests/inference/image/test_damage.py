@@ -151,6 +151,17 @@ def test_what_is_missing_is_no_pixel(kind: str) -> None:
         assert picture.notes == ("The JPEG lacks its end marker, and nothing else.",)
 
 
+@pytest.mark.parametrize("options", [{"optimize": True}, {"progressive": True}, {}])
+def test_zeros_in_place_of_the_last_part_are_refused(options: dict[str, bool]) -> None:
+    """As a disk leaves a file of which not all was written. With tables of its own, zeros may be flat picture."""
+    for quality in (30, 50, 85):
+        data = jpeg(PHOTO, quality=quality, **options)
+        for share in (0.6, 0.8, 0.9):
+            kept = int(len(data) * share)
+            for zeroed in (data[:kept] + bytes(len(data) - kept), data[:kept] + bytes(4096) + END):
+                refused(zeroed)
+
+
 def test_flat_pictures_are_no_damage() -> None:
     """Libjpeg fills with grey, and zeros are the shortest codes of flat picture."""
     grey = PHOTO.copy()
