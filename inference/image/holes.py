@@ -22,24 +22,29 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.errors import CorruptMedia
-from inference.image import jpeg_damage
+from inference.image import jpeg_damage, line_ends
 from inference.image.jpeg_damage import HOLE
 
 _UNITS = {"hevc", "h264", "vvc"}
 _IN_UNITS = bytes(8)  # a unit's length, four bytes, may begin with three zeros
+_LAST = bytes(2)  # zeros that may end the last symbol
 _TAIL = 16  # bytes; a whole WebP cannot be read without its last 16, however its decoder reads ahead
 _DEFLATE, _JPEG = (8, 32946), 7
 _CODED = {"image/heic": _IN_UNITS, "image/avif": HOLE, "image/webp": HOLE, "image/tiff": HOLE}
 
 
 def check(data: bytes, media_type: str, image: Pillow.Image) -> None:
-    """Raise CorruptMedia where coded pixels are zeroed. image: as decoded."""
+    """Raise CorruptMedia where coded pixels are zeroed, or their line ends changed. image: as decoded."""
     if media_type == "image/tiff" and getattr(image, "tag_v2", {}).get(259) not in (*_DEFLATE, _JPEG):
         return
-    if media_type not in _CODED or data.find(_CODED[media_type]) < 0:
+    if media_type not in _CODED:
+        return
+    if line_ends.are_alike(data):
+        line_ends.check(data, media_type)
+    if data.find(_CODED[media_type]) < 0:
         return
     if media_type in ("image/heic", "image/avif"):
-        found = any(_is_hole(codec, packet) for codec, packet in _packets(data))
+        found = any(_is_hole(codec, packet) or _ends_early(packet, data, image) for codec, packet in _packets(data))
     elif media_type == "image/webp":
         found = _webp_has_hole(data, image)
     else:
@@ -67,6 +72,21 @@ def _is_hole(codec: str, coded: bytes) -> bool:
     return "av1" in codec and HOLE in coded.rstrip(b"\0")  # at the end they may be filling
 
 
+def _ends_early(coded: bytes, data: bytes, image: Pillow.Image) -> bool:
+    """Whether zeros at the end of an AVIF's coded bytes are in place of pixels: for filling, any other value does."""
+    at, filling = data.find(coded), len(coded) - len(coded.rstrip(b"\0")) - len(_LAST)
+    if image.format != "AVIF" or at < 0 or filling < len(HOLE):
+        return False
+    from PIL import AvifImagePlugin
+
+    end = at + len(coded)
+    try:
+        other = AvifImagePlugin.AvifImageFile(io.BytesIO(data[: end - filling] + b"\x55" * filling + data[end:]))
+        return other.tobytes() != image.tobytes()
+    except (OSError, SyntaxError, ValueError, RuntimeError):
+        return True
+
+
 def _chunks(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start of its data, end of its data) of each RIFF chunk in data[at:end]."""
     while at + 8 <= end:
@@ -84,12 +104,17 @@ def _webp_has_hole(data: bytes, image: Pillow.Image) -> bool:
     parts = {kind: data[start:end] for kind, start, end in found if kind in (b"VP8 ", b"VP8L", b"ALPH")}
     side = frame[0] + 6 if frame else next((start + 4 for kind, start, _ in found if kind == b"VP8X"), 0)
     for kind, coded in parts.items():
-        run = _longest_run(coded.rstrip(b"\0"))
-        if run < len(HOLE) or (kind == b"ALPH" and not coded[0] & 3):  # transparency may be plain bytes
+        if HOLE not in coded or (kind == b"ALPH" and not coded[0] & 3):  # transparency may be plain bytes
             continue
-        if _reads(_still({**parts, kind: coded[:-_TAIL]}, data[side : side + 6])):
+
+        def reads(instead: bytes, kind: bytes = kind) -> bool:
+            return _reads(_still({**parts, kind: instead}, data[side : side + 6]))
+
+        if coded.endswith(HOLE) and reads(without := coded.rstrip(b"\0") + _LAST):
+            coded = without  # they only fill
+        if reads(coded[:-_TAIL]):
             return True
-        if kind == b"VP8L" and not _has_flat_run(image, run):
+        if kind == b"VP8L" and (run := _longest_run(coded)) and not _has_flat_run(image, run):
             return True
     return False
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.errors import CorruptMedia
-from inference.image import jpeg_structure
+from inference.image import jpeg_structure, line_ends
 from inference.image.jpeg_structure import END, Jpeg, Scan
 
 _AGAIN = "export or upload the file again"
@@ -24,7 +24,6 @@ _AGAIN = "export or upload the file again"
 HOLE = bytes(64)
 # Data behind the picture's: two zero bytes, which an arithmetic coder may have left out, and then some that say much.
 _MORE = bytes([0, 0, *range(1, 64)])
-_WINDOW = 2048
 _TAIL = 8  # bytes; without its last ones a whole picture cannot be read
 _GREY = {127, 128}  # what libjpeg puts where data are missing; 127 as inverted CMYK
 
@@ -79,7 +78,9 @@ def prepared(data: bytes) -> JpegFile:
 def _check(file: JpegFile, jpeg: Jpeg, image: Pillow.Image) -> None:
     data, start = file.data, jpeg.scans[0].start
     grey = _is_grey_at(image, image.width - 1, image.height - 1)
-    changed = _line_ends_are_alike(data)
+    changed = line_ends.are_alike(data)
+    if changed:
+        line_ends.check(data, "image/jpeg")
     doubtful = grey or changed or not file.ended or not jpeg.in_one_scan or _has_grey_interval(jpeg, image)
     zeros = data.find(HOLE, start)
     if not doubtful and zeros < 0 and not jpeg.restart:
@@ -96,21 +97,13 @@ def _check(file: JpegFile, jpeg: Jpeg, image: Pillow.Image) -> None:
         return  # its coder leaves out zeros at the end (T.81, D.1.8): cut data are another valid picture
     if doubtful or 0 <= zeros < marker:
         holed = holed if file.ended else []  # without an end marker, text may follow the picture
-        ends = _ends(data, jpeg, marker, end)
-        if not any(_is_whole(data[:at], jpeg.arithmetic, holed) for at in ends):
+        # Zeros at the end that are picture are no more than it needs; in one of a single colour, nobody misses any.
+        flat = holed if image.getcolors(1) else [*holed, jpeg.scans[-1]]
+        ends = ((at, holed if at <= end else flat) for at in _ends(data, jpeg, marker, end))
+        if not any(_is_whole(data[:at], jpeg.arithmetic, scans) for at, scans in ends):
             if changed:
-                from inference.image.sent_as_text import BINARY  # lazily: most pictures are whole
-
-                raise CorruptMedia(f"the JPEG's line ends were changed on the way: {BINARY}")
+                raise line_ends.changed("image/jpeg")
             raise _missing(_what_is_there(image) if grey else "parts of the JPEG's data are missing or overwritten")
-
-
-def _line_ends_are_alike(data: bytes) -> bool:
-    """Whether the middle of the file, where pixels are, has line feeds only, or none without a return: in coded
-    pixels both are equally frequent, but a transfer as text (FTP, mail) makes them alike."""
-    middle = data[max(0, len(data) // 2 - _WINDOW) : len(data) // 2 + _WINDOW]
-    feeds = middle.count(b"\n")
-    return feeds >= 6 and (b"\r" not in middle or feeds == middle.count(b"\r\n"))
 
 
 def _ends(data: bytes, jpeg: Jpeg, marker: int, end: int) -> tuple[int, ...]:

@@ -26,6 +26,9 @@ _MODEL = "models belong into the folder or container `models`"
 # Second byte of a frame of MPEG audio: MPEG-1, 2 and 2.5, layers 1 to 3, and AAC in ADTS.
 _MPEG_AUDIO = (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3, 0xFC, 0xFD, 0xF4, 0xF5, 0xF0, 0xF1, 0xF8, 0xF9)
 
+# Types of the first value of a DICOM data set: version, class, instance, transfer syntax, character set, date (PS3.10).
+_DICOM_TYPES = (b"UL", b"OB", b"UI", b"CS", b"DA")
+
 # (offset, first bytes, what it is, what to do); the first that fits counts.
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     # Camera raw files
@@ -90,7 +93,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x08\xf2\xa6\xb6", "a VIPS picture", SAVE),
     (0, b"\xb6\xa6\xf2\x08", "a VIPS picture", SAVE),
     (128, b"DICM", "a DICOM file", _MEDICAL),
-    (0, b"\x02\0\0\0UL", "a DICOM file without its preamble", _MEDICAL),
     (0, b"\x08\0\x05\0", "a DICOM file without its preamble", _MEDICAL),
     (0, b"\x08\0\x08\0", "a DICOM file without its preamble", _MEDICAL),
     (344, b"n+1\0", "a NIfTI volume", _NUMBERS),
@@ -159,6 +161,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\0\0\0\x01Bud1", "a .DS_Store of a Mac's folder", _NOTHING),
     (0, b"bplist00", "a property list (as iCloud leaves for a file that is not downloaded)", "download the picture"),
     (0, b"L\0\0\0\x01\x14\x02\0", "a Windows shortcut (.lnk)", "send the file that it points to"),
+    (36, b"acsp", "an ICC colour profile", _NOTHING),
     # Programs, keys, encrypted files
     (0, b"\x7fELF", "a program (ELF)", _NOTHING),
     (0, b"MZ", "a Windows program", _NOTHING),
@@ -234,6 +237,8 @@ def _by_structure(head: bytes) -> tuple[str, str] | None:
         return "a Windows cursor (CUR)", SAVE
     if head[0] == 0xFF and head[1] in _MPEG_AUDIO and head[2] >> 4 != 15:
         return "an MP3 or AAC file", _SOUND
+    if head[1:2] == b"\0" and head[0] in (2, 8) and head[4:6] in _DICOM_TYPES:
+        return "a DICOM file without its preamble", _MEDICAL
     if head[0] == 8 and 0 < head[1] < 32 and head[2] in (0x12, 0x1A, 0x22, 0x3A):
         return "an ONNX model", _MODEL
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 2**28:

@@ -178,10 +178,11 @@ def choose(data: bytes) -> Chosen:
     if first.whole:
         refuse_unread(first)
         return Chosen(data, count, _larger(first, whole))
-    rest = [page for page in (*whole, *(p for p in below if p.whole)) if first.mask or page.area > first.area]
+    rest = [page for page in (*whole, *(p for p in below if p.whole)) if first.mask or page.area >= first.area]
     if not rest:
         refuse_unread(first)
-        return Chosen(data, count, "its only page says that it is a reduced copy of another picture")
+        which = "its only page" if len(pages) == 1 else "its first page, the largest,"
+        return Chosen(data, count, f"{which} says that it is a reduced copy of another picture")
     largest = max(page.area for page in rest)
     best = next(page for page in rest if page.area * 2 >= largest)
     refuse_unread(best)

@@ -42,6 +42,8 @@ class LabelFiles:
         mine = self._free(name)
         if earlier := self._taken[_key(target)]:
             self._move(*earlier, name, mine)
+        else:
+            log.warning("%s would share %s, too: its labels are in %s", *map(single, (name, str(target), str(mine))))
         return self._folder / mine
 
     def _move(self, earlier: str, old: Path, name: str, mine: Path) -> None:

@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
-# What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"), in full width as well.
+_FORMULA = (*"=+-@", *"\t\r\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def json_text(document: Any, *, indent: int | None = None, compact: bool = False, ascii_only: bool = False) -> str:

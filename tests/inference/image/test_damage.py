@@ -119,7 +119,8 @@ def test_a_photo_that_was_sent_as_text_is_refused(change: tuple[bytes, bytes]) -
     """As FTP's ASCII mode does; libjpeg shows a garbled picture and is content."""
     data = jpeg(PHOTO.resize((1200, 900)), quality=95)
     assert len(data) > 100_000 and decode(data)
-    refused(data.replace(*change), match="line ends were changed on the way: send it as binary")
+    for sent in (data, jpeg(PHOTO.resize((600, 400)).convert("L"), quality=85)):
+        refused(sent.replace(*change), match="line ends were changed on the way: send it as binary")
 
 
 def test_a_header_that_says_twice_the_height_is_refused() -> None:
@@ -148,6 +149,17 @@ def test_what_is_missing_is_no_pixel(kind: str) -> None:
         picture = decode(unended)
         assert same(picture, data)
         assert picture.notes == ("the JPEG lacks its end marker, and nothing else",)
+
+
+@pytest.mark.parametrize("options", [{"optimize": True}, {"progressive": True}, {}])
+def test_zeros_in_place_of_the_last_part_are_refused(options: dict[str, bool]) -> None:
+    """As a disk leaves a file of which not all was written. With tables of its own, zeros may be flat picture."""
+    for quality in (30, 50, 85):
+        data = jpeg(PHOTO, quality=quality, **options)
+        for share in (0.6, 0.8, 0.9):
+            kept = int(len(data) * share)
+            for zeroed in (data[:kept] + bytes(len(data) - kept), data[:kept] + bytes(4096) + END):
+                refused(zeroed)
 
 
 def test_flat_pictures_are_no_damage() -> None:

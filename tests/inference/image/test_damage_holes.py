@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from inference import errors
+from inference.image import line_ends
 from inference.image.media import decode
 from inference.video import animation
 from inference.video.frames import Damage, VideoLimits
@@ -52,6 +54,27 @@ def test_a_zeroed_range_is_refused(kind: str, share: float) -> None:
             decode(data[:at] + bytes(size) + data[at + size :])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_zeros_in_place_of_the_last_part_are_refused(kind: str) -> None:
+    if kind == "animated WebP":
+        return  # whose first frame is there
+    data = written(PHOTO, kind)
+    for share in (0.6, 0.95):
+        kept = int(len(data) * share)
+        with pytest.raises((errors.CorruptMedia, errors.UnsupportedMedia)):
+            decode(data[:kept] + bytes(len(data) - kept))
+
+
+@pytest.mark.parametrize("kind", ["lossy WebP", "lossless WebP"])
+def test_zeros_that_fill_a_webp_behind_its_pixels_are_no_damage(kind: str) -> None:
+    data = written(PHOTO, kind)
+    (size,) = struct.unpack_from("<I", data, 16)
+    filled = (
+        struct.pack("<4sI4s4sI", b"RIFF", len(data) + 492, b"WEBP", data[12:16], size + 500) + data[20:] + bytes(500)
+    )
+    assert decode(filled).native.tobytes() == decode(data).native.tobytes()
+
+
 @pytest.mark.parametrize("kind", ["lossy WebP", "AVIF"])
 def test_a_hole_in_transparency_or_beside_it_is_refused(kind: str) -> None:
     cut_out = PHOTO.copy()
@@ -84,6 +107,23 @@ def test_zeros_of_flat_webps_are_no_damage() -> None:
     transparent = Pillow.new("RGBA", (800, 800))
     for data in (flat, quick, written(transparent, "lossy WebP")):
         decode(data)
+
+
+@pytest.mark.parametrize("kind", ["lossy WebP", "AVIF", "HEIC", "JPEG in TIFF"])
+@pytest.mark.parametrize("change", [(b"\n", b"\r\n"), (b"\r", b"\n")])
+def test_a_picture_that_was_sent_as_text_is_refused(kind: str, change: tuple[bytes, bytes]) -> None:
+    """Decoders of HEVC, AV1 and VP8 give other pixels, and are content."""
+    with pytest.raises((errors.CorruptMedia, errors.UnsupportedMedia)):
+        decode(written(PHOTO.resize((1200, 800)), kind).replace(*change))
+
+
+def test_bytes_of_few_values_say_nothing_of_line_ends() -> None:
+    by_chance = bytes(np.random.default_rng(3).integers(0, 256, 40_000, dtype=np.uint8))
+    for data in (b"\n\0\1" * 9000, b"\r\n\r" * 9000, by_chance, by_chance[:4000].replace(b"\r", b"")):
+        line_ends.check(data, "image/webp")
+    for changed in (by_chance.replace(b"\n", b"\r\n"), by_chance.replace(b"\r", b"\n")):
+        with pytest.raises(errors.CorruptMedia, match="image/webp file's line ends were changed on the way: send it"):
+            line_ends.check(changed, "image/webp")
 
 
 def test_an_animation_whose_first_frame_has_a_hole_says_so(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ KINDS = {
     "a PostScript or EPS file": b"%!PS-Adobe-3.0 EPSF-3.0\n",
     "a PDF document": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3",
     "a DICOM file": bytes(128) + b"DICM\x02\0\0\0UL",
+    "a DICOM file without its preamble": bytes.fromhex("02000200 55490c00") + b"1.2.840.10008",
+    "an ICC colour profile": b"\0\0\x02Llcms\x04\x30\0\0mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(88),
     "a Photoshop document": b"8BPS\0\x01" + bytes(20),
     "a GIMP document": b"gimp xcf v011\0",
     "a JPEG XS picture": b"\0\0\0\x18ftypjxs \0\0\0\0jxs ",

@@ -112,12 +112,19 @@ def test_a_reduced_copy_in_front_is_not_the_picture(order: Order, big: bool) -> 
         ((PHOTO, Page(90, 60, 90)), ((40, 30), 200, 2, 1)),  # nothing marks the first as a copy: said
         ((THUMB,), ((4, 3), 10, 1, 1)),  # nothing else there
         ((Page(40, 30, 200, {SUBFILE: 1}), Page(4, 3, 10)), ((40, 30), 200, 1, 1)),  # "reduced" is larger
+        ((Page(40, 30, 10, {SUBFILE: 1}), PHOTO), ((40, 30), 200, 1, 1)),  # or as large
     ],
 )
 def test_the_page_that_is_the_picture_is_read(
     pages: tuple[Page, ...], expected: tuple[tuple[int, int], int, int, int]
 ) -> None:
     assert seen(tiff(*pages)) == expected
+
+
+def test_what_is_said_of_a_reduced_copy_that_is_read() -> None:
+    (alone,), (largest,) = (decode(tiff(*pages)).notes for pages in ((THUMB,), (THUMB, Page(2, 2, 90))))
+    assert alone == "its only page says that it is a reduced copy of another picture"
+    assert largest == "its first page, the largest, says that it is a reduced copy of another picture"
 
 
 def test_a_bigtiff_that_pillow_cannot_read_is_described() -> None:

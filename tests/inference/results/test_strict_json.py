@@ -37,7 +37,7 @@ def test_what_is_not_finite_is_null() -> None:
     assert json_text({"a": [1.5, float("nan")], "b": float("-inf")}, compact=True) == '{"a":[1.5,null],"b":null}'
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "\uff201"])
 def test_text_that_would_be_a_formula_begins_with_an_apostrophe(text: str) -> None:
     assert cell(text) == f"'{text}"
 
