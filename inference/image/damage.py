@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from PIL import Image as Pillow
-
-from inference.image import holes, jpeg_damage, png_chunks
 
 
 class File(Protocol):
@@ -32,14 +29,15 @@ class File(Protocol):
         """The file for a second try, where its header cannot be read."""
 
 
-@dataclass(frozen=True)
-class _AsItIs:
+class _AsItIs(NamedTuple):
     data: bytes
     media_type: str
     notes: tuple[str, ...] = ()
     at_once: bool = False
 
     def check(self, image: Pillow.Image) -> None:
+        from inference.image import holes  # lazily, as below
+
         holes.check(self.data, self.media_type, image)
 
     def without_metadata(self) -> File:
@@ -49,5 +47,11 @@ class _AsItIs:
 def prepared(data: bytes, media_type: str) -> File:
     """The file without what would cost it although it holds no pixels. Raises CorruptMedia, UnsupportedMedia."""
     if media_type == "image/jpeg":
+        from inference.image import jpeg_damage  # lazily: the first picture pays for every import
+
         return jpeg_damage.prepared(data)
-    return png_chunks.prepared(data) if media_type == "image/png" else _AsItIs(data, media_type)
+    if media_type == "image/png":
+        from inference.image import png_chunks
+
+        return png_chunks.prepared(data)
+    return _AsItIs(data, media_type)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 END = b"\xff\xd9"
 _SOI, _EOI, _SOS, _DHT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD
@@ -15,8 +16,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """One scan: components (indexes into the frame's), band first..last of its coefficients, bits high..low, and where
     its coded data lie in the file (end: for a picture in a single scan that of the file).
 
@@ -34,7 +34,7 @@ class Scan:
     defined: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False, match_args=False)
 class Jpeg:
     """frame: the SOF marker (C0 baseline, C2 progressive ...). sampling: (horizontal, vertical) of each component.
     height_at: where the height stands in the file. restart: MCUs between restart markers, 0 for none."""
