@@ -10,15 +10,13 @@ from pathlib import Path
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.image.limits import DEFAULT_LIMITS, Limits, read_bytes
-from inference.image.media import Picture, decode
+from inference.image.media import ANIMATIONS, Picture, decode
 from inference.image.preprocess import wanted_side
 from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
 from inference.steps import Analysis, OnProgress, naming, run_steps
-
-ANIMATIONS = ("image/gif", "image/webp", "image/png")
 
 
 def analyze(

@@ -72,8 +72,9 @@ def _objects(objects: Objects, notes: tuple[str, ...]) -> Objects:
             keep &= np.isfinite(column).all(axis=(1, 2))
     if keep.all() and not notes:
         return objects
-    if not notes:
-        notes = (f"{np.count_nonzero(~keep)} of its boxes have no size (NaN, infinity or x2 < x1), left out here",)
+    wrong = np.count_nonzero(~keep & ~np.isneginf(objects.scores))  # others lie beside the picture
+    if wrong and not notes:
+        notes = (f"{wrong} of its boxes have no size (NaN, infinity or x2 < x1), left out here",)
     return replace(objects.take(keep), notes=(*objects.notes, *notes))
 
 

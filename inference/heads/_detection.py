@@ -106,8 +106,9 @@ def after_nms(
 def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, manifest: Manifest) -> Objects:
     """Objects from network boxes (N, 4) xyxy, scores (N,) and class indices (N,). Raises BadManifest for other scores.
 
-    A row with a box or a class that is none has the score NaN, and is left out with what belongs to it once all of
-    that is known (engine/finite.py): clipping would make a plausible box of infinity.
+    A row with a box or a class that is none has the score NaN, and one whose box lies in the padding beside the picture
+    minus infinity: it is left out with what belongs to it once all of that is known (engine/finite.py). Clipping would
+    make a plausible box of infinity.
     """
     top = scores.max(initial=0, where=np.isfinite(scores))
     if top > 1.01:
@@ -121,7 +122,11 @@ def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, mani
         boxes, classes = np.where(sound[:, None], boxes, 0), np.where(sound, classes, 0)
         scores = np.where(sound, scores, np.nan)
     ids = label_ids(classes, manifest)
-    return Objects(fit.boxes(boxes), scores.astype(np.float32, copy=False), ids, manifest.names(ids))
+    placed = fit.boxes(boxes)
+    shown = (placed[:, 2:] > placed[:, :2]).all(axis=1)
+    if not shown.all():
+        scores = np.where(sound & ~shown, -np.inf, scores)
+    return Objects(placed, scores.astype(np.float32, copy=False), ids, manifest.names(ids))
 
 
 def sound_boxes(boxes: Floats) -> NDArray[np.bool_]:

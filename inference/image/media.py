@@ -38,6 +38,8 @@ _IMAGE_FORMATS = {
     "image/jp2": "JPEG2000",
     "image/x-portable-anymap": "PPM",
 }
+# Those that a route may have analysed as videos.
+ANIMATIONS = ("image/gif", "image/webp", "image/png")
 # Fifty megabytes of tiny GIF frames take minutes to count, and nobody needs the number.
 MAX_BYTES_COUNTED = 4 * 2**20
 
@@ -220,6 +222,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L") and getattr(image, "quantization", None):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
+    note = note or _of_several(media_type, frames)
     notes = [*([note] if note else []), *file.notes]
     if image.mode == "I" and image.format == "PPM":
         image = image.convert("I;16")  # 16 bits, as dark as they may be
@@ -237,6 +240,16 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     native.info = {}  # Pillow would write the file's comment and profile into whatever is saved of this picture
     size = (height, width) if turn >= 5 else (width, height)
     return Picture(native, size, media_type, orientation, frames, tuple(notes), convert)
+
+
+def _of_several(media_type: str, frames: int) -> str:
+    """What is said where one picture of several is read; "" where the others are its copies (MPO) or missing."""
+    if frames < 2 or media_type == "image/jpeg":
+        return ""
+    if media_type == "image/tiff":
+        return f"it holds {frames} pictures, of which the first is analysed; split it to have all"
+    more = "; animations = true in the route's [route.video] analyses all" if media_type in ANIMATIONS else ""
+    return f"an animation of {frames} frames, of which the first is analysed{more}"
 
 
 def _frames(image: Pillow.Image, media_type: str, size: int) -> int:

@@ -91,6 +91,16 @@ def test_an_infinite_logit_is_no_certainty(table: str, outputs: dict[str, Any], 
     assert "NaN or infinity" in found.notes[0]
 
 
+def test_a_box_in_the_padding_is_no_object(tmp_path: Path) -> None:
+    """A picture of 64 x 32 in a square of 64 has its pixels in the upper half: below lies padding."""
+    table = END2END + '[preprocess]\nresize_mode = "letterbox_top_left"\n'
+    rows = [[4, 40, 20, 60, 0.9, 0], [4, 4, 20, 20, 0.6, 1]]
+    picture = Picture(Pillow.new("RGB", (64, 32)), (64, 32))
+    found = registry(tmp_path, table, {"output0": [rows]}).model("net").run(picture)[0]
+    assert isinstance(found, Objects) and (found.names, found.notes) == (("dog",), ())
+    assert found.boxes.tolist() == [[4, 4, 20, 20]]
+
+
 def test_sound_answers_say_nothing(tmp_path: Path) -> None:
     found = run(tmp_path, END2END, {"output0": [[[1, 2, 3, 4, 0.6, 0]]]})
     assert isinstance(found, Objects) and found.notes == ()

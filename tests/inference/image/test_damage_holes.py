@@ -46,7 +46,7 @@ def written(image: Pillow.Image, kind: str, **more: Any) -> bytes:
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_zeroed_range_is_refused(kind: str, share: float) -> None:
     data = written(PHOTO, kind)
-    assert decode(data).notes == ()
+    assert all("animation" in note for note in decode(data).notes)
     start = data.index(b"mdat") + 64 if b"mdat" in data[:2000] else 64
     for size in (1024, (len(data) - start) // 10):
         at = start + int((len(data) - start) * share)

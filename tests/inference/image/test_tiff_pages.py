@@ -108,7 +108,7 @@ def test_a_reduced_copy_in_front_is_not_the_picture(order: Order, big: bool) -> 
         ((THUMB, Page(6, 6, 90), PHOTO), ((40, 30), 200, 2, 1)),  # a label before the picture
         ((PHOTO, Page(20, 15, 90, {SUBFILE: 1}), THUMB), ((40, 30), 200, 1, 0)),  # a pyramid
         ((Page(40, 30, 200, {}, (Page(20, 15, 9, {SUBFILE: 1}),)),), ((40, 30), 200, 1, 0)),  # a pyramid below
-        ((PHOTO, Page(40, 30, 90), Page(40, 30, 91)), ((40, 30), 200, 3, 0)),  # a scan
+        ((PHOTO, Page(40, 30, 90), Page(40, 30, 91)), ((40, 30), 200, 3, 1)),  # a scan: said
         ((PHOTO, Page(90, 60, 90)), ((40, 30), 200, 2, 1)),  # nothing marks the first as a copy: said
         ((THUMB,), ((4, 3), 10, 1, 1)),  # nothing else there
         ((Page(40, 30, 200, {SUBFILE: 1}), Page(4, 3, 10)), ((40, 30), 200, 1, 1)),  # "reduced" is larger
@@ -192,7 +192,7 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     (first,) = struct.unpack_from("<I", data, 4)
     (second,) = struct.unpack_from("<I", data, first + 2 + 9 * 12)
     struct.pack_into("<I", data, second + 2 + 9 * 12, first)
-    assert seen(bytes(data)) == ((40, 30), 200, 2, 0)
+    assert seen(bytes(data)) == ((40, 30), 200, 2, 1)
 
 
 @pytest.mark.parametrize(
