@@ -15,6 +15,7 @@ from inference.image.media import Picture
 from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.result import StepResult
+from inference.results.summary import LEAST_GUESS
 from inference.routes import Draw
 
 JPEG_QUALITY = 90
@@ -39,12 +40,16 @@ def image_artifacts(
 
 
 def _as_drawn(step: StepResult) -> Predictions:
-    """What the annotated picture shows of a step: a name that is only a guess has a question mark."""
+    """What the annotated picture shows of a step: a name that is only a guess has a question mark, if worth a word."""
     predictions, limit = step.predictions, step.model.threshold
     if not isinstance(predictions, Classes):
         return predictions
-    rows = zip(predictions.names, predictions.scores.tolist(), strict=True)
-    return replace(predictions, names=tuple(name if score >= limit else f"{name}?" for name, score in rows))
+    rows = [*zip(predictions.names, predictions.scores.tolist(), strict=True)]
+    keep = np.asarray([score >= min(limit, LEAST_GUESS) for _, score in rows], bool)
+    names = tuple(
+        name if score >= limit else f"{name}?" for (name, score), kept in zip(rows, keep, strict=True) if kept
+    )
+    return replace(predictions, label_ids=predictions.label_ids[keep], scores=predictions.scores[keep], names=names)
 
 
 def _origin(drawn: Sequence[tuple[str, Predictions]]) -> Origin | None:

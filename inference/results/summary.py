@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# A guess below this score is worth no word: a single output of 0.01 says that it is not so.
+LEAST_GUESS = 0.1
+
 
 @dataclass(frozen=True)
 class Labels:

@@ -13,7 +13,7 @@ from typing import Any
 
 from inference.results.file_names import file_name
 from inference.results.plurals import counted
-from inference.results.summary import labels_of
+from inference.results.summary import LEAST_GUESS, labels_of
 
 Document = Mapping[str, Any]
 # Control characters, line and paragraph separators, bytes that are no UTF-8, and what turns the direction of writing.
@@ -58,8 +58,8 @@ def content(document: Document, folder: str | None = None) -> str:
         sure.append(several(_scored(labels.scene), 3))
     parts = [part for part in (*sure, *_maps(document, steps), *_embeddings(steps)) if part]
     unsure = not any(sure) and any(step.get("task") in _RECOGNISE for step in steps)
-    if labels.guesses:
-        parts.append(f"perhaps {several(_scored(labels.guesses), 3)}")
+    if guesses := {name: score for name, score in labels.guesses.items() if score >= LEAST_GUESS}:
+        parts.append(f"perhaps {several(_scored(guesses), 3)}")
     if unsure and not parts:
         parts.append("nothing recognised")
     if unsure and _lacks_pack(document, steps):

@@ -252,6 +252,6 @@ def test_a_route_that_only_makes_pictures_has_no_annotated_one_unless_it_asks() 
 
 
 def test_a_guess_has_a_question_mark_on_the_annotated_picture() -> None:
-    names = Classes(np.asarray([0, 1]), np.asarray([0.9, 0.4]), ("pizza", "plate"))
+    names = Classes(np.asarray([0, 1, 2]), np.asarray([0.9, 0.4, 0.01]), ("pizza", "plate", "defect"))
     drawn = _as_drawn(StepResult("what", "image-classification", ModelFacts("m", "1", "", "", threshold=0.85), names))
-    assert isinstance(drawn, Classes) and drawn.names == ("pizza", "plate?")
+    assert isinstance(drawn, Classes) and (drawn.names, len(drawn)) == (("pizza", "plate?"), 2)

@@ -84,6 +84,7 @@ def test_scenes_are_named_and_guesses_are_said_as_guesses() -> None:
     classified = step("image-classification", scored("seashore", 0.83))
     assert content(picture(classified, scene={"seashore": 0.83})) == "seashore 0.83"
     assert content(picture(classified, guesses={"sandbar": 0.31})) == "perhaps sandbar 0.31"
+    assert content(picture(classified, guesses={"defect": 0.01})) == "nothing recognised"  # a sigmoid that says no
     both = picture(classified, objects={"boat": 2}, scene={"seashore": 0.83, "pier": 0.6}, guesses={"oar": 0.2})
     assert content(both) == "2 boats; seashore 0.83, pier 0.60; perhaps oar 0.20"
 
