@@ -51,9 +51,8 @@ def analyze_command(options: argparse.Namespace) -> int:
                 document = write_out(options.out, path, options.files, document, analysis)
             failed += document["status"] == "error"
             if options.json:
-                progress.say(
-                    json_text(document, ascii_only=True)
-                )  # ASCII: fits every terminal, and names that are no Unicode
+                # ASCII fits every terminal, and names that are no Unicode.
+                progress.say(json_text(document, ascii_only=True))
             else:
                 folder = options.out / relative_to_given(path, options.files) if options.out else None
                 progress.say(line(str(path), document, folder=None if folder is None else str(folder)))

@@ -123,9 +123,7 @@ def objects(boxes: Floats, scores: Floats, classes: NDArray[Any], fit: Fit, mani
         scores = np.where(sound, scores, np.nan)
     ids = label_ids(classes, manifest)
     placed = fit.boxes(boxes)
-    shown = (placed[:, 2:] > placed[:, :2]).all(axis=1)
-    if not shown.all():
-        scores = np.where(sound & ~shown, -np.inf, scores)
+    scores = np.where(sound & beside(placed), -np.inf, scores)
     return Objects(placed, scores.astype(np.float32, copy=False), ids, manifest.names(ids))
 
 
@@ -133,6 +131,11 @@ def sound_boxes(boxes: Floats) -> NDArray[np.bool_]:
     """Which boxes (N, 4) xyxy are finite, with x1 <= x2 and y1 <= y2."""
     finite = np.isfinite(boxes).all(axis=1)
     return np.asarray(finite & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1))
+
+
+def beside(placed: Floats) -> NDArray[np.bool_]:
+    """Which boxes (N, 4) xyxy have nothing left where they are clipped to what was shown: they lie in the padding."""
+    return np.asarray((placed[:, 2:] <= placed[:, :2]).any(axis=1))
 
 
 def in_shares(places: Floats) -> bool:

@@ -49,6 +49,7 @@ def decode(outputs: Outputs, fit: Fit, manifest: Manifest) -> Objects:
     if _no_object(manifest):
         scores = scores[:, :-1]
     if spare := _without_meaning(manifest.labels, manifest.label_offset, scores.shape[1]):
+        scores = scores.copy()  # it may be the output itself
         scores[:, spare] = 0
     rows, classes, best = best_class(scores, threshold(manifest, HEAD), multilabel)
     keep = best_first(best, manifest)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from inference.errors import BadModel
 from inference.heads import Head, Outputs, Shape, label_ids, part, threshold
 from inference.heads._detection import (
+    beside,
     best_class,
     best_class_with_objectness,
     best_first,
@@ -196,7 +197,8 @@ def _oriented(
     x1, y1, x2, y2 = fit.crop
     around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).clip([x1, y1] * 2, [x2, y2] * 2)
     ids = label_ids(classes[keep], manifest)
-    return Objects(around.astype(np.float32), scores[keep], ids, manifest.names(ids), corners=corners)
+    scores = np.where(beside(around), -np.inf, scores[keep]).astype(np.float32, copy=False)
+    return Objects(around.astype(np.float32), scores, ids, manifest.names(ids), corners=corners)
 
 
 def corners_of(rotated: Floats) -> Floats:

@@ -45,18 +45,17 @@ def _repeated_profile(segments: Iterable[tuple[str, bytes]]) -> bytes | None:
 
 
 def _of_png(data: bytes) -> dict[Any, Any]:
+    from inference.image.png_chunks import chunks_of  # lazily: of a PNG it is loaded already
+
     found: dict[Any, Any] = {}
-    at = 8
-    while at + 8 <= len(data):
-        size, name = struct.unpack_from(">I4s", data, at)
-        if name == b"IDAT":
+    for kind, start, end in chunks_of(data):
+        if kind == b"IDAT":
             break
-        body = data[at + 8 : at + 8 + min(size, 4)]
-        if name == b"sBIT" and body:
+        body = data[start : min(end, start + 4)]
+        if kind == b"sBIT" and body:
             found["significant_bits"] = max(body)
-        elif name == b"cICP" and len(body) == 4:
+        elif kind == b"cICP" and len(body) == 4:
             found["cicp"] = (body[0], body[1])
-        at += 12 + size
     return found
 
 

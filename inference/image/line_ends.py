@@ -37,6 +37,6 @@ def check(data: bytes, media_type: str) -> None:
 
 def changed(media_type: str) -> CorruptMedia:
     """What such a file is refused with."""
-    from inference.image.sent_as_text import BINARY  # lazily: most pictures are whole
+    from inference.image.other_kinds import BINARY  # lazily: most pictures are whole
 
     return CorruptMedia(f"the {media_type} file's line ends were changed on the way: {BINARY}")

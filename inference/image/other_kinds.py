@@ -10,16 +10,17 @@ import re
 
 RAW = "export it as JPEG or TIFF, or send the JPEG that the camera wrote beside it"
 SAVE = "save it as JPEG or PNG"
-_DRAWING = "export it as PNG"
+DRAWING = "export it as PNG"
 _UNPACK = "unpack it and send the pictures in it"
-_SOUND = "it holds sound and no pictures"
-_VIDEO = "convert it to MP4"
+SOUND = "it holds sound and no pictures"
+VIDEO = "convert it to MP4"
 _TAKE_OUT = "save the pictures in it as JPEG"
-_PAGES = "save its pages as pictures"
-_NUMBERS = "save what it shows as an 8-bit PNG"
+PAGES = "save its pages as pictures"
+NUMBERS = "save what it shows as an 8-bit PNG"
+RENDER = "render it and save that as JPEG or PNG"
 _DAMAGED = "the upload was cut or the disk lost it; upload it again"
-_NOTHING = "there is nothing in it to analyse"
-_BINARY = "send it again as binary, byte for byte (curl --data-binary, FTP in binary mode)"
+NOTHING = "there is nothing in it to analyse"
+BINARY = "send it as binary, byte for byte (curl --data-binary, FTP in binary mode, files opened as binary)"
 _MEDICAL = "export its picture as PNG or JPEG"
 _MODEL = "models belong into the folder or container `models`"
 
@@ -45,8 +46,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"FOVb", "a camera raw file (Sigma X3F)", RAW),
     (0, b"\0MRM", "a camera raw file (Minolta MRW)", RAW),
     (0, b"ARRI", "a camera raw file (ARRIRAW)", RAW),
-    (4, b"RED1", "a camera raw video (RED R3D)", _VIDEO),
-    (4, b"RED2", "a camera raw video (RED R3D)", _VIDEO),
+    (4, b"RED1", "a camera raw video (RED R3D)", VIDEO),
+    (4, b"RED2", "a camera raw video (RED R3D)", VIDEO),
     # Pictures of kinds that are not read
     (0, b"\xff\x0a", "a JPEG XL picture", SAVE),
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture", SAVE),
@@ -85,7 +86,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"BPG\xfb", "a BPG picture", SAVE),
     (0, b"\x8aMNG", "an MNG animation", SAVE),
     (0, b"\x8bJNG", "a JNG picture", SAVE),
-    (0, b"AT&TFORM", "a DjVu document", _PAGES),
+    (0, b"AT&TFORM", "a DjVu document", PAGES),
     (0, b"SDPX", "a DPX film frame", SAVE),
     (0, b"XPDS", "a DPX film frame", SAVE),
     (0, b"\x80\x2a\x5f\xd7", "a Cineon film frame", SAVE),
@@ -95,27 +96,27 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (128, b"DICM", "a DICOM file", _MEDICAL),
     (0, b"\x08\0\x05\0", "a DICOM file without its preamble", _MEDICAL),
     (0, b"\x08\0\x08\0", "a DICOM file without its preamble", _MEDICAL),
-    (344, b"n+1\0", "a NIfTI volume", _NUMBERS),
-    (344, b"ni1\0", "a NIfTI volume", _NUMBERS),
+    (344, b"n+1\0", "a NIfTI volume", NUMBERS),
+    (344, b"ni1\0", "a NIfTI volume", NUMBERS),
     (0, b"ZISRAWFILE", "a Zeiss CZI recording of a microscope", "export it as TIFF or PNG"),
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 recording of a microscope", "export it as TIFF or PNG"),
     # Drawings and documents
-    (0, b"\xc5\xd0\xd3\xc6", "an EPS file", _DRAWING),
-    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", _DRAWING),
-    (0, b"\x01\0\x09\0\0\x03", "a Windows metafile (WMF)", _DRAWING),
-    (0, b"\x06\x06\xed\xf5\xd8\x1d", "an InDesign document", _PAGES),
-    (0, b"fig-kiwi", "a Figma document", _DRAWING),
+    (0, b"\xc5\xd0\xd3\xc6", "an EPS file", DRAWING),
+    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", DRAWING),
+    (0, b"\x01\0\x09\0\0\x03", "a Windows metafile (WMF)", DRAWING),
+    (0, b"\x06\x06\xed\xf5\xd8\x1d", "an InDesign document", PAGES),
+    (0, b"fig-kiwi", "a Figma document", DRAWING),
     (0, b"FWS", "a Flash animation (SWF)", "save what it shows as PNG"),
     (0, b"CWS", "a Flash animation (SWF)", "save what it shows as PNG"),
-    (40, b" EMF", "a Windows metafile (EMF)", _DRAWING),
-    (0, b"AC10", "an AutoCAD drawing (DWG)", _DRAWING),
+    (40, b" EMF", "a Windows metafile (EMF)", DRAWING),
+    (0, b"AC10", "an AutoCAD drawing (DWG)", DRAWING),
     (0, b"\xd0\xcf\x11\xe0", "an old Office file, an Outlook message or a Thumbs.db", _TAKE_OUT),
     (0, b"\x78\x9f\x3e\x22", "a winmail.dat of Outlook", "save the attached picture and send that"),
-    (0, b"SQLite format 3\0", "a SQLite database", _NOTHING),
+    (0, b"SQLite format 3\0", "a SQLite database", NOTHING),
     # Archives and what is compressed
     (0, b"\x78\x9c", "a zlib stream", _UNPACK),
     (0, b"\x78\xda", "a zlib stream", _UNPACK),
-    (0, b"PK\x05\x06", "an empty zip archive", _NOTHING),
+    (0, b"PK\x05\x06", "an empty zip archive", NOTHING),
     (0, b"PK\x07\x08", "a part of a zip archive", _UNPACK),
     (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
     (0, b"BZh", "a bzip2 archive", _UNPACK),
@@ -128,59 +129,59 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"MSCF", "a Windows cabinet (CAB)", _UNPACK),
     (257, b"ustar", "a tar archive", _UNPACK),
     # Numbers and models
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", _NUMBERS),
-    (0, b"CDF\x01", "a NetCDF file", _NUMBERS),
-    (0, b"CDF\x02", "a NetCDF file", _NUMBERS),
-    (0, b"\x93NUMPY", "a NumPy array (.npy)", _NUMBERS),
-    (0, b"GRIB", "a GRIB weather file", _NUMBERS),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", NUMBERS),
+    (0, b"CDF\x01", "a NetCDF file", NUMBERS),
+    (0, b"CDF\x02", "a NetCDF file", NUMBERS),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)", NUMBERS),
+    (0, b"GRIB", "a GRIB weather file", NUMBERS),
     (0, b"PAR1", "a Parquet file", "it holds a table and no picture"),
     (4, b"TFL3", "a TensorFlow Lite model", f"{_MODEL}, converted to ONNX"),
     (0, b"GGUF", "a GGUF model", "it holds a language model and no picture"),
-    (0, b"Lerc2 ", "a LERC raster", _NUMBERS),
-    (0, b"CntZImage ", "a LERC raster", _NUMBERS),
-    (0, b"LASF", "a point cloud (LAS)", _NUMBERS),
-    (0, b"glTF", "a 3D scene (glTF)", "render it and save that as JPEG or PNG"),
+    (0, b"Lerc2 ", "a LERC raster", NUMBERS),
+    (0, b"CntZImage ", "a LERC raster", NUMBERS),
+    (0, b"LASF", "a point cloud (LAS)", NUMBERS),
+    (0, b"glTF", "a 3D scene (glTF)", RENDER),
     # Sound, and videos in other containers
-    (0, b"ID3", "an MP3 file", _SOUND),
-    (0, b"fLaC", "a FLAC file", _SOUND),
+    (0, b"ID3", "an MP3 file", SOUND),
+    (0, b"fLaC", "a FLAC file", SOUND),
     (0, b"FORM", "an IFF file (AIFF sound, an Amiga picture)", SAVE),
-    (0, b"MThd", "a MIDI file", _SOUND),
-    (0, b"caff", "a CAF file", _SOUND),
-    (4, b"ftypM4A", "an M4A file", _SOUND),
-    (4, b"ftypM4B", "an M4B audio book", _SOUND),
-    (4, b"ftypM4P", "an M4P file", _SOUND),
-    (4, b"ftypF4A", "an F4A file", _SOUND),
-    (0, b"OggS", "an Ogg file (mostly sound)", f"{_VIDEO} if it is a video"),
-    (0, b".RMF", "a RealMedia file", _VIDEO),
-    (0, b"\x06\x0e\x2b\x34", "an MXF video", _VIDEO),
-    (0, b"\0\0\0\x01g", "an H.264 stream without a container", _VIDEO),
-    (0, b"\0\0\0\x01@\x01", "an H.265 stream without a container", _VIDEO),
+    (0, b"MThd", "a MIDI file", SOUND),
+    (0, b"caff", "a CAF file", SOUND),
+    (4, b"ftypM4A", "an M4A file", SOUND),
+    (4, b"ftypM4B", "an M4B audio book", SOUND),
+    (4, b"ftypM4P", "an M4P file", SOUND),
+    (4, b"ftypF4A", "an F4A file", SOUND),
+    (0, b"OggS", "an Ogg file (mostly sound)", f"{VIDEO} if it is a video"),
+    (0, b".RMF", "a RealMedia file", VIDEO),
+    (0, b"\x06\x0e\x2b\x34", "an MXF video", VIDEO),
+    (0, b"\0\0\0\x01g", "an H.264 stream without a container", VIDEO),
+    (0, b"\0\0\0\x01@\x01", "an H.265 stream without a container", VIDEO),
     # What systems leave beside pictures
-    (0, b"\0\x05\x16\x07", "a Mac's ._ companion file (AppleDouble)", f"{_NOTHING}: the picture has no ._"),
+    (0, b"\0\x05\x16\x07", "a Mac's ._ companion file (AppleDouble)", f"{NOTHING}: the picture has no ._"),
     (0, b"\0\x05\x16\0", "an AppleSingle file", _UNPACK),
-    (0, b"\0\0\0\x01Bud1", "a .DS_Store of a Mac's folder", _NOTHING),
+    (0, b"\0\0\0\x01Bud1", "a .DS_Store of a Mac's folder", NOTHING),
     (0, b"bplist00", "a property list (as iCloud leaves for a file that is not downloaded)", "download the picture"),
     (0, b"L\0\0\0\x01\x14\x02\0", "a Windows shortcut (.lnk)", "send the file that it points to"),
-    (36, b"acsp", "an ICC colour profile", _NOTHING),
+    (36, b"acsp", "an ICC colour profile", NOTHING),
     # Programs, keys, encrypted files
-    (0, b"\x7fELF", "a program (ELF)", _NOTHING),
-    (0, b"MZ", "a Windows program", _NOTHING),
-    (0, b"\xcf\xfa\xed\xfe", "a Mac program", _NOTHING),
-    (0, b"\xca\xfe\xba\xbe", "a Java class or a Mac program", _NOTHING),
-    (0, b"\0asm", "a WebAssembly program", _NOTHING),
-    (0, b"wOFF", "a font", _NOTHING),
-    (0, b"wOF2", "a font", _NOTHING),
-    (0, b"OTTO", "a font", _NOTHING),
-    (0, b"\0\x01\0\0\0", "a font (TrueType) or a Microsoft Access file", _NOTHING),
+    (0, b"\x7fELF", "a program (ELF)", NOTHING),
+    (0, b"MZ", "a Windows program", NOTHING),
+    (0, b"\xcf\xfa\xed\xfe", "a Mac program", NOTHING),
+    (0, b"\xca\xfe\xba\xbe", "a Java class or a Mac program", NOTHING),
+    (0, b"\0asm", "a WebAssembly program", NOTHING),
+    (0, b"wOFF", "a font", NOTHING),
+    (0, b"wOF2", "a font", NOTHING),
+    (0, b"OTTO", "a font", NOTHING),
+    (0, b"\0\x01\0\0\0", "a font (TrueType) or a Microsoft Access file", NOTHING),
     (0, b"Salted__", "an encrypted file (OpenSSL)", "decrypt it first"),
     (0, b".pfile", "a file protected by Microsoft Purview (.pfile)", "remove the protection first"),
     # Pictures that were changed on the way: PNG's signature is there to show just that
-    (0, b"\x89PNG\n\x1a\n", "a PNG whose line ends were changed on the way", _BINARY),
-    (0, b"\x89PNG\r\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
-    (0, b"\x89PNG\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", _BINARY),
-    (1, b"PNG\r\n\x1a\n", "a PNG whose first byte was changed on the way, as 7 bits or another character", _BINARY),
-    (6, b"JFIF\0", "a JPEG whose first bytes were changed on the way", _BINARY),
-    (6, b"Exif\0\0", "a JPEG whose first bytes were changed on the way", _BINARY),
+    (0, b"\x89PNG\n\x1a\n", "a PNG whose line ends were changed on the way", BINARY),
+    (0, b"\x89PNG\r\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", BINARY),
+    (0, b"\x89PNG\r\n\x1a\r\n", "a PNG whose line ends were changed on the way", BINARY),
+    (1, b"PNG\r\n\x1a\n", "a PNG whose first byte was changed on the way, as 7 bits or another character", BINARY),
+    (6, b"JFIF\0", "a JPEG whose first bytes were changed on the way", BINARY),
+    (6, b"Exif\0\0", "a JPEG whose first bytes were changed on the way", BINARY),
     (0, b"\xff\xd8", "the start of a JPEG and nothing that belongs behind it", _DAMAGED),
     (0, b"\x89PNG", "the start of a PNG and nothing that belongs behind it", _DAMAGED),
 )  # fmt: skip
@@ -189,18 +190,18 @@ _ZIPS = (
     (b"mimetypeimage/openraster", "an OpenRaster document", SAVE),
     (b"mimetypeapplication/x-krita", "a Krita document", SAVE),
     (b"mimetypeapplication/epub", "an EPUB book", "send its pictures"),
-    (b"mimetypeapplication/vnd.oasis", "an OpenDocument file", _PAGES),
-    (b"word/", "a Word document", _PAGES),
+    (b"mimetypeapplication/vnd.oasis", "an OpenDocument file", PAGES),
+    (b"word/", "a Word document", PAGES),
     (b"xl/", "an Excel workbook", _TAKE_OUT),
     (b"ppt/", "a PowerPoint presentation", "save its slides as pictures"),
-    (b"[Content_Types].xml", "an Office document", _PAGES),
+    (b"[Content_Types].xml", "an Office document", PAGES),
     (b"/data.pkl", "a PyTorch file", f"{_MODEL}, exported as ONNX"),
-    (b".npy", "a NumPy archive (.npz)", _NUMBERS),
-    (b"META-INF/", "a Java or Android package", _NOTHING),
+    (b".npy", "a NumPy archive (.npz)", NUMBERS),
+    (b"META-INF/", "a Java or Android package", NOTHING),
 )
 _RIFF = {
-    b"WAVE": ("a WAV file", _SOUND),
-    b"RMID": ("a MIDI file", _SOUND),
+    b"WAVE": ("a WAV file", SOUND),
+    b"RMID": ("a MIDI file", SOUND),
     b"ACON": ("an animated cursor of Windows", SAVE),
 }
 
@@ -214,12 +215,12 @@ def binary_kind(head: bytes) -> tuple[str, str] | None:
     if head[:1] in (b"\0", b"\xff") and not head.strip(head[:1]):
         return f"a file that begins with {len(head):,} bytes of {head[0]}, and no picture", _DAMAGED
     if _STRIPPED.match(head) and len(head) >= 256 and not any(byte in head for byte in b"\0\r\n"):
-        return "a picture without its zeros and line ends, as curl -d sends it", _BINARY
+        return "a picture without its zeros and line ends, as curl -d sends it", BINARY
     if head.startswith(b"PK\x03\x04"):
         return next(((what, do) for name, what, do in _ZIPS if name in head), ("a zip archive", _UNPACK))
     if head.startswith(b"RIFF"):
         if head[8:11] in (b"CDR", b"cdr"):  # and a letter of its version
-            return "a CorelDRAW document", _DRAWING
+            return "a CorelDRAW document", DRAWING
         return _RIFF.get(head[8:12], ("a RIFF file of an unknown kind", SAVE))
     for offset, signature, what, do in _SIGNATURES:
         if head.startswith(signature, offset):
@@ -236,7 +237,7 @@ def _by_structure(head: bytes) -> tuple[str, str] | None:
     if head[:4] == b"\0\0\x02\0" and head[4] and not head[9]:
         return "a Windows cursor (CUR)", SAVE
     if head[0] == 0xFF and head[1] in _MPEG_AUDIO and head[2] >> 4 != 15:
-        return "an MP3 or AAC file", _SOUND
+        return "an MP3 or AAC file", SOUND
     if head[1:2] == b"\0" and head[0] in (2, 8) and head[4:6] in _DICOM_TYPES:
         return "a DICOM file without its preamble", _MEDICAL
     if head[0] == 8 and 0 < head[1] < 32 and head[2] in (0x12, 0x1A, 0x22, 0x3A):

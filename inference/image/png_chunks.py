@@ -47,7 +47,7 @@ class PngFile:
     def without_metadata(self) -> PngFile:
         """The same picture without chunks that Pillow may have failed on."""
         chunks = [
-            self.data[start - 8 : end + 4] for kind, start, end in _chunks(self.data) if kind in (*_PIXELS, b"IEND")
+            self.data[start - 8 : end + 4] for kind, start, end in chunks_of(self.data) if kind in (*_PIXELS, b"IEND")
         ]
         notes = (*self.notes, "metadata of the PNG cannot be read and were left out")
         return PngFile(self.data[:_SIGNATURE] + b"".join(chunks), notes)
@@ -59,7 +59,7 @@ def prepared(data: bytes) -> PngFile:
     Raises CorruptMedia for a wrong checksum of what pixels are made of, UnsupportedMedia for Apple's own variant.
     """
     keep, notes, kept, texts = [data[:_SIGNATURE]], [], _SIGNATURE, 0
-    for kind, start, end in _chunks(data):
+    for kind, start, end in chunks_of(data):
         if kind == b"CgBI":
             raise UnsupportedMedia(
                 "this is a PNG as Xcode packs it into iOS apps (CgBI), which is no standard PNG; take the original, or "
@@ -91,7 +91,7 @@ def _fault(data: bytes, kind: bytes, start: int, end: int, texts: int) -> str | 
     return None
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def chunks_of(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start of its data, end of its data) of each chunk up to IEND, or to where the file is cut."""
     at = _SIGNATURE
     while at + 8 <= len(data):
@@ -133,7 +133,7 @@ def _share_of_rows(data: bytes) -> float:
     sides = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes if x < width and y < height]
     expected = sum(rows * (1 + (across * bits + 7) // 8) for across, rows in sides)
     unpacker, found = zlib.decompressobj(), 0
-    for kind, start, end in _chunks(data):
+    for kind, start, end in chunks_of(data):
         packed = data[start:end] if kind == b"IDAT" else b""
         while packed and found < expected:
             found += len(unpacker.decompress(packed, 2**20))

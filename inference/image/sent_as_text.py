@@ -11,22 +11,19 @@ from collections.abc import Callable
 from itertools import islice
 from urllib.parse import unquote_to_bytes
 
-from inference.image.other_kinds import SAVE
+from inference.image.other_kinds import BINARY, DRAWING, NOTHING, NUMBERS, PAGES, RENDER, SAVE, SOUND, VIDEO
 
 _BYTES = "send the bytes of the picture"
 _BODY = "send the picture as the body itself (curl --data-binary @photo.jpg)"
 _DECODE = f"decode it and {_BYTES} (in Power Automate and Logic Apps: base64ToBinary)"
-BINARY = "send it as binary, byte for byte (curl --data-binary, FTP in binary mode, files opened as binary)"
 _PAGE = "it may be an error or a sign-in page in place of the picture: download the picture itself"
-_NUMBERS = "save what it shows as an 8-bit PNG"
 _BESIDE = "nothing to analyse: the picture is the file beside it"
-_RENDER = "render it and save that as JPEG or PNG"
 
 # What a file begins with, in lower case; what follows may be binary. The first that fits counts.
 _BEGINNINGS = (
-    (b"%pdf", "a PDF document", "save its pages as pictures"),
-    (b"%!ps", "a PostScript or EPS file", "export it as PNG"),
-    (b"{\\rtf", "an RTF document", "save its pages as pictures"),
+    (b"%pdf", "a PDF document", PAGES),
+    (b"%!ps", "a PostScript or EPS file", DRAWING),
+    (b"{\\rtf", "an RTF document", PAGES),
     (b"p7\n", "a PAM picture", "convert it to PPM, PNG or JPEG"),
     (b"pf\n", "a PFM picture of floating point numbers", SAVE),
     (b"pf4\n", "a PFM picture of floating point numbers", SAVE),
@@ -37,25 +34,25 @@ _BEGINNINGS = (
     (b"image type: ", "an IM picture", SAVE),
     (b"paint shop pro image", "a Paint Shop Pro document", SAVE),
     (b"id=imagemagick", "an ImageMagick MIFF picture", SAVE),
-    (b"simple  =", "a FITS file of astronomy", _NUMBERS),
-    (b"xisf0100", "an XISF file of astronomy", _NUMBERS),
-    (b"nrrd0", "an NRRD volume", _NUMBERS),
-    (b"objecttype =", "a MetaImage volume", _NUMBERS),
-    (b"matlab 5.0", "a MATLAB file", _NUMBERS),
-    (b"ply\n", "a 3D model (PLY)", _RENDER),
-    (b"ply\r\n", "a 3D model (PLY)", _RENDER),
-    (b"blender", "a Blender scene", _RENDER),
-    (b"yuv4mpeg2", "a Y4M video", "convert it to MP4"),
-    (b"#!amr", "an AMR file", "it holds sound and no pictures"),
+    (b"simple  =", "a FITS file of astronomy", NUMBERS),
+    (b"xisf0100", "an XISF file of astronomy", NUMBERS),
+    (b"nrrd0", "an NRRD volume", NUMBERS),
+    (b"objecttype =", "a MetaImage volume", NUMBERS),
+    (b"matlab 5.0", "a MATLAB file", NUMBERS),
+    (b"ply\n", "a 3D model (PLY)", RENDER),
+    (b"ply\r\n", "a 3D model (PLY)", RENDER),
+    (b"blender", "a Blender scene", RENDER),
+    (b"yuv4mpeg2", "a Y4M video", VIDEO),
+    (b"#!amr", "an AMR file", SOUND),
     (b"version https://git-lfs", "a Git LFS pointer in place of the file", "run `git lfs pull`, send the file itself"),
-    (b"[.shellclassinfo]", "a desktop.ini of a Windows folder", "there is nothing in it to analyse"),
+    (b"[.shellclassinfo]", "a desktop.ini of a Windows folder", NOTHING),
     (b"[internetshortcut]", "a shortcut to a web page (.url)", "download the picture and send that"),
     (b"age-encryption.org/", "an encrypted file (age)", "decrypt it first"),
     (b"-----begin pgp", "an encrypted file (PGP)", "decrypt it first"),
     (b"http/", "an answer of a web server with its headers", _BYTES),
     (b"post /", "an HTTP request with its headers", _BYTES),
     (b"put /", "an HTTP request with its headers", _BYTES),
-    (b"<svg", "an SVG drawing", "export it as PNG"),
+    (b"<svg", "an SVG drawing", DRAWING),
     (b"<!doctype html", "a web page", _PAGE),
     (b"<html", "a web page", _PAGE),
     (b"<head", "a web page", _PAGE),
@@ -68,7 +65,7 @@ _BEGINNINGS = (
 )  # fmt: skip
 # What an XML file holds, by what stands anywhere in its beginning.
 _XML = (
-    (b"<svg", "an SVG drawing", "export it as PNG"),
+    (b"<svg", "an SVG drawing", DRAWING),
     (b"<html", "a web page", _PAGE),
     (b"<!doctype plist", "an Apple property list (such as an .AAE side file of an iPhone photo)", _BESIDE),
     (b"<x:xmpmeta", "an XMP side file", _BESIDE),

@@ -91,10 +91,18 @@ def test_an_infinite_logit_is_no_certainty(table: str, outputs: dict[str, Any], 
     assert "NaN or infinity" in found.notes[0]
 
 
-def test_a_box_in_the_padding_is_no_object(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("params", "rows"),
+    [
+        ("", [[4, 40, 20, 60, 0.9, 0], [4, 4, 20, 20, 0.6, 1]]),
+        ("obb = true, ", [[12, 50, 16, 20, 0.9, 0, 0], [12, 12, 16, 16, 0.6, 1, 0]]),
+    ],
+    ids=["upright", "turned"],
+)
+def test_a_box_in_the_padding_is_no_object(params: str, rows: list[list[float]], tmp_path: Path) -> None:
     """A picture of 64 x 32 in a square of 64 has its pixels in the upper half: below lies padding."""
     table = END2END + '[preprocess]\nresize_mode = "letterbox_top_left"\n'
-    rows = [[4, 40, 20, 60, 0.9, 0], [4, 4, 20, 20, 0.6, 1]]
+    table += f'[postprocess]\nparams = {{ {params}layout = "end2end" }}\n'
     picture = Picture(Pillow.new("RGB", (64, 32)), (64, 32))
     found = registry(tmp_path, table, {"output0": [rows]}).model("net").run(picture)[0]
     assert isinstance(found, Objects) and (found.names, found.notes) == (("dog",), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,3 +140,11 @@ def test_corners_in_shares_after_nms_are_no_centres_and_sizes(labels: int, layou
     predicted = find_head("yolo").decode({"o": rows}, fit(640, 640), manifest("yolo", labels=labels, params=layout))
     assert isinstance(predicted, Objects) and predicted.label_ids.tolist() == [1]
     np.testing.assert_allclose(predicted.boxes, [[256, 288, 384, 352]], atol=1e-3)
+
+
+def test_a_class_without_a_name_is_no_answer_and_the_output_stays_as_it_is() -> None:
+    outputs = {"logits": np.asarray([[[0.9, 0.8]]], np.float32), "pred_boxes": np.full((1, 1, 4), 0.5, np.float32)}
+    gap = replace(manifest("detr", params={"activation": "none"}), labels=("N/A", "cat"))
+    predicted = find_head("detr").decode(outputs, fit(64, 64), gap)
+    assert isinstance(predicted, Objects) and predicted.names[0] == "cat" and predicted.scores[0] == np.float32(0.8)
+    assert outputs["logits"][0, 0, 0] == np.float32(0.9)

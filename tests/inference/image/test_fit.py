@@ -85,8 +85,7 @@ def test_every_pixel_of_the_input_is_from_where_the_fit_says(
     tensor, fit = prepare(picture, how, spec, box)
     pixels = tensor[0].transpose(1, 2, 0) if spec.layout == "nchw" else tensor[0]
     assert pixels.shape == (fit.network[1], fit.network[0], 3)
-    # A letterbox has a single scale, though its sides are whole pixels: up to a pixel of the input at the far edge.
-    slack = 1.0 if how.resize_mode.startswith("letterbox") and how.do_resize else 0.0
+    slack = uneven(how)
     for axis in (0, 1):
         decoded = picture.image.size[axis] / picture.size[axis]
         scale, reach = fit.scale[axis], max(fit.scale[axis], 1 / decoded)
@@ -116,9 +115,13 @@ def test_nothing_of_the_picture_is_cut_off_unless_a_crop_is_asked_for(
         return
     left, top, right, bottom = fit.valid()
     seen = fit.points(np.asarray([[left, top], [right, bottom]])).ravel()
-    # a letterbox's scale is exact, its sides are whole: a pixel of the input at the far edge may be missing
-    slack = np.asarray(fit.scale * 2) * (1.0 if how.resize_mode.startswith("letterbox") else 0.0) + 0.01
+    slack = np.asarray(fit.scale * 2) * uneven(how) + 0.01
     assert (np.abs(seen - np.asarray(fit.crop)) <= slack).all()
+
+
+def uneven(how: Preprocess) -> float:
+    """By how many pixels of the input the far edge may be off: a letterbox has one scale, and sides of whole pixels."""
+    return 1.0 if how.resize_mode.startswith("letterbox") and how.do_resize else 0.0
 
 
 def valid_line(valid: Box, network: tuple[int, int], axis: int) -> int | None:

@@ -85,12 +85,9 @@ def test_the_frames_of_a_large_gif_are_not_counted(monkeypatch: pytest.MonkeyPat
     stack = [Pillow.new("RGB", (8, 8), (50 * i, 0, 0)) for i in range(5)]
     buffer = io.BytesIO()
     stack[0].save(buffer, "GIF", save_all=True, append_images=stack[1:])
-    assert decode(buffer.getvalue()).frames == 5
-    assert (
-        decode(buffer.getvalue())
-        .notes[0]
-        .startswith("an animation of 5 frames, of which the first is analysed; animations =")
-    )
+    picture = decode(buffer.getvalue())
+    assert picture.frames == 5
+    assert picture.notes[0].startswith("an animation of 5 frames, of which the first is analysed; animations =")
     monkeypatch.setattr("inference.image.media.MAX_BYTES_COUNTED", 10)
     assert decode(buffer.getvalue()).frames == 0
 

@@ -107,7 +107,7 @@ SENT = {
     "latin-1 to UTF-8": (PHOTO.decode("latin-1").encode(), "a picture (image/jpeg) that was written as text (UTF-8)"),
     "read as UTF-8": (PHOTO.decode("utf-8", "replace").encode(), "a binary file that was read as text (UTF-8)"),
     "read as UTF-8, PNG": (PNG.decode("utf-8", "replace").encode(), "a binary file that was read as text (UTF-8)"),
-    "FTP as text": (PNG.replace(b"\r\n", b"\n"), "a PNG whose line ends were changed on the way: send it again as bin"),
+    "FTP as text": (PNG.replace(b"\r\n", b"\n"), "a PNG whose line ends were changed on the way: send it as binary"),
     "FTP as text, back": (PNG.replace(b"\n", b"\r\n"), "a PNG whose line ends were changed on the way"),
     "curl -d": (PNG.translate(None, b"\r\n\0"), "a picture without its zeros and line ends, as curl -d sends it"),
     "numbers": (str(list(PHOTO[:99])).encode(), "a list of numbers, the bytes of a picture (image/jpeg)"),

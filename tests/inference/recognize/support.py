@@ -18,6 +18,18 @@ from inference.recognize import examine, manifest_of
 
 WIDE = Picture(Pillow.new("RGB", (128, 64), (10, 20, 30)), (128, 64))  # into a square of 64: 32 rows in the middle
 
+# Of a PaddleDetection export, as infer_cfg.yml and inference.yml have it.
+INFER_CFG = """
+mode: paddle
+draw_threshold: 0.4
+arch: YOLO
+Preprocess:
+- {interp: 2, keep_ratio: false, target_size: [64, 64], type: Resize}
+- {is_scale: true, mean: [0.485, 0.456, 0.406], norm_type: mean_std, std: [0.229, 0.224, 0.225], type: NormalizeImage}
+- {type: Permute}
+label_list: [cat, dog]
+"""
+
 
 def answer(folder: Path, picture: Picture = WIDE) -> tuple[str, Manifest, Predictions]:
     """(family, manifest, predictions) of an export that is recognised and run."""

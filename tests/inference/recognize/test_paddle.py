@@ -17,7 +17,7 @@ from inference.image.preprocess import prepare
 from inference.predictions import Classes, Embedding
 from inference.recognize import examine, manifest_of, recognize
 from tests.inference.graphs import picture_input, save
-from tests.inference.recognize.support import answer, boxes, floats
+from tests.inference.recognize.support import INFER_CFG, answer, boxes, floats
 
 CLASSIFIER = """
 Global: {model_name: PP-LCNet_x1_0}
@@ -32,17 +32,7 @@ PostProcess:
     topk: 5
     label_list: [no, 007, cat]
 """  # noqa: E501
-DETECTOR = """
-Global: {model_name: PicoDet-S}
-mode: paddle
-draw_threshold: 0.4
-arch: YOLO
-Preprocess:
-- {interp: 2, keep_ratio: false, target_size: [64, 64], type: Resize}
-- {is_scale: true, mean: [0.485, 0.456, 0.406], norm_type: mean_std, std: [0.229, 0.224, 0.225], type: NormalizeImage}
-- {type: Permute}
-label_list: [cat, dog]
-"""
+DETECTOR = "\nGlobal: {model_name: PicoDet-S}" + INFER_CFG
 
 
 def classifier(folder: Path, text: str = CLASSIFIER, scores: Any = ((0.1, 0.7, 0.2),), name: str = "") -> Path:

@@ -19,7 +19,7 @@ from inference.image.media import Picture
 from inference.predictions import Classes, LabelMap, Objects
 from inference.recognize import recognize
 from tests.inference.graphs import picture_input, save
-from tests.inference.recognize.support import answer, boxes, floats
+from tests.inference.recognize.support import INFER_CFG, answer, boxes, floats
 
 
 def mmdeploy(folder: Path, outputs: dict[str, Any], transforms: list[dict[str, Any]], size: Any = 64) -> Path:
@@ -102,18 +102,6 @@ def test_mmdeploy_detector_without_its_pipeline_is_refused(tmp_path: Path) -> No
     save(tmp_path / "end2end.onnx", picture_input("input"), outputs)
     with pytest.raises(BadManifest, match=r"pipeline\.json.*is missing"):
         recognize(tmp_path)
-
-
-INFER_CFG = """
-mode: paddle
-draw_threshold: 0.4
-arch: YOLO
-Preprocess:
-- {interp: 2, keep_ratio: false, target_size: [64, 64], type: Resize}
-- {is_scale: true, mean: [0.485, 0.456, 0.406], norm_type: mean_std, std: [0.229, 0.224, 0.225], type: NormalizeImage}
-- {type: Permute}
-label_list: [cat, dog]
-"""
 
 
 def test_paddle_detection(tmp_path: Path) -> None:
