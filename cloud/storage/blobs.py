@@ -118,16 +118,21 @@ def translated(doing: str) -> Iterator[None]:
 
 def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
     """The SDK's properties of a blob, or of its entry in a listing; `headers` of the answer that brought them."""
-    date = headers.get("date") or headers.get("Date")
     metadata = {key.lower(): unquote(value or "") for key, value in (properties.metadata or {}).items()}
     return BlobInfo(
         name=name,
         etag=bare(properties.etag),
         size=properties.size,
         modified=properties.last_modified,
-        served_at=parsedate_to_datetime(date) if date else datetime.now(UTC),
+        served_at=date_of(headers),
         metadata=metadata,
     )
+
+
+def date_of(headers: Mapping[str, str]) -> datetime:
+    """When the service answered, by its own clock; by ours where it does not say."""
+    date = headers.get("date") or headers.get("Date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 def bare(etag: str) -> str:

@@ -11,6 +11,7 @@ import logging
 import mimetypes
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -21,12 +22,12 @@ from azure.storage.blob import BlobClient, BlobServiceClient, ContentSettings
 
 from cloud import connection
 from cloud.once import once
-from cloud.settings import current
+from cloud.settings import STATE, current
 from cloud.storage.blobs import BlobInfo as BlobInfo
 from cloud.storage.blobs import Conflict as Conflict
 from cloud.storage.blobs import Page as Page
 from cloud.storage.blobs import Reading as Reading
-from cloud.storage.blobs import bare, code_of, info_of, translated
+from cloud.storage.blobs import bare, code_of, date_of, info_of, translated
 from inference.errors import StorageUnavailable
 from inference.results.strict_json import json_text
 
@@ -56,6 +57,18 @@ class Storage:
                 except HttpResponseError as error:
                     if code_of(error) != "ContainerAlreadyExists":
                         raise
+
+    def date(self) -> datetime:
+        """The service's own date and time, in whole seconds, about which the hosts of an app agree, whatever their own
+        clocks say. Raises StorageUnavailable."""
+        headers: dict[str, str] = {}
+        with translated("asking storage for the date"):
+            try:
+                container = self.service.get_container_client(STATE)
+                container.get_container_properties(raw_response_hook=_keep_headers(headers))
+            except ResourceNotFoundError as error:
+                headers = dict(cast(Any, error.response).headers)
+        return date_of(headers)
 
     def open(self, container: str, name: str, etag: str | None = None) -> Reading | None:
         """Open a blob, at version `etag` if given; the first 4 MiB come with this call.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,11 @@ def test_no_folder_is_given_where_the_disk_is_too_small() -> None:
     with scratch(10) as folder:
         assert folder.is_dir()
     assert not folder.exists()
+
+
+def test_storage_says_what_time_it_is_with_and_without_a_container(storage_account: str) -> None:
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert storage.date() >= before
+    storage.ensure_containers("state")
+    assert before <= storage.date() <= datetime.now(UTC)
