@@ -80,3 +80,15 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     worker.storage.ensure_containers(UPLOADS)
     log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread))
     revive(default_videos())
+    _note_entries()
+
+
+def _note_entries() -> None:
+    # A file without entries has no tick that could write down that they are gone.
+    try:
+        from cloud.pipelines_file import pipelines
+        from cloud.tick import note_entries
+
+        note_entries(pipelines(), default_storage().date())
+    except Exception as error:  # noqa: BLE001 - uploads do not wait for what is wrong with pipelines
+        log.warning("which pipelines are on was not written down: %s: %s", type(error).__name__, error)

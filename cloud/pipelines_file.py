@@ -88,13 +88,18 @@ class PipelineEntry(_Common):
 
 @dataclass(frozen=True)
 class Pipelines:
-    """What a pipelines.toml says: entries that work, and a line for every entry that does not."""
+    """What a pipelines.toml says: entries that work, and a line for every entry that does not.
+
+    broken: the names of pipelines that cannot be used. readable: whether the file could be read at all.
+    """
 
     entries: tuple[PipelineEntry, ...] = ()
     models: tuple[ModelEntry, ...] = ()
     drift: DriftEntry | None = None
     lake: LakeEntry | None = None
     problems: tuple[str, ...] = ()
+    broken: frozenset[str] = frozenset()
+    readable: bool = True
 
     def find(self, name: str) -> PipelineEntry:
         """The entry of that name. Raises BadPipeline with the nearest names."""
@@ -137,7 +142,7 @@ def read(path: Path, model_names: Callable[[], Iterable[str]] = tuple) -> Pipeli
     try:
         document = read_toml(path, path.name, BadPipeline)
     except BadPipeline as error:
-        return Pipelines(problems=(f"{error}; no pipeline runs",))
+        return Pipelines(problems=(f"{error}; no pipeline runs",), readable=False)
     problems = [f"{path.name}: unknown key {key!r}{nearest(key, _KNOWN)}" for key in document if key not in _KNOWN]
     reader = _Reader(path.name, document, problems)
     entries = reader.tables("pipeline", parse)
@@ -152,7 +157,8 @@ def read(path: Path, model_names: Callable[[], Iterable[str]] = tuple) -> Pipeli
         drift = replace(drift, retrain="")  # what is wrong with a pipeline is no reason to stop looking
     if delivered:
         delivered = _served(path.name, delivered, set(model_names()), problems)
-    return Pipelines(tuple(entries), tuple(delivered), drift, lake, tuple(problems))
+    broken = frozenset(reader.names("pipeline")) - {*names}
+    return Pipelines(tuple(entries), tuple(delivered), drift, lake, tuple(problems), broken)
 
 
 def _served(file: str, models: list[ModelEntry], known: set[str], problems: list[str]) -> list[ModelEntry]:
@@ -187,6 +193,11 @@ class _Reader:
         except BadPipeline as error:
             self.problems.append(str(error))
             return None
+
+    def names(self, key: str) -> list[str]:
+        """The names of all entries under [[key]], also of those that cannot be used."""
+        tables = self.document.get(key, [])
+        return [str(each.get("name")) for each in tables if isinstance(each, dict)] if isinstance(tables, list) else []
 
     def tables(self, key: str, parse_table: Callable[[Mapping[str, Any], str], _T]) -> list[_T]:
         """The entries under [[key]] that can be used."""

@@ -211,6 +211,12 @@ def is_disabled(function: str) -> bool:
     return any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
 
 
+def deployment() -> str:
+    """Which of several deployments over one account this is: app and slot in Azure, `local` elsewhere."""
+    parts = (os.environ.get(name, "") for name in ("WEBSITE_SITE_NAME", "WEBSITE_SLOT_NAME"))
+    return "-".join(part.lower() for part in parts if part) or "local"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a service of an account is: by a connection string, or by its address and an identity (None: any)."""

@@ -12,18 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from cloud.azureml import pipeline_runs
+from cloud.azureml import deployments, pipeline_runs
+from cloud.azureml.deployments import Deployment
 from cloud.azureml.pipeline_kind import Connection, Kind, Submission
+from cloud.azureml.slot_health import trouble
 from cloud.azureml.slot_runner import PipelineFailed, Runner, in_words
+from cloud.azureml.v1_kinds import PublishedPipeline
 from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
 from cloud.pipelines_file import PipelineEntry, Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab
-from cloud.settings import current, is_disabled, text_of
-from cloud.storage.containers import default_storage
+from cloud.settings import current, deployment, is_disabled, text_of
+from cloud.storage.containers import Storage, default_storage
 from inference.errors import BadPipeline, DropsightError, Transient
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ BEGIN_S = 60.0
 END_S = 240.0
 # As many entries at the same time.
 WIDTH = 8
+# Clocks of a cloud differ by less; a slot may begin so much early or late.
+_SKEW = timedelta(minutes=2)
 DELIVER = "0 */10 * * * *"
 # Entries for which the last tick of this process had no place: they come first, or those that hang would starve them.
 _WAITING: set[str] = set()
@@ -100,7 +105,30 @@ class _Here:
 
 def on_timer(begin_thread: Callable[[], None]) -> None:
     """The body of the function `tick`. Raises PipelineFailed, once, with all that failed."""
-    tick(pipelines(), begin_thread=begin_thread)
+    tick(pipelines(), begin_thread=begin_thread, clock=clock_set_right(default_storage()))
+
+
+def clock_set_right(storage: Storage) -> Callable[[], datetime]:
+    """This machine's clock; where it differs from storage's by minutes, with that difference taken off."""
+    try:
+        wrong = datetime.now(UTC) - storage.date()
+    except Transient as error:
+        log.warning("this machine's clock is not compared with storage's: %s", error)
+        wrong = timedelta(0)
+    if abs(wrong) < _SKEW:
+        return lambda: datetime.now(UTC)
+    log.error("this machine's clock is %s off (%s): storage's date is used", wrong, datetime.now(UTC).isoformat())
+    return lambda: datetime.now(UTC) - wrong
+
+
+def note_entries(config: Pipelines, now: datetime) -> Deployment:
+    """Write down which entries are on in this deployment: the tick does so, and the sweep, where no entry is left."""
+    here, store = deployment(), pipeline_runs.slot_store()
+    if not config.readable:  # a mistake in the file is no wish
+        return Deployment(here)
+    entries = list(scheduled(config))
+    on = {entry.name for entry in entries if _is_on(entry)}
+    return deployments.note(store, here, on, {entry.name for entry in entries} - on, config.broken, now)
 
 
 def scheduled(config: Pipelines) -> Iterator[PipelineEntry]:
@@ -120,6 +148,12 @@ def _task(name: str, work: Callable[[], object], cron: str) -> PipelineEntry:
     return PipelineEntry(name=name, target=Task(work), schedule=Schedule(cron=check_ncrontab(cron)), keeps=False)
 
 
+def _taken_out(name: str) -> PipelineEntry:
+    """An entry that is not in the file any more: what it has sent is followed to its end, as its receipts say."""
+    never = Schedule(cron="0 0 0 1 1 *")
+    return PipelineEntry(name=name, target=PublishedPipeline(id="taken out"), schedule=never, enabled=False)
+
+
 def _deliver() -> None:
     from cloud.models.deliveries import deliver_all
 
@@ -130,14 +164,16 @@ def _drift(config: Pipelines) -> None:
     from cloud.drift.drift_check import check
 
     assert config.drift is not None
-    verdict = check(default_storage(), config.drift, datetime.now(UTC), pipeline_runs.submit_now)
+    storage = default_storage()
+    verdict = check(storage, config.drift, storage.date(), pipeline_runs.submit_now)
     log.info("drift: %s (%s)", verdict.status, verdict.why)
 
 
 def _lake() -> None:
     from cloud.drift.lake import fill
 
-    fill(default_storage(), datetime.now(UTC))
+    storage = default_storage()
+    fill(storage, storage.date())
 
 
 def tick(
@@ -155,6 +191,12 @@ def tick(
     """
     began = seconds()
     failures: list[str] = []
+    try:
+        left = note_entries(config, clock()).left
+    except Transient as error:
+        log.warning("which entries are on was not written down: %s", error)
+        left = frozenset()
+    entries = [*scheduled(config), *map(_taken_out, sorted(left))]
 
     def may_begin() -> bool:
         return seconds() - began < BEGIN_S
@@ -165,7 +207,7 @@ def tick(
 
     free = threading.Semaphore(WIDTH)
     threads: dict[str, threading.Thread] = {}
-    for entry in sorted(scheduled(config), key=lambda entry: entry.name not in _WAITING):
+    for entry in sorted(entries, key=lambda entry: entry.name not in _WAITING):
         if not free.acquire(timeout=max(0.0, BEGIN_S - (seconds() - began))) or not may_begin():
             log.warning("%s waits for the next tick: this tick has worked for %.0f s", entry.name, BEGIN_S)
             _WAITING.add(entry.name)
@@ -205,10 +247,17 @@ def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Call
         "clock": clock,
         "may_begin": may_begin,
         "tick": text_of("TICK_SCHEDULE"),
+        "deployment": deployment(),
+        "alone": _is_alone,
     }
     if isinstance(entry.target, Task):
         return pipeline_runs.runner(service=_Here, **options)
     return pipeline_runs.runner(**options)
+
+
+def _is_alone(name: str) -> bool:
+    """Whether no other deployment over this storage has an entry of that name switched on."""
+    return not any(other.may_run(name) for other in deployments.others(default_storage(), deployment()))
 
 
 def _is_on(entry: PipelineEntry) -> bool:
@@ -217,7 +266,7 @@ def _is_on(entry: PipelineEntry) -> bool:
     return entry.enabled and not is_disabled(name)
 
 
-def health(config: Pipelines) -> list[str]:
+def health(config: Pipelines, clock: Callable[[], datetime] | None = None) -> list[str]:
     """What a person should look at: wrong entries, unknown slots, the last failures, refused models."""
     wrong = list(config.problems)
     if config.entries or config.models:
@@ -229,4 +278,7 @@ def health(config: Pipelines) -> list[str]:
         from cloud.models.deliveries import refused
 
         wrong += refused(config.models)
-    return [*wrong, *pipeline_runs.trouble(scheduled(config))]
+    store = pipeline_runs.slot_store()
+    now = (clock or clock_set_right(store.storage))()
+    elsewhere = list(deployments.others(store.storage, deployment()))
+    return [*wrong, *trouble(store, scheduled(config), deployment(), elsewhere, now)]

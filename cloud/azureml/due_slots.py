@@ -6,11 +6,13 @@ a split brain. Every wake-up therefore computes the same thing: what lies betwee
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from cloud.azureml.slot import Slot
 from cloud.pipelines_file import PipelineEntry
 from cloud.schedule import longest_gap, moment_before
 
@@ -27,88 +29,162 @@ REST = timedelta(hours=6)
 ON_TIME = timedelta(minutes=5)
 # In the place of the schedule by which a plan was decided, while its entry is switched off.
 OFF = "off"
+WHILE_OFF = "the entry was switched off"
+# No clock of a host is this far ahead of another: a plan that is was decided by a clock that was wrong.
+AHEAD = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a deployment has decided an entry: up to `through`, by `schedule` (OFF: switched off since)."""
+
+    through: datetime | None = None
+    schedule: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
     """`state/pipelines/<name>/plan.json`: where an entry stands.
 
-    through: every slot up to here has been decided.
+    progress: by deployment, since an entry may be on in one and off in another; under "" that of earlier releases.
     open: slots decided to run whose receipts are not final yet, oldest first.
     skipped: slots decided against whose receipts are not written yet, with the reason.
     sent_at: when a run was last submitted.
     names_kept: the batch endpoint gave a run the name we chose, so it can be looked up by it.
-    last: the newest final receipt, for health and lists.
-    schedule: the schedule by which `through` was decided.
+    last: the newest final receipt, for lists.
+    failed: the newest slot that failed, until a later one is done or a person resolves it.
     """
 
-    through: datetime | None = None
+    progress: Mapping[str, Progress] = field(default_factory=dict)
     open: tuple[datetime, ...] = ()
     skipped: tuple[tuple[datetime, str], ...] = ()
     sent_at: datetime | None = None
     names_kept: bool = False
-    last: dict[str, str] = field(default_factory=dict)
-    schedule: str = ""
+    last: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
+        progress = {
+            name: {"through": _text(each.through), "schedule": each.schedule} for name, each in self.progress.items()
+        }
         return {
-            "through": _text(self.through),
+            "progress": progress,
             "open": [_text(slot) for slot in self.open],
             "skipped": [[_text(slot), reason] for slot, reason in self.skipped],
             "sent_at": _text(self.sent_at),
             "names_kept": self.names_kept,
             "last": self.last,
-            "schedule": self.schedule,
+            "failed": self.failed,
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Plan:
         """As it was stored."""
+        progress = document.get("progress")
+        if progress is None:  # of an earlier release, which knew of no deployments
+            progress = {"": {"through": document["through"], "schedule": document.get("schedule", "")}}
+        last = dict(document["last"])
         return cls(
-            _moment(document["through"]),
+            {name: Progress(_moment(each["through"]), str(each["schedule"])) for name, each in progress.items()},
             tuple(datetime.fromisoformat(slot) for slot in document["open"]),
-            tuple((datetime.fromisoformat(slot), reason) for slot, reason in document["skipped"]),
+            tuple((datetime.fromisoformat(slot), str(reason)) for slot, reason in document["skipped"]),
             _moment(document["sent_at"]),
-            document["names_kept"],
-            document["last"],
-            document.get("schedule", ""),
+            bool(document["names_kept"]),
+            last,
+            dict(document.get("failed", last if last.get("state") == "failed" else {})),
         )
 
-    def opened(self, at: datetime) -> Plan:
-        """With a slot that runs outside the schedule."""
-        return self if at in self.open else replace(self, open=tuple(sorted((*self.open, at))))
+    def of(self, deployment: str) -> Progress:
+        """How far the deployment has come; an earlier release's progress belongs to the first one that asks."""
+        return self.progress.get(deployment) or self.progress.get("") or Progress()
 
-    def off(self) -> Plan:
-        """Of an entry that is switched off: what falls into that time is not missed later on."""
-        return replace(self, schedule=OFF)
+    def progressed(self, deployment: str, progress: Progress) -> Plan:
+        """With the deployment's progress."""
+        others = {name: each for name, each in self.progress.items() if name}
+        return replace(self, progress={**others, deployment: progress})
+
+    def opened(self, *slots: datetime) -> Plan:
+        """With slots that are to run."""
+        return replace(self, open=tuple(sorted({*self.open, *slots})))
+
+    def off(self, deployment: str) -> Plan:
+        """Of an entry that is switched off there: what falls into that time is not missed later on."""
+        mine = self.of(deployment)
+        return self if mine.schedule == OFF else self.progressed(deployment, replace(mine, schedule=OFF))
+
+    def overtakes(self, at: datetime, now: datetime) -> bool:
+        """Whether a newer slot is due, or over."""
+        newer = [*self.open, *map(datetime.fromisoformat, filter(None, [self.last.get("slot")]))]
+        return any(at < other <= now + AHEAD for other in newer)  # what lies ahead is of a clock that was wrong
+
+    def closed(self, slot: Slot, now: datetime) -> Plan:
+        """Without an open slot that is over."""
+        last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
+        # A slot that lies ahead is of a clock that was wrong: what is over now is news all the same.
+        known = [item for item in (self.last, last) if item and datetime.fromisoformat(item["slot"]) <= now + AHEAD]
+        newest = max(known, key=lambda item: item["slot"], default=last)
+        still_open = tuple(at for at in self.open if at != slot.at)
+        return replace(self, open=still_open, last=newest, failed=self._failed_after(slot))
+
+    def _failed_after(self, slot: Slot) -> Mapping[str, str]:
+        before = self.failed.get("slot", "")
+        if slot.state == "failed":
+            return {"slot": slot.slot, "why": slot.why} if slot.slot >= before else self.failed
+        answered = slot.slot >= before if slot.state == "done" else slot.slot == before
+        return {} if answered else self.failed
 
 
-def due(entry: PipelineEntry, plan: Plan, now: datetime, tick: str = EACH_MINUTE) -> Plan:
-    """The plan with every slot up to `now` decided: to run, or skipped with a reason. tick: NCRONTAB of wake-ups."""
-    after = plan.through or _first_look(tick, now)
+def is_ahead(plan: Plan, deployment: str, now: datetime) -> bool:
+    """Whether the plan was decided by a clock that was wrong: for so long no slot would be due."""
+    through = plan.of(deployment).through
+    return through is not None and through > now + AHEAD
+
+
+def due(
+    entry: PipelineEntry,
+    plan: Plan,
+    now: datetime,
+    tick: str = EACH_MINUTE,
+    deployment: str = "",
+    alone: Callable[[], bool] = lambda: True,
+) -> Plan:
+    """The plan with every slot up to `now` decided: to run, or skipped with a reason.
+
+    tick: NCRONTAB of wake-ups. alone: whether no other deployment has the entry switched on, whose slots these may be.
+    """
+    mine = plan.of(deployment)
+    after = mine.through or _first_look(tick, now)
     schedule = repr(entry.schedule)
-    if plan.schedule not in ("", schedule):  # a schedule that was just written, or switched on, has missed nothing
+    if is_ahead(plan, deployment, now):
+        after = _first_look(tick, now)
+    elif mine.schedule not in ("", schedule):  # what was just written, or switched on, has missed nothing
         after = max(after, _first_look(tick, now))
     until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
     missed_before = now - max(ON_TIME, longest_gap(tick))
-    decided = replace(_decide(entry, plan, after, until, missed_before), schedule=schedule)
-    if replace(decided, through=plan.through) == plan and plan.through and until - after < REST:
-        return plan  # nothing was due: looking again from the same moment costs no write
-    return decided
+    decided, through = _decide(entry, plan, after, until, missed_before)
+    if mine.schedule == OFF and mine.through and entry.keeps and alone():
+        off = [(slot, WHILE_OFF) for slot in entry.schedule.newest(mine.through, after, MOST)]
+        decided = replace(decided, skipped=(*off, *decided.skipped))
+    nothing_due = decided == plan and mine.schedule == schedule and through - after < REST
+    if nothing_due and mine.through == after:
+        return plan  # looking again from the same moment costs no write
+    return decided.progressed(deployment, Progress(through, schedule))
 
 
 def _first_look(tick: str, now: datetime) -> datetime:
     return min(now - FIRST_LOOK, moment_before(tick, now + EARLY))
 
 
-def _decide(entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, missed_before: datetime) -> Plan:
+def _decide(
+    entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, missed_before: datetime
+) -> tuple[Plan, datetime]:
+    """The plan with the slots of (after, until], and up to where they are decided."""
     if entry.catch_up == "all":
         run = list(islice(entry.schedule.slots(after, until), MOST))
-        through = run[-1] if len(run) == MOST else until
-        return replace(plan, through=through, open=(*plan.open, *run))
+        return plan.opened(*run), run[-1] if len(run) == MOST else until
     slots = entry.schedule.newest(after, until, MOST if entry.keeps else 1)
     run, missed = slots[-1:], slots[:-1]
     if entry.catch_up == "none" and run and run[0] < missed_before:
@@ -117,7 +193,7 @@ def _decide(entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, 
     skipped = [(slot, reason) for slot in missed]
     if len(slots) == MOST:
         skipped[0] = (missed[0], f"{reason}; stands for every earlier slot since {after.isoformat()} too")
-    return replace(plan, through=until, open=(*plan.open, *run), skipped=(*plan.skipped, *skipped))
+    return replace(plan.opened(*run), skipped=(*plan.skipped, *skipped)), until
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,25 +67,3 @@ def resolve(entry: PipelineEntry, at: datetime, how: str, run: str = "") -> Slot
         raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
     kept.change_plan(entry.name, lambda plan: plan.opened(at))
     return changed
-
-
-def trouble(entries: Iterable[PipelineEntry]) -> Iterator[str]:
-    """What a person should look at: the last failures, slots that wait or are unknown, state that cannot be read."""
-    kept = slot_store()
-    for entry in entries:
-        try:
-            plan = kept.plan(entry.name)
-            if plan.last.get("state") == "failed":
-                yield f"pipeline {entry.name}, slot {plan.last['slot']}: {plan.last['why']}"
-            for at in plan.open:
-                stored = kept.read(entry.name, at)
-                where = f"pipeline {entry.name}, slot {at.isoformat()}"
-                if stored and stored[0].state == "unknown":
-                    yield (
-                        f"{where}: unknown whether it was started; "
-                        f"python -m cloud pipelines resolve {entry.name} {at.isoformat()} --run ID|--resubmit|--skip"
-                    )
-                elif stored and stored[0].error:
-                    yield f"{where} waits: {stored[0].error}"
-        except BadPipeline as error:
-            yield f"pipeline {entry.name}: {error}"

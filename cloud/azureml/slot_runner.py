@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
-from cloud.azureml.due_slots import EACH_MINUTE, Plan, due
+from cloud.azureml.due_slots import EACH_MINUTE, WHILE_OFF, Plan, due, is_ahead
 from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import FINAL, Slot
@@ -52,7 +52,8 @@ class Runner:
     """Moves the slots of entries on; safe to run in any number of processes, and threads, at the same time.
 
     tick: NCRONTAB of the wake-ups. may_begin: asked before a slot is looked at; once it says no, the rest is left for
-    the next tick.
+    the next tick. deployment: in whose name slots are decided. alone: whether no other deployment over this storage
+    has the entry of that name switched on.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Runner:
         *,
         tick: str = EACH_MINUTE,
         may_begin: Callable[[], bool] = lambda: True,
+        deployment: str = "",
+        alone: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.store = store
         self._service = service  # made when needed: most wake-ups find nothing to do
@@ -71,14 +74,24 @@ class Runner:
         self._clock = clock
         self._tick = tick
         self._may_begin = may_begin
+        self._deployment, self._alone = deployment, alone
 
     def wake(self, entry: PipelineEntry, *, on: bool = True) -> None:
         """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
 
         def decide(plan: Plan) -> Plan:
-            return due(entry, plan, self._clock(), self._tick) if on else plan.off()
+            if not on:
+                return plan.off(self._deployment)
+            now = self._clock()
+            if is_ahead(plan, self._deployment, now):
+                through = plan.of(self._deployment).through
+                log.error(
+                    "pipeline %s: its slots were decided up to %s by a clock that was wrong; they count from %s on",
+                    entry.name, through, now.isoformat(),
+                )  # fmt: skip
+            return due(entry, plan, now, self._tick, self._deployment, lambda: self._alone(entry.name))
 
-        self._follow(entry, self.store.change_plan(entry.name, decide))
+        self._follow(entry, self.store.change_plan(entry.name, decide), on=on)
 
     def run_now(self, entry: PipelineEntry) -> datetime:
         """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
@@ -87,8 +100,11 @@ class Runner:
         self._follow(entry, self.store.change_plan(entry.name, lambda plan: plan.opened(at)))
         return at
 
-    def _follow(self, entry: PipelineEntry, plan: Plan) -> None:
-        """Move every open slot on as far as it goes. Raises PipelineFailed for those that failed just now."""
+    def _follow(self, entry: PipelineEntry, plan: Plan, *, on: bool = True) -> None:
+        """Move every open slot on as far as it goes. Raises PipelineFailed for those that failed just now.
+
+        on: whether slots begin that nobody asked for.
+        """
         failures = []
         plan = self._write_skipped(entry, plan)
         for at in plan.open:
@@ -96,7 +112,7 @@ class Runner:
                 break
             where = f"pipeline {entry.name}, slot {at.isoformat()}"
             try:
-                slot = self._advance(entry, plan, at)
+                slot = self._advance(entry, plan, at, on)
                 if slot.state in FINAL:
                     self._close(entry, slot)
             except Transient as error:
@@ -136,7 +152,7 @@ class Runner:
             lambda now: replace(now, skipped=tuple(item for item in now.skipped if item not in written)),
         )
 
-    def _advance(self, entry: PipelineEntry, plan: Plan, at: datetime) -> Slot:
+    def _advance(self, entry: PipelineEntry, plan: Plan, at: datetime, on: bool) -> Slot:
         """The slot, as far as it goes now."""
         stored = self.store.read(entry.name, at)
         if stored is None:
@@ -149,7 +165,10 @@ class Runner:
             slot, etag = self._write(slot.unknown("its worker ended"), etag)
         if slot.state == "unknown":
             slot, etag = self._settle(entry, plan, slot, etag)
-        if slot.state == "pending":
+        if slot.state == "pending" and not (on or slot.asked):
+            # Another deployment may send it.
+            slot = self._write(slot.skipped(WHILE_OFF), etag)[0] if self._alone(entry.name) else slot
+        elif slot.state == "pending":
             slot, _ = self._submit(entry, plan, slot, etag)
         elif slot.state == "submitted":
             slot, _ = self._poll(slot, etag)
@@ -159,8 +178,7 @@ class Runner:
         now = self._clock()
         if slot.not_before > now.isoformat():
             return slot, etag
-        newer = any(other > slot.at for other in plan.open) or plan.last.get("slot", "") > slot.slot
-        if newer and entry.catch_up != "all" and not slot.asked:
+        if plan.overtakes(slot.at, now) and entry.catch_up != "all" and not slot.asked:
             return self._write(slot.skipped("a newer slot is due"), etag)
         try:
             facts = self._facts(plan.sent_at)
@@ -253,15 +271,13 @@ class Runner:
 
     def _close(self, entry: PipelineEntry, slot: Slot) -> None:
         """Take the slot off the open ones; where the entry keeps no receipts, only the newest stays."""
-        last = {"slot": slot.slot, "state": slot.state, "why": slot.why}
         older = ""
 
         def close(plan: Plan) -> Plan:
             nonlocal older
-            closed = plan.last.get("slot", slot.slot)
-            older = "" if closed == slot.slot else min(closed, slot.slot)
-            newest = max(plan.last, last, key=lambda item: item.get("slot", ""))
-            return replace(plan, open=tuple(at for at in plan.open if at != slot.at), last=newest)
+            changed = plan.closed(slot, self._clock())
+            older = next((at for at in (plan.last.get("slot", ""), slot.slot) if at != changed.last["slot"]), "")
+            return changed
 
         self.store.change_plan(entry.name, close)
         if older and not entry.keeps:

@@ -20,6 +20,10 @@ class SlotStore:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
+    def names(self) -> list[str]:
+        """Every entry that was ever looked at, also those that no file has any more."""
+        return self.storage.folders(STATE, "pipelines/")
+
     def plan(self, name: str) -> Plan:
         """Where the entry stands; an empty plan for an entry that was never looked at. Raises BadPipeline."""
         return self._plan(name)[0]

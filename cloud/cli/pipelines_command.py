@@ -7,9 +7,10 @@ import json
 from datetime import UTC, datetime
 
 from cloud import pipelines_file
-from cloud.azureml import pipeline_runs
+from cloud.azureml import deployments, pipeline_runs
 from cloud.azureml.workspace_contents import remote
 from cloud.pipelines_file import PipelineEntry
+from cloud.settings import deployment
 from inference.errors import BadPipeline
 
 
@@ -44,14 +45,22 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     if not pipelines_file.pipelines().entries:
         print("pipelines.toml names no pipelines; docs/azureml.md shows how to write an entry")
+    problems = list(pipelines_file.pipelines().problems)
     for entry in pipelines_file.pipelines().entries:
-        plan = pipeline_runs.slot_store().plan(entry.name)
+        try:
+            plan = pipeline_runs.slot_store().plan(entry.name)
+        except BadPipeline as error:  # the others are listed all the same
+            problems.append(str(error))
+            continue
         last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"
         upcoming = _next(entry)
         print(f"{entry.name:24} {entry.kind:18} next {upcoming}  open {len(plan.open)}  {last}")
-    for line in pipelines_file.pipelines().problems:
+    for other in deployments.others(pipeline_runs.slot_store().storage, deployment()):
+        if names := sorted(name for name in other.on if "_" not in name):
+            print(f"deployment {other.name}, over the same storage (seen {other.at}): {', '.join(names)}")
+    for line in problems:
         print(f"PROBLEM  {line}")
-    return 1 if pipelines_file.pipelines().problems else 0
+    return 1 if problems else 0
 
 
 def _next(entry: PipelineEntry) -> str:

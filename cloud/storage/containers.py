@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobServiceClient, ContentSettings
+from azure.storage.blob import BlobClient, BlobPrefix, BlobServiceClient, ContentSettings
 
 from cloud import connection
 from cloud.once import once
@@ -195,6 +195,15 @@ class Storage:
                     token = pages.continuation_token
             except ResourceNotFoundError:
                 return
+
+    def folders(self, container: str, prefix: str) -> list[str]:
+        """The names one level below `prefix`, which ends with a slash, that have blobs below them; a call per 5,000."""
+        with translated(f"listing {container}/{prefix}"):
+            found = self.service.get_container_client(container).walk_blobs(prefix, delimiter="/")
+            try:
+                return sorted(item.name.removeprefix(prefix)[:-1] for item in found if isinstance(item, BlobPrefix))
+            except ResourceNotFoundError:
+                return []
 
 
 def _upload(blob: BlobClient, data: bytes | Path, options: dict[str, Any]) -> str:

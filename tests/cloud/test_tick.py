@@ -48,7 +48,8 @@ def test_a_broken_file_of_state_is_named_and_stops_only_its_own_entry(world: Wor
     world.storage.write("state", "pipelines/first/plan.json", b'{"through": "2026')
     assert "state/pipelines/first/plan.json cannot be read" in world.tick()
     assert world.ran() == [key("second", NOON)]
-    assert ["state/pipelines/first/plan.json" in line for line in tick.health(world.found)] == [True]
+    lines = tick.health(world.found, lambda: world.now)
+    assert ["state/pipelines/first/plan.json" in line for line in lines] == [True]
 
 
 @pytest.mark.parametrize("sends", [True, False])

@@ -12,7 +12,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.azureml_client import AzureML
-from cloud.azureml.due_slots import Plan, due
+from cloud.azureml.due_slots import Plan, Progress, due
 from cloud.azureml.slot_runner import DEAD, PipelineFailed
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import SLOT_TAG
@@ -178,7 +178,7 @@ def test_missed_slots_are_caught_up_as_the_entry_says(
 @pytest.mark.parametrize(("late", "runs"), [(timedelta(minutes=5), True), (timedelta(minutes=5, seconds=1), False)])
 def test_without_catching_up_a_slot_runs_up_to_five_minutes_late(late: timedelta, runs: bool) -> None:
     entry = entry_of("published", catch_up="none")
-    plan = due(entry, Plan(through=WEEK[0] - timedelta(hours=1)), WEEK[0] + late)
+    plan = due(entry, Plan({"": Progress(WEEK[0] - timedelta(hours=1))}), WEEK[0] + late)
     assert (plan.open, [slot for slot, _ in plan.skipped]) == (((WEEK[0],), []) if runs else ((), [WEEK[0]]))
 
 
@@ -313,7 +313,7 @@ def test_a_receipt_of_an_earlier_version_is_read_and_settled(
     entry = entry_of("published")
     hosts[0].wake(entry)
     clock.now = WEEK[0]
-    hosts[0].runner.store.change_plan("week", lambda plan: replace(plan, through=WEEK[0], open=(WEEK[0],)))
+    hosts[0].runner.store.change_plan("week", lambda plan: Plan({"": Progress(WEEK[0])}, (WEEK[0],)))
     earlier = {
         "schema": "dropsight-slot/1", "pipeline": "week", "kind": "published", "slot": WEEK[0].isoformat(),
         "state": "unknown", "attempts": 1, "owner": "x", "sent_at": WEEK[0].isoformat(), "error": "broken off",
