@@ -40,6 +40,7 @@ WIDTH = 8
 # Clocks of a cloud differ by less; a slot may begin so much early or late.
 _SKEW = timedelta(minutes=2)
 DELIVER = "0 */10 * * * *"
+_TAKEN_OUT = PublishedPipeline(id="of an entry that is not in the file any more")
 # Entries for which the last tick of this process had no place: they come first, or those that hang would starve them.
 _WAITING: set[str] = set()
 
@@ -150,8 +151,7 @@ def _task(name: str, work: Callable[[], object], cron: str) -> PipelineEntry:
 
 def _taken_out(name: str) -> PipelineEntry:
     """An entry that is not in the file any more: what it has sent is followed to its end, as its receipts say."""
-    never = Schedule(cron="0 0 0 1 1 *")
-    return PipelineEntry(name=name, target=PublishedPipeline(id="taken out"), schedule=never, enabled=False)
+    return PipelineEntry(name=name, target=_TAKEN_OUT, schedule=Schedule(cron="0 0 0 1 1 *"), enabled=False)
 
 
 def _deliver() -> None:
@@ -233,7 +233,11 @@ def _wake(
     """Move an entry on, in a thread of its own; what failed."""
     try:
         begin_thread()
-        _runner(entry, clock, may_begin).wake(entry, on=_is_on(entry))
+        runner = _runner(entry, clock, may_begin)
+        if entry.target is _TAKEN_OUT:
+            runner.follow(entry)
+        else:
+            runner.wake(entry, on=_is_on(entry))
     except DropsightError as error:
         return [str(error)]
     except Exception as error:

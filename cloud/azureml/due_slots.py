@@ -153,25 +153,43 @@ def due(
 
     tick: NCRONTAB of wake-ups. alone: whether no other deployment has the entry switched on, whose slots these may be.
     """
-    mine = plan.of(deployment)
+    mine, until = plan.of(deployment), now + EARLY
     after = mine.through or _first_look(tick, now)
     schedule = repr(entry.schedule)
     if is_ahead(plan, deployment, now):
         after = _first_look(tick, now)
     elif mine.schedule not in ("", schedule):  # what was just written, or switched on, has missed nothing
         after = max(after, _first_look(tick, now))
-    until = now + EARLY
     if until <= after:  # nothing new, or the clock was set back: decided slots stay decided
         return plan
     missed_before = now - max(ON_TIME, longest_gap(tick))
     decided, through = _decide(entry, plan, after, until, missed_before)
-    if mine.schedule == OFF and mine.through and entry.keeps and alone():
-        off = [(slot, WHILE_OFF) for slot in entry.schedule.newest(mine.through, after, MOST)]
-        decided = replace(decided, skipped=(*off, *decided.skipped))
+    if mine.schedule == OFF and mine.through:
+        decided = _skip(entry, decided, mine.through, after, alone)
     nothing_due = decided == plan and mine.schedule == schedule and through - after < REST
     if nothing_due and mine.through == after:
         return plan  # looking again from the same moment costs no write
     return decided.progressed(deployment, Progress(through, schedule))
+
+
+def pass_by(entry: PipelineEntry, plan: Plan, now: datetime, deployment: str, alone: Callable[[], bool]) -> Plan:
+    """The plan of an entry that is switched off: what comes while it is off is decided against, and never missed later.
+
+    alone: as in `due`.
+    """
+    mine, until = plan.of(deployment), now + EARLY
+    since = until if mine.through is None or is_ahead(plan, deployment, now) else mine.through
+    passed = entry.schedule.newest(since, until, 1)
+    if mine.schedule == OFF and not passed and until - since < REST:
+        return plan if mine.through == since else plan.progressed(deployment, Progress(since, OFF))
+    return _skip(entry, plan, since, until, alone).progressed(deployment, Progress(max(since, until), OFF))
+
+
+def _skip(entry: PipelineEntry, plan: Plan, after: datetime, until: datetime, alone: Callable[[], bool]) -> Plan:
+    slots = entry.schedule.newest(after, until, MOST) if entry.keeps else []
+    if not slots or not alone():
+        return plan
+    return replace(plan, skipped=(*plan.skipped, *((slot, WHILE_OFF) for slot in slots)))
 
 
 def _first_look(tick: str, now: datetime) -> datetime:

@@ -11,10 +11,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import uuid4
 
-from cloud.azureml.due_slots import EACH_MINUTE, WHILE_OFF, Plan, due, is_ahead
+from cloud.azureml.due_slots import EACH_MINUTE, WHILE_OFF, Plan, due, is_ahead, pass_by
 from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import FINAL, Slot
@@ -80,18 +81,22 @@ class Runner:
         """Decide the entry's due slots, unless it is switched off, then move its open ones on."""
 
         def decide(plan: Plan) -> Plan:
+            now, alone = self._clock(), partial(self._alone, entry.name)
             if not on:
-                return plan.off(self._deployment)
-            now = self._clock()
+                return pass_by(entry, plan, now, self._deployment, alone)
             if is_ahead(plan, self._deployment, now):
                 through = plan.of(self._deployment).through
                 log.error(
                     "pipeline %s: its slots were decided up to %s by a clock that was wrong; they count from %s on",
                     entry.name, through, now.isoformat(),
                 )  # fmt: skip
-            return due(entry, plan, now, self._tick, self._deployment, lambda: self._alone(entry.name))
+            return due(entry, plan, now, self._tick, self._deployment, alone)
 
         self._follow(entry, self.store.change_plan(entry.name, decide), on=on)
+
+    def follow(self, entry: PipelineEntry) -> None:
+        """Move the entry's open slots on; none is decided, and none begins."""
+        self._follow(entry, self.store.plan(entry.name), on=False)
 
     def run_now(self, entry: PipelineEntry) -> datetime:
         """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
