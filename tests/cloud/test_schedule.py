@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from cloud.schedule import Schedule, check_ncrontab, longest_gap, parse_every
+from cloud.schedule import Schedule, check_ncrontab, longest_gap, moment_before, parse_every
 
 
 def between(schedule: Schedule, after: str, until: str) -> list[str]:
@@ -79,6 +79,14 @@ def test_the_longest_gap_of_a_tick_is_that_of_its_week() -> None:
     assert longest_gap("0 * * * * *") == timedelta(minutes=1)
     assert longest_gap("0 */15 6-18 * * *") == timedelta(hours=11, minutes=15)
     assert longest_gap("0 0 4 * * mon") == timedelta(days=7)
+    assert longest_gap("0 0 4 * * sat,sun") == timedelta(days=6)
+    assert longest_gap("*/5 * 8-18 * * *") == timedelta(hours=13, seconds=5)
+
+
+def test_the_moment_before_is_not_the_one_that_a_wake_up_belongs_to() -> None:
+    first = datetime(2026, 12, 1, 4, tzinfo=UTC)
+    assert moment_before("0 0 4 * * tue", first) == first - timedelta(days=7)
+    assert moment_before("0 0 4 1 * *", first) == first - timedelta(days=8)  # it looks no further back
 
 
 def test_the_text_by_which_a_stored_plan_knows_its_schedule_stays() -> None:
