@@ -118,6 +118,11 @@ class Plan:
         newer = [*self.open, *map(datetime.fromisoformat, filter(None, [self.last.get("slot")]))]
         return any(at < other <= now + AHEAD for other in newer)  # what lies ahead is of a clock that was wrong
 
+    def resolved(self, at: datetime) -> Plan:
+        """With a slot for which a person has decided what happens."""
+        answered = self.failed.get("slot") == at.astimezone(UTC).isoformat()
+        return replace(self.opened(at), failed={} if answered else self.failed)
+
     def closed(self, slot: Slot, now: datetime) -> Plan:
         """Without an open slot that is over."""
         last = {"slot": slot.slot, "state": slot.state, "why": slot.why}

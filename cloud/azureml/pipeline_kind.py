@@ -68,7 +68,7 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Submission:
-    """The run of a slot, all expressions filled in."""
+    """The run of a slot, all expressions filled in. number: counts the runs that a slot had one after the other."""
 
     pipeline: str
     slot: datetime
@@ -76,11 +76,13 @@ class Submission:
     experiment: str = EXPERIMENT  # empty: what the job's YAML names
     description: str = ""
     tags: Mapping[str, Plain] = field(default_factory=dict)
+    number: int = 1
 
     @property
     def key(self) -> str:
-        """Names the slot for ever; the id of the job where we may choose it."""
-        return f"{self.pipeline}-{self.slot:%Y%m%dT%H%M%SZ}"
+        """Names the slot's run for ever; the id of the job where we may choose it."""
+        again = f"-{self.number}" if self.number > 1 else ""
+        return f"{self.pipeline}-{self.slot:%Y%m%dT%H%M%SZ}{again}"
 
     @property
     def all_tags(self) -> dict[str, str]:

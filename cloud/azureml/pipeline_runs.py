@@ -50,12 +50,15 @@ def preview(entry: PipelineEntry) -> dict[str, Any]:
     return azureml().preview(submission_for(entry, slot, Facts(storage, azureml, since)))
 
 
-def resolve(entry: PipelineEntry, at: datetime, how: str, run: str = "") -> Slot:
-    """Settle an unknown slot by a person's word: `run` (its id), `resubmit` or `skip`. Raises BadPipeline."""
+def resolve(name: str, at: datetime, how: str, run: str = "") -> Slot:
+    """Settle an unknown or failed slot by a person's word: `run` (its id), `resubmit` or `skip`.
+
+    name: of an entry, also of one that is not in the file any more. Raises BadPipeline.
+    """
     kept = slot_store()
-    stored = kept.read(entry.name, at)
+    stored = kept.read(name, at)
     if not stored:
-        raise BadPipeline(f"pipeline {entry.name!r} has no slot {at.isoformat()}; see `history {entry.name}`")
+        raise BadPipeline(f"pipeline {name!r} has no slot {at.isoformat()}; see `history {name}`")
     slot, etag = stored
     if slot.state not in ("unknown", "failed"):
         raise BadPipeline(f"slot {at.isoformat()} is {slot.state}; only unknown and failed ones are resolved")
@@ -65,5 +68,5 @@ def resolve(entry: PipelineEntry, at: datetime, how: str, run: str = "") -> Slot
         changed = slot.again() if how == "resubmit" else slot.skipped("skipped on request")
     if not kept.replace(changed, etag):
         raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
-    kept.change_plan(entry.name, lambda plan: plan.opened(at))
+    kept.change_plan(name, lambda plan: plan.resolved(at))
     return changed

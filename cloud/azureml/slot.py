@@ -26,9 +26,10 @@ _LONGEST_DELAY_S = 1800.0
 class Slot:
     """What is known of it, and is written in `state/pipelines/<name>/slots/`. Times are ISO texts, as stored.
 
-    attempts: how often its submission was tried. asked: by a person, or by drift. not_before: when it is tried
-    again. run: id, status and page of its run. submission: what was sent. unsettled: why nobody can say whether
-    it was taken. reason: why it was skipped.
+    attempts: how often its submission was tried. number: of its run; another than 1 where a run failed and was sent
+    again, under a key of its own, since the service keeps names for ever. asked: by a person, or by drift. not_before:
+    when it is tried again. run: id, status and page of its run. submission: what was sent. unsettled: why nobody can
+    say whether it was taken. reason: why it was skipped.
     """
 
     pipeline: str
@@ -36,6 +37,7 @@ class Slot:
     slot: str
     state: State = "pending"
     attempts: int = 0
+    number: int = 1
     asked: bool = False
     reason: str = ""
     error: str = ""
@@ -78,7 +80,7 @@ class Slot:
         if stored["target"]:
             target = KINDS[stored["kind"]](**stored["target"])
         more = {key: stored[key] for key in ("experiment", "description", "tags")}
-        return Submission(stored["pipeline"], self.at, target, **more)
+        return Submission(stored["pipeline"], self.at, target, **more, number=stored.get("number", 1))
 
     def submitting(self, submission: Submission, owner: str, now: datetime) -> Slot:
         """Taken by a worker, which sends it: written before anything is sent."""
@@ -90,6 +92,7 @@ class Slot:
             "experiment": submission.experiment,
             "description": submission.description,
             "tags": dict(submission.tags),
+            "number": submission.number,
         }
         return replace(
             self,
@@ -131,10 +134,10 @@ class Slot:
         return replace(self, state=state, run={**(self.run or {}), "status": run.status}, error=error)
 
     def again(self) -> Slot:
-        """To be sent again because a person says so."""
-        return replace(
-            self, state="pending", not_before="", asked=True, attempts=0, unsettled="", error="sent again on request"
-        )
+        """To be sent again because a person says so: as another run where this one failed."""
+        number = self.number + (self.state == "failed")
+        fresh = replace(self, number=number, attempts=0, not_before="", unsettled="", run=None)
+        return replace(fresh, state="pending", asked=True, error="sent again on request")
 
     def skipped(self, reason: str) -> Slot:
         """Decided against."""

@@ -189,7 +189,7 @@ class Runner:
             facts = self._facts(plan.sent_at)
             if not slot.asked and (reason := unmet(entry.condition, facts)):
                 return self._write(slot.skipped(reason), etag)
-            submission, service = submission_for(entry, slot.at, facts), self._service()
+            submission, service = submission_for(entry, slot.at, facts, slot.number), self._service()
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
             return self._not_submitted(slot, etag, error, sent=False)
         taken = slot.submitting(submission, uuid4().hex, now)
@@ -289,7 +289,7 @@ class Runner:
             self.store.forget(entry.name, older)
 
 
-def submission_for(entry: PipelineEntry, at: datetime, facts: Facts) -> Submission:
+def submission_for(entry: PipelineEntry, at: datetime, facts: Facts, number: int = 1) -> Submission:
     """The entry's submission for a slot, expressions filled in. Raises BadPipeline where that makes no sense."""
     table = entry.target.as_table()
     filled = fill(
@@ -298,7 +298,7 @@ def submission_for(entry: PipelineEntry, at: datetime, facts: Facts) -> Submissi
     )  # fmt: skip
     where = f"pipeline {entry.name!r}, slot {at.isoformat()}"
     target = build(type(entry.target), filled["target"], where, BadPipeline) if table else entry.target
-    return Submission(entry.name, at, target, filled["experiment"], filled["description"], filled["tags"])
+    return Submission(entry.name, at, target, filled["experiment"], filled["description"], filled["tags"], number)
 
 
 def in_words(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,9 @@ from cloud.azureml.slot import Slot
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
 from cloud.storage.parsed_json import read_parsed, unchanged
-from inference.errors import ServiceBusy
+from inference.errors import BadPipeline, ServiceBusy
+
+log = logging.getLogger(__name__)
 
 
 class SlotStore:
@@ -77,14 +80,19 @@ class SlotStore:
         """Delete the receipt of a slot (ISO) that is over."""
         self.storage.delete(STATE, _path(name, datetime.fromisoformat(at)))
 
-    def history(self, name: str, most: int = 50) -> Iterator[Slot]:
-        """The newest slots, newest first."""
+    def history(self, name: str, most: int = 50, on_broken: Callable[[str], object] = log.error) -> Iterator[Slot]:
+        """The newest slots, newest first. on_broken: is told of receipts that cannot be read, which are left out."""
         names: list[str] = []
         for page in self.storage.pages(STATE, f"pipelines/{name}/slots/", size=5000):
             names.extend(blob.name for blob in page.blobs)
         # Names sort as their slots do.
         for blob in sorted(names, reverse=True)[:most]:
-            if stored := read_parsed(self.storage, STATE, blob, Slot.from_json):
+            try:
+                stored = read_parsed(self.storage, STATE, blob, Slot.from_json)
+            except BadPipeline as error:
+                on_broken(str(error))
+                continue
+            if stored:
                 yield stored[0]
 
 

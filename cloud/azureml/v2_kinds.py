@@ -90,14 +90,23 @@ class PipelineJob(_V2):
         return "" if self.yaml else EXPERIMENT
 
     def submit(self, service: Connection, submission: Submission) -> Run:
-        """Create the slot's job under the slot's own id, unless it exists already."""
+        """Create the slot's job under the slot's own id, unless it exists already.
+
+        Where the answer to the first PUT is lost, the SDK repeats it, and the service has been seen to refuse that
+        (public reports of other users: 409, or 400 JobPropertyImmutable), although the job runs: then it is looked up.
+        """
         existing = self._existing(service, submission)
         if existing:
             return existing
         what = f"workspace {service.workspace.name!r}, job of pipeline {submission.pipeline!r}"
         job = self._job(service, submission, what)
         # A PUT of a fixed id is safe to repeat, so the SDK may retry it.
-        made = sdk(lambda: service.ml().jobs.create_or_update(job), service.caller, what)
+        try:
+            made = sdk(lambda: service.ml().jobs.create_or_update(job), service.caller, what)
+        except ServiceRefused:
+            if existing := self._existing(service, submission):
+                return existing
+            raise
         word = str(getattr(made.status, "value", made.status) or "NotStarted")
         return Run(str(made.name), word, "", service.workspace.page(str(made.name)))
 
@@ -189,7 +198,12 @@ class BatchEndpoint(_V2):
             raise NotAccepted(str(error)) from error
         headers, body = self._request(submission)
         what = f"batch endpoint {self.endpoint!r} of pipeline {submission.pipeline!r}"
-        answer = service.caller.post_once(url, DATA_PLANE, what, body, headers)
+        try:
+            answer = service.caller.post_once(url, DATA_PLANE, what, body, headers)
+        except ServiceRefused:
+            if existing := _status(service, submission.key):  # as of a job: its name is ours
+                return existing
+            raise
         name = str(answer.get("name") or str(answer.get("id", "")).rpartition("/")[2])
         if not name:
             raise OutcomeUnknown(f"workspace {service.workspace.name!r}, {what}: the answer names no job")

@@ -94,14 +94,12 @@ class Caller:
             response = self._send(HttpRequest("GET", url, params=params), audience, retry=True)
         except (ServiceRequestError, ServiceResponseError) as error:
             raise ServiceBusy(f"{self._where(what)} did not answer: {error}") from error
-        if response.status_code == 404:
-            return None
-        if response.status_code >= 400:
+        if response.status_code >= 400 and response.status_code != 404:
             raise self.refusal(response, what, sent=False)
         answer = _json(response)
-        if answer is None:  # a proxy's page, say: no proof that there is nothing
+        if answer is None:  # a proxy's page, say: no proof that there is nothing, whatever its status
             raise ServiceBusy(f"{self._where(what)} answered {response.status_code} without JSON")
-        return answer
+        return None if response.status_code == 404 else answer
 
     def post_once(self, url: str, audience: str, what: str, body: Any, headers: dict[str, str] | None = None) -> Any:
         """Submit, at most once. Raises NotAccepted, OutcomeUnknown or ServiceRefused."""
@@ -127,6 +125,9 @@ class Caller:
         `sent` says that the request starts something: then a 5xx leaves its outcome open.
         """
         status = response.status_code
+        if status < 400:  # the SDK could not read it: a proxy's page, say
+            said = f"{self._where(what)} answered {status}, and not in JSON"
+            return OutcomeUnknown(said) if sent else ServiceBusy(said)
         said = _service_message(response)
         where = f"{self._where(what)} answered {status}: {said}"
         if status == 429:

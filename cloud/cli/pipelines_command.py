@@ -87,13 +87,16 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    slots = list(pipeline_runs.slot_store().history(options.name, options.most))
-    if not slots:
+    broken: list[str] = []
+    slots = list(pipeline_runs.slot_store().history(options.name, options.most, broken.append))
+    if not slots and not broken:
         print(f"{pipelines_file.pipelines().find(options.name).name} has not run yet")  # or there is no such entry
     for slot in slots:
         run = (slot.run or {}).get("id", "-")
         print(f"{slot.slot}  {slot.state:10} attempts {slot.attempts}  run {run}  {slot.why}")
-    return 0
+    for line in broken:
+        print(f"PROBLEM  {line}")
+    return 1 if broken else 0
 
 
 def _resolve(options: argparse.Namespace) -> int:
@@ -104,6 +107,12 @@ def _resolve(options: argparse.Namespace) -> int:
     if slot.tzinfo is None:
         raise BadPipeline(f"slot {options.slot!r} has no offset from UTC; write it as `history` prints it")
     how = "run" if options.run_id else "resubmit" if options.resubmit else "skip"
-    resolved = pipeline_runs.resolve(pipelines_file.pipelines().find(options.name), slot, how, options.run_id or "")
-    print(f"{resolved.slot} is now {resolved.state}")
+    if options.resubmit and options.name not in [entry.name for entry in pipelines_file.pipelines().entries]:
+        raise BadPipeline(
+            f"pipelines.toml has no usable entry {options.name!r}, so nothing can be sent: put it back first, or say "
+            "--run ID or --skip"
+        )
+    resolved = pipeline_runs.resolve(options.name, slot, how, options.run_id or "")
+    follows = {"pending": "; the next tick sends it", "submitted": "; the next ticks follow its run"}
+    print(f"{resolved.slot} is now {resolved.state}{follows.get(resolved.state, '')}")
     return 0
