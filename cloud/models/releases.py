@@ -62,7 +62,7 @@ def release(
             if old:
                 read = _set_aside(storage, old, kept, read)
             read = _cleared(storage, name, new.version, read)
-            _write(storage, name, new.version, folder)
+            _write(storage, name, new.version, folder, read[1])
     pointer, etag = read
     previous = [before for before in (pointer.release, *pointer.previous) if before.version != new.version]
     rejected = tuple(other for other in pointer.rejected if not other.is_same(new))
@@ -125,21 +125,33 @@ def _cleared(storage: Storage, name: str, version: str, read: _Read) -> _Read:
     if there:
         read = write_pointer(storage, name, *read)
     for blob in there:
-        storage.delete(MODELS, blob.name)
+        try:
+            storage.delete(MODELS, blob.name, blob.etag)
+        except Conflict as error:
+            raise _busy(prefix) from error
     return read
 
 
-def _write(storage: Storage, name: str, version: str, folder: Path) -> None:
+def _write(storage: Storage, name: str, version: str, folder: Path, pointer: str | None) -> None:
+    """Fill an empty folder, as long as nobody else does and the pointer keeps that ETag."""
     prefix = f"{name}/versions/{version}/"
-    busy = ServiceBusy(f"another delivery writes {MODELS}/{prefix} at this moment; it is tried again")
-    written = set()
+    written = {}
     for relative, path in files_below(folder):
         try:
-            written.add((prefix + relative, storage.write(MODELS, prefix + relative, path, if_absent=True)))
+            written[prefix + relative] = storage.write(MODELS, prefix + relative, path, if_absent=True)
         except Conflict as error:
-            raise busy from error
-    if {(blob.name, blob.etag) for blob in files_at(storage, prefix)} != written:
-        raise busy
+            raise _busy(prefix) from error
+        now = storage.head(MODELS, f"{name}/{POINTER}")
+        if (now.etag if now else None) != pointer:  # what was written last may lie among another release's files
+            with suppress(Conflict):
+                storage.delete(MODELS, prefix + relative, written[prefix + relative])
+            raise _busy(prefix)
+    if {blob.name: blob.etag for blob in files_at(storage, prefix)} != written:
+        raise _busy(prefix)
+
+
+def _busy(prefix: str) -> ServiceBusy:
+    return ServiceBusy(f"another delivery writes {MODELS}/{prefix} at this moment; it is tried again")
 
 
 def rollback(storage: Storage, name: str, beside: Collection[str] = (), to: str = "") -> Pointer:
