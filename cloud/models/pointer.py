@@ -154,11 +154,11 @@ def _list(document: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _place(source: str) -> str:
-    """Where files lie, in the one spelling: ids of Azure have no case, and what signs a web address changes."""
+    """Where files lie, in the one spelling: by datastore and path, whatever the workspace's own id is written like; of
+    web addresses, without what signs them."""
     if source.startswith("http"):
         source = source.partition("?")[0]
-    workspace, between, path = source.rpartition("/paths/")
-    return workspace.lower() + between + path.rstrip("/")
+    return (source.partition("/datastores/")[2] or source).rstrip("/")
 
 
 def _moment(created: str) -> str:

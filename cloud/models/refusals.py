@@ -99,8 +99,8 @@ def refused_by_the_app(storage: Storage, snapshot: Snapshot) -> str:
     """Why a process of the app refused exactly these files; empty where none did. Raises BadModel."""
 
     def parsed(document: Any) -> tuple[str, str]:
-        if not isinstance(document, Mapping):
-            raise TypeError("it is no JSON object")
+        if not isinstance(document, Mapping) or not document["digest"]:
+            raise TypeError("it does not say what was refused")
         return text(document, "digest"), text(document, "why")
 
     record = f"models/refused/{snapshot.name}.json"
