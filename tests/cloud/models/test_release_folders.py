@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud.models.pointer import Release, read_pointer
+from cloud.models.pointer import Pointer, Release, read_pointer
 from cloud.models.releases import release, rollback
 from cloud.models.serving_models import ServingModels
 from cloud.models.snapshots import contents, last_good
@@ -160,7 +160,8 @@ def test_a_listing_from_before_the_pointer_moved_is_not_taken(storage: Storage, 
     """It shows half of the files that the pointer, read later, points to."""
     name, folder = "sketch", delivery.make("new", labels="new")
     release(storage, name, Release("2"), delivery.make("old"))
-    real, moved = storage.pages, []
+    real = storage.pages
+    moved: list[Pointer] = []
 
     class Late(Storage):
         def pages(self, *args: Any, **options: Any) -> Iterator[Page]:
