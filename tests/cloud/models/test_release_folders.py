@@ -129,6 +129,26 @@ def test_what_a_killed_delivery_left_in_the_folder_does_not_get_into_the_release
     assert in_versions(storage, "sketch", "3") == sizes(folder)
 
 
+def test_a_delivery_does_not_point_to_a_folder_that_another_one_began_to_clear(
+    storage: Storage, delivery: Delivery
+) -> None:
+    release(storage, "sketch", Release("2"), old := delivery.make("old"))
+    new = delivery.make("newer")
+
+    def die(step: int) -> None:
+        if step == 4:  # the pointer, and two files that are deleted
+            raise Killed
+
+    def before(step: int) -> None:
+        if step == 3:  # two files are written, and the pointer is to move
+            with pytest.raises(Killed):
+                release(Watched(storage.service, die), "sketch", NEW, new)
+
+    with pytest.raises(ServiceBusy):
+        release(Watched(storage.service, before), "sketch", NEW, new)
+    assert served(storage) == sizes(old) and in_versions(storage, "sketch", "3") == {}
+
+
 def test_a_folder_dropped_by_hand_serves_on_while_a_release_of_the_same_number_comes_and_can_be_gone_back_to(
     storage: Storage, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
