@@ -4,42 +4,60 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from inference.errors import BadModel, ModelUnavailable
+from inference.errors import BadModel, DropsightError
+
+if TYPE_CHECKING:
+    from cloud.models.snapshots import Snapshot
+    from cloud.storage.containers import Storage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands of `models`; the options carry the function to call as `run`."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("list", help="registered models, and what serves from the container")
-    command.set_defaults(run=_list)
+    command.set_defaults(run=partial(_in_words, _list))
     command = commands.add_parser("register", help="register a folder with a model in the workspace")
     command.add_argument("name")
     command.add_argument("folder", help="a folder of this machine, or an azureml:// path")
     command.add_argument("--version", default="", help="without it the workspace counts on")
     command.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE")
-    command.set_defaults(run=_register)
+    command.set_defaults(run=partial(_in_words, _register))
     for name, what, body in (("download", "fetch a model's files", _download), ("path", "print where they lie", _path)):
         command = commands.add_parser(name, help=what)
         command.add_argument("name")
         command.add_argument("version", nargs="?", default="latest")
         if name == "download":
             command.add_argument("--to", type=Path, default=Path("downloaded"))
-        command.set_defaults(run=body)
+        command.set_defaults(run=partial(_in_words, body))
     command = commands.add_parser("deliver", help="bring the newest version of a [[model]] into the container now")
     command.add_argument("name")
-    command.add_argument("--again", action="store_true", help="even if it was refused or rolled back before")
-    command.set_defaults(run=_deliver)
+    command.add_argument("--again", action="store_true", help="even if it serves, was refused or rolled back before")
+    command.set_defaults(run=partial(_in_words, _deliver))
     command = commands.add_parser("rollback", help="serve what served before the current release")
     command.add_argument("name")
-    command.set_defaults(run=_rollback)
+    command.add_argument("--to", default="", metavar="VERSION", help="serve this version, whose files are there still")
+    command.set_defaults(run=partial(_in_words, _rollback))
     command = commands.add_parser("push", help="put public models of the catalog into the container")
     command.add_argument("names", nargs="*", metavar="NAME")
     command.add_argument("--recommended", action="store_true", help="the pack for the default route")
     command.add_argument("--from", dest="sources", action="append", default=[], metavar="DIR_OR_URL",
                          help="take the files from this folder, or from URL/SHA256")  # fmt: skip
-    command.set_defaults(run=_push)
+    command.set_defaults(run=partial(_in_words, _push))
+
+
+def _in_words(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """What a command ends with; no file, and no answer, of somebody else's ends in a traceback."""
+    try:
+        return run(options)
+    except DropsightError:
+        raise
+    except Exception as error:
+        raise BadModel(f"{type(error).__name__}: {error}") from error
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -51,27 +69,40 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _list(_: argparse.Namespace) -> int:
     from cloud.models import deliveries
-    from cloud.models.releases import contents
+    from cloud.models.snapshots import contents
     from cloud.pipelines_file import pipelines
-    from cloud.settings import STATE, current
+    from cloud.settings import current
     from cloud.storage.containers import default_storage
 
     storage = default_storage()
     serving, unused = contents(storage)
+    said = set()
     for snapshot in serving:
-        found = storage.read_json(STATE, f"models/refused/{snapshot.name}.json")  # by a process of the app that took it
-        if found and found[0].get("digest") == snapshot.digest:
-            print(f"refused     {snapshot.name:30} {snapshot.version}: {found[0].get('why')}")
-        else:
-            print(f"serving     {snapshot.name:30} {snapshot.version}")
+        why = _refused(storage, snapshot)
+        said.add(why)
+        print(f"{'refused' if why else 'serving':11} {snapshot.name:30} {snapshot.version}{why and ': '}{why}")
     for name, why in unused.items():
         print(f"not used    {name:30} {why}")
     for line in deliveries.refused(pipelines().models):
-        print(f"refused     {line}")
+        if line not in said:
+            print(f"refused     {line}")
     if current().azureml_workspace:
         for name, latest in deliveries.registered().names():
             print(f"registered  {name:30} {latest}")
     return 0
+
+
+def _refused(storage: Storage, snapshot: Snapshot) -> str:
+    """Why a snapshot does not serve: it cannot, or a process of the app refused it; empty where neither."""
+    from cloud.models.refusals import refused_by_the_app
+
+    if snapshot.problem:
+        return snapshot.problem
+    try:
+        return refused_by_the_app(storage, snapshot)
+    except BadModel as error:  # nobody knows whether it was refused
+        print(error)
+        return ""
 
 
 def _register(options: argparse.Namespace) -> int:
@@ -84,9 +115,13 @@ def _register(options: argparse.Namespace) -> int:
 
 def _download(options: argparse.Namespace) -> int:
     from cloud.models import deliveries
+    from cloud.models.downloads import fill
+    from cloud.models.model_files import model_folder
 
     models = deliveries.registered()
-    print(models.download(models.get(options.name, options.version), options.to))
+    version = models.get(options.name, options.version)
+    folder = fill(options.to, partial(models.fetch, version))
+    print(model_folder(folder, version.label))
     return 0
 
 
@@ -107,14 +142,16 @@ def _deliver(options: argparse.Namespace) -> int:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from cloud.models.releases import BY_HAND, rollback
+    from cloud.models.pointer import BY_HAND
+    from cloud.models.releases import rollback
     from cloud.storage.containers import default_storage
     from inference.engine.registry import Registry, folders_from_environment
 
     beside = {entry.name for entry in Registry(folders_from_environment()).list()}
-    pointer = rollback(default_storage(), options.name, beside)
+    pointer = rollback(default_storage(), options.name, beside, options.to)
     before = "what was there before the first release" if pointer.version == BY_HAND else f"version {pointer.version}"
-    print(f"{options.name}: {before} serves from now on; {pointer.rejected[0]} is not brought back by itself")
+    left = pointer.rejected[0].registered_number
+    print(f"{options.name}: {before} serves from now on; {left} is not brought back by itself")
     return 0
 
 
@@ -129,7 +166,7 @@ def _push(options: argparse.Namespace) -> int:
     for entry in load_catalog().wanted(options.names, options.recommended):
         try:
             print(push(default_storage(), entry, sources))
-        except (BadModel, ModelUnavailable) as error:  # the other models go on
-            print(error, file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - the other models go on
+            print(error if isinstance(error, DropsightError) else f"{entry.name}: {error}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0

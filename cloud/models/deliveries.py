@@ -12,7 +12,8 @@ import azure.functions as func
 from cloud.azureml.pipeline_runs import azureml
 from cloud.azureml.slot_runner import in_words
 from cloud.models.model_entry import ModelEntry
-from cloud.models.registered_models import Registered, deliver, refusals
+from cloud.models.refusals import AlreadyRefused, refusals
+from cloud.models.registered_models import Registered, deliver
 from cloud.pipelines_file import pipelines
 from cloud.storage.containers import default_storage
 from inference.errors import BadModel, DropsightError
@@ -28,7 +29,7 @@ def registered() -> Registered:
 def deliver_all(only: str = "") -> None:
     """Bring the newest version of every [[model]] entry, or of those of the registered model `only`.
 
-    Raises BadModel with all that was refused.
+    Raises BadModel with all that failed now; what was refused before is in the health.
     """
     failures = []
     for entry in pipelines().models:
@@ -36,17 +37,19 @@ def deliver_all(only: str = "") -> None:
             continue
         try:
             log.info("%s", deliver(default_storage(), registered(), entry))
-        except DropsightError as error:
-            failures.append(str(error))
-        except Exception as error:
-            log.exception("%s", entry.name)
-            failures.append(f"{entry.name}: {in_words(error)}")
+        except AlreadyRefused as known:
+            log.info("%s", known)
+        except Exception as error:  # the other entries go on
+            unforeseen = error if not isinstance(error, DropsightError) else error.__cause__
+            if unforeseen and not isinstance(unforeseen, DropsightError):
+                log.warning("%s", entry.name, exc_info=unforeseen)
+            failures.append(str(error) if isinstance(error, DropsightError) else f"{entry.name}: {in_words(error)}")
     if failures:
         raise BadModel("; ".join(failures))
 
 
 def refused(entries: Iterable[ModelEntry]) -> list[str]:
-    """The versions that were refused since the last release, a line for every version."""
+    """What is wrong with the entries, as `refusals` says it."""
     return [line for entry in entries for line in refusals(default_storage(), entry)]
 
 
@@ -61,16 +64,26 @@ def find(name: str) -> ModelEntry:
 
 
 def on_events(request: func.HttpRequest) -> func.HttpResponse:
-    """An Event Grid webhook: answers its validation, takes Microsoft.MachineLearningServices.ModelRegistered."""
+    """An Event Grid webhook: answers its validation, takes Microsoft.MachineLearningServices.ModelRegistered.
+
+    What fails is said in the answer, which is 202 all the same: the timer tries it again, Event Grid need not.
+    """
     try:
         events = json.loads(request.get_body())
-    except ValueError:
+    except (ValueError, RecursionError):
         return func.HttpResponse("expected Event Grid events as JSON", status_code=400)
+    failures = []
     for event in events if isinstance(events, list) else [events]:
-        answer = _on_event(event if isinstance(event, dict) else {})
+        try:
+            answer = _on_event(event if isinstance(event, dict) else {})
+        except Exception as error:  # the other events go on
+            if not isinstance(error, DropsightError):
+                log.exception("an event of Event Grid")
+            failures.append(in_words(error))
+            continue
         if answer:
             return func.HttpResponse(json.dumps(answer), mimetype="application/json")
-    return func.HttpResponse(status_code=202)
+    return func.HttpResponse("; ".join(failures), status_code=202)
 
 
 def _on_event(event: dict[str, Any]) -> dict[str, Any] | None:

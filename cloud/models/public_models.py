@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloud.models.releases import read_pointer
+from cloud.models.pointer import read_pointer
 from cloud.settings import MODELS
 from cloud.storage.containers import BlobInfo, Storage
 from inference.engine.catalog import CatalogEntry

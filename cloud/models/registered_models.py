@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,15 @@ from urllib.parse import quote
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.v2_kinds import sdk
 from cloud.azureml.workspace import ARM, VERSION
-from cloud.models import canary, releases
+from cloud.models import canary, refusals
 from cloud.models.model_entry import ModelEntry
-from cloud.settings import MODELS, STATE
+from cloud.models.model_files import fetch_files, in_our_words, listed, model_folder, state_of
+from cloud.models.pointer import BY_HAND, Release, read_pointer
+from cloud.models.releases import release
+from cloud.models.snapshots import Snapshot, fetch, files_at, last_good, serving
+from cloud.settings import MODELS
 from cloud.storage.containers import Storage
-from cloud.storage.parsed_json import read_parsed
-from inference.engine.other_formats import onnx_files, what_is_there
-from inference.errors import BadModel, CorruptMedia, Permanent, StorageUnavailable, UnsupportedMedia
+from inference.errors import BadModel, CorruptMedia, Permanent, Transient, UnsupportedMedia
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -45,6 +47,16 @@ class Version:
     tags: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     registry: str = ""
+
+    @property
+    def label(self) -> str:
+        """As people call it."""
+        return f"{self.name}:{self.version}"
+
+    @property
+    def release(self) -> Release:
+        """What the container remembers of it."""
+        return Release(self.version, self.name, self.uri, self.created)
 
 
 class Registered:
@@ -89,19 +101,30 @@ class Registered:
         return (_version(entry.name, row) for row in rows)
 
     def download(self, version: Version, folder: Path) -> Path:
-        """The model's files below `folder`; returns the folder that holds the ONNX file. Raises BadModel."""
+        """As `fetch`; returns the folder below that holds the model. Raises BadModel where there is none."""
+        self.fetch(version, folder)
+        return model_folder(folder, version.label)
+
+    def fetch(self, version: Version, folder: Path) -> None:
+        """Bring the version's files, all of them, below `folder`. Raises BadModel, LimitExceeded, Transient."""
         if version.registry:
             models = self._azureml.registry(version.registry).models
             self._by_sdk(
-                f"registry {version.registry!r}, model {version.name}:{version.version}",
+                f"registry {version.registry!r}, model {version.label}",
                 lambda: models.download(version.name, version.version, download_path=str(folder)),
             )
         else:
-            self._from_datastore(version, folder)
-        weights = min(onnx_files(folder), key=lambda path: (len(path.parts), path), default=None)
-        if weights is None:
-            raise BadModel(f"model {version.name}:{version.version} holds no .onnx file; {what_is_there(folder)}")
-        return weights.parent
+            container, path = self._place(version)
+            fetch_files(container, path, version.label, folder)
+
+    def state(self, version: Version) -> str:
+        """Changes whenever the version's files do; empty where only fetching them would tell. Raises Transient."""
+        if version.registry:
+            return ""
+        try:
+            return state_of(listed(*self._place(version)))
+        except Permanent as error:  # there is no such place; when there is one, that is another state
+            return hashlib.sha256(str(error).encode()).hexdigest()[:24]
 
     def _by_sdk(self, what: str, call: Callable[[], Any]) -> Any:
         return sdk(call, self._azureml.caller, what, sent=False)
@@ -120,22 +143,23 @@ class Registered:
             uri, stage = str(row.path or row.id), str(row.stage or "")
             yield Version(name, str(row.version), uri, stage, row.tags or {}, created(row), registry)
 
-    def _from_datastore(self, version: Version, folder: Path) -> None:
+    def _place(self, version: Version) -> tuple[ContainerClient, str]:
+        """The container, and the path in it, where the version's files lie. Raises BadModel."""
         match = _URI.fullmatch(version.uri)
         if not match:
-            raise BadModel(f"model {version.name}:{version.version}: {version.uri!r} is not in a datastore")
-        datastore, path = match[1], match[2].rstrip("/")
+            raise BadModel(f"model {version.label}: {version.uri!r} is not in a datastore")
+        datastore = match[1]
         url = f"{self._azureml.workspace.arm}/datastores/{quote(datastore, safe='')}"
         row = self._azureml.caller.get(url, ARM, f"datastore {datastore}", VERSION)
         if row is None:
-            raise BadModel(f"model {version.name}:{version.version}: there is no datastore {datastore!r}")
+            raise BadModel(f"model {version.label}: there is no datastore {datastore!r}")
         place = row.get("properties") or {}
         if missing := [key for key in ("accountName", "containerName", "endpoint") if not place.get(key)]:
             raise BadModel(
-                f"model {version.name}:{version.version}: datastore {datastore!r} has no {', '.join(missing)}; it must "
-                "be an Azure Blob datastore"
+                f"model {version.label}: datastore {datastore!r} has no {', '.join(missing)}; it must be an Azure Blob "
+                "datastore"
             )
-        _download(self._container(place), path, folder)
+        return self._container(place), match[2].rstrip("/")
 
     def register(self, name: str, path: str, version: str = "", tags: Mapping[str, str] | None = None) -> Version:
         """Register a folder of this machine (uploaded), or an azureml:// path (by reference). Raises BadModel."""
@@ -160,54 +184,52 @@ class Registered:
 def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, again: bool = False) -> str:
     """Bring the entry's newest version into the container if it is new; what happened, in words.
 
-    It is verified, tried on the samples and, where `min_agreement` says so, compared with the serving
-    version first. A version that fails is remembered and not tried again, unless `again`. Raises Permanent.
+    It is verified, tried on the samples and, where `min_agreement` says so, compared with the serving version first.
+    again: whatever serves, was rolled back or was refused. Raises AlreadyRefused where it was refused before and its
+    files have not changed since; BadModel where it is refused now, which is remembered; Transient.
     """
     version = registered.newest(entry)
-    label = f"{entry.name}:{version.version}"
-    stored = releases.read_pointer(storage, entry.serves)
-    pointer = stored[0] if stored else None
-    if pointer and pointer.version == version.version:
-        now = releases.serving(storage, entry.serves)
-        if not now or now.version != releases.BY_HAND:
-            return f"{label} serves already"
-        if not again:
-            return f"{label} is released, but a folder dropped by hand since then serves; --again brings it back"
-    if pointer and version.version in pointer.rejected and not again:
-        return f"{label} was rolled back; `python -m cloud models deliver {entry.serves} --again` brings it back"
-    record = f"models/delivery/{entry.serves}/{version.version}.json"
-    if not again and (known := read_parsed(storage, STATE, record, _why_and_when, BadModel)):
-        return known[0][0]
+    if not again and (words := _stays(storage, entry, version)):
+        return words
+    files = registered.state(version)
+    if not again:
+        refusals.refuse_what_is_known(storage, entry.serves, version.release, files)
     try:
         with tempfile.TemporaryDirectory(prefix="dropsight-model-") as scratch:
             canaried = _try(storage, registered, entry, version, Path(scratch))
-            facts = {"canary": canaried, "source": version.uri}
             folder = Path(scratch, "new", entry.serves)
-            releases.release(storage, entry.serves, version.version, folder, **facts)
+            release(storage, entry.serves, version.release, folder, canary=canaried, again=again)
     except (UnsupportedMedia, CorruptMedia) as error:  # not the model's fault: it is tried again
-        raise BadModel(f"{label} cannot be tried: remove what is no picture from {MODELS}: {error}") from error
-    except Permanent as error:
-        storage.write_json(STATE, record, {"model": label, "why": str(error), "at": datetime.now(UTC).isoformat()})
-        raise BadModel(f"{label} is refused, the old version serves on: {error}") from error
-    log.info("%s is released as %s: %s", label, entry.serves, canaried)
-    return f"{label} is released as {entry.serves}: {canaried}"
+        raise BadModel(f"{version.label} cannot be tried: remove what is no picture from {MODELS}: {error}") from error
+    except Transient:
+        raise
+    except Exception as error:
+        known = in_our_words(error)
+        if isinstance(known, Transient):
+            raise known from error
+        refusals.remember(storage, entry.serves, version.release, files, str(known))
+        raise BadModel(f"{version.label} is refused, the old version serves on: {known}") from error
+    refusals.forget(storage, entry.serves, version.release)
+    log.info("%s is released as %s: %s", version.label, entry.serves, canaried)
+    return f"{version.label} is released as {entry.serves}: {canaried}"
 
 
-def refusals(storage: Storage, entry: ModelEntry) -> list[str]:
-    """The versions that were refused since the last release, and why."""
-    try:
-        pointer = releases.read_pointer(storage, entry.serves)
-        since = pointer[0].at if pointer else ""
-        refused = []
-        for page in storage.pages(STATE, f"models/delivery/{entry.serves}/"):
-            refused += [read_parsed(storage, STATE, blob.name, _why_and_when, BadModel) for blob in page.blobs]
-        return [record[0][0] for record in refused if record and record[0][1] > since]
-    except BadModel as error:
-        return [str(error)]
-
-
-def _why_and_when(document: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{document['model']} was refused: {document['why']}", str(document.get("at", "9999"))
+def _stays(storage: Storage, entry: ModelEntry, version: Version) -> str:
+    """Why nothing is to be delivered; empty where something is."""
+    stored = read_pointer(storage, entry.serves)
+    if stored is None:
+        return ""
+    pointer = stored[0]
+    again = f"`python -m cloud models deliver {entry.serves} --again` brings it back"
+    if pointer.release.is_same(version.release):
+        now = serving(storage, entry.serves)
+        if now and now.version == BY_HAND:
+            return f"{version.label} is released, but a folder dropped by hand since then serves; {again}"
+        # What points to files that are gone serves nothing.
+        return f"{version.label} serves already" if now and not now.problem else ""
+    if any(rejected.is_same(version.release) for rejected in pointer.rejected):
+        return f"{version.label} was rolled back; {again}"
+    return ""
 
 
 def _try(
@@ -218,22 +240,32 @@ def _try(
     registered.download(version, scratch / "download").rename(place)
     samples = _samples(storage, entry.serves)
     ours = canary.verify(scratch / "new", entry.serves, samples)
-    serving = releases.serving(storage, entry.serves) if samples and entry.min_agreement else None
-    if serving is None:
-        return {"samples": len(samples)}
-    releases.fetch(storage, serving, scratch / "old" / entry.serves)
+    old = _to_compare_with(storage, entry.serves) if samples and entry.min_agreement else None
+    agreement = _agreement(storage, entry, old, samples, ours, scratch) if old else {}
+    return {"samples": len(samples), **agreement}
+
+
+def _to_compare_with(storage: Storage, name: str) -> Snapshot | None:
+    now = serving(storage, name)
+    return last_good(storage, name) if now and now.problem else now
+
+
+def _agreement(
+    storage: Storage, entry: ModelEntry, old: Snapshot, samples: Mapping[str, bytes], ours: Any, scratch: Path
+) -> dict[str, Any]:
+    fetch(storage, old, scratch / "old" / entry.serves)
     agreement = round(canary.agreement(ours, canary.verify(scratch / "old", entry.serves, samples)), 4)
     if agreement < entry.min_agreement:
         raise BadModel(
-            f"it agrees with version {serving.version} on {agreement:.0%} of {len(samples)} samples; "
+            f"it agrees with version {old.version} on {agreement:.0%} of {len(samples)} samples; "
             f"min_agreement is {entry.min_agreement:.0%}"
         )
-    return {"samples": len(samples), "agreement": agreement}
+    return {"agreement": agreement}
 
 
 def _samples(storage: Storage, name: str) -> dict[str, bytes]:
-    blobs = (blob for page in storage.pages(MODELS, f"{name}/samples/", size=_MOST_SAMPLES) for blob in page.blobs)
-    contents = {blob.name: storage.read(MODELS, blob.name) for blob in islice(blobs, _MOST_SAMPLES)}
+    blobs = files_at(storage, f"{name}/samples/")[:_MOST_SAMPLES]
+    contents = {blob.name: storage.read(MODELS, blob.name) for blob in blobs}
     return {name: content[0] for name, content in contents.items() if content}
 
 
@@ -244,27 +276,3 @@ def _version(name: str, row: Mapping[str, Any]) -> Version:
     created = str((row.get("systemData") or {}).get("createdAt", ""))
     stage, uri = str(properties.get("stage") or ""), str(properties.get("modelUri") or "")
     return Version(name, str(row["name"]), uri, stage, properties.get("tags") or {}, created)
-
-
-def _download(container: ContainerClient, path: str, folder: Path) -> None:
-    """A blob, or all below a path. Nothing leaves `folder`, nothing larger than a model may be is taken."""
-    from azure.core.exceptions import AzureError
-
-    try:
-        total = 0
-        for blob in container.list_blobs(name_starts_with=path):
-            relative = blob.name.removeprefix(path).lstrip("/") or path.rpartition("/")[2]
-            beside = blob.name != path and not blob.name.startswith(f"{path}/")
-            if beside or (blob.metadata or {}).get("hdi_isfolder") == "true":
-                continue
-            total += blob.size
-            if total > releases.MAX_BYTES:
-                raise BadModel(f"{path} holds more than {releases.MAX_BYTES:,} bytes")
-            target = (folder / relative).resolve()
-            if not target.is_relative_to(folder.resolve()):
-                raise BadModel(f"{blob.name!r} leads out of the model's folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as out:
-                container.download_blob(blob.name).readinto(out)
-    except AzureError as error:
-        raise StorageUnavailable(f"the model's files at {path} cannot be read: {error}") from error

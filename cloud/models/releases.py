@@ -1,285 +1,235 @@
-"""The container `models`: what lies there, which release serves, and how that changes."""
+"""How what serves from the container `models` changes: a release, and the way back to the one before.
+
+The files of a release lie in `versions/NUMBER/`. Another release of that number whose files are still needed moves to
+a folder of its own first. Before anything that lies there is deleted, the pointer is written, on condition of its
+version: whoever else works on the same folder can then no longer point to it. Readers take a folder only by a pointer
+that has not moved since they listed the files, and each file only in the version that was listed, so that they see the
+old release or the new one; what a killed delivery left behind is cleared by the next.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from cloud.models.model_entry import NAME
-from cloud.settings import MODELS, STATE
-from cloud.storage.containers import BlobInfo, Conflict, Storage
-from cloud.storage.parsed_json import read_parsed, unchanged
-from inference.engine.other_formats import is_onnx, kind_by_name, what_is_in
-from inference.errors import BadModel, LimitExceeded, Permanent, ServiceBusy
-from inference.manifest import MANIFEST_FILE
+from cloud.models.canary import verify
+from cloud.models.model_files import are_equal, check_files, files_below, in_our_words
+from cloud.models.pointer import BY_HAND, KEEP, POINTER, Pointer, Release, read_pointer, write_pointer
+from cloud.models.snapshots import (
+    Good,
+    Snapshot,
+    fetch,
+    files_at,
+    good_version,
+    serving,
+    snapshot_of,
+    versions_with_files,
+    write_good,
+)
+from cloud.settings import MODELS
+from cloud.storage.containers import Conflict, Storage
+from inference.errors import BadModel, Permanent, ServiceBusy, Transient
 
-POINTER = "serving.json"
-BY_HAND = "by hand"
-MAX_FILES = 200
-MAX_BYTES = 2 * 1024**3
-_KEEP = 10
+# A pointer and its ETag, None where it is not there yet.
+_Read = tuple[Pointer, str | None]
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The files that serve a model right now. `digest` changes whenever a file does.
+def release(
+    storage: Storage,
+    name: str,
+    new: Release,
+    folder: Path,
+    *,
+    canary: Mapping[str, Any] | None = None,
+    again: bool = False,
+) -> Pointer:
+    """Put the files of `folder` into the container, in `versions/` and the release's number, then let them serve.
 
-    files: relative path, ETag, bytes. problem: why nobody can say which files serve.
+    again: a pointer that cannot be read is written anew. Raises BadModel, LimitExceeded, StorageUnavailable, and
+    ServiceBusy where somebody else changes the same model.
     """
-
-    name: str
-    version: str
-    prefix: str
-    files: tuple[tuple[str, str, int], ...]
-    age_s: float
-    problem: str = ""
-
-    @property
-    def digest(self) -> str:
-        """Names this content for ever."""
-        return hashlib.sha256(repr((self.name, self.prefix, self.files)).encode()).hexdigest()[:24]
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """`serving.json`. previous: what served before, newest first. rejected: versions rolled back from.
-
-    The version BY_HAND means: no release, but the files dropped by hand, or the model that came with the app.
-    """
-
-    version: str
-    previous: tuple[str, ...] = ()
-    rejected: tuple[str, ...] = ()
-    canary: Mapping[str, Any] | None = None
-    source: str = ""
-    at: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return {"schema": "dropsight-serving/1", **vars(self)}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Pointer:
-        """As it was stored; members of later versions are ignored."""
-        known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
-        versions = {key: tuple(map(str, known.get(key, ()))) for key in ("previous", "rejected")}
-        return cls(**{**known, **versions, "version": str(document["version"])})
+    check_files(name, ((relative, path.stat().st_size) for relative, path in files_below(folder)))
+    read = _now(storage, name, again)
+    with tempfile.TemporaryDirectory(prefix="dropsight-release-") as scratch:
+        kept = Path(scratch)
+        old = _kept(storage, name, new.version, read[0], kept)
+        if old is None or not are_equal(kept, folder):
+            if old:
+                read = _set_aside(storage, old, kept, read)
+            read = _cleared(storage, name, new.version, read)
+            _write(storage, name, new.version, folder, read[1])
+    pointer, etag = read
+    previous = [before for before in (pointer.release, *pointer.previous) if before.version != new.version]
+    rejected = tuple(other for other in pointer.rejected if not other.is_same(new))
+    at = datetime.now(UTC).isoformat()
+    return write_pointer(storage, name, Pointer(new, tuple(previous[:KEEP]), rejected, canary, at), etag)[0]
 
 
-def read_pointer(storage: Storage, name: str) -> tuple[Pointer, str] | None:
-    """The pointer of a model and its ETag; None where nothing was released yet. Raises BadModel."""
-    return read_parsed(storage, MODELS, f"{name}/{POINTER}", Pointer.from_json, BadModel)
+def _now(storage: Storage, name: str, again: bool) -> _Read:
+    """The pointer as it is to be gone back to: by hand, where a folder was dropped over the release."""
+    try:
+        stored = read_pointer(storage, name)
+    except BadModel:
+        there = storage.head(MODELS, f"{name}/{POINTER}")
+        if not again or there is None:
+            raise
+        good = good_version(storage, name)
+        return Pointer(Release(good.version if good else BY_HAND)), there.etag
+    if stored is None:
+        return Pointer(Release(BY_HAND)), None
+    pointer, etag = stored
+    now = serving(storage, name) if pointer.version != BY_HAND else None
+    if now and now.version == BY_HAND:
+        pointer = replace(pointer, release=Release(BY_HAND), previous=(pointer.release, *pointer.previous)[:KEEP])
+    return pointer, etag
 
 
-def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
-    """(what serves, model by model; what lies there and serves nothing, with what to do): a listing, and a read for
-    every model that has a pointer."""
-    groups: dict[str, list[BlobInfo]] = {}
-    unused: dict[str, str] = {}
-    for page in storage.pages(MODELS, size=5000):
-        for blob in page.blobs:
-            name, _, rest = blob.name.partition("/")
-            if rest and NAME.fullmatch(name):
-                groups.setdefault(name, []).append(blob)
-            elif words := _out_of_place(name, rest):
-                unused[name] = words
-    serving = []
-    for name, blobs in groups.items():
-        if snapshot := _serving(storage, name, blobs):
-            serving.append(snapshot)
-        elif words := what_is_in(sorted(blob.name.removeprefix(f"{name}/") for blob in _by_hand(name, blobs))):
-            unused[name] = f"no .onnx file here; {words}"
-    return serving, unused
-
-
-def _out_of_place(name: str, rest: str) -> str:
-    """What to do about a blob that lies in no model's folder; empty where it is nothing that was to be one."""
-    if rest:
-        return "a model's folder is named by 1 to 64 letters, digits, dots, hyphens and underscores; rename it"
-    if is_onnx(PurePosixPath(name)):
-        return f"a model lies in a folder of its own: put it at {PurePosixPath(name).stem}/{name}"
-    return (words := kind_by_name(name)) and f"it is {words}"
-
-
-def snapshots(storage: Storage) -> list[Snapshot]:
-    """What serves, model by model."""
-    return contents(storage)[0]
-
-
-def _serving(storage: Storage, name: str, blobs: list[BlobInfo]) -> Snapshot | None:
-    version = BY_HAND
-    released = next((blob for blob in blobs if blob.name == f"{name}/{POINTER}"), None)
-    by_hand = _by_hand(name, blobs)
-    # What came last serves: a folder that is dropped over a release counts as a wish to change it.
-    if released and not _dropped_since(released, by_hand):
-        try:
-            pointer = read_pointer(storage, name)
-        except Permanent as error:  # the other models go on
-            files = ((POINTER, released.etag, released.size),)
-            return Snapshot(name, "unreadable", f"{name}/", files, released.age_s, str(error))
-        version = pointer[0].version if pointer else BY_HAND
-    prefix = f"{name}/" if version == BY_HAND else f"{name}/versions/{version}/"
-    mine = by_hand if version == BY_HAND else [blob for blob in blobs if blob.name.startswith(prefix)]
-    return _snapshot(name, version, prefix, mine)
-
-
-def _dropped_since(released: BlobInfo, by_hand: list[BlobInfo]) -> bool:
-    """Whether a model was dropped by hand after the release, or only its weights, where they lie beside the graph:
-    what is copied by its time leaves out a graph that did not change."""
-    models = [blob for blob in by_hand if _is_model(blob)]
-    weights = [blob for blob in by_hand if blob.name.endswith((".data", "_data", ".bin"))] if models else []
-    return any(blob.modified > released.modified for blob in (*models, *weights))
-
-
-def serving(storage: Storage, name: str) -> Snapshot | None:
-    """What serves under this name right now."""
-    return next((snapshot for snapshot in snapshots(storage) if snapshot.name == name), None)
-
-
-def _by_hand(name: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
-    aside = (f"{name}/versions/", f"{name}/samples/", f"{name}/{POINTER}")
-    return [blob for blob in blobs if not blob.name.startswith(aside)]
-
-
-def _is_model(blob: BlobInfo) -> bool:
-    path = PurePosixPath(blob.name)
-    return is_onnx(path) or path.name == MANIFEST_FILE
-
-
-def _snapshot(name: str, version: str, prefix: str, mine: list[BlobInfo]) -> Snapshot | None:
-    if not any(map(_is_model, mine)):
+def _kept(storage: Storage, name: str, version: str, pointer: Pointer, folder: Path) -> Snapshot | None:
+    """The model in that folder of the container, fetched, where it serves or may serve again."""
+    good = good_version(storage, name)
+    if not pointer.refers_to(version) and not (good and good.version == version):
         return None
-    files = tuple(sorted((blob.name.removeprefix(prefix), blob.etag, blob.size) for blob in mine))
-    return Snapshot(name, version, prefix, files, min(blob.age_s for blob in mine))
-
-
-def remember_good(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
-    """Note that this snapshot was verified, and keep a copy of files that somebody may overwrite by hand."""
-    by_hand = snapshot.version == BY_HAND
-    version = f"hand-{snapshot.digest[:12]}" if by_hand else snapshot.version
-    if _good_version(storage, snapshot.name) == version:
-        return
-    for relative, _, _ in snapshot.files if by_hand else ():
-        with suppress(Conflict):  # another process keeps the same copy
-            storage.write(MODELS, f"{snapshot.name}/versions/{version}/{relative}", folder / relative, if_absent=True)
-    storage.write_json(STATE, _good(snapshot.name), {"version": version})
-
-
-def _good(name: str) -> str:
-    return f"models/good/{name}.json"
-
-
-def _good_version(storage: Storage, name: str) -> str:
-    stored = read_parsed(storage, STATE, _good(name), lambda document: str(document["version"]), BadModel)
-    return stored[0] if stored else ""
-
-
-def last_good(storage: Storage, name: str) -> Snapshot | None:
-    """What was verified last under this name, by any process. Raises BadModel."""
-    version = _good_version(storage, name)
-    if not version:
+    old = snapshot_of(storage, name, version)
+    try:
+        if old:
+            fetch(storage, old, folder)
+    except Permanent:  # no process can have it, so that nothing serves it
         return None
+    return old
+
+
+def _set_aside(storage: Storage, old: Snapshot, folder: Path, read: _Read) -> _Read:
+    """Let the old files serve, or be gone back to, from a folder of their own; named so that a second try finds it."""
+    name, aside = old.name, f"{old.version}-{old.digest[:8]}"
+    for relative, _, _ in old.files:
+        with suppress(Conflict):  # it is there already, and whole
+            storage.write(MODELS, f"{name}/versions/{aside}/{relative}", folder / relative, if_absent=True)
+    pointer, etag = read
+    read = write_pointer(storage, name, pointer.renamed(old.version, aside), etag)
+    good = good_version(storage, name)
+    if good and good.version == old.version:
+        kept = snapshot_of(storage, name, aside)
+        write_good(storage, name, Good(aside, kept.digest if kept else ""))
+    return read
+
+
+def _cleared(storage: Storage, name: str, version: str, read: _Read) -> _Read:
+    """Delete what lies in a folder that nothing refers to: the rest of an earlier delivery."""
     prefix = f"{name}/versions/{version}/"
-    blobs = [blob for page in storage.pages(MODELS, prefix) for blob in page.blobs]
-    return _snapshot(name, version, prefix, blobs)
-
-
-def fetch(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
-    """Bring a snapshot's files below `folder`, in the versions that were listed.
-
-    Raises LimitExceeded, BadModel for its problem and for paths that lead elsewhere, ServiceBusy where a file changed
-    meanwhile.
-    """
-    if snapshot.problem:
-        raise BadModel(snapshot.problem)
-    total = sum(size for _, _, size in snapshot.files)
-    if len(snapshot.files) > MAX_FILES or total > MAX_BYTES:
-        raise LimitExceeded(
-            f"model {snapshot.name!r} has {len(snapshot.files)} files of {total:,} bytes; at most {MAX_FILES} "
-            f"files and {MAX_BYTES:,} bytes are taken"
-        )
-    for relative, etag, size in snapshot.files:
-        path = PurePosixPath(relative)
-        if path.is_absolute() or ".." in path.parts or "\\" in relative or ":" in relative:
-            raise BadModel(f"model {snapshot.name!r}: the path {relative!r} leads out of its folder")
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+    there = [blob for page in storage.pages(MODELS, prefix) for blob in page.blobs]
+    if there:
+        read = write_pointer(storage, name, *read)
+    for blob in there:
         try:
-            reading = storage.open(MODELS, snapshot.prefix + relative, etag)
-            if reading is None:
-                raise ServiceBusy(f"{snapshot.prefix}{relative} was deleted while it was fetched")
-            with target.open("wb") as out:
-                for chunk in reading.chunks(size):
-                    out.write(chunk)
+            storage.delete(MODELS, blob.name, blob.etag)
         except Conflict as error:
-            raise ServiceBusy(f"{snapshot.prefix}{relative} was overwritten while it was fetched") from error
+            raise _busy(prefix) from error
+    return read
 
 
-def release(storage: Storage, name: str, version: str, folder: Path, **facts: Any) -> Pointer:
-    """Put the files of `folder` into the container as `version`, then let it serve.
+def _write(storage: Storage, name: str, version: str, folder: Path, pointer: str | None) -> None:
+    """Fill an empty folder, as long as nobody else does and the pointer keeps that ETag."""
+    prefix = f"{name}/versions/{version}/"
+    written = {}
+    for relative, path in files_below(folder):
+        try:
+            written[prefix + relative] = storage.write(MODELS, prefix + relative, path, if_absent=True)
+        except Conflict as error:
+            raise _busy(prefix) from error
+        now = storage.head(MODELS, f"{name}/{POINTER}")
+        if (now.etag if now else None) != pointer:  # what was written last may lie among another release's files
+            with suppress(Conflict):
+                storage.delete(MODELS, prefix + relative, written[prefix + relative])
+            raise _busy(prefix)
+    if {blob.name: blob.etag for blob in files_at(storage, prefix)} != written:
+        raise _busy(prefix)
 
-    The pointer is written last and on condition of its version: readers see the old release or the new release.
-    """
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        relative = path.relative_to(folder).as_posix()
-        storage.write(MODELS, f"{name}/versions/{version}/{relative}", path)
-    return _point(storage, name, version, facts)
+
+def _busy(prefix: str) -> ServiceBusy:
+    return ServiceBusy(f"another delivery writes {MODELS}/{prefix} at this moment; it is tried again")
 
 
-def rollback(storage: Storage, name: str, beside: Collection[str] = ()) -> Pointer:
+def rollback(storage: Storage, name: str, beside: Collection[str] = (), to: str = "") -> Pointer:
     """Serve what served before the current release, and never bring that release back by itself.
 
-    beside: the models that the app has without the container. Raises BadModel where nothing is left to serve.
+    beside: the models that the app has without the container. to: a version further back, or any whose files are in
+    the container. The version is fetched and verified before anything changes. Raises BadModel, and Transient where
+    that cannot be tried now.
     """
     stored = read_pointer(storage, name)
     if stored is None or stored[0].version == BY_HAND:
         raise BadModel(f"model {name!r} has no release to go back from: nothing that was released serves")
-    pointer = stored[0]
+    pointer, etag = stored
     now = serving(storage, name)
     if now and now.version == BY_HAND:
         raise BadModel(
             f"model {name!r}: a folder dropped by hand serves, not version {pointer.version}; remove that folder's "
             f"files, or `python -m cloud models deliver {name} --again` brings the newest version back"
         )
-    if not pointer.previous or (
-        pointer.previous[0] == BY_HAND and name not in beside and not _dropped_by_hand(storage, name)
-    ):
-        raise BadModel(f"model {name!r} has nothing to go back to: before version {pointer.version} nothing served")
+    target, further = _target(name, pointer, to)
+    _verify(storage, name, target, beside, pointer)
     back = replace(
         pointer,
-        version=pointer.previous[0],
-        previous=pointer.previous[1:],
-        rejected=(pointer.version, *pointer.rejected)[:_KEEP],
+        release=target,
+        previous=further,
+        rejected=(pointer.release, *(other for other in pointer.rejected if other.version != target.version))[:KEEP],
+        canary=None,
         at=datetime.now(UTC).isoformat(),
     )
-    return _write_pointer(storage, name, back, stored)
+    return write_pointer(storage, name, back, etag)[0]
 
 
-def _dropped_by_hand(storage: Storage, name: str) -> bool:
-    blobs = [blob for page in storage.pages(MODELS, f"{name}/") for blob in page.blobs]
-    return any(map(_is_model, _by_hand(name, blobs)))
+def _target(name: str, pointer: Pointer, to: str) -> tuple[Release, tuple[Release, ...]]:
+    """The release to go back to, and what is before it."""
+    if to == pointer.version:
+        raise BadModel(f"model {name!r}: version {to} is what serves now; name another version")
+    for number, before in enumerate(pointer.previous):
+        if to in ("", before.version):
+            return before, pointer.previous[number + 1 :]
+    if not to:
+        raise BadModel(f"model {name!r} has nothing to go back to: before version {pointer.version} nothing served")
+    return next((known for known in pointer.rejected if known.version == to), Release(to)), pointer.previous
 
 
-def _point(storage: Storage, name: str, version: str, facts: Mapping[str, Any]) -> Pointer:
-    stored = read_pointer(storage, name)
-    old = stored[0] if stored else Pointer(BY_HAND)
-    previous = old.previous if old.version == version else (old.version, *old.previous)[:_KEEP]
-    rejected = tuple(rejected for rejected in old.rejected if rejected != version)
-    new = Pointer(version, previous, rejected, at=datetime.now(UTC).isoformat(), **facts)
-    return _write_pointer(storage, name, new, stored)
+def _verify(storage: Storage, name: str, target: Release, beside: Collection[str], pointer: Pointer) -> None:
+    """Raises BadModel where the release would not serve, Transient where that cannot be seen now."""
+    snapshot = snapshot_of(storage, name, target.version)
+    by_hand = target.version == BY_HAND
+    if snapshot is None and by_hand and name in beside:
+        return
+    before = "the folder dropped by hand" if by_hand else f"version {target.version}"
+    if snapshot is None and by_hand:
+        why = f"has nothing to go back to: before version {pointer.version} nothing served"
+    elif snapshot is None:
+        why = f"cannot go back to {before}: {MODELS}/{name}/versions/{target.version}/ holds no model"
+    elif problem := _problem(storage, snapshot):
+        why = f"cannot go back to {before}, which does not verify: {problem}"
+    else:
+        return
+    raise BadModel(f"model {name!r} {why}; {_ways_on(storage, name, pointer, target)}")
 
 
-def _write_pointer(storage: Storage, name: str, pointer: Pointer, read: tuple[Pointer, str] | None) -> Pointer:
+def _problem(storage: Storage, snapshot: Snapshot) -> str:
     try:
-        storage.write_json(MODELS, f"{name}/{POINTER}", pointer.to_json(), **unchanged(read))
-    except Conflict as error:
-        raise ServiceBusy(
-            f"what serves {name!r} was changed by somebody else at this moment; look, and try again (the tick tries a "
-            "delivery again by itself)"
-        ) from error
-    return pointer
+        with tempfile.TemporaryDirectory(prefix="dropsight-rollback-") as scratch:
+            fetch(storage, snapshot, Path(scratch) / snapshot.name)
+            verify(Path(scratch), snapshot.name)
+    except Exception as error:
+        known = in_our_words(error)
+        if isinstance(known, Transient):
+            raise known from error
+        return str(known)
+    return ""
+
+
+def _ways_on(storage: Storage, name: str, pointer: Pointer, target: Release) -> str:
+    there = versions_with_files(name, files_at(storage, f"{name}/versions/"))
+    now = f"version {pointer.version} serves on" if pointer.version in there else "nothing is changed"
+    others = ", ".join(version for version in there if version not in (pointer.version, target.version))
+    to = f"`python -m cloud models rollback {name} --to VERSION` takes one of {others}; " if others else ""
+    return f"{now}; {to}`python -m cloud models deliver {name} --again` brings the newest registered version"

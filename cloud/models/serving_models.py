@@ -6,7 +6,6 @@ the model it has. What does not verify is refused, visibly, and the old model ke
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -18,20 +17,18 @@ from pathlib import Path
 from weakref import finalize
 
 from cloud.models.canary import verify
-from cloud.models.releases import Snapshot, contents, fetch, last_good, remember_good
+from cloud.models.model_files import in_our_words
+from cloud.models.pointer import BY_HAND
+from cloud.models.snapshots import Snapshot, contents, fetch, last_good, remember_good
 from cloud.settings import STATE
 from cloud.storage.containers import Storage
 from inference.engine.registry import Registry, folders_from_environment
-from inference.errors import Permanent, Transient
+from inference.errors import DropsightError, Transient
 
 log = logging.getLogger(__name__)
 
 # Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long.
 STILL_S = 5.0
-
-
-# Of this machine, not of the model's files.
-_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
 class ServingModels:
@@ -75,11 +72,13 @@ class ServingModels:
             if self._clock() >= self._next:
                 self._look()
                 self._next = self._clock() + self._every_s
-        except Transient as error:
+        except Exception as error:
             if first:
                 raise
             self._next = self._clock() + self._every_s
-            log.warning("the models container could not be looked at, the old models serve on: %s", error)
+            foreseen = isinstance(error, Transient)
+            what = "the models container could not be looked at, the old models serve on: %s"
+            log.warning(what, error, exc_info=None if foreseen else error)
         finally:
             self._lock.release()
 
@@ -105,19 +104,22 @@ class ServingModels:
         name = snapshot.name
         known = self._serving.get(name)
         if known and known[0].digest == snapshot.digest:
+            self.refused.pop(name, None)  # what was refused since then is gone again
             return False
-        if self.refused.get(name, ("", ""))[0] == snapshot.digest or snapshot.age_s < STILL_S:
+        if self.refused.get(name, ("", ""))[0] == snapshot.digest:
+            return False
+        if snapshot.version == BY_HAND and snapshot.age_s < STILL_S:  # a release is whole when the pointer is written
             return False
         try:
             self._serve(snapshot)
-        except Exception as error:  # what other people's files hold is foreseen nowhere in full: the others serve on
-            if _may_pass(error):
-                log.warning("model %s %s is looked at again later: %s", name, snapshot.version, error)
-                return False
-            if not isinstance(error, Permanent):
-                log.exception("model %s %s", name, snapshot.version)
-            why = str(error) if isinstance(error, Permanent) else f"{type(error).__name__}: {error}"
-            self._refuse(snapshot, why.replace(f"{self._root / snapshot.digest}{os.sep}", ""))
+        except Exception as error:  # the others serve on
+            why = in_our_words(error)
+            if isinstance(why, Transient):
+                log.warning("model %s %s is looked at again later: %s", name, snapshot.version, why)
+            else:
+                if not isinstance(error, DropsightError):
+                    log.exception("model %s %s", name, snapshot.version)
+                self._refuse(snapshot, str(why).replace(f"{self._root / snapshot.digest}{os.sep}", ""))
             return known is None and self._fall_back(name)
         self.refused.pop(name, None)
         return True
@@ -158,8 +160,7 @@ class ServingModels:
         old = ", the old model serves on" if snapshot.name in self._serving else ""
         log.error("model %s: %s is refused%s: %s", snapshot.name, snapshot.version, old, why)
         record = {"model": snapshot.name, "version": snapshot.version, "digest": snapshot.digest, "why": why}
-        self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, Transient | MemoryError) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
+        try:
+            self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)
+        except Transient as error:  # the other models of this look are to serve all the same
+            log.warning("the refusal of model %s is not written down: %s", snapshot.name, error)

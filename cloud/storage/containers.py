@@ -222,7 +222,8 @@ def _keep_headers(headers: dict[str, str]) -> Callable[[Any], None]:
 
 
 def _is_folder(properties: Any) -> bool:
-    return bool((properties.metadata or {}).get("hdi_isfolder") == "true")
+    metadata = {key.lower(): value for key, value in (properties.metadata or {}).items()}
+    return str(metadata.get("hdi_isfolder")).lower() == "true"
 
 
 def to_bytes(document: object) -> bytes:

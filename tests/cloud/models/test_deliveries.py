@@ -18,9 +18,12 @@ from PIL import Image
 from cloud.azureml.azureml_client import AzureML
 from cloud.models import deliveries, serving_models
 from cloud.models.model_entry import ModelEntry
-from cloud.models.registered_models import Registered, Version, deliver, refusals
-from cloud.models.releases import Snapshot, fetch, read_pointer, rollback
+from cloud.models.pointer import read_pointer
+from cloud.models.refusals import AlreadyRefused, refusals
+from cloud.models.registered_models import Registered, Version, deliver
+from cloud.models.releases import rollback
 from cloud.models.serving_models import ServingModels
+from cloud.models.snapshots import Snapshot, fetch
 from cloud.pipelines_file import Pipelines
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
@@ -151,7 +154,7 @@ def test_a_folder_dropped_over_a_release_serves_and_the_next_release_replaces_it
     assert served(registry) == "hand"
     with pytest.raises(BadModel, match="dropped by hand serves, not version 7"):
         rollback(storage, "classify")
-    assert "dropped by hand since then serves; --again" in deliver(storage, registered, ENTRY)
+    assert "dropped by hand since then serves; `python -m cloud" in deliver(storage, registered, ENTRY)
     assert "is released" in deliver(storage, registered, ENTRY, again=True)
     models.refresh()
     assert served(registry) == "7"
@@ -173,7 +176,9 @@ def test_a_refusal_without_a_date_is_shown(tmp_path: Path, storage: Storage, reg
     register(storage, registered, make(tmp_path / "a", "7"), "7")
     deliver(storage, registered, ENTRY)
     storage.write_json("state", "models/delivery/classify/6.json", {"model": "shapes:6", "why": "no labels"})
-    assert refusals(storage, ENTRY) == ["shapes:6 was refused: no labels"]
+    assert refusals(storage, ENTRY) == [
+        "shapes:6 was refused: no labels; `python -m cloud models deliver classify --again` tries it again"
+    ]
 
 
 def test_registering_a_folder_that_is_not_there_is_said_before_anything_is_asked(registered: Registered) -> None:
@@ -193,7 +198,8 @@ def test_a_version_that_disagrees_on_the_samples_never_serves(
     register(storage, registered, odd, "8")
     with pytest.raises(BadModel, match="agrees with version 7 on 0%"):
         deliver(storage, registered, ENTRY)
-    assert "was refused" in deliver(storage, registered, ENTRY)
+    with pytest.raises(AlreadyRefused, match="was refused: it agrees"):
+        deliver(storage, registered, ENTRY)
     (line,) = refusals(storage, ENTRY)
     assert line.startswith("shapes:8 was refused: it agrees")
     register(storage, registered, make(tmp_path / "c", "9"), "9")

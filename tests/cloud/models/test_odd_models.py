@@ -17,9 +17,9 @@ from PIL import Image
 
 from cloud import health, instance
 from cloud.cli import models_command
-from cloud.models import releases, serving_models
-from cloud.models.releases import contents
+from cloud.models import serving_models, snapshots
 from cloud.models.serving_models import ServingModels
+from cloud.models.snapshots import contents
 from cloud.storage.blobs import BlobInfo
 from cloud.storage.containers import Storage
 from cloud.uploads.upload_worker import UploadWorker
@@ -188,9 +188,9 @@ def test_weights_that_are_dropped_over_a_release_count_as_a_wish_to_change_it(ne
         return BlobInfo(f"pets/{name}", "etag", 1, at, at)
 
     model = blob("model.onnx", 1)
-    assert releases._dropped_since(blob("serving.json", 5), [model, blob(newer, 9)]) is by_hand
-    assert not releases._dropped_since(blob("serving.json", 5), [model, blob(newer, 3)])
-    assert not releases._dropped_since(blob("serving.json", 5), [blob("weights.bin", 9)])  # there is nothing to serve
+    assert snapshots._dropped_since(blob("serving.json", 5), [model, blob(newer, 9)]) is by_hand
+    assert not snapshots._dropped_since(blob("serving.json", 5), [model, blob(newer, 3)])
+    assert not snapshots._dropped_since(blob("serving.json", 5), [blob("weights.bin", 9)])  # there is nothing to serve
 
 
 def answer(registry: Registry) -> tuple[str, str]:
