@@ -137,7 +137,8 @@ def _drift(config: Pipelines) -> None:
 def _lake() -> None:
     from cloud.drift.lake import fill
 
-    fill(default_storage(), datetime.now(UTC))
+    storage = default_storage()
+    fill(storage, storage.date())  # no hour before it is over by the clock that dates the results
 
 
 def tick(
