@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud.settings import RESULTS, STATE
-from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable
-from inference.errors import LimitExceeded
+from inference.errors import LimitExceeded, StorageUnavailable
 from inference.results.check import checked_result
 
 log = logging.getLogger(__name__)
@@ -142,3 +142,5 @@ def _document(storage: Storage, name: str) -> dict[str, Any] | str | None:
         return None if stored is None else dict(checked_result(json.loads(stored[0])))
     except (ValueError, RecursionError, LimitExceeded) as error:
         return str(error)
+    except Conflict as error:
+        raise StorageUnavailable(f"{RESULTS}/{name} was replaced while it was read: try again") from error

@@ -72,7 +72,7 @@ def _list(item: _Check, least: int = 0, most: float = math.inf) -> _Check:
     return check
 
 
-def _table(must: Mapping[str, _Check], may: Mapping[str, _Check], strict: Mapping[str, _Check] | None = None) -> _Check:
+def _table(must: dict[str, _Check], may: dict[str, _Check], strict: dict[str, _Check] | None = None) -> _Check:
     """must: members that are there; may: that are missing, null or fit; strict: that are missing or fit."""
 
     def check(value: Any, place: str) -> None:
