@@ -16,33 +16,34 @@ from tests.cloud.broken_state import READABLE, WAYS, broken
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
 RECEIPT = "receipts/b.jpg"
+UNREADABLE = [way for way in WAYS if way not in READABLE]
 
 
 def put_broken(worker: UploadWorker, name: str, way: str, key: str, wrong: object) -> None:
     worker.storage.write(STATE, name, broken(document(worker, STATE, name), way, key, wrong))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 @pytest.mark.parametrize("found_by", ["sweep", "event"])
-def test_a_broken_receipt_begins_anew_once_and_stops_no_other(
-    way: str, found_by: str, worker: UploadWorker, analyses: list[str], caplog: pytest.LogCaptureFixture
+def test_broken_receipts_begin_anew_once_and_stop_no_other(
+    found_by: str, worker: UploadWorker, analyses: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        worker.handle(drop(worker, name, jpeg()))
+    for name in ("a", *WAYS, "z"):
+        worker.handle(drop(worker, f"{name}.jpg", jpeg()))
     before = document(worker, RESULTS, "a.jpg/result.json")
-    put_broken(worker, RECEIPT, way, "attempt", "many")
-    drop(worker, "d.jpg", jpeg())
+    for way in WAYS:
+        put_broken(worker, f"receipts/{way}.jpg", way, "attempt", "many")
+    worker.storage.write(UPLOADS, "new.jpg", jpeg())
     analyses.clear()
-    if found_by == "event":
-        again = worker.handle(BlobEvent(UPLOADS, "b.jpg")).status
-        assert again == "done"
+    for way in WAYS if found_by == "event" else ():
+        assert worker.handle(BlobEvent(UPLOADS, f"{way}.jpg")).status == "done"
     assert sweep(worker, 60).complete
-    anew = [] if way in READABLE else ["b.jpg"]
-    assert sorted(analyses) == [*anew, "d.jpg"]
-    assert (f"{STATE}/{RECEIPT}" in caplog.text) == bool(anew)
-    assert (receipt(worker, "b.jpg").state, receipt(worker, "b.jpg").attempt) == ("done", 1)
+    assert sorted(analyses) == sorted(f"{name}.jpg" for name in [*UNREADABLE, "new"])
+    assert [way for way in WAYS if f"{STATE}/receipts/{way}.jpg" in caplog.text] == UNREADABLE
+    for way in WAYS:
+        assert (receipt(worker, f"{way}.jpg").state, receipt(worker, f"{way}.jpg").attempt) == ("done", 1)
     assert document(worker, RESULTS, "a.jpg/result.json") == before
-    assert len([name for name in names(worker, RESULTS) if name.endswith("result.json")]) == 4
+    assert len([name for name in names(worker, RESULTS) if name.endswith("result.json")]) == len(WAYS) + 3
     assert sweep(worker, 60).unfinished == 0
 
 
@@ -79,30 +80,31 @@ def test_attempts_are_counted_from_a_receipt_that_began_anew(
     assert names(worker, ERRORS) == ["b.jpg.json"]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_broken_receipt_of_a_sidecar_notes_it_again(way: str, worker: UploadWorker) -> None:
-    worker.handle(drop(worker, "b.jpg", jpeg()))
-    worker.handle(drop(worker, "b.jpg.route.toml", b'route = "classify"'))
-    put_broken(worker, "receipts/b.jpg.route.toml", way, "key", 5)
+@pytest.mark.slow
+def test_a_broken_receipt_of_a_sidecar_notes_it_again(worker: UploadWorker) -> None:
+    for way in WAYS:
+        worker.handle(drop(worker, f"{way}.jpg", jpeg()))
+        worker.handle(drop(worker, f"{way}.jpg.route.toml", b'route = "classify"'))
+        put_broken(worker, f"receipts/{way}.jpg.route.toml", way, "key", 5)
     sweep(worker, 60)
-    assert receipt(worker, "b.jpg.route.toml").state == "done"
-    assert document(worker, RESULTS, "b.jpg/result.json")["route"] == "classify"
+    for way in WAYS:
+        assert receipt(worker, f"{way}.jpg.route.toml").state == "done"
+        assert document(worker, RESULTS, f"{way}.jpg/result.json")["route"] == "classify"
     assert sweep(worker, 60).unfinished == 0
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_a_broken_mark_of_the_sweep_begins_at_the_beginning_and_is_named(
-    way: str, worker: UploadWorker, caplog: pytest.LogCaptureFixture
+    worker: UploadWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(3):
-        drop(worker, f"{number}.jpg", jpeg(number))
     mark: dict[str, Any] = {"uploads": None, "receipts": None}
-    worker.storage.write(STATE, MARK, broken(mark, way, "uploads", 5))
-    report = sweep(worker, 60)
-    assert report.complete and report.processed == 3
-    named = f"{STATE}/{MARK} is no mark" in caplog.text
-    assert named == (way not in (*READABLE, "{}"))
-    assert names(worker, STATE) == [f"receipts/{number}.jpg" for number in range(3)]
+    for number, way in enumerate(WAYS):
+        drop(worker, f"{number}.jpg", jpeg(number))
+        worker.storage.write(STATE, MARK, broken(mark, way, "uploads", 5))
+        caplog.clear()
+        report = sweep(worker, 60)
+        assert report.complete and (report.seen, report.processed) == (number + 1, 1)
+        assert (f"{STATE}/{MARK} is no mark" in caplog.text) == (way not in (*READABLE, "{}"))
+    assert MARK not in names(worker, STATE)
 
 
 @pytest.mark.parametrize("way", WAYS)
