@@ -173,7 +173,7 @@ def _lake() -> None:
     from cloud.drift.lake import fill
 
     storage = default_storage()
-    fill(storage, storage.date())
+    fill(storage, storage.date())  # no hour before it is over by the clock that dates the results
 
 
 def tick(

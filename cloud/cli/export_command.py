@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    count = write(documents(default_storage(), options.prefix), options.format, options.out, options.step)
+    left_out = by_hour.LeftOut()
+    found = documents(default_storage(), options.prefix, left_out)
+    count = write(found, options.format, options.out, options.step)
     print(printable(f"{options.out}: {count} results as {options.format}"))
+    if left_out.count:
+        print(left_out, file=sys.stderr)
     return 0
 
 
-def documents(storage: Storage, prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Every result document below a prefix, by name, without those that are deleted meanwhile."""
+def documents(storage: Storage, prefix: str, left_out: by_hour.LeftOut) -> Iterator[dict[str, Any]]:
+    """Every result document below a prefix, by name, without those that are deleted meanwhile; left_out: what is no
+    result."""
     for page in storage.pages(RESULTS, prefix=prefix):
         blobs = [blob for blob in page.blobs if blob.name.endswith(f"/{RESULT_FILE}")]
-        yield from (document for _, document in by_hour.documents(storage, blobs))
+        yield from (document for _, document in by_hour.documents(storage, blobs, left_out))

@@ -59,7 +59,10 @@ COLUMNS = {
 
 
 def fill(storage: Storage, now: datetime) -> list[str]:
-    """Write every finished hour (UTC) that has results and is not in the lake yet; the files written."""
+    """Write every finished hour (UTC) that has results and is not in the lake yet; the files written.
+
+    An hour that is over by `now`, but not by storage's clock, is written again once it is: see `unprocessed`.
+    """
     written = []
     for hour, blobs in unprocessed(storage, MARK, now, MOST_HOURS):
         path = f"results/date={hour:%Y-%m-%d}/{hour:%H}.parquet"
@@ -67,7 +70,7 @@ def fill(storage: Storage, now: datetime) -> list[str]:
             file = Path(folder, "results.parquet")
             count = _write(file, documents(storage, blobs))
             storage.write(LAKE, path, file)
-        log.info("lake: %s holds %d rows of %d results", path, count, len(blobs))
+        log.info("lake: %s holds %d rows", path, count)
         written.append(path)
     return written
 
@@ -76,10 +79,11 @@ def _write(file: Path, results: Iterable[tuple[BlobInfo, dict[str, Any]]]) -> in
     duckdb = extra("duckdb")
     count, lines = 0, file.with_suffix(".jsonl")
     # By way of a file: a busy hour does not fit into memory.
-    with lines.open("w", encoding="utf-8") as out:
+    # Half a surrogate pair, which JSON may hold, is text neither to DuckDB nor to Parquet: it becomes a question mark.
+    with lines.open("w", encoding="utf-8", errors="replace") as out:
         for blob, document in results:
             for row in _rows(blob, document):
-                out.write(json.dumps(row) + "\n")
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
                 count += 1
     options = {"threads": 1, "temp_directory": str(file.parent)}
     with duckdb.connect(config=options) as connection:

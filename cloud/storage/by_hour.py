@@ -6,15 +6,20 @@ much work that a function could not finish it.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud.settings import RESULTS, STATE
-from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.paths import printable
+from inference.errors import LimitExceeded, StorageUnavailable
+from inference.results.check import checked_result
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +27,9 @@ HOUR = timedelta(hours=1)
 _READERS = 8
 # A result may appear in the listing a little after the clock says that its hour is over.
 _SETTLED = timedelta(minutes=2)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+# So many of the documents that are left out are named.
+_NAMED = 5
 
 
 def floor(moment: datetime) -> datetime:
@@ -32,9 +40,11 @@ def floor(moment: datetime) -> datetime:
 def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterator[tuple[datetime, list[BlobInfo]]]:
     """(start, result documents written in it) of the finished hours after the mark, oldest first.
 
-    The mark moves on after an hour was handled, and past empty hours; at most `most` a call. One listing. A mark that
-    cannot be read counts as none: everything is gone through again.
+    The mark moves on after an hour was handled, and past empty hours; at most `most` a call. One listing. Storage dates
+    the documents, so storage says which hours are over: an hour that is over by `now` alone is given too, but the mark
+    stays before it, and it is given again. A mark that cannot be read counts as none: everything is gone through again.
     """
+    settled = floor(storage.date() - _SETTLED)  # asked before the listing, which may take a while
     done = _through(storage, mark)
     end = floor(now - _SETTLED)
     groups: dict[datetime, list[BlobInfo]] = defaultdict(list)
@@ -45,43 +55,92 @@ def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterat
     chosen = sorted(groups)[:most]
     for start in chosen:
         yield start, sorted(groups[start], key=lambda blob: blob.name)
-        storage.write_json(STATE, mark, {"through": (start + HOUR).isoformat()})
-    if len(chosen) == len(groups) and end > done:
-        storage.write_json(STATE, mark, {"through": end.isoformat()})
+        if start < settled:
+            storage.write_json(STATE, mark, {"through": (start + HOUR).isoformat()})
+    through = min(end, settled)
+    if len(chosen) == len(groups) and through > done:
+        storage.write_json(STATE, mark, {"through": through.isoformat()})
 
 
 def _through(storage: Storage, mark: str) -> datetime:
+    """Up to where all was handled; never more than was over, by storage's clock, when the mark was written."""
     try:
         stored = storage.read_json(STATE, mark)
-        if stored:
-            return datetime.fromisoformat(stored[0]["through"]).astimezone(UTC)
-    except (ValueError, KeyError, TypeError) as error:
+        through = _moment(stored[0]["through"]) if stored else _BEGINNING
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         log.warning("%s/%s is no mark (%r): all hours are gone through again", STATE, mark, error)
-    return datetime.min.replace(tzinfo=UTC)
+        return _BEGINNING
+    if stored is None:
+        return through
+    info = stored[1]
+    over = floor(info.modified - _SETTLED)
+    if through > over:
+        log.warning(
+            "%s/%s says that all before %s was handled, but storage dates it %s: the clock of a host was ahead; "
+            "the hours from %s on are handled again",
+            STATE, mark, through.isoformat(), info.modified.isoformat(), over.isoformat(),
+        )  # fmt: skip
+    return min(through, over)
 
 
-def documents(storage: Storage, blobs: list[BlobInfo]) -> Iterator[tuple[BlobInfo, dict[str, Any]]]:
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+@dataclass
+class LeftOut:
+    """Documents that are no results of this app: how many of how many, and the first names."""
+
+    read: int = 0
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str, why: str) -> None:
+        """Count one more; the log says why, of the first ones."""
+        self.count += 1
+        if len(self.first) < _NAMED:
+            self.first.append(f"{RESULTS}/{name}")
+            log.warning("%s", printable(f"{RESULTS}/{name} is no result of this app and is left out: {why}"))
+
+    def __str__(self) -> str:
+        more = f" and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
+        return printable(
+            f"{self.count} of {self.read} documents are left out: {', '.join(self.first)}{more}; replay those uploads "
+            "with --all, or delete what another program wrote"
+        )
+
+
+def documents(
+    storage: Storage, blobs: list[BlobInfo], left_out: LeftOut | None = None
+) -> Iterator[tuple[BlobInfo, dict[str, Any]]]:
     """The result documents themselves, in order; what was deleted meanwhile, or is no result, is left out.
 
-    Read side by side: a document is small, and most of its time is waiting. In groups, so that a busy hour
-    does not lie in memory as a whole.
+    left_out: counts the latter; without it, they are of an hour, and the log says at the end how many. Read side by
+    side: a document is small, and most of its time is waiting. In groups, so that a busy hour does not lie in memory
+    as a whole.
     """
+    noted = LeftOut() if left_out is None else left_out
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
             contents = pool.map(lambda blob: _document(storage, blob.name), group)
             for blob, content in zip(group, contents, strict=True):
-                if content:
+                noted.read += content is not None
+                if isinstance(content, str):
+                    noted.add(blob.name, content)
+                elif content is not None:
                     yield blob, content
+    if left_out is None and noted.count:
+        log.warning("results of the hour %s: %s", floor(blobs[0].modified).isoformat(), noted)
 
 
-def _document(storage: Storage, name: str) -> dict[str, Any] | None:
+def _document(storage: Storage, name: str) -> dict[str, Any] | str | None:
+    """The document, why it is none, or None where it is not there any more."""
     try:
-        stored = storage.read_json(RESULTS, name)
-        if stored is None or str(stored[0]["schema"]).startswith("dropsight/"):
-            return stored and stored[0]
-        wrong = f"its schema is {stored[0]['schema']!r}, not dropsight/..."
-    except (ValueError, TypeError, LookupError) as error:
-        wrong = f"{type(error).__name__}: {error}"
-    log.warning("%s/%s is no result of this app and is left out: %s", RESULTS, name, wrong)
-    return None
+        stored = storage.read(RESULTS, name)
+        return None if stored is None else dict(checked_result(json.loads(stored[0])))
+    except (ValueError, RecursionError, LimitExceeded) as error:
+        return str(error)
+    except Conflict as error:
+        raise StorageUnavailable(f"{RESULTS}/{name} was replaced while it was read: try again") from error

@@ -117,7 +117,7 @@ class ReceiptPage:
 
 
 class ReceiptStore(Protocol):
-    """Stores a receipt per upload. Every method is a single call; a write is atomic."""
+    """Stores a receipt per upload. Every method is a single call, unless it says otherwise; a write is atomic."""
 
     def get(self, name: str) -> StoredReceipt | None:
         """The receipt of the upload `name`."""
@@ -127,6 +127,9 @@ class ReceiptStore(Protocol):
 
     def replace(self, receipt: Receipt, version: str) -> str:
         """Keeps a receipt in the place of `version` and returns its version. Raises Conflict where that is gone."""
+
+    def handed_to(self, job: str) -> str | None:
+        """The upload that waits for the job `job`, or None. No single call: it goes through all receipts."""
 
     def pages(self, prefix: str = "", token: str | None = None) -> Iterator[ReceiptPage]:
         """The receipts whose paths begin with `prefix`, from the page `token` on."""

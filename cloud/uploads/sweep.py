@@ -156,7 +156,8 @@ def _read_mark(storage: Storage) -> SweepMark:
     # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
     storage.delete(STATE, MARK)
     try:
-        return build(SweepMark, json.loads(stored[0]), f"{STATE}/{MARK}")
-    except (ValueError, BadManifest) as error:
+        known = {key: value for key, value in json.loads(stored[0]).items() if key in SweepMark.__dataclass_fields__}
+        return build(SweepMark, known, f"{STATE}/{MARK}")
+    except (ValueError, AttributeError, RecursionError, BadManifest) as error:
         log.warning("%s/%s is no mark (%s): the sweep starts from the beginning", STATE, MARK, error)
         return SweepMark()

@@ -21,13 +21,12 @@ from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.ledger import Claim, Ledger
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Superseded
-from cloud.uploads.receipt_blobs import BlobReceipts
+from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
-    LimitExceeded,
     Permanent,
     ServiceBusy,
     StorageUnavailable,
@@ -39,11 +38,9 @@ from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
 from inference.steps import Analysis, OnProgress
-from inference.tables import text_of
 
 log = logging.getLogger(__name__)
 
-MAX_SIDECAR_BYTES = 64 * 1024
 _VERSIONS = 5  # how often a delivery follows an upload that is overwritten while it is worked on
 _AGAIN = Outcome("again")
 
@@ -138,11 +135,7 @@ class UploadWorker:
     def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
-        try:
-            text: str | None = text_of(reading.read(MAX_SIDECAR_BYTES)).strip() or None
-        except (UnicodeDecodeError, LimitExceeded):
-            # No TOML either: it is refused, by its name, when the upload's route is looked for.
-            text = f"not UTF-8 text of at most {MAX_SIDECAR_BYTES:,} bytes"
+        text = sidecar_text(reading)
         claim = self.ledger.claim(
             info.name, info.etag, lambda _: UploadPlan(make_key(UPLOADS, info.name, info.etag, "sidecar"))
         )

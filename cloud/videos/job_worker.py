@@ -25,7 +25,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
-from cloud.videos.jobs import DETECTED, RENDERED, SENT, Ended, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.jobs import DETECTED, RENDERED, SENT, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
 from inference.errors import LimitExceeded, Permanent
@@ -119,7 +119,7 @@ class Videos:
         begin_thread: makes the log lines of a thread those of this invocation.
         """
         self.worker.refresh_models()
-        job = self.jobs.read(message.job)
+        job = self._job_of(message)
         claimed = self.claim(job) if job else None
         if job is None or claimed is None:
             log.info("job %s: nothing to do for %s %d", message.job, message.stage, message.part)
@@ -160,13 +160,20 @@ class Videos:
 
     def poison(self, message: Message) -> None:
         """A message that the host gave up: its workers were killed at every attempt."""
-        job = self.jobs.read(message.job)
+        job = self._job_of(message)
         claimed = self.claim(job) if job else None
         if job and claimed:
             what = f"segment {message.part}" if message.stage in ("detect", "render") else "it as a whole"
             why = f"all attempts to {message.stage} {what} ended without a word: the workers were killed, ran out of "
             why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
             self.fail(job, claimed[0], Permanent(why))
+
+    def _job_of(self, message: Message) -> VideoJob | None:
+        try:
+            return self.jobs.read(message.job)
+        except BrokenPlan as error:  # no attempt would mend it: `revive` gives the upload back
+            log.error("job %s: %s", message.job, error)
+            return None
 
     def claim(self, job: VideoJob) -> tuple[Claim[UploadPlan], BlobInfo] | None:
         """The upload of a job that goes on; None where it is over, which is noted then."""

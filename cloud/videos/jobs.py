@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
-from inference.errors import StorageUnavailable
+from inference.errors import BadManifest, StorageUnavailable
 from inference.results.result import Source
+from inference.tables import build
 from inference.video.split import Part
 from inference.video.summary import RouteFacts
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
+ENDED = get_args(Ended)
 PREFIX = "jobs/"
 PLAN, BEAT = "job.json", "beat"
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
@@ -30,6 +32,10 @@ STILLS, FILES = f"{FORM}stills/", f"{FORM}files/"
 # The videos of steps that make pictures, a folder a step.
 PICTURES = f"{FORM}pictures/"
 ENDINGS = {DETECTED: ".jsonl.gz", DRAW: ".jsonl.gz", RENDERED: ".mp4"}
+
+
+class BrokenPlan(StorageUnavailable):
+    """A job's plan cannot be read, so that nobody can say which upload it is about: see `revive`."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,9 @@ class VideoJob:
             known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
             parts = tuple(Part.from_json(part) for part in document["parts"])
             facts = RouteFacts.from_json(document["facts"]) if _is_whole(document.get("facts")) else None
-            return cls(**{**known, "parts": parts, "source": Source(**document["source"]), "facts": facts})
-        except (AttributeError, KeyError, TypeError) as error:
+            source = build(Source, document["source"], "source")
+            return build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
+        except (AttributeError, KeyError, TypeError, RecursionError, BadManifest) as error:
             raise ValueError(f"it is no plan of a job: {error!r}") from error
 
 
@@ -95,11 +102,9 @@ class JobProgress:
     def parts(self, kind: str) -> set[int]:
         """The parts of which this is done."""
         ending = ENDINGS[kind]
-        return {
-            int(name.removeprefix(kind).removesuffix(ending))
-            for name in self.blobs
-            if name.startswith(kind) and name.endswith(ending)
-        }
+        found = (name for name in self.blobs if name.startswith(kind) and name.endswith(ending))
+        numbers = (name.removeprefix(kind).removesuffix(ending) for name in found)
+        return {int(number) for number in numbers if number.isdecimal()}
 
     def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""
@@ -126,13 +131,13 @@ class Jobs:
         self.storage.write_json(STATE, path_of(job.id, PLAN), job.to_json(), metadata={"state": job.state})
 
     def read(self, job_id: str) -> VideoJob | None:
-        """The job, or None where there is none (any more); one call. Raises StorageUnavailable for a broken plan."""
+        """The job, or None where there is none (any more); one call. Raises BrokenPlan."""
         path = path_of(job_id, PLAN)
         try:
             stored = self.storage.read_json(STATE, path) if JOB_ID.fullmatch(job_id) else None
             return VideoJob.from_json(stored[0]) if stored else None
-        except ValueError as error:
-            raise StorageUnavailable(f"{STATE}/{path} cannot be read ({error}); delete it and replay --all") from error
+        except (ValueError, RecursionError) as error:
+            raise BrokenPlan(f"{STATE}/{path} cannot be read ({error}): a sweep begins its upload anew") from error
 
     def progress(self, job_id: str) -> JobProgress:
         """What is done so far."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 
-from cloud.settings import STATE
+from cloud.settings import STATE, UPLOADS
 from cloud.storage.paths import printable
+from cloud.uploads.events import BlobEvent
+from cloud.uploads.plans import UploadPlan
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import BEAT, PLAN, PREFIX, JobProgress, VideoJob
+from cloud.videos.jobs import BEAT, ENDED, PLAN, PREFIX, BrokenPlan, JobProgress, VideoJob, path_of
+from cloud.videos.messages import JOB_ID
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +35,37 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
     if progress.quiet_s < videos.settings.lease_seconds:
         return False
     plan = progress.blobs.get(PLAN)
-    job = videos.jobs.read(job_id) if plan and plan.metadata.get("state") == "running" else None
-    if job is not None:
+    try:
+        # A plan that was written by hand lacks the metadata: only what says so is over.
+        job = None if plan is None or plan.metadata.get("state") in ENDED else videos.jobs.read(job_id)
+    except BrokenPlan as error:
+        _give_back(videos, job_id, str(error))
+        return False
+    if job is not None and job.state == "running":
         return _send_again(videos, job, progress)
+    if plan is None and JOB_ID.fullmatch(job_id):
+        _give_back(videos, job_id, f"the plan {STATE}/{path_of(job_id, PLAN)} is gone")
+        return False
     # Over: what a worker wrote that did not know, and in the end the plan itself.
     if set(progress.blobs) - {PLAN}:
         videos.jobs.clear(job_id)
     if plan and plan.age_s > REMEMBERED_S:
         videos.storage.delete(STATE, plan.name)
     return False
+
+
+def _give_back(videos: Videos, job_id: str, why: str) -> None:
+    """Ends a job without a plan, and begins its upload anew: an attempt of it that counts. Only its receipt still says
+    which upload that is."""
+    name = videos.ledger.store.handed_to(job_id)
+    log.error("%s", printable(f"job {job_id} of {name or 'no upload any more'} ends: {why}"))
+    claim = videos.ledger.adopt(name, job_id, lambda _: UploadPlan("")) if name else None
+    if claim:
+        videos.ledger.finish(claim, "retry", reason=why)
+    videos.jobs.clear(job_id)
+    videos.storage.delete(STATE, path_of(job_id, PLAN))
+    if claim and name:
+        videos.worker.handle(BlobEvent(UPLOADS, name))
 
 
 def _send_again(videos: Videos, job: VideoJob, progress: JobProgress) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from cloud.videos.jobs import (
     FILES,
     PICTURES,
     RENDERED,
+    SENT,
     STILLS,
     STORY,
     JobProgress,
@@ -32,6 +34,7 @@ from cloud.videos.jobs import (
     work,
 )
 from inference.engine.registry import Registry
+from inference.errors import StorageUnavailable
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost
 from inference.routes import Route
@@ -46,6 +49,13 @@ from inference.video.summary import Summary
 # What the lines of a part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
+
+
+# What json, gzip and our own reading raise for a blob that is cut off, empty, or something else.
+_UNREADABLE = (
+    ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, EOFError, gzip.BadGzipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 class Stages:
@@ -138,17 +148,30 @@ class Stages:
                 file.check()
 
     def summary(self, job: VideoJob) -> Summary:
-        """What the merge gave. Raises Conflict where the job is over."""
+        """What the merge gave. Raises Conflict where the job is over, StorageUnavailable where it is merged anew."""
         stored = self.storage.read(STATE, path_of(job.id, STORY), _MAX_SUMMARY_BYTES)
         if stored is None:
             raise Conflict(f"job {job.id} has no summary (any more)")
-        return Summary.from_line(stored[0].decode())
+        with self._made_anew(job, STORY):
+            return Summary.from_line(stored[0].decode())
+
+    @contextmanager
+    def _made_anew(self, job: VideoJob, *names: str) -> Iterator[None]:
+        """Deletes work that turns out to be unreadable, so that it is done again. Raises StorageUnavailable then."""
+        try:
+            yield
+        except _UNREADABLE as error:
+            for name in (*names, f"{SENT}merge"):
+                self.storage.delete(STATE, path_of(job.id, name))
+            what = f"{STATE}/{path_of(job.id, names[0])} cannot be read ({type(error).__name__}: {error})"
+            raise StorageUnavailable(f"{what}: it was deleted, and is made again") from error
 
     def _lines(self, job: VideoJob, kind: str, part: Part) -> Iterator[str]:
         """The lines that a part stored, through a temporary file: a line at a time is in memory."""
+        name, with_it = work(kind, part.number), [STORY] if kind == DRAW else []
         with scratch() as folder:
-            packed = self._saved(path_of(job.id, work(kind, part.number)), folder / "lines")
-            with gzip.open(packed, "rt", encoding="utf-8") as lines:
+            packed = self._saved(path_of(job.id, name), folder / "lines")
+            with self._made_anew(job, name, *with_it), gzip.open(packed, "rt", encoding="utf-8") as lines:
                 yield from lines
 
     def _saved(self, name: str, path: Path, etag: str | None = None) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.results.check import checked_result
 from inference.results.label_files import LabelFiles
 from inference.results.skeletons import SKELETONS, skeleton_doc
 from inference.results.strict_json import cell, json_text
@@ -45,12 +46,9 @@ def read_folder(folder: Path) -> Iterator[Document]:
 def read_document(path: Path) -> Document:
     """A result document. Raises CorruptMedia."""
     try:
-        document: Document = json.loads(path.read_text("utf-8"))
-        if not isinstance(document["source"]["name"], str) or not isinstance(document["steps"], list):
-            raise TypeError("source.name or steps has another type than in the schema")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return checked_result(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         raise CorruptMedia(f"{path}: not a result document ({error}); analyse the file again") from error
-    return document
 
 
 def write(documents: Iterable[Document], form: str, out: Path, step: str | None = None) -> int:
@@ -63,7 +61,10 @@ def write(documents: Iterable[Document], form: str, out: Path, step: str | None 
 
 def pictures(documents: Iterable[Document]) -> Iterator[Document]:
     """Those of pictures: what a video shows stands in the files of its frames and tracks."""
-    return (d for d in documents if d["source"]["duration_s"] is None and d["source"]["width"])
+    sources = ((document, document["source"]) for document in documents)
+    return (
+        d for d, source in sources if source.get("duration_s") is None and source.get("width") and source.get("height")
+    )
 
 
 def predictions_of(document: Document, step: str | None = None) -> Iterator[tuple[Document, Document, str]]:

@@ -115,8 +115,10 @@ def test_a_vector_outside_the_results_folder_is_not_read(tmp_path: Path) -> None
     np.save(tmp_path / "secret.npy", np.ones(3, np.float32))
     folder = tmp_path / "results" / "a.jpg"
     folder.mkdir(parents=True)
-    step = {"name": "embed", "model": {"sha256": "0"}, "embedding": {"dim": 3, "artifact": "../../secret.npy"}}
-    (folder / "result.json").write_text(json.dumps({"source": {"name": "a.jpg"}, "steps": [step]}))
+    step = {"name": "embed", "task": "t", "model": {"name": "m", "version": "1", "sha256": "0"}, "predictions": []}
+    step["embedding"] = {"dim": 3, "artifact": "../../secret.npy"}
+    document = {"source": {"name": "a.jpg", "etag": ""}, "route": "r", "trace": "t", "steps": [step]}
+    (folder / "result.json").write_text(json.dumps(document))
     with pytest.raises(CorruptMedia, match="leaves"):
         from_results(tmp_path / "results")
 

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from azure.storage.blob import BlobServiceClient
 
 from cloud.__main__ import main
-from cloud.settings import UPLOADS
+from cloud.settings import RESULTS, UPLOADS
+from cloud.storage.containers import Storage
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.upload_worker import UploadWorker
+from inference.results.formats import FORMATS
 from tests.cloud.helpers import jpeg
+from tests.cloud.storage.result_documents import BROKEN, whole
 
 
 def test_the_results_below_a_prefix_are_exported(
@@ -27,3 +31,25 @@ def test_the_results_below_a_prefix_are_exported(
     assert [i["file_name"] for i in images] == ["x/a.jpg", "x/b.jpg"]
     assert main(["export", "--format", "jsonl", "--out", str(tmp_path / "all.jsonl")]) == 0
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_what_is_no_result_is_left_out_named_and_counted(
+    form: str,
+    storage_account: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    monkeypatch.setattr("cloud.cli.export_command.default_storage", lambda: storage)
+    for name in ("a.jpg", "z.jpg"):
+        storage.write_json(RESULTS, f"{name}/result.json", whole(name))
+    for number, content in enumerate(BROKEN.values()):
+        storage.write(RESULTS, f"m{number:02}.jpg/result.json", content)
+    assert main(["export", "--format", form, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'out'}: 2 results as {form}\n"
+    assert f"{len(BROKEN)} of {len(BROKEN) + 2} documents are left out: results/m00.jpg/result.json" in said.err
+    assert "results/m04.jpg/result.json is no result of this app and is left out: " in caplog.text

@@ -35,6 +35,10 @@ class MemoryReceipts:
     def replace(self, receipt: Receipt, version: str) -> str:
         return self._put(receipt, version)
 
+    def handed_to(self, job: str) -> str | None:
+        receipts = (kept[0] for kept in self._kept.values())
+        return next((receipt.name for receipt in receipts if (receipt.state, receipt.job) == ("job", job)), None)
+
     def pages(self, prefix: str = "", token: str | None = None) -> Iterator[ReceiptPage]:
         paths = sorted(path for path in self._kept if path.startswith(prefix))
         for start in range(int(token or 0), len(paths), 2):

@@ -1,0 +1,130 @@
+"""A job of a long video whose plan, summary or part is broken: its upload gets its result, and no other job stops."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import azure.functions as func
+import pytest
+
+from cloud import instance
+from cloud.settings import ERRORS, STATE, UPLOADS
+from cloud.uploads.events import BlobEvent
+from cloud.videos.job_worker import Videos
+from cloud.videos.jobs import DETECTED, DRAW, PLAN, STORY
+from cloud.videos.revive import revive
+from cloud.web import router
+from inference.errors import StorageUnavailable
+from tests.cloud.broken_state import READABLE, WAYS, broken
+from tests.cloud.videos.long_videos import (
+    NAME,
+    deal,
+    document,
+    drop,
+    job_of,
+    names,
+    taken,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def impatient(videos: Videos) -> Videos:
+    """For whom every job is silent: nothing has to be waited for."""
+    videos.settings = replace(videos.settings, lease_seconds=0.0, max_attempts=2)
+    videos.worker.settings = videos.settings
+    return videos
+
+
+def break_plan(videos: Videos, job_id: str, way: str, *, keeps_metadata: bool = False) -> str:
+    path = f"jobs/{job_id}/{PLAN}"
+    stored = videos.storage.read_json(STATE, path)
+    assert stored
+    metadata = stored[1].metadata if keeps_metadata else None
+    videos.storage.write(STATE, path, broken(stored[0], way, "width", "broad"), metadata=metadata)
+    return path
+
+
+def test_the_upload_of_a_broken_plan_begins_anew_and_the_other_jobs_go_on(
+    impatient: Videos, clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = {way: drop(impatient, clip, f"{way}.mp4") for way in WAYS}
+    messages = taken()
+    paths = {
+        way: break_plan(impatient, job_id, way, keeps_metadata=number % 2 == 0)
+        for number, (way, job_id) in enumerate(jobs.items())
+    }
+    for message in messages:
+        if message.part == 0:  # no attempt is spent on a message that no attempt could mend
+            impatient.deliver(message, 1)
+    revive(impatient)
+    for way, job_id in jobs.items():
+        stored = impatient.ledger.read(f"{way}.mp4")
+        anew = way not in READABLE
+        assert stored and (stored.receipt.job != job_id, stored.receipt.attempt) == (anew, 1 + anew)
+        assert (f"of {way}.mp4 ends: {STATE}/{paths[way]} cannot be read" in caplog.text) == anew
+    assert {name.split("/")[1] for name in names(impatient)} == {job_of(impatient, f"{way}.mp4") for way in jobs}
+    assert names(impatient, ERRORS, "") == []
+
+
+def test_a_plan_that_breaks_time_and_again_ends_in_an_error_record(impatient: Videos, clip: Path) -> None:
+    job_id = drop(impatient, clip)
+    break_plan(impatient, job_id, "cut off")
+    revive(impatient)
+    break_plan(impatient, job_of(impatient), "cut off")
+    revive(impatient)
+    assert names(impatient, ERRORS, "") == [f"{NAME}.json"]
+    assert impatient.worker.handle(BlobEvent(UPLOADS, NAME)).status == "failed"
+
+
+def test_a_job_without_its_plan_gives_its_upload_back(impatient: Videos, clip: Path) -> None:
+    job_id = drop(impatient, clip)
+    impatient.deliver(taken()[0], 1)
+    impatient.storage.delete(STATE, f"jobs/{job_id}/{PLAN}")
+    revive(impatient)
+    assert job_of(impatient) != job_id
+    assert {name.split("/")[1] for name in names(impatient)} == {job_of(impatient)}
+    deal([impatient], random.Random(1), copies=1)
+    assert document(impatient)["status"] == "ok"
+
+
+def test_asking_for_a_broken_job_is_answered_with_its_place(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = drop(videos, clip)
+    path = break_plan(videos, job_id, "{}", keeps_metadata=False)
+    monkeypatch.setattr("cloud.web.api.default_videos", lambda: videos)
+    monkeypatch.setattr(instance, "default_videos", lambda: videos)
+    for method in ("GET", "DELETE"):
+        request = func.HttpRequest(method, "http://app/api/jobs", params={}, route_params={"id": job_id}, body=b"")
+        answer = router.answer("jobs", request)
+        assert answer.status_code == 503 and f"{STATE}/{path} cannot be read" in answer.get_body().decode()
+    instance.on_message(taken()[0].text().encode(), 1, lambda: None)
+
+
+def cut(videos: Videos, job_id: str, kind: str) -> str:
+    """Cut off a blob of the job's work; its name below the job's folder."""
+    path = next(name for name in names(videos) if name.startswith(f"jobs/{job_id}/{kind}"))
+    stored = videos.storage.read(STATE, path)
+    assert stored
+    videos.storage.write(STATE, path, stored[0][: len(stored[0]) // 2], metadata=stored[1].metadata)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "until"), [(DETECTED, "merge"), (DRAW, "render"), (STORY, "join")])
+def test_work_that_is_cut_off_is_done_again(kind: str, until: str, impatient: Videos, clip: Path) -> None:
+    job_id = drop(impatient, clip)
+    while (messages := taken())[0].stage != until:
+        for message in messages:
+            impatient.deliver(message, 1)
+    path = cut(impatient, job_id, kind)
+    with pytest.raises(StorageUnavailable, match=f"{STATE}/{path} cannot be read .* made again"):
+        impatient.deliver(messages[0], 1)
+    impatient.deliver(messages[0], 2)
+    for _ in range(2):  # sweeps: what followed the lost work had been sent already
+        revive(impatient)
+        deal([impatient], random.Random(2), copies=1)
+    assert document(impatient)["status"] == "ok" and names(impatient, ERRORS, "") == []
