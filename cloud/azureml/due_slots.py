@@ -84,7 +84,7 @@ class Plan:
         progress = document.get("progress")
         if progress is None:  # of an earlier release, which knew of no deployments
             progress = {"": {"through": document["through"], "schedule": document.get("schedule", "")}}
-        last = dict(document["last"])
+        last = _of_a_slot(document["last"])
         return cls(
             {name: Progress(_moment(each["through"]), str(each["schedule"])) for name, each in progress.items()},
             tuple(datetime.fromisoformat(slot) for slot in document["open"]),
@@ -92,7 +92,7 @@ class Plan:
             _moment(document["sent_at"]),
             bool(document["names_kept"]),
             last,
-            dict(document.get("failed", last if last.get("state") == "failed" else {})),
+            _of_a_slot(document.get("failed", last if last.get("state") == "failed" else {})),
         )
 
     def of(self, deployment: str) -> Progress:
@@ -221,6 +221,14 @@ def _decide(
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _of_a_slot(document: Mapping[str, Any]) -> dict[str, str]:
+    """What a plan keeps of a slot, or nothing. Raises ValueError, KeyError, AttributeError for anything else."""
+    known = {key: str(value) for key, value in document.items()}
+    if known:
+        datetime.fromisoformat(known["slot"])
+    return known
 
 
 def _text(moment: datetime | None) -> str | None:

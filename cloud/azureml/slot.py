@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cloud.azureml.azureml_client import KINDS
 from cloud.azureml.pipeline_kind import Kind, Submission
@@ -56,8 +56,16 @@ class Slot:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Slot:
-        """As it was stored; members of later versions are ignored."""
-        return cls(**{key: value for key, value in document.items() if key in cls.__dataclass_fields__})
+        """As it was stored; members of later versions are ignored. Raises ValueError, TypeError for wrong values."""
+        slot = cls(**{key: value for key, value in document.items() if key in cls.__dataclass_fields__})
+        if slot.state not in get_args(State):
+            raise ValueError(f"state is {slot.state!r}, none of {', '.join(get_args(State))}")
+        if not all(type(count) is int for count in (slot.attempts, slot.number)):
+            raise TypeError("attempts and number must be whole numbers")
+        if not all(part is None or isinstance(part, Mapping) for part in (slot.run, slot.submission)):
+            raise TypeError("run and submission must be objects")
+        datetime.fromisoformat(slot.slot)
+        return slot
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored: without what is not known."""

@@ -182,3 +182,15 @@ def test_a_plan_of_an_earlier_release_goes_on_where_it_was(world: World) -> None
     assert any("no quota" in line for line in tick.health(world.found, lambda: NOON))
     world.tick(timedelta(minutes=1))
     assert world.ran() == [key("hourly", NOON + hours * HOUR) for hours in (-2, -1, 0)]
+
+
+@pytest.mark.parametrize(
+    "part", ['"last": 5', '"last": {"slot": 5}', '"open": [5]', '"progress": {"a": 5}', '"failed": []']
+)
+def test_a_plan_with_a_wrong_value_is_named_and_stops_only_its_own_entry(part: str, world: World) -> None:
+    whole = (
+        '{"progress": {}, "open": [], "skipped": [], "sent_at": null, "names_kept": false, "last": {}, "failed": {}, '
+    )
+    world.storage.write("state", "pipelines/first/plan.json", f"{whole}{part}}}".encode())
+    assert "state/pipelines/first/plan.json cannot be read" in world.tick()
+    assert key("second", NOON) in world.ran()

@@ -117,7 +117,16 @@ def test_a_slot_of_an_entry_that_is_gone_is_resolved_by_its_name(world: World) -
         pipeline_runs.resolve("other", NOON, "skip")
 
 
-@pytest.mark.parametrize("content", [b"{", b"", b"{}", b"[]", b"null"])
+WHOLE = '{"pipeline": "nightly", "kind": "published", "slot": "2026-11-23T12:00:00+00:00", '
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{", b"", b"{}", b"[]", b"null", WHOLE.replace("2026-", "").encode() + b'"state": "done"}',
+        *(WHOLE.encode() + part for part in (b'"state": 5}', b'"attempts": "x"}', b'"run": 5}', b'"state": "gone"}')),
+    ],
+)  # fmt: skip
 def test_the_history_goes_on_past_a_receipt_that_cannot_be_read(content: bytes, world: World) -> None:
     world_of(world, "published")
     world.receipts.create(Slot.new("nightly", "published", NOON - MINUTE).skipped("x"))
