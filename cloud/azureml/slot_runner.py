@@ -80,9 +80,10 @@ class Runner:
 
         self._follow(entry, self.store.change_plan(entry.name, decide))
 
-    def run_now(self, entry: PipelineEntry) -> datetime:
-        """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
-        at = self._clock().replace(microsecond=0)
+    def run_now(self, entry: PipelineEntry, at: datetime | None = None) -> datetime:
+        """A slot outside the schedule and whatever the condition says: for this very second, or for `at`, which runs
+        once however often it is asked for. Returns the slot."""
+        at = (at or self._clock()).replace(microsecond=0)
         self.store.create(Slot.new(entry.name, entry.kind, at, asked=True))
         self._follow(entry, self.store.change_plan(entry.name, lambda plan: plan.opened(at)))
         return at
