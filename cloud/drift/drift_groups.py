@@ -97,7 +97,7 @@ class Group:
     def left_out(self) -> str:
         """How many results of the window have nothing in the baseline to be held against, and why; "" for none."""
         lost = self.window.where(~self.matched[1])
-        if not lost.count:
+        if not lost.count or not self.baseline.count:
             return ""
         known = set(self.baseline.folder.tolist())
         new = Counter(folder for folder in lost.folder.tolist() if folder not in known)

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cloud.drift.drift_groups import in_words
-from cloud.drift.drift_profile import Profile
+from cloud.drift.drift_measures import cosine_distance
+from cloud.drift.drift_profile import Profile, pooled
 from cloud.drift.drift_rows import Row
 from cloud.drift.drift_verdict import Verdict
 
@@ -30,7 +31,8 @@ def picked(verdict: Verdict, window: Sequence[Row], baseline: Profile) -> list[t
         picked.append((f"Most drifted: {in_words(moved.route, moved.folder)}", most_drifted(rows, of_group)))
         seen += rows
     unique = list({row.name: row for row in seen}.values())
-    return [*picked, ("Least certain of these", least_certain(unique))]
+    picked.append(("Least certain of these", least_certain(unique)))
+    return [(title, members) for title, members in picked if members]
 
 
 def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -> list[tuple[Row, str]]:
@@ -43,11 +45,19 @@ def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -
             median = float(np.median(values))
             # 1.4826 makes the median absolute deviation a standard deviation for normal values.
             scales[name] = (median, 1.4826 * float(np.median(np.abs(values - median))) or float(values.std()) or 1.0)
+    vectors = pooled(baseline.vectors.values()) if baseline.vectors else None
     for row in rows:
-        far = [(abs(row.numbers[name] - m) / scale, name) for name, (m, scale) in scales.items() if name in row.numbers]
+        far = [
+            (abs(row.numbers[name] - middle) / scale, f"{name} {row.numbers[name]:g}")
+            for name, (middle, scale) in scales.items()
+            if name in row.numbers
+        ]
+        if vectors and row.vector is not None and row.vector.size == vectors.mean.size:
+            apart = float(np.linalg.norm(row.vector - vectors.mean)) / (vectors.spread**0.5 or 1.0)
+            far.append((apart, f"embedding {cosine_distance(row.vector.astype(np.float64), vectors.mean):.2f} away"))
         if far:
-            distance, name = max(far)
-            scored.append((distance, row, f"{name} {row.numbers[name]:g}"))
+            distance, why = max(far)
+            scored.append((distance, row, why))
     scored.sort(key=lambda entry: -entry[0])
     return [(row, why) for _, row, why in scored[:most]]
 
