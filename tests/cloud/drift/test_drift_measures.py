@@ -89,5 +89,12 @@ def test_weights_count_as_repetitions_do_and_are_worth_less() -> None:
     assert kolmogorov_smirnov(values, other, times)[0] == pytest.approx(repeated)
 
 
+def test_weights_do_not_make_chance_certain() -> None:
+    chance = np.random.default_rng(5)
+    weights = np.where(np.arange(60) < 10, 8.0, 0.5)
+    values = [kolmogorov_smirnov(chance.random(60), chance.random(80), weights)[1] for _ in range(300)]
+    assert sum(p < 0.05 for p in values) / 300 < 0.08
+
+
 def test_too_little_evidence_says_so() -> None:
     assert compare(of(1, 300), of(2, 9), DriftEntry()).status == "unknown"
