@@ -40,7 +40,8 @@ def check(storage: Storage, entry: DriftEntry, now: datetime, submit: Submit) ->
     why = "; ".join([verdict.why, *_remarks(broken)])
     verdict = replace(verdict, why=why, good_until=good_until(entry.schedule, now).isoformat())
     storage.write_json(STATE, VERDICT, {**asdict(verdict), "at": now.isoformat()})
-    retraining.follow(storage, entry, verdict.why if verdict.status == "alert" else "", now, submit)
+    alert = "; ".join(moved.why for moved in verdict.moved[:5]) if verdict.status == "alert" else ""
+    retraining.follow(storage, entry, alert, now, submit)
     return verdict
 
 

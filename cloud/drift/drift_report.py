@@ -31,8 +31,7 @@ def picked(verdict: Verdict, window: Sequence[Row], baseline: Profile) -> list[t
         picked.append((f"Most drifted: {in_words(moved.route, moved.folder)}", most_drifted(rows, of_group)))
         seen += rows
     unique = list({row.name: row for row in seen}.values())
-    picked.append(("Least certain of these", least_certain(unique)))
-    return [(title, members) for title, members in picked if members]
+    return [*picked, ("Least certain of these", least_certain(unique))]
 
 
 def most_drifted(rows: Sequence[Row], baseline: Profile, most: int = _COLUMNS) -> list[tuple[Row, str]]:

@@ -172,8 +172,9 @@ def rows(storage: Storage, start: datetime, end: datetime, broken: Counter[str] 
     broken = Counter() if broken is None else broken
     days = {(start + timedelta(days=n)).date() for n in range((end - start).days + 2)}
     newest: dict[str, Row] = {}
+    routes = _routes(storage)
     for day in sorted(days):
-        for route in _routes(storage):
+        for route in routes:
             for row in _of_day(storage, f"{FOLDER}/{route}/{{}}/{day:%Y/%m/%d}/", route, broken):
                 known = newest.get(row.name)
                 if start <= row.time < end and (known is None or known.time <= row.time):

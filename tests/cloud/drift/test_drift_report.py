@@ -7,6 +7,7 @@ import numpy as np
 from cloud.drift import drift_report
 from cloud.drift.drift_entry import DriftEntry
 from cloud.drift.drift_profile import profile
+from cloud.drift.drift_rows import Row
 from cloud.drift.drift_verdict import compare
 from tests.cloud.drift.drift_world import row
 
@@ -14,7 +15,7 @@ from tests.cloud.drift.drift_world import row
 def test_page_and_pictures_are_those_of_the_groups_that_moved() -> None:
     chance = np.random.default_rng(1)
 
-    def rows(dark: str, turned: float) -> list[drift_report.Row]:
+    def rows(dark: str, turned: float) -> list[Row]:
         cameras = [
             row(n, folder=f"<cam{n % 3}>", brightness=float(chance.normal(0.1 if f"cam{n % 3}" == dark else 0.5, 0.05)),
                 score=float(chance.normal(0.7, 0.1))) for n in range(300)
