@@ -23,6 +23,7 @@ from cloud.azureml.slot_health import trouble
 from cloud.azureml.slot_runner import PipelineFailed, Runner, in_words
 from cloud.azureml.v1_kinds import PublishedPipeline
 from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
+from cloud.drift.drift_entry import DriftEntry
 from cloud.pipelines_file import PipelineEntry, Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab
 from cloud.settings import current, deployment, is_disabled, text_of
@@ -259,6 +260,15 @@ def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Call
     return pipeline_runs.runner(**options)
 
 
+def _stale(storage: Storage, drift: DriftEntry, now: datetime) -> str:
+    from cloud.drift.freshness import stale
+
+    try:
+        return stale(storage, drift, now)
+    except BadPipeline as error:
+        return str(error)
+
+
 def _is_alone(name: str) -> bool:
     """Whether no other deployment over this storage has an entry of that name switched on."""
     return not any(other.may_run(name) for other in deployments.others(default_storage(), deployment()))
@@ -284,5 +294,7 @@ def health(config: Pipelines, clock: Callable[[], datetime] | None = None) -> li
         wrong += refused(config.models)
     store = pipeline_runs.slot_store()
     now = (clock or clock_set_right(store.storage))()
+    if config.drift and (old := _stale(store.storage, config.drift, now)):
+        wrong.append(old)
     elsewhere = list(deployments.others(store.storage, deployment()))
     return [*wrong, *trouble(store, scheduled(config), deployment(), elsewhere, now)]

@@ -9,17 +9,16 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace_contents import latest_model
-from cloud.drift.drift_entry import VERDICT
-from cloud.settings import RESULTS, STATE
+from cloud.drift import freshness
+from cloud.settings import RESULTS
 from cloud.storage.containers import Storage
-from cloud.storage.parsed_json import read_parsed
 
 NAMES = ("slot", "name", "results_since_last_run", "new_results", "drift", "model.latest")
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -32,7 +31,6 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 _CLAUSE = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|>|<)\s*(\"[^\"]*\"|'[^']*'|\d+(?:\.\d+)?)\s*", re.ASCII)
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-DRIFT = ("ok", "warning", "alert", "unknown")
 _CONDITION_NAMES = {"new_results": float, "drift": str}
 
 
@@ -57,9 +55,8 @@ class Facts:
 
     @cached_property
     def drift(self) -> str:
-        """ok, warning or alert from the newest drift report; unknown where there is none."""
-        stored = read_parsed(self._storage, STATE, VERDICT, lambda document: str(document["status"]))
-        return stored[0] if stored else "unknown"
+        """ok, warning or alert from the newest drift verdict; unknown where there is none that still counts."""
+        return freshness.status(self._storage, datetime.now(UTC))
 
     def model_latest(self, name: str) -> str:
         """The latest version of a registered model."""
@@ -124,8 +121,8 @@ def check_condition(text: str) -> None:
         if (wanted is str) != isinstance(literal, str):
             right = "a word" if wanted is str else "a number"
             raise ValueError(f"condition {text!r}: {name} is compared with {right}")
-        if name == "drift" and (literal not in DRIFT or compare not in ("==", "!=")):
-            raise ValueError(f"condition {text!r}: drift is compared by == or != with {', '.join(DRIFT)}")
+        if name == "drift" and (literal not in freshness.STATUSES or compare not in ("==", "!=")):
+            raise ValueError(f"condition {text!r}: drift is compared by == or != with {', '.join(freshness.STATUSES)}")
 
 
 def unmet(text: str, facts: Facts) -> str:

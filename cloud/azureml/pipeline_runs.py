@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.expressions import Facts
 from cloud.azureml.slot import Slot
-from cloud.azureml.slot_runner import Runner, Service, submission_for
+from cloud.azureml.slot_runner import PipelineFailed, Runner, Service, submission_for
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import Run, Workspace
 from cloud.once import once
 from cloud.pipelines_file import PipelineEntry, pipelines
 from cloud.settings import current
 from cloud.storage.containers import default_storage
-from inference.errors import BadPipeline
+from inference.errors import BadPipeline, Transient
+
+log = logging.getLogger(__name__)
 
 
 @once
@@ -37,9 +40,21 @@ def runner(service: Callable[[], Service] | None = None, **options: Any) -> Runn
     return Runner(SlotStore(storage), service or azureml, lambda since: Facts(storage, azureml, since), **options)
 
 
-def submit_now(name: str) -> datetime:
-    """Run a pipeline of pipelines.toml now; its slot."""
-    return runner().run_now(pipelines().find(name))
+def submit_now(name: str, at: datetime | None = None) -> Slot:
+    """Run a pipeline of pipelines.toml now, or for the slot `at`, which runs once however often it is asked for.
+
+    Returns the slot as it is then, failed ones too. Raises BadPipeline where there is no such entry, Transient.
+    """
+    entry, working = pipelines().find(name), runner()
+    at = at or datetime.now(UTC).replace(microsecond=0)
+    try:
+        working.run_now(entry, at)
+    except PipelineFailed as error:  # of this slot, or of another one of the entry
+        log.warning("%s", error)
+    stored = working.store.read(name, at)
+    if stored is None:
+        raise Transient(f"pipeline {name!r}: the receipt of its slot {at.isoformat()} was deleted")
+    return stored[0]
 
 
 def preview(entry: PipelineEntry) -> dict[str, Any]:

@@ -96,4 +96,4 @@ def _waits(entry: PipelineEntry, slot: Slot, now: datetime) -> str:
     waited = now - datetime.fromisoformat(slot.sent_at)
     if waited <= max(following - slot.at, _HOUR):  # a compute that has to start first takes minutes
         return ""
-    return f"{waited // _HOUR} hours" if waited < 2 * _DAY else f"{waited // _DAY} days"
+    return f"{waited / _HOUR:.1f} hours" if waited < 2 * _DAY else f"{waited // _DAY} days"

@@ -98,9 +98,10 @@ class Runner:
         """Move the entry's open slots on; none is decided, and none begins."""
         self._follow(entry, self.store.plan(entry.name), on=False)
 
-    def run_now(self, entry: PipelineEntry) -> datetime:
-        """A slot for this very second, outside the schedule and whatever the condition says. Returns the slot."""
-        at = self._clock().replace(microsecond=0)
+    def run_now(self, entry: PipelineEntry, at: datetime | None = None) -> datetime:
+        """A slot outside the schedule and whatever the condition says: for this very second, or for `at`, which runs
+        once however often it is asked for. Returns the slot."""
+        at = (at or self._clock()).replace(microsecond=0)
         self.store.create(Slot.new(entry.name, entry.kind, at, asked=True))
         self._follow(entry, self.store.change_plan(entry.name, lambda plan: plan.opened(at)))
         return at

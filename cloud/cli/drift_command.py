@@ -42,8 +42,13 @@ def _baseline(options: argparse.Namespace) -> int:
 
 def _approve(_: argparse.Namespace) -> int:
     from cloud.azureml.pipeline_runs import submit_now
-    from cloud.drift.drift_check import approve
+    from cloud.drift.retraining import approve
     from cloud.storage.containers import default_storage
 
-    print(f"submitted, slot {approve(default_storage(), submit_now).isoformat()}")
+    request = approve(default_storage(), datetime.now(UTC), submit_now)
+    if request.state == "submitted":
+        print(f"submitted, slot {request.slot}")
+    else:
+        history = f"python -m cloud pipelines history {request.pipeline}"
+        print(f"approved; slot {request.slot} is not submitted yet, the timer goes on with it: see `{history}`")
     return 0
