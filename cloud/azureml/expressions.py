@@ -38,7 +38,7 @@ _BINDING = re.compile(r"\$\{\{([^{}]*)\}\}")
 _DIRECTIVE = re.compile(r"%[-_0^#]?([A-Za-z%])")
 _DIRECTIVES = "aAbBcCdDeFfgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%"
 # What other tools write for %Y, %m, %d, %H, %M and %S.
-_LETTERS = re.compile(r"(?<![A-Za-z])(yyyy|yy|YYYY|MM|DD|dd|HH|hh|mm|ss)(?![a-z])")
+_LETTERS = re.compile(r"(?<![A-SU-Za-z])(yyyy|yy|YYYY|MM|DD|dd|HH|hh|mm|ss)+(?![a-z])")
 _FORMAT = "{slot:%Y-%m-%d}; %H, %M and %S are hour, minute and second"
 DRIFT = ("ok", "warning", "alert", "unknown")
 _CONDITION_NAMES = {"new_results": float, "drift": str}

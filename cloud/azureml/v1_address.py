@@ -32,7 +32,7 @@ class Address:
 
     def check(self, where: Workspace, what: str) -> None:
         """Raise ServiceRefused where the address leads to another workspace or region than `where`."""
-        same = self.workspace.lower() == where.path.lower() and self.region in ("", where.region)
+        same = self.workspace.lower() == where.path.lower() and self.region in ("", where.region.lower())
         if not same:
             raise ServiceRefused(
                 f"{what}: its address is of {self.workspace} in {self.region or 'a region it does not say'}, the app "
@@ -74,7 +74,7 @@ def endpoint_address(text: str) -> Address | None:
 
 def _parts(text: str) -> tuple[str, str, str, list[str], dict[str, str]] | None:
     """Region, workspace, route in lower case, what follows it, and the query."""
-    if "://" not in text:
+    if "://" not in text and "/PipelineRuns/" not in text:
         return None
     url = urlsplit(text.strip())
     path = _PATH.fullmatch(unquote(url.path).rstrip("/"))

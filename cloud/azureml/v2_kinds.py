@@ -96,6 +96,8 @@ class PipelineJob(_V2):
     def check_names(self) -> None:
         if self.component:
             check_name("component's name", re.split("[:@]", self.component.removeprefix("azureml:"))[0])
+        if self.compute and "/" not in self.compute:  # else it is an id
+            check_name("compute", self.compute.removeprefix("azureml:"))
         for name, value in self.inputs.items():
             if _job_input(value) == "":  # the SDK leaves it out, so that the component's default would stand in
                 raise ValueError(f"inputs.{name} is empty, which a job cannot send; leave it out, or give it a value")
@@ -154,7 +156,7 @@ class PipelineJob(_V2):
             if (value := getattr(self, flag)) is not None:
                 changes[f"settings.{flag}"] = value
         if self.compute:
-            changes["settings.default_compute"] = f"azureml:{self.compute}"
+            changes["settings.default_compute"] = f"azureml:{self.compute.removeprefix('azureml:')}"
         return changes | {f"inputs.{name}": _job_input(value) for name, value in self.inputs.items()}
 
 

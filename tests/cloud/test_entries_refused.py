@@ -41,7 +41,8 @@ def read(tmp_path: Path, *lines: str) -> pipelines_file.Pipelines:
         # Formats of other tools, and directives that there are none of.
         ([PUBLISHED, 'parameters = { a = "{slot:yyyy-MM-dd}" }'], ["'yyyy' would be sent", "{slot:%Y-%m-%d}"]),
         ([PUBLISHED, 'parameters = { a = "{slot:%Y-MM-dd}" }'], ["'MM' would be sent", "{slot:%Y-%m-%d}"]),
-        ([PUBLISHED, 'parameters = { a = "{slot:%YT HH}" }'], ["'HH' would be sent"]),
+        ([PUBLISHED, 'parameters = { a = "{slot:%Y-%m-%dTHH}" }'], ["'HH' would be sent"]),
+        ([PUBLISHED, 'parameters = { a = "{slot:%Y%m%d_HHmmss}" }'], ["'HHmmss' would be sent"]),
         ([PUBLISHED, 'tags = { a = "{slot:date}" }'], ["no directive", "{slot:%Y-%m-%d}"]),
         ([PUBLISHED, 'tags = { a = "{slot:%Y-%Q}" }'], ["'%Q' is no directive", "{slot:%Y-%m-%d}"]),
         ([PUBLISHED, 'tags = { a = "{slot:%Y%}" }'], ["'%' is no directive"]),
@@ -58,6 +59,7 @@ def read(tmp_path: Path, *lines: str) -> pipelines_file.Pipelines:
         ([BATCH.format("e"), 'deployment = "{slot:%H:%M}"'], ["deployment is '03:00'"]),
         ([JOB.format("my pipe:1")], ["component's name is 'my pipe'"]),
         ([JOB.format("pipe:{slot}")], ["component is 'pipe:2026-", "name:version"]),
+        ([JOB.format("c:1"), 'compute = "{slot}"'], ["compute is '2026-", "{slot:%Y-%m-%d}"]),
         # What the SDK would leave out.
         ([JOB.format("c:1"), 'inputs = { a = "" }'], ["inputs.a is empty"]),
         ([JOB.format("c:1"), 'inputs = { a = { type = "string", value = "" } }'], ["inputs.a is empty"]),

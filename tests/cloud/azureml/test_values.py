@@ -70,9 +70,11 @@ def test_inputs_of_a_job_are_those_that_its_yaml_file_would_send(
 ) -> None:
     (tmp_path / "job.yml").write_text(YAML)
     target = target.format(yaml=(tmp_path / "job.yml").as_posix())
-    lines = f'kind = "job"\n{target}\ntags = {{ {WRITTEN}, empty = "" }}\ninputs = {{ {WRITTEN} }}'
+    target = f'kind = "job"\n{target}\ncompute = "azureml:cpu"'
+    lines = f'{target}\ntags = {{ {WRITTEN}, empty = "" }}\ninputs = {{ {WRITTEN} }}'
     body = sent(tmp_path, aml, service, lines)
     assert {**body["tags"], SLOT_TAG: ""} == {**TEXTS, "empty": "", SLOT_TAG: ""}
+    assert body["settings"]["default_compute"].endswith("computes/cpu")
     # azure-ai-ml spells a boolean input as the service keeps the defaults of a component.
     assert {name: value["value"] for name, value in body["inputs"].items()} == {**TEXTS, "flag": "False"}
 
@@ -102,12 +104,18 @@ def test_a_schedule_is_sent_nothing_but_its_moment(aml: AzureML, service: Servic
         (ENDPOINT, "PipelineEndpointSubmit/Name?name=score-endpoint&pipelineVersion=1", "", "pipe-1"),
     ],
 )
-@pytest.mark.parametrize("group", ["/resourceGroups/rg/", "/resourcegroups/RG/"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/resourceGroups/rg/", "/resourcegroups/RG/"),
+        ("//westeurope.", "//0f.workspace.westeurope."),  # of a workspace behind a private link
+        ("https://westeurope.api.azureml.ms/pipelines/v1.0", ""),
+    ],
+)
 def test_the_address_of_a_pipeline_names_it(
-    key: str, rest: str, more: str, pipeline: str, group: str, aml: AzureML, service: Service, tmp_path: Path
+    key: str, rest: str, more: str, pipeline: str, old: str, new: str, aml: AzureML, service: Service, tmp_path: Path
 ) -> None:
-    address = V1.replace("/resourceGroups/rg/", group)
-    job = submission(tmp_path, f'{key}"{address}/{rest}"\n{more}')
+    job = submission(tmp_path, f'{key}"{V1.replace(old, new)}/{rest}"\n{more}')
     run = aml.submit(job)
     assert service.runs[run.id]["PipelineId"] == pipeline
     assert aml.search(job, SLOT).run == run
