@@ -27,6 +27,7 @@ BODIES = (
     "cloud.tick",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
+    "cloud.drift.freshness",
     "cloud.drift.lake",
 )
 PACKAGES = (

@@ -10,19 +10,20 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from cloud.azureml.azureml_client import KINDS
-from cloud.azureml.expressions import check_condition, check_template
-from cloud.azureml.pipeline_kind import Kind, Plain
+from cloud.azureml.expressions import Samples, check_condition, check_template, fill
+from cloud.azureml.pipeline_kind import Kind, Plain, check_name
 from cloud.drift.drift_entry import DriftEntry, LakeEntry
 from cloud.models.model_entry import ModelEntry
 from cloud.schedule import WEEKDAYS, Schedule, as_instant, check_ncrontab, parse_every
 from cloud.settings import current, text_of
+from cloud.time_zones import check_zone
 from inference.errors import BadPipeline
 from inference.tables import build, nearest, read_toml
 
@@ -36,6 +37,8 @@ CatchUp = Literal["latest", "all", "none"]
 _KNOWN = ("pipeline", "model", "drift", "lake")
 # Also the first part of a job's id in the workspace.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+# Expressions are tried in winter and in summer: the name of a time zone may change.
+_MOMENTS = (datetime(2026, 1, 15, 3, tzinfo=UTC), datetime(2026, 7, 15, 3, tzinfo=UTC))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +65,13 @@ class PipelineKeys(_Common):
     time_zone: str = "UTC"
     start: datetime | None = None
     end: datetime | None = None
-    experiment: str | None = None
+    experiment: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name is {self.name!r}; use 1 to 40 lower-case letters, digits and hyphens")
         check_condition(self.condition)
-        check_template([self.tags, self.experiment or "", self.description])
+        check_template([self.tags, self.experiment, self.description])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,9 +241,25 @@ def parse(table: Mapping[str, Any], where: str = "[[pipeline]]") -> PipelineEntr
         schedule = _schedule(written)
     except ValueError as error:
         raise BadPipeline(f"{where}: {error}") from None
-    experiment = target.experiment if written.experiment is None else written.experiment
+    experiment = written.experiment or target.experiment
+    for moment in _MOMENTS:
+        _check_filled(target, experiment, written.name, moment, schedule.tz, where)
     shared = {item.name: getattr(written, item.name) for item in fields(_Common)}
     return PipelineEntry(target=target, schedule=schedule, experiment=experiment, **shared)
+
+
+def _check_filled(target: Kind, experiment: str, name: str, moment: datetime, zone: ZoneInfo, where: str) -> None:
+    """Raise BadPipeline where the service would refuse what the expressions make of an entry."""
+    written = {"target": target.as_table(), "experiment": experiment}
+    filled = fill(written, name, moment, zone, Samples())
+    if filled != written:
+        where = f"{where}, as it is at {moment.astimezone(zone):%Y-%m-%d %H:%M}"
+    try:
+        build(type(target), filled["target"], where, BadPipeline).check_names()
+        if experiment:
+            check_name("experiment", filled["experiment"], 256)
+    except ValueError as error:
+        raise BadPipeline(f"{where}: {error}") from None
 
 
 def _schedule(entry: PipelineKeys) -> Schedule:
@@ -248,10 +267,7 @@ def _schedule(entry: PipelineKeys) -> Schedule:
     if bool(entry.schedule) == bool(entry.every):
         raise ValueError('say when: either schedule = "0 0 3 * * *" (NCRONTAB) or every = "1 day"')
     zone = entry.time_zone
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"time_zone {zone!r} is not known; write it as in Europe/Zurich ({error})") from error
+    check_zone(zone)
     start, end = _instant("start", entry.start, zone), _instant("end", entry.end, zone)
     if start and end and end < start:
         raise ValueError(f"end ({end}) lies before start ({start})")

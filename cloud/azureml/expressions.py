@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from cloud.azureml.azureml_client import AzureML
@@ -31,7 +31,37 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 _CLAUSE = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|>|<)\s*(\"[^\"]*\"|'[^']*'|\d+(?:\.\d+)?)\s*", re.ASCII)
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+# The service's own binding: our doubled braces would quietly make ${name} of it.
+_BINDING = re.compile(r"\$\{\{([^{}]*)\}\}")
+# A directive of strftime: Python's own, and those of C99 and glibc, with glibc's flags.
+_DIRECTIVE = re.compile(r"%[-_0^#]?([A-Za-z%])")
+_DIRECTIVES = "aAbBcCdDeFfgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%"
+# What other tools write for %Y, %m, %d, %H, %M and %S.
+_LETTERS = re.compile(r"(?<![A-SU-Za-z])(yyyy|yy|YYYY|MM|DD|dd|HH|hh|mm|ss)+(?![a-z])")
+_FORMAT = "{slot:%Y-%m-%d}; %H, %M and %S are hour, minute and second"
 _CONDITION_NAMES = {"new_results": float, "drift": str}
+
+
+class Answers(Protocol):
+    """What expressions are filled in with."""
+
+    @property
+    def new_results(self) -> int: ...
+
+    @property
+    def drift(self) -> str: ...
+
+    def model_latest(self, name: str) -> str: ...
+
+
+class Samples:
+    """Answers as they may be, to check an entry with before anything is asked."""
+
+    new_results = 100
+    drift = "unknown"
+
+    def model_latest(self, name: str) -> str:
+        return "1"
 
 
 class Facts:
@@ -68,6 +98,12 @@ class Facts:
 def check_template(value: object) -> None:
     """Raise ValueError where any text in `value` (nested) holds an expression that cannot be filled."""
     if isinstance(value, str):
+        if binding := _BINDING.search(value):
+            raise ValueError(
+                f"{value!r} has {binding[0]}, a binding of Azure Machine Learning; an expression of this file is "
+                f"{{{binding[1].strip()}}}, with single braces; to send the binding itself, double them: "
+                f"${{{{{{{{{binding[1]}}}}}}}}}"
+            )
         for match in _PLACE.finditer(value):
             if match[0] in ("{", "}"):
                 raise ValueError(f"{value!r} has a single {match[0]!r}; write {match[0] * 2} for a brace")
@@ -87,9 +123,27 @@ def _check_place(place: str, text: str) -> None:
             f"{{{place}}} in {text!r} is not an expression; known: {{slot:%Y-%m-%d}}, {{name}}, "
             "{results_since_last_run}, {drift}, {model.latest:NAME}"
         )
+    if name == "slot" and detail:
+        _check_format(place, detail, text)
+    elif detail and name != "model.latest":
+        raise ValueError(f"{{{place}}} in {text!r}: only slot and model.latest take a colon; write {{{name}}}")
 
 
-def fill(value: Any, name: str, slot: datetime, zone: ZoneInfo, facts: Facts) -> Any:
+def _check_format(place: str, detail: str, text: str) -> None:
+    """strftime sends what it does not know as it is written, which would be found out by nobody."""
+    rest = _DIRECTIVE.sub(lambda match: "" if match[1] in _DIRECTIVES else match[0], detail)
+    if "%" in rest:
+        wrong = f"{rest[rest.index('%') :][:2]!r} is no directive of strftime"
+    elif letters := _LETTERS.search(_DIRECTIVE.sub(" ", detail)):
+        wrong = f"{letters[0]!r} would be sent as it is"
+    elif rest == detail:
+        wrong = "it has no directive such as %Y"
+    else:
+        return
+    raise ValueError(f"{{{place}}} in {text!r}: {wrong}; write a moment as in {_FORMAT}")
+
+
+def fill(value: Any, name: str, slot: datetime, zone: ZoneInfo, facts: Answers) -> Any:
     """`value` with its expressions filled in, through tables and lists; other types stay as they are."""
     if isinstance(value, Mapping):
         return {key: fill(item, name, slot, zone, facts) for key, item in value.items()}
@@ -104,7 +158,7 @@ def fill(value: Any, name: str, slot: datetime, zone: ZoneInfo, facts: Facts) ->
         word, _, detail = match[1].partition(":")
         if word == "slot":
             local = slot.astimezone(zone)
-            return local.strftime(detail) if detail else local.isoformat()
+            return _formatted(local, detail) if detail else local.isoformat()
         if word == "name":
             return name
         if word == "model.latest":
@@ -112,6 +166,12 @@ def fill(value: Any, name: str, slot: datetime, zone: ZoneInfo, facts: Facts) ->
         return str(facts.drift if word == "drift" else facts.new_results)
 
     return _PLACE.sub(answer, value)
+
+
+def _formatted(local: datetime, detail: str) -> str:
+    # %s of the C library takes the wall clock for one in the process's own time zone.
+    seconds = str(int(local.timestamp()))
+    return local.strftime(_DIRECTIVE.sub(lambda match: seconds if match[1] == "s" else match[0], detail))
 
 
 def check_condition(text: str) -> None:

@@ -44,6 +44,9 @@ class Kind(ABC):
         given = ((item.name, getattr(self, item.name)) for item in fields(self))
         return {name: value for name, value in given if value not in (None, "", {})}
 
+    def check_names(self) -> None:  # noqa: B027 - nothing is published of most names
+        """Raise ValueError for what the service would refuse. Asked once expressions are filled in."""
+
     @abstractmethod
     def submit(self, service: Connection, submission: Submission) -> Run:
         """Start the slot's run. Raises NotAccepted, OutcomeUnknown, ServiceRefused or ServiceBusy."""
@@ -87,7 +90,12 @@ class Submission:
     @property
     def all_tags(self) -> dict[str, str]:
         """The entry's tags, and the tag by which the run is looked up."""
-        return {**{key: str(value) for key, value in self.tags.items()}, SLOT_TAG: self.key}
+        return {**{key: as_text(value) for key, value in self.tags.items()}, SLOT_TAG: self.key}
+
+
+def as_text(value: Plain) -> str:
+    """A value where only texts travel, as TOML writes it: Python's True is the service's true."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_given(**values: str) -> None:
@@ -95,6 +103,16 @@ def check_given(**values: str) -> None:
     for name, value in values.items():
         if not value:
             raise ValueError(f"{name!r} is empty; it must name what is to run")
+
+
+def check_name(key: str, value: str, longest: int = 255) -> None:
+    """Raise ValueError for a name that Azure Machine Learning refuses: the pattern of its ARM resources."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value) or len(value) > longest:
+        raise ValueError(
+            f"{key} is {value!r}, which Azure Machine Learning refuses: 1 to {longest} letters (a to z), digits, "
+            "hyphens and underscores, the first one a letter or digit"
+            + ("; {slot} alone has colons: write {slot:%Y-%m-%d}" if re.search(r"-\d\dT\d\d:", value) else "")
+        )
 
 
 def check_inputs(inputs: Mapping[str, Any], types: tuple[str, ...]) -> None:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from cloud.azureml.pipeline_kind import Connection, Kind, Plain, Submission, check_given
+from cloud.azureml.pipeline_kind import Connection, Kind, Plain, Submission, as_text, check_given
+from cloud.azureml.v1_address import Address, endpoint_address, pipeline_address
 from cloud.azureml.workspace import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
 
 # How far the service's clock may lie behind ours when we look for a run that we may have started.
@@ -32,6 +33,13 @@ class _V1(Kind):
         for name, path in self.data_paths.items():
             if not path.removeprefix("azureml://datastores/").partition("/")[0]:
                 raise ValueError(f"data_paths.{name} is {path!r}; write it as azureml://datastores/STORE/paths/images/")
+
+    def address(self) -> Address | None:
+        """What the entry names by its REST address; None where it has a bare id or name. Raises ValueError."""
+        return None
+
+    def check_names(self) -> None:
+        self.address()
 
     @abstractmethod
     def route(self) -> str:
@@ -82,13 +90,18 @@ class _V1(Kind):
         return Search(certain=not unsure, why=unsure)
 
     def _request(self, service: Connection, submission: Submission) -> tuple[str, dict[str, Any]]:
-        """URL and body of the POST that starts a run. The wire has `tags` in lower case, the rest in Pascal case."""
+        """URL and body of the POST that starts a run. The wire has `tags` in lower case, the rest in Pascal case.
+
+        Raises ServiceRefused where the entry has an address of another workspace.
+        """
+        if address := self.address():
+            address.check(service.workspace, f"{self.kind} pipeline {submission.pipeline!r}")
         body: dict[str, Any] = {
             "ExperimentName": submission.experiment,
             "Description": submission.description,
             "RunSource": "API",
             "RunType": "HTTP",
-            "ParameterAssignments": {name: _text(value) for name, value in self.parameters.items()},
+            "ParameterAssignments": {name: as_text(value) for name, value in self.parameters.items()},
             "ContinueRunOnStepFailure": bool(self.continue_on_step_failure),
             "tags": submission.all_tags,
             "Properties": {},
@@ -100,7 +113,7 @@ class _V1(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedPipeline(_V1):
-    """A published pipeline, by its id."""
+    """A published pipeline, by its id or its REST address."""
 
     kind = "published"
     id: str
@@ -109,16 +122,23 @@ class PublishedPipeline(_V1):
         check_given(id=self.id)
         super().__post_init__()
 
+    def address(self) -> Address | None:
+        return pipeline_address(self.id)
+
     def route(self) -> str:
-        return f"PipelineSubmit/{quote(self.id, safe='')}"
+        return f"PipelineSubmit/{quote(self._pipeline(), safe='')}"
 
     def pipeline_ids(self, service: Connection) -> list[str]:
-        return [self.id]
+        return [self._pipeline()]
+
+    def _pipeline(self) -> str:
+        address = self.address()
+        return address.id if address else self.id
 
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineEndpoint(_V1):
-    """A pipeline endpoint, by its name, in its default version or another."""
+    """A pipeline endpoint, by its name or its REST address, in its default version or another."""
 
     kind = "pipeline-endpoint"
     endpoint: str
@@ -128,14 +148,33 @@ class PipelineEndpoint(_V1):
         check_given(endpoint=self.endpoint)
         super().__post_init__()
 
+    def address(self) -> Address | None:
+        return endpoint_address(self.endpoint)
+
+    def check_names(self) -> None:
+        super().check_names()
+        said = self._endpoint().version
+        if said and self.version not in ("", said):
+            raise ValueError(f"version is {self.version!r}, the address says {said!r}; leave one of the two out")
+
     def route(self) -> str:
-        query = {"name": self.endpoint} | ({"pipelineVersion": self.version} if self.version else {})
+        endpoint = self._endpoint()
+        version = self.version or endpoint.version
+        if endpoint.id:
+            parts = [endpoint.id, version] if version else [endpoint.id]
+            return "/".join(["PipelineEndpointSubmit/Id", *(quote(part, safe="") for part in parts)])
+        query = {"name": endpoint.name} | ({"pipelineVersion": version} if version else {})
         return f"PipelineEndpointSubmit/Name?{urlencode(query)}"
 
     def pipeline_ids(self, service: Connection) -> list[str]:
-        url, what = f"{service.workspace.v1}/PipelineEndpoints/Name", f"pipeline endpoint {self.endpoint!r}"
-        answer = service.caller.get(url, ARM, what, {"name": self.endpoint}) or {}
+        endpoint = self._endpoint()
+        query = None if endpoint.id else {"name": endpoint.name}
+        url = f"{service.workspace.v1}/PipelineEndpoints/{quote(endpoint.id, safe='') or 'Name'}"
+        answer = service.caller.get(url, ARM, f"pipeline endpoint {self.endpoint!r}", query) or {}
         return [str(version.get("PipelineId")) for version in answer.get("PipelineVersionList") or []]
+
+    def _endpoint(self) -> Address:
+        return self.address() or Address(name=self.endpoint)
 
 
 def _run(workspace: Workspace, answer: dict[str, Any], run: str) -> Run:
@@ -151,11 +190,6 @@ def _began(run: dict[str, Any]) -> datetime:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)  # not said: it may have begun at any time
-
-
-def _text(value: object) -> str:
-    # Parameters travel as text; Python's True is the service's true.
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _data_path(path: object) -> dict[str, str]:

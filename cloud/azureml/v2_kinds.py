@@ -21,7 +21,16 @@ from uuid import UUID, uuid5
 from azure.core.exceptions import AzureError
 
 from cloud.azureml.dry_run import Recorder
-from cloud.azureml.pipeline_kind import FILES, Connection, Kind, Submission, check_given, check_inputs, check_place
+from cloud.azureml.pipeline_kind import (
+    FILES,
+    Connection,
+    Kind,
+    Submission,
+    check_given,
+    check_inputs,
+    check_name,
+    check_place,
+)
 from cloud.azureml.workspace import (
     ARM,
     DATA_PLANE,
@@ -83,6 +92,15 @@ class PipelineJob(_V2):
         named = re.fullmatch(r"(azureml:)?[^:@/]+(:[^:@]+|@latest)", self.component)
         if self.component and "{" not in self.component and not named:
             raise ValueError(f"component is {self.component!r}; write name:version or name@latest")
+
+    def check_names(self) -> None:
+        if self.component:
+            check_name("component's name", re.split("[:@]", self.component.removeprefix("azureml:"))[0])
+        if self.compute and "/" not in self.compute:  # else it is an id
+            check_name("compute", self.compute.removeprefix("azureml:"))
+        for name, value in self.inputs.items():
+            if _job_input(value) == "":  # the SDK leaves it out, so that the component's default would stand in
+                raise ValueError(f"inputs.{name} is empty, which a job cannot send; leave it out, or give it a value")
 
     @property
     def experiment(self) -> str:  # type: ignore[override]
@@ -147,7 +165,7 @@ class PipelineJob(_V2):
             if (value := getattr(self, flag)) is not None:
                 changes[f"settings.{flag}"] = value
         if self.compute:
-            changes["settings.default_compute"] = f"azureml:{self.compute}"
+            changes["settings.default_compute"] = f"azureml:{self.compute.removeprefix('azureml:')}"
         return changes | {f"inputs.{name}": _job_input(value) for name, value in self.inputs.items()}
 
 
@@ -160,6 +178,9 @@ class AzuremlSchedule(_V2):
 
     def __post_init__(self) -> None:
         check_given(azureml_schedule=self.azureml_schedule)
+
+    def check_names(self) -> None:
+        check_name("azureml_schedule", self.azureml_schedule)
 
     def submit(self, service: Connection, submission: Submission) -> Run:
         name, moment = self.azureml_schedule, submission.slot.isoformat()
@@ -185,6 +206,11 @@ class BatchEndpoint(_V2):
         check_inputs(self.inputs, FILES)
         for name, value in self.outputs.items():
             check_place(f"outputs.{name}", value, FILES)
+
+    def check_names(self) -> None:
+        check_name("endpoint", self.endpoint)
+        if self.deployment:
+            check_name("deployment", self.deployment)
 
     def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
         headers, body = self._request(submission)

@@ -146,6 +146,10 @@ class Service(Arm):
     def _v1(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         if method == "POST" and (match := re.fullmatch(r"/PipelineRuns/PipelineSubmit/([^/]+)", path)):
             return self._submit(match[1], body)
+        if method == "POST" and (
+            match := re.fullmatch(r"/PipelineRuns/PipelineEndpointSubmit/Id/endpoint-1(/\d+)?", path)
+        ):
+            return self._submit("pipe-1" if match[1] == "/1" else "pipe-2", body)
         if method == "POST" and path == "/PipelineRuns/PipelineEndpointSubmit/Name":
             if query.get("name") != "score-endpoint":
                 raise Rejected(404, f"no pipeline endpoint {query.get('name')!r}")
@@ -164,6 +168,8 @@ class Service(Arm):
         }  # fmt: skip
         if method == "GET" and path == "/PipelineEndpoints":
             return [endpoint]
+        if method == "GET" and path == "/PipelineEndpoints/endpoint-1":
+            return endpoint
         if method == "GET" and path == "/PipelineEndpoints/Name" and query.get("name") == "score-endpoint":
             return endpoint
         raise Rejected(404, f"no v1 route {method} {path}")
