@@ -217,18 +217,7 @@ def _try(
     place.parent.mkdir()
     registered.download(version, scratch / "download").rename(place)
     samples = _samples(storage, entry.serves)
-    ours = canary.verify(scratch / "new", entry.serves, samples)
-    serving = releases.serving(storage, entry.serves) if samples and entry.min_agreement else None
-    if serving is None:
-        return {"samples": len(samples)}
-    releases.fetch(storage, serving, scratch / "old" / entry.serves)
-    agreement = round(canary.agreement(ours, canary.verify(scratch / "old", entry.serves, samples)), 4)
-    if agreement < entry.min_agreement:
-        raise BadModel(
-            f"it agrees with version {serving.version} on {agreement:.0%} of {len(samples)} samples; "
-            f"min_agreement is {entry.min_agreement:.0%}"
-        )
-    return {"samples": len(samples), "agreement": agreement}
+    return canary.tried(storage, entry, scratch, samples)
 
 
 def _samples(storage: Storage, name: str) -> dict[str, bytes]:
