@@ -3,81 +3,172 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from cloud.models.agreement import Agreement, compared, together
+from cloud.models.model_entry import ModelEntry
+from cloud.models.pointer import BY_HAND
+from cloud.models.snapshots import Snapshot, fetch, last_good, serving
+from cloud.settings import MODELS
+from cloud.storage.containers import Storage
 from inference.analysis import analyze
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
-from inference.errors import BadModel
+from inference.errors import BadModel, CorruptMedia, DropsightError, Transient, UnsupportedMedia
+from inference.predictions import Predictions
 from inference.results.result import Source
 from inference.routes import Route, Step
 
-_SAME_BOX = 0.5  # intersection over union above which two boxes are the same object
-
-Prediction = Mapping[str, Any]
+T = TypeVar("T")
 
 
-def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) -> dict[str, list[Prediction]]:
+def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) -> None:
     """Load the model called `name` from the folder `root` that holds its folder, and run it on the samples.
 
     Checks the weights' sha256 against the manifest, the tensors against the head, and that it runs at all
-    (on a plain picture where there are no samples). Returns the predictions by sample. Raises BadModel,
-    BadManifest.
+    (on a plain picture where there are no samples). Raises BadModel, BadManifest.
     """
+    registry = _registry(root, name)
+    if isinstance(registry.load(name), Model):  # of clips there are no samples: it has done what loading checks
+        for sample, data in (samples or {"plain picture": _plain_picture()}).items():
+            _answer(registry, name, sample, data)
+
+
+def tried(storage: Storage, entry: ModelEntry, scratch: Path, samples: Mapping[str, bytes]) -> dict[str, Any]:
+    """Verify the version in `scratch`/new and, where the entry has min_agreement, hold it against what serves.
+
+    What is to be noted with its release. Raises BadModel and BadManifest; BadModel, too, where it agrees too little
+    and where that cannot be measured although something serves: a gate that cannot measure is closed.
+    """
+    name, root, noted = entry.serves, scratch / "new", {"samples": len(samples)}
+    known = _serving(storage, name) if entry.min_agreement else None
+    if known is None:
+        verify(root, name, samples)
+        first = {
+            "agreement": None,
+            "why": f"nothing was compared: nothing from the container serves as {name} yet",
+        }
+        return noted | first if entry.min_agreement else noted
+    result = _against(known, root, scratch / "old" / name, samples)
+    if result.share is None:
+        raise BadModel(
+            f"min_agreement is {_percent(entry.min_agreement)}, and how far it agrees with {known.words} cannot be "
+            f"measured: {_why_not(entry, result, len(samples))}, then `python -m cloud models deliver {name} --again` "
+            "(--again alone measures once more, and lets nothing through unmeasured)"
+        )
+    if round(result.share, 4) < entry.min_agreement:
+        raise BadModel(
+            f"it agrees with {known.words} on {_percent(result.share)} ({result.measure}, over {result.samples} "
+            f"of {len(samples)} samples); min_agreement is {_percent(entry.min_agreement)}. Where it is to differ "
+            f"so much, lower that or take it out, then `python -m cloud models deliver {name} --again`"
+        )
+    return noted | {"agreement": round(result.share, 4), "measure": result.measure, "compared": result.samples}
+
+
+def _why_not(entry: ModelEntry, result: Agreement, samples: int) -> str:
+    """Why nothing could be measured, and what to do before it is tried again."""
+    without = "take min_agreement out of its [[model]] to release it without a comparison"
+    if result.why:
+        return f"{result.why}; {without}"
+    place = f"{MODELS}/{entry.serves}/samples/"
+    found = "neither version finds anything on any sample in" if samples else "there are no samples in"
+    return f"{found} {place}; put pictures there that show what the model is for, or {without}"
+
+
+@dataclass(frozen=True)
+class _Serving:
+    """What serves, in words, and how to get at it: a registry that holds it, by the folder for its files. `open` raises
+    Permanent where it cannot be had any more, Transient."""
+
+    words: str
+    open: Callable[[Path], Registry]
+
+
+def _serving(storage: Storage, name: str) -> _Serving | None:
+    """What serves under this name from the container now. A model of that name that came with the app is no earlier
+    version of this one."""
+    now = serving(storage, name)
+    if now and now.problem:  # then what was verified last serves
+        now = last_good(storage, name) or now
+    if now is None:
+        return None
+    words = "the folder dropped by hand" if now.version == BY_HAND else f"version {now.version}"
+    return _Serving(words, partial(_fetched, storage, now))
+
+
+def _fetched(storage: Storage, snapshot: Snapshot, folder: Path) -> Registry:
+    fetch(storage, snapshot, folder)
+    return _registry(folder.parent, folder.name)
+
+
+def _against(known: _Serving, root: Path, folder: Path, samples: Mapping[str, bytes]) -> Agreement:
+    """Both versions on the samples, one after the other: the answers to all of them would not fit in memory. `folder`
+    takes the files of what serves. Raises BadModel and BadManifest of the new version, Transient of both."""
+    name = folder.name
+    registry = _registry(root, name)
+    model = registry.load(name)
+    if not samples or not isinstance(model, Model):
+        verify(root, name)
+        clips = f"it does {model.manifest.task} on clips, and the samples are pictures"
+        return Agreement(None, why="" if isinstance(model, Model) else clips)
+
+    def opened() -> tuple[Registry, str]:
+        old = known.open(folder)
+        return old, old.load(name).manifest.task
+
+    found = _unless_broken(opened, folder)
+    if isinstance(found, str):
+        return Agreement(None, why=found)
+    old, task = found
+    if task != model.manifest.task:
+        return Agreement(None, why=f"the new version does {model.manifest.task}, the serving one {task}")
+    parts: list[Agreement] = []
+    for sample, data in samples.items():
+        ours = _answer(registry, name, sample, data)
+        theirs = _unless_broken(partial(_answer, old, name, sample, data), folder)
+        if isinstance(theirs, str):
+            return Agreement(None, why=theirs)
+        parts.append(compared(task, ours, theirs))
+        if parts[-1].why:
+            break
+    return together(parts)
+
+
+def _unless_broken(call: Callable[[], T], folder: Path) -> T | str:
+    """What it gives, or why what serves does not run any more, whatever it is that is wrong with that."""
+    try:
+        return call()
+    except (Transient, MemoryError, UnsupportedMedia, CorruptMedia):  # of the surroundings, or of the sample
+        raise
+    except Exception as error:  # noqa: BLE001 - it serves, so that nobody is to be stopped by a traceback of it
+        why = str(error) if isinstance(error, DropsightError) else f"{type(error).__name__}: {error}"
+        return f"that does not run any more: {why}".replace(f"{folder}{os.sep}", "")
+
+
+def _registry(root: Path, name: str) -> Registry:
+    """Of the model called `name` alone. Raises BadModel."""
     registry = Registry([root], weights=Weights([]))
     names = [entry.name for entry in registry.list()]
     if name not in names:
         raise BadModel(f"model {name!r}: its folder holds {names or 'no model'}; the manifest's name must be {name!r}")
-    model = registry.load(name)
-    if not isinstance(model, Model):
-        return {}  # it takes clips, of which there are no samples: what loading checks has to do
+    return registry
+
+
+def _answer(registry: Registry, name: str, sample: str, data: bytes) -> Predictions:
     # The best name counts, however unsure: two classifiers that keep quiet agree about nothing.
-    threshold = 0.0 if model.manifest.task == "image-classification" else None
+    threshold = 0.0 if registry.load(name).manifest.task == "image-classification" else None
     route = Route("canary", (Step(name, threshold=threshold),))
-    predictions = {}
-    for sample, data in (samples or {"plain picture": _plain_picture()}).items():
-        result = analyze(data, route, registry, Source(name=sample), artifacts=False).result
-        predictions[sample] = list(result.to_json()["steps"][0]["predictions"])
-    return predictions
+    return analyze(data, route, registry, Source(name=sample), artifacts=False).result.steps[0].predictions
 
 
-def agreement(new: Mapping[str, Sequence[Prediction]], old: Mapping[str, Sequence[Prediction]]) -> float:
-    """How far two versions agree on the same samples: the mean Dice coefficient of their predictions, 0 to 1.
-
-    Classified pictures are compared by their best label, objects by label and IoU.
-    """
-    shares = []
-    for sample, ours in new.items():
-        theirs = list(old.get(sample, []))
-        if ours and "box" not in ours[0]:
-            ours, theirs = ours[:1], theirs[:1]
-        matched = 0
-        rest = list(theirs)
-        for prediction in ours:
-            same = next((other for other in rest if _same(prediction, other)), None)
-            if same is not None:
-                rest.remove(same)
-                matched += 1
-        total = len(ours) + len(theirs)
-        shares.append(2 * matched / total if total else 1.0)
-    return sum(shares) / len(shares) if shares else 1.0
-
-
-def _same(a: Prediction, b: Prediction) -> bool:
-    if a.get("label") != b.get("label"):
-        return False
-    return "box" not in a or "box" not in b or _iou(a["box"], b["box"]) >= _SAME_BOX
-
-
-def _iou(a: Sequence[float], b: Sequence[float]) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    common = max(width, 0) * max(height, 0)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
-    return common / union if union > 0 else 0.0
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g}%"
 
 
 def _plain_picture() -> bytes:

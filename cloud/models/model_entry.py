@@ -14,7 +14,8 @@ class ModelEntry:
     """name: as registered. serves: its folder in the container, which routes name; as registered unless said.
 
     registry: an Azure Machine Learning registry instead of the workspace. stage, tags: only versions that
-    have them. min_agreement: how far a new version must agree with the version that serves, on the samples, 0 to 1.
+    have them. min_agreement: how far a new version must agree with the version that serves, on the samples, 0 to 1;
+    0 compares nothing.
     """
 
     name: str

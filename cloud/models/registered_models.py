@@ -21,7 +21,7 @@ from cloud.models.model_entry import ModelEntry
 from cloud.models.model_files import fetch_files, in_our_words, listed, model_folder, state_of
 from cloud.models.pointer import BY_HAND, Release, read_pointer
 from cloud.models.releases import release
-from cloud.models.snapshots import Snapshot, fetch, files_at, last_good, serving
+from cloud.models.snapshots import files_at, serving
 from cloud.settings import MODELS
 from cloud.storage.containers import Storage
 from inference.errors import BadModel, CorruptMedia, Permanent, Transient, UnsupportedMedia
@@ -239,28 +239,7 @@ def _try(
     place.parent.mkdir()
     registered.download(version, scratch / "download").rename(place)
     samples = _samples(storage, entry.serves)
-    ours = canary.verify(scratch / "new", entry.serves, samples)
-    old = _to_compare_with(storage, entry.serves) if samples and entry.min_agreement else None
-    agreement = _agreement(storage, entry, old, samples, ours, scratch) if old else {}
-    return {"samples": len(samples), **agreement}
-
-
-def _to_compare_with(storage: Storage, name: str) -> Snapshot | None:
-    now = serving(storage, name)
-    return last_good(storage, name) if now and now.problem else now
-
-
-def _agreement(
-    storage: Storage, entry: ModelEntry, old: Snapshot, samples: Mapping[str, bytes], ours: Any, scratch: Path
-) -> dict[str, Any]:
-    fetch(storage, old, scratch / "old" / entry.serves)
-    agreement = round(canary.agreement(ours, canary.verify(scratch / "old", entry.serves, samples)), 4)
-    if agreement < entry.min_agreement:
-        raise BadModel(
-            f"it agrees with version {old.version} on {agreement:.0%} of {len(samples)} samples; "
-            f"min_agreement is {entry.min_agreement:.0%}"
-        )
-    return {"agreement": agreement}
+    return canary.tried(storage, entry, scratch, samples)
 
 
 def _samples(storage: Storage, name: str) -> dict[str, bytes]:

@@ -50,7 +50,7 @@ def same_as(every: Objects, view: Ints, cut: NDArray[np.bool_], iou: float = SAM
     own = np.arange(len(every))
     first = own.copy()
     area = _areas(every.boxes)
-    shapes = None if every.corners is None else gaussians(_oriented(every.corners))
+    shapes = None if every.corners is None else gaussians(oriented(every.corners))
     for i in range(len(every)):
         if first[i] != i:
             continue
@@ -103,7 +103,7 @@ def _areas(boxes: Floats) -> Floats:
     return areas
 
 
-def _oriented(corners: Floats) -> Floats:
+def oriented(corners: Floats) -> Floats:
     """Corners (N, 4, 2), in order around the box, as (N, 5) cx, cy, w, h, angle in radians."""
     across, down = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1]
     sides = np.linalg.norm(across, axis=1), np.linalg.norm(down, axis=1)
