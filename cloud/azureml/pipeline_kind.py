@@ -138,3 +138,25 @@ def check_place(where: str, value: Mapping[str, Any], types: tuple[str, ...]) ->
         raise ValueError(f"{where} has the type {kind!r}; it must be one of {', '.join(types)}")
     if not isinstance(path, str) or not path:
         raise ValueError(f'{where} needs a path, as in path = "azureml://datastores/NAME/paths/FOLDER/"')
+
+
+def job_input(value: object) -> object:
+    """An input of an entry as a job's YAML has it."""
+    # Without a type it is the commonest, a folder; a literal is its value.
+    if not isinstance(value, Mapping):
+        return value
+    return value["value"] if value.get("type") in LITERALS else {"type": "uri_folder", **value}
+
+
+def batch_input(value: object) -> dict[str, Any]:
+    """An input of an entry as a batch endpoint takes it."""
+    if not isinstance(value, Mapping):
+        return {"jobInputType": "Literal", "value": value}
+    if value.get("type") in LITERALS:
+        return {"jobInputType": "Literal", "value": value.get("value")}
+    return {"jobInputType": pascal(str(value.get("type", "uri_folder"))), "uri": value["path"]}
+
+
+def pascal(word: str) -> str:
+    """`uri_folder` as UriFolder, the spelling of the service."""
+    return "".join(part.capitalize() for part in word.split("_"))

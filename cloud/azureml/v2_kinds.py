@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import StringIO
@@ -18,24 +18,24 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
-from azure.core.exceptions import AzureError
-
 from cloud.azureml.dry_run import Recorder
 from cloud.azureml.pipeline_kind import (
     FILES,
     Connection,
     Kind,
     Submission,
+    batch_input,
     check_given,
     check_inputs,
     check_name,
     check_place,
+    job_input,
+    pascal,
 )
 from cloud.azureml.workspace import (
     ARM,
     DATA_PLANE,
     EXPERIMENT,
-    LITERALS,
     VERSION,
     NotAccepted,
     OutcomeUnknown,
@@ -43,7 +43,7 @@ from cloud.azureml.workspace import (
     Search,
     ServiceRefused,
 )
-from cloud.azureml.workspace_caller import Caller, from_sdk
+from cloud.azureml.workspace_caller import sdk
 from inference.errors import ServiceBusy
 
 APP = Path(__file__).resolve().parents[2]
@@ -99,7 +99,7 @@ class PipelineJob(_V2):
         if self.compute and "/" not in self.compute:  # else it is an id
             check_name("compute", self.compute.removeprefix("azureml:"))
         for name, value in self.inputs.items():
-            if _job_input(value) == "":  # the SDK leaves it out, so that the component's default would stand in
+            if job_input(value) == "":  # the SDK leaves it out, so that the component's default would stand in
                 raise ValueError(f"inputs.{name} is empty, which a job cannot send; leave it out, or give it a value")
 
     @property
@@ -166,7 +166,7 @@ class PipelineJob(_V2):
                 changes[f"settings.{flag}"] = value
         if self.compute:
             changes["settings.default_compute"] = f"azureml:{self.compute.removeprefix('azureml:')}"
-        return changes | {f"inputs.{name}": _job_input(value) for name, value in self.inputs.items()}
+        return changes | {f"inputs.{name}": job_input(value) for name, value in self.inputs.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,13 +247,13 @@ class BatchEndpoint(_V2):
             headers["azureml-model-deployment"] = self.deployment
         properties: dict[str, Any] = {
             "name": submission.key,
-            "inputData": {name: _batch_input(value) for name, value in self.inputs.items()},
+            "inputData": {name: batch_input(value) for name, value in self.inputs.items()},
             "tags": submission.all_tags,
             "properties": {"experimentName": submission.experiment},
         }
         if self.outputs:
             properties["outputData"] = {
-                name: {"jobOutputType": _pascal(value.get("type", "uri_folder")), "uri": value["path"]}
+                name: {"jobOutputType": pascal(value.get("type", "uri_folder")), "uri": value["path"]}
                 for name, value in self.outputs.items()
             }
         return headers, {"properties": properties}
@@ -287,35 +287,3 @@ def _component_id(service: Connection, reference: str) -> str:
         name = name.removesuffix("@latest")
         version = str(service.ml().components.get(name, label="latest").version)
     return f"{service.workspace.path}/components/{name}/versions/{version}"
-
-
-def _job_input(value: object) -> object:
-    # Without a type it is the commonest, a folder; a literal is its value.
-    if not isinstance(value, Mapping):
-        return value
-    return value["value"] if value.get("type") in LITERALS else {"type": "uri_folder", **value}
-
-
-def _batch_input(value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {"jobInputType": "Literal", "value": value}
-    if value.get("type") in LITERALS:
-        return {"jobInputType": "Literal", "value": value.get("value")}
-    return {"jobInputType": _pascal(str(value.get("type", "uri_folder"))), "uri": value["path"]}
-
-
-def _pascal(word: str) -> str:
-    return "".join(part.capitalize() for part in word.split("_"))
-
-
-def sdk(call: Callable[[], Any], caller: Caller, what: str, *, sent: bool = True) -> Any:
-    """Run a call of azure-ai-ml; its exceptions become ours."""
-    from azure.ai.ml.exceptions import MlException
-
-    try:
-        return call()
-    except (AzureError, MlException) as error:
-        raise from_sdk(error, caller, what, sent=sent) from error
-    except Exception as error:  # it meets files and answers that it does not expect with errors of Python's own
-        mine = OutcomeUnknown if sent else ServiceRefused
-        raise mine(f"{what}: azure-ai-ml: {type(error).__name__}: {error}") from error

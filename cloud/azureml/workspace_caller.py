@@ -7,11 +7,12 @@ POST on 500, 503, 504 and on any Retry-After, which may start a second run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from azure.core import PipelineClient
 from azure.core.exceptions import (
+    AzureError,
     ClientAuthenticationError,
     HttpResponseError,
     ServiceRequestError,
@@ -182,6 +183,19 @@ def from_sdk(error: Exception, caller: Caller, what: str, *, sent: bool) -> Exce
     if isinstance(error, ServiceResponseError):
         return OutcomeUnknown(f"{what}: {error.message}")
     return ServiceRefused(f"{what}: {type(error).__name__}: {error}")
+
+
+def sdk(call: Callable[[], Any], caller: Caller, what: str, *, sent: bool = True) -> Any:
+    """Run a call of azure-ai-ml; its exceptions become ours."""
+    from azure.ai.ml.exceptions import MlException
+
+    try:
+        return call()
+    except (AzureError, MlException) as error:
+        raise from_sdk(error, caller, what, sent=sent) from error
+    except Exception as error:  # it meets files and answers that it does not expect with errors of Python's own
+        mine = OutcomeUnknown if sent else ServiceRefused
+        raise mine(f"{what}: azure-ai-ml: {type(error).__name__}: {error}") from error
 
 
 def _json(response: HttpResponse) -> Any:
