@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from cloud.azureml.pipeline_kind import Connection, Kind, Plain, Submission, as_text, check_given
 from cloud.azureml.v1_address import Address, endpoint_address, pipeline_address
 from cloud.azureml.workspace import ARM, SLOT_TAG, OutcomeUnknown, Run, Search, Workspace
+from inference.errors import ServiceBusy
 
 # How far the service's clock may lie behind ours when we look for a run that we may have started.
 _SKEW = timedelta(minutes=5)
@@ -66,20 +67,26 @@ class _V1(Kind):
     def status(service: Connection, run: str) -> Run | None:
         url = f"{service.workspace.v1}/PipelineRuns/{quote(run, safe='')}"
         answer = service.caller.get(url, ARM, f"run {run}")
-        return _run(service.workspace, answer, run) if answer else None
+        if answer is None:
+            return None
+        if not isinstance(answer.get("Status"), dict):
+            raise ServiceBusy(f"run {run}: {str(answer)[:200]!r} is no run; a proxy may have answered")
+        return _run(service.workspace, answer, run)
 
     def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
         """Look among the pipeline's runs for the run that carries the slot's tag.
 
         A run without our tag that began after `since` could be ours with its tag lost: then nothing is certain.
         """
-        unsure = ""
-        for pipeline in self.pipeline_ids(service):
+        pipelines = self.pipeline_ids(service)
+        unsure = "" if pipelines else "the service does not say which pipelines may have been started"
+        for pipeline in pipelines:
             url = f"{service.workspace.v1}/PipelineRuns/Pipeline/{quote(pipeline, safe='')}"
-            page = service.caller.page(url, ARM, f"runs of pipeline {pipeline}")
+            what = f"runs of pipeline {pipeline}"
+            page = service.caller.page(url, ARM, what)
             if page is None:
-                return Search(certain=False, why=f"the runs of pipeline {pipeline} cannot be listed")
-            for run in page[0]:
+                return Search(certain=False, why=f"the {what} cannot be listed")
+            for run in service.caller.following(page, ARM, what):
                 tags = run.get("tags") or run.get("Tags") or {}
                 if tags.get(SLOT_TAG) == submission.key:
                     if not run.get("Id"):
@@ -171,7 +178,8 @@ class PipelineEndpoint(_V1):
         query = None if endpoint.id else {"name": endpoint.name}
         url = f"{service.workspace.v1}/PipelineEndpoints/{quote(endpoint.id, safe='') or 'Name'}"
         answer = service.caller.get(url, ARM, f"pipeline endpoint {self.endpoint!r}", query) or {}
-        return [str(version.get("PipelineId")) for version in answer.get("PipelineVersionList") or []]
+        versions = answer.get("PipelineVersionList") or []
+        return [str(version["PipelineId"]) for version in versions if version.get("PipelineId")]
 
     def _endpoint(self) -> Address:
         return self.address() or Address(name=self.endpoint)

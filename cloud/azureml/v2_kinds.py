@@ -11,18 +11,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID, uuid5
 
-from cloud.azureml.dry_run import Recorder
 from cloud.azureml.pipeline_kind import (
     FILES,
     Connection,
-    Kind,
     Submission,
     batch_input,
     check_given,
@@ -32,18 +29,16 @@ from cloud.azureml.pipeline_kind import (
     job_input,
     pascal,
 )
+from cloud.azureml.v2_jobs import V2, before_sending, run_of, sdk
 from cloud.azureml.workspace import (
-    ARM,
     DATA_PLANE,
     EXPERIMENT,
-    VERSION,
-    NotAccepted,
+    ExistsAlready,
     OutcomeUnknown,
     Run,
     Search,
     ServiceRefused,
 )
-from cloud.azureml.workspace_caller import sdk
 from inference.errors import ServiceBusy
 
 APP = Path(__file__).resolve().parents[2]
@@ -53,28 +48,8 @@ _NAMESPACE = UUID("6a3c1cf0-5f0e-5f7e-9d5e-3a7f4c8b1d20")
 _ASSETS = (*FILES, "mltable", "custom_model", "mlflow_model", "triton_model")
 
 
-class _V2(Kind):
-    """What the three kinds have in common. Where they are sent by azure-ai-ml, a dry run stops it there."""
-
-    @staticmethod
-    def status(service: Connection, run: str) -> Run | None:
-        return _status(service, run)
-
-    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
-        """Where the service chooses its runs' ids, only a run that is there proves anything."""
-        run = _status(service, submission.key)
-        if run:
-            return Search(run)
-        return Search(certain=False, why=f"a {self.kind} chooses its runs' ids, so the run cannot be looked up")
-
-    def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
-        recorder = Recorder()
-        dry = service.through(recorder)
-        return recorder.first(lambda: self.submit(dry, submission))
-
-
 @dataclass(frozen=True, kw_only=True)
-class PipelineJob(_V2):
+class PipelineJob(V2):
     """A job of a registered pipeline component (name:version, name@latest), or of a YAML file."""
 
     kind = "job"
@@ -110,20 +85,20 @@ class PipelineJob(_V2):
     def submit(self, service: Connection, submission: Submission) -> Run:
         """Create the slot's job under the slot's own id, unless it exists already.
 
-        Where the answer to the first PUT is lost, the SDK repeats it, and the service has been seen to refuse that
-        (public reports of other users: 409, or 400 JobPropertyImmutable), although the job runs: then it is looked up.
+        A PUT of a fixed id is safe to repeat, so the SDK may retry it. Where the first answer was lost, the repeat may
+        be refused as existing already: then the job that is there is this slot's.
         """
-        existing = self._existing(service, submission)
-        if existing:
-            return existing
         what = f"workspace {service.workspace.name!r}, job of pipeline {submission.pipeline!r}"
-        job = self._job(service, submission, what)
-        # A PUT of a fixed id is safe to repeat, so the SDK may retry it.
+        with before_sending():
+            existing = self._existing(service, submission)
+            if existing:
+                return existing
+            job = self._job(service, submission, what)
         try:
             made = sdk(lambda: service.ml().jobs.create_or_update(job), service.caller, what)
-        except ServiceRefused:
-            if existing := self._existing(service, submission):
-                return existing
+        except ExistsAlready:
+            if found := self._existing(service, submission):
+                return found
             raise
         word = str(getattr(made.status, "value", made.status) or "NotStarted")
         return Run(str(made.name), word, "", service.workspace.page(str(made.name)))
@@ -132,11 +107,11 @@ class PipelineJob(_V2):
         return Search(self._existing(service, submission))
 
     def _existing(self, service: Connection, submission: Submission) -> Run | None:
-        run = _status(service, submission.key)
+        run = run_of(service, submission, submission.key)
         if run or not self.yaml:
             return run
         # The SDK writes the name of a job that is no pipeline in lower case.
-        return _status(service, submission.key.lower())
+        return run_of(service, submission, submission.key.lower())
 
     def _job(self, service: Connection, submission: Submission, what: str) -> Any:
         """The SDK's job. Sends none."""
@@ -170,7 +145,7 @@ class PipelineJob(_V2):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzuremlSchedule(_V2):
+class AzuremlSchedule(V2):
     """An AzureML schedule: its job runs now. The service chooses the run's id."""
 
     kind = "schedule"
@@ -183,7 +158,9 @@ class AzuremlSchedule(_V2):
         check_name("azureml_schedule", self.azureml_schedule)
 
     def submit(self, service: Connection, submission: Submission) -> Run:
-        name, moment = self.azureml_schedule, submission.slot.isoformat()
+        # The service calls a schedule's jobs by this moment: what is sent anew has another, by seconds.
+        moment = (submission.slot + timedelta(seconds=submission.number - 1)).isoformat()
+        name = self.azureml_schedule
         what = f"workspace {service.workspace.name!r}, schedule {name!r} of pipeline {submission.pipeline!r}"
         answer = sdk(lambda: service.ml(False).schedules.trigger(name, schedule_time=moment), service.caller, what)
         if not answer.job_name:
@@ -192,7 +169,7 @@ class AzuremlSchedule(_V2):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchEndpoint(_V2):
+class BatchEndpoint(V2):
     """A batch endpoint, invoked once, with a request id that belongs to the slot."""
 
     kind = "batch-endpoint"
@@ -218,19 +195,19 @@ class BatchEndpoint(_V2):
         return {"method": "POST", "url": url, "audience": DATA_PLANE, "headers": headers, "body": body}
 
     def submit(self, service: Connection, submission: Submission) -> Run:
-        try:
+        with before_sending():
             url = service.scoring_uri(self.endpoint)
-        except ServiceBusy as error:  # only looked up so far: whatever went wrong, nothing was sent
-            raise NotAccepted(str(error)) from error
         headers, body = self._request(submission)
         what = f"batch endpoint {self.endpoint!r} of pipeline {submission.pipeline!r}"
         try:
             answer = service.caller.post_once(url, DATA_PLANE, what, body, headers)
-        except ServiceRefused:
-            if existing := _status(service, submission.key):  # as of a job: its name is ours
-                return existing
+        except ExistsAlready:  # under the name that we chose: then it is this slot's
+            if found := run_of(service, submission, submission.key):
+                return found
             raise
-        name = str(answer.get("name") or str(answer.get("id", "")).rpartition("/")[2])
+        name = ""
+        if isinstance(answer, dict):
+            name = str(answer.get("name") or str(answer.get("id", "")).rpartition("/")[2])
         if not name:
             raise OutcomeUnknown(f"workspace {service.workspace.name!r}, {what}: the answer names no job")
         word = str((answer.get("properties") or {}).get("status") or "NotStarted")
@@ -265,19 +242,8 @@ def scoring_uri(service: Connection, endpoint: str) -> str:
     resolved = sdk(lambda: service.ml().batch_endpoints.get(endpoint), service.caller, what, sent=False)
     uri = str(resolved.scoring_uri or "")
     if not uri:
-        raise ServiceRefused(f"{what} has no scoring URI yet: wait until it is provisioned")
+        raise ServiceBusy(f"{what} has no scoring URI yet: wait until it is provisioned")
     return uri
-
-
-def _status(service: Connection, run: str) -> Run | None:
-    """The job as it is now, or None where the workspace has none of that id."""
-    url = f"{service.workspace.arm}/jobs/{quote(run, safe='')}"
-    answer = service.caller.get(url, ARM, f"job {run}", VERSION)
-    if not answer:
-        return None
-    properties = answer.get("properties") or {}
-    word, detail = str(properties.get("status") or "NotStarted"), str(properties.get("description") or "")
-    return Run(str(answer.get("name") or run), word, detail, service.workspace.page(run))
 
 
 def _component_id(service: Connection, reference: str) -> str:

@@ -40,6 +40,10 @@ class ServiceRefused(BadPipeline):
     """The service refused, and will refuse again until a person changes something."""
 
 
+class ExistsAlready(ServiceRefused):
+    """The service refused because something of that name exists. Perhaps our own request made it: see `refusal`."""
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Where a workspace is. `management` and `regional` are its two hosts, without a trailing slash."""

@@ -2,17 +2,19 @@
 
 Reading is retried by azure-core. A submission is sent exactly once: azure-core's retry policy repeats a
 POST on 500, 503, 504 and on any Retry-After, which may start a second run.
+
+What cannot be read is not absent: only a 404 with the service's own JSON error says that something is not there.
+Proxies and gateways answer with pages of their own, under any status.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from azure.core import PipelineClient
 from azure.core.exceptions import (
-    AzureError,
     ClientAuthenticationError,
     HttpResponseError,
     ServiceRequestError,
@@ -26,7 +28,7 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
-from cloud.azureml.workspace import NotAccepted, OutcomeUnknown, ServiceRefused, Workspace
+from cloud.azureml.workspace import ExistsAlready, NotAccepted, OutcomeUnknown, ServiceRefused, Workspace
 from inference.errors import ServiceBusy
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Caller:
         if answer is None:
             return None
         page = answer if isinstance(answer, dict) else {"value": answer}
-        items = page.get("value", [])
+        items = page.get("value")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise ServiceBusy(f"{self._where(what)} answered {str(answer)[:200]!r} in place of a list of JSON objects")
         return items, str(page.get("nextLink") or "")
@@ -86,21 +88,33 @@ class Caller:
         self, url: str, audience: str, what: str, params: Mapping[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """The objects of all pages of a list, read page by page; none for 404."""
-        while url and (page := self.page(url, audience, what, params)):
-            yield from page[0]
-            url, params = page[1], None
+        page = self.page(url, audience, what, params)
+        return self.following(page, audience, what) if page else iter(())
+
+    def following(self, page: tuple[list[dict[str, Any]], str], audience: str, what: str) -> Iterator[dict[str, Any]]:
+        """The objects of a page, and of all pages after it."""
+        items, address = page
+        yield from items
+        while address:
+            further = self.page(address, audience, what)
+            if further is None:
+                raise ServiceBusy(f"{self._where(what)} answered 404 for a further page of the list")
+            items, address = further
+            yield from items
 
     def _get(self, url: str, audience: str, what: str, params: Mapping[str, str] | None) -> Any:
         try:
             response = self._send(HttpRequest("GET", url, params=params), audience, retry=True)
         except (ServiceRequestError, ServiceResponseError) as error:
             raise ServiceBusy(f"{self._where(what)} did not answer: {error}") from error
-        if response.status_code >= 400 and response.status_code != 404:
+        if response.status_code == 404 and _is_the_services(response):
+            return None
+        if response.status_code >= 400:
             raise self.refusal(response, what, sent=False)
         answer = _json(response)
-        if answer is None:  # a proxy's page, say: no proof that there is nothing, whatever its status
+        if answer is None:
             raise ServiceBusy(f"{self._where(what)} answered {response.status_code} without JSON")
-        return None if response.status_code == 404 else answer
+        return answer
 
     def post_once(self, url: str, audience: str, what: str, body: Any, headers: dict[str, str] | None = None) -> Any:
         """Submit, at most once. Raises NotAccepted, OutcomeUnknown or ServiceRefused."""
@@ -121,26 +135,27 @@ class Caller:
         return answer
 
     def refusal(self, response: Any, what: str, *, sent: bool) -> Exception:
-        """The error that a status of 400 and above means, with its remedy.
+        """The error that an answer means which is not the one that was asked for, with its remedy.
 
-        `sent` says that the request starts something: then a 5xx leaves its outcome open.
+        `sent` says that the request starts something: then a 5xx leaves its outcome open, and so does an answer that is
+        not the service's own. The repeat of a request whose answer was lost is refused as existing already: with 409,
+        or for a job with 400, JobPropertyImmutable, "A job with this name already exists". That is known from what
+        other users have reported in public, not from the service itself.
         """
         status = response.status_code
-        if status < 400:  # the SDK could not read it: a proxy's page, say
-            said = f"{self._where(what)} answered {status}, and not in JSON"
-            return OutcomeUnknown(said) if sent else ServiceBusy(said)
         said = _service_message(response)
         where = f"{self._where(what)} answered {status}: {said}"
         if status == 429:
             return NotAccepted(f"{where}. It is sent again later.", _retry_after(response))
-        if status == 408 or status >= 500:
+        if status < 400 or status == 408 or status >= 500 or not _is_the_services(response):
             return OutcomeUnknown(where) if sent else ServiceBusy(where)
+        if status == 409 or (status == 400 and _says_that_it_exists(response)):
+            return ExistsAlready(f"{where}. Remedy: a run or resource of that name exists already.")
         remedy = {
             401: "the token was not accepted: check that the app's identity belongs to the workspace's tenant",
             403: "the app's identity lacks a role: give it AzureML Data Scientist on the workspace",
             404: "check the id, that the pipeline or endpoint is not disabled or deleted, and AZUREML_REGION "
             f"(now {self._workspace.region!r})",
-            409: "a run or resource of that name exists already",
         }.get(status, "check the entry's inputs and parameters against what the pipeline declares")
         return ServiceRefused(f"{where}. Remedy: {remedy}.")
 
@@ -185,33 +200,53 @@ def from_sdk(error: Exception, caller: Caller, what: str, *, sent: bool) -> Exce
     return ServiceRefused(f"{what}: {type(error).__name__}: {error}")
 
 
-def sdk(call: Callable[[], Any], caller: Caller, what: str, *, sent: bool = True) -> Any:
-    """Run a call of azure-ai-ml; its exceptions become ours."""
-    from azure.ai.ml.exceptions import MlException
-
+def _text(response: Any) -> str:
+    """The body as text; empty where it is none in the charset that is named."""
     try:
-        return call()
-    except (AzureError, MlException) as error:
-        raise from_sdk(error, caller, what, sent=sent) from error
-    except Exception as error:  # it meets files and answers that it does not expect with errors of Python's own
-        mine = OutcomeUnknown if sent else ServiceRefused
-        raise mine(f"{what}: azure-ai-ml: {type(error).__name__}: {error}") from error
+        return str(response.text())
+    except (ValueError, LookupError):
+        return ""
 
 
-def _json(response: HttpResponse) -> Any:
+def _json(response: Any) -> Any:
+    """The body as JSON; None where it is something else."""
     try:
-        return response.json()
-    except json.JSONDecodeError:
+        return json.loads(_text(response))
+    except ValueError:
         return None
 
 
+def _error_of(response: Any) -> Mapping[str, Any]:
+    """The service's own error, `{"error": {"code", "message"}}` in every API of the workspace; empty for another's."""
+    answer = _json(response)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) and (error.get("code") or error.get("message")) else {}
+
+
+def _is_the_services(response: Any) -> bool:
+    """Whether the service itself refused: not where a page answers, nor where a 404 has no error of the service.
+
+    A 404 without a body is no proof either: a gateway that knows no way to the service answers so. If it was the
+    service after all, a slot waits for a person's word; the other way round a run would be started twice.
+    """
+    if _error_of(response):
+        return True
+    is_page = "html" in str(response.headers.get("Content-Type", "")) or _text(response).lstrip().startswith("<")
+    return not is_page and response.status_code != 404
+
+
+def _says_that_it_exists(response: Any) -> bool:
+    text = json.dumps(_error_of(response)).lower()  # the code stands in an inner error
+    return "jobpropertyimmutable" in text or "already exists" in text
+
+
 def _service_message(response: Any) -> str:
-    try:
-        text = response.text()
-        error = json.loads(text).get("error", {})
-        return str(error.get("message") or error.get("code") or text)[:600]
-    except (json.JSONDecodeError, AttributeError):
-        return str(response.reason or "no explanation")[:600]
+    error = _error_of(response)
+    if said := str(error.get("message") or error.get("code") or ""):
+        return said[:600]
+    if _json(response) is not None:
+        return _text(response)[:600]
+    return f"{response.reason or 'no explanation'}, in no words of the service: a proxy or a gateway, perhaps"
 
 
 def _retry_after(response: Any) -> float:

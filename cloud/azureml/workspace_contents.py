@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from cloud.azureml.pipeline_kind import Connection
 from cloud.azureml.workspace import ARM, VERSION, ServiceRefused
+from inference.errors import ServiceBusy
 
 Listed = Iterator[tuple[str, str, str]]
 
@@ -29,7 +30,10 @@ def latest_model(service: Connection, name: str) -> str:
     """The latest version of a registered model. Raises ServiceRefused where there is none."""
     url = f"{service.workspace.arm}/models/{quote(name, safe='')}"
     answer = service.caller.get(url, ARM, f"model {name!r}", VERSION)
-    version = ((answer or {}).get("properties") or {}).get("latestVersion")
+    properties = answer.get("properties") if answer is not None else {}
+    if not isinstance(properties, dict):
+        raise ServiceBusy(f"model {name!r}: {str(answer)[:200]!r} is no model; a proxy may have answered")
+    version = properties.get("latestVersion")
     if not version:
         raise ServiceRefused(f"workspace {service.workspace.name!r} has no registered model {name!r}")
     return str(version)

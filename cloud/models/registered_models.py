@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.v2_jobs import sdk
 from cloud.azureml.workspace import ARM, VERSION
-from cloud.azureml.workspace_caller import sdk
 from cloud.models import canary, refusals
 from cloud.models.model_entry import ModelEntry
 from cloud.models.model_files import fetch_files, in_our_words, listed, model_folder, state_of

@@ -38,6 +38,7 @@ class Arm:
     components: dict[str, Any] = field(default_factory=dict)  # those that were put, by name and version
     codes: dict[str, Any] = field(default_factory=dict)
     keep_names: bool = True
+    repeats: int = 200  # how a job is answered whose name exists: with that job, or refused with 409 or 400
     base: str = ""
 
     def __post_init__(self) -> None:
@@ -87,8 +88,13 @@ class Arm:
         if body["properties"]["jobType"] == "Pipeline" and "x-azureml-token" not in headers:
             raise Rejected(401, "x-azureml-token is missing")
         if rest[0] in self.jobs:
+            self._refuse_a_repeat()
             return self.jobs[rest[0]]
         return self.add_job(rest[0], body["properties"])
+
+    def _refuse_a_repeat(self) -> None:
+        if self.repeats != 200:
+            raise Rejected(self.repeats, "A job with this name already exists.")
 
     def add_job(self, name: str, properties: dict[str, Any]) -> dict[str, Any]:
         """A job that exists from now on."""
@@ -171,6 +177,8 @@ class Arm:
             if set(each) != {"jobOutputType", "uri"}:
                 raise Rejected(400, f"output {each}")
         chosen = properties.get("name") if self.keep_names else None
+        if chosen in self.jobs:
+            self._refuse_a_repeat()
         return self.add_job(chosen or f"batch-{len(self.jobs) + 1}", {"tags": properties.get("tags", {})})
 
     def _models(self, method: str, rest: list[str], headers: dict[str, str], body: Any) -> Any:

@@ -35,6 +35,14 @@ class Drop(Exception):
     """Close the connection without an answer."""
 
 
+class Page(Rejected):
+    """An answer that is not the service's: a proxy's or a gateway's, under any status."""
+
+    def __init__(self, status: int, body: bytes, content_type: str) -> None:
+        super().__init__(status, "a page")
+        self.body, self.content_type = body, content_type
+
+
 @dataclass
 class Fault:
     """For the next `times` requests that match: `before` or `after` the work, answer so or drop."""
@@ -45,6 +53,8 @@ class Fault:
     times: int = 1
     after: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None  # in place of the service's JSON
+    content_type: str = "text/html"
 
 
 @dataclass
@@ -88,6 +98,8 @@ class Service(Arm):
     def _fail(self, fault: Fault) -> None:
         if not fault.status:
             raise Drop
+        if fault.body is not None:
+            raise Page(fault.status, fault.body, fault.content_type)
         raise Rejected(fault.status, "on demand")
 
     def _route(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: Any) -> Any:
@@ -215,11 +227,14 @@ def serve(service: Service) -> Iterator[Service]:
             fault = next((f for f in service.faults if f.headers and f.method == self.command), None)
             if fault:
                 extra = fault.headers
+            content_type = "application/json"
             try:
                 status = 200
                 is_json = "json" in headers.get("content-type", "")
                 body = json.loads(raw) if raw and is_json else raw or None
                 answer = service.handle(self.command, self.path, headers, body)
+            except Page as page:
+                status, answer, content_type = page.status, page.body, page.content_type
             except Rejected as error:
                 status, answer = error.status, {"error": {"code": str(error.status), "message": str(error)}}
             except Drop:
@@ -228,7 +243,7 @@ def serve(service: Service) -> Iterator[Service]:
                 return
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(data)))
             for name, value in extra.items():
                 self.send_header(name, value)

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from cloud.azureml import pipeline_runs
-from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.slot import Slot
 from cloud.azureml.workspace import SLOT_TAG
-from cloud.azureml.workspace_contents import latest_model
 from cloud.pipelines_file import parse
-from inference.errors import BadPipeline, ServiceBusy
+from inference.errors import BadPipeline
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import TARGETS
 from tests.cloud.tick_world import NOON, World
@@ -75,38 +73,6 @@ def test_an_answer_that_is_lost_after_a_slot_was_sent_again_is_settled_by_its_ne
     runner.wake(world.found.entries[0])
     assert len(keys(world.service)) == 2
     assert world.slot("nightly").state == "submitted"
-
-
-@pytest.mark.parametrize(("kind", "status"), [("job", 409), ("job", 400), ("batch-endpoint", 409)])
-def test_a_job_that_is_refused_as_existing_is_adopted(kind: str, status: int, world: World) -> None:
-    world_of(world, kind)
-    method, path = ("PUT", "/jobs/") if kind == "job" else ("POST", "/batch/")
-    world.service.faults.append(Fault(method, path, status, after=True))
-    assert world.tick() == ""
-    slot = world.slot("nightly")
-    assert (slot.state, slot.run and slot.run["id"]) == ("submitted", "nightly-20261123T120000Z")
-
-
-@pytest.mark.parametrize("kind", ["job", "batch-endpoint"])
-def test_what_is_refused_and_does_not_exist_has_failed(kind: str, world: World) -> None:
-    world_of(world, kind)
-    world.service.faults.append(Fault("PUT" if kind == "job" else "POST", "/jobs/|/batch/", 409))
-    assert "409" in world.tick()
-    assert world.slot("nightly").state == "failed"
-
-
-@pytest.mark.parametrize("status", [200, 404])
-@pytest.mark.parametrize("page", [b"<html>Please sign in</html>", b""])
-def test_the_page_of_a_proxy_says_nothing_about_runs_and_models(
-    page: bytes, status: int, aml: AzureML, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from azure.core.rest._requests_basic import RestRequestsTransportResponse as Answer
-
-    monkeypatch.setattr(Answer, "json", lambda self: __import__("json").loads(page))
-    monkeypatch.setattr(Answer, "status_code", property(lambda self: status, lambda self, value: None), raising=False)
-    for ask in (lambda: aml.status("job", "x"), lambda: aml.status("published", "x"), lambda: latest_model(aml, "m")):
-        with pytest.raises(ServiceBusy, match=f"answered {status} without JSON"):
-            ask()
 
 
 def test_a_slot_of_an_entry_that_is_gone_is_resolved_by_its_name(world: World) -> None:
