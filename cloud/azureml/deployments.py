@@ -55,7 +55,11 @@ class Deployment:
 
     def is_alive(self, now: datetime) -> bool:
         """Whether it has given a sign of life lately."""
-        return not self.at or now - datetime.fromisoformat(self.at) < _GONE
+        return not self.at or self.age(now) < _GONE
+
+    def age(self, now: datetime) -> timedelta:
+        """How long ago that was; a sign that lies ahead was given by a clock that was wrong, and counts the same."""
+        return abs(now - datetime.fromisoformat(self.at))
 
 
 def note(
@@ -81,7 +85,7 @@ def note(
     # A name with an underscore is the app's own work, which does no harm half done.
     left = frozenset(name for name in taken_out if "_" not in name and _is_open(store, name))
     changed = (before.on, before.left) != (still_on, left)
-    if changed or (before.at and now - datetime.fromisoformat(before.at) >= _ANEW):
+    if changed or (before.at and before.age(now) >= _ANEW):
         made = Deployment(here, still_on, left, now.isoformat())
         try:
             store.storage.write_json(STATE, _path(here), made.to_json(), **condition)

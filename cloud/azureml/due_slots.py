@@ -118,10 +118,17 @@ class Plan:
         newer = [*self.open, *map(datetime.fromisoformat, filter(None, [self.last.get("slot")]))]
         return any(at < other <= now + AHEAD for other in newer)  # what lies ahead is of a clock that was wrong
 
+    def set_right(self, now: datetime) -> Plan:
+        """With results counted from now on, where a run was sent by a clock that was ahead."""
+        return replace(self, sent_at=now) if self.sent_at and self.sent_at > now + AHEAD else self
+
     def resolved(self, at: datetime) -> Plan:
         """With a slot for which a person has decided what happens."""
-        answered = self.failed.get("slot") == at.astimezone(UTC).isoformat()
-        return replace(self.opened(at), failed={} if answered else self.failed)
+        return replace(self.opened(at), failed={} if self.is_failed(at) else self.failed)
+
+    def is_failed(self, at: datetime) -> bool:
+        """Whether that slot is the failure that is shown."""
+        return self.failed.get("slot") == at.astimezone(UTC).isoformat()
 
     def closed(self, slot: Slot, now: datetime) -> Plan:
         """Without an open slot that is over."""
@@ -130,13 +137,14 @@ class Plan:
         known = [item for item in (self.last, last) if item and datetime.fromisoformat(item["slot"]) <= now + AHEAD]
         newest = max(known, key=lambda item: item["slot"], default=last)
         still_open = tuple(at for at in self.open if at != slot.at)
-        return replace(self, open=still_open, last=newest, failed=self._failed_after(slot))
+        return replace(self, open=still_open, last=newest, failed=self._failed_after(slot, now))
 
-    def _failed_after(self, slot: Slot) -> Mapping[str, str]:
+    def _failed_after(self, slot: Slot, now: datetime) -> Mapping[str, str]:
         before = self.failed.get("slot", "")
+        later = slot.slot >= before or before > (now + AHEAD).isoformat()
         if slot.state == "failed":
-            return {"slot": slot.slot, "why": slot.why} if slot.slot >= before else self.failed
-        answered = slot.slot >= before if slot.state == "done" else slot.slot == before
+            return {"slot": slot.slot, "why": slot.why} if later else self.failed
+        answered = later if slot.state == "done" else slot.slot == before
         return {} if answered else self.failed
 
 

@@ -17,6 +17,8 @@ from cloud.azureml.workspace import Run
 
 State = Literal["pending", "submitting", "unknown", "submitted", "done", "failed", "canceled", "skipped"]
 FINAL = ("done", "failed", "canceled", "skipped")
+# Why a slot was skipped that a person decided against.
+ON_REQUEST = "skipped on request"
 # A slot that was not taken after so many attempts is given up: seven to eight hours, by the delays below.
 MOST_ATTEMPTS = 20
 _LONGEST_DELAY_S = 1800.0
@@ -82,6 +84,10 @@ class Slot:
         """What went wrong, or why it was skipped."""
         return self.error or self.reason
 
+    def awaits(self, number: int) -> bool:
+        """Whether its run of that number may be known to somebody who has not written it yet."""
+        return self.state in ("submitting", "unknown", "pending") and self.number == number
+
     def submitted_as(self, target: Kind) -> Submission:
         """What was sent. target: the entry's of today, which stands for what had no keys to store."""
         stored = dict(self.submission or {})
@@ -105,6 +111,7 @@ class Slot:
         return replace(
             self,
             state="submitting",
+            kind=submission.target.kind,  # the entry's may have changed since the slot was due
             owner=owner,
             sent_at=now.isoformat(),
             attempts=self.attempts + 1,

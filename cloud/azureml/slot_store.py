@@ -59,6 +59,11 @@ class SlotStore:
         info = self.storage.head(STATE, _path(name, at))
         return timedelta(seconds=info.age_s) if info else timedelta(0)
 
+    def written(self, name: str, at: datetime) -> datetime:
+        """When the slot's receipt was written last, by storage's own clock."""
+        info = self.storage.head(STATE, _path(name, at))
+        return info.modified if info else datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
     def create(self, slot: Slot) -> bool:
         """Write a slot's first receipt; False where it exists already."""
         try:
