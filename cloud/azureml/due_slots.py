@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from cloud.azureml.slot import Slot
+from cloud.azureml.slot import Slot, moment_of
 from cloud.pipelines_file import PipelineEntry
 from cloud.schedule import longest_gap, moment_before
 
@@ -87,8 +87,8 @@ class Plan:
         last = _of_a_slot(document["last"])
         return cls(
             {name: Progress(_moment(each["through"]), str(each["schedule"])) for name, each in progress.items()},
-            tuple(datetime.fromisoformat(slot) for slot in document["open"]),
-            tuple((datetime.fromisoformat(slot), str(reason)) for slot, reason in document["skipped"]),
+            tuple(moment_of(slot) for slot in document["open"]),
+            tuple((moment_of(slot), str(reason)) for slot, reason in document["skipped"]),
             _moment(document["sent_at"]),
             bool(document["names_kept"]),
             last,
@@ -96,13 +96,18 @@ class Plan:
         )
 
     def of(self, deployment: str) -> Progress:
-        """How far the deployment has come; an earlier release's progress belongs to the first one that asks."""
+        """How far the deployment has come; an earlier release's progress belongs to the first that has the entry on."""
         return self.progress.get(deployment) or self.progress.get("") or Progress()
 
     def progressed(self, deployment: str, progress: Progress) -> Plan:
         """With the deployment's progress."""
-        others = {name: each for name, each in self.progress.items() if name}
+        is_off = progress.schedule == OFF
+        others = {name: each for name, each in self.progress.items() if name or is_off}
         return replace(self, progress={**others, deployment: progress})
+
+    def is_on(self, deployment: str) -> bool:
+        """Whether the deployment had the entry switched on when it looked last, or a release that knew of none had."""
+        return self.of(deployment).schedule not in ("", OFF)
 
     def opened(self, *slots: datetime) -> Plan:
         """With slots that are to run."""
@@ -110,7 +115,7 @@ class Plan:
 
     def off(self, deployment: str) -> Plan:
         """Of an entry that is switched off there: what falls into that time is not missed later on."""
-        mine = self.of(deployment)
+        mine = self.progress.get(deployment, Progress())
         return self if mine.schedule == OFF else self.progressed(deployment, replace(mine, schedule=OFF))
 
     def overtakes(self, at: datetime, now: datetime) -> bool:
@@ -190,7 +195,7 @@ def pass_by(entry: PipelineEntry, plan: Plan, now: datetime, deployment: str, al
 
     alone: as in `due`.
     """
-    mine, until = plan.of(deployment), now + EARLY
+    mine, until = plan.progress.get(deployment, Progress()), now + EARLY
     since = until if mine.through is None or is_ahead(plan, deployment, now) else mine.through
     passed = entry.schedule.newest(since, until, 1)
     if mine.schedule == OFF and not passed and until - since < REST:
@@ -228,14 +233,14 @@ def _decide(
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return moment_of(text) if text else None
 
 
 def _of_a_slot(document: Mapping[str, Any]) -> dict[str, str]:
     """What a plan keeps of a slot, or nothing. Raises ValueError, KeyError, AttributeError for anything else."""
     known = {key: str(value) for key, value in document.items()}
     if known:
-        datetime.fromisoformat(known["slot"])
+        moment_of(known["slot"])
     return known
 
 

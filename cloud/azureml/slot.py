@@ -7,7 +7,7 @@ pending -> skipped;  submitting -> unknown -> submitted | pending
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -66,7 +66,11 @@ class Slot:
             raise TypeError("attempts and number must be whole numbers")
         if not all(part is None or isinstance(part, Mapping) for part in (slot.run, slot.submission)):
             raise TypeError("run and submission must be objects")
-        datetime.fromisoformat(slot.slot)
+        texts = [getattr(slot, each.name) for each in fields(cls) if each.type == "str"]
+        if not all(isinstance(text, str) for text in [*texts, *(slot.run or {}).values()]):
+            raise TypeError("all but counts and objects must be texts")
+        for moment in filter(None, (slot.slot, slot.sent_at)):
+            moment_of(moment)
         return slot
 
     def to_json(self) -> dict[str, Any]:
@@ -161,3 +165,11 @@ class Slot:
     def failed(self, why: str) -> Slot:
         """Over, and a person should look."""
         return replace(self, state="failed", error=why)
+
+
+def moment_of(text: str) -> datetime:
+    """A stored moment. Raises ValueError for one that is none, or has no offset from UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC")
+    return moment

@@ -16,6 +16,8 @@ from inference.errors import BadPipeline, ServiceBusy
 
 log = logging.getLogger(__name__)
 
+_REMEDY = "restore it; if you delete it while its run is open, the slot is sent again"
+
 
 class SlotStore:
     """What an app remembers about its pipelines."""
@@ -52,7 +54,7 @@ class SlotStore:
 
     def read(self, name: str, at: datetime) -> tuple[Slot, str] | None:
         """The slot and its ETag. Raises BadPipeline for a broken document."""
-        return read_parsed(self.storage, STATE, _path(name, at), Slot.from_json)
+        return read_parsed(self.storage, STATE, _path(name, at), Slot.from_json, remedy=_REMEDY)
 
     def age(self, name: str, at: datetime) -> timedelta:
         """How long the slot's receipt has lain as it is, by storage's own clock: ours may have been moved."""
