@@ -89,6 +89,7 @@ def note(
     # A name with an underscore is the app's own work, which does no harm half done.
     left = frozenset(name for name in taken_out if "_" not in name and _is_open(store, name))
     changed = (before.on, before.left) != (still_on, left)
+    changed |= stored is None and bool(off or broken or not condition)  # or each tick would look through all plans
     if changed or (before.at and before.age(now) >= _ANEW):
         made = Deployment(here, still_on, left, now.isoformat())
         try:

@@ -27,6 +27,8 @@ EACH_MINUTE = "0 * * * * *"
 REST = timedelta(hours=6)
 # With catch_up = "none" a slot older than this has been missed, unless ticks lie further apart.
 ON_TIME = timedelta(minutes=5)
+# So long after an upgrade a deployment may ask for the first time how far the release before had come.
+HANDOVER = timedelta(days=2)
 # In the place of the schedule by which a plan was decided, while its entry is switched off.
 OFF = "off"
 WHILE_OFF = "the entry was switched off"
@@ -104,6 +106,13 @@ class Plan:
         is_off = progress.schedule == OFF
         others = {name: each for name, each in self.progress.items() if name or is_off}
         return replace(self, progress={**others, deployment: progress})
+
+    def handed_over(self, now: datetime) -> Plan:
+        """Without an earlier release's progress that no deployment has taken over for days."""
+        through = self.of("").through
+        if through is None or now - through < HANDOVER:
+            return self
+        return replace(self, progress={name: each for name, each in self.progress.items() if name})
 
     def is_on(self, deployment: str) -> bool:
         """Whether the deployment had the entry switched on when it looked last, or a release that knew of none had."""
@@ -195,6 +204,7 @@ def pass_by(entry: PipelineEntry, plan: Plan, now: datetime, deployment: str, al
 
     alone: as in `due`.
     """
+    plan = plan.handed_over(now)
     mine, until = plan.progress.get(deployment, Progress()), now + EARLY
     since = until if mine.through is None or is_ahead(plan, deployment, now) else mine.through
     passed = entry.schedule.newest(since, until, 1)

@@ -76,7 +76,9 @@ def _is_so(slot: Slot, how: str, run: str) -> bool:
     """Whether that was said before, and written."""
     if how == "run":
         return slot.state == "submitted" and (slot.run or {}).get("id") == run
-    return slot.state == "skipped" if how == "skip" else slot.state == "pending" and slot.asked
+    if how == "skip":
+        return slot.state == "skipped" and slot.reason == ON_REQUEST
+    return slot.state == "pending" and slot.asked
 
 
 def _settled(kept: SlotStore, slot: Slot, etag: str, how: str, run: str) -> Slot:

@@ -73,8 +73,8 @@ class Steps:
         if slot.state == "unknown":
             slot, etag = self._settle(slot, etag)
         if slot.state == "pending" and not self.may_send(slot):
-            # Another deployment may send it.
-            slot = self._write(slot.skipped(WHILE_OFF), etag)[0] if self.alone(self.entry.name) else slot
+            if self.alone(self.entry.name):  # else another deployment may send it
+                slot, _ = self._write(slot.skipped(f"{WHILE_OFF} before it was sent"), etag)
         elif slot.state == "pending":
             slot, _ = self._submit(slot, etag)
         elif slot.state == "submitted":

@@ -181,3 +181,22 @@ def test_a_failure_of_the_apps_own_work_is_shown_with_what_can_be_said(world: Wo
 def test_a_deployment_is_alive_by_its_last_sign_of_life() -> None:
     at = deployments.Deployment("a", at=NOON.isoformat())
     assert [at.is_alive(NOON + timedelta(days=days)) for days in (-365, 0, 1, 3)] == [False, True, True, False]
+
+
+def test_the_progress_of_the_release_before_is_not_taken_over_years_later(world: World, deploy: Deploy) -> None:
+    earlier(world)
+    deploy("production")
+    world.found = world.read(f"{HOURLY}enabled = false\n")
+    for days in (0, 1, 3):
+        world.tick(timedelta(days=days))
+    deploy("new")
+    world.found = world.read(HOURLY)
+    world.tick(timedelta(days=30, minutes=30))
+    assert world.ran() == []
+
+
+def test_where_everything_is_off_no_tick_looks_through_all_plans(world: World, deploy: Deploy) -> None:
+    deploy("a")
+    world.found = world.read(f"{HOURLY}enabled = false\n")
+    world.tick(-MINUTE)
+    assert world.storage.head("state", "deployments/a.json") is not None

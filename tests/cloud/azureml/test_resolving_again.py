@@ -167,3 +167,14 @@ def test_an_answer_is_kept_although_the_plan_cannot_be_written(world: World, mon
     world.tick()
     monkeypatch.setattr(SlotStore, "change_plan", change)
     assert world.slot("nightly").state == "submitted"
+
+
+def test_what_was_skipped_for_another_reason_stays_as_it_is(world: World) -> None:
+    world.found = world.read(f"{NIGHTLY}enabled = false\n")
+    world.tick(-MINUTE)
+    world.tick()
+    with pytest.raises(BadPipeline, match="is skipped"):
+        pipeline_runs.resolve("nightly", NOON, "skip")
+    world.found = world.read(NIGHTLY)
+    world.tick(MINUTE)
+    assert world.ran() == []
