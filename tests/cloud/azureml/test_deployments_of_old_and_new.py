@@ -15,6 +15,7 @@ from cloud.azureml.slot import Slot
 from cloud.pipelines_file import Pipelines
 from tests.cloud.tick_world import NOON, World, key
 
+pytestmark = pytest.mark.slow
 HOURLY = """
 [[pipeline]]
 name = "hourly"

@@ -16,6 +16,7 @@ from inference.errors import BadPipeline, StorageUnavailable
 from tests.cloud.azureml.server import Fault
 from tests.cloud.tick_world import NOON, World, submitting
 
+pytestmark = pytest.mark.slow
 NIGHTLY = """
 [[pipeline]]
 name = "nightly"
@@ -134,10 +135,12 @@ def test_what_was_to_be_sent_again_is_not_sent_once_its_entry_is_gone(world: Wor
 
 def test_a_slot_is_followed_as_what_it_was_sent_as(world: World) -> None:
     failed(world)
-    world.found = world.read(NIGHTLY.replace('"published"', '"job"').replace('id = "pipe-1"', 'component = "train:3"'))
+    world.found = world.read(
+        NIGHTLY.replace('"published"', '"pipeline-endpoint"').replace('id = "pipe-1"', 'endpoint = "nightly-score"')
+    )
     pipeline_runs.resolve("nightly", NOON, "resubmit")
     world.tick(2 * MINUTE)
-    assert world.slot("nightly").kind == "job"
+    assert world.slot("nightly").kind == "pipeline-endpoint"
 
 
 def test_what_could_not_be_asked_for_a_while_is_not_shown_for_ever(world: World) -> None:
