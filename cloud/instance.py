@@ -76,11 +76,11 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     """The body of the function `sweep`."""
     from cloud.videos.revive import revive  # brings the decoder of videos
 
+    _note_entries()  # first: pipelines do not wait for what is wrong with uploads
     worker = default_worker()
     worker.storage.ensure_containers(UPLOADS)
     log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread))
     revive(default_videos())
-    _note_entries()
 
 
 def _note_entries() -> None:

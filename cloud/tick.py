@@ -20,7 +20,8 @@ from cloud.azureml import deployments, pipeline_runs
 from cloud.azureml.deployments import Deployment
 from cloud.azureml.pipeline_kind import Connection, Kind, Submission
 from cloud.azureml.slot_health import trouble
-from cloud.azureml.slot_runner import PipelineFailed, Runner, in_words
+from cloud.azureml.slot_runner import PipelineFailed, Runner
+from cloud.azureml.slot_steps import in_words
 from cloud.azureml.v1_kinds import PublishedPipeline
 from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
 from cloud.drift.drift_entry import DriftEntry

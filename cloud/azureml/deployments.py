@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from cloud.azureml.due_slots import Plan
+from cloud.azureml.slot import moment_of
 from cloud.azureml.slot_store import SlotStore
 from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
@@ -31,18 +32,21 @@ _GONE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Deployment:
-    """on: its entries that are switched on. left: entries taken out of its file while slots of theirs were open."""
+    """on: its entries that are switched on. left: entries taken out of its file while slots of theirs were open.
+
+    problem: why it cannot be read.
+    """
 
     name: str
     on: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
     at: str = ""
-    readable: bool = True
+    problem: str = ""
 
     @classmethod
     def from_json(cls, name: str, document: Mapping[str, Any]) -> Deployment:
         """As it was stored; members of later versions are ignored."""
-        at = datetime.fromisoformat(document["at"]).isoformat()
+        at = moment_of(document["at"]).isoformat()
         return cls(name, frozenset(map(str, document["on"])), frozenset(map(str, document["left"])), at)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,11 +55,15 @@ class Deployment:
 
     def may_run(self, entry: str) -> bool:
         """Whether it has that entry switched on, as far as can be read."""
-        return entry in self.on or not self.readable
+        return entry in self.on or bool(self.problem)
 
     def is_alive(self, now: datetime) -> bool:
         """Whether it has given a sign of life lately."""
-        return not self.at or now - datetime.fromisoformat(self.at) < _GONE
+        return not self.at or self.age(now) < _GONE
+
+    def age(self, now: datetime) -> timedelta:
+        """How long ago that was; a sign that lies ahead was given by a clock that was wrong, and counts the same."""
+        return abs(now - datetime.fromisoformat(self.at))
 
 
 def note(
@@ -72,7 +80,7 @@ def note(
     except BadPipeline as error:
         log.error("%s; it is written anew", error)
         stored, condition = None, {}
-    before = stored[0] if stored else Deployment(here)
+    before = stored[0] if stored else _as_planned(store, here)
     still_on = frozenset(on) | (before.on & frozenset(broken))
     gone = before.on - still_on
     for name in gone:
@@ -81,7 +89,8 @@ def note(
     # A name with an underscore is the app's own work, which does no harm half done.
     left = frozenset(name for name in taken_out if "_" not in name and _is_open(store, name))
     changed = (before.on, before.left) != (still_on, left)
-    if changed or (before.at and now - datetime.fromisoformat(before.at) >= _ANEW):
+    changed |= stored is None and bool(off or broken or not condition)  # or each tick would look through all plans
+    if changed or (before.at and before.age(now) >= _ANEW):
         made = Deployment(here, still_on, left, now.isoformat())
         try:
             store.storage.write_json(STATE, _path(here), made.to_json(), **condition)
@@ -89,6 +98,18 @@ def note(
             log.info("what is on in %s was written by another process at this moment", here)
         return made
     return before
+
+
+def _as_planned(store: SlotStore, here: str) -> Deployment:
+    """What was on in a deployment that has no document yet, or a broken one."""
+    on = set()
+    for name in store.names():
+        try:
+            if store.plan(name).is_on(here):
+                on.add(name)
+        except BadPipeline as error:
+            log.error("pipeline %s: %s", name, error)
+    return Deployment(here, frozenset(on))
 
 
 def others(storage: Storage, here: str) -> Iterator[Deployment]:
@@ -102,7 +123,7 @@ def others(storage: Storage, here: str) -> Iterator[Deployment]:
                 stored = read_parsed(storage, STATE, blob.name, partial(Deployment.from_json, name))
             except BadPipeline as error:
                 log.error("%s", error)
-                yield Deployment(name, readable=False)
+                yield Deployment(name, problem=str(error))
             else:
                 if stored:
                     yield stored[0]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from cloud.azureml.slot import Slot
+from cloud.azureml.slot import Slot, moment_of
 from cloud.pipelines_file import PipelineEntry
 from cloud.schedule import longest_gap, moment_before
 
@@ -27,6 +27,8 @@ EACH_MINUTE = "0 * * * * *"
 REST = timedelta(hours=6)
 # With catch_up = "none" a slot older than this has been missed, unless ticks lie further apart.
 ON_TIME = timedelta(minutes=5)
+# So long after an upgrade a deployment may ask for the first time how far the release before had come.
+HANDOVER = timedelta(days=2)
 # In the place of the schedule by which a plan was decided, while its entry is switched off.
 OFF = "off"
 WHILE_OFF = "the entry was switched off"
@@ -87,8 +89,8 @@ class Plan:
         last = _of_a_slot(document["last"])
         return cls(
             {name: Progress(_moment(each["through"]), str(each["schedule"])) for name, each in progress.items()},
-            tuple(datetime.fromisoformat(slot) for slot in document["open"]),
-            tuple((datetime.fromisoformat(slot), str(reason)) for slot, reason in document["skipped"]),
+            tuple(moment_of(slot) for slot in document["open"]),
+            tuple((moment_of(slot), str(reason)) for slot, reason in document["skipped"]),
             _moment(document["sent_at"]),
             bool(document["names_kept"]),
             last,
@@ -96,13 +98,25 @@ class Plan:
         )
 
     def of(self, deployment: str) -> Progress:
-        """How far the deployment has come; an earlier release's progress belongs to the first one that asks."""
+        """How far the deployment has come; an earlier release's progress belongs to the first that has the entry on."""
         return self.progress.get(deployment) or self.progress.get("") or Progress()
 
     def progressed(self, deployment: str, progress: Progress) -> Plan:
         """With the deployment's progress."""
-        others = {name: each for name, each in self.progress.items() if name}
+        is_off = progress.schedule == OFF
+        others = {name: each for name, each in self.progress.items() if name or is_off}
         return replace(self, progress={**others, deployment: progress})
+
+    def handed_over(self, now: datetime) -> Plan:
+        """Without an earlier release's progress that no deployment has taken over for days."""
+        through = self.of("").through
+        if through is None or now - through < HANDOVER:
+            return self
+        return replace(self, progress={name: each for name, each in self.progress.items() if name})
+
+    def is_on(self, deployment: str) -> bool:
+        """Whether the deployment had the entry switched on when it looked last, or a release that knew of none had."""
+        return self.of(deployment).schedule not in ("", OFF)
 
     def opened(self, *slots: datetime) -> Plan:
         """With slots that are to run."""
@@ -110,7 +124,7 @@ class Plan:
 
     def off(self, deployment: str) -> Plan:
         """Of an entry that is switched off there: what falls into that time is not missed later on."""
-        mine = self.of(deployment)
+        mine = self.progress.get(deployment, Progress())
         return self if mine.schedule == OFF else self.progressed(deployment, replace(mine, schedule=OFF))
 
     def overtakes(self, at: datetime, now: datetime) -> bool:
@@ -118,10 +132,17 @@ class Plan:
         newer = [*self.open, *map(datetime.fromisoformat, filter(None, [self.last.get("slot")]))]
         return any(at < other <= now + AHEAD for other in newer)  # what lies ahead is of a clock that was wrong
 
+    def set_right(self, now: datetime) -> Plan:
+        """With results counted from now on, where a run was sent by a clock that was ahead."""
+        return replace(self, sent_at=now) if self.sent_at and self.sent_at > now + AHEAD else self
+
     def resolved(self, at: datetime) -> Plan:
         """With a slot for which a person has decided what happens."""
-        answered = self.failed.get("slot") == at.astimezone(UTC).isoformat()
-        return replace(self.opened(at), failed={} if answered else self.failed)
+        return replace(self.opened(at), failed={} if self.is_failed(at) else self.failed)
+
+    def is_failed(self, at: datetime) -> bool:
+        """Whether that slot is the failure that is shown."""
+        return self.failed.get("slot") == at.astimezone(UTC).isoformat()
 
     def closed(self, slot: Slot, now: datetime) -> Plan:
         """Without an open slot that is over."""
@@ -130,13 +151,14 @@ class Plan:
         known = [item for item in (self.last, last) if item and datetime.fromisoformat(item["slot"]) <= now + AHEAD]
         newest = max(known, key=lambda item: item["slot"], default=last)
         still_open = tuple(at for at in self.open if at != slot.at)
-        return replace(self, open=still_open, last=newest, failed=self._failed_after(slot))
+        return replace(self, open=still_open, last=newest, failed=self._failed_after(slot, now))
 
-    def _failed_after(self, slot: Slot) -> Mapping[str, str]:
+    def _failed_after(self, slot: Slot, now: datetime) -> Mapping[str, str]:
         before = self.failed.get("slot", "")
+        later = slot.slot >= before or before > (now + AHEAD).isoformat()
         if slot.state == "failed":
-            return {"slot": slot.slot, "why": slot.why} if slot.slot >= before else self.failed
-        answered = slot.slot >= before if slot.state == "done" else slot.slot == before
+            return {"slot": slot.slot, "why": slot.why} if later else self.failed
+        answered = later if slot.state == "done" else slot.slot == before
         return {} if answered else self.failed
 
 
@@ -182,7 +204,8 @@ def pass_by(entry: PipelineEntry, plan: Plan, now: datetime, deployment: str, al
 
     alone: as in `due`.
     """
-    mine, until = plan.of(deployment), now + EARLY
+    plan = plan.handed_over(now)
+    mine, until = plan.progress.get(deployment, Progress()), now + EARLY
     since = until if mine.through is None or is_ahead(plan, deployment, now) else mine.through
     passed = entry.schedule.newest(since, until, 1)
     if mine.schedule == OFF and not passed and until - since < REST:
@@ -220,14 +243,14 @@ def _decide(
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return moment_of(text) if text else None
 
 
 def _of_a_slot(document: Mapping[str, Any]) -> dict[str, str]:
     """What a plan keeps of a slot, or nothing. Raises ValueError, KeyError, AttributeError for anything else."""
     known = {key: str(value) for key, value in document.items()}
     if known:
-        datetime.fromisoformat(known["slot"])
+        moment_of(known["slot"])
     return known
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.expressions import Facts
-from cloud.azureml.slot import Slot
-from cloud.azureml.slot_runner import PipelineFailed, Runner, Service, submission_for
+from cloud.azureml.slot import ON_REQUEST, Slot
+from cloud.azureml.slot_runner import PipelineFailed, Runner
+from cloud.azureml.slot_steps import Service, submission_for
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import Run, Workspace
 from cloud.once import once
@@ -68,20 +70,46 @@ def preview(entry: PipelineEntry) -> dict[str, Any]:
 def resolve(name: str, at: datetime, how: str, run: str = "") -> Slot:
     """Settle an unknown or failed slot by a person's word: `run` (its id), `resubmit` or `skip`.
 
-    name: of an entry, also of one that is not in the file any more. Raises BadPipeline.
+    `skip` also ends one that waits to be sent. Said again, it does what broke off before. name: of an entry, also of
+    one that is not in the file any more. Raises BadPipeline.
     """
     kept = slot_store()
     stored = kept.read(name, at)
+    if not stored and how == "skip" and kept.plan(name).is_failed(at):  # its receipt was deleted
+        kept.change_plan(name, lambda plan: replace(plan, failed={}))
+        return Slot.new(name, "", at).skipped(ON_REQUEST)
     if not stored:
         raise BadPipeline(f"pipeline {name!r} has no slot {at.isoformat()}; see `history {name}`")
     slot, etag = stored
-    if slot.state not in ("unknown", "failed"):
-        raise BadPipeline(f"slot {at.isoformat()} is {slot.state}; only unknown and failed ones are resolved")
+    if not _is_so(slot, how, run):
+        slot = _settled(kept, slot, etag, how, run)
+    kept.change_plan(name, lambda plan: plan.resolved(at))
+    return slot
+
+
+def _is_so(slot: Slot, how: str, run: str) -> bool:
+    """Whether that was said before, and written."""
     if how == "run":
+        return slot.state == "submitted" and (slot.run or {}).get("id") == run
+    if how == "skip":
+        return slot.state == "skipped" and slot.reason == ON_REQUEST
+    return slot.state == "pending" and slot.asked
+
+
+def _settled(kept: SlotStore, slot: Slot, etag: str, how: str, run: str) -> Slot:
+    at = slot.at
+    if slot.state not in (("unknown", "failed", "pending") if how == "skip" else ("unknown", "failed")):
+        raise BadPipeline(
+            f"slot {at.isoformat()} is {slot.state}; only unknown and failed slots are resolved; a pending one takes "
+            "--skip"
+        )
+    if how == "run":
+        for other in kept.history(slot.pipeline, 200):
+            if other.at != at and (other.run or {}).get("id") == run:
+                raise BadPipeline(f"run {run} is that of slot {other.slot}; name the run of slot {at.isoformat()}")
         changed = slot.submitted(Run(run, "NotStarted", "", azureml().workspace.page(run)))
     else:
-        changed = slot.again() if how == "resubmit" else slot.skipped("skipped on request")
+        changed = slot.again() if how == "resubmit" else slot.skipped(ON_REQUEST)
     if not kept.replace(changed, etag):
         raise BadPipeline(f"slot {at.isoformat()} was changed by the running app meanwhile: look again")
-    kept.change_plan(name, lambda plan: plan.resolved(at))
     return changed

@@ -7,7 +7,7 @@ pending -> skipped;  submitting -> unknown -> submitted | pending
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,8 @@ from cloud.azureml.workspace import Run
 
 State = Literal["pending", "submitting", "unknown", "submitted", "done", "failed", "canceled", "skipped"]
 FINAL = ("done", "failed", "canceled", "skipped")
+# Why a slot was skipped that a person decided against.
+ON_REQUEST = "skipped on request"
 # A slot that was not taken after so many attempts is given up: seven to eight hours, by the delays below.
 MOST_ATTEMPTS = 20
 _LONGEST_DELAY_S = 1800.0
@@ -64,7 +66,11 @@ class Slot:
             raise TypeError("attempts and number must be whole numbers")
         if not all(part is None or isinstance(part, Mapping) for part in (slot.run, slot.submission)):
             raise TypeError("run and submission must be objects")
-        datetime.fromisoformat(slot.slot)
+        texts = [getattr(slot, each.name) for each in fields(cls) if each.type == "str"]
+        if not all(isinstance(text, str) for text in [*texts, *(slot.run or {}).values()]):
+            raise TypeError("all but counts and objects must be texts")
+        for moment in filter(None, (slot.slot, slot.sent_at)):
+            moment_of(moment)
         return slot
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +87,10 @@ class Slot:
     def why(self) -> str:
         """What went wrong, or why it was skipped."""
         return self.error or self.reason
+
+    def awaits(self, number: int) -> bool:
+        """Whether its run of that number may be known to somebody who has not written it yet."""
+        return self.state in ("submitting", "unknown", "pending") and self.number == number
 
     def submitted_as(self, target: Kind) -> Submission:
         """What was sent. target: the entry's of today, which stands for what had no keys to store."""
@@ -105,6 +115,7 @@ class Slot:
         return replace(
             self,
             state="submitting",
+            kind=submission.target.kind,  # the entry's may have changed since the slot was due
             owner=owner,
             sent_at=now.isoformat(),
             attempts=self.attempts + 1,
@@ -154,3 +165,11 @@ class Slot:
     def failed(self, why: str) -> Slot:
         """Over, and a person should look."""
         return replace(self, state="failed", error=why)
+
+
+def moment_of(text: str) -> datetime:
+    """A stored moment. Raises ValueError for one that is none, or has no offset from UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC")
+    return moment

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from cloud.azureml.deployments import Deployment
-from cloud.azureml.due_slots import is_ahead
-from cloud.azureml.slot import Slot
+from cloud.azureml.due_slots import Plan, is_ahead
+from cloud.azureml.slot import Slot, moment_of
 from cloud.azureml.slot_store import SlotStore
 from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline
@@ -26,6 +26,10 @@ def trouble(
     entries: what is on a schedule in the deployment `here`. elsewhere: the other deployments.
     Raises StorageUnavailable.
     """
+    elsewhere = list(elsewhere)
+    for deployment in elsewhere:
+        if deployment.problem:
+            yield f"{deployment.problem}, where that deployment does not live any more"
     known = set()
     for entry in entries:
         known.add(entry.name)
@@ -52,15 +56,17 @@ def _of_entry(store: SlotStore, entry: PipelineEntry, here: str, now: datetime) 
         at = plan.failed["slot"]
         yield (
             f"pipeline {entry.name}, slot {at}: {plan.failed['why']} (shown until a later run is done, or: "
-            f"python -m cloud pipelines resolve {entry.name} {at} --resubmit|--skip)"
+            f"python -m cloud pipelines resolve {entry.name} {at} {'--resubmit|' if entry.keeps else ''}--skip)"
         )
-    for slot in _slots(store, entry.name, plan.open):
+    slots = list(_slots(store, entry.name, plan.open))
+    moved = _moved(store, entry, plan, slots)
+    for slot in slots:
         where = f"pipeline {entry.name}, slot {slot.slot}"
         if slot.state == "unknown":
             yield f"{where}: unknown whether it was started; {_resolve(slot)}"
         elif slot.error:
             yield f"{where} waits: {slot.error}"
-        elif slot.state == "submitted" and (waited := _waits(entry, slot, now)):
+        elif slot.state == "submitted" and (waited := _waits(entry, slot, moved, now)):
             run = slot.run or {}
             yield (
                 f"{where}: run {run.get('id')} is {run.get('status')!r} for {waited} and has not begun: look at the "
@@ -88,12 +94,27 @@ def _resolve(slot: Slot) -> str:
     return f"python -m cloud pipelines resolve {slot.pipeline} {slot.slot} --run ID|--resubmit|--skip"
 
 
-def _waits(entry: PipelineEntry, slot: Slot, now: datetime) -> str:
-    """How long its run has waited to begin, in words, where that is longer than the entry's interval or a day."""
-    if (slot.run or {}).get("status", "").lower() in _BEGUN or not slot.sent_at:
+def _has_begun(slot: Slot) -> bool:
+    return (slot.run or {}).get("status", "").lower() in _BEGUN
+
+
+def _moved(store: SlotStore, entry: PipelineEntry, plan: Plan, slots: list[Slot]) -> str | None:
+    """When the entry's runs have moved last, those that ended too; None while one of them works."""
+    if any(map(_has_begun, slots)):
+        return None
+    ended = _slots(store, entry.name, [moment_of(plan.last["slot"])] if plan.last and slots else [])
+    return max((slot.updated for slot in ended if slot.run), default="")
+
+
+def _waits(entry: PipelineEntry, slot: Slot, moved: str | None, now: datetime) -> str:
+    """How long its run has waited to begin, in words, where that is longer than the entry's interval or a day.
+
+    moved: as `_moved` says: what waits for its turn behind runs of the same entry is in no trouble.
+    """
+    if moved is None or not slot.sent_at:
         return ""
     following = next(entry.schedule.slots(slot.at, slot.at + _DAY), slot.at + _DAY)
-    waited = now - datetime.fromisoformat(slot.sent_at)
+    waited = now - moment_of(max(slot.sent_at, moved))
     if waited <= max(following - slot.at, _HOUR):  # a compute that has to start first takes minutes
         return ""
     return f"{waited / _HOUR:.1f} hours" if waited < 2 * _DAY else f"{waited // _DAY} days"

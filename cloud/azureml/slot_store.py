@@ -16,6 +16,8 @@ from inference.errors import BadPipeline, ServiceBusy
 
 log = logging.getLogger(__name__)
 
+_REMEDY = "restore it; if you delete it while its run is open, the slot is sent again"
+
 
 class SlotStore:
     """What an app remembers about its pipelines."""
@@ -52,12 +54,17 @@ class SlotStore:
 
     def read(self, name: str, at: datetime) -> tuple[Slot, str] | None:
         """The slot and its ETag. Raises BadPipeline for a broken document."""
-        return read_parsed(self.storage, STATE, _path(name, at), Slot.from_json)
+        return read_parsed(self.storage, STATE, _path(name, at), Slot.from_json, remedy=_REMEDY)
 
     def age(self, name: str, at: datetime) -> timedelta:
         """How long the slot's receipt has lain as it is, by storage's own clock: ours may have been moved."""
         info = self.storage.head(STATE, _path(name, at))
         return timedelta(seconds=info.age_s) if info else timedelta(0)
+
+    def written(self, name: str, at: datetime) -> datetime:
+        """When the slot's receipt was written last, by storage's own clock."""
+        info = self.storage.head(STATE, _path(name, at))
+        return info.modified if info else datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
     def create(self, slot: Slot) -> bool:
         """Write a slot's first receipt; False where it exists already."""

@@ -28,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("name")
     command.add_argument("--most", type=int, default=20)
     command.set_defaults(run=_history)
-    command = commands.add_parser("resolve", help="say what became of a slot whose outcome is unknown")
+    command = commands.add_parser("resolve", help="settle a slot that failed, or whose outcome is unknown")
     command.add_argument("name")
     command.add_argument("slot", help="as `history` prints it")
     how = command.add_mutually_exclusive_group(required=True)
     how.add_argument("--run", metavar="ID", dest="run_id", help="it was started: this is its run")
-    how.add_argument("--resubmit", action="store_true", help="it was not started: send it again")
-    how.add_argument("--skip", action="store_true", help="leave it")
+    how.add_argument("--resubmit", action="store_true", help="it was not started, or has failed: send it again")
+    how.add_argument("--skip", action="store_true", help="leave it; also for a slot that waits to be sent")
     command.set_defaults(run=_resolve)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import azure.functions as func
 
 from cloud.azureml.pipeline_runs import azureml
-from cloud.azureml.slot_runner import in_words
+from cloud.azureml.slot_steps import in_words
 from cloud.models.model_entry import ModelEntry
 from cloud.models.refusals import AlreadyRefused, refusals
 from cloud.models.registered_models import Registered, deliver

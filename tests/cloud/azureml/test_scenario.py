@@ -13,7 +13,8 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.due_slots import Plan, Progress, due
-from cloud.azureml.slot_runner import DEAD, PipelineFailed
+from cloud.azureml.slot_runner import PipelineFailed
+from cloud.azureml.slot_steps import DEAD
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import SLOT_TAG
 from cloud.pipelines_file import PipelineEntry, parse
