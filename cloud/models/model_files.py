@@ -147,15 +147,21 @@ def are_equal(one: Path, other: Path) -> bool:
 
 
 def listed(container: ContainerClient, path: str) -> list[tuple[str, BlobInfo]]:
-    """(path relative to it, blob) of a blob, or of all below a path. Raises StorageUnavailable."""
+    """(path relative to it, blob) of a blob, or of all below a path (empty: of all). Raises StorageUnavailable."""
     from azure.core.exceptions import AzureError
 
     try:
         found = [info_of(item.name, item, {}) for item in container.list_blobs(path, include=["metadata"])]
     except AzureError as error:
         raise _unreadable(path, error) from error
-    files = without_folders([blob for blob in found if blob.name == path or blob.name.startswith(f"{path}/")])
-    return [(blob.name.removeprefix(f"{path}/") if blob.name != path else _last(path), blob) for blob in files]
+    below = f"{path}/" if path else ""
+    files = without_folders([blob for blob in found if blob.name == path or blob.name.startswith(below)])
+    return [(blob.name.removeprefix(below) if blob.name != path else _last(path), blob) for blob in files]
+
+
+def layout_of(files: Iterable[tuple[str, int]]) -> str:
+    """Changes whenever a file of (relative path, bytes) is added, is missing, or is of another size."""
+    return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:24]
 
 
 def state_of(files: Iterable[tuple[str, BlobInfo]]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ POINTER = "serving.json"
 BY_HAND = "by hand"
 KEEP = 10
 
+_IN_DATASTORE = re.compile(r".*?/datastores/([^/]+)/paths/", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Release:
@@ -23,7 +26,8 @@ class Release:
 
     version: its folder below `versions/`; BY_HAND means no release, but the files dropped by hand, or the model that
     came with the app. number: as registered, where the folder is called otherwise because another release of that
-    number came. source: the path of its files in the workspace. created: when it was registered.
+    number came. source: the path of its files in the workspace. created: when it was registered. layout: of its files
+    in the container, which nobody serves where they are others.
     """
 
     version: str
@@ -31,6 +35,7 @@ class Release:
     source: str = ""
     created: str = ""
     number: str = ""
+    layout: str = field(default="", compare=False)
 
     @property
     def registered_number(self) -> str:
@@ -158,7 +163,7 @@ def _place(source: str) -> str:
     web addresses, without what signs them."""
     if source.startswith("http"):
         source = source.partition("?")[0]
-    return (source.partition("/datastores/")[2] or source).rstrip("/")
+    return _IN_DATASTORE.sub(r"\1/", source, count=1).rstrip("/")
 
 
 def _moment(created: str) -> str:

@@ -8,7 +8,6 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -24,16 +23,15 @@ from cloud.models.releases import release
 from cloud.models.snapshots import files_at, serving
 from cloud.settings import MODELS
 from cloud.storage.containers import Storage
-from inference.errors import BadModel, CorruptMedia, Permanent, Transient, UnsupportedMedia
+from inference.errors import BadModel, CorruptMedia, LimitExceeded, Permanent, Transient, UnsupportedMedia
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
 log = logging.getLogger(__name__)
 
-_URI = re.compile(r"azureml://.*?datastores/([^/]+)/paths/(.+)")
+_URI = re.compile(r"azureml://(?:.*?/)?datastores/([^/]+)/paths(?:/(.*))?", re.IGNORECASE)
 _MOST_SAMPLES = 50
-_MOST_VERSIONS = 100
 
 
 @dataclass(frozen=True)
@@ -80,13 +78,14 @@ class Registered:
             return self.newest(ModelEntry(name, name))
         url = f"{self._url(name)}/versions/{quote(version, safe='')}"
         row = self._azureml.caller.get(url, ARM, f"model {name}:{version}", VERSION)
-        if row is None:
+        # Of a version like ".." the address is that of something else.
+        if row is None or str(row.get("name")).casefold() != version.casefold():
             raise BadModel(f"workspace {self._azureml.workspace.name!r} has no model {name!r} of version {version!r}")
         return _version(name, row)
 
     def newest(self, entry: ModelEntry) -> Version:
         """The version created last that has the entry's stage and tags. Raises BadModel where none has."""
-        for version in islice(self._newest_first(entry), _MOST_VERSIONS):
+        for version in self._newest_first(entry):
             if entry.tags.items() <= version.tags.items() and entry.stage in ("", version.stage):
                 return version
         where = f"registry {entry.registry!r}" if entry.registry else f"workspace {self._azureml.workspace.name!r}"
@@ -147,7 +146,10 @@ class Registered:
         """The container, and the path in it, where the version's files lie. Raises BadModel."""
         match = _URI.fullmatch(version.uri)
         if not match:
-            raise BadModel(f"model {version.label}: {version.uri!r} is not in a datastore")
+            raise BadModel(
+                f"model {version.label}: its path is {version.uri!r}, which is not in a datastore; expected "
+                "azureml://datastores/NAME/paths/PATH: register the files from there, or from a folder"
+            )
         datastore = match[1]
         url = f"{self._azureml.workspace.arm}/datastores/{quote(datastore, safe='')}"
         row = self._azureml.caller.get(url, ARM, f"datastore {datastore}", VERSION)
@@ -159,11 +161,13 @@ class Registered:
                 f"model {version.label}: datastore {datastore!r} has no {', '.join(missing)}; it must be an Azure Blob "
                 "datastore"
             )
-        return self._container(place), match[2].rstrip("/")
+        return self._container(place), (match[2] or "").rstrip("/")
 
     def register(self, name: str, path: str, version: str = "", tags: Mapping[str, str] | None = None) -> Version:
         """Register a folder of this machine (uploaded), or an azureml:// path (by reference). Raises BadModel."""
-        if "://" not in path and not Path(path).exists():
+        if not name:
+            raise BadModel("registering a model: its name is empty")
+        if not path or ("://" not in path and not Path(path).exists()):  # "" would be the folder one is in
             raise BadModel(f"registering model {name!r}: there is no folder {path!r} on this machine")
         from azure.ai.ml.entities import Model
 
@@ -208,7 +212,7 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
         if isinstance(known, Transient):
             raise known from error
         refusals.remember(storage, entry.serves, version.release, files, str(known))
-        raise BadModel(f"{version.label} is refused, the old version serves on: {known}") from error
+        raise BadModel(f"{version.label} is refused, what served before serves on: {known}") from error
     refusals.forget(storage, entry.serves, version.release)
     log.info("%s is released as %s: %s", version.label, entry.serves, canaried)
     return f"{version.label} is released as {entry.serves}: {canaried}"
@@ -238,8 +242,12 @@ def _try(
     place = scratch / "new" / entry.serves
     place.parent.mkdir()
     registered.download(version, scratch / "download").rename(place)
-    samples = _samples(storage, entry.serves)
-    return canary.tried(storage, entry, scratch, samples)
+    try:
+        return canary.tried(storage, entry, scratch, _samples(storage, entry.serves))
+    except LimitExceeded as error:  # of a picture: those of the model are checked before and after
+        raise UnsupportedMedia(
+            f"{MODELS}/{entry.serves}/samples/ holds a picture that is too large: {error}"
+        ) from error
 
 
 def _samples(storage: Storage, name: str) -> dict[str, bytes]:

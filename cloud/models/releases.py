@@ -4,11 +4,13 @@ The files of a release lie in `versions/NUMBER/`. Another release of that number
 a folder of its own first. Before anything that lies there is deleted, the pointer is written, on condition of its
 version: whoever else works on the same folder can then no longer point to it. Readers take a folder only by a pointer
 that has not moved since they listed the files, and each file only in the version that was listed, so that they see the
-old release or the new one; what a killed delivery left behind is cleared by the next.
+old release or the new one; what a killed delivery left behind is cleared by the next. The pointer says of which names
+and sizes the release is: a folder that somebody else wrote into, or cleared, at the very moment serves nobody.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.models.canary import verify
-from cloud.models.model_files import are_equal, check_files, files_below, in_our_words
+from cloud.models.model_files import are_equal, check_files, files_below, in_our_words, layout_of
 from cloud.models.pointer import BY_HAND, KEEP, POINTER, Pointer, Release, read_pointer, write_pointer
 from cloud.models.snapshots import (
     Good,
@@ -34,6 +36,9 @@ from cloud.models.snapshots import (
 from cloud.settings import MODELS
 from cloud.storage.containers import Conflict, Storage
 from inference.errors import BadModel, Permanent, ServiceBusy, Transient
+
+# What a version is called is the name of its folder.
+_VERSION = re.compile(r"\w[^/\\:\x00-\x1f]{0,254}")
 
 # A pointer and its ETag, None where it is not there yet.
 _Read = tuple[Pointer, str | None]
@@ -53,7 +58,11 @@ def release(
     again: a pointer that cannot be read is written anew. Raises BadModel, LimitExceeded, StorageUnavailable, and
     ServiceBusy where somebody else changes the same model.
     """
-    check_files(name, ((relative, path.stat().st_size) for relative, path in files_below(folder)))
+    if not _VERSION.fullmatch(new.version) or new.version == BY_HAND:
+        raise BadModel(f"the version {new.version!r} cannot be the name of a folder; register it as another version")
+    files = [(relative, path.stat().st_size) for relative, path in files_below(folder)]
+    check_files(name, files)
+    new = replace(new, layout=layout_of(files))
     read = _now(storage, name, again)
     with tempfile.TemporaryDirectory(prefix="dropsight-release-") as scratch:
         kept = Path(scratch)
@@ -95,6 +104,9 @@ def _kept(storage: Storage, name: str, version: str, pointer: Pointer, folder: P
     if not pointer.refers_to(version) and not (good and good.version == version):
         return None
     old = snapshot_of(storage, name, version)
+    known = next((known for known in (pointer.release, *pointer.previous) if known.version == version), None)
+    if old and known and not old.is_whole(known):
+        return None
     try:
         if old:
             fetch(storage, old, folder)
@@ -172,14 +184,13 @@ def rollback(storage: Storage, name: str, beside: Collection[str] = (), to: str 
             f"files, or `python -m cloud models deliver {name} --again` brings the newest version back"
         )
     target, further = _target(name, pointer, to)
-    _verify(storage, name, target, beside, pointer)
+    target = _verified(storage, name, target, beside, pointer)
     back = replace(
         pointer,
         release=target,
         previous=further,
         rejected=(pointer.release, *(other for other in pointer.rejected if other.version != target.version))[:KEEP],
         canary=None,
-        at=datetime.now(UTC).isoformat(),
     )
     return write_pointer(storage, name, back, etag)[0]
 
@@ -196,21 +207,24 @@ def _target(name: str, pointer: Pointer, to: str) -> tuple[Release, tuple[Releas
     return next((known for known in pointer.rejected if known.version == to), Release(to)), pointer.previous
 
 
-def _verify(storage: Storage, name: str, target: Release, beside: Collection[str], pointer: Pointer) -> None:
-    """Raises BadModel where the release would not serve, Transient where that cannot be seen now."""
+def _verified(storage: Storage, name: str, target: Release, beside: Collection[str], pointer: Pointer) -> Release:
+    """With the layout of the files that were verified. Raises BadModel where the release would not serve, Transient
+    where that cannot be seen now."""
     snapshot = snapshot_of(storage, name, target.version)
     by_hand = target.version == BY_HAND
     if snapshot is None and by_hand and name in beside:
-        return
+        return target
     before = "the folder dropped by hand" if by_hand else f"version {target.version}"
     if snapshot is None and by_hand:
         why = f"has nothing to go back to: before version {pointer.version} nothing served"
     elif snapshot is None:
         why = f"cannot go back to {before}: {MODELS}/{name}/versions/{target.version}/ holds no model"
+    elif not snapshot.is_whole(target):
+        why = f"cannot go back to {before}: {snapshot.prefix} holds other files than were released"
     elif problem := _problem(storage, snapshot):
         why = f"cannot go back to {before}, which does not verify: {problem}"
     else:
-        return
+        return replace(target, layout="" if by_hand else snapshot.layout)
     raise BadModel(f"model {name!r} {why}; {_ways_on(storage, name, pointer, target)}")
 
 

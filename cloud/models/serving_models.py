@@ -109,7 +109,7 @@ class ServingModels:
         if self.refused.get(name, ("", ""))[0] == snapshot.digest:
             return False
         if snapshot.version == BY_HAND and snapshot.age_s < STILL_S:  # a release is whole when the pointer is written
-            return False
+            return known is None and self._fall_back(name)
         try:
             self._serve(snapshot)
         except Exception as error:  # the others serve on
@@ -130,8 +130,12 @@ class ServingModels:
         folder = self._root / snapshot.digest
         if not folder.is_dir():
             half = Path(tempfile.mkdtemp(dir=self._root))
-            fetch(self._storage, snapshot, half / name)
-            half.rename(folder)
+            try:
+                fetch(self._storage, snapshot, half / name)
+                half.rename(folder)
+            except BaseException:  # it may be the disk that is full
+                shutil.rmtree(half, ignore_errors=True)
+                raise
         verify(folder, name)
         remember_good(self._storage, snapshot, folder / name)
         known = self._serving.get(name)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cloud.models.model_entry import NAME
-from cloud.models.model_files import check_files, without_folders
-from cloud.models.pointer import BY_HAND, POINTER, Pointer, read_pointer, text
+from cloud.models.model_files import check_files, layout_of, without_folders
+from cloud.models.pointer import BY_HAND, POINTER, Pointer, Release, read_pointer, text
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.parsed_json import read_parsed
@@ -43,6 +43,15 @@ class Snapshot:
     def digest(self) -> str:
         """Names this content for ever."""
         return hashlib.sha256(repr((self.name, self.prefix, self.files)).encode()).hexdigest()[:24]
+
+    @property
+    def layout(self) -> str:
+        """As `layout_of`, of its files."""
+        return layout_of((relative, size) for relative, _, size in self.files)
+
+    def is_whole(self, release: Release) -> bool:
+        """Whether these are the files of the release, no more and no fewer; where that is not known, they are."""
+        return release.layout in ("", self.layout)
 
 
 def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
@@ -108,12 +117,13 @@ def _released(name: str, pointer: Pointer, blobs: Sequence[BlobInfo], released: 
         return _snapshot(name, BY_HAND, f"{name}/", _by_hand(name, blobs))
     prefix = f"{name}/versions/{pointer.version}/"
     snapshot = _snapshot(name, pointer.version, prefix, [blob for blob in blobs if blob.name.startswith(prefix)])
-    if snapshot:
+    if snapshot and snapshot.is_whole(pointer.release):
         return snapshot
+    holds = "other files than were released" if snapshot else "no model"
     there = ", ".join(versions_with_files(name, blobs))
     others = f", `python -m cloud models rollback {name} --to VERSION` takes one of {there}" if there else ""
     why = (
-        f"{MODELS}/{name}/{POINTER} says version {pointer.version}, but {prefix} holds no model: `python -m cloud "
+        f"{MODELS}/{name}/{POINTER} says version {pointer.version}, but {prefix} holds {holds}: `python -m cloud "
         f"models deliver {name} --again` brings the newest registered version{others}"
     )
     return _unknown(name, pointer.version, released, why)

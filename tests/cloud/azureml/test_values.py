@@ -12,7 +12,7 @@ from cloud import pipelines_file
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.expressions import Facts
 from cloud.azureml.pipeline_kind import Submission
-from cloud.azureml.slot_runner import submission_for
+from cloud.azureml.slot_steps import submission_for
 from cloud.azureml.workspace import SLOT_TAG, ServiceRefused
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.arm import WORKSPACE

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from cloud.models import releases
 from cloud.models.pointer import Pointer, Release, read_pointer
 from cloud.models.releases import release, rollback
 from cloud.models.serving_models import ServingModels
@@ -63,6 +64,7 @@ def in_versions(storage: Storage, name: str, version: str) -> dict[str, int]:
 def test_another_release_of_the_number_replaces_the_one_that_serves_and_a_kill_at_any_step_does_no_harm(
     storage: Storage, delivery: Delivery
 ) -> None:
+    delivery.patch.setattr(releases, "verify", lambda *_: {})  # which files serve is what counts here
     for killed_at in range(1, 100):
         name = f"m{killed_at}"
         old, new = delivery.make("old", name, labels="old", only_old="x"), delivery.make("newer", name, labels="newer")
