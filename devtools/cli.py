@@ -99,7 +99,7 @@ def _bench(python: Path, arguments: list[str]) -> int:
 
 
 def _test(python: Path, arguments: list[str], fast: bool) -> int:
-    workers = ["-n", str(min(os.cpu_count() or 1, 4))]
+    workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
     if fast:  # the tests of training/ are all slow, and PyTorch takes seconds to import before that is known
         arguments = [*workers, "-m", "not slow", "--ignore=tests/training", *arguments]
     if arguments:

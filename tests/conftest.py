@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,17 +39,51 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session")
-def azurite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[azurite_process.Azurite]:
-    """One Azurite in memory per test process, on free loopback ports, ended with it."""
-    log = tmp_path_factory.mktemp("azurite") / "azurite.log"
-    with azurite_process.start(ROOT, log=log, accounts=ACCOUNTS) as server:
-        yield server
+# Azurite looks for unreferenced data after ten minutes, and stands still meanwhile: for two minutes, with all the data
+# that the tests of one process leave.
+AZURITE_S = 180.0
+
+
+class _Servers:
+    """An Azurite that is followed by a new one when it has served long enough."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.current: azurite_process.Azurite | None = None
+        self.numbers = itertools.count()
+        self.until = 0.0
+
+    def now(self) -> azurite_process.Azurite:
+        if self.current and time.monotonic() > self.until:
+            self.stop()
+        if self.current is None:
+            log = self.folder / f"azurite-{next(self.numbers)}.log"
+            self.current = azurite_process.start(ROOT, log=log, accounts=ACCOUNTS)
+            self.until = time.monotonic() + AZURITE_S
+        return self.current
+
+    def stop(self) -> None:
+        if self.current:
+            self.current.stop()
+        self.current = None
 
 
 @pytest.fixture(scope="session")
+def _azurite_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Servers]:
+    servers = _Servers(tmp_path_factory.mktemp("azurite"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="module")
+def azurite_server(_azurite_servers: _Servers) -> azurite_process.Azurite:
+    """An Azurite in memory on free loopback ports, which the tests of this process share for some minutes."""
+    return _azurite_servers.now()
+
+
+@pytest.fixture(scope="module")
 def azurite(azurite_server: azurite_process.Azurite) -> str:
-    """Connection string of the default account, which all tests of this process share."""
+    """Connection string of the default account, which all tests of a module share."""
     return azurite_server.connection_string()
 
 

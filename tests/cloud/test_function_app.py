@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,10 +30,10 @@ HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue",
 OURS = {"function_app", "cloud", "cloud.settings"}
 
 
-def run_python(code: str, **env: str) -> Any:
+def run_python(code: str, given: str = "") -> Any:
     """The JSON that a fresh interpreter prints last."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, input=given, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -58,68 +57,74 @@ def test_the_azure_loggers_are_quiet() -> None:
 
 
 INDEX = """
-import json, function_app
-print(json.dumps({each.get_function_name(): [b.get_dict_repr() for b in each.get_bindings()]
-                  for each in function_app.app.get_functions()}, default=str))
+import importlib, json, os, sys
+indexed = []
+for settings in json.loads(sys.stdin.read()):
+    os.environ.update(settings)
+    for name in ("function_app", "cloud.settings"):  # as in a new process, without what they import
+        sys.modules.pop(name, None)
+    app = importlib.import_module("function_app").app
+    indexed.append({each.get_function_name(): [b.get_dict_repr() for b in each.get_bindings()]
+                    for each in app.get_functions()})
+print(json.dumps(indexed, default=str))
 """
 
 
-@pytest.mark.parametrize(
-    ("told", "source"),
-    [
-        ("", "LogsAndContainerScan"),
-        ("EventGrid", "EventGrid"),
-        ("eventgrid", "EventGrid"),
-        ("x", "LogsAndContainerScan"),
-    ],
-)
-def test_every_function_is_indexed_whatever_the_settings_say(told: str, source: str) -> None:
-    found = run_python(INDEX, BLOB_TRIGGER_SOURCE=told, MAX_ATTEMPTS="many")
-    assert set(found) >= {"on_upload", "sweep", "analyze", "results", "health", "health_deep", "jobs"}
-    for queue in ("segments", "merges", "renders", "segments-poison", "merges-poison", "renders-poison"):
-        [queued] = found[f"on_{queue.replace('-', '_')}"]
-        assert (queued["type"], queued["queueName"], queued["connection"]) == (
-            "queueTrigger", queue, "AzureWebJobsStorage",
+def indexed_with(settings: Sequence[Mapping[str, str]]) -> list[Any]:
+    """What the app declares with each of these settings, which all name the same."""
+    found = run_python(INDEX, json.dumps(settings))
+    assert isinstance(found, list) and len(found) == len(settings)
+    return found
+
+
+SOURCES = {"": "LogsAndContainerScan", "EventGrid": "EventGrid", "eventgrid": "EventGrid", "x": "LogsAndContainerScan"}
+
+
+def test_every_function_is_indexed_whatever_the_settings_say() -> None:
+    declared = indexed_with([{"BLOB_TRIGGER_SOURCE": told, "MAX_ATTEMPTS": "many"} for told in SOURCES])
+    for found, (told, source) in zip(declared, SOURCES.items(), strict=True):
+        assert set(found) >= {"on_upload", "sweep", "analyze", "results", "health", "health_deep", "jobs"}
+        for queue in ("segments", "merges", "renders", "segments-poison", "merges-poison", "renders-poison"):
+            [queued] = found[f"on_{queue.replace('-', '_')}"]
+            assert (queued["type"], queued["queueName"], queued["connection"]) == (
+                "queueTrigger", queue, "AzureWebJobsStorage",
+            )  # fmt: skip
+        [trigger] = found["on_upload"]
+        assert (trigger["type"], trigger["path"], trigger["connection"]) == (
+            "blobTrigger", "uploads/{name}", "AzureWebJobsStorage",
         )  # fmt: skip
-    [trigger] = found["on_upload"]
-    assert (trigger["type"], trigger["path"], trigger["connection"]) == (
-        "blobTrigger", "uploads/{name}", "AzureWebJobsStorage",
-    )  # fmt: skip
-    assert source in str(trigger["source"])
-    assert found["sweep"][0]["schedule"] == "0 */5 * * * *"
-    levels = {
-        name: found[name][0]["authLevel"].split(".")[-1]
-        for name in ("analyze", "results", "jobs", "health", "health_deep")
-    }
-    assert levels == {
-        "analyze": "FUNCTION",
-        "results": "FUNCTION",
-        "jobs": "FUNCTION",
-        "health": "ANONYMOUS",
-        "health_deep": "FUNCTION",
-    }
+        assert source in str(trigger["source"]), told
+        assert found["sweep"][0]["schedule"] == "0 */5 * * * *"
+        keys = {name: found[name][0]["authLevel"].split(".")[-1] for name in LEVELS}
+        assert keys == LEVELS
 
 
-@pytest.mark.parametrize(
-    ("content", "declared"),
-    [
+LEVELS = {
+    "analyze": "FUNCTION",
+    "results": "FUNCTION",
+    "jobs": "FUNCTION",
+    "health": "ANONYMOUS",
+    "health_deep": "FUNCTION",
+}
+
+
+def test_a_tick_is_declared_only_where_something_has_a_schedule(tmp_path: Path) -> None:
+    contents: list[tuple[bytes | None, bool]] = [
         (None, False),
         ("# nothing yet\n\n  # [lake]\r\n".encode("utf-16"), False),
         (b"\xef\xbb\xbf# nothing yet", False),
         (b'# the lake\n[lake]\nschedule = "0 10 * * * *"\n', True),
         ("[lake]\n".encode("utf-16"), True),
-    ],
-)
-def test_a_tick_is_declared_only_where_something_has_a_schedule(
-    content: bytes | None, declared: bool, tmp_path: Path
-) -> None:
-    path = tmp_path / "pipelines.toml"
-    if content is not None:
-        path.write_bytes(content)
-    indexed = run_python(INDEX, PIPELINES_FILE=str(path), TICK_SCHEDULE="0 */2 * * * *", SWEEP_SCHEDULE="0 1 * * * *")
-    assert [trigger["schedule"] for trigger in indexed.get("tick", [])] == ["0 */2 * * * *"] * declared
-    assert indexed["sweep"][0]["schedule"] == "0 1 * * * *"
-    assert indexed["model_registered"][0]["route"] == "models/events"
+    ]
+    for number, (content, _) in enumerate(contents):
+        if content is not None:
+            (tmp_path / f"{number}.toml").write_bytes(content)
+    times = {"TICK_SCHEDULE": "0 */2 * * * *", "SWEEP_SCHEDULE": "0 1 * * * *"}
+    files = [{"PIPELINES_FILE": str(tmp_path / f"{number}.toml"), **times} for number in range(len(contents))]
+    for found, (content, ticks) in zip(indexed_with(files), contents, strict=True):
+        assert [trigger["schedule"] for trigger in found.get("tick", [])] == ["0 */2 * * * *"] * ticks, content
+        assert found["sweep"][0]["schedule"] == "0 1 * * * *"
+        assert found["model_registered"][0]["route"] == "models/events"
 
 
 def test_health_imports_nothing_and_sends_deep_questions_where_keys_are_checked() -> None:
