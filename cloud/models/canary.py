@@ -71,6 +71,18 @@ def tried(storage: Storage, entry: ModelEntry, scratch: Path, samples: Mapping[s
     return noted | {"agreement": round(result.share, 4), "measure": result.measure, "compared": result.samples}
 
 
+def in_words(noted: Mapping[str, Any]) -> str:
+    """What `tried` noted, for people: on how many samples it ran, and how far it agrees with what served."""
+    count = noted["samples"]
+    ran = f"tried on {count} sample{'s' * (count != 1)}" if count else "tried on a plain picture (there are no samples)"
+    if "why" in noted:
+        return f"{ran}; {noted['why']}"
+    if "agreement" in noted:
+        share, compared = _percent(noted["agreement"]), noted["compared"]
+        return f"{ran}; it agrees with what served before on {share} ({noted['measure']}, over {compared} of them)"
+    return ran
+
+
 def _why_not(entry: ModelEntry, result: Agreement, samples: int) -> str:
     """Why nothing could be measured, and what to do before it is tried again."""
     without = "take min_agreement out of its [[model]] to release it without a comparison"

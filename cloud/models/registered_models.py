@@ -214,8 +214,9 @@ def deliver(storage: Storage, registered: Registered, entry: ModelEntry, *, agai
         refusals.remember(storage, entry.serves, version.release, files, str(known))
         raise BadModel(f"{version.label} is refused, what served before serves on: {known}") from error
     refusals.forget(storage, entry.serves, version.release)
-    log.info("%s is released as %s: %s", version.label, entry.serves, canaried)
-    return f"{version.label} is released as {entry.serves}: {canaried}"
+    words = f"{version.label} is released as {entry.serves}: {canary.in_words(canaried)}"
+    log.info("%s", words)
+    return words
 
 
 def _stays(storage: Storage, entry: ModelEntry, version: Version) -> str:

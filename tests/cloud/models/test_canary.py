@@ -127,7 +127,7 @@ def test_a_version_serves_where_it_answers_about_the_same(
     bring(manifest, answering(np.asarray(old, np.float32)), "1")
     assert "nothing was compared: nothing from the container serves as look yet" in delivered(storage, bring)
     bring(near[0], answering(np.asarray(near[1], np.float32)), "2")
-    assert "released as look: {'samples': 1, 'agreement': " in delivered(storage, bring)
+    assert "released as look: tried on 1 sample; it agrees with what served before on " in delivered(storage, bring)
     bring(manifest, answering(np.asarray(far, np.float32)), "3")
     with pytest.raises(BadModel, match=rf"agrees with version 2 on \d.*% \({words}, over 1 of 1 samples\); .*is 80%"):
         delivered(storage, bring)
@@ -160,7 +160,7 @@ def test_what_cannot_be_measured_does_not_serve(
             delivered(storage, bring, again=again)
         assert "`python -m cloud models deliver look --again`" in str(error.value)
     assert serving(storage) == "1"
-    assert "is released as look: {'samples': " in delivered(storage, bring, ModelEntry("look"), again=True)
+    assert "is released as look: tried on " in delivered(storage, bring, ModelEntry("look"), again=True)
     assert serving(storage) == "2"
 
 
@@ -171,7 +171,8 @@ def test_samples_that_come_later_open_the_gate(storage: Storage, bring: Bring) -
     with pytest.raises(BadModel, match="there are no samples"):
         delivered(storage, bring)
     sample(storage)
-    assert "'agreement': 1.0, 'measure': 'the best label', 'compared': 1" in delivered(storage, bring, again=True)
+    words = "on 1 sample; it agrees with what served before on 100% (the best label, over 1 of them)"
+    assert words in delivered(storage, bring, again=True)
 
 
 def test_a_clip_model_is_not_compared_on_pictures(storage: Storage, bring: Bring) -> None:
@@ -228,7 +229,7 @@ def test_storage_that_fails_for_a_moment_refuses_no_version(
         patch.setattr("cloud.models.canary.fetch", changed)
         with pytest.raises(ServiceBusy):
             delivered(storage, bring)
-    assert "'agreement': 1.0" in delivered(storage, bring)
+    assert "it agrees with what served before on 100%" in delivered(storage, bring)
 
 
 def test_what_came_with_the_app_is_no_earlier_version_and_what_was_dropped_by_hand_is(
