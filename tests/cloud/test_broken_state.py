@@ -25,6 +25,8 @@ from tests.cloud.drift.drift_world import row
 from tests.cloud.storage.result_documents import whole
 from tests.cloud.tick_world import FILE, NOON, World, key
 
+pytestmark = pytest.mark.slow
+
 ENTRY = '[[pipeline]]\nname = "{}"\nkind = "published"\nid = "pipe-1"\nschedule = "0 */10 * * * *"\n{}\n'
 TASKS = '[drift]\nschedule = "0 */10 * * * *"\n[lake]\nschedule = "0 */10 * * * *"\n'
 EVERYTHING = FILE + ENTRY.format("waits", "") + ENTRY.format("asks", "condition = 'drift == \"ok\"'") + TASKS

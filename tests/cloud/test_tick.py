@@ -18,6 +18,8 @@ from inference.errors import ServiceBusy
 from tests.cloud.azureml.server import Fault
 from tests.cloud.tick_world import FILE, HOUSE, NOON, World, finish, key, submitting
 
+pytestmark = pytest.mark.slow
+
 
 def test_slots_run_at_the_tick_that_follows_them_and_after_a_missed_one(world: World) -> None:
     world.tick(timedelta(seconds=40))  # a tick that is late itself

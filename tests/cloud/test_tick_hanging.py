@@ -14,6 +14,8 @@ from cloud.azureml.workspace import Run
 from cloud.pipelines_file import PipelineEntry
 from tests.cloud.tick_world import FILE, NOON, World, finish, key, submitting
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_submission_that_hangs_stops_neither_the_tick_nor_another_entry(
     world: World, monkeypatch: pytest.MonkeyPatch

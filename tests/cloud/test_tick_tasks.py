@@ -12,6 +12,8 @@ from cloud.azureml.slot_store import SlotStore
 from inference.errors import ServiceBusy
 from tests.cloud.tick_world import HOUSE, World, finish
 
+pytestmark = pytest.mark.slow
+
 
 def test_deliveries_drift_and_lake_are_slots_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []

@@ -10,13 +10,15 @@ import pytest
 from devtools import cli, environment
 
 
+@pytest.mark.slow
 def test_fast_leaves_out_what_is_marked_slow(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(environment, "prepare", lambda **_: Path(sys.executable))
     assert cli.main(["test", "--fast", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/devtools"]) == 0
     collected = capfd.readouterr().out
-    assert "test_fast_leaves_out_what_is_marked_slow" in collected
+    assert "test_only_what_runs_tests_installs_what_they_need" in collected
+    assert "test_fast_leaves_out_what_is_marked_slow" not in collected
     assert "test_dev.py" not in collected and "test_azurite.py" not in collected
 
 

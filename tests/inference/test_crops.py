@@ -27,6 +27,8 @@ from inference.results.formats import write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.routes import Route, Step
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -15,7 +15,7 @@ from inference.image.media import Picture, decode
 from inference.manifest import read_manifest
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.needs_shared
+pytestmark = [pytest.mark.needs_shared, pytest.mark.slow]
 
 
 @pytest.mark.slow

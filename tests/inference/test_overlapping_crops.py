@@ -27,6 +27,8 @@ from inference.routes import Route, Step
 from inference.timing import NO_TIME, Timing
 from tests.inference.properties import examples
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 1000, 600
 PICTURE = Picture(Pillow.new("RGB", (WIDTH, HEIGHT)), (WIDTH, HEIGHT))

@@ -21,6 +21,8 @@ from inference.image.media import Picture, decode
 from inference.predictions import Embedding, LabelMap
 from inference.similar import Index, from_results, groups, verify
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -19,6 +19,8 @@ from cloud.storage.containers import Storage
 from tests.cloud.azureml.arm import WORKSPACE
 from tests.cloud.azureml.server import Fault, Service
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 [[pipeline]]
 name = "nightly"

@@ -20,6 +20,8 @@ from tests.cloud.azureml.arm import WORKSPACE, Rejected
 from tests.cloud.azureml.credential import FakeCredential
 from tests.cloud.azureml.server import Fault, Service
 
+pytestmark = pytest.mark.slow
+
 SLOT = datetime(2026, 11, 23, 3, tzinfo=UTC)
 IMAGES = {"type": "uri_folder", "path": "azureml://datastores/workspaceblobstore/paths/images/"}
 TARGETS: dict[str, dict[str, Any]] = {

@@ -15,6 +15,8 @@ from inference.errors import ServiceBusy
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import SLOT, submission
 
+pytestmark = pytest.mark.slow
+
 KEY = "nightly-20261123T030000Z"
 
 

@@ -13,6 +13,8 @@ from cloud.pipelines_file import Pipelines
 from tests.cloud.azureml.server import Fault
 from tests.cloud.tick_world import NOON, World, key
 
+pytestmark = pytest.mark.slow
+
 NIGHTLY = """
 [[pipeline]]
 name = "nightly"

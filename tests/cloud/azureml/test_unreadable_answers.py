@@ -17,6 +17,8 @@ from inference.errors import ServiceBusy
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import POSTED, SLOT, submission
 
+pytestmark = pytest.mark.slow
+
 HTML = b"<html><body>Please sign in to the network</body></html>"
 SINCE = datetime(2026, 11, 23, tzinfo=UTC)
 ANSWERS = {

@@ -17,6 +17,8 @@ from inference.engine.registry import Registry
 from inference.errors import StorageUnavailable
 from tests.cloud.drift.drift_world import NOW, row, upload
 
+pytestmark = pytest.mark.slow
+
 START = NOW - timedelta(days=20)
 
 

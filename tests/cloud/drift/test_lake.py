@@ -27,6 +27,8 @@ from inference.routes import Route, Step
 from inference.video.options import VideoOptions
 from tests.cloud.storage.result_documents import BROKEN, whole
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parents[3] / "docs/azureml.md"
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)

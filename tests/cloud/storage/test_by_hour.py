@@ -16,6 +16,8 @@ from cloud.storage.by_hour import HOUR, LeftOut, documents, floor, unprocessed
 from cloud.storage.containers import BlobInfo, Page, Storage
 from tests.cloud.storage.result_documents import BROKEN, whole
 
+pytestmark = pytest.mark.slow
+
 MARK = "lake.json"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

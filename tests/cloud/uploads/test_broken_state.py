@@ -15,6 +15,8 @@ from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.broken_state import READABLE, WAYS, broken
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 RECEIPT = "receipts/b.jpg"
 UNREADABLE = [way for way in WAYS if way not in READABLE]
 

@@ -20,6 +20,8 @@ from inference.errors import ServiceBusy
 from inference.routes import Routes
 from tests.cloud.helpers import Calls, jpeg
 
+pytestmark = pytest.mark.slow
+
 
 def drop(worker: UploadWorker, *names: str) -> None:
     for number, name in enumerate(names):

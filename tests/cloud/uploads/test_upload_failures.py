@@ -21,6 +21,8 @@ from inference.errors import ModelUnavailable, RouteUnavailable, ServiceBusy
 from inference.routes import Routes
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_may_pass_is_raised_until_the_attempts_are_used_up(
     make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,8 @@ from tests.cloud.helpers import document, drop, jpeg, names
 from tests.cloud.uploads.test_sweep import results
 from tests.inference.video.clips import make
 
+pytestmark = pytest.mark.slow
+
 GOOD = """
 [[route]]
 name = "faces"

@@ -16,6 +16,8 @@ from inference import errors
 from inference.image import jpeg_structure
 from inference.image.media import Picture, decode
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 PHOTO = Pillow.open(ROOT / "samples/cat.jpg").convert("RGB")
 END = b"\xff\xd9"

@@ -18,6 +18,8 @@ from inference.image.media import decode
 from inference.video import animation
 from inference.video.frames import Damage, VideoLimits
 
+pytestmark = pytest.mark.slow
+
 PHOTO = Pillow.open(Path(__file__).resolve().parents[3] / "samples/cat.jpg").convert("RGB")
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lossy WebP": ("WEBP", {"quality": 70}),

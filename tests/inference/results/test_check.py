@@ -15,6 +15,8 @@ from inference.results.formats import FORMATS, write
 from inference.results.summary import labels_of
 from tests.inference.results.test_formats import document
 
+pytestmark = pytest.mark.slow
+
 WRONG: tuple[Any, ...] = (
     None,
     True,

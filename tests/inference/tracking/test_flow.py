@@ -23,6 +23,8 @@ from inference.video.frames import Frame
 from inference.video.options import Follow, VideoOptions
 from inference.video.write import VideoWriter
 
+pytestmark = pytest.mark.slow
+
 
 def texture(width: int, height: int, seed: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(seed).integers(0, 255, (height // 4, width // 4, 3), dtype=np.uint8)

@@ -55,6 +55,7 @@ def measure(tracks: mot.MotLines, truth: mot.MotLines) -> tuple[float, float]:
 
 
 @pytest.mark.needs_shared
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "tracker"), [("SORT", "sort"), ("ByteTrack", "bytetrack")])
 def test_not_below_the_published_package_on_its_detections(
     shared: Path, tmp_path: Path, name: str, tracker: str
