@@ -28,16 +28,19 @@ from inference.routes import Route, Step
 T = TypeVar("T")
 
 
-def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) -> None:
+def verify(root: Path, name: str, samples: Mapping[str, bytes] | None = None) -> int:
     """Load the model called `name` from the folder `root` that holds its folder, and run it on the samples.
 
     Checks the weights' sha256 against the manifest, the tensors against the head, and that it runs at all
-    (on a plain picture where there are no samples). Raises BadModel, BadManifest.
+    (on a plain picture where there are no samples). Returns on how many samples it ran: on none where it is one of
+    clips, as samples are pictures. Raises BadModel, BadManifest.
     """
     registry = _registry(root, name)
-    if isinstance(registry.load(name), Model):  # of clips there are no samples: it has done what loading checks
-        for sample, data in (samples or {"plain picture": _plain_picture()}).items():
-            _answer(registry, name, sample, data)
+    if not isinstance(registry.load(name), Model):  # of clips: it has done what loading checks
+        return 0
+    for sample, data in (samples or {"plain picture": _plain_picture()}).items():
+        _answer(registry, name, sample, data)
+    return len(samples or ())
 
 
 def tried(storage: Storage, entry: ModelEntry, scratch: Path, samples: Mapping[str, bytes]) -> dict[str, Any]:
@@ -46,10 +49,10 @@ def tried(storage: Storage, entry: ModelEntry, scratch: Path, samples: Mapping[s
     What is to be noted with its release. Raises BadModel and BadManifest; BadModel, too, where it agrees too little
     and where that cannot be measured although something serves: a gate that cannot measure is closed.
     """
-    name, root, noted = entry.serves, scratch / "new", {"samples": len(samples)}
+    name, root = entry.serves, scratch / "new"
     known = _serving(storage, name) if entry.min_agreement else None
     if known is None:
-        verify(root, name, samples)
+        noted = {"samples": verify(root, name, samples)}
         first = {
             "agreement": None,
             "why": f"nothing was compared: nothing from the container serves as {name} yet",
@@ -68,13 +71,14 @@ def tried(storage: Storage, entry: ModelEntry, scratch: Path, samples: Mapping[s
             f"of {len(samples)} samples); min_agreement is {_percent(entry.min_agreement)}. Where it is to differ "
             f"so much, lower that or take it out, then `python -m cloud models deliver {name} --again`"
         )
-    return noted | {"agreement": round(result.share, 4), "measure": result.measure, "compared": result.samples}
+    share = round(result.share, 4)
+    return {"samples": len(samples), "agreement": share, "measure": result.measure, "compared": result.samples}
 
 
 def in_words(noted: Mapping[str, Any]) -> str:
     """What `tried` noted, for people: on how many samples it ran, and how far it agrees with what served."""
     count = noted["samples"]
-    ran = f"tried on {count} sample{'s' * (count != 1)}" if count else "tried on a plain picture (there are no samples)"
+    ran = f"tried on {count} sample{'s' * (count != 1)}" if count else "verified without samples"
     if "why" in noted:
         return f"{ran}; {noted['why']}"
     if "agreement" in noted:
