@@ -181,10 +181,11 @@ def _loaded(path: Path, data: Mapping[str, bytes], threads: int, providers: list
         options = _options(threads, data, entries)
         return _with_outputs(_load_apart(path, data, options, providers), path, options, providers, outputs)
 
-    for entries in (_EXACT, _IN_FLOAT):
-        with suppress(BadModel):
-            return session(entries)
-    inexact = session({})
+    with suppress(BadModel):
+        return session(_EXACT)
+    inexact = session({})  # or the error of a file that cannot be loaded at all
+    with suppress(BadModel):
+        return session(_IN_FLOAT)
     log.warning(
         "%s: its 8-bit sums overflow on this processor (no VNNI), which costs accuracy; bring the float export", path
     )

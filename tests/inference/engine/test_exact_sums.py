@@ -32,7 +32,7 @@ def test_sums_of_8_bit_products_do_not_overflow(tmp_path: Path) -> None:
     assert sums.tolist() == [[255 * 127 * 64] * 16]
 
 
-@pytest.mark.parametrize("refused", [[1], [1, 2]])
+@pytest.mark.parametrize("refused", [[1], [1, 3]])
 def test_a_graph_that_does_not_load_exactly_is_loaded_in_the_next_best_way(
     refused: Collection[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -54,7 +54,7 @@ def test_a_graph_that_does_not_load_exactly_is_loaded_in_the_next_best_way(
     with caplog.at_level(logging.WARNING):
         session.Session(product(tmp_path / "m.onnx"))
     in_float = {"session.x64quantprecision": "1", "session.disable_quant_qdq": "1"}
-    assert tried == [{"session.x64quantprecision": "1"}, in_float, {}][: len(refused) + 1]
+    assert tried == [{"session.x64quantprecision": "1"}, {}, in_float]
     assert ("m.onnx: its 8-bit sums overflow" in caplog.text) == (len(refused) == 2)
 
 
