@@ -7,25 +7,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.sniff import SNIFF_BYTES, what_it_is
-from inference.video.frames import Media, Pixels
+from inference.video.frames import Media
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
 FORMATS = "mov,matroska,avi,mpegts,mpeg,m4v,mpegvideo,h264,hevc,obu,ivf,flv,asf,ogg,mjpeg,mxf"
-
-# Pictures are mostly scaled down: averaging areas is the fastest way, and as good as any.
-SCALING = Interpolation.AREA
 
 
 @contextmanager
@@ -151,42 +145,3 @@ def _vint(file: BinaryIO) -> int | None:
     length = 9 - first[0].bit_length()
     value = int.from_bytes(bytes([first[0] & (0xFF >> length)]) + file.read(length - 1), "big")
     return None if value == (1 << 7 * length) - 1 else value
-
-
-def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Some recordings change their size on the way; boxes and tracks need a common frame of reference."""
-    if (pixels.shape[1], pixels.shape[0]) == size:
-        return pixels
-    return cast(
-        Pixels, VideoFrame.from_ndarray(pixels, format="rgb24").reformat(*size, interpolation=SCALING).to_ndarray()
-    )
-
-
-def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
-    """The upper left of the display matrix, a b / c d, in 16.16 fixed point (ISO/IEC 14496-12, 6.2.2).
-
-    It is the stream's, so it is read once: PyAV's side data hold on to their frame until the garbage collector
-    comes, which of 1080p frames are hundreds of megabytes.
-    """
-    data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
-    if data is None:
-        return (1 << 16, 0, 0, 1 << 16)
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
-    return (a, b, c, d)
-
-
-def is_on_its_side(matrix: tuple[int, int, int, int]) -> bool:
-    """Whether a display matrix swaps width and height."""
-    a, b, c, d = matrix
-    return abs(a) + abs(d) < abs(b) + abs(c)
-
-
-def turned(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
-    """Applies a display matrix: the nearest of its eight right-angled forms."""
-    a, b, c, d = matrix
-    if is_on_its_side(matrix):
-        pixels, flip_x, flip_y = pixels.transpose(1, 0, 2), c < 0, b < 0
-    else:
-        flip_x, flip_y = a < 0, d < 0
-    pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-    return np.ascontiguousarray(pixels)

@@ -8,25 +8,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.errors import CorruptMedia
 from inference.machine import return_freed_memory
 from inference.video import animation
-from inference.video.container import (
-    SCALING,
-    display_matrix,
-    fitted,
-    is_on_its_side,
-    open_container,
-    truncation,
-    turned,
-    video_stream,
-)
+from inference.video.container import open_container, truncation, video_stream
 from inference.video.decode import FALLBACK_PERIOD_S, SAME_S, Clock, decode, from_anchor, packets_of
 from inference.video.frames import (
     Anchor,
@@ -41,6 +30,7 @@ from inference.video.frames import (
     VideoLimits,
     View,
 )
+from inference.video.upright import UprightPictures
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
@@ -144,15 +134,13 @@ class VideoReader:
         does not count. `view`: which frames between the samples are wanted, and of which size. `size`: width and height
         of the clip's first frame upright, to which all are scaled; by default those of the first that is read."""
         return_freed_memory()
-        # Kept, as preparing a conversion takes as long as the conversion itself.
-        self._whole, self._smaller = VideoReformatter(), VideoReformatter()
+        self._pictures = UprightPictures(limits or VideoLimits())
         self._view, self._size = view or View(0), size
         self._source = source
         self._start = start
         self._sampling = sampling or Sampling()
         self._limits = limits or VideoLimits()
         self._anchor = anchor or Anchor()
-        self._matrix: tuple[int, int, int, int] | None = None
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -200,53 +188,18 @@ class VideoReader:
             tick = sampling.tick(pts_s)
             # The first frame is converted even if nobody takes it: its size is the clip's.
             if taken or size is None:
-                pixels = self._pixels(picture, size)
+                pixels = self._pictures.whole(picture, size)
                 size = pixels.shape[1], pixels.shape[0]
                 if taken:
                     yield Frame(index, pts_s, pixels)
             if every and begun and not taken and index % every == 0:
-                yield Between(index, pts_s, self._shown(picture, self._view.size(*size)))
+                yield Between(index, pts_s, self._pictures.scaled(picture, self._view.size(*size)))
         if count == 0 and complete and not anchor.index:
             raise CorruptMedia(
                 f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
                 "upload it again or convert it"
             )
         self.report = _report(count, last, gap, size or (0, 0), damage, complete)
-
-    def _pixels(self, picture: VideoFrame | Pixels, size: tuple[int, int] | None) -> Pixels:
-        if isinstance(picture, VideoFrame):
-            self._limits.check_size(picture.width, picture.height)
-            matrix = self._matrix_of(picture)
-            picture = turned(_rgb(self._whole, picture), matrix)
-        return picture if size is None else fitted(picture, size)
-
-    def _shown(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels:
-        """The picture upright and of that size: scaled as it is converted, which costs less than both in turn."""
-        if not isinstance(picture, VideoFrame):
-            return fitted(picture, size)
-        self._limits.check_size(picture.width, picture.height)
-        matrix = self._matrix_of(picture)
-        width, height = size[::-1] if is_on_its_side(matrix) else size
-        return turned(_rgb(self._smaller, picture, width, height), matrix)
-
-    def _matrix_of(self, picture: VideoFrame) -> tuple[int, int, int, int]:
-        if self._matrix is None:
-            self._matrix = display_matrix(picture)
-        return self._matrix
-
-
-def _rgb(
-    reformatter: VideoReformatter, picture: VideoFrame, width: int | None = None, height: int | None = None
-) -> Pixels:
-    """The picture in RGB, of that size. Raises UnsupportedMedia for colours that FFmpeg cannot convert."""
-    try:
-        rgb = reformatter.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
-    except av.FFmpegError as error:
-        raise UnsupportedMedia(
-            f"its colours cannot be converted ({picture.format.name}, colour space {picture.colorspace}: "
-            f"{error.strerror}); convert the clip to H.264 with BT.709 colours"
-        ) from error
-    return cast(Pixels, rgb.to_ndarray())
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
