@@ -23,8 +23,8 @@ from inference.engine.model import Model
 from inference.engine.pull import pull
 from inference.image.media import Picture
 from inference.routes import Route, Step
+from inference.video.colours import fitted
 from inference.video.read import VideoReader
-from inference.video.upright import fitted
 from inference.video.write import VideoWriter
 
 MODEL = "det-nanodet-m-320"

@@ -163,6 +163,7 @@ class Aggregate(contextlib.ExitStack):
             last=self._last,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
+            notes=tuple(report.notes),
         )
 
     def _in_a_word(self, scenes: Sequence[TimeRange]) -> dict[str, dict[str, float]]:
@@ -227,4 +228,5 @@ def whole_report(reports: Sequence[ReadReport]) -> ReadReport:
         broken=broken.broken if broken else None,
         broken_at_s=broken.broken_at_s if broken else None,
         damaged_frames=sum(report.damaged_frames for report in reports),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
     )

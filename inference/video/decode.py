@@ -6,10 +6,12 @@ import heapq
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -19,6 +21,7 @@ from inference.video.frames import Anchor, Damage
 FALLBACK_PERIOD_S = 1 / 25
 # Timestamps that differ by less are the same: they go through floats, and in a job through JSON.
 SAME_S = 5e-7
+_TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class Clock:
@@ -75,7 +78,20 @@ def from_anchor(
     raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
 
 
-def decode(packets: Iterator[Packet[VideoStream]], clock: Clock, damage: Damage) -> Iterator[tuple[float, VideoFrame]]:
+def decoder_of(stream: VideoStream, *, keyframes_only: bool) -> VideoCodecContext:
+    """What decodes the stream's packets; of transparent VP8 and VP9, where FFmpeg's own decoders leave the transparency
+    out, libvpx. It knows no way to decode keyframes only: those then come without."""
+    name = _TRANSPARENT.get(stream.codec_context.name)
+    if name and stream.metadata.get("alpha_mode") == "1" and not keyframes_only and name in av.codecs_available:
+        return cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    if keyframes_only:
+        stream.codec_context.skip_frame = "NONKEY"
+    return stream.codec_context
+
+
+def decode(
+    packets: Iterator[Packet[VideoStream]], clock: Clock, damage: Damage, decoder: VideoCodecContext
+) -> Iterator[tuple[float, VideoFrame]]:
     """(seconds, picture) in display order, the seconds strictly increasing."""
     waiting: list[float] = []
     first: float | None = None
@@ -87,7 +103,7 @@ def decode(packets: Iterator[Packet[VideoStream]], clock: Clock, damage: Damage)
         if stamp is not None and first is not None and stamp >= first:
             heapq.heappush(waiting, stamp)
         try:
-            decoded = packet.decode()
+            decoded = decoder.decode(packet)
         except av.FFmpegError as error:
             damage.note(error.strerror or type(error).__name__, last or 0.0)
             if stamp in waiting:  # its picture does not come, and the next ones keep their own times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -141,7 +142,7 @@ _MEDIA_TYPES = {
 class VideoInfo:
     """What the container says, decoding nothing. `claimed_*` are the header's words: never trusted.
 
-    `width` and `height` are of the coded picture, before the display matrix turns it upright.
+    `width` and `height` are in square pixels, before the display matrix turns the picture upright.
     """
 
     container: str
@@ -198,7 +199,8 @@ class Damage:
 
 @dataclass(frozen=True)
 class ReadReport:
-    """The clip as decoding shows it, and where it broke (`broken` None: it is sound)."""
+    """The clip as decoding shows it, and where it broke (`broken` None: it is sound). notes: what was assumed of its
+    pictures, a sentence each."""
 
     frames: int
     duration_s: float
@@ -207,6 +209,7 @@ class ReadReport:
     broken: str | None = None
     broken_at_s: float | None = None
     damaged_frames: int = 0
+    notes: Sequence[str] = ()
 
     @property
     def fps(self) -> float | None:

@@ -27,10 +27,10 @@ from inference.results.prediction_docs import prediction_docs
 from inference.results.strict_json import cell, json_text
 from inference.routes import Draw, Route
 from inference.tracking import mot
+from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.summary import Summary
-from inference.video.upright import fitted
 from inference.video.view import scaled
 from inference.video.write import VideoWriter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from inference.errors import CorruptMedia
 from inference.machine import return_freed_memory
 from inference.video import animation
 from inference.video.container import open_container, truncation, video_stream
-from inference.video.decode import FALLBACK_PERIOD_S, SAME_S, Clock, decode, from_anchor, packets_of
+from inference.video.decode import FALLBACK_PERIOD_S, SAME_S, Clock, decode, decoder_of, from_anchor, packets_of
 from inference.video.frames import (
     Anchor,
     Between,
@@ -30,7 +30,7 @@ from inference.video.frames import (
     VideoLimits,
     View,
 )
-from inference.video.upright import UprightPictures
+from inference.video.upright import UprightPictures, pixel_shape, square
 
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
@@ -47,12 +47,13 @@ def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
     with open_container(source) as container:
         stream = video_stream(container)
         limits.check_size(stream.width, stream.height)
+        width, height = square(stream.width, stream.height, pixel_shape(stream), limits)
         duration = container.duration
         return VideoInfo(
             container=container.format.name.split(",")[0],
             codec=stream.codec_context.name,
-            width=stream.width,
-            height=stream.height,
+            width=width,
+            height=height,
             nominal_fps=float(stream.average_rate) if stream.average_rate else None,
             claimed_duration_s=duration / 1e6 if duration is not None else None,
             claimed_frames=stream.frames or None,
@@ -134,7 +135,6 @@ class VideoReader:
         does not count. `view`: which frames between the samples are wanted, and of which size. `size`: width and height
         of the clip's first frame upright, to which all are scaled; by default those of the first that is read."""
         return_freed_memory()
-        self._pictures = UprightPictures(limits or VideoLimits())
         self._view, self._size = view or View(0), size
         self._source = source
         self._start = start
@@ -149,6 +149,7 @@ class VideoReader:
     def shown(self) -> Iterator[Frame | Between]:
         """The sampled frames, and in order with them those that the view shows between them."""
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
+        self._pictures = UprightPictures(self._limits, damage)
         if animation.is_animation(self._source):
             yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
             return
@@ -157,13 +158,13 @@ class VideoReader:
         with open_container(self._source) as container:
             stream = video_stream(container)
             self._limits.check_size(stream.width, stream.height)
-            if self._sampling.keyframes_only:
-                stream.codec_context.skip_frame = "NONKEY"
-            stream.thread_type = "AUTO"
-            stream.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
+            self._pictures = UprightPictures(self._limits, damage, stream)
+            decoder = decoder_of(stream, keyframes_only=self._sampling.keyframes_only)
+            decoder.thread_type = "AUTO"
+            decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
             clock = Clock(container, stream)
             packets = from_anchor(container, stream, clock, self._anchor)
-            yield from self._sampled(decode(packets, clock, damage), damage)
+            yield from self._sampled(decode(packets, clock, damage, decoder), damage)
 
     def _sampled(
         self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage
@@ -188,18 +189,25 @@ class VideoReader:
             tick = sampling.tick(pts_s)
             # The first frame is converted even if nobody takes it: its size is the clip's.
             if taken or size is None:
-                pixels = self._pictures.whole(picture, size)
+                pixels = self._pictures.whole(picture, pts_s, size)
+                if pixels is None:
+                    continue
                 size = pixels.shape[1], pixels.shape[0]
                 if taken:
                     yield Frame(index, pts_s, pixels)
             if every and begun and not taken and index % every == 0:
-                yield Between(index, pts_s, self._pictures.scaled(picture, self._view.size(*size)))
+                pixels = self._pictures.scaled(picture, self._view.size(*size))
+                if pixels is not None:
+                    yield Between(index, pts_s, pixels)
         if count == 0 and complete and not anchor.index:
             raise CorruptMedia(
                 f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
                 "upload it again or convert it"
             )
-        self.report = _report(count, last, gap, size or (0, 0), damage, complete)
+        if size is None and self._pictures.refusal is not None:
+            raise self._pictures.refusal
+        report = _report(count, last, gap, size or (0, 0), damage, complete)
+        self.report = replace(report, notes=self._pictures.notes)
 
 
 def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:

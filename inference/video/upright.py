@@ -1,74 +1,101 @@
-"""Decoded pictures as they are meant to be seen: upright, in RGB, of the clip's size or of a view's."""
+"""Decoded pictures as they are meant to be seen: upright, with square pixels, in sRGB; of any size."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, cast
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
-from inference.errors import UnsupportedMedia
-from inference.video.frames import Pixels, VideoLimits
+from inference.errors import LimitExceeded, UnsupportedMedia
+from inference.image.tone_map import HDR
+from inference.video.colours import ToRgb, fitted
+from inference.video.frames import Damage, Pixels, VideoLimits
 
-# Pictures are mostly scaled down: averaging areas is the fastest way, and as good as any.
-SCALING = Interpolation.AREA
+# Pixels that are nearly square are left alone; what is further from it than this means no shape that anybody records.
+_SQUARE, _OBLONG = Fraction(1, 200), 4
+_DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
+_DOLBY_DATA = ("DOVI_RPU_BUFFER", "DOVI_METADATA")
+_UNTOLD, _IPT = 2, 15  # matrices of ITU-T H.273
 
 
 class UprightPictures:
-    """Converts the pictures of one clip, one after another."""
+    """Converts the pictures of one clip, one after another. `notes`: what was assumed. `refusal`: why the first picture
+    that could not be converted could not be."""
 
-    def __init__(self, limits: VideoLimits) -> None:
-        self._limits = limits
-        # Kept, as preparing a conversion takes as long as the conversion itself.
-        self._whole, self._smaller = VideoReformatter(), VideoReformatter()
+    def __init__(self, limits: VideoLimits, damage: Damage, stream: VideoStream | None = None) -> None:
+        """stream: that the pictures come from; None: they are converted already."""
+        self._limits, self._damage = limits, damage
+        self._shape = None if stream is None else pixel_shape(stream)
+        self._tag = "" if stream is None else stream.codec_context.codec_tag
+        self._said: list[str] = []
+        if self._shape is not None and not is_sensible(self._shape):
+            self._said.append(f"a pixel shape of {self._shape.numerator}:{self._shape.denominator} was ignored")
+        self._whole, self._smaller = ToRgb(), ToRgb()
         self._matrix: tuple[int, int, int, int] | None = None
+        self.refusal: UnsupportedMedia | LimitExceeded | None = None
 
-    def whole(self, picture: VideoFrame | Pixels, size: tuple[int, int] | None) -> Pixels:
-        """The picture upright; of that size (width, height), or of its own. Raises UnsupportedMedia, LimitExceeded."""
-        if isinstance(picture, VideoFrame):
-            self._limits.check_size(picture.width, picture.height)
-            matrix = self._matrix_of(picture)
-            picture = turned(_rgb(self._whole, picture), matrix)
-        return picture if size is None else fitted(picture, size)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, a sentence each."""
+        return (*self._said, *self._whole.notes)
 
-    def scaled(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels:
-        """The picture upright and of that size: scaled as it is converted, which costs less than both in turn."""
+    def whole(self, picture: VideoFrame | Pixels, pts_s: float, size: tuple[int, int] | None) -> Pixels | None:
+        """The picture upright; of that size (width, height), or of its own. None where it cannot be converted, which
+        counts as damage."""
+        if not isinstance(picture, VideoFrame):
+            return picture if size is None else fitted(picture, size)
+        try:
+            return self._turned(self._whole, picture, size)
+        except (UnsupportedMedia, LimitExceeded) as error:
+            self.refusal = self.refusal or error
+            self._damage.note(str(error), pts_s)
+            return None
+
+    def scaled(self, picture: VideoFrame | Pixels, size: tuple[int, int]) -> Pixels | None:
+        """The picture upright and of that size: scaled as it is converted, which costs less than both in turn. None
+        where it cannot be converted; only samples count as damaged."""
         if not isinstance(picture, VideoFrame):
             return fitted(picture, size)
-        self._limits.check_size(picture.width, picture.height)
-        matrix = self._matrix_of(picture)
-        width, height = size[::-1] if is_on_its_side(matrix) else size
-        return turned(_rgb(self._smaller, picture, width, height), matrix)
+        try:
+            return self._turned(self._smaller, picture, size)
+        except (UnsupportedMedia, LimitExceeded):
+            return None
 
-    def _matrix_of(self, picture: VideoFrame) -> tuple[int, int, int, int]:
+    def _turned(self, to_rgb: ToRgb, picture: VideoFrame, size: tuple[int, int] | None) -> Pixels:
+        self._limits.check_size(picture.width, picture.height)
         if self._matrix is None:
             self._matrix = display_matrix(picture)
-        return self._matrix
+            if is_dolby_vision_5(picture, self._tag):
+                self._said.append("Dolby Vision profile 5 (IPTPQc2): its colours are not converted and are wrong")
+        if size is None:
+            size = square(picture.width, picture.height, self._shape, self._limits)
+        elif is_on_its_side(self._matrix):
+            size = size[::-1]
+        return turned(to_rgb(picture, *size), self._matrix)
 
 
-def _rgb(
-    reformatter: VideoReformatter, picture: VideoFrame, width: int | None = None, height: int | None = None
-) -> Pixels:
-    """The picture in RGB, of that size. Raises UnsupportedMedia for colours that FFmpeg cannot convert."""
-    try:
-        rgb = reformatter.reformat(picture, width, height, format="rgb24", interpolation=SCALING)
-    except av.FFmpegError as error:
-        raise UnsupportedMedia(
-            f"its colours cannot be converted ({picture.format.name}, colour space {picture.colorspace}: "
-            f"{error.strerror}); convert the clip to H.264 with BT.709 colours"
-        ) from error
-    return cast(Pixels, rgb.to_ndarray())
+def pixel_shape(stream: VideoStream) -> Fraction | None:
+    """Width by height of the stream's pixels: the container's word, else the codec's; None where neither says it."""
+    return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
 
 
-def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Some recordings change their size on the way; boxes and tracks need a common frame of reference."""
-    if (pixels.shape[1], pixels.shape[0]) == size:
-        return pixels
-    return cast(
-        Pixels, VideoFrame.from_ndarray(pixels, format="rgb24").reformat(*size, interpolation=SCALING).to_ndarray()
-    )
+def is_sensible(shape: Fraction) -> bool:
+    """Whether pictures are recorded with pixels of that shape."""
+    return Fraction(1, _OBLONG) <= shape <= _OBLONG
+
+
+def square(width: int, height: int, shape: Fraction | None, limits: VideoLimits) -> tuple[int, int]:
+    """Width and height of a picture once its pixels are square: longer on one side, so that no detail is lost; shorter
+    on the other where it would be over the limit."""
+    if shape is None or not is_sensible(shape) or abs(shape - 1) <= _SQUARE:
+        return width, height
+    longer = (round(width * shape), height) if shape > 1 else (width, round(height / shape))
+    if longer[0] * longer[1] <= limits.max_pixels:
+        return longer
+    return (width, max(1, round(height / shape))) if shape > 1 else (max(1, round(width * shape)), height)
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
@@ -82,6 +109,14 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
         return (1 << 16, 0, 0, 1 << 16)
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
     return (a, b, c, d)
+
+
+def is_dolby_vision_5(frame: VideoFrame, tag: str) -> bool:
+    """Whether the picture's colours are those of Dolby Vision without a base that other players show: nothing says what
+    they are but the tag of its codec or the data for each picture. To be read once, as the display matrix."""
+    told = frame.color_trc in HDR or frame.colorspace not in (_UNTOLD, _IPT)
+    data = cast(Any, frame.side_data)
+    return not told and (tag in _DOLBY_VISION or any(data.get(kind) is not None for kind in _DOLBY_DATA))
 
 
 def is_on_its_side(matrix: tuple[int, int, int, int]) -> bool:

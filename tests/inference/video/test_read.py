@@ -117,13 +117,6 @@ print(frames, peak_rss_mb() - before)
 """
 
 
-def test_colours_that_cannot_be_converted_are_a_kind_of_clip_and_no_trouble_of_the_disk(tmp_path: Path) -> None:
-    """FFmpeg's error is an OSError, which elsewhere means that a file cannot be read."""
-    clip = make(tmp_path / "a.mp4", STEADY[:3], options={"x264-params": "colormatrix=YCgCo"})
-    with pytest.raises(UnsupportedMedia, match=r"colour space 8: .+; convert the clip"):
-        read(clip)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak memory this way")
 def test_frames_are_let_go_as_soon_as_they_are_used(tmp_path: Path) -> None:
