@@ -1,7 +1,8 @@
 """What the numbers of a picture mean as colours: ICC profiles and their short forms, brought to sRGB.
 
 Colours are converted as browsers do: by the perceptual table where a profile has one, relative to the white, with the
-black point compensated (littlecms, through Pillow). High dynamic range (PQ, HLG) is said and not converted.
+black point compensated (littlecms, through Pillow). High dynamic range (PQ, HLG) is mapped by a table
+of colours, as that of videos is.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageFilter
+
+from inference.image.tone_map import HDR, WIDE, Coding, table
 
 ToSrgb = Callable[[Pillow.Image], Pillow.Image]
 
@@ -28,13 +32,8 @@ _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC's names of colour s
 # x, y of white, red, green, blue.
 _SRGB = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 # ITU-T H.273: primaries as x, y of red, green, blue; the white of all of them is sRGB's.
-_PRIMARIES = {
-    1: _SRGB[2:],
-    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
-    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-}
+_PRIMARIES = {1: _SRGB[2:], 9: WIDE[9], 12: WIDE[12]}
 _GAMMAS = {1: None, 2: None, 6: None, 13: None, 14: None, 15: None, 4: 2.2, 5: 2.8, 8: 1.0}  # None: sRGB's curve
-_HDR = {16: "PQ", 18: "HLG"}
 
 
 def to_srgb(info: Mapping[Any, Any], mode: str, notes: list[str]) -> ToSrgb | None:
@@ -44,6 +43,9 @@ def to_srgb(info: Mapping[Any, Any], mode: str, notes: list[str]) -> ToSrgb | No
     info: Pillow's of the file, with "cicp" and "nclx_profile". May be called for a picture of any size, from several
     threads. A profile that cannot be used is ignored, and `notes` says so.
     """
+    if (coding := _high_dynamic_range(info)) is not None:
+        notes.append(coding.words())
+        return partial(_mapped, coding)
     profile = _profile(info, notes)
     if not profile:
         return None
@@ -53,17 +55,39 @@ def to_srgb(info: Mapping[Any, Any], mode: str, notes: list[str]) -> ToSrgb | No
     return convert
 
 
+def _high_dynamic_range(info: Mapping[Any, Any]) -> Coding | None:
+    code = info.get("cicp")
+    if not code and not info.get("icc_profile") and (nclx := info.get("nclx_profile")):
+        code = nclx["color_primaries"], nclx["transfer_characteristics"]
+    if not code or code[1] not in HDR:
+        return None
+    return Coding(code[1], 9 if code[0] in (0, 2) else code[0])
+
+
+def _mapped(coding: Coding, image: Pillow.Image) -> Pillow.Image:
+    out = (image if image.mode == "RGB" else image.convert("RGB")).filter(_filter(coding))
+    out.info = {}
+    return out
+
+
+@lru_cache(maxsize=4)
+def _filter(coding: Coding) -> ImageFilter.Color3DLUT:
+    colours = table(coding)
+    values = colours.clip(0, 1).transpose(2, 1, 0, 3).astype(np.float32)  # red changes fastest
+    return ImageFilter.Color3DLUT(len(colours), values.ravel())
+
+
 def _profile(info: Mapping[Any, Any], notes: list[str]) -> bytes | None:
     """The profile that counts: PNG's cICP before ICC, and that before sRGB, gAMA and cHRM (PNG, 4.3)."""
     icc = info.get("icc_profile")
     if coded := info.get("cicp"):
-        return _of_code(coded, notes)
+        return _of_code(coded)
     if icc:
         return bytes(icc)
     if "icc_profile" in info:
         notes.append("its colour profile was ignored (damaged): colours may be off")
     if nclx := info.get("nclx_profile"):  # of HEIF, where there is no ICC profile
-        return _of_code((nclx["color_primaries"], nclx["transfer_characteristics"]), notes)
+        return _of_code((nclx["color_primaries"], nclx["transfer_characteristics"]))
     if "srgb" in info or not ("gamma" in info or "chromaticity" in info):
         return None
     gamma, points = info.get("gamma"), info.get("chromaticity")
@@ -71,11 +95,9 @@ def _profile(info: Mapping[Any, Any], notes: list[str]) -> bytes | None:
     return _matrix_profile(tuple(points or _SRGB), curve)
 
 
-def _of_code(code: tuple[int, int], notes: list[str]) -> bytes | None:
+def _of_code(code: tuple[int, int]) -> bytes | None:
     primaries, transfer = code
-    if transfer in _HDR:
-        notes.append(f"high dynamic range ({_HDR[transfer]}) is not converted: colours and brightness are off")
-    elif primaries in _PRIMARIES and transfer in _GAMMAS:
+    if primaries in _PRIMARIES and transfer in _GAMMAS:
         return _matrix_profile((*_SRGB[:2], *_PRIMARIES[primaries]), _GAMMAS[transfer])
     return None
 

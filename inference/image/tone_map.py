@@ -52,6 +52,13 @@ class Coding(NamedTuple):
     full_range: bool = True
     white: int = 65535
 
+    def words(self) -> str:
+        """What is done with such colours."""
+        gamut = GAMUTS.get(self.primaries, "BT.709")
+        if self.transfer in HDR:
+            return f"{HDR[self.transfer]}, {gamut}: mapped to SDR"
+        return f"colours of {gamut}: mapped to BT.709"
+
 
 @lru_cache(maxsize=8)
 def table(coding: Coding, size: int = 49) -> Colours:

@@ -18,7 +18,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from inference.errors import UnsupportedMedia
-from inference.image.tone_map import GAMUTS, HDR, HLG, ICTCP, PQ, WIDE, YCGCO, Coding, table
+from inference.image.tone_map import HDR, HLG, ICTCP, PQ, WIDE, YCGCO, Coding, table
 from inference.video.frames import Pixels
 
 # Pictures are mostly scaled down: averaging areas is the fastest way, and as good as any.
@@ -135,16 +135,14 @@ def _meaning_of(picture: VideoFrame, tags: _Tags) -> _Meaning:
     primaries = 9 if hdr and tags.primaries in (0, _UNKNOWN) else tags.primaries
     without = picture.format.is_rgb or len(components) - alpha < 3 or tags.format.startswith("xyz")
     matrix, coded, notes = _matrix_of(tags, without)
-    if hdr:
-        notes.append(f"{HDR[tags.transfer]}, {GAMUTS.get(primaries, 'BT.709')}: mapped to SDR")
-    elif wide:
-        notes.append(f"colours of {GAMUTS[tags.primaries]}: mapped to BT.709")
     # The scaler fills samples of few bits up with zeros; YUV it converts as with 8.
     bits = components[0].bits if picture.format.is_rgb else 8
     coding = Coding(
         tags.transfer if hdr else 0, primaries if primaries in WIDE else 0, coded, tags.full_range,
         white=(1 << 16) - (1 << (16 - min(bits, 16))),
     )  # fmt: skip
+    if hdr or wide:
+        notes.append(coding.words())
     return _Meaning(matrix, coding if hdr or wide or coded else None, alpha, tuple(notes))
 
 

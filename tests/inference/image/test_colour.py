@@ -198,10 +198,22 @@ def test_png_says_its_colours_in_chunks_of_its_own() -> None:
     assert shown((128, 128, 128), gAMA=bytes(4), cHRM=bytes(32)) == [128, 128, 128]
 
 
-def test_high_dynamic_range_is_said() -> None:
-    picture = decode(png(np.full((2, 2, 3), 128, np.uint8), cICP=bytes((9, 16, 0, 1))))
-    assert picture.pixels[0, 0].tolist() == [128, 128, 128]
-    assert ["PQ" in note for note in picture.notes] == [True]
+@pytest.mark.parametrize(
+    ("transfer", "grey", "expected", "note"),
+    [
+        (16, 148, 240, "PQ, BT.2020: mapped to SDR"),  # 203 cd/m2, the white of SDR: 0.8 + 0.2 / sqrt(2) of 255
+        (16, 112, 142, "PQ, BT.2020: mapped to SDR"),  # 50 cd/m2: (50 / 203) ** (1 / 2.4)
+        (18, 191, 240, "HLG, BT.2020: mapped to SDR"),  # 203 cd/m2
+        (18, 128, 143, "HLG, BT.2020: mapped to SDR"),  # 50.7 cd/m2
+    ],
+)
+def test_high_dynamic_range_is_mapped(transfer: int, grey: int, expected: int, note: str) -> None:
+    picture = decode(png(np.full((2, 2, 3), grey, np.uint8), cICP=bytes((9, transfer, 0, 1))))
+    assert near(picture.pixels[0, 0], [expected] * 3, 4)  # as much as a step of 8 bits
+    assert picture.notes == (note,)
+    avif = flat((grey, grey, grey), "AVIF", quality=100)
+    at = avif.index(b"colrnclx") + 8
+    assert near(first(avif[:at] + struct.pack(">HH", 9, transfer) + avif[at + 4 :]), [expected] * 3, 4)
 
 
 def test_avif_says_its_colours_by_code() -> None:
