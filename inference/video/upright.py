@@ -16,6 +16,7 @@ from inference.video.frames import Damage, Pixels, VideoLimits
 
 # Pixels that are nearly square are left alone; what is further from it than this means no shape that anybody records.
 _SQUARE, _OBLONG = Fraction(1, 200), 4
+_STRETCHED = 0.02
 _DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
 _DOLBY_DATA = ("DOVI_RPU_BUFFER", "DOVI_METADATA")
 _UNTOLD, _IPT = 2, 15  # matrices of ITU-T H.273
@@ -29,10 +30,12 @@ class UprightPictures:
         """stream: that the pictures come from; None: they are converted already."""
         self._limits, self._damage = limits, damage
         self._shape = None if stream is None else pixel_shape(stream)
-        self._tag = "" if stream is None else stream.codec_context.codec_tag
-        self._said: list[str] = []
+        self._codec = None if stream is None else stream.codec_context
+        # Where the container says nothing of its own, the shape may change on the way.
+        self._changes = self._codec is not None and self._codec.sample_aspect_ratio == self._shape
+        self._said: dict[str, None] = {}
         if self._shape is not None and not is_sensible(self._shape):
-            self._said.append(f"a pixel shape of {self._shape.numerator}:{self._shape.denominator} was ignored")
+            self._said[f"a pixel shape of {self._shape.numerator}:{self._shape.denominator} was ignored"] = None
         self._whole, self._smaller = ToRgb(), ToRgb()
         self._matrix: tuple[int, int, int, int] | None = None
         self.refusal: UnsupportedMedia | LimitExceeded | None = None
@@ -68,13 +71,16 @@ class UprightPictures:
         self._limits.check_size(picture.width, picture.height)
         if self._matrix is None:
             self._matrix = display_matrix(picture)
-            if is_dolby_vision_5(picture, self._tag):
-                self._said.append("Dolby Vision profile 5 (IPTPQc2): its colours are not converted and are wrong")
+            if self._codec is not None and is_dolby_vision_5(picture, self._codec.codec_tag):
+                self._said["Dolby Vision profile 5 (IPTPQc2): its colours are not converted and are wrong"] = None
+        shape = self._codec.sample_aspect_ratio if self._codec and self._changes else self._shape
+        own = square(picture.width, picture.height, shape, self._limits)
         if size is None:
-            size = square(picture.width, picture.height, self._shape, self._limits)
-        elif is_on_its_side(self._matrix):
-            size = size[::-1]
-        return turned(to_rgb(picture, *size), self._matrix)
+            return turned(to_rgb(picture, *own), self._matrix)
+        width, height = size[::-1] if is_on_its_side(self._matrix) else size
+        if to_rgb is self._whole and abs(own[0] * height / (own[1] * width) - 1) > _STRETCHED:
+            self._said["some of its pictures have another shape: stretched to that of the first"] = None
+        return turned(to_rgb(picture, width, height), self._matrix)
 
 
 def pixel_shape(stream: VideoStream) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +15,10 @@ import pytest
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from inference.analysis import analyze
+from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import LimitExceeded, UnsupportedMedia
+from inference.routes import Route, Step
 from inference.video.aggregate import whole_report
 from inference.video.frames import Anchor, Between, Damage, ReadReport, Sampling, VideoLimits, View
 from inference.video.read import VideoReader, probe
@@ -172,6 +176,22 @@ class TestColours:
         assert whole.notes == ("a", "b")
 
 
+def test_the_document_and_all_files_have_the_clips_own_shape_and_colours(tmp_path: Path) -> None:
+    frames = [plain((573, 512, 512), "yuv420p10le") for _ in range(4)]
+    tags: dict[str, Any] = {"colorspace": 9, "color_range": 1, "color_trc": PQ, "color_primaries": BT2020}
+    clip = write(tmp_path / "a.mp4", frames, "libx264", Fraction(3, 2), 90, **tags)
+    analysis = analyze(clip, Route("r", (Step("colors"),)), Registry([BUILT_IN]))
+    document = analysis.result.to_json()
+    assert document["notes"] == ["PQ, BT.2020: mapped to SDR"]
+    assert (document["source"]["width"], document["source"]["height"]) == (48, 96)
+    for name in ("poster.jpg", "annotated.mp4"):
+        content = analysis.artifacts[name]
+        container: Any = av.open(str(content) if isinstance(content, Path) else io.BytesIO(content))
+        shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        container.close()
+        assert shown.shape == (96, 48, 3) and np.abs(shown[4:12, 20:].astype(int) - 240).max() <= 6
+
+
 class TestTransparency:
     @pytest.mark.parametrize(
         ("name", "codec", "form"),
@@ -271,12 +291,12 @@ class TestShapeOfPixels:
 class TestSizesThatChange:
     LIMITS = VideoLimits(max_pixels=64 * 48)
 
-    def clip(self, folder: Path, *sizes: tuple[int, int]) -> Path:
+    def clip(self, folder: Path, *sizes: tuple[int, int], shapes: Sequence[Fraction | None] = (None,) * 3) -> Path:
         """Streams of several sizes, one after another, as a recording gives whose source changes."""
         content = b""
-        for number, size in enumerate(sizes):
+        for number, (size, shape) in enumerate(zip(sizes, shapes, strict=False)):
             frames = [plain((90, 128, 128), "yuv420p", size) for _ in range(3)]
-            content += write(folder / f"{number}.h264", frames, "libx264").read_bytes()
+            content += write(folder / f"{number}.h264", frames, "libx264", shape).read_bytes()
         path = folder / "whole.h264"
         path.write_bytes(content)
         return path
@@ -287,6 +307,14 @@ class TestSizesThatChange:
         assert len(pixels) == 6 and report.frames == 9 and report.damaged_frames == 3
         assert report.broken and "128x96" in report.broken
         assert read(clip, limits=self.LIMITS, anchor=Anchor(), size=(64, 48))[1].damaged_frames == 3
+
+    def test_a_change_of_shape_is_said(self, tmp_path: Path) -> None:
+        said = ("some of its pictures have another shape: stretched to that of the first",)
+        pixels, report = read(self.clip(tmp_path, (64, 48), (96, 48)))
+        assert {picture.shape for picture in pixels} == {(48, 64, 3)} and report.notes == said
+        pixels, report = read(self.clip(tmp_path, (64, 48), (64, 48), shapes=(Fraction(16, 11), Fraction(12, 11))))
+        assert {picture.shape for picture in pixels} == {(48, 93, 3)} and report.notes == said
+        assert read(self.clip(tmp_path, (64, 48), (128, 96)))[1].notes == ()
 
     def test_a_clip_of_nothing_else_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(LimitExceeded, match="128x96"):
