@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -84,8 +84,8 @@ class Work:
 @dataclass(frozen=True)
 class Summary:
     """The result but for its files. extra: the members that a video adds to the document. poster, thumbnails: the
-    frames to be drawn for them, by index; last: the last frame
-    analysed, over which `heat`, the cells of the heat map, is painted. cpu_s: what the models' work took."""
+    frames to be drawn for them, by index; last: the last frame analysed, over which `heat`, the cells of the heat map,
+    is painted. cpu_s: what the models' work took. notes: what was assumed of its pictures."""
 
     source: Source
     steps: tuple[StepResult, ...]
@@ -96,6 +96,7 @@ class Summary:
     last: int = -1
     heat: NDArray[np.float64] | None = None
     cpu_s: float = 0.0
+    notes: Sequence[str] = ()
 
     def to_line(self) -> str:
         """As a job stores it."""
@@ -131,5 +132,6 @@ class Summary:
             status=self.status,
             trace=trace,
             extra=extra,
+            notes=tuple(self.notes),
         )
         return Analysis(result, files)
