@@ -25,7 +25,7 @@ PREFIX = "jobs/"
 PLAN, BEAT = "job.json", "beat"
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
 # joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
-FORM = "2/"
+FORM = "3/"
 STORY, SENT = f"{FORM}story.json", f"{FORM}sent/"
 DETECTED, DRAW, RENDERED = f"{FORM}segments/", f"{FORM}told/", f"{FORM}renders/"
 STILLS, FILES = f"{FORM}stills/", f"{FORM}files/"

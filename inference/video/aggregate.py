@@ -163,7 +163,7 @@ class Aggregate(contextlib.ExitStack):
             last=self._last,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
-            notes=tuple(report.notes),
+            notes=(*report.notes, *report.clock_notes),
         )
 
     def _in_a_word(self, scenes: Sequence[TimeRange]) -> dict[str, dict[str, float]]:
@@ -220,7 +220,7 @@ def _described(source: Source, report: ReadReport) -> Source:
 
 
 def whole_report(reports: Sequence[ReadReport]) -> ReadReport:
-    """The report of a clip that was read in parts; what broke first is what is said."""
+    """The report of a clip that was read in parts, in their order; what broke first is what is said."""
     broken = next((report for report in reports if report.broken), None)
     return replace(
         max(reports, key=lambda report: report.duration_s),
@@ -228,5 +228,8 @@ def whole_report(reports: Sequence[ReadReport]) -> ReadReport:
         broken=broken.broken if broken else None,
         broken_at_s=broken.broken_at_s if broken else None,
         damaged_frames=sum(report.damaged_frames for report in reports),
+        first_s=reports[0].first_s,
+        clock=next((report.clock for report in reports if report.clock), None),
+        clock_faults=sum(report.clock_faults for report in reports),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
     )

@@ -14,7 +14,7 @@ from inference.image.damage import File, prepared
 from inference.image.media import BROKEN, open_file, open_image
 from inference.image.sniff import SNIFF_BYTES, sniff
 from inference.video.container import open_binary
-from inference.video.frames import Damage, Media, Pixels, VideoInfo, VideoLimits
+from inference.video.frames import Damage, Media, Timed, VideoInfo, VideoLimits
 
 # Browsers show frames with less than 20 ms for 100 ms; so do we, or a 0 ms GIF would last no time.
 _SHORTEST_MS = 20
@@ -45,8 +45,8 @@ def _count(image: Image.Image) -> int | None:
         return None
 
 
-def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
-    """(seconds, (H, W, 3) sRGB) of every frame, composed over white. A cut file yields what is there."""
+def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[Timed]:
+    """Every frame, (H, W, 3) sRGB, composed over white. A cut file yields what is there."""
     with open_binary(source) as file:
         image, whole = _opened(file)
         with image:
@@ -59,9 +59,11 @@ def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple
                     over = _over_white(frame)
                     if number == 0 and whole:
                         whole.check(frame)
-                    yield at_s, np.asarray(convert(over.convert(mode)) if convert else over.convert("RGB"))
+                    pixels = np.asarray(convert(over.convert(mode)) if convert else over.convert("RGB"))
                     duration_ms = float(frame.info.get("duration") or 0)
-                    at_s += (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
+                    lasts_s = (duration_ms if duration_ms >= _SHORTEST_MS else _DEFAULT_MS) / 1000
+                    yield Timed(at_s, pixels, lasts_s)
+                    at_s += lasts_s
             except (CorruptMedia, *BROKEN) as error:
                 damage.note(str(error) or type(error).__name__, at_s)
 

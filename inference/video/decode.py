@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import cast
+from typing import TypeAlias, cast
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -16,12 +19,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia
-from inference.video.frames import Anchor, Damage
+from inference.video.frames import Anchor, Damage, Timed
+from inference.video.times import SAME_S, Times, Told
 
 FALLBACK_PERIOD_S = 1 / 25
-# Timestamps that differ by less are the same: they go through floats, and in a job through JSON.
-SAME_S = 5e-7
+# Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
+DECODE_THREADS = 4
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_SOUGHT = frozenset({"mov", "matroska", "avi", "mpegts", "flv", "asf", "mxf"})
 
 
 class Clock:
@@ -33,8 +38,11 @@ class Clock:
         self._start = Fraction(container.start_time or 0, 1_000_000)
         rate = stream.average_rate or stream.guessed_rate
         self.period_s = float(1 / rate) if rate else FALLBACK_PERIOD_S
+        kind = container.format.name.split(",")[0]
         # AVI has no presentation times, only the order of storage: sorted, they are those of the display.
-        self.sorts = container.format.name == "avi"
+        self.sorts = kind == "avi"
+        # Elsewhere a seek goes by the bytes, and ends somewhere near.
+        self.seeks = kind in _SOUGHT
 
     def seconds(self, pts: int) -> float:
         return float(pts * self._base - self._start)
@@ -42,6 +50,14 @@ class Clock:
     def of_packet(self, packet: Packet[VideoStream]) -> float:
         stamp = packet.pts if packet.pts is not None else packet.dts
         return self.seconds(stamp or 0)
+
+    def of_picture(self, frame: VideoFrame) -> float | None:
+        """None where the file tells none."""
+        return None if frame.pts is None else self.seconds(frame.pts)
+
+    def lasts_s(self, frame: VideoFrame) -> float | None:
+        """How long a picture is shown, by the file."""
+        return float(frame.duration * self._base) if frame.duration else None
 
     def to_pts(self, seconds: float) -> int:
         return round((Fraction(seconds) + self._start) / self._base)
@@ -55,12 +71,19 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
         return
 
 
-def from_anchor(
-    container: InputContainer, stream: VideoStream, clock: Clock, anchor: Anchor
-) -> Iterator[Packet[VideoStream]]:
-    """Packets from the keyframe that the anchor needs, or from the start where the container cannot seek to it."""
+Numbered: TypeAlias = "tuple[int, Packet[VideoStream]]"
+
+
+def from_anchor(container: InputContainer, stream: VideoStream, clock: Clock, anchor: Anchor) -> Iterator[Numbered]:
+    """Packets from the keyframe that the anchor needs, with their numbers in the order of storage.
+
+    From the start where the anchor tells the keyframe's number, or the container cannot seek to it.
+    """
     if not anchor.index:
-        return packets_of(container, stream)
+        return numbered(packets_of(container, stream))
+    if anchor.packet is not None:
+        first = anchor.packet
+        return itertools.dropwhile(lambda item: item[0] < first, numbered(packets_of(container, stream)))
     for offset in (clock.to_pts(anchor.decoded_from_s), 0):
         try:
             container.seek(offset, stream=stream, backward=True)
@@ -74,49 +97,114 @@ def from_anchor(
             if packet.size and packet.is_keyframe:
                 break
         if skipped and skipped[-1].is_keyframe and clock.of_packet(skipped[-1]) <= anchor.decoded_from_s + SAME_S:
-            return itertools.chain(skipped, packets)
-    raise CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
+            return numbered(itertools.chain(skipped, packets))
+    raise changed(anchor)
+
+
+def numbered(packets: Iterator[Packet[VideoStream]]) -> Iterator[Numbered]:
+    """Packets with how many came before that have something in them."""
+    number = 0
+    for packet in packets:
+        yield number, packet
+        number += bool(packet.size)
+
+
+def changed(anchor: Anchor) -> CorruptMedia:
+    """The clip has no such picture (any more)."""
+    return CorruptMedia(f"cannot be read from {anchor.pts_s:.3f} s on; it changed, or its index is damaged")
 
 
 def decoder_of(stream: VideoStream, *, keyframes_only: bool) -> VideoCodecContext:
     """What decodes the stream's packets; of transparent VP8 and VP9, where FFmpeg's own decoders leave the transparency
-    out, libvpx. It knows no way to decode keyframes only: those then come without."""
-    name = _TRANSPARENT.get(stream.codec_context.name)
-    if name and stream.metadata.get("alpha_mode") == "1" and not keyframes_only and name in av.codecs_available:
-        return cast(VideoCodecContext, av.CodecContext.create(name, "r"))
-    if keyframes_only:
-        stream.codec_context.skip_frame = "NONKEY"
-    return stream.codec_context
+    out, libvpx."""
+    decoder, name = stream.codec_context, _TRANSPARENT.get(stream.codec_context.name)
+    if name and stream.metadata.get("alpha_mode") == "1" and name in av.codecs_available:
+        decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    elif keyframes_only:
+        decoder.skip_frame = "NONKEY"
+    decoder.thread_type = "AUTO"
+    decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
+    decoder.flags |= Flags.copy_opaque
+    return decoder
 
 
-def decode(
-    packets: Iterator[Packet[VideoStream]], clock: Clock, damage: Damage, decoder: VideoCodecContext
-) -> Iterator[tuple[float, VideoFrame]]:
-    """(seconds, picture) in display order, the seconds strictly increasing."""
-    waiting: list[float] = []
-    first: float | None = None
-    last: float | None = None
-    for packet in packets:
-        stamp = clock.of_packet(packet) if clock.sorts and packet.size else None
-        first = stamp if first is None else first
+@dataclass
+class Decoding:
+    """Pictures from packets, in display order, with the seconds by the file; None where it tells none.
+
+    keys_only: keyframes alone are decoded (not every decoder leaves out the others by itself).
+    """
+
+    decoder: VideoCodecContext
+    clock: Clock
+    damage: Damage
+    keys_only: bool = False
+    last_s: float = 0.0
+    _waiting: list[float] = field(default_factory=list)
+    _first: float | None = None
+
+    def pictures(self, packets: Iterator[Numbered]) -> Iterator[tuple[float | None, VideoFrame]]:
+        """The number of its packet is the `opaque` of a picture."""
+        for number, packet in packets:
+            if self.keys_only and packet.size and not packet.is_keyframe:
+                continue
+            packet.opaque = number
+            stamp = self._expect(packet)
+            try:
+                decoded = self.decoder.decode(packet)
+            except av.FFmpegError as error:
+                self.damage.note(error.strerror or type(error).__name__, self.last_s)
+                if stamp in self._waiting:  # its picture does not come, and the next ones keep their own times
+                    self._waiting.remove(stamp)
+                    heapq.heapify(self._waiting)
+                continue
+            for frame in decoded:
+                yield (heapq.heappop(self._waiting) if self._waiting else self.clock.of_picture(frame)), frame
+
+    def begin(self, raw_s: float) -> None:
+        """The picture that just came is shown at that second, by the file; those before it were not wanted."""
+        if self.clock.sorts:
+            self._first = raw_s + SAME_S
+            self._waiting = sorted(stamp for stamp in self._waiting if stamp > self._first)
+
+    def _expect(self, packet: Packet[VideoStream]) -> float | None:
+        """The time of a packet whose picture has none of its own: sorted, these are the times of the pictures."""
+        if not (self.clock.sorts and packet.size):
+            return None
+        stamp = self.clock.of_packet(packet)
+        self._first = stamp if self._first is None else self._first
         # Pictures that are shown before the first that is decoded need others before it: none comes out.
-        if stamp is not None and first is not None and stamp >= first:
-            heapq.heappush(waiting, stamp)
-        try:
-            decoded = decoder.decode(packet)
-        except av.FFmpegError as error:
-            damage.note(error.strerror or type(error).__name__, last or 0.0)
-            if stamp in waiting:  # its picture does not come, and the next ones keep their own times
-                waiting.remove(stamp)
-                heapq.heapify(waiting)
-            continue
-        for frame in decoded:
-            pts = heapq.heappop(waiting) if waiting else None
-            if pts is None and frame.pts is not None:
-                pts = clock.seconds(frame.pts)
-            if pts is None or (last is not None and pts <= last):
-                pts = 0.0 if last is None else last + clock.period_s
-            last = pts
-            if frame.is_corrupt:
-                damage.note("damaged data", pts)
-            yield pts, frame
+        if stamp >= self._first:
+            heapq.heappush(self._waiting, stamp)
+        return stamp
+
+
+def decode(packets: Iterator[Numbered], decoding: Decoding, anchor: Anchor | None = None) -> Iterator[Told[VideoFrame]]:
+    """Pictures in display order with seconds that strictly increase, as they are in the whole clip.
+
+    `anchor`: where the packets begin. Raises CorruptMedia where its keyframe does not come.
+    """
+    anchor = anchor or Anchor()
+    times: Times[VideoFrame] = Times(decoding.clock.period_s, anchor.shift_s, anchor.gap_s)
+    # What is shown before the keyframe that decoding begins with belongs to the pictures before.
+    awaited = (anchor.packet or None) if anchor.index else None
+    for raw_s, frame in decoding.pictures(packets):
+        if awaited is not None:
+            if frame.opaque != awaited:
+                continue
+            awaited, begins_s = None, anchor.decoded_from_s - anchor.shift_s
+            decoding.begin(begins_s)
+            raw_s = begins_s if raw_s is None or decoding.clock.sorts else raw_s
+        yield from times.add(raw_s, frame)
+        decoding.last_s = times.last_s
+    if awaited is not None:
+        raise changed(anchor)
+    yield from times.rest()
+
+
+def timed(told: Iterator[Told[VideoFrame]], clock: Clock, damage: Damage) -> Iterator[Timed]:
+    """The pictures for the reader; notes those that are damaged."""
+    for picture in told:
+        if picture.item.is_corrupt:
+            damage.note("damaged data", picture.at_s)
+        yield Timed(picture.at_s, picture.item, clock.lasts_s(picture.item), picture.fault)

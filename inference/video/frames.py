@@ -6,15 +6,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import LimitExceeded
+from inference.video.times import Fault
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 Media = str | Path | BinaryIO
 Pixels = NDArray[np.uint8]
+# From this many seconds between two pictures on, it is the clock that is said to have run past a limit.
+_JUMP_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,17 @@ class VideoLimits:
                 f"at most {self.max_pixels} are taken; scale the clip down"
             )
 
-    def check_progress(self, frames: int, pts_s: float) -> None:
-        """Raises LimitExceeded when the clip runs past the cap on frames or on seconds."""
+    def check_progress(self, frames: int, pts_s: float, last_s: float | None = None) -> None:
+        """Raises LimitExceeded when the clip runs past the cap on frames or seconds; last_s: of the picture before."""
         if frames > self.max_frames:
             raise LimitExceeded(f"more than {self.max_frames} frames; cut the clip")
         if pts_s > self.max_duration_s:
+            if last_s is not None and pts_s - last_s > _JUMP_S:
+                raise LimitExceeded(
+                    f"its clock jumps from {last_s:,.1f} s to {pts_s:,.1f} s at picture {frames - 1}, at most "
+                    f"{self.max_duration_s:.0f} s are taken; give it the times of its pictures anew, or cut the clip "
+                    "before the jump"
+                )
             raise LimitExceeded(
                 f"it runs to {pts_s:.1f} s, at most {self.max_duration_s:.0f} s are taken; cut the clip"
             )
@@ -79,18 +91,33 @@ class Sampling:
 class Anchor:
     """Where in the whole video reading starts: the first frame's time, its index, and the time of the frame before it.
 
-    keyframe_s: the keyframe from which that frame has to be decoded, where it is none itself.
+    keyframe_s: the keyframe from which that frame has to be decoded, where it is none itself. packet: the number of
+    that keyframe's packet, where times do not tell it; None: it is sought by its time. shift_s, gap_s: how the clock
+    is set right from that keyframe on (see `Times`).
     """
 
     pts_s: float = 0.0
     index: int = 0
     previous_pts_s: float | None = None
     keyframe_s: float | None = None
+    packet: int | None = None
+    shift_s: float = 0.0
+    gap_s: float | None = None
 
     @property
     def decoded_from_s(self) -> float:
         """Where decoding begins."""
         return self.pts_s if self.keyframe_s is None else self.keyframe_s
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A decoded picture. `lasts_s`: how long it is shown, by the file; `fault`: of the file's clock, before it."""
+
+    pts_s: float
+    picture: VideoFrame | Pixels
+    lasts_s: float | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -199,8 +226,11 @@ class Damage:
 
 @dataclass(frozen=True)
 class ReadReport:
-    """The clip as decoding shows it, and where it broke (`broken` None: it is sound). notes: what was assumed of its
-    pictures, a sentence each."""
+    """The clip as decoding shows it, and where it broke (`broken` None: it is sound).
+
+    first_s: the second of the first frame. clock: the first fault of the file's clock; clock_faults: how many. notes:
+    what was assumed of its pictures, a sentence each.
+    """
 
     frames: int
     duration_s: float
@@ -209,9 +239,21 @@ class ReadReport:
     broken: str | None = None
     broken_at_s: float | None = None
     damaged_frames: int = 0
+    first_s: float = 0.0
+    clock: str | None = None
+    clock_faults: int = 0
     notes: Sequence[str] = ()
 
     @property
+    def clock_notes(self) -> tuple[str, ...]:
+        """What is said of the file's clock, where it was set right: a sentence, or none."""
+        if self.clock is None:
+            return ()
+        more = f", the first of {self.clock_faults} such places" if self.clock_faults > 1 else ""
+        return (f"{self.clock}{more}: times go on from there without it",)
+
+    @property
     def fps(self) -> float | None:
-        """Mean frame rate over the frames decoded."""
-        return self.frames / self.duration_s if self.duration_s > 0 else None
+        """Mean frame rate over the frames decoded, from the first on."""
+        shown_s = self.duration_s - self.first_s
+        return self.frames / shown_s if shown_s > 0 else None

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
-
-import numpy as np
-from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from inference.errors import CorruptMedia
 from inference.machine import return_freed_memory
 from inference.video import animation
 from inference.video.container import open_container, truncation, video_stream
-from inference.video.decode import FALLBACK_PERIOD_S, SAME_S, Clock, decode, decoder_of, from_anchor, packets_of
+from inference.video.decode import FALLBACK_PERIOD_S, Clock, Decoding, decode, decoder_of, from_anchor, timed
+from inference.video.ending import Ending
 from inference.video.frames import (
     Anchor,
     Between,
     Damage,
     Frame,
     Media,
-    Pixels,
     ReadReport,
     Sampling,
+    Timed,
     VideoInfo,
     VideoLimits,
     View,
 )
+from inference.video.table import PacketTable as PacketTable
+from inference.video.table import runs_past as runs_past
+from inference.video.table import scan as scan
+from inference.video.times import SAME_S
 from inference.video.upright import UprightPictures, pixel_shape, square
-
-# Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
-DECODE_THREADS = 4
 
 
 def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
@@ -60,58 +57,6 @@ def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             truncated=truncation(source),
         )
-
-
-@dataclass(frozen=True)
-class PacketTable:
-    """Every coded picture of a clip, by presentation time: `pts_s` (M,) seconds, `keyframe` (M,) bool."""
-
-    pts_s: NDArray[np.float64]
-    keyframe: NDArray[np.bool_]
-
-    def anchor(self, index: int) -> Anchor:
-        """To read from this picture on; from the first keyframe on, whose predecessors cannot be decoded."""
-        before = np.flatnonzero(self.keyframe[: index + 1])
-        start_s, keyframe_s = float(self.pts_s[index]), float(self.pts_s[before[-1]])
-        if len(before) == 1 and before[0] == index:
-            return Anchor(start_s)
-        return Anchor(start_s, index, float(self.pts_s[index - 1]), None if self.keyframe[index] else keyframe_s)
-
-    def widest_gap_s(self) -> float:
-        """The longest time from a keyframe to the next, or to the last picture."""
-        return float(np.diff(np.append(self.pts_s[self.keyframe], self.pts_s[-1])).max())
-
-
-def scan(source: Media, limits: VideoLimits | None = None) -> PacketTable:
-    """Reads all packets, decodes none. What a cut file still has is listed; raises as `probe` does."""
-    limits = limits or VideoLimits()
-    times: list[float] = []
-    keys: list[bool] = []
-    for pts_s, is_keyframe in _coded(source):
-        times.append(pts_s)
-        keys.append(is_keyframe)
-        limits.check_progress(len(times), pts_s)
-    order = np.argsort(np.array(times), kind="stable")
-    return PacketTable(np.array(times, np.float64)[order], np.array(keys, np.bool_)[order])
-
-
-def runs_past(source: Media, seconds: float) -> bool:
-    """Whether a picture is shown after this second of the clip, whatever its header says; raises as `probe` does.
-
-    Reads packets up to the first such picture, so all of a shorter clip, and decodes none.
-    """
-    with contextlib.closing(_coded(source)) as coded:
-        return any(pts_s > seconds for pts_s, _ in coded)
-
-
-def _coded(source: Media) -> Generator[tuple[float, bool]]:
-    """(seconds, is it a keyframe) of every coded picture, in the order of storage."""
-    with open_container(source) as container:
-        stream = video_stream(container)
-        clock = Clock(container, stream)
-        for packet in packets_of(container, stream):
-            if packet.size:
-                yield clock.of_packet(packet), packet.is_keyframe
 
 
 class VideoReader:
@@ -151,7 +96,7 @@ class VideoReader:
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         self._pictures = UprightPictures(self._limits, damage)
         if animation.is_animation(self._source):
-            yield from self._sampled(animation.frames(self._source, self._limits, damage), damage)
+            yield from self._sampled(animation.frames(self._source, self._limits, damage), damage, Ending())
             return
         # Before it is opened: of a file that was given open, this moves the position that decoding goes on from.
         damage.truncated = truncation(self._source)
@@ -160,64 +105,99 @@ class VideoReader:
             self._limits.check_size(stream.width, stream.height)
             self._pictures = UprightPictures(self._limits, damage, stream)
             decoder = decoder_of(stream, keyframes_only=self._sampling.keyframes_only)
-            decoder.thread_type = "AUTO"
-            decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
             clock = Clock(container, stream)
             packets = from_anchor(container, stream, clock, self._anchor)
-            yield from self._sampled(decode(packets, clock, damage, decoder), damage)
+            decoding = Decoding(decoder, clock, damage, self._sampling.keyframes_only)
+            told = decode(packets, decoding, self._anchor)
+            ending = Ending(container, stream)
+            yield from self._sampled(timed(told, clock, damage), damage, ending)
 
-    def _sampled(
-        self, decoded: Iterator[tuple[float, VideoFrame | Pixels]], damage: Damage
-    ) -> Iterator[Frame | Between]:
+    def _sampled(self, decoded: Iterator[Timed], damage: Damage, ending: Ending) -> Iterator[Frame | Between]:
         sampling, anchor, start, every = self._sampling, self._anchor, self._start, self._view.every
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
-        size, complete = self._size, True
-        count, last, gap = 0, anchor.previous_pts_s or 0.0, FALLBACK_PERIOD_S
-        for pts_s, picture in decoded:
+        size, complete, seen = self._size, True, _Seen(anchor, start)
+        for shown in decoded:
+            pts_s = shown.pts_s
             if anchor.index and pts_s < anchor.pts_s - SAME_S:
                 continue
             if sampling.end_s is not None and pts_s >= sampling.end_s - SAME_S:
+                seen.note(shown)
                 complete = False
                 break
-            if start is not None and pts_s >= start.pts_s - SAME_S:
-                count, start = start.index - anchor.index, None
-            index = anchor.index + count
-            gap, last, count = (pts_s - last if index else gap), pts_s, count + 1
-            self._limits.check_progress(index + 1, pts_s)
+            index, last_s = seen.take(shown)
+            ending.take(shown)
+            self._limits.check_progress(index + 1, pts_s, last_s)
             begun = pts_s >= sampling.start_s - SAME_S
             taken = sampling.takes(index, pts_s, tick) and begun
             tick = sampling.tick(pts_s)
             # The first frame is converted even if nobody takes it: its size is the clip's.
             if taken or size is None:
-                pixels = self._pictures.whole(picture, pts_s, size)
+                pixels = self._pictures.whole(shown.picture, pts_s, size)
                 if pixels is None:
                     continue
                 size = pixels.shape[1], pixels.shape[0]
                 if taken:
                     yield Frame(index, pts_s, pixels)
             if every and begun and not taken and index % every == 0:
-                pixels = self._pictures.scaled(picture, self._view.size(*size))
+                pixels = self._pictures.scaled(shown.picture, self._view.size(*size))
                 if pixels is not None:
                     yield Between(index, pts_s, pixels)
-        if count == 0 and complete and not anchor.index:
+        if seen.count == 0 and complete and not anchor.index:
             raise CorruptMedia(
                 f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
                 "upload it again or convert it"
             )
         if size is None and self._pictures.refusal is not None:
             raise self._pictures.refusal
-        report = _report(count, last, gap, size or (0, 0), damage, complete)
+        lasts_s = ending.lasts_s(seen.gap_s, whole=damage.truncated is None) if complete else seen.gap_s
+        report = seen.report(lasts_s, size or (0, 0), damage, complete)
         self.report = replace(report, notes=self._pictures.notes)
 
 
-def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
-    broken = damage.report(complete)
-    return ReadReport(
-        frames=count,
-        duration_s=last + gap if count else 0.0,
-        width=size[0],
-        height=size[1],
-        broken=broken,
-        broken_at_s=None if broken is None else last if damage.at_s is None else damage.at_s,
-        damaged_frames=damage.frames,
-    )
+class _Seen:
+    """The pictures that were read: how many, when, and where the file's clock was set anew."""
+
+    def __init__(self, anchor: Anchor, start: Anchor | None) -> None:
+        self._anchor, self._start = anchor, start
+        # A fault before the first picture of a part is told by the part before it.
+        self._faults_from_s = -math.inf if start is None or not start.index else start.pts_s + SAME_S
+        self.count, self.gap_s = 0, FALLBACK_PERIOD_S
+        self._first_s: float | None = None
+        self._last_s = anchor.previous_pts_s
+        self._clock: str | None = None
+        self._faults = 0
+
+    def take(self, shown: Timed) -> tuple[int, float | None]:
+        """The picture's index in the clip, and the time of the picture before."""
+        anchor, start, last_s, pts_s = self._anchor, self._start, self._last_s, shown.pts_s
+        if start is not None and pts_s >= start.pts_s - SAME_S:
+            self.count, self._start = start.index - anchor.index, None
+        index = anchor.index + self.count
+        if last_s is not None and index:
+            self.gap_s = pts_s - last_s
+        self.note(shown)
+        self._first_s = pts_s if self._first_s is None else self._first_s
+        self._last_s, self.count = pts_s, self.count + 1
+        return index, last_s
+
+    def note(self, shown: Timed) -> None:
+        """Keeps a fault of the clock before the next picture."""
+        if shown.fault is not None and shown.pts_s > self._faults_from_s:
+            self._clock = self._clock or shown.fault.words(self._anchor.index + self.count)
+            self._faults += 1
+
+    def report(self, lasts_s: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
+        """The clip as far as it was read; lasts_s: its last picture."""
+        broken, last_s = damage.report(complete), self._last_s or 0.0
+        return ReadReport(
+            frames=self.count,
+            duration_s=last_s + lasts_s if self.count else 0.0,
+            width=size[0],
+            height=size[1],
+            broken=broken,
+            broken_at_s=None if broken is None else last_s if damage.at_s is None else damage.at_s,
+            damaged_frames=damage.frames,
+            first_s=self._first_s or 0.0,
+            clock=self._clock,
+            clock_faults=self._faults,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,13 @@ def _with_steps(
         if isinstance(frame, Between):
             tween.hold(frame)
             continue
-        if line is None or line["frame"] != frame.index:
+        # The merge knows how many frames the parts before really have; the part counts from where the plan says.
+        number = frame.index + (0 if line is None else line["moved"])
+        if line is None or line["frame"] != number:
             analysed = "none" if line is None else f"frame {line['frame']}"
-            raise CorruptMedia(f"{analysed} was analysed where frame {frame.index} is; it changed")
+            raise CorruptMedia(f"{analysed} was analysed where frame {number} is; it changed")
         yield from tween.sample(frame.pts_s, line["steps"])
-        yield frame, line["steps"]
+        yield replace(frame, index=number), line["steps"]
         line = next(lines, None)
     if line is not None and line.get("beside") == "after":
         yield from tween.sample(line["t_s"], line["steps"])

@@ -21,14 +21,15 @@ from inference.errors import CorruptMedia, LimitExceeded
 from inference.results.result import Source
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
-from inference.video.decode import SAME_S
 from inference.video.detect import FrameDetector
 from inference.video.frames import Anchor, Between, Frame, Media, ReadReport, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.outputs import TrialDrawing, VideoFiles, made_pictures, usual_rate
-from inference.video.read import PacketTable, VideoReader, scan
+from inference.video.read import VideoReader
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
+from inference.video.table import PacketTable, scan
+from inference.video.times import SAME_S
 from inference.video.view import shows_between, view_of
 
 # The trial by which a plan estimates ends after so many frames (the first pays for warming up and does not count), so
@@ -65,14 +66,15 @@ def plan(
     `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Raises CorruptMedia without a keyframe.
     """
     if options.keyframes_only:  # the reader counts them alone
-        table = PacketTable(table.pts_s[table.keyframe], table.keyframe[table.keyframe])
+        table = table.keyframes()
     first, end_s = _first_keyframe(table), math.inf if options.end_s is None else options.end_s
     # Whatever comes before the first keyframe cannot be decoded, or leads to it: the first part takes it.
     starts = [table.anchor(first)]
     frames = zip(table.pts_s.tolist(), table.keyframe.tolist(), strict=True)
     for index, (pts_s, is_keyframe) in enumerate(frames):
         due = pts_s - starts[-1].pts_s >= (part_s if is_keyframe else most_s)
-        if due and index > first and pts_s < end_s:
+        # How long the last picture is shown, the one before it tells.
+        if due and first < index < len(table.pts_s) - 1 and pts_s < end_s:
             starts.append(table.anchor(index))
     ends = [anchor.pts_s for anchor in starts[1:]]
     return [
@@ -142,7 +144,7 @@ def prepare(
     LimitExceeded where that does not help; as `scan` and `plan`; BadModel, BadManifest, BadRoute; CorruptMedia where
     no picture can be decoded.
     """
-    options, table = route.video_options, scan(media, route.video_options)
+    options, table = route.video_options, scan(media, route.video_options, route.video_options.keyframes_only, limit_s)
     detector = FrameDetector(route, registry, options, None)
     start_s = float(table.pts_s[_first_keyframe(table)])
     with TrialDrawing(route, view_of(route, info)) as drawing:
@@ -249,23 +251,47 @@ def merge(
     the number of every part that has frames to draw, and its lines for that, part by part.
     """
     cpu = time.process_time()
-    reports, work = [], Work()
+    reports, work = _Counted(), Work()
     drawn = _DrawLines(write, shows_between(route))
     with Aggregate(route.video_options, facts, folder) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
+            reports.begin(part)
             for members in map(from_line, stored_lines):
                 if "report" in members:
-                    reports.append(ReadReport(**members["report"]))
+                    reports.add(ReadReport(**members["report"]))
                     work.add(members)
                     continue
-                index, steps = members["frame"], members["steps"]
+                index, steps = members["frame"] + reports.moved, members["steps"]
                 detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"])
                 steps = aggregate.update(detections, size)
-                drawn.add({"frame": index, "t_s": detections.pts_s, "steps": steps})
+                drawn.add({"frame": index, "moved": reports.moved, "t_s": detections.pts_s, "steps": steps})
         drawn.end()
-        summary = aggregate.finish(whole_report(reports), work, source)
+        summary = aggregate.finish(whole_report(reports.all), work, source)
     return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)
+
+
+class _Counted:
+    """The reports of parts, in order, and by how much the numbers of a part's frames are to be moved: where damage
+    costs frames that the plan counted, those after it have smaller numbers."""
+
+    def __init__(self) -> None:
+        self.all: list[ReadReport] = []
+        self.moved = 0
+        self._end = 0  # the number of the next frame, by the plan and what was read of the part before
+        self._part: Part | None = None
+
+    def begin(self, part: Part) -> None:
+        """The frames that come now are of that part."""
+        if self._part is not None:
+            self.moved += self._end - part.start.index
+        self._part, self._end = part, part.start.index
+
+    def add(self, report: ReadReport) -> None:
+        """The part's report."""
+        assert self._part is not None
+        self._end = max(report.frames, self._part.start.index)
+        self.all.append(replace(report, frames=report.frames + self.moved))
 
 
 class _DrawLines:
