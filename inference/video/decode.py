@@ -8,10 +8,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import av
-from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -26,6 +25,8 @@ FALLBACK_PERIOD_S = 1 / 25
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
 DECODE_THREADS = 4
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# More packets than any decoder keeps before it gives their pictures.
+_MOST_WAITING = 1000
 _SOUGHT = frozenset({"mov", "matroska", "avi", "mpegts", "flv", "asf", "mxf"})
 
 
@@ -43,6 +44,7 @@ class Clock:
         self.sorts = kind == "avi"
         # Elsewhere a seek goes by the bytes, and ends somewhere near.
         self.seeks = kind in _SOUGHT
+        self.hides = False  # whether a packet so far has a picture that an edit list hides
 
     def seconds(self, pts: int) -> float:
         return float(pts * self._base - self._start)
@@ -50,10 +52,6 @@ class Clock:
     def of_packet(self, packet: Packet[VideoStream]) -> float:
         stamp = packet.pts if packet.pts is not None else packet.dts
         return self.seconds(stamp or 0)
-
-    def of_picture(self, frame: VideoFrame) -> float | None:
-        """None where the file tells none."""
-        return None if frame.pts is None else self.seconds(frame.pts)
 
     def lasts_s(self, frame: VideoFrame) -> float | None:
         """How long a picture is shown, by the file."""
@@ -80,10 +78,10 @@ def from_anchor(container: InputContainer, stream: VideoStream, clock: Clock, an
     From the start where the anchor tells the keyframe's number, or the container cannot seek to it.
     """
     if not anchor.index:
-        return numbered(packets_of(container, stream))
+        return numbered(packets_of(container, stream), clock)
     if anchor.packet is not None:
         first = anchor.packet
-        return itertools.dropwhile(lambda item: item[0] < first, numbered(packets_of(container, stream)))
+        return itertools.dropwhile(lambda item: item[0] < first, numbered(packets_of(container, stream), clock))
     for offset in (clock.to_pts(anchor.decoded_from_s), 0):
         try:
             container.seek(offset, stream=stream, backward=True)
@@ -97,14 +95,15 @@ def from_anchor(container: InputContainer, stream: VideoStream, clock: Clock, an
             if packet.size and packet.is_keyframe:
                 break
         if skipped and skipped[-1].is_keyframe and clock.of_packet(skipped[-1]) <= anchor.decoded_from_s + SAME_S:
-            return numbered(itertools.chain(skipped, packets))
+            return numbered(itertools.chain(skipped, packets), clock)
     raise changed(anchor)
 
 
-def numbered(packets: Iterator[Packet[VideoStream]]) -> Iterator[Numbered]:
+def numbered(packets: Iterator[Packet[VideoStream]], clock: Clock) -> Iterator[Numbered]:
     """Packets with how many came before that have something in them."""
     number = 0
     for packet in packets:
+        clock.hides |= packet.is_discard
         yield number, packet
         number += bool(packet.size)
 
@@ -124,8 +123,15 @@ def decoder_of(stream: VideoStream, *, keyframes_only: bool) -> VideoCodecContex
         decoder.skip_frame = "NONKEY"
     decoder.thread_type = "AUTO"
     decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
-    decoder.flags |= Flags.copy_opaque
     return decoder
+
+
+class Picture(NamedTuple):
+    """A decoded picture, and the number of its packet; timed: the file tells when it is shown."""
+
+    frame: VideoFrame
+    number: int
+    timed: bool
 
 
 @dataclass
@@ -142,14 +148,18 @@ class Decoding:
     last_s: float = 0.0
     _waiting: list[float] = field(default_factory=list)
     _first: float | None = None
+    _stamps: dict[int, int | None] = field(default_factory=dict)
 
-    def pictures(self, packets: Iterator[Numbered]) -> Iterator[tuple[float | None, VideoFrame]]:
-        """The number of its packet is the `opaque` of a picture."""
+    def pictures(self, packets: Iterator[Numbered]) -> Iterator[tuple[float | None, Picture]]:
+        """The decoder hands through the packet's number in the place of its time: `opaque`, which is there for such
+        things, can lock up PyAV where a decoder of several threads is closed early."""
         for number, packet in packets:
             if self.keys_only and packet.size and not packet.is_keyframe:
                 continue
-            packet.opaque = number
             stamp = self._expect(packet)
+            if packet.size:
+                self._keep(number, packet.pts)
+                packet.pts = number
             try:
                 decoded = self.decoder.decode(packet)
             except av.FFmpegError as error:
@@ -159,7 +169,17 @@ class Decoding:
                     heapq.heapify(self._waiting)
                 continue
             for frame in decoded:
-                yield (heapq.heappop(self._waiting) if self._waiting else self.clock.of_picture(frame)), frame
+                number = -1 if frame.pts is None else frame.pts
+                pts = self._stamps.pop(number, None)
+                at = None if pts is None else self.clock.seconds(pts)
+                if at is None and self.keys_only:  # of the pictures that are left out there are about so many
+                    at = number * self.clock.period_s
+                yield (heapq.heappop(self._waiting) if self._waiting else at), Picture(frame, number, pts is not None)
+
+    def _keep(self, number: int, pts: int | None) -> None:
+        self._stamps[number] = pts
+        if len(self._stamps) > _MOST_WAITING:  # not every packet gives a picture
+            del self._stamps[next(iter(self._stamps))]
 
     def begin(self, raw_s: float) -> None:
         """The picture that just came is shown at that second, by the file; those before it were not wanted."""
@@ -179,32 +199,33 @@ class Decoding:
         return stamp
 
 
-def decode(packets: Iterator[Numbered], decoding: Decoding, anchor: Anchor | None = None) -> Iterator[Told[VideoFrame]]:
+def decode(packets: Iterator[Numbered], decoding: Decoding, anchor: Anchor | None = None) -> Iterator[Told[Picture]]:
     """Pictures in display order with seconds that strictly increase, as they are in the whole clip.
 
     `anchor`: where the packets begin. Raises CorruptMedia where its keyframe does not come.
     """
     anchor = anchor or Anchor()
-    times: Times[VideoFrame] = Times(decoding.clock.period_s, anchor.shift_s, anchor.gap_s)
+    times: Times[Picture] = Times(decoding.clock.period_s, anchor.shift_s, anchor.gap_s)
     # What is shown before the keyframe that decoding begins with belongs to the pictures before.
     awaited = (anchor.packet or None) if anchor.index else None
-    for raw_s, frame in decoding.pictures(packets):
+    for raw_s, picture in decoding.pictures(packets):
         if awaited is not None:
-            if frame.opaque != awaited:
+            if picture.number != awaited:
                 continue
             awaited, begins_s = None, anchor.decoded_from_s - anchor.shift_s
             decoding.begin(begins_s)
             raw_s = begins_s if raw_s is None or decoding.clock.sorts else raw_s
-        yield from times.add(raw_s, frame)
+        yield from times.add(raw_s, picture)
         decoding.last_s = times.last_s
     if awaited is not None:
         raise changed(anchor)
     yield from times.rest()
 
 
-def timed(told: Iterator[Told[VideoFrame]], clock: Clock, damage: Damage) -> Iterator[Timed]:
+def timed(told: Iterator[Told[Picture]], clock: Clock, damage: Damage) -> Iterator[Timed]:
     """The pictures for the reader; notes those that are damaged."""
     for picture in told:
-        if picture.item.is_corrupt:
+        frame = picture.item.frame
+        if frame.is_corrupt:
             damage.note("damaged data", picture.at_s)
-        yield Timed(picture.at_s, picture.item, clock.lasts_s(picture.item), picture.fault)
+        yield Timed(picture.at_s, frame, clock.lasts_s(frame), picture.fault)

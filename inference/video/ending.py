@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from inference.video.frames import Timed
+from inference.video.container import open_binary
+from inference.video.frames import Media, Timed
 
 # Durations are the file's own where that of the picture before is right to this (Matroska counts milliseconds);
 # elsewhere they are those of a usual rate, or of the order of storage.
@@ -16,6 +19,8 @@ _SAME_S = 2e-3
 # Of the length of a file that has more in it than its pictures, or a header that nobody checked, this is believed.
 _LONGEST_S, _LONGEST_GAPS = 10.0, 10.0
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+# Boxes that hold boxes on the way to a track's header (ISO/IEC 14496-12), and what is read of a header.
+_HOLDERS, _HEADER_BYTES, _MOST_BOXES = (b"moov", b"trak"), 48, 10_000
 
 
 class _Time(NamedTuple):
@@ -24,13 +29,28 @@ class _Time(NamedTuple):
 
 
 class Ending:
-    """Feed it every picture in order. `exact`: the file's durations are right (animations)."""
+    """Feed it every picture in order. ends_s: the second at which the file says that they end; surely: that is known to
+    be said of them alone. exact: the file's durations are right (animations)."""
 
-    def __init__(self, container: InputContainer | None = None, stream: VideoStream | None = None) -> None:
-        self._exact = container is None
-        self._ends_s, self._surely = _told_end(container, stream) if container and stream else (None, False)
+    def __init__(self, ends_s: float | None = None, surely: bool = False, exact: bool = False) -> None:
+        self._ends_s, self._surely, self._exact = ends_s, surely, exact
         self._last: _Time | None = None
         self._before: _Time | None = None
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream, tracks_s: Sequence[float]) -> Ending:
+        """Of a container that is open; tracks_s: what `track_ends` says of it."""
+        kind, start_s = container.format.name, (container.start_time or 0) / 1e6
+        if kind.startswith("mov"):
+            return cls(tracks_s[stream.index] - start_s) if stream.index < len(tracks_s) else cls()
+        if not kind.startswith("matroska"):
+            return cls()
+        if found := _CLOCK.match(stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = found.groups()
+            return cls(int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s, surely=True)
+        if container.duration is None or len(container.streams) > 1:
+            return cls()
+        return cls(container.duration / 1e6 - start_s)
 
     def take(self, picture: Timed) -> None:
         """The next picture; only its times are kept."""
@@ -41,26 +61,57 @@ class Ending:
         if self._last is None:
             return gap_s
         lasts_s, before = self._last.lasts_s, self._before
-        told = before is not None and before.lasts_s is not None and abs(before.lasts_s - gap_s) <= _SAME_S
-        if lasts_s is not None and (told or self._exact):
-            return lasts_s
-        if before is None and lasts_s is not None:
-            gap_s = lasts_s
+        if lasts_s is not None:
+            right = before is not None and abs((before.lasts_s or 0.0) - gap_s) <= _SAME_S
+            if self._exact:
+                return lasts_s
+            gap_s = lasts_s if right or before is None else gap_s
         if not whole or self._ends_s is None:
             return gap_s
+        # An edit may end between two pictures; where it ends a picture later, the last is meant to last.
         end_s = self._ends_s - self._last.pts_s
-        believed = self._surely or end_s <= max(_LONGEST_S, _LONGEST_GAPS * gap_s)
+        believed = self._surely or 2 * gap_s < end_s <= max(_LONGEST_S, _LONGEST_GAPS * gap_s)
         return max(gap_s, end_s) if believed else gap_s
 
 
-def _told_end(container: InputContainer, stream: VideoStream) -> tuple[float | None, bool]:
-    """The second at which a Matroska file says that its pictures end, and whether it says so of them alone."""
-    if not container.format.name.startswith("matroska"):
-        return None, False
-    start_s = (container.start_time or 0) / 1e6
-    if found := _CLOCK.match(stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = found.groups()
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s, True
-    if container.duration is None or len(container.streams) > 1:
-        return None, False
-    return container.duration / 1e6 - start_s, False
+def track_ends(source: Media) -> list[float]:
+    """The second at which each track of an MP4 ends, edits and all; nothing for other files.
+
+    FFmpeg tells the sum of its pictures in the order of storage, which is another where that is not the order of
+    display.
+    """
+    with open_binary(source) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if file.read(8)[4:] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return []
+        scale, ticks = 0, list[int]()
+        for kind, header in _boxes(file, end):
+            long = header[:1] == b"\1"  # version 1 has times of 8 bytes
+            if kind == b"mvhd":
+                scale = int.from_bytes(header[20:24] if long else header[12:16], "big")
+            elif kind == b"tkhd":
+                ticks.append(int.from_bytes(header[28:36] if long else header[20:24], "big"))
+        return [at / scale for at in ticks] if scale else []
+
+
+def _boxes(file: BinaryIO, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes of a movie and of its tracks: their kinds, and how they begin."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            return
+        file.seek(at)
+        head = file.read(16)
+        size, kind, header = int.from_bytes(head[:4], "big"), head[4:8], 8
+        if size == 1:
+            size, header = int.from_bytes(head[8:16], "big"), 16
+        if kind in _HOLDERS:
+            at += header
+            continue
+        if size < header:
+            return
+        if kind in (b"mvhd", b"tkhd"):
+            file.seek(at + header)
+            yield kind, file.read(_HEADER_BYTES)
+        at += size

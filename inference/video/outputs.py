@@ -192,6 +192,11 @@ class VideoFiles(contextlib.ExitStack):
                 self._writers[name] = self.enter_context(writer)
             self._writers[name].write(picture.pixels, pts_s)
 
+    def end(self, end_s: float) -> None:
+        """The clip ends at that second: so long their last frames are shown."""
+        for writer in self._writers.values():
+            writer.ends_s = end_s
+
     @property
     def dropped_sound(self) -> str | None:
         """Why the clip's sound is not in the videos that were written, or None."""

@@ -12,7 +12,7 @@ from inference.machine import return_freed_memory
 from inference.video import animation
 from inference.video.container import open_container, truncation, video_stream
 from inference.video.decode import FALLBACK_PERIOD_S, Clock, Decoding, decode, decoder_of, from_anchor, timed
-from inference.video.ending import Ending
+from inference.video.ending import Ending, track_ends
 from inference.video.frames import (
     Anchor,
     Between,
@@ -96,10 +96,10 @@ class VideoReader:
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         self._pictures = UprightPictures(self._limits, damage)
         if animation.is_animation(self._source):
-            yield from self._sampled(animation.frames(self._source, self._limits, damage), damage, Ending())
+            yield from self._sampled(animation.frames(self._source, self._limits, damage), damage, Ending(exact=True))
             return
         # Before it is opened: of a file that was given open, this moves the position that decoding goes on from.
-        damage.truncated = truncation(self._source)
+        damage.truncated, tracks_s = truncation(self._source), track_ends(self._source)
         with open_container(self._source) as container:
             stream = video_stream(container)
             self._limits.check_size(stream.width, stream.height)
@@ -109,10 +109,12 @@ class VideoReader:
             packets = from_anchor(container, stream, clock, self._anchor)
             decoding = Decoding(decoder, clock, damage, self._sampling.keyframes_only)
             told = decode(packets, decoding, self._anchor)
-            ending = Ending(container, stream)
-            yield from self._sampled(timed(told, clock, damage), damage, ending)
+            ending = Ending.of(container, stream, tracks_s)
+            yield from self._sampled(timed(told, clock, damage), damage, ending, clock)
 
-    def _sampled(self, decoded: Iterator[Timed], damage: Damage, ending: Ending) -> Iterator[Frame | Between]:
+    def _sampled(
+        self, decoded: Iterator[Timed], damage: Damage, ending: Ending, clock: Clock | None = None
+    ) -> Iterator[Frame | Between]:
         sampling, anchor, start, every = self._sampling, self._anchor, self._start, self._view.every
         tick = -1 if anchor.previous_pts_s is None else sampling.tick(anchor.previous_pts_s)
         size, complete, seen = self._size, True, _Seen(anchor, start)
@@ -149,9 +151,10 @@ class VideoReader:
             )
         if size is None and self._pictures.refusal is not None:
             raise self._pictures.refusal
-        lasts_s = ending.lasts_s(seen.gap_s, whole=damage.truncated is None) if complete else seen.gap_s
-        report = seen.report(lasts_s, size or (0, 0), damage, complete)
-        self.report = replace(report, notes=self._pictures.notes)
+        # Where a file has more than its pictures, or is shorter, its length is not theirs.
+        whole = damage.truncated is None and not seen.shifted and not (clock and clock.hides)
+        lasts_s = ending.lasts_s(seen.gap_s, whole) if complete else seen.gap_s
+        self.report = replace(seen.report(lasts_s, size or (0, 0), damage, complete), notes=self._pictures.notes)
 
 
 class _Seen:
@@ -162,6 +165,7 @@ class _Seen:
         # A fault before the first picture of a part is told by the part before it.
         self._faults_from_s = -math.inf if start is None or not start.index else start.pts_s + SAME_S
         self.count, self.gap_s = 0, FALLBACK_PERIOD_S
+        self.shifted = anchor.shift_s != 0.0  # whether the clip's times are not the file's
         self._first_s: float | None = None
         self._last_s = anchor.previous_pts_s
         self._clock: str | None = None
@@ -182,6 +186,7 @@ class _Seen:
 
     def note(self, shown: Timed) -> None:
         """Keeps a fault of the clock before the next picture."""
+        self.shifted |= shown.fault is not None
         if shown.fault is not None and shown.pts_s > self._faults_from_s:
             self._clock = self._clock or shown.fault.words(self._anchor.index + self.count)
             self._faults += 1

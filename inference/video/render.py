@@ -47,6 +47,8 @@ def draw_part(
                 stills.take(frame, steps, picture, summary)
             if options.annotated and picture is not None:
                 videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
+        if part.end_s is None and summary.source.duration_s is not None:
+            videos.end(summary.source.duration_s)
     return {path.name: path for path in folder.iterdir()} | stills.files(summary)
 
 

@@ -118,8 +118,10 @@ class _Run:
                 number += isinstance(shown.frame, Frame)
                 if progress is not None and isinstance(shown.frame, Frame):
                     progress(number, expected)
+            assert reader.report is not None
+            if videos is not None:
+                videos.end(reader.report.duration_s)
         self.dropped_sound = None if videos is None else videos.dropped_sound
-        assert reader.report is not None
         return self._aggregate.finish(reader.report, self._detector.work(), source)
 
     def _detect(self, pool: ThreadPoolExecutor, frame: Frame | Between) -> Future[Detected] | Between:

@@ -219,7 +219,9 @@ def detect_part(
             videos.write(frame.pts_s, made_pictures(detections.steps))
             yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
                            "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
-    assert reader.report is not None
+        assert reader.report is not None
+        if part.end_s is None:
+            videos.end(reader.report.duration_s)
     work = detector.work(complete=part.end_s is None)
     work.cpu_s = time.process_time() - cpu
     report = replace(reader.report, frames=part.lead.index + reader.report.frames)

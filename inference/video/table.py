@@ -13,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from math import inf, nan
 
 import numpy as np
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from inference.errors import LimitExceeded
 from inference.video.container import open_container, video_stream
-from inference.video.decode import Clock, Decoding, decode, decoder_of, numbered, packets_of
+from inference.video.decode import Clock, Decoding, Picture, decode, decoder_of, numbered, packets_of
 from inference.video.frames import Anchor, Damage, Media, VideoLimits
 from inference.video.times import LEAP_S, SAME_S, Times, Told
 
@@ -97,7 +96,7 @@ def scan(
     shown, last_s = _Shown(np.array(coded.keyframe, np.bool_)), None
     with contextlib.closing(_decoded(source, keys_only)) as pictures:
         for picture in pictures:
-            frame = picture.item
+            frame = picture.item.frame
             if not doubt and len(shown.pts_s) * frame.width * frame.height > _LOOKED_AT:
                 doubt = shown.differs(told)
                 if not doubt:
@@ -168,12 +167,13 @@ def _stamped(source: Media) -> Generator[tuple[float | None, float | None, bool,
                 )
 
 
-def _decoded(source: Media, keys_only: bool) -> Generator[Told[VideoFrame]]:
+def _decoded(source: Media, keys_only: bool) -> Generator[Told[Picture]]:
     with open_container(source) as container:
         stream = video_stream(container)
         decoder = decoder_of(stream, keyframes_only=keys_only)
-        decoding = Decoding(decoder, Clock(container, stream), Damage(), keys_only)
-        yield from decode(numbered(packets_of(container, stream)), decoding)
+        clock = Clock(container, stream)
+        decoding = Decoding(decoder, clock, Damage(), keys_only)
+        yield from decode(numbered(packets_of(container, stream), clock), decoding)
 
 
 @dataclass
@@ -230,11 +230,10 @@ class _Shown:
     shift_s: list[float] = field(default_factory=list)
     gap_s: list[float] = field(default_factory=list)
 
-    def add(self, picture: Told[VideoFrame]) -> None:
-        frame, number = picture.item, picture.item.opaque
-        assert isinstance(number, int)
+    def add(self, picture: Told[Picture]) -> None:
+        frame, number, timed = picture.item
         # A stream that is renewed bit by bit has packets to begin at whose own picture is not whole yet.
-        key = bool(self.coded[number]) and frame.key_frame and (picture.own or frame.pts is None)
+        key = number >= 0 and bool(self.coded[number]) and frame.key_frame and (picture.own or not timed)
         self.pts_s.append(picture.at_s)
         self.keyframe.append(key)
         self.packet.append(number)

@@ -69,6 +69,7 @@ class VideoWriter:
         self._last_s: float | None = None
         self._shape: tuple[int, ...] = ()
         self.frames = 0
+        self.ends_s: float | None = None  # the second to which the last frame is shown, where the clip tells
         self._reformatter = VideoReformatter()  # kept, as preparing a conversion takes as long as the conversion itself
 
     @property
@@ -137,6 +138,8 @@ class VideoWriter:
         for packet in self._stream.encode(None):
             self._mux(packet)
         if self._held is not None and self._last is not None:
+            if self.ends_s is not None:
+                self._gap = max(1, round(Fraction(self.ends_s) / TIME_BASE) - self._last)
             self._held.duration = self._gap
             self._put(self._held)
             if self._sound is not None:

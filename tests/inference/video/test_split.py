@@ -20,7 +20,7 @@ from inference.errors import LimitExceeded
 from inference.results.result import Cost, Source
 from inference.routes import Route, parse_routes
 from inference.steps import Analysis
-from inference.video import split
+from inference.video import split, table
 from inference.video.detect import FrameDetector
 from inference.video.frames import View
 from inference.video.join import join
@@ -300,6 +300,27 @@ def test_damage_before_a_part_counts_once(rare: Path, registry: Registry, tmp_pa
     whole = analyze(damaged, chosen, registry).result.to_json()["broken"]
     parts = from_parts(damaged, chosen, registry, 0.5, tmp_path, most_s=1.5).result.to_json()["broken"]
     assert parts == whole and whole["damaged_frames"] == 1 and whole["at_s"] < 1.5
+
+
+def test_pictures_that_a_plan_counts_and_damage_costs_are_not_numbered(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long clip is planned by its packets; two pictures of the second part turn out to be lost."""
+    monkeypatch.setattr(table, "_LOOKED_AT", 0)
+    lost = tmp_path / "lost.mkv"
+    with av.open(str(lost), "w") as output:
+        stream: Any = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
+        for i in range(100):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(scene(i), format="rgb24")):
+                if i in (40, 41):
+                    packet.update(bytes(packet.size))
+                output.mux(packet)
+    assert len(scan(lost).pts_s) == 100
+    chosen = route("{ heat_map = true }", annotated=True)
+    whole = analyze(lost, chosen, registry)
+    assert whole.result.source.frames == 98
+    check_same(from_parts(lost, chosen, registry, 1.0, tmp_path), whole)
 
 
 @pytest.mark.parametrize("seed", range(4))
