@@ -96,7 +96,8 @@ class VideoReader:
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         self._pictures = UprightPictures(self._limits, damage)
         if animation.is_animation(self._source):
-            yield from self._sampled(animation.frames(self._source, self._limits, damage), damage, Ending(exact=True))
+            pictures = animation.timed_frames(self._source, self._limits, damage)
+            yield from self._sampled(pictures, damage, Ending(exact=True))
             return
         # Before it is opened: of a file that was given open, this moves the position that decoding goes on from.
         damage.truncated, tracks_s = truncation(self._source), track_ends(self._source)
