@@ -34,7 +34,7 @@ from inference.errors import (
 )
 from inference.extras import extra
 from inference.image.limits import Limits
-from inference.image.sniff import SNIFF_BYTES, sniff
+from inference.image.sniff import sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
 from inference.steps import Analysis, OnProgress
@@ -193,7 +193,7 @@ class UploadWorker:
         if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
             return partial(self._done, claim, etag, trace)
         assert plan.route
-        media_type = sniff(reading.head[:SNIFF_BYTES])
+        media_type = sniff(reading.head)
         if media_type.startswith("video/"):
             for package in packages_of(plan.route):
                 extra(package)  # before a video is fetched in vain, at every sweep
@@ -223,7 +223,7 @@ class UploadWorker:
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:
         """The content where it belongs: pictures in memory, videos in a temporary file, under their limits."""
-        if sniff(reading.head[:SNIFF_BYTES]).startswith("image/"):
+        if sniff(reading.head).startswith("image/"):
             yield reading.read(self.settings.max_image_bytes)
             return
         size, limit = reading.info.size, self.settings.max_video_bytes

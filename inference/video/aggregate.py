@@ -151,6 +151,8 @@ class Aggregate(contextlib.ExitStack):
         if report.broken:
             extra["broken"] = {"reason": report.broken, "at_s": round(report.broken_at_s or 0.0, 3),
                                "damaged_frames": report.damaged_frames}  # fmt: skip
+        if report.notes:
+            extra["notes"] = list(report.notes)
         if self._folder is not None and extra["timeline"]:
             (self._folder / CHAPTERS).write_text(vtt(extra["timeline"]), encoding="utf-8")
         return Summary(
@@ -227,4 +229,5 @@ def whole_report(reports: Sequence[ReadReport]) -> ReadReport:
         broken=broken.broken if broken else None,
         broken_at_s=broken.broken_at_s if broken else None,
         damaged_frames=sum(report.damaged_frames for report in reports),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
     )

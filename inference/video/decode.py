@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia
+from inference.video.container import ASSUMED_RATE, is_counted, rate_of
 from inference.video.frames import Anchor, Damage
 
 FALLBACK_PERIOD_S = 1 / 25
@@ -28,10 +29,12 @@ class Clock:
         base = stream.time_base or Fraction(1, 90_000)
         self._base = base
         self._start = Fraction(container.start_time or 0, 1_000_000)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = rate_of(container, stream)
         self.period_s = float(1 / rate) if rate else FALLBACK_PERIOD_S
-        # AVI has no presentation times, only the order of storage: sorted, they are those of the display.
-        self.sorts = container.format.name == "avi"
+        self.counts = is_counted(container)
+        # AVI, and MXF of H.264, have no presentation times, only the order of storage: sorted, they are those of the
+        # display.
+        self.sorts = container.format.name in ("avi", "mxf")
 
     def seconds(self, pts: int) -> float:
         return float(pts * self._base - self._start)
@@ -45,9 +48,20 @@ class Clock:
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Demuxes to the end, or to where a cut file stops making sense; `truncation` says that it was cut."""
+    """Demuxes to the end, or to where a cut file stops making sense; `truncation` says that it was cut.
+
+    Packets of a stream without a container get the times of counting, whatever FFmpeg makes up: as `dts`, since their
+    order is not that of display, and where keyframes alone are decoded as `pts`.
+    """
+    counts, period = is_counted(container), 1 / (rate_of(container, stream) or ASSUMED_RATE)
+    keys_only = stream.codec_context.skip_frame == "NONKEY"
+    number = 0
     try:
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            if counts and packet.size:
+                packet.dts, number = round(number * period / packet.time_base), number + 1
+                packet.pts = packet.dts if keys_only and packet.is_keyframe else None
+            yield packet
     except av.FFmpegError:
         return
 
@@ -56,7 +70,7 @@ def from_anchor(
     container: InputContainer, stream: VideoStream, clock: Clock, anchor: Anchor
 ) -> Iterator[Packet[VideoStream]]:
     """Packets from the keyframe that the anchor needs, or from the start where the container cannot seek to it."""
-    if not anchor.index:
+    if not anchor.index or clock.counts:
         return packets_of(container, stream)
     for offset in (clock.to_pts(anchor.decoded_from_s), 0):
         try:

@@ -131,17 +131,12 @@ class Between:
     pixels: Pixels
 
 
-_MEDIA_TYPES = {
-    "mov": "video/mp4", "matroska": "video/x-matroska", "avi": "video/x-msvideo", "mpegts": "video/mp2t",
-    "m4v": "video/mp4v-es", "gif": "image/gif", "webp": "image/webp", "png": "image/png",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class VideoInfo:
     """What the container says, decoding nothing. `claimed_*` are the header's words: never trusted.
 
-    `width` and `height` are of the coded picture, before the display matrix turns it upright.
+    `width` and `height` are of the coded picture, before the display matrix turns it upright. `container`: FFmpeg's
+    name of what reads it. `media_type`: as `sniff` tells it.
     """
 
     container: str
@@ -153,11 +148,7 @@ class VideoInfo:
     claimed_frames: int | None
     has_audio: bool
     truncated: str | None
-
-    @property
-    def media_type(self) -> str:
-        """The IANA media type of the container."""
-        return _MEDIA_TYPES.get(self.container, f"video/{self.container}")
+    media_type: str
 
     def expected_frames(self, sampling: Sampling) -> int | None:
         """About how many frames will be sampled, by the header: for progress bars only."""
@@ -198,7 +189,8 @@ class Damage:
 
 @dataclass(frozen=True)
 class ReadReport:
-    """The clip as decoding shows it, and where it broke (`broken` None: it is sound)."""
+    """The clip as decoding shows it, and where it broke (`broken` None: it is sound). notes: what was chosen or assumed
+    while it was read, a sentence each."""
 
     frames: int
     duration_s: float
@@ -207,6 +199,7 @@ class ReadReport:
     broken: str | None = None
     broken_at_s: float | None = None
     damaged_frames: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def fps(self) -> float | None:

@@ -12,10 +12,18 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from inference.errors import CorruptMedia
+from inference.image.sniff import head_of, sniff
 from inference.machine import return_freed_memory
 from inference.video import animation
-from inference.video.container import open_container, truncation, video_stream
+from inference.video.container import (
+    notes_on,
+    nothing_decoded,
+    open_binary,
+    open_container,
+    rate_of,
+    truncation,
+    video_stream,
+)
 from inference.video.decode import FALLBACK_PERIOD_S, SAME_S, Clock, decode, from_anchor, packets_of
 from inference.video.frames import (
     Anchor,
@@ -47,18 +55,24 @@ def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
     with open_container(source) as container:
         stream = video_stream(container)
         limits.check_size(stream.width, stream.height)
-        duration = container.duration
+        duration, rate = container.duration, rate_of(container, stream)
         return VideoInfo(
             container=container.format.name.split(",")[0],
             codec=stream.codec_context.name,
             width=stream.width,
             height=stream.height,
-            nominal_fps=float(stream.average_rate) if stream.average_rate else None,
+            nominal_fps=float(rate) if rate else None,
             claimed_duration_s=duration / 1e6 if duration is not None else None,
             claimed_frames=stream.frames or None,
             has_audio=bool(container.streams.audio),
             truncated=truncation(source),
+            media_type=_media_type(source),
         )
+
+
+def _media_type(source: Media) -> str:
+    with open_binary(source) as file:
+        return sniff(head_of(file))
 
 
 @dataclass(frozen=True)
@@ -141,6 +155,7 @@ class VideoReader:
         self._sampling = sampling or Sampling()
         self._limits = limits or VideoLimits()
         self._anchor = anchor or Anchor()
+        self._notes: tuple[str, ...] = ()
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -157,6 +172,7 @@ class VideoReader:
         with open_container(self._source) as container:
             stream = video_stream(container)
             self._limits.check_size(stream.width, stream.height)
+            self._notes = notes_on(container, stream)
             if self._sampling.keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
             stream.thread_type = "AUTO"
@@ -195,14 +211,13 @@ class VideoReader:
             if every and begun and not taken and index % every == 0:
                 yield Between(index, pts_s, self._pictures.scaled(picture, self._view.size(*size)))
         if count == 0 and complete and not anchor.index:
-            raise CorruptMedia(
-                f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
-                "upload it again or convert it"
-            )
-        self.report = _report(count, last, gap, size or (0, 0), damage, complete)
+            raise nothing_decoded(self._source, damage.reason)
+        self.report = _report(count, last, gap, size or (0, 0), damage, complete, self._notes)
 
 
-def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool) -> ReadReport:
+def _report(
+    count: int, last: float, gap: float, size: tuple[int, int], damage: Damage, complete: bool, notes: tuple[str, ...]
+) -> ReadReport:
     broken = damage.report(complete)
     return ReadReport(
         frames=count,
@@ -212,4 +227,5 @@ def _report(count: int, last: float, gap: float, size: tuple[int, int], damage: 
         broken=broken,
         broken_at_s=None if broken is None else last if damage.at_s is None else damage.at_s,
         damaged_frames=damage.frames,
+        notes=notes,
     )
