@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cloud.settings import RESULTS
 from cloud.storage import by_hour
 from cloud.storage.containers import Storage, default_storage
 from cloud.storage.paths import printable
+from inference.results.export_options import ExportOptions
+from inference.results.export_rows import Found
 from inference.results.formats import FORMATS, RESULT_FILE, write
 
 
@@ -26,16 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     left_out = by_hour.LeftOut()
     found = documents(default_storage(), options.prefix, left_out)
-    count = write(found, options.format, options.out, options.step)
-    print(printable(f"{options.out}: {count} results as {options.format}"))
+    report = write(found, options.format, options.out, ExportOptions(step=options.step))
+    print(printable(f"{options.out}: {report.count} results as {options.format}"))
+    for note in report.notes:
+        print(printable(note), file=sys.stderr)
     if left_out.count:
         print(left_out, file=sys.stderr)
-    return 0
+    return 0 if report.count else 1
 
 
-def documents(storage: Storage, prefix: str, left_out: by_hour.LeftOut) -> Iterator[dict[str, Any]]:
+def documents(storage: Storage, prefix: str, left_out: by_hour.LeftOut) -> Iterator[Found]:
     """Every result document below a prefix, by name, without those that are deleted meanwhile; left_out: what is no
     result."""
     for page in storage.pages(RESULTS, prefix=prefix):
         blobs = [blob for blob in page.blobs if blob.name.endswith(f"/{RESULT_FILE}")]
-        yield from (document for _, document in by_hour.documents(storage, blobs, left_out))
+        for blob, document in by_hour.documents(storage, blobs, left_out):
+            yield Found(document, blob.name.removesuffix(f"/{RESULT_FILE}"))

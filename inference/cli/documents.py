@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from inference.errors import BadRoute
+from inference.results.export_options import ExportOptions
 from inference.results.formats import read_folder, write
 from inference.results.schema import schema
 from inference.results.typings import python, typescript
@@ -23,9 +25,11 @@ def run(options: argparse.Namespace) -> int:
         print(texts[options.form](), end="")
         return 0
     if options.step:
-        names = {step["name"] for document in read_folder(options.results) for step in document["steps"]}
+        names = {step["name"] for document, _ in read_folder(options.results) for step in document["steps"]}
         if options.step not in names:
             raise BadRoute(f"{options.results}: no step is called {options.step!r}{nearest(options.step, names)}")
-    count = write(read_folder(options.results), options.format, options.out, options.step)
-    print(single(f"{options.out}: {count} results as {options.format}"))
-    return 0
+    report = write(read_folder(options.results), options.format, options.out, ExportOptions(step=options.step))
+    for note in report.notes:
+        print(note, file=sys.stderr)
+    print(single(f"{options.out}: {report.count} results as {options.format}"))
+    return 0 if report.count else 1

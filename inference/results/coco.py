@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from inference.results.export_rows import Document, pictures, predictions_of, whole_file
+from inference.results.export_rows import BOX, Document, Export, predictions_of, whole_file
 from inference.results.skeletons import SKELETONS, skeleton_doc
 from inference.results.strict_json import json_text
 
@@ -15,15 +14,17 @@ VISIBLE = 0.3
 _OF_PEOPLE = ("person", "face", "hand")
 
 
-def write_coco(documents: Iterable[Document], out: Path, step: str | None) -> int:
+def write_coco(export: Export, out: Path) -> int:
     """One JSON file of images, annotations (boxes, masks, keypoints, scores) and categories."""
+    if export.lacks("coco", BOX):
+        return 0
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     categories: dict[str, dict[str, Any]] = {}
-    for number, document in enumerate(pictures(documents), 1):
+    for number, (name, document, _) in enumerate(export.pictures(), 1):
         source = document["source"]
-        images.append({"id": number, "file_name": source["name"], "width": source["width"], "height": source["height"]})
-        for result, prediction, _ in predictions_of(document, step):
+        images.append({"id": number, "file_name": name, "width": source["width"], "height": source["height"]})
+        for result, prediction, _ in predictions_of(document, export.options.step):
             if "box" in prediction:
                 category = _category(categories, result, prediction)
                 annotations.append(_annotation(prediction, len(annotations) + 1, number, category))

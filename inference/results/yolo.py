@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from inference.results.export_rows import Document, pictures, predictions_of, whole_file
+from inference.results.export_rows import BOX, Export, predictions_of, whole_file
 from inference.results.label_files import LabelFiles
 
 
-def write_yolo(documents: Iterable[Document], out: Path, step: str | None) -> int:
+def write_yolo(export: Export, out: Path) -> int:
     """A folder: labels/<picture>.txt, a line per box, and data.yaml with the names of the classes."""
-    classes: dict[str, int] = {}
+    if export.lacks("yolo", BOX):
+        return 0
+    classes = export.classes()
     files = LabelFiles(out / "labels")
     count = 0
-    for document in pictures(documents):
+    for name, document, _ in export.pictures():
         count += 1
         source = document["source"]
         lines = []
-        for _, prediction, _ in predictions_of(document, step):
+        for step, prediction, _ in predictions_of(document, export.options.step):
             if "box" in prediction:
-                number = classes.setdefault(prediction["label"], len(classes))
+                number = classes.number(step, prediction)
                 lines.append(f"{number} {_yolo_box(prediction['box'], source['width'], source['height'])}\n")
-        target = files.of(source["name"])
+        target = files.of(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(target) as file:
             file.writelines(lines)
     out.mkdir(parents=True, exist_ok=True)
     with whole_file(out / "data.yaml") as file:
         file.write("path: .\ntrain: images\nval: images\nnames:\n")
-        file.writelines(f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for name, number in classes.items())
+        file.writelines(f"  {n}: {json.dumps(name, ensure_ascii=False)}\n" for n, name in classes.names.items())
     return count
 
 
