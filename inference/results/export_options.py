@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from inference.results.classes import LabelsOf, no_labels
 from inference.results.words import single
@@ -12,6 +13,8 @@ from inference.results.words import single
 # The content of a file beside a document, by the document's place and the file's name in it, which nobody has checked.
 # Raises DropsightError where it is not there, is too large, or its name leads elsewhere.
 ReadFile = Callable[[str, str], bytes]
+# What becomes of the pictures of a data set.
+Put = Literal["copy", "link", "none"]
 
 # So many names stand in a note.
 _NAMED = 3
@@ -25,13 +28,14 @@ def no_files(place: str, name: str) -> bytes:
 @dataclass(frozen=True)
 class ExportOptions:
     """step: only the predictions of this step; labels_of: the full label lists of the models; boxes_as_polygons:
-    objects with a box alone get its outline as their segmentation (COCO); pictures: the folder that was analysed, or
-    None; read_file: the files beside a document."""
+    objects with a box alone get its outline as their segmentation (COCO); pictures: the folders that were analysed,
+    the best first, and put: what is done with the pictures (YOLO); read_file: the files beside a document."""
 
     step: str | None = None
     labels_of: LabelsOf = no_labels
     boxes_as_polygons: bool = False
-    pictures: Path | None = None
+    pictures: Sequence[Path] = ()
+    put: Put = "copy"
     read_file: ReadFile = no_files
 
 
@@ -42,22 +46,24 @@ class Notes:
     _names: dict[str, list[str]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, what: str, name: str = "", count: int = 1) -> None:
-        """what: a sentence that is the same for all of its kind, where {count} stands for how many; name: the picture
-        or step that it is about, or empty where it is about the whole export."""
-        self._counts[what] = self._counts.get(what, 0) + count
+    def add(self, what: str, name: str = "") -> None:
+        """what: words that are the same for all of a kind, with {count} for how many if they say it; name: the picture,
+        model or label that it is about, or empty where it is about the whole export."""
+        self._counts[what] = self._counts.get(what, 0) + 1
         names = self._names.setdefault(what, [])
         if name and name not in names and len(names) < _NAMED:
             names.append(name)
 
     def lines(self) -> tuple[str, ...]:
-        """A line for each kind, in the order in which they came up."""
-        return tuple(self._line(what, names, self._counts[what]) for what, names in self._names.items())
+        """A line for each kind, in the order in which they came up: the words, how many, the first names."""
+        return tuple(_line(what, names, self._counts[what]) for what, names in self._names.items())
 
-    def _line(self, what: str, names: list[str], count: int) -> str:
-        more = f" and {count - len(names)} more" if names and count > len(names) else ""
-        listed = f" ({', '.join(names)}{more})" if names else ""
-        return single(f"{what.replace('{count}', str(count))}{listed}")
+
+def _line(what: str, names: list[str], count: int) -> str:
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    number = f"{count}: " if count > 1 and "{count}" not in what else ""
+    what = what.replace("{count}", str(count))
+    return single(f"{what} ({number}{', '.join(names)}{more})" if names else what)
 
 
 @dataclass(frozen=True)
