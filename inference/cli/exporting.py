@@ -52,7 +52,7 @@ def end(options: argparse.Namespace, report: ExportReport) -> int:
     for note in report.notes:
         print(note, file=sys.stderr)
     if not report.count:
-        print(single(f"{options.out}: not written"), file=sys.stderr)
+        print(single(f"{options.out} is not written"), file=sys.stderr)
         return 1
     print(single(f"{options.out}: {report.count} results as {options.format}"))
     return 0

@@ -104,26 +104,32 @@ def class_list(survey: Survey, labels_of: LabelsOf, *, coco: bool) -> ClassList:
     making = _Making(coco)
     unknown = []
     lists = {m: (_labels(m, seen, labels_of), seen) for m, seen in survey.models(maps=coco).items()}
-    order = sorted(lists, key=lambda m: (lists[m][0] is None, not is_coco(lists[m][0]), -len(lists[m][0] or ()), m))
-    for model in order:
+
+    def order(model: Model) -> Any:
+        labels = lists[model][0] or ()
+        return not labels, not is_coco(labels), sum(name in _NAMELESS for name in labels), -len(labels), model
+
+    for model in sorted(lists, key=order):
         labels, seen = lists[model]
-        if labels is None:
-            unknown.append(model[0])
-            making.add_unknown(model, seen)
-        else:
+        if labels is not None:
             making.add(model, labels, seen)
+        elif making.add_unknown(model, seen):
+            unknown.append(model[0])
     return making.done(tuple(dict.fromkeys(unknown)))
 
 
 def _labels(model: Model, seen: set[Seen], labels_of: LabelsOf) -> tuple[str, ...] | None:
     """The full list of a model; None where there is none, or it is not the one with which the results were made."""
-    if labels := labels_of(*model):
-        named = set(labels)
-        return labels if all(name in named or name == str(number) for number, name in seen) else None
-    # The ids of what was seen tell COCO's 80 from any other list.
-    coco = _builtin("coco80")
-    fits = {number for number, name in seen if 0 <= number < len(coco) and coco[number] == name}
-    return coco if len(fits) == len(seen) and fits - {0} else None
+    labels = labels_of(*model)
+    named = set(labels or ())
+    if labels and all(name in named or name == str(number) for number, name in seen):
+        return labels
+    # The ids of what was seen tell COCO's lists, with and without the data set's gaps, from others; 0 alone does not.
+    for coco in (_builtin("coco80"), _builtin("coco91")):
+        fits = {number for number, name in seen if 0 <= number < len(coco) and coco[number] == name}
+        if len(fits) == len(seen) and fits - {0}:
+            return coco
+    return None
 
 
 @cache
@@ -161,21 +167,25 @@ class _Making:
             number, name = item
             place = number if 0 <= number < len(labels) and labels[number] == name else -1
             place = labels.index(name) if place < 0 and name in labels else place
-            if place >= 0:
+            if by_place.get(place, -1) >= 0:
                 self._keep(model, item, by_place[place], name)
             else:
                 self._loose.setdefault(name, []).append((model, item))
 
     def _places(self, labels: tuple[str, ...]) -> Iterator[int]:
-        """The number of each place of a list."""
+        """The number of each place of a list; -1 for those without a name, but in the first list, where numbers are
+        places."""
         official = self._coco and is_coco(labels)
         base, earlier, own = self._next, dict(self._taken), set[str]()
+        places_count = not self._names and not official
         self._next = base if not official else max(base, 1 + max(_coco_numbers().values()))
         for place, label in enumerate(labels):
             if official and label in _coco_numbers():
                 yield self._named(_coco_numbers()[label], label)
             elif label in earlier and label not in own and label not in _NAMELESS:
                 yield earlier[label]
+            elif label in _NAMELESS and not places_count:
+                yield -1
             else:
                 twice = label in own and label not in _NAMELESS
                 yield self._named(self._new(), f"{label} ({place})" if twice else label)
@@ -200,25 +210,29 @@ class _Making:
             self._names[number] = name if name and name not in self._taken else f"unnamed {number}"
             self._taken.setdefault(self._names[number], number)
 
-    def add_unknown(self, model: Model, seen: set[Seen]) -> None:
-        """A model of which only the labels seen are known: their ids are places in its list, if they can be."""
+    def add_unknown(self, model: Model, seen: set[Seen]) -> bool:
+        """A model of which only the labels seen are known: their ids are places in its list, if they can be. Whether
+        any of them is new."""
         names: dict[int, set[str]] = {}
         for number, name in seen:
             names.setdefault(number, set()).add(name)
-        base, last = self._next, -1
+        earlier, base, last = dict(self._taken), self._next, -1
         for item in sorted(seen):
             number, name = item
             if not 0 <= number < _MOST_PLACES or len(names[number]) > 1:
                 self._loose.setdefault(name, []).append((model, item))
                 continue
+            if name in earlier:
+                self._keep(model, item, earlier[name], name)
+                continue
             last = max(last, number)
-            # two ids of one name, or an earlier model's: the first keeps it
-            place = self._taken.get(name, base + number)
-            self._keep(model, item, self._named(place, name), name)
+            unique = f"{name} ({number})" if name in self._taken else name
+            self._keep(model, item, self._named(base + number, unique), unique)
         for number in range(base, base + last + 1):
             if number not in self._names:
                 self._named(number, "")
         self._next = base + last + 1
+        return any(name not in earlier for _, name in seen)
 
     def done(self, unknown: tuple[str, ...]) -> ClassList:
         """The list, with what has no place in any list after all others, in the order of the names."""

@@ -100,8 +100,8 @@ class Export:
         made = class_list(self._survey, self.options.labels_of, coco=coco)
         for model in made.unknown:
             self.notes.add(
-                "the full list of labels is not to be had here, so that labels not seen have no names, and numbers "
-                "rest on what was seen; name the folder of the model with --models",
+                "the full list of labels is not here, so that classes not seen have no names; name the folder of the "
+                "model with --models",
                 model,
             )
         for label in made.loose:
@@ -147,7 +147,7 @@ class Export:
     def _why_nothing(self, finds: Counter[str], pictures: bool) -> str:
         left = sum(map(len, self._left_out.values())) if pictures else 0
         if not self.count:
-            return "there are no results"
+            return "there are no results; give the folder that `analyze --out` wrote, or names that there are"
         if self.count == left:
             return "none of the results is of a picture"
         if finds:

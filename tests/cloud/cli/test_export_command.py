@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from azure.storage.blob import BlobServiceClient
+from PIL import Image
 
 from cloud.__main__ import main
-from cloud.settings import RESULTS, UPLOADS
+from cloud.settings import MODELS, RESULTS, UPLOADS
 from cloud.storage.containers import Storage
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.upload_worker import UploadWorker
@@ -32,6 +35,41 @@ def test_the_results_below_a_prefix_are_exported(
     assert [i["file_name"] for i in images] == ["x/a.jpg", "x/b.jpg"]
     assert main(["export", "--format", "jsonl", "--out", str(tmp_path / "all.jsonl")]) == 0
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 3
+
+
+def test_maps_and_label_lists_come_from_storage(
+    storage_account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    monkeypatch.setattr("cloud.cli.export_command.default_storage", lambda: storage)
+    rows = [{"id": "s/0", "label": "road", "label_id": 1, "area": 3}]
+    model = {"name": "lanes", "version": "1", "sha256": "1" * 64}
+    step = {"name": "s", "task": "image-segmentation", "model": model, "predictions": rows, "map": "s.png"}
+    storage.write_json(RESULTS, "a.jpg/result.json", whole("a.jpg", steps=[step]))
+    assert main(["export", "--out", str(tmp_path / "coco.json")]) == 1  # no map yet
+    assert "results/a.jpg/s.png: there is no such blob" in capsys.readouterr().err
+    ids = np.zeros((10, 10), np.uint8)
+    ids[2, 3:6] = 1
+    buffer = io.BytesIO()
+    Image.fromarray(ids).save(buffer, "PNG")
+    storage.write(RESULTS, "a.jpg/s.png", buffer.getvalue())
+    manifest = 'task = "image-segmentation"\nhead = "semantic"\nlabels = ["sky", "road", "kerb"]\n'
+    storage.write(MODELS, "lanes/model.toml", manifest.encode())
+    assert main(["export", "--out", str(tmp_path / "coco.json")]) == 0
+    made = json.loads((tmp_path / "coco.json").read_text())
+    assert [(a["category_id"], a["bbox"], a["area"]) for a in made["annotations"]] == [(2, [3, 2, 3, 1], 3)]
+    assert [c["name"] for c in made["categories"]] == ["sky", "road", "kerb"]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_export_of_nothing_is_none(
+    storage_account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage(BlobServiceClient.from_connection_string(storage_account))
+    monkeypatch.setattr("cloud.cli.export_command.default_storage", lambda: storage)
+    storage.ensure_containers(RESULTS)
+    assert main(["export", "none/", "--format", "yolo", "--out", str(tmp_path / "set")]) == 1
+    assert "there are no results" in capsys.readouterr().err and not (tmp_path / "set").exists()
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
