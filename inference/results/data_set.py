@@ -76,11 +76,15 @@ class DataSetPictures:
         with path.open("rb") as file:
             head = file.read(SNIFF_BYTES)
         media_type = sniff(head)
-        suffix = stem_and_suffix(name)[1]
-        if media_type in _READ and source.get("orientation") == 1 and not _is_animated(head):
+        is_read, orientation = media_type in _READ and not _is_animated(head), source.get("orientation")
+        if is_read and orientation in (1, None) and (orientation or decode(read_bytes(path)).orientation == 1):
+            suffix = stem_and_suffix(name)[1]
             suffix = suffix if suffix.lower() in _READ[media_type] else _READ[media_type][0]
             return self._put_as_it_is(path, self._target(place, suffix))
-        return self._written_upright(path, name, place, media_type)
+        target = self._written_upright(path, place, media_type)
+        what = "turned by their camera" if is_read else "of a kind that not all trainers read"
+        self._notes.add(f"{{count}} pictures are {what}: they are written upright as {target.suffix[1:]}", name)
+        return target
 
     def _target(self, place: str, suffix: str) -> Path:
         target = self._folder / f"{place}{suffix}"
@@ -99,15 +103,14 @@ class DataSetPictures:
         _place(target, lambda temporary: shutil.copyfile(path, temporary))
         return target
 
-    def _written_upright(self, path: Path, name: str, place: str, media_type: str) -> Path:
-        picture = decode(read_bytes(path))
-        suffix = ".jpg" if media_type in _PHOTOS else ".png"
-        target = self._target(place, suffix)
-        options = {"quality": _QUALITY, "subsampling": 0} if suffix == ".jpg" else {}
-        kind = "JPEG" if suffix == ".jpg" else "PNG"
-        _place(target, lambda temporary: picture.full().save(temporary, kind, **options))
-        what = "turned by their camera" if media_type in _READ else "of a kind that not all trainers read"
-        self._notes.add(f"{{count}} pictures are {what}: they are written upright as {kind}", name)
+    def _written_upright(self, path: Path, place: str, media_type: str) -> Path:
+        image = decode(read_bytes(path)).full()
+        if media_type in _PHOTOS:
+            target = self._target(place, ".jpg")
+            _place(target, lambda temporary: image.save(temporary, "JPEG", quality=_QUALITY, subsampling=0))
+        else:
+            target = self._target(place, ".png")
+            _place(target, lambda temporary: image.save(temporary, "PNG"))
         return target
 
 

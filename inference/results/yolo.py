@@ -26,9 +26,9 @@ _SHORTEST = 10
 
 def write_yolo(export: Export, out: Path) -> int:
     """A folder: images/, labels/<picture>.txt with a line per object, and data.yaml with the names of the classes."""
-    if export.lacks("yolo", BOX):
-        return 0
     names = [item.name for item in export.pictures()]
+    if export.lacks("yolo", BOX) or not names:
+        return 0
     own = places(names)
     labels, classes = _labels(export), export.classes()
     for item, place in zip(export.pictures(), own, strict=True):
@@ -53,8 +53,8 @@ def _labels(export: Export) -> Labels:
     kinds = {
         name: max(found, key=lambda labels: (labels.kind != "detect", found[labels])) for name, found in by_step.items()
     }
-    if len(set(kinds.values())) == 1:
-        return next(iter(kinds.values()))
+    if len(set(kinds.values())) <= 1:
+        return next(iter(kinds.values()), Labels())
     listed = ", ".join(f"{name}: {KINDS[labels.kind]}" for name, labels in kinds.items())
     export.notes.add(
         f"the steps give labels of several kinds ({single(listed)}), and a data set holds one: all are boxes here; "
@@ -106,12 +106,16 @@ def _say_renamed(export: Export, names: Sequence[str], own: Sequence[str], files
 
 
 def _say_left(export: Export, out: Path, written: set[str]) -> None:
-    """Says what an earlier export left in the folder: trainers would read it."""
+    """Says what else is in the folder, from an earlier export say."""
     for path in sorted(path for folder in ("images", "labels") for path in (out / folder).rglob("*")):
         name = path.relative_to(out)
         known = {name.as_posix(), PurePosixPath("labels", *name.parts[1:]).with_suffix(".txt").as_posix()}
         if path.suffix.lower() in (*SUFFIXES, ".txt") and not known & written and path.is_file():
-            export.notes.add("{count} files of an earlier export are in the folder, too: delete them", name.as_posix())
+            export.notes.add(
+                "{count} files that are not of this export are in its folder, where trainers read them, too: export "
+                "into an empty folder",
+                name.as_posix(),
+            )
 
 
 def _data_yaml(labels: Labels, names: Mapping[int, str]) -> str:

@@ -188,4 +188,4 @@ def test_links_and_pictures_that_lie_there_already(tmp_path: Path) -> None:
 def test_what_an_earlier_export_left_is_said(tmp_path: Path) -> None:
     export(tmp_path, document("old.jpg", step(thing())), put="none")
     report = export(tmp_path, document("a.jpg", step(thing())), put="none")
-    assert any("1 files of an earlier export" in note and "labels/old.txt" in note for note in report.notes)
+    assert any("1 files that are not of this export" in note and "labels/old.txt" in note for note in report.notes)
