@@ -78,7 +78,8 @@ class Survey:
 
 
 def _seen(prediction: Document) -> Seen:
-    return prediction.get("label_id", -1), prediction["label"]
+    number = prediction.get("label_id")
+    return -1 if number is None else number, str(prediction["label"] or "")
 
 
 @dataclass(frozen=True)

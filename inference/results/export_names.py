@@ -32,7 +32,7 @@ def export_names(found: Sequence[tuple[str, str]], notes: Notes) -> list[str]:
         parts[i] = parts[i][root:]
     names = ["/".join(p) or "picture" for p in parts]
     for i in astray:
-        notes.add("{count} names of whole paths are written without the folder that was analysed", names[i])
+        notes.add("named by a whole path, written without the folder that was analysed", names[i])
     return _apart(names, found, notes)
 
 
@@ -75,5 +75,5 @@ def _apart(names: list[str], found: Sequence[tuple[str, str]], notes: Notes) -> 
                     "export them separately"
                 )
             taken[place], names[i] = found[i][1], place
-            notes.add("{count} pictures are called as another one: the folder of their results is in front", place)
+            notes.add("called as another picture is, so that the folder of the results is in front", place)
     return names

@@ -46,22 +46,24 @@ class Notes:
     _names: dict[str, list[str]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, what: str, name: str = "", count: int = 1) -> None:
-        """what: a sentence that is the same for all of its kind, where {count} stands for how many; name: the picture
-        or step that it is about, or empty where it is about the whole export."""
-        self._counts[what] = self._counts.get(what, 0) + count
+    def add(self, what: str, name: str = "") -> None:
+        """what: words that are the same for all of a kind, with {count} for how many if they say it; name: the picture,
+        model or label that it is about, or empty where it is about the whole export."""
+        self._counts[what] = self._counts.get(what, 0) + 1
         names = self._names.setdefault(what, [])
         if name and name not in names and len(names) < _NAMED:
             names.append(name)
 
     def lines(self) -> tuple[str, ...]:
-        """A line for each kind, in the order in which they came up."""
-        return tuple(self._line(what, names, self._counts[what]) for what, names in self._names.items())
+        """A line for each kind, in the order in which they came up: the words, how many, the first names."""
+        return tuple(_line(what, names, self._counts[what]) for what, names in self._names.items())
 
-    def _line(self, what: str, names: list[str], count: int) -> str:
-        more = f" and {count - len(names)} more" if names and count > len(names) else ""
-        listed = f" ({', '.join(names)}{more})" if names else ""
-        return single(f"{what.replace('{count}', str(count))}{listed}")
+
+def _line(what: str, names: list[str], count: int) -> str:
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    number = f"{count}: " if count > 1 and "{count}" not in what else ""
+    what = what.replace("{count}", str(count))
+    return single(f"{what} ({number}{', '.join(names)}{more})" if names else what)
 
 
 @dataclass(frozen=True)

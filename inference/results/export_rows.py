@@ -15,17 +15,19 @@ from typing import IO, Any, NamedTuple
 from inference.results.classes import ClassList, Survey, class_list, is_area
 from inference.results.export_names import export_names
 from inference.results.export_options import ExportOptions, Notes
+from inference.results.plurals import counted
 from inference.results.strict_json import json_text
 
 Document = Mapping[str, Any]
 
-# What a prediction or a step may be, and what to do where a format cannot hold it.
-BOX, AREA, LABEL, VECTOR = "box", "area", "label", "vector"
-_LEFT_OUT = {
-    BOX: "{count} objects",
-    AREA: "{count} areas of maps: --format coco has them",
-    LABEL: "{count} names of whole pictures or crops: --format csv has them",
-    VECTOR: "{count} embeddings: they stay beside the results, and --format jsonl has those of objects",
+# What can be found: an object, a label's share of a map, a name without a place, an embedding.
+BOX, AREA, LABEL, VECTOR = "object", "area of a map", "name of a whole picture or crop", "embedding"
+# What to do where a format cannot hold it.
+_ELSEWHERE = {
+    BOX: "every format has them",
+    AREA: "--format coco and csv have them",
+    LABEL: "--format csv and jsonl have them",
+    VECTOR: "they are in the files beside the results, those of objects also in --format jsonl",
 }
 
 
@@ -53,27 +55,34 @@ class Export:
     def __init__(self, spool: IO[str], found: Iterable[Found], options: ExportOptions) -> None:
         self.options = options
         self.notes = Notes()
-        self.count = 0
-        self.videos = 0
-        self.finds: Counter[str] = Counter()
         self._spool = spool
         self._survey = Survey()
-        self._steps: dict[str, dict[str, None]] = {}
-        places = [self._keep(*item) for item in found]
-        self._names: Sequence[str] = export_names(places, self.notes)
+        self._finds: Counter[tuple[str, str, bool]] = Counter()  # of (kind, step, whether in a picture)
+        self._other_steps: dict[str, None] = {}
+        self._left_out: dict[str, list[int]] = {"videos": [], "no size": []}
+        self._sources = [self._keep(i, *item) for i, item in enumerate(found)]
+        self._names: Sequence[str] = export_names(self._sources, self.notes)
 
-    def _keep(self, document: Document, place: str) -> tuple[str, str]:
+    @property
+    def count(self) -> int:
+        """How many results there are."""
+        return len(self._sources)
+
+    def _keep(self, i: int, document: Document, place: str) -> tuple[str, str]:
         self._spool.write(json_text([document, place], compact=True, ascii_only=True) + "\n")
-        self.count += 1
-        if is_picture(document):
-            for step in document["steps"]:
-                self._survey.add_step(step)
-            for step, prediction, _ in predictions_of(document):
+        whole = is_picture(document)
+        if not whole:
+            self._left_out["videos" if is_video(document) else "no size"].append(i)
+        for step in document["steps"] if whole else ():
+            self._survey.add_step(step)
+        for step, prediction, _ in predictions_of(document):
+            if whole:
                 self._survey.add(step, prediction)
-        self.videos += is_video(document)
-        for kind, step_name in _kinds(document, self.options.step):
-            self.finds[kind] += 1
-            self._steps.setdefault(kind, {})[step_name] = None
+        for kind, step_name in _kinds(document):
+            if self.options.step in (None, step_name):
+                self._finds[kind, step_name, whole] += 1
+            else:
+                self._other_steps[step_name] = None
         return document["source"]["name"], place
 
     def __iter__(self) -> Iterator[Exported]:
@@ -91,28 +100,59 @@ class Export:
         made = class_list(self._survey, self.options.labels_of, coco=coco)
         for model in made.unknown:
             self.notes.add(
-                "the list of labels of {count} models is not to be had here: labels that were not seen have no names; "
-                "name the folder of the models with --models",
+                "the full list of labels is not to be had here, so that labels not seen have no names, and numbers "
+                "rest on what was seen; name the folder of the model with --models",
                 model,
             )
         for label in made.loose:
             self.notes.add(
-                "{count} labels have no place in a model's list: their numbers come after all others, and hold for "
-                "this export only",
-                label,
+                "no place in a model's list of labels: numbered after all others, for this export only", label
             )
         return made
 
-    def lacks(self, form: str, *held: str) -> bool:
-        """Whether there is nothing in the results that a format can hold. Notes what is left out, and why.
+    def lacks(self, form: str, *held: str, pictures: bool = True) -> bool:
+        """Whether the results hold nothing that a format can. Notes what is left out, and why.
 
-        held: the kinds that the format has a place for (BOX, AREA, LABEL, VECTOR).
+        held: the kinds that the format has a place for (BOX, AREA, LABEL, VECTOR); pictures: whether it is for pictures
+        of known size only.
         """
-        for kind, what in _LEFT_OUT.items():
-            if self.finds[kind] and kind not in held:
-                for step in self._steps[kind]:
-                    self.notes.add(f"left out, as {form} has no place for them: {what}", step, 0)
-        return not any(self.finds[kind] for kind in held)
+        finds: Counter[str] = Counter()
+        steps: dict[str, dict[str, None]] = {}
+        for (kind, step, in_picture), count in self._finds.items():
+            if in_picture or not pictures:
+                finds[kind] += count
+                steps.setdefault(kind, {})[step] = None
+        for kind in finds:
+            if kind not in held:
+                what = counted(finds[kind], kind)
+                self.notes.add(f"left out, {form} has no place for it: {what} of {', '.join(steps[kind])}; "
+                               f"{_ELSEWHERE[kind]}")  # fmt: skip
+        self._note_sources(form, pictures)
+        if self._other_steps:
+            self.notes.add(f"left out, not of the step {self.options.step}: finds of {', '.join(self._other_steps)}")
+        if any(finds[kind] for kind in held):
+            return False
+        self.notes.add(f"nothing to export as {form}: {self._why_nothing(finds, pictures)}")
+        return True
+
+    def _note_sources(self, form: str, pictures: bool) -> None:
+        for i in self._left_out["videos"] if pictures else ():
+            self.notes.add(
+                f"left out, {form} is for pictures: videos, whose finds are in frames.jsonl and tracks.csv beside "
+                "their results", self._names[i],
+            )  # fmt: skip
+        for i in self._left_out["no size"] if pictures else ():
+            self.notes.add("left out, width and height are not known: analyse them again", self._names[i])
+
+    def _why_nothing(self, finds: Counter[str], pictures: bool) -> str:
+        left = sum(map(len, self._left_out.values())) if pictures else 0
+        if not self.count:
+            return "there are no results"
+        if self.count == left:
+            return "none of the results is of a picture"
+        if finds:
+            return f"the results hold {', '.join(counted(n, kind) for kind, n in finds.items())} only"
+        return f"nothing was found in {counted(self.count - left, 'picture' if pictures else 'file')}"
 
 
 def is_video(document: Document) -> bool:
@@ -125,14 +165,16 @@ def is_picture(document: Document) -> bool:
     return not is_video(document) and bool(source.get("width") and source.get("height"))
 
 
-def _kinds(document: Document, step: str | None) -> Iterator[tuple[str, str]]:
+def _kinds(document: Document) -> Iterator[tuple[str, str]]:
     """(kind, name of the step) of everything that was found."""
-    for result in document["steps"]:
-        if step in (None, result["name"]) and result.get("embedding"):
-            yield VECTOR, result["name"]
-    for result, prediction, _ in predictions_of(document, step):
-        kind = BOX if "box" in prediction else AREA if is_area(prediction) else LABEL
-        yield kind, result["name"]
+    for step in document["steps"]:
+        if step.get("embedding"):
+            yield VECTOR, step["name"]
+    for step, prediction, _ in predictions_of(document):
+        yield BOX if "box" in prediction else AREA if is_area(prediction) else LABEL, step["name"]
+        for name, answer in (prediction.get("attributes") or {}).items():
+            if isinstance(answer, dict) and "dim" in answer:
+                yield VECTOR, name
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.errors import CorruptMedia, LimitExceeded, UnsupportedMedia
 from inference.results.check import checked_result
 from inference.results.coco import write_coco
 from inference.results.export_options import ExportOptions, ExportReport
@@ -29,6 +29,9 @@ from inference.results.strict_json import cell, json_text
 from inference.results.yolo import write_yolo
 
 RESULT_FILE = "result.json"
+ERROR_FILE = "error.json"
+# As much as storage reads of a document.
+MOST_BYTES = 64 * 1024 * 1024
 
 CSV_COLUMNS = (
     "file", "step", "task", "label", "label_id", "score", "x1", "y1", "x2", "y2", "area", "track", "inside",
@@ -46,8 +49,10 @@ def read_folder(folder: Path) -> Iterator[Found]:
 
 
 def read_document(path: Path) -> Document:
-    """A result document. Raises CorruptMedia."""
+    """A result document. Raises CorruptMedia, LimitExceeded."""
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise LimitExceeded(f"{path}: {size} bytes, expected a result document of at most {MOST_BYTES}")
         return checked_result(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptMedia(f"{path}: not a result document ({error}); analyse the file again") from error
@@ -69,6 +74,9 @@ def write(
 def write_jsonl(export: Export, out: Path) -> int:
     """A document a line; the steps other than the one asked for are left out of it."""
     step = export.options.step
+    if not export.count:
+        export.lacks("jsonl", pictures=False)
+        return 0
     with whole_file(out) as file:
         for name, document, _ in export:
             steps = [s for s in document["steps"] if step in (None, s["name"])]
@@ -79,7 +87,7 @@ def write_jsonl(export: Export, out: Path) -> int:
 
 def write_csv(export: Export, out: Path) -> int:
     """A row a prediction; classifications have no box."""
-    if export.lacks("csv", BOX, AREA, LABEL):
+    if export.lacks("csv", BOX, AREA, LABEL, pictures=False):
         return 0
     with whole_file(out) as file:
         rows = csv.writer(file)

@@ -22,9 +22,10 @@ def test_the_results_below_a_prefix_are_exported(
     worker: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("cloud.cli.export_command.default_storage", lambda: worker.storage)
-    for name in ("x/a.jpg", "x/b.jpg", "y/c.jpg"):
-        worker.storage.write(UPLOADS, name, jpeg())
-        assert worker.handle(BlobEvent(UPLOADS, name)).status == "done"
+    for name in ("x/a.jpg", "x/b.jpg"):
+        worker.storage.write_json(RESULTS, f"{name}/result.json", whole(name))
+    worker.storage.write(UPLOADS, "y/c.jpg", jpeg())
+    assert worker.handle(BlobEvent(UPLOADS, "y/c.jpg")).status == "done"
     assert main(["export", "x/", "--out", str(tmp_path / "coco.json")]) == 0
     assert "2 results" in capsys.readouterr().out
     images = json.loads((tmp_path / "coco.json").read_text())["images"]
