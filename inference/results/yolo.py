@@ -85,11 +85,10 @@ def _lines(export: Export, item: Exported, labels: Labels, classes: ClassList) -
 def _put_pictures(export: Export, folder: Path, own: Sequence[str]) -> list[str]:
     """The files in the folder of pictures, empty for one that is not there. The folder is made in any case."""
     folder.mkdir(parents=True, exist_ok=True)
-    put, sources = export.options.put, export.options.pictures
-    if put == "none":
-        export.notes.add(f"the pictures are not copied: put them into {single(str(folder))} under their names")
+    if export.options.put == "none":
+        export.notes.add(f"the pictures are not copied: put them into {folder} under their names")
         return [""] * len(own)
-    pictures = DataSetPictures(sources, folder, put, export.notes)
+    pictures = DataSetPictures(folder, export.options, export.notes)
     rows = zip(export.pictures(), own, strict=True)
     files = (pictures.add(item.name, place, item.document["source"]) for item, place in rows)
     return [file.relative_to(folder.parent).as_posix() if file else "" for file in files]
