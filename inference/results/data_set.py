@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from inference.errors import DropsightError
@@ -50,17 +50,23 @@ class DataSetPictures:
             with _temporary(self._folder) as folder:
                 if self._options.fetch(source, folder / "picture"):
                     return self._add(folder / "picture", name, place, source, link=False)
-        self._say_missing(name)
+        self._say_missing(name, source)
         return None
 
     def _found(self, name: str, source: Document) -> Path | None:
-        there = [path for folder in self._options.pictures if os.path.isfile(path := folder / name)]
+        there = self._named(name, source)
         same = [path for path in there if source.get("bytes") in (None, 0, path.stat().st_size)]
         return same[0] if same else None
 
-    def _say_missing(self, name: str) -> None:
+    def _named(self, name: str, source: Document) -> list[Path]:
+        """Files of that name, or of the result's own where that has backslashes, which exports know as folders."""
+        own = PurePath(source["name"])
+        names = [name] if own.is_absolute() or ".." in own.parts else [name, source["name"]]
+        return [path for folder in self._options.pictures for n in names if os.path.isfile(path := folder / n)]
+
+    def _say_missing(self, name: str, source: Document) -> None:
         sources = self._options.pictures
-        if any(os.path.isfile(folder / name) for folder in sources):
+        if self._named(name, source):
             say = "{count} pictures have changed since they were analysed and are left out: analyse them again"
         else:
             where = f"in {' and '.join(map(str, sources[:3]))}" if sources else "(their folder is not known)"

@@ -6,6 +6,7 @@ where all objects can have the same richer kind they get it, else all are boxes,
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,11 +18,13 @@ from inference.results.data_set import DataSetPictures
 from inference.results.export_rows import BOX, Export, Exported, predictions_of, whole_file
 from inference.results.label_files import SUFFIXES, is_renamed, places
 from inference.results.map_files import label_ids
+from inference.results.strict_json import cell
 from inference.results.words import single
 from inference.results.yolo_lines import KINDS, Labels, flip_idx, labels_of, line_of
 
 # Ultralytics leaves out pictures whose sides are shorter.
 _SHORTEST = 10
+_RENAMED = "renamed.csv"
 
 
 def write_yolo(export: Export, out: Path) -> int:
@@ -35,7 +38,7 @@ def write_yolo(export: Export, out: Path) -> int:
         with whole_file(out / "labels" / f"{place}.txt") as file:
             file.writelines(_lines(export, item, labels, classes))
     files = _put_pictures(export, out / "images", own)
-    _say_renamed(export, names, own, files)
+    _say_renamed(export, out, names, own, files)
     _say_left(export, out, {f"labels/{place}.txt" for place in own} | set(files))
     with whole_file(out / "data.yaml") as file:
         file.write(_data_yaml(labels, classes.names))
@@ -94,14 +97,23 @@ def _put_pictures(export: Export, folder: Path, own: Sequence[str]) -> list[str]
     return [file.relative_to(folder.parent).as_posix() if file else "" for file in files]
 
 
-def _say_renamed(export: Export, names: Sequence[str], own: Sequence[str], files: Sequence[str]) -> None:
-    for name, place, file in zip(names, own, files, strict=True):
-        if is_renamed(name, place):
-            export.notes.add(
-                "{count} pictures have another name in the data set: theirs is another one's, too, or not every file "
-                "system can hold it, or trainers would not find it",
-                f"{name} -> {file or f'labels/{place}.txt'}",
-            )
+def _say_renamed(export: Export, out: Path, names: Sequence[str], own: Sequence[str], files: Sequence[str]) -> None:
+    rows = [
+        (name, file or f"labels/{place}.txt")
+        for name, place, file in zip(names, own, files, strict=True)
+        if is_renamed(name, place)
+    ]
+    for name, file in rows:
+        export.notes.add(
+            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: theirs is another one's, too, "
+            "or not every file system can hold it, or trainers would not find it",
+            f"{name} -> {file}",
+        )
+    if rows:
+        with whole_file(out / _RENAMED) as table:
+            csv.writer(table).writerows([("picture", "file"), *([cell(v) for v in row] for row in rows)])
+    else:
+        (out / _RENAMED).unlink(missing_ok=True)  # of an earlier export
 
 
 def _say_left(export: Export, out: Path, written: set[str]) -> None:

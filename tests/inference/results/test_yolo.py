@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,6 +161,8 @@ def test_pictures_lie_where_trainers_find_the_labels(tmp_path: Path) -> None:
         # turned by 90 degrees clockwise: the left half is the upper half
         assert image.size == SIZE and image.getexif().get(0x0112, 1) == 1 and image.getpixel((50, 10)) == (0, 0, 0)
     assert (tmp_path / "set/images/b_jpg.jpg").read_bytes() == (tmp_path / "in/b.jpg").read_bytes()
+    with (tmp_path / "set/renamed.csv").open(newline="", encoding="utf-8") as table:
+        assert ["scan.1", "images/scan.1.jpg"] in list(csv.reader(table))
     said = "\n".join(report.notes)
     assert "5 pictures have another name" in said and "cam:1/a.jpg -> images/cam_1/a.jpg" in said
     assert "1 pictures are turned by their camera" in said and "1 pictures are of a kind" in said
