@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from cloud.settings import RESULTS
+from cloud.settings import RESULTS, UPLOADS
 from cloud.storage import by_hour
-from cloud.storage.containers import Storage, default_storage
+from cloud.storage.containers import Conflict, Storage, default_storage
 from cloud.storage.paths import printable
 from inference.cli.exporting import add_export_arguments, end
-from inference.errors import CorruptMedia, DropsightError
+from inference.errors import CorruptMedia, DropsightError, LimitExceeded
+from inference.image.limits import DEFAULT_LIMITS
 from inference.results.classes import LabelsOf
 from inference.results.export_options import ExportOptions
 from inference.results.export_rows import Found
@@ -24,6 +26,9 @@ from inference.results.map_files import MOST_BYTES, inside
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prefix", nargs="?", default="", help="only uploads whose names begin so")
     add_export_arguments(parser)
+    parser.add_argument(
+        "--fetch", action="store_true", help="yolo: get pictures that are in no folder of --pictures from storage"
+    )
     parser.set_defaults(run=run)
 
 
@@ -37,9 +42,12 @@ def run(options: argparse.Namespace) -> int:
             boxes_as_polygons=options.boxes_as_polygons,
             pictures=options.pictures,
             put=options.put,
+            fetch=(lambda source, path: fetch_picture(storage, source, path)) if options.fetch else None,
             read_file=lambda place, name: read_file(storage, place, name),
         )
         report = write(documents(storage, options.prefix, left_out), options.format, options.out, how)
+    if options.format == "yolo" and options.put != "none" and not (options.fetch or options.pictures):
+        print(f"the pictures are in the container {UPLOADS}: --fetch gets them", file=sys.stderr)
     if left_out.count:
         print(left_out, file=sys.stderr)
     return end(options, report)
@@ -61,6 +69,15 @@ def read_file(storage: Storage, place: str, name: str) -> bytes:
     if stored is None:
         raise CorruptMedia(f"{RESULTS}/{blob}: there is no such blob; replay the upload")
     return stored[0]
+
+
+def fetch_picture(storage: Storage, source: Mapping[str, Any], path: Path) -> bool:
+    """The upload of a result into a file; False where it is gone, or is another version by now."""
+    try:
+        reading = storage.open(UPLOADS, source["name"], source["etag"] or None)
+        return reading is not None and bool(reading.save(path, DEFAULT_LIMITS.bytes))
+    except (Conflict, LimitExceeded):
+        return False
 
 
 def labels_of(storage: Storage, folders: list[Path], scratch: Path) -> LabelsOf:

@@ -15,12 +15,9 @@ from inference.errors import DropsightError
 from inference.results.classes import ClassList, is_area
 from inference.results.export_rows import AREA, BOX, Document, Export, Exported, predictions_of, whole_file
 from inference.results.map_files import label_ids, mask_of
-from inference.results.skeletons import SKELETONS, skeleton_doc
+from inference.results.skeletons import VISIBLE, skeleton_of
 from inference.results.strict_json import json_text
 
-# A keypoint from this score on counts as visible in COCO's sense.
-VISIBLE = 0.3
-_OF_PEOPLE = ("person", "face", "hand")
 _HEAD = {"info": {"description": "results of Dropsight", "version": "1"}, "licenses": []}
 
 
@@ -125,7 +122,7 @@ class _Annotations:
         """Gives the category its skeleton with its first keypoints; False where it has another one."""
         category, count = self.categories[number], len(prediction["keypoints"])
         if "keypoints" not in category:
-            skeleton = step.get("skeleton") or _older_skeleton(prediction, count)
+            skeleton = skeleton_of(step, prediction)
             category["keypoints"] = skeleton["points"]
             category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton["edges"]]
         if fits := len(category["keypoints"]) == count:
@@ -189,11 +186,3 @@ def _area(segmentation: Any) -> float:
         return 0.0
     x, y = segmentation[0][::2], segmentation[0][1::2]
     return abs(round(float(sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))) / 2, 2))
-
-
-def _older_skeleton(prediction: Document, points: int) -> Document:
-    """Of documents before release 0.2.0: objects named theirs, or none did."""
-    name = prediction.get("skeleton")
-    if name is None and prediction["label"] in _OF_PEOPLE:
-        name = next((n for n, skeleton in SKELETONS.items() if len(skeleton.names) == points), None)
-    return skeleton_doc(name, points)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from inference.results.classes import LabelsOf, no_labels
 from inference.results.words import single
@@ -13,6 +13,8 @@ from inference.results.words import single
 # The content of a file beside a document, by the document's place and the file's name in it, which nobody has checked.
 # Raises DropsightError where it is not there, is too large, or its name leads elsewhere.
 ReadFile = Callable[[str, str], bytes]
+# Gets the picture of a result, by the source that its document names, into a file; False where it is not to be had.
+Fetch = Callable[[Mapping[str, Any], Path], bool]
 # What becomes of the pictures of a data set.
 Put = Literal["copy", "link", "none"]
 
@@ -29,13 +31,15 @@ def no_files(place: str, name: str) -> bytes:
 class ExportOptions:
     """step: only the predictions of this step; labels_of: the full label lists of the models; boxes_as_polygons:
     objects with a box alone get its outline as their segmentation (COCO); pictures: the folders that were analysed,
-    the best first, and put: what is done with the pictures (YOLO); read_file: the files beside a document."""
+    the best first, fetch: gets pictures that are in none of them, and put: what is done with them (YOLO); read_file:
+    the files beside a document."""
 
     step: str | None = None
     labels_of: LabelsOf = no_labels
     boxes_as_polygons: bool = False
     pictures: Sequence[Path] = ()
     put: Put = "copy"
+    fetch: Fetch | None = None
     read_file: ReadFile = no_files
 
 

@@ -23,8 +23,8 @@ _ODD = re.compile(r'[<>:"|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 _TRAILING = re.compile(r"[. ]+$")
 # Names that mean devices on Windows, whatever follows a dot.
 _DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?= *(\.|$))", re.IGNORECASE)
-# Bytes of a name, which a number or a suffix may still make longer, and of a path; file systems allow 255 and 4,000.
-_MOST, _MOST_PATH = 240, 1000
+# Bytes of a name without its suffix, and of a path: file systems allow 255 with it, and some 4,000.
+_MOST, _MOST_PATH = 250, 1000
 
 
 def places(names: Sequence[str]) -> list[str]:
@@ -43,7 +43,7 @@ def places(names: Sequence[str]) -> list[str]:
             wanted = _with_suffix(names[i], own[i])
             own[i], number = wanted, 2
             while _key(own[i]) in taken:
-                own[i], number = f"{wanted}_{number}", number + 1
+                own[i], number = _lengthened(wanted, f"_{number}"), number + 1
             taken.add(_key(own[i]))
     return own
 
@@ -86,11 +86,13 @@ def _fitting(part: str) -> str:
     """A name that every file system can hold, and that is not hidden: trainers do not see hidden pictures."""
     plain = _DEVICE.sub(r"\1_", _ODD.sub("_", part))
     plain = f"_{plain[1:]}" if plain.startswith(".") else plain or "_"
-    return plain if len(plain.encode("utf-8")) <= _MOST else f"{_cut(plain, _MOST - 9)}-{_hash(part)}"
+    return _short(plain, part, _MOST)
 
 
-def _cut(text: str, most: int) -> str:
-    return text.encode("utf-8")[:most].decode("utf-8", "ignore")
+def _short(text: str, whole: str, most: int) -> str:
+    """The text in at most so many bytes, if need be with a hash of the whole name at its end."""
+    data = text.encode("utf-8")
+    return text if len(data) <= most else f"{data[: most - 9].decode('utf-8', 'ignore')}-{_hash(whole)}"
 
 
 def _hash(text: str) -> str:
@@ -99,7 +101,12 @@ def _hash(text: str) -> str:
 
 def _with_suffix(name: str, place: str) -> str:
     suffix = stem_and_suffix(name)[1]
-    return f"{place}_{suffix[1:]}" if suffix else place
+    return _lengthened(place, f"_{suffix[1:]}") if suffix else place
+
+
+def _lengthened(place: str, end: str) -> str:
+    folder, slash, last = place.rpartition("/")
+    return f"{folder}{slash}{_short(last, last, _MOST - len(end))}{end}"
 
 
 def _key(place: str) -> str:

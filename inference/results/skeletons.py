@@ -112,9 +112,9 @@ def skeleton_doc(name: str | None, count: int) -> SkeletonDoc:
 def skeleton_of(step: Mapping[str, Any], prediction: Mapping[str, Any]) -> SkeletonDoc:
     """The skeleton of a prediction with keypoints in a document: its step's, or, before release 0.2.0, when objects
     named theirs or none did, its own."""
-    if step.get("skeleton"):
-        return step["skeleton"]  # type: ignore[no-any-return]
-    name, count = prediction.get("skeleton"), len(prediction["keypoints"])
+    name, count, own = prediction.get("skeleton"), len(prediction["keypoints"]), step.get("skeleton")
+    if own and len(own["points"]) == count:
+        return own  # type: ignore[no-any-return]
     if name is None and prediction["label"] in _OF_PEOPLE:
         name = next((n for n, skeleton in SKELETONS.items() if len(skeleton.names) == count), None)
     return skeleton_doc(name, count)

@@ -6,6 +6,7 @@ where all objects can have the same richer kind they get it, else all are boxes,
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,25 +18,27 @@ from inference.results.data_set import DataSetPictures
 from inference.results.export_rows import BOX, Export, Exported, predictions_of, whole_file
 from inference.results.label_files import SUFFIXES, is_renamed, places
 from inference.results.map_files import label_ids
+from inference.results.strict_json import cell
 from inference.results.words import single
 from inference.results.yolo_lines import KINDS, Labels, flip_idx, labels_of, line_of
 
 # Ultralytics leaves out pictures whose sides are shorter.
 _SHORTEST = 10
+_RENAMED = "renamed.csv"
 
 
 def write_yolo(export: Export, out: Path) -> int:
     """A folder: images/, labels/<picture>.txt with a line per object, and data.yaml with the names of the classes."""
-    if export.lacks("yolo", BOX):
-        return 0
     names = [item.name for item in export.pictures()]
+    if export.lacks("yolo", BOX) or not names:
+        return 0
     own = places(names)
     labels, classes = _labels(export), export.classes()
     for item, place in zip(export.pictures(), own, strict=True):
         with whole_file(out / "labels" / f"{place}.txt") as file:
             file.writelines(_lines(export, item, labels, classes))
     files = _put_pictures(export, out / "images", own)
-    _say_renamed(export, names, own, files)
+    _say_renamed(export, out, names, own, files)
     _say_left(export, out, {f"labels/{place}.txt" for place in own} | set(files))
     with whole_file(out / "data.yaml") as file:
         file.write(_data_yaml(labels, classes.names))
@@ -53,8 +56,8 @@ def _labels(export: Export) -> Labels:
     kinds = {
         name: max(found, key=lambda labels: (labels.kind != "detect", found[labels])) for name, found in by_step.items()
     }
-    if len(set(kinds.values())) == 1:
-        return next(iter(kinds.values()))
+    if len(set(kinds.values())) <= 1:
+        return next(iter(kinds.values()), Labels())
     listed = ", ".join(f"{name}: {KINDS[labels.kind]}" for name, labels in kinds.items())
     export.notes.add(
         f"the steps give labels of several kinds ({single(listed)}), and a data set holds one: all are boxes here; "
@@ -85,33 +88,45 @@ def _lines(export: Export, item: Exported, labels: Labels, classes: ClassList) -
 def _put_pictures(export: Export, folder: Path, own: Sequence[str]) -> list[str]:
     """The files in the folder of pictures, empty for one that is not there. The folder is made in any case."""
     folder.mkdir(parents=True, exist_ok=True)
-    put, sources = export.options.put, export.options.pictures
-    if put == "none":
-        export.notes.add(f"the pictures are not copied: put them into {single(str(folder))} under their names")
+    if export.options.put == "none":
+        export.notes.add(f"the pictures are not copied: put them into {folder} under their names")
         return [""] * len(own)
-    pictures = DataSetPictures(sources, folder, put, export.notes)
+    pictures = DataSetPictures(folder, export.options, export.notes)
     rows = zip(export.pictures(), own, strict=True)
     files = (pictures.add(item.name, place, item.document["source"]) for item, place in rows)
     return [file.relative_to(folder.parent).as_posix() if file else "" for file in files]
 
 
-def _say_renamed(export: Export, names: Sequence[str], own: Sequence[str], files: Sequence[str]) -> None:
-    for name, place, file in zip(names, own, files, strict=True):
-        if is_renamed(name, place):
-            export.notes.add(
-                "{count} pictures have another name in the data set: theirs is another one's, too, or not every file "
-                "system can hold it, or trainers would not find it",
-                f"{name} -> {file or f'labels/{place}.txt'}",
-            )
+def _say_renamed(export: Export, out: Path, names: Sequence[str], own: Sequence[str], files: Sequence[str]) -> None:
+    rows = [
+        (name, file or f"labels/{place}.txt")
+        for name, place, file in zip(names, own, files, strict=True)
+        if is_renamed(name, place)
+    ]
+    for name, file in rows:
+        export.notes.add(
+            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: theirs is another one's, too, "
+            "or not every file system can hold it, or trainers would not find it",
+            f"{name} -> {file}",
+        )
+    if rows:
+        with whole_file(out / _RENAMED) as table:
+            csv.writer(table).writerows([("picture", "file"), *([cell(v) for v in row] for row in rows)])
+    else:
+        (out / _RENAMED).unlink(missing_ok=True)  # of an earlier export
 
 
 def _say_left(export: Export, out: Path, written: set[str]) -> None:
-    """Says what an earlier export left in the folder: trainers would read it."""
+    """Says what else is in the folder, from an earlier export say."""
     for path in sorted(path for folder in ("images", "labels") for path in (out / folder).rglob("*")):
         name = path.relative_to(out)
         known = {name.as_posix(), PurePosixPath("labels", *name.parts[1:]).with_suffix(".txt").as_posix()}
         if path.suffix.lower() in (*SUFFIXES, ".txt") and not known & written and path.is_file():
-            export.notes.add("{count} files of an earlier export are in the folder, too: delete them", name.as_posix())
+            export.notes.add(
+                "{count} files that are not of this export are in its folder, where trainers read them, too: export "
+                "into an empty folder",
+                name.as_posix(),
+            )
 
 
 def _data_yaml(labels: Labels, names: Mapping[int, str]) -> str:

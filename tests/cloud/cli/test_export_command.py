@@ -92,3 +92,21 @@ def test_what_is_no_result_is_left_out_named_and_counted(
     assert said.out == f"{tmp_path / 'out'}: 2 results as {form}\n"
     assert f"{len(BROKEN)} of {len(BROKEN) + 2} documents are left out: results/m00.jpg/result.json" in said.err
     assert "results/m04.jpg/result.json is no result of this app and is left out: " in caplog.text
+
+
+def test_the_pictures_of_a_data_set_are_fetched_where_they_are_the_same_still(
+    worker: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cloud.cli.export_command.default_storage", lambda: worker.storage)
+    for name in ("x/a.jpg", "x/b.jpg"):
+        etag = worker.storage.write(UPLOADS, name, jpeg())
+        document = whole(name)
+        document["source"] |= {"etag": etag if name == "x/a.jpg" else '"0x1"', "bytes": len(jpeg())}
+        worker.storage.write_json(RESULTS, f"{name}/result.json", document)
+    out = tmp_path / "set"
+    assert main(["export", "x/", "--format", "yolo", "--out", str(out)]) == 0
+    assert "--fetch gets them" in capsys.readouterr().err
+    assert main(["export", "x/", "--format", "yolo", "--out", str(out), "--fetch"]) == 0
+    assert "1 pictures are not found" in capsys.readouterr().err
+    assert [p.relative_to(out).as_posix() for p in out.rglob("*.jpg")] == ["images/x/a.jpg"]
+    assert (out / "images/x/a.jpg").read_bytes() == jpeg()

@@ -63,9 +63,10 @@ def test_pictures_whose_names_one_system_or_another_takes_for_the_same() -> None
 
 
 def test_long_names_are_cut_and_stay_apart() -> None:
-    names = [f"{'ü' * 126}{end}.jpg" for end in "ab"]
+    assert place_of(f"{'ü' * 125}.jpg") == "ü" * 125
+    names = [f"{'ü' * 126}{end}.jpg" for end in "ab"] + [f"{'ü' * 125}.{suffix}" for suffix in ("jpg", "png")]
     long = places([*names, f"{'folder/' * 500}a.jpg"])
-    assert len(set(long)) == 3 and all(len(part.encode()) <= 250 for place in long for part in place.split("/"))
+    assert len(set(long)) == 5 and all(len(part.encode()) <= 250 for place in long for part in place.split("/"))
     assert max(len(place.encode()) for place in long) < 1200
 
 

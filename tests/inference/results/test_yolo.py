@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,6 +161,8 @@ def test_pictures_lie_where_trainers_find_the_labels(tmp_path: Path) -> None:
         # turned by 90 degrees clockwise: the left half is the upper half
         assert image.size == SIZE and image.getexif().get(0x0112, 1) == 1 and image.getpixel((50, 10)) == (0, 0, 0)
     assert (tmp_path / "set/images/b_jpg.jpg").read_bytes() == (tmp_path / "in/b.jpg").read_bytes()
+    with (tmp_path / "set/renamed.csv").open(newline="", encoding="utf-8") as table:
+        assert ["scan.1", "images/scan.1.jpg"] in list(csv.reader(table))
     said = "\n".join(report.notes)
     assert "5 pictures have another name" in said and "cam:1/a.jpg -> images/cam_1/a.jpg" in said
     assert "1 pictures are turned by their camera" in said and "1 pictures are of a kind" in said
@@ -188,4 +191,4 @@ def test_links_and_pictures_that_lie_there_already(tmp_path: Path) -> None:
 def test_what_an_earlier_export_left_is_said(tmp_path: Path) -> None:
     export(tmp_path, document("old.jpg", step(thing())), put="none")
     report = export(tmp_path, document("a.jpg", step(thing())), put="none")
-    assert any("1 files of an earlier export" in note and "labels/old.txt" in note for note in report.notes)
+    assert any("1 files that are not of this export" in note and "labels/old.txt" in note for note in report.notes)
