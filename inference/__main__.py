@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from inference.cli.exporting import add_export_arguments
 from inference.errors import DropsightError
 
 Commands = Any  # argparse's list of subcommands has no public type
@@ -80,9 +81,7 @@ def _similar(commands: Commands, folders: Parser) -> None:
 def _export(commands: Commands) -> None:
     export = commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines")
     export.add_argument("results", type=Path, metavar="RESULTS", help="a folder that analyze --out wrote")
-    export.add_argument("--format", choices=("coco", "yolo", "csv", "jsonl"), default="coco")
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
-    export.add_argument("--step", metavar="NAME", help="only the predictions of this step")
+    add_export_arguments(export)
     schema = commands.add_parser("schema", help="the JSON Schema of the result document, or its types")
     schema.add_argument("--as", dest="form", choices=("json", "python", "typescript"), default="json",
                         help="JSON Schema (the default), Python's TypedDicts, TypeScript's interfaces")  # fmt: skip
