@@ -88,7 +88,8 @@ class DataSetPictures:
             self._notes.add("{count} pictures cannot be read, so that their labels have none", f"{name}: {why}")
             return None
         if not as_it_is:
-            what = "turned by their camera" if media_type in _READ else "of a kind that not all trainers read"
+            turned = media_type in _READ and picture.orientation != 1
+            what = "turned by their camera" if turned else "of a kind that not all trainers read"
             self._notes.add(f"{{count}} pictures are {what}: they are written upright", name)
             return self._written(picture, place)
         suffix = stem_and_suffix(name)[1]
