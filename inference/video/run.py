@@ -160,5 +160,8 @@ class _Run:
         return replace(shown, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:
-        sound = self._media if self._info.has_audio and isinstance(self._media, str | Path) else None
-        return VideoFiles(folder, usual_rate(self._route.video_options, self._info), self._view, sound)
+        options, sound = self._route.video_options, self._media if self._info.has_audio else None
+        if isinstance(sound, io.BytesIO):  # a file of its own over the same bytes: the pictures are read meanwhile
+            sound = io.BytesIO(sound.getvalue())
+        sound = sound if isinstance(sound, str | Path | io.BytesIO) else None
+        return VideoFiles(folder, usual_rate(options, self._info), self._view, sound, options.span)

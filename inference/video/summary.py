@@ -116,7 +116,7 @@ class Summary:
     def analysis(
         self, files: Mapping[str, bytes | Path], route: str, trace: str, cost: Cost, dropped_sound: str | None
     ) -> Analysis:
-        """The analysis of the clip, with the files that came of it. dropped_sound: why its videos are mute, if so."""
+        """The analysis of the clip, with the files that came of it. dropped_sound: what of its sound they lack."""
         extra = dict(self.extra)
         if dropped_sound:
             extra["sound"] = dropped_sound
