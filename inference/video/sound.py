@@ -80,7 +80,7 @@ class SoundCopy(contextlib.ExitStack):
                 number += 1
             place = track.begins(number) + at - track.stretches[number].at
             # Where the clock was set anew, the sound of one stretch may run into the next.
-            if place + samples / 2 < end or not first <= place + samples / 2 or place >= last:
+            if place + samples / 2 < end or place < first or place + samples > last:
                 continue
             place = max(place, end) if number else place
             packet.stream, packet.time_base = self._stream, Fraction(1, track.rate)

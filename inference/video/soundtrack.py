@@ -29,6 +29,8 @@ from inference.video.frames import Media, VideoLimits
 _PLAYED = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 # A clock that goes back by more, or leaves out more, was set anew; what goes back by less is a wrong time alone.
 _BACK_S, _LEAP_S, _LEAP_GAPS = 0.1, 3600.0, 1000.0
+# A pause of sound. It may be as long as the pictures go on, and a little longer; what is longer is a wrong time.
+_PAUSE_S, _LONGEST_S = 1.0, 10.0
 # Decoders of sound need packets before the first that is heard.
 PRIMING_S = 0.5
 # So many streams are tried, and so many packets of one, before its sound is given up.
@@ -52,10 +54,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Stretch:
-    """From the sample `at` of the soundtrack on, it is the clip's sound from `clip_s` on, by the clip's own clock."""
+    """From the sample `at` of the soundtrack on, it is the clip's sound from `clip_s` on, by the clip's own clock.
+
+    anew: how often that was set anew before.
+    """
 
     at: int
     clip_s: float
+    anew: int
 
 
 @dataclass
@@ -99,7 +105,7 @@ def _refusal(stream: AudioStream) -> str | None:
     if name not in _PLAYED:
         return f"its sound is {name}, which an MP4 in a browser does not play"
     if not context.sample_rate:
-        return f"its sound stream ({name}) holds no sound: it does not even say how many samples a second"
+        return f"its sound stream ({name}) tells no sample rate at its beginning, as when a microphone is off"
     return None
 
 
@@ -107,11 +113,11 @@ class _Steps:
     """Where the clock of a stream is set anew, by the times of its packets in the order of storage."""
 
     def __init__(self) -> None:
-        self._last: float | None = None
+        self.last_s: float | None = None
         self.gap_s = 0.0
 
     def is_set_anew(self, at_s: float) -> bool:
-        last, self._last = self._last, at_s
+        last, self.last_s = self.last_s, at_s
         if last is None:
             return False
         if -_BACK_S <= at_s - last <= max(_LEAP_S, _LEAP_GAPS * self.gap_s):
@@ -122,17 +128,18 @@ class _Steps:
 
 class _Pictures:
     """By how much the pictures' times are moved, so that they move on: where their clock is set anew, they follow the
-    last one (see `decode`)."""
+    last one (see `decode`). latest_s: the latest by their own clock."""
 
     def __init__(self) -> None:
         self._steps = _Steps()
-        self._last_s = 0.0
+        self._last_s = self.latest_s = 0.0
         self.shifts = [0.0]
 
     def add(self, decoded_s: float, shown_s: float) -> None:
         if self._steps.is_set_anew(decoded_s):
             self.shifts.append(self._last_s + self._steps.gap_s - shown_s)
         self._last_s = max(self._last_s, shown_s + self.shifts[-1])
+        self.latest_s = max(self.latest_s, shown_s)
 
 
 class _Copy:
@@ -146,7 +153,7 @@ class _Copy:
         self._steps, self._pictures = _Steps(), _Pictures()
         self._kind: bytes | None = None
         self._first_kind: bytes | None = None
-        self._last, self._next_s = -1, 0.0
+        self._last, self._next_s, self._anew = -1, 0.0, 0
         self._kept = self._refused = 0
         self._reason, self._early = "", ""
         self._ended = self._is_cut = False
@@ -160,7 +167,10 @@ class _Copy:
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError):
                 raise
-            return Soundtrack(said=f"its sound cannot be copied into an MP4 ({error})")
+            why = getattr(error, "strerror", None) or str(error)
+            context = self._audio.codec_context
+            kind = f"{context.codec.canonical_name}, {context.sample_rate} samples a second"
+            return Soundtrack(said=f"its sound ({kind}) cannot be copied into an MP4 ({why})")
         self._track.shifts = self._shifts()
         return replace(self._track, said=self._said())
 
@@ -201,8 +211,10 @@ class _Copy:
         self._next_s = at_s + samples / rate
         if packet.is_discard and not -PRIMING_S <= at_s < 0:  # beside the edit list
             return
-        if self._steps.is_set_anew(at_s) or not track.stretches:
-            track.stretches.append(Stretch(track.length, at_s))
+        last_s = self._steps.last_s
+        self._anew += self._steps.is_set_anew(at_s)
+        if last_s is None or not -_BACK_S <= at_s - last_s <= _PAUSE_S:
+            track.stretches.append(Stretch(track.length, at_s, self._anew))
         if not self._is_asked_for(at_s):
             return
         stretch = track.stretches[-1]
@@ -210,7 +222,7 @@ class _Copy:
         if place <= self._last:
             place = track.length
         if self._is_another_kind(packet):
-            self._refused, self._reason = self._refused + 1, "of another kind"
+            self._refused, self._reason = self._refused + 1, "of another sample rate or layout"
             return
         packet.stream, packet.time_base = copied, Fraction(1, rate)
         packet.pts = packet.dts = place
@@ -228,7 +240,7 @@ class _Copy:
         """Whether it comes before the span's end; where the clock was set anew, that shows only at last."""
         if self._track.length > self._span.limit_s * self._track.rate:
             self._ended = self._is_cut = True
-        elif at_s >= self._span.last_s and len(self._track.stretches) == 1:
+        elif at_s >= self._span.last_s and not self._anew:
             self._ended, self._is_cut = True, self._span.last_s == self._span.limit_s
         return not self._ended
 
@@ -244,14 +256,15 @@ class _Copy:
         return kind != self._first_kind
 
     def _shifts(self) -> list[float]:
-        """By how much the times of each stretch are moved: as those of the pictures, where both have as many."""
-        track = self._track
-        if len(track.stretches) == len(self._pictures.shifts):
-            return self._pictures.shifts
-        shifts, end_s = [0.0], math.inf
+        """By how much the times of each stretch are moved."""
+        track, pictures = self._track, self._pictures
+        if self._anew == len(pictures.shifts) - 1:  # set anew as often as that of the pictures: with them
+            return [pictures.shifts[stretch.anew] for stretch in track.stretches]
+        shifts = [0.0]
         for last, stretch in pairwise(track.stretches):
             end_s = last.clip_s + shifts[-1] + (stretch.at - last.at) / track.rate
-            shifts.append(max(shifts[-1], end_s - stretch.clip_s))
+            is_own = end_s - _BACK_S <= stretch.clip_s <= pictures.latest_s + _LONGEST_S
+            shifts.append(0.0 if is_own else end_s - stretch.clip_s)
         return shifts
 
     def _said(self) -> str | None:
@@ -261,5 +274,7 @@ class _Copy:
             lost = f"{self._refused} of {self._kept + self._refused} packets"
             return f"its sound has gaps: {lost} are {self._reason}"
         if self._is_cut:
+            if not self._track.length:
+                return f"its sound begins after {self._span.limit_s:g} s, the most that is taken (video.max_duration_s)"
             return f"its sound is cut at {self._span.limit_s:g} s, the most that is taken (video.max_duration_s)"
         return f"its sound ends early ({self._early})" if self._early else None

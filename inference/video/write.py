@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from inference.draw.xmp import append_to_mp4
-from inference.video.frames import Media, Pixels
+from inference.video.frames import MOST_SIDE, Media, Pixels, even
 from inference.video.sound import SoundCopy
 from inference.video.soundtrack import Span
 
@@ -26,6 +26,8 @@ TIME_BASE = Fraction(1, 90_000)
 # The second: where a clip starts after 0, MP4 says so in units of the movie's own clock, milliseconds by default.
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denominator)}
 _WHOLE = Span()
+# What MP4 takes as the duration of one picture.
+_LONGEST = (1 << 31) - 1
 _BT709 = 1
 
 
@@ -94,8 +96,9 @@ class VideoWriter:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame = self._reformatter.reformat(
-            frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+            frame, self._stream.width, self._stream.height, format="yuv420p",
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
+        )  # fmt: skip
         frame.pts, frame.time_base = pts, TIME_BASE
         self.frames += 1
         for packet in self._stream.encode(frame):
@@ -105,7 +108,7 @@ class VideoWriter:
         self._shape = pixels.shape
         height, width = pixels.shape[:2]
         stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
-        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.width, stream.height = encoded_size(width, height)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = TIME_BASE
@@ -166,4 +169,12 @@ class VideoWriter:
 
 def held_for(gap: int, sound: int) -> int:
     """How long the last picture is shown, usually `gap`, where the sound goes on for `sound` after it began."""
-    return sound if sound > 2 * gap else gap
+    return min(sound, _LONGEST) if sound > 2 * gap else gap
+
+
+def encoded_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of a picture in the file: even, and scaled down where an encoder does not take them."""
+    scale = min(1.0, MOST_SIDE / max(width, height))
+    if scale == 1:
+        return width + width % 2, height + height % 2
+    return even(width * scale, height * scale)
