@@ -12,6 +12,7 @@ import pytest
 
 from inference import command_line
 from inference.errors import BadRoute, StorageUnavailable
+from inference.results.export_rows import whole_file
 from inference.surroundings import own_files, trouble_of_ours
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,3 +118,16 @@ def test_trouble_of_the_machine_is_not_that_of_the_file(error: OSError, ours: bo
     with pytest.raises(StorageUnavailable if ours else OSError, match=str(error.strerror).split("[")[0]), \
             own_files(Path("clip.mp4")):  # fmt: skip
         raise error
+
+
+@needs_full
+def test_an_export_takes_no_device_s_place_and_names_what_it_cannot_write(tmp_path: Path) -> None:
+    inside = tmp_path / "file" / "export.json"
+    inside.parent.touch()
+    for path, status in ((FULL, errno.ENOSPC), (tmp_path, errno.EISDIR)):
+        with pytest.raises(OSError) as raised, whole_file(path) as file:
+            file.write("x")
+        assert (raised.value.errno, raised.value.filename) == (status, str(path))
+    with pytest.raises(FileExistsError), whole_file(inside):
+        pass
+    assert FULL.is_char_device() and list(tmp_path.iterdir()) == [inside.parent]
