@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from inference.analysis import analyze
 from inference.cli.analysed_folders import note_folders
 from inference.cli.progress import Progress
+from inference.command_line import fault
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
@@ -22,6 +22,7 @@ from inference.results.strict_json import json_text
 from inference.results.words import line, single
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
+from inference.surroundings import trouble_of_ours
 from inference.tables import text_of
 
 
@@ -141,8 +142,9 @@ def analyze_file(
         return error_document(source, error), None
     except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
         if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
-            return error_document(source, UnreadableMedia(f"{path}: cannot be read ({error.strerror})")), None
-        traceback.print_exc()
+            unreadable = UnreadableMedia(f"{path}: cannot be read ({error.strerror})")
+            return error_document(source, trouble_of_ours(error, path) or unreadable), None
+        print(single(f"{path}: {fault(error)}"), file=sys.stderr)
         return error_document(source, error), None
     return analysis.result.to_json(), analysis
 

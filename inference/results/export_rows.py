@@ -19,6 +19,9 @@ from inference.results.plurals import counted
 from inference.results.strict_json import json_text
 
 Document = Mapping[str, Any]
+_UNFINISHED = ".export-"
+# A file's name that is no UTF-8 has halves of surrogate pairs, which as backslash escapes are JSON's own.
+_TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
 
 # What can be found: an object, a label's share of a map, a name without a place, an embedding.
 BOX, AREA, LABEL, VECTOR = "object", "area of a map", "name of a whole picture or crop", "embedding"
@@ -209,12 +212,23 @@ def _nested(
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[str]]:
-    """A text file that gets its name only when all of it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".export-")
+    """A text file that gets its name only when all of it is written. Raises OSError, which names `path`."""
+    in_place = path.exists() and not path.is_file()  # a device or pipe, which no file must take the place of; a folder
     try:
-        # A file's name that is no UTF-8 has halves of surrogate pairs, which as backslash escapes are JSON's own.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        with path.open("w", **_TEXT) if in_place else _renamed(path) as file:
+            yield file
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(_UNFINISHED):
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[IO[str]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+    try:
+        with os.fdopen(handle, "w", **_TEXT) as file:
             yield file
         os.chmod(name, 0o644)  # mkstemp lets nobody else read it
         os.replace(name, path)

@@ -260,7 +260,7 @@ def _trouble(document: Document) -> Iterator[str]:
         seen = f", {counted(int(frames), 'frame')} analysed" if frames is not None else ""
         yield f"{how} {clock(at_s)} ({broken.get('reason')}){seen}"
     if sound := document.get("sound"):
-        yield f"its videos are mute ({sound})"
+        yield str(sound)
     yield from (str(note) for note in document.get("notes") or ())
     for step in _rows(document, "steps"):
         yield from (f"{step.get('name')}: {note}" for note in step.get("notes") or ())

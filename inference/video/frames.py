@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from inference.errors import LimitExceeded
 
 Media = str | Path | BinaryIO
+# What libx264 takes as width and as height of a picture.
+MOST_SIDE = 16384
 Pixels = NDArray[np.uint8]
 
 
@@ -101,6 +103,11 @@ class Frame:
     pixels: Pixels
 
 
+def even(width: float, height: float) -> tuple[int, int]:
+    """The nearest size that 4:2:0 can halve."""
+    return max(2, 2 * round(width / 2)), max(2, 2 * round(height / 2))
+
+
 @dataclass(frozen=True)
 class View:
     """What the annotated video shows of a clip: of which size its pictures are, and which frames between the samples.
@@ -116,10 +123,10 @@ class View:
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of its pictures, for upright frames of that size."""
-        if min(width, height) <= self.side:
+        scale = min(self.side / min(width, height), MOST_SIDE / max(width, height))
+        if scale >= 1:
             return width, height
-        scale = self.side / min(width, height)
-        return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+        return even(width * scale, height * scale)
 
 
 @dataclass(frozen=True)
