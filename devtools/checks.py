@@ -19,7 +19,8 @@ APP = """
 import os, sys
 from pathlib import Path
 from localhost.app_index import problems_of
-from localhost.host_settings import HostError, load_local_settings
+from localhost.errors import HostError
+from localhost.host_settings import load_local_settings
 try:
     load_local_settings(Path.cwd(), os.environ)
     problems_by_name = problems_of(Path.cwd())

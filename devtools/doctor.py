@@ -100,7 +100,7 @@ def settings_findings(root: Path) -> Iterator[Finding]:
     try:
         values = read_settings(file)
     except SetupError as error:
-        yield Finding(file.name, False, str(error).removeprefix(f"{file.name} is "))
+        yield Finding(file.name, False, str(error).removeprefix(f"{file}: "))
         return
     missing = [name for name in read_settings(root / EXAMPLE) if not values.get(name)]
     if missing:

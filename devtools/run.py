@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -17,6 +16,8 @@ from devtools import azurite, checks, environment, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 from inference.file_lock import lock
+from localhost.errors import SettingsError
+from localhost.settings_file import read_local_settings
 
 DATA = ROOT / ".azurite"
 SETTINGS = ROOT / "local.settings.json"
@@ -86,13 +87,13 @@ def settings(root: Path) -> dict[str, str]:
 def read_settings(file: Path) -> dict[str, str]:
     """The Values of a settings file, under what the environment has. Raises SetupError."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))["Values"]
-        return {str(name): os.environ.get(name, str(value)) for name, value in values.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SetupError(
-            f'{file.name} is not {{"IsEncrypted": false, "Values": {{...}}}}, which the Functions host expects '
-            f"({type(error).__name__}: {error}): mend it, or delete it to get the example's again."
-        ) from error
+        content = read_local_settings(file)
+    except SettingsError as error:
+        raise SetupError(f"{error} Or delete it to get the example's again.") from error
+    if "Values" not in content:
+        expected = 'expected {"IsEncrypted": false, "Values": {...}} as the Functions host does'
+        raise SetupError(f"{file}: has no Values, {expected}: mend it, or delete it to get the example's again.")
+    return {name: os.environ.get(name, value) for name, value in content["Values"].items()}
 
 
 def quick(values: dict[str, str]) -> dict[str, str]:

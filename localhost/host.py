@@ -19,8 +19,9 @@ from localhost.app_functions import Function
 from localhost.app_index import AppIndex
 from localhost.blob_trigger import BlobFunction, BlobQueue
 from localhost.container_listing import listings
+from localhost.errors import BindingError, SettingsError
 from localhost.function_worker import FunctionWorker
-from localhost.host_settings import BindingError, QueueOptions, SettingsError
+from localhost.host_settings import QueueOptions
 from localhost.host_storage import Account, Accounts, Complaints, first_line
 from localhost.http_server import REASON, FunctionKeys, FunctionServer
 from localhost.queue_trigger import QueueListener, event_by_hand, queue_listener

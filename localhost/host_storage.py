@@ -12,7 +12,8 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFo
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from localhost.host_settings import STORAGE, BindingError, setting
+from localhost.errors import BindingError
+from localhost.host_settings import STORAGE, setting
 
 HOSTS = "azure-webjobs-hosts"
 _LOG = logging.getLogger("localhost")
