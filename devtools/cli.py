@@ -11,6 +11,7 @@ from devtools import doctor, environment, package, run
 from devtools.azurite import AzuriteError
 from devtools.environment import ROOT, SetupError
 from devtools.supervisor import handling, interrupt, run_through
+from inference.loopback import bypass_proxy
 
 EPILOG = (
     "`dev.py test` alone also checks style and types; `--fast` runs the tests that are not marked slow; other "
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
     # Tests, benchmarks and training may import onnxruntime before the engine does, which turns this off for the app.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    bypass_proxy(os.environ)
     try:
         with handling(interrupt):
             if known.command == "doctor":

@@ -25,6 +25,7 @@ EMULATOR = "UseDevelopmentStorage=true"
 PATIENCE_S = 90.0
 # On a machine of one's own, work that a stop interrupted goes on within a minute, and the receipts say how far it is.
 QUICK = {"LEASE_SECONDS": "20", "SWEEP_SCHEDULE": "*/30 * * * * *"}
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy may answer for the app
 
 
 def main(
@@ -141,7 +142,7 @@ def start_host(
     module = ["localhost", str(root), "--port", str(port), "--scan-interval", "1", "--max-polling-interval", "1"]
     supervisor.start("The app", module, python=python, cwd=root, env=changed, log=log)
     deadline = time.monotonic() + PATIENCE_S
-    while supervisor.ended() is None and not _answers(port):
+    while supervisor.ended() is None and not answers(port):
         if time.monotonic() > deadline:
             raise SetupError(f"The app did not answer within {PATIENCE_S:.0f} s: see .azurite/host.log.")
         time.sleep(0.1)
@@ -181,9 +182,10 @@ def explain(ended: str, root: Path, verbose: bool) -> int:
     return 1
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether the host listens on this port of the machine."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5):
+        with _DIRECTLY.open(f"http://127.0.0.1:{port}/api/health", timeout=5):
             return True
     except urllib.error.HTTPError:
         return True  # the host listens; whether the app is well is the doctor's question
