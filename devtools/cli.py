@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from devtools import doctor, environment, package, run
+from devtools import doctor, environment, failures, package, run
 from devtools.azurite import AzuriteError
 from devtools.environment import ROOT, SetupError
 from devtools.supervisor import handling, interrupt, run_through
@@ -43,6 +43,12 @@ def main(arguments: list[str]) -> int:
         return _bench(python, rest) if known.command == "bench" else _test(python, rest, known.fast)
     except (SetupError, AzuriteError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who read our words has gone: `dev.py doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(failures.in_words(error, ROOT), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

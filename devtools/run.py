@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devtools import azurite, checks, environment, pack
+from devtools import azurite, checks, environment, pack, surroundings
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 from inference.file_lock import lock
@@ -47,7 +47,7 @@ def main(
     values = settings(root)
     if samples:
         drop_samples(root / "samples", root / "inbox")
-    for folder in (".azurite", "inbox"):  # announced before the bridge comes to make it
+    for folder in (".azurite", "inbox", "outbox"):  # announced before the bridge comes to make it
         (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
@@ -121,6 +121,8 @@ def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) ->
         say("Storage: the account that AzureWebJobsStorage names in local.settings.json or in the environment")
         return {}
     data, ports = root / ".azurite", azurite.DEFAULT_PORTS
+    surroundings.check_data(data)
+    surroundings.check_data(data / "data")  # Azurite would wait without a word
     node = azurite.find_node(environment.site_packages())
     server = azurite.start(root, log=data / "azurite.log", location=data / "data", ports=ports, node=node)
     supervisor.children["Azurite"] = server

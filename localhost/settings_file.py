@@ -65,7 +65,7 @@ def _parsed(path: Path, **options: Any) -> dict[str, Any]:
         # UTF-8, or what the byte order mark says: Windows PowerShell writes UTF-16.
         content = json.loads(plain(data.decode(json.detect_encoding(data))), **options)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise SettingsError(f"{path}: cannot be read ({error.strerror or error}). Make it readable.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text ({error}). Save it as UTF-8.") from error
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import math
 import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -124,6 +125,9 @@ class _Request:
         except TimeoutError as error:
             self.patience.limit(1)
             raise NoConnection(f"no connection to {where} within {limit:.0f} s") from error
+        except ssl.SSLCertVerificationError as error:
+            ca = "behind a proxy that reads TLS, name the file with your company's CA in SSL_CERT_FILE"
+            raise NoConnection(f"no connection to {where}: {error.verify_message}; {ca}") from error
         except OSError as error:
             raise NoConnection(f"no connection to {where}: {error.strerror or error}") from error
         self.socket = connection.sock
