@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ EMULATOR = "UseDevelopmentStorage=true"
 PATIENCE_S = 90.0
 # On a machine of one's own, work that a stop interrupted goes on within a minute, and the receipts say how far it is.
 QUICK = {"LEASE_SECONDS": "20", "SWEEP_SCHEDULE": "*/30 * * * * *"}
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy may answer for the app
 
 
 def main(
@@ -185,14 +183,17 @@ def explain(ended: str, root: Path, verbose: bool) -> int:
 
 
 def answers(port: int) -> bool:
-    """Whether the host listens on this port of the machine."""
+    """Whether the host answers on this port of the machine, past any proxy: whether the app is well is the doctor's
+    question."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        with _DIRECTLY.open(f"http://127.0.0.1:{port}/api/health", timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True  # the host listens; whether the app is well is the doctor's question
-    except OSError:
+        connection.request("GET", "/api/health")
+        connection.getresponse()
+        return True
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 @contextmanager
