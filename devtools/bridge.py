@@ -16,6 +16,8 @@ from pathlib import Path
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
+from cloud.connection import by_connection_string
+from cloud.storage.reasons import reason_of
 from devtools.console_report import ConsoleReport
 from devtools.inbox import Inbox
 from devtools.outbox import Outbox
@@ -29,7 +31,7 @@ class Bridge:
     """Both directions, one step at a time."""
 
     def __init__(self, connection: str, inbox: Path, outbox: Path) -> None:
-        self.service = BlobServiceClient.from_connection_string(connection, retry_total=1)
+        self.service = by_connection_string(BlobServiceClient, connection, retry_total=1)
         self.report = ConsoleReport()
         self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report)
         self.outbox = Outbox(self.service, outbox, self.report)
@@ -57,7 +59,8 @@ class Bridge:
                 away = False
             except (AzureError, StorageUnavailable) as error:
                 if not away:
-                    self.report.say(f"storage does not answer, trying again: {str(error).splitlines()[0]}")
+                    why = reason_of(error) if isinstance(error, AzureError) else str(error).splitlines()[0]
+                    self.report.say(f"storage does not answer, trying again: {why}")
                 away = True
             # Listing takes longer the more there is: never more than a fifth of the time.
             time.sleep(max(PAUSE_S, 4 * (time.monotonic() - began)))

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
+from cloud.storage.reasons import is_page, reason_of
 from inference.errors import LimitExceeded, StorageUnavailable
 
 _CONDITION_CODES = ("BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite")
@@ -107,13 +108,15 @@ def translated(doing: str) -> Iterator[None]:
             raise Conflict(f"{doing}: {code_of(error)}") from error
         if error.status_code is None:  # no answer of storage: the identity, say, got no token
             raise StorageUnavailable(f"{doing}: {error.message}") from error
+        if is_page(error):
+            raise StorageUnavailable(f"{doing}: {reason_of(error)}; it is tried again") from error
         what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
         if error.status_code in (401, 403):
             what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
             what += "Storage Queue Data Contributor"
         raise StorageUnavailable(what) from error
     except AzureError as error:
-        raise StorageUnavailable(f"{doing}: storage did not answer ({error}); it is tried again") from error
+        raise StorageUnavailable(f"{doing}: storage did not answer ({reason_of(error)}); it is tried again") from error
 
 
 def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
