@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from devtools import azurite, checks, environment, pack
@@ -45,8 +45,9 @@ def main(
     values = settings(root)
     if samples:
         drop_samples(root / "samples", root / "inbox")
-    for folder in (".azurite", "inbox"):  # announced before the bridge comes to make it
-        (root / folder).mkdir(exist_ok=True)
+    (root / ".azurite").mkdir(exist_ok=True)
+    with suppress(FileExistsError):  # a link to a drive that is not there now, which the bridge waits for
+        (root / "inbox").mkdir(exist_ok=True)  # announced before the bridge comes to make it
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
             into = pack.public_folder(root, values)
