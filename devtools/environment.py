@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -137,6 +138,8 @@ def make_venv(venv: Path) -> None:
         try:
             wheel = pip_wheel.fetch(Path(folder))
         except pip_wheel.NoPip as error:
+            with contextlib.suppress(OSError):  # not empty: somebody's
+                venv.rmdir()
             package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
             raise SetupError(
                 f"{sys.executable} comes without pip, and {error}: mend that, or install pip's part of Python "

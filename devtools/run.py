@@ -46,7 +46,8 @@ def main(
     if samples:
         drop_samples(root / "samples", root / "inbox")
     for folder in (".azurite", "inbox", "outbox"):  # announced before the bridge comes to make it
-        (root / folder).mkdir(exist_ok=True)
+        if not (root / folder).is_symlink():  # of a drive that is not there now, which the bridge waits for
+            (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
             into = pack.public_folder(root, values)

@@ -8,12 +8,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from inference.surroundings import in_words
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 FAILED, INTERRUPTED = 1, 130
 _OUTPUT = "standard output"
@@ -69,7 +66,7 @@ def _ended(prog: str, error: Exception, status: int | None) -> int:
 class _Output(io.FileIO):
     """Standard output, whose errors say so: the system's name no file."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:

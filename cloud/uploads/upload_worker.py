@@ -24,6 +24,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
+from inference.clutter import is_clutter
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
@@ -105,6 +106,8 @@ class UploadWorker:
 
     def _handle_version(self, event: BlobEvent) -> Outcome:
         """One version of the upload; "again" where it was overwritten meanwhile."""
+        if is_clutter(event.name):
+            return Outcome("ignored")
         trace = new_trace()
         try:
             name = canonical(event.name)
@@ -118,8 +121,8 @@ class UploadWorker:
         if reading is None:
             log.info("%s was deleted before it was analysed", printable(name))
             return Outcome("dropped")
-        if reading.info.metadata.get("hdi_isfolder") == "true":
-            return Outcome("ignored")  # a folder of an account with a hierarchical namespace
+        if reading.info.is_folder:
+            return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
         again = event.cause == "replay"

@@ -17,6 +17,7 @@ from inference.command_line import fault
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
+from inference.folder_files import LeftOut, files_in, words_of
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
@@ -107,13 +108,21 @@ def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
 
 
 def files_below(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, and every file below the folders, in order; hidden ones and sidecars are left out."""
+    """Files as given, and every file that is meant below the folders, in order; sidecars are left out.
+
+    What else is left out of a folder is said on stderr at its end.
+    """
     for path in paths:
-        if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.is_file() and not sidecar_target(p.name))
-            yield from (p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts))
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        left_out: LeftOut = {}
+        try:
+            yield from (file for file, _ in files_in(path, left_out) if not sidecar_target(file.name))
+        except OSError as error:
+            print(single(f"{path}: cannot be read ({error.strerror})"), file=sys.stderr)
+        if left_out:
+            print(f"{single(str(path))}: {words_of(left_out)}", file=sys.stderr)
 
 
 def analyze_file(

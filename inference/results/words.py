@@ -73,7 +73,9 @@ def content(document: Document, folder: str | None = None) -> str:
 def reason(document: Document, name: str = "") -> str:
     """Why the file `name` could not be analysed, from its error record."""
     message = str(_error(document).get("message") or "the record gives no reason")
-    return f"failed: {message.removeprefix(f'{name}: ')}"
+    source = document.get("source")
+    own = source.get("name") if isinstance(source, dict) else None  # the command line may show a longer path
+    return f"failed: {message.removeprefix(f'{name}: ').removeprefix(f'{own}: ')}"
 
 
 def _error(document: Document) -> Document:
