@@ -7,18 +7,24 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cloud.cli import drift_command, export_command, models_command, pipelines_command
-from cloud.settings import BadSettings, document
-from cloud.storage.containers import BlobInfo
-from cloud.storage.paths import printable
-from cloud.uploads.receipts import ReceiptSummary
+from inference import command_line
 from inference.errors import DropsightError
+
+if TYPE_CHECKING:
+    from cloud.storage.containers import BlobInfo
+    from cloud.uploads.receipts import ReceiptSummary
+
+PROG = "python -m cloud"
 
 
 def parser() -> argparse.ArgumentParser:
     """The subcommands; every subcommand sets `run`, which takes the options and gives the exit status."""
-    top = argparse.ArgumentParser(prog="python -m cloud", description=__doc__)
+    # Here, as in what follows: whoever presses Ctrl-C while all this loads sees no traceback.
+    from cloud.cli import drift_command, export_command, models_command, pipelines_command
+
+    top = argparse.ArgumentParser(prog=PROG, description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("replay", help="analyse uploads again: failed ones, or all below a prefix")
@@ -28,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=replay)
 
     command = commands.add_parser("settings", help="print the table of app settings")
-    command.set_defaults(run=lambda _: print(document()) or 0)
+    command.set_defaults(run=settings)
 
     command = commands.add_parser("pipelines", help="Azure Machine Learning pipelines: list, run, history, resolve")
     pipelines_command.add_arguments(command)
@@ -40,9 +46,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def settings(_: argparse.Namespace) -> int:
+    """Print the table of app settings."""
+    from cloud.settings import document
+
+    print(document())
+    return 0
+
+
 def replay(options: argparse.Namespace) -> int:
     """Claim finished uploads anew, here and now. 0: all have a result; 1: some failed again."""
     from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
+    from cloud.storage.paths import printable
     from cloud.uploads.sweep import needs_work, sweep
 
     def wanted(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
@@ -59,16 +74,20 @@ def replay(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. 0: all fine; 1: something failed; 2: wrong usage or wrong settings."""
+    return command_line.run(PROG, lambda: _run(arguments), _status)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        return int(options.run(options))
-    except BadSettings as error:
-        print(printable(str(error)), file=sys.stderr)
-        return 2
-    except DropsightError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return 1
+    return int(options.run(options))
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status for an error that was raised on purpose, None for others."""
+    from cloud.settings import BadSettings
+
+    return 2 if isinstance(error, BadSettings) else 1 if isinstance(error, DropsightError) else None
 
 
 if __name__ == "__main__":

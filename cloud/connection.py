@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from cloud.once import once
 from cloud.settings import endpoint
+from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueServiceClient
@@ -17,6 +19,10 @@ _MIB = 1024 * 1024
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
+# For the clients that we do not make: of the identity, whose endpoint Azure puts on the host itself, and of Azure ML.
+bypass_proxy(os.environ)
+
+Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient")
 
 
 def _credential(client_id: str | None) -> Any:
@@ -24,6 +30,22 @@ def _credential(client_id: str | None) -> Any:
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
     return ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
+
+
+def by_connection_string(kind: type[Service], text: str, **options: Any) -> Service:
+    """The client of an account; the emulator is reached without the proxies of the environment and of the system.
+
+    Raises ValueError for what is no connection string.
+    """
+    service = kind.from_connection_string(text, **options)
+    return kind.from_connection_string(text, **options, **_direct(service.url)) if _direct(service.url) else service
+
+
+def _direct(url: str) -> dict[str, Any]:
+    """Options of the client of an account on this machine."""
+    if not is_loopback(url):
+        return {}
+    return {"use_env_settings": False, "connection_verify": os.environ.get("REQUESTS_CA_BUNDLE") or True}
 
 
 @once
@@ -42,8 +64,8 @@ def blob_service(connection: str) -> BlobServiceClient:
     }
     place = endpoint(connection, "blob")
     if place.text:
-        return BlobServiceClient.from_connection_string(place.text, **options)
-    return BlobServiceClient(place.uri, credential=_credential(place.client_id), **options)
+        return by_connection_string(BlobServiceClient, place.text, **options)
+    return BlobServiceClient(place.uri, credential=_credential(place.client_id), **options, **_direct(place.uri))
 
 
 @once
@@ -53,5 +75,5 @@ def queue_service(connection: str) -> QueueServiceClient:
 
     place = endpoint(connection, "queue")
     if place.text:
-        return QueueServiceClient.from_connection_string(place.text)
-    return QueueServiceClient(place.uri, credential=_credential(place.client_id))
+        return by_connection_string(QueueServiceClient, place.text)
+    return QueueServiceClient(place.uri, credential=_credential(place.client_id), **_direct(place.uri))

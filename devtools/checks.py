@@ -19,7 +19,8 @@ APP = """
 import os, sys
 from pathlib import Path
 from localhost.app_index import problems_of
-from localhost.host_settings import HostError, load_local_settings
+from localhost.errors import HostError
+from localhost.host_settings import load_local_settings
 try:
     load_local_settings(Path.cwd(), os.environ)
     problems_by_name = problems_of(Path.cwd())
@@ -93,12 +94,19 @@ for entry in registry.list():
 print(json.dumps([good, absent, bad, unused]))
 """
 STORAGE = """
-import json
-import os
+import os, sys
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
-service = BlobServiceClient.from_connection_string(
-    os.environ["AzureWebJobsStorage"], retry_total=0, connection_timeout=5)
-print("answers, containers:", ", ".join(item.name for item in service.list_containers()) or "none")
+from cloud.connection import by_connection_string
+from cloud.storage.reasons import reason_of
+try:
+    service = by_connection_string(
+        BlobServiceClient, os.environ["AzureWebJobsStorage"], retry_total=0, connection_timeout=5)
+    print("answers, containers:", ", ".join(item.name for item in service.list_containers()) or "none")
+except AzureError as error:
+    sys.exit("does not answer: " + reason_of(error))
+except ValueError as error:
+    sys.exit(f"AzureWebJobsStorage is no connection string: {error}")
 """
 
 

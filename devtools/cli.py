@@ -7,10 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from devtools import doctor, environment, package, run
+from devtools import doctor, environment, failures, package, run
 from devtools.azurite import AzuriteError
 from devtools.environment import ROOT, SetupError
 from devtools.supervisor import handling, interrupt, run_through
+from inference.loopback import bypass_proxy
 
 EPILOG = (
     "`dev.py test` alone also checks style and types; `--fast` runs the tests that are not marked slow; other "
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
     # Tests, benchmarks and training may import onnxruntime before the engine does, which turns this off for the app.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    bypass_proxy(os.environ)
     try:
         with handling(interrupt):
             if known.command == "doctor":
@@ -41,6 +43,12 @@ def main(arguments: list[str]) -> int:
         return _bench(python, rest) if known.command == "bench" else _test(python, rest, known.fast)
     except (SetupError, AzuriteError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who read our words has gone: `dev.py doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(failures.in_words(error, ROOT), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import threading
 import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,8 @@ from inference.cli.progress import Progress
 from inference.results.words import line, single
 from inference.routes import sidecar_target
 
-# Results that come sooner need no word about the work on them.
-PATIENCE_S = 10.0
-_SHARE, _PAUSE_S = 0.25, 30.0
+# While there is work, no silence is longer than 10 s; whoever looks does so every second or two.
+PATIENCE_S = 8.0
 
 
 @dataclass
@@ -28,36 +29,64 @@ class Pending:
 
     etag: str = ""
     since: float | None = None
-    shown: float = 0.0  # seconds at work at the last line about it
-    share: float = 0.0  # of the work, at the last line about it
 
 
 class ConsoleReport:
-    """Knows the uploads that have no result yet, and since when."""
+    """Knows the uploads that have no result yet, and since when. Of use to several threads at once."""
 
     def __init__(self) -> None:
         self.pending: dict[str, Pending] = {}
+        self.to_upload = 0  # complete files that wait for their upload
+        self.looks = 0  # at the results, each of which ended with all that was new being here
+        self._ended = {"analysed": 0, "failed": 0}  # since there was nothing to do
+        self._transfers: dict[str, str] = {}  # large files on their way, and how far they are
         self._terminal = Progress()
+        self._said = time.monotonic()
+        self._lock = threading.RLock()
 
     def say(self, text: str) -> None:
         """One line, whatever the terminal's encoding can show of it and whatever characters a file's name has."""
-        self._terminal.say(single(text))
+        with self._lock, contextlib.suppress(OSError):  # a full disk below a redirected output loses only these words
+            self._said = time.monotonic()
+            self._terminal.say(single(text))
+
+    def waiting(self) -> dict[str, Pending]:
+        """The uploads that have no result yet, as they are now."""
+        with self._lock:
+            return dict(self.pending)
+
+    def waits(self, name: str, pending: Pending) -> None:
+        """An upload has no result yet."""
+        with self._lock:
+            if not self.pending:
+                self._ended = dict.fromkeys(self._ended, 0)
+            self.pending[name] = pending
 
     def uploaded(self, name: str, etag: str = "") -> None:
         """A file went to storage: the clock runs. A sidecar has no result of its own."""
         if not sidecar_target(name):
-            self.pending[name] = Pending(etag, time.monotonic())
+            self.waits(name, Pending(etag, time.monotonic()))
         self.say(f"{name}: uploaded")
 
     def failed(self, name: str, why: str) -> None:
         """A file will have no result."""
-        self.pending.pop(name, None)
+        self._end(name, "failed")
         self.say(f"{name}: failed: {why}")
 
     def ended(self, name: str, how: str) -> None:
         """An upload ended without a result or an error record."""
-        self.pending.pop(name, None)
+        self._end(name, "failed")
         self.say(f"{name}: {how}")
+
+    def _end(self, name: str, how: str) -> Pending:
+        with self._lock:
+            known = self.pending.pop(name, None)
+            self._ended[how] += known is not None
+            return known or Pending()
+
+    def forget(self, name: str) -> None:
+        """Whatever there was to say of an upload was said."""
+        self._end(name, "analysed")
 
     def arrived(self, key: str, path: Path) -> None:
         """A file was mirrored; only a document that ends an upload is worth a line."""
@@ -69,23 +98,51 @@ class ConsoleReport:
         name = _name(document, rest.removesuffix(ends[container]))
         if container == "errors" and not isinstance(document.get("error"), dict):
             document = {"error": {"message": f"its record cannot be read: {shown(path)}"}}
-        waited = self.pending.pop(name, Pending()).since
+        waited = self._end(name, "analysed" if container == "results" else "failed").since
         took = None if waited is None else time.monotonic() - waited
         self.say(line(name, document, folder=shown(path.parent), since_upload_s=took))
 
-    def at_work(self, work: Iterable[tuple[str, float, float | None, str]]) -> None:
-        """Say how far the work is: (name, seconds so far, share done of 0 to 1 if known, words).
+    @contextlib.contextmanager
+    def transfer(self, what: str) -> Iterator[Callable[[int, int | None], None]]:
+        """A file is on its way; gives what is told (bytes so far, all bytes), as the SDK's `progress_hook`."""
 
-        On a terminal a line that is written over again, elsewhere lines now and then.
+        def moved(done: int, total: int | None) -> None:
+            self._transfers[what] = f"{what}, {100 * done / total:.0f} %" if total else what
+
+        self._transfers[what] = what
+        try:
+            yield moved
+        finally:
+            del self._transfers[what]
+
+    def at_work(self, work: list[str], waiting: int, later: int = 0) -> None:
+        """Say how far it all is: on a terminal in a line that is written over again, elsewhere in a line after each
+        silence.
+
+        work: of the uploads that are spoken of one by one, in words; waiting: how many others wait for their turn;
+        later: how many more cannot have theirs now, which alone are nothing to speak of.
         """
-        items = [(name, seconds, share, words) for name, seconds, share, words in work if name in self.pending]
-        self._terminal.show(fitted(single("; ".join(f"{name}: {words}" for name, _, _, words in items))))
-        for name, seconds, share, words in () if self._terminal.is_terminal else items:
-            upload = self.pending[name]
-            more = (share or 0.0) - upload.share >= _SHARE or seconds - upload.shown >= _PAUSE_S
-            if seconds - upload.shown >= PATIENCE_S and (more or not upload.shown):
-                upload.shown, upload.share = seconds, share or 0.0
-                self.say(f"{name}: {words}")
+        with self._lock, contextlib.suppress(OSError):
+            moving = list(self._transfers.values())
+            if not (work or waiting or self.to_upload or moving):
+                self._terminal.show("")
+                return
+            text = "; ".join([*self._counts(waiting, later), *work, *moving])
+            self._terminal.show(fitted(single(text)))
+            if not self._terminal.is_terminal and time.monotonic() - self._said >= PATIENCE_S:
+                self.say(text)
+
+    def _counts(self, waiting: int, later: int) -> list[str]:
+        """ "12 of 500 analysed, 1 failed, 387 waiting, 100 to upload", unless it is about a single upload."""
+        total = len(self.pending) + self.to_upload + sum(self._ended.values())
+        if total <= 1 and not waiting:
+            return []
+        parts = [f"{self._ended['analysed']} of {total} analysed"]
+        parts += [f"{self._ended['failed']} failed"] if self._ended["failed"] else []
+        parts += [f"{waiting} waiting"] if waiting else []
+        parts += [f"{later} for later"] if later else []
+        parts += [f"{self.to_upload} to upload"] if self.to_upload else []
+        return [", ".join(parts)]
 
 
 def fitted(text: str) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from devtools import azurite, checks, environment
+from devtools import azurite, checks, environment, surroundings
 from devtools.checks import Finding, ask
 from devtools.environment import ROOT, SetupError
 from devtools.run import DATA, EMULATOR, SETTINGS, read_settings
@@ -32,6 +32,9 @@ def examine(root: Path) -> Iterator[Finding]:
     yield Finding("Python", True, f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}")
     if sys.platform == "darwin" and os.uname().machine == "x86_64":
         yield Finding("Machine", False, "onnxruntime is no longer published for Macs with Intel processors")
+    first = not environment.venv_has(environment.RUN_LOCKS) or azurite.find_package(root) is None
+    yield surroundings.folder_finding(root, first)
+    yield from surroundings.network_findings(first)
     yield environment_finding()
     yield from node_findings(root)
     yield from port_findings()
@@ -73,8 +76,12 @@ def node_findings(root: Path) -> Iterator[Finding]:
     if package is None:
         yield Finding("Azurite", False, "not installed: `dev.py run` installs it")
     else:
-        version = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
-        yield Finding("Azurite", True, f"{version} at {package}")
+        try:
+            version = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
+            yield Finding("Azurite", True, f"{version} at {package}")
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            again = "delete node_modules, and `dev.py run` installs it again"
+            yield Finding("Azurite", False, f"{package} is damaged ({error}): {again}")
 
 
 def port_findings() -> Iterator[Finding]:
@@ -99,10 +106,10 @@ def settings_findings(root: Path) -> Iterator[Finding]:
         return
     try:
         values = read_settings(file)
+        missing = [name for name in read_settings(root / EXAMPLE) if not values.get(name)]
     except SetupError as error:
-        yield Finding(file.name, False, str(error).removeprefix(f"{file.name} is "))
+        yield Finding(file.name, False, str(error).removeprefix(f"{file}: "))
         return
-    missing = [name for name in read_settings(root / EXAMPLE) if not values.get(name)]
     if missing:
         yield Finding(file.name, False, f"lacks {', '.join(missing)}: take them from {EXAMPLE}")
     else:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from devtools import azurite, pip_wheel
+from devtools import azurite, failures, pip_wheel
 from devtools.progress import PipProgress, bytes_below, is_complete, run_watched
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +45,7 @@ def prepare(root: Path = ROOT, *, tests: bool = True) -> Path:
         python = prepare_venv(locks=LOCKS if tests else RUN_LOCKS)
         prepare_azurite(root, python)
     except OSError as error:
-        raise SetupError(f"Could not make the environment: {error}. Mend that, and run this again.") from error
+        raise SetupError(f"Could not make the environment: {failures.in_words(error, ROOT)}") from error
     return python
 
 
@@ -114,7 +115,7 @@ def pip_install(python: Path, words: list[str], purpose: str, venv: Path = VENV)
     try:
         status, complaints = run_watched(command, ROOT, progress.read, progress.state, {"PYTHONUNBUFFERED": "1"})
     except OSError as error:
-        raise SetupError(f"Could not {purpose}: {error}.") from error
+        raise SetupError(f"Could not {purpose}: {failures.in_words(error)}") from error
     if status:
         raise SetupError(_failed(purpose, complaints))
 
@@ -127,6 +128,7 @@ def _bytes_of_pip(folders: list[Path]) -> str:
 
 def make_venv(venv: Path) -> None:
     """A virtual environment of this Python with pip in it. Raises SetupError."""
+    venv.mkdir(exist_ok=True)  # what keeps us from it is said by the system, and not by a program of its own
     make = [sys.executable, "-m", "venv", "--clear", str(venv)]
     if importlib.util.find_spec("ensurepip") is not None:
         call(make, "make .venv")
@@ -136,6 +138,8 @@ def make_venv(venv: Path) -> None:
         try:
             wheel = pip_wheel.fetch(Path(folder))
         except pip_wheel.NoPip as error:
+            with contextlib.suppress(OSError):  # not empty: somebody's
+                venv.rmdir()
             package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
             raise SetupError(
                 f"{sys.executable} comes without pip, and {error}: mend that, or install pip's part of Python "
@@ -180,10 +184,11 @@ def _node_from_pypi(python: Path) -> tuple[Path, list[str]]:
 
 
 def _npm_ci(root: Path, npm: list[str], node: Path) -> bool:
-    """Install `node_modules` from the lock; whether that worked."""
+    """Install `node_modules` from the lock; whether that worked. Raises SetupError where another npm would fail too."""
     say("Installing Azurite, the storage emulator (npm package, only once)")
     cache = root / ".azurite" / "npm-cache"  # not in the user's home, and gone when it has done its work
     quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
+    quiet += ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]  # its own take 70 s without a network
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])  # for what npm starts
 
     def state() -> str:
@@ -191,12 +196,14 @@ def _npm_ci(root: Path, npm: list[str], node: Path) -> bool:
 
     try:
         command = [*npm, "ci", *quiet, "--cache", str(cache)]
-        status, _ = run_watched(command, root, lambda line: None, state, {"PATH": path})
+        status, complaints = run_watched(command, root, lambda line: None, state, {"PATH": path})
     except OSError as error:
         say(f"{npm[0]}: {error}")
         return False
     if status == 0:
         shutil.rmtree(cache, ignore_errors=True)
+    elif reason := failures.of_npm(complaints, root):
+        raise SetupError(f"Could not install Azurite: {reason}. {failures.AGAIN}")
     return status == 0
 
 
@@ -223,28 +230,31 @@ def _is_venv_of_this_version(python: Path) -> bool:
 
 
 def call(command: list[str], purpose: str) -> None:
+    """Run a command on our terminal. Raises SetupError where it fails."""
+    complaints = []
     try:
-        code = subprocess.call(command, cwd=ROOT)
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace")
     except OSError as error:
-        raise SetupError(f"Could not {purpose}: {error}.") from error
-    if code:
-        raise SetupError(_failed(purpose))
+        raise SetupError(f"Could not {purpose}: {failures.in_words(error)}") from error
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            complaints.append(line)
+            print(line, end="", file=sys.stderr, flush=True)
+    if process.returncode:
+        raise SetupError(_failed(purpose, "".join(complaints)))
 
 
 def _failed(purpose: str, complaints: str = "") -> str:
     """A sentence about what failed, and what to do; complaints: of pip."""
-    if "No space left" in complaints or "not enough space" in complaints:
-        return (
-            f"Could not {purpose}: the disk of {ROOT}, or of {tempfile.gettempdir()} for pip, is full; make room and "
-            "run this again."
-        )
-    if "connection broken" in complaints or "(from versions: none)" in complaints:
-        return (
-            f"Could not {purpose}: the package index does not answer, or lacks what the lines above name. Is the "
-            "network there? A proxy is set by the variable HTTPS_PROXY, an index of your own by `pip config set "
-            "global.index-url URL`. Then run this again."
-        )
-    return f"Could not {purpose}: the lines above say why (is the network there?); run this again."
+    wanted = re.search(r"satisfies the requirement ([\w.-]+)", complaints)
+    try:
+        silent = wanted is None or "(from versions: none)" not in complaints or "connection broken" in complaints
+        answer = "" if silent or wanted is None else pip_wheel.refusal(wanted[1])
+        reason = failures.of_pip(complaints, pip_wheel.index_url(), answer, ROOT)
+    except pip_wheel.NoPip as error:
+        reason = str(error)
+    return f"Could not {purpose}: {reason or 'the lines above say why'}. {failures.AGAIN}"
 
 
 def say(text: str) -> None:

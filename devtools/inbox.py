@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import mimetypes
-import os
-import re
-import stat
-import unicodedata
-from pathlib import Path, PurePosixPath
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from cloud.storage.blobs import bare
+from cloud.storage.blobs import bare, code_of
+from devtools.blob_names import blob_name, check_name
 from devtools.console_report import ConsoleReport
+from inference.folder_files import UNREADABLE, UNREADABLE_FOLDER, LeftOut, files_in, words_of
+from inference.routes import SIDECAR
 
 # What a file was when it was uploaded: its size and time. Kept with the blob, so that it cannot get lost.
 MARK = "dropsight_inbox"
-UNFINISHED = {".part", ".partial", ".crdownload", ".download", ".tmp", ".swp"}
-CLUTTER = {"thumbs.db", "desktop.ini"}
-LONGEST_NAME = 1024
-# Characters that XML 1.0 has no place for (section 2.2). Azurite takes a blob of such a name, and then answers every
-# listing of its container with a 500, so that no other upload would be found. Single surrogates: a name not in UTF-8.
-_NOT_IN_LISTINGS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-SIDECAR = ".route.toml"
+# What storage says of a file, and not of itself or of who asks.
+_OF_THE_FILE = {"InvalidUri", "InvalidResourceName", "OutOfRangeInput", "RequestBodyTooLarge", "InvalidHeaderValue"}
+TWIN = "second file of the same name"  # as storage takes it: accents composed or not, backslash or slash
+AGAIN_S = 30.0  # until a file that storage refused for now is sent again
 Mark = str
 
 
@@ -35,54 +34,85 @@ class Inbox:
         self.uploaded: dict[str, Mark] | None = None  # by blob name; None until storage was asked
         self.seen: dict[str, Mark] = {}
         self.known: set[str] = set()  # the names of files that were complete at some step, and are still there
-        self.unreadable: set[tuple[str, Mark]] = set()
         self.unchanged: list[str] = []  # came into the folder as storage had them already; for whoever says so
+        self.goes_on: Callable[[], bool] = lambda: True  # asked between two files
+        self._left_out: LeftOut = {}
+        self._unread: list[str] = []
+        self._said_left_out: set[str] = set()
+        self._said: dict[str, tuple[Mark, str]] = {}  # by name, what keeps a file from being uploaded
+        self._not_before: dict[str, tuple[Mark, float]] = {}
+        self._made = False
 
     def step(self) -> None:
-        """Upload the files that have not changed since the last step and are not there yet."""
+        """Upload the files that have not changed since the last step and are not there yet.
+
+        Raises OSError where the folder cannot be read; nothing is forgotten then.
+        """
         if self.uploaded is None:
             self.uploaded = self._already_uploaded()
         now = self.files()
         complete = [name for name, (_, mark) in now.items() if self.seen.get(name) == mark]
-        for name in sorted(complete, key=lambda name: (not name.endswith(SIDECAR), name)):
+        self.seen = {name: mark for name, (_, mark) in now.items()}
+        self._say_removed([name for name in self.known if name not in now and name in self.uploaded])
+        back = [name for name in complete if self.uploaded.get(name) == now[name][1] and name not in self.known]
+        self.unchanged += back
+        hidden = {name for name in self.known if self._is_out_of_sight(name)}
+        self.known = {*complete, *self.known} & now.keys() | hidden
+        due = [name for name in complete if self.uploaded.get(name) != now[name][1]]
+        self._upload_all(sorted(due, key=lambda name: (not name.endswith(SIDECAR), name)), now)
+
+    def _upload_all(self, due: list[str], now: dict[str, tuple[Path, Mark]]) -> None:
+        assert self.uploaded is not None
+        for number, name in enumerate(due):
+            self.report.to_upload = len(due) - number
+            if not self.goes_on():
+                return
             path, mark = now[name]
             own_route = now.get(name + SIDECAR)
             if own_route and self.uploaded.get(name + SIDECAR) != own_route[1]:
                 continue  # it must be there before the file, which would take another route
-            if self.uploaded.get(name) == mark:
-                self.unchanged += [] if name in self.known else [name]
-            elif self._upload(name, path, mark):
+            if self._upload(name, path, mark):
                 self.uploaded[name] = mark
-        self._say_removed([name for name in self.known if name not in now and name in self.uploaded])
-        self.known = {*complete, *self.known} & now.keys()
-        self.seen = {name: mark for name, (_, mark) in now.items()}
+        self.report.to_upload = 0
 
     def _say_removed(self, names: list[str]) -> None:
         """Storage is no mirror of the folder: whoever tidies up the folder keeps the results."""
+        names = [name for name in names if not self._is_out_of_sight(name)]
         if len(names) == 1:
             self.report.say(f"{names[0]}: no longer in the inbox; its upload and its result stay")
         elif names:
             self.report.say(f"{len(names)} files are no longer in the inbox; their uploads and results stay")
 
+    def _is_out_of_sight(self, name: str) -> bool:
+        """Whether the file may be there all the same: it, or a folder above it, cannot be read."""
+        return any(name.startswith(path) if path.endswith("/") else name == path for path in self._unread)
+
     def files(self) -> dict[str, tuple[Path, Mark]]:
-        """Blob name -> file and mark, for everything in the folder that is meant for upload."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Blob name -> file and mark, for everything in the folder that is meant for upload. Raises OSError."""
+        try:
+            self.folder.mkdir(parents=not self._made, exist_ok=True)  # later only where what holds it is still there
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, "a file or a link that leads nowhere", str(self.folder)) from error
+        self._made = True
         files: dict[str, tuple[Path, Mark]] = {}
-        for parent, folders, names in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(parent, name)
-                if not is_meant(path):
-                    continue
-                try:
-                    status = path.stat()
-                except OSError:
-                    continue  # gone again, or a link to nothing
-                if not stat.S_ISREG(status.st_mode):
-                    continue  # opening a pipe would wait for a writer
-                mark = f"{status.st_size}:{status.st_mtime_ns}"
-                files[blob_name(path.relative_to(self.folder))] = path, mark
+        left_out: LeftOut = {}
+        for path, status in files_in(self.folder, left_out):
+            mark = f"{status.st_size}:{status.st_mtime_ns}"
+            relative = path.relative_to(self.folder)
+            if files.setdefault(blob_name(relative), (path, mark))[0] is not path:
+                left_out[relative.as_posix()] = TWIN
+        self._say_left_out(left_out)
         return files
+
+    def _say_left_out(self, left_out: LeftOut) -> None:
+        """Say it once, and not before the second look: much that is unfinished is there for a moment only."""
+        self._said_left_out &= left_out.keys()
+        new = left_out.keys() & self._left_out.keys() - self._said_left_out
+        self._said_left_out |= new
+        self._left_out = left_out
+        self._unread = [path for path, kind in left_out.items() if kind in (UNREADABLE, UNREADABLE_FOLDER)]
+        if new:
+            self.report.say(f"{self.folder.name}: {words_of(left_out, new)}")
 
     def _already_uploaded(self) -> dict[str, Mark]:
         try:
@@ -93,52 +123,53 @@ class Inbox:
             return {blob.name: (blob.metadata or {}).get(MARK, "") for blob in blobs}
 
     def _upload(self, name: str, path: Path, mark: Mark) -> bool:
-        """Whether this file is done with: uploaded, or refused for good. A locked file is tried again."""
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        """Whether this file is done with: uploaded, or refused for good. Whatever may pass is tried again."""
+        held, until = self._not_before.get(name, ("", 0.0))
+        if held == mark and time.monotonic() < until:
+            return False
         try:
             check_name(name)
-            with path.open("rb") as file:
-                settings = ContentSettings(content_type=kind)
-                blob = self.uploads.get_blob_client(name)
-                etag = blob.upload_blob(file, overwrite=True, metadata={MARK: mark}, content_settings=settings)["etag"]
+            etag = self._send(name, path, mark)
         except OSError as error:
-            if (name, mark) not in self.unreadable:
-                self.report.say(f"{name}: cannot be read yet ({error.strerror}), trying again")
-                self.unreadable.add((name, mark))
+            self._not_yet(name, mark, f"cannot be read yet ({error.strerror or error}), trying again")
             return False
         except HttpResponseError as error:
-            if not error.status_code or error.status_code >= 500:
-                raise
-            answer = str(error).splitlines()[0]
-            self.report.failed(name, f"storage refused it (rename or change the file to try again): {answer}")
+            return self._refused(name, mark, error)
         except ValueError as error:
             self.report.failed(name, f"cannot be uploaded: {error}")
         else:
-            self.report.uploaded(name, bare(etag))
+            self._said.pop(name, None)
+            self._not_before.pop(name, None)
+            self.report.uploaded(name, etag)
         return True
 
+    def _send(self, name: str, path: Path, mark: Mark) -> str:
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        with path.open("rb") as file, self.report.transfer(f"{name}: uploading") as moved:
+            answer = self.uploads.get_blob_client(name).upload_blob(
+                file,
+                overwrite=True,
+                metadata={MARK: mark},
+                content_settings=ContentSettings(content_type=kind),
+                progress_hook=moved,
+            )
+        return bare(answer["etag"])
 
-def is_meant(path: Path) -> bool:
-    """Whether a file is meant for upload, and not the system's clutter or a half-finished download."""
-    name = path.name.lower()
-    return not (name.startswith((".", "~")) or name in CLUTTER or path.suffix.lower() in UNFINISHED)
+    def _refused(self, name: str, mark: Mark, error: HttpResponseError) -> bool:
+        """As _upload. Raises what is wrong with storage, or with our access to it, and not with this blob."""
+        code, answer = code_of(error), str(error).splitlines()[0]
+        if code == "ContainerNotFound":
+            self.uploaded = None  # somebody deleted it: all begins anew
+        if code in _OF_THE_FILE or error.status_code == 413:
+            self.report.failed(name, f"storage refused it (rename or change the file to try again): {answer}")
+            return True
+        if error.status_code not in (400, 409, 412):
+            raise error
+        self._not_before[name] = mark, time.monotonic() + AGAIN_S
+        self._not_yet(name, mark, f"storage does not take it now ({answer}), trying again")
+        return False
 
-
-def check_name(name: str) -> None:
-    """Raise ValueError, with what to do, for a blob's name that storage does not take, or could not list."""
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"its path has {len(name)} characters, storage takes {LONGEST_NAME}; rename it")
-    odd = sorted(set(_NOT_IN_LISTINGS.findall(name)))
-    if any("\ud800" <= c <= "\udfff" for c in odd):
-        raise ValueError("its name is not UTF-8; rename it")
-    if odd:
-        characters = ", ".join(f"U+{ord(c):04X}" for c in odd)
-        raise ValueError(f"its name has characters that storage cannot list ({characters}); rename it")
-
-
-def blob_name(relative: Path) -> str:
-    """The blob's name: the path with forward slashes, composed (macOS hands out decomposed names).
-
-    Storage takes a backslash for a slash: under another name than storage's, every start would upload the file again.
-    """
-    return unicodedata.normalize("NFC", str(PurePosixPath(*relative.parts))).replace("\\", "/")
+    def _not_yet(self, name: str, mark: Mark, why: str) -> None:
+        if self._said.get(name) != (mark, why):
+            self._said[name] = mark, why
+            self.report.say(f"{name}: {why}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import http.client
 import os
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devtools import azurite, checks, environment, pack
+from devtools import azurite, checks, environment, pack, surroundings
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 from inference.file_lock import lock
+from localhost.errors import SettingsError
+from localhost.settings_file import read_local_settings
 
 DATA = ROOT / ".azurite"
 SETTINGS = ROOT / "local.settings.json"
@@ -45,8 +45,9 @@ def main(
     values = settings(root)
     if samples:
         drop_samples(root / "samples", root / "inbox")
-    for folder in (".azurite", "inbox"):  # announced before the bridge comes to make it
-        (root / folder).mkdir(exist_ok=True)
+    for folder in (".azurite", "inbox", "outbox"):  # announced before the bridge comes to make it
+        if not (root / folder).is_symlink():  # of a drive that is not there now, which the bridge waits for
+            (root / folder).mkdir(exist_ok=True)
     with only_one(root / ".azurite"), Supervisor() as supervisor:
         try:
             into = pack.public_folder(root, values)
@@ -86,13 +87,13 @@ def settings(root: Path) -> dict[str, str]:
 def read_settings(file: Path) -> dict[str, str]:
     """The Values of a settings file, under what the environment has. Raises SetupError."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))["Values"]
-        return {str(name): os.environ.get(name, str(value)) for name, value in values.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SetupError(
-            f'{file.name} is not {{"IsEncrypted": false, "Values": {{...}}}}, which the Functions host expects '
-            f"({type(error).__name__}: {error}): mend it, or delete it to get the example's again."
-        ) from error
+        content = read_local_settings(file)
+    except SettingsError as error:
+        raise SetupError(f"{error} Or delete it to get the example's again.") from error
+    if "Values" not in content:
+        expected = 'expected {"IsEncrypted": false, "Values": {...}} as the Functions host does'
+        raise SetupError(f"{file}: has no Values, {expected}: mend it, or delete it to get the example's again.")
+    return {name: os.environ.get(name, value) for name, value in content["Values"].items()}
 
 
 def quick(values: dict[str, str]) -> dict[str, str]:
@@ -119,6 +120,8 @@ def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) ->
         say("Storage: the account that AzureWebJobsStorage names in local.settings.json or in the environment")
         return {}
     data, ports = root / ".azurite", azurite.DEFAULT_PORTS
+    surroundings.check_data(data)
+    surroundings.check_data(data / "data")  # Azurite would wait without a word
     node = azurite.find_node(environment.site_packages())
     server = azurite.start(root, log=data / "azurite.log", location=data / "data", ports=ports, node=node)
     supervisor.children["Azurite"] = server
@@ -140,7 +143,7 @@ def start_host(
     module = ["localhost", str(root), "--port", str(port), "--scan-interval", "1", "--max-polling-interval", "1"]
     supervisor.start("The app", module, python=python, cwd=root, env=changed, log=log)
     deadline = time.monotonic() + PATIENCE_S
-    while supervisor.ended() is None and not _answers(port):
+    while supervisor.ended() is None and not answers(port):
         if time.monotonic() > deadline:
             raise SetupError(f"The app did not answer within {PATIENCE_S:.0f} s: see .azurite/host.log.")
         time.sleep(0.1)
@@ -180,14 +183,18 @@ def explain(ended: str, root: Path, verbose: bool) -> int:
     return 1
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether the host answers on this port of the machine, past any proxy: whether the app is well is the doctor's
+    question."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True  # the host listens; whether the app is well is the doctor's question
-    except OSError:
+        connection.request("GET", "/api/health")
+        connection.getresponse()
+        return True
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -8,22 +8,34 @@ from dataclasses import dataclass
 
 from azure.storage.blob import BlobServiceClient
 
+from cloud.settings import STATE
 from cloud.storage.containers import Storage
 from cloud.storage.paths import record_path
-from cloud.uploads.receipt_blobs import BlobReceipts
+from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from devtools.console_report import PATIENCE_S, ConsoleReport, Pending
 from inference.results.plurals import counted
 from inference.results.words import duration
 from inference.routes import sidecar_target
 
-# Between two listings of the receipts; what has its result within this costs none.
+# Between two looks at the receipts, or longer where one takes long; what has its result within this costs none.
 LOOK_S = 2.0
+LONGEST_S = 5.0
+# Up to so many receipts are asked for one by one; more than these by listing all that there are.
+_FEW = 8
 # So many names at most are spoken of one by one.
 _NAMED = 5
 _OPEN = ("working", "job", "retry", "waiting")
 
-Work = tuple[str, float, float | None, str]
+_UNCHANGED = {
+    "done": "already analysed",
+    "failed": "could not be analysed",
+    "working": "still at work",
+    "job": "still at work",
+    "waiting": "waits for the time that its route says",
+    "retry": "waits, and is tried again",
+    "": "waits for its turn",
+}
 
 
 @dataclass
@@ -32,8 +44,10 @@ class _Known:
 
     said: str = ""
     since: float | None = None
-    finished: bool = False
+    finished: int | None = None  # how many looks at the results had ended when it was seen to have ended
     parts: int = 0
+    words: str = ""  # about its work, which is under way
+    later: bool = False  # nobody can work on it now
 
 
 class UploadWatch:
@@ -45,15 +59,16 @@ class UploadWatch:
         self._report = report
         self._known: dict[str, _Known] = {}
         self._next = 0.0
-        self._queued_since: float | None = None  # from when on uploads have waited for their turn
-        self._queued_said = 0
+        self._left: set[str] = set()  # what an earlier run left unfinished, which was said
 
     def begin(self, uploads: Collection[str]) -> None:
         """What an earlier run left unfinished is pending again. `uploads`: the names of all that lie in storage."""
         paths = {record_path(name): name for name in uploads}
         left = {name: summary for name, summary in self._listed(paths).items() if summary.state in _OPEN}
         for name, summary in left.items():
-            self._report.pending[name] = Pending(summary.etag)
+            if name not in self._report.waiting():
+                self._report.waits(name, Pending(summary.etag))
+        self._left = set(left)
         interrupted = [name for name, summary in left.items() if summary.state in ("working", "job")]
         if len(interrupted) > _NAMED:
             self._report.say(f"{len(interrupted)} uploads were left unfinished by an earlier run; the app goes on")
@@ -61,43 +76,55 @@ class UploadWatch:
             self._report.say(f"{name}: left unfinished by an earlier run; the app goes on with it by itself")
 
     def unchanged(self, names: list[str]) -> None:
-        """Files that came into the folder again as they were: those whose analysis has ended are not analysed again."""
-        listed = self._listed({record_path(name): name for name in names if not sidecar_target(name)}) if names else {}
-        ended: dict[str, list[str]] = {"done": [], "failed": []}
-        for name, summary in listed.items():
-            if summary.state in ended:
-                ended[summary.state].append(name)
-        for state, words in (("done", "already analysed"), ("failed", "could not be analysed")):
-            files = ended[state]
+        """Files that came into the folder again as they were, and are not analysed again: what became of them."""
+        names = [name for name in names if not sidecar_target(name)]
+        listed = self._listed({record_path(name): name for name in names}) if names else {}
+        pending, ended = self._report.waiting(), dict[str, list[str]]()
+        for name in names:
+            state = listed[name].state if name in listed else ""
+            known = state in ("done", "failed") or (name in pending and name not in self._left)
+            if known and state in _UNCHANGED:
+                ended.setdefault(_UNCHANGED[state], []).append(name)
+        self._left -= set(names)
+        for words, files in ended.items():
             for name in files if len(files) <= _NAMED else ():
                 self._report.say(f"{name}: {words}; the file has not changed since")
             if len(files) > _NAMED:
                 self._report.say(f"{len(files)} files: {words}; they have not changed since")
 
     def step(self) -> None:
-        """Say what is new about the pending uploads."""
-        now = time.monotonic()
-        pending = self._report.pending
+        """Say what is new about the pending uploads, and how far they are."""
+        now, pending = time.monotonic(), self._report.waiting()
         self._known = {name: known for name, known in self._known.items() if name in pending}
         due = [name for name, upload in pending.items() if upload.since is None or now - upload.since >= LOOK_S]
-        if not due or now < self._next:
-            return
-        self._next = now + LOOK_S
+        if due and now >= self._next:
+            self._look(due, pending, now)
+            self._next = time.monotonic() + min(max(LOOK_S, 2 * (time.monotonic() - now)), LONGEST_S)
+            pending = self._report.waiting()
+        known = [self._known[name] for name in pending if name in self._known]
+        work = [each for each in known if each.words]
+        later = sum(each.later for each in known)
+        # Of many that pass quickly nobody wants the names.
+        named = [each for each in work if len(pending) <= _NAMED or now - (each.since or now) >= PATIENCE_S][:_NAMED]
+        self._report.at_work([each.words for each in named], len(pending) - len(named) - later, later)
+
+    def _look(self, due: list[str], pending: dict[str, Pending], now: float) -> None:
         listed = self._listed({record_path(name): name for name in due})
-        queued, work = 0, []
         for name in due:
-            summary, etag = listed.get(name), pending[name].etag
+            known, summary, etag = self._of(name), listed.get(name), pending[name].etag
+            known.words, known.later = "", False
             if summary is None or (etag and summary.etag != etag):
-                queued += 1
-            elif summary.state == "working" and summary.age_s < summary.lease_s:
-                work.append(self._working(name, summary, now))
+                continue
+            if summary.state == "working" and summary.age_s < summary.lease_s:
+                self._working(name, summary, now)
             else:
-                self._other(name, summary, now, work)
-        self._say_queued(queued, now)
-        self._report.at_work(work)
+                self._other(name, summary, now)
 
     def _listed(self, paths: dict[str, str]) -> dict[str, ReceiptSummary]:
         """The receipts by the upload's name; paths: of the receipts wanted, with their names."""
+        if len(paths) <= _FEW:
+            infos = [(name, self._storage.head(STATE, PREFIX + path)) for path, name in paths.items()]
+            return {name: summary_of(info) for name, info in infos if info}
         summaries = (summary for page in self._receipts.pages() for summary in page.summaries)
         return {paths[summary.path]: summary for summary in summaries if summary.path in paths}
 
@@ -115,7 +142,7 @@ class UploadWatch:
             if text := words():
                 self._report.say(f"{name}: {text}")
 
-    def _working(self, name: str, summary: ReceiptSummary, now: float) -> Work:
+    def _working(self, name: str, summary: ReceiptSummary, now: float) -> None:
         def resumed() -> str:
             attempt = self._receipt(name).attempt
             return f"picked up again, attempt {attempt}" if attempt > 1 else ""
@@ -124,29 +151,31 @@ class UploadWatch:
         if known.since is None:
             known.since = now - summary.age_s
         self._once(name, "working", resumed)
-        return _work(name, now - known.since, summary.share, "")
+        known.words = _words(name, now - known.since, summary.share)
 
-    def _other(self, name: str, summary: ReceiptSummary, now: float, work: list[Work]) -> None:
+    def _other(self, name: str, summary: ReceiptSummary, now: float) -> None:
+        known = self._of(name)
         if summary.state == "job":
-            work.append(self._job(name, now))
+            self._job(name, now)
         elif summary.state == "working":
-            self._of(name).since = None
+            known.since = None
             self._once(name, "silent", lambda: "its worker has stopped; the app goes on with it by itself")
         elif summary.state == "waiting":
+            known.later = True
             until = f"{summary.until:%Y-%m-%d %H:%M} UTC" if summary.until else "its route's next time"
             self._once(name, f"waiting {until}", lambda: f"waits until {until}, as its route says")
         elif summary.state == "retry":
-            self._of(name).since = None
+            known.since, known.later = None, True
             reason = self._receipt(name).reason.removeprefix(f"{name}: ")
             self._once(name, f"retry {reason}", lambda: f"waits, and is tried again: {reason or 'given back'}")
         elif summary.state == "dropped":
             self._report.ended(name, f"{self._receipt(name).reason or 'dropped'}; it will have no result")
-        elif self._of(name).finished:
-            self._report.pending.pop(name, None)  # the result was there already: whatever there was to say was said
-        else:
-            self._of(name).finished = True  # its result comes with the next look at the results
+        elif known.finished is None:
+            known.finished = self._report.looks  # its result comes with a look that begins from now on
+        elif self._report.looks >= known.finished + 2:
+            self._report.forget(name)  # the result was there already: whatever there was to say was said
 
-    def _job(self, name: str, now: float) -> Work:
+    def _job(self, name: str, now: float) -> None:
         """How far the job of a long video is, by the parts that are done."""
         from cloud.videos.jobs import DETECTED, RENDERED, Jobs  # lazily: it brings the decoder of videos
 
@@ -158,21 +187,9 @@ class UploadWatch:
         progress = jobs.progress(job_id)
         done, drawn, parts = len(progress.parts(DETECTED)), len(progress.parts(RENDERED)), max(known.parts, 1)
         step = f", {drawn} of {parts} parts drawn" if progress.merged else f", {done} of {parts} parts detected"
-        return _work(name, now - known.since, (done + drawn) / (2 * parts), step)
-
-    def _say_queued(self, count: int, now: float) -> None:
-        """A line for all that wait for their turn, when it takes long, and now and then while it does."""
-        if not count:
-            self._queued_since, self._queued_said = None, 0
-            return
-        self._queued_since = self._queued_since or now
-        if now - self._queued_since >= PATIENCE_S and count != self._queued_said:
-            # The next line about them comes no sooner than in three times as long.
-            self._queued_since, self._queued_said = now + 2 * PATIENCE_S, count
-            waits = "waits for its" if count == 1 else "wait for their"
-            self._report.say(f"{counted(count, 'upload')} {waits} turn")
+        known.words = _words(name, now - known.since, (done + drawn) / (2 * parts), step)
 
 
-def _work(name: str, seconds: float, share: float | None, step: str) -> Work:
+def _words(name: str, seconds: float, share: float | None, step: str = "") -> str:
     percent = "" if share is None else f", {100 * share:.0f} %"
-    return name, seconds, share, f"at work for {duration(seconds)}{percent}{step}"
+    return f"{name}: at work for {duration(seconds)}{percent}{step}"

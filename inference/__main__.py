@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from inference import command_line
+from inference.cli.exporting import add_export_arguments
 from inference.errors import DropsightError
 
+PROG = "python -m inference"
 Commands = Any  # argparse's list of subcommands has no public type
 Parser = argparse.ArgumentParser
 
 
 def parser() -> Parser:
-    top = Parser(prog="python -m inference", description="Run models over pictures and videos on this machine.")
+    top = Parser(prog=PROG, description="Run models over pictures and videos on this machine.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     folders = Parser(add_help=False)
     folders.add_argument("--models", action="append", type=Path, default=[], metavar="DIR",
@@ -80,9 +82,7 @@ def _similar(commands: Commands, folders: Parser) -> None:
 def _export(commands: Commands) -> None:
     export = commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines")
     export.add_argument("results", type=Path, metavar="RESULTS", help="a folder that analyze --out wrote")
-    export.add_argument("--format", choices=("coco", "yolo", "csv", "jsonl"), default="coco")
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
-    export.add_argument("--step", metavar="NAME", help="only the predictions of this step")
+    add_export_arguments(export)
     schema = commands.add_parser("schema", help="the JSON Schema of the result document, or its types")
     schema.add_argument("--as", dest="form", choices=("json", "python", "typescript"), default="json",
                         help="JSON Schema (the default), Python's TypedDicts, TypeScript's interfaces")  # fmt: skip
@@ -101,28 +101,27 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 all fine, 1 some file failed (the others are done), 2 wrong usage."""
-    top = parser()
-    options = top.parse_args(arguments)
-    try:
-        from inference.image.media import own_process  # lazily: --help needs no numpy
+    return command_line.run(
+        PROG, lambda: _run(arguments), lambda error: 2 if isinstance(error, DropsightError) else None
+    )
 
-        own_process()
-        if options.command == "analyze":
-            from inference.cli.analyze import analyze_command  # lazily: --help needs no numpy
 
-            return analyze_command(options)
-        run: Callable[[argparse.Namespace], int] = import_module(COMMANDS[options.command]).run
-        return run(options)
-    except DropsightError as error:
-        from inference.results.words import single  # lazily, as above
+def _run(arguments: Sequence[str] | None) -> int:
+    options = parser().parse_args(arguments)
+    from inference.image.media import own_process  # lazily: --help needs no numpy
 
-        print(single(f"{top.prog}: {error}"), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever read our output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    own_process()
+    if options.command == "analyze":
+        from inference.cli.analyze import analyze_command  # lazily: --help needs no numpy
+
+        return analyze_command(options)
+    run: Callable[[argparse.Namespace], int] = import_module(COMMANDS[options.command]).run
+    return run(options)
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status for an error that was raised on purpose, None for others."""
+    return 2 if isinstance(error, DropsightError) else None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from inference.engine.registry import Registry
 from inference.image.limits import DEFAULT_LIMITS, Limits, read_bytes
 from inference.image.media import ANIMATIONS, Picture, decode
 from inference.image.preprocess import wanted_side
-from inference.image.sniff import SNIFF_BYTES, sniff
+from inference.image.sniff import head_of, sniff
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
@@ -83,9 +83,9 @@ def is_video(media_type: str, route: Route) -> bool:
 def media_type_of(media: bytes | Path) -> str:
     """The media type by content. Raises UnsupportedMedia."""
     if isinstance(media, bytes):
-        return sniff(media[:SNIFF_BYTES])
+        return sniff(media)
     with media.open("rb") as file:
-        return sniff(file.read(SNIFF_BYTES))
+        return sniff(head_of(file))
 
 
 def describe(source: Source, picture: Picture, size: int) -> Source:

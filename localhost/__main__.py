@@ -16,9 +16,10 @@ from pathlib import Path
 
 from localhost.app_functions import Function
 from localhost.app_index import PLANS, STORED, problems_of
+from localhost.errors import HostError
 from localhost.function_worker import FunctionWorker
 from localhost.host import Host, RunOptions
-from localhost.host_settings import HostError, load_local_settings
+from localhost.host_settings import load_local_settings
 
 _LOG = logging.getLogger("localhost")
 _PATIENCE_S = 3.0

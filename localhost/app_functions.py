@@ -19,7 +19,7 @@ from typing import Any
 
 import azure.functions as func
 
-from localhost.host_settings import BindingError, FunctionLoadError, IndexingError
+from localhost.errors import BindingError, FunctionLoadError, IndexingError
 
 SCRIPT = "function_app.py"
 TRIGGERS = ("httpTrigger", "blobTrigger", "queueTrigger", "timerTrigger")

@@ -11,7 +11,7 @@ from typing import Any
 from localhost import app_functions, host_settings
 from localhost.app_functions import Function
 from localhost.blob_trigger import BlobPattern, is_by_events
-from localhost.host_settings import BindingError, HostError
+from localhost.errors import BindingError, HostError
 from localhost.host_storage import Accounts, check_name
 from localhost.http_routes import HttpFunction, check_route, overlapping
 from localhost.timer_trigger import TimerSchedule

@@ -16,8 +16,9 @@ from azure.functions.meta import Datum
 from azure.storage.queue import QueueMessage
 
 from localhost.app_functions import Function
+from localhost.errors import BindingError
 from localhost.function_worker import FunctionWorker, TriggerEvent, sdk_reference
-from localhost.host_settings import BindingError, QueueOptions
+from localhost.host_settings import QueueOptions
 from localhost.host_storage import HOSTS, Account, check_name
 from localhost.queue_trigger import QueueListener
 

@@ -19,9 +19,10 @@ from localhost.app_functions import Function
 from localhost.app_index import AppIndex
 from localhost.blob_trigger import BlobFunction, BlobQueue
 from localhost.container_listing import listings
+from localhost.errors import BindingError, SettingsError
 from localhost.function_worker import FunctionWorker
-from localhost.host_settings import BindingError, QueueOptions, SettingsError
-from localhost.host_storage import Account, Accounts, Complaints, first_line
+from localhost.host_settings import QueueOptions
+from localhost.host_storage import Account, Accounts, Complaints, first_line, remedy
 from localhost.http_server import REASON, FunctionKeys, FunctionServer
 from localhost.queue_trigger import QueueListener, event_by_hand, queue_listener
 from localhost.timer_trigger import TimerListener, timer_event
@@ -95,7 +96,7 @@ class Host:
                 blobs = await self._start_blobs([BlobFunction(f, self._account(f)) for f in functions], home)
         except AzureError as error:
             reason = first_line(error)
-            raise SettingsError(f"The app's storage cannot be used ({reason}). Is Azurite running?") from error
+            raise SettingsError(f"The app's storage cannot be used ({reason}). {remedy(reason, home)}") from error
         options = self._tuned(self.index.config.queues)
         for function in self._of("queueTrigger"):
             self._listen_to(queue_listener(function, self._account(function), options, self.worker))

@@ -1,12 +1,4 @@
-"""App settings and host options: local.settings.json, the environment, host.json and its overrides; and every error
-that the host reports in a sentence.
-
-HostError
-├── SettingsError            local.settings.json, host.json or an app setting cannot be used: the host does not start
-├── IndexingError            the app itself cannot be indexed: the real worker loads none of its functions
-│   └── FunctionLoadError    one function does not fit its bindings
-└── BindingError             one function cannot be set up: the host runs the others
-"""
+"""App settings and host options: local.settings.json, the environment, host.json and its overrides."""
 
 from __future__ import annotations
 
@@ -22,32 +14,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from localhost.errors import BindingError, SettingsError
+from localhost.settings_file import read, read_local_settings, section
+
 STORAGE = "AzureWebJobsStorage"
 _OVERRIDE = "azurefunctionsjobhost__"
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
-
-
-class HostError(Exception):
-    """Something that the person who runs the host has to change."""
-
-
-class SettingsError(HostError):
-    """local.settings.json, host.json or an app setting cannot be used."""
-
-
-class IndexingError(HostError):
-    """The app cannot be indexed; the real worker then loads no function at all."""
-
-
-class FunctionLoadError(IndexingError):
-    """A function's Python signature does not fit its bindings."""
-
-    def __init__(self, function: str, message: str) -> None:
-        super().__init__(f"cannot load the {function} function: {message}")
-
-
-class BindingError(HostError):
-    """One function's bindings cannot be set up; the host runs the others."""
 
 
 @dataclass(frozen=True)
@@ -105,25 +77,6 @@ def parse_timespan(text: str) -> timedelta | None:
     return timedelta(days, hours=hours, minutes=minutes, seconds=seconds, microseconds=micro)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise SettingsError(f"{path}: not valid JSON ({error}). Correct the file.") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: found a {type(content).__name__}, expected a JSON object.")
-    return content
-
-
-def _section(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
-    section = content.get(name) or {}
-    if not isinstance(section, dict):
-        raise SettingsError(f"{path}: {name} is {section!r}, expected an object. Correct the file.")
-    return section
-
-
 def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: int | None = None) -> int:
     """Puts local.settings.json's ``Values`` into ``environ`` (what is set there already wins); returns the port to
     listen on: ``port``, or the file's ``Host.LocalHttpPort``, or 7071.
@@ -131,16 +84,10 @@ def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: 
     This must happen before the app is imported: apps read settings while they are indexed.
     """
     path = app_dir / "local.settings.json"
-    content = _read_json(path) if path.exists() else {}
-    if content.get("IsEncrypted"):
-        raise SettingsError(f"{path}: is encrypted. Run `func settings decrypt`, or set IsEncrypted to false.")
-    for name, value in _section(content, "Values", path).items():
-        if not isinstance(value, str):
-            raise SettingsError(
-                f"{path}: value of {name!r} is {value!r}; app settings are strings. Write {json.dumps(str(value))}."
-            )
+    content = read_local_settings(path) if path.exists() else {}
+    for name, value in section(content, "Values", path).items():
         environ.setdefault(name, value)
-    configured = str(_section(content, "Host", path).get("LocalHttpPort", 7071))
+    configured = str(section(content, "Host", path).get("LocalHttpPort", 7071))
     if not re.fullmatch("[0-9]{1,5}", configured) or int(configured) > 65535:
         raise SettingsError(f"{path}: LocalHttpPort is {configured!r}, expected a whole number from 0 to 65535.")
     port = int(configured) if port is None else port
@@ -198,7 +145,7 @@ class _HostJson:
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self._values: dict[str, Any] = {}
-        self._add("", _read_json(path))
+        self._add("", read(path))
         for name, value in environ.items():
             if name.lower().startswith(_OVERRIDE):
                 with contextlib.suppress(ValueError):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from localhost.host_settings import STORAGE, BindingError, setting
+from localhost.errors import BindingError
+from localhost.host_settings import STORAGE, setting
 
 HOSTS = "azure-webjobs-hosts"
 _LOG = logging.getLogger("localhost")
@@ -28,6 +31,10 @@ class Account:
         retry |= {"connection_timeout": 5, "read_timeout": 60}
         try:
             self.blobs = BlobServiceClient.from_connection_string(connection_string, **retry)
+            self.is_local = _is_loopback(self.blobs.url)
+            if self.is_local:  # no proxy, of the environment or of the system, reaches this machine
+                retry["use_env_settings"] = False
+                self.blobs = BlobServiceClient.from_connection_string(connection_string, **retry)
             self.queues = QueueServiceClient.from_connection_string(connection_string, **retry)
         except ValueError as error:
             raise BindingError(f"Setting {connection!r} is not a storage connection string ({error}).") from error
@@ -109,9 +116,29 @@ def check_name(name: str, what: str) -> None:
         )
 
 
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def first_line(error: AzureError) -> str:
-    """An SDK error without its headers and XML."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """An SDK error without its headers and XML; of a page that is not storage's, only that it came."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if not line.startswith("<"):
+        return line
+    return f"{getattr(error, 'status_code', '')} and a page that is not storage's: a proxy's, perhaps".lstrip()
+
+
+def remedy(reason: str, account: Account | None) -> str:
+    """What to do where this account does not answer, for this reason."""
+    if account and account.is_local:
+        return "Is Azurite running?"
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return "Behind a proxy that reads TLS, name the file with your company's CA in SSL_CERT_FILE."
+    return "Are the connection string, the network and the proxy (HTTPS_PROXY, NO_PROXY) right?"
 
 
 class Complaints:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from localhost.app_functions import Function
-from localhost.host_settings import BindingError
+from localhost.errors import BindingError
 
 _PARAMETER = re.compile(r"\{(\*{0,2})([A-Za-z_][A-Za-z0-9_-]*)(?::([a-z]+))?(\?)?\}")
 _CONSTRAINTS = {

@@ -15,8 +15,9 @@ from azure.functions.meta import Datum
 from croniter import CroniterError, croniter
 
 from localhost.app_functions import Function
+from localhost.errors import BindingError
 from localhost.function_worker import FunctionWorker, TriggerEvent
-from localhost.host_settings import BindingError, parse_timespan
+from localhost.host_settings import parse_timespan
 from localhost.host_storage import HOSTS, Account, first_line
 
 _LOG = logging.getLogger("localhost")

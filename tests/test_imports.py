@@ -17,7 +17,7 @@ MAY = {
     "cloud": {"inference"},
     "localhost": set(),
     "function_app": {"cloud"},
-    "devtools": {"cloud", "inference"},
+    "devtools": {"cloud", "inference", "localhost"},
     "training": {"inference"},
     "benchmarks": {"cloud", "inference", "training", "devtools"},
 }

@@ -43,9 +43,7 @@ def without_folders(blobs: Sequence[BlobInfo]) -> list[BlobInfo]:
     above = {str(parent) for blob in blobs for parent in PurePosixPath(blob.name).parents}
 
     def is_folder(blob: BlobInfo) -> bool:
-        if blob.metadata.get("hdi_isfolder", "").lower() == "true":
-            return True
-        return blob.size == 0 and (blob.name.endswith("/") or blob.name in above)
+        return blob.is_folder or (blob.size == 0 and blob.name in above)
 
     return [blob for blob in blobs if not is_folder(blob)]
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
+from cloud.storage.reasons import is_page, reason_of
 from inference.errors import LimitExceeded, StorageUnavailable
 
 _CONDITION_CODES = ("BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite")
@@ -33,6 +34,16 @@ class BlobInfo:
     modified: datetime
     served_at: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    says_directory: bool = False  # by the account's kind of resource, or by its content type
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether an empty blob stands for a folder: a directory of an account with a hierarchical namespace, or what
+        mounts and storage browsers make in its place. A blob with content is a file, whatever else is said of it."""
+        if self.size:
+            return False
+        marked = self.metadata.get("hdi_isfolder", "").strip().lower() in ("true", "1")
+        return marked or self.says_directory or self.name.endswith(("/", "\\"))
 
     @property
     def age_s(self) -> float:
@@ -107,13 +118,15 @@ def translated(doing: str) -> Iterator[None]:
             raise Conflict(f"{doing}: {code_of(error)}") from error
         if error.status_code is None:  # no answer of storage: the identity, say, got no token
             raise StorageUnavailable(f"{doing}: {error.message}") from error
+        if is_page(error):
+            raise StorageUnavailable(f"{doing}: {reason_of(error)}; it is tried again") from error
         what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
         if error.status_code in (401, 403):
             what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
             what += "Storage Queue Data Contributor"
         raise StorageUnavailable(what) from error
     except AzureError as error:
-        raise StorageUnavailable(f"{doing}: storage did not answer ({error}); it is tried again") from error
+        raise StorageUnavailable(f"{doing}: storage did not answer ({reason_of(error)}); it is tried again") from error
 
 
 def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
@@ -126,7 +139,14 @@ def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
         modified=properties.last_modified,
         served_at=date_of(headers),
         metadata=metadata,
+        says_directory=_says_directory(properties, headers),
     )
+
+
+def _says_directory(properties: Any, headers: Mapping[str, str]) -> bool:
+    kind = {key.lower(): value.lower() for key, value in headers.items()}.get("x-ms-resource-type")
+    content_type = str(properties.content_settings.content_type or "").partition(";")[0].strip().lower()
+    return kind == "directory" or content_type in ("application/x-directory", "httpd/unix-directory")
 
 
 def date_of(headers: Mapping[str, str]) -> datetime:

@@ -177,7 +177,7 @@ class Storage:
     def pages(self, container: str, prefix: str = "", token: str | None = None, size: int = 1000) -> Iterator[Page]:
         """The blobs below `prefix`, with metadata, in the service's order; a call per page.
 
-        A missing container is empty. Folder markers of accounts with a hierarchical namespace are left out.
+        A missing container is empty. Markers of folders are left out.
         """
         headers: dict[str, str] = {}
         with translated(f"listing {container}/{prefix}"):
@@ -190,8 +190,8 @@ class Storage:
             pages = cast(Any, listing.by_page(continuation_token=token))
             try:
                 for page in pages:
-                    blobs = [info_of(item.name, item, headers) for item in page if not _is_folder(item)]
-                    yield Page(blobs, token, pages.continuation_token or None)
+                    infos = (info_of(item.name, item, headers) for item in page)
+                    yield Page([info for info in infos if not info.is_folder], token, pages.continuation_token or None)
                     token = pages.continuation_token
             except ResourceNotFoundError:
                 return
@@ -219,11 +219,6 @@ def _if_match(etag: str | None) -> dict[str, Any]:
 
 def _keep_headers(headers: dict[str, str]) -> Callable[[Any], None]:
     return lambda answer: headers.update(answer.http_response.headers)
-
-
-def _is_folder(properties: Any) -> bool:
-    metadata = {key.lower(): value for key, value in (properties.metadata or {}).items()}
-    return str(metadata.get("hdi_isfolder")).lower() == "true"
 
 
 def to_bytes(document: object) -> bytes:

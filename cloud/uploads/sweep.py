@@ -21,6 +21,7 @@ from cloud.storage.paths import printable, record_path
 from cloud.uploads.events import BlobEvent, Cause, Outcome
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
+from inference.clutter import is_clutter
 from inference.errors import BadManifest
 from inference.tables import build
 
@@ -114,8 +115,9 @@ def sweep(
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
             here = SweepMark(page.token, receipts.token)
-            chosen = [upload for upload in page.blobs if wanted(upload, receipts.of(upload.name))]
-            report.seen += len(page.blobs)
+            uploads = [upload for upload in page.blobs if not is_clutter(upload.name)]
+            chosen = [upload for upload in uploads if wanted(upload, receipts.of(upload.name))]
+            report.seen += len(uploads)
             report.unfinished += len(chosen)
             _process(pool, worker, [BlobEvent(UPLOADS, u.name, cause, begin_thread) for u in chosen], end, report)
             if time.monotonic() >= end and (report.left or page.next_token):

@@ -24,6 +24,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
+from inference.clutter import is_clutter
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
@@ -34,7 +35,7 @@ from inference.errors import (
 )
 from inference.extras import extra
 from inference.image.limits import Limits
-from inference.image.sniff import SNIFF_BYTES, sniff
+from inference.image.sniff import sniff
 from inference.results.result import Source, error_document, new_trace
 from inference.routes import Route, Routes, sidecar_target
 from inference.steps import Analysis, OnProgress
@@ -105,6 +106,8 @@ class UploadWorker:
 
     def _handle_version(self, event: BlobEvent) -> Outcome:
         """One version of the upload; "again" where it was overwritten meanwhile."""
+        if is_clutter(event.name):
+            return Outcome("ignored")
         trace = new_trace()
         try:
             name = canonical(event.name)
@@ -118,8 +121,8 @@ class UploadWorker:
         if reading is None:
             log.info("%s was deleted before it was analysed", printable(name))
             return Outcome("dropped")
-        if reading.info.metadata.get("hdi_isfolder") == "true":
-            return Outcome("ignored")  # a folder of an account with a hierarchical namespace
+        if reading.info.is_folder:
+            return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
         again = event.cause == "replay"
@@ -193,7 +196,7 @@ class UploadWorker:
         if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
             return partial(self._done, claim, etag, trace)
         assert plan.route
-        media_type = sniff(reading.head[:SNIFF_BYTES])
+        media_type = sniff(reading.head)
         if media_type.startswith("video/"):
             for package in packages_of(plan.route):
                 extra(package)  # before a video is fetched in vain, at every sweep
@@ -223,7 +226,7 @@ class UploadWorker:
     @contextmanager
     def media(self, reading: Reading) -> Iterator[bytes | Path]:
         """The content where it belongs: pictures in memory, videos in a temporary file, under their limits."""
-        if sniff(reading.head[:SNIFF_BYTES]).startswith("image/"):
+        if sniff(reading.head).startswith("image/"):
             yield reading.read(self.settings.max_image_bytes)
             return
         size, limit = reading.info.size, self.settings.max_video_bytes

@@ -128,12 +128,12 @@ class Stages:
                 for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
                     relative = blob.name.split(f"/{kind}", 1)[1]
                     files[relative] = self._saved(blob.name, folder / relative, blob.etag)
-            dropped = None
+            dropped, sound = None, media.binary if job.has_audio else None
             for video, all_parts in videos.items():
                 # A part of which no frame is shown is empty.
                 if parts := [part for part in all_parts if part.size]:
                     joined = files[f"{video}.mp4"] = folder / f"{video}.mp4"
-                    dropped = join(self._opened(parts), joined, media.binary if job.has_audio else None)
+                    dropped = join(self._opened(parts), joined, sound, route.video_options.span)
                     media.check()
             drawing = sum(float(part.metadata.get("cpu_s", "0")) for part in videos[ANNOTATED])
             spent = drawing + time.process_time() - cpu

@@ -13,7 +13,7 @@ from cloud.storage.paths import requested_path
 from cloud.uploads.publish import RESULT
 from cloud.web.router import SAFE, json_answer
 from inference.errors import LimitExceeded, UnsupportedMedia
-from inference.image.sniff import SNIFF_BYTES, sniff
+from inference.image.sniff import sniff
 from inference.results.result import Source, new_trace
 
 # Azure's load balancer gives up after 230 s.
@@ -31,7 +31,7 @@ def analyze(request: func.HttpRequest) -> func.HttpResponse:
             f"the body has {len(body):,} bytes, at most {limit:,} are taken here; put larger files into the "
             "container uploads"
         )
-    if not sniff(body[:SNIFF_BYTES]).startswith("image/"):
+    if not sniff(body).startswith("image/"):
         raise UnsupportedMedia("this is a video, expected a picture: put videos into the container uploads")
     with worker.place(_PATIENCE_S):
         route = worker.planner.route(source.name or "request", request.params.get("route"))

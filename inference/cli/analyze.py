@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inference.analysis import analyze
+from inference.cli.analysed_folders import note_folders
 from inference.cli.progress import Progress
+from inference.command_line import fault
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
+from inference.folder_files import LeftOut, files_in, words_of
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
+from inference.surroundings import trouble_of_ours
 from inference.tables import text_of
 
 
@@ -40,21 +44,22 @@ def analyze_command(options: argparse.Namespace) -> int:
     files = list(files_below(options.files))
     if not files:
         print(single(f"no files in {', '.join(map(str, options.files))}"), file=sys.stderr)
+    names = names_of(files, options.files, keep_apart=options.out is None)
     if options.out:
-        refuse_shared_places(files, options.files)
-        make_out(options.out)
+        make_out(options.out, options.files)
     failed = 0
     with Progress(len(files)) as progress:
         for path in files:
-            document, analysis = analyze_file(path, routes, registry, options, progress.frames(path.name))
+            source = Source(name=names[path])
+            document, analysis = analyze_file(path, source, routes, registry, options, progress.frames(path.name))
             if options.out:
-                document = write_out(options.out, path, options.files, document, analysis)
+                document = write_out(options.out, path, source, document, analysis)
             failed += document["status"] == "error"
             if options.json:
                 # ASCII fits every terminal, and names that are no Unicode.
                 progress.say(json_text(document, ascii_only=True))
             else:
-                folder = options.out / relative_to_given(path, options.files) if options.out else None
+                folder = options.out / names[path] if options.out else None
                 progress.say(line(str(path), document, folder=None if folder is None else str(folder)))
             progress.step()
     return 1 if failed else 0
@@ -103,24 +108,36 @@ def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
 
 
 def files_below(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, and every file below the folders, in order; hidden ones and sidecars are left out."""
+    """Files as given, and every file that is meant below the folders, in order; sidecars are left out.
+
+    What else is left out of a folder is said on stderr at its end.
+    """
     for path in paths:
-        if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.is_file() and not sidecar_target(p.name))
-            yield from (p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts))
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        left_out: LeftOut = {}
+        try:
+            yield from (file for file, _ in files_in(path, left_out) if not sidecar_target(file.name))
+        except OSError as error:
+            print(single(f"{path}: cannot be read ({error.strerror})"), file=sys.stderr)
+        if left_out:
+            print(f"{single(str(path))}: {words_of(left_out)}", file=sys.stderr)
 
 
 def analyze_file(
-    path: Path, routes: Routes, registry: Registry, options: argparse.Namespace, progress: OnProgress | None = None
+    path: Path,
+    source: Source,
+    routes: Routes,
+    registry: Registry,
+    options: argparse.Namespace,
+    progress: OnProgress | None = None,
 ) -> tuple[dict[str, Any], Analysis | None]:
-    """(the result document or the error document, the analysis)."""
-    source = Source(name=str(path))
+    """(the result document or the error document, the analysis). source: with the file's name in results."""
     try:
         if not path.is_file():
             raise UnreadableMedia(f"{path}: no such file; check the path")
-        source = Source(name=str(path), bytes=path.stat().st_size)
+        source = replace(source, bytes=path.stat().st_size)
         analysis = analyze(
             path,
             route_of(path, routes, options),
@@ -134,28 +151,30 @@ def analyze_file(
         return error_document(source, error), None
     except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
         if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
-            return error_document(source, UnreadableMedia(f"{path}: cannot be read ({error.strerror})")), None
-        traceback.print_exc()
+            unreadable = UnreadableMedia(f"{path}: cannot be read ({error.strerror})")
+            return error_document(source, trouble_of_ours(error, path) or unreadable), None
+        print(single(f"{path}: {fault(error)}"), file=sys.stderr)
         return error_document(source, error), None
     return analysis.result.to_json(), analysis
 
 
-def make_out(out: Path) -> None:
+def make_out(out: Path, given: Sequence[Path]) -> None:
     """Raises BadRoute where nothing could be written under --out: before hours of work, not after."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        note_folders(out, given)
     except OSError as error:
         raise BadRoute(f"--out {out}: cannot be made a folder ({error.strerror}); name another place") from error
 
 
 def write_out(
-    out: Path, path: Path, given: Sequence[Path], document: dict[str, Any], analysis: Analysis | None
+    out: Path, path: Path, source: Source, document: dict[str, Any], analysis: Analysis | None
 ) -> dict[str, Any]:
     """Write the document and its files under `out`, as they would lie in storage.
 
     Returns the document; the error document of a file whose result could not be written.
     """
-    folder = out / relative_to_given(path, given)
+    folder = out / source.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in (analysis.artifacts if analysis else {}).items():
@@ -170,7 +189,7 @@ def write_out(
         (folder / other).unlink(missing_ok=True)  # of an earlier run
     except OSError as error:
         return error_document(
-            Source(name=str(path), bytes=path.stat().st_size if path.is_file() else 0),
+            replace(source, bytes=path.stat().st_size if path.is_file() else 0),
             StorageUnavailable(f"{path}: its result cannot be written ({error})"),
         )
     return document
@@ -180,17 +199,28 @@ def relative_to_given(path: Path, given: Sequence[Path]) -> Path:
     """The path below the folder that was named on the command line; only the name for a file named itself."""
     for folder in given:
         if folder.is_dir() and path.is_relative_to(folder):
-            return path.relative_to(folder)
+            inside = path.relative_to(folder)
+            if ".." not in inside.parts:  # every relative path is below `.`, it seems, also ../a.jpg
+                return inside
     return Path(path.name)
 
 
-def refuse_shared_places(files: Sequence[Path], given: Sequence[Path]) -> None:
-    """Raises BadRoute where two files would be written to the same place under --out: a result would be lost."""
-    places: dict[Path, Path] = {}
-    for path in files:
-        place = relative_to_given(path, given)
-        if (first := places.setdefault(place, path)) != path:
+def names_of(files: Sequence[Path], given: Sequence[Path], *, keep_apart: bool) -> dict[Path, str]:
+    """What each file is called in results: its path below the folder that was named, with slashes, however that was
+    typed; under --out its result lies there.
+
+    keep_apart: files that would be called alike keep their paths as typed. Otherwise raises BadRoute for them: a result
+    would be lost.
+    """
+    names = {path: relative_to_given(path, given).as_posix() for path in files}
+    first: dict[str, Path] = {}
+    for path, name in names.items():
+        if (other := first.setdefault(name, path)) == path:
+            continue
+        if not keep_apart:
             raise BadRoute(
-                f"--out: {first} and {path} would both be written to {place}; name a folder that holds both, or "
+                f"--out: {other} and {path} would both be written to {name}; name a folder that holds both, or "
                 "analyse them separately into different folders"
             )
+        names[other], names[path] = other.as_posix(), path.as_posix()
+    return names

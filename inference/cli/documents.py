@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
+from inference.cli.analysed_folders import analysed_folders
+from inference.cli.exporting import end
 from inference.errors import BadRoute
-from inference.results.formats import read_folder, write
+from inference.results.export_options import ExportOptions
+from inference.results.formats import ERROR_FILE, read_folder, write
+from inference.results.map_files import read_beside
+from inference.results.plurals import counted
 from inference.results.schema import schema
 from inference.results.typings import python, typescript
 from inference.results.words import single
@@ -22,10 +28,32 @@ def run(options: argparse.Namespace) -> int:
         texts = {"json": schema_text, "python": python, "typescript": typescript}
         print(texts[options.form](), end="")
         return 0
+    return _export(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    """0: written; 1: there was nothing to write."""
     if options.step:
-        names = {step["name"] for document in read_folder(options.results) for step in document["steps"]}
-        if options.step not in names:
+        names = {step["name"] for document, _ in read_folder(options.results) for step in document["steps"]}
+        if names and options.step not in names:
             raise BadRoute(f"{options.results}: no step is called {options.step!r}{nearest(options.step, names)}")
-    count = write(read_folder(options.results), options.format, options.out, options.step)
-    print(single(f"{options.out}: {count} results as {options.format}"))
-    return 0
+    report = write(read_folder(options.results), options.format, options.out, options_of(options))
+    if failed := sum(1 for _ in options.results.rglob(ERROR_FILE)):
+        print(single(f"{options.results}: {counted(failed, 'file')} could not be analysed, see {ERROR_FILE}"),
+              file=sys.stderr)  # fmt: skip
+    return end(options, report)
+
+
+def options_of(options: argparse.Namespace) -> ExportOptions:
+    """What the command line says of an export of results on this machine."""
+    from inference.cli.analyze import registry_of  # lazily: the schema needs no onnxruntime
+    from inference.results.model_labels import labels_from
+
+    return ExportOptions(
+        step=options.step,
+        labels_of=labels_from(lambda: registry_of(options)),
+        boxes_as_polygons=options.boxes_as_polygons,
+        pictures=[*options.pictures, *analysed_folders(options.results)],
+        put=options.put,
+        read_file=read_beside(options.results),
+    )

@@ -19,6 +19,7 @@ from inference.results.summary import LEAST_GUESS
 from inference.routes import Draw
 
 JPEG_QUALITY = 90
+MOST_JPEG_SIDE = 65_500  # what libjpeg writes
 
 
 def image_artifacts(
@@ -84,7 +85,11 @@ def _narrow(ids: Ints) -> Ints:
 
 
 def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:
-    """The image as a JPEG file; origin: what its XMP says of how it came about, None leaves it without."""
+    """The image as a JPEG file, scaled down where that cannot hold it; origin: what its XMP says of how it came about,
+    None leaves it without."""
+    if max(image.size) > MOST_JPEG_SIDE:
+        image = image.copy()
+        image.thumbnail((MOST_JPEG_SIDE, MOST_JPEG_SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, xmp=packet(origin) if origin else None)
     return buffer.getvalue()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import math
 import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from inference.errors import BadModel, ModelUnavailable
+from inference.loopback import is_loopback
 
 BLOCK = 1 << 18
 
@@ -113,7 +113,7 @@ class _Request:
 
     def _opener(self) -> urllib.request.OpenerDirector:
         """The system's proxies, but for addresses of this machine."""
-        proxies = urllib.request.ProxyHandler({} if _is_loopback(self.url) else None)
+        proxies = urllib.request.ProxyHandler({} if is_loopback(self.url) else None)
         return urllib.request.build_opener(proxies, _Http(self), _Https(self), _Redirect())
 
     def connected(self, connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
@@ -125,6 +125,9 @@ class _Request:
         except TimeoutError as error:
             self.patience.limit(1)
             raise NoConnection(f"no connection to {where} within {limit:.0f} s") from error
+        except ssl.SSLCertVerificationError as error:
+            ca = "behind a proxy that reads TLS, name the file with your company's CA in SSL_CERT_FILE"
+            raise NoConnection(f"no connection to {where}: {error.verify_message}; {ca}") from error
         except OSError as error:
             raise NoConnection(f"no connection to {where}: {error.strerror or error}") from error
         self.socket = connection.sock
@@ -218,14 +221,6 @@ def _within(seconds: float, act: Callable[[], None]) -> None:
         raise TimeoutError
     if failures:
         raise failures[0]
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _starts_at(content_range: str, have: int) -> bool:

@@ -23,7 +23,7 @@ from inference.image.containers import prepared
 from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
 from inference.image.orientation import orientation_of, upright
 from inference.image.pixels import eight_bits
-from inference.image.sniff import EXPECTED, SNIFF_BYTES, sniff
+from inference.image.sniff import EXPECTED, sniff
 
 # Pillow's names of the types that are read.
 _IMAGE_FORMATS = {
@@ -163,7 +163,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = 
     Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
     check_bytes(len(data), limits)
-    media_type = sniff(data[:SNIFF_BYTES])
+    media_type = sniff(data)
     if media_type not in _IMAGE_FORMATS:
         raise UnsupportedMedia(f"this is a video ({media_type}); expected an image here")
     try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from inference.image.ogg import ogg_sound
+
 RAW = "export it as JPEG or TIFF, or send the JPEG that the camera wrote beside it"
 SAVE = "save it as JPEG or PNG"
 DRAWING = "export it as PNG"
@@ -151,11 +153,25 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (4, b"ftypM4B", "an M4B audio book", SOUND),
     (4, b"ftypM4P", "an M4P file", SOUND),
     (4, b"ftypF4A", "an F4A file", SOUND),
-    (0, b"OggS", "an Ogg file (mostly sound)", f"{VIDEO} if it is a video"),
     (0, b".RMF", "a RealMedia file", VIDEO),
-    (0, b"\x06\x0e\x2b\x34", "an MXF video", VIDEO),
-    (0, b"\0\0\0\x01g", "an H.264 stream without a container", VIDEO),
-    (0, b"\0\0\0\x01@\x01", "an H.265 stream without a container", VIDEO),
+    (0, b".ra\xfd", "a RealAudio file", SOUND),
+    (0, b"\xb7\xd8\0\x20\x37\x49\xda\x11", "a recording of Windows Media Center (WTV)", VIDEO),
+    (0, b"nut/multimedia container\0", "a NUT video", VIDEO),
+    (0, b"\0\0\0\0\x01\xbc", "a GXF video", VIDEO),
+    (0, b"\0\x0aSMJPEG", "an SMJPEG video", VIDEO),
+    (0, b"DHAV", "a recording of a Dahua camera (DAV)", VIDEO),
+    (0, b"NSVf", "an NSV video", VIDEO),
+    (0, b"BIK", "a Bink video", VIDEO),
+    (0, b"KB2", "a Bink video", VIDEO),
+    (0, b"SMK2", "a Smacker video", VIDEO),
+    (4, b"\x11\xaf", "a FLIC animation", VIDEO),
+    (4, b"\x12\xaf", "a FLIC animation", VIDEO),
+    (0, b"\0\0\x02\x80\x01", "a DNxHD stream without a container", VIDEO),
+    (0, b"BBCD\0", "a Dirac stream without a container", VIDEO),
+    (0, b"\0\0\0\x01\0\x71", "an H.266 stream without a container", VIDEO),
+    (0, b"\0\0\0\x01\0\x79", "an H.266 stream without a container", VIDEO),
+    (0, b"\0\0\0\x01\0\xa1", "an H.266 stream without a container", VIDEO),
+    (0, b"\0\0\x01\x0f", "a VC-1 stream without a container", VIDEO),
     # What systems leave beside pictures
     (0, b"\0\x05\x16\x07", "a Mac's ._ companion file (AppleDouble)", f"{NOTHING}: the picture has no ._"),
     (0, b"\0\x05\x16\0", "an AppleSingle file", _UNPACK),
@@ -203,6 +219,8 @@ _RIFF = {
     b"WAVE": ("a WAV file", SOUND),
     b"RMID": ("a MIDI file", SOUND),
     b"ACON": ("an animated cursor of Windows", SAVE),
+    b"CDXA": ("a file of a Video CD", VIDEO),
+    b"AMV ": ("an AMV video", VIDEO),
 }
 
 
@@ -216,6 +234,11 @@ def binary_kind(head: bytes) -> tuple[str, str] | None:
         return f"a file that begins with {len(head):,} bytes of {head[0]}, and no picture", _DAMAGED
     if _STRIPPED.match(head) and len(head) >= 256 and not any(byte in head for byte in b"\0\r\n"):
         return "a picture without its zeros and line ends, as curl -d sends it", BINARY
+    if head.startswith(b"OggS"):
+        sound = ogg_sound(head)
+        return (f"an Ogg file ({sound})", SOUND) if sound else ("an Ogg file without a video that is read", VIDEO)
+    if head.startswith(b"PK\x03\x04") and head[6:7] and head[6] & 1:
+        return "a password-protected zip archive", _UNPACK
     if head.startswith(b"PK\x03\x04"):
         return next(((what, do) for name, what, do in _ZIPS if name in head), ("a zip archive", _UNPACK))
     if head.startswith(b"RIFF"):
@@ -226,6 +249,12 @@ def binary_kind(head: bytes) -> tuple[str, str] | None:
         if head.startswith(signature, offset):
             return what, do
     return _by_structure(head)
+
+
+def is_signed(head: bytes) -> bool:
+    """Whether it begins as a file of another kind, by more than a few bytes: what lies in it may be a video."""
+    long = ((offset, signature) for offset, signature, _, _ in _SIGNATURES if len(signature) > 3)
+    return head.startswith((b"PK\x03\x04", b"RIFF", b"OggS")) or any(head.startswith(s, at) for at, s in long)
 
 
 def _by_structure(head: bytes) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 from urllib.parse import unquote_to_bytes
 
-from inference.image.other_kinds import BINARY, DRAWING, NOTHING, NUMBERS, PAGES, RENDER, SAVE, SOUND, VIDEO
+from inference.image.other_kinds import BINARY, DRAWING, NOTHING, NUMBERS, PAGES, RENDER, SAVE, SOUND
 
 _BYTES = "send the bytes of the picture"
 _BODY = "send the picture as the body itself (curl --data-binary @photo.jpg)"
@@ -42,7 +42,6 @@ _BEGINNINGS = (
     (b"ply\n", "a 3D model (PLY)", RENDER),
     (b"ply\r\n", "a 3D model (PLY)", RENDER),
     (b"blender", "a Blender scene", RENDER),
-    (b"yuv4mpeg2", "a Y4M video", VIDEO),
     (b"#!amr", "an AMR file", SOUND),
     (b"version https://git-lfs", "a Git LFS pointer in place of the file", "run `git lfs pull`, send the file itself"),
     (b"[.shellclassinfo]", "a desktop.ini of a Windows folder", NOTHING),

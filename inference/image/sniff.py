@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
+from typing import BinaryIO
 
 from inference.errors import UnsupportedMedia
+from inference.image.jpeg_stream import JPEG_BYTES
+from inference.image.video_kinds import video_kind
 
 SNIFF_BYTES = 4096
 # First bytes that decide the type on their own.
@@ -15,11 +18,7 @@ _SIGNATURES = {
     "image/gif": (b"GIF87a", b"GIF89a"),
     "image/tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "image/jp2": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
-    "video/x-flv": (b"FLV\x01",),
-    "video/x-ms-wmv": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",),
-    "video/mpeg": (b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0"),
 }
-_RIFF = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
 # Canon CR2 and Phase One IIQ say behind TIFF's header that they are none.
 _RAW_IN_TIFF = (b"CR\x02", b"IIII", b"MMMM")
 # "P6", width, height: comments may stand between them (netpbm's man pages).
@@ -39,12 +38,20 @@ EXPECTED = (
 )
 
 
+def head_of(file: BinaryIO) -> bytes:
+    """As much of a file's beginning as `sniff` needs: SNIFF_BYTES, and of a JPEG, which may be the first of many,
+    JPEG_BYTES."""
+    head = file.read(SNIFF_BYTES)
+    return head + file.read(JPEG_BYTES - SNIFF_BYTES) if head.startswith(_SIGNATURES["image/jpeg"]) else head
+
+
 def sniff(head: bytes) -> str:
     """The media type ("image/jpeg", "video/mp4" ...) that the first bytes of a file show.
 
-    head: at least the first SNIFF_BYTES of the file, or all of it.
-    Raises UnsupportedMedia for anything that is neither a known image nor a known video container.
+    head: what `head_of` reads, or more. Raises UnsupportedMedia for anything that is neither a known image nor a known
+    video.
     """
+    head = head[: JPEG_BYTES if head.startswith(_SIGNATURES["image/jpeg"]) else SNIFF_BYTES]
     media_type = _type_of(head)
     if media_type is None:
         raise UnsupportedMedia(_refusal(head))
@@ -54,8 +61,13 @@ def sniff(head: bytes) -> str:
 def _type_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _type_by_brands(head)
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip") and not _is_printed(head[:128]):
-        return "video/quicktime"
+    picture = _picture_type(head)
+    if picture in (None, "image/jpeg") and (kind := video_kind(head)):
+        return kind.media_type
+    return picture
+
+
+def _picture_type(head: bytes) -> str | None:
     for media_type, beginnings in _SIGNATURES.items():
         if head.startswith(beginnings) and not (media_type == "image/tiff" and head[8:].startswith(_RAW_IN_TIFF)):
             return media_type
@@ -63,18 +75,7 @@ def _type_of(head: bytes) -> str | None:
         return "image/bmp"
     if _PNM.match(head) and (head[1:2] > b"3" or _PNM_TEXT.fullmatch(head, 2)):
         return "image/x-portable-anymap"
-    if head[:4] == b"RIFF" and head[8:12] in _RIFF:
-        return _RIFF[head[8:12]]
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
-    if head[:1] == head[188:189] == head[376:377] == b"G" and not _is_printed(head[:376]):
-        return "video/mp2t"
-    return None
-
-
-def _is_printed(head: bytes) -> bool:
-    """Whether no byte is a control character: as in a text, which may begin like a container."""
-    return all(byte >= 32 or byte in b"\t\r\n" for byte in head)
+    return "image/webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
 
 
 def _is_bmp_header(size: int) -> bool:

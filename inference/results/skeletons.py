@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.predictions import Objects, Predictions
 
 if TYPE_CHECKING:
     from inference.results.document import SkeletonDoc
+
+
+# A keypoint from this score on counts as visible in exports.
+VISIBLE = 0.3
+_OF_PEOPLE = ("person", "face", "hand")
 
 
 @dataclass(frozen=True)
@@ -102,3 +107,14 @@ def skeleton_doc(name: str | None, count: int) -> SkeletonDoc:
     if known and len(known.names) == count:
         document = {"points": list(known.names), "edges": [list(bone) for bone in known.bones]}
     return {"name": name, **document} if name else document
+
+
+def skeleton_of(step: Mapping[str, Any], prediction: Mapping[str, Any]) -> SkeletonDoc:
+    """The skeleton of a prediction with keypoints in a document: its step's, or, before release 0.2.0, when objects
+    named theirs or none did, its own."""
+    name, count, own = prediction.get("skeleton"), len(prediction["keypoints"]), step.get("skeleton")
+    if own and len(own["points"]) == count:
+        return own  # type: ignore[no-any-return]
+    if name is None and prediction["label"] in _OF_PEOPLE:
+        name = next((n for n, skeleton in SKELETONS.items() if len(skeleton.names) == count), None)
+    return skeleton_doc(name, count)

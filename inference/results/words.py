@@ -73,7 +73,9 @@ def content(document: Document, folder: str | None = None) -> str:
 def reason(document: Document, name: str = "") -> str:
     """Why the file `name` could not be analysed, from its error record."""
     message = str(_error(document).get("message") or "the record gives no reason")
-    return f"failed: {message.removeprefix(f'{name}: ')}"
+    source = document.get("source")
+    own = source.get("name") if isinstance(source, dict) else None  # the command line may show a longer path
+    return f"failed: {message.removeprefix(f'{name}: ').removeprefix(f'{own}: ')}"
 
 
 def _error(document: Document) -> Document:
@@ -260,7 +262,7 @@ def _trouble(document: Document) -> Iterator[str]:
         seen = f", {counted(int(frames), 'frame')} analysed" if frames is not None else ""
         yield f"{how} {clock(at_s)} ({broken.get('reason')}){seen}"
     if sound := document.get("sound"):
-        yield f"its videos are mute ({sound})"
+        yield str(sound)
     yield from (str(note) for note in document.get("notes") or ())
     for step in _rows(document, "steps"):
         yield from (f"{step.get('name')}: {note}" for note in step.get("notes") or ())

@@ -1,40 +1,154 @@
-"""Results as Ultralytics' text labels: class, centre, size, all as shares of the picture."""
+"""Results as a data set of Ultralytics: pictures, text labels of the same names, and data.yaml.
+
+A data set holds labels of one kind: boxes, polygons (for masks), keypoints or oriented boxes. What is exported decides:
+where all objects can have the same richer kind they get it, else all are boxes, and a note says how to get the others.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from inference.results.export_rows import Document, pictures, predictions_of, whole_file
-from inference.results.label_files import LabelFiles
+from inference.errors import DropsightError
+from inference.results.classes import ClassList
+from inference.results.data_set import DataSetPictures
+from inference.results.export_rows import BOX, Export, Exported, predictions_of, whole_file
+from inference.results.label_files import SUFFIXES, is_renamed, places
+from inference.results.map_files import label_ids
+from inference.results.strict_json import cell
+from inference.results.words import single
+from inference.results.yolo_lines import KINDS, Labels, flip_idx, labels_of, line_of
+
+# Ultralytics leaves out pictures whose sides are shorter.
+_SHORTEST = 10
+_RENAMED = "renamed.csv"
 
 
-def write_yolo(documents: Iterable[Document], out: Path, step: str | None) -> int:
-    """A folder: labels/<picture>.txt, a line per box, and data.yaml with the names of the classes."""
-    classes: dict[str, int] = {}
-    files = LabelFiles(out / "labels")
-    count = 0
-    for document in pictures(documents):
-        count += 1
-        source = document["source"]
-        lines = []
-        for _, prediction, _ in predictions_of(document, step):
-            if "box" in prediction:
-                number = classes.setdefault(prediction["label"], len(classes))
-                lines.append(f"{number} {_yolo_box(prediction['box'], source['width'], source['height'])}\n")
-        target = files.of(source["name"])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as file:
-            file.writelines(lines)
-    out.mkdir(parents=True, exist_ok=True)
+def write_yolo(export: Export, out: Path) -> int:
+    """A folder: images/, labels/<picture>.txt with a line per object, and data.yaml with the names of the classes."""
+    names = [item.name for item in export.pictures()]
+    if export.lacks("yolo", BOX) or not names:
+        return 0
+    own = places(names)
+    labels, classes = _labels(export), export.classes()
+    for item, place in zip(export.pictures(), own, strict=True):
+        with whole_file(out / "labels" / f"{place}.txt") as file:
+            file.writelines(_lines(export, item, labels, classes))
+    files = _put_pictures(export, out / "images", own)
+    _say_renamed(export, out, names, own, files)
+    _say_left(export, out, {f"labels/{place}.txt" for place in own} | set(files))
     with whole_file(out / "data.yaml") as file:
-        file.write("path: .\ntrain: images\nval: images\nnames:\n")
-        file.writelines(f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for name, number in classes.items())
-    return count
+        file.write(_data_yaml(labels, classes.names))
+    return len(names)
 
 
-def _yolo_box(box: Sequence[float], width: int, height: int) -> str:
-    x1, y1, x2, y2 = box
-    values = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-    return " ".join(f"{min(max(v, 0.0), 1.0):.6f}" for v in values)
+def _labels(export: Export) -> Labels:
+    """The kind that all objects of the export can have."""
+    by_step: dict[str, Counter[Labels]] = {}
+    for item in export.pictures():
+        for step, prediction, _ in predictions_of(item.document, export.options.step):
+            if "box" in prediction:
+                by_step.setdefault(step["name"], Counter())[labels_of(step, prediction)] += 1
+    # an object or two of a step may lack what the others have
+    kinds = {
+        name: max(found, key=lambda labels: (labels.kind != "detect", found[labels])) for name, found in by_step.items()
+    }
+    if len(set(kinds.values())) <= 1:
+        return next(iter(kinds.values()), Labels())
+    listed = ", ".join(f"{name}: {KINDS[labels.kind]}" for name, labels in kinds.items())
+    export.notes.add(
+        f"the steps give labels of several kinds ({single(listed)}), and a data set holds one: all are boxes here; "
+        "--step NAME exports those of one step as they are"
+    )
+    return Labels()
+
+
+def _lines(export: Export, item: Exported, labels: Labels, classes: ClassList) -> Iterator[str]:
+    source = item.document["source"]
+    size = source["width"], source["height"]
+    if min(size) < _SHORTEST:
+        export.notes.add(f"{{count}} pictures have sides under {_SHORTEST} pixels: Ultralytics ignores them", item.name)
+
+    def mask(name: str) -> tuple[Any, int, int]:
+        try:
+            content = export.options.read_file(item.place, name)
+            return label_ids(content, *size, f"{item.place}/{name}") > 0, 0, 0
+        except (DropsightError, OSError) as error:
+            raise ValueError(str(error)) from error
+
+    for step, prediction, _ in predictions_of(item.document, export.options.step):
+        if "box" in prediction:
+            number = classes.number(step, prediction)
+            yield line_of(number, prediction, labels, size, mask, lambda what: export.notes.add(what, item.name))
+
+
+def _put_pictures(export: Export, folder: Path, own: Sequence[str]) -> list[str]:
+    """The files in the folder of pictures, empty for one that is not there. The folder is made in any case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if export.options.put == "none":
+        export.notes.add(f"the pictures are not copied: put them into {folder} under their names")
+        return [""] * len(own)
+    pictures = DataSetPictures(folder, export.options, export.notes)
+    rows = zip(export.pictures(), own, strict=True)
+    files = (pictures.add(item.name, place, item.document["source"]) for item, place in rows)
+    return [file.relative_to(folder.parent).as_posix() if file else "" for file in files]
+
+
+def _say_renamed(export: Export, out: Path, names: Sequence[str], own: Sequence[str], files: Sequence[str]) -> None:
+    rows = [
+        (name, file or f"labels/{place}.txt")
+        for name, place, file in zip(names, own, files, strict=True)
+        if is_renamed(name, place)
+    ]
+    for name, file in rows:
+        export.notes.add(
+            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: theirs is another one's, too, "
+            "or not every file system can hold it, or trainers would not find it",
+            f"{name} -> {file}",
+        )
+    if rows:
+        with whole_file(out / _RENAMED) as table:
+            csv.writer(table).writerows([("picture", "file"), *([cell(v) for v in row] for row in rows)])
+    else:
+        (out / _RENAMED).unlink(missing_ok=True)  # of an earlier export
+
+
+def _say_left(export: Export, out: Path, written: set[str]) -> None:
+    """Says what else is in the folder, from an earlier export say."""
+    for path in sorted(path for folder in ("images", "labels") for path in (out / folder).rglob("*")):
+        name = path.relative_to(out)
+        known = {name.as_posix(), PurePosixPath("labels", *name.parts[1:]).with_suffix(".txt").as_posix()}
+        if path.suffix.lower() in (*SUFFIXES, ".txt") and not known & written and path.is_file():
+            export.notes.add(
+                "{count} files that are not of this export are in its folder, where trainers read them, too: export "
+                "into an empty folder",
+                name.as_posix(),
+            )
+
+
+def _data_yaml(labels: Labels, names: Mapping[int, str]) -> str:
+    """Without `path`: trainers take the folder of the file then, whichever they are started in."""
+    lines = [
+        f"# {KINDS[labels.kind]}: for models of Ultralytics' task {labels.kind}",
+        "# Training and validation see the same pictures: move some to a folder of their own to measure with, or the",
+        "# figures say nothing about other pictures.",
+        "train: images",
+        "val: images",
+    ]
+    if labels.kind == "pose":
+        lines.append(f"# keypoints: {', '.join(map(single, labels.points))}")
+        lines.append(f"kpt_shape: [{len(labels.points)}, 3]")
+        if (mirrored := flip_idx(labels.points)) is not None:
+            lines.append(f"flip_idx: {mirrored}")
+    return "\n".join([*lines, "names:", *(f"  {number}: {_quoted(name)}" for number, name in names.items())]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar that is text whatever it looks like (yes, 007, null)."""
+    import yaml  # lazily: only exports to YOLO need it
+
+    dumped: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**9)
+    return dumped.rstrip("\n")

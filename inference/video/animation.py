@@ -12,7 +12,7 @@ from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.colour import to_srgb
 from inference.image.damage import File, prepared
 from inference.image.media import BROKEN, open_file, open_image
-from inference.image.sniff import SNIFF_BYTES, sniff
+from inference.image.sniff import head_of, sniff
 from inference.video.container import open_binary
 from inference.video.frames import Damage, Media, Pixels, Timed, VideoInfo, VideoLimits
 
@@ -34,7 +34,7 @@ def probe(source: Media, limits: VideoLimits) -> VideoInfo:
     with open_binary(source) as file, _opened(file)[0] as image:
         limits.check_size(*image.size)
         kind = (image.format or "").lower()
-        return VideoInfo(kind, kind, *image.size, None, None, _count(image), False, None)
+        return VideoInfo(kind, kind, *image.size, None, None, _count(image), False, None, f"image/{kind}")
 
 
 def _count(image: Image.Image) -> int | None:
@@ -82,7 +82,7 @@ def _over_white(frame: Image.Image) -> Image.Image:
 def _opened(file: BinaryIO) -> tuple[Image.Image, File | None]:
     """The animation, and what tells whether its first frame is whole; None for GIF, whose decoder tells."""
     try:
-        media_type = sniff(file.read(SNIFF_BYTES))
+        media_type = sniff(head_of(file))
         file.seek(0)
         kind = media_type.removeprefix("image/").upper()
         if kind == "GIF":

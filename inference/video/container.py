@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,11 +16,17 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.image.sniff import SNIFF_BYTES, what_it_is
+from inference.image.sniff import head_of, sniff, what_it_is
+from inference.image.video_kinds import KINDS, VideoKind, video_kind
+from inference.video import encryption
 from inference.video.frames import Media
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
-FORMATS = "mov,matroska,avi,mpegts,mpeg,m4v,mpegvideo,h264,hevc,obu,ivf,flv,asf,ogg,mjpeg,mxf"
+FORMATS = tuple(sorted({kind.demuxer for kind in KINDS}))
+_UNTIMED = frozenset(kind.demuxer for kind in KINDS if not kind.timed)
+# FFmpeg's own for streams that do not say how many pictures a second they are of.
+ASSUMED_RATE = Fraction(25)
+_MOST_RATE = 1000
 
 
 @contextmanager
@@ -37,51 +44,159 @@ def open_binary(source: Media) -> Iterator[BinaryIO]:
 def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContainer]:
     """Opens for reading; xmp: with its packet in the metadata. Raises UnsupportedMedia (empty, no video), CorruptMedia
     (a video without index)."""
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"} | ({"export_xmp": "1"} if xmp else {})
+    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    options |= {"export_xmp": "1"} if xmp else {}
     local = isinstance(source, (str, Path))
     with open_binary(source) as file:
-        head = file.read(SNIFF_BYTES)
-        if not head:
-            raise UnsupportedMedia("the file is empty, expected a video; upload it again")
-        file.seek(0)
+        kind = _kind_of(file)
         target = f"file:{Path(str(source)).absolute()}" if local else file
         try:
-            container = av.open(target, "r", options=options, metadata_errors="replace")
+            container = av.open(target, "r", format=kind.demuxer, options=options, metadata_errors="replace")
         except av.FFmpegError as error:
-            raise _why_not(head, error) from error
+            raise _why_not(file, kind, error) from error
         try:
             yield container
+        except _NoDecoder as error:
+            raise _encrypted(how) if (how := encryption.encryption(file)) else error from None
         finally:
             container.close()
 
 
-def _why_not(head: bytes, error: av.FFmpegError) -> CorruptMedia | UnsupportedMedia:
-    known = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or head[:4] in (
-        b"RIFF",
-        b"\x1aE\xdf\xa3",
-    )
-    if known:
+class _NoDecoder(UnsupportedMedia):
+    """A codec that is not known: maybe an encrypted one."""
+
+
+def _kind_of(file: BinaryIO) -> VideoKind:
+    """What kind of video the file is, which stands at its start then. Raises UnsupportedMedia."""
+    head = head_of(file)
+    file.seek(0)
+    if not head:
+        raise UnsupportedMedia("the file is empty, expected a video; upload it again")
+    try:
+        media_type = sniff(head)
+    except UnsupportedMedia as error:
+        what, do = what_it_is(head)
+        raise UnsupportedMedia(
+            f"not a video that can be read, but {what}: {do}; "
+            "expected MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF or animated WebP"
+        ) from error
+    kind = video_kind(head)
+    if kind is None or media_type.startswith("image/"):
+        raise UnsupportedMedia(f"this is a picture ({media_type}); expected a video here")
+    return kind
+
+
+def _why_not(file: BinaryIO, kind: VideoKind, error: av.FFmpegError) -> CorruptMedia | UnsupportedMedia:
+    if how := encryption.encryption(file):
+        return _encrypted(how)
+    if kind.demuxer in ("mov", "avi", "matroska"):
         return CorruptMedia(
             f"a video container whose index cannot be read ({error.strerror}), "
             "as when an upload or a recording was cut short; upload it whole or repair it"
         )
-    what, do = what_it_is(head)
-    return UnsupportedMedia(
-        f"not a video that can be read, but {what}: {do}; "
-        "expected MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF or animated WebP"
+    return CorruptMedia(f"it begins like {kind.media_type}, but cannot be read ({error.strerror}); convert it to MP4")
+
+
+def _encrypted(how: str) -> UnsupportedMedia:
+    return UnsupportedMedia(f"the video is encrypted ({how}), and only players with its key show it; {encryption.DO}")
+
+
+def nothing_decoded(source: Media, reason: str | None) -> CorruptMedia | UnsupportedMedia:
+    """Why no picture comes out of a video that could be opened, where decoding says `reason`."""
+    with open_binary(source) as file:
+        how = encryption.encryption(file)
+    if how:
+        return _encrypted(how)
+    return CorruptMedia(
+        f"not one picture could be decoded ({reason or 'no pictures in it'}); play it elsewhere: if it shows pictures, "
+        "convert it to MP4 with H.264, else record or upload it again"
     )
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The first real video stream (cover art is none). Raises UnsupportedMedia, saying what is there."""
-    for stream in container.streams.video:
-        if stream.disposition & Disposition.attached_pic:
-            continue
-        if stream.codec_context is None:
-            raise UnsupportedMedia("no decoder for its video codec; convert it to H.264")
-        return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-    raise UnsupportedMedia(f"no video in it (found: {kinds}); expected a file with a video stream")
+    """The video itself among all video streams: no cover, no preview, none without packets or decoder.
+
+    Of several the one that the file calls its default, then the largest. Raises UnsupportedMedia, saying what is there.
+    """
+    streams = list(container.streams.video)
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    if not any(not stream.disposition & Disposition.attached_pic for stream in streams):
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+        raise UnsupportedMedia(f"no video in it (found: {kinds}); expected a file with a video stream")
+    most_frames, longest_s = max(stream.frames for stream in streams), max(map(_length_s, streams))
+    sieves: tuple[Callable[[VideoStream], bool], ...] = (
+        lambda stream: not stream.disposition & covers,
+        lambda stream: stream.codec_context is not None,
+        lambda stream: stream.start_time is not None,
+        # A title or a thumbnail; where the header says neither of any stream, it decides nothing.
+        lambda stream: stream.frames * 10 >= most_frames and _length_s(stream) * 10 >= longest_s,
+    )
+    for sieve in sieves:
+        streams = [stream for stream in streams if sieve(stream)] or streams
+    if streams[0].codec_context is None:
+        raise _NoDecoder("no decoder for its video codec; convert it to H.264")
+    if any("enc_key_id" in stream.metadata for stream in streams):
+        raise _encrypted("content encryption of Matroska")
+    largest = max(map(_area, streams))
+    return max(
+        (stream for stream in streams if 4 * _area(stream) >= largest),
+        key=lambda stream: (
+            bool(stream.disposition & Disposition.default),
+            _area(stream),
+            stream.frames,
+            -stream.index,
+        ),
+    )
+
+
+def _area(stream: VideoStream) -> int:
+    return int(stream.width * stream.height)
+
+
+def _length_s(stream: VideoStream) -> float:
+    """By the header; 0 where it does not say. Matroska has it as a tag, and FFmpeg gives the file's for the first."""
+    if tag := stream.metadata.get("DURATION"):
+        with suppress(ValueError):
+            hours, minutes, seconds = map(float, tag.split(":"))
+            return hours * 3600 + minutes * 60 + seconds
+    return float((stream.duration or 0) * (stream.time_base or 0))
+
+
+def rate_of(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Pictures a second as the file says; None where it does not: of a stream alone, FFmpeg's mean is an assumption."""
+    if is_counted(container):
+        return stream.codec_context.framerate or None
+    mean = stream.average_rate
+    return mean if mean and mean <= _MOST_RATE else stream.guessed_rate  # of DV, the mean is the clock's
+
+
+def is_counted(container: InputContainer) -> bool:
+    """Whether the file has no times, so that its pictures are counted; what FFmpeg gives some is made up."""
+    return container.format.name in _UNTIMED
+
+
+def notes_on(container: InputContainer, stream: VideoStream) -> tuple[str, ...]:
+    """What was chosen or assumed, a sentence each."""
+    notes = []
+    others = [other for other in container.streams.video if other.index != stream.index]
+    others = [other for other in others if not other.disposition & Disposition.attached_pic]
+    if others:
+        left = ", ".join(map(_described, others))
+        notes.append(
+            f"it holds {len(others) + 1} video streams: {_described(stream)} is analysed, and not {left}; "
+            "to have another, send a file with that alone"
+        )
+    if is_counted(container) and rate_of(container, stream) is None:
+        notes.append(
+            f"it does not say how fast it runs: {ASSUMED_RATE} pictures a second are assumed, from which all times "
+            "follow; put it into an MP4 with its true rate to change that"
+        )
+    return tuple(notes)
+
+
+def _described(stream: VideoStream) -> str:
+    codec = stream.codec_context
+    return f"stream {stream.index} ({f'{stream.width}x{stream.height}, {codec.name}' if codec else 'no decoder'})"
 
 
 def truncation(source: Media) -> str | None:

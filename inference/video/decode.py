@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia
+from inference.video.container import ASSUMED_RATE, is_counted, rate_of
 from inference.video.frames import Anchor, Damage, Timed
 from inference.video.times import SAME_S, Times, Told
 
@@ -37,11 +38,12 @@ class Clock:
         base = stream.time_base or Fraction(1, 90_000)
         self._base = base
         self._start = Fraction(container.start_time or 0, 1_000_000)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = rate_of(container, stream)
         self.period_s = float(1 / rate) if rate else FALLBACK_PERIOD_S
         kind = container.format.name.split(",")[0]
-        # AVI has no presentation times, only the order of storage: sorted, they are those of the display.
-        self.sorts = kind == "avi"
+        # AVI, MXF of H.264 and streams without a container have no presentation times, only the order of storage:
+        # sorted, they are those of the display.
+        self.sorts = kind in ("avi", "mxf") or is_counted(container)
         # Elsewhere a seek goes by the bytes, and ends somewhere near.
         self.seeks = kind in _SOUGHT
         self.hides = False  # whether a packet so far has a picture that an edit list hides
@@ -62,9 +64,19 @@ class Clock:
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Demuxes to the end, or to where a cut file stops making sense; `truncation` says that it was cut."""
+    """Demuxes to the end, or to where a cut file stops making sense; `truncation` says that it was cut.
+
+    Packets of a stream without a container get the times of counting, whatever FFmpeg makes up: as `dts`, since their
+    order is not that of display.
+    """
+    counts, period = is_counted(container), 1 / (rate_of(container, stream) or ASSUMED_RATE)
+    number = 0
     try:
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            if counts and packet.size:
+                packet.dts, number = round(number * period / packet.time_base), number + 1
+                packet.pts = None
+            yield packet
     except av.FFmpegError:
         return
 

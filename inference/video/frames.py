@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 Media = str | Path | BinaryIO
+# What libx264 takes as width and as height of a picture.
+MOST_SIDE = 16384
 Pixels = NDArray[np.uint8]
 # From this many seconds between two pictures on, it is the clock that is said to have run past a limit.
 _JUMP_S = 60.0
@@ -129,6 +131,11 @@ class Frame:
     pixels: Pixels
 
 
+def even(width: float, height: float) -> tuple[int, int]:
+    """The nearest size that 4:2:0 can halve."""
+    return max(2, 2 * round(width / 2)), max(2, 2 * round(height / 2))
+
+
 @dataclass(frozen=True)
 class View:
     """What the annotated video shows of a clip: of which size its pictures are, and which frames between the samples.
@@ -144,10 +151,10 @@ class View:
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of its pictures, for upright frames of that size."""
-        if min(width, height) <= self.side:
+        scale = min(self.side / min(width, height), MOST_SIDE / max(width, height))
+        if scale >= 1:
             return width, height
-        scale = self.side / min(width, height)
-        return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+        return even(width * scale, height * scale)
 
 
 @dataclass(frozen=True)
@@ -159,17 +166,12 @@ class Between:
     pixels: Pixels
 
 
-_MEDIA_TYPES = {
-    "mov": "video/mp4", "matroska": "video/x-matroska", "avi": "video/x-msvideo", "mpegts": "video/mp2t",
-    "m4v": "video/mp4v-es", "gif": "image/gif", "webp": "image/webp", "png": "image/png",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class VideoInfo:
     """What the container says, decoding nothing. `claimed_*` are the header's words: never trusted.
 
-    `width` and `height` are in square pixels, before the display matrix turns the picture upright.
+    `width` and `height` are in square pixels, before the display matrix turns the picture upright. `container`:
+    FFmpeg's name of what reads it. `media_type`: as `sniff` tells it.
     """
 
     container: str
@@ -181,11 +183,7 @@ class VideoInfo:
     claimed_frames: int | None
     has_audio: bool
     truncated: str | None
-
-    @property
-    def media_type(self) -> str:
-        """The IANA media type of the container."""
-        return _MEDIA_TYPES.get(self.container, f"video/{self.container}")
+    media_type: str
 
     def expected_frames(self, sampling: Sampling) -> int | None:
         """About how many frames will be sampled, by the header: for progress bars only."""
@@ -229,7 +227,7 @@ class ReadReport:
     """The clip as decoding shows it, and where it broke (`broken` None: it is sound).
 
     first_s: the second of the first frame. clock: the first fault of the file's clock; clock_faults: how many. notes:
-    what was assumed of its pictures, a sentence each.
+    what was chosen or assumed while it was read, a sentence each.
     """
 
     frames: int

@@ -8,6 +8,7 @@ from typing import Literal
 
 from inference.tracking.tracker_options import TrackerOptions
 from inference.video.frames import Sampling, VideoLimits
+from inference.video.soundtrack import Span
 from inference.video.zones import Zone
 
 FOLLOW = "follow"  # the step that `follow` adds
@@ -79,6 +80,11 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
     def samples(self) -> bool:
         """Whether frames are left out between those analysed."""
         return self.stride > 1 or self.fps is not None
+
+    @property
+    def span(self) -> Span:
+        """Which of the clip's sound the videos have."""
+        return Span(self.start_s, self.end_s, self.max_duration_s)
 
     def sampling(self) -> Sampling:
         """Which frames are analysed, alone: a part of the clip has an end of its own."""

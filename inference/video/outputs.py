@@ -30,11 +30,13 @@ from inference.tracking import mot
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
+from inference.video.soundtrack import Span
 from inference.video.summary import Summary
 from inference.video.view import scaled
 from inference.video.write import VideoWriter
 
 THUMBNAIL_WIDTH = 320
+_WHOLE = Span()
 ANNOTATED = "annotated"
 POSTER, HEAT, CHAPTERS = "poster.jpg", "heat.jpg", "tracks.vtt"
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
@@ -173,11 +175,14 @@ class Stills:
 class VideoFiles(contextlib.ExitStack):
     """Videos written side by side, from their first pictures on: `with VideoFiles(folder, fps) as files`.
 
-    fps: of the analysed frames; that of the annotated video is the view's."""
+    fps: of the analysed frames; that of the annotated video is the view's. sound: the clip whose sound they have, of
+    which `span` is asked for."""
 
-    def __init__(self, folder: Path, fps: float, view: View | None = None, sound: Media | None = None) -> None:
+    def __init__(
+        self, folder: Path, fps: float, view: View | None = None, sound: Media | None = None, span: Span = _WHOLE
+    ) -> None:
         super().__init__()
-        self._folder, self._sound = folder, sound
+        self._folder, self._sound, self._span = folder, sound, span
         self._rates = {} if view is None else {ANNOTATED: view.fps}
         self._fps = fps
         self._writers: dict[str, VideoWriter] = {}
@@ -188,7 +193,8 @@ class VideoFiles(contextlib.ExitStack):
             if name not in self._writers:
                 xmp = packet(picture.origin) if picture.origin else b""
                 fps = written_rate(self._rates.get(name, self._fps))
-                writer = VideoWriter(self._folder / f"{name}.mp4", fps=fps, sound=self._sound, xmp=xmp)
+                path = self._folder / f"{name}.mp4"
+                writer = VideoWriter(path, fps=fps, sound=self._sound, xmp=xmp, span=self._span)
                 self._writers[name] = self.enter_context(writer)
             self._writers[name].write(picture.pixels, pts_s)
 
@@ -199,7 +205,7 @@ class VideoFiles(contextlib.ExitStack):
 
     @property
     def dropped_sound(self) -> str | None:
-        """Why the clip's sound is not in the videos that were written, or None."""
+        """What of the clip's sound is not in the videos that were written, and why; None where all is."""
         return next((writer.dropped_sound for writer in self._writers.values()), None)
 
 

@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
-from inference.errors import CorruptMedia
+from inference.image.sniff import head_of, sniff
 from inference.machine import return_freed_memory
 from inference.video import animation
-from inference.video.container import open_container, truncation, video_stream
+from inference.video.container import (
+    notes_on,
+    nothing_decoded,
+    open_binary,
+    open_container,
+    rate_of,
+    truncation,
+    video_stream,
+)
 from inference.video.decode import FALLBACK_PERIOD_S, Clock, Decoding, decode, decoder_of, from_anchor, timed
 from inference.video.ending import Ending, track_ends
 from inference.video.frames import (
@@ -45,18 +53,24 @@ def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
         stream = video_stream(container)
         limits.check_size(stream.width, stream.height)
         width, height = square(stream.width, stream.height, pixel_shape(stream), limits)
-        duration = container.duration
+        duration, rate = container.duration, rate_of(container, stream)
         return VideoInfo(
             container=container.format.name.split(",")[0],
             codec=stream.codec_context.name,
             width=width,
             height=height,
-            nominal_fps=float(stream.average_rate) if stream.average_rate else None,
+            nominal_fps=float(rate) if rate else None,
             claimed_duration_s=duration / 1e6 if duration is not None else None,
             claimed_frames=stream.frames or None,
             has_audio=bool(container.streams.audio),
             truncated=truncation(source),
+            media_type=_media_type(source),
         )
+
+
+def _media_type(source: Media) -> str:
+    with open_binary(source) as file:
+        return sniff(head_of(file))
 
 
 class VideoReader:
@@ -86,6 +100,7 @@ class VideoReader:
         self._sampling = sampling or Sampling()
         self._limits = limits or VideoLimits()
         self._anchor = anchor or Anchor()
+        self._notes: tuple[str, ...] = ()
         self.report: ReadReport | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -104,6 +119,7 @@ class VideoReader:
         with open_container(self._source) as container:
             stream = video_stream(container)
             self._limits.check_size(stream.width, stream.height)
+            self._notes = notes_on(container, stream)
             self._pictures = UprightPictures(self._limits, damage, stream)
             decoder = decoder_of(stream, keyframes_only=self._sampling.keyframes_only)
             clock = Clock(container, stream)
@@ -146,16 +162,14 @@ class VideoReader:
                 if pixels is not None:
                     yield Between(index, pts_s, pixels)
         if seen.count == 0 and complete and not anchor.index:
-            raise CorruptMedia(
-                f"not one picture could be decoded ({damage.reason or 'no pictures in it'}); "
-                "upload it again or convert it"
-            )
+            raise nothing_decoded(self._source, damage.reason)
         if size is None and self._pictures.refusal is not None:
             raise self._pictures.refusal
         # Where a file has more than its pictures, or is shorter, its length is not theirs.
         whole = damage.truncated is None and not seen.shifted and not (clock and clock.hides)
         lasts_s = ending.lasts_s(seen.gap_s, whole) if complete else seen.gap_s
-        self.report = replace(seen.report(lasts_s, size or (0, 0), damage, complete), notes=self._pictures.notes)
+        notes = (*self._notes, *self._pictures.notes)
+        self.report = replace(seen.report(lasts_s, size or (0, 0), damage, complete), notes=notes)
 
 
 class _Seen:

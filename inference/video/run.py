@@ -21,6 +21,7 @@ from inference.predictions import OutputImage, Predictions
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
+from inference.surroundings import own_files
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo
@@ -49,7 +50,8 @@ def analyze_video(
 
     `progress` gets how many frames are analysed, of about how many (None: unknown).
     Files too large for memory lie in a temporary folder that lives as long as the Analysis. Raises
-    UnsupportedMedia, CorruptMedia (no frame at all), LimitExceeded, BadModel, BadManifest, BadRoute.
+    UnsupportedMedia, CorruptMedia (no frame at all), LimitExceeded, BadModel, BadManifest, BadRoute, and
+    StorageUnavailable where our own files cannot be written.
     """
     started, cpu = time.perf_counter(), time.process_time()
     media = io.BytesIO(media) if isinstance(media, bytes) else media
@@ -59,10 +61,11 @@ def analyze_video(
     size = source.bytes or (media.stat().st_size if isinstance(media, Path) else 0)
     source = replace(source, bytes=size, media_type=media_type or info.media_type)
     detector = FrameDetector(route, registry, route.video_options, threshold)
-    folder = Path(tempfile.mkdtemp(prefix="dropsight-"))
+    with own_files():
+        folder = Path(tempfile.mkdtemp(prefix="dropsight-"))
     try:
         run = _Run(media, info, detector, route, folder if artifacts else None)
-        with naming(source.name):
+        with naming(source.name), own_files(media if isinstance(media, Path) else None):
             summary = run.go(source, progress)
         files = {path.name: path for path in sorted(folder.iterdir())} | run.stills.files(summary)
     except BaseException:
@@ -159,5 +162,8 @@ class _Run:
         return replace(shown, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:
-        sound = self._media if self._info.has_audio and isinstance(self._media, str | Path) else None
-        return VideoFiles(folder, usual_rate(self._route.video_options, self._info), self._view, sound)
+        options, sound = self._route.video_options, self._media if self._info.has_audio else None
+        if isinstance(sound, io.BytesIO):  # a file of its own over the same bytes: the pictures are read meanwhile
+            sound = io.BytesIO(sound.getvalue())
+        sound = sound if isinstance(sound, str | Path | io.BytesIO) else None
+        return VideoFiles(folder, usual_rate(options, self._info), self._view, sound, options.span)

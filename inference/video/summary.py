@@ -15,8 +15,10 @@ from inference.steps import Analysis
 from inference.tables import build
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import ClipFacts, Window
+from inference.video.frames import MOST_SIDE
 from inference.video.stored import from_line, to_line
 
+TOO_WIDE = f"its pictures are scaled down in its videos, which are at most {MOST_SIDE} pixels wide and high"
 # What the document calls files whose name alone does not tell them apart.
 _NAMES = {"tracks.mot.txt": "mot", "tracks.csv": "csv", "tracks.vtt": "chapters"}
 
@@ -117,12 +119,14 @@ class Summary:
     def analysis(
         self, files: Mapping[str, bytes | Path], route: str, trace: str, cost: Cost, dropped_sound: str | None
     ) -> Analysis:
-        """The analysis of the clip, with the files that came of it. dropped_sound: why its videos are mute, if so."""
+        """The analysis of the clip, with the files that came of it. dropped_sound: what of its sound they lack."""
         extra = dict(self.extra)
         if dropped_sound:
             extra["sound"] = dropped_sound
         if thumbnails := sorted(name for name in files if name.startswith("thumbnails/")):
             extra["thumbnails"] = thumbnails
+        shown = any(name.endswith(".mp4") for name in files)
+        wide = max(self.source.width or 0, self.source.height or 0) > MOST_SIDE
         result = Result(
             source=self.source,
             route=route,
@@ -132,6 +136,6 @@ class Summary:
             status=self.status,
             trace=trace,
             extra=extra,
-            notes=tuple(self.notes),
+            notes=(*self.notes, *((TOO_WIDE,) if shown and wide else ())),
         )
         return Analysis(result, files)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import math
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,6 @@ from typing import Self
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -19,15 +17,17 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from inference.draw.xmp import append_to_mp4
-from inference.video.container import open_container
-from inference.video.frames import Media, Pixels
+from inference.video.frames import MOST_SIDE, Media, Pixels, even
+from inference.video.sound import SoundCopy
+from inference.video.soundtrack import Span
 
 # 90 kHz (the clock of MPEG) holds every usual frame rate and any variable rate to 11 microseconds.
 TIME_BASE = Fraction(1, 90_000)
 # The second: where a clip starts after 0, MP4 says so in units of the movie's own clock, milliseconds by default.
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denominator)}
-# What MP4 may hold and a browser plays; other sound is left out, and the writer says so.
-_SOUND = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
+_WHOLE = Span()
+# What MP4 takes as the duration of one picture.
+_LONGEST = (1 << 31) - 1
 _BT709 = 1
 
 
@@ -36,7 +36,8 @@ class VideoWriter:
 
     `fps` is the usual rate (the length of the last frame, rate control); the times are those given, variable or not,
     and must increase; of frames within a tick of the file's clock the first is written. `sound` is the clip whose audio
-    is copied; `dropped_sound` says why none was. `xmp`: a packet that says how the pictures came about.
+    is copied, of which `span` is asked for; the last picture is held as long as that goes on. `dropped_sound` says what
+    of it is left out, and why. `xmp`: a packet that says how the pictures came about.
     Raises ValueError for times that do not increase, a changed size, or no frame at all. An exception inside
     `with` leaves no file.
     """
@@ -49,6 +50,7 @@ class VideoWriter:
         crf: int = 23,
         preset: str = "ultrafast",
         xmp: bytes = b"",
+        span: Span = _WHOLE,
     ) -> None:
         self._path, self._xmp = path, xmp
         self._gap = max(1, round(1 / (fps * TIME_BASE)))
@@ -62,7 +64,7 @@ class VideoWriter:
         }  # fmt: skip
         self._container: OutputContainer = av.open(str(path), "w", format="mp4", options=MP4_OPTIONS)
         self._stream: VideoStream | None = None
-        self._sound_source = sound
+        self._sound_source, self._span = sound, span
         self._sound: SoundCopy | None = None
         self._held: Packet[VideoStream] | None = None
         self._last: int | None = None
@@ -74,7 +76,7 @@ class VideoWriter:
 
     @property
     def dropped_sound(self) -> str | None:
-        """Why the clip's sound is not in the file, or None."""
+        """What of the clip's sound is not in the file, and why; None where all is."""
         return self._sound.dropped if self._sound is not None else None
 
     def write(self, pixels: Pixels, pts_s: float) -> None:
@@ -95,8 +97,9 @@ class VideoWriter:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame = self._reformatter.reformat(
-            frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+            frame, self._stream.width, self._stream.height, format="yuv420p",
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
+        )  # fmt: skip
         frame.pts, frame.time_base = pts, TIME_BASE
         self.frames += 1
         for packet in self._stream.encode(frame):
@@ -106,7 +109,7 @@ class VideoWriter:
         self._shape = pixels.shape
         height, width = pixels.shape[:2]
         stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
-        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.width, stream.height = encoded_size(width, height)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = TIME_BASE
@@ -114,7 +117,7 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1  # limited, as players expect of H.264
         if self._sound_source is not None:
-            self._sound = SoundCopy(self._sound_source, self._container)
+            self._sound = SoundCopy(self._sound_source, self._container, self._span)
         return stream
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
@@ -130,7 +133,7 @@ class VideoWriter:
         self._container.mux_one(packet)
 
     def close(self) -> None:
-        """Writes what is held, the rest of the sound (not past the last picture), and the index."""
+        """Writes what is held, the rest of the sound, and the index."""
         if self._stream is None:
             self._end()
             self._path.unlink(missing_ok=True)
@@ -140,10 +143,11 @@ class VideoWriter:
         if self._held is not None and self._last is not None:
             if self.ends_s is not None:
                 self._gap = max(1, round(Fraction(self.ends_s) / TIME_BASE) - self._last)
-            self._held.duration = self._gap
+            sound_end = 0 if self._sound is None else round(self._sound.end_s / TIME_BASE)
+            self._held.duration = held_for(self._gap, sound_end - self._last)
             self._put(self._held)
             if self._sound is not None:
-                self._sound.copy_until(float((self._last + self._gap) * TIME_BASE))
+                self._sound.copy_until(math.inf)
         self._end()
         if self._xmp:
             append_to_mp4(self._path, self._xmp)
@@ -166,52 +170,14 @@ class VideoWriter:
         self._path.unlink(missing_ok=True)
 
 
-class SoundCopy(contextlib.ExitStack):
-    """Copies the packets of a clip's first audio stream, unchanged, up to the time that the pictures reached.
+def held_for(gap: int, sound: int) -> int:
+    """How long the last picture is shown, usually `gap`, where the sound goes on for `sound` after it began."""
+    return min(sound, _LONGEST) if sound > 2 * gap else gap
 
-    Copying in step keeps the muxer from holding the sound of a long clip in memory.
-    """
 
-    def __init__(self, source: Media, output: OutputContainer) -> None:
-        super().__init__()
-        self._output = output
-        self._input = self.enter_context(open_container(source))
-        self._waiting: Packet[AudioStream] | None = None
-        self._packets: Iterator[Packet[AudioStream]] = iter(())
-        self.dropped: str | None = None
-        audio = self._input.streams.audio
-        if not audio:
-            return
-        codec = audio[0].codec_context.name if audio[0].codec_context else "unknown"
-        if codec not in _SOUND and not codec.startswith("mp3"):
-            self.dropped = f"its sound is {codec}, which an MP4 in a browser does not play"
-            return
-        self._stream = output.add_stream_from_template(audio[0])
-        self._start_s = (self._input.start_time or 0) / 1e6
-        self._packets = self._input.demux(audio[0])
-
-    def copy_until(self, seconds: float) -> None:
-        """Copies every packet that starts before this time, in seconds of the clip's clock."""
-        while True:
-            packet = self._waiting or self._next()
-            self._waiting = None
-            if packet is None:
-                return
-            at = float((packet.pts or 0) * packet.time_base) - self._start_s
-            if at >= seconds:
-                self._waiting = packet
-                return
-            offset = round(self._start_s / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts - offset
-            packet.dts = None if packet.dts is None else packet.dts - offset
-            packet.stream = self._stream
-            self._output.mux_one(packet)
-
-    def _next(self) -> Packet[AudioStream] | None:
-        try:
-            for packet in self._packets:
-                if packet.size and packet.dts is not None:
-                    return packet
-        except av.FFmpegError as error:
-            self.dropped = f"its sound ends early ({error.strerror})"
-        return None
+def encoded_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of a picture in the file: even, and scaled down where an encoder does not take them."""
+    scale = min(1.0, MOST_SIDE / max(width, height))
+    if scale == 1:
+        return width + width % 2, height + height % 2
+    return even(width * scale, height * scale)

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from cloud.storage.containers import Storage
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt
+from devtools.blob_names import check_name
 from devtools.bridge import Bridge
 from devtools.console_report import ConsoleReport
-from devtools.inbox import is_meant
 from devtools.outbox import STATE, local_path
 from inference.__main__ import main
+from inference.errors import StorageUnavailable
 from tests.processes import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,12 +126,46 @@ def test_a_file_waits_for_a_route_that_comes_a_moment_after_it(bridge: Bridge) -
 
 
 @pytest.mark.parametrize(
-    "name", [".DS_Store", "Thumbs.db", "~$a.docx", "a.jpg.part", "a.mp4.crdownload", ".hidden/a.jpg"]
+    "name", [".DS_Store", "Thumbs.db", "~$a.docx", "a.jpg.part", "a.mp4.crdownload", ".hidden/a.jpg", "@eaDir/a.jpg"]
 )
 def test_clutter_is_not_uploaded(bridge: Bridge, name: str) -> None:
     drop(bridge, name, b"x")
     assert bridge.inbox.files() == {}
-    assert is_meant(Path("photo.of.part.jpg"))
+
+
+def test_what_is_left_out_is_said_once_and_not_while_it_comes_and_goes(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(bridge, "nas/@eaDir/a.jpg/SYNOFILE_THUMB_M.jpg", b"x")
+    drop(bridge, "nas/Thumbs.db", b"x")
+    drop(bridge, "nas/a.jpg", b"a")
+    passing = drop(bridge, "b.jpg.part", b"x")
+    (bridge.inbox.folder / "circle").symlink_to(bridge.inbox.folder)
+    (bridge.inbox.folder / "dead.jpg").symlink_to("nothing")
+    bridge.inbox.step()
+    passing.unlink()
+    drop(bridge, "c.jpg.part", b"x")
+    for _ in range(3):
+        bridge.inbox.step()
+    assert blobs(bridge) == {"nas/a.jpg": b"a"}
+    first, uploaded, later = capsys.readouterr().out.splitlines()
+    assert first == (
+        "inbox: left out: 1 linked folder (circle/), 1 dead link (dead.jpg), "
+        "2 pieces of clutter (nas/@eaDir/, nas/Thumbs.db)"
+    )
+    assert (uploaded, later) == ("nas/a.jpg: uploaded", "inbox: left out: 1 piece of clutter (c.jpg.part)")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it separates folders")
+def test_of_two_files_of_one_name_in_storage_the_other_is_said(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(bridge, "a/b.jpg", b"slash")
+    drop(bridge, "a\\b.jpg", b"backslash")
+    for _ in range(3):
+        bridge.inbox.step()
+    assert blobs(bridge) == {"a/b.jpg": b"slash"}
+    assert "left out: 1 second file of the same name (a\\b.jpg)" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -216,6 +252,109 @@ def test_a_name_that_is_not_utf_8_is_refused_in_words(bridge: Bridge, capsys: py
     assert "failed: cannot be uploaded: its name is not UTF-8; rename it" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b.jpg", "U+0000"),
+        ("a\x1fb.jpg", "U+001F"),
+        ("a\ufffe.jpg", "U+FFFE"),
+        ("a\uffff.jpg", "U+FFFF"),
+        ("a\ud800.jpg", "not UTF-8"),
+        ("n" * 1025, "1025 characters"),
+        ("\U0001f600" * 513, "1026 characters"),  # storage counts them in UTF-16
+        ("/".join("d" * 255), "254 folders deep"),
+        ("a/b/", "ends with a slash"),
+        ("a./b.jpg", "'a.' ends with a dot"),
+        ("a/..", "'..' ends with a dot"),
+    ],
+)
+def test_names_that_storage_cannot_hold_are_refused_in_words(name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["n" * 1024, "/".join("d" * 254), "a\t\n\r\x7f\x85\ufffd.jpg", "..a/.b c", "e\u0301"])
+def test_names_that_storage_holds_are_taken(name: str) -> None:
+    check_name(name)
+
+
+def test_an_inbox_that_is_gone_for_a_while_loses_nothing(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network drive: its folder is there without its files, or a link that leads nowhere."""
+    drop(bridge, "a.jpg", b"a")
+    bridge.step()
+    bridge.step()
+    inbox, aside = bridge.inbox.folder, bridge.inbox.folder.with_name("aside")
+    inbox.rename(aside)
+    inbox.symlink_to("nowhere")
+    capsys.readouterr()
+    for _ in range(3):
+        bridge._try("inbox", bridge._upload)
+    assert (
+        capsys.readouterr().out
+        == f"the inbox cannot be read ({inbox}: a file or a link that leads nowhere), trying again\n"
+    )
+    inbox.unlink()
+    aside.rename(inbox)
+    drop(bridge, "b.jpg", b"b")
+    for _ in range(3):
+        bridge._try("inbox", bridge._upload)
+    assert capsys.readouterr().out == "the inbox can be read again\nb.jpg: uploaded\n"
+
+
+def test_files_in_a_folder_that_cannot_be_read_are_not_said_to_be_gone(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(bridge, "locked/a.jpg", b"a")
+    bridge.step()
+    bridge.step()
+    capsys.readouterr()
+    real = os.scandir
+
+    def refuse(path: Path) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.folder_files.os.scandir", refuse)
+        for _ in range(3):
+            bridge.step()
+    bridge.step()
+    assert capsys.readouterr().out == "inbox: left out: 1 unreadable folder (locked/)\n"
+
+
+def test_what_storage_refuses_for_now_holds_up_no_other_and_is_sent_again(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge.step()
+    blob = bridge.inbox.uploads.upload_blob("a.jpg", b"held by somebody else")
+    lease = blob.acquire_lease()
+    drop(bridge, "a.jpg", b"a")
+    drop(bridge, "b.jpg", b"b")
+    for _ in range(3):
+        bridge.step()
+    lease.release()
+    bridge.step()
+    assert blobs(bridge) == {"a.jpg": b"held by somebody else", "b.jpg": b"b"}, "not sent anew every second"
+    said = capsys.readouterr().out.splitlines()
+    assert re.match(r"a\.jpg: storage does not take it now \(.*lease.*\), trying again", said[0])
+    assert said[1:] == ["b.jpg: uploaded"]
+    monkeypatch.setattr("devtools.inbox.time.monotonic", lambda: float("inf"))
+    bridge.step()
+    assert blobs(bridge)["a.jpg"] == b"a"
+
+
+def test_a_container_that_somebody_deleted_is_made_and_filled_again(bridge: Bridge) -> None:
+    drop(bridge, "a.jpg", b"a")
+    bridge.step()
+    bridge.step()
+    bridge.inbox.uploads.delete_container()
+    drop(bridge, "b.jpg", b"b")
+    for _ in range(4):
+        bridge._try("inbox", bridge._upload)
+    assert blobs(bridge) == {"a.jpg": b"a", "b.jpg": b"b"}
+
+
 # ---- outbox
 
 
@@ -296,6 +435,119 @@ def test_a_full_disk_is_waited_for(
     assert (folder / "results/a.jpg/result.json").read_bytes() == b"{}"
 
 
+@pytest.mark.parametrize("passing", [errno.EROFS, errno.ESTALE])
+def test_an_outbox_that_cannot_be_written_is_said_once_and_complete_afterwards(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, passing: int
+) -> None:
+    results, tried = container(bridge, "results"), []
+    for number in range(30):
+        results.upload_blob(f"{number}.jpg/result.json", b"{}")
+
+    def refuse(source: Path, _: Path) -> None:
+        tried.append(source)
+        raise OSError(passing, os.strerror(passing))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("devtools.outbox.os.replace", refuse)
+        bridge.step()
+        bridge.step()
+    folder = bridge.outbox.folder
+    assert len(tried) < 2 * 30, "after a few in a row the others are not tried"
+    assert capsys.readouterr().out == f"{folder} cannot be written to ({os.strerror(passing)}), trying again\n"
+    assert bridge.report.looks == 0
+    bridge.step()
+    assert len(list(folder.glob("results/*/result.json"))) == 30
+    assert capsys.readouterr().out.splitlines()[-1] == f"{folder} is complete again"
+
+
+def test_a_folder_in_the_place_of_a_file_holds_up_its_result_only(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, out = container(bridge, "results"), bridge.outbox.folder / "results"
+    for name in ("a.jpg/0123/crop.jpg", "a.jpg/result.json", "b.jpg/0123/crop.jpg", "b.jpg/result.json"):
+        results.upload_blob(name, b"{}")
+    in_the_way = out / "a.jpg/0123/crop.jpg"
+    in_the_way.mkdir(parents=True)
+    bridge.step()
+    bridge.step()
+    assert (out / "b.jpg/result.json").exists()
+    assert not (out / "a.jpg/result.json").exists(), "it would name a file that is not there"
+    assert capsys.readouterr().out.count("results/a.jpg/result.json: cannot be written here yet (Is a directory)") == 1
+    in_the_way.rmdir()
+    bridge.step()
+    assert in_the_way.read_bytes() == (out / "a.jpg/result.json").read_bytes() == b"{}"
+
+
+def test_a_file_in_the_place_of_the_outbox_is_waited_for(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    container(bridge, "results").upload_blob("a.jpg/result.json", b"{}")
+    folder = bridge.outbox.folder
+    folder.write_bytes(b"")
+    bridge.step()
+    bridge.step()
+    said = f"{folder} cannot be written to (a file or a link that leads nowhere is in its place), trying again\n"
+    assert capsys.readouterr().out == said
+    folder.unlink()
+    bridge.step()
+    assert (folder / "results/a.jpg/result.json").exists()
+
+
+def test_a_result_that_is_gone_is_removed_once_it_can_be(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = container(bridge, "results")
+    results.upload_blob("a.jpg/result.json", b"{}")
+    bridge.step()
+    results.delete_blob("a.jpg/result.json")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        bridge.step()
+    bridge.step()
+    assert not (bridge.outbox.folder / "results").exists()
+
+
+def test_a_storage_that_begins_anew_takes_no_result_away(bridge: Bridge) -> None:
+    container(bridge, "results").upload_blob("a.jpg/result.json", b"{}")
+    bridge.step()
+    container(bridge, "results").delete_container()
+    bridge.step()
+    assert (bridge.outbox.folder / "results/a.jpg/result.json").exists()
+
+
+def test_of_a_few_uploads_only_their_own_is_listed(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, errors, out = container(bridge, "results"), container(bridge, "errors"), bridge.outbox.folder
+    for name in ("a.jpg/0123/crop.jpg", "a.jpg/result.json", "old.jpg/result.json"):
+        results.upload_blob(name, b"{}")
+    bridge._download()
+    results.delete_blob("a.jpg/0123/crop.jpg")
+    results.delete_blob("old.jpg/result.json")
+    results.upload_blob("b..jpg/result.json", b"{}")
+    errors.upload_blob("c%2E.json", b"{}")  # of c. where it is escaped
+    results.upload_blob("other.jpg/result.json", b"{}")
+    monkeypatch.setattr(bridge, "_all_at", float("inf"))
+    for name in ("a.jpg", "b..jpg", "c."):
+        bridge.report.uploaded(name)
+    bridge._download()
+    found = ["errors/c%2E.json", "results/a.jpg/result.json", "results/b..jpg/result.json"]
+    there = sorted(path.relative_to(out).as_posix() for path in out.glob("*/**/*") if path.is_file())
+    assert there == [*found, "results/old.jpg/result.json"]
+    monkeypatch.setattr(bridge, "_all_at", 0.0)
+    bridge._download()
+    assert (out / "results/other.jpg/result.json").exists() and not (out / "results/old.jpg").exists()
+
+
+def test_markers_of_folders_are_not_mirrored(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    results = container(bridge, "results")
+    results.upload_blob("street", b"", metadata={"Hdi_isfolder": "True"})
+    results.upload_blob("street/", b"")
+    results.upload_blob("street/a.jpg/result.json", b"{}")
+    bridge.step()
+    files = [path for path in (bridge.outbox.folder / "results").rglob("*") if path.is_file()]
+    assert files == [bridge.outbox.folder / "results/street/a.jpg/result.json"]
+    assert "only in storage" not in capsys.readouterr().out
+
+
 def test_the_list_of_what_is_there_is_written_once_there_is_room(
     bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,9 +579,10 @@ def test_a_line_says_what_was_found_and_how_long_it_took(bridge: Bridge, capsys:
     error = {"status": "error", "error": {"class": "CorruptMedia", "message": "x.jpg: no picture"}}
     container(bridge, "errors").upload_blob("x.jpg.json", json.dumps(error))
     bridge.step()
-    lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"cat\.jpg: 2 cats, 1 dog \(.* after the upload, 61 ms of analysis\)", lines[1])
-    assert lines[2:] == ["x.jpg: failed: no picture (CorruptMedia)"]
+    _, *lines = capsys.readouterr().out.splitlines()
+    picture, broken = sorted(lines)  # several come at a time
+    assert re.fullmatch(r"cat\.jpg: 2 cats, 1 dog \(.* after the upload, 61 ms of analysis\)", picture)
+    assert broken == "x.jpg: failed: no picture (CorruptMedia)"
 
 
 def test_a_picture_that_was_made_is_named_by_its_path(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,12 +613,13 @@ def test_a_record_that_cannot_be_read_is_named_by_its_path(bridge: Bridge, capsy
 
 
 def test_the_console_and_the_command_line_say_the_same(
-    bridge: Bridge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bridge: Bridge, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     picture, broken = tmp_path / "cat.jpg", tmp_path / "broken.jpg"
     picture.write_bytes((ROOT / "samples" / "cat.jpg").read_bytes())
     broken.write_bytes(b"\xff\xd8\xff\xe0 nothing more")
-    command = ["analyze", str(picture), str(broken), "--model", "sketch", "--out", str(tmp_path / "outbox" / "results")]
+    command = ["analyze", picture.name, broken.name, "--model", "sketch", "--out", "outbox/results"]
     assert main(command) == 1
     typed = capsys.readouterr().out
     for name, record in (("cat.jpg", "result.json"), ("broken.jpg", "error.json")):
@@ -374,7 +628,7 @@ def test_the_console_and_the_command_line_say_the_same(
         container(bridge, kind).upload_blob(blob, json.dumps(document))
     bridge.step()
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(typed.splitlines())
-    assert f"made {tmp_path / 'outbox/results/cat.jpg/sketch.jpg'}" in typed and "failed: " in typed
+    assert "made outbox/results/cat.jpg/sketch.jpg" in typed and "failed: " in typed
 
 
 def test_a_file_that_comes_or_goes_without_a_change_is_said(
@@ -417,6 +671,48 @@ def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_end(monkeypatch: p
 
 
 # ---- the process
+
+
+def test_results_come_back_while_a_large_file_is_uploaded(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, hold = threading.Event(), threading.Event()
+
+    def send(*_: object) -> str:
+        sent.set()
+        hold.wait(60)
+        return "etag"
+
+    monkeypatch.setattr(bridge.inbox, "_send", send)
+    drop(bridge, "large.mp4", b"x")
+    running = threading.Thread(target=bridge.run)
+    running.start()
+    try:
+        assert sent.wait(60)
+        container(bridge, "results").upload_blob("a.jpg/result.json", b"{}")
+        eventually((bridge.outbox.folder / "results/a.jpg/result.json").exists, "the result is here")
+        assert not hold.is_set()
+    finally:
+        hold.set()
+        bridge.stop()
+        running.join(60)
+    assert not bridge.is_busy
+
+
+def test_a_fault_of_ours_ends_the_bridge(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bridge, "_download", fail)
+    with pytest.raises(ZeroDivisionError):
+        bridge.run()
+
+
+def test_storage_that_is_away_is_said_once(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise StorageUnavailable("nothing listens\nhere")
+
+    for direction in ("inbox", "outbox", "inbox"):
+        bridge._try(direction, fail)
+    assert capsys.readouterr().out == "storage does not answer, trying again: nothing listens\n"
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -45,8 +44,9 @@ def storage(root: Path, connection: str) -> checks.Finding:
 
 
 def test_doctor_says_whether_storage_answers(
-    tmp_path: Path, storage_account: str, storage_names: Callable[[str], str]
+    tmp_path: Path, storage_account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert storage(tmp_path, storage_account).ok is True
     gone = azurite.connection_string(azurite.free_ports())
     assert storage(tmp_path, gone).ok is False

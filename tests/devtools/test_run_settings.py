@@ -48,11 +48,29 @@ def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFix
     assert f"'{port}' is no port; expected a whole number from 1 to 65535" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("broken", ["{", "[]", '{"values": {}}', '{"Values": []}'])
-def test_broken_settings_are_one_sentence(tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("{", "not valid JSON .*line 1 column 2"),
+        ('{"Values": {\n  // the account\n  "A" "x",\n}}', "line 3 column 7"),
+        ("[]", "found a list"),
+        ('{"values": {}}', "has no Values"),
+        ('{"Values": []}', "expected an object"),
+        ('{"IsEncrypted": true, "Values": {}}', "is encrypted"),
+    ],
+)
+def test_broken_settings_are_one_sentence(tmp_path: Path, broken: str, message: str) -> None:
     (tmp_path / "local.settings.json").write_text(broken)
-    with pytest.raises(SetupError, match="local.settings.json is not .*mend it, or delete it"):
+    with pytest.raises(SetupError, match=f"local.settings.json: .*{message}.* delete it to get the example's again"):
         run.settings(tmp_path)
+
+
+def test_settings_are_read_as_core_tools_read_them(tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text(
+        '// mine\n{"Values": {"AzureWebJobsStorage": "http://a//b", /* more */ "N": 8, "ON": true,},}', "utf-8-sig"
+    )
+    expected = {"AzureWebJobsStorage": "http://a//b", "N": "8", "ON": "true"}
+    assert run.settings(tmp_path) == expected == doctor.app_settings(tmp_path)
 
 
 def test_taken_ports_are_replaced_and_every_emulated_connection_follows(

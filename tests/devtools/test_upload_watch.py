@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ class World:
 @pytest.fixture
 def world(storage_account: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(upload_watch, "LOOK_S", 0.0)
+    monkeypatch.setattr(upload_watch, "LONGEST_S", 0.0)
     return World(storage_account, capsys)
 
 
@@ -89,12 +91,50 @@ def test_the_share_that_is_done_is_said(world: World, monkeypatch: pytest.Monkey
     assert re.fullmatch(r"clip\.mp4: at work for [\d.]+ m?s, 42 %", line)
 
 
-def test_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_silence_is_long_while_there_is_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("devtools.console_report.time.monotonic", lambda: now[0])
     report = ConsoleReport()
-    report.pending["a.mp4"] = Pending("e1")
-    for seconds, share in ((5, 0.1), (11, 0.2), (20, 0.4), (22, 0.46), (33, 0.5), (60, 0.52), (64, 0.53)):
-        report.at_work([("a.mp4", seconds, share, f"after {seconds} s"), ("other.mp4", 99.0, None, "of somebody else")])
-    assert capsys.readouterr().out.splitlines() == ["a.mp4: after 11 s", "a.mp4: after 22 s", "a.mp4: after 60 s"]
+    report.waits("a.mp4", Pending("e1"))
+    for second in range(60):
+        now[0] = second
+        if second == 20:
+            report.say("b.jpg: uploaded")
+        report.at_work([f"a.mp4: after {second} s"], 0)
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "a.mp4: after 8 s", "a.mp4: after 16 s", "b.jpg: uploaded", "a.mp4: after 28 s", "a.mp4: after 36 s",
+        "a.mp4: after 44 s", "a.mp4: after 52 s",
+    ]  # fmt: skip
+    report.forget("a.mp4")
+    now[0] = 100.0
+    report.at_work([], 0, later=1)
+    assert capsys.readouterr().out == "", "nothing that anybody could work on"
+
+
+def test_of_many_uploads_the_numbers_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("devtools.console_report.PATIENCE_S", 0.0)
+    report = ConsoleReport()
+    report.uploaded("old.jpg")
+    report.forget("old.jpg")  # of an earlier time, which counts no more
+    for number in range(500):
+        report.uploaded(f"{number}.jpg")
+    for number in range(12):
+        report.arrived(f"results/{number}.jpg/result.json", tmp_path / "none.json")
+    report.failed("12.jpg", "no picture")
+    report.to_upload = 30
+    capsys.readouterr()
+    with report.transfer("z.mp4: uploading") as moved:
+        moved(1, 4)
+        report.at_work(["9.mp4: at work for 34 s"], 480, later=6)
+    assert capsys.readouterr().out == (
+        "12 of 530 analysed, 1 failed, 480 waiting, 6 for later, 30 to upload; 9.mp4: at work for 34 s; "
+        "z.mp4: uploading, 25 %\n"
+    )
 
 
 def test_a_terminal_shows_progress_in_a_line_that_is_written_over(
@@ -104,7 +144,7 @@ def test_a_terminal_shows_progress_in_a_line_that_is_written_over(
     monkeypatch.setenv("COLUMNS", "20")
     report = ConsoleReport()
     report.pending["a.mp4"] = Pending("e1")
-    report.at_work([("a.mp4", 1.0, None, "at work for 1.0 s, or so")])
+    report.at_work(["a.mp4: at work for 1.0 s, or so"], 0)
     assert [fitted(text) for text in ("a" * 19, "a" * 20, "猫" * 10)] == ["a" * 19, "a" * 19, "猫" * 9]
     report.say("b.jpg: 1 cat")
     out, err = capsys.readouterr()
@@ -146,14 +186,17 @@ def test_what_ends_without_a_result_says_why(world: World, reason: str) -> None:
 
 
 def test_the_receipt_of_an_older_version_says_nothing_of_the_new(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_watch, "PATIENCE_S", 0.0)
+    monkeypatch.setattr("devtools.console_report.PATIENCE_S", 0.0)
     world.upload("clip.mp4", "other.mp4")
     world.put("failed", etag="e0")
-    assert world.look() == ["2 uploads wait for their turn"]
-    assert world.look() == []
+    assert world.look() == ["0 of 2 analysed, 2 waiting"]
     world.put("done", etag="e1")
     world.look()
+    world.report.looks += 1  # began before the analysis had ended, for all that is known
     world.look()
+    assert list(world.report.pending) == ["clip.mp4", "other.mp4"]
+    world.report.looks += 1
+    assert world.look() == ["1 of 2 analysed, 1 waiting"]
     assert list(world.report.pending) == ["other.mp4"], "its result is there, and was said when it came"
 
 
@@ -180,6 +223,55 @@ def test_of_many_their_number_is_said(world: World) -> None:
         "6 uploads were left unfinished by an earlier run; the app goes on",
         "6 files: already analysed; they have not changed since",
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("done", "already analysed"),
+        ("failed", "could not be analysed"),
+        ("working", "still at work"),
+        ("job", "still at work"),
+        ("waiting", "waits for the time that its route says"),
+        ("retry", "waits, and is tried again"),
+        (None, "waits for its turn"),
+    ],
+)
+def test_a_file_that_is_dropped_again_says_what_became_of_it(world: World, state: str | None, words: str) -> None:
+    world.upload("clip.mp4")
+    if state:
+        world.put(state, lease_s=LEASE_S)
+    world.watch.unchanged(["clip.mp4"])
+    assert world.capsys.readouterr().out == f"clip.mp4: {words}; the file has not changed since\n"
+
+
+def test_what_an_earlier_run_left_is_said_once(world: World) -> None:
+    world.put("working", lease_s=LEASE_S)
+    world.watch.begin(["clip.mp4"])
+    world.watch.unchanged(["clip.mp4"])  # as it is found in the inbox at the start
+    assert world.look() == ["clip.mp4: left unfinished by an earlier run; the app goes on with it by itself"]
+    world.watch.unchanged(["clip.mp4"])  # dropped again
+    assert world.look() == ["clip.mp4: still at work; the file has not changed since"]
+
+
+def test_few_receipts_are_asked_for_and_many_are_listed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = Storage.head
+
+    def head(storage: Storage, container: str, name: str) -> Any:
+        asked.append(name)
+        return real(storage, container, name)
+
+    monkeypatch.setattr(Storage, "head", head)
+    names = [f"{number}.jpg" for number in range(9)]
+    for name in names:
+        world.put("done", name)
+    world.watch.unchanged(names[:8])
+    assert asked == [f"receipts/{name}" for name in names[:8]]
+    world.watch.unchanged(names)
+    assert len(asked) == 8
+    said = world.capsys.readouterr().out
+    assert said.count("files: already analysed") == 2
 
 
 def test_a_sidecar_is_not_waited_for(world: World) -> None:

@@ -23,6 +23,7 @@ from inference.image.align import REFERENCE, aligned, similarity
 from inference.image.media import Picture
 from inference.image.views import merged
 from inference.predictions import Objects, joined
+from inference.results.export_rows import Found
 from inference.results.formats import write
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.routes import Route, Step
@@ -103,7 +104,7 @@ def test_a_dogs_points_are_not_called_by_a_persons_names(
     (nested,) = document["steps"][0]["predictions"][0]["attributes"]["pose"]
     assert nested["id"] == "objects/0/pose/0" and "skeleton" not in document["steps"][0]
     assert document["steps"][1]["skeleton"].get("name") == skeleton
-    write([document], "coco", tmp_path / "coco.json")
+    write([Found(document)], "coco", tmp_path / "coco.json")
     (category,) = json.loads((tmp_path / "coco.json").read_text("utf-8"))["categories"]
     assert category["name"] == label and category["keypoints"][0] == first
 

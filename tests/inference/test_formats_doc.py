@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.image import media, sniff
+from inference.image import media
+from inference.image.video_kinds import KINDS
 from tests.inference.recognize.test_recognize import REAL
 
 TESTS = Path(__file__).resolve().parent
@@ -23,7 +24,7 @@ FAMILIES = {
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Draft"
     if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
 }
-VIDEOS = re.findall(r'"(video/[\w-]+)"', Path(sniff.__file__).read_text("utf-8"))
+VIDEOS = [kind.media_type for kind in KINDS]
 
 
 @pytest.mark.parametrize("media_type", sorted({*media._IMAGE_FORMATS, *VIDEOS}))

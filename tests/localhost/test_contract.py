@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from localhost import app_functions
+from localhost.errors import IndexingError
 from localhost.host_process import HostFailed
-from localhost.host_settings import IndexingError
 from tests.localhost.conftest import APPS
 from tests.localhost.support import StartHost, Store, request
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localhost.blob_trigger import BlobPattern
-from localhost.host_settings import BindingError
+from localhost.errors import BindingError
 from localhost.http_routes import RouteTemplate, path_segments
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from localhost.host_settings import BindingError, parse_timespan
+from localhost.errors import BindingError
+from localhost.host_settings import parse_timespan
 from localhost.timer_trigger import TimerSchedule
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from localhost import host_settings
 from localhost.__main__ import parser
-from localhost.host_settings import BindingError, SettingsError
+from localhost.errors import BindingError, SettingsError
 
 pytestmark = pytest.mark.slow
 BUNDLE = {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
@@ -37,7 +37,7 @@ def test_local_settings_fill_what_the_environment_leaves_open(tmp_path: Path) ->
     ("content", "message"),
     [
         ('{"IsEncrypted": true}', "is encrypted"),
-        ('{"Values": {"N": 5}}', "app settings are strings"),
+        ('{"Values": {"N": [5]}}', "app settings are text"),
         ("{", "not valid JSON"),
         ("[]", "expected a JSON object"),
         ('{"Values": ["A"]}', r"Values is \['A'\], expected an object"),

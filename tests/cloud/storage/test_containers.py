@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.identity import CredentialUnavailableError
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobProperties, BlobServiceClient, ContentSettings
 
-from cloud.storage.blobs import Conflict, translated
+from cloud.storage.blobs import Conflict, info_of, translated
 from cloud.storage.containers import Storage, to_bytes
 from cloud.storage.scratch import scratch
 from inference.errors import LimitExceeded, ServiceBusy, StorageUnavailable
@@ -27,6 +27,29 @@ def storage(storage_account: str) -> Storage:
     made = Storage(service)
     made.ensure_containers("results")
     return made
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "metadata", "content_type", "headers", "is_folder"),
+    [
+        ("a", 0, {}, None, {}, False),  # an empty file
+        ("a/", 0, {}, None, {}, True),
+        ("a/", 1, {}, None, {}, False),
+        ("a", 0, {"HDI_IsFolder": " TRUE"}, None, {}, True),
+        ("a", 0, {"hdi_isfolder": "false"}, None, {}, False),
+        ("a.jpg", 9, {"hdi_isfolder": "true"}, "image/jpeg", {}, False),
+        ("a", 0, {}, None, {"X-Ms-Resource-Type": "directory"}, True),
+        ("a", 0, {}, None, {"x-ms-resource-type": "file"}, False),
+        ("a", 0, {}, "application/x-directory; charset=utf-8", {}, True),
+        ("a", 0, {}, "application/octet-stream", {}, False),
+    ],
+)
+def test_a_marker_of_a_folder_is_empty_and_says_what_it_is(
+    name: str, size: int, metadata: dict[str, str], content_type: str | None, headers: dict[str, str], is_folder: bool
+) -> None:
+    said = BlobProperties(metadata=metadata)
+    said.etag, said.size, said.content_settings = "e", size, ContentSettings(content_type=content_type)
+    assert info_of(name, said, headers).is_folder == is_folder
 
 
 def test_the_first_writer_wins_and_stale_versions_lose(storage: Storage) -> None:

@@ -51,6 +51,19 @@ def test_thirty_photos_are_found_and_analysed_once(worker: UploadWorker, calls: 
     assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
 
 
+def test_markers_of_folders_and_clutter_cost_no_request(
+    worker: UploadWorker, calls: Calls, account: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, metadata in (("s", {"Hdi_isfolder": "True"}), ("s/", {}), ("s/._a.jpg", {}), ("#recycle/b.jpg", {})):
+        worker.storage.write(UPLOADS, name, b"", metadata=metadata)
+    calls.seen.clear()
+    assert str(sweep(worker, 60)).startswith("found 0 of 0 uploads to analyse: ")
+    assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
+    assert names(worker, STATE) == names(worker, ERRORS) == []
+    assert main(["replay", "--all", "--dry-run"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(
     worker: UploadWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

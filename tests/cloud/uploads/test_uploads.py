@@ -15,6 +15,7 @@ from cloud import instance
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
+from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.helpers import Calls, document, drop, during_analysis, jpeg, names, receipt
 from tests.processes import eventually
@@ -227,10 +228,32 @@ def test_a_name_that_leads_elsewhere_is_recorded_and_touches_nothing(worker: Upl
     assert not any("/state/" in call and "errors" not in call for call in calls.seen)
 
 
-def test_folders_of_a_hierarchical_account_are_no_uploads(worker: UploadWorker, calls: Calls) -> None:
-    event = drop(worker, "street", b"", hdi_isfolder="true")
-    assert worker.handle(event).status == "ignored"
+@pytest.mark.parametrize(
+    ("name", "content", "metadata"),
+    [
+        ("street", b"", {"hdi_isfolder": "true"}),
+        ("street", b"", {"Hdi_isfolder": "True"}),
+        ("street", b"", {"HDI_ISFOLDER": "TRUE"}),
+        ("street/", b"", {}),
+        ("nas/@eaDir/a.jpg/SYNOFILE_THUMB_M.jpg", jpeg(), {}),
+        ("nas/Thumbs.db", b"x", {}),
+        ("nas/Thumbs.db.route.toml", b'route = "default"', {}),
+    ],
+)
+def test_markers_of_folders_and_clutter_are_no_uploads(
+    worker: UploadWorker, name: str, content: bytes, metadata: dict[str, str]
+) -> None:
+    drop(worker, "a.jpg", jpeg())
+    assert worker.handle(drop(worker, name, content, **metadata)).status == "ignored"
     assert names(worker, ERRORS) == names(worker, STATE) == []
+    report = sweep(worker, 60)
+    assert (report.seen, report.processed, report.failed) == (1, 1, 0)
+    assert names(worker, STATE) == ["receipts/a.jpg"] and names(worker, ERRORS) == []
+
+
+def test_a_picture_is_one_whatever_its_metadata_says(worker: UploadWorker) -> None:
+    assert worker.handle(drop(worker, "a.jpg", jpeg(), hdi_isfolder="true")) == Outcome("done", 1)
+    assert worker.handle(drop(worker, "b.jpg", b"", other="true")) == Outcome("failed", 1), "an empty file"
 
 
 def test_a_name_with_line_breaks_writes_no_log_lines_of_its_own(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from inference.results.check import checked_result
+from inference.results.export_rows import Found
 from inference.results.formats import FORMATS, write
 from inference.results.summary import labels_of
 from tests.inference.results.test_formats import document
@@ -91,7 +92,7 @@ def passing() -> list[dict[str, Any]]:
 def test_whatever_passes_can_be_exported(form: str, tmp_path: Path) -> None:
     documents = passing()
     assert len(documents) > 500
-    assert write(documents, form, tmp_path / "out") > 100
+    assert write([Found(d, str(i)) for i, d in enumerate(documents)], form, tmp_path / "out").count > 100
     for each in documents:
         labels_of(each)
 

@@ -20,6 +20,8 @@ from pycocotools.cocoeval import COCOeval
 from inference.__main__ import main
 from inference.errors import CorruptMedia
 from inference.predictions import Masks, Objects
+from inference.results.export_options import ExportOptions
+from inference.results.export_rows import Found
 from inference.results.formats import FORMATS, read_folder, write
 from inference.results.label_files import label_file
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
@@ -27,6 +29,7 @@ from tests.inference.properties import examples
 
 PYCOCOTOOLS = "ignore:__array__ implementation:DeprecationWarning"  # it lags behind numpy 2
 FACTS = ModelFacts("m", "1", "0" * 64, "CPUExecutionProvider")
+FACES = ModelFacts("n", "1", "1" * 64, "CPUExecutionProvider")
 
 
 def read_coco(path: Path) -> COCO:
@@ -38,6 +41,11 @@ def masks() -> Masks:
     generator = np.random.default_rng(0)
     windows = np.asarray([[10, 20, 60, 50], [0, 0, 100, 80]])
     return Masks((80, 100), windows, (generator.random((30, 50)) > 0.4, generator.random((80, 100)) > 0.7))
+
+
+def found(*names: str) -> list[Found]:
+    """Results of pictures of these names, at places that are called so."""
+    return [Found(document(name), name) for name in names or ("street/a.jpg",)]
 
 
 def document(name: str = "street/a.jpg") -> dict[str, Any]:
@@ -57,7 +65,7 @@ def document(name: str = "street/a.jpg") -> dict[str, Any]:
     )
     steps = (
         StepResult("objects", "keypoint-detection", FACTS, objects),
-        StepResult("faces", "object-detection", FACTS, Objects.empty(), on="person"),
+        StepResult("faces", "object-detection", FACES, Objects.empty(), on="person"),
     )
     source = Source(name=name, width=100, height=80, media_type="image/jpeg")
     loaded: dict[str, Any] = json.loads(json.dumps(Result(source, "r", steps, {}, Cost(0, 0, 0)).to_json()))
@@ -66,7 +74,7 @@ def document(name: str = "street/a.jpg") -> dict[str, Any]:
 
 @pytest.mark.filterwarnings(PYCOCOTOOLS)
 def test_coco_round_trip_through_pycocotools(tmp_path: Path) -> None:
-    assert write([document(), document("b.jpg")], "coco", tmp_path / "coco.json") == 2
+    assert write(found("street/a.jpg", "b.jpg"), "coco", tmp_path / "coco.json").count == 2
     coco = read_coco(tmp_path / "coco.json")
     assert [i["file_name"] for i in coco.loadImgs(coco.getImgIds())] == ["street/a.jpg", "b.jpg"]
     names = {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())}
@@ -91,22 +99,22 @@ def test_the_keypoints_of_older_documents_have_their_names_too(tmp_path: Path) -
     for prediction in older["steps"][0]["predictions"]:
         prediction["skeleton"] = "coco17"
         del prediction["id"]
-    write([older], "coco", tmp_path / "older.json")
-    write([document()], "coco", tmp_path / "coco.json")
+    write([Found(older)], "coco", tmp_path / "older.json")
+    write(found(), "coco", tmp_path / "coco.json")
     before, now = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("older.json", "coco.json"))
     assert before["categories"] == now["categories"]
     assert [a.get("prediction_id") for a in now["annotations"]] == ["objects/0", "objects/0/faces/0", "objects/1"]
-    assert not any("prediction_id" in a for a in before["annotations"] if a["category_id"] != 2)
+    assert not any("prediction_id" in a for a in before["annotations"] if a["category_id"] != 4)
 
 
 def test_one_step_only(tmp_path: Path) -> None:
-    write([document()], "csv", tmp_path / "a.csv", step="another")
-    assert len((tmp_path / "a.csv").read_text().splitlines()) == 1
+    report = write(found(), "csv", tmp_path / "a.csv", ExportOptions(step="another"))
+    assert report.count == 0 and not (tmp_path / "a.csv").exists()
 
 
 @pytest.mark.parametrize(("step", "labels"), [("objects", ["person", "car, red"]), ("faces", ["face"])])
 def test_a_step_on_crops_is_a_step_like_any_other(step: str, labels: list[str], tmp_path: Path) -> None:
-    write([document()], "csv", tmp_path / "a.csv", step=step)
+    write(found(), "csv", tmp_path / "a.csv", ExportOptions(step=step))
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         assert [row["label"] for row in csv.DictReader(file)] == labels
 
@@ -120,7 +128,7 @@ def test_a_step_that_no_result_has_is_named(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_csv_has_a_row_a_prediction_and_survives_commas(tmp_path: Path) -> None:
-    write([document()], "csv", tmp_path / "a.csv")
+    write(found(), "csv", tmp_path / "a.csv")
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["label"] for r in rows] == ["person", "face", "car, red"]
@@ -130,15 +138,15 @@ def test_csv_has_a_row_a_prediction_and_survives_commas(tmp_path: Path) -> None:
 
 
 def test_jsonl_lines_are_the_documents(tmp_path: Path) -> None:
-    write([document(), document("b.jpg")], "jsonl", tmp_path / "a.jsonl")
+    write(found("street/a.jpg", "b.jpg"), "jsonl", tmp_path / "a.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert lines == [document() | {k: lines[0][k] for k in ("trace", "created")}] + lines[1:]
 
 
 def test_yolo_labels_are_shares_of_the_picture(tmp_path: Path) -> None:
-    write([document()], "yolo", tmp_path / "set")
+    write(found(), "yolo", tmp_path / "set")
     rows = [line.split() for line in (tmp_path / "set/labels/street/a.txt").read_text().splitlines()]
-    assert [r[0] for r in rows] == ["0", "1", "2"]
+    assert [r[0] for r in rows] == ["0", "3", "2"]
     assert [float(v) for v in rows[0][1:]] == pytest.approx([0.35, 0.4375, 0.5, 0.375])
     assert '0: "person"' in (tmp_path / "set/data.yaml").read_text()
 
@@ -159,7 +167,7 @@ def test_whatever_a_picture_is_called_its_labels_have_a_place_inside(name: str) 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_file_whose_name_is_no_utf8_is_exported_like_others(form: str, tmp_path: Path) -> None:
     """As Linux unpacks archives of another system: the byte 0xE9 is half of a surrogate pair in Python."""
-    assert write([document("caf\udce9.jpg")], form, tmp_path / "out") == 1
+    assert write(found("caf\udce9.jpg"), form, tmp_path / "out").count == 1
     if form in ("coco", "jsonl"):
         read = json.loads((tmp_path / "out").read_text("utf-8"))
         name = read["images"][0]["file_name"] if form == "coco" else read["source"]["name"]
@@ -167,8 +175,8 @@ def test_a_file_whose_name_is_no_utf8_is_exported_like_others(form: str, tmp_pat
 
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    def broken() -> Iterator[dict[str, Any]]:
-        yield document()
+    def broken() -> Iterator[Found]:
+        yield Found(document())
         raise CorruptMedia("the next document is broken")
 
     with pytest.raises(CorruptMedia):

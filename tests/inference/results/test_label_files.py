@@ -1,68 +1,94 @@
-"""YOLO's label files: one for every picture, whatever the pictures are called."""
+"""The files of a YOLO data set: one of labels for every picture, where trainers look for it."""
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-from typing import Any
+import unicodedata
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.results.formats import write
-from inference.results.label_files import LabelFiles
+from inference.results.label_files import is_renamed, label_file, place_of, places
+from tests.inference.properties import examples
 
 
-def document(name: str, *labels: str) -> dict[str, Any]:
-    rows = [{"id": f"s/{i}", "label": label, "box": [0, 0, 4, 4]} for i, label in enumerate(labels)]
-    step = {"name": "s", "task": "object-detection", "predictions": rows}
-    return {"source": {"name": name, "width": 8, "height": 8, "duration_s": None}, "steps": [step]}
+def label_path(picture: str) -> str:
+    """As Ultralytics finds the labels of a picture (img2label_paths)."""
+    return "/labels/".join(picture.rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt"
 
 
-def exported(folder: Path, *documents: dict[str, Any]) -> dict[str, int]:
-    """How many boxes each label file holds."""
-    write(documents, "yolo", folder)
-    files = (folder / "labels").rglob("*.txt")
-    return {f.relative_to(folder / "labels").as_posix(): len(f.read_text().splitlines()) for f in files}
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("a/IMG_1.jpg", "a/IMG_1"),
+        ("2024-05-01T12:30:00.jpg", "2024-05-01T12_30_00"),
+        ("cam:1/a.jpg", "cam_1/a"),
+        ("scan.1", "scan.1"),
+        ("page.txt", "page.txt"),
+        ("photo.JPEG", "photo"),
+        ("con.jpg", "con_"),
+        ("AUX", "AUX_"),
+        ("nul.1.png", "nul_.1"),
+        ("console.png", "console"),
+        ("trip. /a.png", "trip__/a"),
+        ("x.jpg/result", "x.jpg_/result"),
+        ("x.txt/a.jpg", "x.txt_/a"),
+        (".hidden.jpg", "_hidden"),
+        ("set/images/a.jpg", "set/images_/a"),
+        ("/etc/x.jpg", "etc/x"),
+        ("a/../../b.jpg", "a/b"),
+        ("C:\\x.jpg", "C_/x"),
+        ("..", "picture"),
+        ("caf\udce9.jpg", "caf_"),
+        ("Größe 寸.jpg", "Größe 寸"),
+    ],
+)
+def test_a_picture_alone_has_its_own_name_where_every_system_can_hold_it(name: str, place: str) -> None:
+    assert place_of(name) == place
+    assert label_file(name).as_posix() == f"{place}.txt"
 
 
-def test_a_picture_alone_has_its_stem(tmp_path: Path) -> None:
-    assert exported(tmp_path, document("a/IMG_1.jpg", "face"), document("a/IMG_2.png")) == {
-        "a/IMG_1.txt": 1, "a/IMG_2.txt": 0,
-    }  # fmt: skip
+def test_pictures_that_differ_in_their_suffix_both_get_it_into_their_names() -> None:
+    assert places(["IMG_1.jpg", "b.jpg", "IMG_1.png", "IMG_1.heic"]) == ["IMG_1_jpg", "b", "IMG_1_png", "IMG_1_heic"]
 
 
-def test_pictures_that_differ_in_their_suffix_keep_both_labels(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        found = exported(
-            tmp_path, document("IMG_1.jpg", "face"), document("IMG_1.png"), document("IMG_1.heic", "cat", "dog")
-        )
-    assert found == {"IMG_1_jpg.txt": 1, "IMG_1_png.txt": 0, "IMG_1_heic.txt": 2}
-    first, second = (record.getMessage() for record in caplog.records)
-    assert "IMG_1.jpg and IMG_1.png" in first
-    assert second == "IMG_1.heic would share IMG_1.txt, too: its labels are in IMG_1_heic.txt"
+def test_pictures_whose_names_one_system_or_another_takes_for_the_same() -> None:
+    composed, apart = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
+    assert places([composed, apart]) == [composed.replace(".", "_"), apart.replace(".", "_") + "_2"]
+    assert places(["A.jpg", "a.jpg"]) == ["A_jpg", "a_jpg_2"]
+    assert places(["a:b.jpg", "a_b.jpg"]) == ["a_b_jpg", "a_b_jpg_2"]
+    assert places(["scan.1", "scan.2"]) == ["scan.1", "scan.2"]
+    assert places(["a.jpg", "a.png", "a_jpg.png"]) == ["a_jpg_2", "a_png", "a_jpg"]
 
 
-def test_names_that_meet_elsewhere(tmp_path: Path) -> None:
-    """A name without suffix, one in capitals, a Windows path, and a drive."""
-    names = ("IMG_1", "IMG_1.jpg", "img_1.JPG", "a\\b.jpg", "a/b.jpg", "C:x.jpg", "C_x.jpg", "IMG_1_jpg.png")
-    found = exported(tmp_path, *(document(name, *["face"] * (i + 1)) for i, name in enumerate(names)))
-    assert sorted(found.values()) == list(range(1, len(names) + 1))
+def test_long_names_are_cut_and_stay_apart() -> None:
+    assert place_of(f"{'ü' * 125}.jpg") == "ü" * 125
+    names = [f"{'ü' * 126}{end}.jpg" for end in "ab"] + [f"{'ü' * 125}.{suffix}" for suffix in ("jpg", "png")]
+    long = places([*names, f"{'folder/' * 500}a.jpg"])
+    assert len(set(long)) == 5 and all(len(part.encode()) <= 250 for place in long for part in place.split("/"))
+    assert max(len(place.encode()) for place in long) < 1200
 
 
-@given(st.lists(st.text(st.sampled_from("aA./\\:_2tx"), min_size=1, max_size=6), unique=True, max_size=8))
-def test_no_two_pictures_ever_share_a_file(names: list[str]) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        found = exported(Path(folder), *(document(name, *["face"] * (i + 1)) for i, name in enumerate(names)))
-    assert sorted(found.values()) == list(range(1, len(names) + 1))
+def test_a_name_that_trainers_do_not_find_is_said() -> None:
+    assert not is_renamed("a/b.jpg", "a/b")
+    assert is_renamed("a/b.jpg", "a/b_jpg") and is_renamed("scan.1", "scan.1") and is_renamed("a:b.jpg", "a_b")
 
 
-def test_labels_stay_below_the_folder(tmp_path: Path) -> None:
-    files = LabelFiles(tmp_path / "labels")
-    for name in ("../up.jpg", "/etc/x.jpg", "a/../../b.jpg", ".."):
-        assert files.of(name).resolve().is_relative_to(tmp_path / "labels")
+_LETTERS = st.sampled_from("aAéE\u0301./\\:_2tx ") | st.sampled_from(["con", ".jpg", ".png", ".txt", "images"])
+_NAMES = st.lists(_LETTERS | st.characters(), min_size=1, max_size=8).map("".join)
+
+
+@given(st.lists(_NAMES, unique=True, max_size=8))
+@examples(80)
+def test_no_two_pictures_share_a_file_and_trainers_find_each(names: list[str]) -> None:
+    found = places(names)
+    keys = {unicodedata.normalize("NFC", unicodedata.normalize("NFD", place).casefold()) for place in found}
+    assert len(keys) == len(names)
+    for place in found:
+        assert label_path(f"/set/images/{place}.jpg") == f"/set/labels/{place}.txt"
+        parts = PurePosixPath(place).parts
+        assert ".." not in parts and not any(part.startswith(".") or part[-1] in " ." for part in parts[:-1])
+        # no file is called as a folder: pictures and labels have suffixes that folders never have
+        assert not any(part.lower().endswith((".txt", ".jpg", ".png")) for part in parts[:-1])
+        assert not place.startswith("/") and place.encode() and not any(c in place for c in ':<>"|?*\\')

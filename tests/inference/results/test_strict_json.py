@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.results.export_rows import Found
 from inference.results.formats import write
 from inference.results.strict_json import cell, json_text
 
@@ -51,7 +52,7 @@ def test_neither_names_nor_labels_are_formulas_in_a_table(tmp_path: Path) -> Non
     prediction = {"id": "s/0", "label": "@cmd", "label_id": 0, "score": 0.5, "box": [-1.5, 2, 3, 4]}
     step = {"name": "+s", "task": "object-detection", "predictions": [prediction]}
     source = {"name": '=HYPERLINK("http:x")', "width": 8, "height": 8, "duration_s": None}
-    write([{"source": source, "steps": [step]}], "csv", tmp_path / "out.csv")
+    write([Found({"source": source, "steps": [step]})], "csv", tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["file"], row["step"], row["label"]) == ('\'=HYPERLINK("http:x")', "'+s", "'@cmd")

@@ -179,7 +179,7 @@ def test_a_video_that_broke_off_says_where_and_what_was_analysed() -> None:
     document = video(seconds=7.2, broken=cut, analysed_frames=210, sound="its sound ends early (x)", status="partial")
     assert content(document) == (
         "video of 0:07; nothing recognised; broke off at 0:07 (the file ends early), 210 frames analysed; "
-        "its videos are mute (its sound ends early (x))"
+        "its sound ends early (x)"
     )
     damaged = video(broken={"reason": "bad data", "at_s": 3.0, "damaged_frames": 2}, analysed_frames=1)
     assert content(damaged).endswith("; damaged from 0:03 (bad data), 1 frame analysed")

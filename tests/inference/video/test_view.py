@@ -43,7 +43,7 @@ def left(steps: Mapping[str, Predictions]) -> float:
 
 
 def info(fps: float = 30.0, size: tuple[int, int] = (1280, 720)) -> VideoInfo:
-    return VideoInfo("mov", "h264", *size, fps, 10.0, None, False, None)
+    return VideoInfo("mov", "h264", *size, fps, 10.0, None, False, None, "video/mp4")
 
 
 def test_boxes_of_a_track_are_on_their_way_and_others_as_in_the_nearer_sample() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inference.errors import CorruptMedia
-from inference.video.frames import Sampling
+from inference.video.frames import Sampling, View
 from inference.video.join import join
 from inference.video.read import VideoReader, probe, scan
 from inference.video.write import VideoWriter
@@ -167,3 +167,17 @@ def test_of_frames_within_a_tick_of_the_clock_the_first_is_written(tmp_path: Pat
             writer.write(picture(number), at)
     frames = list(VideoReader(tmp_path / "a.mp4"))
     assert [(number_of(frame.pixels), round(frame.pts_s, 4)) for frame in frames] == [(0, 0.0), (2, 0.04), (4, 0.08)]
+
+
+@pytest.mark.parametrize(
+    ("size", "coded"), [((16_386, 34), (16_384, 34)), ((34, 20_000), (28, 16_384)), ((1, 1), (2, 2))]
+)
+def test_pictures_larger_than_encoders_take_are_scaled_down(
+    tmp_path: Path, size: tuple[int, int], coded: tuple[int, int]
+) -> None:
+    """34 of 20,000 pixels: 34 x 16,384 / 20,000 = 27.9, and even."""
+    path = tmp_path / "out.mp4"
+    write(path, [0.0, 0.04], size=size)
+    info = probe(path)
+    assert (info.width, info.height) == coded
+    assert View(720).size(*size) == (size if max(size) <= 16_384 else coded)

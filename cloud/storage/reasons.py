@@ -1,0 +1,45 @@
+"""Why storage did not answer, in a sentence without markup, and the remedy where a proxy or TLS is to blame."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import AzureError, HttpResponseError
+
+# Parts of the words of requests, urllib3 and OpenSSL, and what each comes to.
+_CAUSES = (
+    (
+        "Missing dependencies for SOCKS",
+        "a SOCKS proxy is set (ALL_PROXY, HTTPS_PROXY), which the storage client cannot use: name an HTTP proxy in "
+        "HTTPS_PROXY, or the account's host in NO_PROXY",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate is not trusted here, as behind a proxy that reads TLS: name the file with your company's CA "
+        "in REQUESTS_CA_BUNDLE and SSL_CERT_FILE",
+    ),
+    (
+        "Unable to connect to proxy",
+        "the proxy of HTTPS_PROXY or HTTP_PROXY does not answer, or does not let it through: mend that variable, or "
+        "name the account's host in NO_PROXY",
+    ),
+)
+
+
+def reason_of(error: AzureError) -> str:
+    """What went wrong, without a full stop."""
+    text = str(error)
+    for part, reason in _CAUSES:
+        if part in text:
+            return reason
+    if isinstance(error, HttpResponseError) and is_page(error):
+        return (
+            f"{error.status_code} {error.reason or ''} and a page came that is not storage's: a proxy's, perhaps "
+            "(HTTPS_PROXY and HTTP_PROXY name it, NO_PROXY the hosts that are reached without)"
+        )
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+
+
+def is_page(error: HttpResponseError) -> bool:
+    """Whether an answer is a page for people, as proxies and gateways give them, and storage's own never is."""
+    headers = getattr(error.response, "headers", None) or {}
+    lower = {name.lower(): str(value) for name, value in headers.items()}
+    return "x-ms-request-id" not in lower and lower.get("content-type", "").lower().startswith("text/html")

@@ -1,0 +1,89 @@
+"""The files below a folder that are meant: what is left out is remembered, and can be said in a line.
+
+Hidden files, clutter, and what is no file are left out. A link to a file stands for that file; a link to a folder is
+not followed, since it may lead in a circle or out to a whole disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from inference.clutter import is_clutter, is_clutter_folder
+from inference.results.plurals import counted
+from inference.results.words import single
+
+_SHOWN = 3  # names of a kind
+CLUTTER, HIDDEN, FOLDER_LINK, DEAD_LINK = "piece of clutter", "hidden entry", "linked folder", "dead link"
+NO_FILE, UNREADABLE_FOLDER, UNREADABLE = "special file", "unreadable folder", "unreadable file"
+
+LeftOut = dict[str, str]  # by the name below the folder, folders with a slash at the end: what it is, one of the above
+
+
+def files_in(folder: Path, left_out: LeftOut) -> Iterator[tuple[Path, os.stat_result]]:
+    """Every file that is meant, ordered by path, and what its `stat` says; the others are put into `left_out`.
+
+    Raises OSError where the folder itself cannot be read.
+    """
+    waiting: list[tuple[str, bool]] = list(reversed(_entries(folder, "", left_out)))
+    while waiting:
+        name, is_folder = waiting.pop()
+        path = folder / name
+        try:
+            if is_folder:
+                waiting += reversed(_entries(path, f"{name}/", left_out))
+                continue
+            status = path.stat()
+        except FileNotFoundError:
+            if path.is_symlink():
+                left_out[name] = DEAD_LINK  # else it is gone again
+        except OSError as error:
+            kind = DEAD_LINK if error.errno == errno.ELOOP else UNREADABLE
+            left_out[f"{name}/" if is_folder else name] = UNREADABLE_FOLDER if is_folder else kind
+        else:
+            if stat.S_ISREG(status.st_mode):
+                yield path, status
+            elif stat.S_ISDIR(status.st_mode):
+                left_out[f"{name}/"] = FOLDER_LINK
+            else:
+                left_out[name] = NO_FILE  # opening a pipe would wait for a writer
+
+
+def _entries(folder: Path, prefix: str, left_out: LeftOut) -> list[tuple[str, bool]]:
+    """What lies in a folder, in order: (name below the uppermost folder, whether it is a folder to go into)."""
+    entries = []
+    with os.scandir(folder) as found:
+        for entry in found:
+            is_folder = entry.is_dir(follow_symlinks=False) and not _is_junction(entry)
+            name = prefix + entry.name
+            if is_clutter_folder(entry.name) if is_folder else is_clutter(entry.name):
+                left_out[f"{name}/" if is_folder else name] = CLUTTER
+            elif entry.name.startswith("."):
+                left_out[f"{name}/" if is_folder else name] = HIDDEN
+            else:
+                entries.append((name, is_folder))
+    return sorted(entries)
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Whether it is Windows' other kind of link to a folder."""
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) if os.name == "nt" else 0
+    return tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
+
+
+def words_of(left_out: LeftOut, where: Iterable[str] | None = None) -> str:
+    """ "left out: 3 pieces of clutter (@eaDir/, Thumbs.db, x.tmp), 1 dead link (a.jpg)"; nothing for nothing.
+
+    where: the names that are spoken of; None: all.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(left_out if where is None else where):
+        kinds.setdefault(left_out[name], []).append(name)
+    parts = [
+        f"{counted(len(names), kind)} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        for kind, names in kinds.items()
+    ]
+    return single(f"left out: {', '.join(parts)}") if parts else ""

@@ -1,0 +1,61 @@
+"""Trouble of the machine we run on: told from that of the file at hand, and put in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inference.errors import StorageUnavailable
+
+_SPACE, _OPEN = "free some space or name another place", "close other programs or raise the limit (ulimit -n)"
+_RIGHTS = "change its permissions or name another"
+_REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    getattr(errno, "EDQUOT", errno.ENOSPC): _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EMFILE: _OPEN,
+    errno.ENFILE: _OPEN,
+    errno.EROFS: "name another place",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "expected a file, check the path",
+    errno.ENOTDIR: "expected a folder, check the path",
+    errno.EEXIST: "expected a folder, check the path",
+}
+# Never the trouble of the file that is read: disks that are full or read-only, too much open.
+_OURS = {number for number, remedy in _REMEDIES.items() if remedy in (_SPACE, _OPEN)} | {errno.EROFS}
+# Reading an open file, whose name is not in the error, raises none of these; looking for a temporary folder does.
+_WITHOUT_NAME = _OURS | {errno.ENOENT, errno.EACCES, errno.EPERM}
+
+
+def in_words(error: OSError) -> str:
+    """The file, what the system says about it, and what to do."""
+    what = error.strerror or str(error) or type(error).__name__
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{where}{what}" + (f"; {remedy}" if remedy else "")
+
+
+def trouble_of_ours(error: OSError, media: Path | None = None) -> StorageUnavailable | None:
+    """The error where it is the machine's or about a file of ours; None where it is about reading `media` itself."""
+    if error.filename is None:
+        ours = error.errno in _WITHOUT_NAME
+    else:
+        named = os.fsdecode(error.filename).removeprefix("file:")
+        ours = error.errno in _OURS or media is None or Path(named).absolute() != media.absolute()
+    return StorageUnavailable(in_words(error)) if ours else None
+
+
+@contextmanager
+def own_files(media: Path | None = None) -> Iterator[None]:
+    """Raises StorageUnavailable where a file of ours cannot be written or read, which is no fault of `media`."""
+    try:
+        yield
+    except OSError as error:
+        if trouble := trouble_of_ours(error, media):
+            raise trouble from error
+        raise

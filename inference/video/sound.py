@@ -1,0 +1,90 @@
+"""Copying a clip's sound into the videos made of it, in step with their pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+
+from inference.video.frames import Media
+from inference.video.soundtrack import PRIMING_S, Span, take_sound
+
+_WHOLE = Span()
+
+
+class SoundCopy(contextlib.ExitStack):
+    """Copies the packets of a clip's sound, unchanged, up to the time that the pictures reached.
+
+    Copying in step keeps the muxer from holding the sound of a long clip in memory. `dropped` says what of the sound
+    is left out, and why; `end_s` when it ends, by the clock of the pictures. Raises as `open_container`.
+    """
+
+    def __init__(self, source: Media, output: OutputContainer, span: Span = _WHOLE) -> None:
+        super().__init__()
+        self._output, self._span = output, span
+        self._waiting: Packet[AudioStream] | None = None
+        self._placed: Iterator[Packet[AudioStream]] = iter(())
+        self.end_s = 0.0
+        try:
+            path = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="dropsight-"))) / "sound.mp4"
+            self._track = take_sound(source, path, span)
+            self.dropped = self._track.said
+            if self._track.length:
+                self._start(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, path: Path) -> None:
+        container = self.enter_context(av.open(str(path)))
+        audio = container.streams.audio[0]
+        self._stream = self._output.add_stream_from_template(audio)
+        self._placed = self._moved(container.demux(audio))
+        number = len(self._track.stretches) - 1
+        end = self._track.begins(number) + self._track.length - self._track.stretches[number].at
+        self.end_s = min(end / self._track.rate, self._span.last_s)
+
+    def copy_until(self, seconds: float) -> None:
+        """Copies every packet that starts before this time, in seconds of the pictures' clock."""
+        while (packet := self._waiting or next(self._placed, None)) is not None:
+            self._waiting = packet
+            if float((packet.pts or 0) * packet.time_base) >= seconds:
+                return
+            self._waiting = None
+            try:
+                self._output.mux_one(packet)
+            except av.FFmpegError as error:
+                if isinstance(error, OSError):
+                    raise
+                self._placed, self.dropped = iter(()), f"its sound ends early ({error.strerror})"
+
+    def _moved(self, packets: Iterator[Packet[AudioStream]]) -> Iterator[Packet[AudioStream]]:
+        """The packets that were asked for, with the times that they have beside the pictures."""
+        track, span = self._track, self._span
+        first = round((span.start_s if span.start_s > 0 else -PRIMING_S) * track.rate)
+        last = span.last_s * track.rate
+        number, end = 0, first
+        for packet in packets:
+            if not packet.size or packet.pts is None:
+                continue
+            at = round(packet.pts * packet.time_base * track.rate)
+            samples = round((packet.duration or 0) * packet.time_base * track.rate)
+            while number + 1 < len(track.stretches) and at >= track.stretches[number + 1].at:
+                number += 1
+            place = track.begins(number) + at - track.stretches[number].at
+            # Where the clock was set anew, the sound of one stretch may run into the next.
+            if place + samples / 2 < end or place < first or place + samples > last:
+                continue
+            place = max(place, end) if number else place
+            packet.stream, packet.time_base = self._stream, Fraction(1, track.rate)
+            packet.pts = packet.dts = place
+            packet.duration = samples
+            end = place + samples
+            yield packet

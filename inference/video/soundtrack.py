@@ -1,0 +1,280 @@
+"""The sound of a clip, taken out of it before pictures are written beside it.
+
+The packets go, unchanged, into an MP4 of their own: what an MP4 refuses (at its header, at a packet, at its end) shows
+here and costs no picture. There they follow each other without a break; `stretches` say which seconds of the clip they
+are, as joined recordings set their clock anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from inference.video.container import open_container, video_stream
+from inference.video.frames import Media, VideoLimits
+
+# What MP4 may hold and a browser plays.
+_PLAYED = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
+# A clock that goes back by more, or leaves out more, was set anew; what goes back by less is a wrong time alone.
+_BACK_S, _LEAP_S, _LEAP_GAPS = 0.1, 3600.0, 1000.0
+# A pause of sound. It may be as long as the pictures go on, and a little longer; what is longer is a wrong time.
+_PAUSE_S, _LONGEST_S = 1.0, 10.0
+# Decoders of sound need packets before the first that is heard.
+PRIMING_S = 0.5
+# So many streams are tried, and so many packets of one, before its sound is given up.
+_MOST_STREAMS, _MOST_REFUSED = 16, 200
+_FRAME = 1024
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which seconds of the clip's clock are asked for, and how long its sound may be."""
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    limit_s: float = VideoLimits.max_duration_s
+
+    @property
+    def last_s(self) -> float:
+        """No sound begins from here on."""
+        return min(self.limit_s, math.inf if self.end_s is None else self.end_s)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """From the sample `at` of the soundtrack on, it is the clip's sound from `clip_s` on, by the clip's own clock.
+
+    anew: how often that was set anew before.
+    """
+
+    at: int
+    clip_s: float
+    anew: int
+
+
+@dataclass
+class Soundtrack:
+    """`rate` samples a second, `length` samples in all, in `stretches` whose times are to be moved by `shifts`
+    (seconds). said: what of the clip's sound is not there, and why."""
+
+    rate: int = 1
+    length: int = 0
+    stretches: list[Stretch] = field(default_factory=list)
+    shifts: list[float] = field(default_factory=list)
+    said: str | None = None
+
+    def begins(self, number: int) -> int:
+        """Where stretch `number` begins in time, in samples."""
+        return round((self.stretches[number].clip_s + self.shifts[number]) * self.rate)
+
+
+def take_sound(source: Media, path: Path, span: Span) -> Soundtrack:
+    """Copies the first audio stream that an MP4 takes into `path`; `length` 0 where there is none.
+
+    Raises what `open_container` raises, and OSError where `path` cannot be written.
+    """
+    with open_container(source) as container:
+        reasons = [_refusal(stream) for stream in container.streams.audio[:_MOST_STREAMS]]
+    refused = [reason for reason in reasons if reason]
+    for number, reason in enumerate(reasons):
+        if reason is None:
+            with open_container(source) as container:
+                track = _Copy(container, number, path, span).made()
+            if track.length:
+                return track
+            refused.append(track.said or "its sound stream holds no sound")
+    return Soundtrack(said=refused[0] if refused else None)
+
+
+def _refusal(stream: AudioStream) -> str | None:
+    """Why the stream cannot be copied, as far as that shows before its packets do."""
+    context = stream.codec_context
+    name = context.codec.canonical_name if context else "of a kind that is not known here"
+    if name not in _PLAYED:
+        return f"its sound is {name}, which an MP4 in a browser does not play"
+    if not context.sample_rate:
+        return f"its sound stream ({name}) tells no sample rate at its beginning, as when a microphone is off"
+    return None
+
+
+class _Steps:
+    """Where the clock of a stream is set anew, by the times of its packets in the order of storage."""
+
+    def __init__(self) -> None:
+        self.last_s: float | None = None
+        self.gap_s = 0.0
+
+    def is_set_anew(self, at_s: float) -> bool:
+        last, self.last_s = self.last_s, at_s
+        if last is None:
+            return False
+        if -_BACK_S <= at_s - last <= max(_LEAP_S, _LEAP_GAPS * self.gap_s):
+            self.gap_s = max(at_s - last, 0.0) or self.gap_s
+            return False
+        return True
+
+
+class _Pictures:
+    """By how much the pictures' times are moved, so that they move on: where their clock is set anew, they follow the
+    last one (see `decode`). latest_s: the latest by their own clock."""
+
+    def __init__(self) -> None:
+        self._steps = _Steps()
+        self._last_s = self.latest_s = 0.0
+        self.shifts = [0.0]
+
+    def add(self, decoded_s: float, shown_s: float) -> None:
+        if self._steps.is_set_anew(decoded_s):
+            self.shifts.append(self._last_s + self._steps.gap_s - shown_s)
+        self._last_s = max(self._last_s, shown_s + self.shifts[-1])
+        self.latest_s = max(self.latest_s, shown_s)
+
+
+class _Copy:
+    """Copies one audio stream of a container."""
+
+    def __init__(self, container: InputContainer, number: int, path: Path, span: Span) -> None:
+        self._input, self._path, self._span = container, path, span
+        self._audio = container.streams.audio[number]
+        self._start_s = (container.start_time or 0) / 1e6
+        self._track = Soundtrack(self._audio.codec_context.sample_rate)
+        self._steps, self._pictures = _Steps(), _Pictures()
+        self._kind: bytes | None = None
+        self._first_kind: bytes | None = None
+        self._last, self._next_s, self._anew = -1, 0.0, 0
+        self._kept = self._refused = 0
+        self._reason, self._early = "", ""
+        self._ended = self._is_cut = False
+
+    def made(self) -> Soundtrack:
+        """The soundtrack; with `length` 0 where the stream holds nothing that an MP4 takes."""
+        try:
+            # Without edit lists: they would move its beginning.
+            with av.open(str(self._path), "w", format="mp4", options={"use_editlist": "0"}) as output:
+                self._copy_all(output)
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, OSError):
+                raise
+            why = getattr(error, "strerror", None) or str(error)
+            context = self._audio.codec_context
+            kind = f"{context.codec.canonical_name}, {context.sample_rate} samples a second"
+            return Soundtrack(said=f"its sound ({kind}) cannot be copied into an MP4 ({why})")
+        self._track.shifts = self._shifts()
+        return replace(self._track, said=self._said())
+
+    def _copy_all(self, output: OutputContainer) -> None:
+        copied = output.add_stream_from_template(self._audio)
+        output.start_encoding()  # apart from the packets: what the header refuses, no packet mends
+        for packet in self._packets():
+            if isinstance(packet.stream, VideoStream):
+                self._see(packet)
+            elif packet.size:
+                self._take(packet, copied, output)
+            if self._ended or (not self._track.length and self._refused >= _MOST_REFUSED):
+                return
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        streams: list[Stream] = [self._audio]
+        if self._input.streams.video:
+            streams.append(video_stream(self._input))
+        try:
+            yield from self._input.demux(streams)
+        except av.FFmpegError as error:
+            self._early = error.strerror or type(error).__name__
+
+    def _seconds(self, stamp: int, packet: Packet[Any]) -> float:
+        return float(stamp * packet.time_base) - self._start_s
+
+    def _see(self, packet: Packet[VideoStream]) -> None:
+        decoded = packet.pts if packet.dts is None else packet.dts
+        if packet.size and decoded is not None:
+            shown = decoded if packet.pts is None else packet.pts
+            self._pictures.add(self._seconds(decoded, packet), self._seconds(shown, packet))
+
+    def _take(self, packet: Packet[AudioStream], copied: AudioStream, output: OutputContainer) -> None:
+        track, rate = self._track, self._track.rate
+        stamp = packet.dts if packet.pts is None else packet.pts
+        at_s = self._next_s if stamp is None else self._seconds(stamp, packet)
+        samples = round(packet.duration * packet.time_base * rate) if packet.duration else _FRAME
+        self._next_s = at_s + samples / rate
+        if packet.is_discard and not -PRIMING_S <= at_s < 0:  # beside the edit list
+            return
+        last_s = self._steps.last_s
+        self._anew += self._steps.is_set_anew(at_s)
+        if last_s is None or not -_BACK_S <= at_s - last_s <= _PAUSE_S:
+            track.stretches.append(Stretch(track.length, at_s, self._anew))
+        if not self._is_asked_for(at_s):
+            return
+        stretch = track.stretches[-1]
+        place = max(stretch.at + round((at_s - stretch.clip_s) * rate), 0)
+        if place <= self._last:
+            place = track.length
+        if self._is_another_kind(packet):
+            self._refused, self._reason = self._refused + 1, "of another sample rate or layout"
+            return
+        packet.stream, packet.time_base = copied, Fraction(1, rate)
+        packet.pts = packet.dts = place
+        packet.duration = samples
+        try:
+            output.mux_one(packet)
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            self._refused, self._reason = self._refused + 1, "damaged"
+            return
+        self._kept, self._last, track.length = self._kept + 1, place, place + samples
+
+    def _is_asked_for(self, at_s: float) -> bool:
+        """Whether it comes before the span's end; where the clock was set anew, that shows only at last."""
+        if self._track.length > self._span.limit_s * self._track.rate:
+            self._ended = self._is_cut = True
+        elif at_s >= self._span.last_s and not self._anew:
+            self._ended, self._is_cut = True, self._span.last_s == self._span.limit_s
+        return not self._ended
+
+    def _is_another_kind(self, packet: Packet[AudioStream]) -> bool:
+        """Whether its samples a second or channels are others than at the beginning, which an MP4 tells once."""
+        kind = self._kind
+        if packet.has_sidedata("new_extradata"):
+            kind = bytes(packet.get_sidedata("new_extradata"))
+        elif (head := bytes(packet)[:4])[:2] in (b"\xff\xf1", b"\xff\xf9"):  # ADTS (ISO/IEC 14496-3, 1.A.3.2)
+            kind = bytes([head[2] & 0xFD, head[3] & 0xC0])
+        self._kind = kind
+        self._first_kind = self._first_kind or kind
+        return kind != self._first_kind
+
+    def _shifts(self) -> list[float]:
+        """By how much the times of each stretch are moved."""
+        track, pictures = self._track, self._pictures
+        if self._anew == len(pictures.shifts) - 1:  # set anew as often as that of the pictures: with them
+            return [pictures.shifts[stretch.anew] for stretch in track.stretches]
+        shifts = [0.0]
+        for last, stretch in pairwise(track.stretches):
+            end_s = last.clip_s + shifts[-1] + (stretch.at - last.at) / track.rate
+            is_own = end_s - _BACK_S <= stretch.clip_s <= pictures.latest_s + _LONGEST_S
+            shifts.append(0.0 if is_own else end_s - stretch.clip_s)
+        return shifts
+
+    def _said(self) -> str | None:
+        if not self._track.length and self._refused:
+            return f"its sound cannot be copied, since all of it is {self._reason}"
+        if self._refused:
+            lost = f"{self._refused} of {self._kept + self._refused} packets"
+            return f"its sound has gaps: {lost} are {self._reason}"
+        if self._is_cut:
+            if not self._track.length:
+                return f"its sound begins after {self._span.limit_s:g} s, the most that is taken (video.max_duration_s)"
+            return f"its sound is cut at {self._span.limit_s:g} s, the most that is taken (video.max_duration_s)"
+        return f"its sound ends early ({self._early})" if self._early else None

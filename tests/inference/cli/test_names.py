@@ -1,0 +1,78 @@
+"""What files are called in results: as they lie below the folder that was named, however that was typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.__main__ import main
+from inference.cli.analysed_folders import NOTE, analysed_folders, note_folders
+from inference.cli.analyze import files_below, names_of
+from inference.errors import BadRoute
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("in/c.jpg", "in/cam1/a.jpg", "in/cam2/a.jpg", "beside/z.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "link").symlink_to("in")
+    monkeypatch.chdir(tmp_path / "in")
+    return tmp_path
+
+
+def called(*given: Path | str) -> list[str]:
+    paths = [Path(each) for each in given]
+    return list(names_of(list(files_below(paths)), paths, keep_apart=False).values())
+
+
+def test_the_way_a_folder_is_typed_changes_no_name(photos: Path) -> None:
+    expected = ["c.jpg", "cam1/a.jpg", "cam2/a.jpg"]
+    for typed in (photos / "in", ".", "./", "../in", "../in/", "../link", "../in/cam1/..", photos / "link"):
+        assert called(typed) == expected, typed
+    assert called("cam1/a.jpg") == called("../in/cam1/a.jpg") == called(photos / "in/cam1/a.jpg") == ["a.jpg"]
+
+
+def test_a_folder_beside_this_one_is_not_below_it(photos: Path) -> None:
+    """Every relative path seems to be below `.`: the result of ../beside/z.jpg would lie outside of --out."""
+    assert called(".", "../beside") == ["c.jpg", "cam1/a.jpg", "cam2/a.jpg", "z.jpg"]
+
+
+def test_two_files_of_one_name_are_refused_or_kept_apart(photos: Path) -> None:
+    paths = [Path("cam1"), Path("cam2")]
+    with pytest.raises(BadRoute, match=r"cam1.a\.jpg and cam2.a\.jpg would both"):
+        called(*paths)
+    files = list(files_below(paths))
+    assert list(names_of(files, paths, keep_apart=True).values()) == ["cam1/a.jpg", "cam2/a.jpg"]
+
+
+def test_results_remember_the_folders_of_their_pictures(photos: Path) -> None:
+    out = photos / "out"
+    (out / "cam1").mkdir(parents=True)
+    assert analysed_folders(out) == []
+    note_folders(out, [Path("../beside/z.jpg")])
+    note_folders(out, [Path("."), Path("../link")])
+    assert analysed_folders(out) == [photos / "in", photos / "link", photos / "beside"]
+    assert analysed_folders(out / "cam1") == analysed_folders(out)
+    for odd in ("[1", "[]", '{"folders": 3}', '{"folders": [1, null]}'):
+        (out / NOTE).write_text(odd)
+        assert analysed_folders(out) == []
+
+
+@pytest.mark.slow
+def test_an_export_finds_the_pictures_by_itself(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = Path(__file__).parents[3] / "samples/astronaut.jpg"
+    for name in ("c.jpg", "cam1/a.jpg", "cam2/a.jpg"):
+        (photos / "in" / name).write_bytes(sample.read_bytes())
+    out = photos / "out"
+    assert main(["analyze", "../link", "--model", "faces", "--out", str(out)]) == 0
+    assert json.loads((out / "cam1/a.jpg/result.json").read_text())["source"]["name"] == "cam1/a.jpg"
+    assert main(["export", str(out), "--format", "yolo", "--out", str(photos / "set")]) == 0
+    for kind, suffix in (("images", "jpg"), ("labels", "txt")):
+        files = (photos / "set" / kind).rglob("*.*")
+        assert sorted(f.relative_to(photos / "set" / kind).as_posix() for f in files) == [
+            f"c.{suffix}", f"cam1/a.{suffix}", f"cam2/a.{suffix}",
+        ]  # fmt: skip
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,198 @@
+"""The sound of a clip never costs its pictures: it is copied on a clock that moves on; what is left out is said."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from inference.video.frames import Sampling
+from inference.video.join import join
+from inference.video.read import VideoReader
+from inference.video.soundtrack import Span
+from inference.video.write import VideoWriter
+from tests.inference.video.clips import picture
+
+RATE, AUDIO_PID = 16_000, 0x101
+FRAME_S = 1024 / RATE  # 0.064
+
+
+def clip(
+    path: Path,
+    seconds: float = 1.0,
+    sound_s: float = 1.0,
+    *,
+    late_s: float = 0.0,
+    rate: int = RATE,
+    codecs: tuple[str, ...] = ("aac",),
+) -> Path:
+    """Pictures at 25 a second, and a tone for each of the codecs; interleaved as they are heard and seen."""
+    with av.open(str(path), "w") as output:
+        video: Any = output.add_stream("libx264" if path.suffix != ".avi" else "mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        tones: list[Any] = [output.add_stream(codec, rate=rate, layout="mono") for codec in codecs]
+        packets: list[Any] = []
+        for number in range(round(25 * seconds)):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        for tone in tones:
+            size, form = tone.codec_context.frame_size or 1024, tone.codec_context.format
+            wave = (np.sin(np.arange(round(rate * sound_s)) / rate * 2 * np.pi * 440) * 9000).astype(np.int16)
+            for start in range(0, len(wave) - size + 1, size):
+                block = av.AudioFrame.from_ndarray(wave[None, start : start + size], format="s16", layout="mono")
+                block.sample_rate = rate
+                (block,) = av.AudioResampler(format=form, layout="mono", rate=rate).resample(block)
+                block.pts, block.time_base = start + round(late_s * rate), Fraction(1, rate)
+                packets += tone.encode(block)
+            packets += tone.encode(None)
+        output.mux(sorted((p for p in packets if p.dts is not None), key=lambda p: (p.dts or 0) * (p.time_base or 1)))
+    return path
+
+
+def written(folder: Path, source: Path, span: Span | None = None) -> tuple[int, str | None]:
+    """(pictures, what is said of the sound), with the pictures of `source` and its sound in out.mp4."""
+    span, out = span or Span(), folder / "out.mp4"
+    with VideoWriter(out, fps=25, sound=source, span=span) as writer:
+        for frame in VideoReader(source, Sampling(start_s=span.start_s, end_s=span.end_s)):
+            writer.write(frame.pixels, frame.pts_s)
+    return writer.frames, writer.dropped_sound
+
+
+def times(path: Path, kind: Any) -> tuple[list[float], float]:
+    """(the seconds at which packets begin, the second at which the last ends)."""
+    with av.open(str(path)) as container:
+        packets: list[Any] = (
+            [p for p in container.demux(**{kind: 0}) if p.size] if getattr(container.streams, kind) else []
+        )
+        starts = [float((p.pts or 0) * p.time_base) for p in packets]
+        return starts, starts[-1] + float(packets[-1].duration * packets[-1].time_base) if packets else 0.0
+
+
+def audio_packets(data: bytes) -> list[int]:
+    """Where the transport stream's packets of the sound begin."""
+    return [at for at in range(0, len(data), 188) if (data[at + 1] & 0x1F) << 8 | data[at + 2] == AUDIO_PID]
+
+
+@pytest.mark.parametrize(("suffix", "rate", "header"), [(".ts", RATE, 0), (".flv", 44_100, 13)])
+@pytest.mark.parametrize("joints", [1, 2])
+def test_sound_of_joined_recordings_moves_on_with_their_pictures(
+    tmp_path: Path, suffix: str, rate: int, header: int, joints: int
+) -> None:
+    part, joined = clip(tmp_path / f"part{suffix}", rate=rate).read_bytes(), tmp_path / f"joined{suffix}"
+    joined.write_bytes(part + part[header:] * joints)
+    assert written(tmp_path, joined) == (25 * (1 + joints), None)
+    starts, end_s = times(tmp_path / "out.mp4", "audio")
+    step = 1024 / rate
+    assert all(0 < b - a < 1.9 * step for a, b in zip(starts, starts[1:], strict=False))
+    # Parts of a second each: their sound begins where their pictures do, however long it is.
+    assert end_s == pytest.approx(1 + joints, abs=2.5 * step)
+
+
+def test_sound_longer_than_the_pictures_at_every_joint_does_not_add_up(tmp_path: Path) -> None:
+    part = clip(tmp_path / "part.ts", sound_s=1.3)
+    (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 6)
+    assert written(tmp_path, tmp_path / "joined.ts") == (150, None)
+    assert times(tmp_path / "out.mp4", "audio")[1] == pytest.approx(6.3, abs=0.2)  # and not 6 times 1.3
+
+
+def test_an_announced_stream_without_packets_is_left_out_and_said(tmp_path: Path) -> None:
+    data = clip(tmp_path / "a.ts").read_bytes()
+    sound = set(audio_packets(data))
+    mute = b"".join(data[at : at + 188] for at in range(0, len(data), 188) if at not in sound)
+    (tmp_path / "mute.ts").write_bytes(mute)
+    pictures, said = written(tmp_path, tmp_path / "mute.ts")
+    assert pictures == 25 and said is not None and "tells no sample rate" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "codec", "said"),
+    [
+        ("a.avi", 8000, "libmp3lame", "its sound (mp3, 8000 samples a second) cannot be copied into an MP4"),
+        ("a.mov", 16_000, "pcm_s16le", "its sound is pcm_s16le"),
+        ("a.ts", 32_000, "ac3", None),
+        ("a.mkv", 48_000, "flac", None),
+    ],
+)
+def test_what_an_mp4_refuses_is_left_out_and_what_it_takes_is_copied(
+    tmp_path: Path, name: str, rate: int, codec: str, said: str | None
+) -> None:
+    source = clip(tmp_path / name, rate=rate, codecs=(codec,))
+    pictures, dropped = written(tmp_path, source)
+    assert pictures == 25
+    assert dropped is None if said is None else dropped is not None and dropped.startswith(said)
+    assert bool(times(tmp_path / "out.mp4", "audio")[0]) == (said is None)
+
+
+def test_the_first_stream_that_can_be_copied_is_taken(tmp_path: Path) -> None:
+    source = clip(tmp_path / "a.mov", codecs=("pcm_s16le", "aac"))
+    assert written(tmp_path, source) == (25, None)
+    assert times(tmp_path / "out.mp4", "audio")[0]
+
+
+def test_damaged_sound_has_gaps_which_are_said(tmp_path: Path) -> None:
+    data = bytearray(clip(tmp_path / "a.ts", 2.0, 2.0).read_bytes())
+    for at in audio_packets(bytes(data))[6:12]:
+        data[at + 20 : at + 188] = bytes(168)
+    (tmp_path / "damaged.ts").write_bytes(data)
+    pictures, said = written(tmp_path, tmp_path / "damaged.ts")
+    assert pictures == 50 and times(tmp_path / "out.mp4", "audio")[1] == pytest.approx(2.0, abs=2 * FRAME_S)
+    assert said is None or said.startswith("its sound has gaps: ")
+
+
+def test_sound_that_goes_on_is_kept_and_the_last_picture_held(tmp_path: Path) -> None:
+    source = clip(tmp_path / "a.mp4", 1.0, 4.0)
+    assert written(tmp_path, source) == (25, None)
+    sound, pictures = times(tmp_path / "out.mp4", "audio")[1], times(tmp_path / "out.mp4", "video")[1]
+    assert sound == pytest.approx(4.0, abs=2 * FRAME_S) and pictures == pytest.approx(sound, abs=0.001)
+    parts = [tmp_path / f"{number}.mp4" for number in range(2)]
+    frames = list(VideoReader(source))
+    for part, begun in zip(parts, (frames[:12], frames[12:]), strict=True):
+        with VideoWriter(part, fps=25) as writer:
+            for frame in begun:
+                writer.write(frame.pixels, frame.pts_s)
+    assert join(parts, tmp_path / "joined.mp4", sound=source) is None
+    for kind in ("audio", "video"):
+        assert times(tmp_path / "joined.mp4", kind) == times(tmp_path / "out.mp4", kind)
+
+
+def test_of_a_part_of_the_clip_there_is_the_sound_of_that_part(tmp_path: Path) -> None:
+    source = clip(tmp_path / "a.mp4", 3.0, 3.0)
+    assert written(tmp_path, source, Span(1.0, 2.0)) == (25, None)
+    starts, end_s = times(tmp_path / "out.mp4", "audio")
+    assert 1.0 <= starts[0] < 1.0 + FRAME_S and 2.0 - FRAME_S < end_s <= 2.0
+
+
+def test_the_limit_on_seconds_is_one_of_sound_too(tmp_path: Path) -> None:
+    source = clip(tmp_path / "a.mp4", 1.0, 4.0)
+    assert written(tmp_path, source, Span(limit_s=2.0)) == (
+        25, "its sound is cut at 2 s, the most that is taken (video.max_duration_s)",
+    )  # fmt: skip
+    assert 2.0 - FRAME_S < times(tmp_path / "out.mp4", "audio")[1] <= 2.0
+    late = clip(tmp_path / "late.mp4", 1.0, 1.0, late_s=5.0)
+    assert written(tmp_path, late, Span(limit_s=3.0)) == (
+        25, "its sound begins after 3 s, the most that is taken (video.max_duration_s)",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_sound_without_times_of_its_own_goes_on(tmp_path: Path, same: bool) -> None:
+    data = bytearray(clip(tmp_path / "a.ts", 2.0, 2.0).read_bytes())
+    first = b""
+    for at in audio_packets(bytes(data)):
+        if not data[at + 1] & 0x40:  # goes on with a PES packet (ISO/IEC 13818-1, 2.4.3.6) of before
+            continue
+        head = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+        first = first or bytes(data[head + 9 : head + 14])
+        if same:
+            data[head + 9 : head + 14] = first
+        else:
+            data[head + 7] &= 0x3F  # no PTS
+    (tmp_path / "odd.ts").write_bytes(data)
+    assert written(tmp_path, tmp_path / "odd.ts") == (50, None)
+    assert times(tmp_path / "out.mp4", "audio")[1] == pytest.approx(2.0, abs=2 * FRAME_S)
