@@ -27,6 +27,8 @@ _UNTIMED = frozenset(kind.demuxer for kind in KINDS if not kind.timed)
 # FFmpeg's own for streams that do not say how many pictures a second they are of.
 ASSUMED_RATE = Fraction(25)
 _MOST_RATE = 1000
+# What a stream alone tells beyond that is the tick of the clock that its writer had, not a rate.
+_MOST_TOLD = 300
 
 
 @contextmanager
@@ -165,7 +167,8 @@ def _length_s(stream: VideoStream) -> float:
 def rate_of(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """Pictures a second as the file says; None where it does not: of a stream alone, FFmpeg's mean is an assumption."""
     if is_counted(container):
-        return stream.codec_context.framerate or None
+        told = stream.codec_context.framerate
+        return told if told and told <= _MOST_TOLD else None
     mean = stream.average_rate
     return mean if mean and mean <= _MOST_RATE else stream.guessed_rate  # of DV, the mean is the clock's
 
