@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from cloud.once import once
-from cloud.settings import endpoint
+from cloud.settings import ca_bundle, endpoint
 from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _MIB = 1024 * 1024
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
 # For the clients that we do not make: of the identity, whose endpoint Azure puts on the host itself, and of Azure ML.
-bypass_proxy(os.environ)
+bypass_proxy()
 
 Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient")
 
@@ -45,7 +44,7 @@ def _direct(url: str) -> dict[str, Any]:
     """Options of the client of an account on this machine."""
     if not is_loopback(url):
         return {}
-    return {"use_env_settings": False, "connection_verify": os.environ.get("REQUESTS_CA_BUNDLE") or True}
+    return {"use_env_settings": False, "connection_verify": ca_bundle() or True}
 
 
 @once

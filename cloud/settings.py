@@ -211,6 +211,11 @@ def is_disabled(function: str) -> bool:
     return any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
 
 
+def ca_bundle() -> str | None:
+    """The file of certificates that requests is told to trust, for clients that otherwise ignore the environment."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or None
+
+
 def deployment() -> str:
     """Which of several deployments over one account this is: app and slot in Azure, `local` elsewhere."""
     parts = (os.environ.get(name, "") for name in ("WEBSITE_SITE_NAME", "WEBSITE_SLOT_NAME"))

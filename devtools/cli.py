@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
     # Tests, benchmarks and training may import onnxruntime before the engine does, which turns this off for the app.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    bypass_proxy(os.environ)
+    bypass_proxy()
     try:
         with handling(interrupt):
             if known.command == "doctor":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def bypass_proxy(environ: MutableMapping[str, str]) -> None:
+def bypass_proxy(environ: MutableMapping[str, str] = os.environ) -> None:
     """Have NO_PROXY name this machine, for us and for every process that we start; what it names already stays.
 
     Without any proxy in the environment nothing is set: Python takes NO_PROXY alone for a word about proxies, and no

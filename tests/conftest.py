@@ -14,7 +14,7 @@ from devtools import azurite as azurite_process
 from inference.loopback import bypass_proxy
 
 # Storage, hosts and servers of the tests are on this machine: a company's proxy does not reach them.
-bypass_proxy(os.environ)
+bypass_proxy()
 ROOT = Path(__file__).resolve().parents[1]
 # Tests are about the models that come with the project, whatever `dev.py run` or `models pull` has fetched here.
 os.environ["DROPSIGHT_PUBLIC_MODELS"] = str(ROOT / "models" / "_public" / "not-in-tests")

@@ -186,13 +186,13 @@ def test_a_job_of_the_version_before_is_done_anew(
 
 
 def test_a_part_of_which_no_frame_is_shown_is_joined_to_nothing(videos: Videos, tmp_path: Path) -> None:
-    """As the last frame alone, where only every second is shown."""
+    """As the last two frames, where only every third is shown."""
     long = tmp_path / "fast.mkv"
     with av.open(str(long), "w") as output:
-        stream: Any = output.add_stream("libx264", rate=60, options={"x264-params": "scenecut=0:bframes=0:keyint=45"})
+        stream: Any = output.add_stream("libx264", rate=90, options={"x264-params": "scenecut=0:bframes=0:keyint=200"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
-        for i in range(92):
+        for i in range(93):
             frame = av.VideoFrame.from_ndarray(scene(i), format="rgb24")
             frame.pict_type = PictureType.I if i in (45, 91) else PictureType.NONE
             output.mux(stream.encode(frame))
