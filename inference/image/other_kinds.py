@@ -146,6 +146,18 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     # Sound, and videos in other containers
     (0, b"ID3", "an MP3 file", SOUND),
     (0, b"fLaC", "a FLAC file", SOUND),
+    (8, b"AIFF", "an AIFF file", SOUND),
+    (8, b"AIFC", "an AIFF file", SOUND),
+    (0, b"RF64", "a WAV file", SOUND),
+    (0, b"BW64", "a WAV file", SOUND),
+    (0, b"riff\x2e\x91\xcf\x11", "a WAV file of Sony's (W64)", SOUND),
+    (0, b".snd", "an AU file", SOUND),
+    (0, b"\x0b\x77", "an AC-3 file", SOUND),
+    (0, b"\x7f\xfe\x80\x01", "a DTS file", SOUND),
+    (0, b"wvpk", "a WavPack file", SOUND),
+    (0, b"MAC ", "a Monkey's Audio file", SOUND),
+    (0, b"DSD ", "a DSD file", SOUND),
+    (0, b"FRM8", "a DSD file", SOUND),
     (0, b"FORM", "an IFF file (AIFF sound, an Amiga picture)", SAVE),
     (0, b"MThd", "a MIDI file", SOUND),
     (0, b"caff", "a CAF file", SOUND),
@@ -253,7 +265,7 @@ def binary_kind(head: bytes) -> tuple[str, str] | None:
 
 def is_signed(head: bytes) -> bool:
     """Whether it begins as a file of another kind, by more than a few bytes: what lies in it may be a video."""
-    long = ((offset, signature) for offset, signature, _, _ in _SIGNATURES if len(signature) > 3)
+    long = ((at, sign) for at, sign, _, _ in _SIGNATURES if len(sign) > 3 and sign.strip(b"\0\x01"))
     return head.startswith((b"PK\x03\x04", b"RIFF", b"OggS")) or any(head.startswith(s, at) for at, s in long)
 
 

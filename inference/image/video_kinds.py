@@ -65,6 +65,15 @@ _PACK = re.compile(
     re.DOTALL,
 )
 
+# A packet of sound, of pictures or of filling, with its length.
+_PES = re.compile(rb"(?=\0\0\x01[\xbd-\xef](..))", re.DOTALL)
+
+
+def _is_within_programme(head: bytes) -> bool:
+    """Whether a pack begins in it, or packets whose lengths lead from one to the next."""
+    lengths = {match.start(): int.from_bytes(match[1], "big") for match in _PES.finditer(head)}
+    return _PACK.search(head) is not None or any(at + 6 + length in lengths for at, length in lengths.items())
+
 
 _MJPEG = VideoKind("video/x-mjpeg", "mjpeg", timed=False)
 # The first that fits counts.
@@ -93,7 +102,7 @@ _KINDS: tuple[tuple[VideoKind, Callable[[bytes], bool] | tuple[bytes, ...]], ...
 # Of files that begin before their first packet, or within it, as the later ones of a recorder do.
 _WITHIN: tuple[tuple[VideoKind, Callable[[bytes], bool]], ...] = (
     (VideoKind("video/mp2t", "mpegts"), is_cut_transport_stream),
-    (VideoKind("video/mpeg", "mpeg"), lambda head: _PACK.search(head) is not None),
+    (VideoKind("video/mpeg", "mpeg"), _is_within_programme),
     (VideoKind("video/x-mxf", "mxf"), lambda head: _PARTITION in head),
 )
 KINDS = tuple(kind for kind, _ in (*_KINDS, *_WITHIN))
@@ -103,7 +112,7 @@ def video_kind(head: bytes) -> VideoKind | None:
     """The kind of video that the first bytes (`head_of` in sniff.py) show; None for anything else.
 
     Pictures in ISO's container (HEIC, AVIF) are told apart before."""
-    if head.startswith(b"\xff\xd8"):
+    if head.startswith(b"\xff\xd8\xff"):
         return _MJPEG if is_jpeg_stream(head) else None
     for kind, begins in _KINDS:
         if head.startswith(begins) if isinstance(begins, tuple) else begins(head):

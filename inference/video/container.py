@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
@@ -123,7 +123,7 @@ def video_stream(container: InputContainer) -> VideoStream:
     streams = list(container.streams.video)
     covers = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     if not any(not stream.disposition & Disposition.attached_pic for stream in streams):
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+        kinds = ", ".join(sorted({_kind_of_stream(stream) for stream in container.streams})) or "no streams"
         raise UnsupportedMedia(f"no video in it (found: {kinds}); expected a file with a video stream")
     most_frames, longest_s = max(stream.frames for stream in streams), max(map(_length_s, streams))
     sieves: tuple[Callable[[VideoStream], bool], ...] = (
@@ -149,6 +149,11 @@ def video_stream(container: InputContainer) -> VideoStream:
             -stream.index,
         ),
     )
+
+
+def _kind_of_stream(stream: Stream) -> str:
+    """Of a file without a video, in which pictures are covers."""
+    return "cover" if stream.type == "video" else stream.type
 
 
 def _area(stream: VideoStream) -> int:

@@ -81,14 +81,18 @@ class Soundtrack:
 
 
 def take_sound(source: Media, path: Path, span: Span) -> Soundtrack:
-    """Copies the first audio stream that an MP4 takes into `path`; `length` 0 where there is none.
+    """Copies the first audio stream that an MP4 takes into `path`; `length` 0 where there is none. That which players
+    choose comes first: of several programmes, it is of that whose pictures are analysed.
 
     Raises what `open_container` raises, and OSError where `path` cannot be written.
     """
     with open_container(source) as container:
-        reasons = [_refusal(stream) for stream in container.streams.audio[:_MOST_STREAMS]]
-    refused = [reason for reason in reasons if reason]
-    for number, reason in enumerate(reasons):
+        streams = container.streams.audio
+        own = container.streams.best("audio", video_stream(container))
+        order = sorted(range(len(streams)), key=lambda number: streams[number] is not own)[:_MOST_STREAMS]
+        reasons = {number: _refusal(streams[number]) for number in order}
+    refused = [reason for reason in reasons.values() if reason]
+    for number, reason in reasons.items():
         if reason is None:
             with open_container(source) as container:
                 track = _Copy(container, number, path, span).made()

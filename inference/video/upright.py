@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from av.filter import Graph
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -20,6 +22,8 @@ _STRETCHED = 0.02
 _DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
 _DOLBY_DATA = ("DOVI_RPU_BUFFER", "DOVI_METADATA")
 _UNTOLD, _IPT = 2, 15  # matrices of ITU-T H.273
+# Of FFmpeg's kinds of side data, so many may follow those that PyAV has names for.
+_UNNAMED = 12
 
 
 class UprightPictures:
@@ -110,7 +114,7 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     It is the stream's, so it is read once: PyAV's side data hold on to their frame until the garbage collector
     comes, which of 1080p frames are hundreds of megabytes.
     """
-    data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    data = _side_data(frame).get("DISPLAYMATRIX")
     if data is None:
         return (1 << 16, 0, 0, 1 << 16)
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
@@ -121,8 +125,25 @@ def is_dolby_vision_5(frame: VideoFrame, tag: str) -> bool:
     """Whether the picture's colours are those of Dolby Vision without a base that other players show: nothing says what
     they are but the tag of its codec or the data for each picture. To be read once, as the display matrix."""
     told = frame.color_trc in HDR or frame.colorspace not in (_UNTOLD, _IPT)
-    data = cast(Any, frame.side_data)
+    data = _side_data(frame)
     return not told and (tag in _DOLBY_VISION or any(data.get(kind) is not None for kind in _DOLBY_DATA))
+
+
+def _side_data(frame: VideoFrame) -> Any:
+    """Its side data by name, without the kinds that PyAV has no name for (EXIF, reference displays of 3D): where there
+    is one of those, it reads none."""
+    try:
+        return frame.side_data
+    except ValueError:
+        graph = Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+        )
+        kinds = range(len(Type), len(Type) + _UNNAMED)
+        sieves = [graph.add("sidedata", mode="delete", type=str(kind)) for kind in kinds]
+        graph.link_nodes(source, *sieves, graph.add("buffersink")).configure()
+        graph.vpush(frame)
+        return graph.vpull().side_data
 
 
 def is_on_its_side(matrix: tuple[int, int, int, int]) -> bool:

@@ -164,6 +164,16 @@ class TestTransportStreams:
             assert sniff(content) == "video/mpeg"
             assert len(list(VideoReader(io.BytesIO(content)))) > 0
 
+    def test_a_programme_stream_whose_packs_are_far_apart(self, made: Callable[[str], Path]) -> None:
+        def packet(kind: int, length: int) -> bytes:
+            return b"\0\0\x01" + bytes([kind]) + length.to_bytes(2, "big") + b"\x80" * length
+
+        begins = b"\0\0\x01\0\x0f\xff" + b"\x80" * 30  # within a packet, with a picture: not a Windows icon
+        assert sniff(begins + packet(0xE0, 2000) + packet(0xC0, 2000)) == "video/mpeg"
+        for content in (begins + packet(0xE0, 2000), begins + packet(0xE0, 2000)[:-1] + packet(0xC0, 1999)):
+            with pytest.raises(UnsupportedMedia):
+                sniff(content)
+
     @pytest.mark.parametrize("width", [188, 192, 204])
     def test_tables_texts_and_archives_are_none(self, made: Callable[[str], Path], width: int) -> None:
         rows = np.tile(np.arange(width, dtype=np.uint8), (40, 1))
@@ -184,6 +194,23 @@ class TestTransportStreams:
         ):
             with pytest.raises(UnsupportedMedia):
                 sniff(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "slice_"), [("a.h264", b"\x09", b"\x41"), ("a.hevc", b"\x46\x01", b"\x02\x01")]
+)
+def test_a_stream_that_begins_between_two_keyframes(
+    made: Callable[[str], Path], name: str, delimiter: bytes, slice_: bytes
+) -> None:
+    start = b"\0\0\0\x01"
+    third = start + delimiter + made(name).read_bytes().split(start + delimiter, 3)[3]
+    for content in (third, b"\0" + third[third.index(start[1:] + slice_) :]):  # with a delimiter, and with a slice
+        assert sniff(content) == MADE[name][2]
+        numbers = [number_of(frame.pixels) for frame in VideoReader(io.BytesIO(content))]
+        assert numbers[-14:] == list(range(12, COUNT))
+    for word in (b"\x41\x05", b"\x01\x9a", b"\x02\x01\x10", b"Bud1"):
+        with pytest.raises(UnsupportedMedia):
+            sniff(start + word + bytes(200))
 
 
 def ogg(*streams: bytes) -> bytes:

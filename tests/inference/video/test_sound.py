@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,35 @@ def test_the_first_stream_that_can_be_copied_is_taken(tmp_path: Path) -> None:
     source = clip(tmp_path / "a.mov", codecs=("pcm_s16le", "aac"))
     assert written(tmp_path, source) == (25, None)
     assert times(tmp_path / "out.mp4", "audio")[0]
+
+
+def test_of_several_programmes_the_sound_is_of_that_which_is_analysed(tmp_path: Path) -> None:
+    """As a broadcast carries them: a radio, listed first, and television."""
+    programs = {}
+    for number, (rate, first) in {1: (32_000, 0x200), 2: (RATE, 0x100)}.items():
+        path = tmp_path / f"{number}.ts"
+        names = {"mpegts_service_id": number, "mpegts_pmt_start_pid": 0x1000 + number, "mpegts_start_pid": first}
+        options, source = {name: str(value) for name, value in names.items()}, clip(tmp_path / "one.mp4", rate=rate)
+        with av.open(str(path), "w", options=options) as output, av.open(str(source)) as made:
+            streams = {s.index: output.add_stream_from_template(s) for s in made.streams if number == 2 or s.index}
+            for packet in made.demux():
+                if packet.size and packet.stream.index in streams:
+                    packet.stream = streams[packet.stream.index]
+                    output.mux(packet)
+        data = path.read_bytes()
+        packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+        programs[number] = b"".join(p for p in packets if int.from_bytes(p[1:3], "big") & 0x1FFF not in (0, 17))
+    # A table of both (ISO/IEC 13818-1, 2.4.4.3): programme 1 at PID 0x1001, programme 2 at 0x1002.
+    table = bytes.fromhex("00b011 0001c10000 0001f001 0002f002")
+    reversed_ = bytes(int(f"{byte:08b}"[::-1], 2) for byte in table)
+    crc = int(f"{zlib.crc32(reversed_) ^ 0xFFFFFFFF:032b}"[::-1], 2).to_bytes(4, "big")
+    header = b"\x47\x40\0\x10\0"
+    (tmp_path / "both.ts").write_bytes((header + table + crc).ljust(188, b"\xff") + programs[1] + programs[2])
+    with av.open(str(tmp_path / "both.ts")) as container:
+        assert [stream.rate for stream in container.streams.audio] == [32_000, RATE]
+    assert written(tmp_path, tmp_path / "both.ts") == (25, None)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].rate == RATE
 
 
 def test_damaged_sound_has_gaps_which_are_said(tmp_path: Path) -> None:

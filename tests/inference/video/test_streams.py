@@ -182,3 +182,14 @@ def test_an_encrypted_webm_says_so(tmp_path: Path) -> None:
         if identifier in ("1549a966", "1654ae6b", "1f43b675"):
             changed += element(identifier, content)
     assert "content encryption of Matroska" in refusal(element(head, body) + element(segment, changed))
+
+
+def test_a_cover_is_called_so(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "song.mp4"), "w") as output:
+        cover: Any = output.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        output.mux(cover.encode(av.VideoFrame.from_ndarray(picture(0, (64, 64)), format="rgb24")))
+        output.mux(cover.encode(None))
+    with pytest.raises(UnsupportedMedia, match=r"no video in it \(found: cover\)"):
+        probe(tmp_path / "song.mp4")

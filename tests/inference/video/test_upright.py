@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
@@ -319,3 +320,16 @@ class TestSizesThatChange:
     def test_a_clip_of_nothing_else_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(LimitExceeded, match="128x96"):
             read(self.clip(tmp_path, (128, 96)), limits=self.LIMITS)
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (2, (0, -1)), (6, (0, -1)), (8, (-1, 0))])
+def test_pictures_with_exif_are_read_and_upright(orientation: int, corner: tuple[int, int]) -> None:
+    pixels, exif = np.zeros((48, 64, 3), np.uint8), Pillow.Exif()
+    pixels[:16, :16] = 255  # upper left as stored; EXIF's orientation says where that belongs
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    Pillow.fromarray(pixels).save(content, "JPEG", exif=exif.tobytes())
+    frames = [frame.pixels for frame in VideoReader(io.BytesIO(content.getvalue() * 4))]
+    assert len(frames) == 4 and frames[0].shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        assert (frames[0][row, column, 0] > 128) == ((row, column) == corner)
