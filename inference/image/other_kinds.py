@@ -16,6 +16,7 @@ DRAWING = "export it as PNG"
 _UNPACK = "unpack it and send the pictures in it"
 SOUND = "it holds sound and no pictures"
 VIDEO = "convert it to MP4"
+UNPROTECTED = "export or record it without copy protection (DRM), and send that"
 _TAKE_OUT = "save the pictures in it as JPEG"
 PAGES = "save its pages as pictures"
 NUMBERS = "save what it shows as an 8-bit PNG"
@@ -273,6 +274,9 @@ def _by_structure(head: bytes) -> tuple[str, str] | None:
     """Kinds whose first bytes decide only together."""
     if len(head) < 18:
         return None
+    if head[0] >> 6 == 3 and head[4] == 0x47 and head[5] >> 5 == 2 and head[7] & 0xD0 == 0x10:
+        # Copying is not permitted, it says before its first packet, and behind that all is noise.
+        return "a stream of a Blu-ray, encrypted (AACS)", UNPROTECTED
     if head[:2] == b"BM" and not any(head[6:10]):
         return "a BMP whose header is damaged or unknown", _DAMAGED
     if head[:4] == b"\0\0\x02\0" and head[4] and not head[9]:

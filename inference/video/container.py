@@ -16,6 +16,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.image.other_kinds import UNPROTECTED
 from inference.image.sniff import head_of, sniff, what_it_is
 from inference.image.video_kinds import KINDS, VideoKind, video_kind
 from inference.video import encryption
@@ -24,6 +25,8 @@ from inference.video.frames import Media
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
 FORMATS = tuple(sorted({kind.demuxer for kind in KINDS}))
 _UNTIMED = frozenset(kind.demuxer for kind in KINDS if not kind.timed)
+# Of these, what is encrypted may be decoded to pictures of noise; of others it shows with the stream, or with its end.
+_NOISE = frozenset({"mov", "mpeg", "asf", "mxf"})
 # FFmpeg's own for streams that do not say how many pictures a second they are of.
 ASSUMED_RATE = Fraction(25)
 _MOST_RATE = 1000
@@ -51,6 +54,9 @@ def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContain
     local = isinstance(source, (str, Path))
     with open_binary(source) as file:
         kind = _kind_of(file)
+        if kind.demuxer in _NOISE and (how := encryption.encryption(file)):
+            raise _encrypted(how)
+        file.seek(0)
         target = f"file:{Path(str(source)).absolute()}" if local else file
         try:
             container = av.open(target, "r", format=kind.demuxer, options=options, metadata_errors="replace")
@@ -100,7 +106,7 @@ def _why_not(file: BinaryIO, kind: VideoKind, error: av.FFmpegError) -> CorruptM
 
 
 def _encrypted(how: str) -> UnsupportedMedia:
-    return UnsupportedMedia(f"the video is encrypted ({how}), and only players with its key show it; {encryption.DO}")
+    return UnsupportedMedia(f"the video is encrypted ({how}), and only players with its key show it; {UNPROTECTED}")
 
 
 def nothing_decoded(source: Media, reason: str | None) -> CorruptMedia | UnsupportedMedia:

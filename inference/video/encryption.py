@@ -9,6 +9,8 @@ from typing import BinaryIO
 from inference.image.transport_stream import packets
 
 _HEADER_BYTES = 1 << 20
+# Within so many, a pack of a programme stream begins.
+_PACK_BYTES = 4096
 # Of an index (moov) so much is looked at: it may be larger where a clip is long, and begins with what it is of.
 _INDEX_BYTES = 4 << 20
 _ENTRY = re.compile(rb"stsd.{12}(encv|drmi)", re.DOTALL)
@@ -27,21 +29,21 @@ _MXF = b"\x06\x0e\x2b\x34\x04\x01\x01\x07\x0d\x01\x03\x01\x02\x0b\x01\0"
 # A packet of a video in a programme stream whose header says that it is scrambled, as on DVDs.
 _SCRAMBLED = re.compile(rb"\0\0\x01[\xe0-\xef]..[\x90-\xbf]", re.DOTALL)
 _CLEAR = re.compile(rb"\0\0\x01[\xe0-\xef]..[\x80-\x8f]", re.DOTALL)
-DO = "export or record it without copy protection (DRM), and send that"
 
 
 def encryption(file: BinaryIO) -> str | None:
     """How it is encrypted, in words; None where it does not say so. Reads a few megabytes at most."""
     file.seek(0)
-    head = file.read(_HEADER_BYTES)
+    head = file.read(16)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
         entry = _ENTRY.search(_index(file))
         return None if entry is None else "FairPlay" if entry[1] == b"drmi" else "common encryption (CENC)"
+    head += file.read(_HEADER_BYTES)
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "content encryption of Matroska" if _MATROSKA.search(head) else None
     if head.startswith(b"\x30\x26\xb2\x75"):
         return "Windows Media DRM" if any(guid in head for guid in _ASF) else None
-    if head.startswith(b"\0\0\x01\xba"):
+    if b"\0\0\x01\xba" in head[:_PACK_BYTES]:
         scrambled, clear = (len(pattern.findall(head)) for pattern in (_SCRAMBLED, _CLEAR))
         return "CSS, as on DVDs" if scrambled > clear else None
     if _MXF in head:
@@ -58,7 +60,7 @@ def _index(file: BinaryIO) -> bytes:
         length = int.from_bytes(head[:4], "big")
         length = int.from_bytes(head[8:16], "big") if length == 1 else length
         if head[4:8] == b"moov":
-            return head + file.read(_INDEX_BYTES)
+            return head + file.read(min(max((length or size) - 16, 0), _INDEX_BYTES))
         if length < 8:
             break
         at += length

@@ -197,6 +197,7 @@ KINDS = {
     "an MP3 file": b"ID3\x04\0\0\0\0\0\x23",
     "an MP3 or AAC file": b"\xff\xfb\x90\x64" + bytes(40),
     "a WAV file": b"RIFF\x24\0\0\0WAVEfmt ",
+    "a stream of a Blu-ray, encrypted (AACS)": bytes.fromhex("cd9ee202 47400010 00") + bytes(range(200, 255)) * 9,
     "an AC-3 file: it holds sound": b"\x0b\x77\x9b\xde\x14\x40",
     "an AIFF file: it holds sound": b"FORM\0\0\0\x2eAIFFCOMM",
     "an AU file: it holds sound": b".snd\0\0\0\x20",

@@ -126,6 +126,22 @@ def encrypted_mp4(path: Path, **more: str) -> Path:
     return path
 
 
+def test_what_is_encrypted_is_refused_also_where_pictures_come_out_of_it(tmp_path: Path) -> None:
+    """As decoders make some of noise: here the packets are the plain clip's, under the name of encrypted ones."""
+    encrypted = bytearray(encrypted_mp4(tmp_path / "a.mp4").read_bytes())
+    plain, packets = (
+        (tmp_path / "a.plain.mp4").read_bytes(),
+        slice(encrypted.index(b"mdat"), encrypted.index(b"moov") - 4),
+    )
+    start = plain.index(b"mdat")
+    encrypted[packets] = plain[start : start + packets.stop - packets.start]
+    assert "common encryption (CENC)" in refusal(bytes(encrypted))
+    disc = bytearray(make(tmp_path / "a.vob", [i / 25 for i in range(10)], "mpeg2video").read_bytes())
+    for at in (at for at in range(len(disc) - 9) if disc[at : at + 4] == b"\0\0\x01\xe0" and disc[at + 6] >> 6 == 2):
+        disc[at + 6] |= 0x30
+    assert "CSS, as on DVDs" in refusal(bytes(disc)) and "CSS, as on DVDs" in refusal(bytes(disc[1000:]))
+
+
 @pytest.mark.parametrize("flags", ["faststart", "frag_keyframe+empty_moov"])
 def test_an_encrypted_mp4_says_so(tmp_path: Path, flags: str) -> None:
     path = encrypted_mp4(tmp_path / "a.mp4", movflags=flags)
