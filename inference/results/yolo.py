@@ -76,7 +76,7 @@ def _lines(export: Export, item: Exported, labels: Labels, classes: ClassList) -
         try:
             content = export.options.read_file(item.place, name)
             return label_ids(content, *size, f"{item.place}/{name}") > 0, 0, 0
-        except (DropsightError, OSError) as error:
+        except DropsightError as error:
             raise ValueError(str(error)) from error
 
     for step, prediction, _ in predictions_of(item.document, export.options.step):

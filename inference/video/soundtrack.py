@@ -52,6 +52,9 @@ class Span:
         return min(self.limit_s, math.inf if self.end_s is None else self.end_s)
 
 
+WHOLE = Span()
+
+
 @dataclass(frozen=True)
 class Stretch:
     """From the sample `at` of the soundtrack on, it is the clip's sound from `clip_s` on, by the clip's own clock.
