@@ -19,6 +19,7 @@ from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.sniff import head_of, sniff, what_it_is
 from inference.image.video_kinds import KINDS, VideoKind, video_kind
 from inference.video import encryption
+from inference.video.boxes import boxes, has_boxes
 from inference.video.frames import Media
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
@@ -210,37 +211,19 @@ def truncation(source: Media) -> str | None:
     with open_binary(source) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        declared = _declared_size(file, size)
+        declared = _declared_size(file)
     if declared is not None and declared > size:
         return f"the file has {size} bytes, its container declares {declared}"
     return None
 
 
-def _declared_size(file: BinaryIO, size: int) -> int | None:
+def _declared_size(file: BinaryIO) -> int | None:
     head = file.read(16)
     if head[:4] == b"RIFF":
         return 8 + int.from_bytes(head[4:8], "little")
     if head[:4] == b"\x1aE\xdf\xa3":
         return _ebml_size(file)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return _boxes_size(file, size)
-    return None
-
-
-def _boxes_size(file: BinaryIO, size: int) -> int:
-    at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length == 0:
-            return size
-        if length < 8:
-            break
-        at += length
-    return max(at, size) if at >= size else size
+    return max((box.end for box in boxes(file)), default=None) if has_boxes(head) else None
 
 
 def _ebml_size(file: BinaryIO) -> int | None:
