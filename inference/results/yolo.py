@@ -105,8 +105,8 @@ def _say_renamed(export: Export, out: Path, names: Sequence[str], own: Sequence[
     ]
     for name, file in rows:
         export.notes.add(
-            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: theirs is another one's, too, "
-            "or not every file system can hold it, or trainers would not find it",
+            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: their own is another "
+            "picture's, too, or not every file system can hold it, or trainers would not find it",
             f"{name} -> {file}",
         )
     if rows:
