@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +31,7 @@ ASSUMED_RATE = Fraction(25)
 _MOST_RATE = 1000
 # What a stream alone tells beyond that is the tick of the clock that its writer had, not a rate.
 _MOST_TOLD = 300
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @contextmanager
@@ -157,12 +159,17 @@ def _area(stream: VideoStream) -> int:
 
 
 def _length_s(stream: VideoStream) -> float:
-    """By the header; 0 where it does not say. Matroska has it as a tag, and FFmpeg gives the file's for the first."""
-    if tag := stream.metadata.get("DURATION"):
-        with suppress(ValueError):
-            hours, minutes, seconds = map(float, tag.split(":"))
-            return hours * 3600 + minutes * 60 + seconds
-    return float((stream.duration or 0) * (stream.time_base or 0))
+    """By the header; 0 where it does not say. FFmpeg gives Matroska's whole file's for the first stream."""
+    tagged_s = tagged_length_s(stream)
+    return float((stream.duration or 0) * (stream.time_base or 0)) if tagged_s is None else tagged_s
+
+
+def tagged_length_s(stream: VideoStream) -> float | None:
+    """The length of a stream by its tag, as Matroska has it; None where there is none."""
+    if found := _CLOCK.match(stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = found.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return None
 
 
 def rate_of(container: InputContainer, stream: VideoStream) -> Fraction | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
@@ -10,7 +9,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from inference.video.boxes import Box, boxes, has_boxes, movie
-from inference.video.container import open_binary
+from inference.video.container import open_binary, tagged_length_s
 from inference.video.frames import Media, Timed
 
 # Durations are the file's own where that of the picture before is right to this (Matroska counts milliseconds);
@@ -18,7 +17,6 @@ from inference.video.frames import Media, Timed
 _SAME_S = 2e-3
 # Of the length of a file that has more in it than its pictures, or a header that nobody checked, this is believed.
 _LONGEST_S, _LONGEST_GAPS = 10.0, 10.0
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 # So much is read of the header of a movie or track.
 _HEADER_BYTES = 48
 
@@ -45,9 +43,8 @@ class Ending:
             return cls(tracks_s[stream.index] - start_s) if stream.index < len(tracks_s) else cls()
         if not kind.startswith("matroska"):
             return cls()
-        if found := _CLOCK.match(stream.metadata.get("DURATION", "")):
-            hours, minutes, seconds = found.groups()
-            return cls(int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s, surely=True)
+        if (tagged_s := tagged_length_s(stream)) is not None:
+            return cls(tagged_s - start_s, surely=True)
         if container.duration is None or len(container.streams) > 1:
             return cls()
         return cls(container.duration / 1e6 - start_s)
