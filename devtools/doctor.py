@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from devtools import azurite, checks, environment, surroundings
+from devtools import azurite, checks, environment, first_run
 from devtools.checks import Finding, ask
 from devtools.environment import ROOT, SetupError
 from devtools.run import DATA, EMULATOR, SETTINGS, read_settings
@@ -33,8 +33,8 @@ def examine(root: Path) -> Iterator[Finding]:
     if sys.platform == "darwin" and os.uname().machine == "x86_64":
         yield Finding("Machine", False, "onnxruntime is no longer published for Macs with Intel processors")
     first = not environment.venv_has(environment.RUN_LOCKS) or azurite.find_package(root) is None
-    yield surroundings.folder_finding(root, first)
-    yield from surroundings.network_findings(first)
+    yield first_run.folder_finding(root, first)
+    yield from first_run.network_findings(first)
     yield environment_finding()
     yield from node_findings(root)
     yield from port_findings()

@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from inference import os_errors
+
 AGAIN = "Then run this again."
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 FULL = "the disk of {folder}, or of {temporary}, is full: make room"
 NO_WRITING = "a folder may not be written: have it given to you, or clone the project into a folder of your own"
@@ -69,7 +70,7 @@ def in_words(error: OSError, folder: object = ".") -> str:
     """A sentence about an error of the system; folder: whose disk it is where the error names no file."""
     where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
     why = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in os_errors.FULL:
         return f"The disk of {where or folder} is full ({why}): make room. {AGAIN}"
     if error.errno in _REFUSED:
         return (

@@ -19,11 +19,11 @@ from azure.storage.blob import BlobServiceClient
 from cloud.storage.blobs import BlobInfo, info_of
 from cloud.storage.paths import record_path
 from devtools.console_report import ConsoleReport, shown
+from inference import os_errors
 
 CONTAINERS = ("results", "errors")
 STATE = ".etags.json"
 _AT_ONCE = 4
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What the system says of a name, whatever the state of the disk.
 _NO_NAME = (errno.ENAMETOOLONG, errno.EILSEQ)
 # So many results in a row that cannot be written for the same reason: the others would fare the same, unless it is
@@ -203,7 +203,7 @@ class Outbox:
         if isinstance(error, FileExistsError) and not os.path.isdir(self.folder):
             return "a file or a link that leads nowhere is in its place"
         if isinstance(error, OSError):
-            return f"full ({error.strerror})" if error.errno in _FULL else str(error.strerror or error)
+            return f"full ({error.strerror})" if error.errno in os_errors.FULL else str(error.strerror or error)
         return str(error).splitlines()[0]
 
     def _say(self, failed: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devtools import azurite, checks, environment, pack, surroundings
+from devtools import azurite, checks, environment, first_run, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.supervisor import Supervisor
 from inference.file_lock import lock
@@ -120,8 +120,8 @@ def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) ->
         say("Storage: the account that AzureWebJobsStorage names in local.settings.json or in the environment")
         return {}
     data, ports = root / ".azurite", azurite.DEFAULT_PORTS
-    surroundings.check_data(data)
-    surroundings.check_data(data / "data")  # Azurite would wait without a word
+    first_run.check_data(data)
+    first_run.check_data(data / "data")  # Azurite would wait without a word
     node = azurite.find_node(environment.site_packages())
     server = azurite.start(root, log=data / "azurite.log", location=data / "data", ports=ports, node=node)
     supervisor.children["Azurite"] = server

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from inference.surroundings import in_words
+from inference.os_errors import in_words
 
 FAILED, INTERRUPTED = 1, 130
 _OUTPUT = "standard output"

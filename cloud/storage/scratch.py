@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inference.errors import ServiceBusy
-from inference.surroundings import own_files
+from inference.os_errors import own_files
 
 _SPARE_BYTES = 64 * 1024 * 1024
 

@@ -91,7 +91,8 @@ export interface ReasonDoc {
 
 /**
  * The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC. notes:
- * what was assumed or left out while the media was read. Members from tracks on: of videos only.
+ * what was assumed or left out while the media was read, a sentence each. Members from tracks on: of videos only;
+ * sound: what of the clip's sound its videos lack, and why.
  */
 export interface ResultDoc {
   schema: "dropsight/1";

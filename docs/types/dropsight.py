@@ -83,7 +83,8 @@ ReasonDoc = TypedDict("ReasonDoc", {"class": str, "message": str, "permanent": b
 
 class ResultDoc(TypedDict):
     """The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC.
-    notes: what was assumed or left out while the media was read. Members from tracks on: of videos only."""
+    notes: what was assumed or left out while the media was read, a sentence each. Members from tracks on: of
+    videos only; sound: what of the clip's sound its videos lack, and why."""
 
     schema: Literal["dropsight/1"]
     source: SourceDoc

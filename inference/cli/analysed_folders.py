@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from inference.results.export_rows import whole_file
 from inference.results.strict_json import json_text
 
 NOTE = ".analysed.json"
@@ -21,9 +22,8 @@ def note_folders(out: Path, given: Sequence[Path]) -> None:
     """Adds the folders of what was named on the command line to those of earlier runs. Raises OSError."""
     now = [os.path.abspath(path if path.is_dir() else path.parent) for path in given]
     known = list(dict.fromkeys([*now, *_noted(out)]))[:_MOST]
-    half = out / f"{NOTE}.{os.getpid()}"
-    half.write_text(json_text({"folders": known}, indent=1, ascii_only=True), "ascii")
-    half.replace(out / NOTE)
+    with whole_file(out / NOTE) as file:
+        file.write(json_text({"folders": known}, indent=1, ascii_only=True))
 
 
 def analysed_folders(results: Path) -> list[Path]:

@@ -18,12 +18,12 @@ from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
 from inference.folder_files import LeftOut, files_in, words_of
+from inference.os_errors import trouble_of_ours
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
 from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
 from inference.steps import Analysis, OnProgress
-from inference.surroundings import trouble_of_ours
 from inference.tables import text_of
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from inference.errors import CorruptMedia
 from inference.results.classes import LabelsOf, no_labels
 from inference.results.words import single
 
@@ -23,8 +24,8 @@ _NAMED = 3
 
 
 def no_files(place: str, name: str) -> bytes:
-    """A ReadFile where no documents have files."""
-    raise FileNotFoundError(name)
+    """A ReadFile where no documents have files. Raises CorruptMedia."""
+    raise CorruptMedia(f"{place}: {name!r} is not there; export from the folder that `analyze --out` wrote")
 
 
 @dataclass(frozen=True)

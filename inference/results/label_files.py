@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 # What pictures' names end in; anything else behind a dot belongs to the name (scan.1, scan.2).
 SUFFIXES = frozenset(
@@ -56,11 +56,6 @@ def place_of(name: str) -> str:
     if len(path.encode("utf-8")) > _MOST_PATH:  # the folders' names are in the hash
         path = f"{_hash('/'.join(parts[:-1]))}/{last}"
     return path
-
-
-def label_file(name: str) -> Path:
-    """Where a picture's labels go in the folder of labels, if no other picture shares the place."""
-    return Path(f"{place_of(name)}.txt")
 
 
 def stem_and_suffix(name: str) -> tuple[str, str]:

@@ -76,7 +76,7 @@ def _lines(export: Export, item: Exported, labels: Labels, classes: ClassList) -
         try:
             content = export.options.read_file(item.place, name)
             return label_ids(content, *size, f"{item.place}/{name}") > 0, 0, 0
-        except (DropsightError, OSError) as error:
+        except DropsightError as error:
             raise ValueError(str(error)) from error
 
     for step, prediction, _ in predictions_of(item.document, export.options.step):
@@ -105,8 +105,8 @@ def _say_renamed(export: Export, out: Path, names: Sequence[str], own: Sequence[
     ]
     for name, file in rows:
         export.notes.add(
-            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: theirs is another one's, too, "
-            "or not every file system can hold it, or trainers would not find it",
+            f"{{count}} pictures have another name in the data set, as {_RENAMED} lists: their own is another "
+            "picture's, too, or not every file system can hold it, or trainers would not find it",
             f"{name} -> {file}",
         )
     if rows:

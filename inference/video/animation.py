@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence
@@ -14,7 +14,7 @@ from inference.image.damage import File, prepared
 from inference.image.media import BROKEN, open_file, open_image
 from inference.image.sniff import head_of, sniff
 from inference.video.container import open_binary
-from inference.video.frames import Damage, Media, Pixels, Timed, VideoInfo, VideoLimits
+from inference.video.frames import Damage, Media, Timed, VideoInfo, VideoLimits
 
 # Browsers show frames with less than 20 ms for 100 ms; so do we, or a 0 ms GIF would last no time.
 _SHORTEST_MS = 20
@@ -45,13 +45,7 @@ def _count(image: Image.Image) -> int | None:
         return None
 
 
-def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[tuple[float, Pixels]]:
-    """(seconds, (H, W, 3) sRGB) of every frame, as `timed_frames` has them."""
-    for frame in timed_frames(source, limits, damage):
-        yield frame.pts_s, cast(Pixels, frame.picture)
-
-
-def timed_frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[Timed]:
+def frames(source: Media, limits: VideoLimits, damage: Damage) -> Iterator[Timed]:
     """Every frame, (H, W, 3) sRGB, composed over white. A cut file yields what is there."""
     with open_binary(source) as file:
         image, whole = _opened(file)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,7 @@ from inference.image.other_kinds import UNPROTECTED
 from inference.image.sniff import head_of, sniff, what_it_is
 from inference.image.video_kinds import KINDS, VideoKind, video_kind
 from inference.video import encryption
+from inference.video.boxes import boxes, has_boxes
 from inference.video.frames import Media
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
@@ -32,6 +34,7 @@ ASSUMED_RATE = Fraction(25)
 _MOST_RATE = 1000
 # What a stream alone tells beyond that is the tick of the clock that its writer had, not a rate.
 _MOST_TOLD = 300
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @contextmanager
@@ -167,12 +170,17 @@ def _area(stream: VideoStream) -> int:
 
 
 def _length_s(stream: VideoStream) -> float:
-    """By the header; 0 where it does not say. Matroska has it as a tag, and FFmpeg gives the file's for the first."""
-    if tag := stream.metadata.get("DURATION"):
-        with suppress(ValueError):
-            hours, minutes, seconds = map(float, tag.split(":"))
-            return hours * 3600 + minutes * 60 + seconds
-    return float((stream.duration or 0) * (stream.time_base or 0))
+    """By the header; 0 where it does not say. FFmpeg gives Matroska's whole file's for the first stream."""
+    tagged_s = tagged_length_s(stream)
+    return float((stream.duration or 0) * (stream.time_base or 0)) if tagged_s is None else tagged_s
+
+
+def tagged_length_s(stream: VideoStream) -> float | None:
+    """The length of a stream by its tag, as Matroska has it; None where there is none."""
+    if found := _CLOCK.match(stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = found.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return None
 
 
 def rate_of(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -221,37 +229,19 @@ def truncation(source: Media) -> str | None:
     with open_binary(source) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        declared = _declared_size(file, size)
+        declared = _declared_size(file)
     if declared is not None and declared > size:
         return f"the file has {size} bytes, its container declares {declared}"
     return None
 
 
-def _declared_size(file: BinaryIO, size: int) -> int | None:
+def _declared_size(file: BinaryIO) -> int | None:
     head = file.read(16)
     if head[:4] == b"RIFF":
         return 8 + int.from_bytes(head[4:8], "little")
     if head[:4] == b"\x1aE\xdf\xa3":
         return _ebml_size(file)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return _boxes_size(file, size)
-    return None
-
-
-def _boxes_size(file: BinaryIO, size: int) -> int:
-    at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length == 0:
-            return size
-        if length < 8:
-            break
-        at += length
-    return max(at, size) if at >= size else size
+    return max((box.end for box in boxes(file)), default=None) if has_boxes(head) else None
 
 
 def _ebml_size(file: BinaryIO) -> int | None:

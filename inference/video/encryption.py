@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import BinaryIO
 
 from inference.image.transport_stream import packets
+from inference.video.boxes import has_boxes, movie
 
 _HEADER_BYTES = 1 << 20
 # Within so many, a pack of a programme stream begins.
@@ -35,7 +35,7 @@ def encryption(file: BinaryIO) -> str | None:
     """How it is encrypted, in words; None where it does not say so. Reads a few megabytes at most."""
     file.seek(0)
     head = file.read(16)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+    if has_boxes(head):
         entry = _ENTRY.search(_index(file))
         return None if entry is None else "FairPlay" if entry[1] == b"drmi" else "common encryption (CENC)"
     head += file.read(_HEADER_BYTES)
@@ -52,16 +52,9 @@ def encryption(file: BinaryIO) -> str | None:
 
 
 def _index(file: BinaryIO) -> bytes:
-    """The beginning of the box `moov`."""
-    size, at = file.seek(0, os.SEEK_END), 0
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        length = int.from_bytes(head[8:16], "big") if length == 1 else length
-        if head[4:8] == b"moov":
-            return head + file.read(min(max((length or size) - 16, 0), _INDEX_BYTES))
-        if length < 8:
-            break
-        at += length
-    return b""
+    """The beginning of what is in the box `moov`."""
+    index = movie(file)
+    if index is None:
+        return b""
+    file.seek(index.content)
+    return file.read(_INDEX_BYTES)

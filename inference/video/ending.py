@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from inference.video.container import open_binary
+from inference.video.boxes import Box, boxes, has_boxes, movie
+from inference.video.container import open_binary, tagged_length_s
 from inference.video.frames import Media, Timed
 
 # Durations are the file's own where that of the picture before is right to this (Matroska counts milliseconds);
@@ -18,9 +17,8 @@ from inference.video.frames import Media, Timed
 _SAME_S = 2e-3
 # Of the length of a file that has more in it than its pictures, or a header that nobody checked, this is believed.
 _LONGEST_S, _LONGEST_GAPS = 10.0, 10.0
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
-# Boxes that hold boxes on the way to a track's header (ISO/IEC 14496-12), and what is read of a header.
-_HOLDERS, _HEADER_BYTES, _MOST_BOXES = (b"moov", b"trak"), 48, 10_000
+# So much is read of the header of a movie or track.
+_HEADER_BYTES = 48
 
 
 class _Time(NamedTuple):
@@ -45,9 +43,8 @@ class Ending:
             return cls(tracks_s[stream.index] - start_s) if stream.index < len(tracks_s) else cls()
         if not kind.startswith("matroska"):
             return cls()
-        if found := _CLOCK.match(stream.metadata.get("DURATION", "")):
-            hours, minutes, seconds = found.groups()
-            return cls(int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s, surely=True)
+        if (tagged_s := tagged_length_s(stream)) is not None:
+            return cls(tagged_s - start_s, surely=True)
         if container.duration is None or len(container.streams) > 1:
             return cls()
         return cls(container.duration / 1e6 - start_s)
@@ -81,37 +78,23 @@ def track_ends(source: Media) -> list[float]:
     display.
     """
     with open_binary(source) as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        if file.read(8)[4:] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        index = movie(file) if has_boxes(file.read(8)) else None
+        if index is None:
             return []
         scale, ticks = 0, list[int]()
-        for kind, header in _boxes(file, end):
+        for kind, header in _headers(file, index):
             long = header[:1] == b"\1"  # version 1 has times of 8 bytes
             if kind == b"mvhd":
                 scale = int.from_bytes(header[20:24] if long else header[12:16], "big")
-            elif kind == b"tkhd":
+            else:
                 ticks.append(int.from_bytes(header[28:36] if long else header[20:24], "big"))
         return [at / scale for at in ticks] if scale else []
 
 
-def _boxes(file: BinaryIO, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes of a movie and of its tracks: their kinds, and how they begin."""
-    at = 0
-    for _ in range(_MOST_BOXES):
-        if at + 8 > end:
-            return
-        file.seek(at)
-        head = file.read(16)
-        size, kind, header = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if size == 1:
-            size, header = int.from_bytes(head[8:16], "big"), 16
-        if kind in _HOLDERS:
-            at += header
-            continue
-        if size < header:
-            return
-        if kind in (b"mvhd", b"tkhd"):
-            file.seek(at + header)
-            yield kind, file.read(_HEADER_BYTES)
-        at += size
+def _headers(file: BinaryIO, index: Box) -> Iterator[tuple[bytes, bytes]]:
+    """The headers of a movie and of its tracks: their kinds, and how they begin."""
+    for box in boxes(file, index):
+        for header in boxes(file, box) if box.kind == b"trak" else (box,):
+            if header.kind in (b"mvhd", b"tkhd"):
+                file.seek(header.content)
+                yield header.kind, file.read(_HEADER_BYTES)

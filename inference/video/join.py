@@ -17,13 +17,11 @@ from inference.errors import CorruptMedia
 from inference.video.container import open_container, video_stream
 from inference.video.frames import Media
 from inference.video.sound import SoundCopy
-from inference.video.soundtrack import Span
+from inference.video.soundtrack import WHOLE, Span
 from inference.video.write import MP4_OPTIONS, held_for
 
-_WHOLE = Span()
 
-
-def join(parts: Iterable[Media], path: Path, sound: Media | None = None, span: Span = _WHOLE) -> str | None:
+def join(parts: Iterable[Media], path: Path, sound: Media | None = None, span: Span = WHOLE) -> str | None:
     """Joins parts that `VideoWriter` wrote with the times of a clip, in order, into an MP4; one is open at a time.
 
     The sound of `sound`, of which `span` is asked for, is copied beside them, and the XMP of the first part. Returns

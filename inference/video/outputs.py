@@ -30,13 +30,12 @@ from inference.tracking import mot
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
-from inference.video.soundtrack import Span
+from inference.video.soundtrack import WHOLE, Span
 from inference.video.summary import Summary
 from inference.video.view import scaled
 from inference.video.write import VideoWriter
 
 THUMBNAIL_WIDTH = 320
-_WHOLE = Span()
 ANNOTATED = "annotated"
 POSTER, HEAT, CHAPTERS = "poster.jpg", "heat.jpg", "tracks.vtt"
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
@@ -179,7 +178,7 @@ class VideoFiles(contextlib.ExitStack):
     which `span` is asked for."""
 
     def __init__(
-        self, folder: Path, fps: float, view: View | None = None, sound: Media | None = None, span: Span = _WHOLE
+        self, folder: Path, fps: float, view: View | None = None, sound: Media | None = None, span: Span = WHOLE
     ) -> None:
         super().__init__()
         self._folder, self._sound, self._span = folder, sound, span

@@ -34,7 +34,6 @@ from inference.video.frames import (
     VideoLimits,
     View,
 )
-from inference.video.table import PacketTable as PacketTable
 from inference.video.table import runs_past as runs_past
 from inference.video.table import scan as scan
 from inference.video.times import SAME_S
@@ -111,7 +110,7 @@ class VideoReader:
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         self._pictures = UprightPictures(self._limits, damage)
         if animation.is_animation(self._source):
-            pictures = animation.timed_frames(self._source, self._limits, damage)
+            pictures = animation.frames(self._source, self._limits, damage)
             yield from self._sampled(pictures, damage, Ending(exact=True))
             return
         # Before it is opened: of a file that was given open, this moves the position that decoding goes on from.

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
+from inference.os_errors import own_files
 from inference.predictions import OutputImage, Predictions
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
-from inference.surroundings import own_files
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo

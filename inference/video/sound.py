@@ -14,9 +14,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from inference.video.frames import Media
-from inference.video.soundtrack import PRIMING_S, Span, take_sound
-
-_WHOLE = Span()
+from inference.video.soundtrack import PRIMING_S, WHOLE, Span, take_sound
 
 
 class SoundCopy(contextlib.ExitStack):
@@ -26,7 +24,7 @@ class SoundCopy(contextlib.ExitStack):
     is left out, and why; `end_s` when it ends, by the clock of the pictures. Raises as `open_container`.
     """
 
-    def __init__(self, source: Media, output: OutputContainer, span: Span = _WHOLE) -> None:
+    def __init__(self, source: Media, output: OutputContainer, span: Span = WHOLE) -> None:
         super().__init__()
         self._output, self._span = output, span
         self._waiting: Packet[AudioStream] | None = None

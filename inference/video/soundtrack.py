@@ -24,11 +24,12 @@ from av.video.stream import VideoStream
 
 from inference.video.container import open_container, video_stream
 from inference.video.frames import Media, VideoLimits
+from inference.video.times import LEAP_GAPS, LEAP_S
 
 # What MP4 may hold and a browser plays.
 _PLAYED = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
-# A clock that goes back by more, or leaves out more, was set anew; what goes back by less is a wrong time alone.
-_BACK_S, _LEAP_S, _LEAP_GAPS = 0.1, 3600.0, 1000.0
+# A clock that goes back by more was set anew; what goes back by less is a wrong time alone.
+_BACK_S = 0.1
 # A pause of sound. It may be as long as the pictures go on, and a little longer; what is longer is a wrong time.
 _PAUSE_S, _LONGEST_S = 1.0, 10.0
 # Decoders of sound need packets before the first that is heard.
@@ -50,6 +51,9 @@ class Span:
     def last_s(self) -> float:
         """No sound begins from here on."""
         return min(self.limit_s, math.inf if self.end_s is None else self.end_s)
+
+
+WHOLE = Span()
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class _Steps:
         last, self.last_s = self.last_s, at_s
         if last is None:
             return False
-        if -_BACK_S <= at_s - last <= max(_LEAP_S, _LEAP_GAPS * self.gap_s):
+        if -_BACK_S <= at_s - last <= max(LEAP_S, LEAP_GAPS * self.gap_s):
             self.gap_s = max(at_s - last, 0.0) or self.gap_s
             return False
         return True

@@ -22,6 +22,7 @@ from inference.results.result import Source
 from inference.routes import Route
 from inference.video.aggregate import Aggregate, Detections, whole_report
 from inference.video.detect import FrameDetector
+from inference.video.draw_lines import DrawLines
 from inference.video.frames import Anchor, Between, Frame, Media, ReadReport, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.outputs import TrialDrawing, VideoFiles, made_pictures, usual_rate
@@ -254,7 +255,7 @@ def merge(
     """
     cpu = time.process_time()
     reports, work = _Counted(), Work()
-    drawn = _DrawLines(write, shows_between(route))
+    drawn = DrawLines(write, shows_between(route))
     with Aggregate(route.video_options, facts, folder) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
@@ -294,37 +295,3 @@ class _Counted:
         assert self._part is not None
         self._end = max(report.frames, self._part.start.index)
         self.all.append(replace(report, frames=report.frames + self.moved))
-
-
-class _DrawLines:
-    """The lines for drawing, part by part: those of its samples, and of the sample on either side, which the frames
-    between need."""
-
-    def __init__(self, write: Callable[[int, str], None], between: bool) -> None:
-        self._write, self._between = write, between
-        self._last: dict[str, Any] | None = None
-        self._parts: list[int] = []  # since the last sample, the part of that sample first
-
-    def begin(self, number: int) -> None:
-        """The samples that come now are of that part."""
-        self._parts.append(number)
-
-    def add(self, line: dict[str, Any]) -> None:
-        """A sample of the part that has begun."""
-        self._pass(line)
-        self._write(self._parts[-1], to_line(line))
-        self._last, self._parts = line, self._parts[-1:]
-
-    def end(self) -> None:
-        """No samples come any more."""
-        self._pass(None)
-
-    def _pass(self, line: dict[str, Any] | None) -> None:
-        """Gives the parts since the last sample that sample, and this."""
-        if not self._between or self._last is None:
-            return
-        for i, number in enumerate(self._parts):
-            if i > 0:
-                self._write(number, to_line({**self._last, "beside": "before"}))
-            if line is not None and i < len(self._parts) - 1:
-                self._write(number, to_line({**line, "beside": "after"}))

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 SAME_S = 5e-7
 # A clock that leaves out more than an hour, and more than a thousand times what lies between two pictures, was set
 # anew: recordings that wait for something to move, and those of a picture every few minutes, leave out less.
-LEAP_S, _LEAP_GAPS = 3600.0, 1000.0
+LEAP_S, LEAP_GAPS = 3600.0, 1000.0
 # From a pause as long as this on, the next picture is looked at before it is believed.
 _PAUSE_S, _PAUSE_GAPS = 1.0, 20.0
 # So many pictures may wait for one whose time moves on.
@@ -114,7 +114,7 @@ class Times(Generic[Item]):
         """A picture that is shown after all before it: those that wait come between. next_s: from it to the next."""
         fault, at, start = None, raw_s + self._shift_s, self.last_s
         usual_s = self._gap or next_s or math.inf
-        if self._last is not None and at - start > max(LEAP_S, _LEAP_GAPS * usual_s):
+        if self._last is not None and at - start > max(LEAP_S, LEAP_GAPS * usual_s):
             fault = Fault(start - self._shift_s, raw_s)
             due = start + self._gap_s * (len(self._held) + 1)
             self._shift_s, at = self._shift_s + due - at, due

@@ -19,13 +19,12 @@ from av.video.stream import VideoStream
 from inference.draw.xmp import append_to_mp4
 from inference.video.frames import MOST_SIDE, Media, Pixels, even
 from inference.video.sound import SoundCopy
-from inference.video.soundtrack import Span
+from inference.video.soundtrack import WHOLE, Span
 
 # 90 kHz (the clock of MPEG) holds every usual frame rate and any variable rate to 11 microseconds.
 TIME_BASE = Fraction(1, 90_000)
 # The second: where a clip starts after 0, MP4 says so in units of the movie's own clock, milliseconds by default.
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denominator)}
-_WHOLE = Span()
 # What MP4 takes as the duration of one picture.
 _LONGEST = (1 << 31) - 1
 _BT709 = 1
@@ -50,7 +49,7 @@ class VideoWriter:
         crf: int = 23,
         preset: str = "ultrafast",
         xmp: bytes = b"",
-        span: Span = _WHOLE,
+        span: Span = WHOLE,
     ) -> None:
         self._path, self._xmp = path, xmp
         self._gap = max(1, round(1 / (fps * TIME_BASE)))

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from devtools import cli, environment, failures, pip_wheel, run, surroundings
+from devtools import cli, environment, failures, first_run, pip_wheel, run
 from devtools.environment import SetupError
 
 INDEX = "https://bob:secret@packages.example/simple"
@@ -173,7 +173,7 @@ def test_the_index_is_asked_why_it_has_nothing(index: SimpleNamespace) -> None:
     ):
         index.status, index.page = status, page
         assert re.match(f"Could not install it: {words}", environment._failed("install it", NONE))
-        (finding,) = surroundings.network_findings(first=True)
+        (finding,) = first_run.network_findings(first=True)
         assert finding.ok is False and re.match(words, finding.words)
 
 
@@ -183,7 +183,7 @@ def test_the_doctor_names_proxies_index_and_certificates(
     monkeypatch.setenv("ALL_PROXY", "socks5://bob:secret@proxy.example:1080")
     monkeypatch.setenv("NO_PROXY", "intra.example,127.0.0.1")
     monkeypatch.setenv("PIP_CERT", str(tmp_path / "none.pem"))
-    found = {finding.what: finding for finding in surroundings.network_findings(first=False)}
+    found = {finding.what: finding for finding in first_run.network_findings(first=False)}
     assert found["Proxy"].ok is None
     assert found["Proxy"].words == "ALL_PROXY=socks5://proxy.example:1080; not for intra.example,127.0.0.1"
     assert "name an HTTP proxy in HTTPS_PROXY" in found["SOCKS"].words
@@ -193,21 +193,21 @@ def test_the_doctor_names_proxies_index_and_certificates(
 
 
 def test_the_doctor_says_whether_the_folder_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert surroundings.folder_finding(tmp_path, first=False).ok is True
+    assert first_run.folder_finding(tmp_path, first=False).ok is True
     (tmp_path / "outbox").touch()
-    finding = surroundings.folder_finding(tmp_path, first=False)
+    finding = first_run.folder_finding(tmp_path, first=False)
     assert finding.ok is False and "outbox is a file where a folder is expected" in finding.words
     (tmp_path / "outbox").unlink()
     (tmp_path / ".azurite" / "data").mkdir(parents=True)
     may = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "data" and may(path, mode))
-    finding = surroundings.folder_finding(tmp_path, first=False)
+    finding = first_run.folder_finding(tmp_path, first=False)
     assert finding.ok is False and f"{tmp_path / '.azurite' / 'data'} may not be read or written" in finding.words
     monkeypatch.setattr(os, "access", may)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match="No space left"):
-        surroundings.check_data(tmp_path / ".azurite")
-    finding = surroundings.folder_finding(tmp_path, first=True)
+        first_run.check_data(tmp_path / ".azurite")
+    finding = first_run.folder_finding(tmp_path, first=True)
     assert finding.ok is False and finding.words.startswith(f"The disk of {tmp_path / '.azurite'} is full")
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from inference import command_line
 from inference.errors import BadRoute, StorageUnavailable
+from inference.os_errors import own_files, trouble_of_ours
 from inference.results.export_rows import whole_file
-from inference.surroundings import own_files, trouble_of_ours
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = Path("/dev/full")

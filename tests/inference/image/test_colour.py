@@ -300,5 +300,5 @@ def test_animations_are_srgb(tmp_path: Any) -> None:
 
     stack = [Pillow.new("RGB", (16, 16), colour) for colour in (P3_RED, (255, 255, 255))]
     stack[0].save(tmp_path / "a.png", save_all=True, append_images=stack[1:], icc_profile=P3)
-    shown = [pixels[0, 0] for _, pixels in frames(tmp_path / "a.png", VideoLimits(), Damage())]
+    shown = [np.asarray(frame.picture)[0, 0] for frame in frames(tmp_path / "a.png", VideoLimits(), Damage())]
     assert near(shown, [RED, (255, 255, 255)])

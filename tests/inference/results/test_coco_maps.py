@@ -14,6 +14,8 @@ from PIL import Image as Pillow
 from pycocotools.coco import COCO
 
 from inference.__main__ import main
+from inference.results.export_rows import Found
+from inference.results.formats import write
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 IDS = np.zeros((6, 8), np.uint8)
@@ -53,6 +55,13 @@ def test_a_map_is_an_annotation_for_each_label(tmp_path: Path) -> None:
     assert (sky["bbox"], sky["area"]) == ([0, 4, 8, 2], 2)
     assert np.array_equal(coco.annToMask(road), IDS == 1) and np.array_equal(coco.annToMask(sky), IDS == 2)
     assert [c["name"] for c in coco.loadCats([road["category_id"], sky["category_id"]])] == ["road", "sky"]
+
+
+def test_a_document_whose_files_are_nowhere_is_named(tmp_path: Path) -> None:
+    document = json.loads((result(tmp_path / "results") / "result.json").read_text("utf-8"))
+    report = write([Found(document, "a.png")], "coco", tmp_path / "out.json")
+    assert report.count == 0 and not (tmp_path / "out.json").exists()
+    assert "a.png: 'street.png' is not there" in report.notes[-2]
 
 
 def test_a_mask_that_is_a_file_is_a_segmentation(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_parts_are_joined_by_lines_without_width() -> None:
 
 
 def test_noise_ends_in_time_and_in_one_polygon() -> None:
-    noise = np.random.default_rng(0).random((150, 150)) > 0.4
+    noise = np.random.default_rng(0).random((90, 90)) > 0.4
     found = outline(noise)
     assert found.specks > 100 and 3 < len(found.points) < 10_000
 

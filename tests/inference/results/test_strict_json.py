@@ -28,10 +28,9 @@ def no_constant(name: str) -> NoReturn:
 
 @given(VALUES)
 def test_every_document_is_strict(value: Any) -> None:
-    text = json_text(value)
-    assert "NaN" not in json.dumps(json.loads(text, parse_constant=no_constant))
-    if "NaN" not in repr(value) and "inf" not in repr(value) and "nan" not in repr(value):
-        assert json.loads(text) == value
+    read = json.loads(json_text(value), parse_constant=no_constant)
+    if "inf" not in repr(value) and "nan" not in repr(value):
+        assert read == value
 
 
 def test_what_is_not_finite_is_null() -> None:

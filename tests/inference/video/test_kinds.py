@@ -55,6 +55,7 @@ MADE = {
     "multipart.mjpeg": ("mjpeg", "mpjpeg", "video/x-mjpeg", "mjpeg"),
 }
 OPTIONS = {
+    **{name: {"deadline": "realtime", "cpu-used": "8"} for name, made in MADE.items() if made[0] == "libvpx"},
     "a.h264": {"x264-params": "aud=1:bframes=2"},
     "a.hevc": {"x265-params": "log-level=0:aud=1"},
     "a.obu": {"preset": "13"},

@@ -1,4 +1,7 @@
-"""Trouble of the machine we run on: told from that of the file at hand, and put in words."""
+"""Errors of the operating system: those of the machine told from those of the file at hand, and put in words.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from pathlib import Path
 
 from inference.errors import StorageUnavailable
 
+# What the system says of a disk, or of somebody's share of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _SPACE, _OPEN = "free some space or name another place", "close other programs or raise the limit (ulimit -n)"
 _RIGHTS = "change its permissions or name another"
 _REMEDIES = {
-    errno.ENOSPC: _SPACE,
-    getattr(errno, "EDQUOT", errno.ENOSPC): _SPACE,
+    **dict.fromkeys(FULL, _SPACE),
     errno.EFBIG: _SPACE,
     errno.EMFILE: _OPEN,
     errno.ENFILE: _OPEN,
