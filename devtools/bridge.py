@@ -128,6 +128,8 @@ class Bridge:
                 self.report.say(f"the {direction} cannot be read ({why}), trying again")
             self._lost[direction] = why
         else:
+            if self._away == {direction}:
+                self.report.say("storage answers again")
             self._away.discard(direction)
             if self._lost.pop(direction, None):
                 self.report.say(f"the {direction} can be read again")

@@ -772,6 +772,9 @@ def test_storage_that_is_away_is_said_once(bridge: Bridge, capsys: pytest.Captur
     for direction in ("inbox", "outbox", "inbox"):
         bridge._try(direction, fail)
     assert capsys.readouterr().out == "storage does not answer, trying again: nothing listens\n"
+    for direction in ("outbox", "inbox", "inbox"):
+        bridge._try(direction, lambda: None)
+    assert capsys.readouterr().out == "storage answers again\n"
 
 
 def test_a_connection_that_was_cut_is_made_again_after_a_second(

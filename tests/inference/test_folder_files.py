@@ -104,5 +104,27 @@ def test_the_command_line_says_what_it_leaves_out_of_a_folder(
 
 def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], locked: None) -> None:
     (tmp_path / "locked").mkdir()
-    main(["analyze", str(tmp_path / "locked"), "--model", "colors"])
-    assert f"{tmp_path / 'locked'}: cannot be read (Permission denied)" in capsys.readouterr().err
+    assert main(["analyze", str(tmp_path / "locked"), "--model", "colors"]) == 1, "nothing of what was asked was done"
+    assert capsys.readouterr().err == f"{tmp_path / 'locked'}: cannot be read (Permission denied)\n"
+
+
+def test_what_cannot_be_opened_stops_no_other_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.stat
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if path.parent.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    named = [tmp_path / name for name in ("locked/a.jpg", "pipe.jpg", "none.jpg")]
+    assert main(["analyze", *map(str, named), "--model", "colors", "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{named[0]}: failed: cannot be read (Permission denied) (UnreadableMedia)",
+        f"{named[1]}: failed: no file but a folder, pipe, socket or device; save its content in a file "
+        "(UnreadableMedia)",
+        f"{named[2]}: failed: no such file; check the path (UnreadableMedia)",
+    ]
