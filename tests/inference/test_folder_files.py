@@ -21,10 +21,13 @@ CLUTTER = [
     ".nfs000012", ".fuse_hidden0001", ".stfolder/x", ".syncthing.a.jpg.tmp", "@Recycle/a.jpg", "found.000/a.jpg",
     "Network Trash Folder/a", "TheVolumeSettingsFolder/a", ".AppleDouble/a.jpg", "a\\@eaDir\\b.jpg",
     "$$$.$$$", "street_$folder$", "street/.keep", "Thumbs.db.route.toml",
+    "~snapshot/daily.0/a.jpg", ".@upload_cache/a.jpg", ".zfs/snapshot/a.jpg", "DCIM/LOST.DIR/1.jpg", "a.mp4.part-Frag3",
+    "a.mp4.ytdl", "a.jpg@SynoEAStream", ".smbdeleteAAA01", ".tmp.driveupload/1",
 ]  # fmt: skip
 NO_CLUTTER = [
     "a.jpg", "photo.of.part.jpg", "part/a.jpg", "my.part/a.jpg", "~a.jpg", "Icon.png", "recycle/a.jpg", "tmp/a.jpg",
     "thumbs/a.jpg", "thumbs.db.jpg", "#1.jpg", "$5.jpg", "@home/a.jpg", "found.1/a.jpg", ".hidden/a.jpg", "a.jpg/", "",
+    "icon.jpg", "part.jpg", "photo.download.jpg", "$100.jpg", "lost.jpg", "snapshot/a.jpg", "a.jpg@home.jpg",
 ]  # fmt: skip
 
 
