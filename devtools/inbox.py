@@ -13,7 +13,7 @@ from typing import NamedTuple
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from cloud.storage.blobs import bare, code_of
+from cloud.storage.blobs import bare, code_of, info_of
 from devtools.blob_names import blob_name, check_name
 from devtools.console_report import ConsoleReport
 from inference.folder_files import UNREADABLE, UNREADABLE_FOLDER, LeftOut, files_in, words_of
@@ -130,8 +130,8 @@ class Inbox:
             self.uploads.create_container()
             return {}
         except ResourceExistsError:
-            blobs = self.uploads.list_blobs(include=["metadata"])
-            return {blob.name: (blob.metadata or {}).get(MARK, "") for blob in blobs}
+            blobs = [info_of(blob.name, blob, {}) for blob in self.uploads.list_blobs(include=["metadata"])]
+            return {blob.name: blob.metadata.get(MARK, "") for blob in blobs if not blob.is_folder}
 
     def _upload(self, name: str, path: Path, mark: Mark) -> bool:
         """Whether this file is done with: uploaded, or refused for good. Whatever may pass is tried again."""

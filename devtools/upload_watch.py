@@ -14,6 +14,7 @@ from cloud.storage.paths import record_path
 from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from devtools.console_report import PATIENCE_S, ConsoleReport, Ending, Pending
+from inference.clutter import is_clutter
 from inference.results.plurals import counted
 from inference.results.words import duration
 from inference.routes import sidecar_target
@@ -66,12 +67,15 @@ class UploadWatch:
     def begin(self, uploads: Collection[str]) -> None:
         """What an earlier run left unfinished is pending again. `uploads`: the names of all that lie in storage."""
         paths = {record_path(name): name for name in uploads}
-        left = {name: summary for name, summary in self._listed(paths).items() if summary.state in _OPEN}
-        for name, summary in left.items():
+        known = self._listed(paths)
+        left = {name: summary.etag for name, summary in known.items() if summary.state in _OPEN}
+        meant = [name for name in uploads if not sidecar_target(name) and not is_clutter(name)]
+        left |= {name: "" for name in meant if name not in known}  # their turn had not come
+        for name, etag in left.items():
             if name not in self._report.waiting():
-                self._report.waits(name, Pending(summary.etag))
+                self._report.waits(name, Pending(etag))
         self._left = set(left)
-        interrupted = [name for name, summary in left.items() if summary.state in ("working", "job")]
+        interrupted = [name for name in left if name not in known or known[name].state in ("working", "job")]
         if len(interrupted) > _NAMED:
             self._report.say(f"{len(interrupted)} uploads were left unfinished by an earlier run; the app goes on")
         for name in interrupted if len(interrupted) <= _NAMED else ():

@@ -670,6 +670,8 @@ def test_a_file_that_comes_or_goes_without_a_change_is_said(
     store = BlobReceipts(Storage(bridge.service))
     store.create(Receipt("a.jpg", "e", "k", "done"))
     store.create(Receipt("b.jpg", "e", "k", "failed"))
+    store.create(Receipt("c.jpg", "e", "k", "done"))
+    bridge.inbox.uploads.upload_blob("marker", b"", metadata={"hdi_isfolder": "true"})
     again = Bridge(storage_account, bridge.inbox.folder, bridge.outbox.folder)
     for each in (bridge, again):
         drop(bridge, "a.jpg", b"x")

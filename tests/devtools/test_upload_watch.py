@@ -222,12 +222,14 @@ def test_what_an_earlier_run_left_is_said_and_followed(world: World) -> None:
     world.put("working", lease_s=LEASE_S)
     world.put("done", "done.jpg")
     world.put("retry", "later.jpg", reason="memory ran out")
-    world.watch.begin(["clip.mp4", "done.jpg", "later.jpg", "new.jpg"])
+    meant_for_others = ["new.jpg.route.toml", "Thumbs.db"]
+    world.watch.begin(["clip.mp4", "done.jpg", "later.jpg", "new.jpg", *meant_for_others])
     assert world.look() == [
         "clip.mp4: left unfinished by an earlier run; the app goes on with it by itself",
+        "new.jpg: left unfinished by an earlier run; the app goes on with it by itself",  # its turn had not come
         "later.jpg: waits, and is tried again: memory ran out",
     ]
-    assert sorted(world.report.pending) == ["clip.mp4", "later.jpg"]
+    assert sorted(world.report.pending) == ["clip.mp4", "later.jpg", "new.jpg"]
 
 
 def test_of_many_their_number_is_said(world: World) -> None:
