@@ -32,13 +32,16 @@ LONGEST_PAUSE_S = 3.0
 # While nobody waits, or only for so few that they are asked for by name, listing everything takes a fifth of the time.
 _FEW, _IDLE_S = 8, 10.0
 _GOODBYE_S = 3.0
+# A connection that was cut, as all are by a laptop's sleep, is made again after a second: the SDK would wait for 18,
+# and whatever takes longer is tried again by us.
+_RETRY = {"retry_total": 1, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
 
 
 class Bridge:
     """Both directions and what is said of them, each at its own pace: none waits for another."""
 
     def __init__(self, connection: str, inbox: Path, outbox: Path) -> None:
-        self.service = by_connection_string(BlobServiceClient, connection, retry_total=1)
+        self.service = by_connection_string(BlobServiceClient, connection, **_RETRY)
         self.report = ConsoleReport()
         self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report)
         self.outbox = Outbox(self.service, outbox, self.report)
@@ -125,6 +128,8 @@ class Bridge:
                 self.report.say(f"the {direction} cannot be read ({why}), trying again")
             self._lost[direction] = why
         else:
+            if self._away == {direction}:
+                self.report.say("storage answers again")
             self._away.discard(direction)
             if self._lost.pop(direction, None):
                 self.report.say(f"the {direction} can be read again")

@@ -9,10 +9,10 @@ import shutil
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inference.cli.progress import Progress
 from inference.results.words import line, single
@@ -20,6 +20,7 @@ from inference.routes import sidecar_target
 
 # While there is work, no silence is longer than 10 s; whoever looks does so every second or two.
 PATIENCE_S = 8.0
+Ending = Literal["analysed", "failed"]
 
 
 @dataclass
@@ -38,7 +39,7 @@ class ConsoleReport:
         self.pending: dict[str, Pending] = {}
         self.to_upload = 0  # complete files that wait for their upload
         self.looks = 0  # at the results, each of which ended with all that was new being here
-        self._ended = {"analysed": 0, "failed": 0}  # since there was nothing to do
+        self._ended: dict[Ending, int] = {"analysed": 0, "failed": 0}  # since there was nothing to do
         self._transfers: dict[str, str] = {}  # large files on their way, and how far they are
         self._terminal = Progress()
         self._said = time.monotonic()
@@ -78,7 +79,7 @@ class ConsoleReport:
         self._end(name, "failed")
         self.say(f"{name}: {how}")
 
-    def _end(self, name: str, how: str) -> Pending:
+    def _end(self, name: str, how: Ending) -> Pending:
         with self._lock:
             known = self.pending.pop(name, None)
             self._ended[how] += known is not None
@@ -115,30 +116,33 @@ class ConsoleReport:
         finally:
             del self._transfers[what]
 
-    def at_work(self, work: list[str], waiting: int, later: int = 0) -> None:
+    def at_work(self, work: list[str], waiting: int, later: int = 0, ended: Sequence[Ending] = ()) -> None:
         """Say how far it all is: on a terminal in a line that is written over again, elsewhere in a line after each
         silence.
 
         work: of the uploads that are spoken of one by one, in words; waiting: how many others wait for their turn;
-        later: how many more cannot have theirs now, which alone are nothing to speak of.
+        later: how many more cannot have theirs now, which alone are nothing to speak of; ended: how those did whose
+        results are still to come here.
         """
         with self._lock, contextlib.suppress(OSError):
             moving = list(self._transfers.values())
-            if not (work or waiting or self.to_upload or moving):
+            if not (work or waiting or ended or self.to_upload or moving):
                 self._terminal.show("")
                 return
-            text = "; ".join([*self._counts(waiting, later), *work, *moving])
+            text = "; ".join([*self._counts(waiting, later, ended), *work, *moving])
             self._terminal.show(fitted(single(text)))
             if not self._terminal.is_terminal and time.monotonic() - self._said >= PATIENCE_S:
                 self.say(text)
 
-    def _counts(self, waiting: int, later: int) -> list[str]:
-        """ "12 of 500 analysed, 1 failed, 387 waiting, 100 to upload", unless it is about a single upload."""
+    def _counts(self, waiting: int, later: int, ended: Sequence[Ending]) -> list[str]:
+        """ "12 of 500 analysed, 1 failed, 5 to fetch, 382 waiting, 100 to upload", unless one alone is at work."""
         total = len(self.pending) + self.to_upload + sum(self._ended.values())
-        if total <= 1 and not waiting:
+        if total <= 1 and not waiting and not ended:
             return []
-        parts = [f"{self._ended['analysed']} of {total} analysed"]
-        parts += [f"{self._ended['failed']} failed"] if self._ended["failed"] else []
+        failed = self._ended["failed"] + ended.count("failed")
+        parts = [f"{self._ended['analysed'] + ended.count('analysed')} of {total} analysed"]
+        parts += [f"{failed} failed"] if failed else []
+        parts += [f"{len(ended)} to fetch"] if ended else []
         parts += [f"{waiting} waiting"] if waiting else []
         parts += [f"{later} for later"] if later else []
         parts += [f"{self.to_upload} to upload"] if self.to_upload else []

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import mimetypes
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from cloud.storage.blobs import bare, code_of
+from cloud.storage.blobs import bare, code_of, info_of
 from devtools.blob_names import blob_name, check_name
 from devtools.console_report import ConsoleReport
 from inference.folder_files import UNREADABLE, UNREADABLE_FOLDER, LeftOut, files_in, words_of
@@ -26,6 +28,15 @@ AGAIN_S = 30.0  # until a file that storage refused for now is sent again
 Mark = str
 
 
+class Found(NamedTuple):
+    """A file of the folder. placed: when it came there or was last written, in ns; a copy with the time of its original
+    changes this alone."""
+
+    path: Path
+    mark: Mark
+    placed: int
+
+
 class Inbox:
     """Watches a folder by looking again: a file is complete when it is the same twice."""
 
@@ -33,7 +44,7 @@ class Inbox:
         self.uploads, self.folder, self.report = uploads, folder, report
         self.uploaded: dict[str, Mark] | None = None  # by blob name; None until storage was asked
         self.seen: dict[str, Mark] = {}
-        self.known: set[str] = set()  # the names of files that were complete at some step, and are still there
+        self.known: dict[str, int] = {}  # by name, when files were placed that were complete once and are still there
         self.unchanged: list[str] = []  # came into the folder as storage had them already; for whoever says so
         self.goes_on: Callable[[], bool] = lambda: True  # asked between two files
         self._left_out: LeftOut = {}
@@ -51,25 +62,25 @@ class Inbox:
         if self.uploaded is None:
             self.uploaded = self._already_uploaded()
         now = self.files()
-        complete = [name for name, (_, mark) in now.items() if self.seen.get(name) == mark]
-        self.seen = {name: mark for name, (_, mark) in now.items()}
+        complete = {name: found for name, found in now.items() if self.seen.get(name) == found.mark}
+        self.seen = {name: found.mark for name, found in now.items()}
         self._say_removed([name for name in self.known if name not in now and name in self.uploaded])
-        back = [name for name in complete if self.uploaded.get(name) == now[name][1] and name not in self.known]
-        self.unchanged += back
-        hidden = {name for name in self.known if self._is_out_of_sight(name)}
-        self.known = {*complete, *self.known} & now.keys() | hidden
-        due = [name for name in complete if self.uploaded.get(name) != now[name][1]]
+        due = [name for name, found in complete.items() if self.uploaded.get(name) != found.mark]
+        again = {name for name, found in complete.items() if self.known.get(name) != found.placed}
+        self.unchanged += sorted(again.difference(due))
+        there = {name: placed for name, placed in self.known.items() if name in now or self._is_out_of_sight(name)}
+        self.known = there | {name: found.placed for name, found in complete.items()}
         self._upload_all(sorted(due, key=lambda name: (not name.endswith(SIDECAR), name)), now)
 
-    def _upload_all(self, due: list[str], now: dict[str, tuple[Path, Mark]]) -> None:
+    def _upload_all(self, due: list[str], now: dict[str, Found]) -> None:
         assert self.uploaded is not None
         for number, name in enumerate(due):
             self.report.to_upload = len(due) - number
             if not self.goes_on():
                 return
-            path, mark = now[name]
+            path, mark, _ = now[name]
             own_route = now.get(name + SIDECAR)
-            if own_route and self.uploaded.get(name + SIDECAR) != own_route[1]:
+            if own_route and self.uploaded.get(name + SIDECAR) != own_route.mark:
                 continue  # it must be there before the file, which would take another route
             if self._upload(name, path, mark):
                 self.uploaded[name] = mark
@@ -87,19 +98,19 @@ class Inbox:
         """Whether the file may be there all the same: it, or a folder above it, cannot be read."""
         return any(name.startswith(path) if path.endswith("/") else name == path for path in self._unread)
 
-    def files(self) -> dict[str, tuple[Path, Mark]]:
-        """Blob name -> file and mark, for everything in the folder that is meant for upload. Raises OSError."""
+    def files(self) -> dict[str, Found]:
+        """Blob name -> file, for everything in the folder that is meant for upload. Raises OSError."""
         try:
             self.folder.mkdir(parents=not self._made, exist_ok=True)  # later only where what holds it is still there
         except FileExistsError as error:
             raise NotADirectoryError(errno.ENOTDIR, "a file or a link that leads nowhere", str(self.folder)) from error
         self._made = True
-        files: dict[str, tuple[Path, Mark]] = {}
+        files: dict[str, Found] = {}
         left_out: LeftOut = {}
         for path, status in files_in(self.folder, left_out):
-            mark = f"{status.st_size}:{status.st_mtime_ns}"
+            mark = _mark(status)
             relative = path.relative_to(self.folder)
-            if files.setdefault(blob_name(relative), (path, mark))[0] is not path:
+            if files.setdefault(blob_name(relative), Found(path, mark, status.st_ctime_ns)).path is not path:
                 left_out[relative.as_posix()] = TWIN
         self._say_left_out(left_out)
         return files
@@ -119,8 +130,8 @@ class Inbox:
             self.uploads.create_container()
             return {}
         except ResourceExistsError:
-            blobs = self.uploads.list_blobs(include=["metadata"])
-            return {blob.name: (blob.metadata or {}).get(MARK, "") for blob in blobs}
+            blobs = [info_of(blob.name, blob, {}) for blob in self.uploads.list_blobs(include=["metadata"])]
+            return {blob.name: blob.metadata.get(MARK, "") for blob in blobs if not blob.is_folder}
 
     def _upload(self, name: str, path: Path, mark: Mark) -> bool:
         """Whether this file is done with: uploaded, or refused for good. Whatever may pass is tried again."""
@@ -129,7 +140,11 @@ class Inbox:
             return False
         try:
             check_name(name)
+            if _mark(path.stat()) != mark:
+                return False  # written to since the folder was listed, which may be long ago
             etag = self._send(name, path, mark)
+        except FileNotFoundError:
+            return False  # gone meanwhile
         except OSError as error:
             self._not_yet(name, mark, f"cannot be read yet ({error.strerror or error}), trying again")
             return False
@@ -173,3 +188,7 @@ class Inbox:
         if self._said.get(name) != (mark, why):
             self._said[name] = mark, why
             self.report.say(f"{name}: {why}")
+
+
+def _mark(status: os.stat_result) -> Mark:
+    return f"{status.st_size}:{status.st_mtime_ns}"

@@ -20,6 +20,7 @@ from cloud.storage.blobs import BlobInfo, info_of
 from cloud.storage.paths import record_path
 from devtools.console_report import ConsoleReport, shown
 from inference import os_errors
+from inference.results.plurals import counted
 
 CONTAINERS = ("results", "errors")
 STATE = ".etags.json"
@@ -49,6 +50,7 @@ class Outbox:
         self.etags = self._load()
         self._saved = dict(self.etags)
         self._failed: dict[str, str] = {}  # why, by the result (see _results), or by the folder
+        self._restored: list[str] = []
         self._made = False
 
     @property
@@ -75,6 +77,7 @@ class Outbox:
                 looked = tuple(prefix for prefix in where if prefix not in missing)
                 self._remove_all([key for key in self.etags if key not in blobs and key.startswith(looked)], failed)
             finally:
+                self._say_restored()
                 self._save()
         except OSError as error:
             failed[""] = self._why(error)
@@ -164,6 +167,9 @@ class Outbox:
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)  # what it takes is room for other files
+        if self.etags.get(key) == blob.etag:
+            self._restored.append(key)  # somebody deleted or moved it, which is no news of the upload
+            return
         self.etags[key] = blob.etag
         self.report.arrived(key, path)
 
@@ -206,6 +212,12 @@ class Outbox:
             return f"full ({error.strerror})" if error.errno in os_errors.FULL else str(error.strerror or error)
         return str(error).splitlines()[0]
 
+    def _say_restored(self) -> None:
+        if self._restored:
+            gone = counted(len(self._restored), "file")
+            self.report.say(f"{shown(self.folder)}: {gone} that had gone, fetched again")
+            self._restored.clear()
+
     def _say(self, failed: dict[str, str]) -> None:
         """What is new about failures: a line for the folder, or for each result, or for many of them."""
         before, self._failed = self._failed, failed
@@ -226,7 +238,7 @@ class Outbox:
             self.report.say(f"{shown(self.folder)} is complete again")
 
     def _save(self) -> None:
-        if self.etags != self._saved:
+        if self.etags != self._saved or (self.etags and not (self.folder / STATE).exists()):
             # A file of its own first, so that STATE is the old or the new, never half of it.
             partial = self.folder / f"{STATE}.part"
             try:

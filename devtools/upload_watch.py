@@ -13,7 +13,8 @@ from cloud.storage.containers import Storage
 from cloud.storage.paths import record_path
 from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
-from devtools.console_report import PATIENCE_S, ConsoleReport, Pending
+from devtools.console_report import PATIENCE_S, ConsoleReport, Ending, Pending
+from inference.clutter import is_clutter
 from inference.results.plurals import counted
 from inference.results.words import duration
 from inference.routes import sidecar_target
@@ -45,6 +46,8 @@ class _Known:
     said: str = ""
     since: float | None = None
     finished: int | None = None  # how many looks at the results had ended when it was seen to have ended
+    how: Ending = "analysed"  # it ended
+    silent: bool = False  # its lease was over at the last look, as all are after a laptop's sleep
     parts: int = 0
     words: str = ""  # about its work, which is under way
     later: bool = False  # nobody can work on it now
@@ -64,12 +67,15 @@ class UploadWatch:
     def begin(self, uploads: Collection[str]) -> None:
         """What an earlier run left unfinished is pending again. `uploads`: the names of all that lie in storage."""
         paths = {record_path(name): name for name in uploads}
-        left = {name: summary for name, summary in self._listed(paths).items() if summary.state in _OPEN}
-        for name, summary in left.items():
+        known = self._listed(paths)
+        left = {name: summary.etag for name, summary in known.items() if summary.state in _OPEN}
+        meant = [name for name in uploads if not sidecar_target(name) and not is_clutter(name)]
+        left |= {name: "" for name in meant if name not in known}  # their turn had not come
+        for name, etag in left.items():
             if name not in self._report.waiting():
-                self._report.waits(name, Pending(summary.etag))
+                self._report.waits(name, Pending(etag))
         self._left = set(left)
-        interrupted = [name for name, summary in left.items() if summary.state in ("working", "job")]
+        interrupted = [name for name in left if name not in known or known[name].state in ("working", "job")]
         if len(interrupted) > _NAMED:
             self._report.say(f"{len(interrupted)} uploads were left unfinished by an earlier run; the app goes on")
         for name in interrupted if len(interrupted) <= _NAMED else ():
@@ -104,9 +110,11 @@ class UploadWatch:
         known = [self._known[name] for name in pending if name in self._known]
         work = [each for each in known if each.words]
         later = sum(each.later for each in known)
+        ended = [each.how for each in known if each.finished is not None]
         # Of many that pass quickly nobody wants the names.
         named = [each for each in work if len(pending) <= _NAMED or now - (each.since or now) >= PATIENCE_S][:_NAMED]
-        self._report.at_work([each.words for each in named], len(pending) - len(named) - later, later)
+        waiting = len(pending) - len(named) - later - len(ended)
+        self._report.at_work([each.words for each in named], waiting, later, ended)
 
     def _look(self, due: list[str], pending: dict[str, Pending], now: float) -> None:
         listed = self._listed({record_path(name): name for name in due})
@@ -114,6 +122,7 @@ class UploadWatch:
             known, summary, etag = self._of(name), listed.get(name), pending[name].etag
             known.words, known.later = "", False
             if summary is None or (etag and summary.etag != etag):
+                known.finished = None  # that was another version
                 continue
             if summary.state == "working" and summary.age_s < summary.lease_s:
                 self._working(name, summary, now)
@@ -148,6 +157,7 @@ class UploadWatch:
             return f"picked up again, attempt {attempt}" if attempt > 1 else ""
 
         known = self._of(name)
+        known.silent, known.finished = False, None
         if known.since is None:
             known.since = now - summary.age_s
         self._once(name, "working", resumed)
@@ -157,6 +167,8 @@ class UploadWatch:
         known = self._of(name)
         if summary.state == "job":
             self._job(name, now)
+        elif summary.state == "working" and not known.silent:
+            known.silent = True
         elif summary.state == "working":
             known.since = None
             self._once(name, "silent", lambda: "its worker has stopped; the app goes on with it by itself")
@@ -172,6 +184,7 @@ class UploadWatch:
             self._report.ended(name, f"{self._receipt(name).reason or 'dropped'}; it will have no result")
         elif known.finished is None:
             known.finished = self._report.looks  # its result comes with a look that begins from now on
+            known.how = "analysed" if summary.state == "done" else "failed"
         elif self._report.looks >= known.finished + 2:
             self._report.forget(name)  # the result was there already: whatever there was to say was said
 

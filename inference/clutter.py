@@ -12,11 +12,11 @@ from inference.routes import sidecar_target
 
 # Without regard to capitals. All that lies below such a folder is clutter too.
 _FOLDERS = """
-    @eadir @tmp @sharebin @sharesnap #recycle #snapshot .@__thumb @recycle @recently-snapshot .wdmc .snapshot
-    $recycle.bin found.[0-9][0-9][0-9] lost+found
+    @eadir @tmp @sharebin @sharesnap #recycle #snapshot .@* @recycle @recently-snapshot .wdmc .snapshot ~snapshot .zfs
+    $recycle.bin lost.dir found.[0-9][0-9][0-9] lost+found
     __macosx .appledouble .appledb .appledesktop .fseventsd .temporaryitems .spotlight-v100 .documentrevisions-v100
     .trash .trashes .trash-* .thumbnails .picasaoriginals .git .svn .hg .cache
-    .stfolder .stversions .sync .dropbox.cache *.download
+    .stfolder .stversions .sync .dropbox.cache .tmp.drivedownload .tmp.driveupload *.download
 """
 _FILES = """
     thumbs.db thumbs.db:encryptable ehthumbs.db ehthumbs_vista.db desktop.ini autorun.inf
@@ -24,8 +24,10 @@ _FILES = """
     ._* :2e* .ds_store .apdisk .localized .volumeicon.icns .com.apple.timemachine.donotpresent
     .trashed-* .pending-* .thumbdata* .nomedia .directory .gitignore
     .stignore .syncthing.*.tmp ~syncthing~*.tmp .dropbox .dropbox.* .*.icloud
-    .nfs* .fuse_hidden* .goutputstream-* .~lock.*# ~$* ~*.tmp
+    .sync_*.db *@synoeastream *@synoresource
+    .nfs* .smbdelete* .afpdeleted* .fuse_hidden* .goutputstream-* .~lock.*# ~$* ~*.tmp
     *.part *.part.met *.partial *.filepart *.crdownload *.download *.opdownload *.tmp *.aria2 *.!ut *.!qb *.!sync *.bts
+    *.xltd *.ytdl *.part-frag* *.fdmdownload
     *.swp *.swo *.swx
     .keep .gitkeep .placeholder $$$.$$$ *_$folder$
 """

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from inference.clutter import is_clutter, is_clutter_folder
+from inference.errors import UnreadableMedia
 from inference.results.plurals import counted
 from inference.results.words import single
 
@@ -72,6 +73,19 @@ def _is_junction(entry: os.DirEntry[str]) -> bool:
     """Whether it is Windows' other kind of link to a folder."""
     tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) if os.name == "nt" else 0
     return tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
+
+
+def size_of(file: Path) -> int:
+    """The bytes of a file that was named. Raises UnreadableMedia where there is none, or where it cannot be reached."""
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnreadableMedia(f"{file}: no such file; check the path") from error
+    except OSError as error:
+        raise UnreadableMedia(f"{file}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
+        raise UnreadableMedia(f"{file}: no file but a folder, pipe, socket or device; save its content in a file")
+    return status.st_size
 
 
 def words_of(left_out: LeftOut, where: Iterable[str] | None = None) -> str:

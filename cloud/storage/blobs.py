@@ -146,7 +146,7 @@ def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
 def _says_directory(properties: Any, headers: Mapping[str, str]) -> bool:
     kind = {key.lower(): value.lower() for key, value in headers.items()}.get("x-ms-resource-type")
     content_type = str(properties.content_settings.content_type or "").partition(";")[0].strip().lower()
-    return kind == "directory" or content_type in ("application/x-directory", "httpd/unix-directory")
+    return kind == "directory" or content_type in ("application/x-directory", "httpd/unix-directory", "inode/directory")
 
 
 def date_of(headers: Mapping[str, str]) -> datetime:

@@ -20,7 +20,7 @@ _MOST = 100
 
 def note_folders(out: Path, given: Sequence[Path]) -> None:
     """Adds the folders of what was named on the command line to those of earlier runs. Raises OSError."""
-    now = [os.path.abspath(path if path.is_dir() else path.parent) for path in given]
+    now = [os.path.abspath(path if os.path.isdir(path) else path.parent) for path in given]
     known = list(dict.fromkeys([*now, *_noted(out)]))[:_MOST]
     with whole_file(out / NOTE) as file:
         file.write(json_text({"folders": known}, indent=1, ascii_only=True))

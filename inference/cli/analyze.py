@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from inference.command_line import fault
 from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
-from inference.folder_files import LeftOut, files_in, words_of
+from inference.folder_files import LeftOut, files_in, size_of, words_of
 from inference.os_errors import trouble_of_ours
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
@@ -41,13 +42,14 @@ def analyze_command(options: argparse.Namespace) -> int:
         raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
     registry = registry_of(options)
     routes = routes_of(options, registry)
-    files = list(files_below(options.files))
-    if not files:
+    unreadable: list[Path] = []
+    files = list(files_below(options.files, unreadable))
+    if not files and not unreadable:
         print(single(f"no files in {', '.join(map(str, options.files))}"), file=sys.stderr)
     names = names_of(files, options.files, keep_apart=options.out is None)
     if options.out:
         make_out(options.out, options.files)
-    failed = 0
+    failed = len(unreadable)
     with Progress(len(files)) as progress:
         for path in files:
             source = Source(name=names[path])
@@ -107,13 +109,13 @@ def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
     return min(fitting, key=routes.routes.index)
 
 
-def files_below(paths: Sequence[Path]) -> Iterator[Path]:
+def files_below(paths: Sequence[Path], unreadable: list[Path] | None = None) -> Iterator[Path]:
     """Files as given, and every file that is meant below the folders, in order; sidecars are left out.
 
-    What else is left out of a folder is said on stderr at its end.
+    What else is left out of a folder is said on stderr at its end. unreadable: gets the given folders that are.
     """
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             yield path
             continue
         left_out: LeftOut = {}
@@ -121,6 +123,8 @@ def files_below(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (file for file, _ in files_in(path, left_out) if not sidecar_target(file.name))
         except OSError as error:
             print(single(f"{path}: cannot be read ({error.strerror})"), file=sys.stderr)
+            if unreadable is not None:
+                unreadable.append(path)
         if left_out:
             print(f"{single(str(path))}: {words_of(left_out)}", file=sys.stderr)
 
@@ -135,9 +139,7 @@ def analyze_file(
 ) -> tuple[dict[str, Any], Analysis | None]:
     """(the result document or the error document, the analysis). source: with the file's name in results."""
     try:
-        if not path.is_file():
-            raise UnreadableMedia(f"{path}: no such file; check the path")
-        source = replace(source, bytes=path.stat().st_size)
+        source = replace(source, bytes=size_of(path))
         analysis = analyze(
             path,
             route_of(path, routes, options),
@@ -198,7 +200,7 @@ def write_out(
 def relative_to_given(path: Path, given: Sequence[Path]) -> Path:
     """The path below the folder that was named on the command line; only the name for a file named itself."""
     for folder in given:
-        if folder.is_dir() and path.is_relative_to(folder):
+        if os.path.isdir(folder) and path.is_relative_to(folder):
             inside = path.relative_to(folder)
             if ".." not in inside.parts:  # every relative path is below `.`, it seems, also ../a.jpg
                 return inside

@@ -10,7 +10,8 @@ from inference.cli.analyze import files_below, registry_of
 from inference.cli.progress import Progress
 from inference.engine.model import Model
 from inference.engine.registry import Registry
-from inference.errors import BadModel, DropsightError, UnreadableMedia, UnsupportedMedia
+from inference.errors import BadModel, DropsightError, UnsupportedMedia
+from inference.folder_files import size_of
 from inference.image.limits import read_bytes
 from inference.image.media import decode
 from inference.predictions import Embedding, Floats
@@ -104,8 +105,7 @@ def over_pictures(folder: Path, model: Model) -> Index:
 def embed(model: Model, file: Path) -> Floats:
     """The vector (D,) of a picture file. Raises BadModel where the model gives none,
     UnreadableMedia, and what `decode` raises."""
-    if not file.is_file():
-        raise UnreadableMedia(f"{file}: no such file; check the path")
+    size_of(file)
     predictions, _ = model.run(decode(read_bytes(file)))
     if not isinstance(predictions, Embedding):
         raise BadModel(f"{model.manifest.name} does {model.manifest.task}, expected an embedding model")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from azure.core.pipeline.transport import HttpTransport
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from requests.adapters import HTTPAdapter
 
 from cloud.storage.containers import Storage
 from cloud.uploads.receipt_blobs import BlobReceipts
@@ -537,6 +541,21 @@ def test_of_a_few_uploads_only_their_own_is_listed(bridge: Bridge, monkeypatch: 
     assert (out / "results/other.jpg/result.json").exists() and not (out / "results/old.jpg").exists()
 
 
+def test_what_somebody_deleted_is_fetched_again_in_a_line(
+    bridge: Bridge, storage_account: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jpg/result.json", "b.jpg/result.json"):
+        container(bridge, "results").upload_blob(name, json.dumps(result(cat=1)))
+    bridge.outbox.step()
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    shutil.rmtree(bridge.outbox.folder)
+    bridge.outbox.step()
+    assert capsys.readouterr().out == f"{bridge.outbox.folder}: 2 files that had gone, fetched again\n"
+    again = Bridge(storage_account, bridge.inbox.folder, bridge.outbox.folder)
+    again.outbox.step()
+    assert capsys.readouterr().out == "", "the list of what is there came back too"
+
+
 def test_markers_of_folders_are_not_mirrored(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
     results = container(bridge, "results")
     results.upload_blob("street", b"", metadata={"Hdi_isfolder": "True"})
@@ -651,6 +670,8 @@ def test_a_file_that_comes_or_goes_without_a_change_is_said(
     store = BlobReceipts(Storage(bridge.service))
     store.create(Receipt("a.jpg", "e", "k", "done"))
     store.create(Receipt("b.jpg", "e", "k", "failed"))
+    store.create(Receipt("c.jpg", "e", "k", "done"))
+    bridge.inbox.uploads.upload_blob("marker", b"", metadata={"hdi_isfolder": "true"})
     again = Bridge(storage_account, bridge.inbox.folder, bridge.outbox.folder)
     for each in (bridge, again):
         drop(bridge, "a.jpg", b"x")
@@ -661,6 +682,46 @@ def test_a_file_that_comes_or_goes_without_a_change_is_said(
             "a.jpg: already analysed; the file has not changed since",
             "b.jpg: could not be analysed; the file has not changed since",
         ]
+
+
+def test_a_copy_over_a_file_with_its_time_is_said(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
+    drop(bridge, "a.jpg", b"x")
+    for _ in range(2):
+        bridge.step()
+    BlobReceipts(Storage(bridge.service)).create(Receipt("a.jpg", "e", "k", "done"))
+    first = (bridge.inbox.folder / "a.jpg").stat().st_ctime_ns
+
+    def copied() -> bool:
+        return drop(bridge, "a.jpg", b"x").stat().st_ctime_ns != first
+
+    eventually(copied, "the clock of the disk has moved on")
+    capsys.readouterr()
+    for _ in range(3):
+        bridge.step()
+    assert capsys.readouterr().out == "a.jpg: already analysed; the file has not changed since\n"
+
+
+def test_what_changes_or_goes_while_it_waits_for_its_upload_is_no_error(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        drop(bridge, name, b"x")
+    bridge.inbox.step()
+    send = bridge.inbox._send
+
+    def slowly(name: str, path: Path, mark: str) -> str:
+        if name == "a.jpg":
+            drop(bridge, "b.jpg", b"half of it", mtime=2)
+            (bridge.inbox.folder / "c.jpg").unlink()
+        return send(name, path, mark)
+
+    monkeypatch.setattr(bridge.inbox, "_send", slowly)
+    bridge.inbox.step()
+    assert (blobs(bridge), capsys.readouterr().out) == ({"a.jpg": b"x"}, "a.jpg: uploaded\n")
+    drop(bridge, "b.jpg", b"all of it", mtime=3)
+    for _ in range(2):
+        bridge.inbox.step()
+    assert blobs(bridge) == {"a.jpg": b"x", "b.jpg": b"all of it"}
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -713,6 +774,26 @@ def test_storage_that_is_away_is_said_once(bridge: Bridge, capsys: pytest.Captur
     for direction in ("inbox", "outbox", "inbox"):
         bridge._try(direction, fail)
     assert capsys.readouterr().out == "storage does not answer, trying again: nothing listens\n"
+    for direction in ("outbox", "inbox", "inbox"):
+        bridge._try(direction, lambda: None)
+    assert capsys.readouterr().out == "storage answers again\n"
+
+
+def test_a_connection_that_was_cut_is_made_again_after_a_second(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, slept, cut = HTTPAdapter.send, [], [True]
+
+    def cut_once(self: HTTPAdapter, *arguments: Any, **options: Any) -> Any:
+        if cut:
+            cut.clear()
+            raise requests.ConnectionError("Connection aborted.")
+        return send(self, *arguments, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", cut_once)
+    monkeypatch.setattr(HttpTransport, "sleep", lambda _, seconds: slept.append(seconds))
+    bridge.outbox.step()
+    assert slept == [1.0]
 
 
 @pytest.mark.slow

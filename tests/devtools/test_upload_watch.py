@@ -77,6 +77,7 @@ def test_work_that_is_picked_up_again_is_said(world: World) -> None:
     world.put("working", lease_s=LEASE_S)
     assert world.look() == [], "the first attempt is nothing to speak of"
     world.put("working")  # its lease is over
+    assert world.look() == [], "as all are after a laptop's sleep, until their workers are at it again"
     assert world.look() == ["clip.mp4: its worker has stopped; the app goes on with it by itself"]
     world.put("working", lease_s=LEASE_S, attempt=2)
     assert world.look() == ["clip.mp4: picked up again, attempt 2"]
@@ -135,6 +136,23 @@ def test_of_many_uploads_the_numbers_are_said(
         "12 of 530 analysed, 1 failed, 480 waiting, 6 for later, 30 to upload; 9.mp4: at work for 34 s; "
         "z.mp4: uploading, 25 %\n"
     )
+
+
+def test_what_has_ended_and_is_still_to_be_fetched_does_not_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("devtools.console_report.PATIENCE_S", 0.0)
+    world.upload("a.jpg", "b.jpg", "c.jpg")
+    world.put("done", "a.jpg")
+    world.put("failed", "b.jpg")
+    assert world.look() == ["1 of 3 analysed, 1 failed, 2 to fetch, 1 waiting"]
+    world.report.arrived("results/a.jpg/result.json", tmp_path / "none.json")
+    world.put("done", "b.jpg", "e2")
+    world.put("done", "c.jpg")
+    world.capsys.readouterr()
+    world.report.uploaded("b.jpg", "e3")  # a newer version, of which the receipt does not speak yet
+    world.capsys.readouterr()
+    assert world.look() == ["2 of 3 analysed, 1 to fetch, 1 waiting"]
 
 
 def test_a_terminal_shows_progress_in_a_line_that_is_written_over(
@@ -204,12 +222,14 @@ def test_what_an_earlier_run_left_is_said_and_followed(world: World) -> None:
     world.put("working", lease_s=LEASE_S)
     world.put("done", "done.jpg")
     world.put("retry", "later.jpg", reason="memory ran out")
-    world.watch.begin(["clip.mp4", "done.jpg", "later.jpg", "new.jpg"])
+    meant_for_others = ["new.jpg.route.toml", "Thumbs.db"]
+    world.watch.begin(["clip.mp4", "done.jpg", "later.jpg", "new.jpg", *meant_for_others])
     assert world.look() == [
         "clip.mp4: left unfinished by an earlier run; the app goes on with it by itself",
+        "new.jpg: left unfinished by an earlier run; the app goes on with it by itself",  # its turn had not come
         "later.jpg: waits, and is tried again: memory ran out",
     ]
-    assert sorted(world.report.pending) == ["clip.mp4", "later.jpg"]
+    assert sorted(world.report.pending) == ["clip.mp4", "later.jpg", "new.jpg"]
 
 
 def test_of_many_their_number_is_said(world: World) -> None:

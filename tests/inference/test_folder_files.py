@@ -21,10 +21,13 @@ CLUTTER = [
     ".nfs000012", ".fuse_hidden0001", ".stfolder/x", ".syncthing.a.jpg.tmp", "@Recycle/a.jpg", "found.000/a.jpg",
     "Network Trash Folder/a", "TheVolumeSettingsFolder/a", ".AppleDouble/a.jpg", "a\\@eaDir\\b.jpg",
     "$$$.$$$", "street_$folder$", "street/.keep", "Thumbs.db.route.toml",
+    "~snapshot/daily.0/a.jpg", ".@upload_cache/a.jpg", ".zfs/snapshot/a.jpg", "DCIM/LOST.DIR/1.jpg", "a.mp4.part-Frag3",
+    "a.mp4.ytdl", "a.jpg@SynoEAStream", ".smbdeleteAAA01", ".tmp.driveupload/1",
 ]  # fmt: skip
 NO_CLUTTER = [
     "a.jpg", "photo.of.part.jpg", "part/a.jpg", "my.part/a.jpg", "~a.jpg", "Icon.png", "recycle/a.jpg", "tmp/a.jpg",
     "thumbs/a.jpg", "thumbs.db.jpg", "#1.jpg", "$5.jpg", "@home/a.jpg", "found.1/a.jpg", ".hidden/a.jpg", "a.jpg/", "",
+    "icon.jpg", "part.jpg", "photo.download.jpg", "$100.jpg", "lost.jpg", "snapshot/a.jpg", "a.jpg@home.jpg",
 ]  # fmt: skip
 
 
@@ -104,5 +107,27 @@ def test_the_command_line_says_what_it_leaves_out_of_a_folder(
 
 def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], locked: None) -> None:
     (tmp_path / "locked").mkdir()
-    main(["analyze", str(tmp_path / "locked"), "--model", "colors"])
-    assert f"{tmp_path / 'locked'}: cannot be read (Permission denied)" in capsys.readouterr().err
+    assert main(["analyze", str(tmp_path / "locked"), "--model", "colors"]) == 1, "nothing of what was asked was done"
+    assert capsys.readouterr().err == f"{tmp_path / 'locked'}: cannot be read (Permission denied)\n"
+
+
+def test_what_cannot_be_opened_stops_no_other_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.stat
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if path.parent.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    named = [tmp_path / name for name in ("locked/a.jpg", "pipe.jpg", "none.jpg")]
+    assert main(["analyze", *map(str, named), "--model", "colors", "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{named[0]}: failed: cannot be read (Permission denied) (UnreadableMedia)",
+        f"{named[1]}: failed: no file but a folder, pipe, socket or device; save its content in a file "
+        "(UnreadableMedia)",
+        f"{named[2]}: failed: no such file; check the path (UnreadableMedia)",
+    ]

@@ -41,6 +41,7 @@ def storage(storage_account: str) -> Storage:
         ("a", 0, {}, None, {"X-Ms-Resource-Type": "directory"}, True),
         ("a", 0, {}, None, {"x-ms-resource-type": "file"}, False),
         ("a", 0, {}, "application/x-directory; charset=utf-8", {}, True),
+        ("a", 0, {}, "inode/directory", {}, True),
         ("a", 0, {}, "application/octet-stream", {}, False),
     ],
 )
