@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from inference.folder_files import RESULTS_NOTE
 from inference.results.strict_json import json_text
 
-NOTE = ".analysed.json"
 _MOST = 100
 
 
@@ -21,9 +21,9 @@ def note_folders(out: Path, given: Sequence[Path]) -> None:
     """Adds the folders of what was named on the command line to those of earlier runs. Raises OSError."""
     now = [os.path.abspath(path if path.is_dir() else path.parent) for path in given]
     known = list(dict.fromkeys([*now, *_noted(out)]))[:_MOST]
-    half = out / f"{NOTE}.{os.getpid()}"
+    half = out / f"{RESULTS_NOTE}.{os.getpid()}"
     half.write_text(json_text({"folders": known}, indent=1, ascii_only=True), "ascii")
-    half.replace(out / NOTE)
+    half.replace(out / RESULTS_NOTE)
 
 
 def analysed_folders(results: Path) -> list[Path]:
@@ -34,6 +34,6 @@ def analysed_folders(results: Path) -> list[Path]:
 
 def _noted(out: Path) -> list[str]:
     with suppress(OSError, ValueError, RecursionError, AttributeError):  # it is a help, and no result
-        folders = json.loads((out / NOTE).read_text("utf-8")).get("folders")
+        folders = json.loads((out / RESULTS_NOTE).read_text("utf-8")).get("folders")
         return [folder for folder in folders if isinstance(folder, str)][:_MOST] if isinstance(folders, list) else []
     return []
