@@ -1,7 +1,7 @@
 """The files below a folder that are meant: what is left out is remembered, and can be said in a line.
 
-Hidden files, clutter, and what is no file are left out. A link to a file stands for that file; a link to a folder is
-not followed, since it may lead in a circle or out to a whole disk.
+Hidden files, clutter, our own results, and what is no file are left out. A link to a file stands for that file; a link
+to a folder is not followed, since it may lead in a circle or out to a whole disk.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from inference.results.words import single
 _SHOWN = 3  # names of a kind
 CLUTTER, HIDDEN, FOLDER_LINK, DEAD_LINK = "piece of clutter", "hidden entry", "linked folder", "dead link"
 NO_FILE, UNREADABLE_FOLDER, UNREADABLE = "special file", "unreadable folder", "unreadable file"
+RESULTS = "folder of results"
+RESULTS_NOTE = ".analysed.json"  # lies in the folders that `analyze --out` wrote
 
 LeftOut = dict[str, str]  # by the name below the folder, folders with a slash at the end: what it is, one of the above
 
@@ -62,6 +64,10 @@ def _entries(folder: Path, prefix: str, left_out: LeftOut) -> list[tuple[str, bo
             name = prefix + entry.name
             if is_clutter_folder(entry.name) if is_folder else is_clutter(entry.name):
                 left_out[f"{name}/" if is_folder else name] = CLUTTER
+            elif is_folder and os.path.lexists(os.path.join(entry.path, RESULTS_NOTE)):
+                left_out[f"{name}/"] = RESULTS  # maps and annotated pictures are no photos to be labelled
+            elif entry.name == RESULTS_NOTE:
+                pass  # who names a folder of results means the pictures in it
             elif entry.name.startswith("."):
                 left_out[f"{name}/" if is_folder else name] = HIDDEN
             else:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from inference.folder_files import RESULTS_NOTE
 from inference.results.export_rows import whole_file
 from inference.results.strict_json import json_text
 
-NOTE = ".analysed.json"
 _MOST = 100
 
 
@@ -22,18 +22,19 @@ def note_folders(out: Path, given: Sequence[Path]) -> None:
     """Adds the folders of what was named on the command line to those of earlier runs. Raises OSError."""
     now = [os.path.abspath(path if os.path.isdir(path) else path.parent) for path in given]
     known = list(dict.fromkeys([*now, *_noted(out)]))[:_MOST]
-    with whole_file(out / NOTE) as file:
+    with whole_file(out / RESULTS_NOTE) as file:
         file.write(json_text({"folders": known}, indent=1, ascii_only=True))
 
 
 def analysed_folders(results: Path) -> list[Path]:
     """The folders of the latest run first; those of the folder of results that this one lies in, if it has none."""
     whole = Path(os.path.abspath(results))
-    return next(([*map(Path, noted)] for folder in (whole, *whole.parents) if (noted := _noted(folder))), [])
+    above = [folder for folder in whole.parents if folder.parent != folder]  # the root of a disk is nobody's results
+    return next(([*map(Path, noted)] for folder in (whole, *above) if (noted := _noted(folder))), [])
 
 
 def _noted(out: Path) -> list[str]:
     with suppress(OSError, ValueError, RecursionError, AttributeError):  # it is a help, and no result
-        folders = json.loads((out / NOTE).read_text("utf-8")).get("folders")
+        folders = json.loads((out / RESULTS_NOTE).read_text("utf-8")).get("folders")
         return [folder for folder in folders if isinstance(folder, str)][:_MOST] if isinstance(folders, list) else []
     return []

@@ -38,7 +38,7 @@ def _export(options: argparse.Namespace) -> int:
         if names and options.step not in names:
             raise BadRoute(f"{options.results}: no step is called {options.step!r}{nearest(options.step, names)}")
     report = write(read_folder(options.results), options.format, options.out, options_of(options))
-    if failed := sum(1 for _ in options.results.rglob(ERROR_FILE)):
+    if failed := sum(not path.is_dir() for path in options.results.rglob(ERROR_FILE)):
         print(single(f"{options.results}: {counted(failed, 'file')} could not be analysed, see {ERROR_FILE}"),
               file=sys.stderr)  # fmt: skip
     return end(options, report)

@@ -32,6 +32,7 @@ _READ = {
 # Kinds that lose nothing more as JPEG; others become PNG.
 _PHOTOS = ("image/jpeg", "image/heic", "image/avif")
 _QUALITY = 95
+_UNFINISHED = ".export-"
 
 
 class DataSetPictures:
@@ -128,13 +129,19 @@ def _is_animated(head: bytes) -> bool:
 
 
 def _place(target: Path, write: Callable[[Path], object]) -> None:
-    """A file that gets its name only when all of it is written."""
-    with _temporary(target.parent) as folder:
-        write(folder / "picture")
-        os.replace(folder / "picture", target)
+    """A file that gets its name only when all of it is written. Raises OSError, which names the file at fault."""
+    try:
+        with _temporary(target.parent) as folder:
+            write(folder / "picture")
+            os.replace(folder / "picture", target)
+    except OSError as error:
+        # a copy that cannot go on (a full disk) names the file that it reads first
+        if error.filename is None or error.filename2 is not None or _UNFINISHED in str(error.filename):
+            error.filename, error.filename2 = str(target), None
+        raise
 
 
 @contextmanager
 def _temporary(beside: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".export-") as name:
+    with tempfile.TemporaryDirectory(dir=beside, prefix=_UNFINISHED) as name:
         yield Path(name)

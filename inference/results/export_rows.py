@@ -62,6 +62,7 @@ class Export:
         self._survey = Survey()
         self._finds: Counter[tuple[str, str, bool]] = Counter()  # of (kind, step, whether in a picture)
         self._other_steps: dict[str, None] = {}
+        self._boxed_by: dict[str, dict[str, None]] = {}  # steps by the label of their objects
         self._left_out: dict[str, list[int]] = {"videos": [], "no size": []}
         self._sources = [self._keep(i, *item) for i, item in enumerate(found)]
         self._names: Sequence[str] = export_names(self._sources, self.notes)
@@ -81,6 +82,8 @@ class Export:
         for step, prediction, _ in predictions_of(document):
             if whole:
                 self._survey.add(step, prediction)
+            if whole and "box" in prediction and self.options.step in (None, step["name"]):
+                self._boxed_by.setdefault(str(prediction["label"] or ""), {})[step["name"]] = None
         for kind, step_name in _kinds(document):
             if self.options.step in (None, step_name):
                 self._finds[kind, step_name, whole] += 1
@@ -134,11 +137,26 @@ class Export:
         if self._other_steps:
             self.notes.add(f"left out, not of the step {self.options.step}: finds of {', '.join(self._other_steps)}")
         if any(finds[kind] for kind in held):
+            self._note_doubles(pictures)
             return False
         self.notes.add(f"nothing to export as {form}: {self._why_nothing(finds, pictures)}")
         return True
 
+    def _note_doubles(self, pictures: bool) -> None:
+        """Trainers take what two steps found for two objects."""
+        for label, steps in self._boxed_by.items() if pictures else ():
+            if len(steps) > 1:
+                self.notes.add(
+                    f"objects of one name come from several steps ({', '.join(steps)}), so that the same object may be "
+                    "there more than once; --step NAME exports those of one step", label,
+                )  # fmt: skip
+
     def _note_sources(self, form: str, pictures: bool) -> None:
+        for i in self._left_out["videos"] if form == "csv" else ():
+            self.notes.add(
+                "left out, csv has what was found in whole files: finds in the frames of videos, which are in "
+                "frames.jsonl and tracks.csv beside their results", self._names[i],
+            )  # fmt: skip
         for i in self._left_out["videos"] if pictures else ():
             self.notes.add(
                 f"left out, {form} is for pictures: videos, whose finds are in frames.jsonl and tracks.csv beside "

@@ -43,7 +43,7 @@ def read_folder(folder: Path) -> Iterator[Found]:
     """The result documents below a folder, in the order of their names. Raises CorruptMedia, UnsupportedMedia."""
     if not folder.is_dir():
         raise UnsupportedMedia(f"{folder}: no such folder; give the folder that `analyze --out` wrote")
-    for path in sorted(folder.rglob(RESULT_FILE)):
+    for path in sorted(path for path in folder.rglob(RESULT_FILE) if not path.is_dir()):
         place = path.parent.relative_to(folder).as_posix()
         yield Found(read_document(path), "" if place == "." else place)
 

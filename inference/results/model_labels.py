@@ -20,10 +20,13 @@ def labels_from(registry: Callable[[], Registry]) -> LabelsOf:
     """
 
     @cache
+    def known() -> tuple[Manifest, ...]:  # reading all of them takes longer than a small export
+        return tuple(m for m in _manifests(registry()) if m.labels)
+
+    @cache
     def labels_of(name: str, sha256: str) -> tuple[str, ...] | None:
-        manifests = [m for m in _manifests(registry()) if m.labels]
-        same = [m for m in manifests if sha256 and m.sha256 == sha256]
-        alike = [m for m in manifests if m.name == name]
+        same = [m for m in known() if sha256 and m.sha256 == sha256]
+        alike = [m for m in known() if m.name == name]
         found = next((m for m in (*(m for m in same if m.name == name), *same, *alike)), None)
         # A class without a name is called by its number, as results call it.
         return tuple(label or str(i) for i, label in enumerate(found.labels)) if found else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from inference.errors import DropsightError
@@ -34,12 +34,13 @@ def write_yolo(export: Export, out: Path) -> int:
         return 0
     own = places(names)
     labels, classes = _labels(export), export.classes()
+    (out / "data.yaml").unlink(missing_ok=True)  # of an earlier export: nobody shall train on half of this one
     for item, place in zip(export.pictures(), own, strict=True):
         with whole_file(out / "labels" / f"{place}.txt") as file:
             file.writelines(_lines(export, item, labels, classes))
     files = _put_pictures(export, out / "images", own)
     _say_renamed(export, out, names, own, files)
-    _say_left(export, out, {f"labels/{place}.txt" for place in own} | set(files))
+    _say_left(export, out, own, files)
     with whole_file(out / "data.yaml") as file:
         file.write(_data_yaml(labels, classes.names))
     return len(names)
@@ -116,17 +117,29 @@ def _say_renamed(export: Export, out: Path, names: Sequence[str], own: Sequence[
         (out / _RENAMED).unlink(missing_ok=True)  # of an earlier export
 
 
-def _say_left(export: Export, out: Path, written: set[str]) -> None:
-    """Says what else is in the folder, from an earlier export say."""
+def _say_left(export: Export, out: Path, own: Sequence[str], files: Sequence[str]) -> None:
+    """Says what else is in the folder, from an earlier export say, and removes what trainers noted about the labels
+    there, which some of them take for current as long as the files are as large as before."""
+    written = {f"labels/{place}.txt" for place in own} | set(files)
+    # Where no picture was put, whoever exports may have put the one that was analysed.
+    put_by_hand = {
+        f"images/{place}": 0 if export.options.put == "none" else item.document["source"].get("bytes") or 0
+        for item, place, file in zip(export.pictures(), own, files, strict=True)
+        if not file
+    }
     for path in sorted(path for folder in ("images", "labels") for path in (out / folder).rglob("*")):
         name = path.relative_to(out)
-        known = {name.as_posix(), PurePosixPath("labels", *name.parts[1:]).with_suffix(".txt").as_posix()}
-        if path.suffix.lower() in (*SUFFIXES, ".txt") and not known & written and path.is_file():
+        size = put_by_hand.get(name.with_suffix("").as_posix(), -1)
+        known = name.as_posix() in written or (path.suffix != ".txt" and size in (0, path.stat().st_size))
+        if path.suffix.lower() in (*SUFFIXES, ".txt") and path.is_file() and not known:
             export.notes.add(
                 "{count} files that are not of this export are in its folder, where trainers read them, too: export "
                 "into an empty folder",
                 name.as_posix(),
             )
+    for noted in [out / "labels.cache", *(out / "labels").rglob("*.cache")]:
+        if noted.is_file():
+            noted.unlink()
 
 
 def _data_yaml(labels: Labels, names: Mapping[int, str]) -> str:

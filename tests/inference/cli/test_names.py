@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from inference.__main__ import main
-from inference.cli.analysed_folders import NOTE, analysed_folders, note_folders
+from inference.cli.analysed_folders import analysed_folders, note_folders
 from inference.cli.analyze import files_below, names_of
 from inference.errors import BadRoute
+from inference.folder_files import RESULTS_NOTE
 
 
 @pytest.fixture
@@ -58,8 +59,22 @@ def test_results_remember_the_folders_of_their_pictures(photos: Path) -> None:
     assert analysed_folders(out) == [photos / "in", photos / "link", photos / "beside"]
     assert analysed_folders(out / "cam1") == analysed_folders(out)
     for odd in ("[1", "[]", '{"folders": 3}', '{"folders": [1, null]}'):
-        (out / NOTE).write_text(odd)
+        (out / RESULTS_NOTE).write_text(odd)
         assert analysed_folders(out) == above
+
+
+def test_results_below_the_analysed_folder_are_no_pictures_of_it(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Annotated pictures and maps would be analysed by the second run, and labelled in exports."""
+    out = photos / "in/cam1/results"
+    (out / "a.jpg").mkdir(parents=True)
+    (out / "a.jpg/annotated.jpg").write_bytes(b"")
+    note_folders(out, [photos / "in"])
+    assert called(photos / "in") == ["c.jpg", "cam1/a.jpg", "cam2/a.jpg"]
+    assert "left out: 1 folder of results (cam1/results/)" in capsys.readouterr().err
+    assert called(out) == ["a.jpg/annotated.jpg"]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow

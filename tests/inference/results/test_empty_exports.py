@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from inference.__main__ import main
-from inference.results.formats import FORMATS
+from inference.results.export_options import ExportOptions
+from inference.results.export_rows import Found
+from inference.results.formats import FORMATS, write
 
 LABEL = {"id": "s/0", "label": "espresso", "label_id": 3, "score": 0.9}
 BOX = {**LABEL, "box": [1, 2, 3, 4]}
@@ -89,3 +91,36 @@ def test_other_steps_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path.write_text(json.dumps(document))
     assert export(tmp_path / "results", "csv", "--step", "t")[0] == 0
     assert "left out, not of the step t: finds of s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["coco", "yolo", "csv"])
+def test_an_object_that_several_steps_may_have_found_is_said(form: str, tmp_path: Path) -> None:
+    """A detector and the poses of people: trainers take both boxes of a person for objects."""
+    step = {"task": "object-detection", "model": {"name": "m", "version": "1"}, "predictions": [BOX]}
+    source = {"name": "a.jpg", "etag": "", "width": 8, "height": 8, "duration_s": None}
+    found = [Found({"source": source, "steps": [{**step, "name": name} for name in ("detect", "pose")]})]
+    notes = write(found, form, tmp_path / "all", ExportOptions(put="none")).notes
+    said = [note for note in notes if "more than once" in note]
+    assert len(said) == (form != "csv") and all("(detect, pose)" in note and "(espresso)" in note for note in said)
+    notes = write(found, form, tmp_path / "one", ExportOptions(put="none", step="pose")).notes
+    assert not any("more than once" in note for note in notes)
+
+
+def test_rows_of_pictures_say_what_the_frames_of_videos_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result(tmp_path / "results", "a.jpg", BOX)
+    result(tmp_path / "results", "clip.mp4", LABEL, duration_s=2.0)
+    status, out = export(tmp_path / "results", "csv")
+    assert status == 0 and len(out.read_text("utf-8").splitlines()) == 3
+    said = capsys.readouterr().err
+    assert "finds in the frames of videos" in said and "(clip.mp4)" in said
+
+
+def test_files_that_are_called_as_results_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result(tmp_path / "results", "a.jpg", BOX)
+    result(tmp_path / "results", "result.json/error.json/b.jpg", BOX)
+    status, out = export(tmp_path / "results", "coco")
+    said = capsys.readouterr()
+    assert status == 0 and "could not be analysed" not in said.err
+    assert {i["file_name"] for i in json.loads(out.read_text())["images"]} == {"a.jpg", "result.json/error.json/b.jpg"}

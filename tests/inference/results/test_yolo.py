@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 
@@ -192,3 +193,44 @@ def test_what_an_earlier_export_left_is_said(tmp_path: Path) -> None:
     export(tmp_path, document("old.jpg", step(thing())), put="none")
     report = export(tmp_path, document("a.jpg", step(thing())), put="none")
     assert any("1 files that are not of this export" in note and "labels/old.txt" in note for note in report.notes)
+
+
+def test_a_picture_of_an_earlier_export_does_not_get_the_labels_of_another_in_silence(tmp_path: Path) -> None:
+    kinds = {"a.jpg": "JPEG", "a.png": "PNG"}
+    for name, kind in kinds.items():
+        size = photo(tmp_path / "in" / name, kind)
+        found = document(name, step(thing()), bytes=size, orientation=1)
+        report = export(tmp_path / "set", found, pictures=[tmp_path / "in"])
+    assert any("1 files that are not of this export" in note and "(images/a.jpg)" in note for note in report.notes)
+    # the picture was analysed again, and is not to be had: that of the export before is another one
+    report = export(tmp_path / "set", document("a.png", step(thing()), bytes=size + 1))
+    assert any("2 files that are not of this export" in note for note in report.notes)
+    # whoever puts the pictures there by hand hears nothing
+    report = export(tmp_path / "set", document("a.png", step(thing()), bytes=size))
+    assert any("1 files that are not of this export" in note and "(images/a.jpg)" in note for note in report.notes)
+
+
+def test_what_trainers_noted_about_earlier_labels_is_removed(tmp_path: Path) -> None:
+    """Ultralytics up to 8.3 compares the sizes of the files alone, and class 5 is as long as class 6."""
+    for name in ("labels.cache", "labels/sub.cache", "labels/cam.cache/a.txt", "other.cache"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    export(tmp_path, document("a.jpg", step(thing())), put="none")
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.cache")}
+    assert left == {"labels/cam.cache", "other.cache"}
+
+
+def test_a_disk_that_fills_is_not_blamed_on_the_picture_and_leaves_no_data_set(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    size = photo(tmp_path / "in/a.bmp", "BMP")
+    found = document("a.bmp", step(thing()), bytes=size, orientation=1)
+    export(tmp_path / "set", found, put="none")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))
+    try:
+        with pytest.raises(OSError) as raised:
+            export(tmp_path / "set", found, pictures=[tmp_path / "in"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(tmp_path / "set/images/a.bmp")
+    assert not (tmp_path / "set/data.yaml").exists() and not list((tmp_path / "set/images").iterdir())
