@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,7 +114,7 @@ def files_below(paths: Sequence[Path]) -> Iterator[Path]:
     What else is left out of a folder is said on stderr at its end.
     """
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # unlike Path's, not stopped by one path that may not be looked at
             yield path
             continue
         left_out: LeftOut = {}
@@ -198,7 +199,7 @@ def write_out(
 def relative_to_given(path: Path, given: Sequence[Path]) -> Path:
     """The path below the folder that was named on the command line; only the name for a file named itself."""
     for folder in given:
-        if folder.is_dir() and path.is_relative_to(folder):
+        if os.path.isdir(folder) and path.is_relative_to(folder):
             inside = path.relative_to(folder)
             if ".." not in inside.parts:  # every relative path is below `.`, it seems, also ../a.jpg
                 return inside

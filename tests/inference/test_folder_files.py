@@ -106,3 +106,12 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "locked").mkdir()
     main(["analyze", str(tmp_path / "locked"), "--model", "colors"])
     assert f"{tmp_path / 'locked'}: cannot be read (Permission denied)" in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_looked_at_does_not_cost_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    assert main(["analyze", str(tmp_path / ("n" * 300)), str(tmp_path / "a.txt")]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert "cannot be read (File name too long)" in first and "this is a text file" in second
