@@ -101,9 +101,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 all fine, 1 some file failed (the others are done), 2 wrong usage."""
-    return command_line.run(
-        PROG, lambda: _run(arguments), lambda error: 2 if isinstance(error, DropsightError) else None
-    )
+    return command_line.run(PROG, lambda: _run(arguments), _status)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
