@@ -68,9 +68,12 @@ def main() -> int:
     """Go on in this Python if it will do, else in one that does, else say what is missing."""
     if sys.version_info[:2] in SUPPORTED:
         sys.path.insert(0, ROOT)
-        from devtools.cli import main as go_on
+        try:
+            from devtools.cli import main as go_on
 
-        return go_on(sys.argv[1:])
+            return go_on(sys.argv[1:])
+        except KeyboardInterrupt:  # while this loads
+            return 130
     command = next(filter(works, candidates()), None)
     if command is None:
         print(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from devtools import doctor, environment, failures, package, run
 from devtools.azurite import AzuriteError
 from devtools.environment import ROOT, SetupError
 from devtools.supervisor import handling, interrupt, run_through
+from inference import command_line
 from inference.loopback import bypass_proxy
 
 EPILOG = (
@@ -21,6 +21,12 @@ EPILOG = (
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status: 2 for wrong usage, 130 when interrupted."""
+    return command_line.run(
+        "dev.py", lambda: _run(arguments), lambda error: 1 if isinstance(error, (SetupError, AzuriteError)) else None
+    )
+
+
+def _run(arguments: list[str]) -> int:
     known, rest = _parser().parse_known_args(arguments)
     if rest and known.command not in ("test", "bench"):
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
@@ -41,17 +47,10 @@ def main(arguments: list[str]) -> int:
                 models = {"models_from": known.models_from, "offline": known.offline}
                 return run.main(python, port=known.port, **options, **models)
         return _bench(python, rest) if known.command == "bench" else _test(python, rest, known.fast)
-    except (SetupError, AzuriteError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # who read our words has gone: `dev.py doctor | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
-        print(failures.in_words(error, ROOT), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        if command_line.is_output(error):
+            raise
+        raise SetupError(failures.in_words(error, ROOT)) from error
 
 
 def _port(text: str) -> int:

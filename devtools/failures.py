@@ -131,5 +131,5 @@ def proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    """An address as it may be shown, also one without `http://`, or with a password that should have been quoted."""
+    return re.sub(r"^(\s*[A-Za-z][\w+.-]*://)?.*@", r"\1", url, flags=re.DOTALL)

@@ -38,6 +38,11 @@ def run(prog: str, body: Callable[[], int], status_of: Callable[[Exception], int
         return _ended(prog, error, status)
 
 
+def is_output(error: OSError) -> bool:
+    """Whether it was standard output that could not be written, and no file."""
+    return bool(error.filename == _OUTPUT)
+
+
 def fault(error: Exception) -> str:
     """An exception that nobody foresaw, in one sentence: what it is, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -50,7 +55,7 @@ def _ended(prog: str, error: Exception, status: int | None) -> int:
     if status is not None:
         return _said(f"{prog}: {error}", status)
     if isinstance(error, OSError):
-        if error.filename == _OUTPUT:
+        if is_output(error):
             _discard(sys.stdout)
             if isinstance(error, BrokenPipeError):
                 _discard(sys.stderr)  # often the same pipe
@@ -82,6 +87,8 @@ def _has_streams() -> bool:
     there = sys.stdout is not None
     if not there:
         sys.stdout = _null("w")
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files in the letters of a terminal that lacks them
     if sys.stderr is None:
         sys.stderr = _null("w")
     if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():

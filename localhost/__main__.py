@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -62,20 +63,23 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     terminal = show_log_lines(arguments.verbose)
-    arguments.app_dir = app_dir = arguments.app_dir.resolve()
     try:
+        arguments.app_dir = app_dir = arguments.app_dir.resolve()
         arguments.port = load_local_settings(app_dir, os.environ, arguments.port)
         if arguments.check:
-            return print_problems(problems_of(app_dir, arguments.plan))
+            status = print_problems(problems_of(app_dir, arguments.plan))
+            print(end="", flush=True)
+            return status
         options = RunOptions(**{field.name: getattr(arguments, field.name) for field in fields(RunOptions)})
         clean = asyncio.run(_serve(options, arguments, terminal))
+        print(end="", flush=True)
     except HostError as error:
         _LOG.error("%s", error)
         return 1
     except OSError as error:
-        _LOG.error("Port %s cannot be used: %s. Choose another with --port.", arguments.port, error.strerror)
-        return 1
-    sys.stdout.flush()
+        return _of_the_system(error)
+    except KeyboardInterrupt:
+        return 130
     if not clean:
         # Python would wait for the threads of functions that did not end in time.
         os._exit(1)
@@ -84,6 +88,18 @@ def main(argv: list[str] | None = None) -> int:
     watchdog.daemon = True
     watchdog.start()
     return 0
+
+
+def _of_the_system(error: OSError) -> int:
+    """Says what cannot be read or written, on standard error: standard output may be what it is about."""
+    output = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
+    where = "standard output" if output else os.fsdecode(error.filename or "this folder")
+    with contextlib.suppress(OSError):
+        if error.errno != errno.EPIPE:  # who read our words has read enough
+            print(f"{where!r}: {error.strerror or error}. Free some space, or name another place.", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # what it still holds, or the interpreter's end would try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 async def _serve(options: RunOptions, arguments: argparse.Namespace, terminal: TerminalHandler) -> bool:
@@ -128,7 +144,7 @@ async def _stop_in_flight(host: Host) -> None:
         signal.raise_signal(signal.SIGTERM)
     await host.stop(_GRACE_S)
     again = [argument for argument in sys.orig_argv[1:] if argument != "--stop-in-flight"]
-    sys.stdout.flush()
+    print(end="", flush=True)
     os.execv(sys.executable, [sys.executable, *again, "--port", str(host.port)])
 
 
@@ -185,6 +201,11 @@ class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
         formatter = logging.Formatter("[%(asctime)s.%(msecs)03dZ] %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A line that cannot be written, as on a full disk, is lost; the app goes on, without a traceback for each."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
     def filter(self, record: logging.LogRecord) -> bool:
         return self._verbose or self._is_shown(record)

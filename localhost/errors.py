@@ -4,6 +4,7 @@ HostError
 ├── SettingsError            local.settings.json, host.json or an app setting cannot be used: the host does not start
 ├── IndexingError            the app itself cannot be indexed: the real worker loads none of its functions
 │   └── FunctionLoadError    one function does not fit its bindings
+├── PortError               the port cannot be listened on
 └── BindingError             one function cannot be set up: the host runs the others
 """
 
@@ -27,6 +28,10 @@ class FunctionLoadError(IndexingError):
 
     def __init__(self, function: str, message: str) -> None:
         super().__init__(f"cannot load the {function} function: {message}")
+
+
+class PortError(HostError):
+    """The port cannot be listened on."""
 
 
 class BindingError(HostError):

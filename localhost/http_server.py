@@ -14,6 +14,7 @@ from aiohttp import web
 from azure.functions.meta import Datum
 
 from localhost.blob_trigger import BlobFunction, BlobQueue
+from localhost.errors import PortError
 from localhost.function_worker import FunctionWorker, TriggerEvent
 from localhost.host_settings import positive
 from localhost.host_storage import Account
@@ -114,9 +115,13 @@ class FunctionServer:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
 
     async def start(self, address: str, port: int) -> int:
-        """Starts listening; returns the port (a free one for port 0)."""
+        """Starts listening; returns the port (a free one for port 0). Raises PortError."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, address, port).start()
+        try:
+            await web.TCPSite(self._runner, address, port).start()
+        except OSError as error:
+            why = error.strerror or error
+            raise PortError(f"Port {port} cannot be used: {why}. Choose another with --port.") from error
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

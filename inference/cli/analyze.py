@@ -115,7 +115,7 @@ def files_below(paths: Sequence[Path], unreadable: list[Path] | None = None) -> 
     What else is left out of a folder is said on stderr at its end. unreadable: gets the given folders that are.
     """
     for path in paths:
-        if not os.path.isdir(path):
+        if not os.path.isdir(path):  # unlike Path's, not stopped by one path that may not be looked at
             yield path
             continue
         left_out: LeftOut = {}

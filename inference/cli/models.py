@@ -99,7 +99,7 @@ def _pull(options: argparse.Namespace) -> int:
             folder = pull(entry, into, sources, partial(progress.megabytes, bar_label(entry)))
         except DropsightError as error:
             progress.show("")
-            print(f"python -m inference: {error}{_way_on(error)}", file=sys.stderr)
+            print(single(f"python -m inference: {error}{_way_on(error)}"), file=sys.stderr)
             failed += 1
             continue
         progress.say(f"{in_short(entry)}: {'already there' if there else _how_sure(entry)}: {folder}")

@@ -20,6 +20,7 @@ from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.other_kinds import UNPROTECTED
 from inference.image.sniff import head_of, sniff, what_it_is
 from inference.image.video_kinds import KINDS, VideoKind, video_kind
+from inference.os_errors import trouble_of_ours
 from inference.video import encryption
 from inference.video.boxes import boxes, has_boxes
 from inference.video.frames import Media
@@ -51,7 +52,7 @@ def open_binary(source: Media) -> Iterator[BinaryIO]:
 @contextmanager
 def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContainer]:
     """Opens for reading; xmp: with its packet in the metadata. Raises UnsupportedMedia (empty, no video), CorruptMedia
-    (a video without index)."""
+    (a video without index), StorageUnavailable (this machine has too much open)."""
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     options |= {"export_xmp": "1"} if xmp else {}
     local = isinstance(source, (str, Path))
@@ -64,6 +65,8 @@ def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContain
         try:
             container = av.open(target, "r", format=kind.demuxer, options=options, metadata_errors="replace")
         except av.FFmpegError as error:
+            if isinstance(error, OSError) and local and (trouble := trouble_of_ours(error, Path(str(source)))):
+                raise trouble from error  # too much is open here: the file may be whole
             raise _why_not(file, kind, error) from error
         try:
             yield container

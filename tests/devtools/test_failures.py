@@ -90,6 +90,21 @@ def test_the_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://bob:secret@proxy:8080/", "http://proxy:8080/"),
+        ("bob:secret@proxy:8080", "proxy:8080"),  # as curl takes it
+        ("http://bob:sec/ret@proxy:8080", "http://proxy:8080"),
+        ("socks5h://bob:sec@ret@proxy:1080", "socks5h://proxy:1080"),
+        ("proxy:8080", "proxy:8080"),
+        ("https://mirror/simple", "https://mirror/simple"),
+    ],
+)
+def test_a_password_is_shown_in_no_spelling(url: str, shown: str) -> None:
+    assert failures.without_password(url) == shown
+
+
+@pytest.mark.parametrize(
     ("cause", "words"),
     [
         (lambda folder: (folder / "file" / "x").mkdir(), "x is a file where a folder is expected|file/x: Not a dir"),

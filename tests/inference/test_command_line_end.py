@@ -131,3 +131,29 @@ def test_an_export_takes_no_device_s_place_and_names_what_it_cannot_write(tmp_pa
     with pytest.raises(FileExistsError), whole_file(inside):
         pass
     assert FULL.is_char_device() and list(tmp_path.iterdir()) == [inside.parent]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_name_in_letters_that_the_terminal_lacks_stops_nothing(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.replace('"x" * int(sys.argv[1])', r'"\u65e5.jpg"')],
+        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u65e5.jpg\n", "")
+
+
+@needs_full
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("dev.py", "--help"), "dev.py: standard output: "),
+        (("-m", "localhost", "tests/localhost/apps/queues", "--check"), "'standard output': "),
+    ],
+)
+def test_the_other_programs_blame_neither_the_project_s_disk_nor_a_port(arguments: tuple[str, ...], said: str) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1 and done.stderr.startswith(f"{said}No space left on device")
+    assert done.stderr.count("\n") == 1

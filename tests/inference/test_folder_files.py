@@ -131,3 +131,12 @@ def test_what_cannot_be_opened_stops_no_other_and_says_what_it_is(
         "(UnreadableMedia)",
         f"{named[2]}: failed: no such file; check the path (UnreadableMedia)",
     ]
+
+
+def test_a_path_that_cannot_be_looked_at_does_not_cost_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    assert main(["analyze", str(tmp_path / ("n" * 300)), str(tmp_path / "a.txt")]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert "cannot be read (File name too long)" in first and "this is a text file" in second

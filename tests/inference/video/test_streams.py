@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from inference.errors import UnsupportedMedia
+from inference.errors import StorageUnavailable, UnsupportedMedia
 from inference.image.sniff import sniff
 from inference.video.container import open_container, video_stream
 from inference.video.join import join
@@ -209,3 +210,17 @@ def test_a_cover_is_called_so(tmp_path: Path) -> None:
         output.mux(cover.encode(None))
     with pytest.raises(UnsupportedMedia, match=r"no video in it \(found: cover\)"):
         probe(tmp_path / "song.mp4")
+
+
+def test_too_many_open_files_are_not_a_broken_video(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of POSIX")
+    path = clip(tmp_path / "clip.mp4", Stream((64, 64), 0, 2))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)  # the lowest number: one file can be opened, the second cannot
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+    try:
+        with pytest.raises(StorageUnavailable, match="Too many open files; close other programs"), open_container(path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
