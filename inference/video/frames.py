@@ -248,7 +248,7 @@ class ReadReport:
         if self.clock is None:
             return ()
         more = f", the first of {self.clock_faults} such places" if self.clock_faults > 1 else ""
-        return (f"{self.clock}{more}: times go on from there without it",)
+        return (f"{self.clock}{more}; this is taken out of the times",)
 
     @property
     def fps(self) -> float | None:

@@ -175,7 +175,7 @@ def test_a_jump_is_taken_out_and_named(tmp_path: Path) -> None:
     frames, report = whole_of(content, VideoOptions())
     assert frames == [(i, round(i / 25, 5)) for i in range(75)]
     (note,) = report.clock_notes
-    assert note.startswith("its clock jumps from 2.0 s to 49,997.9 s at picture 51: times go on")
+    assert note.startswith("its clock jumps from 2.0 s to 49,997.9 s at picture 51; this is taken out of the times")
     assert report.duration_s == pytest.approx(3.0) and report.fps == pytest.approx(25.0)
 
 
