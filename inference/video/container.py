@@ -20,6 +20,7 @@ from inference.image.sniff import head_of, sniff, what_it_is
 from inference.image.video_kinds import KINDS, VideoKind, video_kind
 from inference.video import encryption
 from inference.video.frames import Media
+from inference.video.joined_flv import JoinedFlv
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
 FORMATS = tuple(sorted({kind.demuxer for kind in KINDS}))
@@ -51,7 +52,9 @@ def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContain
     local = isinstance(source, (str, Path))
     with open_binary(source) as file:
         kind = _kind_of(file)
-        target = f"file:{Path(str(source)).absolute()}" if local else file
+        target: str | BinaryIO | JoinedFlv = f"file:{Path(str(source)).absolute()}" if local else file
+        if kind.demuxer == "flv":
+            target = JoinedFlv(file)
         try:
             container = av.open(target, "r", format=kind.demuxer, options=options, metadata_errors="replace")
         except av.FFmpegError as error:
