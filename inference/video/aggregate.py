@@ -221,9 +221,11 @@ def _described(source: Source, report: ReadReport) -> Source:
 
 def whole_report(reports: Sequence[ReadReport]) -> ReadReport:
     """The report of a clip that was read in parts, in their order; what broke first is what is said."""
+    # How long the last picture of a part is shown, a part before the last takes from the picture before that.
+    last = next((report for report in reversed(reports) if report.duration_s > 0), reports[-1])
     broken = next((report for report in reports if report.broken), None)
     return replace(
-        max(reports, key=lambda report: report.duration_s),
+        last,
         frames=max(report.frames for report in reports),
         broken=broken.broken if broken else None,
         broken_at_s=broken.broken_at_s if broken else None,

@@ -24,6 +24,7 @@ from inference.os_errors import trouble_of_ours
 from inference.video import encryption
 from inference.video.boxes import boxes, has_boxes
 from inference.video.frames import Media
+from inference.video.joined_flv import JoinedFlv
 
 # A playlist (HLS, concat, DASH) names other files and addresses: an upload must not make us open those.
 FORMATS = tuple(sorted({kind.demuxer for kind in KINDS}))
@@ -61,7 +62,9 @@ def open_container(source: Media, *, xmp: bool = False) -> Iterator[InputContain
         if kind.demuxer in _NOISE and (how := encryption.encryption(file)):
             raise _encrypted(how)
         file.seek(0)
-        target = f"file:{Path(str(source)).absolute()}" if local else file
+        target: str | BinaryIO | JoinedFlv = f"file:{Path(str(source)).absolute()}" if local else file
+        if kind.demuxer == "flv":
+            target = JoinedFlv(file)
         try:
             container = av.open(target, "r", format=kind.demuxer, options=options, metadata_errors="replace")
         except av.FFmpegError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # More packets than any decoder keeps before it gives their pictures.
 _MOST_WAITING = 1000
 _SOUGHT = frozenset({"mov", "matroska", "avi", "mpegts", "flv", "asf", "mxf"})
+# The clock of MPEG-TS is one of 33 bits (ISO/IEC 13818-1, 2.4.3.7): it begins again after 26.5 hours.
+_WRAP = Fraction(1 << 33, 90_000)
 
 
 class Clock:
@@ -44,8 +47,10 @@ class Clock:
         # AVI, MXF of H.264 and streams without a container have no presentation times, only the order of storage:
         # sorted, they are those of the display.
         self.sorts = kind in ("avi", "mxf") or is_counted(container)
-        # Elsewhere a seek goes by the bytes, and ends somewhere near.
-        self.seeks = kind in _SOUGHT
+        # Up to that second a seek finds its place. Elsewhere it goes by the bytes, and ends somewhere near.
+        self.sought_s = math.inf if kind in _SOUGHT else -math.inf
+        if kind == "mpegts":  # where its clock begins again within a file, a seek takes later places for earlier ones
+            self.sought_s = float(_WRAP - self._start) if self._start >= 0 else -math.inf
         self.hides = False  # whether a packet so far has a picture that an edit list hides
 
     def seconds(self, pts: int) -> float:

@@ -8,6 +8,7 @@ are, as joined recordings set their clock anew.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -37,6 +38,8 @@ PRIMING_S = 0.5
 # So many streams are tried, and so many packets of one, before its sound is given up.
 _MOST_STREAMS, _MOST_REFUSED = 16, 200
 _FRAME = 1024
+# From this share of its packets on, a stretch of sound is stored beside the pictures of one recording.
+_BESIDE = 0.75
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ class _Copy:
         self._kind: bytes | None = None
         self._first_kind: bytes | None = None
         self._last, self._next_s, self._anew = -1, 0.0, 0
+        self._beside: Counter[tuple[int, int]] = Counter()
         self._kept = self._refused = 0
         self._reason, self._early = "", ""
         self._ended = self._is_cut = False
@@ -221,6 +225,7 @@ class _Copy:
             return
         last_s = self._steps.last_s
         self._anew += self._steps.is_set_anew(at_s)
+        self._beside[self._anew, len(self._pictures.shifts) - 1] += 1
         if last_s is None or not -_BACK_S <= at_s - last_s <= _PAUSE_S:
             track.stretches.append(Stretch(track.length, at_s, self._anew))
         if not self._is_asked_for(at_s):
@@ -266,14 +271,30 @@ class _Copy:
     def _shifts(self) -> list[float]:
         """By how much the times of each stretch are moved."""
         track, pictures = self._track, self._pictures
-        if self._anew == len(pictures.shifts) - 1:  # set anew as often as that of the pictures: with them
-            return [pictures.shifts[stretch.anew] for stretch in track.stretches]
+        if with_pictures := self._with_pictures():
+            return [pictures.shifts[with_pictures[stretch.anew]] for stretch in track.stretches]
         shifts = [0.0]
         for last, stretch in pairwise(track.stretches):
             end_s = last.clip_s + shifts[-1] + (stretch.at - last.at) / track.rate
             is_own = end_s - _BACK_S <= stretch.clip_s <= pictures.latest_s + _LONGEST_S
             shifts.append(0.0 if is_own else end_s - stretch.clip_s)
         return shifts
+
+    def _with_pictures(self) -> list[int]:
+        """For every time that the clock was set anew, how often that of the pictures was then; empty where that cannot
+        be told."""
+        if self._anew == len(self._pictures.shifts) - 1:  # as often: with them
+            return list(range(self._anew + 1))
+        # A recording among others that has no sound, or only sound. What is stored beside a recording's pictures is its
+        # sound, but for a few packets at its ends.
+        found: list[int] = []
+        for number in range(self._anew + 1):
+            beside = Counter({then: count for (anew, then), count in self._beside.items() if anew == number})
+            then, count = max(beside.items(), key=lambda item: item[1], default=(0, 0))
+            if not count or count < _BESIDE * beside.total() or (found and then <= found[-1]):
+                return []
+            found.append(then)
+        return found
 
     def _said(self) -> str | None:
         if not self._track.length and self._refused:

@@ -87,7 +87,7 @@ def scan(
     keyframes alone. Raises as `probe` does, and LimitExceeded where decoding takes longer than `patience_s` seconds.
     """
     limits = limits or VideoLimits()
-    coded = _Coded(seeks=_seeks(source))
+    coded = _Coded(_sought_s(source))
     for pts_s, dts_s, is_keyframe, doubt in _stamped(source):
         coded.add(pts_s, dts_s, is_keyframe, doubt)
         limits.check_progress(len(coded.pts_s), 0.0)
@@ -117,9 +117,9 @@ def scan(
     return told
 
 
-def _seeks(source: Media) -> bool:
+def _sought_s(source: Media) -> float:
     with open_container(source) as container:
-        return Clock(container, video_stream(container)).seeks
+        return Clock(container, video_stream(container)).sought_s
 
 
 def _check_length(table: PacketTable, limits: VideoLimits) -> None:
@@ -178,9 +178,9 @@ def _decoded(source: Media, keys_only: bool) -> Generator[Told[Picture]]:
 
 @dataclass
 class _Coded:
-    """What the packets say, in the order of storage. seeks: whether the container can be sought in by time."""
+    """What the packets say, in the order of storage. sought_s: before which second the container can be sought in."""
 
-    seeks: bool
+    sought_s: float
     pts_s: list[float | None] = field(default_factory=list)
     dts_s: list[float | None] = field(default_factory=list)
     keyframe: list[bool] = field(default_factory=list)
@@ -196,7 +196,8 @@ class _Coded:
         """A picture a packet, by presentation time."""
         pts_s = np.array([0.0 if at is None else at for at in self.pts_s], np.float64)
         order = np.argsort(pts_s, kind="stable")
-        columns = () if self.seeks else (order.astype(np.int64), np.zeros(len(order)), np.full(len(order), nan))
+        seeks = not len(pts_s) or pts_s.max() < self.sought_s
+        columns = () if seeks else (order.astype(np.int64), np.zeros(len(order)), np.full(len(order), nan))
         table = PacketTable(pts_s[order], np.array(self.keyframe, np.bool_)[order], *columns)
         return table.keyframes() if keys_only else table
 

@@ -80,7 +80,7 @@ def audio_packets(data: bytes) -> list[int]:
     return [at for at in range(0, len(data), 188) if (data[at + 1] & 0x1F) << 8 | data[at + 2] == AUDIO_PID]
 
 
-@pytest.mark.parametrize(("suffix", "rate", "header"), [(".ts", RATE, 0), (".flv", 44_100, 13)])
+@pytest.mark.parametrize(("suffix", "rate", "header"), [(".ts", RATE, 0), (".flv", 44_100, 13), (".flv", 44_100, 0)])
 @pytest.mark.parametrize("joints", [1, 2])
 def test_sound_of_joined_recordings_moves_on_with_their_pictures(
     tmp_path: Path, suffix: str, rate: int, header: int, joints: int
@@ -100,6 +100,16 @@ def test_sound_longer_than_the_pictures_at_every_joint_does_not_add_up(tmp_path:
     (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 6)
     assert written(tmp_path, tmp_path / "joined.ts") == (150, None)
     assert times(tmp_path / "out.mp4", "audio")[1] == pytest.approx(6.3, abs=0.2)  # and not 6 times 1.3
+
+
+def test_sound_stays_beside_its_pictures_when_a_recording_among_others_has_none(tmp_path: Path) -> None:
+    part, silent = clip(tmp_path / "part.ts").read_bytes(), clip(tmp_path / "silent.ts", codecs=()).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part + silent + part)
+    assert written(tmp_path, tmp_path / "joined.ts") == (75, None)
+    starts, end_s = times(tmp_path / "out.mp4", "audio")
+    assert end_s == pytest.approx(3.0, abs=0.1)
+    # Nothing sounds in the second second but what the recordings' last and first packets reach into it.
+    assert not [at for at in starts if 1.1 < at < 1.9]
 
 
 def test_an_announced_stream_without_packets_is_left_out_and_said(tmp_path: Path) -> None:

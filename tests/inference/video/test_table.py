@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from av.packet import Packet
 
@@ -217,3 +218,28 @@ def test_a_long_clip_is_believed_where_its_first_pictures_are_as_its_packets_say
 def test_what_takes_too_long_to_decode_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match=r"it hides pictures, so that all of it.*-c copy"):
         scan(io.BytesIO(trimmed(tmp_path)), patience_s=-1.0)
+
+
+def test_parts_of_a_transport_stream_whose_clock_begins_again_are_those_of_the_whole(tmp_path: Path) -> None:
+    plain, path = make(tmp_path / "plain.ts", [i / 25 for i in range(75)]), tmp_path / "wrapped.ts"
+    # One second before the clock of 33 bits is at its end.
+    options = {"output_ts_offset": str(2**33 / 90_000 - 1), "mpegts_copyts": "1"}
+    with av.open(str(plain)) as source, av.open(str(path), "w", options=options) as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    planned, whole = scan(path), [(frame.index, frame.pts_s) for frame in VideoReader(path)]
+    assert len(whole) == len(planned.pts_s) == 75
+    for key in np.flatnonzero(planned.keyframe)[1:].tolist():
+        anchor = planned.anchor(key)
+        assert [(f.index, f.pts_s) for f in VideoReader(path, anchor=anchor, start=anchor)] == whole[key:]
+
+
+def test_the_last_part_says_when_a_clip_ends() -> None:
+    # The part before it ends with a picture that came 0.4 s after the one before, and is shown for 0.05 s.
+    parts = [ReadReport(10, 2.8, 160, 96, first_s=0.0), ReadReport(13, 2.6, 160, 96, first_s=2.45)]
+    assert (whole_report(parts).duration_s, whole_report(parts).frames) == (2.6, 13)
+    nothing_left = ReadReport(10, 0.0, 160, 96, broken="damaged data")
+    assert whole_report([parts[0], nothing_left]).duration_s == 2.8
