@@ -241,6 +241,20 @@ def truncation(source: Media) -> str | None:
     return None
 
 
+def unread_behind(source: Media) -> tuple[str, ...]:
+    """What is said of an MP4 behind the first, whose index no reader looks at; nothing where there is none."""
+    with open_binary(source) as file:
+        head = file.read(16)
+        found = [box for box in boxes(file) if box.kind in (b"ftyp", b"moov")] if has_boxes(head) else []
+    later = [box for box in found[1:] if box.kind == b"ftyp"]
+    if not later or sum(box.kind == b"moov" for box in found) < 2:
+        return ()
+    return (
+        f"another recording begins behind the first ({later[0].content - 8:,} bytes into the file) and is not read; "
+        "send it as a file of its own, or join them with ffmpeg -f concat",
+    )
+
+
 def _declared_size(file: BinaryIO) -> int | None:
     head = file.read(16)
     if head[:4] == b"RIFF":

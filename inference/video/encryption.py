@@ -57,4 +57,4 @@ def _index(file: BinaryIO) -> bytes:
     if index is None:
         return b""
     file.seek(index.content)
-    return file.read(_INDEX_BYTES)
+    return file.read(min(index.end - index.content, _INDEX_BYTES))

@@ -17,6 +17,7 @@ from inference.video.container import (
     open_container,
     rate_of,
     truncation,
+    unread_behind,
     video_stream,
 )
 from inference.video.decode import FALLBACK_PERIOD_S, Clock, Decoding, decode, decoder_of, from_anchor, timed
@@ -115,10 +116,11 @@ class VideoReader:
             return
         # Before it is opened: of a file that was given open, this moves the position that decoding goes on from.
         damage.truncated, tracks_s = truncation(self._source), track_ends(self._source)
+        behind = unread_behind(self._source)
         with open_container(self._source) as container:
             stream = video_stream(container)
             self._limits.check_size(stream.width, stream.height)
-            self._notes = notes_on(container, stream)
+            self._notes = (*notes_on(container, stream), *behind)
             self._pictures = UprightPictures(self._limits, damage, stream)
             decoder = decoder_of(stream, keyframes_only=self._sampling.keyframes_only)
             clock = Clock(container, stream)

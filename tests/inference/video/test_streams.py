@@ -224,3 +224,17 @@ def test_too_many_open_files_are_not_a_broken_video(tmp_path: Path) -> None:
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_recording_behind_the_first_is_said_to_be_unread(tmp_path: Path) -> None:
+    """FFmpeg, as players do, takes the first index of an MP4 for its only one."""
+    one = clip(tmp_path / "one.mp4", Stream((64, 64), 0, 4)).read_bytes()
+    reader = VideoReader(io.BytesIO(one + one))
+    assert len(list(reader)) == 4
+    assert reader.report is not None
+    (note,) = reader.report.notes
+    assert note.startswith(
+        f"another recording begins behind the first ({len(one):,} bytes into the file) and is not read"
+    )
+    alone = VideoReader(io.BytesIO(one))
+    assert len(list(alone)) == 4 and alone.report is not None and not alone.report.notes
