@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from cloud.once import once
-from cloud.settings import ca_bundle, endpoint
+from cloud.settings import BadSettings, ca_bundle, endpoint
 from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
@@ -36,8 +38,31 @@ def by_connection_string(kind: type[Service], text: str, **options: Any) -> Serv
 
     Raises ValueError for what is no connection string.
     """
+    _check_key(text)
     service = kind.from_connection_string(text, **options)
     return kind.from_connection_string(text, **options, **_direct(service.url)) if _direct(service.url) else service
+
+
+def _check_key(text: str) -> None:
+    """Raises ValueError for an account key that is not base64, which the client would say at its first request."""
+    found = re.search(r"(?:^|;)\s*AccountKey=([^;]*)", text, re.IGNORECASE)
+    if found:
+        base64.b64decode(found[1].strip(), validate=True)
+
+
+def _named(kind: type[Service], connection: str, text: str, **options: Any) -> Service:
+    """The client that the setting `connection` asks for. Raises BadSettings, with the setting's name, not its value."""
+    try:
+        return by_connection_string(kind, text, **options)
+    except ValueError as error:
+        if text.lstrip().lower().startswith("@microsoft.keyvault("):
+            why = "is a reference to Key Vault that was not resolved: check its address, and that the app may read it"
+        else:
+            why = (
+                "is no connection string of a storage account that can be used; copy it from the account's page "
+                "Access keys, whole, or set UseDevelopmentStorage=true for the emulator"
+            )
+        raise BadSettings(f"{connection} {why}") from error
 
 
 def _direct(url: str) -> dict[str, Any]:
@@ -63,7 +88,7 @@ def blob_service(connection: str) -> BlobServiceClient:
     }
     place = endpoint(connection, "blob")
     if place.text:
-        return by_connection_string(BlobServiceClient, place.text, **options)
+        return _named(BlobServiceClient, connection, place.text, **options)
     return BlobServiceClient(place.uri, credential=_credential(place.client_id), **options, **_direct(place.uri))
 
 
@@ -74,5 +99,5 @@ def queue_service(connection: str) -> QueueServiceClient:
 
     place = endpoint(connection, "queue")
     if place.text:
-        return by_connection_string(QueueServiceClient, place.text)
+        return _named(QueueServiceClient, connection, place.text)
     return QueueServiceClient(place.uri, credential=_credential(place.client_id), **_direct(place.uri))

@@ -233,7 +233,10 @@ class Endpoint:
 
 def endpoint(connection: str, kind: str) -> Endpoint:
     """Where the connection setting `connection` leads for blobs ("blob") or queues ("queue"). Raises BadSettings."""
-    get = os.environ.get
+
+    def get(name: str) -> str | None:
+        return os.environ.get(name, "").strip() or None  # blank counts as unset
+
     if text := get(connection):
         return Endpoint(text)
     if uri := get(f"{connection}__{kind}ServiceUri"):

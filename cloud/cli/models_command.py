@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloud.settings import BadSettings
 from inference.errors import BadModel, DropsightError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _in_words(run: Callable[[argparse.Namespace], int], options: argparse.Namesp
     """What a command ends with; no file, and no answer, of somebody else's ends in a traceback."""
     try:
         return run(options)
-    except DropsightError:
+    except (DropsightError, BadSettings, OSError):
         raise
     except Exception as error:
         raise BadModel(f"{type(error).__name__}: {error}") from error

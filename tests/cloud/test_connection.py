@@ -46,3 +46,23 @@ def test_where_a_connection_leads(
 def test_a_connection_that_is_not_there_is_named() -> None:
     with pytest.raises(BadSettings, match="neither NOWHERE nor NOWHERE__serviceUri"):
         connection.blob_service("NOWHERE")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("@Microsoft.KeyVault(SecretUri=https://v.example/secrets/storage/)", "a reference to Key Vault that was not"),
+        ("https://acct.blob.core.windows.net/?sv=2022-11-02&sig=secret", "no connection string"),
+        ("Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=R;SharedAccessKey=Zm9v", "no connection string"),
+        ("AccountName=a;AccountKey=not base64!", "no connection string"),
+        (" ", "neither MEDIA nor"),
+    ],
+)
+def test_a_setting_that_is_no_connection_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    monkeypatch.setenv("MEDIA", value)
+    for client in (connection.blob_service, connection.queue_service):
+        with pytest.raises(BadSettings, match=said) as error:
+            client("MEDIA")
+        assert "MEDIA" in str(error.value) and (value.strip() or "?") not in str(error.value)

@@ -734,6 +734,7 @@ def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_end(monkeypatch: p
 # ---- the process
 
 
+@pytest.mark.slow
 def test_results_come_back_while_a_large_file_is_uploaded(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     sent, hold = threading.Event(), threading.Event()
 

@@ -249,6 +249,7 @@ NASTY: dict[str, int | range | tuple[type[Exception], str]] = {
 
 
 @pytest.mark.needs_shared
+@pytest.mark.slow
 class TestReferenceFiles:
     @pytest.mark.parametrize("name", sorted(NASTY))
     def test_every_nasty_video_gives_what_it_should(self, shared: Path, name: str) -> None:

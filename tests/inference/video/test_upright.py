@@ -78,6 +78,7 @@ def middle(path: Path) -> tuple[list[int], tuple[str, ...]]:
     return pixels[0][height // 2, width // 2].tolist(), tuple(report.notes)
 
 
+@pytest.mark.slow
 class TestColours:
     # The white of SDR is 203 cd/m2; what is shown of x times that is 255 * x ** (1 / 2.4) up to 0.8 of 255, and from
     # there on 0.8 + 0.2 * t / sqrt(1 + t * t) for t of 0.2 more.
