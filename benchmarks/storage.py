@@ -27,7 +27,8 @@ from cloud.storage.containers import Storage
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.upload_worker import UploadWorker
 from devtools import azurite
-from inference.routes import Route, Routes, Step
+from inference.routes import Route, Step
+from inference.routes_file import Routes
 
 BAR = 0.90
 BAR_CALLS = 3

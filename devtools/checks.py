@@ -36,12 +36,13 @@ from cloud.uploads.plans import app_routes
 from cloud.settings import BadSettings, current
 from inference.errors import Permanent
 from inference.engine.registry import Registry
+from inference.route_problems import problems_of
 registry, pipelines = Registry(), pipelines()
 try:
     routes = app_routes(current(), registry)
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
-problems = routes.problems(registry, {entry.serves for entry in pipelines.models})
+problems = problems_of(routes, registry, {entry.serves for entry in pipelines.models})
 missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
 wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
 print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))

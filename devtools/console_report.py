@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from inference.cli.progress import Progress
 from inference.results.words import line, single
-from inference.routes import sidecar_target
+from inference.routes_file import sidecar_target
 
 # While there is work, no silence is longer than 10 s; whoever looks does so every second or two.
 PATIENCE_S = 8.0

@@ -17,7 +17,7 @@ from cloud.storage.blobs import bare, code_of, info_of
 from devtools.blob_names import blob_name, check_name
 from devtools.console_report import ConsoleReport
 from inference.folder_files import UNREADABLE, UNREADABLE_FOLDER, LeftOut, files_in, words_of
-from inference.routes import SIDECAR
+from inference.routes_file import SIDECAR
 
 # What a file was when it was uploaded: its size and time. Kept with the blob, so that it cannot get lost.
 MARK = "dropsight_inbox"

@@ -17,7 +17,7 @@ from devtools.console_report import PATIENCE_S, ConsoleReport, Ending, Pending
 from inference.clutter import is_clutter
 from inference.results.plurals import counted
 from inference.results.words import duration
-from inference.routes import sidecar_target
+from inference.routes_file import sidecar_target
 
 # Between two looks at the receipts, or longer where one takes long; what has its result within this costs none.
 LOOK_S = 2.0

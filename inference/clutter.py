@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import re
 
-from inference.routes import sidecar_target
+from inference.routes_file import sidecar_target
 
 # Without regard to capitals. All that lies below such a folder is clutter too.
 _FOLDERS = """

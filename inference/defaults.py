@@ -8,7 +8,8 @@ from pathlib import Path
 
 from inference.engine.registry import Registry
 from inference.errors import DropsightError
-from inference.routes import Route, Routes, Step, read_routes
+from inference.routes import Route, Step
+from inference.routes_file import Routes, read_routes
 from inference.video.options import VideoOptions
 
 log = logging.getLogger(__name__)

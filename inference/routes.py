@@ -1,29 +1,22 @@
-"""routes.toml: which steps run on which uploads."""
+"""What a route says: which steps run on which uploads, and how they are drawn."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable, RouteUnavailable
-from inference.tables import build, closest, nearest, read_toml
+from inference.tables import nearest
 
 if TYPE_CHECKING:
     from inference.engine.registry import Registry
     from inference.video.options import VideoOptions
 
 
-# `<name>.route.toml` beside a file says another route for it.
-SIDECAR = ".route.toml"
 REID = "video: reid"  # where a route names the model
-# Tasks whose models may detect objects, which later steps run on.
-DETECTING = ("object-detection", "keypoint-detection", "image-segmentation")
 
 
 @dataclass(frozen=True)
@@ -135,69 +128,11 @@ class Route:
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
-    def problem(self, registry: Registry, expected: Collection[str] = ()) -> DropsightError | None:
-        """Why these models cannot do it, or None: ModelUnavailable for a model that may still arrive, BadRoute for the
-        rest. expected: names of models that are still to be delivered."""
-        for place, name in self.models():
-            try:
-                registry.entry(name)
-            except BadModel as error:
-                known = [entry.name for entry in registry.list()]
-                arrives = name not in known and (name in expected or not closest(name, known))
-                return (ModelUnavailable if arrives else BadRoute)(f"{self.place}: {place}: {error}")
-        for place, name in self.models():
-            entry = registry.entry(name)
-            if entry.manifest and (words := self._misplaced(place, entry.manifest.task)):
-                return BadRoute(f"{self.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
-        left_out = self.video.without if self.video else ()
-        in_videos = [step for step in self.steps if step.title not in left_out]
-        return (
-            self._label_problem(registry, self.steps)
-            or self._label_problem(registry, in_videos)
-            or self._blur_problem(registry, self.steps)
-            or self._blur_problem(registry, in_videos)
-        )
-
-    def _misplaced(self, place: str, task: str) -> str | None:
-        """What was expected of a model at this place, where its task is another."""
-        if place == REID:
-            return None if task == "image-feature-extraction" else "expected embeddings (image-feature-extraction)"
-        tiled = any(step.tile and place == f"steps[{i}]" for i, step in enumerate(self.steps))
-        return "but tile is for models that detect objects" if tiled and task not in DETECTING else None
-
     def models(self) -> Iterator[tuple[str, str]]:
         """The models that it needs: (where in the route, name)."""
         yield from ((f"steps[{i}]", step.model) for i, step in enumerate(self.steps))
         if self.video and self.video.reid:
             yield REID, self.video.reid
-
-    def _label_problem(self, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
-        """A step that runs on a label that no step before it can give."""
-        manifests = [manifest for step in steps if (manifest := registry.entry(step.model).manifest)]
-        for i, step in enumerate(steps):
-            detecting = [manifest for manifest in manifests[:i] if manifest.task in DETECTING]
-            labels = {label for manifest in detecting for label in manifest.labels}
-            if step.on and all(manifest.labels for manifest in detecting) and step.on not in labels:
-                hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
-                place = f"steps[{self.steps.index(step)}]" + (", in videos" if len(steps) < len(self.steps) else "")
-                return BadRoute(f"{self.place}: {place}: on = {step.on!r}, which no step before it finds{hint}")
-        return None
-
-    def _blur_problem(self, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
-        """A label to blur that none of these steps can give: pictures would show what they must not."""
-        manifests = [registry.entry(step.model).manifest for step in steps]
-        detecting = [manifest for manifest in manifests if manifest is None or manifest.task in DETECTING]
-        if not all(manifest and manifest.labels for manifest in detecting):
-            return None  # who knows what they are called
-        labels = {label for manifest in detecting if manifest for label in manifest.labels}
-        if self.video and self.video.follow:
-            labels.add(self.video.follow.label or "followed")
-        unseen = next((label for label in self.draw.blur if label not in labels), None)
-        if unseen is None:
-            return None
-        place = "draw: blur" + (", in videos" if len(steps) < len(self.steps) else "")
-        hint = nearest(unseen, labels) if labels else "; add a step that detects it"
-        return BadRoute(f"{self.place}: {place}: {unseen!r}, which no step finds{hint}")
 
 
 def _check_video(video: VideoOptions, titles: Sequence[str]) -> None:
@@ -216,130 +151,3 @@ def _unusual(video: VideoOptions | None) -> dict[str, Any]:
         return {}
     usual = type(video)()
     return {name: value for name, value in asdict(video).items() if value != getattr(usual, name)}
-
-
-@dataclass(frozen=True)
-class RefusedRoute:
-    """A route that cannot be used as it is written: the names that it matches wait until it is mended."""
-
-    name: str
-    match: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class _File:
-    route: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class Routes:
-    """The routes of a file; the first match wins."""
-
-    entries: tuple[Route | RefusedRoute, ...]
-
-    @property
-    def routes(self) -> tuple[Route, ...]:
-        """The routes that can be used as they are written."""
-        return tuple(entry for entry in self.entries if isinstance(entry, Route))
-
-    def match(self, name: str, override: str | None = None) -> Route | None:
-        """The route for a blob's name, or the route called `override`; None where nothing matches.
-
-        Raises BadRoute when no route is called `override`, RouteUnavailable where that route is refused.
-        """
-        if override:
-            return self.named(override)
-        return next((_usable(entry) for entry in self.entries if _glob(entry.match).fullmatch(name)), None)
-
-    def named(self, name: str) -> Route:
-        """The route of that name. Raises BadRoute with the nearest name, RouteUnavailable where it is refused."""
-        for entry in self.entries:
-            if entry.name == name:
-                return _usable(entry)
-        raise BadRoute(f"no route is called {name!r}{nearest(name, [entry.name for entry in self.entries])}")
-
-    def of_sidecar(self, text: str, name: str) -> Route:
-        """The route that the sidecar of the file `name` asks for: by name (`route = "faces"`), or its own
-        (`[[route]]`). Raises as `named`."""
-        where = f"{name}{SIDECAR}"
-        try:
-            table = read_toml(text, where, BadRoute)
-        except BadRoute as error:
-            raise BadRoute(f"{error}; correct it or make it empty") from error
-        if isinstance(table.get("route"), str):
-            return self.named(table["route"])
-        own = parse_routes(text, where).routes
-        if len(own) != 1:
-            raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or a single [[route]]')
-        return own[0]
-
-    def sound(self) -> Routes:
-        """These routes, for callers that need all of them. Raises BadRoute for the first that is refused."""
-        for entry in self.entries:
-            if isinstance(entry, RefusedRoute):
-                raise BadRoute(entry.reason)
-        return self
-
-    def problems(self, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:
-        """What keeps routes from being used: see RefusedRoute and Route.problem."""
-        each = (
-            BadRoute(e.reason) if isinstance(e, RefusedRoute) else e.problem(registry, expected) for e in self.entries
-        )
-        return [problem for problem in each if problem]
-
-
-def _usable(entry: Route | RefusedRoute) -> Route:
-    if isinstance(entry, RefusedRoute):
-        raise RouteUnavailable(entry.reason)
-    return entry
-
-
-def sidecar_target(name: str) -> str | None:
-    """The file that this sidecar belongs to, or None where the name is not a sidecar's."""
-    return name[: -len(SIDECAR)] if name.endswith(SIDECAR) and len(name) > len(SIDECAR) else None
-
-
-def read_routes(source: Path | str, where: str = "") -> Routes:
-    """The routes of a TOML file or text; wrong entries are kept as RefusedRoute, so that they stop only themselves.
-
-    where: begins the messages (default: the file). Raises BadRoute where the entries cannot be told apart.
-    """
-    where = where or str(source)
-    entries: list[Route | RefusedRoute] = []
-    for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
-        entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
-    return Routes(tuple(entries))
-
-
-def parse_routes(text: str, where: str) -> Routes:
-    """The routes of a TOML text; `where` begins the messages. Raises BadRoute for any that is wrong."""
-    return read_routes(text, where).sound()
-
-
-def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | RefusedRoute:
-    name = table.get("name") if isinstance(table, Mapping) else None
-    name = name if isinstance(name, str) else ""
-    place = f"{where} {name!r}" if name else f"{where}[{number}]"
-    try:
-        if name and name in taken:
-            raise BadRoute(f"{place}: two routes have this name; names must differ")
-        route = build(Route, table, place, BadRoute)
-    except BadRoute as error:
-        return RefusedRoute(name, _claimed(table), str(error))
-    object.__setattr__(route, "place", place)
-    object.__setattr__(route, "written", table.get("video", {}))
-    return route
-
-
-def _claimed(table: Any) -> str:
-    """What a wrong entry means to match, `match` misspelt included; every name where it does not tell."""
-    key = closest("match", table) if isinstance(table, Mapping) else None
-    return table[key] if key and isinstance(table[key], str) else "**"
-
-
-@lru_cache(maxsize=256)
-def _glob(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(words.get(p, re.escape(p)) for p in parts), re.DOTALL)

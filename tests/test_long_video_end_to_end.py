@@ -10,7 +10,7 @@ import pytest
 
 from inference.analysis import analyze
 from inference.engine.registry import Registry
-from inference.routes import parse_routes
+from inference.routes_file import parse_routes
 from localhost.host_process import HostProcess
 from tests.cloud.videos.long_videos import NAME, ROUTES, long_clip, make_models
 from tests.localhost.support import Store, request

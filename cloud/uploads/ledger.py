@@ -46,6 +46,10 @@ class ClaimPlan(Protocol):
     def until(self) -> datetime | None: ...
 
     @property
+    def digest(self) -> str:
+        """Of the route by which it is analysed; "" where there is none."""
+
+    @property
     def blocked(self) -> str:
         """Why this installation cannot work on it for now; "" where it can."""
 
@@ -96,7 +100,7 @@ class Ledger:
         """
         owner = uuid.uuid4().hex
         plan = plan_for(None)
-        wanted = self._begun(Receipt(name, etag, plan.key, "working", owner=owner), plan)
+        wanted = self._begun(Receipt(name, etag, plan.key, "working", owner=owner, digest=plan.digest), plan)
         try:
             return _granted(wanted, self._put(wanted, None), plan)
         except Conflict:
@@ -112,7 +116,7 @@ class Ledger:
                 refusal = _refusal(stored, etag, plan)
                 if refusal and not (again and old.state in _REPEATABLE):
                     return refusal
-                wanted = self._begun(old.claimed(name, etag, plan.key, owner, again), plan)
+                wanted = self._begun(replace(old.claimed(name, etag, plan.key, owner, again), digest=plan.digest), plan)
             try:
                 return _granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:

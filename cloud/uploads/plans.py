@@ -13,7 +13,9 @@ from cloud.uploads.receipts import make_key
 from inference.defaults import default_routes
 from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel, BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
-from inference.routes import RefusedRoute, Route, Routes, read_routes
+from inference.route_problems import problem_of
+from inference.routes import Route
+from inference.routes_file import RefusedRoute, Routes, read_routes
 
 APP = Path(__file__).resolve().parents[2]
 
@@ -29,6 +31,7 @@ class UploadPlan:
     until: datetime | None = None
     route: Route | None = None
     problem: DropsightError | None = None
+    digest: str = ""  # of the route, of which and of the version the key is made
 
     @property
     def blocked(self) -> str:
@@ -57,7 +60,7 @@ class Planner:
         except DropsightError as error:
             key = make_key(UPLOADS, info.name, info.etag, f"no route: {error}")
             return UploadPlan(key, problem=error)
-        return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route)
+        return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route, digest=digest)
 
     def _route(self, info: BlobInfo, sidecar: str | None) -> Route:
         if not sidecar:
@@ -65,7 +68,7 @@ class Planner:
         route = self.routes.of_sidecar(sidecar, info.name)
         if any(route is ours for ours in self.routes.entries):
             return self._ready(route)
-        if problem := route.problem(self.registry):
+        if problem := problem_of(route, self.registry):
             raise BadRoute(str(problem))  # it has a route of its own, which its writer can mend
         return route
 
@@ -78,17 +81,19 @@ class Planner:
         return self._ready(route)
 
     def _ready(self, route: Route) -> Route:
-        if problem := route.problem(self.registry):
+        if problem := problem_of(route, self.registry):
             raise RouteUnavailable(str(problem))
         return route
 
     def problems(self) -> list[str]:
         """Why uploads wait: a sentence per route that cannot be used. Loads the models."""
         problems = (
-            entry.reason if isinstance(entry, RefusedRoute) else entry.problem(self.registry) or self.unloadable(entry)
-            for entry in self.routes.entries
+            entry.reason if isinstance(entry, RefusedRoute) else self._problem(entry) for entry in self.routes.entries
         )
         return [str(problem) for problem in problems if problem]
+
+    def _problem(self, route: Route) -> DropsightError | None:
+        return problem_of(route, self.registry) or self.unloadable(route)
 
     def cause(self, route: Route | None, error: Exception) -> Exception:
         """The error; but where a model of the route cannot be loaded whatever the file is, that is the cause."""

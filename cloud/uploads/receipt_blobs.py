@@ -19,7 +19,7 @@ from cloud.storage.containers import BlobInfo, Reading, Storage
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.receipts import Receipt, ReceiptPage, ReceiptSummary, StoredReceipt
 from inference.errors import BadManifest, LimitExceeded
-from inference.routes import SIDECAR
+from inference.routes_file import SIDECAR
 from inference.tables import build, text_of
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,10 @@ class BlobReceipts:
         metadata = {"state": receipt.state, "etag": receipt.etag, "lease": f"{receipt.lease_s:g}"}
         if receipt.until:
             metadata["until"] = receipt.until
+        if receipt.digest:
+            metadata["digest"] = receipt.digest
+        if receipt.override is not None:
+            metadata["overridden"] = "true"
         if receipt.share is not None:
             metadata["share"] = f"{receipt.share:.3f}"
         path = PREFIX + record_path(receipt.name)
@@ -98,7 +102,8 @@ def summary_of(blob: BlobInfo) -> ReceiptSummary:
             raise ValueError(f"a lease of {lease_s} never ends")
         slot = datetime.fromisoformat(until).astimezone(UTC) if until else None
         share = float(blob.metadata["share"]) if "share" in blob.metadata else None
-        return ReceiptSummary(path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share)
+        digest, overridden = blob.metadata.get("digest", ""), "overridden" in blob.metadata
+        return ReceiptSummary(path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share, digest, overridden)
     except (KeyError, ValueError, OverflowError):
         return ReceiptSummary(path, "retry", "", 0.0, None, blob.age_s, blob.served_at)
 

@@ -32,6 +32,7 @@ class Receipt:
     job: str | None = None
     at: str = ""
     share: float | None = None  # of the work that was done (0 to 1) when the lease was renewed last; videos only
+    digest: str = ""  # of the route under which the key was made: keys are one-way
 
     @property
     def short_key(self) -> str:
@@ -96,6 +97,8 @@ class ReceiptSummary:
     age_s: float
     listed_at: datetime
     share: float | None = None
+    digest: str = ""  # of the route, as far as the listing says
+    overridden: bool = False  # a sidecar says another route: only the receipt itself knows its text
 
     def is_open(self, etag: str) -> bool:
         """Whether version `etag` of the upload still needs somebody."""

@@ -37,7 +37,8 @@ from inference.extras import extra
 from inference.image.limits import Limits
 from inference.image.sniff import sniff
 from inference.results.result import Source, error_document, new_trace
-from inference.routes import Route, Routes, sidecar_target
+from inference.routes import Route
+from inference.routes_file import Routes, sidecar_target
 from inference.steps import Analysis, OnProgress
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,9 @@ from inference.os_errors import trouble_of_ours
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
-from inference.routes import SIDECAR, Route, Routes, Step, sidecar_target
+from inference.route_problems import problems_of
+from inference.routes import Route, Step
+from inference.routes_file import SIDECAR, Routes, sidecar_target
 from inference.steps import Analysis, OnProgress
 from inference.tables import text_of
 
@@ -81,7 +83,7 @@ def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
     default = Path("routes.toml")
     routes = load_routes(options.routes or (default if default.is_file() else None), registry).sound()
     routes = Routes((routes.named(options.route),)) if options.route else routes
-    for problem in routes.problems(registry):
+    for problem in problems_of(routes, registry):
         if isinstance(problem, BadRoute):
             raise problem
     return routes

@@ -20,7 +20,7 @@ from cloud.storage.containers import Storage
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.job_worker import Videos
 from inference.engine.registry import Registry
-from inference.routes import parse_routes
+from inference.routes_file import parse_routes
 from tests.cloud.azureml.arm import WORKSPACE
 from tests.cloud.azureml.credential import FakeCredential, OverHttp
 from tests.cloud.azureml.server import Service, serve

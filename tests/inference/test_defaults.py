@@ -12,6 +12,7 @@ from inference.engine.pull import pull
 from inference.engine.registry import BUILT_IN, Registry
 from inference.manifest import MANIFEST_FILE
 from inference.results.words import _PACK, _STAND_INS
+from inference.route_problems import problems_of
 from inference.routes import Step
 from inference.tables import to_toml
 
@@ -82,7 +83,7 @@ def test_the_pack_takes_the_place_of_the_starters(pack: Path) -> None:
     steps = default_steps(registry)
     assert names(steps) == list(PACK.values())
     assert [step.on for step in steps] == ["", "", "", "person"]
-    assert load_routes(None, registry).problems(registry) == []
+    assert problems_of(load_routes(None, registry), registry) == []
 
 
 @pytest.mark.needs_shared

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.routes import Route, Routes, Step
+from inference.routes import Route, Step
+from inference.routes_file import Routes
 from tests.inference.properties import examples
 
 LETTERS = "ab/.\n[+"

@@ -11,7 +11,9 @@ import pytest
 from inference.defaults import load_routes
 from inference.engine.registry import Registry
 from inference.errors import BadRoute, ModelUnavailable, RouteUnavailable
-from inference.routes import Route, Step, parse_routes, read_routes, sidecar_target
+from inference.route_problems import problems_of
+from inference.routes import Route, Step
+from inference.routes_file import parse_routes, read_routes, sidecar_target
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = """
@@ -196,7 +198,7 @@ def test_the_table_of_videos_is_checked_when_it_is_read(video: str, words: str) 
 )
 def test_names_that_do_not_exist(steps: str, video: str, error: type[Exception], words: str) -> None:
     routes = read_routes(f"[[route]]\nname = 'a'\nsteps = [{steps}]\n{video}\n", "r")
-    (problem,) = routes.problems(Registry())
+    (problem,) = problems_of(routes, Registry())
     assert type(problem) is error
     with pytest.raises(error, match=words):
         raise problem
@@ -204,8 +206,8 @@ def test_names_that_do_not_exist(steps: str, video: str, error: type[Exception],
 
 def test_a_model_that_is_to_be_delivered_is_missing_not_misspelt() -> None:
     routes = read_routes("[[route]]\nname = 'a'\nsteps = [{ model = 'faces2' }]\n", "r")
-    assert [type(problem) for problem in routes.problems(Registry())] == [BadRoute]
-    assert [type(problem) for problem in routes.problems(Registry(), {"faces2"})] == [ModelUnavailable]
+    assert [type(problem) for problem in problems_of(routes, Registry())] == [BadRoute]
+    assert [type(problem) for problem in problems_of(routes, Registry(), {"faces2"})] == [ModelUnavailable]
 
 
 def test_what_works_has_no_problems() -> None:
@@ -215,8 +217,8 @@ def test_what_works_has_no_problems() -> None:
         'steps = [{ model = "faces" }]\ndraw = { blur = "face" }',
         f'steps = []\ndraw = {{ blur = "followed" }}\n{follow}',
     ):
-        assert read_routes(f"[[route]]\nname = 'a'\n{text}\n", "r").problems(registry) == []
-    assert load_routes(None, registry).problems(registry) == []
+        assert problems_of(read_routes(f"[[route]]\nname = 'a'\n{text}\n", "r"), registry) == []
+    assert problems_of(load_routes(None, registry), registry) == []
 
 
 def test_the_same_text_has_the_same_digest_in_every_version() -> None:

@@ -57,7 +57,10 @@ class MemoryReceipts:
     def _summary(self, path: str) -> ReceiptSummary:
         receipt, _, written = self._kept[path]
         until = datetime.fromisoformat(receipt.until) if receipt.until else None
-        return ReceiptSummary(path, receipt.state, receipt.etag, receipt.lease_s, until, self._age_s(written), self.now)
+        return ReceiptSummary(
+            path, receipt.state, receipt.etag, receipt.lease_s, until, self._age_s(written), self.now, receipt.share,
+            receipt.digest, receipt.override is not None,
+        )  # fmt: skip
 
     def _age_s(self, written: datetime) -> float:
         return (self.now - written).total_seconds()

@@ -24,6 +24,7 @@ class Todo:
     key: str
     until: datetime | None = None
     blocked: str = ""
+    digest: str = ""
 
 
 def plan(etag: str, digest: str = "models-1", until: datetime | None = None) -> Callable[[str | None], Todo]:

@@ -17,7 +17,7 @@ from tests.cloud.uploads.memory_receipts import MemoryReceipts
 
 FULL = Receipt(
     "a/b.jpg", "e1", "k" * 64, "waiting", 3, "me", 1.5, "2026-05-04T02:00:00+00:00", "why", 'route = "é"', "r1",
-    ("k1", "k2"), True, "j1", "2026-05-03T02:00:00+00:00",
+    ("k1", "k2"), True, "j1", "2026-05-03T02:00:00+00:00", None, "d1",
 )  # fmt: skip
 
 
@@ -89,9 +89,10 @@ def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(
         "name": "a/b.jpg", "etag": "e1", "key": "k" * 64, "state": "waiting", "attempt": 3, "owner": "me",
         "lease_s": 1.5, "until": "2026-05-04T02:00:00+00:00", "reason": "why", "override": 'route = "é"',
         "result_etag": "r1", "old_keys": ["k1", "k2"], "has_error": True, "job": "j1",
-        "at": "2026-05-03T02:00:00+00:00", "share": None,
+        "at": "2026-05-03T02:00:00+00:00", "share": None, "digest": "d1",
     }  # fmt: skip
     metadata = {"state": "waiting", "etag": "e1", "lease": "1.5", "until": "2026-05-04T02:00:00+00:00"}
+    metadata |= {"digest": "d1", "overridden": "true"}
     store = BlobReceipts(storage)
     store.create(FULL)
     written = storage.read("state", "receipts/a/b.jpg")

@@ -17,7 +17,7 @@ from cloud.uploads.receipt_blobs import summary_of
 from cloud.uploads.sweep import SweepReport, needs_work, sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import ServiceBusy
-from inference.routes import Routes
+from inference.routes_file import Routes
 from tests.cloud.helpers import Calls, jpeg
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import ModelUnavailable, RouteUnavailable, ServiceBusy
-from inference.routes import Routes
+from inference.routes_file import Routes
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.job_worker import Videos
 from cloud.videos.messages import QUEUES, Message, Queues
 from inference.engine.registry import Registry
-from inference.routes import parse_routes
+from inference.routes_file import parse_routes
 from inference.video.write import VideoWriter
 from tests.inference.video.blobs import blob_detector, scene
 from tests.inference.video.clips import make

@@ -53,7 +53,7 @@ SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status", "
 @pytest.fixture(scope="module")
 def whole(models: Path, clip: Path) -> Iterator[Analysis]:
     """What one piece gives."""
-    from inference.routes import parse_routes
+    from inference.routes_file import parse_routes
     from tests.cloud.videos.long_videos import ROUTES
 
     route = parse_routes(ROUTES, "r").match(NAME)

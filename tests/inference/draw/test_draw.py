@@ -22,7 +22,8 @@ from inference.draw.masks import rim
 from inference.errors import BadRoute
 from inference.predictions import Classes, LabelMap, Masks, Objects, OutputImage
 from inference.results.result import ModelFacts, StepResult
-from inference.routes import Draw, parse_routes
+from inference.routes import Draw
+from inference.routes_file import parse_routes
 
 
 def objects(*boxes: tuple[float, float, float, float], label: str = "person") -> Objects:

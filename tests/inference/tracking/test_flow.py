@@ -15,7 +15,8 @@ from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.errors import BadRoute, MissingPackage
 from inference.predictions import Objects
-from inference.routes import Route, Step, parse_routes
+from inference.routes import Route, Step
+from inference.routes_file import parse_routes
 from inference.tracking.assignment import iou
 from inference.tracking.flow import CameraMotion
 from inference.video.follow import Follower, FollowStep

@@ -20,7 +20,8 @@ from inference.defaults import default_routes
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
 from inference.errors import BadRoute, CorruptMedia, UnsupportedMedia
-from inference.routes import Route, Step, parse_routes
+from inference.routes import Route, Step
+from inference.routes_file import parse_routes
 from inference.steps import Analysis
 from inference.tracking import mot
 from inference.video.aggregate import Aggregate

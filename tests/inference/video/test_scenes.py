@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.predictions import Classes
-from inference.routes import Route, Step, parse_routes
+from inference.routes import Route, Step
+from inference.routes_file import parse_routes
 from inference.video.options import VideoOptions
 from inference.video.scenes import SceneWatch
 from inference.video.time_range import TimeRange

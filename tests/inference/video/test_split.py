@@ -18,7 +18,8 @@ from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.errors import LimitExceeded
 from inference.results.result import Cost, Source
-from inference.routes import Route, parse_routes
+from inference.routes import Route
+from inference.routes_file import parse_routes
 from inference.steps import Analysis
 from inference.video import split, table
 from inference.video.detect import FrameDetector

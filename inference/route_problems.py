@@ -1,0 +1,84 @@
+"""What keeps a route from being used with the models that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from inference.engine.registry import Registry
+from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable
+from inference.routes import REID, Route, Step
+from inference.routes_file import RefusedRoute, Routes
+from inference.tables import closest, nearest
+
+# Tasks whose models may detect objects, which later steps run on.
+DETECTING = ("object-detection", "keypoint-detection", "image-segmentation")
+
+
+def problem_of(route: Route, registry: Registry, expected: Collection[str] = ()) -> DropsightError | None:
+    """Why these models cannot do it, or None: ModelUnavailable for a model that may still arrive, BadRoute for the
+    rest. expected: names of models that are still to be delivered."""
+    for place, name in route.models():
+        try:
+            registry.entry(name)
+        except BadModel as error:
+            known = [entry.name for entry in registry.list()]
+            arrives = name not in known and (name in expected or not closest(name, known))
+            return (ModelUnavailable if arrives else BadRoute)(f"{route.place}: {place}: {error}")
+    for place, name in route.models():
+        entry = registry.entry(name)
+        if entry.manifest and (words := _misplaced(route, place, entry.manifest.task)):
+            return BadRoute(f"{route.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
+    left_out = route.video.without if route.video else ()
+    in_videos = [step for step in route.steps if step.title not in left_out]
+    return (
+        _label_problem(route, registry, route.steps)
+        or _label_problem(route, registry, in_videos)
+        or _blur_problem(route, registry, route.steps)
+        or _blur_problem(route, registry, in_videos)
+    )
+
+
+def _misplaced(route: Route, place: str, task: str) -> str | None:
+    """What was expected of a model at this place, where its task is another."""
+    if place == REID:
+        return None if task == "image-feature-extraction" else "expected embeddings (image-feature-extraction)"
+    tiled = any(step.tile and place == f"steps[{i}]" for i, step in enumerate(route.steps))
+    return "but tile is for models that detect objects" if tiled and task not in DETECTING else None
+
+
+def _label_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
+    """A step that runs on a label that no step before it can give."""
+    manifests = [manifest for step in steps if (manifest := registry.entry(step.model).manifest)]
+    for i, step in enumerate(steps):
+        detecting = [manifest for manifest in manifests[:i] if manifest.task in DETECTING]
+        labels = {label for manifest in detecting for label in manifest.labels}
+        if step.on and all(manifest.labels for manifest in detecting) and step.on not in labels:
+            hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
+            place = f"steps[{route.steps.index(step)}]" + (", in videos" if len(steps) < len(route.steps) else "")
+            return BadRoute(f"{route.place}: {place}: on = {step.on!r}, which no step before it finds{hint}")
+    return None
+
+
+def _blur_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
+    """A label to blur that none of these steps can give: pictures would show what they must not."""
+    manifests = [registry.entry(step.model).manifest for step in steps]
+    detecting = [manifest for manifest in manifests if manifest is None or manifest.task in DETECTING]
+    if not all(manifest and manifest.labels for manifest in detecting):
+        return None  # who knows what they are called
+    labels = {label for manifest in detecting if manifest for label in manifest.labels}
+    if route.video and route.video.follow:
+        labels.add(route.video.follow.label or "followed")
+    unseen = next((label for label in route.draw.blur if label not in labels), None)
+    if unseen is None:
+        return None
+    place = "draw: blur" + (", in videos" if len(steps) < len(route.steps) else "")
+    hint = nearest(unseen, labels) if labels else "; add a step that detects it"
+    return BadRoute(f"{route.place}: {place}: {unseen!r}, which no step finds{hint}")
+
+
+def problems_of(routes: Routes, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:
+    """What keeps routes from being used: see RefusedRoute and `problem_of`."""
+    each = (
+        BadRoute(e.reason) if isinstance(e, RefusedRoute) else problem_of(e, registry, expected) for e in routes.entries
+    )
+    return [problem for problem in each if problem]

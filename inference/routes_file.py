@@ -1,0 +1,129 @@
+"""routes.toml and sidecars: read, and the route of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.errors import BadRoute, RouteUnavailable
+from inference.route_patterns import fits
+from inference.routes import Route
+from inference.tables import build, closest, nearest, read_toml
+
+# `<name>.route.toml` beside a file says another route for it.
+SIDECAR = ".route.toml"
+
+
+@dataclass(frozen=True)
+class RefusedRoute:
+    """A route that cannot be used as it is written: the names that it matches wait until it is mended."""
+
+    name: str
+    match: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _File:
+    route: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The routes of a file; the first match wins."""
+
+    entries: tuple[Route | RefusedRoute, ...]
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes that can be used as they are written."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Route))
+
+    def match(self, name: str, override: str | None = None) -> Route | None:
+        """The route for a blob's name, or the route called `override`; None where nothing matches.
+
+        Raises BadRoute when no route is called `override`, RouteUnavailable where that route is refused.
+        """
+        if override:
+            return self.named(override)
+        return next((_usable(entry) for entry in self.entries if fits(entry.match, name)), None)
+
+    def named(self, name: str) -> Route:
+        """The route of that name. Raises BadRoute with the nearest name, RouteUnavailable where it is refused."""
+        for entry in self.entries:
+            if entry.name == name:
+                return _usable(entry)
+        raise BadRoute(f"no route is called {name!r}{nearest(name, [entry.name for entry in self.entries])}")
+
+    def of_sidecar(self, text: str, name: str) -> Route:
+        """The route that the sidecar of the file `name` asks for: by name (`route = "faces"`), or its own
+        (`[[route]]`). Raises as `named`."""
+        where = f"{name}{SIDECAR}"
+        try:
+            table = read_toml(text, where, BadRoute)
+        except BadRoute as error:
+            raise BadRoute(f"{error}; correct it or make it empty") from error
+        if isinstance(table.get("route"), str):
+            return self.named(table["route"])
+        own = parse_routes(text, where).routes
+        if len(own) != 1:
+            raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or a single [[route]]')
+        return own[0]
+
+    def sound(self) -> Routes:
+        """These routes, for callers that need all of them. Raises BadRoute for the first that is refused."""
+        for entry in self.entries:
+            if isinstance(entry, RefusedRoute):
+                raise BadRoute(entry.reason)
+        return self
+
+
+def _usable(entry: Route | RefusedRoute) -> Route:
+    if isinstance(entry, RefusedRoute):
+        raise RouteUnavailable(entry.reason)
+    return entry
+
+
+def sidecar_target(name: str) -> str | None:
+    """The file that this sidecar belongs to, or None where the name is not a sidecar's."""
+    return name[: -len(SIDECAR)] if name.endswith(SIDECAR) and len(name) > len(SIDECAR) else None
+
+
+def read_routes(source: Path | str, where: str = "") -> Routes:
+    """The routes of a TOML file or text; wrong entries are kept as RefusedRoute, so that they stop only themselves.
+
+    where: begins the messages (default: the file). Raises BadRoute where the entries cannot be told apart.
+    """
+    where = where or str(source)
+    entries: list[Route | RefusedRoute] = []
+    for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
+        entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
+    return Routes(tuple(entries))
+
+
+def parse_routes(text: str, where: str) -> Routes:
+    """The routes of a TOML text; `where` begins the messages. Raises BadRoute for any that is wrong."""
+    return read_routes(text, where).sound()
+
+
+def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | RefusedRoute:
+    name = table.get("name") if isinstance(table, Mapping) else None
+    name = name if isinstance(name, str) else ""
+    place = f"{where} {name!r}" if name else f"{where}[{number}]"
+    try:
+        if name and name in taken:
+            raise BadRoute(f"{place}: two routes have this name; names must differ")
+        route = build(Route, table, place, BadRoute)
+    except BadRoute as error:
+        return RefusedRoute(name, _claimed(table), str(error))
+    object.__setattr__(route, "place", place)
+    object.__setattr__(route, "written", table.get("video", {}))
+    return route
+
+
+def _claimed(table: Any) -> str:
+    """What a wrong entry means to match, `match` misspelt included; every name where it does not tell."""
+    key = closest("match", table) if isinstance(table, Mapping) else None
+    return table[key] if key and isinstance(table[key], str) else "**"
