@@ -11,6 +11,7 @@ from typing import Any
 
 from inference import command_line
 from inference.cli.exporting import add_export_arguments
+from inference.cli.filter_arguments import add_filter_arguments
 from inference.errors import DropsightError
 
 PROG = "python -m inference"
@@ -41,6 +42,7 @@ def _analyze(commands: Commands, folders: Parser) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
     run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
     run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
+    add_filter_arguments(run)
 
 
 def _track(commands: Commands) -> None:

@@ -52,7 +52,7 @@ def analyze(
     models = [registry.model(step.model) for step in route.steps]
     with naming(source.name):
         picture = decode(data, limits, None if artifacts else decode_at_least(route.steps, models))
-        steps = run_steps(picture, route.steps, models, threshold)
+        steps = run_steps(picture, route.steps, models, threshold, look=route.look, blur=route.draw.blur)
         files, names = _artifacts(picture, steps, route) if artifacts else ({}, {})
     result = Result(
         source=describe(source, picture, len(data)),

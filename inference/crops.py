@@ -6,9 +6,10 @@ as the crop shows it best, and belongs to the person in whose box it lies as fac
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from inference.predictions import Floats, Ints, Objects, OutputImage, Prediction
 from inference.results.result import StepResult
 from inference.routes import Step
 from inference.timing import NO_TIME, Timing
+
+if TYPE_CHECKING:
+    from inference.keep import Sieve
 
 # A picture that would need more tiles than this is refused: it would take minutes, not seconds.
 MAX_TILES = 400
@@ -68,15 +72,36 @@ class Target:
 
 
 def run_on_crops(
-    picture: Picture, step: Step, model: Model, threshold: float | None, results: list[StepResult]
+    picture: Picture,
+    step: Step,
+    model: Model,
+    threshold: float | None,
+    results: list[StepResult],
+    sieve: Sieve | None = None,
 ) -> Timing:
     """Run on the objects labelled `step.on` of earlier steps, on crops of crops too, and add the predictions to them
-    as attributes, an object that several crops show once. Changes `results`. Raises BadRoute."""
+    as attributes, an object that several crops show once. Changes `results`. Raises BadRoute.
+
+    sieve: what is kept of the predictions. Where they may be what is to be blurred, hidden objects get them, too.
+    """
     opened = {i: _open(r.predictions) for i, r in enumerate(results) if isinstance(r.predictions, Objects)}
     if not opened:
         raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no earlier step detects objects; add a detector")
     wanted = model.manifest.preprocess
     targets = [target for objects in opened.values() for target in _targets(objects, step.on, wanted, picture.size)]
+    total = _answer(picture, targets, step, model, threshold, sieve)
+    if sieve is not None and sieve.gives_held:
+        unseen = [t for objects in opened.values() for t in _hidden_targets(objects, step.on, wanted, picture.size)]
+        total = total + _answer(picture, unseen, step, model, threshold, replace(sieve, left_out=Counter()))
+    for i, objects in opened.items():
+        results[i] = replace(results[i], predictions=objects)
+    return total
+
+
+def _answer(
+    picture: Picture, targets: Sequence[Target], step: Step, model: Model, threshold: float | None, sieve: Sieve | None
+) -> Timing:
+    """Runs on the crops of the targets, which get the predictions."""
     answers: list[Predictions] = []
     total = NO_TIME
     for target in targets:
@@ -85,9 +110,7 @@ def run_on_crops(
         answers.append(Objects.empty() if isinstance(predictions, OutputImage) else predictions)
         total = total + timing
     for target, answer in zip(targets, _each_once(answers, targets, model, picture.size), strict=True):
-        target.attributes[step.title] = answer
-    for i, objects in opened.items():
-        results[i] = replace(results[i], predictions=objects)
+        target.attributes[step.title] = answer if sieve is None else sieve(answer)
     return total
 
 
@@ -146,7 +169,7 @@ def _owners(every: Objects, view: Ints, first: Ints, parents: Floats) -> Ints:
 def _open(objects: Objects) -> Objects:
     """A copy with attributes of its own, at every depth, that may be added to."""
     attributes = objects.attributes or ({},) * len(objects)
-    return replace(objects, attributes=tuple(
+    return replace(objects, hidden=None if objects.hidden is None else _open(objects.hidden), attributes=tuple(
         {name: _open(answer) if isinstance(answer, Objects) else answer for name, answer in answers.items()}
         for answers in attributes
     ))  # fmt: skip
@@ -167,6 +190,17 @@ def _targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, 
                     yield from _targets(answer, label, wanted, size)
         elif objects.scores[k] >= wanted.min_score and _fits(box, wanted, size):
             yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
+
+
+def _hidden_targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int]) -> Iterator[Target]:
+    """As `_targets`, of what the route's options left out, at every depth."""
+    if objects.hidden is not None:
+        yield from _targets(objects.hidden, label, wanted, size)
+        yield from _hidden_targets(objects.hidden, label, wanted, size)
+    for attributes in objects.attributes:
+        for answer in attributes.values():
+            if isinstance(answer, Objects):
+                yield from _hidden_targets(answer, label, wanted, size)
 
 
 def _fits(box: Box, wanted: Preprocess, size: tuple[int, int]) -> bool:

@@ -5,7 +5,7 @@ All coordinates are pixels of the upright picture, xyxy, as floats. `N` is the n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,12 +22,14 @@ class Classes:
     """Labels of the whole picture, best first.
 
     label_ids (N,) int, scores (N,) float in 0..1, names: N labels. notes: what of the model's answer was left out.
+    left_out: how many the route's options left out, by option.
     """
 
     label_ids: Ints
     scores: Floats
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -72,7 +74,8 @@ class Objects:
     keypoints (N, K, 3) float x, y, score, or (N, K, 4) x, y, z, score; skeleton: its name in skeletons.py;
     corners (N, 4, 2) float for oriented boxes; tracks (N,) int, -1 where none; attributes: a dict per
     prediction, by step: the Predictions of later steps that ran on its crop (plain JSON where a head adds its own).
-    notes: what of the model's answer was left out.
+    notes: what of the model's answer was left out. left_out: as of Classes. hidden: what was left out so and is to be
+    blurred all the same; it is in no result.
     """
 
     boxes: Floats
@@ -86,6 +89,8 @@ class Objects:
     tracks: Ints | None = None
     attributes: tuple[dict[str, Any], ...] = field(default=())
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    hidden: Objects | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -142,12 +147,14 @@ class LabelMap:
     """A label for every pixel: ids (height, width) uint8 or int32, names indexed by id.
 
     background: the id that means "nothing", left out of summaries; None where every label counts. notes: as of Objects.
+    left_out: labels that lost area, by option.
     """
 
     ids: NDArray[np.integer[Any]]
     names: tuple[str, ...]
     background: int | None = None
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def areas(self) -> list[tuple[int, int]]:
         """(label id, pixels) of the labels present, the largest first."""

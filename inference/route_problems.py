@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from inference.engine.registry import Registry
 from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable
+from inference.filter_problems import filter_problem, kept_labels, seen_labels
 from inference.routes import REID, Route, Step
 from inference.routes_file import RefusedRoute, Routes
 from inference.tables import closest, nearest
@@ -28,6 +29,8 @@ def problem_of(route: Route, registry: Registry, expected: Collection[str] = ())
         entry = registry.entry(name)
         if entry.manifest and (words := _misplaced(route, place, entry.manifest.task)):
             return BadRoute(f"{route.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
+    if words := filter_problem(route, registry):
+        return BadRoute(f"{route.place}: {words}")
     left_out = route.video.without if route.video else ()
     in_videos = [step for step in route.steps if step.title not in left_out]
     return (
@@ -48,11 +51,11 @@ def _misplaced(route: Route, place: str, task: str) -> str | None:
 
 def _label_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
     """A step that runs on a label that no step before it can give."""
-    manifests = [manifest for step in steps if (manifest := registry.entry(step.model).manifest)]
+    found = [(step, manifest) for step in steps if (manifest := registry.entry(step.model).manifest)]
     for i, step in enumerate(steps):
-        detecting = [manifest for manifest in manifests[:i] if manifest.task in DETECTING]
-        labels = {label for manifest in detecting for label in manifest.labels}
-        if step.on and all(manifest.labels for manifest in detecting) and step.on not in labels:
+        detecting = [(one, manifest) for one, manifest in found[:i] if manifest.task in DETECTING]
+        labels = {label for one, manifest in detecting for label in kept_labels(one, manifest)}
+        if step.on and all(manifest.labels for _, manifest in detecting) and step.on not in labels:
             hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
             place = f"steps[{route.steps.index(step)}]" + (", in videos" if len(steps) < len(route.steps) else "")
             return BadRoute(f"{route.place}: {place}: on = {step.on!r}, which no step before it finds{hint}")
@@ -61,11 +64,11 @@ def _label_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> B
 
 def _blur_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
     """A label to blur that none of these steps can give: pictures would show what they must not."""
-    manifests = [registry.entry(step.model).manifest for step in steps]
-    detecting = [manifest for manifest in manifests if manifest is None or manifest.task in DETECTING]
-    if not all(manifest and manifest.labels for manifest in detecting):
+    found = [(step, registry.entry(step.model).manifest) for step in steps]
+    detecting = [(step, manifest) for step, manifest in found if manifest is None or manifest.task in DETECTING]
+    if not all(manifest and manifest.labels for _, manifest in detecting):
         return None  # who knows what they are called
-    labels = {label for manifest in detecting if manifest for label in manifest.labels}
+    labels = {label for step, manifest in detecting if manifest for label in seen_labels(step, manifest)}
     if route.video and route.video.follow:
         labels.add(route.video.follow.label or "followed")
     unseen = next((label for label in route.draw.blur if label not in labels), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,13 @@ from inference.tables import nearest
 
 if TYPE_CHECKING:
     from inference.engine.registry import Registry
+    from inference.regions import Look, Polygon
     from inference.video.options import VideoOptions
 
 
 REID = "video: reid"  # where a route names the model
+# Fields that count in a route's digest only where they are set: an upgrade outdates no result.
+FILTERS = ("labels", "thresholds", "rename", "min_size", "max_size")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class Step:
     name: in the result (default: the model's name). on: run on the crops of earlier steps' objects with this label.
     threshold: 0..1, in place of the model's own score threshold. tile: run on tiles of that many pixels, too; overlap:
     the share of a tile that its neighbour also covers.
+    rename: what the model's labels are called in results; those that get the same name are one. All else in a route
+    means the new names. labels: only these are kept (none: all). thresholds: 0..1 by label, in place of `threshold`.
+    min_size, max_size: of what is kept, as shares of the picture's area, 0..1; an object has that of its box, a label
+    of a map all its area.
     """
 
     model: str
@@ -34,6 +41,11 @@ class Step:
     threshold: float | None = None
     tile: int = 0
     overlap: float = 0.2
+    labels: tuple[str, ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    rename: Mapping[str, str] = field(default_factory=dict, hash=False)
+    min_size: float = 0.0
+    max_size: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
@@ -42,10 +54,38 @@ class Step:
             raise ValueError(f"threshold is {self.threshold:g}, expected a score from 0 to 1")
         if self.tile < 0:
             raise ValueError(f"tile is {self.tile}, expected pixels, or 0 for none")
+        _check_filters(self)
 
     @property
     def title(self) -> str:
         return self.name or self.model
+
+    @property
+    def filters(self) -> bool:
+        """Whether anything of the model's answer is renamed or left out."""
+        return any(getattr(self, name) != getattr(_PLAIN, name) for name in FILTERS)
+
+
+def _check_filters(step: Step) -> None:
+    """Raises ValueError for what cannot be meant."""
+    for label, score in step.thresholds.items():
+        if not 0 <= score <= 1:
+            raise ValueError(f"thresholds: {label!r} is {score:g}, expected a score from 0 to 1{_percent(score)}")
+    for name in ("min_size", "max_size"):
+        if not 0 <= (share := getattr(step, name)) <= 1:
+            percent = _percent(share)
+            raise ValueError(f"{name} is {share:g}, expected a share of the picture's area from 0 to 1{percent}")
+    if not step.min_size < step.max_size:
+        raise ValueError(f"min_size is {step.min_size:g} and max_size {step.max_size:g}, expected a larger max_size")
+    if empty := next((label for label, name in step.rename.items() if not name.strip()), None):
+        raise ValueError(f"rename: {empty!r} gets an empty name; to leave a label out, give `labels` without it")
+
+
+def _percent(value: float) -> str:
+    return f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
+
+
+_PLAIN = Step("")
 
 
 @dataclass(frozen=True)
@@ -75,6 +115,9 @@ class Route:
 
     when: an NCRONTAB schedule; the media of this route wait for its next slot.
     draw: the annotated picture. video: the table [route.video]; None, the usual options, costs pictures no import.
+    regions, ignore: polygons of points (x, y) in 0..1; only objects that stand in any of the regions (none: everywhere)
+    and in none of `ignore` count, by the middle of their box's lower edge. mask: a PNG, white where to look, black what
+    to ignore. They hold for objects and maps, in pictures and videos, and not for names of the whole picture.
     """
 
     name: str
@@ -83,6 +126,10 @@ class Route:
     when: str | None = None
     draw: Draw = field(default_factory=Draw)
     video: VideoOptions | None = None
+    regions: tuple[Polygon, ...] = ()
+    ignore: tuple[Polygon, ...] = ()
+    mask: str = ""
+    look: Look | None = field(default=None, init=False, repr=False, compare=False)  # regions, ignore and mask, as read
     place: str = field(default="", init=False, repr=False, compare=False)  # where it was read
     written: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # `video` as read
 
@@ -98,6 +145,10 @@ class Route:
             raise ValueError("the first step has nothing to run on; put a detecting step before it")
         if self.video:
             _check_video(self.video, titles)
+        if self.regions or self.ignore or self.mask:
+            from inference.regions import Look  # lazily: most routes look everywhere
+
+            object.__setattr__(self, "look", Look.of(self.regions, self.ignore, self.mask))
 
     @cached_property
     def video_options(self) -> VideoOptions:
@@ -109,9 +160,17 @@ class Route:
     @staticmethod
     def late_types() -> dict[str, Any]:
         """The types of fields that are imported only where a table is read."""
+        from inference.regions import Look, Polygon
         from inference.video.options import VideoOptions
 
-        return {"VideoOptions": VideoOptions}
+        return {"VideoOptions": VideoOptions, "Look": Look, "Polygon": Polygon}
+
+    def changed(self, **changes: Any) -> Route:
+        """This route with other values in these fields, as read at the same place."""
+        other = replace(self, **changes)
+        object.__setattr__(other, "place", self.place)
+        object.__setattr__(other, "written", self.written)
+        return other
 
     def digest(self, registry: Registry) -> str:
         """Hex sha256 over everything of this route that decides its results: steps, options and models.
@@ -121,11 +180,14 @@ class Route:
         """
         facts = {
             "name": self.name,
-            "steps": [asdict(step) for step in self.steps],
+            "steps": [_counted(step) for step in self.steps],
             "draw": asdict(self.draw),
             "video": self.written or _unusual(self.video),
             "models": [registry.digest(step.model) for step in self.steps],
         }
+        if self.look:
+            mask = self.look.mask.digest if self.look.mask else ""
+            facts["look"] = {"regions": self.regions, "ignore": self.ignore, "mask": mask}
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
     def models(self) -> Iterator[tuple[str, str]]:
@@ -143,6 +205,12 @@ def _check_video(video: VideoOptions, titles: Sequence[str]) -> None:
         raise ValueError(f"video: without: no step is called {unknown!r}{nearest(unknown, titles)}")
     if video.follow and FOLLOW in titles:
         raise ValueError(f"a step is called {FOLLOW!r}, as is what video.follow gives; give it another name")
+
+
+def _counted(step: Step) -> dict[str, Any]:
+    """The fields of a step that its route's digest has."""
+    usual = asdict(_PLAIN)
+    return {name: value for name, value in asdict(step).items() if name not in FILTERS or value != usual[name]}
 
 
 def _unusual(video: VideoOptions | None) -> dict[str, Any]:

@@ -97,9 +97,10 @@ def read_routes(source: Path | str, where: str = "") -> Routes:
     where: begins the messages (default: the file). Raises BadRoute where the entries cannot be told apart.
     """
     where = where or str(source)
+    folder = source.parent if isinstance(source, Path) else None
     entries: list[Route | RefusedRoute] = []
     for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
-        entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}))
+        entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}, folder))
     return Routes(tuple(entries))
 
 
@@ -108,19 +109,29 @@ def parse_routes(text: str, where: str) -> Routes:
     return read_routes(text, where).sound()
 
 
-def _entry(table: Any, where: str, number: int, taken: Container[str]) -> Route | RefusedRoute:
+def _entry(table: Any, where: str, number: int, taken: Container[str], folder: Path | None) -> Route | RefusedRoute:
+    """folder: that of the file; None for a text."""
     name = table.get("name") if isinstance(table, Mapping) else None
     name = name if isinstance(name, str) else ""
     place = f"{where} {name!r}" if name else f"{where}[{number}]"
     try:
         if name and name in taken:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
-        route = build(Route, table, place, BadRoute)
+        route = build(Route, _located(table, place, folder), place, BadRoute)
     except BadRoute as error:
         return RefusedRoute(name, _claimed(table), str(error))
     object.__setattr__(route, "place", place)
     object.__setattr__(route, "written", table.get("video", {}))
     return route
+
+
+def _located(table: Any, place: str, folder: Path | None) -> Any:
+    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in."""
+    if not isinstance(table, Mapping) or not isinstance(mask := table.get("mask"), str) or not mask:
+        return table
+    if folder is None:
+        raise BadRoute(f"{place}: mask: only a routes.toml can name a file; give polygons (regions, ignore) here")
+    return {**table, "mask": str(folder / mask)}
 
 
 def _claimed(table: Any) -> str:

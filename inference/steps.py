@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inference.engine.model import Loaded, Model
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
@@ -14,6 +15,11 @@ from inference.image.media import Picture
 from inference.predictions import Objects, Predictions
 from inference.results.result import ModelFacts, Result, StepResult
 from inference.routes import Step
+from inference.timing import Timing
+
+if TYPE_CHECKING:
+    from inference.keep import Sieve
+    from inference.regions import Look
 
 _CLASSIFY = ("image-classification", "video-classification")
 _LIKELY = 0.5
@@ -42,29 +48,63 @@ def naming(name: str) -> Iterator[None]:
 
 
 def run_steps(
-    picture: Picture, steps: Sequence[Step], models: Sequence[Model], threshold: float | None = None
+    picture: Picture,
+    steps: Sequence[Step],
+    models: Sequence[Model],
+    threshold: float | None = None,
+    *,
+    look: Look | None = None,
+    blur: Collection[str] = (),
+    floors: Mapping[str, float] | None = None,
 ) -> list[StepResult]:
     """Run the steps in order over a picture; a step with `on` runs on the crops of earlier objects.
 
-    models: of the steps, in order. threshold: 0..1, in place of all steps' own. Raises BadRoute, BadModel, OutOfMemory.
+    models: of the steps, in order. threshold: 0..1, in place of all steps' own. look: where in the picture objects
+    count. blur: labels whose objects stay `hidden` where the steps' options leave them out. floors: by step the score
+    from which a tracker wants its objects, below the threshold. Raises BadRoute, BadModel, OutOfMemory.
     """
     results: list[StepResult] = []
-    for step, model in zip(steps, models, strict=True):
+    filtered = look is not None or any(step.filters for step in steps)
+    if filtered:
+        from inference.keep import leading_to, sieve_of  # lazily, as below: most first pictures need neither
+
+        held = leading_to(steps, [model.manifest for model in models], blur)
+    for number, (step, model) in enumerate(zip(steps, models, strict=True)):
         limit = threshold if threshold is not None else step.threshold
-        if step.on:
-            from inference.crops import run_on_crops  # lazily, as below: most first pictures need neither
-
-            timing = run_on_crops(picture, step, model, limit, results)
-            predictions: Predictions = Objects.empty()
-        elif step.tile:
-            from inference.crops import run_tiled
-
-            predictions, timing = run_tiled(picture, step, model, limit)
+        floor = (floors or {}).get(step.title)
+        if filtered:
+            sieve = sieve_of(step, model, limit, floor, look, picture.size, held[number])
+            predictions, timing = _run(picture, step, sieve.widened(model), sieve.lowest, results, sieve)
         else:
-            predictions, timing = model.run(picture, threshold=limit)
+            predictions, timing = _run(picture, step, model, limit if floor is None else floor, results)
         facts = model_facts(model)
-        results.append(StepResult(step.title, model.manifest.task, facts, predictions, timing, step.on))
+        results.append(
+            StepResult(step.title, model.manifest.task, facts, predictions, timing, step.on, renamed=step.rename)
+        )
     return results
+
+
+def _run(
+    picture: Picture,
+    step: Step,
+    model: Model,
+    threshold: float | None,
+    results: list[StepResult],
+    sieve: Sieve | None = None,
+) -> tuple[Predictions, Timing]:
+    """A step over the picture, or over the crops of the objects in `results`, which get its answers."""
+    if step.on:
+        from inference.crops import run_on_crops
+
+        timing = run_on_crops(picture, step, model, threshold, results, sieve)
+        return Objects.empty() if sieve is None else replace(Objects.empty(), left_out=+sieve.left_out), timing
+    if step.tile:
+        from inference.crops import run_tiled
+
+        predictions, timing = run_tiled(picture, step, model, threshold)
+    else:
+        predictions, timing = model.run(picture, threshold=threshold)
+    return predictions if sieve is None else sieve(predictions), timing
 
 
 def model_facts(model: Loaded) -> ModelFacts:

@@ -49,6 +49,19 @@ export interface FrameDoc {
 }
 
 /**
+ * How many of a step's predictions the route's options left out, by the option: labels, a label's threshold, size,
+ * region (also ignore and mask); merged: found under another label of the same new name, too. In a video of all its
+ * frames; of a map the labels that lost area.
+ */
+export interface LeftoutDoc {
+  label?: number;
+  threshold?: number;
+  size?: number;
+  region?: number;
+  merged?: number;
+}
+
+/**
  * The model that ran. provider_asked: the provider that was asked for, where another had to run.
  */
 export interface ModelDoc {
@@ -154,7 +167,8 @@ export interface SourceDoc {
 /**
  * The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
  * through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids. notes:
- * what of the model's answer was left out, and why.
+ * what of the model's answer was left out, and why. renamed: what the route calls the model's labels; left_out: what
+ * else its options changed.
  */
 export interface StepDoc {
   name: string;
@@ -167,6 +181,8 @@ export interface StepDoc {
   skeleton?: SkeletonDoc;
   map?: string;
   notes?: Array<string>;
+  renamed?: Record<string, string>;
+  left_out?: LeftoutDoc;
   embedding?: EmbeddingDoc;
 }
 

@@ -48,6 +48,18 @@ class FrameDoc(TypedDict):
     predictions: dict[str, list[PredictionDoc]]
 
 
+class LeftoutDoc(TypedDict):
+    """How many of a step's predictions the route's options left out, by the option: labels, a label's threshold,
+    size, region (also ignore and mask); merged: found under another label of the same new name, too. In a video
+    of all its frames; of a map the labels that lost area."""
+
+    label: NotRequired[int]
+    threshold: NotRequired[int]
+    size: NotRequired[int]
+    region: NotRequired[int]
+    merged: NotRequired[int]
+
+
 class ModelDoc(TypedDict):
     """The model that ran. provider_asked: the provider that was asked for, where another had to run."""
 
@@ -142,7 +154,8 @@ class SourceDoc(TypedDict):
 class StepDoc(TypedDict):
     """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
     through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids.
-    notes: what of the model's answer was left out, and why."""
+    notes: what of the model's answer was left out, and why. renamed: what the route calls the model's labels;
+    left_out: what else its options changed."""
 
     name: str
     task: str
@@ -154,6 +167,8 @@ class StepDoc(TypedDict):
     skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
     notes: NotRequired[list[str]]
+    renamed: NotRequired[dict[str, str]]
+    left_out: NotRequired[LeftoutDoc]
     embedding: NotRequired[EmbeddingDoc]
 
 

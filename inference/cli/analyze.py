@@ -13,6 +13,7 @@ from typing import Any
 
 from inference.analysis import analyze
 from inference.cli.analysed_folders import note_folders
+from inference.cli.filters import filtered, filtered_own
 from inference.cli.progress import Progress
 from inference.command_line import fault
 from inference.defaults import load_routes
@@ -43,7 +44,7 @@ def analyze_command(options: argparse.Namespace) -> int:
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
     registry = registry_of(options)
-    routes = routes_of(options, registry)
+    routes = filtered(routes_of(options, registry), options, registry)
     unreadable: list[Path] = []
     files = list(files_below(options.files, unreadable))
     if not files and not unreadable:
@@ -111,6 +112,12 @@ def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
     return min(fitting, key=routes.routes.index)
 
 
+def _asked_route(path: Path, routes: Routes, options: argparse.Namespace, registry: Registry) -> Route:
+    """The route of a file, with the options that choose among its finds: a sidecar's own has not got them yet."""
+    route = route_of(path, routes, options)
+    return route if any(route is known for known in routes.routes) else filtered_own(route, options, registry)
+
+
 def files_below(paths: Sequence[Path], unreadable: list[Path] | None = None) -> Iterator[Path]:
     """Files as given, and every file that is meant below the folders, in order; sidecars are left out.
 
@@ -144,7 +151,7 @@ def analyze_file(
         source = replace(source, bytes=size_of(path))
         analysis = analyze(
             path,
-            route_of(path, routes, options),
+            _asked_route(path, routes, options, registry),
             registry,
             source,
             threshold=options.threshold,

@@ -86,19 +86,27 @@ def _scaled(predictions: Predictions, factor: int) -> Predictions:
         for answers in predictions.attributes
     )
     boxes = predictions.boxes * factor
-    return replace(predictions, boxes=boxes, keypoints=points, masks=masks, corners=corners, attributes=attributes)
+    hidden = None if predictions.hidden is None else _scaled(predictions.hidden, factor)
+    assert hidden is None or isinstance(hidden, Objects)
+    return replace(predictions, boxes=boxes, keypoints=points, masks=masks, corners=corners, attributes=attributes,
+                   hidden=hidden)  # fmt: skip
 
 
 def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:
-    """(N, 4) boxes of all objects with this label, on crops too."""
-    boxes: list[list[float]] = []
-    for _, predictions in steps:
-        if isinstance(predictions, Objects):
-            rows = zip(predictions.names, predictions.boxes.tolist(), strict=True)
-            boxes += [box for name, box in rows if name == label]
-            for attributes in predictions.attributes:
-                boxes += [on.boxes[k].tolist() for on, k in _on_crops(attributes) if on.names[k] == label]
+    """(N, 4) boxes of all objects with this label, on crops too, and of those that the route's options left out."""
+    boxes = [
+        box for _, predictions in steps if isinstance(predictions, Objects) for box in _labelled(predictions, label)
+    ]
     return np.asarray(boxes, np.float32).reshape(-1, 4)
+
+
+def _labelled(objects: Objects, label: str) -> Iterator[list[float]]:
+    rows = zip(objects.names, objects.boxes.tolist(), strict=True)
+    yield from (box for name, box in rows if name == label)
+    answers = (answer for attributes in objects.attributes for answer in attributes.values())
+    for further in (*answers, objects.hidden):
+        if isinstance(further, Objects):
+            yield from _labelled(further, label)
 
 
 def _on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:

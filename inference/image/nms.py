@@ -26,7 +26,7 @@ def nms(
     boxes (N, 4) xyxy, scores (N,), classes (N,) for suppression within a class only, or None for across all.
     A box is dropped when its IoU with a kept box of a higher score is above the threshold.
     """
-    return suppress(boxes, scores, classes, iou_threshold, max_detections, _iou_above)
+    return suppress(boxes, scores, classes, iou_threshold, max_detections, iou_above)
 
 
 def rotated_nms(
@@ -86,7 +86,7 @@ def iou(a: Floats, b: Floats) -> Floats:
     return result
 
 
-def _iou_above(a: Floats, b: Floats, threshold: float) -> NDArray[np.bool_]:
+def iou_above(a: Floats, b: Floats, threshold: float) -> NDArray[np.bool_]:
     inside, both = _areas(a, b)
     result: NDArray[np.bool_] = inside * (1 + threshold) > both * threshold  # a division costs more than the rest
     return result

@@ -92,10 +92,23 @@ class TimingDoc(TypedDict):
     postprocess: float
 
 
+class LeftOutDoc(TypedDict):
+    """How many of a step's predictions the route's options left out, by the option: labels, a label's threshold, size,
+    region (also ignore and mask); merged: found under another label of the same new name, too. In a video of all its
+    frames; of a map the labels that lost area."""
+
+    label: NotRequired[int]
+    threshold: NotRequired[int]
+    size: NotRequired[int]
+    region: NotRequired[int]
+    merged: NotRequired[int]
+
+
 class StepDoc(TypedDict):
     """The results of a step. threshold: the score from which an answer counts on its own; a route may let lower ones
     through. on: the label whose crops it ran on, where its predictions are attributes. map: a PNG of label ids. notes:
-    what of the model's answer was left out, and why."""
+    what of the model's answer was left out, and why. renamed: what the route calls the model's labels; left_out: what
+    else its options changed."""
 
     name: str
     task: str
@@ -107,6 +120,8 @@ class StepDoc(TypedDict):
     skeleton: NotRequired[SkeletonDoc]
     map: NotRequired[str]
     notes: NotRequired[list[str]]
+    renamed: NotRequired[dict[str, str]]
+    left_out: NotRequired[LeftOutDoc]
     embedding: NotRequired[EmbeddingDoc]
 
 

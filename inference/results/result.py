@@ -69,7 +69,8 @@ class ModelFacts:
 @dataclass(frozen=True)
 class StepResult:
     """The predictions of a step; none for a step on crops (`on`), whose predictions are attributes of the objects.
-    skeleton: of a step over a clip, whose keypoints stand in the lines of the frames."""
+    skeleton: of a step over a clip, whose keypoints stand in the lines of the frames. renamed: what its model's labels
+    are called here, where that is something else."""
 
     name: str
     task: str
@@ -78,6 +79,7 @@ class StepResult:
     timing: Timing = NO_TIME
     on: str = ""
     skeleton: SkeletonDoc | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,10 @@ class Result:
             document["on"] = step.on
         if notes := getattr(step.predictions, "notes", ()):
             document["notes"] = list(notes)
+        if step.renamed:
+            document["renamed"] = dict(step.renamed)
+        if left_out := getattr(step.predictions, "left_out", {}):
+            document["left_out"] = dict(left_out)
         if skeleton := step.skeleton or skeletons.get(step.name):
             document["skeleton"] = skeleton
         if isinstance(step.predictions, LabelMap) and (step.name, -1) in self.files:

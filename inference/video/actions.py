@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.clip import ClipModel
+from inference.keep import merged_ids, shown_names
+from inference.manifest import Manifest
 from inference.predictions import Classes, Floats
+from inference.routes import Step
 from inference.video.time_range import TimeRange
+
+_LEFT_OUT = -1.0  # the score of a label that the route does not want
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,10 @@ class Window:
 class ActionWatch:
     """Feed it every frame; it samples them by the clip's clock and runs the model when a window is full."""
 
-    def __init__(self, model: ClipModel) -> None:
-        self.model = model
+    def __init__(self, model: ClipModel, step: Step | None = None) -> None:
+        """step: whose options name the labels, and choose among them."""
+        self.model, self._step = model, step or Step(model.manifest.name)
+        self._columns = _columns(model.manifest, self._step)
         self._rate = model.count / model.window_s
         self._hop = max(1, round(model.count * (1 - model.overlap)))
         self._frames: deque[tuple[int, NDArray[Any]]] = deque()
@@ -53,7 +60,7 @@ class ActionWatch:
 
     def _run(self) -> None:
         self._ran = True
-        scores = self.model.run([frame for _, frame in self._frames])
+        scores = _of_labels(self.model.run([frame for _, frame in self._frames]), self._columns)
         start = max(self._tick + 1 - self.model.count, 0)
         self.windows.append(Window(start / self._rate, (self._tick + 1) / self._rate, scores))
 
@@ -67,18 +74,49 @@ class ActionWatch:
         """What naming the windows needs of the model."""
         manifest, postprocess = self.model.manifest, self.model.manifest.postprocess
         threshold = 0.5 if postprocess.confidence_threshold is None else postprocess.confidence_threshold
-        return ClipFacts(manifest.labels, manifest.label_offset, postprocess.topk or 5, threshold, self._rate)
+        threshold = threshold if self._step.threshold is None else self._step.threshold
+        labels = shown_names(manifest.labels, self._step.rename)
+        return ClipFacts(
+            labels, manifest.label_offset, postprocess.topk or 5, threshold, self._rate, self._step.thresholds
+        )
+
+
+def _columns(manifest: Manifest, step: Step) -> dict[int, int]:
+    """By the model's class, that whose place it has: of labels of one new name the first; -1: it is left out."""
+    labels, offset = manifest.labels, manifest.label_offset
+    one, names = merged_ids(labels, step.rename), shown_names(labels, step.rename)
+    changed = {i - offset: j - offset for i, j in one.items() if i != j}
+    return changed | {i - offset: -1 for i, name in enumerate(names) if step.labels and name not in step.labels}
+
+
+def _of_labels(scores: Floats, columns: Mapping[int, int]) -> Floats:
+    """The scores (C,), of labels of one new name the best in its place, _LEFT_OUT in all others."""
+    if not columns:
+        return scores
+    kept = scores.copy()
+    for one, other in columns.items():
+        if 0 <= one < len(scores):
+            kept[one] = _LEFT_OUT
+            if 0 <= other < len(scores):
+                kept[other] = max(kept[other], scores[one])
+    return kept
 
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What names the windows of a clip model, without the model. rate: its samples a second."""
+    """What names the windows of a clip model, without the model. rate: its samples a second. thresholds: by label."""
 
     labels: tuple[str, ...]
     label_offset: int
     topk: int
     threshold: float
     rate: float
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def limits(self, count: int) -> Floats:
+        """The score from which each of so many classes counts."""
+        names = (self.name(i + self.label_offset) for i in range(count))
+        return np.array([self.thresholds.get(name, self.threshold) for name in names], np.float32)
 
     def name(self, label_id: int) -> str:
         """The name of a label id; an id outside the list is named by its number."""
@@ -90,7 +128,9 @@ def overall(windows: Sequence[Window], clip: ClipFacts) -> Classes:
     if not windows:
         return Classes(np.zeros(0, np.int64), np.zeros(0, np.float32), ())
     mean = np.mean([window.scores for window in windows], axis=0)
-    best = np.argsort(-mean, kind="stable")[: clip.topk]
+    own = np.array([clip.thresholds.get(clip.name(i + clip.label_offset), 0.0) for i in range(len(mean))])
+    best = np.argsort(-mean, kind="stable")
+    best = best[mean[best] >= own[best]][: clip.topk]
     ids = best + clip.label_offset
     return Classes(ids, mean[best], tuple(map(clip.name, ids.tolist())))
 
@@ -115,9 +155,10 @@ def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float, step:
     # A window that ends with the last sample of the clip ends with the clip.
     last_s = duration_s - 1 / clip.rate
     for piece in smoothed([replace(w, end_s=duration_s if w.end_s > last_s else w.end_s) for w in windows]):
-        best = int(piece.scores.argmax())
-        score = float(piece.scores[best])
-        if score < clip.threshold:
+        reached = np.where(piece.scores >= clip.limits(len(piece.scores)), piece.scores, _LEFT_OUT)
+        best = int(reached.argmax())
+        score = float(reached[best])
+        if score < 0:
             continue
         label_id = best + clip.label_offset
         last = ranges[-1] if ranges else None

@@ -7,6 +7,7 @@ it, and read the same summary.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,14 +66,18 @@ class Averages:
                 for number, name, score in rows:
                     sums[number, name] = sums.get((number, name), 0.0) + score
 
-    def of(self, step: str, threshold: float) -> Predictions:
-        """The best labels of the whole clip whose mean reaches the step's threshold.
+    def of(self, step: str, threshold: float, thresholds: Mapping[str, float]) -> Predictions:
+        """The best labels of the whole clip whose mean reaches the step's threshold, or their own.
 
         No predictions for a step of another kind (see frames.jsonl).
         """
         if step not in self._sums:
             return Objects.empty()
-        candidates = [item for item in self._sums[step].items() if item[1] >= threshold * self._frames]
+        candidates = [
+            ((number, name), total)
+            for (number, name), total in self._sums[step].items()
+            if total >= thresholds.get(name, threshold) * self._frames
+        ]
         best = sorted(candidates, key=lambda item: -item[1])[:_BEST]
         return Classes(
             np.array([number for (number, _), _ in best], np.int64),
@@ -101,6 +106,7 @@ class Aggregate(contextlib.ExitStack):
         }
         self._skeletons: dict[str, SkeletonDoc] = {}
         self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
+        self._left_out: dict[str, Counter[str]] = {}
         self._frames, self._last = 0, -1
         self.choice = Choice(options.thumbnails)
 
@@ -113,7 +119,7 @@ class Aggregate(contextlib.ExitStack):
         size: width and height of the upright frames. The `follow` step needs the frame itself.
         """
         if self._tracks is None:
-            self._tracks = Tracks(self._options, self._facts.threshold, *size)
+            self._tracks = Tracks(self._options, self._facts.threshold, *size, self._facts.thresholds)
         tracked, at_s = self._facts.tracked, detections.pts_s
         objects = Objects.empty() if tracked is None else detections.steps[tracked]
         assert isinstance(objects, Objects)
@@ -132,6 +138,9 @@ class Aggregate(contextlib.ExitStack):
         for name, predictions in detections.steps.items():
             if notes := getattr(predictions, "notes", ()):
                 self._notes.setdefault(name, {}).update(dict.fromkeys(notes))
+        for name, predictions in steps.items():
+            if left_out := getattr(predictions, "left_out", None):
+                self._left_out.setdefault(name, Counter()).update(left_out)
         self.choice.take(detections.index, len(shown))
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
@@ -175,7 +184,7 @@ class Aggregate(contextlib.ExitStack):
         guesses: dict[str, float] = {}
         for step in self._facts.steps:
             if step.name in self._scenes and step.name not in {scene.step for scene in scenes}:
-                mean = self._averages.of(step.name, step.threshold)
+                mean = self._averages.of(step.name, step.threshold, step.thresholds)
                 if isinstance(mean, Classes) and len(mean) and mean.names[0] not in best:
                     guesses[mean.names[0]] = round(float(mean.scores[0]), 4)
         return {name: dict(sorted(found.items(), key=lambda item: -item[1]))
@@ -197,13 +206,17 @@ class Aggregate(contextlib.ExitStack):
             mean = Timing(total.preprocess / frames, total.inference / frames, total.postprocess / frames)
             predictions: Predictions
             if step.clip is None:
-                predictions = self._averages.of(step.name, step.threshold)
+                predictions = self._averages.of(step.name, step.threshold, step.thresholds)
             else:
                 predictions = overall(next(windows, []), step.clip)
             if (notes := self._notes.get(step.name)) and isinstance(predictions, Objects | Classes):
                 predictions = replace(predictions, notes=tuple(notes)[:_BEST])
+            if (left_out := self._left_out.get(step.name)) and isinstance(predictions, Objects | Classes):
+                predictions = replace(predictions, left_out=dict(left_out))
             skeleton = self._skeletons.get(step.name)
-            results.append(StepResult(step.name, step.task, step.model, predictions, mean, step.on, skeleton))
+            results.append(
+                StepResult(step.name, step.task, step.model, predictions, mean, step.on, skeleton, step.renamed)
+            )
         return results
 
 

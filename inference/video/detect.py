@@ -44,13 +44,15 @@ class FrameDetector:
         self._steps: list[Step] = []
         self._models: list[Model] = []
         self._watches: list[tuple[Step, ActionWatch]] = []
+        self._look, self._blur = route.look, route.draw.blur
         for step in route.steps:
             if step.title in options.without:
                 continue
+            step = step if threshold is None else replace(step, threshold=threshold)
             if isinstance(model := registry.load(step.model), ClipModel):
-                self._watches.append((step, ActionWatch(model)))
+                self._watches.append((step, ActionWatch(model, step)))
             else:
-                self._steps.append(step if threshold is None else replace(step, threshold=threshold))
+                self._steps.append(step)
                 self._models.append(registry.model(step.model))
         self._reid = registry.model(options.reid) if options.reid else None
         if self._reid is not None and self._reid.manifest.task != "image-feature-extraction":
@@ -62,27 +64,34 @@ class FrameDetector:
 
     def _route_facts(self, low_score: float | None) -> RouteFacts:
         """What comes after needs of the models. The tracked step runs down to `low_score`, if the tracker uses it."""
-        tracked, threshold = None, 0.0
+        tracked, threshold, thresholds = None, 0.0, {}
+        self._floors: dict[str, float] = {}
         if self._tracked is not None:
             step, model = self._steps[self._tracked], self._models[self._tracked]
-            tracked = step.title
+            tracked, thresholds = step.title, dict(step.thresholds)
             threshold = default_threshold(model.manifest, model.head) if step.threshold is None else step.threshold
-            if low_score is not None:
-                self._steps[self._tracked] = replace(step, threshold=min(low_score, threshold))
+            if low_score is not None or thresholds:
+                low = threshold if low_score is None else min(low_score, threshold)
+                self._floors[tracked] = min(low, *thresholds.values()) if thresholds else low
         steps = [
-            StepFacts(step.title, model.manifest.task, model_facts(model), step.on, step.threshold or 0.0)
+            StepFacts(
+                step.title, model.manifest.task, model_facts(model), step.on, step.threshold or 0.0,
+                thresholds=step.thresholds, renamed=step.rename,
+            )
             for step, model in zip(self._steps, self._models, strict=True)
-        ]
+        ]  # fmt: skip
         clips = [
-            StepFacts(step.title, watch.model.manifest.task, model_facts(watch.model), clip=watch.facts)
+            StepFacts(
+                step.title, watch.model.manifest.task, model_facts(watch.model), clip=watch.facts, renamed=step.rename
+            )
             for step, watch in self._watches
         ]
-        return RouteFacts((*steps, *clips), tracked, threshold)
+        return RouteFacts((*steps, *clips), tracked, threshold, thresholds)
 
     def __call__(self, frame: Frame) -> Detected:
         """The predictions that need no other frame."""
         picture = Picture.of(frame.pixels, "video/frame")
-        steps = run_steps(picture, self._steps, self._models)
+        steps = run_steps(picture, self._steps, self._models, look=self._look, blur=self._blur, floors=self._floors)
         objects = None if self._tracked is None else steps[self._tracked].predictions
         return Detected(frame, steps, self._embeddings(picture, objects if isinstance(objects, Objects) else None))
 

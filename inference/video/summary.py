@@ -25,7 +25,8 @@ _NAMES = {"tracks.mot.txt": "mot", "tracks.csv": "csv", "tracks.vtt": "chapters"
 
 @dataclass(frozen=True)
 class StepFacts:
-    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers."""
+    """One step and its model; `clip` where that is a model over clips. threshold: from which score on it answers;
+    thresholds: by label. renamed: what the model's labels are called."""
 
     name: str
     task: str
@@ -33,6 +34,8 @@ class StepFacts:
     on: str = ""
     threshold: float = 0.0
     clip: ClipFacts | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sure(self) -> float:
@@ -43,11 +46,12 @@ class StepFacts:
 @dataclass(frozen=True)
 class RouteFacts:
     """All steps, those over clips last. `tracked`: the step whose detections are tracked, if any, and `threshold`:
-    the score from which a detection counts by itself."""
+    the score from which a detection counts by itself; thresholds: by label."""
 
     steps: tuple[StepFacts, ...]
     tracked: str | None
     threshold: float
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RouteFacts:

@@ -5,13 +5,14 @@ Needs no pixels: a long video can be detected in parts and aggregated once, with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.keep import hide
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
@@ -103,11 +104,27 @@ class TrackSummary:
         return document
 
 
+def relative(scores: NDArray[np.floating], limits: NDArray[np.floating], threshold: float) -> Floats:
+    """Scores (N,) as a tracker with one threshold reads them: those that reach their own limits (N,) reach it."""
+    above = threshold + (scores - limits) / np.maximum(1.0 - limits, 1e-6) * (1.0 - threshold)
+    below = scores / np.maximum(limits, 1e-6) * threshold
+    result: Floats = np.where(scores >= limits, np.clip(above, threshold, 1.0), np.minimum(below, threshold - 1e-6))
+    return result
+
+
 class Tracks:
     """Feed it every analysed frame's detections; it numbers them and remembers."""
 
-    def __init__(self, options: VideoOptions, threshold: float, width: int, height: int) -> None:
-        self._threshold = threshold
+    def __init__(
+        self,
+        options: VideoOptions,
+        threshold: float,
+        width: int,
+        height: int,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
+        """threshold: the score from which a detection counts by itself; thresholds: by label."""
+        self._threshold, self._thresholds = threshold, thresholds or {}
         self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
         self._zones = ZoneWatch(options.zones, width, height, gone_s=options.lost_s)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
@@ -127,16 +144,22 @@ class Tracks:
         """The detections of a frame with their track numbers; without those below the threshold that have none."""
         self._first_s = self._first_s if self._frames else t_s
         self._frames += 1
+        limits = np.array([self._thresholds.get(name, self._threshold) for name in objects.names], np.float32)
         if self._tracker is None:
-            shown = objects.take(objects.scores >= self._threshold)
+            shown = self._shown(objects, objects.scores >= limits)
         else:
-            ids = self._tracker.update(objects.boxes, objects.scores, objects.label_ids, t_s, embeddings, warp)
-            keep = (ids >= 0) | (objects.scores >= self._threshold)
-            shown = replace(objects, tracks=ids).take(keep)
+            scores = relative(objects.scores, limits, self._threshold) if self._thresholds else objects.scores
+            ids = self._tracker.update(objects.boxes, scores, objects.label_ids, t_s, embeddings, warp)
+            shown = self._shown(replace(objects, tracks=ids), (ids >= 0) | (objects.scores >= limits))
             self._remember(t_s, shown)
         for name in set(shown.names):
             self._most[name] = max(self._most.get(name, 0), shown.names.count(name))
         return shown
+
+    def _shown(self, objects: Objects, keep: NDArray[np.bool_]) -> Objects:
+        """The objects that count; of the others only those are known that lack nothing but their label's own score."""
+        sure = keep | (objects.scores >= self._threshold)
+        return hide(objects.take(sure), keep[sure], "threshold")
 
     def follow(self, t_s: float, followed: Objects, shown: Objects) -> Objects:
         """The object that is followed with the number of its track: of the detection `shown` that it is, or its own.

@@ -55,8 +55,11 @@ def scaled(predictions: Predictions, size: tuple[int, int], target: tuple[int, i
     points, corners, masks = predictions.keypoints, predictions.corners, predictions.masks
     if points is not None:
         points = np.concatenate([points[..., :2] * ratio, points[..., 2:]], axis=-1)
+    hidden = None if predictions.hidden is None else scaled(predictions.hidden, size, target)
+    assert hidden is None or isinstance(hidden, Objects)
     return replace(
         predictions,
+        hidden=hidden,
         boxes=predictions.boxes * np.tile(ratio, 2),
         keypoints=points,
         corners=None if corners is None else corners * ratio,

@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.regions import feet, inside
+
 Floats = NDArray[np.float64]
 Kind = Literal["enter", "exit", "cross", "dwell", "loiter"]
-_EDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,6 @@ class ZoneEvent:
         return document
 
 
-def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:
-    """Whether the points (N, 2) lie in the polygon (P, 2): the even-odd rule over its edges."""
-    start, end = polygon, np.roll(polygon, -1, axis=0)
-    x, y = points[:, :1], points[:, 1:]
-    spans = (start[:, 1] > y) != (end[:, 1] > y)
-    rise = np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
-    left_of = x < (end[:, 0] - start[:, 0]) * (y - start[:, 1]) / rise + start[:, 0]
-    result: NDArray[np.bool_] = np.count_nonzero(spans & left_of, axis=1) % 2 == 1
-    return result
-
-
 def crossing(before: Floats, after: Floats, line: Floats) -> int:
     """1 when the step goes over the line from its left to its right side, -1 the other way, else 0."""
 
@@ -117,22 +107,20 @@ class ZoneWatch:
 
     def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating], labels: Sequence[str]) -> None:
         """Takes the confirmed tracks of a frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
-        feet = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / self.width, boxes[:, 3] / self.height])
-        # Whoever is cut off by the picture's edge stands on it, and so within an area that reaches that edge.
-        feet = feet.clip(_EDGE, 1.0 - _EDGE)
+        places = feet(boxes, (self.width, self.height))
         for number, zone in enumerate(self.zones):
             shape = np.asarray(zone.points, np.float64)
             counted = [i for i in range(len(ids)) if ids[i] >= 0 and (not zone.labels or labels[i] in zone.labels)]
             if zone.is_line:
-                self._crossings(zone, shape, t_s, [(int(ids[i]), feet[i], labels[i]) for i in counted])
+                self._crossings(zone, shape, t_s, [(int(ids[i]), places[i], labels[i]) for i in counted])
             elif counted:
-                within = inside(feet[counted], shape)
+                within = inside(places[counted], shape)
                 for i, is_in in zip(counted, within, strict=True):
                     self._visit(number, zone, t_s, int(ids[i]), labels[i], bool(is_in))
         self._forget(t_s)
         for i in range(len(ids)):
             if ids[i] >= 0:
-                self._places[int(ids[i])] = (t_s, feet[i])
+                self._places[int(ids[i])] = (t_s, places[i])
 
     def _crossings(self, zone: Zone, line: Floats, t_s: float, seen: Iterable[tuple[int, Floats, str]]) -> None:
         for track, place, label in seen:

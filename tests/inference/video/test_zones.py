@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.errors import BadRoute
+from inference.regions import inside
 from inference.tables import build
 from inference.video.options import VideoOptions
 from inference.video.outputs import heat_picture
 from inference.video.tracks import HeatMap, Speeds
-from inference.video.zones import Zone, ZoneEvent, ZoneWatch, counts, inside
+from inference.video.zones import Zone, ZoneEvent, ZoneWatch, counts
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
 AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
