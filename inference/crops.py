@@ -89,9 +89,10 @@ def run_on_crops(
         raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no earlier step detects objects; add a detector")
     wanted = model.manifest.preprocess
     targets = [target for objects in opened.values() for target in _targets(objects, step.on, wanted, picture.size)]
+    hiding = opened.values() if sieve is not None and sieve.gives_held else ()
+    unseen = [target for objects in hiding for target in _hidden_targets(objects, step.on, wanted, picture.size)]
     total = _answer(picture, targets, step, model, threshold, sieve)
-    if sieve is not None and sieve.gives_held:
-        unseen = [t for objects in opened.values() for t in _hidden_targets(objects, step.on, wanted, picture.size)]
+    if sieve is not None and unseen:
         total = total + _answer(picture, unseen, step, model, threshold, replace(sieve, left_out=Counter()))
     for i, objects in opened.items():
         results[i] = replace(results[i], predictions=objects)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from inference.engine.registry import Registry
-from inference.keep import shown_names
+from inference.label_lists import shown_names
 from inference.manifest import Manifest
 from inference.routes import FILTERS, Route, Step
-from inference.tables import nearest
+from inference.tables import closest, nearest
 
 # What each task's answers have that options can go by. Answers of other tasks have nothing of it.
 _NAMES = ("image-classification", "video-classification")
 _PLACES = ("object-detection", "keypoint-detection", "image-segmentation")
+_SOME = 12
 
 
 def filter_problem(route: Route, registry: Registry) -> str | None:
@@ -58,28 +59,38 @@ def _step_problems(step: Step, manifest: Manifest) -> Iterator[str]:
     for name in asked:
         if name.endswith("_size") and not finds_places(task):
             yield f"{name}: {step.model!r} names the whole picture, so that all its answers have one size; leave it out"
-        if name == "thresholds" and _makes_maps(manifest):
+        if name == "thresholds" and makes_maps(manifest):
             yield f"thresholds: {step.model!r} gives every pixel a label, without scores; leave them out"
     own, shown = set(manifest.labels), set(seen_labels(step, manifest))
     for label in step.rename:
-        if not _known(label, own):
-            yield f"rename: {label!r} is no label of {step.model!r}{nearest(label, own)}"
+        if not may_find(label, own):
+            yield f"rename: {label!r} is no label of {step.model!r}{meant(label, own)}"
     for name in ("labels", "thresholds"):
         for label in getattr(step, name):
-            if not _known(label, shown):
+            if not may_find(label, shown):
                 new = step.rename.get(label)
-                hint = f"; it is called {new!r} here" if new and label in own else nearest(label, shown)
+                hint = f"; it is called {new!r} here" if new and label in own else meant(label, shown)
                 yield f"{name}: {label!r} is no label of {step.model!r}{hint}"
     if unkept := next((label for label in step.thresholds if step.labels and label not in step.labels), None):
         yield f"thresholds: {unkept!r} is none of the labels that are kept; add it to labels, or leave it out"
 
 
-def _known(label: str, labels: set[str]) -> bool:
-    """Without a list, labels are numbers."""
-    return label in labels if labels else True
+def may_find(label: str, labels: Collection[str]) -> bool:
+    """Whether a model of these labels may give this one. Without a list, labels are numbers, or colours as #808080."""
+    return label in labels if labels else label.isdecimal() or label.startswith("#")
 
 
-def _makes_maps(manifest: Manifest) -> bool:
+def meant(label: str, labels: Collection[str]) -> str:
+    """What to append to a message about a label that is none of these: the nearest, or some of them."""
+    if not labels:
+        return "; it has no list of labels, so that they are called 0, 1 ...: give it one in its model.toml"
+    if len(labels) <= _SOME or closest(label, labels):
+        return nearest(label, labels)
+    return f"; known are {len(labels)}, such as {', '.join(sorted(labels)[:3])}"
+
+
+def makes_maps(manifest: Manifest) -> bool:
+    """Whether a model gives every pixel a label, without scores."""
     if manifest.head == "maskformer":
         return manifest.postprocess.params.get("mode") != "instance"
     return manifest.task == "image-segmentation" and manifest.head in ("semantic", "colors")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,31 +17,13 @@ from numpy.typing import NDArray
 from inference.engine.model import Model
 from inference.heads import threshold as default_threshold
 from inference.image.nms import iou_above, suppress
+from inference.label_lists import merged_ids, shown_names
 from inference.manifest import Manifest
 from inference.predictions import Classes, Floats, Ints, LabelMap, Objects, Predictions
 from inference.regions import Look, feet, pixels_of
 from inference.routes import Step
 
 Flags = NDArray[np.bool_]
-
-
-def shown_names(labels: Sequence[str], rename: Mapping[str, str]) -> tuple[str, ...]:
-    """What a model's labels are called in results, by their ids."""
-    return tuple(rename.get(label, label) for label in labels)
-
-
-def merged_ids(labels: Sequence[str], rename: Mapping[str, str]) -> dict[int, int]:
-    """The id that labels of one new name have in common: that of the label which is called so itself, else the lowest.
-
-    Without a list, labels are called by their numbers.
-    """
-    known = dict(enumerate(labels)) or {int(label): label for label in rename if label.isdecimal()}
-    ids: dict[int, int] = {}
-    for name in dict.fromkeys(rename.values()):
-        group = [i for i, label in known.items() if rename.get(label, label) == name]
-        if group:
-            ids |= dict.fromkeys(group, next((i for i in group if known[i] == name), min(group)))
-    return ids
 
 
 def hide(objects: Objects, keep: Flags, reason: str) -> Objects:

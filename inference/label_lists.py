@@ -8,7 +8,7 @@ Teachable Machine's "0 cat"). Where a file states ids, the names are in their or
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -156,3 +156,22 @@ def _by_id(named: Mapping[int, str]) -> list[str]:
     """A list by id. Id 0 is the background where it has no name: label maps begin at 1."""
     top = min(max(named), _MOST_LABELS)
     return [named.get(i, "N/A" if i else "background") for i in range(top + 1)]
+
+
+def shown_names(labels: Sequence[str], rename: Mapping[str, str]) -> tuple[str, ...]:
+    """What a model's labels are called in results, by their ids."""
+    return tuple(rename.get(label, label) for label in labels)
+
+
+def merged_ids(labels: Sequence[str], rename: Mapping[str, str]) -> dict[int, int]:
+    """The id that labels of one new name have in common: that of the label which is called so itself, else the lowest.
+
+    Without a list, labels are called by their numbers.
+    """
+    known = dict(enumerate(labels)) or {int(label): label for label in rename if label.isdecimal()}
+    ids: dict[int, int] = {}
+    for name in dict.fromkeys(rename.values()):
+        group = [i for i, label in known.items() if rename.get(label, label) == name]
+        if group:
+            ids |= dict.fromkeys(group, next((i for i in group if known[i] == name), min(group)))
+    return ids

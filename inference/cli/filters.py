@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
-from inference.filter_problems import finds_places, names_things, seen_labels
+from inference.filter_problems import finds_places, makes_maps, may_find, meant, names_things, seen_labels
 from inference.regions import Polygon
 from inference.routes import Route, Step
 from inference.routes_file import Routes
-from inference.tables import nearest
+
+# The options by the words that routes have for them.
+_OPTIONS = {
+    "thresholds:": "--label-threshold:",
+    "rename:": "--rename:",
+    "min_size": "--min-size",
+    "max_size": "--max-size",
+    "regions[": "--region [",
+    "ignore[": "--ignore [",
+    "mask:": "--mask:",
+}
 
 
 @dataclass(frozen=True)
@@ -32,25 +42,41 @@ class Filters:
 def filtered(routes: Routes, options: argparse.Namespace, registry: Registry) -> Routes:
     """The routes with the options on every step that they can do something for. Raises BadRoute for options that
     cannot be meant, or do nothing for any of the routes."""
-    known = {label for route in routes.routes for label in _labels(route, registry)}
-    asked = _read(options, known)
+    asked = _read(options, {label for route in routes.routes for label in _labels(route, registry)})
     if asked == Filters():
         return routes
-    steps = [step for route in routes.routes for step in route.steps]
-    sure = all((m := registry.entry(s.model).manifest) and (m.labels or not names_things(m.task)) for s in steps)
-    renamed = {asked.rename.get(label, label) for label in known}
-    rows = [("--rename", asked.rename, known), ("--labels", asked.labels, renamed),
-            ("--label-threshold", asked.thresholds, renamed)]  # fmt: skip
-    for option, labels, there in rows:
-        if sure and (unknown := next((label for label in labels if label not in there), None)):
-            hint = f"; it is {asked.rename[unknown]!r} now" if unknown in asked.rename else nearest(unknown, there)
-            raise BadRoute(f"{option}: no model of the routes finds {unknown!r}{hint}")
-    places = any(_has_places(step, registry) for step in steps)
+    _check_labels(asked, routes, registry)
+    places = any(_has_places(step, registry) for route in routes.routes for step in route.steps)
     if not places and (asked.regions or asked.ignore or asked.mask or asked.min_size or asked.max_size):
         raise BadRoute(
-            "--region, --ignore, --mask, --min-size and --max-size are for models that find objects or areas"
+            "--region, --ignore, --mask, --min-size and --max-size are for models that find objects or areas, of which "
+            "the routes have none"
         )
     return Routes(tuple(_changed(route, asked, registry) for route in routes.routes))
+
+
+def _check_labels(asked: Filters, routes: Routes, registry: Registry) -> None:
+    """Raises BadRoute for labels that none of the routes' models finds."""
+    manifests = [registry.entry(step.model).manifest for route in routes.routes for step in route.steps]
+    unlisted = any(m is None or (names_things(m.task) and not m.labels) for m in manifests)
+    maps = {m.name for m in manifests if m and makes_maps(m)}
+
+    def found(without: Collection[str] = ()) -> set[str]:
+        return {label for route in routes.routes for label in _labels(route, registry, without)}
+
+    known = found()
+    renamed, scored = ({asked.rename.get(n, n) for n in names} for names in (known, found(without=maps)))
+    rows = [("--rename", asked.rename, known), ("--labels", asked.labels, renamed),
+            ("--label-threshold", asked.thresholds, scored)]  # fmt: skip
+    for option, labels, there in rows:
+        for label in labels:
+            if label in there or (unlisted and may_find(label, ())):
+                continue
+            if label in renamed:
+                raise BadRoute(f"{option}: {label!r} is found in maps alone, which have no scores")
+            new = asked.rename.get(label)
+            hint = f"; it is called {new!r} now" if new and there is not known else meant(label, there)
+            raise BadRoute(f"{option}: no model of the routes finds {label!r}{hint}")
 
 
 def filtered_own(route: Route, options: argparse.Namespace, registry: Registry) -> Route:
@@ -76,7 +102,10 @@ def _read(options: argparse.Namespace, known: set[str]) -> Filters:
         _step(Step("any"), asked, asked.thresholds)
         Route("any", (Step("any"),), regions=asked.regions, ignore=asked.ignore, mask=asked.mask)
     except ValueError as error:
-        raise BadRoute(f"--{str(error).replace('min_size', 'min-size').replace('max_size', 'max-size')}") from error
+        words = str(error)
+        for name, option in _OPTIONS.items():
+            words = words.replace(name, option)
+        raise BadRoute(words) from error
     return asked
 
 
@@ -112,10 +141,10 @@ def _polygon(option: str, text: str) -> Polygon:
     return points
 
 
-def _labels(route: Route, registry: Registry) -> Iterator[str]:
-    """What the steps of a route can find, as it names it."""
+def _labels(route: Route, registry: Registry, without: Collection[str] = ()) -> Iterator[str]:
+    """What the steps of a route can find, as it names it; without those models."""
     for step in route.steps:
-        if manifest := registry.entry(step.model).manifest:
+        if (manifest := registry.entry(step.model).manifest) and manifest.name not in without:
             yield from seen_labels(step, manifest)
 
 
@@ -160,7 +189,8 @@ def _changed_step(step: Step, asked: Filters, registry: Registry) -> Step:
         thresholds={asked.rename.get(label, label): score for label, score in step.thresholds.items()},
     )
     there = seen_labels(step, manifest)
-    thresholds = {label: score for label, score in asked.thresholds.items() if not there or label in there}
+    own_scores = () if makes_maps(manifest) else asked.thresholds.items()
+    thresholds = {label: score for label, score in own_scores if not there or label in there}
     if not finds_places(manifest.task):
         asked = replace(asked, min_size=None, max_size=None)
     try:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from inference.label_lists import labels_in
+from inference.label_lists import labels_in, merged_ids
 from inference.manifest import LABEL_SETS
 
 Document = Mapping[str, Any]
-# (name, sha256 of the weights) of a model.
-Model = tuple[str, str]
+# (name, sha256 of the weights, what a route calls its labels) of a model.
+Model = tuple[str, str, tuple[tuple[str, str], ...]]
 # (label id, or -1 where the document has none, label) of a prediction.
 Seen = tuple[int, str]
 # The full list of labels of a model by its name and sha256; None where it is not to be had.
@@ -38,7 +38,9 @@ def no_labels(_name: str, _sha256: str) -> None:
 def model_of(step: Document) -> Model:
     """The model of a step of a document."""
     model = step.get("model") or {}
-    return str(model.get("name", step["name"])), str(model.get("sha256") or "")
+    renamed = step.get("renamed") or {}
+    table = tuple(sorted((str(label), str(name)) for label, name in renamed.items()))
+    return str(model.get("name", step["name"])), str(model.get("sha256") or ""), table
 
 
 def is_area(prediction: Document) -> bool:
@@ -119,17 +121,25 @@ def class_list(survey: Survey, labels_of: LabelsOf, *, coco: bool) -> ClassList:
 
 
 def _labels(model: Model, seen: set[Seen], labels_of: LabelsOf) -> tuple[str, ...] | None:
-    """The full list of a model; None where there is none, or it is not the one with which the results were made."""
-    labels = labels_of(*model)
-    named = set(labels or ())
+    """The full list of a model, as its results name it; None where there is none, or it is not the one with which the
+    results were made."""
+    labels = _renamed(labels_of(*model[:2]) or (), model)
+    named = set(labels)
     if labels and all(name in named or name == str(number) for number, name in seen):
         return labels
     # The ids of what was seen tell COCO's lists, with and without the data set's gaps, from others; 0 alone does not.
-    for coco in (_builtin("coco80"), _builtin("coco91")):
+    for coco in (_renamed(_builtin("coco80"), model), _renamed(_builtin("coco91"), model)):
         fits = {number for number, name in seen if 0 <= number < len(coco) and coco[number] == name}
         if len(fits) == len(seen) and fits - {0}:
             return coco
     return None
+
+
+def _renamed(labels: tuple[str, ...], model: Model) -> tuple[str, ...]:
+    """The list with the names that the results have; labels of one name have one place, and leave the others empty."""
+    table = dict(model[2])
+    one = merged_ids(labels, table)
+    return tuple(table.get(label, label) if one.get(i, i) == i else "" for i, label in enumerate(labels))
 
 
 @cache

@@ -62,12 +62,21 @@ def content(document: Document, folder: str | None = None) -> str:
         parts.append(f"perhaps {several(_scored(guesses), 3)}")
     if unsure and not parts:
         parts.append("nothing recognised")
+    parts += _left_out(document, steps)
     if unsure and _lacks_pack(document, steps):
         parts.append(_ADVICE)
     # A picture that was not kept is worth a word only where there is no other.
     parts += _made(document, steps, folder) if folder is not None or not parts else ()
     parts = parts or [_drawn(document, folder)]
     return "; ".join([*_clip(document), *parts, *_trouble(document)])
+
+
+def _left_out(document: Document, steps: Sequence[Document]) -> Iterator[str]:
+    """How many objects of a picture the route's options left out; of a video the number would be that of its frames."""
+    counts = [step["left_out"] for step in steps if step.get("task") != "image-classification" and step.get("left_out")]
+    count = sum(number for each in counts for option, number in each.items() if option != "merged")
+    if count and "tracks" not in document:
+        yield f"{count} left out"
 
 
 def reason(document: Document, name: str = "") -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.clip import ClipModel
-from inference.keep import merged_ids, shown_names
+from inference.label_lists import merged_ids, shown_names
 from inference.manifest import Manifest
 from inference.predictions import Classes, Floats
 from inference.routes import Step
