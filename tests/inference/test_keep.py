@@ -141,8 +141,8 @@ def test_labels_of_a_map_become_background_and_merge() -> None:
     assert left.areas() == [(4, 50), (1, 25), (0, 24), (3, 1)]
 
 
-def annotated(route: Route) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
-    analysis = analyze(ASTRONAUT, route, Registry([ROOT / "models"]))
+def annotated(route: Route, photo: bytes | Path = ASTRONAUT) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
+    analysis = analyze(photo, route, Registry([ROOT / "models"]))
     made = analysis.artifacts["annotated.jpg"]
     assert isinstance(made, bytes)
     return np.asarray(Pillow.open(io.BytesIO(made))), analysis.result.to_json()
@@ -167,6 +167,15 @@ def test_a_face_that_is_left_out_is_blurred_all_the_same(options: dict[str, Any]
                                else Route("r", (Step("faces"),), draw=BLUR, **options))  # fmt: skip
     assert after["summary"]["objects"] == {} and sum(after["steps"][0]["left_out"].values()) == 1
     assert np.array_equal(blurred, usual) and not np.array_equal(blurred, sharp)
+
+
+def test_a_small_picture_which_is_drawn_enlarged_is_no_exception() -> None:
+    small = io.BytesIO()
+    Pillow.open(ASTRONAUT).resize((200, 200)).save(small, "PNG")
+    usual, before = annotated(Route("r", (Step("faces"),), draw=BLUR), small.getvalue())
+    blurred, after = annotated(Route("r", (Step("faces"),), draw=BLUR, ignore=(EVERYWHERE,)), small.getvalue())
+    assert before["summary"]["objects"] == {"face": 1} and after["summary"]["objects"] == {}
+    assert usual.shape[0] == 400 and np.array_equal(blurred, usual)
 
 
 def test_a_face_on_the_crop_of_what_is_left_out_is_blurred_too() -> None:

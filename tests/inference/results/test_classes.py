@@ -123,3 +123,18 @@ def test_a_label_without_a_place_comes_last() -> None:
     classes = made(photo)
     assert dict(classes.names) == {0: "cat", 1: "bare", 2: "far", 3: "x", 4: "y"}
     assert classes.loose == ("bare", "far", "x", "y")
+
+
+def test_renamed_labels_are_classes_of_their_new_names_and_merged_ones_are_one() -> None:
+    known = lists(m=("person", "car", "truck", "bus"))
+    renamed = {"renamed": {"car": "vehicle", "truck": "vehicle", "person": "Mensch"}}
+    photo = {**step("m", (1, "vehicle"), (3, "bus"), (0, "Mensch")), **renamed}
+    yolo, coco = made(photo, labels_of=known), made(photo, labels_of=known, coco=True)
+    assert [number(yolo, photo, i) for i in range(3)] == [1, 3, 0] and not yolo.unknown and not yolo.loose
+    assert [number(coco, photo, i) for i in range(3)] == [2, 4, 1]
+    assert dict(coco.names) == {1: "Mensch", 2: "vehicle", 4: "bus"}
+    assert yolo.names[2] == "unnamed 2", "places stay those of the model"
+    plain = step("m", (2, "truck"), (3, "bus"))  # the same model by a route that renames nothing
+    both = made(photo, plain, labels_of=known, coco=True)
+    assert [number(both, photo, i) for i in range(3)] == [6, 4, 5] and number(both, plain) == 3
+    assert len(set(both.names.values())) == len(both.names) == 6
