@@ -9,7 +9,7 @@ import pytest
 
 from inference.__main__ import main
 from inference.cli.analysed_folders import analysed_folders, note_folders
-from inference.cli.analyze import files_below, names_of
+from inference.cli.sources import files_below, names_of
 from inference.errors import BadRoute
 from inference.folder_files import RESULTS_NOTE
 
