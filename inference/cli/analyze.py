@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from inference.analysis import analyze
 from inference.cli.asked_routes import route_of, routes_of
+from inference.cli.fetched import file_of
+from inference.cli.lists import words_on_list
+from inference.cli.made_of import MadeOf, options_digest
+from inference.cli.no_sources import shown
 from inference.cli.progress import Progress
-from inference.cli.results_folder import make_out, write_out
-from inference.cli.sources import files_below, names_of
+from inference.cli.results_folder import ResultsFolder
+from inference.cli.sources import Item, items_of, names_of, typed
 from inference.command_line import fault
 from inference.engine.registry import Registry, folders_from_environment
-from inference.errors import BadModel, BadRoute, DropsightError, UnreadableMedia
+from inference.errors import BadModel, BadRoute, DropsightError, UnreadableMedia, UnsupportedMedia
 from inference.folder_files import size_of
 from inference.os_errors import trouble_of_ours
+from inference.results.export_rows import Document
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
 from inference.routes_file import Routes
-from inference.steps import Analysis, OnProgress
 
 
 def registry_of(options: argparse.Namespace) -> Registry:
@@ -35,61 +40,100 @@ def registry_of(options: argparse.Namespace) -> Registry:
 
 def analyze_command(options: argparse.Namespace) -> int:
     """Analyse every file; a file that fails does not stop the others."""
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    _check(options)
+    given = typed(options.files)
     registry = registry_of(options)
-    routes = routes_of(options, registry)
+    run = Run(options, registry, routes_of(options, registry))
     unreadable: list[Path] = []
-    files = list(files_below(options.files, unreadable))
-    if not files and not unreadable:
-        print(single(f"no files in {', '.join(map(str, options.files))}"), file=sys.stderr)
-    names = names_of(files, options.files, keep_apart=options.out is None)
+    items = items_of(given, options.out, unreadable)
+    if not items and not unreadable:
+        print(single(f"no files in {', '.join(shown(each.text) for each in given)}"), file=sys.stderr)
+    names = names_of(items, keep_apart=options.out is None)
     if options.out:
-        make_out(options.out, options.files)
-    failed = len(unreadable)
-    with Progress(len(files)) as progress:
-        for path in files:
-            source = Source(name=names[path])
-            document, analysis = analyze_file(path, source, routes, registry, options, progress.frames(path.name))
-            if options.out:
-                document = write_out(options.out, path, source, document, analysis)
-            failed += document["status"] == "error"
-            if options.json:
-                # ASCII fits every terminal, and names that are no Unicode.
-                progress.say(json_text(document, ascii_only=True))
-            else:
-                folder = options.out / names[path] if options.out else None
-                progress.say(line(str(path), document, folder=None if folder is None else str(folder)))
-            progress.step()
+        run.out = ResultsFolder.make(options.out, [place for each in given for place in each.places()], names)
+    failed = len(unreadable) + run.all(items, names)
+    if run.out:
+        run.out.say_gone(each.base for each in given if each.base and each.base not in unreadable)
     return 1 if failed else 0
 
 
-def analyze_file(
-    path: Path,
-    source: Source,
-    routes: Routes,
-    registry: Registry,
-    options: argparse.Namespace,
-    progress: OnProgress | None = None,
-) -> tuple[dict[str, Any], Analysis | None]:
-    """(the result document or the error document, the analysis). source: with the file's name in results."""
-    try:
-        source = replace(source, bytes=size_of(path))
-        analysis = analyze(
-            path,
-            route_of(path, routes, options),
-            registry,
-            source,
-            threshold=options.threshold,
-            artifacts=options.out is not None,
-            progress=progress,
-        )
-    except DropsightError as error:
-        return error_document(source, error), None
-    except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
-        if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
-            unreadable = UnreadableMedia(f"{path}: cannot be read ({error.strerror})")
-            return error_document(source, trouble_of_ours(error, path) or unreadable), None
-        print(single(f"{path}: {fault(error)}"), file=sys.stderr)
-        return error_document(source, error), None
-    return analysis.result.to_json(), analysis
+def _check(options: argparse.Namespace) -> None:
+    """Raises BadRoute for options that cannot be meant."""
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    if options.resume and options.out is None:
+        raise BadRoute("--resume goes on in a folder of results; give that as --out")
+
+
+@dataclass
+class Run:
+    """What holds for all files of a command. out: None where no results are written."""
+
+    options: argparse.Namespace
+    registry: Registry
+    routes: Routes
+    out: ResultsFolder | None = None
+
+    def all(self, items: Sequence[Item], names: Mapping[Item, str]) -> int:
+        """Analyse the files, and say what is in each; how many failed."""
+        failed = done_already = 0
+        with Progress(len(items)) as progress:
+            for item in items:
+                document, was_there = self._one(item, names[item], progress)
+                failed += document["status"] == "error"
+                done_already += was_there
+                if self.options.json:
+                    # ASCII fits every terminal, and names that are no Unicode.
+                    progress.say(json_text(document, ascii_only=True))
+                elif not was_there:
+                    folder = str(self.out.path / names[item]) if self.out else None
+                    progress.say(line(item.shown, document, folder=folder))
+                progress.step()
+        if self.options.resume:
+            print(f"{done_already:,} of {len(items):,} done already", file=sys.stderr)
+        return failed
+
+    def _one(self, item: Item, name: str, progress: Progress) -> tuple[Document, bool]:
+        """(the result document or the error document, written where results are; whether it lay there already)."""
+        source = Source(name=name)
+        made_of: MadeOf | None = None
+        try:
+            with file_of(item, progress.bytes_of(name)) as path:
+                source = replace(source, bytes=size_of(path))
+                route = route_of(item, self.routes, self.options)
+                if self.out:
+                    made_of = MadeOf.media(path, item.path, options_digest(route, self.registry, self.options))
+                    if self.options.resume and (stored := self.out.stored(name, made_of)):
+                        return stored, True
+                analysis = analyze(
+                    path,
+                    route,
+                    self.registry,
+                    source,
+                    threshold=self.options.threshold,
+                    artifacts=self.out is not None,
+                    progress=progress.frames(name),
+                )
+                document = analysis.result.to_json()
+                made_of = made_of and made_of.unless_changed(path)
+                return (self.out.write(name, source, document, analysis, made_of) if self.out else document), False
+        except DropsightError as error:
+            document = error_document(source, _with_advice(error, item))
+        except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
+            document = _document_of(error, item, source)
+        return (self.out.write(name, source, document) if self.out else document), False
+
+
+def _with_advice(error: DropsightError, item: Item) -> DropsightError:
+    """The error; of a list of files, that this is how others take it."""
+    advice = words_on_list(item.path) if isinstance(error, UnsupportedMedia) and item.path else ""
+    return UnsupportedMedia(f"{error}; {advice}") if advice else error
+
+
+def _document_of(error: Exception, item: Item, source: Source) -> dict[str, Any]:
+    """What is recorded of an error that nobody raised on purpose."""
+    if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
+        unreadable = UnreadableMedia(f"{item.shown}: cannot be read ({error.strerror})")
+        return error_document(source, trouble_of_ours(error, item.path) or unreadable)
+    print(single(f"{item.shown}: {fault(error)}"), file=sys.stderr)
+    return error_document(source, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from inference.cli.sources import relative_to_given
+from inference.cli.sources import Item
 from inference.defaults import load_routes
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
@@ -35,23 +35,23 @@ def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
     return routes
 
 
-def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
+def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
     """The route of a file: the requested one, else its sidecar's, else the first that fits its name.
 
     Below a folder that was given, the name is that of the file in storage, or the path as given. Raises BadRoute.
     """
     if options.model or options.route:
         return routes.routes[0]
-    sidecar = path.with_name(path.name + SIDECAR)
-    if sidecar.is_file():
+    sidecar = item.path.with_name(item.path.name + SIDECAR) if item.path else None
+    if sidecar and sidecar.is_file():
         try:
             text = text_of(sidecar).strip()
         except UnicodeDecodeError as error:
             raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
         if text:
-            return routes.of_sidecar(text, str(path))
-    names = (relative_to_given(path, options.files).as_posix(), path.as_posix())
+            return routes.of_sidecar(text, item.shown)
+    names = (item.name, item.path.as_posix() if item.path else item.shown)
     fitting = [route for name in names if (route := routes.match(name))]
     if not fitting:
-        raise BadRoute(f'{path}: no route matches this name; add a route with match = "**"')
+        raise BadRoute(f'{item.shown}: no route matches this name; add a route with match = "**"')
     return min(fitting, key=routes.routes.index)
