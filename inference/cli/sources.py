@@ -142,8 +142,8 @@ def _far(text: str) -> Item:
         return Item("stdin", "stdin")
     address = urlsplit(text)
     last = unquote(address.path.rstrip("/").rpartition("/")[2]) or address.hostname or "address"
-    last = re.sub(r"[/\\\x00-\x1f\x7f:]", "_", last)[-200:]  # a single name, on every system
-    return Item(shown(text), f"_{last}" if last.strip(".") == "" else last, url=text)
+    last = re.sub(r'[/\\\x00-\x1f\x7f<>:"|?*]', "_", last)[-200:]  # a single name, on every system
+    return Item(shown(text), f"_{last}" if last.startswith(".") else last, url=text)
 
 
 def _without_results(each: Typed, out: Path | None, several: bool) -> list[Path]:

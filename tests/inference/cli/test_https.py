@@ -99,6 +99,8 @@ def test_what_the_server_does_instead_is_said(server: FileServer, capsys: pytest
     assert analyze(capsys, f"{server.url}/moved")[0] == 0
     server.leads_to = f"http://{server.url[8:]}/b.jpg?sig=secret"
     assert "leads to an address without https" in analyze(capsys, f"{server.url}/moved?sig=secret"[:-11])[1]
+    server.leads_to = "/moved"
+    assert "without end" in analyze(capsys, f"{server.url}/moved")[1]
     server.content = b"<!DOCTYPE html><title>Watch</title>"
     assert "this is a web page" in said()
     for content, status, words in ((None, 200, "answers 404"), (CAT, 503, "answers 503"), (CAT, 403, "answers 403")):

@@ -101,6 +101,8 @@ def test_paths_that_are_not_there_are_paths() -> None:
     for word in ("https://", "https:///a.jpg", "https://[::1/a.jpg", "https://host:port/a.jpg"):
         with pytest.raises(UnreadableMedia, match="not an address"):
             typed([word])
+    odd = ("https://h/..%2f..%2fetc", "https://h/.analysed.json", "https://h/", "https://h/a%3Fb%00.jpg/")
+    assert names(*odd) == ["_.._.._etc", "_.analysed.json", "h", "a_b_.jpg"]
     assert shown("https://me:pw@host:8443/a.jpg?sig=x#y") == "https://host:8443/a.jpg"
 
 
