@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import command_line
+from inference.cli.artifact_options import add_artifact_arguments
 from inference.cli.exporting import add_export_arguments
 from inference.errors import DropsightError
 
@@ -41,6 +42,7 @@ def _analyze(commands: Commands, folders: Parser) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
     run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
     run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
+    add_artifact_arguments(run)
 
 
 def _track(commands: Commands) -> None:

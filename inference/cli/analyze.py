@@ -13,6 +13,7 @@ from typing import Any
 
 from inference.analysis import analyze
 from inference.cli.analysed_folders import note_folders
+from inference.cli.artifact_options import with_artifact_options
 from inference.cli.progress import Progress
 from inference.command_line import fault
 from inference.defaults import load_routes
@@ -43,7 +44,7 @@ def analyze_command(options: argparse.Namespace) -> int:
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
     registry = registry_of(options)
-    routes = routes_of(options, registry)
+    routes = with_artifact_options(routes_of(options, registry), options, registry)
     unreadable: list[Path] = []
     files = list(files_below(options.files, unreadable))
     if not files and not unreadable:
