@@ -77,7 +77,7 @@ def crop_of(picture: Picture | Pillow.Image, box: Box, longest: float) -> Pillow
     source = Picture(picture, picture.size) if isinstance(picture, Pillow.Image) else picture
     part = cropped(source, (box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy)).image
     if max(part.size) > longest:
-        part.thumbnail((int(longest), int(longest)), Pillow.Resampling.LANCZOS)
+        part.thumbnail((int(longest), int(longest)), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
     return part
 
 

@@ -28,7 +28,8 @@ def sized(
     if factor == 1:
         return picture, list(steps)
     size = (max(round(picture.width * factor), 1), max(round(picture.height * factor), 1))
-    resized = picture.resize(size, Pillow.Resampling.BICUBIC if factor > 1 else Pillow.Resampling.LANCZOS)
+    filtered = Pillow.Resampling.BICUBIC if factor > 1 else Pillow.Resampling.LANCZOS
+    resized = picture.resize(size, filtered, reducing_gap=2.0)
     return resized, [(name, scaled(predictions, picture.size, size)) for name, predictions in steps]
 
 
