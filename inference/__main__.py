@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import command_line
+from inference.cli.artifact_options import add_artifact_arguments
 from inference.cli.exporting import add_export_arguments
 from inference.cli.no_sources import local_file, unknown_options
 from inference.errors import DropsightError
@@ -44,6 +45,7 @@ def _analyze(commands: Commands, folders: Parser) -> None:
     run.add_argument("--resume", action="store_true", help="with --out: leave out what has its result there already")
     run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
     run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
+    add_artifact_arguments(run)
 
 
 def _track(commands: Commands) -> None:

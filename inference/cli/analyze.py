@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.analysis import analyze
+from inference.cli.artifact_options import with_artifact_options
 from inference.cli.asked_routes import route_of, routes_of
 from inference.cli.fetched import file_of
 from inference.cli.lists import words_on_list
@@ -43,7 +44,7 @@ def analyze_command(options: argparse.Namespace) -> int:
     _check(options)
     given = typed(options.files)
     registry = registry_of(options)
-    run = Run(options, registry, routes_of(options, registry))
+    run = Run(options, registry, with_artifact_options(routes_of(options, registry), options, registry))
     unreadable: list[Path] = []
     items = items_of(given, options.out, unreadable)
     if not items and not unreadable:
