@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cloud import health
+from cloud import health, instance
 from cloud.settings import STATE
 from cloud.storage import containers
 from cloud.uploads import sweep as sweeping
@@ -18,6 +19,17 @@ from tests.cloud.helpers import Calls, drop, jpeg
 from tests.cloud.uploads.test_replay import OTHERWISE, forget_digest
 
 
+@pytest.fixture
+def shared_of_the_process() -> Iterator[None]:
+    """What the health shares with the app, made anew for this test's account."""
+    caches = (instance.default_worker, containers.default_storage)
+    for made in caches:
+        made.cache_clear()
+    yield
+    for made in caches:
+        made.cache_clear()
+
+
 def counted(worker: UploadWorker) -> dict[str, Any]:
     said = told(worker.storage)
     assert said.pop("counted_at")
@@ -25,9 +37,8 @@ def counted(worker: UploadWorker) -> dict[str, Any]:
 
 
 def test_the_deep_health_says_how_many_are_outdated(
-    worker: UploadWorker, calls: Calls, monkeypatch: pytest.MonkeyPatch
+    worker: UploadWorker, calls: Calls, shared_of_the_process: None
 ) -> None:
-    monkeypatch.setattr(containers, "default_storage", lambda: worker.storage)
     assert health.report()["outdated"]["counted_at"] is None
     drop(worker, "bad.jpg", b"not a picture")
     for number in range(4):
