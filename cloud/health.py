@@ -60,6 +60,7 @@ def report() -> dict[str, Any]:
         "models": _models,
         "models refused": _models_refused,
         "pipelines": _pipelines,
+        "outdated": _outdated,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}
@@ -171,6 +172,13 @@ def _pipelines() -> list[str]:
     if wrong := health(pipelines()):
         raise ValueError("; ".join(wrong))
     return [entry.name for entry in pipelines().entries]
+
+
+def _outdated() -> dict[str, Any]:
+    from cloud.storage.containers import default_storage
+    from cloud.uploads.outdated import told
+
+    return told(default_storage())
 
 
 def _version(package: str) -> str:

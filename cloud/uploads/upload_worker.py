@@ -126,9 +126,12 @@ class UploadWorker:
             return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
-        again = event.cause == "replay"
+        again = event.again if event.cause == "replay" else None
         claim = self.ledger.claim(
-            name, reading.info.etag, lambda override: self.planner.plan(reading.info, override, now=again), again=again
+            name,
+            reading.info.etag,
+            lambda override: self.planner.plan(reading.info, override, now=again is not None),
+            again=again,
         )
         if not isinstance(claim, Claim):
             log.info("%s: nothing to do (%s)", printable(name), claim)
