@@ -62,7 +62,7 @@ EXTRAS = """
 import sys
 from cloud.pipelines_file import pipelines
 from cloud.uploads.plans import written_routes
-from cloud.health import extras_of
+from cloud.health_parts import extras_of
 from cloud.settings import current
 from inference.errors import DropsightError
 try:

@@ -15,7 +15,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 from PIL import Image
 
-from cloud import health, instance
+from cloud import health_parts as health
+from cloud import instance
 from cloud.cli import models_command
 from cloud.models import serving_models, snapshots
 from cloud.models.serving_models import ServingModels
@@ -83,8 +84,8 @@ def test_a_folder_with_an_odd_side_file_is_refused_and_everything_else_goes_on(
         assert record and record[0]["why"] == why and "\n" not in why and "config.json" in why
     monkeypatch.setattr(instance, "default_worker", lambda: worker)
     with pytest.raises(ValueError, match="models in the container that are refused: odd0: .*; odd1: "):
-        health._models_refused()
-    assert health._models()["second"] == health._models()["sketch"] == "usable"
+        health.models_refused()
+    assert health.models()["second"] == health.models()["sketch"] == "usable"
     with pytest.raises(BadModel, match=r"^model 'odd0' cannot be used: odd0: config\.json: id2label"):
         registry.model("odd0")
     monkeypatch.setattr("cloud.storage.containers.default_storage", lambda: storage)
@@ -150,7 +151,7 @@ def test_what_lies_there_and_is_not_used_is_said(
     registry, models = serve()
     worker = SimpleNamespace(models=models, registry=registry, refresh_models=models.refresh)
     monkeypatch.setattr(instance, "default_worker", lambda: worker)
-    listed = health._models()  # a hint, and nothing is wrong with the app
+    listed = health.models()  # a hint, and nothing is wrong with the app
     assert listed["best.pt"].startswith("not used: it is PyTorch weights") and listed["sketch"] == "usable"
 
 

@@ -1,0 +1,105 @@
+"""What the deep health looks at: a function for each part, which gives its answer or raises what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cloud.settings import BLOB_SOURCES, CONTAINERS, current, text_of
+from inference.errors import MissingPackage
+from inference.extras import EXTRAS, how_to_get, installed
+
+if TYPE_CHECKING:
+    from inference.routes import Route
+
+
+def settings() -> dict[str, Any]:
+    """All app settings but the name of the connection. Raises BadSettings."""
+    return {name: value for name, value in vars(current()).items() if name != "storage_connection"}
+
+
+def trigger() -> str:
+    """How uploads are noticed. Raises ValueError."""
+    # An unknown value must not cost the whole app its index: function_app.py takes polling then.
+    requested = text_of("BLOB_TRIGGER_SOURCE")
+    if requested.lower() not in [source.lower() for source in BLOB_SOURCES]:
+        raise ValueError(f"BLOB_TRIGGER_SOURCE={requested!r}: expected one of {', '.join(BLOB_SOURCES)}; it polls")
+    return requested
+
+
+def storage() -> dict[str, Any]:
+    """Makes the containers. Raises StorageUnavailable."""
+    from cloud.storage.containers import default_storage
+
+    account = default_storage()
+    account.ensure_containers(*CONTAINERS)
+    return {"containers": list(CONTAINERS), "index_tags": account.tags_refused or "not refused so far"}
+
+
+def routes() -> dict[str, list[str]]:
+    """The steps by route. Raises ValueError where uploads wait."""
+    from cloud.instance import default_worker
+
+    planner = default_worker().planner
+    if problems := planner.problems():
+        raise ValueError("uploads wait until this is mended: " + "; ".join(problems))
+    return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
+
+
+def extras() -> dict[str, str]:
+    """As `extras_of`, of this app."""
+    from cloud.instance import default_worker
+    from cloud.pipelines_file import pipelines
+
+    return extras_of(default_worker().planner.routes.routes, bool(pipelines().lake))
+
+
+def extras_of(routes: Sequence[Route], lake: bool) -> dict[str, str]:
+    """The packages beyond requirements.txt. Raises MissingPackage where something here needs one that is not there."""
+    from cloud.uploads.plans import packages_of
+
+    users = {name: [f"route {route.name!r}" for route in routes if name in packages_of(route)] for name in EXTRAS}
+    users["duckdb"] += ["[lake] in pipelines.toml"] * lake
+    missing = [name for name in EXTRAS if not installed(name)]
+    if wanted := [f"{', '.join(users[name])}: {how_to_get(name)}" for name in missing if users[name]]:
+        raise MissingPackage("; ".join(wanted))
+    return {name: "not installed, and not needed" if name in missing else "installed" for name in EXTRAS}
+
+
+def models() -> dict[str, str]:
+    """Every model, "usable" or why not, and what was brought in place of one."""
+    from cloud.instance import default_worker
+    from inference.heads import head_of
+
+    worker = default_worker()
+    worker.refresh_models()
+    entries = worker.registry.list()
+    for entry in entries:
+        if entry.manifest and not entry.reason:
+            head_of(entry.manifest)  # a misspelt head or parameter
+    unused = {name: f"not used: {why}" for name, why in (worker.models.unused if worker.models else {}).items()}
+    return unused | {
+        entry.name: f"not used: {entry.reason}" if entry.unused else entry.reason or "usable" for entry in entries
+    }
+
+
+def models_refused() -> list[str]:
+    """Raises ValueError where models of the container are refused. Older ones of their names serve, if any."""
+    from cloud.instance import default_worker
+
+    worker = default_worker()
+    worker.refresh_models()
+    if worker.models and worker.models.refused:
+        refused = "; ".join(f"{name}: {why}" for name, (_, why) in worker.models.refused.items())
+        raise ValueError(f"models in the container that are refused: {refused}")
+    return []
+
+
+def pipelines() -> list[str]:
+    """The entries of pipelines.toml. Raises ValueError."""
+    from cloud.pipelines_file import pipelines
+    from cloud.tick import health
+
+    if wrong := health(pipelines()):
+        raise ValueError("; ".join(wrong))
+    return [entry.name for entry in pipelines().entries]
