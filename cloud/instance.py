@@ -29,7 +29,7 @@ def default_worker() -> UploadWorker:
     """The worker of this process, made from its settings."""
     own_process()
     settings = current()
-    storage, registry = default_storage(), Registry()
+    storage, registry = default_storage(), Registry(settle=True)
     models = ServingModels(storage, registry, settings.models_seconds)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)

@@ -240,7 +240,7 @@ def test_a_folder_dropped_by_hand_serves_and_a_bad_one_is_refused(
     models.refresh()
     assert served(registry) == "hand"
     assert registry.model("classify") is held
-    assert "sha256" in models.refused["classify"][1]
+    assert "a Git LFS pointer" in models.refused["classify"][1]
     record = storage.read_json("state", "models/refused/classify.json")
     assert record is not None
     fresh = Registry([BUILT_IN])  # a process that begins now must not fall back to nothing, or to another model
