@@ -48,11 +48,14 @@ def report() -> dict[str, Any]:
     parts: dict[str, Callable[[], Any]] = {
         **{f"import {name}": _importing(name) for name in BODIES},
         "settings": health_parts.settings,
+        "setting names": health_parts.setting_names,
         "trigger": health_parts.trigger,
         "storage": health_parts.storage,
         "routes": health_parts.routes,
         "extras": health_parts.extras,
         "models": health_parts.models,
+        "models needed": health_parts.models_needed,
+        "model folders": health_parts.model_folders,
         "models refused": health_parts.models_refused,
         "pipelines": health_parts.pipelines,
     }

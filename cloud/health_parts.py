@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud.settings import BLOB_SOURCES, CONTAINERS, current, text_of
-from inference.errors import MissingPackage
+from cloud.settings import BLOB_SOURCES, CONTAINERS, current, slips, text_of
+from inference.errors import DropsightError, MissingPackage, Permanent
 from inference.extras import EXTRAS, how_to_get, installed
 
 if TYPE_CHECKING:
+    from inference.engine.registry import InstalledModel
     from inference.routes import Route
 
 
 def settings() -> dict[str, Any]:
     """All app settings but the name of the connection. Raises BadSettings."""
     return {name: value for name, value in vars(current()).items() if name != "storage_connection"}
+
+
+def setting_names() -> str:
+    """ "ok". Raises ValueError for names that were meant as settings and are none."""
+    if wrong := slips():
+        raise ValueError("; ".join(wrong.values()))
+    return "ok"
 
 
 def trigger() -> str:
@@ -67,20 +77,74 @@ def extras_of(routes: Sequence[Route], lake: bool) -> dict[str, str]:
 
 
 def models() -> dict[str, str]:
-    """Every model, "usable" or why not, and what was brought in place of one."""
+    """Every model, "usable" or why not, and what was brought in place of one; what routes need is loaded."""
     from cloud.instance import default_worker
-    from inference.heads import head_of
 
     worker = default_worker()
     worker.refresh_models()
-    entries = worker.registry.list()
-    for entry in entries:
-        if entry.manifest and not entry.reason:
-            head_of(entry.manifest)  # a misspelt head or parameter
-    unused = {name: f"not used: {why}" for name, why in (worker.models.unused if worker.models else {}).items()}
-    return unused | {
-        entry.name: f"not used: {entry.reason}" if entry.unused else entry.reason or "usable" for entry in entries
-    }
+    found = {name: f"not used: {why}" for name, why in (worker.models.unused if worker.models else {}).items()}
+    for entry in worker.registry.list():
+        found[entry.name] = f"not used: {entry.reason}" if entry.unused else entry.reason or _unknown_head(entry)
+    for name, words in (worker.models.leaving if worker.models else {}).items():
+        found[name] = f"usable: {words}"
+    return found | _wrong_models()
+
+
+def models_needed() -> list[str]:
+    """The models of the routes. Raises ValueError where any of them cannot be loaded, or is not what lies there."""
+    from cloud.instance import default_worker
+
+    worker = default_worker()
+    worker.refresh_models()
+    leaving = worker.models.leaving if worker.models else {}
+    needed = sorted(_needed())
+    wrong = {name: leaving[name] for name in needed if name in leaving} | _wrong_models()
+    if wrong:
+        raise ValueError("; ".join(f"model {name!r}: {why}" for name, why in wrong.items()))
+    return needed
+
+
+def _needed() -> set[str]:
+    from cloud.instance import default_worker
+
+    return {name for route in default_worker().planner.routes.routes for _, name in route.models()}
+
+
+def _wrong_models() -> dict[str, str]:
+    """What is wrong with the models that routes need, by name."""
+    from cloud.instance import default_worker
+
+    registry = default_worker().registry
+    wrong = {}
+    for name in sorted(_needed()):
+        try:
+            registry.load(name)
+        except (DropsightError, MemoryError) as error:
+            wrong[name] = str(error) or type(error).__name__
+        if words := registry.trouble(name):
+            wrong[name] = words
+    return wrong
+
+
+def _unknown_head(entry: InstalledModel) -> str:
+    """ "usable", or what is misspelt: a head, or a parameter of it."""
+    from inference.heads import head_of
+
+    try:
+        if entry.manifest:
+            head_of(entry.manifest)
+    except Permanent as error:
+        return str(error)
+    return "usable"
+
+
+def model_folders() -> list[str]:
+    """The folders that settings name for models and weights. Raises ValueError for those that are not there."""
+    settings_of = {"DROPSIGHT_MODELS": current().models, "DROPSIGHT_WEIGHTS": current().weights}
+    found = [(name, Path(path)) for name, text in settings_of.items() for path in text.split(os.pathsep) if path]
+    if wrong := [f"{name} names {path}, which does not exist" for name, path in found if not path.exists()]:
+        raise ValueError("; ".join(wrong))
+    return [str(path) for _, path in found]
 
 
 def models_refused() -> list[str]:

@@ -189,7 +189,9 @@ class Registry:
         if not gate.acquire(blocking=not self._in_memory(name)):
             return self._digest_of(self.entry(name))  # somebody else looks, and until then it serves on
         try:
-            return self._digest_of(self._looked(name))
+            entry = self._looked(name)
+            self._refuse_unsettled(entry)
+            return self._digest_of(entry)
         finally:
             gate.release()
 
@@ -222,8 +224,6 @@ class Registry:
         found = found_of(entry)
         if found == (entry.stamp, entry.state):
             self._changes.pop(name, None)
-            if not loaded:
-                self._refuse_unsettled(entry)
             return entry
         change = self._changes.get(name)
         if change is None or change.found != found:

@@ -28,6 +28,7 @@ from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadModel
 from inference.routes import Route, Step
+from inference.routes_file import Routes
 from tests.cloud.helpers import drop, jpeg
 from tests.inference.engine.test_external_data import MANIFEST, net
 from tests.inference.engine.test_folders import CONFIG, changed, odd
@@ -44,6 +45,7 @@ def storage(account: str) -> Storage:
 @pytest.fixture
 def serve(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Registry, ServingModels]]:
     monkeypatch.setattr(serving_models, "STILL_S", -5.0)
+    monkeypatch.setattr(serving_models, "PARTLY_S", -5.0)
 
     def made() -> tuple[Registry, ServingModels]:
         registry = Registry([BUILT_IN])
@@ -149,7 +151,8 @@ def test_what_lies_there_and_is_not_used_is_said(
     assert [line.split()[:2] for line in lines if line.startswith("serving")] == [["serving", "sketch"]]
     assert [line for line in lines if line.startswith("not used    best.pt ") and "yolo export model=best.pt" in line]
     registry, models = serve()
-    worker = SimpleNamespace(models=models, registry=registry, refresh_models=models.refresh)
+    planner = SimpleNamespace(routes=Routes(()))
+    worker = SimpleNamespace(models=models, registry=registry, refresh_models=models.refresh, planner=planner)
     monkeypatch.setattr(instance, "default_worker", lambda: worker)
     listed = health.models()  # a hint, and nothing is wrong with the app
     assert listed["best.pt"].startswith("not used: it is PyTorch weights") and listed["sketch"] == "usable"
