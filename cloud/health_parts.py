@@ -87,7 +87,8 @@ def models() -> dict[str, str]:
         found[entry.name] = f"not used: {entry.reason}" if entry.unused else entry.reason or _unknown_head(entry)
     for name, words in (worker.models.leaving if worker.models else {}).items():
         found[name] = f"usable: {words}"
-    return found | _wrong_models()
+    wrong = {name: why.removeprefix(f"model {name!r} cannot be used: ") for name, why in _wrong_models().items()}
+    return found | wrong
 
 
 def models_needed() -> list[str]:
@@ -100,7 +101,9 @@ def models_needed() -> list[str]:
     needed = sorted(_needed())
     wrong = {name: leaving[name] for name in needed if name in leaving} | _wrong_models()
     if wrong:
-        raise ValueError("; ".join(f"model {name!r}: {why}" for name, why in wrong.items()))
+        raise ValueError(
+            "; ".join(why if repr(name) in why else f"model {name!r}: {why}" for name, why in wrong.items())
+        )
     return needed
 
 

@@ -220,8 +220,8 @@ class UploadWorker:
         models: Registry | None = None,
     ) -> Analysis:
         """The engine, with this app's models and limits. models: those of a plan, in place of whatever serves now."""
-        if models is None:
-            route.digest(self.registry)  # which looks whether files of its models changed
+        for _, name in route.models() if models is None else ():
+            self.registry.look(name)
         return inference.analyze(
             media, route, models or self.registry, source,
             limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,

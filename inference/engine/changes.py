@@ -16,6 +16,8 @@ STILL_S = 5.0
 # ... and for so long where some of its files are still those that serve: the others may be on their way, and labels
 # of one model are never to name what another finds.
 PARTLY_S = 30.0
+# An app that starts takes what has lain still for so long: nothing of it serves that a mixture could come of.
+SETTLE_S = 2.0
 # What was written so long ago lies still, whenever it is first looked at.
 _OLD_S = 60.0
 # A model whose files are gone serves on from memory for so long, so that a folder can be put in place of another.

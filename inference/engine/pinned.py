@@ -34,5 +34,8 @@ class PinnedModels(Registry):
     def digest(self, name: str) -> str:
         return self._pins.get(name) or self._registry.digest(name)
 
+    def look(self, name: str) -> None:
+        """What was planned stays as it is."""
+
     def trouble(self, name: str) -> str:
         return self._registry.trouble(name)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from inference.engine.changes import SERVES_ON_S, STILL_S, Change, clock_time, found_of, refuse_gone
+from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, refuse_gone
 from inference.engine.folders import InstalledModel as InstalledModel
 from inference.engine.folders import one_sentence, read_model
 from inference.engine.installed import InstalledModels
@@ -206,10 +206,14 @@ class Registry:
         self._digests[entry.name] = (entry, digest)
         return digest
 
-    def trouble(self, name: str) -> str:
-        """Why what lies in the place of a model is not what serves; empty where it is, or is being written just now."""
+    def look(self, name: str) -> None:
+        """Take what changed in the files of a model, if it lies still, as `digest` does."""
         with suppress(DropsightError), self._gate(name):
             self._looked(name)
+
+    def trouble(self, name: str) -> str:
+        """Why what lies in the place of a model is not what serves; empty where it is, or is being written just now."""
+        self.look(name)
         change = self._changes.get(name)
         if change is None or not change.why:
             return ""
@@ -277,9 +281,9 @@ class Registry:
         stamp, since = self._settled.get(entry.name, (None, 0.0))
         now = self._clock()
         if stamp != entry.stamp:
-            since = float("-inf") if entry.stamp.age_s(entry.root) >= STILL_S else now
+            since = float("-inf") if entry.stamp.age_s(entry.root) >= SETTLE_S else now
             self._settled[entry.name] = (entry.stamp, since)
-        if now - since < STILL_S:
+        if now - since < SETTLE_S:
             raise ModelUnavailable(f"{entry.root}: its files came a moment ago; {AGAIN}")
 
 

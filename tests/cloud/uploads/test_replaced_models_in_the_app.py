@@ -12,7 +12,7 @@ from cloud import health_parts
 from cloud.settings import ERRORS, UPLOADS
 from cloud.uploads.receipts import make_key
 from cloud.uploads.upload_worker import UploadWorker
-from inference.engine.changes import PARTLY_S, STILL_S
+from inference.engine.changes import PARTLY_S, SETTLE_S
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
 from tests.cloud.helpers import document, drop, jpeg, names
@@ -43,7 +43,7 @@ def app(worker: UploadWorker, tmp_path: Path, clock: Clock, monkeypatch: pytest.
     app = worker_of(worker.storage, tmp_path, ROUTES, registry)
     monkeypatch.setattr("cloud.instance.default_worker", lambda: app)
     assert app.handle(drop(app, "early.jpg", jpeg())).status == "waiting"  # its files came a moment ago
-    clock.now += STILL_S
+    clock.now += SETTLE_S
     assert said(app, "one.jpg") == "cat"
     return app
 

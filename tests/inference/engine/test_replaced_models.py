@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from inference.analysis import analyze
-from inference.engine.changes import PARTLY_S, SERVES_ON_S, STILL_S
+from inference.engine.changes import PARTLY_S, SERVES_ON_S, SETTLE_S, STILL_S
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights, sha256_of
@@ -234,7 +234,7 @@ def test_an_app_that_starts_while_files_come_waits_until_they_lie_still(tmp_path
     world = World(tmp_path, settle=True)
     with pytest.raises(ModelUnavailable, match="its files came a moment ago; they are used once they lie still"):
         world.says()
-    assert world.later(STILL_S).says()[0] == "cat"
+    assert world.later(SETTLE_S).says()[0] == "cat"
     other = World(tmp_path, settle=True)
     other.registry.use([tmp_path], whole=[tmp_path])  # fetched by the app itself
     assert other.says()[0] == "cat"
