@@ -147,7 +147,7 @@ class Route:
             "steps": [asdict(step) for step in self.steps],
             "draw": _counted(self.draw, _ALWAYS),
             "video": self.written or _unusual(self.video),
-            "models": [registry.digest(step.model) for step in self.steps],
+            "models": [registry.digest(name) for _, name in self.models()],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

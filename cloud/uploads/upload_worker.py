@@ -208,7 +208,7 @@ class UploadWorker:
                 return start
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
-            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note)
+            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
             return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
 
     def analyze(
@@ -220,10 +220,13 @@ class UploadWorker:
         *,
         artifacts: bool = True,
         progress: OnProgress | None = None,
+        models: Registry | None = None,
     ) -> Analysis:
-        """The engine, with this app's models and limits."""
+        """The engine, with this app's models and limits. models: those of a plan, in place of whatever serves now."""
+        for _, name in route.models() if models is None else ():
+            self.registry.look(name)
         return inference.analyze(
-            media, route, self.registry, source,
+            media, route, models or self.registry, source,
             limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,
         )  # fmt: skip
 

@@ -126,7 +126,7 @@ def test_shuffled_and_duplicated_messages_give_what_one_piece_gives(
 class Refusing(Registry):
     """Knows its models and loads none."""
 
-    def model(self, name: str) -> NoReturn:
+    def load(self, name: str) -> NoReturn:
         raise AssertionError(f"{name} was loaded")
 
 
@@ -139,7 +139,7 @@ def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
     (merge,) = taken()
     job = videos.jobs.read(job_id)
     assert merge.stage == "merge" and job and job.facts
-    videos.stages.registry = Refusing([models])
+    videos.worker.planner.registry = Refusing([models])
     videos.jobs.write(replace(job, facts=None))
     with pytest.raises(AssertionError, match="fields was loaded"):
         videos.deliver(merge, 1)
@@ -148,7 +148,7 @@ def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
     assert videos.jobs.progress(job_id).merged
     # Merged anew by an older plan, it is the same; then the rest of the way.
     summary = videos.stages.summary(job).to_line()
-    videos.stages.registry = Registry([models])
+    videos.worker.planner.registry = Registry([models])
     videos.storage.delete(STATE, f"jobs/{job_id}/{STORY}")
     videos.jobs.write(replace(job, facts=None))
     videos.deliver(merge, 1)
