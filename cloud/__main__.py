@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from inference import command_line
 from inference.errors import DropsightError
-
-if TYPE_CHECKING:
-    from cloud.storage.containers import BlobInfo
-    from cloud.uploads.receipts import ReceiptSummary
 
 PROG = "python -m cloud"
 
@@ -22,17 +16,14 @@ PROG = "python -m cloud"
 def parser() -> argparse.ArgumentParser:
     """The subcommands; every subcommand sets `run`, which takes the options and gives the exit status."""
     # Here, as in what follows: whoever presses Ctrl-C while all this loads sees no traceback.
-    from cloud.cli import drift_command, export_command, models_command, pipelines_command
+    from cloud.cli import drift_command, export_command, models_command, pipelines_command, replay_command
 
     top = argparse.ArgumentParser(prog=PROG, description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("replay", help="analyse uploads again: failed ones, or all below a prefix")
-    command.add_argument("prefix", nargs="?", default="", help="only uploads whose names begin so")
-    command.add_argument("--all", action="store_true", help="finished ones too (default: failed ones only)")
-    command.add_argument("--dry-run", action="store_true", help="only print the names")
-    command.set_defaults(run=replay)
-
+    replay_command.add_arguments(
+        commands.add_parser("replay", help="analyse uploads again: failed, missing, changed ones, or all")
+    )
     command = commands.add_parser("settings", help="print the table of app settings")
     command.set_defaults(run=settings)
 
@@ -52,24 +43,6 @@ def settings(_: argparse.Namespace) -> int:
 
     print(document())
     return 0
-
-
-def replay(options: argparse.Namespace) -> int:
-    """Claim finished uploads anew, here and now. 0: all have a result; 1: some failed again."""
-    from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
-    from cloud.storage.paths import printable
-    from cloud.uploads.sweep import needs_work, sweep
-
-    def wanted(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
-        failed = receipt is not None and receipt.state == "failed"
-        if not (options.all or failed or needs_work(upload, receipt)):
-            return False
-        print(printable(upload.name))
-        return not options.dry_run
-
-    report = sweep(default_worker(), math.inf, prefix=options.prefix, wanted=wanted, cause="replay")
-    print(report, file=sys.stderr)
-    return 1 if report.failed else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

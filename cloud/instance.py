@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from cloud.models.serving_models import ServingModels
 from cloud.once import once
-from cloud.settings import UPLOADS, current
+from cloud.settings import UPLOADS, current, slips
 from cloud.storage.containers import default_storage
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.plans import app_routes
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
-from inference.engine.registry import Registry
+from inference.engine.registry import BUILT_IN, Registry
 from inference.image.media import own_process
 
 if TYPE_CHECKING:
@@ -29,9 +29,16 @@ def default_worker() -> UploadWorker:
     """The worker of this process, made from its settings."""
     own_process()
     settings = current()
-    storage, registry = default_storage(), Registry()
+    for sentence in slips().values():
+        log.warning("settings: %s", sentence)
+    storage, registry = default_storage(), Registry(settle=True)
     models = ServingModels(storage, registry, settings.models_seconds)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
+    for entry in registry.list():
+        if entry.reason and entry.path.parent.parent != BUILT_IN:  # some of ours lack a file that `models pull` brings
+            log.warning(
+                "model %s %s: %s", entry.name, "is not used" if entry.unused else "cannot be used", entry.reason
+            )
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
     worker.split = lambda *video: default_videos().split(*video)
     return worker

@@ -205,6 +205,14 @@ def text_of(name: str) -> str:
     return os.environ.get(name, "").strip() or str(default)
 
 
+def slips(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Names in `env` (None: of this process) that were meant as settings and are none, each with a sentence."""
+    from cloud.setting_names import wrong_names  # lazily: the index of the app does without
+
+    known = {item.metadata["name"] for item in fields(Settings)}
+    return wrong_names(os.environ if env is None else env, known)
+
+
 def is_disabled(function: str) -> bool:
     """Whether the host's own setting switches this function off, in either spelling (Linux has no dots in names)."""
     names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")

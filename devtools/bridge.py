@@ -43,7 +43,7 @@ class Bridge:
     def __init__(self, connection: str, inbox: Path, outbox: Path) -> None:
         self.service = by_connection_string(BlobServiceClient, connection, **_RETRY)
         self.report = ConsoleReport()
-        self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report)
+        self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report, never=outbox)
         self.outbox = Outbox(self.service, outbox, self.report)
         self.watch = UploadWatch(self.service, self.report)
         self.begun = False

@@ -62,7 +62,7 @@ EXTRAS = """
 import sys
 from cloud.pipelines_file import pipelines
 from cloud.uploads.plans import written_routes
-from cloud.health import extras_of
+from cloud.health_parts import extras_of
 from cloud.settings import current
 from inference.errors import DropsightError
 try:
@@ -93,6 +93,49 @@ for entry in registry.list():
         except DropsightError as error:
             bad[entry.name] = str(error)
 print(json.dumps([good, absent, bad, unused]))
+"""
+NEEDED = """
+import json, os
+from azure.storage.blob import BlobServiceClient
+from cloud.connection import by_connection_string
+from cloud.models.snapshots import contents
+from cloud.pipelines_file import pipelines
+from cloud.settings import BadSettings, current
+from cloud.storage.containers import Storage, default_storage
+from cloud.uploads.plans import app_routes
+from inference.engine.registry import Registry
+from inference.errors import DropsightError, Permanent
+from inference.route_problems import problem_of
+registry, wrong, absent, good = Registry(), {}, {}, []
+try:
+    routes = app_routes(current(), registry)
+except (BadSettings, DropsightError):
+    routes = None  # as is said of the configuration
+here = {entry.name for entry in registry.list()}
+for route in routes.routes if routes else ():
+    if isinstance(problem_of(route, registry), Permanent):
+        continue  # as is said of the configuration
+    for place, name in route.models():
+        try:
+            registry.load(name)
+            good.append(name)
+        except DropsightError as error:
+            (wrong if name in here else absent)[name] = f"{route.place}: {place}: {error}"
+if absent:
+    coming = {entry.serves for entry in pipelines().models}
+    try:
+        connection = os.environ.get(current().storage_connection, "")
+        quick = {"retry_total": 0, "connection_timeout": 5}
+        storage = (Storage(by_connection_string(BlobServiceClient, connection, **quick)) if connection
+                   else default_storage())
+        coming |= {snapshot.name for snapshot in contents(storage)[0]}
+        seen = True
+    except Exception:
+        seen = False  # as is said of the storage
+    absent = {name: why for name, why in absent.items() if name not in coming}
+    if seen:
+        wrong, absent = wrong | absent, {}
+print(json.dumps([sorted(set(good)), wrong, absent]))
 """
 STORAGE = """
 import os, sys
@@ -147,6 +190,23 @@ def model_findings(python: Path, root: Path, settings: dict[str, str]) -> Iterat
         yield Finding(f"Model {name}", False, why)
     for name, why in unused.items():
         yield Finding(f"Model {name}", None, why)
+
+
+def needed_findings(python: Path, root: Path, settings: dict[str, str]) -> Iterator[Finding]:
+    """Whether the models of the routes load, wherever they come from; a line for each that does not."""
+    answer = ask("Models of routes", python, NEEDED, root, settings)
+    if not answer.ok:
+        yield answer
+        return
+    good, wrong, absent = json.loads(answer.words.splitlines()[-1])
+    if good:
+        yield Finding("Models of routes", True, f"loaded {', '.join(good)}")
+    for name, why in wrong.items():
+        yield Finding(f"Model {name} of a route", False, why)
+    for name, why in absent.items():
+        has_run = (root / "local.settings.json").exists()
+        note = f"{why}; nor could the container `models` be looked at, as the storage does not answer"
+        yield Finding(f"Model {name} of a route", None if has_run else False, note if has_run else why)
 
 
 def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloud.settings import slips
 from devtools import azurite, checks, environment, first_run
 from devtools.checks import Finding, ask
 from devtools.environment import ROOT, SetupError
@@ -51,6 +52,7 @@ def examine(root: Path) -> Iterator[Finding]:
             yield ask(what, python, code, root, settings)
         yield storage_finding(root, python)
         yield from checks.model_findings(python, root, settings)
+        yield from checks.needed_findings(python, root, settings)
 
 
 def environment_finding() -> Finding:
@@ -99,8 +101,10 @@ def port_findings() -> Iterator[Finding]:
 
 
 def settings_findings(root: Path) -> Iterator[Finding]:
-    """Whether local.settings.json can be read and has what the example has."""
+    """Whether local.settings.json can be read, has what the example has, and no name that is no setting."""
     file = root / SETTINGS.name
+    for name, sentence in slips({**os.environ, **app_settings(root)}).items():
+        yield Finding(f"Setting {name}", False, sentence)
     if not file.exists():
         yield Finding(file.name, None, f"not there yet: `dev.py run` makes it from {EXAMPLE}")
         return

@@ -40,8 +40,11 @@ class Found(NamedTuple):
 class Inbox:
     """Watches a folder by looking again: a file is complete when it is the same twice."""
 
-    def __init__(self, uploads: ContainerClient, folder: Path, report: ConsoleReport) -> None:
-        self.uploads, self.folder, self.report = uploads, folder, report
+    def __init__(
+        self, uploads: ContainerClient, folder: Path, report: ConsoleReport, never: Path | None = None
+    ) -> None:
+        """never: a folder, maybe below this one, of which nothing is uploaded: where results arrive."""
+        self.uploads, self.folder, self.report, self._never = uploads, folder, report, never
         self.uploaded: dict[str, Mark] | None = None  # by blob name; None until storage was asked
         self.seen: dict[str, Mark] = {}
         self.known: dict[str, int] = {}  # by name, when files were placed that were complete once and are still there
@@ -107,7 +110,7 @@ class Inbox:
         self._made = True
         files: dict[str, Found] = {}
         left_out: LeftOut = {}
-        for path, status in files_in(self.folder, left_out):
+        for path, status in files_in(self.folder, left_out, self._never):
             mark = _mark(status)
             relative = path.relative_to(self.folder)
             if files.setdefault(blob_name(relative), Found(path, mark, status.st_ctime_ns)).path is not path:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from inference import command_line
+from inference.cli.artifact_options import add_artifact_arguments
 from inference.cli.exporting import add_export_arguments
 from inference.cli.filter_arguments import add_filter_arguments
+from inference.cli.no_sources import local_file, unknown_options
 from inference.errors import DropsightError
 
 PROG = "python -m inference"
@@ -35,19 +37,22 @@ def parser() -> Parser:
 
 def _analyze(commands: Commands, folders: Parser) -> None:
     run = commands.add_parser("analyze", parents=[folders], help="analyse files and folders")
-    run.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
+    run.add_argument("files", nargs="+", metavar="SOURCE",
+                     help="a file, a folder, a pattern in quotes ('**/*.jpg'), https://..., - for stdin")  # fmt: skip
     run.add_argument("--model", action="append", default=[], metavar="NAME", help="run this model; may be repeated")
     run.add_argument("--routes", type=Path, metavar="FILE", help="a routes.toml (default: that of this folder, if any)")
     run.add_argument("--route", metavar="NAME", help="this route for every file, whatever its name")
     run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
+    run.add_argument("--resume", action="store_true", help="with --out: leave out what has its result there already")
     run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
     run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
     add_filter_arguments(run)
+    add_artifact_arguments(run)
 
 
 def _track(commands: Commands) -> None:
     track = commands.add_parser("track", help="track the detections of a MOTChallenge file")
-    track.add_argument("detections", type=Path, metavar="DET.txt", help="lines frame,id,x,y,width,height,score")
+    track.add_argument("detections", type=local_file, metavar="DET.txt", help="lines frame,id,x,y,width,height,score")
     track.add_argument("--tracker", choices=("sort", "bytetrack"), default="bytetrack")
     track.add_argument("--fps", type=float, default=25.0, metavar="N", help="frames a second of the video (25)")
 
@@ -56,8 +61,10 @@ def _models(commands: Commands, folders: Parser) -> None:
     models = commands.add_parser("models", help="list and fetch models").add_subparsers(dest="action", required=True)
     models.add_parser("list", parents=[folders], help="the models here and in the catalog, and why some cannot be used")
     check = models.add_parser("check", help="what an export is, whether it runs, and a model.toml for it")
-    check.add_argument("path", type=Path, metavar="PATH", help="an .onnx file or its folder")
-    check.add_argument("--picture", type=Path, metavar="FILE", help="run it on this picture (default: a sample photo)")
+    check.add_argument("path", type=local_file, metavar="PATH", help="an .onnx file or its folder")
+    check.add_argument(
+        "--picture", type=local_file, metavar="FILE", help="run it on this picture (default: a sample photo)"
+    )
     check.add_argument("--write", action="store_true", help="write the model.toml of a recognised export beside it")
     pull = models.add_parser("pull", help="fetch public models, verified by size and sha256")
     pull.add_argument("names", nargs="*", metavar="NAME", help="as `models list` shows them")
@@ -69,7 +76,7 @@ def _models(commands: Commands, folders: Parser) -> None:
 
 def _similar(commands: Commands, folders: Parser) -> None:
     similar = commands.add_parser("similar", parents=[folders], help="the pictures of an index nearest to a picture")
-    similar.add_argument("picture", type=Path, metavar="PICTURE")
+    similar.add_argument("picture", type=local_file, metavar="PICTURE")
     similar.add_argument("--count", type=int, default=10, metavar="N", help="how many (default 10)")
     group = commands.add_parser("group", parents=[folders], help="sort the pictures of an index into groups")
     group.add_argument("--count", type=int, default=5, metavar="N", help="how many groups (default 5)")
@@ -107,7 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        top.error(unknown_options(unknown, [f"--{name.replace('_', '-')}" for name in vars(options)]))
     from inference.image.media import own_process  # lazily: --help needs no numpy
 
     own_process()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inference.engine.model import Model
 from inference.engine.registry import Registry
@@ -17,6 +18,9 @@ from inference.machine import peak_rss_mb
 from inference.results.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
 from inference.steps import Analysis, OnProgress, naming, run_steps
+
+if TYPE_CHECKING:
+    from inference.draw.crops import CropFiles
 
 
 def analyze(
@@ -54,6 +58,9 @@ def analyze(
         picture = decode(data, limits, None if artifacts else decode_at_least(route.steps, models))
         steps = run_steps(picture, route.steps, models, threshold, look=route.look, blur=route.draw.blur)
         files, names = _artifacts(picture, steps, route) if artifacts else ({}, {})
+        crops = _crops(picture, steps, route) if artifacts and route.draw.crops else None
+    if crops:
+        files |= crops.files
     result = Result(
         source=describe(source, picture, len(data)),
         route=route.name,
@@ -62,7 +69,8 @@ def analyze(
         cost=cost(started, cpu, steps, models),
         trace=trace or new_trace(),
         files=names,
-        notes=picture.notes,
+        notes=picture.notes + (crops.notes if crops else ()),
+        crops=crops.names if crops else {},
     )
     return Analysis(result, files)
 
@@ -73,6 +81,12 @@ def _artifacts(
     from inference.draw.artifacts import image_artifacts  # lazily: documents alone need no fonts
 
     return image_artifacts(picture, steps, route.draw)
+
+
+def _crops(picture: Picture, steps: Sequence[StepResult], route: Route) -> CropFiles:
+    from inference.draw.crops import crop_files
+
+    return crop_files(picture, steps, route.draw)
 
 
 def is_video(media_type: str, route: Route) -> bool:

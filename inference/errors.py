@@ -14,6 +14,7 @@
         +-- StorageUnavailable
         +-- ServiceBusy
         +-- ModelUnavailable
+        |   +-- ModelReplaced
         +-- RouteUnavailable
         +-- MissingPackage
         +-- OutOfMemory
@@ -81,6 +82,10 @@ class ServiceBusy(Transient):
 
 class ModelUnavailable(Transient):
     """The model exists but cannot be had right now (still downloading, say)."""
+
+
+class ModelReplaced(ModelUnavailable):
+    """Another model serves under this name than when this was planned: plan it anew, at once."""
 
 
 class RouteUnavailable(Transient):

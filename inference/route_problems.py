@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 from inference.engine.registry import Registry
 from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable
@@ -36,8 +37,9 @@ def problem_of(route: Route, registry: Registry, expected: Collection[str] = ())
     return (
         _label_problem(route, registry, route.steps)
         or _label_problem(route, registry, in_videos)
-        or _blur_problem(route, registry, route.steps)
-        or _blur_problem(route, registry, in_videos)
+        or _drawn_problem(route, registry, route.steps, "blur")
+        or _drawn_problem(route, registry, in_videos, "blur")
+        or _drawn_problem(route, registry, route.steps, "crops")
     )
 
 
@@ -62,21 +64,34 @@ def _label_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> B
     return None
 
 
-def _blur_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
-    """A label to blur that none of these steps can give: pictures would show what they must not."""
+def _drawn_problem(
+    route: Route, registry: Registry, steps: Sequence[Step], option: Literal["blur", "crops"]
+) -> BadRoute | None:
+    """A label of `draw` that none of these steps can give: pictures would show what they must not, or be missed."""
+    # What is left out of the result is blurred all the same, but has no crop.
+    labels = findable(route, registry, steps, kept=option == "crops")
+    unseen = None if labels is None else next((w for w in getattr(route.draw, option) if w not in labels), None)
+    if labels is None or unseen is None:
+        return None
+    place = f"draw: {option}" + (", in videos" if len(steps) < len(route.steps) else "")
+    hint = nearest(unseen, labels) if labels else "; add a step that detects it"
+    return BadRoute(f"{route.place}: {place}: {unseen!r}, which no step finds{hint}")
+
+
+def findable(route: Route, registry: Registry, steps: Sequence[Step], *, kept: bool) -> set[str] | None:
+    """The labels of the objects that these steps of the route can find, as it names them; None where nobody knows.
+
+    kept: without those that the steps leave out. Raises BadModel.
+    """
     found = [(step, registry.entry(step.model).manifest) for step in steps]
     detecting = [(step, manifest) for step, manifest in found if manifest is None or manifest.task in DETECTING]
     if not all(manifest and manifest.labels for _, manifest in detecting):
-        return None  # who knows what they are called
-    labels = {label for step, manifest in detecting if manifest for label in seen_labels(step, manifest)}
+        return None
+    labels_of = kept_labels if kept else seen_labels
+    labels = {label for step, manifest in detecting if manifest for label in labels_of(step, manifest)}
     if route.video and route.video.follow:
         labels.add(route.video.follow.label or "followed")
-    unseen = next((label for label in route.draw.blur if label not in labels), None)
-    if unseen is None:
-        return None
-    place = "draw: blur" + (", in videos" if len(steps) < len(route.steps) else "")
-    hint = nearest(unseen, labels) if labels else "; add a step that detects it"
-    return BadRoute(f"{route.place}: {place}: {unseen!r}, which no step finds{hint}")
+    return labels
 
 
 def problems_of(routes: Routes, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 REID = "video: reid"  # where a route names the model
 # Fields that count in a route's digest only where they are set: an upgrade outdates no result.
 FILTERS = ("labels", "thresholds", "rename", "min_size", "max_size")
+QUALITY = 90  # of JPEG files, unless a route says another
+MOST_JPEG_SIDE = 65_500  # what libjpeg writes
+_LEAST_SIDE = 32
+# The fields of Draw that every route's digest has; others count only where they are used, so that a later release
+# with more of them takes no result for outdated.
+_ALWAYS = ("labels", "scores", "boxes", "masks", "blur", "compare")
 
 
 @dataclass(frozen=True)
@@ -86,15 +92,19 @@ def _percent(value: float) -> str:
 
 
 _PLAIN = Step("")
+_ALWAYS_OF_STEP = {f.name for f in fields(Step)} - {*FILTERS}
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What the annotated picture shows.
+    """What the annotated picture shows, and what else is drawn.
 
     labels, scores, boxes: whether they are drawn. masks: their opacity, 0..1. blur: labels whose objects are made
-    unrecognisable ("face"); only in the annotated picture, so give a detector of them in the same route.
-    compare: in a route of image-to-image steps only, the annotated picture is before and after side by side.
+    unrecognisable ("face"), in crops as well; not in the output images of steps. Needs a detector of them in the same
+    route. compare: in a route of image-to-image steps only, the annotated picture is before and after side by side.
+    annotated: whether there is an annotated picture (video and poster) at all. quality: of JPEG files, 1..95.
+    longest_side: of annotated pictures and videos and of crops, in pixels, at most. crops: labels whose objects
+    (videos: tracks) are saved as pictures of their own.
     """
 
     labels: bool = True
@@ -103,10 +113,19 @@ class Draw:
     masks: float = 0.45
     blur: tuple[str, ...] = ()
     compare: bool = False
+    annotated: bool = True
+    quality: int | float = QUALITY
+    longest_side: int | float | None = None
+    crops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.masks <= 1:
             raise ValueError(f"masks is {self.masks}, expected an opacity from 0 to 1")
+        share = 0 < self.quality < 1
+        _check_whole("quality", self.quality, 1, 95, self.quality * 100 if share else self.quality)
+        if self.longest_side is not None:
+            side = self.longest_side
+            _check_whole("longest_side", side, _LEAST_SIDE, MOST_JPEG_SIDE, side, of="pixels")
 
 
 @dataclass(frozen=True)
@@ -157,6 +176,11 @@ class Route:
 
         return self.video or VideoOptions()
 
+    @property
+    def annotates_videos(self) -> bool:
+        """Whether videos have an annotated one."""
+        return self.draw.annotated and self.video_options.annotated
+
     @staticmethod
     def late_types() -> dict[str, Any]:
         """The types of fields that are imported only where a table is read."""
@@ -180,10 +204,10 @@ class Route:
         """
         facts = {
             "name": self.name,
-            "steps": [_counted(step) for step in self.steps],
-            "draw": asdict(self.draw),
+            "steps": [_counted(step, _ALWAYS_OF_STEP) for step in self.steps],
+            "draw": _counted(self.draw, _ALWAYS),
             "video": self.written or _unusual(self.video),
-            "models": [registry.digest(step.model) for step in self.steps],
+            "models": [registry.digest(name) for _, name in self.models()],
         }
         if self.look:
             mask = self.look.mask.digest if self.look.mask else ""
@@ -207,10 +231,19 @@ def _check_video(video: VideoOptions, titles: Sequence[str]) -> None:
         raise ValueError(f"a step is called {FOLLOW!r}, as is what video.follow gives; give it another name")
 
 
-def _counted(step: Step) -> dict[str, Any]:
-    """The fields of a step that its route's digest has."""
-    usual = asdict(_PLAIN)
-    return {name: value for name, value in asdict(step).items() if name not in FILTERS or value != usual[name]}
+def _check_whole(name: str, value: float, least: int, most: int, meant: float, of: str = "number") -> None:
+    """Raises ValueError with the nearest right value for what is no whole number from `least` to `most`. meant: what
+    the value may be meant for."""
+    if not least <= value <= most or value != int(value):
+        right = round(min(max(meant, least), most))
+        what = "a whole number" if of == "number" else f"whole {of}"
+        raise ValueError(f"{name} is {value}, expected {what} from {least} to {most}; did you mean {right}?")
+
+
+def _counted(part: Any, always: Collection[str]) -> dict[str, Any]:
+    """The fields that a digest has: those of `always`, and others that differ from their default."""
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(part)}
+    return {name: value for name, value in asdict(part).items() if name in always or value != defaults[name]}
 
 
 def _unusual(video: VideoOptions | None) -> dict[str, Any]:

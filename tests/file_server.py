@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ class FileServer:
 
     files: by path; content: for every other path. cut_after: bytes sent before the connection drops, per request.
     silent_after: bytes sent before it says no more, while the connection stays. hold: what it waits for before it
-    answers. leads_to: where /moved leads. length: what it says in place of the body's length.
+    answers. leads_to: where /moved leads. length: what it says in place of the body's length; "unknown": nothing.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -28,13 +29,14 @@ class FileServer:
     ranges: bool = True
     status: int = 200
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    signed_in: list[str | None] = field(default_factory=list)
     url: str = ""
     over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
-def serving(server: FileServer) -> Iterator[FileServer]:
-    """Serve on a free port, /moved as a redirect."""
+def serving(server: FileServer, tls: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    """Serve on a free port, /moved as a redirect; over https where `tls` holds a certificate for localhost."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -51,6 +53,7 @@ def serving(server: FileServer) -> Iterator[FileServer]:
                 return
             wanted = self.headers.get("Range")
             server.asked.append((self.path, wanted))
+            server.signed_in.append(self.headers.get("Authorization"))
             if server.hold:
                 server.hold.wait()
             content = server.files.get(self.path, server.content)
@@ -64,7 +67,8 @@ def serving(server: FileServer) -> Iterator[FileServer]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", server.length or str(len(body)))
+            if server.length != "unknown":
+                self.send_header("Content-Length", server.length or str(len(body)))
             self.close_connection = self.close_connection or bool(server.length)
             self.end_headers()
             if server.silent_after is not None:
@@ -79,7 +83,9 @@ def serving(server: FileServer) -> Iterator[FileServer]:
             self.wfile.write(body)
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{http.server_address[1]}"
+    server.url = f"http{'s' if tls else ''}://{'localhost' if tls else '127.0.0.1'}:{http.server_address[1]}"
+    if tls:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -70,6 +70,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _list(_: argparse.Namespace) -> int:
     from cloud.models import deliveries
+    from cloud.models.leaving import noted
     from cloud.models.snapshots import contents
     from cloud.pipelines_file import pipelines
     from cloud.settings import current
@@ -82,6 +83,10 @@ def _list(_: argparse.Namespace) -> int:
         why = _refused(storage, snapshot)
         said.add(why)
         print(f"{'refused' if why else 'serving':11} {snapshot.name:30} {snapshot.version}{why and ': '}{why}")
+    present = {snapshot.name for snapshot in serving}
+    for name, why in noted(storage).items():
+        if name not in present:
+            print(f"{'left':11} {name:30} {why}")
     for name, why in unused.items():
         print(f"not used    {name:30} {why}")
     for line in deliveries.refused(pipelines().models):

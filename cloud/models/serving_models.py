@@ -17,18 +17,21 @@ from pathlib import Path
 from weakref import finalize
 
 from cloud.models.canary import verify
+from cloud.models.leaving import Leaving
 from cloud.models.model_files import in_our_words
 from cloud.models.pointer import BY_HAND
-from cloud.models.snapshots import Snapshot, contents, fetch, last_good, remember_good
-from cloud.settings import STATE
+from cloud.models.snapshots import Good, Snapshot, contents, fetch, good_version, last_good, remember_good
+from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import DropsightError, Transient
 
 log = logging.getLogger(__name__)
 
-# Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long.
+# Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long; where
+# some of its files are still those that serve, the others may be on their way, and it takes longer.
 STILL_S = 5.0
+PARTLY_S = 30.0
 
 
 class ServingModels:
@@ -49,6 +52,8 @@ class ServingModels:
         self._next = float("-inf")
         self._serving: dict[str, tuple[Snapshot, Path]] = {}
         self._before: dict[str, Path] = {}
+        self._seen: dict[str, tuple[str, float]] = {}  # name -> digest of what lies there now, since when
+        self._leaving = Leaving(storage, clock)
         self.refused: dict[str, tuple[str, str]] = {}  # name -> digest, why
         self.unused: dict[str, str] = {}  # what lies there and is no model -> what to do
 
@@ -56,6 +61,11 @@ class ServingModels:
     def versions(self) -> dict[str, str]:
         """What serves from the container: version by model."""
         return {name: snapshot.version for name, (snapshot, _) in self._serving.items()}
+
+    @property
+    def leaving(self) -> dict[str, str]:
+        """What serves although it has left the container, with until when."""
+        return self._leaving.words
 
     def refresh(self) -> None:
         """Look at the container if it is time to. One thread looks; others go on with what they have.
@@ -83,32 +93,35 @@ class ServingModels:
             self._lock.release()
 
     def _look(self) -> None:
-        found, self.unused = contents(self._storage)
+        found, unused = contents(self._storage)
+        for name in [name for name in unused if self.unused.get(name) != unused[name]]:
+            log.warning("%s/%s is not used: %s", MODELS, name, unused[name])
+        self.unused = unused
         listed = {snapshot.name: snapshot for snapshot in found}
-        changed = [name for name in self._serving if name not in listed]
+        changed, back = self._leaving.look(self._serving, listed)
         for name in changed:
             del self._serving[name]
-            log.warning("model %s left the container", name)
         before = dict(self.refused)
         for name in [name for name in self.refused if name not in listed]:
             del self.refused[name]
         for snapshot in listed.values():
             if self._take(snapshot):
                 changed.append(snapshot.name)
-        if changed or self.refused != before:
-            refused = {name: why for name, (_, why) in self.refused.items()}
-            self._registry.use([*(folder for _, folder in self._serving.values()), *self._base], refused)
+        if changed or back or self.refused != before:
+            refused = self._leaving.gone | {name: why for name, (_, why) in self.refused.items()}
+            folders = [folder for _, folder in self._serving.values()]
+            self._registry.use([*folders, *self._base], refused, whole=folders)
 
     def _take(self, snapshot: Snapshot) -> bool:
         """Fetch and verify a snapshot that is new to us; whether anything new serves from now on."""
         name = snapshot.name
         known = self._serving.get(name)
-        if known and known[0].digest == snapshot.digest:
+        if known and known[0].digest == snapshot.digest and _is_here(*known):
             self.refused.pop(name, None)  # what was refused since then is gone again
             return False
         if self.refused.get(name, ("", ""))[0] == snapshot.digest:
             return False
-        if snapshot.version == BY_HAND and snapshot.age_s < STILL_S:  # a release is whole when the pointer is written
+        if snapshot.version == BY_HAND and not self._lies_still(snapshot):  # a release is whole with its pointer
             return known is None and self._fall_back(name)
         try:
             self._serve(snapshot)
@@ -124,11 +137,38 @@ class ServingModels:
         self.refused.pop(name, None)
         return True
 
+    def _lies_still(self, snapshot: Snapshot) -> bool:
+        """Whether files dropped by hand may be taken for all of a model, and no mixture of two."""
+        name, now = snapshot.name, self._clock()
+        digest, since = self._seen.get(name, ("", now))
+        if digest != snapshot.digest:
+            digest, since = self._seen[name] = snapshot.digest, now
+        if snapshot.age_s < STILL_S:
+            return False
+        known = self._serving.get(name)
+        if known is None:  # a process that has just begun: others may serve what was there before
+            return snapshot.age_s >= PARTLY_S or not self._another_is_good(snapshot)
+        before = known[0]
+        if not before.was_by_hand or before.digest == digest:
+            return True
+        # Copies of what was verified have other ETags.
+        told_by = slice(None) if before.version == BY_HAND else slice(None, None, 2)
+        kept = {file[told_by] for file in before.files} & {file[told_by] for file in snapshot.files}
+        if not kept or now - since >= PARTLY_S:
+            return True
+        missing = {file[0] for file in before.files} - {file[0] for file in snapshot.files}
+        return not missing and snapshot.age_s >= PARTLY_S  # what was deleted has no time
+
+    def _another_is_good(self, snapshot: Snapshot) -> bool:
+        good = good_version(self._storage, snapshot.name)
+        return good is not None and good != Good.by_hand(snapshot)
+
     def _serve(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place. Raises Permanent where it does not verify, Transient where it cannot be had."""
         name = snapshot.name
         folder = self._root / snapshot.digest
-        if not folder.is_dir():
+        if not _is_here(snapshot, folder):
+            shutil.rmtree(folder, ignore_errors=True)
             half = Path(tempfile.mkdtemp(dir=self._root))
             try:
                 fetch(self._storage, snapshot, half / name)
@@ -168,3 +208,8 @@ class ServingModels:
             self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)
         except Transient as error:  # the other models of this look are to serve all the same
             log.warning("the refusal of model %s is not written down: %s", snapshot.name, error)
+
+
+def _is_here(snapshot: Snapshot, folder: Path) -> bool:
+    """Whether all its files are in its folder: of temporary folders, systems delete what is old."""
+    return all((folder / snapshot.name / relative).is_file() for relative, _, _ in snapshot.files)

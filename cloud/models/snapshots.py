@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from cloud.models.model_entry import NAME
@@ -21,6 +24,7 @@ from inference.manifest import MANIFEST_FILE
 
 log = logging.getLogger(__name__)
 
+HAND = "hand-"  # begins the name of the copy of what was dropped by hand, and of no release
 # A delivery writes the pointer two or three times.
 _LOOKS = 5
 
@@ -49,6 +53,11 @@ class Snapshot:
         """As `layout_of`, of its files."""
         return layout_of((relative, size) for relative, _, size in self.files)
 
+    @property
+    def was_by_hand(self) -> bool:
+        """Whether it was dropped by hand, or is the copy of what was."""
+        return self.version == BY_HAND or self.version.startswith(HAND)
+
     def is_whole(self, release: Release) -> bool:
         """Whether these are the files of the release, no more and no fewer; where that is not known, they are."""
         return release.layout in ("", self.layout)
@@ -64,7 +73,7 @@ def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
             name, _, rest = blob.name.partition("/")
             if rest and NAME.fullmatch(name):
                 groups.setdefault(name, []).append(blob)
-            elif words := _out_of_place(name, rest):
+            elif words := _badly_named(name) if rest else _out_of_place(name):
                 unused[name] = words
     serving = []
     for name, blobs in groups.items():
@@ -72,16 +81,49 @@ def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
             serving.append(snapshot)
         elif words := what_is_in(sorted(blob.name.removeprefix(f"{name}/") for blob in _by_hand(name, blobs))):
             unused[name] = f"no .onnx file here; {words}"
-    return serving, unused
+    return serving, _some(unused)
 
 
-def _out_of_place(name: str, rest: str) -> str:
-    """What to do about a blob that lies in no model's folder; empty where it is nothing that was to be one."""
-    if rest:
-        return "a model's folder is named by 1 to 64 letters, digits, dots, hyphens and underscores; rename it"
-    if is_onnx(PurePosixPath(name)):
-        return f"a model lies in a folder of its own: put it at {PurePosixPath(name).stem}/{name}"
+def _badly_named(folder: str) -> str:
+    meant = _name_for(folder)
+    how = f", to {meant} for example" if meant else ""
+    return (
+        f"a model's folder is named by 1 to 64 of the letters A-Z and a-z, digits, dots, hyphens and underscores; "
+        f"rename it{how}"
+    )
+
+
+def _out_of_place(name: str) -> str:
+    """What to do about a blob that lies in no folder; empty where it is nothing that was to be a model."""
+    path = PurePosixPath(name)
+    if is_onnx(path):
+        return f"a model lies in a folder of its own: put it at {_name_for(path.stem) or 'NAME'}/{name}"
+    if name == MANIFEST_FILE:
+        return f"it lies in no model's folder: put it beside its model, at NAME/{name}"
     return (words := kind_by_name(name)) and f"it is {words}"
+
+
+def _name_for(text: str) -> str:
+    """The nearest name of a model's folder; empty where nothing of it can stay."""
+    plain = (
+        unicodedata.normalize("NFKD", unicodedata.normalize("NFC", text).translate(_UMLAUTS))
+        .encode("ascii", "ignore")
+        .decode()
+    )
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:64]
+
+
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
+
+
+def _some(unused: dict[str, str]) -> dict[str, str]:
+    """The first of them: whoever fills the container with something else is to be told, and not of every blob."""
+    more = len(unused) - _MOST_UNUSED
+    some = dict(islice(unused.items(), _MOST_UNUSED))
+    return some | {"...": f"{more} more of such files and folders"} if more > 0 else some
+
+
+_MOST_UNUSED = 100
 
 
 def serving(storage: Storage, name: str) -> Snapshot | None:
@@ -182,6 +224,11 @@ class Good:
     digest: str = ""
 
     @classmethod
+    def by_hand(cls, snapshot: Snapshot) -> Good:
+        """Of files dropped by hand: of their copy, which is named by its content."""
+        return cls(f"{HAND}{snapshot.digest[:12]}")
+
+    @classmethod
     def from_json(cls, document: Mapping[str, object]) -> Good:
         """As it was stored. Raises TypeError."""
         return cls(str(document["version"]), text(document, "digest"))
@@ -190,8 +237,7 @@ class Good:
 def remember_good(storage: Storage, snapshot: Snapshot, folder: Path) -> None:
     """Note that this snapshot was verified, and keep a copy of files that somebody may overwrite by hand."""
     by_hand = snapshot.version == BY_HAND
-    # Such a copy is named by its content, and no release is ever written there.
-    good = Good(f"hand-{snapshot.digest[:12]}") if by_hand else Good(snapshot.version, snapshot.digest)
+    good = Good.by_hand(snapshot) if by_hand else Good(snapshot.version, snapshot.digest)
     if good_version(storage, snapshot.name) == good:
         return
     for relative, _, _ in snapshot.files if by_hand else ():

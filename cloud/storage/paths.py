@@ -56,6 +56,14 @@ def record_path(name: str) -> str:
         return f"{_ODD.sub('_', name[: MAX_NAME - 200])}%7e{digest[:24]}"
 
 
+def record_prefix(prefix: str) -> str:
+    """A beginning of the record_path of every name that begins with `prefix`; others may have it, too."""
+    odd = _ODD.search(f"{prefix}x")  # as the name may go on
+    plain = prefix[: odd.start()] if odd else prefix
+    # What follows decides whether a dot or a % is escaped, and where a name is cut.
+    return re.sub(r"(?:\.+|%[0-9A-Fa-f]?)\Z", "", plain)[: MAX_NAME - 200]
+
+
 def printable(text: str) -> str:
     """A name as it may stand in a log line or on a terminal: see `single`."""
     return single(text)

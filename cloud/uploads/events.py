@@ -6,21 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cloud.uploads.receipts import Receipt
+
 Cause = Literal["trigger", "sweep", "replay"]
 Status = Literal["done", "failed", "busy", "waiting", "job", "dropped", "ignored", "again"]
+# Whether a replay does again what a receipt says is finished, given the key of today.
+Again = Callable[[Receipt, str], bool]
+
+
+def anyway(receipt: Receipt, key: str) -> bool:
+    """An `Again`: all of it."""
+    return True
 
 
 @dataclass(frozen=True)
 class BlobEvent:
     """Something happened to a blob. Events come twice, late, out of order: what is current is read when claiming.
 
-    begin_thread: makes the log lines of a thread those of the invocation that has the event.
+    begin_thread: makes the log lines of a thread those of the invocation that has the event. again: asked of a replay
+    when it claims, since others may have finished the upload meanwhile.
     """
 
     container: str
     name: str
     cause: Cause = "trigger"
     begin_thread: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    again: Again = field(default=anyway, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

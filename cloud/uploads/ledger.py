@@ -25,6 +25,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from cloud.storage.blobs import Conflict
 from cloud.storage.paths import printable
+from cloud.uploads.events import Again
 from cloud.uploads.receipts import Ended, Receipt, ReceiptStore, StoredReceipt
 from inference.errors import StorageUnavailable
 
@@ -88,15 +89,15 @@ class Ledger:
         self._keeper: threading.Thread | None = None
 
     def claim(
-        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: bool = False
+        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None
     ) -> Claim[P] | Refusal:
         """Try to get version `etag` of the upload `name`; a single call where nobody has seen it before.
 
         `plan_for(override)` says what would be done, given the sidecar's text. The answer is a claim, or why
         there is none: done or failed (this very key is finished), busy (a living worker or job has it),
         waiting (for its slot, or until the installation is mended: no attempt is spent). A claim past any number
-        of attempts is given too: the caller records the failure. `again` claims what is finished, and starts to
-        count attempts anew.
+        of attempts is given too: the caller records the failure. `again`, of a replay, says whether to claim what is
+        finished, and attempts are counted anew.
         """
         owner = uuid.uuid4().hex
         plan = plan_for(None)
@@ -114,9 +115,10 @@ class Ledger:
                     return _granted(old, stored.version, plan)
                 plan = plan_for(old.override)
                 refusal = _refusal(stored, etag, plan)
-                if refusal and not (again and old.state in _REPEATABLE):
+                if refusal and not (again and old.state in _REPEATABLE and again(old, plan.key)):
                     return refusal
-                wanted = self._begun(replace(old.claimed(name, etag, plan.key, owner, again), digest=plan.digest), plan)
+                claimed = old.claimed(name, etag, plan.key, owner, again is not None)
+                wanted = self._begun(replace(claimed, digest=plan.digest), plan)
             try:
                 return _granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:

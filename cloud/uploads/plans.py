@@ -11,6 +11,7 @@ from cloud.settings import UPLOADS, BadSettings, Settings
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.receipts import make_key
 from inference.defaults import default_routes
+from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import BadManifest, BadModel, BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
 from inference.route_problems import problem_of
@@ -32,6 +33,7 @@ class UploadPlan:
     route: Route | None = None
     problem: DropsightError | None = None
     digest: str = ""  # of the route, of which and of the version the key is made
+    models: Registry | None = None  # those of the digest and no others
 
     @property
     def blocked(self) -> str:
@@ -50,7 +52,8 @@ class Planner:
         """The route of an upload and the key under which its result is finished. `now`: wait for no slot."""
         try:
             route = self._route(info, sidecar)
-            digest = route.digest(self.registry)
+            models = PinnedModels(self.registry, [name for _, name in route.models()])
+            digest = route.digest(models)
             until = None
             if route.when and not now:
                 slot = next_slot(route.when, info.modified)
@@ -60,7 +63,7 @@ class Planner:
         except DropsightError as error:
             key = make_key(UPLOADS, info.name, info.etag, f"no route: {error}")
             return UploadPlan(key, problem=error)
-        return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route, digest=digest)
+        return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route, digest=digest, models=models)
 
     def _route(self, info: BlobInfo, sidecar: str | None) -> Route:
         if not sidecar:

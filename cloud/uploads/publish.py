@@ -142,6 +142,7 @@ def placed(analysis: Analysis, folder: str) -> Result:
         result,
         artifacts={name: f"{folder}/{file}" for name, file in result.artifacts.items()},
         files={place: f"{folder}/{file}" for place, file in result.files.items()},
+        crops={place: f"{folder}/{file}" for place, file in result.crops.items()},
         extra=renamed(result.extra),
     )
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from cloud.storage.blobs import Conflict
-from inference.errors import CorruptMedia, LimitExceeded, MissingPackage, Permanent, RouteUnavailable, UnsupportedMedia
+from inference.errors import (
+    CorruptMedia,
+    LimitExceeded,
+    MissingPackage,
+    ModelReplaced,
+    Permanent,
+    RouteUnavailable,
+    UnsupportedMedia,
+)
 
 Retry = Literal["now", "later", "mended", "never"]
 
@@ -17,6 +25,8 @@ def decide(error: Exception, attempt: int, max_attempts: int) -> Retry:
     """
     if isinstance(error, RouteUnavailable | MissingPackage):
         return "mended"
+    if isinstance(error, ModelReplaced):
+        return "now"
     if isinstance(error, Permanent) or attempt >= max_attempts:
         return "never"
     return "now" if isinstance(error, Conflict) else "later"

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
-from cloud.settings import STATE, UPLOADS
+from cloud.settings import STATE, UPLOADS, deployment
 from cloud.storage.containers import BlobInfo, Storage
-from cloud.storage.paths import printable, record_path
-from cloud.uploads.events import BlobEvent, Cause, Outcome
+from cloud.storage.paths import printable, record_path, record_prefix
+from cloud.uploads import outdated
+from cloud.uploads.events import Again, BlobEvent, Cause, Outcome, anyway
+from cloud.uploads.outdated import Digests, Tally
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
 from inference.clutter import is_clutter
@@ -30,12 +32,25 @@ log = logging.getLogger(__name__)
 MARK = "sweep.json"
 _LOOK_BACK = 5000
 
+# How uploads end for a sweep that neither analyses them nor sees them fail.
+OTHERS = {
+    "waiting": "waiting",
+    "busy": "busy",
+    "job": "handed to jobs",
+    "done": "finished by others",
+    "dropped": "deleted meanwhile",
+}
+
 Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
 
 @dataclass
 class SweepReport:
-    """What a sweep did. `complete`: it reached the end; else it left a mark for the next sweep."""
+    """What a sweep did. `complete`: it reached the end; else it left a mark for the next sweep.
+
+    others: how many neither got their answer from us nor failed, by the outcome's status; "done": somebody else was
+    faster.
+    """
 
     seen: int = 0
     unfinished: int = 0
@@ -44,21 +59,27 @@ class SweepReport:
     failed: int = 0
     left: int = 0
     complete: bool = False
+    others: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         end = "to the end" if self.complete else "the next sweep goes on from here"
+        others = "".join(f", {words} {self.others[status]}" for status, words in OTHERS.items() if self.others[status])
         return (
             f"found {self.unfinished} of {self.seen} uploads to analyse: processed {self.processed}, "
-            f"recovered {self.recovered}, failed {self.failed}, left {self.left}; {end}"
+            f"recovered {self.recovered}, failed {self.failed}{others}, left {self.left}; {end}"
         )
 
 
 @dataclass(frozen=True)
 class SweepMark:
-    """Where the next sweep goes on: the pages of both lists that were being read."""
+    """Where the next sweep goes on: the pages of both lists that were being read, and what was counted before them.
+
+    outdated: None where that is not known, as in the marks of older versions.
+    """
 
     uploads: str | None = None
     receipts: str | None = None
+    outdated: Tally | None = None
 
 
 def needs_work(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
@@ -71,7 +92,7 @@ class ReceiptCursor:
 
     def __init__(self, store: ReceiptStore, prefix: str, token: str | None) -> None:
         self.token = token  # of the page that is being read
-        self._pages = store.pages(prefix, token)
+        self._pages = store.pages(record_prefix(prefix), token)
         self._ahead = self._summaries()
         self._next = next(self._ahead, None)
         self._passed: OrderedDict[str, ReceiptSummary] = OrderedDict()
@@ -99,34 +120,50 @@ def sweep(
     prefix: str = "",
     wanted: Wanted = needs_work,
     cause: Cause = "sweep",
+    again: Again = anyway,
     page_size: int = 5000,
     begin_thread: Callable[[], None] = lambda: None,
 ) -> SweepReport:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
 
     A sweep over everything starts at the mark that the last sweep left; a sweep over a `prefix` has no mark. An upload
-    that fails is counted and does not stop the others. begin_thread: see BlobEvent. Raises StorageUnavailable.
+    that fails is counted and does not stop the others. again, begin_thread: see BlobEvent. Raises StorageUnavailable.
     """
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
     mark = _read_mark(worker.storage) if marked else SweepMark()
+    tally, digests = _tally_from(mark, worker) if marked else None, Digests(worker.planner)
     report = SweepReport()
     receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
-            here = SweepMark(page.token, receipts.token)
-            uploads = [upload for upload in page.blobs if not is_clutter(upload.name)]
-            chosen = [upload for upload in uploads if wanted(upload, receipts.of(upload.name))]
-            report.seen += len(uploads)
+            here = SweepMark(page.token, receipts.token, tally)
+            pairs = [(upload, receipts.of(upload.name)) for upload in page.blobs if not is_clutter(upload.name)]
+            tally = tally and tally.plus(pairs, digests)
+            chosen = [upload for upload, receipt in pairs if wanted(upload, receipt)]
+            report.seen += len(pairs)
             report.unfinished += len(chosen)
-            _process(pool, worker, [BlobEvent(UPLOADS, u.name, cause, begin_thread) for u in chosen], end, report)
+            events = [BlobEvent(UPLOADS, upload.name, cause, begin_thread, again) for upload in chosen]
+            _process(pool, worker, events, end, report)
             if time.monotonic() >= end and (report.left or page.next_token):
                 if marked:
-                    mark = here if report.left else SweepMark(page.next_token, receipts.token)
+                    mark = here if report.left else SweepMark(page.next_token, receipts.token, tally)
                     worker.storage.write_json(STATE, MARK, asdict(mark))
                 return report
     report.complete = True
+    if tally:
+        outdated.store(worker.storage, tally)
     return report
+
+
+def _tally_from(mark: SweepMark, worker: UploadWorker) -> Tally | None:
+    """The count with which a pass begins or goes on; None where another deployment, or a version that did not count,
+    has begun it."""
+    worker.refresh_models()
+    here = deployment()
+    if mark.uploads is None:
+        return Tally(here)
+    return mark.outdated if mark.outdated and mark.outdated.by == here else None
 
 
 def _process(
@@ -146,9 +183,11 @@ def _process(
             report.left += 1
         elif isinstance(outcome, Exception) or outcome.status == "failed":
             report.failed += 1
-        elif outcome.status == "done":
+        elif outcome.status == "done" and outcome.attempt:
             report.processed += 1
             report.recovered += outcome.attempt > 1
+        else:
+            report.others[outcome.status] += 1
 
 
 def _read_mark(storage: Storage) -> SweepMark:

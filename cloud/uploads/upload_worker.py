@@ -126,9 +126,12 @@ class UploadWorker:
             return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
-        again = event.cause == "replay"
+        again = event.again if event.cause == "replay" else None
         claim = self.ledger.claim(
-            name, reading.info.etag, lambda override: self.planner.plan(reading.info, override, now=again), again=again
+            name,
+            reading.info.etag,
+            lambda override: self.planner.plan(reading.info, override, now=again is not None),
+            again=again,
         )
         if not isinstance(claim, Claim):
             log.info("%s: nothing to do (%s)", printable(name), claim)
@@ -205,7 +208,7 @@ class UploadWorker:
                 return start
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
-            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note)
+            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
             return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
 
     def analyze(
@@ -217,10 +220,13 @@ class UploadWorker:
         *,
         artifacts: bool = True,
         progress: OnProgress | None = None,
+        models: Registry | None = None,
     ) -> Analysis:
-        """The engine, with this app's models and limits."""
+        """The engine, with this app's models and limits. models: those of a plan, in place of whatever serves now."""
+        for _, name in route.models() if models is None else ():
+            self.registry.look(name)
         return inference.analyze(
-            media, route, self.registry, source,
+            media, route, models or self.registry, source,
             limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,
         )  # fmt: skip
 

@@ -91,7 +91,9 @@ class Videos:
                     "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
                 )
             segment_s = self.settings.video_segment_seconds
-            plan = prepare(file.binary, video, route, self.worker.registry, segment_s, PART_LIMIT_S)
+            plan = prepare(
+                file.binary, video, route, claim.plan.models or self.worker.registry, segment_s, PART_LIMIT_S
+            )
             file.check()
         if len(plan.parts) < 2:
             return None
@@ -240,9 +242,10 @@ class Videos:
             self._publish(job, claim, upload, route)
             return
         elif message.stage == "merge":
-            self.stages.merge(job, route, check)
+            self.stages.of(claim.plan.models).merge(job, route, check)
         else:
-            step = self.stages.detect if message.stage == "detect" else self.stages.render
+            stages = self.stages.of(claim.plan.models)
+            step = stages.detect if message.stage == "detect" else stages.render
             step(job, upload, route, number, check)
         self._follow(job, self.jobs.progress(job.id))
 

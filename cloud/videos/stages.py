@@ -65,6 +65,10 @@ class Stages:
         self.jobs, self.registry = jobs, registry
         self.storage: Storage = jobs.storage
 
+    def of(self, models: Registry | None) -> Stages:
+        """The same with the models of a plan, where it has some."""
+        return Stages(self.jobs, models) if models else self
+
     def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Detects on a segment; and its part of the videos of steps that make pictures."""
         size = (job.width, job.height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 
 import azure.functions as func
@@ -10,7 +11,8 @@ from cloud.instance import default_videos, default_worker
 from cloud.settings import RESULTS
 from cloud.storage.containers import guess_type
 from cloud.storage.paths import requested_path
-from cloud.uploads.publish import RESULT
+from cloud.uploads.publish import RESULT, result_path
+from cloud.web.no_result import no_result
 from cloud.web.router import SAFE, json_answer
 from inference.errors import LimitExceeded, UnsupportedMedia
 from inference.image.sniff import sniff
@@ -46,7 +48,7 @@ def results(request: func.HttpRequest) -> func.HttpResponse:
     if path is None:
         return _problem(HTTPStatus.BAD_REQUEST, f"{requested!r} is not the path of a result")
     worker = default_worker()
-    for name in (path, f"{path}/{RESULT}"):
+    for name in _places(path):
         reading = worker.storage.open(RESULTS, name)
         if reading is not None:
             try:
@@ -55,7 +57,15 @@ def results(request: func.HttpRequest) -> func.HttpResponse:
                 raise LimitExceeded(f"{error}, or read it from storage") from error
             headers = {**SAFE, "ETag": f'"{reading.info.etag}"'}
             return func.HttpResponse(body, status_code=200, mimetype=guess_type(name), headers=headers)
-    return _problem(HTTPStatus.NOT_FOUND, f"there is no result {path!r} (yet)")
+    return no_result(worker.storage, worker.ledger, path).answer()
+
+
+def _places(path: str) -> list[str]:
+    """Where what is asked for may lie: as it was asked for, or as the result of the upload of that name."""
+    places = [path, f"{path}/{RESULT}"]
+    with contextlib.suppress(LimitExceeded):  # a name for whose results there is no room
+        places += [result_path(path)] * (result_path(path) not in places)
+    return places
 
 
 def jobs(request: func.HttpRequest) -> func.HttpResponse:

@@ -74,7 +74,7 @@ export interface ModelDoc {
 
 /**
  * A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,) score
- * in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
+ * in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask, crop: files beside the
  * document; attributes: by the step's name the predictions of later steps on its crop, and "world", the keypoints as x,
  * y, z in metres.
  */
@@ -88,6 +88,7 @@ export interface PredictionDoc {
   keypoints?: Array<Array<number>>;
   mask?: string;
   mask_rle?: RleDoc;
+  crop?: string;
   area?: number;
   track?: number;
   attributes?: Record<string, Array<PredictionDoc> | Array<Array<number>> | VectorDoc>;
@@ -224,7 +225,8 @@ export interface TimingDoc {
 }
 
 /**
- * An object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second.
+ * An object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second; crop: a file
+ * beside the document with its best sight.
  */
 export interface TrackDoc {
   id: number;
@@ -234,6 +236,7 @@ export interface TrackDoc {
   frames: number;
   score: number;
   speed_mps?: number;
+  crop?: string;
 }
 
 /**

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from inference.analysis import analyze
-from inference.cli.analysed_folders import note_folders
-from inference.cli.filters import filtered, filtered_own
+from inference.cli.asked_routes import Asked
+from inference.cli.fetched import file_of
+from inference.cli.lists import words_on_list
+from inference.cli.made_of import MadeOf, options_digest
+from inference.cli.no_sources import shown
 from inference.cli.progress import Progress
+from inference.cli.results_folder import ResultsFolder
+from inference.cli.sources import Item, items_of, names_of, typed
 from inference.command_line import fault
-from inference.defaults import load_routes
 from inference.engine.registry import Registry, folders_from_environment
-from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
-from inference.folder_files import LeftOut, files_in, size_of, words_of
+from inference.errors import BadModel, BadRoute, DropsightError, UnreadableMedia, UnsupportedMedia
+from inference.folder_files import size_of
 from inference.os_errors import trouble_of_ours
+from inference.results.export_rows import Document
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
-from inference.route_problems import problems_of
-from inference.routes import Route, Step
-from inference.routes_file import SIDECAR, Routes, sidecar_target
-from inference.steps import Analysis, OnProgress
-from inference.tables import text_of
 
 
 def registry_of(options: argparse.Namespace) -> Registry:
@@ -41,197 +39,100 @@ def registry_of(options: argparse.Namespace) -> Registry:
 
 def analyze_command(options: argparse.Namespace) -> int:
     """Analyse every file; a file that fails does not stop the others."""
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    _check(options)
+    given = typed(options.files)
     registry = registry_of(options)
-    routes = filtered(routes_of(options, registry), options, registry)
+    run = Run(options, registry, Asked.by(options, registry))
     unreadable: list[Path] = []
-    files = list(files_below(options.files, unreadable))
-    if not files and not unreadable:
-        print(single(f"no files in {', '.join(map(str, options.files))}"), file=sys.stderr)
-    names = names_of(files, options.files, keep_apart=options.out is None)
+    items = items_of(given, options.out, unreadable)
+    if not items and not unreadable:
+        print(single(f"no files in {', '.join(shown(each.text) for each in given)}"), file=sys.stderr)
+    names = names_of(items, keep_apart=options.out is None)
     if options.out:
-        make_out(options.out, options.files)
-    failed = len(unreadable)
-    with Progress(len(files)) as progress:
-        for path in files:
-            source = Source(name=names[path])
-            document, analysis = analyze_file(path, source, routes, registry, options, progress.frames(path.name))
-            if options.out:
-                document = write_out(options.out, path, source, document, analysis)
-            failed += document["status"] == "error"
-            if options.json:
-                # ASCII fits every terminal, and names that are no Unicode.
-                progress.say(json_text(document, ascii_only=True))
-            else:
-                folder = options.out / names[path] if options.out else None
-                progress.say(line(str(path), document, folder=None if folder is None else str(folder)))
-            progress.step()
+        run.out = ResultsFolder.make(options.out, [place for each in given for place in each.places()], names)
+    failed = len(unreadable) + run.all(items, names)
+    if run.out:
+        run.out.say_gone(each.base for each in given if each.base and each.base not in unreadable)
     return 1 if failed else 0
 
 
-def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
-    """The routes that the options ask for, with all their models usable. Raises BadRoute, BadModel."""
-    if options.model:
-        if options.routes or options.route:
-            raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
-        for name in options.model:
-            registry.entry(name)  # a name that leads nowhere is reported once, not for every file
-        twice = [name for name in options.model if options.model.count(name) > 1]
-        if twice:
-            raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
-        return Routes((Route("command-line", tuple(Step(m) for m in options.model)),))
-    default = Path("routes.toml")
-    routes = load_routes(options.routes or (default if default.is_file() else None), registry).sound()
-    routes = Routes((routes.named(options.route),)) if options.route else routes
-    for problem in problems_of(routes, registry):
-        if isinstance(problem, BadRoute):
-            raise problem
-    return routes
+def _check(options: argparse.Namespace) -> None:
+    """Raises BadRoute for options that cannot be meant."""
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    if options.resume and options.out is None:
+        raise BadRoute("--resume goes on in a folder of results; give that as --out")
 
 
-def route_of(path: Path, routes: Routes, options: argparse.Namespace) -> Route:
-    """The route of a file: the requested one, else its sidecar's, else the first that fits its name.
+@dataclass
+class Run:
+    """What holds for all files of a command. out: None where no results are written."""
 
-    Below a folder that was given, the name is that of the file in storage, or the path as given. Raises BadRoute.
-    """
-    if options.model or options.route:
-        return routes.routes[0]
-    sidecar = path.with_name(path.name + SIDECAR)
-    if sidecar.is_file():
+    options: argparse.Namespace
+    registry: Registry
+    asked: Asked
+    out: ResultsFolder | None = None
+
+    def all(self, items: Sequence[Item], names: Mapping[Item, str]) -> int:
+        """Analyse the files, and say what is in each; how many failed."""
+        failed = done_already = 0
+        with Progress(len(items)) as progress:
+            for item in items:
+                document, was_there = self._one(item, names[item], progress)
+                failed += document["status"] == "error"
+                done_already += was_there
+                if self.options.json:
+                    # ASCII fits every terminal, and names that are no Unicode.
+                    progress.say(json_text(document, ascii_only=True))
+                elif not was_there:
+                    folder = str(self.out.path / names[item]) if self.out else None
+                    progress.say(line(item.shown, document, folder=folder))
+                progress.step()
+        if self.options.resume:
+            print(f"{done_already:,} of {len(items):,} done already", file=sys.stderr)
+        return failed
+
+    def _one(self, item: Item, name: str, progress: Progress) -> tuple[Document, bool]:
+        """(the result document or the error document, written where results are; whether it lay there already)."""
+        source = Source(name=name)
+        made_of: MadeOf | None = None
         try:
-            text = text_of(sidecar).strip()
-        except UnicodeDecodeError as error:
-            raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
-        if text:
-            return routes.of_sidecar(text, str(path))
-    names = (relative_to_given(path, options.files).as_posix(), path.as_posix())
-    fitting = [route for name in names if (route := routes.match(name))]
-    if not fitting:
-        raise BadRoute(f'{path}: no route matches this name; add a route with match = "**"')
-    return min(fitting, key=routes.routes.index)
+            with file_of(item, progress.bytes_of(name)) as path:
+                source = replace(source, bytes=size_of(path))
+                route = self.asked.route_of(item)
+                if self.out:
+                    made_of = MadeOf.media(path, item.path, options_digest(route, self.registry, self.options))
+                    if self.options.resume and (stored := self.out.stored(name, made_of)):
+                        return stored, True
+                analysis = analyze(
+                    path,
+                    route,
+                    self.registry,
+                    source,
+                    threshold=self.options.threshold,
+                    artifacts=self.out is not None,
+                    progress=progress.frames(name),
+                )
+                document = analysis.result.to_json()
+                made_of = made_of and made_of.unless_changed(path)
+                return (self.out.write(name, source, document, analysis, made_of) if self.out else document), False
+        except DropsightError as error:
+            document = error_document(source, _with_advice(error, item))
+        except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
+            document = _document_of(error, item, source)
+        return (self.out.write(name, source, document) if self.out else document), False
 
 
-def _asked_route(path: Path, routes: Routes, options: argparse.Namespace, registry: Registry) -> Route:
-    """The route of a file, with the options that choose among its finds: a sidecar's own has not got them yet."""
-    route = route_of(path, routes, options)
-    return route if any(route is known for known in routes.routes) else filtered_own(route, options, registry)
+def _with_advice(error: DropsightError, item: Item) -> DropsightError:
+    """The error; of a list of files, that this is how others take it."""
+    advice = words_on_list(item.path) if isinstance(error, UnsupportedMedia) and item.path else ""
+    return UnsupportedMedia(f"{error}; {advice}") if advice else error
 
 
-def files_below(paths: Sequence[Path], unreadable: list[Path] | None = None) -> Iterator[Path]:
-    """Files as given, and every file that is meant below the folders, in order; sidecars are left out.
-
-    What else is left out of a folder is said on stderr at its end. unreadable: gets the given folders that are.
-    """
-    for path in paths:
-        if not os.path.isdir(path):  # unlike Path's, not stopped by one path that may not be looked at
-            yield path
-            continue
-        left_out: LeftOut = {}
-        try:
-            yield from (file for file, _ in files_in(path, left_out) if not sidecar_target(file.name))
-        except OSError as error:
-            print(single(f"{path}: cannot be read ({error.strerror})"), file=sys.stderr)
-            if unreadable is not None:
-                unreadable.append(path)
-        if left_out:
-            print(f"{single(str(path))}: {words_of(left_out)}", file=sys.stderr)
-
-
-def analyze_file(
-    path: Path,
-    source: Source,
-    routes: Routes,
-    registry: Registry,
-    options: argparse.Namespace,
-    progress: OnProgress | None = None,
-) -> tuple[dict[str, Any], Analysis | None]:
-    """(the result document or the error document, the analysis). source: with the file's name in results."""
-    try:
-        source = replace(source, bytes=size_of(path))
-        analysis = analyze(
-            path,
-            _asked_route(path, routes, options, registry),
-            registry,
-            source,
-            threshold=options.threshold,
-            artifacts=options.out is not None,
-            progress=progress,
-        )
-    except DropsightError as error:
-        return error_document(source, error), None
-    except Exception as error:  # noqa: BLE001 - a fault of ours in a file must not cost the others their results
-        if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
-            unreadable = UnreadableMedia(f"{path}: cannot be read ({error.strerror})")
-            return error_document(source, trouble_of_ours(error, path) or unreadable), None
-        print(single(f"{path}: {fault(error)}"), file=sys.stderr)
-        return error_document(source, error), None
-    return analysis.result.to_json(), analysis
-
-
-def make_out(out: Path, given: Sequence[Path]) -> None:
-    """Raises BadRoute where nothing could be written under --out: before hours of work, not after."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        note_folders(out, given)
-    except OSError as error:
-        raise BadRoute(f"--out {out}: cannot be made a folder ({error.strerror}); name another place") from error
-
-
-def write_out(
-    out: Path, path: Path, source: Source, document: dict[str, Any], analysis: Analysis | None
-) -> dict[str, Any]:
-    """Write the document and its files under `out`, as they would lie in storage.
-
-    Returns the document; the error document of a file whose result could not be written.
-    """
-    folder = out / source.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (analysis.artifacts if analysis else {}).items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                target.write_bytes(content)
-            else:
-                shutil.move(content, target)  # the temporary folder may lie on another disk
-        name, other = ("error.json", "result.json") if document["status"] == "error" else ("result.json", "error.json")
-        (folder / name).write_text(json_text(document, indent=1, ascii_only=True), "utf-8")
-        (folder / other).unlink(missing_ok=True)  # of an earlier run
-    except OSError as error:
-        return error_document(
-            replace(source, bytes=path.stat().st_size if path.is_file() else 0),
-            StorageUnavailable(f"{path}: its result cannot be written ({error})"),
-        )
-    return document
-
-
-def relative_to_given(path: Path, given: Sequence[Path]) -> Path:
-    """The path below the folder that was named on the command line; only the name for a file named itself."""
-    for folder in given:
-        if os.path.isdir(folder) and path.is_relative_to(folder):
-            inside = path.relative_to(folder)
-            if ".." not in inside.parts:  # every relative path is below `.`, it seems, also ../a.jpg
-                return inside
-    return Path(path.name)
-
-
-def names_of(files: Sequence[Path], given: Sequence[Path], *, keep_apart: bool) -> dict[Path, str]:
-    """What each file is called in results: its path below the folder that was named, with slashes, however that was
-    typed; under --out its result lies there.
-
-    keep_apart: files that would be called alike keep their paths as typed. Otherwise raises BadRoute for them: a result
-    would be lost.
-    """
-    names = {path: relative_to_given(path, given).as_posix() for path in files}
-    first: dict[str, Path] = {}
-    for path, name in names.items():
-        if (other := first.setdefault(name, path)) == path:
-            continue
-        if not keep_apart:
-            raise BadRoute(
-                f"--out: {other} and {path} would both be written to {name}; name a folder that holds both, or "
-                "analyse them separately into different folders"
-            )
-        names[other], names[path] = other.as_posix(), path.as_posix()
-    return names
+def _document_of(error: Exception, item: Item, source: Source) -> dict[str, Any]:
+    """What is recorded of an error that nobody raised on purpose."""
+    if isinstance(error, OSError) and error.strerror:  # the system's; libraries raise it without for faults of ours
+        unreadable = UnreadableMedia(f"{item.shown}: cannot be read ({error.strerror})")
+        return error_document(source, trouble_of_ours(error, item.path) or unreadable)
+    print(single(f"{item.shown}: {fault(error)}"), file=sys.stderr)
+    return error_document(source, error)

@@ -52,7 +52,9 @@ def end(options: argparse.Namespace, report: ExportReport) -> int:
     for note in report.notes:
         print(note, file=sys.stderr)
     if not report.count:
-        print(single(f"{options.out} is not written"), file=sys.stderr)
+        there = options.out / "data.yaml" if options.format == "yolo" else options.out
+        earlier = "; what is there is of an earlier export" if there.is_file() else ""
+        print(single(f"{options.out} is not written{earlier}"), file=sys.stderr)
         return 1
     print(single(f"{options.out}: {report.count} results as {options.format}"))
     return 0

@@ -39,12 +39,19 @@ class Filters:
     mask: str = ""
 
 
-def filtered(routes: Routes, options: argparse.Namespace, registry: Registry) -> Routes:
+def filtered(routes: Routes, options: argparse.Namespace, registry: Registry, *, check: bool = True) -> Routes:
     """The routes with the options on every step that they can do something for. Raises BadRoute for options that
-    cannot be meant, or do nothing for any of the routes."""
+    cannot be meant and, with check, for those that do nothing for any of the routes."""
     asked = _read(options, {label for route in routes.routes for label in _labels(route, registry)})
     if asked == Filters():
         return routes
+    if check:
+        _check(asked, routes, registry)
+    return Routes(tuple(_changed(route, asked, registry) for route in routes.routes))
+
+
+def _check(asked: Filters, routes: Routes, registry: Registry) -> None:
+    """Raises BadRoute for what does nothing for any of the routes."""
     _check_labels(asked, routes, registry)
     places = any(_has_places(step, registry) for route in routes.routes for step in route.steps)
     if not places and (asked.regions or asked.ignore or asked.mask or asked.min_size or asked.max_size):
@@ -52,7 +59,6 @@ def filtered(routes: Routes, options: argparse.Namespace, registry: Registry) ->
             "--region, --ignore, --mask, --min-size and --max-size are for models that find objects or areas, of which "
             "the routes have none"
         )
-    return Routes(tuple(_changed(route, asked, registry) for route in routes.routes))
 
 
 def _check_labels(asked: Filters, routes: Routes, registry: Registry) -> None:
@@ -77,12 +83,6 @@ def _check_labels(asked: Filters, routes: Routes, registry: Registry) -> None:
             new = asked.rename.get(label)
             hint = f"; it is called {new!r} now" if new and there is not known else meant(label, there)
             raise BadRoute(f"{option}: no model of the routes finds {label!r}{hint}")
-
-
-def filtered_own(route: Route, options: argparse.Namespace, registry: Registry) -> Route:
-    """A file's own route with the options on it. Raises BadRoute."""
-    asked = _read(options, {*_labels(route, registry)})
-    return route if asked == Filters() else _changed(route, asked, registry)
 
 
 def _read(options: argparse.Namespace, known: set[str]) -> Filters:
@@ -167,7 +167,7 @@ def _changed(route: Route, asked: Filters, registry: Registry) -> Route:
         video = replace(video, zones=zones, follow=follow)
     return route.changed(
         steps=tuple(_changed_step(step, asked, registry) for step in route.steps),
-        draw=replace(route.draw, blur=new(route.draw.blur)),
+        draw=replace(route.draw, blur=new(route.draw.blur), crops=new(route.draw.crops)),
         video=video,
         regions=asked.regions if asked.regions and places else route.regions,
         ignore=asked.ignore if asked.ignore and places else route.ignore,

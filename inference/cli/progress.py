@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from inference.results.words import single
@@ -69,6 +70,17 @@ class Progress:
             self.show(f"{single(name)} {text}")
 
         return frames_done
+
+    def bytes_of(self, name: str) -> Callable[[int, int | None], None]:
+        """A callback for a file that is fetched: (bytes so far, of how many; None: unknown)."""
+
+        def fetched(done: int, total: int | None) -> None:
+            if total:
+                self.megabytes(single(name), min(done, total), total)
+            else:
+                self.show(f"{single(name)} {done / 1e6:.1f} MB")
+
+        return fetched
 
     def megabytes(self, name: str, done: int, total: int) -> None:
         """The bytes of a download so far; the line vanishes at its end."""

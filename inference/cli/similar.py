@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from inference.cli.analyze import files_below, registry_of
+from inference.cli.analyze import registry_of
 from inference.cli.progress import Progress
+from inference.cli.sources import files_below
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.errors import BadModel, DropsightError, UnsupportedMedia

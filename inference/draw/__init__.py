@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,10 @@ from inference.draw.keypoints import draw_skeleton
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import blur
-from inference.predictions import Classes, Floats, LabelMap, Masks, Objects, OutputImage, Predictions
+from inference.predictions import Classes, Floats, LabelMap, Objects, OutputImage, Predictions
 from inference.routes import Draw
 
-__all__ = ["annotate", "blurred", "colour", "enlarged"]
-
-# A picture below this many pixels on its longer side is enlarged, so that a label has room on it.
-LEAST_SIDE = 240
+__all__ = ["annotate", "blurred", "colour"]
 
 
 def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], draw: Draw) -> Pillow.Image:
@@ -32,7 +28,7 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
     """
     images = [(name, p) for name, p in steps if isinstance(p, OutputImage)]
     if images and len(images) == len(steps):
-        return before_after(picture, images, draw.labels)
+        return before_after(picture, images, draw.labels, draw.longest_side)
     canvas = blurred(picture, steps, draw.blur)
     lines: list[tuple[str, Colour | None]] = []
     for _, predictions in steps:
@@ -57,39 +53,6 @@ def blurred(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], lab
     for label in labels:
         blur(canvas, _boxes_of(steps, label))
     return canvas
-
-
-def enlarged(
-    picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]]
-) -> tuple[Pillow.Image, list[tuple[str, Predictions]]]:
-    """A picture under LEAST_SIDE pixels and its predictions, enlarged so that labels have room; others unchanged."""
-    factor = -(-LEAST_SIDE // max(picture.size))
-    if factor <= 1:
-        return picture, list(steps)
-    size = (picture.width * factor, picture.height * factor)
-    return picture.resize(size, Pillow.Resampling.BICUBIC), [(n, _scaled(p, factor)) for n, p in steps]
-
-
-def _scaled(predictions: Predictions, factor: int) -> Predictions:
-    if not isinstance(predictions, Objects):
-        return predictions
-    points, masks = predictions.keypoints, predictions.masks
-    if points is not None:
-        points = points.copy()
-        points[:, :, :2] *= factor
-    if masks is not None:
-        bits = tuple(b.repeat(factor, axis=0).repeat(factor, axis=1) for b in masks.bits)
-        masks = Masks((masks.size[0] * factor, masks.size[1] * factor), masks.windows * factor, bits)
-    corners = None if predictions.corners is None else predictions.corners * factor
-    attributes = tuple(
-        {name: _scaled(answer, factor) if isinstance(answer, Objects) else answer for name, answer in answers.items()}
-        for answers in predictions.attributes
-    )
-    boxes = predictions.boxes * factor
-    hidden = None if predictions.hidden is None else _scaled(predictions.hidden, factor)
-    assert hidden is None or isinstance(hidden, Objects)
-    return replace(predictions, boxes=boxes, keypoints=points, masks=masks, corners=corners, attributes=attributes,
-                   hidden=hidden)  # fmt: skip
 
 
 def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:

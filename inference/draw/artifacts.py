@@ -9,17 +9,15 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image as Pillow
 
-from inference.draw import annotate, enlarged
+from inference.draw import annotate
+from inference.draw.scaling import sized
 from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
 from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.result import StepResult
 from inference.results.summary import LEAST_GUESS
-from inference.routes import Draw
-
-JPEG_QUALITY = 90
-MOST_JPEG_SIDE = 65_500  # what libjpeg writes
+from inference.routes import MOST_JPEG_SIDE, QUALITY, Draw
 
 
 def image_artifacts(
@@ -28,15 +26,17 @@ def image_artifacts(
     """(files by relative name, name of the file of (step, prediction); prediction -1: of the step itself)."""
     files: dict[str, bytes] = {}
     names: dict[tuple[str, int], str] = {}
-    full = picture.full()
     drawn: list[tuple[str, Predictions]]
     drawn = [(s.name, _as_drawn(s)) for s in steps if not isinstance(s.predictions, OutputImage | Embedding)]
     if draw.compare:
         drawn = drawn or [(s.name, s.predictions) for s in steps if isinstance(s.predictions, OutputImage)]
-    if drawn:
-        files["annotated.jpg"] = jpeg(annotate(*enlarged(full, drawn), draw), _origin(drawn))
+    if drawn and draw.annotated:
+        # Before and after has a size of its own, and its pictures are scaled once.
+        longest = None if draw.compare and isinstance(drawn[0][1], OutputImage) else draw.longest_side
+        canvas, shown = sized(picture.full(), drawn, longest)
+        files["annotated.jpg"] = jpeg(annotate(canvas, shown, draw), _origin(drawn), draw.quality)
     for step in steps:
-        _step_files(step, files, names)
+        _step_files(step, files, names, draw.quality)
     return files, names
 
 
@@ -59,12 +59,12 @@ def _origin(drawn: Sequence[tuple[str, Predictions]]) -> Origin | None:
     return min(origins, key=lambda origin: origin.source_type == "algorithmicallyEnhanced", default=None)
 
 
-def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str]) -> None:
+def _step_files(step: StepResult, files: dict[str, bytes], names: dict[tuple[str, int], str], quality: float) -> None:
     predictions, name = step.predictions, file_name(step.name)
     if isinstance(predictions, OutputImage):
         alpha = predictions.pixels.shape[2] == 4
         image, origin = Pillow.fromarray(predictions.pixels), predictions.origin
-        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image, origin) if alpha else jpeg(image, origin)
+        files[f"{name}.png" if alpha else f"{name}.jpg"] = png(image, origin) if alpha else jpeg(image, origin, quality)
     elif isinstance(predictions, Embedding):
         buffer = io.BytesIO()
         np.save(buffer, predictions.vector.astype(np.float32))
@@ -84,14 +84,14 @@ def _narrow(ids: Ints) -> Ints:
     return ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
 
 
-def jpeg(image: Pillow.Image, origin: Origin | None = None) -> bytes:
+def jpeg(image: Pillow.Image, origin: Origin | None = None, quality: float = QUALITY) -> bytes:
     """The image as a JPEG file, scaled down where that cannot hold it; origin: what its XMP says of how it came about,
-    None leaves it without."""
+    None leaves it without. quality: 1..95."""
     if max(image.size) > MOST_JPEG_SIDE:
         image = image.copy()
         image.thumbnail((MOST_JPEG_SIDE, MOST_JPEG_SIDE))
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, xmp=packet(origin) if origin else None)
+    image.save(buffer, "JPEG", quality=int(quality), xmp=packet(origin) if origin else None)
     return buffer.getvalue()
 
 

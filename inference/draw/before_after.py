@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,15 +17,23 @@ from inference.predictions import OutputImage
 LONGEST, SHORTEST = 1280, 320
 
 
-def before_after(picture: Pillow.Image, images: Sequence[tuple[str, OutputImage]], labels: bool = True) -> Pillow.Image:
+def before_after(
+    picture: Pillow.Image, images: Sequence[tuple[str, OutputImage]], labels: bool = True, longest: float | None = None
+) -> Pillow.Image:
     """The picture and the output images in a row (in a column where a single one is wide).
 
-    images: by the name that is written on them, where labels are drawn."""
+    images: by the name that is written on them, where labels are drawn. longest: the longer side of the whole in
+    pixels, at most."""
     pictures = [("before", picture), *((n, over_checks(Pillow.fromarray(r.pixels))) for n, r in images)]
     ratio = max(min(LONGEST / max(picture.size), 1.0), SHORTEST / max(picture.size))
-    size = (max(round(picture.width * ratio), 1), max(round(picture.height * ratio), 1))
-    gap = max(round(unit(size)), 2)
-    down = size[0] > 1.2 * size[1] and len(pictures) == 2
+    down = picture.width > 1.2 * picture.height and len(pictures) == 2
+    gap = max(round(unit(picture.size) * ratio), 2)
+    if longest:
+        along, across = (picture.height, picture.width) if down else picture.size
+        room = (longest - gap * (len(pictures) - 1)) / len(pictures)
+        ratio = min(ratio, room / along, longest / across)
+    rounded = math.floor if longest else round  # gaps and pictures together must not be longer than was asked for
+    size = (max(rounded(picture.width * ratio), 1), max(rounded(picture.height * ratio), 1))
     step = (0, size[1] + gap) if down else (size[0] + gap, 0)
     last = (step[0] * (len(pictures) - 1), step[1] * (len(pictures) - 1))
     sheet = Pillow.new("RGB", (last[0] + size[0], last[1] + size[1]), "white")

@@ -10,7 +10,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPMessage
 from pathlib import Path
@@ -20,6 +21,7 @@ from inference.errors import BadModel, ModelUnavailable
 from inference.loopback import is_loopback
 
 BLOCK = 1 << 18
+_WEB = ("http://", "https://")
 
 OnBytes = Callable[[int, int], None]  # called with (bytes so far, bytes in all)
 
@@ -74,23 +76,75 @@ def download(url: str, part: Path, size: int, patience: Patience, progress: OnBy
     )
 
 
-@dataclass
-class _Request:
+class Connection:
+    """A connection within the limits of `patience`."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._socket: socket.socket | None = None
+
+    def opener(self, url: str, schemes: tuple[str, ...]) -> urllib.request.OpenerDirector:
+        """Opens `url`, and what it leads to below `schemes` ("https://"); raises BadModel where it leads elsewhere.
+
+        By the system's proxies, but for addresses of this machine.
+        """
+        proxies = urllib.request.ProxyHandler({} if is_loopback(url) else None)
+        return urllib.request.build_opener(proxies, _Http(self), _Https(self), _Redirect(schemes))
+
+    def connected(self, connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
+        """Connect within the limits; later reads then wait as long as a silence may last."""
+        limit = self.patience.limit(self.patience.connect_s)
+        where = f"{connection.host}:{connection.port}"
+        try:
+            _within(limit, connect)
+        except TimeoutError as error:
+            self.patience.limit(1)
+            raise NoConnection(f"no connection to {where} within {limit:.0f} s") from error
+        except ssl.SSLCertVerificationError as error:
+            ca = "behind a proxy that reads TLS, name the file with your company's CA in SSL_CERT_FILE"
+            raise NoConnection(f"no connection to {where}: {error.verify_message}; {ca}") from error
+        except OSError as error:
+            raise NoConnection(f"no connection to {where}: {error.strerror or error}") from error
+        self._socket = connection.sock
+        self.wait_for_bytes()
+
+    def wait_for_bytes(self) -> None:
+        """Have the next bytes come before the silence is too long, or the time over. Raises OutOfTime."""
+        assert self._socket is not None
+        self._socket.settimeout(self.patience.limit(self.patience.silence_s))
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Ends the connection where an answer does not begin in time: headers may come byte by byte."""
+        limit = self.patience.limit(self.patience.connect_s + self.patience.silence_s)
+        timer = threading.Timer(limit, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own would say goodbye first
+
+
+class _Request(Connection):
     """A single request for the rest of a file."""
 
-    url: str
-    part: Path
-    size: int
-    patience: Patience
-    progress: OnBytes
-    socket: socket.socket | None = None
+    def __init__(self, url: str, part: Path, size: int, patience: Patience, progress: OnBytes) -> None:
+        super().__init__(patience)
+        self.url, self.part, self.size, self.progress = url, part, size, progress
 
     def fetch(self, have: int) -> str:
         """What went wrong, or nothing. Raises what a further request cannot mend."""
         headers = {"User-Agent": "dropsight"} | ({"Range": f"bytes={have}-"} if have else {})
         request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 (http or https: callers check)
         try:
-            answer = self._opener().open(request, timeout=self.patience.limit(self.patience.connect_s))
+            with self.answering():
+                answer = self.opener(self.url, _WEB).open(request, timeout=self.patience.limit(self.patience.connect_s))
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # what we have does not fit what is there
@@ -110,32 +164,6 @@ class _Request:
         """Why the connection broke. Raises OutOfTime where the silence lasted to the end."""
         self.patience.limit(1)
         return str(getattr(error, "reason", error)) or type(error).__name__
-
-    def _opener(self) -> urllib.request.OpenerDirector:
-        """The system's proxies, but for addresses of this machine."""
-        proxies = urllib.request.ProxyHandler({} if is_loopback(self.url) else None)
-        return urllib.request.build_opener(proxies, _Http(self), _Https(self), _Redirect())
-
-    def connected(self, connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
-        """Connect within the limits; later reads then wait as long as a silence may last."""
-        limit = self.patience.limit(self.patience.connect_s)
-        where = f"{connection.host}:{connection.port}"
-        try:
-            _within(limit, connect)
-        except TimeoutError as error:
-            self.patience.limit(1)
-            raise NoConnection(f"no connection to {where} within {limit:.0f} s") from error
-        except ssl.SSLCertVerificationError as error:
-            ca = "behind a proxy that reads TLS, name the file with your company's CA in SSL_CERT_FILE"
-            raise NoConnection(f"no connection to {where}: {error.verify_message}; {ca}") from error
-        except OSError as error:
-            raise NoConnection(f"no connection to {where}: {error.strerror or error}") from error
-        self.socket = connection.sock
-        self._wait_for_bytes()
-
-    def _wait_for_bytes(self) -> None:
-        assert self.socket is not None
-        self.socket.settimeout(self.patience.limit(self.patience.silence_s))
 
     def _refuse_other_size(self, length: int | None, have: int) -> None:
         """length: of what is to come, None where the server does not say so."""
@@ -161,43 +189,46 @@ class _Request:
                     raise BadModel(f"{self.url} sends more than the {self.size:,} bytes expected")
                 file.write(block)
                 self.progress(have, self.size)
-                self._wait_for_bytes()
+                self.wait_for_bytes()
 
 
 class _Redirect(urllib.request.HTTPRedirectHandler):
-    """To http and https only: the library would follow to ftp, past all limits of time."""
+    """To some schemes only: the library would follow to ftp, past all limits of time."""
+
+    def __init__(self, schemes: tuple[str, ...]) -> None:
+        self._schemes = schemes
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        if not newurl.lower().startswith(("http://", "https://")):
+        if not newurl.lower().startswith(self._schemes):
             fp.close()
-            raise BadModel(f"{req.full_url} leads to {newurl}, expected http or https")
+            raise BadModel(f"{req.full_url} leads to {newurl}, expected {' or '.join(s[:-3] for s in self._schemes)}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Http(urllib.request.HTTPHandler):
-    def __init__(self, request: _Request) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__()
-        self._connection = _bounded(http.client.HTTPConnection, request)
+        self._connection = _bounded(http.client.HTTPConnection, connection)
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._connection, req)
 
 
 class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, request: _Request) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__()
-        self._connection = _bounded(http.client.HTTPSConnection, request)
+        self._connection = _bounded(http.client.HTTPSConnection, connection)
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._connection, req)
 
 
-def _bounded(kind: type[http.client.HTTPConnection], request: _Request) -> Any:
+def _bounded(kind: type[http.client.HTTPConnection], connection: Connection) -> Any:
     class Bounded(kind):  # type: ignore[valid-type, misc]
         def connect(self) -> None:
-            request.connected(self, super().connect)
+            connection.connected(self, super().connect)
 
     return Bounded
 

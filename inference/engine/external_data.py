@@ -19,6 +19,7 @@ from inference.engine.protobuf import Broken, Bytes, FileBytes, fields
 from inference.errors import BadModel, OutOfMemory
 
 _EXTERNAL = 1
+_GRAPH = 7
 # The messages that tensors are in, and the numbers of the fields that lead to them.
 _INTO: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -47,6 +48,16 @@ def external_files(path: Path) -> dict[str, Path]:
             return {}  # what cannot be read so is onnxruntime's to judge
     base = path.parent.resolve()
     return {name: path.parent / name for name in locations if _below(base, name)}
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the .onnx file has a graph to its end: a copy that was cut off has not. Reads only the lengths of the
+    outermost fields. Raises OSError."""
+    with FileBytes(path) as data:
+        try:
+            return any(number == _GRAPH for number, _ in fields(data, 0, len(data)))
+        except (Broken, IndexError):
+            return False
 
 
 def _below(base: Path, name: str) -> bool:

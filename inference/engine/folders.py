@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from inference.engine.kinds import kind_of
 from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
+from inference.engine.stamps import Stamp, stamp_of
 from inference.engine.weights import FileState
 from inference.errors import DropsightError
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, read_manifest
@@ -20,6 +22,7 @@ class InstalledModel:
     weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
     was read. assumed: what was guessed where there is no manifest, with the line that changes it. unused: it is no
     model of ours at all (an archive, weights of another format, a folder without any): to be said, but nothing failed.
+    root: the folder or loose file that was found. stamp: of what lay there when it was read.
     """
 
     name: str
@@ -30,16 +33,22 @@ class InstalledModel:
     state: FileState | None = None
     assumed: tuple[str, ...] = ()
     unused: bool = False
+    root: Path | None = None
+    stamp: Stamp = Stamp()
 
 
-def models_in(folder: Path) -> Iterator[InstalledModel]:
+# The models that were read before, by their root: what has kept its stamp is not read again.
+Known = Mapping[Path, InstalledModel]
+
+
+def models_in(folder: Path, known: Known = MappingProxyType({})) -> Iterator[InstalledModel]:
     """Models in a folder: the folder itself, the folders and .onnx files in it; or a single .onnx file.
 
     Whatever is wrong with one of them becomes its reason and stops no other.
     """
     found: list[InstalledModel] = []
     try:
-        found.extend(_models_in(folder))
+        found.extend(_models_in(folder, known))
     except OSError as error:
         found.append(InstalledModel(folder.name, folder, reason=f"{folder} cannot be read ({error.strerror})"))
     yield from found
@@ -53,29 +62,37 @@ def one_sentence(path: Path, error: Exception) -> str:
     return f"{path}: it cannot be read ({type(error).__name__}: {said}); correct it, or write a model.toml beside it"
 
 
-def _models_in(folder: Path) -> Iterator[InstalledModel]:
+def read_model(root: Path, known: Known = MappingProxyType({})) -> InstalledModel:
+    """The model of a folder of its own, or of a loose .onnx file, with what is wrong with it as its reason."""
+    before = known.get(root)
+    stamp = stamp_of(root)
+    if before and stamp.files and before.stamp == stamp:
+        return before
+    read = _folder if root.is_dir() else _file
+    return replace(read(root), root=root, stamp=stamp)
+
+
+def _models_in(folder: Path, known: Known) -> Iterator[InstalledModel]:
     declared = declaration_of(folder)
     if declared:
-        yield _guarded(folder_name(declared.parent), declared, _declared)
+        yield read_model(declared.parent, known)
     elif folder.is_file():
-        yield _file(folder)
+        yield read_model(folder, known)
     elif (folder / "config.json").is_file() and not any(map(is_onnx, folder.iterdir())):
-        yield _folder(folder)  # Hugging Face's layout: the weights are in onnx/
+        yield read_model(folder, known)  # Hugging Face's layout: the weights are in onnx/
     elif folder.is_dir():
-        yield from _children(folder)
+        yield from _children(folder, known)
     else:
         yield InstalledModel(folder.name, folder, reason=f"{folder} does not exist")
 
 
-def _children(folder: Path) -> Iterator[InstalledModel]:
+def _children(folder: Path, known: Known) -> Iterator[InstalledModel]:
     children = [child for child in sorted(folder.iterdir()) if not _hidden(child)]
     names = [child.name for child in children]
     stems = {child.stem for child in children if is_onnx(child)} | {child.name for child in children if child.is_dir()}
     for child in children:
-        if child.is_dir():
-            yield _folder(child)
-        elif is_onnx(child):
-            yield _file(child)
+        if child.is_dir() or is_onnx(child):
+            yield read_model(child, known)
         elif (words := kind_by_name(child.name, names)) and not {child.stem, child.name.split(".")[0]} & stems:
             # else it lies beside its export, or was unpacked: it is used already
             yield InstalledModel(child.name, child, reason=f"this is {words}", unused=True)

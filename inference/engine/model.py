@@ -34,8 +34,11 @@ class Loaded:
     """A model in memory, of whatever kind, to be used from any number of threads at once.
 
     manifest: with what the graph decides of what it leaves open. batch: of the file; more than 1 where it is fixed so.
-    scales: of the outputs of whole numbers that `infer` turns into floats.
+    scales: of the outputs of whole numbers that `infer` turns into floats. digest: as `Registry.digest`, of just what
+    was loaded; empty where no registry has loaded it.
     """
+
+    digest = ""
 
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
         """Checks that the tensors are what the manifest says. Raises BadModel or BadManifest."""

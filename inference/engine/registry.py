@@ -1,38 +1,38 @@
-"""Finds models in folders, loads them once, keeps them while memory allows."""
+"""Finds models in folders, loads them once, keeps them while memory allows.
+
+A model is one moment of its files: weights, manifest and labels that were read together, under the digest of just
+these. What changes on disk serves once it has lain still, all of it at once; until then, and where it cannot be used,
+what is in memory serves on under its own digest.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
+from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, refuse_gone
 from inference.engine.folders import InstalledModel as InstalledModel
-from inference.engine.folders import models_in, one_sentence
+from inference.engine.folders import one_sentence, read_model
+from inference.engine.installed import InstalledModels
 from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
-from inference.engine.other_formats import is_onnx
+from inference.engine.resolving import Resolver, other_sha256
 from inference.engine.session import NoSession, Session, providers_named
+from inference.engine.stamps import Stamp
 from inference.engine.weights import BUILT_IN as BUILT_IN
-from inference.engine.weights import (
-    FileState,
-    Weights,
-    hash_of_state,
-    missing_data,
-    public_folder,
-    readable,
-    refuse_what_has_gone,
-    sha256_of,
-    sha256_of_model,
-    state_of,
-)
-from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
+from inference.engine.weights import Weights, hash_of_state, public_folder
+from inference.errors import BadModel, DropsightError, ModelUnavailable, Permanent
 from inference.machine import memory_limit
-from inference.manifest import inside
-from inference.tables import closest, nearest
+
+log = logging.getLogger(__name__)
 
 
 def folders_from_environment() -> list[Path]:
@@ -61,245 +61,237 @@ class Registry:
         providers: Sequence[str] | None = None,
         allow_research: bool | None = None,
         memory: int | None = None,
+        settle: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """folders: earlier ones win where two have a model of the same name; None reads DROPSIGHT_MODELS.
 
         providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu").
         allow_research: None reads DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may
-        take; None is a quarter of what this process may use.
+        take; None is a quarter of what this process may use. settle: no files are used that were written a moment ago,
+        as others may be on their way; without it only a model in memory is replaced by none but files that lie still.
         """
-        self._folders = list(folders) if folders is not None else folders_from_environment()
-        self._weights = weights or Weights.from_environment()
+        folders = list(folders) if folders is not None else folders_from_environment()
+        allow = research_allowed() if allow_research is None else allow_research
+        self._resolver = Resolver(weights or Weights.from_environment(), allow)
         self._providers = tuple(providers or providers_named(os.environ.get("DROPSIGHT_PROVIDERS", "")))
-        self._allow_research = research_allowed() if allow_research is None else allow_research
         self._memory = memory if memory is not None else memory_limit() // 4
+        self._settle, self._clock = settle, clock
         self._lock = threading.RLock()
-        self._loading: dict[str, threading.Lock] = {}
-        self._refused: dict[str, str] = {}
+        self._gates: dict[str, threading.RLock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
-        self._entries: dict[str, InstalledModel] | None = None
+        self._installed = InstalledModels(folders, self._resolver, self._forget, self._lock, clock)
         self._digests: dict[str, tuple[InstalledModel, str]] = {}
+        self._changes: dict[str, Change] = {}
+        self._settled: dict[str, tuple[Stamp, float]] = {}
+        self._whole: frozenset[Path] = frozenset()
 
     def list(self) -> list[InstalledModel]:
         """All models, usable or not, in the order of the folders."""
-        return list(self._by_name().values())
-
-    def _by_name(self) -> dict[str, InstalledModel]:
-        with self._lock:
-            if self._entries is None:
-                entries: dict[str, InstalledModel] = {}
-                for folder in self._folders:
-                    for entry in models_in(folder):
-                        entries.setdefault(entry.name, self._resolved(entry))
-                self._share_weights(entries)
-                self._entries = {name: _with_state(entry) for name, entry in entries.items()}
-            return self._entries
+        return list(self._installed.by_name().values())
 
     def refresh(self) -> None:
-        """Look at the folders again; models whose manifest or weights changed are loaded anew when next asked for."""
-        with self._lock:
-            old, self._entries = self._by_name(), None
-            now = self._by_name()
-            for name in [name for name in self._loaded if now.get(name) != old.get(name)]:
-                del self._loaded[name]
+        """Look at the folders again, whether they lie still or not; models whose manifest or weights changed are
+        loaded anew when next asked for."""
+        self._installed.refresh()
 
-    def _share_weights(self, entries: dict[str, InstalledModel]) -> None:
-        """Two manifests may read the same file (labels here, a vector there): the second only states its sha256."""
-        files = {e.manifest.sha256: e.weights for e in entries.values() if e.manifest and e.weights}
-        for name, entry in entries.items():
-            if entry.reason and entry.manifest and files.get(entry.manifest.sha256) and entry.manifest.sha256:
-                if entry.manifest.use == "research" and not self._allow_research:
-                    continue
-                entries[name] = replace(entry, weights=files[entry.manifest.sha256], reason=None)
-
-    def use(self, folders: Sequence[Path], refused: Mapping[str, str] | None = None) -> None:
+    def use(
+        self, folders: Sequence[Path], refused: Mapping[str, str] | None = None, whole: Iterable[Path] = ()
+    ) -> None:
         """Look in these folders from now on. Whoever holds a model keeps it; the next call gives the new model.
 
         refused: why models are in none of them that whoever calls this knows of; said to those who ask for them.
+        whole: those of the folders that nothing is added to any more.
         """
         with self._lock:
-            self._refused = dict(refused or {})
-            self._by_name()  # for refresh to compare with
-            self._folders = list(folders)
-            self.refresh()
+            self._installed.refused, self._whole = dict(refused or {}), frozenset(whole)
+            self._installed.use(folders)
 
-    def _resolved(self, entry: InstalledModel) -> InstalledModel:
-        """The entry with its weights; whatever goes wrong stops this entry only."""
-        try:
-            return self._resolve(entry)
-        except Exception as error:  # noqa: BLE001 - the other models are to serve on
-            return replace(entry, reason=one_sentence(entry.path, error))
-
-    def _resolve(self, entry: InstalledModel) -> InstalledModel:
-        """Find the weights of a manifest."""
-        manifest = entry.manifest
-        if manifest is None:
-            return entry
-        if manifest.use == "research" and not self._allow_research:
-            return replace(entry, reason="for research only, and DROPSIGHT_ALLOW_RESEARCH_MODELS is false")
-        if not manifest.file:
-            return entry
-        try:
-            beside = inside(manifest.folder, manifest.file, str(entry.path))
-        except BadManifest as error:
-            return replace(entry, reason=str(error))
-        if beside.is_file():
-            return replace(entry, weights=beside)
-        if elsewhere := self._weights.find(manifest.sha256) if manifest.sha256 else None:
-            return replace(entry, weights=elsewhere)
-        how = "the manifest has no sha256"
-        if manifest.sha256:
-            how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
-            how += f"; its source is {manifest.source}" if manifest.source else ""
-        others = [p.name for p in sorted(beside.parent.iterdir()) if is_onnx(p)] if beside.parent.is_dir() else []
-        how += f'; should it be {others[0]}, say file = "{others[0]}"' if others else ""
-        return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._loaded.pop(name, None)
+            self._changes.pop(name, None)
 
     def entry(self, name: str) -> InstalledModel:
         """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
-        entries = self._by_name()
-        if name not in entries:
-            if why := self._refused.get(name):
-                raise BadModel(why if repr(name) in why else f"model {name!r} is refused: {why}")
-            for other in entries.values():
-                if other.unused and other.path.stem == name:
-                    raise BadModel(f"no model is called {name!r}; {other.name} cannot be used: {other.reason}")
-            usable = [e.name for e in entries.values() if not e.reason]
-            raise BadModel(f"no model is called {name!r}{_hint(name, usable)}")
-        entry = entries[name]
-        if entry.reason:
-            raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
-        return entry
+        return self._installed.entry(name)
 
     def model(self, name: str) -> Model:
-        """The model of pictures of that name, loaded on first use. Raises BadModel or BadManifest."""
+        """The model of pictures of that name, loaded on first use. Raises BadModel or BadManifest, ModelUnavailable."""
         model = self.load(name)
         if not isinstance(model, Model):
             raise BadModel(f"model {name!r} does {model.manifest.task}: it takes clips; analyse a video with it")
         return model
 
     def load(self, name: str) -> Loaded:
-        """The model of that name, of whatever kind, loaded on first use. Raises BadModel or BadManifest."""
-        with self._lock:
-            if name in self._loaded:
-                self._loaded.move_to_end(name)
-                return self._loaded[name][0]
-            gate = self._loading.setdefault(name, threading.Lock())
-        with gate:  # two threads must not load the same file twice, nor a model hold up another
+        """The model of that name, of whatever kind, loaded on first use. Raises as `model`."""
+        if model := self._in_memory(name):
+            return model
+        with self._gate(name):  # two threads must not load the same file twice, nor a model hold up another
+            if model := self._in_memory(name):
+                return model
+            entry = self._looked(name)
+            model, size = self._load(entry)
             with self._lock:
-                if name in self._loaded:
-                    return self._loaded[name][0]
-            entry = self.entry(name)
-            try:
-                model, size = self._load(entry)
-            except (DropsightError, MemoryError):
-                raise
-            except Exception as error:  # of a head, about values of a manifest that nobody foresaw
-                raise BadModel(one_sentence(entry.path, error)) from error
-            with self._lock:
-                if self._by_name().get(name) != entry:  # swapped while we loaded: good for this caller, not to be kept
-                    return model
-                self._loaded[name] = (model, size)
-                while sum(s for _, s in self._loaded.values()) > self._memory and len(self._loaded) > 1:
-                    self._loaded.popitem(last=False)
+                if self._installed.by_name().get(name) == entry:  # else swapped meanwhile: good for this caller only
+                    self._keep(name, model, size)
             return model
 
+    def _in_memory(self, name: str) -> Loaded | None:
+        with self._lock:
+            if name not in self._loaded:
+                return None
+            self._loaded.move_to_end(name)
+            return self._loaded[name][0]
+
+    def _gate(self, name: str) -> threading.RLock:
+        with self._lock:
+            return self._gates.setdefault(name, threading.RLock())
+
+    def _keep(self, name: str, model: Loaded, size: int) -> None:
+        self._loaded[name] = (model, size)
+        self._loaded.move_to_end(name)
+        while sum(s for _, s in self._loaded.values()) > self._memory and len(self._loaded) > 1:
+            self._loaded.popitem(last=False)
+
     def _load(self, entry: InstalledModel) -> tuple[Loaded, int]:
+        """(the model of just these files, bytes of its weights). Raises ModelUnavailable where they are others now."""
+        try:
+            model, size = self._opened(entry)
+        except (DropsightError, MemoryError):
+            _refuse_changed(entry)  # nothing is wrong with the model where it is being written, or gone
+            raise
+        except Exception as error:  # of a head, about values of a manifest that nobody foresaw
+            raise BadModel(one_sentence(entry.path, error)) from error
+        _refuse_changed(entry)
+        model.digest = self._digest_of(entry)
+        return model, size
+
+    def _opened(self, entry: InstalledModel) -> tuple[Loaded, int]:
         assert entry.manifest is not None
         kind = kind_of(entry.manifest)
-        if entry.weights is None:
+        if entry.weights is None or entry.state is None:
             return kind(entry.manifest, NoSession(), ""), 0
-        with readable(entry.weights):
-            size, sha256 = state_of(entry.weights).bytes, sha256_of_model(entry.weights)
+        sha256 = hash_of_state(entry.state)
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
-            raise BadModel(_other_sha256(entry.weights, sha256, entry.manifest.sha256))
-        try:
-            wanted = entry.manifest.postprocess.outputs.values()
-            session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
-        except BadModel:
-            if entry.state:
-                refuse_what_has_gone(entry.state)  # where they have gone meanwhile, nothing is wrong with the model
-            raise
-        return kind(entry.manifest, session, sha256), size
+            raise BadModel(other_sha256(entry.weights, sha256, entry.manifest.sha256))
+        wanted = entry.manifest.postprocess.outputs.values()
+        session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
+        return kind(entry.manifest, session, sha256), entry.state.bytes
 
     def digest(self, name: str) -> str:
-        """Hex sha256 of everything that decides this model's predictions: weights and manifest.
+        """Hex sha256 of everything that decides the predictions of what `load` gives: weights and manifest.
 
-        Computed again when the folders show another manifest (see `refresh`) or the weights have another size or
-        time; the model is then loaded anew, too, so that no answer is filed under the digest of other weights.
-        Raises BadModel as `entry`.
+        Looks at the files first: what changed serves from now on if it lies still. Raises BadModel as `entry`,
+        ModelUnavailable where the files are being replaced, or gone, and the model is not in memory.
         """
-        entry = self.entry(name)
-        state = state_of(entry.weights) if entry.weights else None
-        if state != entry.state:
-            if entry.state:
-                refuse_what_has_gone(entry.state)
-            entry = self._replaced(entry, state)
-        known = self._digests.get(name)
+        gate = self._gate(name)
+        if not gate.acquire(blocking=not self._in_memory(name)):
+            return self._digest_of(self.entry(name))  # somebody else looks, and until then it serves on
+        try:
+            entry = self._looked(name)
+            self._refuse_unsettled(entry)
+            return self._digest_of(entry)
+        finally:
+            gate.release()
+
+    def _digest_of(self, entry: InstalledModel) -> str:
+        known = self._digests.get(entry.name)
         if known and known[0] is entry:
             return known[1]
         assert entry.manifest is not None
         facts = {k: v for k, v in asdict(entry.manifest).items() if k != "folder"}
-        weights = hash_of_state(state) if state else ""
+        weights = hash_of_state(entry.state) if entry.state else ""
         digest = hashlib.sha256(f"{weights} {sorted(facts.items())!r}".encode()).hexdigest()
-        self._digests[name] = (entry, digest)
+        self._digests[entry.name] = (entry, digest)
         return digest
 
-    def _replaced(self, entry: InstalledModel, state: FileState | None) -> InstalledModel:
-        """The entry with the state of its weights as they are now; the model that was loaded from others goes."""
-        with self._lock:
-            now = replace(entry, state=state)
-            if self._by_name().get(entry.name) == entry:
-                self._by_name()[entry.name] = now
-                self._loaded.pop(entry.name, None)
-            return self._by_name().get(entry.name, now)
+    def look(self, name: str) -> None:
+        """Take what changed in the files of a model, if it lies still, as `digest` does."""
+        with suppress(DropsightError), self._gate(name):
+            self._looked(name)
 
+    def trouble(self, name: str) -> str:
+        """Why what lies in the place of a model is not what serves; empty where it is, or is being written just now."""
+        self.look(name)
+        change = self._changes.get(name)
+        if change is None or not change.why:
+            return ""
+        if not self._in_memory(name):
+            return change.why
+        until = "" if change.until is None else f" until {clock_time(change.until - self._clock())}"
+        return f"{change.why}; what was loaded before serves on{until and f'{until}, then its uploads wait'}"
 
-def _hint(name: str, usable: Sequence[str]) -> str:
-    """Which model may be meant, of those here or of the catalog."""
-    from inference.engine.catalog import names_in  # lazily: only mistakes need it
-
-    public = [n for n in names_in() if n not in usable]
-    close = name if name in public else closest(name, [*usable, *public])
-    if close in public:
-        meant = "it is in the catalog:" if close == name else f"did you mean {close!r} of the catalog?"
-        return f"; {meant} `python -m inference models pull {close}` fetches it"
-    return nearest(name, usable) if usable else "; the folders of models hold none that can be used"
-
-
-def _other_sha256(weights: Path, sha256: str, wanted: str) -> str:
-    if sha256_of(weights) == wanted:
-        data = ", ".join(name for name, _ in state_of(weights).data)
-        return (
-            f"{weights}: the manifest's sha256 is that of the graph alone; with the weights in {data} it is {sha256}: "
-            f'say sha256 = "{sha256}"'
-        )
-    return (
-        f"{weights}: its sha256 is {sha256[:12]}..., the manifest expects {wanted[:12]}...; download the file again or "
-        "correct the manifest"
-    )
-
-
-def _without_data(weights: Path, missing: str) -> str:
-    """What is missing, and what lies there under another name, as after a rename of model.onnx and model.onnx.data."""
-    folder = (weights.parent / missing).parent
-    others = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in _DATA) if folder.is_dir() else []
-    how = f"; if {others[0]} is it, call it {Path(missing).name} again" if len(others) == 1 else ""
-    return f"{weights}: its external data file {missing} is missing; put it beside the model{how}"
-
-
-_DATA = (".data", ".bin", ".weight", ".weights", ".pb", ".onnx_data")
-
-
-def _with_state(entry: InstalledModel) -> InstalledModel:
-    if entry.weights is None:
+    def _looked(self, name: str) -> InstalledModel:
+        """The entry that serves after a look at its files. Raises as `digest`. Its gate must be held."""
+        entry, loaded = self.entry(name), self._in_memory(name)
+        found = found_of(entry)
+        if found == (entry.stamp, entry.state):
+            self._changes.pop(name, None)
+            return entry
+        change = self._changes.get(name)
+        if change is None or change.found != found:
+            change = self._changes[name] = Change(found, self._clock(), until=change.until if change else None)
+        if change.is_to_be_read(self._clock()):
+            try:
+                refuse_gone(entry)
+                if not (loaded or self._settle) or change.is_still(entry, self._clock()):
+                    return self._replaced(entry, loaded)
+            except (ModelUnavailable, Permanent) as error:
+                if not self._in_memory(name):
+                    raise
+                if change.why != str(error):
+                    log.warning("model %s: %s; what was loaded before serves on", name, error)
+                change.why, change.read = str(error), self._clock()
+                if isinstance(error, ModelUnavailable):
+                    change.until = change.until or self._clock() + SERVES_ON_S
+        if change.until is not None and change.why and self._clock() >= change.until:
+            with self._lock:
+                self._loaded.pop(name, None)
+        if not self._in_memory(name):
+            raise ModelUnavailable(change.why or f"{entry.root}: its files are being replaced; {AGAIN}")
         return entry
-    try:
-        state = state_of(entry.weights)
-        if missing := missing_data(state):
-            raise ModelUnavailable(_without_data(entry.weights, missing))
-        return replace(entry, state=state)
-    except ModelUnavailable as error:
-        return replace(entry, weights=None, reason=str(error))
-    except Exception as error:  # noqa: BLE001 - the other models are to serve on
-        return replace(entry, weights=None, reason=one_sentence(entry.path, error))
+
+    def _replaced(self, entry: InstalledModel, loaded: Loaded | None) -> InstalledModel:
+        """The entry of what lies in its place now, which serves from now on. Raises Permanent where it cannot be used,
+        and ModelUnavailable where it changed again."""
+        assert entry.root is not None
+        name = entry.name
+        now = self._resolver.one(read_model(entry.root), self._installed.by_name())
+        if loaded and now.reason:
+            raise BadModel(now.reason)
+        if now.name != name:
+            raise BadModel(f"{now.path}: the model is called {now.name!r} now, and its route says {name!r}")
+        kept = self._loaded.get(name)
+        if kept and self._digest_of(now) != kept[0].digest:
+            kept = self._load(now)  # before the old one goes
+        with self._lock:
+            self._installed.replace(now)
+            self._forget([name])
+            self._settled[name] = (now.stamp, float("-inf"))
+            if kept:
+                self._keep(name, *kept)
+        log.info("model %s: its files changed; they serve from now on as they are", name)
+        return self.entry(name)
+
+    def _refuse_unsettled(self, entry: InstalledModel) -> None:
+        """Raises ModelUnavailable where the files came so shortly before they were read that others may follow."""
+        if not self._settle or not entry.root or entry.root.parent in self._whole:
+            return
+        stamp, since = self._settled.get(entry.name, (None, 0.0))
+        now = self._clock()
+        if stamp != entry.stamp:
+            since = float("-inf") if entry.stamp.age_s(entry.root) >= SETTLE_S else now
+            self._settled[entry.name] = (entry.stamp, since)
+        if now - since < SETTLE_S:
+            raise ModelUnavailable(f"{entry.root}: its files came a moment ago; {AGAIN}")
+
+
+AGAIN = "they are used once they lie still"
+
+
+def _refuse_changed(entry: InstalledModel) -> None:
+    """Raises ModelUnavailable where the files are not those that the entry was read from."""
+    refuse_gone(entry)
+    if found_of(entry) != (entry.stamp, entry.state):
+        raise ModelUnavailable(f"{entry.root}: its files changed while they were read; {AGAIN}")

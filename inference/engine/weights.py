@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def _together(graph: str, data: Mapping[str, str]) -> str:
 
 
 class Weights:
-    """ONNX files below some folders by their sha256; no file is hashed twice."""
+    """ONNX files below some folders by their sha256; no file is hashed twice while it keeps its state."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -75,10 +75,19 @@ class Weights:
         """The file with this hex digest; None where there is none."""
         with self._lock:
             if self._files is None:
-                files = (p for folder in self._folders for p in sorted(folder.rglob("*.[oO][nN][nN][xX]")))
-                self._files = {sha256_of_model(p): p for p in files if p.is_file()}
-        file = self._files.get(sha256)
-        return file if file and file.is_file() else None
+                self._files = dict(self._hashed())
+        return self._files.get(sha256)
+
+    def look_again(self) -> None:
+        """What was found may have been replaced, and what was missing may have come."""
+        with self._lock:
+            self._files = None
+
+    def _hashed(self) -> Iterator[tuple[str, Path]]:
+        for path in (p for folder in self._folders for p in sorted(folder.rglob("*.[oO][nN][nN][xX]"))):
+            if path.is_file():
+                with suppress(ModelUnavailable):  # it is being written, or nobody may read it
+                    yield hash_of_state(state_of(path)), path
 
 
 def state_of(path: Path) -> FileState:
@@ -125,7 +134,11 @@ def readable(path: Path) -> Iterator[None]:
 
 @cache
 def hash_of_state(state: FileState) -> str:
-    """`sha256_of_model`, of which nothing that has kept its state is read again. Raises ModelUnavailable."""
+    """`sha256_of_model`, of which nothing that has kept its state is read again. Raises ModelUnavailable, also where a
+    file is not in this state any more."""
     with readable(state.path):
         data = {name: hash_of_state(file) for name, file in state.data}
-        return _together(hash_of_state(state._replace(data=())) if data else sha256_of(state.path), data)
+        graph = hash_of_state(state._replace(data=())) if data else sha256_of(state.path)
+        if _state(state.path) != state._replace(data=()):
+            raise ModelUnavailable(f"{state.path}: it changed while it was read; it is read again once it lies still")
+        return _together(graph, data)

@@ -50,9 +50,9 @@ class VectorDoc(TypedDict):
 
 class PredictionDoc(TypedDict):
     """A label or an object. id: unique in the document (in frames.jsonl: in the line); keypoints: rows of x, y, (z,)
-    score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask: a file beside the
-    document; attributes: by the step's name the predictions of later steps on its crop, and "world", the keypoints as
-    x, y, z in metres."""
+    score in the order of the step's skeleton; corners: x, y of an oriented box; area: pixels; mask, crop: files beside
+    the document; attributes: by the step's name the predictions of later steps on its crop, and "world", the keypoints
+    as x, y, z in metres."""
 
     id: str
     label: NotRequired[str]
@@ -63,6 +63,7 @@ class PredictionDoc(TypedDict):
     keypoints: NotRequired[list[list[float]]]
     mask: NotRequired[str]
     mask_rle: NotRequired[RleDoc]
+    crop: NotRequired[str]
     area: NotRequired[int]
     track: NotRequired[int]
     attributes: NotRequired[dict[str, list[PredictionDoc] | list[list[float]] | VectorDoc]]
@@ -135,7 +136,8 @@ class SummaryDoc(TypedDict):
 
 
 class TrackDoc(TypedDict):
-    """An object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second."""
+    """An object over time. frames: in how many it was seen; score: their mean; speed_mps: metres a second;
+    crop: a file beside the document with its best sight."""
 
     id: int
     label: str
@@ -144,6 +146,7 @@ class TrackDoc(TypedDict):
     frames: int
     score: float
     speed_mps: NotRequired[float]
+    crop: NotRequired[str]
 
 
 class TimelineDoc(TypedDict):

@@ -18,9 +18,7 @@ def prediction_docs(predictions: Predictions, step: str, parent: str = "") -> li
     Each has an id, unique among the predictions of its document and the same for equal inputs: the step's name and the
     place in its list, "faces/0"; on the crop of an object after the object's own id (`parent`), "faces/0/expression/1".
     """
-    # With these two escaped no step's name can look like another's id.
-    stem = f"{parent}/" if parent else ""
-    stem += step.replace("%", "%25").replace("/", "%2F") + "/"
+    stem = id_stem(step, parent)
     if isinstance(predictions, Objects):
         return _objects(predictions, stem)
     if isinstance(predictions, Classes):
@@ -37,6 +35,13 @@ def prediction_docs(predictions: Predictions, step: str, parent: str = "") -> li
         ]
     assert isinstance(predictions, OutputImage | Embedding)
     return []
+
+
+def id_stem(step: str, parent: str = "") -> str:
+    """What the ids of a step's predictions have before their place in its list; parent: the id of the object on whose
+    crop they are."""
+    # With these two escaped no step's name can look like another's id.
+    return (f"{parent}/" if parent else "") + step.replace("%", "%25").replace("/", "%2F") + "/"
 
 
 def _objects(objects: Objects, stem: str) -> list[PredictionDoc]:

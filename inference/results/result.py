@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -94,7 +94,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Result:
-    """All results of a picture or video. files: names of files by (step, prediction), -1 for the step itself. extra:
+    """All results of a picture or video. files: names of files by (step, prediction), -1 for the step itself. crops:
+    names of the files of objects that are saved as pictures, by the prediction's id. extra:
     further top-level members of the document (timeline, tracks). notes: what was assumed or left out while the media
     was read, a sentence each."""
 
@@ -108,6 +109,7 @@ class Result:
     files: Mapping[tuple[str, int], str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    crops: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> SummaryDoc:
         """Objects by label, and the names of the whole picture: those that are sure, apart from mere guesses.
@@ -183,7 +185,20 @@ class Result:
         for i, item in enumerate(document["predictions"]):
             if (step.name, i) in self.files:
                 item["mask"] = self.files[step.name, i]
+        if self.crops:
+            _name_crops(document["predictions"], self.crops)
         return document
+
+
+def _name_crops(predictions: Iterable[Any], crops: Mapping[str, str]) -> None:
+    """Adds the names of their files to the predictions that have one, on crops too."""
+    for item in predictions:
+        if isinstance(item, dict):  # rows of numbers are what a head adds
+            if item["id"] in crops:
+                item["crop"] = crops[item["id"]]
+            for answer in item.get("attributes", {}).values():
+                if isinstance(answer, list):
+                    _name_crops(answer, crops)
 
 
 def _keep_best(scores: dict[str, float], more: Mapping[str, float]) -> None:

@@ -7,18 +7,20 @@ where all objects can have the same richer kind they get it, else all are boxes,
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from inference.errors import DropsightError
+from inference.folder_files import RESULTS_NOTE
 from inference.results.classes import ClassList
 from inference.results.data_set import DataSetPictures
 from inference.results.export_rows import BOX, Export, Exported, predictions_of, whole_file
 from inference.results.label_files import SUFFIXES, is_renamed, places
 from inference.results.map_files import label_ids
-from inference.results.strict_json import cell
+from inference.results.strict_json import cell, json_text
 from inference.results.words import single
 from inference.results.yolo_lines import KINDS, Labels, flip_idx, labels_of, line_of
 
@@ -41,9 +43,18 @@ def write_yolo(export: Export, out: Path) -> int:
     files = _put_pictures(export, out / "images", own)
     _say_renamed(export, out, names, own, files)
     _say_left(export, out, own, files)
+    if export.options.put != "none":
+        _mark(out, export.options.pictures)
     with whole_file(out / "data.yaml") as file:
         file.write(_data_yaml(labels, classes.names))
     return len(names)
+
+
+def _mark(out: Path, pictures: Sequence[Path]) -> None:
+    """Has later runs over a folder that this one lies in leave the copies out."""
+    if not os.path.lexists(out / RESULTS_NOTE):
+        with whole_file(out / RESULTS_NOTE) as file:
+            file.write(json_text({"folders": [os.path.abspath(folder) for folder in pictures]}, ascii_only=True))
 
 
 def _labels(export: Export) -> Labels:

@@ -89,10 +89,13 @@ class Averages:
 class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
-    frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written.
+    frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written. crops: labels
+    whose tracks are to be saved as pictures.
     """
 
-    def __init__(self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None) -> None:
+    def __init__(
+        self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None, crops: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self._options, self._facts, self._folder = options, facts, folder
         self._lines = None if folder is None else self.enter_context(FrameLines(folder, options.tracker != "none"))
@@ -108,7 +111,7 @@ class Aggregate(contextlib.ExitStack):
         self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
         self._left_out: dict[str, Counter[str]] = {}
         self._frames, self._last = 0, -1
-        self.choice = Choice(options.thumbnails)
+        self.choice = Choice(options.thumbnails, () if folder is None else crops)
 
     def update(
         self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
@@ -141,7 +144,7 @@ class Aggregate(contextlib.ExitStack):
         for name, predictions in steps.items():
             if left_out := getattr(predictions, "left_out", None):
                 self._left_out.setdefault(name, Counter()).update(left_out)
-        self.choice.take(detections.index, len(shown))
+        self.choice.take(detections.index, len(shown), steps)
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
@@ -162,6 +165,7 @@ class Aggregate(contextlib.ExitStack):
                                "damaged_frames": report.damaged_frames}  # fmt: skip
         if self._folder is not None and extra["timeline"]:
             (self._folder / CHAPTERS).write_text(vtt(extra["timeline"]), encoding="utf-8")
+        labels, sights = {track["id"]: track["label"] for track in extra["tracks"]}, self.choice.sights
         return Summary(
             source=_described(source, report),
             steps=tuple(self._step_results(work)),
@@ -172,7 +176,8 @@ class Aggregate(contextlib.ExitStack):
             last=self._last,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
-            notes=(*report.notes, *report.clock_notes),
+            notes=(*report.notes, *report.clock_notes, *sights.notes(labels)),
+            sights=sights.of(labels),
         )
 
     def _in_a_word(self, scenes: Sequence[TimeRange]) -> dict[str, dict[str, float]]:

@@ -141,17 +141,20 @@ class View:
     """What the annotated video shows of a clip: of which size its pictures are, and which frames between the samples.
 
     side: the shorter side in pixels, at most. every: each frame whose index is a multiple of it; 0: samples alone.
-    fps: about how many frames a second that are. most: how many frames may wait for the next sample.
+    fps: about how many frames a second that are. most: how many frames may wait for the next sample. longest: the
+    longer side in pixels, at most.
     """
 
     side: int
     every: int = 0
     fps: float = 25.0
     most: int = 0
+    longest: int = MOST_SIDE
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of its pictures, for upright frames of that size."""
-        scale = min(self.side / min(width, height), MOST_SIDE / max(width, height))
+        longest = self.longest - self.longest % 2
+        scale = min(self.side / min(width, height), longest / max(width, height))
         if scale >= 1:
             return width, height
         return even(width * scale, height * scale)

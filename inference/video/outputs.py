@@ -20,6 +20,8 @@ from PIL import Image
 
 from inference.draw import annotate, blurred
 from inference.draw.artifacts import jpeg
+from inference.draw.crops import MOST_CROPS, crop_of
+from inference.draw.scaling import scaled
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.file_names import file_name
@@ -30,12 +32,13 @@ from inference.tracking import mot
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
+from inference.video.sights import Sights, crop_name, sights_in
 from inference.video.soundtrack import WHOLE, Span
 from inference.video.summary import Summary
-from inference.video.view import scaled
 from inference.video.write import VideoWriter
 
 THUMBNAIL_WIDTH = 320
+CROP_SIDE = 1024  # of the longer side of a track's picture, where the route says nothing
 ANNOTATED = "annotated"
 POSTER, HEAT, CHAPTERS = "poster.jpg", "heat.jpg", "tracks.vtt"
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
@@ -104,19 +107,22 @@ def _clock(seconds: float) -> str:
 class Choice:
     """Which frames become the poster (the frame with most to see) and thumbnails, evenly over an unknown length.
 
-    When there are twice as many thumbnails as requested, every other is dropped and the step doubles.
+    When there are twice as many thumbnails as requested, every other is dropped and the step doubles. crops: labels
+    whose tracks are saved as pictures.
     """
 
-    def __init__(self, requested: int) -> None:
+    def __init__(self, requested: int, crops: Sequence[str] = ()) -> None:
         self._requested = requested
+        self.sights = Sights(crops)
         self._step = 1
         self._seen = 0
         self._most = -1
         self.thumbnails: list[int] = []
         self.poster: int | None = None
 
-    def take(self, index: int, shown: int) -> None:
-        """One frame with `shown` things on it."""
+    def take(self, index: int, shown: int, steps: Mapping[str, Predictions]) -> None:
+        """One frame with `shown` things on it, and its predictions."""
+        self.sights.take(index, steps)
         if shown > self._most:
             self._most, self.poster = shown, index
         if self._requested and self._seen % self._step == 0:
@@ -126,21 +132,25 @@ class Choice:
                 self._step *= 2
         self._seen += 1
 
+    def sight(self, track: int) -> int | None:
+        """The frame of which the track is saved, so far; None where it is not."""
+        return self.sights.frame(track)
+
 
 class Stills:
-    """The pictures that are kept of drawn frames: poster, thumbnails, and what the heat map is painted over.
+    """The pictures that are kept of frames: poster and thumbnails, drawn; best sights of tracks, and what the heat map
+    is painted over, with what must be unrecognisable blurred there, too."""
 
-    blur: labels whose objects are unrecognisable there, too."""
-
-    def __init__(self, blur: Sequence[str] = ()) -> None:
-        self._blur = blur
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+        self._crops: dict[int, tuple[int, bytes]] = {}  # by track, of which frame
         self._poster: tuple[int, bytes] | None = None
         self._thumbnails: dict[int, bytes] = {}
         self._last: tuple[Frame, Mapping[str, Predictions]] | None = None
 
     def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
         """Whether the frame has to be drawn for a still."""
-        return frame.index == choice.poster or frame.index in choice.thumbnails
+        return (self._draw.annotated and frame.index == choice.poster) or frame.index in choice.thumbnails
 
     def take(
         self, frame: Frame, steps: Mapping[str, Predictions], picture: Pixels | None, choice: Choice | Summary
@@ -148,26 +158,51 @@ class Stills:
         """A frame, its predictions, and the picture with them on it. `choice` may still change: what it takes back is
         left out at last."""
         self._last = frame, steps
+        self._take_crops(frame, steps, choice)
         if picture is None:
             return
-        if frame.index == choice.poster:
-            self._poster = frame.index, jpeg(Image.fromarray(picture))
+        if self._draw.annotated and frame.index == choice.poster:
+            self._poster = frame.index, jpeg(Image.fromarray(picture), quality=self._draw.quality)
         if frame.index in choice.thumbnails:
             image = Image.fromarray(picture)
             image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
-            self._thumbnails[frame.index] = jpeg(image)
+            self._thumbnails[frame.index] = jpeg(image, quality=self._draw.quality)
+
+    def _take_crops(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> None:
+        """The tracks whose best sight, so far, is in this frame."""
+        best = {
+            track: box
+            for track, (_, box) in sights_in(steps, self._draw.crops).items()
+            if choice.sight(track) == frame.index
+        }
+        if not best:
+            return
+        image = Image.fromarray(frame.pixels)
+        if self._draw.blur:
+            image = blurred(image, list(steps.items()), self._draw.blur)
+        for track, box in best.items():
+            part = crop_of(image, box, self._draw.longest_side or CROP_SIDE)
+            self._crops[track] = frame.index, jpeg(part, quality=self._draw.quality)
+        if len(self._crops) > 2 * MOST_CROPS:
+            self._crops = {t: kept for t, kept in self._crops.items() if choice.sight(t) is not None}
 
     def files(self, summary: Summary) -> dict[str, bytes]:
-        """By name: poster.jpg, thumbnails/000.jpg ..., heat.jpg; those whose frames were among the ones taken."""
+        """By name: poster.jpg, thumbnails/000.jpg ..., crops/track-1.jpg ..., heat.jpg; those whose frames were among
+        the ones taken."""
         kept = self._thumbnails
         chosen = enumerate(summary.thumbnails)
         files = {f"thumbnails/{number:03}.jpg": kept[index] for number, index in chosen if index in kept}
+        crops = self._crops.items()
+        files |= {crop_name(track): data for track, (index, data) in crops if summary.sight(track) == index}
         if self._poster is not None and self._poster[0] == summary.poster:
             files[POSTER] = self._poster[1]
         if summary.heat is not None and self._last is not None and self._last[0].index == summary.last:
             frame, steps = self._last
-            ground = blurred(Image.fromarray(frame.pixels), list(steps.items()), self._blur)
-            files[HEAT] = jpeg(Image.fromarray(heat_picture(summary.heat, np.asarray(ground))))
+            ground = blurred(Image.fromarray(frame.pixels), list(steps.items()), self._draw.blur)
+            if side := int(self._draw.longest_side or 0):
+                ground.thumbnail((side, side))
+            painted = heat_picture(summary.heat, np.asarray(ground))
+            files[HEAT] = jpeg(Image.fromarray(painted), quality=self._draw.quality)
         return files
 
 
@@ -237,7 +272,7 @@ class TrialDrawing(contextlib.ExitStack):
 
     def __init__(self, route: Route, view: View) -> None:
         super().__init__()
-        self.fps = view.fps if route.video_options.annotated else 0.0
+        self.fps = view.fps if route.annotates_videos else 0.0
         folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="dropsight-")))
         self._videos = self.enter_context(VideoFiles(folder, view.fps))
         self._drawing = Drawing(route.draw, view)

@@ -37,15 +37,15 @@ def draw_part(
     size = summary.source.width or 1, summary.source.height or 1
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
     frames = (frame for frame in part_frames(media, part, options, size, view).shown() if not part.leads(frame))
-    stills, drawing = Stills(route.draw.blur), Drawing(route.draw, view)
+    stills, drawing = Stills(route.draw), Drawing(route.draw, view)
     with VideoFiles(folder, fps, view) as videos:
         for frame, steps in _with_steps(frames, map(from_line, lines), view):
             picture = None
-            if options.annotated or (isinstance(frame, Frame) and stills.wants(frame, summary)):
+            if route.annotates_videos or (isinstance(frame, Frame) and stills.wants(frame, summary)):
                 picture = drawing(frame.pixels, steps, size)
             if isinstance(frame, Frame):
                 stills.take(frame, steps, picture, summary)
-            if options.annotated and picture is not None:
+            if route.annotates_videos and picture is not None:
                 videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
         if part.end_s is None and summary.source.duration_s is not None:
             videos.end(summary.source.duration_s)

@@ -93,11 +93,11 @@ class _Run:
         self, media: Media, info: VideoInfo, detector: FrameDetector, route: Route, folder: Path | None
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
-        self._aggregate = Aggregate(route.video_options, detector.facts, folder)
+        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw.crops)
         self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
-        self.stills = Stills(route.draw.blur)
+        self.stills = Stills(route.draw)
         self.dropped_sound: str | None = None
 
     def go(self, source: Source, progress: OnProgress | None) -> Summary:
@@ -149,7 +149,7 @@ class _Run:
     def _draw(self, shown: _Shown) -> _Shown:
         """The pictures of the frame, and a still now and then."""
         frame, choice = shown.frame, self._aggregate.choice
-        annotated = self._route.video_options.annotated
+        annotated = self._route.annotates_videos
         pictures: dict[str, OutputImage] = {}
         picture = None
         if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):

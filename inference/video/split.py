@@ -256,7 +256,7 @@ def merge(
     cpu = time.process_time()
     reports, work = _Counted(), Work()
     drawn = DrawLines(write, shows_between(route))
-    with Aggregate(route.video_options, facts, folder) as aggregate:
+    with Aggregate(route.video_options, facts, folder, route.draw.crops) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
             reports.begin(part)

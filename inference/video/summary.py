@@ -16,6 +16,7 @@ from inference.tables import build
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import ClipFacts, Window
 from inference.video.frames import MOST_SIDE
+from inference.video.sights import crop_name
 from inference.video.stored import from_line, to_line
 
 TOO_WIDE = f"its pictures are scaled down in its videos, which are at most {MOST_SIDE} pixels wide and high"
@@ -91,7 +92,8 @@ class Work:
 class Summary:
     """The result but for its files. extra: the members that a video adds to the document. poster, thumbnails: the
     frames to be drawn for them, by index; last: the last frame analysed, over which `heat`, the cells of the heat map,
-    is painted. cpu_s: what the models' work took. notes: what was assumed of its pictures."""
+    is painted. cpu_s: what the models' work took. notes: what was assumed of its pictures. sights: (track, frame) of
+    the tracks that are saved as pictures."""
 
     source: Source
     steps: tuple[StepResult, ...]
@@ -103,6 +105,11 @@ class Summary:
     heat: NDArray[np.float64] | None = None
     cpu_s: float = 0.0
     notes: Sequence[str] = ()
+    sights: Sequence[Sequence[int]] = ()
+
+    def sight(self, track: int) -> int | None:
+        """The frame of which the track is saved; None where it is not."""
+        return next((frame for number, frame in self.sights if number == track), None)
 
     def to_line(self) -> str:
         """As a job stores it."""
@@ -129,6 +136,10 @@ class Summary:
             extra["sound"] = dropped_sound
         if thumbnails := sorted(name for name in files if name.startswith("thumbnails/")):
             extra["thumbnails"] = thumbnails
+        if tracks := extra.get("tracks"):
+            extra["tracks"] = [
+                {**track, "crop": name} if (name := crop_name(track["id"])) in files else track for track in tracks
+            ]
         shown = any(name.endswith(".mp4") for name in files)
         wide = max(self.source.width or 0, self.source.height or 0) > MOST_SIDE
         result = Result(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from inference.predictions import LabelMap, Masks, Objects, Predictions, joined
+from inference.predictions import Objects, Predictions, joined
 from inference.routes import Route
-from inference.video.frames import Between, VideoInfo, View
+from inference.video.frames import MOST_SIDE, Between, VideoInfo, View
 
 # More frames a second are not shown. Between samples that are further apart, boxes would only be guessed.
 _MOST_FPS, _WIDEST_S = 31.0, 1.0
@@ -25,7 +25,7 @@ def shows_between(route: Route) -> bool:
     """Whether the annotated video shows frames between samples. Not where something has to be unrecognisable: nobody
     looked whether it is there."""
     options = route.video_options
-    return options.annotated and options.between and options.samples and not route.draw.blur
+    return route.annotates_videos and options.between and options.samples and not route.draw.blur
 
 
 def view_of(route: Route, info: VideoInfo) -> View:
@@ -33,62 +33,14 @@ def view_of(route: Route, info: VideoInfo) -> View:
     options = route.video_options
     rate = info.nominal_fps or 10.0
     analysed = min(rate, options.fps) if options.fps else rate / options.stride
-    alone = View(options.annotated_side, fps=analysed)
+    longest = min(int(route.draw.longest_side or MOST_SIDE), MOST_SIDE)
+    alone = View(options.annotated_side, fps=analysed, longest=longest)
     if not shows_between(route) or options.keyframes_only or not _WIDEST_S * analysed >= 1:
         return alone
     width, height = alone.size(max(info.width, 1), max(info.height, 1))
     most = max(1, _HELD_BYTES // (3 * width * height))
     every = max(math.ceil(rate / _MOST_FPS), math.ceil(rate / analysed / most))
-    return alone if rate / every <= analysed else View(options.annotated_side, every, rate / every, most)
-
-
-def scaled(predictions: Predictions, size: tuple[int, int], target: tuple[int, int]) -> Predictions:
-    """Predictions for a picture of `size` (width, height), for the same picture scaled to `target`."""
-    if size == target:
-        return predictions
-    ratio = np.array([target[0] / size[0], target[1] / size[1]], np.float32)
-    if isinstance(predictions, LabelMap):
-        rows, columns = _sources(0, target[1], ratio[1], size[1]), _sources(0, target[0], ratio[0], size[0])
-        return replace(predictions, ids=predictions.ids[rows[:, None], columns])
-    if not isinstance(predictions, Objects):
-        return predictions
-    points, corners, masks = predictions.keypoints, predictions.corners, predictions.masks
-    if points is not None:
-        points = np.concatenate([points[..., :2] * ratio, points[..., 2:]], axis=-1)
-    hidden = None if predictions.hidden is None else scaled(predictions.hidden, size, target)
-    assert hidden is None or isinstance(hidden, Objects)
-    return replace(
-        predictions,
-        hidden=hidden,
-        boxes=predictions.boxes * np.tile(ratio, 2),
-        keypoints=points,
-        corners=None if corners is None else corners * ratio,
-        masks=None if masks is None else _scaled_masks(masks, ratio, target),
-        attributes=tuple(
-            {name: scaled(answer, size, target) if isinstance(answer, Objects) else answer
-             for name, answer in answers.items()}
-            for answers in predictions.attributes
-        ),
-    )  # fmt: skip
-
-
-def _sources(start: int, end: int, ratio: float, size: int) -> Any:
-    """The pixels from which the pixels start..end of a scaled side come, by the nearest centre."""
-    return ((np.arange(start, end) + 0.5) / ratio).astype(np.intp).clip(0, size - 1)
-
-
-def _scaled_masks(masks: Masks, ratio: Any, target: tuple[int, int]) -> Masks:
-    windows, bits = [], []
-    for (x1, y1, x2, y2), mask in zip(masks.windows.tolist(), masks.bits, strict=True):
-        left, top = math.floor(x1 * ratio[0]), math.floor(y1 * ratio[1])
-        right, bottom = min(math.ceil(x2 * ratio[0]), target[0]), min(math.ceil(y2 * ratio[1]), target[1])
-        windows.append([left, top, right, bottom])
-        if mask.size:
-            rows = (_sources(top, bottom, ratio[1], masks.size[0]) - y1).clip(0, mask.shape[0] - 1)
-            columns = (_sources(left, right, ratio[0], masks.size[1]) - x1).clip(0, mask.shape[1] - 1)
-            mask = mask[rows[:, None], columns]
-        bits.append(mask)
-    return Masks((target[1], target[0]), np.array(windows, np.int64).reshape(-1, 4), tuple(bits))
+    return alone if rate / every <= analysed else replace(alone, every=every, fps=rate / every, most=most)
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,30 @@ def test_example_settings_are_what_the_host_expects() -> None:
     example = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))
     assert example["IsEncrypted"] is False
     assert all(isinstance(value, str) for value in example["Values"].values())
+
+
+def test_doctor_names_a_setting_that_is_none(tmp_path: Path) -> None:
+    for name in ("local.settings.json", "local.settings.example.json"):
+        (tmp_path / name).write_text('{"Values": {"MAX_CONCURENT": "3", "MAX_ATTEMPTS": "3"}}')
+    found = findings(tmp_path)
+    assert set(found) == {"Setting MAX_CONCURENT", "local.settings.json"}
+    assert found["Setting MAX_CONCURENT"].words == "MAX_CONCURENT is no setting; did you mean MAX_CONCURRENT?"
+    assert found["Setting MAX_CONCURENT"].ok is False
+
+
+def test_doctor_loads_what_routes_need_wherever_it_comes_from(tmp_path: Path, storage_account: str) -> None:
+    net(tmp_path / "models/pets", (0.9, 0.1)).with_name("model.toml").write_text(
+        MANIFEST.replace('"cat", "dog"', '"cat"')
+    )
+    names = ("sketch", "pets", "mine")
+    entries = (f'[[route]]\nname = "{name}"\nmatch = "{name}/**"\nsteps = [{{ model = "{name}" }}]\n' for name in names)
+    (tmp_path / "routes.toml").write_text("".join(entries))
+    env = {
+        "ROUTES_FILE": str(tmp_path / "routes.toml"),
+        "DROPSIGHT_MODELS": str(tmp_path / "models"),
+        "AzureWebJobsStorage": storage_account,
+    }
+    good, pets, mine = checks.needed_findings(Path(sys.executable), ROOT, env)
+    assert (good.ok, good.words) == (True, "loaded sketch")
+    assert (pets.what, pets.ok) == ("Model pets of a route", False) and "2 classes, the label list 1" in pets.words
+    assert (mine.ok, "no model is called 'mine'" in mine.words) == (False, True)

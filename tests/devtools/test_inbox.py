@@ -301,3 +301,15 @@ def test_a_container_that_somebody_deleted_is_made_and_filled_again(bridge: Brid
     for _ in range(4):
         bridge._try("inbox", bridge._upload)
     assert blobs(bridge) == {"a.jpg": b"a", "b.jpg": b"b"}
+
+
+def test_results_that_arrive_below_the_inbox_are_no_uploads(bridge: Bridge, storage_account: str) -> None:
+    inbox = bridge.inbox.folder
+    nested = Bridge(storage_account, inbox, inbox / "out")
+    drop(nested, "a.jpg", b"a")
+    drop(nested, "out/errors/b.jpg.json", b"{}")
+    drop(nested, "copied/c.jpg/annotated.jpg", b"c")
+    drop(nested, "copied/c.jpg/result.json", b'{"schema":"dropsight/1"}')
+    nested.step()
+    nested.step()
+    assert blobs(nested) == {"a.jpg": b"a"}

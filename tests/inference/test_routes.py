@@ -12,7 +12,7 @@ from inference.defaults import load_routes
 from inference.engine.registry import Registry
 from inference.errors import BadRoute, ModelUnavailable, RouteUnavailable
 from inference.route_problems import problems_of
-from inference.routes import Route, Step
+from inference.routes import Draw, Route, Step
 from inference.routes_file import parse_routes, read_routes, sidecar_target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,6 +188,7 @@ def test_the_table_of_videos_is_checked_when_it_is_read(video: str, words: str) 
         ),
         ('{ model = "faces" }', 'draw = { blur = "fase" }', BadRoute, "draw: blur: 'fase', .*did you mean 'face'"),
         ('{ model = "classify" }', 'draw = { blur = "face" }', BadRoute, "'face', which no step finds; add a step"),
+        ('{ model = "faces" }', 'draw = { crops = "Face" }', BadRoute, "draw: crops: 'Face', .*did you mean 'face'"),
         (
             '{ model = "classify" }, { model = "faces" }',
             'draw = { blur = "face" }\nvideo = { without = "faces" }',
@@ -251,6 +252,34 @@ follow = { label = "dog" }
     assert Route("c", (Step("x"),)).digest(Names([])) == (
         "5ef0f719b2710b8897168f7c5a89d9112898e881c2943989678626a4bc367a2b"
     )
+
+
+def test_what_a_route_draws_counts_where_it_is_not_the_usual() -> None:
+    """What routes of the first version could not say is no part of their digests."""
+    draws = [Draw(), Draw(annotated=False), Draw(quality=80), Draw(longest_side=640), Draw(crops=("face",))]
+    digests = [Route("a", (Step("classify"),), draw=draw).digest(Registry()) for draw in draws]
+    assert len(set(digests)) == 5
+    usual = Draw(annotated=True, quality=90, longest_side=None, crops=())
+    assert Route("a", (Step("classify"),), draw=usual).digest(Registry()) == digests[0]
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        ("quality = 0", "quality is 0, expected a whole number from 1 to 95; did you mean 1?"),
+        ("quality = 100", "quality is 100, .*did you mean 95?"),
+        ("quality = 0.85", "quality is 0.85, .*did you mean 85?"),
+        ("quality = -0.5", "quality is -0.5, .*did you mean 1?"),
+        ("quality = true", "quality: found True, expected a number"),
+        ("longest_side = 0", "longest_side is 0, expected whole pixels from 32 to 65500; did you mean 32?"),
+        ("longest_side = 640.4", "longest_side is 640.4, .*did you mean 640?"),
+        ("longest_side = 100000", "did you mean 65500?"),
+        ("crops = 3", "crops.*found 3, expected text"),
+    ],
+)
+def test_how_files_are_drawn_is_checked_when_it_is_read(draw: str, words: str) -> None:
+    with pytest.raises(BadRoute, match=words.replace("?", r"\?")):
+        parse_routes(f"[[route]]\nname = 'a'\nsteps = [{{ model = 'm' }}]\ndraw = {{ {draw} }}\n", "r")
 
 
 def test_reading_routes_loads_no_decoder_and_no_runtime() -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud import health
+from cloud import health_parts as health
 from cloud.drift import lake
 from cloud.drift.drift_rows import collect
 from cloud.settings import RESULTS

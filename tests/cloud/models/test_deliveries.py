@@ -62,6 +62,7 @@ def registered(aml: AzureML, account: BlobServiceClient) -> Registered:
 @pytest.fixture
 def running(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, ServingModels]:
     monkeypatch.setattr(serving_models, "STILL_S", -5.0)
+    monkeypatch.setattr(serving_models, "PARTLY_S", -5.0)
     registry = Registry([BUILT_IN])
     return registry, ServingModels(storage, registry, 0)
 
@@ -240,14 +241,14 @@ def test_a_folder_dropped_by_hand_serves_and_a_bad_one_is_refused(
     models.refresh()
     assert served(registry) == "hand"
     assert registry.model("classify") is held
-    assert "sha256" in models.refused["classify"][1]
+    assert "a Git LFS pointer" in models.refused["classify"][1]
     record = storage.read_json("state", "models/refused/classify.json")
     assert record is not None
     fresh = Registry([BUILT_IN])  # a process that begins now must not fall back to nothing, or to another model
     beginning = ServingModels(storage, fresh, 0)
     beginning.refresh()
     assert served(fresh) == "hand"
-    assert "sha256" in beginning.refused["classify"][1]
+    assert "a Git LFS pointer" in beginning.refused["classify"][1]
     storage.write("models", "classify/model.onnx", BUILT_IN / "classify" / "model.onnx")
     models.refresh()
     assert models.refused == {}

@@ -57,6 +57,7 @@ def test_a_model_written_through_a_mount_is_delivered_and_served(
     delivery.storage.write("models", "hand/notes", b"")
     delivery.storage.write("models", "hand/notes/a.txt", b"a")
     monkeypatch.setattr("cloud.models.serving_models.STILL_S", -5.0)
+    monkeypatch.setattr("cloud.models.serving_models.PARTLY_S", -5.0)
     models = ServingModels(delivery.storage, Registry([]), 0)
     models.refresh()
     assert models.versions == {"sketch": "7", "hand": "by hand"}

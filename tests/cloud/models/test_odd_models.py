@@ -15,7 +15,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 from PIL import Image
 
-from cloud import health, instance
+from cloud import health_parts as health
+from cloud import instance
 from cloud.cli import models_command
 from cloud.models import serving_models, snapshots
 from cloud.models.serving_models import ServingModels
@@ -27,6 +28,7 @@ from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadModel
 from inference.routes import Route, Step
+from inference.routes_file import Routes
 from tests.cloud.helpers import drop, jpeg
 from tests.inference.engine.test_external_data import MANIFEST, net
 from tests.inference.engine.test_folders import CONFIG, changed, odd
@@ -43,6 +45,7 @@ def storage(account: str) -> Storage:
 @pytest.fixture
 def serve(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Registry, ServingModels]]:
     monkeypatch.setattr(serving_models, "STILL_S", -5.0)
+    monkeypatch.setattr(serving_models, "PARTLY_S", -5.0)
 
     def made() -> tuple[Registry, ServingModels]:
         registry = Registry([BUILT_IN])
@@ -83,8 +86,8 @@ def test_a_folder_with_an_odd_side_file_is_refused_and_everything_else_goes_on(
         assert record and record[0]["why"] == why and "\n" not in why and "config.json" in why
     monkeypatch.setattr(instance, "default_worker", lambda: worker)
     with pytest.raises(ValueError, match="models in the container that are refused: odd0: .*; odd1: "):
-        health._models_refused()
-    assert health._models()["second"] == health._models()["sketch"] == "usable"
+        health.models_refused()
+    assert health.models()["second"] == health.models()["sketch"] == "usable"
     with pytest.raises(BadModel, match=r"^model 'odd0' cannot be used: odd0: config\.json: id2label"):
         registry.model("odd0")
     monkeypatch.setattr("cloud.storage.containers.default_storage", lambda: storage)
@@ -148,9 +151,10 @@ def test_what_lies_there_and_is_not_used_is_said(
     assert [line.split()[:2] for line in lines if line.startswith("serving")] == [["serving", "sketch"]]
     assert [line for line in lines if line.startswith("not used    best.pt ") and "yolo export model=best.pt" in line]
     registry, models = serve()
-    worker = SimpleNamespace(models=models, registry=registry, refresh_models=models.refresh)
+    planner = SimpleNamespace(routes=Routes(()))
+    worker = SimpleNamespace(models=models, registry=registry, refresh_models=models.refresh, planner=planner)
     monkeypatch.setattr(instance, "default_worker", lambda: worker)
-    listed = health._models()  # a hint, and nothing is wrong with the app
+    listed = health.models()  # a hint, and nothing is wrong with the app
     assert listed["best.pt"].startswith("not used: it is PyTorch weights") and listed["sketch"] == "usable"
 
 

@@ -53,6 +53,7 @@ def test_a_pushed_model_serves_and_is_put_there_once(
     assert push(storage, ENTRY, [mirror]) == "drawn: put into the container (0.0 MB, MIT)"
     assert push(storage, ENTRY) == "drawn: already there"  # without asking for the file again
     monkeypatch.setattr(serving_models, "STILL_S", -5.0)
+    monkeypatch.setattr(serving_models, "PARTLY_S", -5.0)
     registry = Registry([BUILT_IN])
     serving = ServingModels(storage, registry, 0)  # its folder lives as long as it does
     serving.refresh()

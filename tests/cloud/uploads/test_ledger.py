@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cloud.storage.blobs import Conflict
+from cloud.uploads.events import anyway
 from cloud.uploads.ledger import Claim, Ledger
 from cloud.uploads.receipts import Receipt, make_key
 from tests.cloud.uploads.memory_receipts import MemoryReceipts
@@ -78,7 +79,7 @@ def test_what_is_done_stays_done_until_the_upload_or_the_models_change(ledger: L
 
 def test_asked_again_what_is_finished_is_claimed_anew(ledger: Ledger) -> None:
     ledger.finish(claimed(ledger.claim("a.jpg", "e1", plan("e1"))), "failed")
-    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"), again=True)).receipt.attempt == 1
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"), again=anyway)).receipt.attempt == 1
 
 
 def test_a_dead_lease_is_picked_up_and_its_worker_loses(ledger: Ledger, store: MemoryReceipts) -> None:

@@ -48,7 +48,7 @@ def test_thirty_photos_are_found_and_analysed_once(worker: UploadWorker, calls: 
     again = sweep(worker, 120)
     assert (again.seen, again.unfinished) == (30, 0)
     assert str(again).startswith("found 0 of 30 uploads to analyse: ")  # `replay --all` takes finished ones, too
-    assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
+    assert len(calls) == 4  # the mark, a page of uploads, a page of receipts, the count of outdated ones
 
 
 def test_markers_of_folders_and_clutter_cost_no_request(
@@ -58,8 +58,8 @@ def test_markers_of_folders_and_clutter_cost_no_request(
         worker.storage.write(UPLOADS, name, b"", metadata=metadata)
     calls.seen.clear()
     assert str(sweep(worker, 60)).startswith("found 0 of 0 uploads to analyse: ")
-    assert len(calls) == 3  # the mark, a page of uploads, a page of receipts
-    assert names(worker, STATE) == names(worker, ERRORS) == []
+    assert len(calls) == 4  # the mark, a page of uploads, a page of receipts, the count of outdated ones
+    assert (names(worker, STATE), names(worker, ERRORS)) == (["outdated/local.json"], [])
     assert main(["replay", "--all", "--dry-run"]) == 0
     assert capsys.readouterr().out == ""
 

@@ -74,7 +74,10 @@ def test_every_file_that_a_document_names_is_named_as_it_lies_there(worker: Uplo
     analysis = engine.analyze(jpeg(), worker.planner.route("a.jpg"), worker.registry)
     files = {"thumbs/0.jpg": b"", "sketch.jpg": b""}
     extra = {"thumbnails": ["thumbs/0.jpg"], "timeline": [{"label": "thumbs", "poster": "sketch.jpg", "start_s": 0.5}]}
-    found = publish.placed(replace(analysis, artifacts=files, result=replace(analysis.result, extra=extra)), "k")
+    crops = {"classify/0": "crops/classify-0.jpg"}
+    result = replace(analysis.result, extra=extra, crops=crops)
+    found = publish.placed(replace(analysis, artifacts=files, result=result), "k")
+    assert found.crops == {"classify/0": "k/crops/classify-0.jpg"}
     assert found.to_json()["artifacts"]["sketch"] == "k/sketch.jpg"
     assert found.extra == {
         "thumbnails": ["k/thumbs/0.jpg"],

@@ -248,7 +248,7 @@ def test_markers_of_folders_and_clutter_are_no_uploads(
     assert names(worker, ERRORS) == names(worker, STATE) == []
     report = sweep(worker, 60)
     assert (report.seen, report.processed, report.failed) == (1, 1, 0)
-    assert names(worker, STATE) == ["receipts/a.jpg"] and names(worker, ERRORS) == []
+    assert names(worker, STATE) == ["outdated/local.json", "receipts/a.jpg"] and names(worker, ERRORS) == []
 
 
 def test_a_picture_is_one_whatever_its_metadata_says(worker: UploadWorker) -> None:

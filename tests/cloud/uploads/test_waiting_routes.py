@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud import health
+from cloud import health_parts as health
 from cloud.settings import ERRORS, Settings
 from cloud.storage.containers import Storage
 from cloud.uploads import plans
@@ -44,8 +44,8 @@ def worker_of(storage: Storage, folder: Path, text: str, registry: Registry) -> 
 def red() -> str:
     """What the deep health says of the routes and models, where something is wrong."""
     try:
-        health._routes()
-        health._models()
+        health.routes()
+        health.models()
     except (ValueError, Permanent) as error:
         return str(error)
     return ""
@@ -133,7 +133,7 @@ def test_videos_wait_for_a_package_that_only_they_need(
         assert waiting and (waiting.receipt.state, waiting.receipt.attempt) == ("retry", 0)
         assert "-r requirements-flow.txt" in waiting.receipt.reason
         with pytest.raises(MissingPackage, match="route 'faces'.*requirements-flow.txt"):
-            health._extras()
+            health.extras()
     assert names(worker, ERRORS) == []
     assert sweep(worker, 60).processed == 1
     assert results(worker) == ["faces/a.mp4", "faces/b.jpg"]

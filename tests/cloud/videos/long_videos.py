@@ -36,6 +36,7 @@ video = { follow = {} }
 name = "drawn"
 match = "drawn/**"
 steps = [{ model = "fields" }, { model = "sketch" }]
+draw = { crops = "field" }
 video = { fps = 4.0 }
 [[route]]
 name = "street"

@@ -126,7 +126,7 @@ def test_shuffled_and_duplicated_messages_give_what_one_piece_gives(
 class Refusing(Registry):
     """Knows its models and loads none."""
 
-    def model(self, name: str) -> NoReturn:
+    def load(self, name: str) -> NoReturn:
         raise AssertionError(f"{name} was loaded")
 
 
@@ -139,7 +139,7 @@ def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
     (merge,) = taken()
     job = videos.jobs.read(job_id)
     assert merge.stage == "merge" and job and job.facts
-    videos.stages.registry = Refusing([models])
+    videos.worker.planner.registry = Refusing([models])
     videos.jobs.write(replace(job, facts=None))
     with pytest.raises(AssertionError, match="fields was loaded"):
         videos.deliver(merge, 1)
@@ -148,7 +148,7 @@ def test_merging_loads_no_model_and_an_older_plan_without_the_facts_does(
     assert videos.jobs.progress(job_id).merged
     # Merged anew by an older plan, it is the same; then the rest of the way.
     summary = videos.stages.summary(job).to_line()
-    videos.stages.registry = Registry([models])
+    videos.worker.planner.registry = Registry([models])
     videos.storage.delete(STATE, f"jobs/{job_id}/{STORY}")
     videos.jobs.write(replace(job, facts=None))
     videos.deliver(merge, 1)
@@ -335,7 +335,9 @@ def test_a_clip_whose_only_keyframe_is_the_first_is_cut_between_or_refused_by_wh
     assert "keyframe every 10 s" in record[0]["error"]["message"] and taken() == []
 
 
-def test_videos_that_a_step_makes_are_joined_of_parts_too(videos: Videos, clip: Path, tmp_path: Path) -> None:
+def test_videos_that_a_step_makes_and_pictures_of_tracks_come_of_parts_too(
+    videos: Videos, clip: Path, tmp_path: Path
+) -> None:
     drop(videos, clip, "drawn/a.mp4")
     deal([videos], random.Random(11))
     found = document(videos, "drawn/a.mp4")
@@ -349,6 +351,13 @@ def test_videos_that_a_step_makes_are_joined_of_parts_too(videos: Videos, clip: 
     # Of what a step makes there are the analysed frames, in the annotated video those between them, too.
     assert set(times[1]) < set(times[0]) and len(times[1]) == found["analysed_frames"]
     assert times[0] == [frame.pts_s for frame in VideoReader(clip)]
+    folder = found["artifacts"]["annotated"].split("/")[0]
+    assert [track["crop"] for track in found["tracks"]] == [
+        f"{folder}/crops/track-{track['id']}.jpg" for track in found["tracks"]
+    ]
+    for track in found["tracks"]:
+        stored = videos.storage.read(RESULTS, f"drawn/a.mp4/{track['crop']}")
+        assert stored and stored[0].startswith(b"\xff\xd8")
 
 
 def test_a_header_that_claims_a_short_clip_is_not_believed(videos: Videos, clip: Path, tmp_path: Path) -> None:

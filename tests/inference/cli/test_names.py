@@ -9,7 +9,7 @@ import pytest
 
 from inference.__main__ import main
 from inference.cli.analysed_folders import analysed_folders, note_folders
-from inference.cli.analyze import files_below, names_of
+from inference.cli.sources import items_of, names_of, typed
 from inference.errors import BadRoute
 from inference.folder_files import RESULTS_NOTE
 
@@ -25,14 +25,13 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def called(*given: Path | str) -> list[str]:
-    paths = [Path(each) for each in given]
-    return list(names_of(list(files_below(paths)), paths, keep_apart=False).values())
+    return list(names_of(items_of(typed([str(each) for each in given])), keep_apart=False).values())
 
 
 def test_the_way_a_folder_is_typed_changes_no_name(photos: Path) -> None:
     expected = ["c.jpg", "cam1/a.jpg", "cam2/a.jpg"]
-    for typed in (photos / "in", ".", "./", "../in", "../in/", "../link", "../in/cam1/..", photos / "link"):
-        assert called(typed) == expected, typed
+    for way in (photos / "in", ".", "./", "../in", "../in/", "../link", "../in/cam1/..", photos / "link"):
+        assert called(way) == expected, way
     assert called("cam1/a.jpg") == called("../in/cam1/a.jpg") == called(photos / "in/cam1/a.jpg") == ["a.jpg"]
 
 
@@ -42,11 +41,9 @@ def test_a_folder_beside_this_one_is_not_below_it(photos: Path) -> None:
 
 
 def test_two_files_of_one_name_are_refused_or_kept_apart(photos: Path) -> None:
-    paths = [Path("cam1"), Path("cam2")]
     with pytest.raises(BadRoute, match=r"cam1.a\.jpg and cam2.a\.jpg would both"):
-        called(*paths)
-    files = list(files_below(paths))
-    assert list(names_of(files, paths, keep_apart=True).values()) == ["cam1/a.jpg", "cam2/a.jpg"]
+        called("cam1", "cam2")
+    assert list(names_of(items_of(typed(["cam1", "cam2"])), keep_apart=True).values()) == ["cam1/a.jpg", "cam2/a.jpg"]
 
 
 def test_results_remember_the_folders_of_their_pictures(photos: Path) -> None:
@@ -92,3 +89,26 @@ def test_an_export_finds_the_pictures_by_itself(photos: Path, capsys: pytest.Cap
             f"c.{suffix}", f"cam1/a.{suffix}", f"cam2/a.{suffix}",
         ]  # fmt: skip
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_data_set_below_the_analysed_folder_is_no_picture_of_it(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its copies would be analysed a second time; pictures that lie in it, since it was made around them, stay."""
+    sample = Path(__file__).parents[3] / "samples/astronaut.jpg"
+    for name in ("in/c.jpg", "set/images/d.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).write_bytes(sample.read_bytes())
+    for each in ("in/c.jpg", "set/images"):
+        out = photos / f"out-{Path(each).name}"
+        assert main(["analyze", str(photos / each), "--model", "faces", "--out", str(out)]) == 0
+        place = photos / ("in/set" if each == "in/c.jpg" else "set")
+        assert main(["export", str(out), "--format", "yolo", "--out", str(place)]) == 0
+    assert (photos / "in/set/images/c.jpg").exists()
+    assert called(photos / "in") == ["c.jpg", "cam1/a.jpg", "cam2/a.jpg"]
+    assert "images/d.jpg" in called(photos / "set")
+    (photos / "out-c.jpg/c.jpg/result.json").unlink()
+    capsys.readouterr()
+    assert main(["export", str(photos / "out-c.jpg"), "--format", "yolo", "--out", str(photos / "in/set")]) == 1
+    assert "is not written; what is there is of an earlier export" in capsys.readouterr().err

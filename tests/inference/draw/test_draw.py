@@ -13,12 +13,13 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from inference.draw import annotate, enlarged
+from inference.draw import annotate
 from inference.draw.artifacts import _as_drawn
 from inference.draw.colours import APART, colour, ink, palette, track_colour
 from inference.draw.keypoints import LEFT, RIGHT
 from inference.draw.labels import Tag, draw_tags
 from inference.draw.masks import rim
+from inference.draw.scaling import sized
 from inference.errors import BadRoute
 from inference.predictions import Classes, LabelMap, Masks, Objects, OutputImage
 from inference.results.result import ModelFacts, StepResult
@@ -57,7 +58,7 @@ def test_everything_is_drawn_at_any_picture_size(size: tuple[int, int]) -> None:
         attributes=({}, {"mood": Classes(np.zeros(1, int), np.ones(1), ("happy",))}),
     )
     classes = Classes(np.asarray([0]), np.asarray([0.7]), ("a rather long name of a class",))
-    canvas, steps = enlarged(picture, [("objects", predicted), ("classes", classes)])
+    canvas, steps = sized(picture, [("objects", predicted), ("classes", classes)])
     drawn = annotate(canvas, steps, Draw())
     assert drawn.size == canvas.size and max(drawn.size) >= 240
     assert changed(canvas, drawn).mean() > 0.001
@@ -65,7 +66,7 @@ def test_everything_is_drawn_at_any_picture_size(size: tuple[int, int]) -> None:
 
 def test_a_label_can_be_read_on_a_tiny_picture() -> None:
     """Enlarged, the tag of a 24-pixel picture has letters of at least 8 pixels in two colours."""
-    canvas, steps = enlarged(Pillow.new("RGB", (24, 24), "white"), [("objects", objects((2, 10, 22, 23)))])
+    canvas, steps = sized(Pillow.new("RGB", (24, 24), "white"), [("objects", objects((2, 10, 22, 23)))])
     drawn = np.asarray(annotate(canvas, steps, Draw()))
     shade = colour("person")
     tag = np.argwhere((drawn == shade).all(axis=2))
@@ -205,7 +206,7 @@ def test_blurred_faces_keep_no_detail_and_others_stay() -> None:
 def test_what_was_found_on_a_crop_is_enlarged_with_the_picture() -> None:
     nested = objects((2, 2, 6, 6), label="face")
     people = replace(objects((1, 1, 20, 20)), attributes=({"faces": nested},))
-    _, ((_, predicted),) = enlarged(noise(24, 24), [("p", people)])
+    _, ((_, predicted),) = sized(noise(24, 24), [("p", people)])
     assert isinstance(predicted, Objects)
     assert predicted.attributes[0]["faces"].boxes.tolist() == [[20, 20, 60, 60]] and nested.boxes[0, 0] == 2
 

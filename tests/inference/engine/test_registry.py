@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.session import Session
 from inference.engine.weights import Weights, sha256_of
 from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.manifest import manifest_from, read_manifest
@@ -231,19 +232,6 @@ def test_weights_replaced_in_place_are_loaded_anew(models: Path) -> None:
     assert registry.model("sketch") is not first
 
 
-def test_who_sees_the_digest_of_new_weights_gets_their_model(models: Path) -> None:
-    manifest, weights = models / "sketch" / "model.toml", models / "sketch" / "model.onnx"
-    manifest.write_text("".join(line for line in manifest.open() if not line.startswith("sha256")))
-    registry = Registry([models])
-    old, before = registry.model("sketch"), registry.digest("sketch")
-    with weights.open("ab") as file:
-        file.write(b"\x32\x01a")  # doc_string of the ModelProto
-    assert registry.model("sketch") is old  # under the digest that was asked for before
-    assert registry.digest("sketch") != before
-    new = registry.model("sketch")
-    assert new is not old and new.sha256 == sha256_of(weights) != old.sha256
-
-
 def test_weights_that_went_away_stop_only_their_own_model(
     models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -270,12 +258,12 @@ def test_weights_that_vanish_between_two_looks_may_come_back(models: Path) -> No
 
 
 def test_weights_that_vanish_while_they_are_loaded_may_come_back(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hash_and_remove(path: Path) -> str:
-        digest = sha256_of(path)
+    def load_and_remove(path: Path, *arguments: object) -> Session:
+        session = Session(path)
         path.unlink()
-        return digest
+        return session
 
-    monkeypatch.setattr("inference.engine.registry.sha256_of_model", hash_and_remove)
+    monkeypatch.setattr("inference.engine.registry.Session", load_and_remove)
     with pytest.raises(ModelUnavailable, match="put the weights back"):
         Registry([models]).model("classify")
 

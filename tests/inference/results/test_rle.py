@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from pycocotools import mask as coco
 
-from inference.draw import enlarged
 from inference.draw.artifacts import image_artifacts
 from inference.draw.masks import paint_masks, rim, rim_width
+from inference.draw.scaling import sized
 from inference.heads._masks import masks_in_boxes
 from inference.image.media import Picture
 from inference.image.preprocess import Fit
@@ -120,7 +120,7 @@ def test_files_of_masks_and_enlarged_masks_show_the_same_pixels(masks: Masks) ->
     picture = Pillow.new("RGB", (width, height))
     files, names = image_artifacts(Picture(picture, (width, height)), [step(in_boxes(masks))], Draw())
     factor = -(-240 // max(width, height))
-    _, [(_, larger)] = enlarged(picture, [("s", in_boxes(masks))])
+    _, [(_, larger)] = sized(picture, [("s", in_boxes(masks))])
     assert isinstance(larger, Objects) and larger.masks is not None
     for i in range(len(masks)):
         file = np.asarray(Pillow.open(io.BytesIO(files[names["s", i]])))

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.errors import LimitExceeded
 from inference.results.result import Cost, Source
-from inference.routes import Route
+from inference.routes import Draw, Route
 from inference.routes_file import parse_routes
 from inference.steps import Analysis
 from inference.video import split, table
@@ -199,6 +199,15 @@ def test_so_do_heat_maps_keyframes_and_steps_that_make_pictures(
     whole, analysis = analyze(clip, chosen, registry), from_parts(clip, chosen, registry, 1.0, tmp_path)
     assert files <= analysis.artifacts.keys() and len(list(tmp_path.glob("part*"))) >= 4
     check_same(analysis, whole)
+
+
+def test_so_do_the_tracks_that_are_saved_as_pictures(clip: Path, registry: Registry, tmp_path: Path) -> None:
+    draw = Draw(crops=("field",), quality=70, longest_side=200, annotated=False)
+    chosen = replace(route("{ fps = 5.0, heat_map = true }", annotated=True), draw=draw)
+    whole = analyze(clip, chosen, registry)
+    assert {"crops/track-1.jpg", "crops/track-2.jpg", "heat.jpg"} <= whole.artifacts.keys()
+    assert not {"annotated.mp4", "poster.jpg"} & whole.artifacts.keys()
+    check_same(from_parts(clip, chosen, registry, 1.0, tmp_path), whole)
 
 
 def test_parts_are_drawn_and_joined_to_the_frames_of_the_whole(clip: Path, registry: Registry, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from inference.analysis import analyze
+from inference.draw.scaling import scaled
 from inference.engine.registry import Registry
 from inference.predictions import Classes, LabelMap, Masks, Objects, Predictions
 from inference.results.result import Source
@@ -21,7 +22,7 @@ from inference.video.options import VideoOptions
 from inference.video.outputs import Drawing, Stills
 from inference.video.read import VideoReader
 from inference.video.summary import Summary
-from inference.video.view import Tween, between, scaled, view_of
+from inference.video.view import Tween, between, view_of
 from inference.video.write import VideoWriter
 from tests.inference.video.blobs import blob_detector, scene
 from tests.inference.video.clips import make, number_of
@@ -172,7 +173,7 @@ def test_what_a_heat_map_is_painted_over_is_blurred_too() -> None:
     summary = Summary(Source(), (), "ok", {}, None, [], 3, np.zeros((4, 4)))
     spread = []
     for blur in ((), ("face",)):
-        stills = Stills(blur)
+        stills = Stills(Draw(blur=blur))
         stills.take(frame, steps, None, summary)
         heat = np.asarray(Image.open(io.BytesIO(stills.files(summary)["heat.jpg"])).convert("L"), float)
         spread.append(heat[28:68, 28:68].std())

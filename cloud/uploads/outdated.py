@@ -1,0 +1,115 @@
+"""How many finished uploads the models and routes of today would answer otherwise: counted by the sweep, which goes
+through all receipts anyway, and shown by the deep health. `replay --changed` takes them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cloud.settings import STATE, deployment
+from cloud.storage.containers import BlobInfo, Storage
+from cloud.uploads.plans import Planner
+from cloud.uploads.receipts import ReceiptSummary
+from inference.errors import DropsightError, Transient
+from inference.route_problems import problem_of
+from inference.routes import Route
+from inference.routes_file import sidecar_target
+
+log = logging.getLogger(__name__)
+
+HOW = "python -m cloud replay --changed"
+ANSWERED = ("done", "failed")
+_ANEW = 5000
+
+
+class Digests:
+    """The digests of the routes by which uploads would be analysed today: a look-up each, not a digest each."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self._known: dict[str, str] = {}
+        self._asked = 0
+
+    def of(self, upload: BlobInfo) -> str:
+        """Of the route of an upload without a sidecar; "" where there is none that can be used."""
+        try:
+            route = self._planner.routes.match(upload.name, upload.metadata.get("dropsight_route"))
+        except DropsightError:
+            return ""
+        if route is None:
+            return ""
+        self._asked += 1
+        if self._asked % _ANEW == 0:
+            self._known.clear()  # models may be replaced while a long list is read
+        if route.name not in self._known:
+            self._known[route.name] = self._digest(route)
+        return self._known[route.name]
+
+    def _digest(self, route: Route) -> str:
+        registry = self._planner.registry
+        try:
+            return "" if problem_of(route, registry) else route.digest(registry)
+        except DropsightError:
+            return ""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Receipts of uploads that have their answer: all of them, those of another digest than today's, and those of
+    which a listing does not say (older ones, and with a sidecar). by: the deployment whose routes they were held
+    against."""
+
+    by: str = ""
+    finished: int = 0
+    outdated: int = 0
+    unknown: int = 0
+
+    def plus(self, pairs: Iterable[tuple[BlobInfo, ReceiptSummary | None]], digests: Digests) -> Tally:
+        """With a page of uploads and their receipts; a look-up each and no call."""
+        finished = outdated = unknown = 0
+        for upload, receipt in pairs:
+            if not receipt or receipt.state not in ANSWERED or receipt.etag != upload.etag:
+                continue
+            if sidecar_target(upload.name):
+                continue
+            today = "" if receipt.overridden or not receipt.digest else digests.of(upload)
+            finished += 1
+            unknown += not today
+            outdated += bool(today) and today != receipt.digest
+        return Tally(self.by, self.finished + finished, self.outdated + outdated, self.unknown + unknown)
+
+
+def store(storage: Storage, tally: Tally) -> None:
+    """Keeps the count of a pass over all uploads; a single call."""
+    document = {"finished": tally.finished, "outdated": tally.outdated, "unknown": tally.unknown}
+    try:
+        storage.write_json(STATE, _path(tally.by), document)
+    except Transient as error:
+        log.warning("how many uploads are outdated was counted, and not written down: %s", error)
+
+
+def told(storage: Storage) -> dict[str, Any]:
+    """What the deep health says of the last count of this deployment; a single call."""
+    path = _path(deployment())
+    stored = storage.read(STATE, path)
+    try:
+        document = json.loads(stored[0]) if stored else {}
+        count, of, unknown = (int(document[key]) for key in ("outdated", "finished", "unknown"))
+    except (KeyError, TypeError, ValueError, RecursionError, OverflowError):
+        return {
+            "counted_at": None,
+            "why": "no sweep has gone through all uploads so far; the next that does counts",
+        }
+    assert stored
+    said: dict[str, Any] = {"count": count, "of": of, "counted_at": stored[1].modified.isoformat()}
+    if unknown:
+        said["unknown"] = unknown
+    return said | ({"how": HOW} if count or unknown else {})
+
+
+def _path(by: str) -> str:
+    # Deployments over one account have routes of their own.
+    return f"outdated/{by}.json"

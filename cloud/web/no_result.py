@@ -1,0 +1,94 @@
+"""Why an upload has no result, in a sentence: it waits, is being worked on, has failed, was deleted, or never was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+
+import azure.functions as func
+
+from cloud.settings import ERRORS, UPLOADS
+from cloud.storage.containers import BlobInfo, Storage
+from cloud.uploads.ledger import Ledger
+from cloud.uploads.publish import RESULT, error_path
+from cloud.uploads.receipts import StoredReceipt
+from cloud.web.router import json_answer
+from inference.clutter import is_clutter
+from inference.routes_file import sidecar_target
+
+State = Literal["unknown", "ignored", "waiting", "working", "failed", "cancelled", "deleted", "result_deleted"]
+_TURN = "it waits for its turn: nobody has taken it up so far; the next delivery or sweep does"
+
+
+@dataclass(frozen=True)
+class NoResult:
+    """state: of the upload, as an answer says it. retry_s: when asking again makes sense; None: it does not."""
+
+    state: State
+    message: str
+    retry_s: int | None = None
+
+    def answer(self) -> func.HttpResponse:
+        """404 whatever the state is: callers that wait for 200 know no other."""
+        error = {"class": HTTPStatus.NOT_FOUND.name, "message": self.message}
+        answer = json_answer({"status": "error", "error": error, "state": self.state}, HTTPStatus.NOT_FOUND)
+        if self.retry_s is not None:
+            answer.headers["Retry-After"] = str(self.retry_s)
+        return answer
+
+
+def no_result(storage: Storage, ledger: Ledger, path: str) -> NoResult:
+    """Why the container `results` has nothing under a path that was asked for; two calls."""
+    name = path.removesuffix(f"/{RESULT}")
+    upload, stored = storage.head(UPLOADS, name), ledger.read(name)
+    if upload is None:
+        if stored is None:
+            return NoResult("unknown", f"there is neither a result {path!r} nor an upload {name!r}")
+        return NoResult("deleted", f"there is no result {path!r}, and the upload {name!r} was deleted")
+    state = _ignored(upload) or _of_upload(stored, upload.etag)
+    return NoResult(state.state, f"there is no result of {name!r}: {state.message}", state.retry_s)
+
+
+def _ignored(upload: BlobInfo) -> NoResult | None:
+    if target := sidecar_target(upload.name):
+        return NoResult("ignored", f"it says the route of {target!r}, and is not analysed itself")
+    if upload.is_folder or is_clutter(upload.name):
+        return NoResult("ignored", "it is a folder's marker, or what other programs leave behind, and is not analysed")
+    return None
+
+
+def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
+    """Of an upload that is there, in the version `etag`."""
+    if stored is None or not stored.receipt.etag:  # of which at most a sidecar is known
+        return NoResult("waiting", _TURN, 5)
+    receipt = stored.receipt
+    if receipt.etag != etag:
+        return NoResult("waiting", f"it was uploaded anew, and {_TURN}", 5)
+    if receipt.state == "working" and stored.age_s < receipt.lease_s:
+        share = "" if receipt.share is None else f", {receipt.share:.0%} done"
+        return NoResult("working", f"it is being worked on (as of {receipt.at}{share})", 2)
+    if receipt.state == "job":
+        how = f"GET /api/jobs/{receipt.job} says how far it is"
+        return NoResult("working", f"it is a long video, which is worked on in parts: {how}", 10)
+    if receipt.state == "dropped":
+        how = "`python -m cloud replay NAME --all` takes it up again"
+        return NoResult("cancelled", f"its analysis ended without a result ({receipt.reason or 'dropped'}); {how}")
+    if receipt.state == "failed":
+        where = f"{ERRORS}/{error_path(receipt.name)}"
+        return NoResult("failed", f"it failed: {receipt.reason or 'for a reason that the record says'} ({where})")
+    if receipt.state == "done":
+        how = "`python -m cloud replay --missing` brings it back"
+        return NoResult("result_deleted", f"it was analysed ({receipt.at}), and its result was deleted; {how}")
+    return _waiting(stored)
+
+
+def _waiting(stored: StoredReceipt) -> NoResult:
+    receipt = stored.receipt
+    if receipt.state == "working":
+        return NoResult("waiting", "its worker has fallen silent; the next delivery or sweep goes on with it", 5)
+    if receipt.reason:
+        return NoResult("waiting", f"it waits until this is over, and each sweep looks again: {receipt.reason}", 30)
+    if receipt.until:
+        return NoResult("waiting", f"it waits until {receipt.until}, as its route says (when)", 60)
+    return NoResult("waiting", _TURN, 5)

@@ -1,0 +1,87 @@
+"""The routes that a command line asks for, and which of them a file goes through."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.cli.artifact_options import with_artifact_options
+from inference.cli.filters import filtered
+from inference.cli.sources import Item
+from inference.defaults import load_routes
+from inference.engine.registry import Registry
+from inference.errors import BadRoute
+from inference.route_problems import problems_of
+from inference.routes import Route, Step
+from inference.routes_file import SIDECAR, Routes
+from inference.tables import text_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The routes with the options of the command line on them, which a file's own route gets, too."""
+
+    routes: Routes
+    options: argparse.Namespace
+    registry: Registry
+
+    @classmethod
+    def by(cls, options: argparse.Namespace, registry: Registry) -> Asked:
+        """Raises BadRoute for options that cannot be meant, or do nothing for any of the routes; BadModel."""
+        return cls(_with_options(routes_of(options, registry), options, registry, check=True), options, registry)
+
+    def route_of(self, item: Item) -> Route:
+        """The route that a file goes through. Raises BadRoute."""
+        route = route_of(item, self.routes, self.options)
+        if any(route is known for known in self.routes.routes):
+            return route
+        own = Routes((route,))  # options that do nothing for it may be meant for other files
+        return _with_options(own, self.options, self.registry, check=False).routes[0]
+
+
+def _with_options(routes: Routes, options: argparse.Namespace, registry: Registry, *, check: bool) -> Routes:
+    """What is renamed comes first: files go by the new names."""
+    return with_artifact_options(filtered(routes, options, registry, check=check), options, registry, check=check)
+
+
+def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
+    """The routes that the options ask for, with all their models usable. Raises BadRoute, BadModel."""
+    if options.model:
+        if options.routes or options.route:
+            raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
+        for name in options.model:
+            registry.entry(name)  # a name that leads nowhere is reported once, not for every file
+        twice = [name for name in options.model if options.model.count(name) > 1]
+        if twice:
+            raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
+        return Routes((Route("command-line", tuple(Step(m) for m in options.model)),))
+    default = Path("routes.toml")
+    routes = load_routes(options.routes or (default if default.is_file() else None), registry).sound()
+    routes = Routes((routes.named(options.route),)) if options.route else routes
+    for problem in problems_of(routes, registry):
+        if isinstance(problem, BadRoute):
+            raise problem
+    return routes
+
+
+def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
+    """The route of a file: the requested one, else its sidecar's, else the first that fits its name.
+
+    Below a folder that was given, the name is that of the file in storage, or the path as given. Raises BadRoute.
+    """
+    if options.model or options.route:
+        return routes.routes[0]
+    sidecar = item.path.with_name(item.path.name + SIDECAR) if item.path else None
+    if sidecar and sidecar.is_file():
+        try:
+            text = text_of(sidecar).strip()
+        except UnicodeDecodeError as error:
+            raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
+        if text:
+            return routes.of_sidecar(text, item.shown)
+    names = (item.name, item.path.as_posix() if item.path else item.shown)
+    fitting = [route for name in names if (route := routes.match(name))]
+    if not fitting:
+        raise BadRoute(f'{item.shown}: no route matches this name; add a route with match = "**"')
+    return min(fitting, key=routes.routes.index)

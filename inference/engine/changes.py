@@ -1,0 +1,78 @@
+"""Files of a model that are not those any more that serve: are they still being written, and what of them was tried?"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from inference.engine.folders import InstalledModel
+from inference.engine.stamps import Stamp, stamp_of
+from inference.engine.weights import FileState, refuse_what_has_gone, state_of
+from inference.errors import ModelUnavailable
+
+# Files arrive one after the other: a folder is read again when nothing of it has changed for so long ...
+STILL_S = 5.0
+# ... and for so long where some of its files are still those that serve: the others may be on their way, and labels
+# of one model are never to name what another finds.
+PARTLY_S = 30.0
+# An app that starts takes what has lain still for so long: nothing of it serves that a mixture could come of.
+SETTLE_S = 2.0
+# What was written so long ago lies still, whenever it is first looked at.
+_OLD_S = 60.0
+# A model whose files are gone serves on from memory for so long, so that a folder can be put in place of another.
+SERVES_ON_S = 600.0
+
+Found = tuple[Stamp, FileState | None]
+
+
+def found_of(entry: InstalledModel) -> Found:
+    """What lies now where an entry was read; a few file times, and nothing of what is in the files."""
+    state = None
+    with suppress(ModelUnavailable):  # they are gone
+        state = state_of(entry.weights) if entry.weights else None
+    return stamp_of(entry.root) if entry.root else Stamp(), state
+
+
+@dataclass
+class Change:
+    """found: what lies there now. since: by the registry's clock, when it was first seen so. why: that it cannot be
+    used, where it was read; empty before. read: when that was. until: by the same clock, how long the model in memory
+    serves on; None: as long as it is there."""
+
+    found: Found
+    since: float
+    why: str = ""
+    read: float = 0.0
+    until: float | None = None
+
+    def is_to_be_read(self, now: float) -> bool:
+        """Whether nobody has read it, or so long ago that weights from elsewhere may have come."""
+        return not self.why or now - self.read >= _OLD_S
+
+    def is_still(self, entry: InstalledModel, now: float) -> bool:
+        """Whether nothing has been written, added or taken away for long enough."""
+        if entry.root and self.found[0].age_s(entry.root) >= _OLD_S and _age_s(self.found[1]) >= _OLD_S:
+            return True
+        kept = set(self.found[0].files) & set(entry.stamp.files)
+        return now - self.since >= (PARTLY_S if kept else STILL_S)
+
+
+def refuse_gone(entry: InstalledModel) -> None:
+    """Raises ModelUnavailable where a model's folder, or a file of its weights, is not there any more."""
+    if entry.root and not entry.root.exists():
+        raise ModelUnavailable(f"{entry.root}: it is gone; put it back, or take the model out of the routes")
+    if entry.state:
+        refuse_what_has_gone(entry.state)
+
+
+def _age_s(state: FileState | None) -> float:
+    if state is None:
+        return _OLD_S
+    files = (state, *(file for _, file in state.data))
+    return time.time() - max(max(file.mtime_ns, file.ctime_ns) for file in files) / 1e9
+
+
+def clock_time(in_s: float) -> str:
+    """The time of day that is so many seconds away, for people."""
+    return time.strftime("%H:%M UTC", time.gmtime(time.time() + in_s))

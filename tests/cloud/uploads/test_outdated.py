@@ -1,0 +1,106 @@
+"""The sweep counts which finished uploads would be answered otherwise today, at no call per upload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cloud import health, instance
+from cloud.settings import STATE
+from cloud.storage import containers
+from cloud.uploads import sweep as sweeping
+from cloud.uploads.outdated import HOW, told
+from cloud.uploads.sweep import SweepReport, sweep
+from cloud.uploads.upload_worker import UploadWorker
+from inference.routes_file import parse_routes
+from tests.cloud.helpers import Calls, drop, jpeg
+from tests.cloud.uploads.test_replay import OTHERWISE, forget_digest
+
+
+@pytest.fixture
+def shared_of_the_process() -> Iterator[None]:
+    """What the health shares with the app, made anew for this test's account."""
+    caches = (instance.default_worker, containers.default_storage)
+    for made in caches:
+        made.cache_clear()
+    yield
+    for made in caches:
+        made.cache_clear()
+
+
+def counted(worker: UploadWorker) -> dict[str, Any]:
+    said = told(worker.storage)
+    assert said.pop("counted_at")
+    return said
+
+
+def test_the_deep_health_says_how_many_are_outdated(
+    worker: UploadWorker, calls: Calls, shared_of_the_process: None
+) -> None:
+    assert health.report()["outdated"]["counted_at"] is None
+    drop(worker, "bad.jpg", b"not a picture")
+    for number in range(4):
+        drop(worker, f"{number}.jpg", jpeg(), **({"dropsight_route": "classify"} if number else {}))
+    drop(worker, "3.jpg.route.toml", b'route = "default"')
+    sweep(worker, 60)
+    sweep(worker, 60)
+    assert counted(worker) == {"count": 0, "of": 5, "unknown": 1, "how": HOW}  # a listing has no sidecar's text
+    worker.planner.routes = parse_routes(OTHERWISE, "test routes")
+    calls.seen.clear()
+    sweep(worker, 60)
+    assert len(calls) == 4
+    report = health.report()
+    assert (report["outdated"]["count"], report["outdated"]["of"]) == (2, 5)
+    assert "outdated" not in report["errors"]
+
+
+def test_a_count_goes_on_over_several_sweeps(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    for number in range(6):
+        drop(worker, f"{number}.jpg", jpeg())
+    sweep(worker, 60)
+    drop(worker, "9.jpg", jpeg())
+    worker.planner.routes = parse_routes(OTHERWISE, "test routes")
+    monkeypatch.setattr("cloud.uploads.sweep.time.monotonic", lambda: now[0])
+    reports: list[SweepReport] = []
+    while not reports or not reports[-1].complete:
+        # No time: a page a sweep, and the one with something to do twice.
+        reports.append(sweep(worker, 0 if len(reports) < 4 else 60, page_size=2))
+    assert len(reports) == 5 and reports[3].left == 1
+    assert counted(worker) == {"count": 6, "of": 6, "how": HOW}
+
+
+@pytest.mark.parametrize("begun_by", ["an older version", "another deployment"])
+def test_a_pass_that_others_have_begun_is_not_counted(worker: UploadWorker, begun_by: str) -> None:
+    for number in range(4):
+        drop(worker, f"{number}.jpg", jpeg())
+    sweep(worker, 60)
+    before = told(worker.storage)
+    drop(worker, "9.jpg", jpeg())
+    sweep(worker, 0, page_size=2)
+    stored = worker.storage.read_json(STATE, sweeping.MARK)
+    assert stored and stored[0]["uploads"]
+    mark = {key: stored[0][key] for key in ("uploads", "receipts")}
+    if begun_by == "another deployment":
+        mark = stored[0] | {"outdated": stored[0]["outdated"] | {"by": "app-staging"}}
+    worker.storage.write_json(STATE, sweeping.MARK, mark)
+    assert sweep(worker, 60).complete
+    assert told(worker.storage) == before
+    assert sweep(worker, 60).complete
+    assert counted(worker) == {"count": 0, "of": 5}
+
+
+def test_receipts_without_a_digest_are_unknown(worker: UploadWorker) -> None:
+    drop(worker, "a.jpg", jpeg())
+    sweep(worker, 60)
+    forget_digest(worker, "a.jpg")
+    sweep(worker, 60)
+    assert counted(worker) == {"count": 0, "of": 1, "unknown": 1, "how": HOW}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"outdated": null, "finished": 1, "unknown": 0}', b"\xff"])
+def test_a_damaged_count_is_no_count(worker: UploadWorker, content: bytes) -> None:
+    worker.storage.write(STATE, "outdated/local.json", content)
+    assert told(worker.storage)["counted_at"] is None
