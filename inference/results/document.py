@@ -93,7 +93,7 @@ class TimingDoc(TypedDict):
     postprocess: float
 
 
-class LeftOutDoc(TypedDict):
+class LeftoutDoc(TypedDict):
     """How many of a step's predictions the route's options left out, by the option: labels, a label's threshold, size,
     region (also ignore and mask); merged: found under another label of the same new name, too. In a video of all its
     frames; of a map the labels that lost area."""
@@ -122,7 +122,7 @@ class StepDoc(TypedDict):
     map: NotRequired[str]
     notes: NotRequired[list[str]]
     renamed: NotRequired[dict[str, str]]
-    left_out: NotRequired[LeftOutDoc]
+    left_out: NotRequired[LeftoutDoc]
     embedding: NotRequired[EmbeddingDoc]
 
 
