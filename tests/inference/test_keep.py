@@ -194,3 +194,16 @@ def test_a_face_on_the_crop_of_what_is_left_out_is_blurred_too() -> None:
     deep, last = annotated(Route("r", (steps[0], replace(steps[1], max_size=1e-6)), draw=BLUR))
     assert last["steps"][1]["left_out"] == {"size": 1}, "on a crop, too, it is counted with its step"
     assert np.array_equal(deep[within], blurred[within])
+
+
+def test_a_crop_that_is_saved_shows_no_face_that_is_left_out() -> None:
+    def crop(inner: Step, blur: tuple[str, ...]) -> bytes:
+        heads = Step("faces", name="heads", rename={"face": "head"})
+        route = Route("r", (heads, inner), draw=Draw(crops=("head",), blur=blur))
+        made = analyze(ASTRONAUT, route, Registry([ROOT / "models"])).artifacts["crops/heads-0.jpg"]
+        assert isinstance(made, bytes)
+        return made
+
+    inner = Step("faces", name="inner", on="head", threshold=0.7)
+    usual = crop(inner, ("face",))
+    assert crop(replace(inner, max_size=1e-6), ("face",)) == usual != crop(inner, ())

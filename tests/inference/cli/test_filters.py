@@ -98,12 +98,28 @@ def test_the_document_and_the_line_say_what_was_left_out(capsys: pytest.CaptureF
 
 
 def test_a_sidecars_own_route_gets_the_options_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    photo = tmp_path / "a.jpg"
+    photo, out = tmp_path / "a.jpg", tmp_path / "out"
     photo.write_bytes(ASTRONAUT.read_bytes())
     sidecar = "[[route]]\nname = 'own'\nsteps = [{ model = 'faces' }]\n"
     (tmp_path / "a.jpg.route.toml").write_text(sidecar)
     (tmp_path / "routes.toml").write_text(sidecar.replace("own", "r"))
-    routes = ["--routes", str(tmp_path / "routes.toml")]
-    assert main(["analyze", str(photo), *routes, "--rename", "face=Gesicht", "--json"]) == 0
+    command = ["analyze", str(photo), "--routes", str(tmp_path / "routes.toml"), "--rename", "face=Gesicht", "--json"]
+    command += ["--out", str(out), "--crops", "Gesicht", "--resume"]
+    assert main(command) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["route"] == "own" and document["summary"]["objects"] == {"Gesicht": 1}
+    assert [path.name for path in (out / "a.jpg/crops").iterdir()] == ["faces-0.jpg"]
+    assert main(command) == 0 and "1 of 1 done already" in capsys.readouterr().err
+    assert main([*command, "--ignore", "0,0 1,0 1,1 0,1"]) == 0  # another option is another result
+    done = capsys.readouterr()
+    assert "0 of 1 done already" in done.err and json.loads(done.out)["summary"]["objects"] == {}
+    assert not [*(out / "a.jpg").glob("crops/*")]
+
+
+def test_crops_are_of_what_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_text(
+        "[[route]]\nname = 'r'\nsteps = [{ model = 'street' }, { model = 'faces' }]\n"
+    )
+    command = ["analyze", str(ASTRONAUT), "--routes", str(tmp_path / "routes.toml"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--labels", "road", "--crops", "face"]) == 2
+    assert "--crops: 'face', which no step finds" in capsys.readouterr().err
