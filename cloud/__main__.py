@@ -58,7 +58,8 @@ def replay(options: argparse.Namespace) -> int:
     """Claim finished uploads anew, here and now. 0: all have a result; 1: some failed again."""
     from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
     from cloud.storage.paths import printable
-    from cloud.uploads.sweep import needs_work, sweep
+    from cloud.uploads.sweep import sweep
+    from cloud.uploads.waits import needs_work
 
     def wanted(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
         failed = receipt is not None and receipt.state == "failed"

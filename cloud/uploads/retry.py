@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from cloud.storage.blobs import Conflict
-from inference.errors import CorruptMedia, LimitExceeded, MissingPackage, Permanent, RouteUnavailable, UnsupportedMedia
+from inference.errors import (
+    BadManifest,
+    BadModel,
+    CorruptMedia,
+    LimitExceeded,
+    NotReady,
+    Permanent,
+    UnsupportedMedia,
+)
 
 Retry = Literal["now", "later", "mended", "never"]
 
@@ -15,9 +23,11 @@ def decide(error: Exception, attempt: int, max_attempts: int) -> Retry:
 
     At once, with a later delivery, once the installation is mended (no attempt is spent), or never.
     """
-    if isinstance(error, RouteUnavailable | MissingPackage):
+    if isinstance(error, NotReady):
         return "mended"
-    if isinstance(error, Permanent) or attempt >= max_attempts:
+    # A model that fails on this file may do so for want of memory, say: only its attempts tell.
+    permanent = isinstance(error, Permanent) and not isinstance(error, BadModel | BadManifest)
+    if permanent or attempt >= max_attempts:
         return "never"
     return "now" if isinstance(error, Conflict) else "later"
 

@@ -13,22 +13,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from cloud.settings import STATE, UPLOADS
-from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.events import BlobEvent, Cause, Outcome
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
+from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
-from inference.errors import BadManifest
+from inference.errors import BadManifest, LimitExceeded
 from inference.tables import build
 
 log = logging.getLogger(__name__)
 
 MARK = "sweep.json"
 _LOOK_BACK = 5000
+_MARK_BYTES = 64 * 1024
 
 Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
@@ -44,6 +46,7 @@ class SweepReport:
     failed: int = 0
     left: int = 0
     complete: bool = False
+    handed: dict[str, str] = field(default_factory=dict)  # uploads that wait for a job -> its id, "" where unknown
 
     def __str__(self) -> str:
         end = "to the end" if self.complete else "the next sweep goes on from here"
@@ -59,11 +62,6 @@ class SweepMark:
 
     uploads: str | None = None
     receipts: str | None = None
-
-
-def needs_work(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
-    """Whether this version of the upload still needs somebody."""
-    return receipt is None or receipt.is_open(upload.etag)
 
 
 class ReceiptCursor:
@@ -97,12 +95,14 @@ def sweep(
     budget_s: float,
     *,
     prefix: str = "",
-    wanted: Wanted = needs_work,
+    wanted: Wanted | None = None,
     cause: Cause = "sweep",
     page_size: int = 5000,
     begin_thread: Callable[[], None] = lambda: None,
 ) -> SweepReport:
     """Bring every wanted upload to its end, `max_concurrent` at a time, until `budget_s` is used up.
+
+    wanted: by default what needs work, but for what waits for a slot or for a cause that is still there.
 
     A sweep over everything starts at the mark that the last sweep left; a sweep over a `prefix` has no mark. An upload
     that fails is counted and does not stop the others. begin_thread: see BlobEvent. Raises StorageUnavailable.
@@ -110,16 +110,22 @@ def sweep(
     end = time.monotonic() + budget_s
     marked = prefix == "" and cause == "sweep"
     mark = _read_mark(worker.storage) if marked else SweepMark()
+    worker.refresh_models()  # by which it is decided who goes on waiting
+    waits = Waits(worker.planner, worker.ledger.store, worker.ledger.deployment)
+    wanted = wanted or waits.needs_work
     report = SweepReport()
     receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
         for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
             here = SweepMark(page.token, receipts.token)
             uploads = [upload for upload in page.blobs if not is_clutter(upload.name)]
-            chosen = [upload for upload in uploads if wanted(upload, receipts.of(upload.name))]
+            found = [(upload, receipts.of(upload.name)) for upload in uploads]
+            report.handed |= {u.name: r.job for u, r in found if r and (r.state, r.etag) == ("job", u.etag)}
+            chosen = [upload for upload, receipt in found if wanted(upload, receipt)]
             report.seen += len(uploads)
             report.unfinished += len(chosen)
-            _process(pool, worker, [BlobEvent(UPLOADS, u.name, cause, begin_thread) for u in chosen], end, report)
+            events = [BlobEvent(UPLOADS, upload.name, cause, begin_thread) for upload in chosen]
+            _process(pool, worker, waits, events, end, report)
             if time.monotonic() >= end and (report.left or page.next_token):
                 if marked:
                     mark = here if report.left else SweepMark(page.next_token, receipts.token)
@@ -130,13 +136,22 @@ def sweep(
 
 
 def _process(
-    pool: ThreadPoolExecutor, worker: UploadWorker, events: list[BlobEvent], end: float, report: SweepReport
+    pool: ThreadPoolExecutor,
+    worker: UploadWorker,
+    waits: Waits,
+    events: list[BlobEvent],
+    end: float,
+    report: SweepReport,
 ) -> None:
     def handle(event: BlobEvent) -> Outcome | Exception | None:
         if time.monotonic() >= end:
             return None
+        if waits.goes_on(event.name):
+            return Outcome("waiting")
         try:
-            return worker.handle(event)
+            outcome = worker.handle(event)
+            waits.note(event.name, outcome)
+            return outcome
         except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
             log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
             return error
@@ -152,14 +167,16 @@ def _process(
 
 
 def _read_mark(storage: Storage) -> SweepMark:
-    stored = storage.read(STATE, MARK)
-    if stored is None:
+    reading = storage.open(STATE, MARK)
+    if reading is None:
         return SweepMark()
     # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
     storage.delete(STATE, MARK)
     try:
-        known = {key: value for key, value in json.loads(stored[0]).items() if key in SweepMark.__dataclass_fields__}
+        document = json.loads(reading.read(_MARK_BYTES))
+        known = {key: value for key, value in document.items() if key in SweepMark.__dataclass_fields__}
         return build(SweepMark, known, f"{STATE}/{MARK}")
-    except (ValueError, AttributeError, RecursionError, BadManifest) as error:
-        log.warning("%s/%s is no mark (%s): the sweep starts from the beginning", STATE, MARK, error)
+    except (ValueError, AttributeError, RecursionError, BadManifest, LimitExceeded, Conflict) as error:
+        what = f"{STATE}/{MARK} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
+        log.warning("%s", printable(what))
         return SweepMark()

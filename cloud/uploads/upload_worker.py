@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
-from cloud.settings import UPLOADS, Settings
+from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
@@ -28,6 +29,7 @@ from inference.clutter import is_clutter
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
+    NotReady,
     Permanent,
     ServiceBusy,
     StorageUnavailable,
@@ -67,8 +69,8 @@ class UploadWorker:
         self.storage = storage
         self.settings = settings
         self.registry = registry
-        self.planner = Planner(routes, registry)
-        self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds)
+        self.planner = Planner(routes, registry, settings.sweep_schedule)
+        self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
         self.limits = Limits(bytes=settings.max_image_bytes)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = threading.BoundedSemaphore(settings.max_concurrent)
@@ -164,15 +166,24 @@ class UploadWorker:
             return self._superseded(claim, how)
         except Exception as error:
             cause = self.planner.cause(claim.plan.route, error)
+            if isinstance(cause, NotReady):
+                return self._wait(claim, cause)
             retry = decide(cause, receipt.attempt, self.settings.max_attempts)
             if retry == "never":
                 return self.fail(claim, error, trace)
             # Given back, so that the next attempt does not wait for the end of the lease.
-            self.ledger.finish(claim, "retry", reason=str(cause), spent=retry != "mended")
+            self.ledger.finish(claim, "retry", reason=str(cause))
             if retry == "later":
                 raise
-            return _AGAIN if retry == "now" else Outcome("waiting")
+            return _AGAIN
         return end()
+
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady) -> Outcome:
+        """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
+        name = claim.receipt.name
+        ended = self.ledger.wait(claim, error.cause, str(error), self.planner.next_look(datetime.now(UTC)))
+        log.warning("%s waits for %s: %s", printable(name), printable(error.cause), printable(str(error)))
+        return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
     def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
         ended = self.ledger.finish(claim, "done", result_etag=result_etag)

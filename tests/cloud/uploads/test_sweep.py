@@ -14,8 +14,9 @@ from cloud.storage.containers import BlobInfo
 from cloud.uploads import sweep as sweeping
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.receipt_blobs import summary_of
-from cloud.uploads.sweep import SweepReport, needs_work, sweep
+from cloud.uploads.sweep import SweepReport, sweep
 from cloud.uploads.upload_worker import UploadWorker
+from cloud.uploads.waits import needs_work
 from inference.errors import ServiceBusy
 from inference.routes_file import Routes
 from tests.cloud.helpers import Calls, jpeg
