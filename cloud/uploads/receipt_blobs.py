@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,10 +16,10 @@ from typing import Any
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.blobs import Conflict
-from cloud.storage.containers import BlobInfo, Reading, Storage
+from cloud.storage.containers import BlobInfo, Reading, Storage, to_bytes
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.receipts import Receipt, ReceiptPage, ReceiptSummary, StoredReceipt
-from inference.errors import BadManifest, LimitExceeded
+from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
 from inference.routes_file import SIDECAR
 from inference.tables import build, text_of
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 PREFIX = "receipts/"
 MAX_SIDECAR_BYTES = 64 * 1024
 MAX_RECEIPT_BYTES = 1024 * 1024  # of ours the largest is a sidecar's text, and what is kept beside it
+_VERSION = re.compile(r"[!-~]{0,200}")  # what a service may call a version of a blob
 # What of a receipt's metadata decides whether a sweep asks for the receipt itself.
 _DECIDING = ("state", "etag", "until", "cause", "job")
 
@@ -54,7 +56,7 @@ class BlobReceipts:
             return info.etag
         try:
             return self.replace(receipt, info.etag)
-        except Conflict:
+        except (Conflict, StorageUnavailable):
             return info.etag  # whoever needs this very version meets the same
 
     def _anew(self, name: str) -> Receipt:
@@ -133,8 +135,11 @@ def _receipt(reading: Reading) -> Receipt | None:
         receipt = build(Receipt, known, f"{STATE}/{path}")
         if PREFIX + record_path(receipt.name) != path:
             raise ValueError(f"it speaks of {receipt.name!r}")  # what is written would go there
+        if not all(_VERSION.fullmatch(version) for version in (receipt.etag, receipt.result_etag or "")):
+            raise ValueError("its versions are none")
+        to_bytes(asdict(receipt))  # of what cannot be written again nothing would come
         return receipt
-    except (ValueError, AttributeError, RecursionError, BadManifest, LimitExceeded) as error:
+    except (ValueError, AttributeError, ArithmeticError, RecursionError, BadManifest, LimitExceeded) as error:
         upload = path.removeprefix(PREFIX)
         what = f"the receipt of {upload} cannot be read ({STATE}/{path}: {str(error)[:300]}): it begins anew"
         log.warning("%s", printable(what))

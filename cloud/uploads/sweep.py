@@ -14,16 +14,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 from cloud.settings import STATE, UPLOADS
-from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Page, Storage
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.events import BlobEvent, Cause, Outcome
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
-from inference.errors import BadManifest, LimitExceeded
+from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
 from inference.tables import build
 
 log = logging.getLogger(__name__)
@@ -114,9 +115,9 @@ def sweep(
     waits = Waits(worker.planner, worker.ledger.store, worker.ledger.deployment)
     wanted = wanted or waits.needs_work
     report = SweepReport()
-    receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
+    pages, receipts = _lists(worker, prefix, mark, page_size)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
-        for page in worker.storage.pages(UPLOADS, prefix, mark.uploads, page_size):
+        for page in pages:
             here = SweepMark(page.token, receipts.token)
             uploads = [upload for upload in page.blobs if not is_clutter(upload.name)]
             found = [(upload, receipts.of(upload.name)) for upload in uploads]
@@ -133,6 +134,20 @@ def sweep(
                 return report
     report.complete = True
     return report
+
+
+def _lists(worker: UploadWorker, prefix: str, mark: SweepMark, size: int) -> tuple[Iterator[Page], ReceiptCursor]:
+    """Both lists, from the mark on; from the beginning where the service does not take it (any more)."""
+    try:
+        receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
+        pages = worker.storage.pages(UPLOADS, prefix, mark.uploads, size)
+        first = next(pages, None)
+    except StorageUnavailable as error:
+        if mark == SweepMark():
+            raise
+        log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, MARK, error)
+        return _lists(worker, prefix, SweepMark(), size)
+    return (chain([first], pages) if first else pages), receipts
 
 
 def _process(

@@ -7,6 +7,7 @@ commit and never changed, so whatever is there need not be done again. Names say
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -25,6 +26,7 @@ ENDED = get_args(Ended)
 PREFIX = "jobs/"
 # Of an installation that must be mended first, `waits` is the sign of life.
 PLAN, BEAT, WAITS = "job.json", "beat", "waits"
+NUMBER = re.compile(r"[0-9]{1,9}")
 MAX_PLAN_BYTES = 16 * 1024 * 1024
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
 # joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
@@ -103,7 +105,7 @@ class JobProgress:
         self.blobs = {blob.name.removeprefix(path_of(job_id)): blob for blob in blobs}
         told = self.blobs[STORY].metadata.get("renders", "") if STORY in self.blobs else "not yet"
         numbers = [number for number in told.split(",") if number]
-        self.merged = all(number.isdecimal() for number in numbers)  # else it is made again
+        self.merged = all(NUMBER.fullmatch(number) for number in numbers)  # else it is made again
         self.renders = [int(number) for number in numbers] if self.merged else []
         # Seconds since anybody wrote anything; the plan itself counts, else a job were dead when it starts.
         self.quiet_s = min((blob.age_s for blob in self.blobs.values()), default=0.0)
@@ -115,7 +117,7 @@ class JobProgress:
         ending = ENDINGS[kind]
         found = (name for name in self.blobs if name.startswith(kind) and name.endswith(ending))
         numbers = (name.removeprefix(kind).removesuffix(ending) for name in found)
-        return {int(number) for number in numbers if number.isdecimal()}
+        return {int(number) for number in numbers if NUMBER.fullmatch(number)}
 
     def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""

@@ -28,7 +28,8 @@ def revive(videos: Videos, handed: Mapping[str, str] | None = None) -> int:
     """
     sent, living = 0, set()
     blobs = (blob for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
-    for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
+    ours = (blob for blob in blobs if "/" in blob.name.removeprefix(PREFIX))
+    for job_id, group in itertools.groupby(ours, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
         progress = JobProgress(group, job_id)
         if PLAN not in progress.blobs or progress.blobs[PLAN].metadata.get("state") not in ENDED:
             living.add(job_id)  # a plan lies there before a receipt speaks of it
@@ -45,7 +46,8 @@ def revive(videos: Videos, handed: Mapping[str, str] | None = None) -> int:
 
 
 def _begin_anew(videos: Videos, name: str, living: Collection[str]) -> None:
-    """Takes an upload back from a job of which nothing is left: an attempt of it that counts."""
+    """Takes an upload back from a job of which nothing is left: an attempt of it that counts. Where the receipt itself
+    says something else than the listing, claiming the upload decides."""
     stored = videos.ledger.read(name)
     job_id = stored.receipt.job or "" if stored else ""
     if job_id in living:
@@ -53,7 +55,7 @@ def _begin_anew(videos: Videos, name: str, living: Collection[str]) -> None:
     claim = videos.ledger.adopt(name, job_id, lambda _: UploadPlan(""))
     if claim and videos.ledger.finish(claim, "retry", reason=f"its job {job_id} is gone") != "lost":
         log.error("%s", printable(f"job {job_id} of {name} is gone: the upload begins anew"))
-        videos.worker.handle(BlobEvent(UPLOADS, name))
+    videos.worker.handle(BlobEvent(UPLOADS, name))
 
 
 def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
