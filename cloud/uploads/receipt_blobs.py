@@ -137,6 +137,8 @@ def _receipt(reading: Reading) -> Receipt | None:
             raise ValueError(f"it speaks of {receipt.name!r}")  # what is written would go there
         if not all(_VERSION.fullmatch(version) for version in (receipt.etag, receipt.result_etag or "")):
             raise ValueError("its versions are none")
+        if receipt.until:
+            datetime.fromisoformat(receipt.until)
         to_bytes(asdict(receipt))  # of what cannot be written again nothing would come
         return receipt
     except (ValueError, AttributeError, ArithmeticError, RecursionError, BadManifest, LimitExceeded) as error:
