@@ -19,7 +19,7 @@ from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
-from cloud.uploads.ledger import Claim, Ledger
+from cloud.uploads.ledger import Claim, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
@@ -128,15 +128,27 @@ class UploadWorker:
             return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
-        again = event.cause == "replay"
-        claim = self.ledger.claim(
-            name, reading.info.etag, lambda override: self.planner.plan(reading.info, override, now=again), again=again
-        )
+        claim = self._claimed(name, reading, event.cause == "replay")
         if not isinstance(claim, Claim):
-            log.info("%s: nothing to do (%s)", printable(name), claim)
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
             return self._work(claim, reading, trace)
+
+    def _claimed(self, name: str, reading: Reading, again: bool) -> Claim[UploadPlan] | Refusal:
+        """The claim of an upload; or why there is none, which the log has too."""
+        plan = UploadPlan("")
+
+        def plan_for(override: str | None) -> UploadPlan:
+            nonlocal plan
+            plan = self.planner.plan(reading.info, override, now=again)
+            return plan
+
+        claim = self.ledger.claim(name, reading.info.etag, plan_for, again=again)
+        if claim == "waiting" and plan.blocked:
+            log.warning("%s", printable(f"{name} waits for {plan.cause}: {plan.blocked}"))
+        elif not isinstance(claim, Claim):
+            log.info("%s: nothing to do (%s)", printable(name), claim)
+        return claim
 
     def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""

@@ -62,7 +62,7 @@ def red() -> str:
 )
 def test_uploads_of_a_wrong_route_wait_until_it_is_mended(
     worker: UploadWorker, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    right: str, wrong: str, words: str,
+    right: str, wrong: str, words: str, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     broken = worker_of(worker.storage, tmp_path, GOOD.replace(right, wrong, 1), registry)
     monkeypatch.setattr("cloud.instance.default_worker", lambda: broken)
@@ -74,6 +74,7 @@ def test_uploads_of_a_wrong_route_wait_until_it_is_mended(
     assert found and (found.receipt.state, found.receipt.attempt) == ("waiting", 0)
     assert found.receipt.cause == ("model:clasify" if "clasify" in wrong else "route:faces")
     assert names(broken, ERRORS) == []
+    assert f"faces/a.jpg waits for {found.receipt.cause}: " in caplog.text
     for said in (found.receipt.reason, red()):
         assert "route 'faces'" in said and str(tmp_path / "routes.toml") in said
         with pytest.raises(RouteUnavailable, match=words):
