@@ -86,8 +86,9 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     _note_entries()  # first: pipelines do not wait for what is wrong with uploads
     worker = default_worker()
     worker.storage.ensure_containers(UPLOADS)
-    log.info("sweep: %s", sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread))
-    revive(default_videos())
+    report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
+    log.info("sweep: %s", report)
+    revive(default_videos(), report.handed)
 
 
 def _note_entries() -> None:

@@ -230,6 +230,12 @@ def deployment() -> str:
     return "-".join(part.lower() for part in parts if part) or "local"
 
 
+def app_identity() -> str:
+    """Whose routes and models work on an upload: as `deployment`; outside Azure the host's own id, if it has one."""
+    here = deployment()
+    return os.environ.get("AzureFunctionsWebHost__hostid", "").strip() or here if here == "local" else here
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a service of an account is: by a connection string, or by its address and an identity (None: any)."""

@@ -172,11 +172,11 @@ class UploadWatch:
         elif summary.state == "working":
             known.since = None
             self._once(name, "silent", lambda: "its worker has stopped; the app goes on with it by itself")
-        elif summary.state == "waiting":
+        elif summary.state == "waiting" and not summary.cause:
             known.later = True
             until = f"{summary.until:%Y-%m-%d %H:%M} UTC" if summary.until else "its route's next time"
             self._once(name, f"waiting {until}", lambda: f"waits until {until}, as its route says")
-        elif summary.state == "retry":
+        elif summary.state in ("retry", "waiting"):
             known.since, known.later = None, True
             reason = self._receipt(name).reason.removeprefix(f"{name}: ")
             self._once(name, f"retry {reason}", lambda: f"waits, and is tried again: {reason or 'given back'}")

@@ -13,10 +13,11 @@
     +-- Transient            trying again may help
         +-- StorageUnavailable
         +-- ServiceBusy
-        +-- ModelUnavailable
-        |   +-- ModelReplaced
-        +-- RouteUnavailable
-        +-- MissingPackage
+        +-- NotReady         this installation must be mended first
+        |   +-- ModelUnavailable
+        |   |   +-- ModelReplaced
+        |   +-- RouteUnavailable
+        |   +-- MissingPackage
         +-- OutOfMemory
 
 A message names the file, what it is, what was expected and what to do.
@@ -80,7 +81,18 @@ class ServiceBusy(Transient):
     """A remote service asked us to come back later."""
 
 
-class ModelUnavailable(Transient):
+class NotReady(Transient):
+    """This installation lacks something: what needs it waits until that is mended. No file is to blame.
+
+    cause: what it is, for machines, such as "model:yunet"; "" where whoever raises it does not know.
+    """
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause[:200]  # it names what people named
+
+
+class ModelUnavailable(NotReady):
     """The model exists but cannot be had right now (still downloading, say)."""
 
 
@@ -88,11 +100,11 @@ class ModelReplaced(ModelUnavailable):
     """Another model serves under this name than when this was planned: plan it anew, at once."""
 
 
-class RouteUnavailable(Transient):
+class RouteUnavailable(NotReady):
     """The route cannot be used until its entry or its models are mended: its uploads wait for that."""
 
 
-class MissingPackage(Transient):
+class MissingPackage(NotReady):
     """This installation lacks a package that only some features need: what needs it waits until it is installed."""
 
 

@@ -20,7 +20,7 @@ def extra(module: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingPackage(how_to_get(module)) from error
+        raise MissingPackage(how_to_get(module), f"package:{module}") from error
 
 
 def installed(module: str) -> bool:

@@ -82,7 +82,7 @@ class Routes:
 
 def _usable(entry: Route | RefusedRoute) -> Route:
     if isinstance(entry, RefusedRoute):
-        raise RouteUnavailable(entry.reason)
+        raise RouteUnavailable(entry.reason, f"route:{entry.name}")
     return entry
 
 

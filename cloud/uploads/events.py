@@ -38,8 +38,11 @@ class BlobEvent:
 class Outcome:
     """How a delivery ended. `attempt` is 0 where nothing had to be done by us.
 
+    cause: what of the installation it waits for, where only the work itself found that out.
+
     "again": the upload was overwritten meanwhile, or a sidecar came in: it has to be claimed anew.
     """
 
     status: Status
     attempt: int = 0
+    cause: str = field(default="", compare=False)

@@ -8,7 +8,10 @@ and end after 60 s. A living worker rewrites its receipt; a worker that is silen
 Both ends of that time are read from the store's clock, so the clocks of the workers do not matter.
 
 States: working -> done | failed | dropped | retry (given back) | job (handed to queue functions);
-waiting (for the slot that its route names) -> working; retry also while the installation cannot work on it.
+waiting (for the slot that its route names, or with a cause: until the installation is mended) -> working.
+Whatever it says, but working: -> retry, where the upload's override changes.
+
+What is done is done whoever did it: several deployments with other routes or models share an account.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from cloud.storage.blobs import Conflict
 from cloud.storage.paths import printable
 from cloud.uploads.events import Again
-from cloud.uploads.receipts import Ended, Receipt, ReceiptStore, StoredReceipt
+from cloud.uploads.receipts import LONGEST_LEASE_S, Ended, Receipt, ReceiptStore, StoredReceipt
 from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -44,15 +47,20 @@ class ClaimPlan(Protocol):
     def key(self) -> str: ...
 
     @property
-    def until(self) -> datetime | None: ...
+    def until(self) -> datetime | None:
+        """The slot it waits for; where it is blocked, when it is looked at again at the latest."""
 
     @property
     def digest(self) -> str:
         """Of the route by which it is analysed; "" where there is none."""
 
     @property
+    def cause(self) -> str:
+        """What of this installation must be mended first, such as "model:yunet"; "" where it can work on it."""
+
+    @property
     def blocked(self) -> str:
-        """Why this installation cannot work on it for now; "" where it can."""
+        """The cause as a sentence."""
 
 
 P = TypeVar("P", bound=ClaimPlan)
@@ -81,9 +89,10 @@ class Claim(Generic[P]):
 class Ledger:
     """The receipts of a storage account."""
 
-    def __init__(self, store: ReceiptStore, lease_s: float) -> None:
+    def __init__(self, store: ReceiptStore, lease_s: float, deployment: str = "") -> None:
         self.store = store
         self.lease_s = lease_s
+        self.deployment = deployment
         self._lock = threading.Lock()
         self._held: dict[int, tuple[Claim[Any], Callable[[], None]]] = {}
         self._keeper: threading.Thread | None = None
@@ -94,10 +103,10 @@ class Ledger:
         """Try to get version `etag` of the upload `name`; a single call where nobody has seen it before.
 
         `plan_for(override)` says what would be done, given the sidecar's text. The answer is a claim, or why
-        there is none: done or failed (this very key is finished), busy (a living worker or job has it),
-        waiting (for its slot, or until the installation is mended: no attempt is spent). A claim past any number
-        of attempts is given too: the caller records the failure. `again`, of a replay, says whether to claim what is
-        finished, and attempts are counted anew.
+        there is none: done (under any key: another deployment's result counts), failed (under this very key),
+        busy (a living worker or a job has it), waiting (for its slot, or until the installation is mended: no
+        attempt is spent). A claim past any number of attempts is given too: the caller records the failure.
+        `again`, of a replay, says whether to claim what is finished, and attempts are counted anew.
         """
         owner = uuid.uuid4().hex
         plan = plan_for(None)
@@ -126,10 +135,11 @@ class Ledger:
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being claimed")
 
     def _begun(self, receipt: Receipt, plan: ClaimPlan) -> Receipt:
+        receipt = replace(receipt, deployment=self.deployment)
+        if plan.cause:
+            return receipt.waiting(plan.cause, plan.blocked, plan.until)
         if plan.until is not None:
             return replace(receipt, state="waiting", attempt=0, until=plan.until.isoformat())
-        if plan.blocked:
-            return replace(receipt, state="retry", attempt=receipt.attempt - 1, reason=plan.blocked)
         return replace(receipt, lease_s=self.lease_s)
 
     @contextmanager
@@ -190,15 +200,17 @@ class Ledger:
         claim.receipt = replace(claim.receipt, override=stored.receipt.override)
         return stored.receipt
 
-    def finish(
-        self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None, spent: bool = True
-    ) -> Finish:
-        """Write the end of a claim: a single call, which never raises Conflict. `spent`: whether the attempt counts.
+    def finish(self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None) -> Finish:
+        """Write the end of a claim: a single call, which never raises Conflict.
 
         "lost": somebody else has the upload by now. "changed": a sidecar arrived meanwhile; the receipt is
         given back, and the upload has to be claimed again.
         """
-        return self._end(claim, lambda receipt: receipt.ended(state, reason, result_etag, spent))
+        return self._end(claim, lambda receipt: receipt.ended(state, reason, result_etag))
+
+    def wait(self, claim: Claim[Any], cause: str, reason: str, until: datetime | None) -> Finish:
+        """Let the upload wait for the installation: no attempt is spent. The answer is as `finish`'s."""
+        return self._end(claim, lambda receipt: receipt.waiting(cause, reason, until))
 
     def hand_over(self, claim: Claim[Any], job: str) -> Finish:
         """Leave the upload to the job `job`: no lease runs, and `adopt` gets it back. The answer is as `finish`'s."""
@@ -210,7 +222,7 @@ class Ledger:
                 wanted = end(claim.receipt)
                 changed = wanted.override != claim.override
                 if changed:
-                    wanted = replace(wanted, state="retry", attempt=0)
+                    wanted = replace(wanted, state="retry", attempt=0, cause="", until=None)
                 try:
                     claim.version = self._put(wanted, claim.version)
                 except Conflict:
@@ -230,21 +242,24 @@ class Ledger:
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being ended")
 
     def adopt(self, name: str, job: str, plan_for: Callable[[str | None], P]) -> Claim[P] | None:
-        """The claim of an upload that was handed to `job`, or None where it is another's or gone by now."""
+        """The claim of an upload that was handed to `job`, or None where it is another's or gone by now.
+
+        job: "" for a receipt that says nothing of which.
+        """
         stored = self.read(name)
-        if stored is None or stored.receipt.state != "job" or stored.receipt.job != job:
+        if stored is None or stored.receipt.state != "job" or (stored.receipt.job or "") != job:
             return None
         return Claim(stored.receipt, stored.version, plan_for(stored.receipt.override))
 
     def override(self, name: str, text: str | None) -> None:
-        """Note the text of the upload's sidecar (None: there is no override any more)."""
+        """Note the text of the upload's sidecar (None: there is no override any more): it is claimed anew then."""
         for _ in range(_ROUNDS):
             stored = self.read(name)
             try:
                 if stored is None:
                     self._put(Receipt(name, "", "", "retry", attempt=0, override=text), None)
                 elif stored.receipt.override != text:
-                    self._put(replace(stored.receipt, override=text), stored.version)
+                    self._put(stored.receipt.overridden(text), stored.version)
                 return
             except Conflict:
                 continue
@@ -269,14 +284,18 @@ def _refusal(stored: StoredReceipt, etag: str, plan: ClaimPlan) -> Refusal | Non
     if old.etag != etag:
         return None  # the receipt speaks of an older version: whoever works on it will notice and drop it
     if old.state == "working":
-        return "busy" if stored.age_s < old.lease_s else None
-    if plan.blocked:
-        # The key is unknown. A job waits too, and goes on once the installation is mended.
-        waits = old.state == "retry" and old.reason == plan.blocked
-        return "busy" if old.state == "job" else "waiting" if waits else None
+        return "busy" if stored.age_s < min(old.lease_s, LONGEST_LEASE_S) else None
     if old.state == "waiting":
-        return "waiting" if plan.until is not None and old.until == plan.until.isoformat() else None
-    if old.key != plan.key:
-        return None
-    answers: dict[str, Refusal] = {"done": "done", "dropped": "done", "failed": "failed", "job": "busy"}
+        return "waiting" if _waits_on(old, plan) else None
+    if old.state == "failed":
+        # Another deployment's routes and models may do better, once: without a key nobody can tell.
+        tried = (old.short_key, *old.failed_keys)
+        return "failed" if not plan.key or plan.key[:12] in tried else None
+    answers: dict[str, Refusal] = {"done": "done", "dropped": "done", "job": "busy"}
     return answers.get(old.state)
+
+
+def _waits_on(old: Receipt, plan: ClaimPlan) -> bool:
+    if plan.cause or old.cause:
+        return plan.cause == old.cause
+    return plan.until is not None and old.until == plan.until.isoformat()

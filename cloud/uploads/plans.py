@@ -13,10 +13,21 @@ from cloud.uploads.receipts import make_key
 from inference.defaults import default_routes
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
-from inference.errors import BadManifest, BadModel, BadRoute, DropsightError, Permanent, RouteUnavailable, Transient
+from inference.errors import (
+    BadManifest,
+    BadModel,
+    BadRoute,
+    DropsightError,
+    ModelReplaced,
+    ModelUnavailable,
+    NotReady,
+    OutOfMemory,
+    Permanent,
+    RouteUnavailable,
+)
 from inference.route_problems import problem_of
 from inference.routes import Route
-from inference.routes_file import RefusedRoute, Routes, read_routes
+from inference.routes_file import SIDECAR, RefusedRoute, Routes, read_routes
 
 APP = Path(__file__).resolve().parents[2]
 
@@ -25,7 +36,8 @@ APP = Path(__file__).resolve().parents[2]
 class UploadPlan:
     """What a claim decides by: which route, under which key, when.
 
-    `problem`: why there is no route. Permanent is the upload's own mistake; Transient waits until it is mended.
+    until: the slot it waits for; where it is blocked, when it is looked at again at the latest.
+    problem: why there is no route: the upload's own mistake, or NotReady, which waits until it is mended.
     """
 
     key: str
@@ -36,44 +48,65 @@ class UploadPlan:
     models: Registry | None = None  # those of the digest and no others
 
     @property
+    def cause(self) -> str:
+        """What of the installation has to be mended first, such as "model:yunet"; "" where it can work on it."""
+        return (self.problem.cause or "route:") if isinstance(self.problem, NotReady) else ""
+
+    @property
     def blocked(self) -> str:
         """The problem where it is the installation's and may be mended: no upload is to blame, none fails of it."""
-        return str(self.problem) if isinstance(self.problem, Transient) else ""
+        return str(self.problem) if isinstance(self.problem, NotReady) else ""
 
 
 class Planner:
-    """Finds the route of each upload. Safe to use from many threads."""
+    """Finds the route of each upload. Safe to use from many threads.
 
-    def __init__(self, routes: Routes, registry: Registry) -> None:
+    sweep_schedule: by which what waits for the installation is looked at again.
+    """
+
+    def __init__(self, routes: Routes, registry: Registry, sweep_schedule: str = Settings.sweep_schedule) -> None:
         self.routes = routes
         self.registry = registry
+        self.sweep_schedule = sweep_schedule
 
     def plan(self, info: BlobInfo, sidecar: str | None, *, now: bool = False) -> UploadPlan:
         """The route of an upload and the key under which its result is finished. `now`: wait for no slot."""
         try:
             route = self._route(info, sidecar)
-            models = PinnedModels(self.registry, [name for _, name in route.models()])
-            digest = route.digest(models)
+            models, digest = self._pinned(route)
             until = None
             if route.when and not now:
                 slot = next_slot(route.when, info.modified)
                 until = slot if slot > info.served_at else None
-        except Transient as error:
-            return UploadPlan("", problem=error)
-        except DropsightError as error:
+        except Permanent as error:
             key = make_key(UPLOADS, info.name, info.etag, f"no route: {error}")
             return UploadPlan(key, problem=error)
+        except Exception as error:  # noqa: BLE001 - nothing of the upload was read yet: it is the installation's trouble
+            problem = error if isinstance(error, NotReady) else RouteUnavailable(f"no route can be had: {error!r}")
+            return UploadPlan("", self.next_look(info.served_at), problem=problem)
         return UploadPlan(make_key(UPLOADS, info.name, info.etag, digest), until, route, digest=digest, models=models)
+
+    def next_look(self, after: datetime) -> datetime | None:
+        """When the next sweep begins; None where its schedule cannot be read."""
+        try:
+            return next_slot(self.sweep_schedule, after)
+        except BadRoute:
+            return None
 
     def _route(self, info: BlobInfo, sidecar: str | None) -> Route:
         if not sidecar:
             return self.route(info.name, info.metadata.get("dropsight_route"))
-        route = self.routes.of_sidecar(sidecar, info.name)
+        try:
+            route = self.routes.of_sidecar(sidecar, info.name)
+        except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+            raise BadRoute(f"{info.name}{SIDECAR}: {error!r}; correct it or make it empty") from error
         if any(route is ours for ours in self.routes.entries):
             return self._ready(route)
-        if problem := problem_of(route, self.registry):
+        problem = problem_of(route, self.registry)
+        here = any(entry.name == self._lacking(route) for entry in self.registry.list())
+        if problem and not isinstance(problem, ModelUnavailable) and not here:
             raise BadRoute(str(problem))  # it has a route of its own, which its writer can mend
-        return route
+        return self._ready(route)
 
     def route(self, name: str, override: str | None = None) -> Route:
         """The route for a name, or the route called `override`. Raises BadRoute where there is none, RouteUnavailable
@@ -85,8 +118,32 @@ class Planner:
 
     def _ready(self, route: Route) -> Route:
         if problem := problem_of(route, self.registry):
-            raise RouteUnavailable(str(problem))
+            model = self._lacking(route)
+            raise RouteUnavailable(str(problem), f"model:{model}" if model else f"route:{route.name}")
         return route
+
+    def _lacking(self, route: Route) -> str:
+        """The first model of the route that cannot be used, or is none; "" where all can be."""
+        for _, model in route.models():
+            try:
+                self.registry.entry(model)
+            except BadModel:
+                return model
+        return ""
+
+    def _pinned(self, route: Route) -> tuple[Registry, str]:
+        """The route's models as they are now, and its digest with them. Raises RouteUnavailable where a model's files
+        are not as they were a moment ago."""
+        try:
+            models = PinnedModels(self.registry, [name for _, name in route.models()])
+            return models, route.digest(models)
+        except (DropsightError, OSError) as error:
+            for _, model in route.models():
+                try:
+                    self.registry.digest(model)
+                except (DropsightError, OSError):
+                    raise RouteUnavailable(f"{route.place}: {error}", f"model:{model}") from error
+            raise RouteUnavailable(f"{route.place}: {error}", f"route:{route.name}") from error
 
     def problems(self) -> list[str]:
         """Why uploads wait: a sentence per route that cannot be used. Loads the models."""
@@ -100,17 +157,32 @@ class Planner:
 
     def cause(self, route: Route | None, error: Exception) -> Exception:
         """The error; but where a model of the route cannot be loaded whatever the file is, that is the cause."""
-        if route and isinstance(error, BadModel | BadManifest):
-            return self.unloadable(route) or error
-        return error
+        foreseen = isinstance(error, DropsightError) and not isinstance(error, BadModel | BadManifest | NotReady)
+        if route is None or foreseen or isinstance(error, MemoryError):
+            return error
+        if isinstance(error, ModelReplaced):
+            return error
+        if isinstance(error, NotReady):
+            return (
+                error if error.cause else self.unloadable(route) or RouteUnavailable(str(error), f"route:{route.name}")
+            )
+        return self.unloadable(route) or error
 
     def unloadable(self, route: Route) -> RouteUnavailable | None:
         """Why a model of the route cannot be loaded, whatever the file is that it is for; or None."""
+        for _, model in route.models():
+            if problem := self.unusable(model):
+                return RouteUnavailable(f"{route.place}: {problem}", f"model:{model}")
+        return None
+
+    def unusable(self, model: str) -> Exception | None:
+        """Why this model cannot be loaded; None where it can, or where only memory is short for now."""
         try:
-            for _, model in route.models():
-                self.registry.load(model)
-        except Permanent as problem:
-            return RouteUnavailable(f"{route.place}: {problem}")
+            self.registry.load(model)
+        except (OutOfMemory, MemoryError):
+            return None
+        except (DropsightError, OSError) as problem:
+            return problem
         return None
 
 

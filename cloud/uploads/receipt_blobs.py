@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,10 +16,10 @@ from typing import Any
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.blobs import Conflict
-from cloud.storage.containers import BlobInfo, Reading, Storage
+from cloud.storage.containers import BlobInfo, Reading, Storage, to_bytes
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.receipts import Receipt, ReceiptPage, ReceiptSummary, StoredReceipt
-from inference.errors import BadManifest, LimitExceeded
+from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
 from inference.routes_file import SIDECAR
 from inference.tables import build, text_of
 
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 PREFIX = "receipts/"
 MAX_SIDECAR_BYTES = 64 * 1024
+MAX_RECEIPT_BYTES = 1024 * 1024  # of ours the largest is a sidecar's text, and what is kept beside it
+_VERSION = re.compile(r"[!-~]{0,200}")  # what a service may call a version of a blob
+# What of a receipt's metadata decides whether a sweep asks for the receipt itself.
+_DECIDING = ("state", "etag", "until", "cause", "job")
 
 
 class BlobReceipts:
@@ -35,22 +40,23 @@ class BlobReceipts:
         self._storage = storage
 
     def get(self, name: str) -> StoredReceipt | None:
-        stored = self._storage.read(STATE, PREFIX + record_path(name))
-        if stored is None:
+        reading = self._storage.open(STATE, PREFIX + record_path(name))
+        if reading is None:
             return None
-        content, info = stored
-        receipt = _receipt(content, info.name)
+        info, receipt = reading.info, _receipt(reading)
         if receipt is None:
             return StoredReceipt(self._anew(name), info.etag, info.age_s)
         return StoredReceipt(receipt, self._listed(receipt, info), info.age_s)
 
     def _listed(self, receipt: Receipt, info: BlobInfo) -> str:
-        """The receipt's version; written anew where a copy has lost what a listing shows, or every sweep would ask."""
-        if "state" in info.metadata:
+        """The receipt's version; written anew where a listing shows something else (a copy lost it, an older version of
+        the app did not say it), or every sweep would ask. A worker's is left alone: its age is the lease."""
+        told = metadata_of(receipt)
+        if receipt.state == "working" or all(info.metadata.get(key) == told.get(key) for key in _DECIDING):
             return info.etag
         try:
             return self.replace(receipt, info.etag)
-        except Conflict:
+        except (Conflict, StorageUnavailable):
             return info.etag  # whoever needs this very version meets the same
 
     def _anew(self, name: str) -> Receipt:
@@ -63,8 +69,8 @@ class BlobReceipts:
     def handed_to(self, job: str) -> str | None:
         for page in self._storage.pages(STATE, PREFIX, size=5000):
             for blob in page.blobs:
-                stored = self._storage.read(STATE, blob.name) if blob.metadata.get("state") == "job" else None
-                receipt = _receipt(stored[0], blob.name) if stored else None
+                reading = self._storage.open(STATE, blob.name) if blob.metadata.get("state") == "job" else None
+                receipt = _receipt(reading) if reading else None
                 if receipt and (receipt.state, receipt.job) == ("job", job):
                     return receipt.name
         return None
@@ -80,44 +86,64 @@ class BlobReceipts:
             yield ReceiptPage([summary_of(blob) for blob in page.blobs], page.token)
 
     def _write(self, receipt: Receipt, **condition: Any) -> str:
-        metadata = {"state": receipt.state, "etag": receipt.etag, "lease": f"{receipt.lease_s:g}"}
-        if receipt.until:
-            metadata["until"] = receipt.until
-        if receipt.digest:
-            metadata["digest"] = receipt.digest
-        if receipt.override is not None:
-            metadata["overridden"] = "true"
-        if receipt.share is not None:
-            metadata["share"] = f"{receipt.share:.3f}"
         path = PREFIX + record_path(receipt.name)
-        return self._storage.write_json(STATE, path, asdict(receipt), metadata=metadata, **condition)
+        return self._storage.write_json(STATE, path, asdict(receipt), metadata=metadata_of(receipt), **condition)
+
+
+def metadata_of(receipt: Receipt) -> dict[str, str]:
+    """What a listing is to say of a receipt."""
+    metadata = {"state": receipt.state, "etag": receipt.etag, "lease": f"{receipt.lease_s:g}"}
+    if receipt.override is not None:
+        metadata |= {"overridden": "true", "override": receipt.override_mark}
+    if receipt.share is not None:
+        metadata["share"] = f"{receipt.share:.3f}"
+    more = {"until": receipt.until, "digest": receipt.digest, "cause": receipt.cause, "by": receipt.deployment}
+    if receipt.state == "job":
+        more["job"] = receipt.job
+    return metadata | {key: value for key, value in more.items() if value}
 
 
 def summary_of(blob: BlobInfo) -> ReceiptSummary:
     """What the entry of a receipt in a listing says; where that cannot be read, the receipt itself has to be."""
-    path, until = blob.name.removeprefix(PREFIX), blob.metadata.get("until")
+    path, said = blob.name.removeprefix(PREFIX), blob.metadata
     try:
-        state, etag, lease_s = blob.metadata["state"], blob.metadata["etag"], float(blob.metadata.get("lease", "0"))
-        if not math.isfinite(lease_s):
-            raise ValueError(f"a lease of {lease_s} never ends")
-        slot = datetime.fromisoformat(until).astimezone(UTC) if until else None
-        share = float(blob.metadata["share"]) if "share" in blob.metadata else None
-        digest, overridden = blob.metadata.get("digest", ""), "overridden" in blob.metadata
-        return ReceiptSummary(path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share, digest, overridden)
+        state, etag, lease_s = said["state"], said["etag"], _finite(said.get("lease", "0"))
+        slot = datetime.fromisoformat(said["until"]).astimezone(UTC) if said.get("until") else None
+        share = _finite(said["share"]) if "share" in said else None
     except (KeyError, ValueError, OverflowError):
         return ReceiptSummary(path, "retry", "", 0.0, None, blob.age_s, blob.served_at)
+    return ReceiptSummary(
+        path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share, said.get("digest", ""),
+        "overridden" in said, said.get("override", ""), said.get("cause", ""), said.get("by", ""), said.get("job", ""),
+    )  # fmt: skip
 
 
-def _receipt(content: bytes, path: str) -> Receipt | None:
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text}: a lease would never end")
+    return number
+
+
+def _receipt(reading: Reading) -> Receipt | None:
     """What a blob says; None, which the log tells, for what is no receipt."""
+    path = reading.info.name
     try:
-        document = json.loads(content)
+        document = json.loads(reading.read(MAX_RECEIPT_BYTES))
         # Members of later versions are ignored.
         known = {key: value for key, value in document.items() if key in Receipt.__dataclass_fields__}
-        return build(Receipt, known, f"{STATE}/{path}")
-    except (ValueError, AttributeError, RecursionError, BadManifest) as error:
+        receipt = build(Receipt, known, f"{STATE}/{path}")
+        if PREFIX + record_path(receipt.name) != path:
+            raise ValueError(f"it speaks of {receipt.name!r}")  # what is written would go there
+        if not all(_VERSION.fullmatch(version) for version in (receipt.etag, receipt.result_etag or "")):
+            raise ValueError("its versions are none")
+        if receipt.until:
+            datetime.fromisoformat(receipt.until)
+        to_bytes(asdict(receipt))  # of what cannot be written again nothing would come
+        return receipt
+    except (ValueError, AttributeError, ArithmeticError, RecursionError, BadManifest, LimitExceeded) as error:
         upload = path.removeprefix(PREFIX)
-        what = f"the receipt of {upload} cannot be read ({STATE}/{path}: {error}): it begins anew"
+        what = f"the receipt of {upload} cannot be read ({STATE}/{path}: {str(error)[:300]}): it begins anew"
         log.warning("%s", printable(what))
         return None
 

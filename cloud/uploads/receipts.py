@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 ReceiptState = Literal["working", "waiting", "retry", "job", "done", "failed", "dropped"]
 Ended = Literal["retry", "done", "failed", "dropped"]
+STATES = get_args(ReceiptState)
+# No worker is silent for longer and lives: a damaged receipt must not keep its upload for ever.
+LONGEST_LEASE_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Receipt:
     attempt: int = 1
     owner: str = ""  # random, new for every claim
     lease_s: float = 0.0
-    until: str | None = None  # ISO time of the slot it waits for
+    until: str | None = None  # ISO time of the slot it waits for; with a cause: of the next look, at the latest
     reason: str = ""
     override: str | None = None  # text of the sidecar <name>.route.toml
     result_etag: str | None = None  # version of result.json that this ledger wrote last
@@ -33,16 +36,28 @@ class Receipt:
     at: str = ""
     share: float | None = None  # of the work that was done (0 to 1) when the lease was renewed last; videos only
     digest: str = ""  # of the route under which the key was made: keys are one-way
+    cause: str = ""  # what of the installation it waits for, such as "model:yunet"; "" where it waits for a slot
+    deployment: str = ""  # whose worker wrote it
+    failed_keys: tuple[str, ...] = ()  # short keys under which this version failed before: each is tried once
 
     @property
     def short_key(self) -> str:
         """The folder of this version's artifacts."""
         return self.key[:12]
 
+    @property
+    def override_mark(self) -> str:
+        """The same for all uploads whose sidecars say the same; "" without an override."""
+        return (
+            "" if self.override is None else hashlib.sha256(self.override.encode("utf-8", "replace")).hexdigest()[:16]
+        )
+
     def claimed(self, name: str, etag: str, key: str, owner: str, again: bool) -> Receipt:
         """The receipt with which a new claim replaces this receipt; it remembers what has to be cleaned up."""
-        counts = self.etag == etag and self.state in ("working", "retry") and not again
+        same = self.etag == etag
+        counts = same and self.state in ("working", "retry", "waiting") and not again
         stale = {*self.old_keys, self.short_key} - {key[:12], ""}
+        failed = {*self.failed_keys, self.short_key if self.state == "failed" else ""} - {""} if same else set()
         return Receipt(
             name,
             etag,
@@ -54,17 +69,32 @@ class Receipt:
             result_etag=self.result_etag,
             old_keys=tuple(sorted(stale)),
             has_error=self.has_error or self.state == "failed",
+            failed_keys=tuple(sorted(failed)),
         )
 
-    def ended(self, state: Ended, reason: str, result_etag: str | None, spent: bool) -> Receipt:
-        """The receipt at the end of a claim: with a result, an error record, neither, or given back ("retry").
-
-        `spent`: whether the attempt counts.
-        """
-        receipt = replace(self, state=state, lease_s=0.0, reason=reason, attempt=self.attempt - (not spent))
+    def ended(self, state: Ended, reason: str, result_etag: str | None) -> Receipt:
+        """The receipt at the end of a claim: with a result, an error record, neither, or given back ("retry")."""
+        receipt = replace(self, state=state, lease_s=0.0, reason=reason)
         if state == "done":
-            return replace(receipt, result_etag=result_etag, old_keys=(), has_error=False)
+            return replace(receipt, result_etag=result_etag, old_keys=(), has_error=False, failed_keys=())
         return replace(receipt, has_error=True) if state == "failed" else receipt
+
+    def waiting(self, cause: str, reason: str, until: datetime | None) -> Receipt:
+        """The receipt of a claim that must wait for the installation: no attempt is spent, and no key is known."""
+        old_keys = tuple(sorted({*self.old_keys, self.short_key} - {""}))
+        slot = until.isoformat() if until else None
+        return replace(
+            self, state="waiting", key="", digest="", cause=cause, reason=reason, until=slot,
+            lease_s=0.0, attempt=self.attempt - 1, old_keys=old_keys, share=None,
+        )  # fmt: skip
+
+    def overridden(self, text: str | None) -> Receipt:
+        """The receipt with another override: to be claimed anew, whatever it said; a worker notices when it ends."""
+        if self.state == "working":
+            return replace(self, override=text)
+        return replace(
+            self, override=text, state="retry", attempt=0, cause="", reason="", until=None, job=None, failed_keys=()
+        )
 
     def handed_over(self, job: str) -> Receipt:
         """The receipt of an upload that the job `job` works on: no lease runs."""
@@ -99,16 +129,21 @@ class ReceiptSummary:
     share: float | None = None
     digest: str = ""  # of the route, as far as the listing says
     overridden: bool = False  # a sidecar says another route: only the receipt itself knows its text
+    override_mark: str = ""  # see Receipt; "" where the listing does not say
+    cause: str = ""
+    deployment: str = ""
+    job: str = ""  # that has the upload, where the state is "job"; "" where the listing does not say
 
     def is_open(self, etag: str) -> bool:
         """Whether version `etag` of the upload still needs somebody."""
         if self.etag != etag:
             return True
         if self.state == "working":
-            return self.age_s >= self.lease_s
+            return self.age_s >= min(self.lease_s, LONGEST_LEASE_S)
         if self.state == "waiting":
-            return self.until is None or self.until <= self.listed_at
-        return self.state == "retry"
+            # Whether a cause is still there only a look at the installation tells: see `Waits`.
+            return bool(self.cause) or self.until is None or self.until <= self.listed_at
+        return self.state == "retry" or self.state not in STATES
 
 
 @dataclass(frozen=True)

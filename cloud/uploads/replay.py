@@ -11,8 +11,8 @@ from cloud.storage.paths import record_path
 from cloud.uploads.missing import ANSWERS, without_answer
 from cloud.uploads.outdated import ANSWERED, Digests
 from cloud.uploads.receipts import Receipt, ReceiptSummary
-from cloud.uploads.sweep import needs_work
 from cloud.uploads.upload_worker import UploadWorker
+from cloud.uploads.waits import needs_work
 from inference.routes_file import sidecar_target
 
 

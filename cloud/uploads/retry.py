@@ -6,12 +6,13 @@ from typing import Literal
 
 from cloud.storage.blobs import Conflict
 from inference.errors import (
+    BadManifest,
+    BadModel,
     CorruptMedia,
     LimitExceeded,
-    MissingPackage,
     ModelReplaced,
+    NotReady,
     Permanent,
-    RouteUnavailable,
     UnsupportedMedia,
 )
 
@@ -23,11 +24,13 @@ def decide(error: Exception, attempt: int, max_attempts: int) -> Retry:
 
     At once, with a later delivery, once the installation is mended (no attempt is spent), or never.
     """
-    if isinstance(error, RouteUnavailable | MissingPackage):
-        return "mended"
     if isinstance(error, ModelReplaced):
         return "now"
-    if isinstance(error, Permanent) or attempt >= max_attempts:
+    if isinstance(error, NotReady):
+        return "mended"
+    # A model that fails on this file may do so for want of memory, say: only its attempts tell.
+    permanent = isinstance(error, Permanent) and not isinstance(error, BadModel | BadManifest)
+    if permanent or attempt >= max_attempts:
         return "never"
     return "now" if isinstance(error, Conflict) else "later"
 

@@ -7,18 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
-from cloud.settings import UPLOADS, Settings
+from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
-from cloud.uploads.events import BlobEvent, Outcome
-from cloud.uploads.ledger import Claim, Ledger
+from cloud.uploads.events import Again, BlobEvent, Outcome
+from cloud.uploads.ledger import Claim, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
@@ -28,6 +29,8 @@ from inference.clutter import is_clutter
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
+    ModelReplaced,
+    NotReady,
     Permanent,
     ServiceBusy,
     StorageUnavailable,
@@ -67,8 +70,8 @@ class UploadWorker:
         self.storage = storage
         self.settings = settings
         self.registry = registry
-        self.planner = Planner(routes, registry)
-        self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds)
+        self.planner = Planner(routes, registry, settings.sweep_schedule)
+        self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
         self.limits = Limits(bytes=settings.max_image_bytes)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = threading.BoundedSemaphore(settings.max_concurrent)
@@ -126,18 +129,27 @@ class UploadWorker:
             return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
-        again = event.again if event.cause == "replay" else None
-        claim = self.ledger.claim(
-            name,
-            reading.info.etag,
-            lambda override: self.planner.plan(reading.info, override, now=again is not None),
-            again=again,
-        )
+        claim = self._claimed(name, reading, event.again if event.cause == "replay" else None)
         if not isinstance(claim, Claim):
-            log.info("%s: nothing to do (%s)", printable(name), claim)
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
             return self._work(claim, reading, trace)
+
+    def _claimed(self, name: str, reading: Reading, again: Again | None) -> Claim[UploadPlan] | Refusal:
+        """The claim of an upload; or why there is none, which the log has too."""
+        plan = UploadPlan("")
+
+        def plan_for(override: str | None) -> UploadPlan:
+            nonlocal plan
+            plan = self.planner.plan(reading.info, override, now=again is not None)
+            return plan
+
+        claim = self.ledger.claim(name, reading.info.etag, plan_for, again=again)
+        if claim == "waiting" and plan.blocked:
+            log.warning("%s", printable(f"{name} waits for {plan.cause}: {plan.blocked}"))
+        elif not isinstance(claim, Claim):
+            log.info("%s: nothing to do (%s)", printable(name), claim)
+        return claim
 
     def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
@@ -167,15 +179,25 @@ class UploadWorker:
             return self._superseded(claim, how)
         except Exception as error:
             cause = self.planner.cause(claim.plan.route, error)
+            if isinstance(cause, NotReady):
+                waits = self._wait(claim, cause)
+                return _AGAIN if isinstance(cause, ModelReplaced) else waits
             retry = decide(cause, receipt.attempt, self.settings.max_attempts)
             if retry == "never":
                 return self.fail(claim, error, trace)
             # Given back, so that the next attempt does not wait for the end of the lease.
-            self.ledger.finish(claim, "retry", reason=str(cause), spent=retry != "mended")
+            self.ledger.finish(claim, "retry", reason=str(cause))
             if retry == "later":
                 raise
-            return _AGAIN if retry == "now" else Outcome("waiting")
+            return _AGAIN
         return end()
+
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady) -> Outcome:
+        """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
+        name = claim.receipt.name
+        ended = self.ledger.wait(claim, error.cause, str(error), self.planner.next_look(datetime.now(UTC)))
+        log.warning("%s waits for %s: %s", printable(name), printable(error.cause), printable(str(error)))
+        return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
     def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
         ended = self.ledger.finish(claim, "done", result_etag=result_etag)

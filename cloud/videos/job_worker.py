@@ -25,7 +25,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
-from cloud.videos.jobs import DETECTED, RENDERED, SENT, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.stages import Stages
 from inference.errors import LimitExceeded, Permanent
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 # What one message may take by estimate: the host would end an invocation after functionTimeout, ten minutes.
 PART_LIMIT_S = 480.0
+# So many leases without a sign of life, and a job is dead, whatever waits in the queues.
+SILENT_LEASES = 20
 _ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
 
 
@@ -53,6 +55,11 @@ def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: f
         return False
     claimed = info.claimed_duration_s
     return claimed is None or claimed - options.start_s > limit_s or runs_past(media, options.start_s + limit_s)
+
+
+def _seconds(wanted: float, most: int) -> int:
+    """As a queue takes them: whole ones, one at least."""
+    return max(1, min(most, int(wanted)))
 
 
 class Videos:
@@ -101,6 +108,7 @@ class Videos:
             secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
             plan.width, plan.height, plan.fps, video.has_audio,
             Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts,
+            deployment=self.ledger.deployment,
         )  # fmt: skip
         self.jobs.write(job)
         return partial(self._hand_over, claim, job)
@@ -127,9 +135,7 @@ class Videos:
             log.info("job %s: nothing to do for %s %d", message.job, message.stage, message.part)
             return
         claim, upload = claimed
-        if claim.plan.blocked:
-            # No attempt is spent on it: `revive` sends what is missing once the installation is mended.
-            log.error("job %s of %s waits: %s", job.id, printable(job.name), claim.plan.blocked)
+        if self._is_put_back(job, claim, message):
             return
         try:
             with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as check:
@@ -147,24 +153,50 @@ class Videos:
         error = self.worker.planner.cause(claim.plan.route, error)
         retry = decide(error, attempt, self.settings.max_attempts)
         if retry == "mended":
-            log.error("%s", printable(f"job {job.id} of {job.name} waits: {error}"))
+            self._put_back(job, message, str(error))
             return False
         if not isinstance(error, Permanent):
             current = self.claim(job)
-            if current is None or current[0].plan.blocked:
-                return False  # over meanwhile: its work was deleted under our hands; or it waits, as above
+            if current is None:
+                return False  # over meanwhile: its work was deleted under our hands
             claim = current[0]
+            if self._is_put_back(job, claim, message):
+                return False
         if retry != "never":
             return True
         log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
         self.fail(job, claim, error)
         return False
 
+    def waits(self, job: VideoJob, claim: Claim[UploadPlan]) -> bool:
+        """Whether a job that goes on waits here: for the installation, or for its own deployment, which is at it."""
+        return claim.plan.key != job.key
+
+    def _is_put_back(self, job: VideoJob, claim: Claim[UploadPlan], message: Message) -> bool:
+        """Whether the message waits, and was put back for that."""
+        if not self.waits(job, claim):
+            return False
+        if claim.plan.blocked:
+            self._put_back(job, message, claim.plan.blocked)
+        else:
+            log.info("job %s: %s %d is left to %s", job.id, message.stage, message.part, printable(job.deployment))
+            self.queues.send([message], _seconds(self.settings.lease_seconds / 4, 10))
+        return True
+
+    def _put_back(self, job: VideoJob, message: Message, why: str) -> None:
+        """Lets a message wait until the installation is mended: sent anew, so that no attempt and none of its time is
+        spent; the one that was delivered ends with the function. Raises StorageUnavailable."""
+        log.error("%s", printable(f"job {job.id} of {job.name} waits: {why}"))
+        self.jobs.put(job, WAITS, b"")  # or `revive` would send it, too
+        self.queues.send([message], _seconds(self.settings.lease_seconds / 2, 60))
+
     def poison(self, message: Message) -> None:
         """A message that the host gave up: its workers were killed at every attempt."""
         job = self._job_of(message)
         claimed = self.claim(job) if job else None
-        if job and claimed:
+        if job and claimed and claimed[0].plan.blocked:
+            self._put_back(job, message, claimed[0].plan.blocked)
+        elif job and claimed:
             what = f"segment {message.part}" if message.stage in ("detect", "render") else "it as a whole"
             why = f"all attempts to {message.stage} {what} ended without a word: the workers were killed, ran out of "
             why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
@@ -178,7 +210,7 @@ class Videos:
             return None
 
     def claim(self, job: VideoJob) -> tuple[Claim[UploadPlan], BlobInfo] | None:
-        """The upload of a job that goes on; None where it is over, which is noted then."""
+        """The upload of a job that goes on, here or (see `waits`) elsewhere; None where it is over, which is noted."""
         if job.state != "running":
             # Its upload may still wait for it, where the job was taken for dead before the upload was handed to it.
             left = self.ledger.adopt(job.name, job.id, lambda _: UploadPlan(""))
@@ -199,11 +231,17 @@ class Videos:
             self._stop(job, claim, "dropped", "deleted while it was analysed")
         elif upload.etag != job.etag:
             self._stop(job, claim, "retry", "overwritten while it was analysed")
-        elif claim.plan.key != job.key and not claim.plan.blocked:
+        elif self.waits(job, claim) and not claim.plan.blocked and not self._is_at_work_elsewhere(job):
             self._stop(job, claim, "retry", "its route or a model changed while it was analysed")
         else:
             return claim, upload
         return None
+
+    def _is_at_work_elsewhere(self, job: VideoJob) -> bool:
+        """Whether another deployment, with routes and models of its own, has begun the job and goes on with it."""
+        if job.deployment in ("", self.ledger.deployment):
+            return False
+        return self.jobs.progress(job.id).idle_s < SILENT_LEASES * self.settings.lease_seconds
 
     def cancel(self, job: VideoJob) -> None:
         """Ends a running job without a result, for good: until the upload changes or is replayed."""

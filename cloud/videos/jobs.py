@@ -6,6 +6,8 @@ commit and never changed, so whatever is there need not be done again. Names say
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -13,7 +15,7 @@ from typing import Any, Literal, get_args
 from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
-from inference.errors import BadManifest, StorageUnavailable
+from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
 from inference.results.result import Source
 from inference.tables import build
 from inference.video.split import Part
@@ -22,7 +24,10 @@ from inference.video.summary import RouteFacts
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 ENDED = get_args(Ended)
 PREFIX = "jobs/"
-PLAN, BEAT = "job.json", "beat"
+# Of an installation that must be mended first, `waits` is the sign of life.
+PLAN, BEAT, WAITS = "job.json", "beat", "waits"
+NUMBER = re.compile(r"[0-9]{1,9}")
+MAX_PLAN_BYTES = 16 * 1024 * 1024
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
 # joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
 FORM = "3/"
@@ -57,6 +62,7 @@ class VideoJob:
     facts: RouteFacts | None = None  # of the route's models; None: planned before plans had them
     state: Literal["running"] | Ended = "running"
     reason: str = ""
+    deployment: str = ""  # by whose routes and models it was begun; "": by ours, before plans said so
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -70,9 +76,11 @@ class VideoJob:
             parts = tuple(Part.from_json(part) for part in document["parts"])
             facts = RouteFacts.from_json(document["facts"]) if _is_whole(document.get("facts")) else None
             source = build(Source, document["source"], "source")
+            if not parts:
+                raise ValueError("it has no parts")
             return build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
-        except (AttributeError, KeyError, TypeError, RecursionError, BadManifest) as error:
-            raise ValueError(f"it is no plan of a job: {error!r}") from error
+        except (AttributeError, KeyError, TypeError, ArithmeticError, RecursionError, BadManifest) as error:
+            raise ValueError(f"it is no plan of a job: {error!r:.300}") from error
 
 
 def _is_whole(facts: Any) -> bool:
@@ -95,23 +103,26 @@ class JobProgress:
 
     def __init__(self, blobs: Iterable[BlobInfo], job_id: str) -> None:
         self.blobs = {blob.name.removeprefix(path_of(job_id)): blob for blob in blobs}
-        self.merged = STORY in self.blobs
+        told = self.blobs[STORY].metadata.get("renders", "") if STORY in self.blobs else "not yet"
+        numbers = [number for number in told.split(",") if number]
+        self.merged = all(NUMBER.fullmatch(number) for number in numbers)  # else it is made again
+        self.renders = [int(number) for number in numbers] if self.merged else []
         # Seconds since anybody wrote anything; the plan itself counts, else a job were dead when it starts.
         self.quiet_s = min((blob.age_s for blob in self.blobs.values()), default=0.0)
+        # Seconds since anybody worked on it.
+        self.idle_s = min((blob.age_s for name, blob in self.blobs.items() if name != WAITS), default=0.0)
 
     def parts(self, kind: str) -> set[int]:
         """The parts of which this is done."""
         ending = ENDINGS[kind]
         found = (name for name in self.blobs if name.startswith(kind) and name.endswith(ending))
         numbers = (name.removeprefix(kind).removesuffix(ending) for name in found)
-        return {int(number) for number in numbers if number.isdecimal()}
+        return {int(number) for number in numbers if NUMBER.fullmatch(number)}
 
     def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""
         if self.merged:
-            text = self.blobs[STORY].metadata.get("renders", "")
-            wanted = [int(number) for number in text.split(",") if number]
-            return _messages(job, "render", wanted, self.parts(RENDERED)) or [Message(job.id, "join")]
+            return _messages(job, "render", self.renders, self.parts(RENDERED)) or [Message(job.id, "join")]
         numbers = [part.number for part in job.parts]
         return _messages(job, "detect", numbers, self.parts(DETECTED)) or [Message(job.id, "merge")]
 
@@ -133,10 +144,15 @@ class Jobs:
     def read(self, job_id: str) -> VideoJob | None:
         """The job, or None where there is none (any more); one call. Raises BrokenPlan."""
         path = path_of(job_id, PLAN)
+        reading = self.storage.open(STATE, path) if JOB_ID.fullmatch(job_id) else None
+        if reading is None:
+            return None
         try:
-            stored = self.storage.read_json(STATE, path) if JOB_ID.fullmatch(job_id) else None
-            return VideoJob.from_json(stored[0]) if stored else None
-        except (ValueError, RecursionError) as error:
+            job = VideoJob.from_json(json.loads(reading.read(MAX_PLAN_BYTES)))
+            if job.id != job_id:
+                raise ValueError(f"it is that of job {job.id[:50]!r}")
+            return job
+        except (ValueError, RecursionError, LimitExceeded) as error:
             raise BrokenPlan(f"{STATE}/{path} cannot be read ({error}): a sweep begins its upload anew") from error
 
     def progress(self, job_id: str) -> JobProgress:

@@ -49,20 +49,20 @@ class Queues:
     def __init__(self, setting: str) -> None:
         self._setting = setting
 
-    def send(self, messages: list[Message]) -> None:
-        """One call a message. Raises StorageUnavailable."""
+    def send(self, messages: list[Message], delay_s: int = 0) -> None:
+        """One call a message, which nobody gets before `delay_s` seconds are over. Raises StorageUnavailable."""
         for message in messages:
             queue, text = self._queue(QUEUES[message.stage]), message.text()
             with translated(f"sending to the queue {queue.queue_name}"):
                 try:
-                    queue.send_message(text)
+                    queue.send_message(text, visibility_timeout=delay_s)
                 except ResourceNotFoundError:
                     with suppress(ResourceExistsError):
                         queue.create_queue()
-                    queue.send_message(text)
+                    queue.send_message(text, visibility_timeout=delay_s)
 
     def waiting(self, stage: Stage) -> int:
-        """About how many messages wait for a step or are being worked on; a single call."""
+        """About how many messages wait for a step, delayed ones too, or are being worked on; a single call."""
         queue = self._queue(QUEUES[stage])
         with translated(f"asking the queue {queue.queue_name}"):
             try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Collection, Mapping
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.paths import printable
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.plans import UploadPlan
-from cloud.videos.job_worker import Videos
+from cloud.videos.job_worker import SILENT_LEASES, Videos
 from cloud.videos.jobs import BEAT, ENDED, PLAN, PREFIX, BrokenPlan, JobProgress, VideoJob, path_of
 from cloud.videos.messages import JOB_ID
 
@@ -19,16 +20,42 @@ log = logging.getLogger(__name__)
 REMEMBERED_S = 7 * 86400.0
 
 
-def revive(videos: Videos) -> int:
-    """Goes through all jobs by a single listing; returns how many were sent on. No job's trouble stops the others."""
-    sent = 0
+def revive(videos: Videos, handed: Mapping[str, str] | None = None) -> int:
+    """Goes through all jobs by a single listing; returns how many were sent on. No job's trouble stops the others.
+
+    handed: uploads whose receipts said, before this, that a job has them, with its id ("" where it is not known). Where
+    nothing is left of that job, they begin anew.
+    """
+    sent, living = 0, set()
     blobs = (blob for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
-    for job_id, group in itertools.groupby(blobs, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
+    ours = (blob for blob in blobs if "/" in blob.name.removeprefix(PREFIX))
+    for job_id, group in itertools.groupby(ours, lambda blob: blob.name.removeprefix(PREFIX).split("/", 1)[0]):
+        progress = JobProgress(group, job_id)
+        if PLAN not in progress.blobs or progress.blobs[PLAN].metadata.get("state") not in ENDED:
+            living.add(job_id)  # a plan lies there before a receipt speaks of it
         try:
-            sent += _revive_job(videos, job_id, JobProgress(group, job_id))
+            sent += _revive_job(videos, job_id, progress)
         except Exception as error:  # noqa: BLE001 - a job may claim its upload anew and meet whatever that meets
             log.warning("%s", printable(f"job {job_id}: {type(error).__name__}: {error}"))
+    for name in [name for name, job_id in (handed or {}).items() if job_id not in living]:
+        try:
+            _begin_anew(videos, name, living)
+        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("%s", printable(f"{name}: {type(error).__name__}: {error}"))
     return sent
+
+
+def _begin_anew(videos: Videos, name: str, living: Collection[str]) -> None:
+    """Takes an upload back from a job of which nothing is left: an attempt of it that counts. Where the receipt itself
+    says something else than the listing, claiming the upload decides."""
+    stored = videos.ledger.read(name)
+    job_id = stored.receipt.job or "" if stored else ""
+    if job_id in living:
+        return
+    claim = videos.ledger.adopt(name, job_id, lambda _: UploadPlan(""))
+    if claim and videos.ledger.finish(claim, "retry", reason=f"its job {job_id} is gone") != "lost":
+        log.error("%s", printable(f"job {job_id} of {name} is gone: the upload begins anew"))
+    videos.worker.handle(BlobEvent(UPLOADS, name))
 
 
 def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
@@ -71,10 +98,10 @@ def _give_back(videos: Videos, job_id: str, why: str) -> None:
 def _send_again(videos: Videos, job: VideoJob, progress: JobProgress) -> bool:
     """Sends what is missing, where nothing has come of a job for a lease and no message waits."""
     claimed, missing = videos.claim(job), progress.missing(job)
-    if claimed is None or claimed[0].plan.blocked:
+    if claimed is None or videos.waits(job, claimed[0]):
         return False
     # A message that waits behind others, or is being worked on, is not lost: twice of all would fill the queue.
-    if videos.queues.waiting(missing[0].stage) and progress.quiet_s < 20 * videos.settings.lease_seconds:
+    if videos.queues.waiting(missing[0].stage) and progress.quiet_s < SILENT_LEASES * videos.settings.lease_seconds:
         return False
     log.warning(
         "job %s of %s: silent for %.0f s, sending %d again", job.id, printable(job.name), progress.quiet_s, len(missing)

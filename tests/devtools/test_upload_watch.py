@@ -68,7 +68,7 @@ def test_what_waits_says_for_what_and_once(world: World) -> None:
         "busy.jpg: waits, and is tried again: storage did not answer",
     ]
     assert world.look() == []
-    world.put("retry", "busy.jpg", reason="route 'x': there is no model 'y'")
+    world.put("waiting", "busy.jpg", cause="model:y", reason="route 'x': there is no model 'y'")
     assert world.look() == ["busy.jpg: waits, and is tried again: route 'x': there is no model 'y'"]
 
 

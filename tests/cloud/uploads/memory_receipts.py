@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from cloud.storage.blobs import Conflict
+from cloud.storage.containers import BlobInfo
 from cloud.storage.paths import record_path
+from cloud.uploads.receipt_blobs import PREFIX, metadata_of, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptPage, ReceiptSummary, StoredReceipt
 
 
@@ -55,12 +57,8 @@ class MemoryReceipts:
             return new
 
     def _summary(self, path: str) -> ReceiptSummary:
-        receipt, _, written = self._kept[path]
-        until = datetime.fromisoformat(receipt.until) if receipt.until else None
-        return ReceiptSummary(
-            path, receipt.state, receipt.etag, receipt.lease_s, until, self._age_s(written), self.now, receipt.share,
-            receipt.digest, receipt.override is not None,
-        )  # fmt: skip
+        receipt, version, written = self._kept[path]
+        return summary_of(BlobInfo(PREFIX + path, version, 0, written, self.now, metadata_of(receipt)))
 
     def _age_s(self, written: datetime) -> float:
         return (self.now - written).total_seconds()

@@ -24,6 +24,7 @@ class Todo:
 
     key: str
     until: datetime | None = None
+    cause: str = ""
     blocked: str = ""
     digest: str = ""
 
@@ -32,8 +33,8 @@ def plan(etag: str, digest: str = "models-1", until: datetime | None = None) -> 
     return lambda override: Todo(make_key("uploads", "a.jpg", etag, digest + (override or "")), until)
 
 
-def blocked(why: str) -> Callable[[str | None], Todo]:
-    return lambda override: Todo("", blocked=why)
+def blocked(cause: str) -> Callable[[str | None], Todo]:
+    return lambda override: Todo("", cause=cause, blocked=f"because of {cause}")
 
 
 @pytest.fixture
@@ -64,17 +65,58 @@ def test_of_many_at_once_one_gets_it(ledger: Ledger) -> None:
     assert outcomes.count("busy") == 7
 
 
-def test_what_is_done_stays_done_until_the_upload_or_the_models_change(ledger: Ledger) -> None:
+@pytest.mark.parametrize("digest", ["models-1", "models of another deployment"])
+def test_what_is_done_is_done_under_any_key_until_the_upload_changes(ledger: Ledger, digest: str) -> None:
     claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
     assert ledger.finish(claim, "done", result_etag="r1") == "ok"
+    assert ledger.claim("a.jpg", "e1", plan("e1", digest)) == "done"
+    assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "done"
+    asked = claimed(ledger.claim("a.jpg", "e1", plan("e1", "models-2"), again=anyway))
+    assert (asked.receipt.attempt, asked.receipt.result_etag) == (1, "r1")
+    assert asked.receipt.old_keys == (claim.receipt.short_key,)
+    ledger.finish(asked, "done", result_etag="r2")
+    newer = claimed(ledger.claim("a.jpg", "e2", plan("e2", digest)))
+    assert (newer.receipt.attempt, newer.receipt.result_etag) == (1, "r2")
+
+
+def test_what_failed_is_tried_once_under_each_other_key(ledger: Ledger) -> None:
+    for digest in ("blue", "green", "red"):
+        claim = claimed(ledger.claim("a.jpg", "e1", plan("e1", digest)))
+        assert claim.receipt.attempt == 1
+        ledger.finish(claim, "failed", reason="corrupt")
+        assert claim.receipt.has_error
+        for known in ("blue", digest):  # they do not take it from each other in turns
+            assert ledger.claim("a.jpg", "e1", plan("e1", known)) == "failed"
+    assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "failed"
+    assert ledger.claim("a.jpg", "e1", plan("e1", "green")) == "failed"
+    newer = claimed(ledger.claim("a.jpg", "e2", plan("e2", "blue")))
+    assert newer.receipt.failed_keys == () and newer.receipt.has_error
+    ledger.finish(newer, "done")
+    stored = ledger.read("a.jpg")
+    assert stored and stored.receipt.failed_keys == ()
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "dropped", "retry", "job", "waiting for a slot", "waiting"])
+def test_another_override_makes_whatever_was_said_void_once(ledger: Ledger, state: str) -> None:
+    if state == "waiting for a slot":
+        ledger.claim("a.jpg", "e1", plan("e1", until=datetime.now(UTC) + timedelta(hours=1)))
+    elif state == "waiting":
+        ledger.claim("a.jpg", "e1", blocked("model:m"))
+    else:
+        claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+        if state == "job":
+            ledger.hand_over(claim, "job-1")
+        else:
+            ledger.finish(claim, state, result_etag="r1")  # type: ignore[arg-type]
+    ledger.override("a.jpg", 'route = "faces"')
+    stored = ledger.read("a.jpg")
+    assert stored and (stored.receipt.state, stored.receipt.attempt, stored.receipt.cause) == ("retry", 0, "")
+    assert ledger.adopt("a.jpg", "job-1", plan("e1")) is None
+    anew = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert (anew.receipt.attempt, anew.receipt.override) == (1, 'route = "faces"')
+    ledger.finish(anew, "done")
+    ledger.override("a.jpg", 'route = "faces"')  # its event came twice
     assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
-    newer = claimed(ledger.claim("a.jpg", "e1", plan("e1", "models-2")))
-    assert newer.receipt.attempt == 1
-    assert newer.receipt.result_etag == "r1"
-    assert newer.receipt.old_keys == (claim.receipt.short_key,)
-    ledger.finish(newer, "failed", reason="corrupt")
-    assert ledger.claim("a.jpg", "e1", plan("e1", "models-2")) == "failed"
-    assert claimed(ledger.claim("a.jpg", "e2", plan("e2", "models-2"))).receipt.has_error
 
 
 def test_asked_again_what_is_finished_is_claimed_anew(ledger: Ledger) -> None:
@@ -195,7 +237,8 @@ def test_an_answer_that_was_lost_on_the_way_is_no_conflict(kind: str) -> None:
 def test_a_job_keeps_its_upload_without_a_lease_until_it_is_adopted(ledger: Ledger) -> None:
     claim = claimed(ledger.claim("v.mp4", "e1", plan("e1")))
     assert ledger.hand_over(claim, "job-1") == "ok"
-    assert ledger.claim("v.mp4", "e1", plan("e1")) == "busy"
+    for digest in ("models-1", "another deployment's"):
+        assert ledger.claim("v.mp4", "e1", plan("e1", digest)) == "busy"
     assert ledger.adopt("v.mp4", "job-2", plan("e1")) is None
     adopted = ledger.adopt("v.mp4", "job-1", plan("e1"))
     assert adopted
@@ -206,16 +249,55 @@ def test_a_job_keeps_its_upload_without_a_lease_until_it_is_adopted(ledger: Ledg
 def test_what_the_installation_cannot_do_for_now_waits_and_spends_no_attempt(
     ledger: Ledger, store: MemoryReceipts
 ) -> None:
-    ledger.finish(claimed(ledger.claim("a.jpg", "e1", plan("e1"))), "retry")
+    first = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.finish(first, "retry")
     for _ in range(9):
-        assert ledger.claim("a.jpg", "e1", blocked("model m is missing")) == "waiting"
+        assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "waiting"
     before = ledger.read("a.jpg")
-    assert before and (before.receipt.state, before.receipt.reason) == ("retry", "model m is missing")
-    assert ledger.claim("a.jpg", "e1", blocked("model m is missing")) == "waiting"
+    assert before and (before.receipt.state, before.receipt.cause, before.receipt.key) == ("waiting", "model:m", "")
+    assert (before.receipt.reason, before.receipt.old_keys) == ("because of model:m", (first.receipt.short_key,))
+    assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "waiting"
     assert ledger.read("a.jpg") == before  # asking costs no write
-    assert [summary.is_open("e1") for page in store.pages() for summary in page.summaries] == [True]
-    assert ledger.claim("a.jpg", "e1", blocked("route r is misspelt")) == "waiting"
+    [summary] = [summary for page in store.pages() for summary in page.summaries]
+    assert summary.is_open("e1") and summary.cause == "model:m"
+    assert ledger.claim("a.jpg", "e1", blocked("route:r")) == "waiting"
+    again = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    assert (again.receipt.attempt, again.receipt.cause) == (2, "")
+    # Found while it was worked on:
+    assert ledger.wait(again, "package:cv2", "no cv2", None) == "ok"
     assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 2
+
+
+def test_waiting_a_sidecar_that_came_meanwhile_is_looked_at_first(ledger: Ledger) -> None:
+    claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
+    ledger.override("a.jpg", 'route = "faces"')
+    assert ledger.wait(claim, "model:m", "no model", None) == "changed"
+    stored = ledger.read("a.jpg")
+    assert stored and (stored.receipt.state, stored.receipt.cause) == ("retry", "")
+    claimed(ledger.claim("a.jpg", "e2", plan("e2")))
+    assert ledger.wait(claim, "model:m", "no model", None) == "lost"
+
+
+def test_a_slot_and_a_cause_follow_each_other(ledger: Ledger) -> None:
+    tonight = datetime.now(UTC) + timedelta(hours=1)
+    for found in (plan("e1", until=tonight), blocked("model:m"), plan("e1", until=tonight)):
+        assert ledger.claim("a.jpg", "e1", found) == "waiting"
+    stored = ledger.read("a.jpg")
+    assert stored and (stored.receipt.cause, stored.receipt.until) == ("", tonight.isoformat())
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 1
+
+
+def test_what_waits_without_saying_for_what_is_claimed(ledger: Ledger, store: MemoryReceipts) -> None:
+    store.create(Receipt("a.jpg", "e1", "k", "waiting", attempt=0))
+    assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.attempt == 1
+
+
+def test_a_damaged_lease_ends_after_a_day(ledger: Ledger, store: MemoryReceipts) -> None:
+    store.create(Receipt("a.jpg", "e1", "k", "working", lease_s=1e300))
+    assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
+    store.pass_s(86401)
+    [summary] = [summary for page in store.pages() for summary in page.summaries]
+    assert summary.is_open("e1") and claimed(ledger.claim("a.jpg", "e1", plan("e1")))
 
 
 def test_what_cannot_be_done_for_now_leaves_the_living_and_the_jobs_alone(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -17,7 +17,7 @@ from tests.cloud.uploads.memory_receipts import MemoryReceipts
 
 FULL = Receipt(
     "a/b.jpg", "e1", "k" * 64, "waiting", 3, "me", 1.5, "2026-05-04T02:00:00+00:00", "why", 'route = "é"', "r1",
-    ("k1", "k2"), True, "j1", "2026-05-03T02:00:00+00:00", None, "d1",
+    ("k1", "k2"), True, "j1", "2026-05-03T02:00:00+00:00", None, "d1", "model:é\n m", "app-blue", ("k0",),
 )  # fmt: skip
 
 
@@ -81,7 +81,15 @@ def test_a_listing_says_what_the_sweep_needs_in_the_order_of_the_paths(store: Re
     for summary in summaries:
         assert (summary.state, summary.etag, summary.lease_s) == ("waiting", "e1", 1.5)
         assert summary.until and summary.until.isoformat() == FULL.until
+        assert (summary.digest, summary.cause, summary.deployment) == ("d1", "model:é\n m", "app-blue")
+        assert (summary.overridden, summary.override_mark, summary.job) == (True, FULL.override_mark, "")
     assert [s.path for page in store.pages("a/1") for s in page.summaries] == ["a/1.jpg"]
+
+
+def test_a_listing_names_the_job_that_has_an_upload(store: ReceiptStore) -> None:
+    store.create(replace(FULL, state="job", override=None))
+    [summary] = [summary for page in store.pages() for summary in page.summaries]
+    assert (summary.job, summary.overridden, summary.override_mark) == ("j1", False, "")
 
 
 def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(storage: Storage) -> None:
@@ -89,10 +97,12 @@ def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(
         "name": "a/b.jpg", "etag": "e1", "key": "k" * 64, "state": "waiting", "attempt": 3, "owner": "me",
         "lease_s": 1.5, "until": "2026-05-04T02:00:00+00:00", "reason": "why", "override": 'route = "é"',
         "result_etag": "r1", "old_keys": ["k1", "k2"], "has_error": True, "job": "j1",
-        "at": "2026-05-03T02:00:00+00:00", "share": None, "digest": "d1",
+        "at": "2026-05-03T02:00:00+00:00", "share": None, "digest": "d1", "cause": "model:é\n m",
+        "deployment": "app-blue", "failed_keys": ["k0"],
     }  # fmt: skip
     metadata = {"state": "waiting", "etag": "e1", "lease": "1.5", "until": "2026-05-04T02:00:00+00:00"}
-    metadata |= {"digest": "d1", "overridden": "true"}
+    metadata |= {"digest": "d1", "overridden": "true", "override": FULL.override_mark, "cause": "model:é\n m"}
+    metadata |= {"by": "app-blue"}
     store = BlobReceipts(storage)
     store.create(FULL)
     written = storage.read("state", "receipts/a/b.jpg")
@@ -103,3 +113,16 @@ def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(
         storage.write_json("state", "receipts/a/b.jpg", content, metadata=metadata)
         stored = store.get("a/b.jpg")
         assert stored and stored.receipt == receipt
+
+
+def test_what_a_listing_says_wrongly_is_set_right_by_reading_but_for_a_workers(storage: Storage) -> None:
+    store = BlobReceipts(storage)
+    for state, right in (("job", True), ("working", False)):
+        receipt = replace(FULL, name=f"{state}.jpg", state=state)  # type: ignore[arg-type]
+        metadata = {"state": "retry", "etag": "e1"}
+        storage.write_json("state", f"receipts/{receipt.name}", asdict(receipt), metadata=metadata)
+        stored = store.get(receipt.name)
+        assert stored and stored.receipt == receipt and storage.head("state", f"receipts/{receipt.name}")
+        [summary] = [summary for page in store.pages(receipt.name) for summary in page.summaries]
+        assert (summary.state == state) == right
+        store.replace(receipt, stored.version)

@@ -21,10 +21,11 @@ from inference.errors import (
     ("error", "attempt", "expected"),
     [
         (CorruptMedia("cut off"), 1, "never"),
-        (BadModel("no such output"), 1, "never"),
+        (BadModel("it fails on this picture"), 2, "later"),
+        (BadModel("it fails on this picture"), 3, "never"),
         (StorageUnavailable("busy"), 2, "later"),
         (StorageUnavailable("busy"), 3, "never"),
-        (ModelUnavailable("missing"), 1, "later"),
+        (ModelUnavailable("missing"), 3, "mended"),
         (RouteUnavailable("its model is broken"), 3, "mended"),
         (MissingPackage("no OpenCV"), 3, "mended"),
         (Conflict("overwritten"), 2, "now"),

@@ -14,8 +14,9 @@ from cloud.storage.containers import BlobInfo
 from cloud.uploads import sweep as sweeping
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.receipt_blobs import summary_of
-from cloud.uploads.sweep import SweepReport, needs_work, sweep
+from cloud.uploads.sweep import SweepReport, sweep
 from cloud.uploads.upload_worker import UploadWorker
+from cloud.uploads.waits import needs_work
 from inference.errors import ServiceBusy
 from inference.routes_file import Routes
 from tests.cloud.helpers import Calls, jpeg
@@ -105,6 +106,12 @@ def test_a_mark_that_cannot_be_read_stops_no_sweep(worker: UploadWorker, mark: b
     [
         (b"{}", {}),
         (b"\xff not a receipt", {"state": "retry", "etag": "e", "lease": "soon"}),
+        (b"[" * 200_000, {"state": "banana", "etag": "e"}),
+        (b'{"name": "b.jpg", "etag": "e", "key": "k", "state": "retry", "lease_s": 1' + b"0" * 400 + b"}", {}),
+        (b'{"name": "b.jpg", "etag": "e", "key": "k", "state": "retry", "owner": "\\ud800"}', {}),
+        (b'{"name": "b.jpg", "etag": "e", "key": "k", "state": "retry", "result_etag": "a\\nb"}', {}),
+        (b'{"name": "other.jpg", "etag": "e", "key": "k", "state": "retry"}', {}),
+        (b" " * (2 * 2**20) + b"{}", {"state": "retry", "etag": "e"}),
         (b'{"name": "b.jpg", "etag": 5}', {"state": "waiting", "etag": "e", "until": "tomorrow"}),
     ],
 )

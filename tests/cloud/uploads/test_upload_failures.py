@@ -17,7 +17,7 @@ from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
-from inference.errors import ModelUnavailable, RouteUnavailable, ServiceBusy
+from inference.errors import BadModel, ModelUnavailable, RouteUnavailable, ServiceBusy
 from inference.routes_file import Routes
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
@@ -44,15 +44,17 @@ def test_what_may_pass_is_raised_until_the_attempts_are_used_up(
 
 
 @pytest.mark.parametrize(
-    ("when", "error"),
+    ("when", "error", "cause"),
     [
-        ("planned", ModelUnavailable("model m is missing")),
-        ("planned", RouteUnavailable("route r is refused")),
-        ("analysed", RouteUnavailable("model m is broken")),
+        ("planned", ModelUnavailable("model m is missing", "model:m"), "model:m"),
+        ("planned", RouteUnavailable("route r is refused", "route:r"), "route:r"),
+        ("planned", RuntimeError("nobody foresaw this"), "route:"),
+        ("analysed", RouteUnavailable("model m is broken", "model:m"), "model:m"),
+        ("analysed", ModelUnavailable("its file has just gone"), "route:default"),
     ],
 )
 def test_an_installation_that_must_be_mended_spends_no_attempt_and_then_it_runs(
-    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch, when: str, error: Exception
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch, when: str, error: Exception, cause: str
 ) -> None:
     worker = make_worker(max_attempts=2)
     event = drop(worker, "a.jpg", jpeg())
@@ -67,10 +69,28 @@ def test_an_installation_that_must_be_mended_spends_no_attempt_and_then_it_runs(
             assert worker.handle(event) == Outcome("waiting")
             assert sweep(worker, 60).failed == 0
     waiting = receipt(worker, "a.jpg")
-    assert (waiting.state, waiting.attempt, waiting.reason) == ("retry", 0, str(error))
+    assert (waiting.state, waiting.attempt, waiting.key, waiting.cause) == ("waiting", 0, "", cause)
+    assert str(error) in waiting.reason and waiting.until
     assert names(worker, ERRORS) == names(worker, RESULTS) == []
     assert sweep(worker, 60).processed == 1
     assert receipt(worker, "a.jpg").attempt == 1
+
+
+def test_a_model_that_fails_on_this_file_alone_is_recorded_after_its_attempts(
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = make_worker(max_attempts=2)
+    event = drop(worker, "a.jpg", jpeg())
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise BadModel("the model failed on 1x3x64x64")
+
+    monkeypatch.setattr(engine, "analyze", fails)
+    with pytest.raises(BadModel):
+        worker.handle(event)
+    assert receipt(worker, "a.jpg").state == "retry"
+    assert worker.handle(event) == Outcome("failed", 2)
+    assert document(worker, ERRORS, "a.jpg.json")["error"]["class"] == "BadModel"
 
 
 def _deliver(connection_string: str, together: Any, outcomes: Any) -> None:

@@ -18,7 +18,7 @@ from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import BUILT_IN, Registry
 from inference.engine.weights import Weights
 from inference.errors import MissingPackage, Permanent, RouteUnavailable
-from tests.cloud.helpers import document, drop, jpeg, names
+from tests.cloud.helpers import document, drop, jpeg, names, receipt
 from tests.cloud.uploads.test_sweep import results
 from tests.inference.video.clips import make
 
@@ -62,7 +62,7 @@ def red() -> str:
 )
 def test_uploads_of_a_wrong_route_wait_until_it_is_mended(
     worker: UploadWorker, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    right: str, wrong: str, words: str,
+    right: str, wrong: str, words: str, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     broken = worker_of(worker.storage, tmp_path, GOOD.replace(right, wrong, 1), registry)
     monkeypatch.setattr("cloud.instance.default_worker", lambda: broken)
@@ -71,8 +71,10 @@ def test_uploads_of_a_wrong_route_wait_until_it_is_mended(
         assert broken.handle(event) == Outcome("waiting")
     assert broken.handle(other) == Outcome("done", 1)
     found = broken.ledger.read("faces/a.jpg")
-    assert found and (found.receipt.state, found.receipt.attempt) == ("retry", 0)
+    assert found and (found.receipt.state, found.receipt.attempt) == ("waiting", 0)
+    assert found.receipt.cause == ("model:clasify" if "clasify" in wrong else "route:faces")
     assert names(broken, ERRORS) == []
+    assert f"faces/a.jpg waits for {found.receipt.cause}: " in caplog.text
     for said in (found.receipt.reason, red()):
         assert "route 'faces'" in said and str(tmp_path / "routes.toml") in said
         with pytest.raises(RouteUnavailable, match=words):
@@ -108,6 +110,7 @@ def test_uploads_wait_for_a_model_that_may_still_arrive(
     for _ in range(waiting.settings.max_attempts + 1):
         assert waiting.handle(event) == Outcome("waiting")
     waiting.handle(drop(waiting, "faces/broken.jpg", jpeg()[:200]))
+    assert receipt(waiting, "faces/a.jpg").cause == "model:zebras"
     monkeypatch.setattr("cloud.instance.default_worker", lambda: waiting)
     assert "zebras" in red()
     registry.use([whole, BUILT_IN])
@@ -130,7 +133,8 @@ def test_videos_wait_for_a_package_that_only_they_need(
             assert worker.handle(event) == Outcome("waiting")
         assert worker.handle(drop(worker, "faces/b.jpg", jpeg())).status == "done"  # a picture needs none
         waiting = worker.ledger.read("faces/a.mp4")
-        assert waiting and (waiting.receipt.state, waiting.receipt.attempt) == ("retry", 0)
+        assert waiting and (waiting.receipt.state, waiting.receipt.attempt) == ("waiting", 0)
+        assert waiting.receipt.cause == "package:cv2"
         assert "-r requirements-flow.txt" in waiting.receipt.reason
         with pytest.raises(MissingPackage, match="route 'faces'.*requirements-flow.txt"):
             health.extras()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from cloud import instance
 from cloud.settings import ERRORS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
+from cloud.uploads.sweep import sweep
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import DETECTED, DRAW, PLAN, STORY
 from cloud.videos.revive import revive
 from cloud.web import router
 from inference.errors import StorageUnavailable
 from tests.cloud.broken_state import READABLE, WAYS, broken
+from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import (
     NAME,
     deal,
@@ -103,6 +106,43 @@ def test_asking_for_a_broken_job_is_answered_with_its_place(
         answer = router.answer("jobs", request)
         assert answer.status_code == 503 and f"{STATE}/{path} cannot be read" in answer.get_body().decode()
     instance.on_message(taken()[0].text().encode(), 1, lambda: None)
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b" " * (17 * 2**20), b"{}"], ids=["deep", "large", "of another"])
+def test_whatever_a_plan_is_its_upload_begins_anew(impatient: Videos, clip: Path, content: bytes) -> None:
+    job_id = drop(impatient, clip)
+    if content == b"{}":
+        stored = impatient.storage.read_json(STATE, f"jobs/{job_id}/{PLAN}")
+        assert stored
+        content = json.dumps({**stored[0], "id": "0" * 24}).encode()
+    impatient.storage.write(STATE, f"jobs/{job_id}/{PLAN}", content)
+    revive(impatient)
+    assert job_of(impatient) != job_id
+    taken()
+
+
+def test_what_lies_beside_jobs_and_numbers_that_are_none_stop_nothing(
+    impatient: Videos, clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = drop(impatient, clip)
+    for name in ("jobs/" + "a" * 24, "jobs/x", "jobs//x"):
+        impatient.storage.write(STATE, name, b"")
+    for renders in ("x", "9" * 5000):
+        impatient.storage.write(STATE, f"jobs/{job_id}/{STORY}", b"{}", metadata={"renders": renders})
+        progress = impatient.jobs.progress(job_id)
+        assert not progress.merged and progress.renders == []
+    revive(impatient)
+    assert caplog.text.count(" ends: ") == 0
+    taken()
+
+
+def test_an_upload_whose_damaged_receipt_is_listed_as_a_jobs_begins_anew(impatient: Videos) -> None:
+    etag = impatient.storage.write(UPLOADS, "a.jpg", jpeg())
+    impatient.storage.write(STATE, "receipts/a.jpg", b"{half", metadata={"state": "job", "etag": etag, "job": "0" * 24})
+    report = sweep(impatient.worker, 60)
+    assert report.handed == {"a.jpg": "0" * 24}
+    revive(impatient, report.handed)
+    assert document(impatient, "a.jpg")["status"] == "ok"
 
 
 def cut(videos: Videos, job_id: str, kind: str) -> str:

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cloud.uploads.events import BlobEvent
 from cloud.videos import stages
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import DETECTED, PLAN
+from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from cloud.web import api
 from inference.errors import BadModel, CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
@@ -35,6 +37,7 @@ from tests.cloud.videos.long_videos import (
     taken,
     wait_for_silence,
 )
+from tests.processes import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -180,52 +183,86 @@ def test_errors_permanent_ones_at_once_others_when_the_attempts_are_used_up(
     check_failed(videos, "Permanent", "the workers were killed")
     drop(videos, clip.read_bytes() + bytes(3))
     monkeypatch.setattr(stages, "detect_part", failing(BadModel("it gives no boxes")))  # though it can be loaded
-    videos.deliver(taken()[0], 1)
+    message = taken()[0]
+    with pytest.raises(BadModel):
+        videos.deliver(message, 1)
+    videos.deliver(message, 5)
     check_failed(videos, "BadModel", "it gives no boxes")
 
 
-def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_what_is_done(
-    models: Path, account: str, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    videos = make_videos(models, lease_seconds=1.0)
-    job_id = drop(videos, clip)
-    first, *others = taken()
-    videos.deliver(first, 1)
+@pytest.fixture
+def delays(videos: Videos, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Message, int]]:
+    """Every message that was sent, and for how long it was to wait; it can be taken at once."""
+    sent: list[tuple[Message, int]] = []
+    real = videos.queues.send
 
+    def send(messages: list[Message], delay_s: int = 0) -> None:
+        sent.extend((message, delay_s) for message in messages)
+        real(messages)
+
+    monkeypatch.setattr(videos.queues, "send", send)
+    return sent
+
+
+def refusing(error: Exception) -> Any:
     def refused(*_: Any) -> Any:
-        raise ModelUnavailable("model fields is missing")
+        raise error
 
+    return refused
+
+
+@pytest.mark.parametrize("when", ["planned", "detected", "loaded", "poisoned"])
+def test_an_installation_that_must_be_mended_costs_a_job_neither_attempts_nor_messages_nor_what_is_done(
+    videos: Videos, clip: Path, when: str, delays: list[tuple[Message, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(videos, clip)
+    first, *others = sorted(taken(), key=lambda message: message.part)
+    videos.deliver(first, 1)
+    delays.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(type(videos.worker.planner.routes), "match", refused)
+        if when in ("planned", "poisoned"):
+            error = ModelUnavailable("model fields is missing")
+            patch.setattr(type(videos.worker.planner.routes), "match", refusing(error))
+        elif when == "detected":
+            patch.setattr(stages, "detect_part", refusing(MissingPackage("needs OpenCV", "package:cv2")))
+        else:
+            patch.setattr(type(videos.worker.registry), "load", refusing(BadModel("fields.onnx is cut off")))
+            patch.setattr(stages, "detect_part", refusing(BadModel("fields.onnx is cut off")))
         for message in others:
-            videos.deliver(message, 9)
+            if when == "poisoned":
+                videos.poison(message)
+            else:
+                videos.deliver(message, 9)
         assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "busy"
-        wait_for_silence(videos, job_id)
+        assert delays == [(message, 1) for message in others]  # the very same, later, and each once
         assert revive(videos) == 0
-    with monkeypatch.context() as patch:
-
-        def lacking(*_: Any) -> Any:
-            raise MissingPackage("needs OpenCV")
-
-        patch.setattr(stages, "detect_part", lacking)
-        videos.deliver(others[0], 9)
-        wait_for_silence(videos, job_id)
-    with monkeypatch.context() as patch:
-
-        def unloadable(*_: Any) -> Any:
-            raise BadModel("fields.onnx is cut off")
-
-        patch.setattr(type(videos.worker.registry), "load", unloadable)
-        patch.setattr(stages, "detect_part", unloadable)
-        videos.deliver(others[0], 9)
-        wait_for_silence(videos, job_id)
-    assert names(videos, ERRORS, "") == [] and taken() == []
-    assert revive(videos) == 1
-    sent = taken()
-    assert sorted(message.part for message in sent) == sorted(message.part for message in others)
-    videos.queues.send(sent)
+    assert names(videos, ERRORS, "") == []
+    monkeypatch.setattr(videos, "settings", replace(videos.settings, lease_seconds=0.1))
+    assert revive(videos) == 0  # they wait in the queue: none is sent twice
+    assert videos.queues.waiting("detect") == len(others)
+    if when != "planned":
+        taken()
+        return
     deal([videos], random.Random(5), copies=1)
     assert document(videos)["status"] == "ok"
+
+
+def test_a_message_that_cannot_be_put_back_is_delivered_again(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(videos, clip)
+    message = taken()[0]
+    monkeypatch.setattr(type(videos.worker.planner.routes), "match", refusing(ModelUnavailable("missing")))
+    monkeypatch.setattr(videos.queues, "send", refusing(StorageUnavailable("the queue is gone")))
+    with pytest.raises(StorageUnavailable, match="the queue is gone"):
+        videos.deliver(message, 1)
+
+
+def test_a_message_that_waits_is_seen_later_and_counted_now(videos: Videos) -> None:
+    message = Message("0" * 24, "detect", 3)
+    videos.queues.send([message], 1)
+    assert videos.queues.waiting("detect") == 1
+    eventually(lambda: taken() == [message], "it is delivered")
 
 
 def test_a_job_whose_plan_cannot_be_read_is_named_and_stops_no_other(
