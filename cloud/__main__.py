@@ -57,8 +57,13 @@ def settings(_: argparse.Namespace) -> int:
 def replay(options: argparse.Namespace) -> int:
     """Claim finished uploads anew, here and now. 0: all have a result; 1: some failed again."""
     from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
+    from cloud.settings import current
     from cloud.storage.paths import printable
+    from cloud.uploads.intake import refuse_if_paused
     from cloud.uploads.sweep import needs_work, sweep
+
+    if not options.dry_run:
+        refuse_if_paused(current())
 
     def wanted(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
         failed = receipt is not None and receipt.state == "failed"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 REID = "video: reid"  # where a route names the model
+MAX_PRIORITY = 1000
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Route:
 
     when: an NCRONTAB schedule; the media of this route wait for its next slot.
     draw: the annotated picture. video: the table [route.video]; None, the usual options, costs pictures no import.
+    priority: sweep and replay take uploads of a higher one first; no part of `digest`, since it changes no result.
     """
 
     name: str
@@ -83,11 +85,14 @@ class Route:
     when: str | None = None
     draw: Draw = field(default_factory=Draw)
     video: VideoOptions | None = None
+    priority: int = 0
     place: str = field(default="", init=False, repr=False, compare=False)  # where it was read
     written: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # `video` as read
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", f"route {self.name!r}")
+        if abs(self.priority) > MAX_PRIORITY:
+            raise ValueError(f"priority is {self.priority}, expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
         follow = self.video.follow if self.video else None
         if not self.steps and not (follow and follow.box):
             raise ValueError('it has no steps; give a step, such as { model = "classify" }')
