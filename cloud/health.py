@@ -55,7 +55,9 @@ def report() -> dict[str, Any]:
         "settings": _settings,
         "trigger": _trigger,
         "storage": _storage,
+        "intake": _intake,
         "routes": _routes,
+        "edited": _edited,
         "extras": _extras,
         "models": _models,
         "models refused": _models_refused,
@@ -115,6 +117,19 @@ def _routes() -> dict[str, list[str]]:
     if problems := planner.problems():
         raise ValueError("uploads wait until this is mended: " + "; ".join(problems))
     return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
+
+
+def _intake() -> str:
+    return current().intake
+
+
+def _edited() -> list[str]:
+    from cloud.instance import edits
+
+    found = edits()
+    if any(edit.problems for edit in found):
+        raise ValueError("; ".join(map(str, found)))
+    return [str(edit) for edit in found]
 
 
 def _extras() -> dict[str, str]:
