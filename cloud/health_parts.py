@@ -178,3 +178,18 @@ def outdated() -> dict[str, Any]:
     from cloud.uploads.outdated import told
 
     return told(default_storage())
+
+
+def intake() -> str:
+    """ "on" or "paused"."""
+    return current().intake
+
+
+def edited() -> list[str]:
+    """Files that take effect at the next start. Raises ValueError where that start could not use one."""
+    from cloud.instance import edits
+
+    found = edits()
+    if any(edit.problems for edit in found):
+        raise ValueError("; ".join(map(str, found)))
+    return [str(edit) for edit in found]

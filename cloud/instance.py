@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cloud.edited import Edit, FileAsRead
 from cloud.models.serving_models import ServingModels
 from cloud.once import once
-from cloud.settings import UPLOADS, current, slips
+from cloud.settings import UPLOADS, BadSettings, current, slips
 from cloud.storage.containers import default_storage
 from cloud.uploads.events import BlobEvent
-from cloud.uploads.plans import app_routes
+from cloud.uploads.plans import app_routes, routes_path
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
 from inference.engine.registry import BUILT_IN, Registry
 from inference.image.media import own_process
+from inference.route_problems import problems_of
 
 if TYPE_CHECKING:
     from cloud.videos.job_worker import Videos
@@ -31,6 +34,8 @@ def default_worker() -> UploadWorker:
     settings = current()
     for sentence in slips().values():
         log.warning("settings: %s", sentence)
+    _routes_as_read.cache_clear()  # where routes that could not be read are now read again
+    _routes_as_read()
     storage, registry = default_storage(), Registry(settle=True)
     models = ServingModels(storage, registry, settings.models_seconds)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
@@ -42,6 +47,35 @@ def default_worker() -> UploadWorker:
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
     worker.split = lambda *video: default_videos().split(*video)
     return worker
+
+
+@once
+def _routes_as_read() -> FileAsRead:
+    """routes.toml, or whatever ROUTES_FILE names, as `default_worker` reads it."""
+    return FileAsRead(routes_path(current()), current().routes_file, _problems_of_next_routes)
+
+
+def _problems_of_next_routes() -> list[str]:
+    registry = default_worker().registry
+    try:
+        routes = app_routes(current(), registry)
+    except BadSettings as error:
+        return [" ".join(str(error).split())]
+    return [str(problem) for problem in problems_of(routes, registry)]
+
+
+def edits() -> list[Edit]:
+    """Which files say something else than when this process read them, once; each change is logged, too, once."""
+    from cloud.pipelines_file import pipelines
+
+    files = [pipelines().file]
+    with suppress(BadSettings):  # routes that cannot be used are read again, by whoever asks for the worker
+        default_worker()
+        files.insert(0, _routes_as_read())
+    for file in files:
+        if file:
+            file.note()
+    return [edit for file in files if file and (edit := file.edit())]
 
 
 @once
@@ -85,6 +119,7 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
 
     _note_entries()  # first: pipelines do not wait for what is wrong with uploads
     worker = default_worker()
+    _note_edits()
     worker.storage.ensure_containers(UPLOADS)
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
     log.info("sweep: %s", report)
@@ -100,3 +135,10 @@ def _note_entries() -> None:
         note_entries(pipelines(), default_storage().date())
     except Exception as error:  # noqa: BLE001 - uploads do not wait for what is wrong with pipelines
         log.warning("which pipelines are on was not written down: %s: %s", type(error).__name__, error)
+
+
+def _note_edits() -> None:
+    try:
+        edits()
+    except Exception as error:  # noqa: BLE001 - no upload waits for these words
+        log.warning("whether files of the app were edited is not known: %s: %s", type(error).__name__, error)

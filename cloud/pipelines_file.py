@@ -20,6 +20,7 @@ from cloud.azureml.azureml_client import KINDS
 from cloud.azureml.expressions import Samples, check_condition, check_template, fill
 from cloud.azureml.pipeline_kind import Kind, Plain, check_name
 from cloud.drift.drift_entry import DriftEntry, LakeEntry
+from cloud.edited import FileAsRead
 from cloud.models.model_entry import ModelEntry
 from cloud.schedule import WEEKDAYS, Schedule, as_instant, check_ncrontab, parse_every
 from cloud.settings import current, text_of
@@ -93,7 +94,8 @@ class PipelineEntry(_Common):
 class Pipelines:
     """What a pipelines.toml says: entries that work, and a line for every entry that does not.
 
-    broken: the names of pipelines that cannot be used. readable: whether the file could be read at all.
+    broken: the names of pipelines that cannot be used. readable: whether the file could be read at all. file: as it
+    was read, where it is this app's own.
     """
 
     entries: tuple[PipelineEntry, ...] = ()
@@ -103,6 +105,7 @@ class Pipelines:
     problems: tuple[str, ...] = ()
     broken: frozenset[str] = frozenset()
     readable: bool = True
+    file: FileAsRead | None = field(default=None, compare=False, repr=False)
 
     def find(self, name: str) -> PipelineEntry:
         """The entry of that name. Raises BadPipeline with the nearest names."""
@@ -118,7 +121,9 @@ class Pipelines:
 @cache
 def pipelines() -> Pipelines:
     """The file of this app as this process read it."""
-    return read(APP / text_of("PIPELINES_FILE"), _model_names)
+    name = text_of("PIPELINES_FILE")
+    file = FileAsRead(APP / name, name, lambda: list(read(APP / name, _model_names).problems))
+    return replace(read(file.path, _model_names), file=file)
 
 
 def _model_names() -> set[str]:

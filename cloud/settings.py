@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 UPLOADS = "uploads"
@@ -23,6 +24,7 @@ MAX_SETTINGS = 30
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_INTAKE = {**dict.fromkeys(_TRUE, "on"), **dict.fromkeys((*_FALSE, "pause"), "paused")}
 
 
 class BadSettings(ValueError):
@@ -33,9 +35,20 @@ class BadSettings(ValueError):
     """
 
 
-def setting(name: str, default: Any, doc: str, *, low: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    """A field of Settings: the app setting's name, its default, its meaning in a sentence, its bounds."""
-    return field(default=default, metadata={"name": name, "doc": doc, "low": low, "choices": choices})
+def setting(
+    name: str,
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    choices: tuple[str, ...] = (),
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
+    """A field of Settings: the app setting's name, its default, its meaning in a sentence, its bounds.
+
+    also: other words (in lower case) for some of the choices.
+    """
+    return field(default=default, metadata={"name": name, "doc": doc, "low": low, "choices": choices, "also": also})
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,14 @@ class Settings:
         "How new uploads are noticed: `LogsAndContainerScan` (polling, local and Premium) or `EventGrid` "
         "(the only source that Flex Consumption has). Read when the app is indexed.",
         choices=BLOB_SOURCES,
+    )
+    intake: str = setting(
+        "INTAKE",
+        "on",
+        "`paused` (or `off`) has new uploads wait where they are: none is begun or lost, and the sweep takes them once "
+        "it is `on` again. What was begun goes on (jobs of long videos), and so does POST /api/analyze.",
+        choices=("on", "paused"),
+        also=_INTAKE,
     )
     sweep_schedule: str = setting(
         "SWEEP_SCHEDULE",
@@ -186,7 +207,7 @@ def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
             raise ValueError(f"expected at least {meta['low']}")
         return number
     if meta["choices"]:
-        by_lower = {choice.lower(): choice for choice in meta["choices"]}
+        by_lower = {**meta["also"], **{choice.lower(): choice for choice in meta["choices"]}}
         if text.lower() not in by_lower:
             raise ValueError(f"expected {', '.join(meta['choices'])}")
         return by_lower[text.lower()]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud.settings import BadSettings, Settings
+from cloud.uploads.intake import PAUSED, is_paused
 from devtools import environment
 from devtools.environment import say
 from inference.extras import EXTRAS as PACKAGES
@@ -207,6 +210,19 @@ def needed_findings(python: Path, root: Path, settings: dict[str, str]) -> Itera
         has_run = (root / "local.settings.json").exists()
         note = f"{why}; nor could the container `models` be looked at, as the storage does not answer"
         yield Finding(f"Model {name} of a route", None if has_run else False, note if has_run else why)
+
+
+def intake_findings(values: Mapping[str, str]) -> Iterator[Finding]:
+    """A note while intake is paused; settings that cannot be used are another finding's."""
+    with suppress(BadSettings):
+        if is_paused(Settings.read(values)):
+            yield Finding("Intake", None, f"{PAUSED} (a setting in local.settings.json or the environment)")
+
+
+def say_whether_paused(values: Mapping[str, str]) -> None:
+    """Say so while intake is paused: nothing that is dropped would come back, without a word."""
+    for finding in intake_findings(values):
+        say(f"{finding.words}; to go on, change it and start again.\n")
 
 
 def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:

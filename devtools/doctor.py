@@ -40,6 +40,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from node_findings(root)
     yield from port_findings()
     yield from settings_findings(root)
+    yield from checks.intake_findings({**app_settings(root), **os.environ})
     python = environment.venv_python()
     if python.exists():
         settings = app_settings(root)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from devtools import azurite, checks, environment, first_run, pack
 from devtools.environment import ROOT, SetupError, say
+from devtools.saved_files import SavedFiles
 from devtools.supervisor import Supervisor
 from inference.file_lock import lock
 from localhost.errors import SettingsError
@@ -52,6 +53,7 @@ def main(
         try:
             into = pack.public_folder(root, values)
             rest = pack.bring(supervisor, python, root, into, models_from, offline)  # the app reads its routes once
+            saved = SavedFiles(read_once(values, root), lambda: next_start(python, root))
             changed = start_storage(supervisor, values, root)
             if host:
                 port = start_host(supervisor, python, port, {**quick(values), **changed}, root, verbose)
@@ -65,8 +67,9 @@ def main(
                 if rest:
                     pack.go_on(supervisor, python, root, into, models_from)
                 announce(root, port if host else None)
+                checks.say_whether_paused({**values, **os.environ})
                 checks.say_what_waits(python, root, {**values, **changed})
-            return explain(supervisor.wait(), root, verbose)
+            return explain(supervisor.wait(saved.step), root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")
             return 0
@@ -94,6 +97,24 @@ def read_settings(file: Path) -> dict[str, str]:
         expected = 'expected {"IsEncrypted": false, "Values": {...}} as the Functions host does'
         raise SetupError(f"{file}: has no Values, {expected}: mend it, or delete it to get the example's again.")
     return {name: os.environ.get(name, value) for name, value in content["Values"].items()}
+
+
+def read_once(values: dict[str, str], root: Path) -> list[Path]:
+    """The files that the app reads when it starts, and then no more."""
+    written = {**values, **os.environ}
+    named = (written.get("ROUTES_FILE") or "routes.toml", written.get("PIPELINES_FILE") or "pipelines.toml")
+    return [root / name for name in (*named, SETTINGS.name)]
+
+
+def next_start(python: Path, root: Path) -> str:
+    """What would be wrong with the settings, routes and pipelines as they are now; "" where nothing is."""
+    file = root / SETTINGS.name
+    try:
+        values = read_settings(file) if file.exists() else {}
+        finding = checks.ask("Configuration", python, checks.CONFIGURATION, root, values)
+    except SetupError as error:
+        return str(error)
+    return "" if finding.ok else finding.words
 
 
 def quick(values: dict[str, str]) -> dict[str, str]:

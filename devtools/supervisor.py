@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -99,9 +99,10 @@ class Supervisor:
         running = self.children.items()
         return next((name for name, c in running if c.process.poll() is not None and not c.may_end), None)
 
-    def wait(self) -> str:
-        """Wait until some child ends and return its name."""
+    def wait(self, meanwhile: Callable[[], object] = lambda: None) -> str:
+        """Wait until some child ends and return its name. meanwhile: called several times a second."""
         while (name := self.ended()) is None:
+            meanwhile()
             time.sleep(0.2)
         return name
 

@@ -26,6 +26,7 @@ _LEAST_SIDE = 32
 # The fields of Draw that every route's digest has; others count only where they are used, so that a later release
 # with more of them takes no result for outdated.
 _ALWAYS = ("labels", "scores", "boxes", "masks", "blur", "compare")
+MAX_PRIORITY = 1000
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Route:
     regions, ignore: polygons of points (x, y) in 0..1; only objects that stand in any of the regions (none: everywhere)
     and in none of `ignore` count, by the middle of their box's lower edge. mask: a PNG, white where to look, black what
     to ignore. They hold for objects and maps, in pictures and videos, and not for names of the whole picture.
+    priority: sweep and replay take uploads of a higher one first; no part of `digest`, since it changes no result.
     """
 
     name: str
@@ -149,11 +151,14 @@ class Route:
     ignore: tuple[Polygon, ...] = ()
     mask: str = ""
     look: Look | None = field(default=None, init=False, repr=False, compare=False)  # regions, ignore and mask, as read
+    priority: int = 0
     place: str = field(default="", init=False, repr=False, compare=False)  # where it was read
     written: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # `video` as read
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", f"route {self.name!r}")
+        if abs(self.priority) > MAX_PRIORITY:
+            raise ValueError(f"priority is {self.priority}, expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
         follow = self.video.follow if self.video else None
         if not self.steps and not (follow and follow.box):
             raise ValueError('it has no steps; give a step, such as { model = "classify" }')

@@ -45,10 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0: all that was asked for has its answer; 1: some failed, wait or are still being worked on."""
     from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
+    from cloud.settings import current
     from cloud.storage.paths import printable
+    from cloud.uploads.intake import refuse_if_paused
     from cloud.uploads.replay import Filters, Replay
     from cloud.uploads.sweep import sweep
 
+    if not options.dry_run:
+        refuse_if_paused(current())
     plain = not (options.failed or options.missing or options.changed)
     replay = Replay(
         default_worker(),

@@ -79,7 +79,12 @@ class Tally:
             finished += 1
             unknown += not today
             outdated += bool(today) and today != receipt.digest
-        return Tally(self.by, self.finished + finished, self.outdated + outdated, self.unknown + unknown)
+        return self + Tally(self.by, finished, outdated, unknown)
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together; of the second's deployment."""
+        finished, outdated = self.finished + other.finished, self.outdated + other.outdated
+        return Tally(other.by, finished, outdated, self.unknown + other.unknown)
 
 
 def store(storage: Storage, tally: Tally) -> None:

@@ -197,12 +197,17 @@ def app_routes(settings: Settings, registry: Registry) -> Routes:
     return routes if routes.entries else default_routes(registry)
 
 
+def routes_path(settings: Settings) -> Path:
+    """The app's file of routes, which need not exist."""
+    return APP / settings.routes_file
+
+
 def written_routes(settings: Settings) -> Routes:
     """The routes of the app's file; none where the default routes are used, which are known when models are loaded.
 
     Raises BadSettings: a misspelt file must not fail every upload for good.
     """
-    path = APP / settings.routes_file
+    path = routes_path(settings)
     if not path.is_file() and settings.routes_file == "routes.toml":
         return Routes(())
     try:

@@ -2,38 +2,38 @@
 
 Uploads and receipts are listed side by side, a call per page and none per blob. Receipts are called like
 their uploads, so both lists have the same order; where they do not (escaped names, accounts that sort
-folders), an upload is only asked about once more, because claiming it decides.
+folders), an upload is only asked about once more, because claiming it decides. Where routes have a `priority`, both
+lists are read once for each (see priority.Order).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import chain
 
-from cloud.settings import STATE, UPLOADS, deployment
-from cloud.storage.containers import BlobInfo, Conflict, Page, Storage
+from cloud.settings import STATE, UPLOADS
+from cloud.storage.containers import BlobInfo, Page
 from cloud.storage.paths import printable, record_path, record_prefix
 from cloud.uploads import outdated
 from cloud.uploads.events import Again, BlobEvent, Cause, Outcome, anyway
+from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.outdated import Digests, Tally
+from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
+from cloud.uploads.sweep_mark import MARK, ScanMark, SweepMark, read_mark, write_mark
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
-from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
-from inference.tables import build
+from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
-MARK = "sweep.json"
 _LOOK_BACK = 5000
-_MARK_BYTES = 64 * 1024
 
 # How uploads end for a sweep that neither analyses them nor sees them fail.
 OTHERS = {
@@ -49,7 +49,7 @@ Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
 @dataclass
 class SweepReport:
-    """What a sweep did. `complete`: it reached the end; else it left a mark for the next sweep.
+    """What a sweep did. `complete`: it reached the end; else it left a mark for the next sweep, unless `paused`.
 
     others: how many neither got their answer from us nor failed, by the outcome's status; "done": somebody else was
     faster.
@@ -64,26 +64,17 @@ class SweepReport:
     complete: bool = False
     others: Counter[str] = field(default_factory=Counter)
     handed: dict[str, str] = field(default_factory=dict)  # uploads that wait for a job -> its id, "" where unknown
+    paused: bool = False
 
     def __str__(self) -> str:
+        if self.paused:
+            return f"paused ({PAUSED})"
         end = "to the end" if self.complete else "the next sweep goes on from here"
         others = "".join(f", {words} {self.others[status]}" for status, words in OTHERS.items() if self.others[status])
         return (
             f"found {self.unfinished} of {self.seen} uploads to analyse: processed {self.processed}, "
             f"recovered {self.recovered}, failed {self.failed}{others}, left {self.left}; {end}"
         )
-
-
-@dataclass(frozen=True)
-class SweepMark:
-    """Where the next sweep goes on: the pages of both lists that were being read, and what was counted before them.
-
-    outdated: None where that is not known, as in the marks of older versions.
-    """
-
-    uploads: str | None = None
-    receipts: str | None = None
-    outdated: Tally | None = None
 
 
 class ReceiptCursor:
@@ -127,61 +118,100 @@ def sweep(
 
     wanted: by default what needs work, but for what waits for a slot or for a cause that is still there.
 
-    A sweep over everything starts at the mark that the last sweep left; a sweep over a `prefix` has no mark. An upload
+    A sweep over everything goes on at the mark that the last sweep left; a sweep over a `prefix` has no mark. An upload
     that fails is counted and does not stop the others. again, begin_thread: see BlobEvent. Raises StorageUnavailable.
     """
     end = time.monotonic() + budget_s
+    if cause == "sweep" and is_paused(worker.settings):
+        worker.storage.delete(STATE, MARK)  # what comes meanwhile may lie before it
+        return SweepReport(paused=True)
     marked = prefix == "" and cause == "sweep"
-    mark = _read_mark(worker.storage) if marked else SweepMark()
+    begun = read_mark(worker.storage) if marked else SweepMark()
     worker.refresh_models()  # by which it is decided who goes on waiting
-    tally, digests = _tally_from(mark) if marked else None, Digests(worker.planner)
     waits = Waits(worker.planner, worker.ledger.store, worker.ledger.deployment)
-    wanted = wanted or waits.needs_work
-    report = SweepReport()
-    pages, receipts = _lists(worker, prefix, mark, page_size)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
+        order = Order(worker.planner.routes, prefix)
+        run = _Sweep(worker, pool, order, waits, wanted or waits.needs_work, cause, again, page_size, begin_thread)
+        left = run.to_end_or_mark(end, begun)
+    if marked and left:
+        write_mark(worker.storage, left)
+    elif marked and run.tally:
+        outdated.store(worker.storage, run.tally)
+    return run.report
+
+
+@dataclass
+class _Sweep:
+    """A sweep at work."""
+
+    worker: UploadWorker
+    pool: ThreadPoolExecutor
+    order: Order
+    waits: Waits
+    wanted: Wanted
+    cause: Cause
+    again: Again
+    page_size: int
+    begin_thread: Callable[[], None]
+    report: SweepReport = field(default_factory=SweepReport)
+    tried: int = 0  # uploads for which there was time
+    tally: Tally | None = field(default_factory=Tally)  # of the scans that came to their end
+
+    def __post_init__(self) -> None:
+        self._digests = Digests(self.worker.planner)
+
+    def to_end_or_mark(self, end: float, mark: SweepMark) -> SweepMark | None:
+        """Scan after scan until `end`; where that comes first, the mark for the next sweep."""
+        scans, everything = self.order.scans, self.order.everything.key
+        first = next((number for number, scan in enumerate(scans) if scan.key == mark.first), 0)
+        marks = {**mark.scans, everything: ScanMark(mark.uploads, mark.receipts, mark.outdated)}
+        for scan in (turn := scans[first:] + scans[:first]):
+            begun, tried = marks.pop(scan.key, ScanMark()), self.tried
+            out_of_time = scan != turn[0] and time.monotonic() >= end
+            if stopped := begun if out_of_time else self._scan(scan, begun, end):
+                # A lower priority waits for a higher one, but not for ever: a scan without time comes first next time.
+                starved = scan != turn[0] and stopped == begun and self.tried == tried
+                marks[scan.key] = stopped
+                kept = {other.key: marks[other.key] for other in scans if other.key in marks}
+                here = kept.pop(everything, ScanMark())
+                first_of_next = scan.key if starved else ""
+                return SweepMark(here.uploads, here.receipts, here.outdated, kept, first_of_next)
+        self.report.complete = True
+        return None
+
+    def _scan(self, scan: Scan, mark: ScanMark, end: float) -> ScanMark | None:
+        """Bring what the scan finds to its end; where it stopped if `end` came first."""
+        pages, receipts, mark = self._lists(scan, mark)
+        tally = mark.tally()
         for page in pages:
-            here = SweepMark(page.token, receipts.token, tally)
-            pairs = [(upload, receipts.of(upload.name)) for upload in page.blobs if not is_clutter(upload.name)]
-            tally = tally and tally.plus(pairs, digests)
-            report.handed |= {u.name: r.job for u, r in pairs if r and (r.state, r.etag) == ("job", u.etag)}
-            chosen = [upload for upload, receipt in pairs if wanted(upload, receipt)]
-            report.seen += len(pairs)
-            report.unfinished += len(chosen)
-            events = [BlobEvent(UPLOADS, upload.name, cause, begin_thread, again) for upload in chosen]
-            _process(pool, worker, waits, events, end, report)
-            if time.monotonic() >= end and (report.left or page.next_token):
-                if marked:
-                    mark = here if report.left else SweepMark(page.next_token, receipts.token, tally)
-                    worker.storage.write_json(STATE, MARK, asdict(mark))
-                return report
-    report.complete = True
-    if tally:
-        outdated.store(worker.storage, tally)
-    return report
+            here = ScanMark(page.token, receipts.token, tally)
+            uploads = [u for u in page.blobs if not is_clutter(u.name) and self.order.scan_of(u) == scan]
+            pairs = [(upload, receipts.of(upload.name)) for upload in uploads]
+            tally = tally and tally.plus(pairs, self._digests)
+            self.report.handed |= {u.name: r.job for u, r in pairs if r and (r.state, r.etag) == ("job", u.etag)}
+            chosen = self.order.arranged(upload for upload, receipt in pairs if self.wanted(upload, receipt))
+            self.report.seen += len(pairs)
+            self.report.unfinished += len(chosen)
+            events = [BlobEvent(UPLOADS, u.name, self.cause, self.begin_thread, self.again) for u in chosen]
+            _process(self.pool, self.worker, self.waits, events, end, self.report)
+            self.tried += len(events) - self.report.left
+            if time.monotonic() >= end and (self.report.left or page.next_token):
+                return here if self.report.left else ScanMark(page.next_token, receipts.token, tally)
+        self.tally = self.tally + tally if self.tally and tally else None
+        return None
 
-
-def _tally_from(mark: SweepMark) -> Tally | None:
-    """The count with which a pass begins or goes on; None where another deployment, or a version that did not count,
-    has begun it."""
-    here = deployment()
-    if mark.uploads is None:
-        return Tally(here)
-    return mark.outdated if mark.outdated and mark.outdated.by == here else None
-
-
-def _lists(worker: UploadWorker, prefix: str, mark: SweepMark, size: int) -> tuple[Iterator[Page], ReceiptCursor]:
-    """Both lists, from the mark on; from the beginning where the service does not take it (any more)."""
-    try:
-        receipts = ReceiptCursor(worker.ledger.store, prefix, mark.receipts)
-        pages = worker.storage.pages(UPLOADS, prefix, mark.uploads, size)
-        first = next(pages, None)
-    except StorageUnavailable as error:
-        if mark == SweepMark():
-            raise
-        log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, MARK, error)
-        return _lists(worker, prefix, SweepMark(), size)
-    return (chain([first], pages) if first else pages), receipts
+    def _lists(self, scan: Scan, mark: ScanMark) -> tuple[Iterator[Page], ReceiptCursor, ScanMark]:
+        """Both lists, from the mark on; from the beginning where the service does not take it (any more)."""
+        try:
+            receipts = ReceiptCursor(self.worker.ledger.store, scan.prefix, mark.receipts)
+            pages = self.worker.storage.pages(UPLOADS, scan.prefix, mark.uploads, self.page_size)
+            first = next(pages, None)
+        except StorageUnavailable as error:
+            if (mark.uploads, mark.receipts) == (None, None):
+                raise
+            log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, MARK, error)
+            return self._lists(scan, ScanMark())
+        return (chain([first], pages) if first else pages), receipts, mark
 
 
 def _process(
@@ -215,19 +245,3 @@ def _process(
             report.recovered += outcome.attempt > 1
         else:
             report.others[outcome.status] += 1
-
-
-def _read_mark(storage: Storage) -> SweepMark:
-    reading = storage.open(STATE, MARK)
-    if reading is None:
-        return SweepMark()
-    # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
-    storage.delete(STATE, MARK)
-    try:
-        document = json.loads(reading.read(_MARK_BYTES))
-        known = {key: value for key, value in document.items() if key in SweepMark.__dataclass_fields__}
-        return build(SweepMark, known, f"{STATE}/{MARK}")
-    except (ValueError, AttributeError, RecursionError, BadManifest, LimitExceeded, Conflict) as error:
-        what = f"{STATE}/{MARK} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
-        log.warning("%s", printable(what))
-        return SweepMark()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.events import Again, BlobEvent, Outcome
+from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.ledger import Claim, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Superseded
@@ -85,6 +86,8 @@ class UploadWorker:
             # Event Grid filters by subscription only: a wide filter must not make us analyse our own results.
             log.warning("%s/%s is not an upload: ignored", event.container, printable(event.name))
             return Outcome("ignored")
+        if is_paused(self.settings):
+            return self._put_off(event.name)
         self.refresh_models()
         with self.places:
             for _ in range(_VERSIONS):
@@ -92,6 +95,16 @@ class UploadWorker:
                 if outcome.status != "again":
                     return outcome
         raise StorageUnavailable(f"{event.name}: it was overwritten {_VERSIONS} times while being analysed")
+
+    def _put_off(self, name: str) -> Outcome:
+        """Intake is paused. What a sidecar says is noted, lest its upload be analysed without it afterwards; its own
+        receipt is left to the sweep, which then takes both."""
+        log.info("%s: %s", printable(name), PAUSED)
+        with suppress(UnsupportedMedia):  # of a name that nobody can address: recorded afterwards
+            target = None if is_clutter(name) else sidecar_target(canonical(name))
+            if target and (sidecar := self.storage.open(UPLOADS, canonical(name))):
+                self.ledger.override(target, sidecar_text(sidecar))
+        return Outcome("waiting")
 
     @contextmanager
     def place(self, patience_s: float) -> Iterator[None]:

@@ -10,7 +10,8 @@ import pytest
 from cloud import instance
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
-from cloud.uploads.sweep import MARK, sweep
+from cloud.uploads.sweep import sweep
+from cloud.uploads.sweep_mark import MARK
 from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.broken_state import READABLE, WAYS, broken
 from tests.cloud.helpers import document, drop, jpeg, names, receipt

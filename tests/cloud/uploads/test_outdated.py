@@ -10,9 +10,9 @@ import pytest
 from cloud import health, instance
 from cloud.settings import STATE
 from cloud.storage import containers
-from cloud.uploads import sweep as sweeping
 from cloud.uploads.outdated import HOW, told
 from cloud.uploads.sweep import SweepReport, sweep
+from cloud.uploads.sweep_mark import MARK
 from cloud.uploads.upload_worker import UploadWorker
 from inference.routes_file import parse_routes
 from tests.cloud.helpers import Calls, drop, jpeg
@@ -80,12 +80,12 @@ def test_a_pass_that_others_have_begun_is_not_counted(worker: UploadWorker, begu
     before = told(worker.storage)
     drop(worker, "9.jpg", jpeg())
     sweep(worker, 0, page_size=2)
-    stored = worker.storage.read_json(STATE, sweeping.MARK)
+    stored = worker.storage.read_json(STATE, MARK)
     assert stored and stored[0]["uploads"]
     mark = {key: stored[0][key] for key in ("uploads", "receipts")}
     if begun_by == "another deployment":
         mark = stored[0] | {"outdated": stored[0]["outdated"] | {"by": "app-staging"}}
-    worker.storage.write_json(STATE, sweeping.MARK, mark)
+    worker.storage.write_json(STATE, MARK, mark)
     assert sweep(worker, 60).complete
     assert told(worker.storage) == before
     assert sweep(worker, 60).complete

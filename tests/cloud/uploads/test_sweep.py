@@ -11,10 +11,10 @@ import pytest
 from cloud.__main__ import main
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.containers import BlobInfo
-from cloud.uploads import sweep as sweeping
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.receipt_blobs import summary_of
 from cloud.uploads.sweep import SweepReport, sweep
+from cloud.uploads.sweep_mark import MARK
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import needs_work
 from inference.errors import ServiceBusy
@@ -91,13 +91,13 @@ def test_out_of_time_it_leaves_a_mark_and_the_next_one_goes_on(
     assert handled == photos
     assert [report.processed for report in reports] == [3, 3, 3, 1]
     assert reports[0].left == 1
-    assert worker.storage.head(STATE, sweeping.MARK) is None
+    assert worker.storage.head(STATE, MARK) is None
 
 
 @pytest.mark.parametrize("mark", [b"[not a mark", b"[]", b'{"uploads": 5, "receipts": null}', b'{"page": "x"}'])
 def test_a_mark_that_cannot_be_read_stops_no_sweep(worker: UploadWorker, mark: bytes) -> None:
     drop(worker, "a.jpg")
-    worker.storage.write(STATE, sweeping.MARK, mark)
+    worker.storage.write(STATE, MARK, mark)
     assert sweep(worker, 60).processed == 1
 
 

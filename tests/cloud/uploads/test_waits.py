@@ -16,7 +16,8 @@ from cloud.uploads.events import Outcome
 from cloud.uploads.ledger import Claim, Ledger
 from cloud.uploads.plans import Planner
 from cloud.uploads.receipts import ReceiptSummary
-from cloud.uploads.sweep import MARK, sweep
+from cloud.uploads.sweep import sweep
+from cloud.uploads.sweep_mark import MARK
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.engine.registry import BUILT_IN, Registry

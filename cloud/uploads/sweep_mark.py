@@ -1,0 +1,74 @@
+"""Where the next sweep goes on, kept between sweeps as `state/sweep.json`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from cloud.settings import STATE, deployment
+from cloud.storage.blobs import Conflict
+from cloud.storage.containers import Storage
+from cloud.storage.paths import printable
+from cloud.uploads.outdated import Tally
+from inference.errors import BadManifest, LimitExceeded
+from inference.tables import build
+
+log = logging.getLogger(__name__)
+
+MARK = "sweep.json"
+_MARK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class ScanMark:
+    """Where a scan goes on: the pages of both lists that were being read, and what was counted before them.
+
+    outdated: None where that is not known, as in the marks of older versions.
+    """
+
+    uploads: str | None = None
+    receipts: str | None = None
+    outdated: Tally | None = None
+
+    def tally(self) -> Tally | None:
+        """The count with which a scan begins or goes on; None where another deployment, or a version that did not
+        count, has begun it."""
+        here = deployment()
+        if self.uploads is None:
+            return Tally(here)
+        return self.outdated if self.outdated and self.outdated.by == here else None
+
+
+@dataclass(frozen=True)
+class SweepMark(ScanMark):
+    """Where the next sweep goes on: in the scan of everything, and in `scans`, others that were not finished, by key.
+
+    first: the scan with which it begins, where those before it left that one no time; "" for the first of all.
+    """
+
+    scans: Mapping[str, ScanMark] = field(default_factory=dict)
+    first: str = ""
+
+
+def write_mark(storage: Storage, mark: SweepMark) -> None:
+    """Keeps the mark; a single call."""
+    storage.write_json(STATE, MARK, asdict(mark))
+
+
+def read_mark(storage: Storage) -> SweepMark:
+    """The mark that the last sweep left, if any; what cannot be read as one begins at the beginning."""
+    reading = storage.open(STATE, MARK)
+    if reading is None:
+        return SweepMark()
+    # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
+    storage.delete(STATE, MARK)
+    try:
+        document = json.loads(reading.read(_MARK_BYTES))
+        known = {key: value for key, value in document.items() if key in SweepMark.__dataclass_fields__}
+        return build(SweepMark, known, f"{STATE}/{MARK}")
+    except (ValueError, AttributeError, RecursionError, BadManifest, LimitExceeded, Conflict) as error:
+        what = f"{STATE}/{MARK} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
+        log.warning("%s", printable(what))
+        return SweepMark()

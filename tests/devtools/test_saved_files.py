@@ -1,0 +1,104 @@
+"""Whoever saves a file that the app reads once is told what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools import checks, run, saved_files
+from devtools.saved_files import SavedFiles
+from tests.conftest import ROOT
+
+ROUTE = '[[route]]\nname = "a"\nsteps = [{ model = "sketch" }]\n'
+
+
+class World:
+    """Two files, a clock, and what is said."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.routes, self.pipelines = folder / "routes.toml", folder / "pipelines.toml"
+        self.routes.write_text(ROUTE)
+        self.now, self.said, self.wrong, self.checks = 0.0, list[str](), "", 0
+        patch.setattr("devtools.saved_files.time.monotonic", lambda: self.now)
+        patch.setattr(saved_files, "say", lambda text: self.said.append(text.strip()))
+        self.files = SavedFiles([self.routes, self.pipelines], self._check)
+
+    def _check(self) -> str:
+        self.checks += 1
+        return self.wrong
+
+    def look(self) -> list[str]:
+        """What is said within the next two seconds."""
+        self.said.clear()
+        for _ in range(10):
+            self.now += 0.25
+            self.files.step()
+        return self.said
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+def test_each_save_is_said_once_and_nothing_is_checked_before(world: World) -> None:
+    assert (world.look(), world.checks) == ([], 0)
+    world.routes.write_text(ROUTE.replace('"a"', '"b"'))
+    assert world.look() == [f"routes.toml: saved. {saved_files.AGAIN}"]
+    assert (world.look(), world.checks) == ([], 1)
+    world.routes.write_text(ROUTE)
+    assert world.look() == ["routes.toml: as the app read it again."]
+    assert (world.look(), world.checks) == ([], 1)
+
+
+def test_a_file_that_is_touched_or_saved_as_it_was_is_no_news(world: World) -> None:
+    os.utime(world.routes, (1, 1))
+    assert world.look() == []
+    world.routes.write_text(ROUTE)
+    assert world.look() == []
+
+
+def test_files_that_come_and_go_are_news(world: World) -> None:
+    world.pipelines.write_text("")
+    world.routes.unlink()
+    assert world.look() == [f"routes.toml and pipelines.toml: saved. {saved_files.AGAIN}"]
+
+
+def test_what_the_next_start_could_not_use_is_said(world: World) -> None:
+    world.wrong = "routes.toml: not valid TOML"
+    world.routes.write_text("[[route")
+    assert world.look() == ["routes.toml: saved, but the next start would meet this: routes.toml: not valid TOML"]
+
+
+def test_what_is_watched_is_what_the_settings_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIPELINES_FILE", raising=False)
+    monkeypatch.setenv("ROUTES_FILE", "other.toml")
+    names = [file.name for file in run.read_once({"ROUTES_FILE": "mine.toml"}, tmp_path)]
+    assert names == ["other.toml", "pipelines.toml", "local.settings.json"]
+
+
+@pytest.mark.slow
+def test_the_next_start_is_asked_with_the_settings_as_they_are_now(tmp_path: Path) -> None:
+    def settings(**values: str) -> str:
+        (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"PYTHONPATH": str(ROOT), **values}}))
+        return run.next_start(Path(sys.executable), tmp_path)
+
+    routes = tmp_path / "mine.toml"
+    routes.write_text(ROUTE)
+    assert settings(ROUTES_FILE=str(routes)) == ""
+    routes.write_text(ROUTE.replace("sketch", "skech"))
+    assert "no model is called 'skech'; did you mean 'sketch'" in settings(ROUTES_FILE=str(routes))
+    (tmp_path / "local.settings.json").write_text("{")
+    assert "local.settings.json" in run.next_start(Path(sys.executable), tmp_path)
+
+
+def test_a_pause_is_said_at_the_start_and_by_the_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(checks.intake_findings({"INTAKE": "on"})) == list(checks.intake_findings({"INTAKE": "?"})) == []
+    [finding] = checks.intake_findings({"INTAKE": "off"})
+    assert (finding.what, finding.ok) == ("Intake", None)
+    checks.say_whether_paused({"INTAKE": "off"})
+    assert "INTAKE is paused: uploads wait" in capsys.readouterr().out
