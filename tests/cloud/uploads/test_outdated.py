@@ -72,6 +72,24 @@ def test_a_count_goes_on_over_several_sweeps(worker: UploadWorker, monkeypatch: 
     assert counted(worker) == {"count": 6, "of": 6, "how": HOW}
 
 
+def test_with_priorities_each_upload_counts_once_over_several_sweeps(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        drop(worker, f"urgent/{number}.jpg", jpeg())
+        drop(worker, f"later/{number}.jpg", jpeg())
+    sweep(worker, 60)
+    urgent = '[[route]]\nname = "urgent"\nmatch = "urgent/**"\npriority = 5\nsteps = [{ model = "sketch" }]\n'
+    worker.planner.routes = parse_routes(urgent + OTHERWISE, "test routes")
+    monkeypatch.setattr("cloud.uploads.sweep.time.monotonic", lambda: 0.0)
+    sweeps = 0
+    while not sweep(worker, 0 if sweeps < 3 else 60, page_size=2).complete:
+        sweeps += 1  # out of time after a page: within a scan, or before one
+        assert sweeps < 9
+    assert sweeps >= 3
+    assert counted(worker) == {"count": 6, "of": 6, "how": HOW}
+
+
 @pytest.mark.parametrize("begun_by", ["an older version", "another deployment"])
 def test_a_pass_that_others_have_begun_is_not_counted(worker: UploadWorker, begun_by: str) -> None:
     for number in range(4):
