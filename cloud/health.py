@@ -24,6 +24,7 @@ BODIES = (
     "cloud.instance",
     "cloud.web.router",
     "cloud.web.api",
+    "cloud.web.parameters",
     "cloud.tick",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
@@ -56,6 +57,7 @@ def report() -> dict[str, Any]:
         "trigger": _trigger,
         "storage": _storage,
         "routes": _routes,
+        "routes never reached": _never_reached,
         "extras": _extras,
         "models": _models,
         "models refused": _models_refused,
@@ -115,6 +117,12 @@ def _routes() -> dict[str, list[str]]:
     if problems := planner.problems():
         raise ValueError("uploads wait until this is mended: " + "; ".join(problems))
     return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
+
+
+def _never_reached() -> list[str]:
+    from cloud.instance import default_worker
+
+    return default_worker().planner.routes.unreachable()
 
 
 def _extras() -> dict[str, str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+WILD = re.compile(r"(\*\*/|\*\*|\*|\?)")
+_EVERYTHING = ("**", "**/*", "**/**")
+
 
 def fits(pattern: str, name: str) -> bool:
     """Whether the name of an upload fits the pattern of a route."""
@@ -13,6 +16,15 @@ def fits(pattern: str, name: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _glob(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(words.get(p, re.escape(p)) for p in parts), re.DOTALL)
+    return re.compile("".join(words.get(p, re.escape(p)) for p in WILD.split(pattern)), re.DOTALL)
+
+
+def covers(pattern: str, other: str) -> bool:
+    """Whether every name that fits `other` plainly fits `pattern`, too: some that do are not seen, none wrongly."""
+    if pattern == other or pattern in _EVERYTHING:
+        return True
+    folder, ending = pattern.removesuffix("**"), pattern.removeprefix("**/*")
+    if folder != pattern and folder.endswith("/") and not WILD.search(folder):
+        return other.startswith(folder)
+    return ending != pattern and "/" not in ending and not WILD.search(ending) and other.endswith(ending)

@@ -6,12 +6,18 @@ from collections.abc import Collection, Sequence
 
 from inference.engine.registry import Registry
 from inference.errors import BadModel, BadRoute, DropsightError, ModelUnavailable
+from inference.manifest import Manifest
 from inference.routes import REID, Route, Step
 from inference.routes_file import RefusedRoute, Routes
 from inference.tables import closest, nearest
 
 # Tasks whose models may detect objects, which later steps run on.
 DETECTING = ("object-detection", "keypoint-detection", "image-segmentation")
+# Those whose objects are tracked in videos.
+TRACKED = ("object-detection", "keypoint-detection")
+
+# The labels that a step can give its objects; None for any number, as of a model without a list of labels.
+Labels = frozenset[str] | None
 
 
 def problem_of(route: Route, registry: Registry, expected: Collection[str] = ()) -> DropsightError | None:
@@ -29,13 +35,29 @@ def problem_of(route: Route, registry: Registry, expected: Collection[str] = ())
         if entry.manifest and (words := _misplaced(route, place, entry.manifest.task)):
             return BadRoute(f"{route.place}: {place}: {name!r} does {entry.manifest.task}, {words}")
     left_out = route.video.without if route.video else ()
-    in_videos = [step for step in route.steps if step.title not in left_out]
-    return (
-        _label_problem(route, registry, route.steps)
-        or _label_problem(route, registry, in_videos)
-        or _blur_problem(route, registry, route.steps)
-        or _blur_problem(route, registry, in_videos)
-    )
+    for steps in (route.steps, [step for step in route.steps if step.title not in left_out]):
+        found = [(step, registry.entry(step.model).manifest) for step in steps]
+        where = ", in videos" if len(steps) < len(route.steps) else ""
+        if words := _on_problem(route, found, where) or _blur_problem(route, found, where):
+            return BadRoute(f"{route.place}: {words}")
+    words = _video_problem(route, found)  # of the steps that videos have
+    return BadRoute(f"{route.place}: video: {words}") if words else None
+
+
+def labels_of_step(step: Step, manifest: Manifest | None) -> Labels:
+    """The labels of the objects that a step can find, as its result names them; empty where it finds none."""
+    if manifest is None or not finds_objects(manifest):
+        return frozenset()
+    if not manifest.labels:
+        return None
+    return frozenset(manifest.labels[max(manifest.label_offset, 0) :]) - {""}
+
+
+def finds_objects(manifest: Manifest) -> bool:
+    """Whether the model finds objects; else it names or colours the picture, without boxes."""
+    if manifest.head == "maskformer":
+        return manifest.postprocess.params.get("mode") == "instance"
+    return manifest.task in DETECTING and manifest.head not in ("colors", "semantic")
 
 
 def _misplaced(route: Route, place: str, task: str) -> str | None:
@@ -46,34 +68,71 @@ def _misplaced(route: Route, place: str, task: str) -> str | None:
     return "but tile is for models that detect objects" if tiled and task not in DETECTING else None
 
 
-def _label_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
+_Found = Sequence[tuple[Step, Manifest | None]]
+
+
+def _on_problem(route: Route, found: _Found, where: str) -> str:
     """A step that runs on a label that no step before it can give."""
-    manifests = [manifest for step in steps if (manifest := registry.entry(step.model).manifest)]
-    for i, step in enumerate(steps):
-        detecting = [manifest for manifest in manifests[:i] if manifest.task in DETECTING]
-        labels = {label for manifest in detecting for label in manifest.labels}
-        if step.on and all(manifest.labels for manifest in detecting) and step.on not in labels:
-            hint = nearest(step.on, labels) if labels else "; put a detecting step before it"
-            place = f"steps[{route.steps.index(step)}]" + (", in videos" if len(steps) < len(route.steps) else "")
-            return BadRoute(f"{route.place}: {place}: on = {step.on!r}, which no step before it finds{hint}")
-    return None
+    for i, (step, _) in enumerate(found):
+        labels = [labels_of_step(*before) for before in found[:i]]
+        if step.on and not _can_give(step.on, labels):
+            hint = _hint(step.on, labels) or "; put a detecting step before it"
+            place = f"steps[{route.steps.index(step)}]{where}"
+            return f"{place}: on = {step.on!r}, which no step before it finds{hint}"
+    return ""
 
 
-def _blur_problem(route: Route, registry: Registry, steps: Sequence[Step]) -> BadRoute | None:
+def _blur_problem(route: Route, found: _Found, where: str) -> str:
     """A label to blur that none of these steps can give: pictures would show what they must not."""
-    manifests = [registry.entry(step.model).manifest for step in steps]
-    detecting = [manifest for manifest in manifests if manifest is None or manifest.task in DETECTING]
-    if not all(manifest and manifest.labels for manifest in detecting):
-        return None  # who knows what they are called
-    labels = {label for manifest in detecting if manifest for label in manifest.labels}
-    if route.video and route.video.follow:
-        labels.add(route.video.follow.label or "followed")
-    unseen = next((label for label in route.draw.blur if label not in labels), None)
-    if unseen is None:
-        return None
-    place = "draw: blur" + (", in videos" if len(steps) < len(route.steps) else "")
-    hint = nearest(unseen, labels) if labels else "; add a step that detects it"
-    return BadRoute(f"{route.place}: {place}: {unseen!r}, which no step finds{hint}")
+    labels = [*(labels_of_step(*each) for each in found), _followed(route)]
+    for label in route.draw.blur:
+        if not _can_give(label, labels):
+            hint = _hint(label, labels) or "; add a step that detects it"
+            return f"draw: blur{where}: {label!r}, which no step finds{hint}"
+    return ""
+
+
+def _video_problem(route: Route, found: _Found) -> str:
+    """Something to follow, or to count in zones, that is never tracked."""
+    if not route.video:
+        return ""
+    tracked = [labels_of_step(step, manifest) for step, manifest in found
+               if manifest and not step.on and manifest.task in TRACKED][:1]  # fmt: skip
+    follow, zones = route.video.follow, route.video.zones
+    if follow and not follow.box:
+        if not tracked:
+            what = f"label is {follow.label!r}, but " if follow.label else ""
+            return f"follow: {what}no step of it detects things in videos; add one, or give follow a box"
+        if follow.label and not _can_give(follow.label, tracked):
+            return f"follow: label is {follow.label!r}, which no step finds{_hint(follow.label, tracked)}"
+    if zones and not tracked and not follow:
+        return "zones: no step of it detects things in videos, so that nothing is counted; add one"
+    labels = [*tracked, _followed(route)]
+    for zone in zones:
+        for label in zone.labels:
+            if not _can_give(label, labels):
+                hint = _hint(label, labels)
+                return f"zones: {zone.name!r}: labels has {label!r}, which nothing that is tracked is called{hint}"
+    return ""
+
+
+def _followed(route: Route) -> Labels:
+    """The label of what is followed from a box; from a detection, it has the label of that."""
+    follow = route.video.follow if route.video else None
+    return frozenset([follow.label or "followed"]) if follow and follow.box else frozenset()
+
+
+def _can_give(label: str, steps: Sequence[Labels]) -> bool:
+    return any(label.isdecimal() if labels is None else label in labels for labels in steps)
+
+
+def _hint(label: str, steps: Sequence[Labels]) -> str:
+    """The nearest label that there is; empty where there is none at all."""
+    if known := {name for labels in steps for name in labels or ()}:
+        return nearest(label, known)
+    if None in steps:
+        return "; the model has no list of labels, so that it says 0, 1 ...: give it one in its model.toml"
+    return ""
 
 
 def problems_of(routes: Routes, registry: Registry, expected: Collection[str] = ()) -> list[DropsightError]:

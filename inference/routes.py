@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from inference.ranges import check_range, check_share
 from inference.tables import nearest
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 REID = "video: reid"  # where a route names the model
+# Of a tile's side, and of what of it no neighbour covers. With less, every photo makes more tiles than are allowed.
+LEAST_TILE, MOST_TILE, LEAST_NEW = 32, 65_536, 16
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,16 @@ class Step:
     overlap: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap is {self.overlap}, expected a share from 0 to below 1")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold is {self.threshold:g}, expected a score from 0 to 1")
-        if self.tile < 0:
-            raise ValueError(f"tile is {self.tile}, expected pixels, or 0 for none")
+        check_share("overlap", self.overlap, "a share", below_one=True)
+        check_share("threshold", self.threshold, "a score")
+        if self.tile:
+            check_range("tile", self.tile, LEAST_TILE, MOST_TILE, "it is the side in pixels, and 0 is for no tiles")
+            new = self.tile - round(self.tile * self.overlap)
+            if new < LEAST_NEW:
+                raise ValueError(
+                    f"overlap is {self.overlap:g}, which leaves {new} new pixels to each tile of {self.tile}, expected "
+                    f"at least {LEAST_NEW}; make it smaller"
+                )
 
     @property
     def title(self) -> str:
@@ -65,8 +72,7 @@ class Draw:
     compare: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.masks <= 1:
-            raise ValueError(f"masks is {self.masks}, expected an opacity from 0 to 1")
+        check_share("masks", self.masks, "an opacity")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from inference.errors import BadManifest, BadModel, BadRoute, DropsightError, Pe
 from inference.route_problems import problem_of
 from inference.routes import Route
 from inference.routes_file import RefusedRoute, Routes, read_routes
+
+log = logging.getLogger(__name__)
 
 APP = Path(__file__).resolve().parents[2]
 
@@ -117,8 +120,10 @@ def packages_of(route: Route) -> list[str]:
 
 
 def app_routes(settings: Settings, registry: Registry) -> Routes:
-    """The routes of the app. Raises as `written_routes`."""
+    """The routes of the app; logs which of them no name leads to. Raises as `written_routes`."""
     routes = written_routes(settings)
+    for sentence in routes.unreachable():
+        log.warning("%s", sentence)
     return routes if routes.entries else default_routes(registry)
 
 

@@ -20,10 +20,11 @@ from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, StorageUnavailable, UnreadableMedia
 from inference.folder_files import LeftOut, files_in, size_of, words_of
 from inference.os_errors import trouble_of_ours
+from inference.ranges import check_share
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import line, single
-from inference.route_problems import problems_of
+from inference.route_problems import problem_of, problems_of
 from inference.routes import Route, Step
 from inference.routes_file import SIDECAR, Routes, sidecar_target
 from inference.steps import Analysis, OnProgress
@@ -40,8 +41,10 @@ def registry_of(options: argparse.Namespace) -> Registry:
 
 def analyze_command(options: argparse.Namespace) -> int:
     """Analyse every file; a file that fails does not stop the others."""
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    try:
+        check_share("--threshold", options.threshold, "a score")
+    except ValueError as error:
+        raise BadRoute(str(error)) from None
     registry = registry_of(options)
     routes = routes_of(options, registry)
     unreadable: list[Path] = []
@@ -142,9 +145,12 @@ def analyze_file(
     """(the result document or the error document, the analysis). source: with the file's name in results."""
     try:
         source = replace(source, bytes=size_of(path))
+        route = route_of(path, routes, options)
+        if route not in routes.routes and (problem := problem_of(route, registry)):
+            raise problem  # of a sidecar, which nothing has looked at
         analysis = analyze(
             path,
-            route_of(path, routes, options),
+            route,
             registry,
             source,
             threshold=options.threshold,
