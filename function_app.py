@@ -128,13 +128,29 @@ def jobs(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:
     """The status, importing nothing. `?deep=1` leads on to a route for which the host checks the key."""
-    if req.params.get("deep") in ("1", "true"):
+    deep = _deep(req)
+    if deep is None:
+        return _answer("health", req)
+    if deep:
         # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
         # and does not tell us the keys: a key in a header goes along, a key in the query is handed on.
         here = "" if req.url.partition("?")[0].endswith("/") else "health/"
         query = f"?code={_quoted(req.params['code'])}" if "code" in req.params else ""
         return func.HttpResponse(status_code=307, headers={"Location": f"{here}deep{query}"})
     return func.HttpResponse('{"status": "ok"}', mimetype="application/json")
+
+
+DEEP = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
+
+
+def _deep(req: func.HttpRequest) -> bool | None:
+    """Whether the deep answer is asked for; None where the question is misspelt."""
+    from urllib.parse import parse_qsl
+
+    asked = [name for name, _ in parse_qsl(req.url.partition("?")[2], keep_blank_values=True)]
+    if asked.count("deep") > 1 or not {*asked, *req.params} <= {"deep", "code", "clientId"}:
+        return None
+    return DEEP.get(req.params.get("deep", "" if "deep" in asked else "0").lower())
 
 
 @app.function_name("health_deep")

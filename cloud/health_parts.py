@@ -56,6 +56,13 @@ def routes() -> dict[str, list[str]]:
     return {route.name: [step.title for step in route.steps] for route in planner.routes.routes}
 
 
+def never_reached() -> list[str]:
+    """Routes that no name leads to: no mistake, as metadata and sidecars may name them."""
+    from cloud.instance import default_worker
+
+    return default_worker().planner.routes.unreachable()
+
+
 def extras() -> dict[str, str]:
     """As `extras_of`, of this app."""
     from cloud.instance import default_worker

@@ -48,6 +48,7 @@ except BadSettings as error:
 problems = problems_of(routes, registry, {entry.serves for entry in pipelines.models})
 missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
 wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
+missing += [f"; {sentence}" for sentence in routes.unreachable()]
 print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
 sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
 """

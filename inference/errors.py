@@ -10,6 +10,7 @@
     |   +-- BadManifest
     |   +-- BadRoute
     |   +-- BadPipeline
+    |   +-- BadRequest
     +-- Transient            trying again may help
         +-- StorageUnavailable
         +-- ServiceBusy
@@ -67,6 +68,10 @@ class BadRoute(Permanent):
 
 class BadPipeline(Permanent):
     """An entry of pipelines.toml cannot work as it is written."""
+
+
+class BadRequest(Permanent):
+    """A request over HTTP asks with a parameter, or a value, that is not known."""
 
 
 class Transient(DropsightError):

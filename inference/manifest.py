@@ -7,13 +7,14 @@ processors, postprocessing those of OpenVINO Model API. Names and shapes of tens
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from inference.errors import BadManifest
 from inference.label_lists import read_labels
+from inference.ranges import check_range, check_share
 from inference.tables import build, nearest, read_toml, text_of
 
 Task = Literal[
@@ -28,6 +29,9 @@ Task = Literal[
 ]
 ResizeMode = Literal["stretch", "letterbox", "letterbox_top_left", "shortest_edge"]
 ColorOrder = Literal["rgb", "bgr", "gray", "y"]
+# The keys of `size`; those of `crop_size` are the first two.
+_SIDES = ("height", "width", "shortest_edge", "longest_edge")
+MOST_SIDE = 65_536  # pixels of an input's side
 Layout = Literal["nchw", "nhwc", "chw", "hwc", "ncthw", "ntchw", "nthwc"]
 
 
@@ -71,16 +75,47 @@ class Preprocess:
     sampling_rate: int = 1
 
     def __post_init__(self) -> None:
-        if self.min_size < 0:
-            raise ValueError(f"min_size is {self.min_size}, expected pixels, or 0 for any size")
-        for name, value in (("min_score", self.min_score), ("max_share", self.max_share)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
+        for key, sides in (("size", self.size), ("crop_size", self.crop_size)):
+            _check_sides(key, sides, _SIDES if key == "size" else _SIDES[:2])
+        check_range("resample", self.resample, 0, 5, "Pillow's numbers are 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic")
+        if len(self.pad_value) not in (1, 3):
+            raise ValueError(f"pad_value is {list(self.pad_value)}, expected one number, or red, green and blue")
+        for value in self.pad_value:
+            check_range("pad_value", value, 0, 255)
+        check_range("size_divisor", self.size_divisor, 1, MOST_SIDE)
+        check_range("crop_scale", self.crop_scale, 0, 100, "1 is the box itself", above=True)
+        check_range("min_size", self.min_size, 0, what="0 is for any size")
+        check_share("min_score", self.min_score, "a score")
+        check_share("max_share", self.max_share, "a share")
+        check_range("num_frames", self.num_frames, 0, 10_000, "0 leaves it to the file")
+        check_range("sampling_rate", self.sampling_rate, 1, 10_000)
+        if not self.rescale_factor:
+            raise ValueError("rescale_factor is 0, which makes every picture black; did you mean do_rescale = false?")
+        self._check_normalization()
+
+    def _check_normalization(self) -> None:
         for name, numbers in (("image_mean", self.image_mean), ("image_std", self.image_std)):
             if len(numbers) not in (1, 3):
                 raise ValueError(f"{name} is {list(numbers)}, expected one number for each of 3 channels, or 1 for all")
-        if not all(self.image_std):
-            raise ValueError(f"image_std is {list(self.image_std)}, expected numbers to divide by, none 0")
+        if not all(value > 0 for value in self.image_std):
+            raise ValueError(f"image_std is {[*self.image_std]}, expected numbers to divide by, each more than 0")
+        # Less a mean of 0..255, pixels of 0..1 are all alike, which shows in nothing but the scores.
+        large = max(*map(abs, self.image_mean), *self.image_std) > 10
+        if large and self.do_normalize and self.do_rescale and abs(self.rescale_factor) * 255 <= 2:
+            raise ValueError(
+                f"image_mean is {list(self.image_mean)} and image_std {list(self.image_std)}, but do_rescale makes "
+                "pixels 0..1 before; say do_rescale = false, or divide both by 255"
+            )
+
+
+def _check_sides(key: str, sides: Mapping[str, int], known: Sequence[str]) -> None:
+    for side, pixels in sides.items():
+        if side not in known:
+            raise ValueError(f"{key}: unknown key {side!r}{nearest(side, known)}")
+        check_range(f"{key}.{side}", pixels, 1, MOST_SIDE, "it is in pixels")
+    shortest, longest = sides.get("shortest_edge", 0), sides.get("longest_edge", MOST_SIDE)
+    if shortest > longest:
+        raise ValueError(f"{key}.shortest_edge is {shortest}, expected at most longest_edge, {longest}")
 
 
 @dataclass(frozen=True)
@@ -104,9 +139,11 @@ class Postprocess:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, value in (("confidence_threshold", self.confidence_threshold), ("iou_threshold", self.iou_threshold)):
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value:g}, expected a number from 0 to 1")
+        check_share("confidence_threshold", self.confidence_threshold, "a score")
+        check_share("iou_threshold", self.iou_threshold)
+        check_range("topk", self.topk, 0, what="0 is for the usual number")
+        check_range("max_detections", self.max_detections, 1)
+        check_range("background", self.background, 0, what="leave it out where no class is the background")
 
 
 @dataclass(frozen=True)
@@ -139,6 +176,9 @@ class Manifest:
     preprocess: Preprocess = field(default_factory=Preprocess)
     postprocess: Postprocess = field(default_factory=Postprocess)
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_range("threads", self.threads, 0, 1024, "0 leaves it to the engine")
 
     def names(self, label_ids: Iterable[int]) -> tuple[str, ...]:
         """The names of label ids (places in `labels`); ids outside the list are named by their number."""

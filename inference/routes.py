@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from inference.ranges import check_range, check_share
 from inference.tables import nearest
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _LEAST_SIDE = 32
 # with more of them takes no result for outdated.
 _ALWAYS = ("labels", "scores", "boxes", "masks", "blur", "compare")
 MAX_PRIORITY = 1000
+# Of a tile's side, and of what of it no neighbour covers. With less, every photo makes more tiles than are allowed.
+LEAST_TILE, MOST_TILE, LEAST_NEW = 32, 65_536, 16
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class Step:
     max_size: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap is {self.overlap}, expected a share from 0 to below 1")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold is {self.threshold:g}, expected a score from 0 to 1")
-        if self.tile < 0:
-            raise ValueError(f"tile is {self.tile}, expected pixels, or 0 for none")
+        check_share("overlap", self.overlap, "a share", below_one=True)
+        check_share("threshold", self.threshold, "a score")
+        if self.tile:
+            check_range("tile", self.tile, LEAST_TILE, MOST_TILE, "it is the side in pixels, and 0 is for no tiles")
+            new = self.tile - round(self.tile * self.overlap)
+            if new < LEAST_NEW:
+                raise ValueError(
+                    f"overlap is {self.overlap:g}, which leaves {new} new pixels to each tile of {self.tile}, expected "
+                    f"at least {LEAST_NEW}; make it smaller"
+                )
         _check_filters(self)
 
     @property
@@ -76,20 +83,13 @@ class Step:
 def _check_filters(step: Step) -> None:
     """Raises ValueError for what cannot be meant."""
     for label, score in step.thresholds.items():
-        if not 0 <= score <= 1:
-            raise ValueError(f"thresholds: {label!r} is {score:g}, expected a score from 0 to 1{_percent(score)}")
+        check_share(f"thresholds: {label!r}", score, "a score")
     for name in ("min_size", "max_size"):
-        if not 0 <= (share := getattr(step, name)) <= 1:
-            percent = _percent(share)
-            raise ValueError(f"{name} is {share:g}, expected a share of the picture's area from 0 to 1{percent}")
+        check_share(name, getattr(step, name), "a share of the picture's area")
     if not step.min_size < step.max_size:
         raise ValueError(f"min_size is {step.min_size:g} and max_size {step.max_size:g}, expected a larger max_size")
     if empty := next((label for label, name in step.rename.items() if not name.strip()), None):
         raise ValueError(f"rename: {empty!r} gets an empty name; to leave a label out, give `labels` without it")
-
-
-def _percent(value: float) -> str:
-    return f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
 
 
 _PLAIN = Step("")
@@ -120,8 +120,7 @@ class Draw:
     crops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.masks <= 1:
-            raise ValueError(f"masks is {self.masks}, expected an opacity from 0 to 1")
+        check_share("masks", self.masks, "an opacity")
         share = 0 < self.quality < 1
         _check_whole("quality", self.quality, 1, 95, self.quality * 100 if share else self.quality)
         if self.longest_side is not None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import BadRoute, RouteUnavailable
-from inference.route_patterns import fits
+from inference.misread_patterns import misread
+from inference.route_patterns import covers, fits
 from inference.routes import Route
 from inference.tables import build, closest, nearest, read_toml
 
@@ -18,10 +19,13 @@ SIDECAR = ".route.toml"
 
 @dataclass(frozen=True)
 class RefusedRoute:
-    """A route that cannot be used as it is written: the names that it matches wait until it is mended."""
+    """A route that cannot be used as it is written: the names that it matches wait until it is mended.
+
+    match: its pattern, or all that it may have meant.
+    """
 
     name: str
-    match: str
+    match: str | tuple[str, ...]
     reason: str
 
 
@@ -48,7 +52,7 @@ class Routes:
         """
         if override:
             return self.named(override)
-        return next((_usable(entry) for entry in self.entries if fits(entry.match, name)), None)
+        return next((_usable(entry) for entry in self.entries if takes(entry, name)), None)
 
     def named(self, name: str) -> Route:
         """The route of that name. Raises BadRoute with the nearest name, RouteUnavailable where it is refused."""
@@ -72,12 +76,26 @@ class Routes:
             raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or a single [[route]]')
         return own[0]
 
+    def unreachable(self) -> list[str]:
+        """A sentence for each route that no name leads to, as a route before it takes all that it would."""
+        return [
+            f"route {route.name!r} is never reached by a name: {before.name!r} before it takes all of {route.match!r}"
+            for i, route in enumerate(self.routes)
+            if (before := next((b for b in self.routes[:i] if covers(b.match, route.match)), None))
+        ]
+
     def sound(self) -> Routes:
         """These routes, for callers that need all of them. Raises BadRoute for the first that is refused."""
         for entry in self.entries:
             if isinstance(entry, RefusedRoute):
                 raise BadRoute(entry.reason)
         return self
+
+
+def takes(entry: Route | RefusedRoute, name: str) -> bool:
+    """Whether the name of an upload belongs to this entry, if to none before it."""
+    patterns = (entry.match,) if isinstance(entry.match, str) else entry.match
+    return any(fits(pattern, name) for pattern in patterns)
 
 
 def _usable(entry: Route | RefusedRoute) -> Route:
@@ -118,6 +136,8 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
         if name and name in taken:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
         route = build(Route, _located(table, place, folder), place, BadRoute)
+        if slip := misread(route.match)[0]:
+            raise BadRoute(f"{place}: match is {route.match!r}: {slip}")
     except BadRoute as error:
         return RefusedRoute(name, _claimed(table), str(error))
     object.__setattr__(route, "place", place)
@@ -134,7 +154,11 @@ def _located(table: Any, place: str, folder: Path | None) -> Any:
     return {**table, "mask": str(folder / mask)}
 
 
-def _claimed(table: Any) -> str:
-    """What a wrong entry means to match, `match` misspelt included; every name where it does not tell."""
+def _claimed(table: Any) -> tuple[str, ...]:
+    """What a wrong entry may mean to match, `match` misspelt included; every name where it does not tell."""
     key = closest("match", table) if isinstance(table, Mapping) else None
-    return table[key] if key and isinstance(table[key], str) else "**"
+    written: Any = table[key] if key else "**"
+    patterns: list[Any] = written if isinstance(written, list) and written else [written]
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        return ("**",)
+    return tuple(dict.fromkeys(each for pattern in patterns for each in (pattern, *misread(pattern)[1])))

@@ -20,6 +20,9 @@ from inference.errors import BadManifest, Permanent
 T = TypeVar("T")
 
 
+_LISTED = 30  # of known words, in a sentence
+
+
 class _Misfit(Exception):
     """A value that its annotation does not allow; turned into the caller's error at the surface."""
 
@@ -103,21 +106,31 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` may be a misspelling of, or of its beginning; None where there is none."""
     from difflib import SequenceMatcher  # lazily: only mistakes need it
 
+    meant = _simple(word)
+
     def likeness(candidate: str) -> float:
-        whole = SequenceMatcher(None, word, candidate).ratio()
+        there = _simple(candidate)
+        whole = SequenceMatcher(None, meant, there).ratio()
         # "yunett" begins as "yunet-2023mar" does, although "lpd-yunet" has more of its letters in all.
-        begun = SequenceMatcher(None, word, candidate[: len(word)]).ratio() if len(word) >= 4 else 0.0
+        begun = SequenceMatcher(None, meant, there[: len(meant)]).ratio() if len(meant) >= 4 else 0.0
         return max(whole if whole >= 0.6 else 0.0, begun if begun >= 0.75 else 0.0)
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best) else None
 
 
+def _simple(word: str) -> str:
+    """Without what is mistaken most: capitals, blanks around, and which line joins the words."""
+    return word.strip().casefold().replace("_", "-").replace(" ", "-")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion to append to a message about an unknown word: the nearest known word, else all of them."""
-    known = list(known)
-    close = closest(word, known)
-    return f"; did you mean {close!r}?" if close else f"; known are {', '.join(sorted(known)) or 'none'}"
+    """A suggestion to append to a message about an unknown word: the nearest known word, else all of them, or some."""
+    known = sorted(known)
+    if close := closest(word, known):
+        return f"; did you mean {close!r}?"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED + 3 else ""
+    return f"; known are {', '.join(known[:_LISTED] if more else known) or 'none'}{more}"
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:
@@ -175,7 +188,10 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
     if isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool)):
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _Misfit(f"{where}: found a number of {len(str(value))} digits, expected a smaller one") from None
     raise _Misfit(f"{where}: found {value!r}, expected {_words(kind)}")
 
 

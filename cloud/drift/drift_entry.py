@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud.schedule import check_ncrontab
+from inference.ranges import check_range
 
 # The newest comparison, in the container `state`.
 VERDICT = "drift/verdict.json"
@@ -31,10 +32,13 @@ class DriftEntry:
 
     def __post_init__(self) -> None:
         check_ncrontab(self.schedule)
-        if not 0 < self.warning <= self.alert:
-            raise ValueError(f"warning ({self.warning}) must be above 0 and at most alert ({self.alert})")
-        if self.window_days < 1 or self.cooldown_days < 0:
-            raise ValueError("window_days must be at least 1, and cooldown_days at least 0")
+        for name, bound in (("warning", self.warning), ("alert", self.alert)):
+            usual = "0.1 is a shift to look at, and 0.25 a large one"
+            check_range(name, bound, 0, 5, usual, above=True)  # no shift of real data reaches 5
+        if self.warning > self.alert:
+            raise ValueError(f"warning is {self.warning:g}, expected at most alert, {self.alert:g}")
+        check_range("window_days", self.window_days, 1, 3650)
+        check_range("cooldown_days", self.cooldown_days, 0, 3650)
 
 
 @dataclass(frozen=True)

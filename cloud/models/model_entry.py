@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from inference.ranges import check_share
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -30,5 +32,4 @@ class ModelEntry:
         for word in (self.name, self.serves):
             if not NAME.fullmatch(word):
                 raise ValueError(f"the name {word!r} must be 1 to 64 letters, digits, dots, hyphens and underscores")
-        if not 0 <= self.min_agreement <= 1:
-            raise ValueError(f"min_agreement is {self.min_agreement!r}; it must be a share from 0 to 1")
+        check_share("min_agreement", self.min_agreement, "a share")

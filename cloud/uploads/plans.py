@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ from inference.errors import (
 from inference.route_problems import problem_of
 from inference.routes import Route
 from inference.routes_file import SIDECAR, RefusedRoute, Routes, read_routes
+
+log = logging.getLogger(__name__)
 
 APP = Path(__file__).resolve().parents[2]
 
@@ -192,8 +195,10 @@ def packages_of(route: Route) -> list[str]:
 
 
 def app_routes(settings: Settings, registry: Registry) -> Routes:
-    """The routes of the app. Raises as `written_routes`."""
+    """The routes of the app; logs which of them no name leads to. Raises as `written_routes`."""
     routes = written_routes(settings)
+    for sentence in routes.unreachable():
+        log.warning("%s", sentence)
     return routes if routes.entries else default_routes(registry)
 
 

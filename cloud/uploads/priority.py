@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from cloud.storage.containers import BlobInfo
 from cloud.storage.paths import record_path
-from inference.route_patterns import fits, literal_beginning
+from inference.route_patterns import literal_beginning
 from inference.routes import Route
-from inference.routes_file import Routes, sidecar_target
+from inference.routes_file import Routes, sidecar_target, takes
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Order:
         if len(self.scans) == 1:
             return 0
         name, wanted = sidecar_target(upload.name) or upload.name, upload.metadata.get("dropsight_route")
-        mine = (entry for entry in self._entries if (entry.name == wanted if wanted else fits(entry.match, name)))
+        mine = (entry for entry in self._entries if (entry.name == wanted if wanted else takes(entry, name)))
         entry = next(mine, None)
         return entry.priority if isinstance(entry, Route) else 0
 

@@ -14,7 +14,7 @@ from cloud.storage.paths import requested_path
 from cloud.uploads.publish import RESULT, result_path
 from cloud.web.no_result import no_result
 from cloud.web.router import SAFE, json_answer
-from inference.errors import LimitExceeded, UnsupportedMedia
+from inference.errors import BadRequest, LimitExceeded, UnsupportedMedia
 from inference.image.sniff import sniff
 from inference.results.result import Source, new_trace
 
@@ -72,6 +72,8 @@ def jobs(request: func.HttpRequest) -> func.HttpResponse:
     """GET, DELETE /api/jobs/{id} or /api/jobs?name=UPLOAD: how far the job of a long video is; DELETE cancels it."""
     videos = default_videos()
     requested, name = request.route_params.get("id") or "", request.params.get("name", "")
+    if requested and name:
+        raise BadRequest("both an id and ?name= are given; ask by one of them")
     if not requested and name and (stored := videos.ledger.read(name)):
         requested = stored.receipt.job or ""
     job = videos.jobs.read(requested)

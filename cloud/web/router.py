@@ -12,6 +12,7 @@ import azure.functions as func
 
 from cloud.settings import BadSettings
 from cloud.storage.paths import printable
+from cloud.web.parameters import check_parameters
 from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
 from inference.results.strict_json import json_text
 
@@ -22,6 +23,7 @@ BODIES = {
     "analyze": ("cloud.web.api", "analyze"),
     "results": ("cloud.web.api", "results"),
     "jobs": ("cloud.web.api", "jobs"),
+    "health": ("cloud.web.parameters", "refuse_deep"),
     "health_deep": ("cloud.health", "on_request"),
     "model_registered": ("cloud.models.deliveries", "on_events"),
 }
@@ -40,6 +42,7 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox
 def answer(function: str, request: func.HttpRequest) -> func.HttpResponse:
     """The answer of the HTTP function `function`; an error record with a trace, which is logged too, for any error."""
     try:
+        check_parameters(function, request)
         module, body = BODIES[function]
         response: func.HttpResponse = getattr(import_module(module), body)(request)
         return response

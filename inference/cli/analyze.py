@@ -23,6 +23,7 @@ from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, UnreadableMedia, UnsupportedMedia
 from inference.folder_files import size_of
 from inference.os_errors import trouble_of_ours
+from inference.ranges import check_share
 from inference.results.export_rows import Document
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
@@ -58,8 +59,10 @@ def analyze_command(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Raises BadRoute for options that cannot be meant."""
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        raise BadRoute(f"--threshold is {options.threshold}, expected a number from 0 to 1")
+    try:
+        check_share("--threshold", options.threshold, "a score")
+    except ValueError as error:
+        raise BadRoute(str(error)) from None
     if options.resume and options.out is None:
         raise BadRoute("--resume goes on in a folder of results; give that as --out")
 

@@ -12,7 +12,7 @@ from inference.cli.sources import Item
 from inference.defaults import load_routes
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
-from inference.route_problems import problems_of
+from inference.route_problems import problem_of, problems_of
 from inference.routes import Route, Step
 from inference.routes_file import SIDECAR, Routes
 from inference.tables import text_of
@@ -36,6 +36,8 @@ class Asked:
         route = route_of(item, self.routes, self.options)
         if any(route is known for known in self.routes.routes):
             return route
+        if problem := problem_of(route, self.registry):
+            raise problem  # of a sidecar, which nothing has looked at
         own = Routes((route,))  # options that do nothing for it may be meant for other files
         return _with_options(own, self.options, self.registry, check=False).routes[0]
 

@@ -6,7 +6,6 @@ arXiv:1812.03982), where the slow input gets every n-th frame of the fast.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,11 +60,7 @@ class ClipModel(Loaded):
         recipe_s = self.count * manifest.preprocess.sampling_rate / _RECIPE_FPS
         if "skip_first" in params:
             raise BadModel(f"{manifest.name}: skip_first is for pictures; say label_offset, or labels for all classes")
-        window_s, overlap = params.get("window_s", recipe_s), params.get("overlap", 0.5)
-        numbers = all(isinstance(value, int | float) for value in (window_s, overlap))
-        if not numbers or not 0 < window_s < math.inf or not 0 <= overlap < 1:
-            raise BadModel(f"{manifest.name}: window_s is {window_s} (over 0), overlap {overlap} (0 to < 1)")
-        self.window_s, self.overlap = float(window_s), float(overlap)
+        self.window_s, self.overlap = float(params.get("window_s", recipe_s)), float(params.get("overlap", 0.5))
 
     def frame(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """One frame as the model sees it, (1, ...) in the layout of its frames."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from inference.errors import BadManifest
 from inference.heads._aliases import ALIASES, Alias
+from inference.heads._params import check_values
 from inference.image.media import Picture
 from inference.image.preprocess import Fit
 from inference.manifest import Manifest
@@ -141,7 +142,7 @@ def head_of(manifest: Manifest) -> Head:
 
 
 def check_params(manifest: Manifest, head: Head) -> None:
-    """Raises BadManifest where postprocess.params has a key, or a word, that the head does not know."""
+    """Raises BadManifest where postprocess.params has a key, or a value, that the head does not know."""
     for key in manifest.postprocess.params:
         if key not in head.params:
             known = nearest(key, head.params) if head.params else f"; head {manifest.head!r} has none"
@@ -149,6 +150,10 @@ def check_params(manifest: Manifest, head: Head) -> None:
     for key, words in head.choices.items():
         if (word := manifest.postprocess.params.get(key, words[0])) not in words:
             raise BadManifest(f"{manifest.name}: postprocess.params.{key} is {word!r}, expected {' or '.join(words)}")
+    try:
+        check_values(manifest.postprocess.params)
+    except ValueError as error:
+        raise BadManifest(f"{manifest.name}: postprocess.params.{error}") from None
 
 
 def threshold(manifest: Manifest, head: Head) -> float:

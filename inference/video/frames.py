@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import LimitExceeded
+from inference.ranges import check_range
 from inference.video.times import Fault
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Media = str | Path | BinaryIO
 # What libx264 takes as width and as height of a picture.
 MOST_SIDE = 16384
+# Frames of a second that are analysed, by what a route says; no clip that anybody tracks things in has more.
+MOST_FPS = 1000
 Pixels = NDArray[np.uint8]
 # From this many seconds between two pictures on, it is the clock that is said to have run past a limit.
 _JUMP_S = 60.0
@@ -73,10 +76,8 @@ class Sampling:
     keyframes_only: bool = False
 
     def __post_init__(self) -> None:
-        if self.stride < 1:
-            raise ValueError(f"stride is {self.stride}, expected at least 1")
-        if self.fps is not None and not self.fps > 0:
-            raise ValueError(f"fps is {self.fps}, expected more than 0")
+        check_range("stride", self.stride, 1)
+        check_range("fps", self.fps, 0, MOST_FPS, "leave it out for all frames of a clip", above=True)
 
     def tick(self, pts_s: float) -> int:
         """The number of the `fps` tick that a timestamp falls in (half a microsecond of tolerance)."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from inference.ranges import check_points, check_range
 from inference.tracking.tracker_options import TrackerOptions
-from inference.video.frames import Sampling, VideoLimits
+from inference.video.frames import MOST_SIDE, Sampling, VideoLimits
 from inference.video.soundtrack import Span
 from inference.video.zones import Zone
 
 FOLLOW = "follow"  # the step that `follow` adds
-_LEAST = {"confirm_hits": 1, "start_s": 0, "lost_s": 0, "reid_s": 0, "thumbnails": 0, "annotated_side": 16}
+# From, to. Beyond these nothing is meant: no camera takes 1,000 frames a second of what is tracked.
+_RANGES: dict[str, tuple[float, float]] = {
+    "confirm_hits": (1, 10_000),
+    "start_s": (0, math.inf),
+    "lost_s": (0, math.inf),
+    "reid_s": (0, math.inf),
+    "thumbnails": (0, 1000),
+    "annotated_side": (16, MOST_SIDE),
+}
+_OF_TRACKS = ("zones", "metres_per_pixel", "heat_map", "reid")
 _POSITIVE = ("metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
 
 
@@ -27,10 +38,17 @@ class Follow:
     label: str = ""
 
     def __post_init__(self) -> None:
-        box = self.box
-        within = len(box) == 4 and all(0 <= v <= 1 for v in box)
-        if box and not (within and box[0] < box[2] and box[1] < box[3]):
-            raise ValueError(f"box is {list(box)}, expected x1, y1, x2, y2 within 0..1, x1 < x2, y1 < y2")
+        if not self.box:
+            return
+        if len(self.box) != 4:
+            raise ValueError(f"box is {list(self.box)}, expected x1, y1, x2, y2 within 0..1")
+        x1, y1, x2, y2 = self.box
+        check_points("box", [self.box])
+        if not (x1 < x2 and y1 < y2):
+            corner = [round(x1 + x2, 9), round(y1 + y2, 9)]
+            sized = x2 > 0 and y2 > 0 and max(corner) <= 1
+            hint = f"; if these are x, y, width and height, write {[x1, y1, *corner]}" if sized else ""
+            raise ValueError(f"box is {list(self.box)}, expected x1, y1, x2, y2 with x1 < x2 and y1 < y2{hint}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +80,18 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in _LEAST.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name, (least, most) in _RANGES.items():
+            check_range(name, getattr(self, name), least, most)
         for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value}, expected more than 0")
+            check_range(name, getattr(self, name), 0, above=True)
         if self.end_s is not None and not self.end_s > self.start_s:
-            raise ValueError(f"end_s is {self.end_s}, expected more than start_s, {self.start_s}")
+            raise ValueError(f"end_s is {self.end_s:g}, expected more than start_s, {self.start_s:g}")
+        if self.start_s >= self.max_duration_s:
+            raise ValueError(f"start_s is {self.start_s:g}, expected less than max_duration_s, {self.max_duration_s:g}")
+        if self.tracker == "none" and not self.follow:
+            needless = [name for name in _OF_TRACKS if getattr(self, name)]
+            if needless:
+                raise ValueError(f"{needless[0]} needs tracks, and tracker is 'none'; take another tracker")
         named = tuple(replace(z, name=z.name or f"zone {number}") for number, z in enumerate(self.zones, 1))
         if twice := [name for name, count in Counter(z.name for z in named).items() if count > 1]:
             raise ValueError(f"two zones are called {twice[0]!r}; names must differ")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.ranges import check_points, check_range
 from inference.regions import feet, inside
 
 Floats = NDArray[np.float64]
@@ -36,15 +37,37 @@ class Zone:
     every_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if len(self.points) < 2 or not all(0 <= v <= 1 for point in self.points for v in point):
-            raise ValueError(f"points is {self.points}, expected two points or more, each within 0..1")
-        if not self.every_s > 0:
-            raise ValueError(f"every_s is {self.every_s}, expected more than 0")
+        if len(self.points) < 2:
+            raise ValueError(f"points is {_listed(self.points)}, expected two points or more, each within 0..1")
+        check_points("points", self.points)
+        if self.is_line and self.points[0] == self.points[1]:
+            raise ValueError(f"points is {_listed(self.points)}, expected two different points for a line")
+        if not self.is_line and _on_a_line(self.points):
+            raise ValueError(
+                f"points is {_listed(self.points)}, which lie on one line, so that nothing is inside; expected the "
+                "corners of an area, or two points for a line"
+            )
+        check_range("every_s", self.every_s, 0, above=True)
+        check_range("loiter_s", self.loiter_s, 0, what="leave it out for no such events", above=True)
+        if self.is_line and self.loiter_s is not None:
+            raise ValueError("loiter_s is for areas of three points or more; a line is only crossed")
 
     @property
     def is_line(self) -> bool:
         """Whether it is crossed rather than entered."""
         return len(self.points) == 2
+
+
+def _listed(points: Iterable[Iterable[float]]) -> list[list[float]]:
+    """As they are written."""
+    return [[*point] for point in points]
+
+
+def _on_a_line(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether they span no area, closed or not."""
+    away = np.asarray(points) - np.asarray(points[0])
+    farthest = away[np.abs(away).sum(axis=1).argmax()]
+    return bool((np.abs(away[:, 0] * farthest[1] - away[:, 1] * farthest[0]) < 1e-9).all())
 
 
 @dataclass(frozen=True)

@@ -216,11 +216,12 @@ def test_whatever_a_body_raises_is_answered_as_a_record_with_a_trace(
 
     module, body = router.BODIES[function]
     monkeypatch.setattr(f"{module}.{body}", fail)
-    answer = getattr(app, function)(request("POST", b"12345", name="a.jpg"))
+    named = {} if function in ("results", "health_deep") else {"name": "a.jpg"}
+    answer = getattr(app, function)(request("POST", b"12345", **named))
     record = json.loads(answer.get_body())
     assert (answer.status_code, answer.mimetype, record["status"]) == (status, "application/json", "error")
     assert (record["error"]["class"], record["error"]["message"]) == (type(error).__name__, str(error))
-    assert (record["source"]["name"], record["source"]["bytes"]) == ("a.jpg", 5)
+    assert (record["source"]["name"], record["source"]["bytes"]) == (named.get("name", ""), 5)
     [line] = [entry for entry in caplog.records if entry.name == "cloud.web.router"]
     assert line.levelname == level and record["trace"] in line.getMessage() and "\n" not in line.getMessage()
     assert bool(line.exc_info) == (status == 500)  # where a bug is

@@ -91,6 +91,9 @@ def test_doctor_says_whether_the_host_can_run_the_app(tmp_path: Path, monkeypatc
     assert broken.ok is False and "host.json: not valid JSON" in broken.words
 
 
+REST = "[[route]]\nname = 'rest'\nsteps = [{ model = 'sketch' }]\n[[route]]"
+
+
 def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     (tmp_path / "routes.toml").write_text("[[route]\n")
     ask = partial(checks.ask, "Configuration", Path(sys.executable), checks.CONFIGURATION, ROOT)
@@ -108,6 +111,13 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
         ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
         ("stride", "stridee", False, "route 'a': video: unknown key 'stridee'; did you mean 'stride'"),
         ("MODEL", "zebra-crossings", True, "its uploads wait for a model"),
+        (
+            "name = 'a'",
+            "name = 'a'\nmatch = '/a/**'",
+            False,
+            "names of uploads begin without a dot or slash; did you m",
+        ),
+        ("[[route]]", REST, True, "route 'a' is never reached by a name: 'rest' before it takes all of '**'"),
     ):
         (tmp_path / "routes.toml").write_text(route.replace(old, new).replace("MODEL", "classify"), "utf-16")
         answer = ask({"ROUTES_FILE": str(tmp_path / "routes.toml")})

@@ -258,5 +258,5 @@ def test_tiles_are_refused_where_they_make_no_sense(registry: Registry, shared: 
     data = (shared / "media/faces/group_19_onnx_1.jpg").read_bytes()
     with pytest.raises(BadRoute, match="detect objects"):
         analyze(data, Route("r", (Step("classify", tile=64),)), registry)
-    with pytest.raises(BadRoute, match="tiles of 20"):
-        analyze(data, Route("r", (Step("det-yolox-nano", tile=20),)), registry)
+    with pytest.raises(BadRoute, match="tiles of 32"):
+        analyze(data, Route("r", (Step("det-yolox-nano", tile=32),)), registry)

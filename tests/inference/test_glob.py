@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from inference.route_patterns import covers
 from inference.routes import Route, Step
 from inference.routes_file import Routes
 from tests.inference.properties import examples
@@ -42,3 +43,13 @@ def test_a_route_takes_the_names_that_its_pattern_says(pattern: str, names: list
     routes = Routes((Route("r", (Step("sketch"),), match=pattern),))
     for name in names:
         assert (routes.match(name) is not None) == fits(pattern, name), (pattern, name)
+
+
+@given(PATTERNS, PATTERNS, st.lists(st.text(LETTERS, max_size=6), min_size=4, max_size=12))
+@example("**/*.a", "b/*.a", ["b/.a", "b/a.a"])
+@example("a/**", "a/**/b", ["a/b", "a/a/b"])
+@examples(100)
+def test_a_pattern_covers_no_name_that_it_does_not_take(pattern: str, other: str, names: list[str]) -> None:
+    if covers(pattern, other):
+        for name in names:
+            assert fits(pattern, name) or not fits(other, name), (pattern, other, name)

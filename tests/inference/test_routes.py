@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inference.defaults import load_routes
-from inference.engine.registry import Registry
+from inference.engine.registry import InstalledModel, Registry
 from inference.errors import BadRoute, ModelUnavailable, RouteUnavailable
-from inference.route_problems import problems_of
+from inference.manifest import Manifest
+from inference.route_problems import labels_of_step, problem_of, problems_of
 from inference.routes import Draw, Route, Step
 from inference.routes_file import parse_routes, read_routes, sidecar_target
 
@@ -71,7 +74,7 @@ def test_an_override_names_a_route() -> None:
             "[[route]]\nname = 'a'\nsteps = [{ model = 'x', threshold = nan }]",
             "threshold: found nan, expected a finite",
         ),
-        ("[[route]]\nname = 'a'\nsteps = [{ model = 'x', tile = -5 }]", "tile is -5, expected pixels"),
+        ("[[route]]\nname = 'a'\nsteps = [{ model = 'x', tile = -5 }]", "tile is -5, expected at least 32"),
         ("[[route]]\nname = 'a'\nsteps = [{ model = 'follow' }]\nvideo = { follow = {} }", "give it another name"),
         ("[[rout]]\nname = 'a'", "did you mean 'route'"),
         ("[[route", "not valid TOML"),
@@ -205,6 +208,65 @@ def test_names_that_do_not_exist(steps: str, video: str, error: type[Exception],
         raise problem
 
 
+SEEN = 'steps = [{ model = "faces" }, { model = "classify" }, { model = "street" }]'
+ZONE = "zones = [{{ name = 'door', points = [[0, 0], [1, 1]], labels = [{!r}] }}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{SEEN}\ndraw = {{ blur = ['Face'] }}", "draw: blur: 'Face', which no step finds; did you mean 'face'?"),
+        (f"{SEEN}\ndraw = {{ blur = ['FACE'] }}", "did you mean 'face'?"),
+        (f"{SEEN}\ndraw = {{ blur = [' face '] }}", "did you mean 'face'?"),
+        (f"{SEEN}\ndraw = {{ blur = [''] }}", "draw: blur: '', which no step finds"),
+        # a label of a classifier, and of what colours areas: neither has a box
+        (f"{SEEN}\ndraw = {{ blur = ['tabby'] }}", "draw: blur: 'tabby', which no step finds"),
+        (f"{SEEN}\ndraw = {{ blur = ['person'] }}", "draw: blur: 'person', which no step finds"),
+        ('steps = [{ model = "street" }, { model = "classify", on = "person" }]', "put a detecting step before it"),
+        (f"{SEEN}\nvideo = {{ {ZONE.format('fcae')} }}", "zones: 'door': labels has 'fcae', .*did you mean 'face'?"),
+        (f"{SEEN}\nvideo = {{ {ZONE.format('person')} }}", "labels has 'person', which nothing that is tracked is"),
+        (f"{SEEN}\nvideo = {{ follow = {{ label = 'Face' }} }}", "follow: label is 'Face', .*did you mean 'face'?"),
+        (
+            f"{SEEN}\nvideo = {{ without = 'faces', follow = {{ label = 'face' }} }}",
+            "follow: label is 'face', but no step of it detects things in videos",
+        ),
+        (
+            f"{SEEN}\nvideo = {{ without = 'faces', {ZONE.format('face')} }}",
+            "zones: no step of it detects things in videos",
+        ),
+        (
+            f"{SEEN}\ndraw = {{ blur = ['followed'] }}\nvideo = {{ follow = {{ label = 'face' }} }}",
+            "draw: blur: 'followed', which no step finds",
+        ),
+    ],
+)
+def test_labels_that_no_step_gives(text: str, words: str) -> None:
+    (problem,) = problems_of(read_routes(f"[[route]]\nname = 'a'\n{text}\n", "r"), Registry())
+    assert re.search(words.replace("?", "[?]"), str(problem)), problem
+
+
+def test_a_model_without_labels_says_numbers() -> None:
+    detector = Manifest("m", "object-detection", "yolo")
+    assert labels_of_step(Step("m"), detector) is None
+    assert labels_of_step(Step("m"), replace(detector, labels=("", "car"), label_offset=0)) == frozenset(["car"])
+    assert labels_of_step(Step("m"), replace(detector, labels=("none", "car"), label_offset=1)) == frozenset(["car"])
+    areas = Manifest("m", "image-segmentation", "maskformer", labels=("car",))
+    assert labels_of_step(Step("m"), areas) == frozenset()
+    post = replace(areas.postprocess, params={"mode": "instance"})
+    assert labels_of_step(Step("m"), replace(areas, postprocess=post)) == frozenset(["car"])
+
+    class Numbers(Registry):
+        def entry(self, name: str) -> InstalledModel:
+            return replace(super().entry("faces"), manifest=detector)
+
+    def said(label: str) -> str:
+        route = Route("a", (Step("faces"),), draw=Draw(blur=(label,)))
+        return str(problem_of(route, Numbers()))
+
+    assert said("3") == "None"
+    assert "'face', which no step finds; the model has no list of labels, so that it says 0, 1" in said("face")
+
+
 def test_a_model_that_is_to_be_delivered_is_missing_not_misspelt() -> None:
     routes = read_routes("[[route]]\nname = 'a'\nsteps = [{ model = 'faces2' }]\n", "r")
     assert [type(problem) for problem in problems_of(routes, Registry())] == [BadRoute]
@@ -217,6 +279,9 @@ def test_what_works_has_no_problems() -> None:
     for text in (
         'steps = [{ model = "faces" }]\ndraw = { blur = "face" }',
         f'steps = []\ndraw = {{ blur = "followed" }}\n{follow}',
+        f"{SEEN}\nvideo = {{ follow = {{}}, {ZONE.format('face')} }}",
+        f"{SEEN}\nvideo = {{ follow = {{ box = [0, 0, 1, 1], label = 'ball' }}, {ZONE.format('ball')} }}",
+        f"{SEEN}\nvideo = {{ without = 'faces', follow = {{ box = [0, 0, 1, 1] }}, {ZONE.format('followed')} }}",
     ):
         assert problems_of(read_routes(f"[[route]]\nname = 'a'\n{text}\n", "r"), registry) == []
     assert problems_of(load_routes(None, registry), registry) == []

@@ -58,6 +58,8 @@ def red() -> str:
         ('"faces"', '"faces"\nvideo = { stridee = 2 }', "unknown key 'stridee'; did you mean 'stride'"),
         ('"faces"', '"faces"\nwhen = "every night"', "not an NCRONTAB"),
         ("match", "mach", "unknown key 'mach'; did you mean 'match'"),
+        ("faces/**", "uploads/faces/*.{jpg,png}", r"match is .*write 'faces/\*.jpg', 'faces/\*.png'"),
+        ('"classify" }]', '"classify" }]\ndraw = { blur = ["face"] }', "draw: blur: 'face', which no step finds"),
     ],
 )
 def test_uploads_of_a_wrong_route_wait_until_it_is_mended(
@@ -154,3 +156,16 @@ def test_a_sidecar_as_windows_editors_save_it(worker: UploadWorker, encoding: st
     worker.handle(drop(worker, "a.jpg.route.toml", 'route = "classify"\r\n'.encode(encoding)))
     assert worker.handle(drop(worker, "a.jpg", jpeg())).status == "done"
     assert document(worker, "results", "a.jpg/result.json")["route"] == "classify"
+
+
+def test_a_route_that_no_name_leads_to_is_said(
+    worker: UploadWorker, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    behind = worker_of(worker.storage, tmp_path, GOOD.replace("faces/**", "**"), registry)
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: behind)
+    said = "route 'rest' is never reached by a name: 'faces' before it takes all of '**'"
+    assert health.never_reached() == [said]
+    assert red() == ""
+    assert said in caplog.messages
+    assert behind.planner.route("a.jpg", "rest").name == "rest"

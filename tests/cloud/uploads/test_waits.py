@@ -105,13 +105,13 @@ def test_a_slot_that_has_come_is_taken(here: World) -> None:
 
 def test_sidecars_are_read_once_for_all_that_say_the_same(here: World) -> None:
     ledger = Ledger(here.store, 2)
-    both = routes(match="nothing", when=LATE) + REST
+    both = routes(match="nothing/**", when=LATE) + REST
     for number in range(6):
         ledger.override(f"{number}.jpg", 'route = "night"' if number < 5 else 'route = "rest"')
         here.deliver(f"{number}.jpg", both.replace('"rest"', '"rest"\nwhen = "0 0 2 1 1 *"'))
     assert here.takes(both, *(f"{number}.jpg" for number in range(6))) == ["5.jpg"]
     assert here.read == 2
-    assert len(here.takes(routes(match="nothing") + REST, *(f"{number}.jpg" for number in range(6)))) == 6
+    assert len(here.takes(routes(match="nothing/**") + REST, *(f"{number}.jpg" for number in range(6)))) == 6
 
 
 def test_what_waits_for_a_cause_goes_on_waiting_without_a_call_until_it_is_gone(here: World) -> None:

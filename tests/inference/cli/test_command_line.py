@@ -161,7 +161,7 @@ def test_a_folder_without_files_is_said(tmp_path: Path) -> None:
         (["models", "list", "--models", "no-such"], "--models no-such: no such file or folder"),
         (["analyze", "x", "--model", "colors", "--model", "colors"], "--model colors is given 2 times"),
         (["analyze", "x", "--model", "colors", "--route", "default"], "either --model or --routes"),
-        (["analyze", "x", "--threshold", "2"], "expected a number from 0 to 1"),
+        (["analyze", "x", "--threshold", "40"], "expected a score from 0 to 1; did you mean 0.4?"),
         (["analyze", "x", "--routes", "no-such.toml"], "no-such.toml"),
         (["analyze", "x", "--route", "nope"], "no route is called 'nope'"),
         (["analize", "x"], "invalid choice"),

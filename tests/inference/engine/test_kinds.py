@@ -40,7 +40,13 @@ def test_the_task_decides_the_kind(tmp_path: Path, name: str, kind: type[Loaded]
     [
         ({"extra": f'sha256 = "{64 * "0"}"\n'}, BadModel, "its sha256 is"),
         ({"params": "windows_s = 0.9"}, BadManifest, "unknown key 'windows_s'.*did you mean 'window_s'"),
-        ({"params": "window_s = 'long'"}, BadModel, "window_s is long"),
+        ({"params": "window_s = 'long'"}, BadManifest, "window_s is 'long', expected a number"),
+        ({"params": "window_s = 0"}, BadManifest, "window_s is 0, expected more than 0"),
+        (
+            {"params": "overlap = 50"},
+            BadManifest,
+            "overlap is 50, expected a number from 0 to below 1; did you mean 0.5",
+        ),
         ({"params": "skip_first = 1"}, BadModel, "skip_first is for pictures"),
         ({"head": "clasifier"}, BadManifest, "did you mean 'classifier'"),
         ({"head": "yolo"}, BadManifest, "head 'yolo' does .*, not video-classification"),

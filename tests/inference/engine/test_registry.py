@@ -33,7 +33,10 @@ MINIMAL = {"name": "m", "task": "object-detection", "head": "yolox"}
         ({"task": "object-detektion"}, "did you mean 'object-detection'"),
         ({"preprocess": {"do_rescale": "yes"}}, "expected true or false"),
         ({"postprocess": {"iou_threshold": True}}, "expected a number"),
-        ({"postprocess": {"confidence_threshold": 40}}, "confidence_threshold is 40, expected a number from 0 to 1"),
+        (
+            {"postprocess": {"confidence_threshold": 40}},
+            "confidence_threshold is 40, expected a score from 0 to 1; did you mean 0.4",
+        ),
         ({"postprocess": {"iou_threshold": -0.1}}, "iou_threshold is -0.1, expected a number from 0 to 1"),
         ({"labels": "../../secrets.txt"}, "leaves the model's folder"),
         ({"labels": "builtin:coco8"}, "did you mean 'coco80'"),

@@ -75,7 +75,8 @@ ZONES = f"zones = [{AREA}, {{name = 'line', points = [[0.5, 0], [0.5, 1]]}}]"
 
 
 def route(video: str, annotated: bool = False, more: str = "") -> Route:
-    video = video.replace("{", f"{{ annotated = {str(annotated).lower()}, {ZONES},", 1).replace(",}", "}")
+    zones = "" if "'none'" in video else f" {ZONES},"
+    video = video.replace("{", f"{{ annotated = {str(annotated).lower()},{zones}", 1).replace(",}", "}")
     steps = f'[{{ model = "fields" }}, {{ model = "light" }}, {{ model = "colour" }}{more}]'
     return parse_routes(f"[[route]]\nname = 'r'\nsteps = {steps}\nvideo = {video}\n", "r").routes[0]
 

@@ -1,0 +1,48 @@
+"""The query parameters of the HTTP functions: a name that none of them has is an error, as a misspelt key in a file."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+from urllib.parse import parse_qsl
+
+import azure.functions as func
+
+from inference.errors import BadRequest
+from inference.tables import nearest
+
+# Of each function; those that are not here (the webhook of Event Grid) take any.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "analyze": ("name", "route"),
+    "results": (),
+    "jobs": ("name",),
+    "health": ("deep",),
+    "health_deep": (),
+}
+# Keys of the host, which it reads by itself.
+_OF_THE_HOST = ("code", "clientId")
+
+
+def check_parameters(function: str, request: func.HttpRequest) -> None:
+    """Raises BadRequest for a parameter that the function does not know, or that is given twice."""
+    if function not in KNOWN:
+        return
+    known = KNOWN[function]
+    # The host leaves out what has no value, and joins what is given twice by a comma, as if it were one value.
+    given = [name for name, _ in parse_qsl(request.url.partition("?")[2], keep_blank_values=True)]
+    for name in [*given, *request.params]:
+        if name not in (*known, *_OF_THE_HOST):
+            raise BadRequest(f"unknown parameter {name!r}{_hint(name, known)}")
+    if twice := next((name for name in known if given.count(name) > 1), None):
+        raise BadRequest(f"parameter {twice!r} is given {given.count(twice)} times; give it once")
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    if not known:
+        return "; none are known here"
+    meant, listed = nearest(name, known), f"known: {', '.join(known)}"
+    return f"{meant} ({listed})" if meant.endswith("?") else f"; {listed}"
+
+
+def refuse_deep(request: func.HttpRequest) -> NoReturn:
+    """The answer to a question for health of which it is not plain whether it is deep. Raises BadRequest."""
+    raise BadRequest(f"deep is {request.params.get('deep', '')!r}, expected 1 for the deep answer, or 0")
