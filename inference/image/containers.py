@@ -11,7 +11,7 @@ import struct
 import numpy as np
 
 from inference.errors import CorruptMedia, UnsupportedMedia
-from inference.image.limits import Limits, check_size
+from inference.image.limits import Limits, check_count, check_size
 from inference.image.sniff import EXPECTED
 
 # What Pillow's AVIF reader goes by: the first brand alone.
@@ -31,12 +31,15 @@ _OTHER_JPEG2000 = {
 def prepared(data: bytes, media_type: str, limits: Limits) -> tuple[bytes, int | None, str]:
     """(the file for the decoder, how many pictures it holds or None where the decoder says, a note or "").
 
-    Raises UnsupportedMedia (camera raw), CorruptMedia, LimitExceeded (JPEG 2000).
+    Raises UnsupportedMedia (camera raw), CorruptMedia, LimitExceeded.
     """
     if media_type == "image/tiff":
-        from inference.image.tiff_pages import choose  # lazily: most pictures are no TIFF
+        from inference.image.tiff_pages import MAX_PARTS, choose  # lazily: most pictures are no TIFF
 
         chosen = choose(data)
+        if chosen.page:  # before Pillow lists the parts: twenty million of them take it a minute and six gigabytes
+            check_size(*chosen.page.size, limits)
+            check_count(chosen.page.parts, MAX_PARTS, "strips or tiles")
         return chosen.data, chosen.pages, chosen.note
     if media_type == "image/bmp":
         return _with_known_header(data), None, ""

@@ -7,6 +7,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from inference.image.limits import check_count
+
 END = b"\xff\xd9"
 _SOI, _EOI, _SOS, _DHT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}  # SOF0 to SOF15; between them: tables, and a reserved one
@@ -14,6 +16,11 @@ _PROGRESSIVE = (0xC2, 0xCA)
 # In coded data, FF is followed by 00 (FF as a value), by a restart marker, or by another FF (filling before a marker).
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Decoders go through the whole picture for every scan, however little it says: thousands take minutes. Those who write
+# progressive pictures write about 10.
+MAX_SCANS = 100
+# Each costs every reader time; the longest profile has 255.
+MAX_SEGMENTS = 5000
 
 
 class Scan(NamedTuple):
@@ -98,8 +105,8 @@ class Jpeg:
 
 def read(data: bytes) -> Jpeg | None:
     """The structure up to the data of the first scan, or of all scans where there are several; None where the headers
-    do not lead to a scan."""
-    jpeg, at = Jpeg(), 2
+    do not lead to a scan. Raises LimitExceeded for more scans or segments than any picture needs."""
+    jpeg, at, segments = Jpeg(), 2, 0
     try:
         while True:
             found = _MARKER.search(data, at)
@@ -109,19 +116,26 @@ def read(data: bytes) -> Jpeg | None:
             marker = data[at + 1]
             if marker == _EOI or (marker == _SOI and jpeg.scans):
                 break
-            at += 2
+            at, segments = at + 2, segments + 1
+            check_count(segments, MAX_SEGMENTS, "segments")
             if marker == _SOI or 0xD0 <= marker <= 0xD7 or marker == 1:
                 continue
             length = struct.unpack_from(">H", data, at)[0]
             _take(jpeg, marker, data, at + 2, at + length)
             at += length
             if marker == _SOS:
+                check_count(len(jpeg.scans), MAX_SCANS, "scans")
                 if jpeg.in_one_scan:
                     break
                 at = jpeg.scans[-1].end
     except (IndexError, struct.error):  # the file ends; what was read so far counts
         pass
     return jpeg if jpeg.scans else None
+
+
+def check_scans(coded: bytes) -> None:
+    """Raises LimitExceeded where a JPEG stream that another file holds has more scans than any picture needs."""
+    check_count(coded.count(b"\xff\xda"), MAX_SCANS, "scans in one picture")
 
 
 def without_metadata(data: bytes) -> bytes:

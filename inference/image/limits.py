@@ -41,8 +41,17 @@ def check_bytes(size: int, limits: Limits) -> None:
         )
 
 
-def check_size(width: int, height: int, limits: Limits) -> None:
-    """Raises LimitExceeded for a picture with too many pixels, CorruptMedia for a picture without any."""
+def check_count(found: int, allowed: int, what: str) -> None:
+    """Raises LimitExceeded for more parts of a file than any picture needs: each costs time, however little it says."""
+    if found > allowed:
+        raise LimitExceeded(f"the file has at least {found:,} {what}; allowed are {allowed:,}: save the picture again")
+
+
+def check_size(width: int, height: int, limits: Limits, memory_a_pixel: int = 10) -> None:
+    """Raises LimitExceeded for a picture with too many pixels, CorruptMedia for a picture without any.
+
+    memory_a_pixel: bytes, all copies counted. Pillow keeps 4, conversion and numpy make two more copies of 3.
+    """
     pixels = width * height
     if pixels <= 0:
         raise CorruptMedia(f"the header says {width} x {height} pixels; export or upload the file again")
@@ -51,8 +60,7 @@ def check_size(width: int, height: int, limits: Limits) -> None:
             f"the picture is {width} x {height} ({pixels / 1e6:.0f} megapixels); allowed are "
             f"{limits.pixels / 1e6:.0f} megapixels and {limits.side:,} pixels a side: scale it down first"
         )
-    # Pillow keeps 4 bytes a pixel, conversion and numpy make two more copies of 3.
-    check_memory(width, height, pixels * 10, limits)
+    check_memory(width, height, pixels * memory_a_pixel, limits)
 
 
 def check_memory(width: int, height: int, memory: int, limits: Limits) -> None:

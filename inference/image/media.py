@@ -22,7 +22,7 @@ from inference.image.colour import ToSrgb, to_srgb
 from inference.image.containers import prepared
 from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_size
 from inference.image.orientation import orientation_of, upright
-from inference.image.pixels import eight_bits
+from inference.image.pixels import check_scans, eight_bits, memory_a_pixel
 from inference.image.sniff import EXPECTED, sniff
 
 # Pillow's names of the types that are read.
@@ -212,7 +212,8 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     def opened() -> Pillow.Image:
         return open_image(io.BytesIO(file.data), _IMAGE_FORMATS[media_type])
 
-    check_size(*image.size, limits)
+    check_size(*image.size, limits, memory_a_pixel(image, media_type))
+    check_scans(image, file.data)
     frames = _frames(image, media_type, len(data)) if pages is None else pages
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
     tiff = media_type == "image/tiff"

@@ -23,6 +23,26 @@ _LITTLE = sys.byteorder == "little"
 _LOW_BYTES = {"L": "B", "B": "L", "N": "B" if _LITTLE else "L"}
 
 
+# Bytes that decoding takes for a pixel, all copies counted, as measured at 25 megapixels. WebP's decoder keeps two
+# canvases, AVIF's and HEIC's the planes beside the colours; deep samples are scaled in floating point.
+_ITS_DECODER = {"image/webp": 22, "image/avif": 17, "image/heic": 17}
+_USUAL, _TRANSPARENT, _DEEP = 10, 13, 24
+
+
+def memory_a_pixel(image: Pillow.Image, media_type: str) -> int:
+    """Bytes that decoding it takes for a pixel. image: not loaded yet."""
+    deep = ";16" in _raw_mode(image) and image.mode in ("RGB", "RGBA")
+    if deep or image.mode in ("I", "F"):
+        return _DEEP
+    return _ITS_DECODER.get(media_type, _TRANSPARENT if image.mode in ("RGBA", "LA", "PA") else _USUAL)
+
+
+def check_scans(image: Pillow.Image, data: bytes) -> None:
+    """Raises LimitExceeded for a TIFF of JPEGs with more scans than any picture needs. image: not loaded yet."""
+    if tiff := _as_tiff(image):
+        tiff.check_scans(data)
+
+
 def eight_bits(image: Pillow.Image, again: Callable[[], Pillow.Image], notes: list[str]) -> Pillow.Image:
     """The pixels without transparency: RGB, or L, CMYK where a profile may say what their numbers are.
 

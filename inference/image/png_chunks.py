@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PIL import Image as Pillow
 
 from inference.errors import CorruptMedia, UnsupportedMedia
+from inference.image.limits import check_count
 
 _AGAIN = "export or upload the file again"
 _SIGNATURE = 8  # bytes
@@ -20,6 +21,8 @@ _UNCHECKED = {b"IEND", b"fcTL", b"fdAT"}
 # Pillow gives up a picture whose text or profile unpacks to more, or all of its texts to 64 times as much.
 _MAX_UNPACKED = 2**20
 _MAX_TEXTS = 63
+# Each costs a microsecond here and more in Pillow. Encoders write pixel data in chunks of 8 KB and more.
+MAX_CHUNKS = 100_000
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
@@ -92,9 +95,12 @@ def _fault(data: bytes, kind: bytes, start: int, end: int, texts: int) -> str | 
 
 
 def chunks_of(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start of its data, end of its data) of each chunk up to IEND, or to where the file is cut."""
-    at = _SIGNATURE
+    """(kind, start of its data, end of its data) of each chunk up to IEND, or to where the file is cut. Raises
+    LimitExceeded."""
+    at, count = _SIGNATURE, 0
     while at + 8 <= len(data):
+        count += 1
+        check_count(count, MAX_CHUNKS, "chunks")
         length, kind = struct.unpack_from(">I4s", data, at)
         yield kind, at + 8, at + 8 + length
         at += 12 + length

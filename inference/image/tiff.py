@@ -18,11 +18,13 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL.TiffImagePlugin import TiffImageFile
 
+from inference.image import jpeg_structure
+
 _WIDTH, _HEIGHT, _ORIENTATION, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 274, 278, 317, 322, 323
 _PLACES = (273, 279, 324, 325)  # of strips and tiles, and their sizes in bytes
 _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES, _PLANAR = 258, 259, 262, 266, 277, 284
 _MIN, _MAX, _EXTRA, _FORMAT, _SMIN, _SMAX, _NODATA = 280, 281, 338, 339, 340, 341, 42113
-_FAX = (2, 3, 4)
+_FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _UNSIGNED, _SIGNED = 1, 2
 
 
@@ -79,6 +81,17 @@ class Tiff(TiffImageFile):
         if tags.get(_COMPRESSION, 1) == 1 and (self.in_planes or tags.get(_FILL_ORDER, 1) == 2 or rawmode):
             shown[_COMPRESSION] = 8  # so that libtiff reads it, which takes the real value from the file
         return rawmode, shown
+
+    def check_scans(self, data: bytes) -> None:
+        """Raises LimitExceeded where a strip or tile is a JPEG with more scans than any picture needs. data: the file's
+        bytes."""
+        tags = self.tag_v2
+        if tags.get(_COMPRESSION) == _OLD_JPEG:  # its scans lie anywhere
+            jpeg_structure.check_scans(data)
+        elif tags.get(_COMPRESSION) == _JPEG:
+            for places, sizes in (_PLACES[:2], _PLACES[2:]):
+                for start, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
+                    jpeg_structure.check_scans(data[start : start + size])
 
     def load(self) -> Any:
         """As Pillow's, but for RGBA in planes, which it divides by an alpha that nothing says is unassociated."""

@@ -18,6 +18,8 @@ from inference.image.sniff import EXPECTED
 MAX_DIRECTORIES = 10_000
 MAX_ENTRIES = 200_000
 _MAX_SUBIFDS = 32
+# Strips or tiles: each costs a decoder time and a kilobyte. 120 megapixels in tiles of 16 x 16 pixels are fewer.
+MAX_PARTS = 500_000
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _CFA, _LINEAR_RAW = 32803, 34892
 # Compressions of sensor data only: Nikon, Sony, Pentax, Kodak, Samsung, Epson, lossy DNG (libtiff's tiff.h, ExifTool).
@@ -31,6 +33,7 @@ _MAKERS = {
 }  # fmt: skip
 _SIZES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
+_PARTS = (273, 279, 324, 325)  # where strips and tiles lie, and how long they are
 _MAKE, _SAMPLES, _SUBIFDS, _EXTRA, _FORMAT, _LEAF, _DNG = 271, 277, 330, 338, 339, 34310, 50706
 _WANTED = {
     _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC,
@@ -40,13 +43,15 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Page:
-    """One directory. size: (width, height) in pixels as stored. tags: the numbers of those that count here."""
+    """One directory. size: (width, height) in pixels as stored. tags: the numbers of those that count here.
+    parts: how many strips or tiles it lists."""
 
     offset: int
     size: tuple[int, int]
     tags: dict[int, tuple[int, ...]] = field(repr=False)
     make: str = ""
     number: int = 0  # from 1 in the chain; 0: a directory below another
+    parts: int = 0
 
     @property
     def compression(self) -> int:
@@ -79,11 +84,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A TIFF whose first directory is the picture. pages: pictures in the file, 0 for not counted."""
+    """A TIFF whose first directory is the picture. pages: pictures in the file, 0 for not counted. page: None where
+    no directory can be read."""
 
     data: bytes
     pages: int
     note: str = ""
+    page: Page | None = None
 
 
 class _Directories:
@@ -125,16 +132,18 @@ class _Directories:
         if start + count * entry > len(self.data):
             raise struct.error("the directory ends behind the file")
         self.left -= count
-        tags, make = dict[int, tuple[int, ...]](), ""
+        tags, make, parts = dict[int, tuple[int, ...]](), "", 0
         for at in range(start, start + min(count, max(self.left, 0)) * entry, entry):
             tag = self._number("H", at)
             if tag == _MAKE:
                 make = self._value(at, 64, "s").decode("latin-1").partition("\0")[0].strip()
+            elif tag in _PARTS:
+                parts = max(parts, self._count(at))
             elif tag in _WANTED:
                 tags[tag] = self._numbers(at) or (0,)
         following = self._number("Q" if self.big else "I", start + count * entry)
         size = tags.get(_WIDTH, (0,))[0], tags.get(_HEIGHT, (0,))[0]
-        return Page(offset, size, tags, make, number), following
+        return Page(offset, size, tags, make, number, parts), following
 
     def _numbers(self, at: int) -> tuple[int, ...]:
         kind = _SIZES.get(self._number("H", at + 2))
@@ -146,10 +155,14 @@ class _Directories:
     def _value(self, at: int, most: int, kind: str) -> bytes:
         """The bytes of an entry's value, of `most` numbers at most."""
         size = struct.calcsize(kind)
-        count = min(self._number("Q" if self.big else "I", at + 4), most)
+        count = min(self._count(at), most)
         inside, width = (at + 12, 8) if self.big else (at + 8, 4)
         begin = inside if count * size <= width else self._number("Q" if self.big else "I", inside)
         return self.data[begin : begin + count * size][: count * size // size * size]
+
+    def _count(self, at: int) -> int:
+        """How many numbers an entry has."""
+        return self._number("Q" if self.big else "I", at + 4)
 
     def _number(self, kind: str, at: int) -> int:
         number: int = struct.unpack_from(self.order + kind, self.data, at)[0]
@@ -177,18 +190,18 @@ def choose(data: bytes) -> Chosen:
     refuse_raw(pages, below)
     if first.whole:
         refuse_unread(first)
-        return Chosen(data, count, _larger(first, whole))
+        return Chosen(data, count, _larger(first, whole), first)
     rest = [page for page in (*whole, *(p for p in below if p.whole)) if first.mask or page.area >= first.area]
     if not rest:
         refuse_unread(first)
         which = "its only page" if len(pages) == 1 else "its first page, the largest,"
-        return Chosen(data, count, f"{which} says that it is a reduced copy of another picture")
+        return Chosen(data, count, f"{which} says that it is a reduced copy of another picture", first)
     largest = max(page.area for page in rest)
     best = next(page for page in rest if page.area * 2 >= largest)
     refuse_unread(best)
     where = f"page {best.number}" if best.number else "a page below it"
     note = f"the first page of the TIFF is a {_dimensions(first)} copy or mask; {where} was read, {_dimensions(best)}"
-    return Chosen(_beginning_at(data, best.offset), max(count, 1), note)
+    return Chosen(_beginning_at(data, best.offset), max(count, 1), note, best)
 
 
 def refuse_raw(pages: list[Page], below: list[Page]) -> None:

@@ -18,7 +18,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from inference.errors import CorruptMedia
+from inference.errors import CorruptMedia, LimitExceeded
+from inference.image.jpeg_structure import check_scans
 from inference.video.container import ASSUMED_RATE, is_counted, rate_of
 from inference.video.frames import Anchor, Damage, Timed
 from inference.video.times import SAME_S, Times, Told
@@ -178,9 +179,11 @@ class Decoding:
                 self._keep(number, packet.pts)
                 packet.pts = number
             try:
+                if self.decoder.name == "mjpeg":
+                    check_scans(bytes(packet))
                 decoded = self.decoder.decode(packet)
-            except av.FFmpegError as error:
-                self.damage.note(error.strerror or type(error).__name__, self.last_s)
+            except (av.FFmpegError, LimitExceeded) as error:
+                self.damage.note(getattr(error, "strerror", None) or str(error) or type(error).__name__, self.last_s)
                 if stamp in self._waiting:  # its picture does not come, and the next ones keep their own times
                     self._waiting.remove(stamp)
                     heapq.heapify(self._waiting)
