@@ -36,7 +36,7 @@ def default_worker() -> UploadWorker:
         log.warning("settings: %s", sentence)
     _routes_as_read.cache_clear()  # where routes that could not be read are now read again
     _routes_as_read()
-    storage, registry = default_storage(), Registry(settle=True)
+    storage, registry = default_storage(), Registry(settle=True, run_seconds=settings.run_seconds)
     models = ServingModels(storage, registry, settings.models_seconds)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
     for entry in registry.list():

@@ -134,6 +134,22 @@ class Settings:
         "The largest body that POST /api/analyze takes, and the largest file that GET /api/results sends.",
         low=1,
     )
+    run_seconds: float = setting(
+        "RUN_SECONDS",
+        60.0,
+        "A single run of a model that takes longer is ended, unless it is still within 50 times its shortest run. Two "
+        "such runs of a model that never came to its end, and it is not run any more.",
+        low=0.001,
+    )
+    picture_seconds: float = setting(
+        "PICTURE_SECONDS", 120.0, "All that is done for one picture is ended after so long.", low=0.001
+    )
+    request_seconds: float = setting(
+        "REQUEST_SECONDS",
+        60.0,
+        "Work for a request over HTTP is ended after so long, with 503; Azure's load balancer gives up after 230 s.",
+        low=0.001,
+    )
     routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
     pipelines_file: str = setting(
         "PIPELINES_FILE", "pipelines.toml", "The Azure Machine Learning pipelines, relative to the app's folder."

@@ -18,6 +18,7 @@ from inference.machine import peak_rss_mb
 from inference.results.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
 from inference.steps import Analysis, OnProgress, naming, run_steps
+from inference.time_limits import within
 
 if TYPE_CHECKING:
     from inference.draw.crops import CropFiles
@@ -40,7 +41,7 @@ def analyze(
     media: the content of a file, or its path. threshold: 0..1, in place of every step's score threshold. artifacts:
     also make the annotated picture and the other files. progress: called for videos with the frames done and about
     how many there are (None: unknown). Raises UnsupportedMedia, CorruptMedia, LimitExceeded, BadModel, BadManifest,
-    BadRoute, and OutOfMemory, which may help to try again.
+    BadRoute, and OutOfMemory and TookTooLong, after which it may help to try again.
     """
     started, cpu = time.perf_counter(), time.thread_time()
     source = source or Source(name=str(media) if isinstance(media, Path) else "")
@@ -54,7 +55,7 @@ def analyze(
     with naming(source.name):
         data = media if isinstance(media, bytes) else read_bytes(media, limits)
     models = [registry.model(step.model) for step in route.steps]
-    with naming(source.name):
+    with naming(source.name), within(limits.seconds, f"a picture may take {limits.seconds:g} s (PICTURE_SECONDS)"):
         picture = decode(data, limits, None if artifacts else decode_at_least(route.steps, models))
         steps = run_steps(picture, route.steps, models, threshold, look=route.look, blur=route.draw.blur)
         files, names = _artifacts(picture, steps, route) if artifacts else ({}, {})

@@ -20,6 +20,7 @@
         |   +-- RouteUnavailable
         |   +-- MissingPackage
         +-- OutOfMemory
+        +-- TookTooLong
 
 A message names the file, what it is, what was expected and what to do.
 """
@@ -111,6 +112,10 @@ class RouteUnavailable(NotReady):
 
 class MissingPackage(NotReady):
     """This installation lacks a package that only some features need: what needs it waits until it is installed."""
+
+
+class TookTooLong(Transient):
+    """Work was ended because it took longer than it may: on a machine with less to do it may come to its end."""
 
 
 class OutOfMemory(Transient):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.engine.model import Loaded, Model
-from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, UnsupportedMedia
+from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, TookTooLong, UnsupportedMedia
 from inference.heads import threshold as head_threshold
 from inference.image.media import Picture
 from inference.predictions import Objects, Predictions
@@ -41,7 +41,7 @@ def naming(name: str) -> Iterator[None]:
     """Errors about the media begin with its name."""
     try:
         yield
-    except (UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory) as error:
+    except (UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory, TookTooLong) as error:
         raise type(error)(f"{name}: {error}" if name else str(error)) from error
     except MemoryError as error:
         raise OutOfMemory(f"{name}: memory ran out; give the process more, or less to do at once") from error

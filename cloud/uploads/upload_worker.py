@@ -73,7 +73,7 @@ class UploadWorker:
         self.registry = registry
         self.planner = Planner(routes, registry, settings.sweep_schedule)
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
-        self.limits = Limits(bytes=settings.max_image_bytes)
+        self.limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = threading.BoundedSemaphore(settings.max_concurrent)
 
@@ -110,7 +110,7 @@ class UploadWorker:
     def place(self, patience_s: float) -> Iterator[None]:
         """One of the places for an upload in work. Raises ServiceBusy if none gets free in time."""
         if not self.places.acquire(timeout=patience_s):
-            raise ServiceBusy(f"all {self.settings.max_concurrent} places were taken for {patience_s:g} s; try later")
+            raise ServiceBusy(f"all {self.settings.max_concurrent} places were taken for {patience_s:.3g} s; try later")
         try:
             yield
         finally:

@@ -10,11 +10,12 @@ from typing import Any
 
 import azure.functions as func
 
-from cloud.settings import BadSettings
+from cloud.settings import BadSettings, Settings, current
 from cloud.storage.paths import printable
 from cloud.web.parameters import check_parameters
 from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
 from inference.results.strict_json import json_text
+from inference.time_limits import within
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,19 @@ def answer(function: str, request: func.HttpRequest) -> func.HttpResponse:
     try:
         check_parameters(function, request)
         module, body = BODIES[function]
-        response: func.HttpResponse = getattr(import_module(module), body)(request)
-        return response
+        seconds = _seconds()
+        with within(seconds, f"a request may take {seconds:g} s (REQUEST_SECONDS)"):
+            response: func.HttpResponse = getattr(import_module(module), body)(request)
+            return response
     except Exception as error:  # noqa: BLE001 - the host would answer a bare 500, which says nothing to anybody
         return _refusal(function, request, error)
+
+
+def _seconds() -> float:
+    try:
+        return current().request_seconds
+    except BadSettings:  # which the deep health tells
+        return Settings.request_seconds
 
 
 def json_answer(document: object, status: int = 200) -> func.HttpResponse:

@@ -6,7 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 
+from inference import time_limits
 from inference.machine import cpu_quota
 
 
@@ -21,17 +23,22 @@ class Cores:
 
     @contextmanager
     def take(self, wanted: int) -> Iterator[None]:
-        """Hold `wanted` cores, at most all, for the time of a `with` block."""
+        """Hold `wanted` cores, at most all, for the time of a `with` block. Raises TookTooLong where none comes free in
+        the time that is left (see time_limits)."""
         wanted = min(wanted, self.count)
-        ticket = object()
+        ticket, patience = object(), time_limits.left()
         with self._changed:
             self._waiting.append(ticket)
             try:
-                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._free >= wanted)
+                came = self._changed.wait_for(
+                    lambda: self._waiting[0] is ticket and self._free >= wanted, None if patience == inf else patience
+                )
+                if not came:
+                    raise time_limits.over("waiting for a free core")
+                self._free -= wanted
             finally:
                 self._waiting.remove(ticket)
-            self._free -= wanted
-            self._changed.notify_all()
+                self._changed.notify_all()
         try:
             yield
         finally:

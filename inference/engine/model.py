@@ -43,6 +43,7 @@ class Loaded:
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
         """Checks that the tensors are what the manifest says. Raises BadModel or BadManifest."""
         self.manifest, self.session, self.sha256 = manifest, session, sha256
+        session.name = manifest.name
         self.head: Head = head_of(manifest)
         self.batch, self.scales = 1, dict[str, Quantization]()
         if self.head.alone:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path, PurePath
 
+from inference.errors import BadModel
+
 _PYTORCH = (
     "PyTorch weights, which onnxruntime does not run: export them to ONNX (Ultralytics: `yolo export model={name} "
     "format=onnx`; else torch.onnx.export) and bring the .onnx file"
@@ -140,3 +142,18 @@ def not_a_model(head: bytes) -> str:
     if head[4:8] == b"ORTM":
         return _ORT
     return _PICKLE if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") else ""
+
+
+def refuse_what_is_not_onnx(path: Path) -> None:
+    """Raises BadModel for the usual things that are saved under the name of a model, or brought in place of one."""
+    if not str(path).isascii() and str(path) != str(path).encode(errors="ignore").decode():
+        raise BadModel(f"{str(path)!a}: this name is not UTF-8, which onnxruntime wants; rename the file or its folder")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
+    if not head:
+        raise BadModel(f"{path}: the file is empty; download or export it again")
+    if problem := (not is_onnx(path) and kind_of_file(path)) or not_a_model(head):
+        raise BadModel(f"{path}: this is {problem}")

@@ -25,6 +25,7 @@ from inference.engine.installed import InstalledModels
 from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
 from inference.engine.resolving import Resolver, other_sha256
+from inference.engine.run_budget import RUN_SECONDS
 from inference.engine.session import NoSession, Session, providers_named
 from inference.engine.stamps import Stamp
 from inference.engine.weights import BUILT_IN as BUILT_IN
@@ -61,22 +62,23 @@ class Registry:
         providers: Sequence[str] | None = None,
         allow_research: bool | None = None,
         memory: int | None = None,
+        run_seconds: float = RUN_SECONDS,
         settle: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """folders: earlier ones win where two have a model of the same name; None reads DROPSIGHT_MODELS.
 
-        providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu").
-        allow_research: None reads DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may
-        take; None is a quarter of what this process may use. settle: no files are used that were written a moment ago,
-        as others may be on their way; without it only a model in memory is replaced by none but files that lie still.
+        providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu"). allow_research: None reads
+        DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may take; None is a quarter of what this
+        process may use. run_seconds: see RunBudget. settle: no files are used that were written a moment ago, as others
+        may be on their way; without it only a model in memory is replaced by none but files that lie still.
         """
         folders = list(folders) if folders is not None else folders_from_environment()
         allow = research_allowed() if allow_research is None else allow_research
         self._resolver = Resolver(weights or Weights.from_environment(), allow)
         self._providers = tuple(providers or providers_named(os.environ.get("DROPSIGHT_PROVIDERS", "")))
         self._memory = memory if memory is not None else memory_limit() // 4
-        self._settle, self._clock = settle, clock
+        self._run_seconds, self._settle, self._clock = run_seconds, settle, clock
         self._lock = threading.RLock()
         self._gates: dict[str, threading.RLock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
@@ -126,6 +128,7 @@ class Registry:
     def load(self, name: str) -> Loaded:
         """The model of that name, of whatever kind, loaded on first use. Raises as `model`."""
         if model := self._in_memory(name):
+            model.session.budget.refuse_endless(name)
             return model
         with self._gate(name):  # two threads must not load the same file twice, nor a model hold up another
             if model := self._in_memory(name):
@@ -176,7 +179,7 @@ class Registry:
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
             raise BadModel(other_sha256(entry.weights, sha256, entry.manifest.sha256))
         wanted = entry.manifest.postprocess.outputs.values()
-        session = Session(entry.weights, entry.manifest.threads, self._providers, wanted)
+        session = Session(entry.weights, entry.manifest.threads, self._providers, wanted, self._run_seconds)
         return kind(entry.manifest, session, sha256), entry.state.bytes
 
     def digest(self, name: str) -> str:

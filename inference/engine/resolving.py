@@ -8,8 +8,7 @@ from pathlib import Path
 
 from inference.engine.external_data import is_whole
 from inference.engine.folders import InstalledModel, one_sentence
-from inference.engine.other_formats import is_onnx
-from inference.engine.session import refuse_what_is_not_onnx
+from inference.engine.other_formats import is_onnx, refuse_what_is_not_onnx
 from inference.engine.weights import Weights, missing_data, sha256_of, state_of
 from inference.errors import BadManifest, BadModel, ModelUnavailable
 from inference.manifest import inside

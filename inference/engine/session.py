@@ -19,8 +19,9 @@ from inference.engine.cores import CORES
 from inference.engine.external_data import copied, is_mapped, read_external
 from inference.engine.graph import Graph, read_graph
 from inference.engine.load_errors import plain, without_places
-from inference.engine.other_formats import is_onnx, kind_of_file, not_a_model
+from inference.engine.other_formats import refuse_what_is_not_onnx
 from inference.engine.protobuf import encoded
+from inference.engine.run_budget import RUN_SECONDS, RunBudget
 from inference.errors import BadModel, OutOfMemory
 from inference.tables import nearest
 
@@ -93,14 +94,21 @@ class Session:
     """An ONNX file, loaded. `run` may be called from any number of threads at once."""
 
     def __init__(
-        self, path: Path, threads: int = 0, providers: Sequence[str] = (CPU,), outputs: Collection[str] = ()
+        self,
+        path: Path,
+        threads: int = 0,
+        providers: Sequence[str] = (CPU,),
+        outputs: Collection[str] = (),
+        run_seconds: float = RUN_SECONDS,
     ) -> None:
         """Raises BadModel, in a plain sentence, for anything that cannot be loaded, and OutOfMemory.
 
         threads: of a run; 0 lets the file's size decide. providers: of onnxruntime, best first. outputs: tensors of
-        the graph that are wanted; those that the file does not put out are put out beside its own."""
+        the graph that are wanted; those that the file does not put out are put out beside its own. run_seconds: see
+        RunBudget."""
         refuse_what_is_not_onnx(path)
         self.path: Path | None = path
+        self.name, self.budget = path.stem, RunBudget(run_seconds)
         data = read_external(path)
         small = path.stat().st_size + sum(map(len, data.values())) < SMALL_MODEL_BYTES
         self.threads = threads or (1 if small else CORES.count)
@@ -122,11 +130,8 @@ class Session:
             raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
         _refuse_unknown_floats(path, self._session)
         self._names = [o.name for o in self.outputs]
-        self._run_options = None
-        if self.provider == CPU and any(None in i.shape[1:] for i in self.inputs):
-            # Every new picture size would otherwise leave its largest block in the arena for good.
-            self._run_options = ort.RunOptions()
-            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        # Every new picture size would otherwise leave its largest block in the arena for good.
+        self._shrinks = self.provider == CPU and any(None in i.shape[1:] for i in self.inputs)
 
     @cached_property
     def graph(self) -> Graph:
@@ -134,10 +139,14 @@ class Session:
         return read_graph(self.path) if self.path else Graph()
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory."""
-        with CORES.take(self.threads):
+        """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory,
+        TookTooLong where the run was ended."""
+        options = ort.RunOptions()  # of this run alone: an object that threads share ends all of their runs
+        if self._shrinks:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        with CORES.take(self.threads), self.budget.run(self.name, lambda: setattr(options, "terminate", True)):
             try:
-                values = self._session.run(self._names, dict(feeds), self._run_options)
+                values = self._session.run(self._names, dict(feeds), options)
             except _ORT_ERRORS as error:
                 shapes = ", ".join(f"{k} {v.dtype} {list(v.shape)}" for k, v in feeds.items())
                 if _NO_MEMORY.search(str(error)):
@@ -162,6 +171,7 @@ class NoSession(Session):
     def __init__(self) -> None:
         self.threads, self.provider, self.provider_asked, self.producer = 1, "none", "none", ""
         self.inputs, self.outputs, self.metadata, self.path = (), (), {}, None
+        self.name, self.budget = "", RunBudget(RUN_SECONDS)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {}
@@ -284,18 +294,3 @@ def _with_outputs(session: Any, path: Path, options: Any, providers: list[str], 
         return ort.InferenceSession(model, options, providers=providers)
     except _ORT_ERRORS:
         return session
-
-
-def refuse_what_is_not_onnx(path: Path) -> None:
-    """Raises BadModel for the usual things that are saved under the name of a model, or brought in place of one."""
-    if not str(path).isascii() and str(path) != str(path).encode(errors="ignore").decode():
-        raise BadModel(f"{str(path)!a}: this name is not UTF-8, which onnxruntime wants; rename the file or its folder")
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise BadModel(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
-    if not head:
-        raise BadModel(f"{path}: the file is empty; download or export it again")
-    if problem := (not is_onnx(path) and kind_of_file(path)) or not_a_model(head):
-        raise BadModel(f"{path}: this is {problem}")

@@ -14,12 +14,14 @@ class Limits:
     """The largest picture that is accepted.
 
     bytes: of the file. pixels, side: of the picture. memory: bytes that decoding it may take, all copies counted.
+    seconds: that all of its analysis may take; the setting PICTURE_SECONDS.
     """
 
     bytes: int = 100 * 2**20
     pixels: int = 120_000_000
     side: int = 32_768
     memory: int = field(default_factory=lambda: memory_limit() // 2)
+    seconds: float = 120.0
 
 
 DEFAULT_LIMITS = Limits()

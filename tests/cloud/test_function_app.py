@@ -341,12 +341,15 @@ def test_analyze_tells_who_sends_a_form_what_to_send(app: Any) -> None:
 
 
 def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud.web.api._PATIENCE_S", 0.01)
+    monkeypatch.setenv("REQUEST_SECONDS", "0.01")
+    current.cache_clear()
     worker = instance.default_worker()
     taken = [worker.places.acquire() for _ in range(worker.settings.max_concurrent)]
     answer = app.analyze(request("POST", jpeg()))
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (503, "ServiceBusy")
     worker.places.release(len(taken))
+    monkeypatch.delenv("REQUEST_SECONDS")
+    current.cache_clear()
     assert app.analyze(request("POST", jpeg())).status_code == 200
 
 
