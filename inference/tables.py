@@ -21,6 +21,11 @@ T = TypeVar("T")
 
 
 _LISTED = 30  # of known words, in a sentence
+# tomllib's time grows with the square of a key's length and more: one of 60 KB takes it two minutes. What is found in
+# strings as well does no harm: nothing has so many dots.
+_MOST_DOTS = 100
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DOTTED = re.compile(rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+")
 
 
 class _Misfit(Exception):
@@ -44,6 +49,8 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     where = where or str(source)
     try:
         text = source if isinstance(source, str) else text_of(source)
+        if any(key.group().count(".") > _MOST_DOTS for key in _DOTTED.finditer(text)):
+            raise ValueError(f"a key with more than {_MOST_DOTS} dots")
         return tomllib.loads(text)
     except OSError as problem:
         raise error(f"{where}: cannot be read ({problem.strerror}); check the file and its rights") from problem
