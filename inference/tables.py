@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 _LISTED = 30  # of known words, in a sentence
 # tomllib's time grows with the square of a key's length and more: one of 60 KB takes it two minutes. What is found in
-# strings as well does no harm: nothing has so many dots.
-_MOST_DOTS = 100
-_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
-_DOTTED = re.compile(rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+")
+# strings does no harm.
+_MOST_PARTS = 100
+_PART = re.compile(r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')""")
+_DOTTED = re.compile(rf"{_PART.pattern}(?:[ \t]*+\.[ \t]*+{_PART.pattern})*+")
 
 
 class _Misfit(Exception):
@@ -49,8 +49,8 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     where = where or str(source)
     try:
         text = source if isinstance(source, str) else text_of(source)
-        if any(key.group().count(".") > _MOST_DOTS for key in _DOTTED.finditer(text)):
-            raise ValueError(f"a key with more than {_MOST_DOTS} dots")
+        if any(len(_PART.findall(key.group())) > _MOST_PARTS for key in _DOTTED.finditer(text)):
+            raise ValueError(f"a key of more than {_MOST_PARTS} parts with dots between them")
         return tomllib.loads(text)
     except OSError as problem:
         raise error(f"{where}: cannot be read ({problem.strerror}); check the file and its rights") from problem
