@@ -31,7 +31,7 @@ class Account:
         retry |= {"connection_timeout": 5, "read_timeout": 60}
         try:
             self.blobs = BlobServiceClient.from_connection_string(connection_string, **retry)
-            self.is_local = _is_loopback(self.blobs.url)
+            self.is_local = is_loopback(self.blobs.url)
             if self.is_local:  # no proxy, of the environment or of the system, reaches this machine
                 retry["use_env_settings"] = False
                 self.blobs = BlobServiceClient.from_connection_string(connection_string, **retry)
@@ -116,7 +116,8 @@ def check_name(name: str, what: str) -> None:
         )
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the address leads to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback

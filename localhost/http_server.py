@@ -17,7 +17,7 @@ from localhost.blob_trigger import BlobFunction, BlobQueue
 from localhost.errors import PortError
 from localhost.function_worker import FunctionWorker, TriggerEvent
 from localhost.host_settings import positive
-from localhost.host_storage import Account
+from localhost.host_storage import Account, is_loopback
 from localhost.http_routes import HttpFunction, path_segments
 
 REASON = "This function was programmatically called via the host APIs."
@@ -88,6 +88,24 @@ def _new_key(name: str) -> dict[str, Any]:
     return {"name": name, "value": secrets.token_urlsafe(40), "encrypted": False}
 
 
+@web.middleware
+async def _from_here_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuses what a page of another site has a browser send: nobody is asked for a key here.
+
+    By the Origin that browsers add where a page sends something elsewhere, and by the Host, which is the other site's
+    where that gives its own name our address (DNS rebinding)."""
+    for header in ("Host", "Origin"):
+        value = request.headers.get(header, "localhost")
+        if not is_loopback(value if header == "Origin" and "//" in value else f"//{value}"):
+            text = (
+                f"The header {header} is {value!r}; this host answers only what comes from this machine: localhost.\n"
+            )
+            return web.Response(status=403, text=text)
+    return await handler(request)
+
+
 class FunctionServer:
     """Listens on one port and hands requests to functions, which are tried in the order given.
 
@@ -107,7 +125,8 @@ class FunctionServer:
         self._blobs = blobs
         self._fire = fire
         self._keys = keys
-        app = web.Application(client_max_size=positive(os.environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", _BODY_LIMIT))
+        limit = positive(os.environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", _BODY_LIMIT)
+        app = web.Application(client_max_size=limit, middlewares=[_from_here_only])
         app.router.add_get("/", self._answer_home)
         app.router.add_post("/runtime/webhooks/blobs", self._answer_webhook)
         app.router.add_post("/admin/functions/{name}", self._answer_admin)

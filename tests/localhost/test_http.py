@@ -35,6 +35,24 @@ def test_a_function_sees_the_request_and_shapes_the_answer(host: HostProcess) ->
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:7071", "Origin": "http://localhost:3000"}, 200),
+        ({"Host": "[::1]:7071"}, 200),
+        ({"Host": "rebound.example:7071"}, 403),
+        ({"Host": "localhost.example"}, 403),
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "http://127.0.0.1.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_pages_of_other_sites_get_no_answer(host: HostProcess, headers: dict[str, str], status: int) -> None:
+    answer = request("GET", f"{host.url}/api/owner", headers=headers)
+    assert answer.status == status
+    assert (b"answers only what comes from this machine" in answer.body) == (status == 403)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "body"),
     [
         ("GET", "/", 200, None),
