@@ -17,7 +17,7 @@ from typing import IO
 
 from inference.engine.catalog import CatalogEntry
 from inference.engine.download import OnBytes, OutOfTime, Patience, download
-from inference.engine.trial import trial
+from inference.engine.trial import Trial, trial
 from inference.engine.weights import sha256_of
 from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
 from inference.file_lock import lock
@@ -245,7 +245,10 @@ def _install(entry: CatalogEntry, part: Path, folder: Path) -> None:
     (ready / MANIFEST_FILE).write_text(entry.model_toml(), "utf-8")
     os.replace(part, ready / WEIGHTS_FILE)
     refusal = refusal_file(entry.sha256, folder.parent)
-    if not entry.verified and (why := trial(ready)):
+    tried = Trial() if entry.verified else trial(ready)
+    if tried.passing:
+        raise ModelUnavailable(f"{entry.name}: it was fetched, and could not be tried: {tried.why}")
+    if why := tried.why:
         shutil.rmtree(ready, ignore_errors=True)
         note = {"release": __version__, "manifest": entry.manifest, "why": why}
         refusal.write_text(json.dumps(note, indent=1), "utf-8")

@@ -20,6 +20,7 @@ from inference.engine.catalog import Catalog, CatalogEntry
 from inference.engine.download import NoConnection, OutOfTime, Patience
 from inference.engine.pull import Source, fetch, is_installed, pull, refusal_file, waiting_file
 from inference.engine.registry import Registry
+from inference.engine.trial import Trial
 from inference.errors import BadModel, ModelUnavailable
 from tests.conftest import ROOT
 from tests.file_server import FileServer, serving
@@ -259,9 +260,9 @@ def test_an_installation_that_is_killed_loses_neither_the_file_nor_the_model_and
         step()
         replaced(source, target)
 
-    def trial(folder: Path) -> str:
+    def trial(folder: Path) -> Trial:
         step()
-        return ""
+        return Trial()
 
     older = listing(server.url)
     pull(older, tmp_path)
