@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.settings import STATE, deployment
+from cloud.settings import STATE, app_identity
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.uploads.plans import Planner
 from cloud.uploads.receipts import ReceiptSummary
@@ -60,16 +60,17 @@ class Digests:
 class Tally:
     """Receipts of uploads that have their answer: all of them, those of another digest than today's, and those of
     which a listing does not say (older ones, and with a sidecar). by: the deployment whose routes they were held
-    against."""
+    against. of_others: those of `outdated` that another deployment answered, by routes of its own perhaps."""
 
     by: str = ""
     finished: int = 0
     outdated: int = 0
     unknown: int = 0
+    of_others: int = 0
 
     def plus(self, pairs: Iterable[tuple[BlobInfo, ReceiptSummary | None]], digests: Digests) -> Tally:
         """With a page of uploads and their receipts; a look-up each and no call."""
-        finished = outdated = unknown = 0
+        finished = outdated = unknown = of_others = 0
         for upload, receipt in pairs:
             if not receipt or receipt.state not in ANSWERED or receipt.etag != upload.etag:
                 continue
@@ -78,18 +79,25 @@ class Tally:
             today = "" if receipt.overridden or not receipt.digest else digests.of(upload)
             finished += 1
             unknown += not today
-            outdated += bool(today) and today != receipt.digest
-        return self + Tally(self.by, finished, outdated, unknown)
+            other = bool(today) and today != receipt.digest
+            outdated += other
+            of_others += other and receipt.deployment not in ("", self.by)
+        return self + Tally(self.by, finished, outdated, unknown, of_others)
 
     def __add__(self, other: Tally) -> Tally:
         """Both together; of the second's deployment."""
         finished, outdated = self.finished + other.finished, self.outdated + other.outdated
-        return Tally(other.by, finished, outdated, self.unknown + other.unknown)
+        return Tally(other.by, finished, outdated, self.unknown + other.unknown, self.of_others + other.of_others)
 
 
 def store(storage: Storage, tally: Tally) -> None:
     """Keeps the count of a pass over all uploads; a single call."""
-    document = {"finished": tally.finished, "outdated": tally.outdated, "unknown": tally.unknown}
+    document = {
+        "finished": tally.finished,
+        "outdated": tally.outdated,
+        "unknown": tally.unknown,
+        "of_others": tally.of_others,
+    }
     try:
         storage.write_json(STATE, _path(tally.by), document)
     except Transient as error:
@@ -98,11 +106,12 @@ def store(storage: Storage, tally: Tally) -> None:
 
 def told(storage: Storage) -> dict[str, Any]:
     """What the deep health says of the last count of this deployment; a single call."""
-    path = _path(deployment())
+    path = _path(app_identity())
     stored = storage.read(STATE, path)
     try:
         document = json.loads(stored[0]) if stored else {}
         count, of, unknown = (int(document[key]) for key in ("outdated", "finished", "unknown"))
+        of_others = int(document.get("of_others", 0))
     except (KeyError, TypeError, ValueError, RecursionError, OverflowError):
         return {
             "counted_at": None,
@@ -110,6 +119,8 @@ def told(storage: Storage) -> dict[str, Any]:
         }
     assert stored
     said: dict[str, Any] = {"count": count, "of": of, "counted_at": stored[1].modified.isoformat()}
+    if of_others:
+        said["by_other_deployments"] = of_others
     if unknown:
         said["unknown"] = unknown
     return said | ({"how": HOW} if count or unknown else {})

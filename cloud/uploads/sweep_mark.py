@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from cloud.settings import STATE, deployment
+from cloud.settings import STATE, app_identity
 from cloud.storage.blobs import Conflict
 from cloud.storage.containers import Storage
 from cloud.storage.paths import printable
@@ -35,7 +35,7 @@ class ScanMark:
     def tally(self) -> Tally | None:
         """The count with which a scan begins or goes on; None where another deployment, or a version that did not
         count, has begun it."""
-        here = deployment()
+        here = app_identity()
         if self.uploads is None:
             return Tally(here)
         return self.outdated if self.outdated and self.outdated.by == here else None

@@ -110,6 +110,16 @@ def test_a_pass_that_others_have_begun_is_not_counted(worker: UploadWorker, begu
     assert counted(worker) == {"count": 0, "of": 5}
 
 
+def test_what_another_deployment_answered_is_told_apart(worker: UploadWorker) -> None:
+    for number in range(3):
+        drop(worker, f"{number}.jpg", jpeg())
+        worker.ledger.deployment = "app-staging" if number else worker.ledger.deployment
+        sweep(worker, 60)
+    worker.planner.routes = parse_routes(OTHERWISE, "test routes")
+    sweep(worker, 60)
+    assert counted(worker) == {"count": 3, "of": 3, "by_other_deployments": 2, "how": HOW}
+
+
 def test_receipts_without_a_digest_are_unknown(worker: UploadWorker) -> None:
     drop(worker, "a.jpg", jpeg())
     sweep(worker, 60)
