@@ -18,6 +18,7 @@ _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _COUNT = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
 _GROUP = re.compile(r"[@+]?\(([^()/]*\|[^()/]*)\)")
 _SET = re.compile(r"\[([^\[\]/*?\s]{2,40})\]")
+_BRACKETED = re.compile(r"(?:^|/)\[\w{3,}\](?=/|$)")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{2,5}")
 _FILE = re.compile(r".+\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,5}")
 
@@ -41,11 +42,14 @@ def _advice(pattern: str, meant: tuple[str, ...]) -> str:
     if len(meant) == 1:
         return f"did you mean {meant[0]!r}{_of_that_name(pattern)}?"
     shown = [*meant] if len(meant) <= _SHOWN else [meant[0], "...", meant[-1]]
-    return f"write {', '.join(each if each == '...' else repr(each) for each in shown)}, each in a route of its own"
+    written = ", ".join(each if each == "..." else repr(each) for each in shown)
+    return f"write {written}, each in a route of its own{_of_that_name(pattern)}"
 
 
 def _of_that_name(pattern: str) -> str:
-    """How a folder `uploads` in the container is said."""
+    """How a folder `uploads` or `[raw]` in the container is said."""
+    if _BRACKETED.search(pattern):
+        return f", or {re.sub(r'[][]', '?', pattern)!r} for what is called so"
     folder = re.fullmatch(r"[./]*(uploads(?:/.*)?)", pattern)
     really = f"**/{_end(folder[1])[1]}" if folder else ""
     return f", or {really!r} for a folder that is called so" if really and not misread(really)[0] else ""
@@ -105,7 +109,7 @@ def _end(pattern: str) -> tuple[str, str]:
         return "it is empty, and fits no upload", "**"
     folder, slash, last = pattern.rpartition("/")
     if not last:
-        return "no upload ends with a slash", f"{pattern}**"
+        return "no upload ends with a slash", pattern.rstrip("/") if folder.endswith("**") else f"{pattern}**"
     if _ENDING.fullmatch(last):
         return "it fits only an upload that is called just so", f"{folder}{slash}*{last}" if slash else f"**/*{last}"
     if not WILD.search(pattern) and not _FILE.fullmatch(last):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.ranges import check_range, check_share
 from inference.tables import nearest
@@ -56,6 +56,17 @@ class Step:
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
     min_size: float = 0.0
     max_size: float = 1.0
+    # Keys of models and of other tools, by what they are here.
+    not_here: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("conf", "confidence", "confidence_threshold", "score", "scores"), "; did you mean 'threshold'?"
+        ),
+        **dict.fromkeys(
+            ("iou", "iou_threshold", "nms", "nms_threshold", "topk", "max_det"),
+            "; that is the model's: write it into [postprocess] of its model.toml (iou_threshold, max_detections)",
+        ),
+        **dict.fromkeys(("classes", "class", "label"), "; did you mean 'labels'?"),
+    }
 
     def __post_init__(self) -> None:
         check_share("overlap", self.overlap, "a share", below_one=True)

@@ -135,6 +135,7 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
     try:
         if name and name in taken:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
+        _refuse_single_polygons(table, place)
         route = build(Route, _located(table, place, folder), place, BadRoute)
         if slip := misread(route.match)[0]:
             raise BadRoute(f"{place}: match is {route.match!r}: {slip}")
@@ -143,6 +144,15 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
     object.__setattr__(route, "place", place)
     object.__setattr__(route, "written", table.get("video", {}))
     return route
+
+
+def _refuse_single_polygons(table: Any, place: str) -> None:
+    """Raises BadRoute where there are points in the place of a list of polygons."""
+    for key in ("regions", "ignore") if isinstance(table, Mapping) else ():
+        value = table.get(key)
+        points = value if isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 for p in value) else []
+        if points and all(isinstance(number, int | float) for point in points for number in point):
+            raise BadRoute(f"{place}: {key} is a list of polygons: did you mean {key} = {[points]}?")
 
 
 def _located(table: Any, place: str, folder: Path | None) -> Any:

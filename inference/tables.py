@@ -41,7 +41,7 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
 
     where: begins the messages (default: the file). Raises `error`.
     """
-    where = where or str(source)
+    where, text = where or str(source), ""
     try:
         text = source if isinstance(source, str) else text_of(source)
         return tomllib.loads(text)
@@ -50,7 +50,8 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     except UnicodeDecodeError as problem:
         raise error(f"{where}: cannot be read ({problem}); save it as UTF-8") from problem
     except (ValueError, RecursionError) as problem:  # also a number of thousands of digits, and lists without end
-        raise error(f"{where}: not valid TOML ({problem})") from problem
+        curly = "; write straight quotes: \" or '" if re.search("[\u201c-\u201f\u2018\u2019]", text) else ""
+        raise error(f"{where}: not valid TOML ({problem}){curly}") from problem
 
 
 # UTF-32's mark begins with that of UTF-16, so it comes first.
@@ -135,12 +136,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
-        raise _Misfit(f"{where}: found {values!r}, expected a table of keys and values")
+        needed = [f.name for f in fields(cls) if f.init and _required(f)]  # type: ignore[arg-type]
+        alone = isinstance(values, str) and len(needed) == 1
+        hint = f"; did you mean {{ {needed[0]} = {_toml_value(values)} }}?" if alone else ""
+        raise _Misfit(f"{where}: found {values!r}, expected a table of keys and values{hint}")
     types = _types(cls)  # type: ignore[arg-type]
     known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise _Misfit(f"{where}: unknown key {key!r}{nearest(key, known)}")
+            hint = getattr(cls, "not_here", {}).get(key.casefold()) or nearest(key, known)
+            raise _Misfit(f"{where}: unknown key {key!r}{hint}")
     missing = [name for name, f in known.items() if _required(f) and name not in values]
     if missing:
         raise _Misfit(f"{where}: {', '.join(repr(m) for m in missing)} must be given")
@@ -192,7 +197,26 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
             return float(value)
         except OverflowError:
             raise _Misfit(f"{where}: found a number of {len(str(value))} digits, expected a smaller one") from None
-    raise _Misfit(f"{where}: found {value!r}, expected {_words(kind)}")
+    found = _toml_value(value) if isinstance(value, bool) else repr(value)
+    raise _Misfit(f"{where}: found {found}, expected {_words(kind)}{_meant(value, kind)}")
+
+
+def _meant(value: Any, kind: type) -> str:
+    """The value that was meant, as a question; "" where nothing tells."""
+    if kind is bool:
+        word = str(value).strip().lower() if isinstance(value, str | int) else ""
+        meant = "true" if word in ("1", "true", "yes", "on") else "false" if word in ("0", "false", "no", "off") else ""
+    elif kind in (int, float) and isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
+        meant = number[1]
+        if number[2]:  # of percent
+            meant = f"{float(meant) / 100:g}"
+    else:
+        meant = ""
+    return f"; did you mean {meant}?" if meant else ""
+
+
+# A number in quotes, in percent perhaps.
+_NUMBER = re.compile(r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(%?)\s*")
 
 
 def _fit_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:

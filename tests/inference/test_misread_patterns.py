@@ -20,6 +20,7 @@ JPG = ("jpg", "jpG", "jPg", "jPG", "Jpg", "JpG", "JPg", "JPG")
         ("people", ["people/**"]),
         ("people/door 2", ["people/door 2/**"]),
         ("people/*/", ["people/*/**"]),
+        ("people/**/", ["people/**"]),
         ("/people/**", ["people/**"]),
         ("./people/**", ["people/**"]),
         ("../people/**", ["people/**"]),
@@ -67,6 +68,12 @@ def test_what_no_upload_can_fit_names_what_is_meant(pattern: str, meant: list[st
 )  # fmt: skip
 def test_names_with_odd_characters_are_no_mistakes(pattern: str) -> None:
     assert misread(pattern) == ("", (pattern,))
+
+
+def test_a_folder_in_brackets_is_written_with_question_marks() -> None:
+    said, meant = misread("in/[raw]/**")
+    assert "or 'in/?raw?/**' for what is called so" in said
+    assert meant == ("in/a/**", "in/r/**", "in/w/**")
 
 
 def test_a_pattern_of_very_many_alternatives_is_widened() -> None:
