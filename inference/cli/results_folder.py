@@ -121,10 +121,15 @@ def _write(folder: Path, document: dict[str, Any], analysis: Analysis | None, ma
     for name, content in artifacts.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            target.write_bytes(content)
-        else:
-            shutil.move(content, target)  # the temporary folder may lie on another disk
+        try:
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                shutil.move(content, target)  # the temporary folder may lie on another disk
+        except OSError:
+            with suppress(OSError):
+                target.unlink()  # half a picture on a full disk
+            raise
     name, other = (ERROR_FILE, RESULT_FILE) if document["status"] == "error" else (RESULT_FILE, ERROR_FILE)
     with whole_file(folder / name) as file:
         file.write(json_text(document, indent=1, ascii_only=True))

@@ -138,6 +138,21 @@ def test_a_result_that_cannot_be_written_is_that_files_error(folder: Path, tmp_p
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE")
+def test_half_a_picture_is_not_left_where_there_is_no_room(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from inference.__main__ import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--model", "colors", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "analyze", str(folder / "a.png"), *options], capture_output=True, text=True
+    )
+    assert (done.returncode, "its result cannot be written" in done.stdout) == (1, True), done.stderr
+    assert not [file for file in (tmp_path / "out" / "a.png").rglob("*") if file.is_file()]
+
+
 def test_a_file_that_is_not_there_is_not_called_broken(folder: Path, tmp_path: Path) -> None:
     done = run("analyze", tmp_path / "no.jpg", folder / "broken.jpg", "--model", "colors", "--json")
     errors = [json.loads(line)["error"] for line in done.stdout.splitlines()]
