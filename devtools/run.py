@@ -173,9 +173,11 @@ def start_host(
 
 def start_bridge(supervisor: Supervisor, python: Path, values: dict[str, str], root: Path) -> None:
     """Start what carries files from inbox/ to storage and results from storage to outbox/."""
-    connection = values.get("AzureWebJobsStorage", EMULATOR)
+    env = {"AzureWebJobsStorage": values.get("AzureWebJobsStorage", EMULATOR)}
+    if "INTAKE" in values:
+        env["INTAKE"] = values["INTAKE"]
     module = ["devtools.bridge", str(root / "inbox"), str(root / "outbox")]
-    supervisor.start("The bridge", module, python=python, cwd=root, env={"AzureWebJobsStorage": connection}, log=None)
+    supervisor.start("The bridge", module, python=python, cwd=root, env=env, log=None)
 
 
 def announce(root: Path, port: int | None) -> None:
