@@ -47,6 +47,7 @@ class Bridge:
         self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report, never=outbox)
         self.outbox = Outbox(self.service, outbox, self.report)
         self.watch = UploadWatch(self.service, self.report, paused=any(intake_findings(os.environ)))
+        self.inbox.noted = self.watch.has_noted
         self.begun = False
         self._threads: list[threading.Thread] = []
         self._all_at = 0.0  # when all results are listed again, by time.monotonic()

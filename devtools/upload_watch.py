@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 
 from azure.storage.blob import BlobServiceClient
 
-from cloud.settings import STATE
+from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import Storage
 from cloud.storage.paths import record_path
-from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, summary_of
+from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, sidecar_text, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from devtools.console_report import PATIENCE_S, ConsoleReport, Ending, Pending
 from inference.clutter import is_clutter
 from inference.results.plurals import counted
 from inference.results.words import duration
-from inference.routes_file import sidecar_target
+from inference.routes_file import SIDECAR, sidecar_target
 
 # Between two looks at the receipts, or longer where one takes long; what has its result within this costs none.
 LOOK_S = 2.0
@@ -94,6 +94,11 @@ class UploadWatch:
             self._report.say(f"{len(interrupted)} uploads were left unfinished by an earlier run; the app goes on")
         for name in interrupted if len(interrupted) <= _NAMED else ():
             self._report.say(f"{name}: left unfinished by an earlier run; the app goes on with it by itself")
+
+    def has_noted(self, name: str) -> bool:
+        """Whether the app knows what the sidecar of an upload says. For any thread."""
+        sidecar, stored = self._storage.open(UPLOADS, name + SIDECAR), self._receipts.get(name)
+        return sidecar is None or sidecar_text(sidecar) == (stored.receipt.override if stored else None)
 
     def unchanged(self, names: list[str]) -> None:
         """Files that came into the folder again as they were, and are not analysed again: what became of them."""
