@@ -46,10 +46,11 @@ try:
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
 problems = problems_of(routes, registry, {entry.serves for entry in pipelines.models})
-missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
+notes = [f"its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
 wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
-missing += [f"; {sentence}" for sentence in routes.unreachable()]
-print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
+print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes))
+for note in (*notes, *routes.unreachable()):
+    print(note)
 sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
 """
 TICK = """
@@ -160,11 +161,19 @@ except ValueError as error:
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong."""
+    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong.
+
+    words: what is fine, or wrong, in a line; on lines of their own, what is worth knowing beside it.
+    """
 
     what: str
     ok: bool | None
     words: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing beside what is fine."""
+        return self.words.splitlines()[1:]
 
 
 def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:
@@ -224,6 +233,14 @@ def say_whether_paused(values: Mapping[str, str]) -> None:
     """Say so while intake is paused: nothing that is dropped would come back, without a word."""
     for finding in intake_findings(values):
         say(f"{finding.words}; to go on, change it and start again.\n")
+
+
+def say_what_is_wrong(finding: Finding) -> None:
+    """Say what the app, which has just started, cannot use: uploads would wait for it without a word."""
+    if finding.ok is False:
+        say(f"Mend this, press Ctrl-C and start again: {finding.words}\n")
+    for note in finding.notes if finding.ok else ():
+        say(f"Note: {note}\n")
 
 
 def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ def check_polygon(name: str, polygon: Sequence[Sequence[float]]) -> None:
     """Raises ValueError where it has no area, or reaches out of the picture."""
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
     if len(points) < 3:
-        raise ValueError(f"{name} has {len(points)} points, expected three or more, as in [[0, 0.5], [1, 0.5], [1, 1]]")
+        raise ValueError(f"{name} has {len(points)} points, expected three or more; a rectangle has four")
     outside = ~((points >= 0) & (points <= 1)).all(axis=1)
     if outside.any():
         x, y = points[outside][0]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from cloud import pipelines_file
 from cloud.azureml import deployments, pipeline_runs
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.workspace_contents import remote
-from cloud.pipelines_file import PipelineEntry
 from cloud.settings import deployment
 from inference.errors import BadPipeline
 

@@ -47,6 +47,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def end(options: argparse.Namespace, report: ExportReport) -> int:
     """Says what was written on stdout, what was left out on stderr. The exit status: 1 where nothing was written."""
+    from inference.results.plurals import counted
     from inference.results.words import single  # lazily: --help needs none of it
 
     for note in report.notes:
@@ -56,5 +57,5 @@ def end(options: argparse.Namespace, report: ExportReport) -> int:
         earlier = "; what is there is of an earlier export" if there.is_file() else ""
         print(single(f"{options.out} is not written{earlier}"), file=sys.stderr)
         return 1
-    print(single(f"{options.out}: {report.count} results as {options.format}"))
+    print(single(f"{options.out}: {counted(report.count, 'result')} as {options.format}"))
     return 0

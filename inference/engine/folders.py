@@ -170,11 +170,18 @@ def _recognized(name: str, path: Path) -> InstalledModel:
 
 def _name_of(file: Path) -> str:
     """The name of a loose .onnx file: its own, or its folder's where it is alone there (but for variants, such as
-    model_quantized.onnx) and called as exporters call every model."""
+    model_quantized.onnx) and called as exporters call every model. A folder of models names none of them."""
     from inference.recognize._export import PLAIN_NAMES  # lazily: most models have a manifest
 
     stem = file.stem.lower()
     others = (f for f in file.parent.iterdir() if is_onnx(f))
     if stem not in PLAIN_NAMES or any(not f.stem.lower().startswith(stem) for f in others):
         return file.stem
-    return folder_name(file.parent)
+    return file.stem if any(map(_is_model_folder, file.parent.iterdir())) else folder_name(file.parent)
+
+
+def _is_model_folder(child: Path) -> bool:
+    """Whether it holds a model of its own; `onnx` is Hugging Face's, for variants of the file beside it."""
+    if not child.is_dir() or _hidden(child) or child.name == "onnx":
+        return False
+    return (child / MANIFEST_FILE).is_file() or bool(onnx_files(child))

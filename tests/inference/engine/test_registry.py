@@ -326,6 +326,11 @@ def test_files_with_names_of_their_own_keep_them(tmp_path: Path) -> None:
     for name in ("model.onnx", "model_quantized.onnx"):
         classifier(tmp_path / "vit" / name)
     assert names(tmp_path / "vit") == ["vit", "model_quantized"]
+    classifier(tmp_path / "best.onnx")  # beside folders of models, where the folder's name says nothing of it
+    assert names(tmp_path / "best.onnx") == ["best"] and "best" in names(tmp_path)
+    classifier(tmp_path / "hub" / "model.onnx")
+    classifier(tmp_path / "hub" / "onnx" / "model_quantized.onnx")
+    assert names(tmp_path / "hub" / "model.onnx") == ["hub"]
 
 
 def test_weights_below_hugging_faces_folder_are_its_one_model(tmp_path: Path) -> None:
