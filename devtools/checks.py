@@ -34,6 +34,7 @@ sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.item
 """
 CONFIGURATION = """
 import sys
+from cloud.models.expected import Expected, expected_models
 from cloud.pipelines_file import pipelines
 from cloud.uploads.plans import app_routes
 from cloud.settings import BadSettings, current
@@ -45,9 +46,15 @@ try:
     routes = app_routes(current(), registry)
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
-problems = problems_of(routes, registry, {entry.serves for entry in pipelines.models})
-missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
-wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
+here = {entry.name for entry in registry.list()}
+lacking = {name for route in routes.routes for _, name in route.models()} - here
+coming = expected_models() if lacking else Expected()
+problems = problems_of(routes, registry, coming.names)
+missing = [f"; {name} comes from the container `models`" for name in sorted(lacking & coming.there)]
+missing += [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)
+            and not any(repr(name) in str(problem) for name in coming.there)]
+wrong = [f"{problem}{coming.doubt if any(repr(name) in str(problem) for name in lacking) else ''}"
+         for problem in problems if isinstance(problem, Permanent)]
 missing += [f"; {sentence}" for sentence in routes.unreachable()]
 print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
 sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
@@ -99,13 +106,9 @@ for entry in registry.list():
 print(json.dumps([good, absent, bad, unused]))
 """
 NEEDED = """
-import json, os
-from azure.storage.blob import BlobServiceClient
-from cloud.connection import by_connection_string
-from cloud.models.snapshots import contents
-from cloud.pipelines_file import pipelines
+import json
+from cloud.models.expected import Expected, expected_models
 from cloud.settings import BadSettings, current
-from cloud.storage.containers import Storage, default_storage
 from cloud.uploads.plans import app_routes
 from inference.engine.registry import Registry
 from inference.errors import DropsightError, Permanent
@@ -116,29 +119,18 @@ try:
 except (BadSettings, DropsightError):
     routes = None  # as is said of the configuration
 here = {entry.name for entry in registry.list()}
+lacking = {name for route in routes.routes for _, name in route.models()} - here if routes else set()
+coming = expected_models() if lacking else Expected()
 for route in routes.routes if routes else ():
-    if isinstance(problem_of(route, registry), Permanent):
+    if isinstance(problem_of(route, registry, coming.names), Permanent):
         continue  # as is said of the configuration
     for place, name in route.models():
         try:
             registry.load(name)
             good.append(name)
         except DropsightError as error:
-            (wrong if name in here else absent)[name] = f"{route.place}: {place}: {error}"
-if absent:
-    coming = {entry.serves for entry in pipelines().models}
-    try:
-        connection = os.environ.get(current().storage_connection, "")
-        quick = {"retry_total": 0, "connection_timeout": 5}
-        storage = (Storage(by_connection_string(BlobServiceClient, connection, **quick)) if connection
-                   else default_storage())
-        coming |= {snapshot.name for snapshot in contents(storage)[0]}
-        seen = True
-    except Exception:
-        seen = False  # as is said of the storage
-    absent = {name: why for name, why in absent.items() if name not in coming}
-    if seen:
-        wrong, absent = wrong | absent, {}
+            if name in here or name not in coming.names:
+                (wrong if name in here or coming.seen else absent)[name] = f"{route.place}: {place}: {error}"
 print(json.dumps([sorted(set(good)), wrong, absent]))
 """
 STORAGE = """
