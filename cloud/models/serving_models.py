@@ -23,6 +23,7 @@ from cloud.models.pointer import BY_HAND
 from cloud.models.snapshots import Good, Snapshot, contents, fetch, good_version, last_good, remember_good
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
+from cloud.storage.paths import printable
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import DropsightError, Transient
 
@@ -95,7 +96,7 @@ class ServingModels:
     def _look(self) -> None:
         found, unused = contents(self._storage)
         for name in [name for name in unused if self.unused.get(name) != unused[name]]:
-            log.warning("%s/%s is not used: %s", MODELS, name, unused[name])
+            log.warning("%s", printable(f"{MODELS}/{name} is not used: {unused[name]}"))
         self.unused = unused
         listed = {snapshot.name: snapshot for snapshot in found}
         changed, back = self._leaving.look(self._serving, listed)

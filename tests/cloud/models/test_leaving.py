@@ -149,6 +149,8 @@ def test_what_can_be_no_model_is_said_once_with_the_way_on(app: App, caplog: pyt
         "model.toml": "put it beside its model",
         "nothing": "no .onnx file here; it holds a.txt, b.txt",
     }
+    for clutter in ("__MACOSX/pets/._model.onnx", ".git/x.onnx", "._best.pt", "Thumbs.db"):
+        app.storage.write("models", clutter, b"x")
     for name in wanted:
         inner = {"nothing": ["/a.txt", "/b.txt"]}.get(name, [""] if "." in name else ["/model.onnx", "/labels.txt"])
         for path in inner:
