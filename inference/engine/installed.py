@@ -79,6 +79,18 @@ class InstalledModels:
         with self._lock:
             self.by_name()[entry.name] = entry
 
+    def moved(self, gone: InstalledModel) -> bool:
+        """Whether another place has a usable model of that name, which is it from now on; at most every few seconds."""
+        with self._lock:
+            if self._clock() < self._next_look:
+                return False
+            now = self._listed().get(gone.name)
+            if now is None or now.reason or now.root == gone.root:
+                return False
+            self.replace(now)
+            self._on_change([now.name])
+            return True
+
     def _looked_again(self) -> dict[str, InstalledModel]:
         """The entries, with what has come or was mended since they were last listed; at most every few seconds."""
         with self._lock:

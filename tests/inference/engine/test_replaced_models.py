@@ -158,6 +158,22 @@ def test_a_folder_that_is_gone_serves_for_ten_minutes_and_is_said(world: World) 
     assert world.says()[0] == "dog" and not world.registry.trouble("pets")  # not in memory, so that it is read at once
 
 
+def test_a_model_that_has_moved_serves_from_its_new_place_once_the_old_one_is_given_up(world: World) -> None:
+    old = world.says()
+    pets(world.root / "pets-2", 1, more='name = "pets"\n')
+    shutil.rmtree(world.folder)
+    assert world.says() == world.later(SERVES_ON_S - 1).says() == old
+    assert world.later(1).says() == fresh(world.root) and world.says()[0] == "dog"
+    assert world.later(SERVES_ON_S).says()[0] == "dog" and not world.registry.trouble("pets")
+
+
+def test_a_model_that_moves_before_it_is_loaded_serves_from_its_new_place(world: World) -> None:
+    assert world.registry.list()[0].root == world.folder
+    pets(world.root / "pets-2", 1, more='name = "pets"\n')
+    shutil.rmtree(world.folder)
+    assert world.later(STILL_S).says() == fresh(world.root)
+
+
 @pytest.mark.parametrize("how", ["cut", "labels", "toml", "sha256"])
 def test_new_files_that_cannot_be_used_leave_the_old_model_in_place_until_they_are_mended(
     world: World, how: str
@@ -264,7 +280,7 @@ def test_many_threads_never_mix(world: World) -> None:
         while not stop.is_set():
             try:
                 seen.add(world.says())
-            except ModelReplaced:
+            except ModelUnavailable:  # replaced between key and answer, or while it was first read
                 continue
 
     threads = [threading.Thread(target=work) for _ in range(4)]
