@@ -16,6 +16,9 @@ STILL_S = 5.0
 # ... and for so long where some of its files are still those that serve: the others may be on their way, and labels
 # of one model are never to name what another finds.
 PARTLY_S = 30.0
+# ... and for so long where a graph is new and the weights beside it (model.onnx.data) are not: these take minutes over
+# a slow line, and with those of the model before they make a third one, which answers without a word.
+SPLIT_S = 600.0
 # An app that starts takes what has lain still for so long: nothing of it serves that a mixture could come of.
 SETTLE_S = 2.0
 # What was written so long ago lies still, whenever it is first looked at.
@@ -52,10 +55,21 @@ class Change:
 
     def is_still(self, entry: InstalledModel, now: float) -> bool:
         """Whether nothing has been written, added or taken away for long enough."""
-        if entry.root and self.found[0].age_s(entry.root) >= _OLD_S and _age_s(self.found[1]) >= _OLD_S:
-            return True
         kept = set(self.found[0].files) & set(entry.stamp.files)
-        return now - self.since >= (PARTLY_S if kept else STILL_S)
+        wait = PARTLY_S if kept else STILL_S
+        if is_split(entry.state, self.found[1]):
+            wait = SPLIT_S
+        old = max(wait, _OLD_S)
+        if entry.root and self.found[0].age_s(entry.root) >= old and _age_s(self.found[1]) >= old:
+            return True
+        return now - self.since >= wait
+
+
+def is_split(before: FileState | None, now: FileState | None) -> bool:
+    """Whether the graph is another one, and external data of it is still that of the model before."""
+    if before is None or now is None:
+        return False
+    return now._replace(data=()) != before._replace(data=()) and not set(now.data).isdisjoint(before.data)
 
 
 def refuse_gone(entry: InstalledModel) -> None:

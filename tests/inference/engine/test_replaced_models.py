@@ -9,15 +9,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from inference.analysis import analyze
-from inference.engine.changes import PARTLY_S, SERVES_ON_S, SETTLE_S, STILL_S
+from inference.engine.changes import PARTLY_S, SERVES_ON_S, SETTLE_S, SPLIT_S, STILL_S
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights, sha256_of
 from inference.errors import BadModel, ModelReplaced, ModelUnavailable
 from inference.routes import Route, Step
+from tests.inference.engine.test_external_data import MANIFEST as EXTERNAL
+from tests.inference.engine.test_external_data import net
 from tests.inference.graphs import picture_input, save
 
 MANIFEST = 'task = "image-classification"\nhead = "classifier"\nlabels = "labels.txt"\n{}[postprocess]\nparams = {{ activation = "none" }}\n'  # noqa: E501
@@ -156,6 +159,38 @@ def test_a_folder_that_is_gone_serves_for_ten_minutes_and_is_said(world: World) 
         world.says()
     pets(world.folder, 1)
     assert world.says()[0] == "dog" and not world.registry.trouble("pets")  # not in memory, so that it is read at once
+
+
+def test_a_new_graph_waits_for_the_weights_beside_it(tmp_path: Path) -> None:
+    """The data comes over a slow line. With the data of before the new graph would answer something of its own."""
+    world = World(tmp_path)
+    net(world.folder, (0.9, 0.1)).with_name("model.toml").write_text(EXTERNAL)
+    old = world.says()
+    graph = world.folder / "model.onnx"
+    bias = onnx.load(graph, load_external_data=False)
+    bias.graph.initializer[0].raw_data = np.full((1, 1), 9, np.float32).tobytes()  # "nought"
+    onnx.save(bias, graph)
+    assert world.says() == world.later(SPLIT_S - 1).says() == old
+    (world.folder / "model.onnx.data").write_bytes(np.array([0.1, 0.9], np.float32).tobytes())
+    assert world.says() == world.later(PARTLY_S - 1).says() == old
+    assert world.later(1).says() == fresh(tmp_path) and world.says()[0] == "dog"
+    graph.write_bytes(graph.read_bytes() + b"\x9a\x3f\x00")  # alone, it serves in the end (field 1011, unknown to all)
+    assert world.later(PARTLY_S).says()[1] != fresh(tmp_path)[1] == world.later(SPLIT_S).says()[1]
+
+
+@pytest.mark.parametrize("name", [".model.onnx.Ab3xYz", "model.onnx.tmp", "model.onnx.part"])
+def test_weights_that_are_on_their_way_under_another_name_hold_up_the_labels(world: World, name: str) -> None:
+    """As rsync, browsers and WinSCP bring them: complete files have their names only in the end."""
+    old = world.says()
+    (world.folder / "labels.txt").write_text("red\ngreen")
+    assert world.says() == old
+    new = weights(world.root.parent / "new", 1).read_bytes()
+    for done in range(1, 6):
+        (world.folder / name).write_bytes(new[: done * len(new) // 5])
+        assert world.later(PARTLY_S - 1).says() == old
+    (world.folder / name).replace(world.folder / "model.onnx")
+    assert world.says() == world.later(PARTLY_S - 1).says() == old
+    assert world.later(1).says() == fresh(world.root) and world.says()[0] == "green"
 
 
 def test_a_model_that_has_moved_serves_from_its_new_place_once_the_old_one_is_given_up(world: World) -> None:
