@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import onnx
 import pytest
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobBlock, BlobServiceClient
 
 from cloud.cli import models_command
 from cloud.models import serving_models
 from cloud.models.serving_models import ServingModels
+from cloud.models.snapshots import Good, good_version
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
-from inference.engine.changes import SERVES_ON_S
+from inference.engine.changes import SERVES_ON_S, SPLIT_S
 from inference.engine.registry import Registry
-from inference.errors import BadModel
+from inference.errors import BadModel, StorageUnavailable
 from inference.routes import Route, Step
+from tests.inference.engine.test_external_data import MANIFEST as EXTERNAL
+from tests.inference.engine.test_external_data import net
 from tests.inference.engine.test_replaced_models import PPM, pets
 
 pytestmark = pytest.mark.slow
@@ -165,3 +169,68 @@ def test_what_can_be_no_model_is_said_once_with_the_way_on(app: App, caplog: pyt
         app.storage.write("models", f"{number}.zip", b"x")
     app.says()
     assert len(app.models.unused) == 101 and app.models.unused["..."] == "29 more of such files and folders"
+
+
+def test_weights_that_are_uploaded_block_by_block_hold_up_the_labels(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all clients upload what is large; the new labels with the weights of before would say "red"."""
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    new = pets(tmp_path / "new", 1, "red green")
+    upload(app.storage, new, "labels.txt")
+    blob = app.storage.service.get_blob_client("models", "pets/model.onnx")
+    content = (new / "model.onnx").read_bytes()
+    parts = [content[:50], content[50:90], content[90:]]
+    assert app.says() == "cat"
+    for number, part in enumerate(parts):
+        blob.stage_block(f"{number:04}", part)
+        assert app.says(30) == "cat"
+    blob.commit_block_list([BlobBlock(f"{number:04}") for number in range(3)])
+    assert app.says() == app.says(29) == "cat" and app.says(1) == "green"
+
+
+def test_an_upload_that_was_given_up_holds_up_nothing_for_long(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage keeps its blocks for a week."""
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    app.storage.service.get_blob_client("models", "pets/model.onnx").stage_block("0000", b"x")
+    upload(app.storage, pets(tmp_path / "new", 0, "Katze Hund"), "labels.txt")
+    assert app.says() == app.says(30) == app.says(29) == "cat" and app.says(1) == "Katze"
+
+
+def test_a_new_graph_waits_for_the_weights_beside_it(storage: Storage, app: App, tmp_path: Path) -> None:
+    def dropped(scores: tuple[float, float]) -> Path:
+        net(tmp_path / "big", scores).with_name("model.toml").write_text(EXTERNAL)
+        return tmp_path / "big"
+
+    for name in ("model.onnx", "model.onnx.data", "model.toml"):
+        storage.write("models", f"big/{name}", dropped((0.9, 0.1)) / name)
+    app.says()
+    old = app.registry.digest("big")
+    graph = onnx.load(dropped((0.1, 0.9)) / "model.onnx", load_external_data=False)
+    graph.producer_version = "2"
+    storage.write("models", "big/model.onnx", graph.SerializeToString())
+    for later in (0, 60, SPLIT_S - 61):
+        app.says(later)
+        assert app.registry.digest("big") == old
+    storage.write("models", "big/model.onnx.data", tmp_path / "big/model.onnx.data")
+    app.says()
+    app.says()
+    assert app.registry.digest("big") != old
+
+
+def test_storage_that_fails_in_the_middle_of_a_look_costs_no_model_that_was_taken(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(app.storage, pets(tmp_path / "new", 1))
+    app.storage.write("models", "zebras/model.onnx", tmp_path / "new/model.onnx")
+
+    def fails(storage: Storage, name: str) -> Good | None:
+        if name == "zebras":
+            raise StorageUnavailable("503")
+        return good_version(storage, name)
+
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    monkeypatch.setattr(serving_models, "good_version", fails)
+    assert app.says() == "dog"
