@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,28 @@ def trigger() -> str:
     if requested.lower() not in [source.lower() for source in BLOB_SOURCES]:
         raise ValueError(f"BLOB_TRIGGER_SOURCE={requested!r}: expected one of {', '.join(BLOB_SOURCES)}; it polls")
     return requested
+
+
+def timers() -> dict[str, str]:
+    """When the sweep and the tick come. Raises ValueError for a schedule that the host does not take: it runs the app
+    without that function, and what waits is looked at by nobody."""
+    schedules = {name: text_of(name) for name in ("SWEEP_SCHEDULE", "TICK_SCHEDULE")}
+    if wrong := [f"{name}: {words}" for name, text in schedules.items() if (words := _no_schedule(text))]:
+        raise ValueError("; ".join(wrong))
+    return schedules
+
+
+def _no_schedule(text: str) -> str:
+    """Why it is no schedule of a timer; empty for an NCRONTAB, and for an interval, as some plans take (00:05:00)."""
+    from cloud.schedule import longest_gap
+
+    if re.fullmatch(r"(\d+\.)?\d{1,2}:\d{1,2}(:\d{1,2})?", text):
+        return ""
+    try:
+        longest_gap(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def storage() -> dict[str, Any]:

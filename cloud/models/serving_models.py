@@ -150,6 +150,8 @@ class ServingModels:
         digest, since = self._seen.get(name, ("", now))
         if digest != snapshot.digest:
             digest, since = self._seen[name] = snapshot.digest, now
+            if name in self._serving:
+                log.info("model %s: its files in the container changed; they are used once they lie still", name)
         if snapshot.age_s < STILL_S:
             return False
         before = self._before_by_hand(snapshot)

@@ -89,3 +89,12 @@ def test_the_health_is_red_with_the_sentence(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MAX_CONCURENT", "3")
     with pytest.raises(ValueError, match=r"^MAX_CONCURENT is no setting; did you mean MAX_CONCURRENT\?$"):
         health_parts.setting_names()
+
+
+@pytest.mark.parametrize("text", ["every 5 minutes", "0 */5 * * * * *", "0 61 * * * *", "%SWEEP%"])
+def test_a_schedule_that_the_host_does_not_take_is_red(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert health_parts.timers() == {"SWEEP_SCHEDULE": "0 */5 * * * *", "TICK_SCHEDULE": "0 * * * * *"}
+    monkeypatch.setenv("TICK_SCHEDULE", "00:01:00")
+    monkeypatch.setenv("SWEEP_SCHEDULE", text)
+    with pytest.raises(ValueError, match="^SWEEP_SCHEDULE: "):
+        health_parts.timers()
