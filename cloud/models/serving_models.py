@@ -103,6 +103,7 @@ class ServingModels:
             log.warning("%s", printable(f"{MODELS}/{name} is not used: {unused[name]}"))
         self.unused = unused
         listed = {snapshot.name: snapshot for snapshot in found}
+        begun = self._begin(listed) if self._next == float("-inf") else False
         changed, back = self._leaving.look(self._serving, listed)
         for name in changed:
             del self._serving[name]
@@ -114,10 +115,17 @@ class ServingModels:
                 if self._take(snapshot):
                     changed.append(snapshot.name)
         finally:  # where storage fails in the middle: what was taken until then is not looked at again
-            if changed or back or self.refused != before:
+            if begun or changed or back or self.refused != before:
                 refused = self._leaving.gone | {name: why for name, (_, why) in self.refused.items()}
                 folders = [folder for _, folder in self._serving.values()]
                 self._registry.use([*folders, *self._base], refused, whole=folders)
+
+    def _begin(self, listed: Collection[str]) -> bool:
+        """Serve what left before this process began, if others still do; whether anything left."""
+        for name, left_s in self._leaving.begin(listed).items():
+            if self._fall_back(name):
+                self._leaving.goes_on(name, left_s)
+        return bool(self._leaving.gone or self._leaving.words)
 
     def _take(self, snapshot: Snapshot) -> bool:
         """Fetch and verify a snapshot that is new to us; whether anything new serves from now on."""

@@ -90,6 +90,22 @@ def test_a_deleted_model_serves_for_ten_minutes_and_then_waits(
     assert "left " not in capsys.readouterr().out
 
 
+def test_a_process_that_begins_meanwhile_serves_it_as_long_as_the_others(app: App, tmp_path: Path) -> None:
+    delete(app.storage)
+    assert app.says() == "cat"
+    begun = App(app.storage, tmp_path / "none")
+    assert begun.says() == begun.says(SERVES_ON_S - 30) == "cat" and list(begun.models.leaving) == ["pets"]
+    words = "no model is called 'pets': it left the container `models`; put it back"
+    with pytest.raises(BadModel, match=words):
+        begun.says(30)
+    app.storage.write_json("state", "models/left/pets.json", {"model": "pets", "until": 0})
+    late = App(app.storage, tmp_path / "none")
+    with pytest.raises(BadModel, match=words):
+        late.says()
+    upload(app.storage, pets(tmp_path / "new", 1))
+    assert late.says(1) == begun.says(1) == "dog"
+
+
 def test_put_back_within_that_time_nothing_has_happened(app: App, tmp_path: Path) -> None:
     model = app.registry.model("pets")
     delete(app.storage)
