@@ -151,8 +151,9 @@ def _wrong_models() -> dict[str, str]:
     wrong = {}
     for name in sorted(_needed()):
         try:
+            registry.digest(name)  # loads nothing that others of its files may be on their way to
             registry.load(name)
-        except (DropsightError, MemoryError) as error:
+        except (DropsightError, MemoryError, OSError) as error:
             wrong[name] = str(error) or type(error).__name__
         if words := registry.trouble(name):
             wrong[name] = words
