@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -149,6 +150,9 @@ except ValueError as error:
     sys.exit(f"AzureWebJobsStorage is no connection string: {error}")
 """
 
+# Before the sentence of an error of ours, in the last line of a traceback.
+_CLASS = re.compile(r"^(?:inference|cloud|localhost)(?:\.\w+)+: ")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -169,6 +173,7 @@ def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | No
     if answer.returncode == 0:
         return Finding(what, True, answer.stdout.strip() or "fine")
     lines = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines()
+    lines = [_CLASS.sub("", line) for line in lines]
     return Finding(what, False, lines[-1] if lines else f"ended with {answer.returncode} and printed nothing")
 
 

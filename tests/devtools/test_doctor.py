@@ -104,10 +104,11 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     for settings, words in (
         ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
         ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
+        ({"DROPSIGHT_PROVIDERS": "cud"}, "DROPSIGHT_PROVIDERS: unknown provider 'cud'; did you mean 'cuda'?"),
         ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
     ):
         wrong = ask(settings)
-        assert wrong.ok is False and words in wrong.words
+        assert wrong.ok is False and words in wrong.words and "BadModel" not in wrong.words
     route = "[[route]]\nname = 'a'\nsteps = [{ model = 'MODEL' }]\nvideo = { stride = 2 }\n"
     for old, new, ok, words in (
         ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
