@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from inference.engine.folders import InstalledModel
 from inference.engine.stamps import Stamp, stamp_of
@@ -74,10 +75,28 @@ def is_split(before: FileState | None, now: FileState | None) -> bool:
 
 def refuse_gone(entry: InstalledModel) -> None:
     """Raises ModelUnavailable where a model's folder, or a file of its weights, is not there any more."""
-    if entry.root and not entry.root.exists():
-        raise ModelUnavailable(f"{entry.root}: it is gone; put it back, or take the model out of the routes")
+    if entry.root and (why := _not_there(entry.root)):
+        raise ModelUnavailable(f"{entry.root}: {why}, or take the model out of the routes")
     if entry.state:
         refuse_what_has_gone(entry.state)
+
+
+def is_gone(root: Path) -> bool:
+    """Whether nothing is there; not where nobody can tell, as while a share does not answer."""
+    return _not_there(root) == _GONE
+
+
+def _not_there(root: Path) -> str:
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _GONE
+    except OSError as error:
+        return f"it cannot be read now ({error.strerror}); mend the share, the link or its rights"
+    return ""
+
+
+_GONE = "it is gone; put it back"
 
 
 def _age_s(state: FileState | None) -> float:

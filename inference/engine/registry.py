@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, refuse_gone
+from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, is_gone, refuse_gone
 from inference.engine.folders import InstalledModel as InstalledModel
 from inference.engine.folders import one_sentence, read_model
 from inference.engine.installed import InstalledModels
@@ -258,7 +258,7 @@ class Registry:
 
     def _has_moved(self, entry: InstalledModel) -> bool:
         """Whether its folder is gone for good, as another place has a model of that name."""
-        return entry.root is not None and not entry.root.exists() and self._installed.moved(entry)
+        return entry.root is not None and is_gone(entry.root) and self._installed.moved(entry)
 
     def _replaced(self, entry: InstalledModel, loaded: Loaded | None) -> InstalledModel:
         """The entry of what lies in its place now, which serves from now on. Raises Permanent where it cannot be used,

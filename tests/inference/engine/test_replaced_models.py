@@ -209,6 +209,21 @@ def test_a_model_that_moves_before_it_is_loaded_serves_from_its_new_place(world:
     assert world.later(STILL_S).says() == fresh(world.root)
 
 
+def test_a_folder_that_cannot_be_reached_serves_from_memory_and_is_said(world: World, tmp_path: Path) -> None:
+    """As a share that does not answer, or rights that were taken; here a link that no file system follows."""
+    old = world.says()
+    world.folder.rename(tmp_path / "away")
+    world.folder.symlink_to("x" * 300)
+    pets(world.root / "pets-2", 1, more='name = "pets"\n')
+    assert world.says() == world.later(SERVES_ON_S - 1).says() == old
+    assert "it cannot be read now (File name too long); mend the share, the link" in world.registry.trouble("pets")
+    with pytest.raises(ModelUnavailable, match="it cannot be read now"):
+        world.later(1).says()
+    world.folder.unlink()
+    (tmp_path / "away").rename(world.folder)
+    assert world.says() == old
+
+
 @pytest.mark.parametrize("how", ["cut", "labels", "toml", "sha256"])
 def test_new_files_that_cannot_be_used_leave_the_old_model_in_place_until_they_are_mended(
     world: World, how: str
