@@ -12,6 +12,8 @@ from cloud.settings import BLOB_SOURCES, CONTAINERS, current, slips, text_of
 from inference.errors import DropsightError, MissingPackage, Permanent
 from inference.extras import EXTRAS, how_to_get, installed
 
+WEIGHTS = "DROPSIGHT_WEIGHTS"
+
 if TYPE_CHECKING:
     from inference.engine.registry import InstalledModel
     from inference.routes import Route
@@ -174,9 +176,12 @@ def _unknown_head(entry: InstalledModel) -> str:
 
 def model_folders() -> list[str]:
     """The folders that settings name for models and weights. Raises ValueError for those that are not there."""
-    settings_of = {"DROPSIGHT_MODELS": current().models, "DROPSIGHT_WEIGHTS": current().weights}
+    settings_of = {"DROPSIGHT_MODELS": current().models, WEIGHTS: current().weights}
     found = [(name, Path(path)) for name, text in settings_of.items() for path in text.split(os.pathsep) if path]
-    if wrong := [f"{name} names {path}, which does not exist" for name, path in found if not path.exists()]:
+    wrong = [f"{name} names {path}, which does not exist" for name, path in found if not path.exists()]
+    # Models may be single files; weights are looked for in folders.
+    wrong += [f"{name} names {path}, which is no folder" for name, path in found if name == WEIGHTS and path.is_file()]
+    if wrong:
         raise ValueError("; ".join(wrong))
     return [str(path) for _, path in found]
 

@@ -35,6 +35,7 @@ sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.item
 """
 CONFIGURATION = """
 import sys
+from cloud.health_parts import model_folders
 from cloud.models.expected import Expected, expected_models
 from cloud.pipelines_file import pipelines
 from cloud.uploads.plans import app_routes
@@ -58,6 +59,10 @@ wrong = [f"{problem}{coming.doubt if any(repr(name) in str(problem) for name in 
          for problem in problems if isinstance(problem, Permanent)]
 missing += [f"; {sentence}" for sentence in routes.unreachable()]
 print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
+try:
+    model_folders()
+except ValueError as error:
+    wrong.append(str(error))
 sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
 """
 TICK = """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from cloud.connection import by_connection_string
 from cloud.models.snapshots import contents
 from cloud.pipelines_file import pipelines
-from cloud.settings import MODELS, current
+from cloud.settings import MODELS, current, endpoint
 from cloud.storage.containers import Storage, default_storage
 
 
@@ -40,7 +39,7 @@ def expected_models() -> Expected:
 def _quick_storage() -> Storage:
     from azure.storage.blob import BlobServiceClient
 
-    connection = os.environ.get(current().storage_connection, "")
-    if not connection:
+    text = endpoint(current().storage_connection, "blob").text
+    if not text:
         return default_storage()
-    return Storage(by_connection_string(BlobServiceClient, connection, retry_total=0, connection_timeout=5))
+    return Storage(by_connection_string(BlobServiceClient, text, retry_total=0, connection_timeout=5))

@@ -105,6 +105,8 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
         ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
         ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
         ({"DROPSIGHT_PROVIDERS": "cud"}, "DROPSIGHT_PROVIDERS: unknown provider 'cud'; did you mean 'cuda'?"),
+        ({"PIPELINES_FILE": "piplines.toml"}, "piplines.toml, which does not exist; no pipeline runs"),
+        ({"DROPSIGHT_WEIGHTS": str(tmp_path / "no")}, "no, which does not exist"),
         ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
     ):
         wrong = ask(settings)

@@ -133,3 +133,6 @@ def test_folders_that_settings_name_and_that_are_not_there_are_red(
     monkeypatch.setattr(health_parts, "current", lambda: Settings(models=str(tmp_path), weights=str(tmp_path / "no")))
     with pytest.raises(ValueError, match="^DROPSIGHT_WEIGHTS names .*no, which does not exist$"):
         health_parts.model_folders()
+    (tmp_path / "no").touch()
+    with pytest.raises(ValueError, match="^DROPSIGHT_WEIGHTS names .*no, which is no folder$"):
+        health_parts.model_folders()
