@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -25,7 +26,7 @@ from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
 from cloud.storage.paths import printable
 from inference.engine.changes import SPLIT_S
-from inference.engine.other_formats import is_onnx
+from inference.engine.other_formats import is_onnx, kind_by_name
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import DropsightError, Transient
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 # some of its files are still those that serve, the others may be on their way, and it takes longer.
 STILL_S = 5.0
 PARTLY_S = 30.0
-_DATA = (".data", "_data", ".bin")  # of weights beside their graph
+_DATA = re.compile(r"([._]data(_\d+)?|\.bin|\.weight)$")  # of weights beside their graph, as exporters call them
 
 
 class ServingModels:
@@ -248,7 +249,8 @@ class ServingModels:
 def _is_split(snapshot: Snapshot, kept: Collection[str]) -> bool:
     """Whether a graph is new and weights beside it are not, as they may be long on their way."""
     graphs = [name for name, _, _ in snapshot.files if is_onnx(PurePosixPath(name))]
-    return any(name not in kept for name in graphs) and any(name.endswith(_DATA) for name in kept)
+    data = [name for name in kept if _DATA.search(name) and not kind_by_name(PurePosixPath(name).name)]
+    return any(name not in kept for name in graphs) and bool(data)
 
 
 def _is_here(snapshot: Snapshot, folder: Path) -> bool:

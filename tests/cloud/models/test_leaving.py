@@ -12,7 +12,7 @@ from azure.storage.blob import BlobBlock, BlobServiceClient
 from cloud.cli import models_command
 from cloud.models import serving_models
 from cloud.models.serving_models import ServingModels
-from cloud.models.snapshots import Good, good_version
+from cloud.models.snapshots import Good, Snapshot, good_version
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
 from inference.engine.changes import SERVES_ON_S, SPLIT_S
@@ -250,3 +250,19 @@ def test_storage_that_fails_in_the_middle_of_a_look_costs_no_model_that_was_take
     monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
     monkeypatch.setattr(serving_models, "good_version", fails)
     assert app.says() == "dog"
+
+
+@pytest.mark.parametrize(
+    ("kept", "split"),
+    [
+        ("model.onnx.data", True),
+        ("model.onnx_data_1", True),
+        ("weights.bin", True),
+        ("pytorch_model.bin", False),
+        ("labels.txt", False),
+    ],
+)
+def test_only_data_of_a_graph_is_waited_for_so_long(kept: str, split: bool) -> None:
+    snapshot = Snapshot("m", "by hand", "m/", (("model.onnx", "1", 9), (kept, "2", 9)), 60.0)
+    assert serving_models._is_split(snapshot, [kept]) is split
+    assert not serving_models._is_split(snapshot, ["model.onnx", kept])
