@@ -33,7 +33,7 @@ from inference.errors import DropsightError, Transient
 log = logging.getLogger(__name__)
 
 # Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long; where
-# some of its files are still those that serve, the others may be on their way, and it takes longer.
+# some of its files are still those that serve, or missing, the others may be on their way, and it takes longer.
 STILL_S = 5.0
 PARTLY_S = 30.0
 _DATA = re.compile(r"([._]data(_\d+)?|\.bin|\.weight)$")  # of weights beside their graph, as exporters call them
@@ -170,10 +170,10 @@ class ServingModels:
         told_by = slice(None) if before.version == BY_HAND else slice(None, None, 2)
         told = {file[told_by] for file in before.files}
         kept = [file[0] for file in snapshot.files if file[told_by] in told]
-        if not kept:
+        missing = {file[0] for file in before.files} - {file[0] for file in snapshot.files}
+        if not kept and not missing:
             return True
         wait = SPLIT_S if _is_split(snapshot, kept) else PARTLY_S
-        missing = {file[0] for file in before.files} - {file[0] for file in snapshot.files}
         old = not missing and snapshot.age_s >= wait  # what was deleted has no time
         return (old or now - since >= wait) and not self._are_growing(snapshot, kept)
 

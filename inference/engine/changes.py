@@ -14,8 +14,8 @@ from inference.errors import ModelUnavailable
 
 # Files arrive one after the other: a folder is read again when nothing of it has changed for so long ...
 STILL_S = 5.0
-# ... and for so long where some of its files are still those that serve: the others may be on their way, and labels
-# of one model are never to name what another finds.
+# ... and for so long where some of its files are still those that serve, or missing: the others may be on their way,
+# and labels of one model are never to name what another finds.
 PARTLY_S = 30.0
 # ... and for so long where a graph is new and the weights beside it (model.onnx.data) are not: these take minutes over
 # a slow line, and with those of the model before they make a third one, which answers without a word.
@@ -57,7 +57,8 @@ class Change:
     def is_still(self, entry: InstalledModel, now: float) -> bool:
         """Whether nothing has been written, added or taken away for long enough."""
         kept = set(self.found[0].files) & set(entry.stamp.files)
-        wait = PARTLY_S if kept else STILL_S
+        missing = {file[0] for file in entry.stamp.files} - {file[0] for file in self.found[0].files}
+        wait = PARTLY_S if kept or missing else STILL_S
         if is_split(entry.state, self.found[1]):
             wait = SPLIT_S
         old = max(wait, _OLD_S)

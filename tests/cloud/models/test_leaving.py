@@ -266,3 +266,16 @@ def test_only_data_of_a_graph_is_waited_for_so_long(kept: str, split: bool) -> N
     snapshot = Snapshot("m", "by hand", "m/", (("model.onnx", "1", 9), (kept, "2", 9)), 60.0)
     assert serving_models._is_split(snapshot, [kept]) is split
     assert not serving_models._is_split(snapshot, ["model.onnx", kept])
+
+
+def test_a_model_that_comes_again_waits_for_the_labels_that_it_had(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    delete(app.storage)
+    new = pets(tmp_path / "new", 1, "red green")
+    (new / "model.toml").write_text((new / "model.toml").read_text().replace('labels = "labels.txt"\n', ""))
+    upload(app.storage, new, "model.onnx", "model.toml")
+    assert app.says() == app.says(29) == "cat"
+    upload(app.storage, pets(tmp_path / "new", 1, "red green"))
+    assert app.says() == "green"

@@ -193,6 +193,18 @@ def test_weights_that_are_on_their_way_under_another_name_hold_up_the_labels(wor
     assert world.later(1).says() == fresh(world.root) and world.says()[0] == "green"
 
 
+def test_a_model_that_comes_again_waits_for_the_labels_that_it_had(world: World) -> None:
+    """Without them it could be used, too, and would say 0 or 1."""
+    old = world.says()
+    shutil.rmtree(world.folder)
+    weights(world.folder, 1)
+    (world.folder / "model.toml").write_text(MANIFEST.format("").replace('labels = "labels.txt"\n', ""))
+    assert world.says() == world.later(PARTLY_S - 1).says() == old
+    pets(world.folder, 1, "red green")
+    assert world.says() == old
+    assert world.later(STILL_S).says()[0] == "green"
+
+
 def test_a_model_that_has_moved_serves_from_its_new_place_once_the_old_one_is_given_up(world: World) -> None:
     old = world.says()
     pets(world.root / "pets-2", 1, more='name = "pets"\n')
