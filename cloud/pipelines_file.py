@@ -17,7 +17,7 @@ from cloud.azureml.pipeline_entry import PipelineEntry, parse
 from cloud.drift.drift_entry import DriftEntry, LakeEntry
 from cloud.edited import FileAsRead
 from cloud.models.model_entry import ModelEntry
-from cloud.settings import current, text_of
+from cloud.settings import Settings, current, text_of
 from inference.errors import BadPipeline
 from inference.tables import build, nearest, read_toml
 
@@ -63,7 +63,11 @@ def pipelines() -> Pipelines:
     """The file of this app as this process read it."""
     name = text_of("PIPELINES_FILE")
     file = FileAsRead(APP / name, name, lambda: list(read(APP / name, _model_names).problems))
-    return replace(read(file.path, _model_names), file=file)
+    found = replace(read(file.path, _model_names), file=file)
+    if name != Settings.pipelines_file and not file.path.exists():  # there need be none of the usual name
+        missing = f"PIPELINES_FILE names {file.path}, which does not exist; no pipeline runs"
+        return replace(found, problems=(*found.problems, missing))
+    return found
 
 
 def _model_names() -> set[str]:

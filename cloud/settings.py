@@ -272,6 +272,11 @@ def endpoint(connection: str, kind: str) -> Endpoint:
     def get(name: str) -> str | None:
         return os.environ.get(name, "").strip() or None  # blank counts as unset
 
+    if ";" in connection or "=" in connection:  # not shown: it has the account's key
+        raise BadSettings(
+            "STORAGE_CONNECTION is a connection string itself; put that into AzureWebJobsStorage, or into a setting of "
+            "another name, and say the name here"
+        )
     if text := get(connection):
         return Endpoint(text)
     if uri := get(f"{connection}__{kind}ServiceUri"):

@@ -27,6 +27,7 @@ from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
 from inference.clutter import is_clutter
+from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
@@ -257,11 +258,10 @@ class UploadWorker:
         progress: OnProgress | None = None,
         models: Registry | None = None,
     ) -> Analysis:
-        """The engine, with this app's models and limits. models: those of a plan, in place of whatever serves now."""
-        for _, name in route.models() if models is None else ():
-            self.registry.look(name)
+        """The engine, with this app's models and limits. models: those of a plan, in place of those that serve now."""
+        models = models or PinnedModels(self.registry, [name for _, name in route.models()])
         return inference.analyze(
-            media, route, models or self.registry, source,
+            media, route, models, source,
             limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, refuse_gone
+from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, is_gone, refuse_gone
 from inference.engine.folders import InstalledModel as InstalledModel
 from inference.engine.folders import one_sentence, read_model
 from inference.engine.installed import InstalledModels
@@ -239,6 +239,8 @@ class Registry:
                     return self._replaced(entry, loaded)
             except (ModelUnavailable, Permanent) as error:
                 if not self._in_memory(name):
+                    if isinstance(error, ModelUnavailable) and self._has_moved(entry):
+                        return self.entry(name)
                     raise
                 if change.why != str(error):
                     log.warning("model %s: %s; what was loaded before serves on", name, error)
@@ -249,8 +251,14 @@ class Registry:
             with self._lock:
                 self._loaded.pop(name, None)
         if not self._in_memory(name):
+            if self._has_moved(entry):
+                return self.entry(name)
             raise ModelUnavailable(change.why or f"{entry.root}: its files are being replaced; {AGAIN}")
         return entry
+
+    def _has_moved(self, entry: InstalledModel) -> bool:
+        """Whether its folder is gone for good, as another place has a model of that name."""
+        return entry.root is not None and is_gone(entry.root) and self._installed.moved(entry)
 
     def _replaced(self, entry: InstalledModel, loaded: Loaded | None) -> InstalledModel:
         """The entry of what lies in its place now, which serves from now on. Raises Permanent where it cannot be used,

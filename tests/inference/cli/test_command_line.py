@@ -114,6 +114,20 @@ def test_routes_speak_of_names_as_storage_would_have_them(folder: Path, tmp_path
     assert (routes["a.png"], routes["c.jpg"]) == ("rest", "inner")
 
 
+def test_a_model_that_only_videos_need_is_missed_by_pictures_as_in_the_app(folder: Path, tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    route = '[[route]]\nname = "{0}"\nmatch = "{1}"\nsteps = [{{ model = "sketch" }}]\n'
+    routes.write_text(route.format("b", "b/**") + 'video = { reid = "zebras" }\n' + route.format("all", "**"))
+    done = run("analyze", folder, "--routes", routes, "--json")
+    found = {Path(d["source"]["name"]).name: d for d in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1 and found["a.png"]["status"] == "ok"
+    error = found["c.jpg"]["error"]
+    assert (
+        error["class"] == "ModelUnavailable"
+        and "route 'b': video: reid: no model is called 'zebras'" in error["message"]
+    )
+
+
 def test_a_sidecar_is_no_media_and_leads_its_file_another_way(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(ROUTES)
     drop = tmp_path / "drop"

@@ -180,6 +180,14 @@ def test_an_unknown_model_suggests_the_nearest(models: Path) -> None:
         Registry([models]).model("clasify")
 
 
+def test_a_misspelt_name_of_a_model_that_cannot_be_used_is_no_other_of_the_catalog(models: Path) -> None:
+    words = (
+        "no model is called 'clasify'; did you mean 'classify'\\? It cannot be used: for research only, and DROPSIGHT"
+    )
+    with pytest.raises(BadModel, match=words):
+        Registry([models], allow_research=False).model("clasify")
+
+
 def test_many_threads_share_one_session(models: Path) -> None:
     registry = Registry([models])
     seen: list[int] = []
