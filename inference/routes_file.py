@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import BadRoute, RouteUnavailable
-from inference.misread_patterns import misread
+from inference.misread_patterns import meanings, misread
 from inference.route_patterns import covers, fits
 from inference.routes import Route
 from inference.tables import build, closest, nearest, read_toml
@@ -161,4 +161,4 @@ def _claimed(table: Any) -> tuple[str, ...]:
     patterns: list[Any] = written if isinstance(written, list) and written else [written]
     if not all(isinstance(pattern, str) for pattern in patterns):
         return ("**",)
-    return tuple(dict.fromkeys(each for pattern in patterns for each in (pattern, *misread(pattern)[1])))
+    return tuple(dict.fromkeys(each for pattern in patterns for each in meanings(pattern)))
