@@ -35,6 +35,12 @@ def meant_value(kind: type, value: Any) -> str:
     return ""
 
 
+def meant_share(text: str) -> str:
+    """The share that a text as `40%` or `0,4` was meant for; empty where there is none."""
+    found = _NUMBER.fullmatch(text)
+    return f"; did you mean {float(found[1].replace(',', '.')) / (100 if found[2] else 1):.12g}?" if found else ""
+
+
 def _unquoted(kind: type, text: str) -> str:
     if kind is bool:
         word = text.strip().lower()
@@ -44,7 +50,7 @@ def _unquoted(kind: type, text: str) -> str:
         return ""
     number = float(found[1].replace(",", "."))
     if found[2]:
-        return f"; did you mean {number / 100:.12g}?" if kind is float else ""
+        return meant_share(text) if kind is float else ""
     return f"; write {number:.15g} without quotes" if kind is float or number.is_integer() else ""
 
 

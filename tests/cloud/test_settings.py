@@ -59,3 +59,9 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         Settings.read(wrong)
     for name in wrong:
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1e300", "inf", "100000000001"])
+def test_seconds_beyond_every_calendar_are_refused(text: str) -> None:
+    with pytest.raises(BadSettings, match=f"LEASE_SECONDS='{text}': expected at most 100000000000, 120.0 for example"):
+        Settings.read({"LEASE_SECONDS": text})
