@@ -81,6 +81,8 @@ def _advice(pattern: str, meant: tuple[str, ...]) -> str:
     if len(meant) == 1:
         return f"did you mean {meant[0]!r}{really}?"
     shown = [*meant] if len(meant) <= _SHOWN else [meant[0], "...", meant[-1]]
+    wide = _meant(_COUNT.sub("*", _BRACES.sub("*", _SET.sub("?", pattern))))[1] if len(meant) > _SHOWN else ()
+    really = f", or {wide[0]!r} for all that are like them{really}" if len(wide) == 1 else really
     listed = ", ".join(each if each == "..." else repr(each) for each in shown)
     return f"write {listed}, each in a route of its own{really}"
 
@@ -95,6 +97,7 @@ def _called_so(pattern: str, meant: tuple[str, ...]) -> str:
     else:
         literal = _ODD.sub("?", re.sub(r"(^|/)\.\*", r"\1.?*", pattern.strip()))
         last = literal.rpartition("/")[2]
+        literal = literal.replace(",", "?") if WILD.search(pattern) and _parts(literal) else literal
         literal += "" if WILD.search(pattern) or not last or _FILE.fullmatch(last) else "/**"
     return literal if literal not in (pattern, *meant) and not _meant(literal)[0] else ""
 

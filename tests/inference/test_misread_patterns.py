@@ -113,6 +113,7 @@ def test_names_with_odd_characters_are_no_mistakes(pattern: str) -> None:
         ("people/README", "people/README", "**/people/README"),
         ("people/.*", "people/.a.jpg", "people/.?*"),
         ("people, cars", "people, cars/a.jpg", "people, cars/**"),
+        ("**/Smith, John/**", "a/Smith, John/b.jpg", "**/Smith? John/**"),
     ],
 )
 def test_what_is_really_called_so_waits_and_has_a_spelling(pattern: str, name: str, right: str) -> None:
@@ -120,6 +121,11 @@ def test_what_is_really_called_so_waits_and_has_a_spelling(pattern: str, name: s
     assert f", or {right!r} for what is really called so" in words
     assert misread(right) == ("", (right,)) and fits(right, name)
     assert any(fits(each, name) for each in meanings(pattern))
+
+
+def test_many_patterns_have_one_for_all_that_are_like_them() -> None:
+    words, _ = misread("IMG_[0-9]*.jpg")
+    assert "write 'IMG_0*.jpg', ..., 'IMG_9*.jpg', each in a route of its own, or 'IMG_?*.jpg' for all" in words
 
 
 def test_a_pattern_of_very_many_alternatives_is_widened() -> None:
