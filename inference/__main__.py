@@ -12,8 +12,9 @@ from typing import Any
 from inference import command_line
 from inference.cli.artifact_options import add_artifact_arguments
 from inference.cli.exporting import add_export_arguments
-from inference.cli.filter_arguments import add_filter_arguments, score
+from inference.cli.filter_arguments import add_filter_arguments
 from inference.cli.no_sources import local_file, unknown_options
+from inference.cli.numbers import score
 from inference.errors import DropsightError
 
 PROG = "python -m inference"

@@ -19,14 +19,3 @@ def add_filter_arguments(run: argparse.ArgumentParser) -> None:
                         help="keep what stands in this area, in shares of the picture; may be repeated")  # fmt: skip
     chosen.add_argument("--ignore", **often, metavar="'X,Y X,Y X,Y'", help="leave out what stands in this area")
     chosen.add_argument("--mask", default="", metavar="FILE", help="a PNG: white where to look, black what to ignore")
-
-
-def score(text: str) -> float:
-    """The type of a score. Raises ArgumentTypeError with the nearest one."""
-    try:
-        return float(text)
-    except ValueError:
-        from inference.meant_values import meant_share  # lazily: only mistakes need it
-
-        words = f"found {text!r}, expected a score from 0 to 1{meant_share(text)}"
-        raise argparse.ArgumentTypeError(words) from None

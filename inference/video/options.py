@@ -23,6 +23,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "annotated_side": (16, MOST_SIDE, "annotated = false is for no annotated video"),
 }
 _OF_TRACKS = ("zones", "metres_per_pixel", "heat_map", "reid")
+_MOST_METRES = 1e6  # of a pixel: the whole earth is in a few
 _POSITIVE = {
     "metres_per_pixel": "leave it out for no speeds",
     **dict.fromkeys(("max_duration_s", "max_pixels", "max_frames"), "leave it out for the usual limit"),
@@ -85,7 +86,8 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
         for name, (least, most, what) in _RANGES.items():
             check_range(name, getattr(self, name), least, most, what)
         for name, what in _POSITIVE.items():
-            check_range(name, getattr(self, name), 0, what=what, above=True)
+            most = _MOST_METRES if name == "metres_per_pixel" else MOST
+            check_range(name, getattr(self, name), 0, most, what, above=True)
         if self.end_s is not None and not self.end_s > self.start_s:
             raise ValueError(
                 f"end_s is {self.end_s:g}, expected more than start_s, {self.start_s:g}; leave it out for the end of "
