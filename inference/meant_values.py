@@ -91,6 +91,7 @@ def meant_line(text: str, problem: str) -> str:
 
 # By what stands from the column on, then the whole line, then the parser's words.
 _LINES = (
+    (r"\{[^\n]*\n\{", "TOML has lines of key = value, and no braces around them"),
     (r"[“”„‟‘’‚«»]", 'quotes are straight here: "'),
     (r"(True|False)\b", "true and false have small letters"),
     (r"(None|null|nil)\b", "leave the key out"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import BadRoute, RouteUnavailable
+from inference.meant_values import shown
 from inference.misread_patterns import meanings, misread
 from inference.route_patterns import covers, fits
 from inference.routes import Route
@@ -60,7 +61,7 @@ class Routes:
         for entry in self.entries:
             if entry.name == name:
                 return _usable(entry)
-        raise BadRoute(f"no route is called {name!r}{nearest(name, [entry.name for entry in self.entries])}")
+        raise BadRoute(f"no route is called {shown(name)}{nearest(name, [entry.name for entry in self.entries])}")
 
     def of_sidecar(self, text: str, name: str) -> Route:
         """The route that the sidecar of the file `name` asks for: by name (`route = "faces"`), or its own

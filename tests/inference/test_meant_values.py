@@ -140,6 +140,22 @@ def test_a_line_that_is_no_toml_is_shown_with_what_to_write(line: str, advice: s
     assert str(error.value).endswith(f"{line!r}; {advice}")
 
 
+def test_a_sidecar_that_is_json_or_has_no_end_is_refused_in_a_sentence() -> None:
+    routes = read_routes(ROUTE + STEPS, "r")
+    with pytest.raises(BadRoute, match="TOML has lines of key = value, and no braces around them; correct it"):
+        routes.of_sidecar('{"route": "r"}', "a.jpg")
+    for text in (
+        "[" * 60_000,
+        "a=" * 30_000,
+        "x = " + "1" * 60_000,
+        f"route = '{'y' * 60_000}'",
+        f"{'k' * 60_000} = 1",
+    ):
+        with pytest.raises(BadRoute) as error:
+            routes.of_sidecar(text, "a.jpg")
+        assert len(str(error.value)) < 1000
+
+
 def test_a_sidecar_that_says_more_than_a_name_is_refused() -> None:
     routes: Routes = read_routes(ROUTE + STEPS, "r")
     assert routes.of_sidecar("route = 'r'", "a.jpg").name == "r"
