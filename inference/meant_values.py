@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from reprlib import Repr
 from typing import Any, get_args
+from unicodedata import category, name
 
 _AT = re.compile(r"\(at line (\d+), column (\d+)\)")
 _NUMBER = re.compile(r"\s*([+-]?\d{1,15}(?:[.,]\d{1,15})?)\s*(%?)\s*")
@@ -33,6 +34,16 @@ def meant_value(kind: type, value: Any) -> str:
     if kind is bool and isinstance(value, int | float) and value in (0, 1):
         return f"; did you mean {'true' if value else 'false'}?"
     return ""
+
+
+def unlike(word: str, meant: str) -> str:
+    """Names the characters by which a word differs that look alike, or cannot be seen."""
+    odd = [each for each in dict.fromkeys(word) if not each.isascii() and each not in meant and _looks_alike(each)]
+    return f", without {ascii(''.join(odd[:8]))}" if odd else ""
+
+
+def _looks_alike(character: str) -> bool:
+    return category(character) in ("Mn", "Cf", "Zs") or name(character, "").startswith(("CYRILLIC", "GREEK"))
 
 
 def meant_share(text: str) -> str:
@@ -66,7 +77,7 @@ def meant_table(cls: type, value: Any) -> str:
 
 def place_of(key: str, types: Mapping[str, Any]) -> str:
     """Where among these fields, which are tables of their own, the key belongs."""
-    places = [name for name, kind in types.items() if any(key in _keys(part) for part in _parts(kind))]
+    places = [field for field, kind in types.items() if any(key in _keys(part) for part in _parts(kind))]
     return f"; it belongs into {' or '.join(places)}" if places else ""
 
 

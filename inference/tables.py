@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from inference.errors import BadManifest, Permanent
-from inference.meant_values import meant_line, meant_table, meant_value, place_of, shown
+from inference.meant_values import meant_line, meant_table, meant_value, place_of, shown, unlike
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A suggestion to append to a message about an unknown word: the nearest known word, else all of them, or some."""
     known = sorted(known)
     if close := closest(word, known):
-        return f"; did you mean {close!r}?"
+        return f"; did you mean {close!r}{unlike(word, close)}?"
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED + 3 else ""
     return f"; known are {', '.join(known[:_LISTED] if more else known) or 'none'}{more}"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from inference.errors import BadRoute
+from inference.errors import BadManifest, BadRoute
+from inference.manifest import manifest_from
 from inference.routes_file import RefusedRoute, Routes, read_routes
+from inference.tables import nearest
 
 ROUTE = """
 [[route]]
@@ -34,6 +36,24 @@ def refused(text: str) -> str:
 )
 def test_a_value_of_another_type_is_told_the_nearest(keys: str, words: str) -> None:
     assert refused(f"{ROUTE}steps = [{{ model = 'faces', {keys} }}]") == words
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "words"),
+    [
+        ("f\u0430ce", "face", "; did you mean 'face', without '\\u0430'?"),
+        ("face\u200b", "face", "; did you mean 'face', without '\\u200b'?"),
+        ("cafe\u0301", "caf\u00e9", "; did you mean 'caf\u00e9', without '\\u0301'?"),
+        ("Grösse", "größe", "; did you mean 'größe'?"),
+    ],
+)
+def test_characters_that_look_alike_are_named(word: str, known: str, words: str) -> None:
+    assert nearest(word, [known]) == words
+
+
+def test_a_misspelt_word_of_two_lists_is_told_the_nearest_of_both() -> None:
+    with pytest.raises(BadManifest, match=r"layout: found 'NHCW'; did you mean 'nchw'\? \(known: nchw, nhwc"):
+        manifest_from({"name": "m", "task": "depth-estimation", "head": "x", "preprocess": {"layout": "NHCW"}}, "m")
 
 
 def test_a_key_of_another_table_is_no_misspelt_one() -> None:
