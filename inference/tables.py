@@ -180,7 +180,7 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else [value]
         if args[-1] is not ... and len(items) != len(args):
-            whole = "" if isinstance(value, list | tuple) else "; a pair of brackets may be missing"
+            whole = "" if isinstance(value, list | tuple | str | Mapping) else "; a pair of brackets may be missing"
             raise _Misfit(f"{where}: found {shown(value)}, expected {len(args)} values{whole}")
         return tuple(_fit(args[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if isinstance(origin, type) and issubclass(origin, Mapping):
