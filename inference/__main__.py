@@ -14,6 +14,7 @@ from inference.cli.artifact_options import add_artifact_arguments
 from inference.cli.exporting import add_export_arguments
 from inference.cli.filter_arguments import add_filter_arguments
 from inference.cli.no_sources import local_file, unknown_options
+from inference.cli.numbers import score
 from inference.errors import DropsightError
 
 PROG = "python -m inference"
@@ -45,7 +46,7 @@ def _analyze(commands: Commands, folders: Parser) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
     run.add_argument("--resume", action="store_true", help="with --out: leave out what has its result there already")
     run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
-    run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
+    run.add_argument("--threshold", type=score, metavar="X", help="overrides the score threshold (0..1)")
     add_filter_arguments(run)
     add_artifact_arguments(run)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from inference.errors import BadManifest, Permanent
+from inference.meant_values import meant_line, meant_table, meant_value, place_of, shown, unlike
 
 T = TypeVar("T")
 
@@ -41,7 +42,8 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
 
     where: begins the messages (default: the file). Raises `error`.
     """
-    where, text = where or str(source), ""
+    where = where or str(source)
+    text = ""
     try:
         text = source if isinstance(source, str) else text_of(source)
         return tomllib.loads(text)
@@ -50,8 +52,7 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     except UnicodeDecodeError as problem:
         raise error(f"{where}: cannot be read ({problem}); save it as UTF-8") from problem
     except (ValueError, RecursionError) as problem:  # also a number of thousands of digits, and lists without end
-        curly = "; write straight quotes: \" or '" if re.search("[\u201c-\u201f\u2018\u2019]", text) else ""
-        raise error(f"{where}: not valid TOML ({problem}){curly}") from problem
+        raise error(f"{where}: not valid TOML ({problem}){meant_line(text, str(problem))}") from problem
 
 
 # UTF-32's mark begins with that of UTF-16, so it comes first.
@@ -114,7 +115,9 @@ def closest(word: str, known: Iterable[str]) -> str | None:
         whole = SequenceMatcher(None, meant, there).ratio()
         # "yunett" begins as "yunet-2023mar" does, although "lpd-yunet" has more of its letters in all.
         begun = SequenceMatcher(None, meant, there[: len(meant)]).ratio() if len(meant) >= 4 else 0.0
-        return max(whole if whole >= 0.6 else 0.0, begun if begun >= 0.75 else 0.0)
+        # Slips seldom change the first letter: "stride" is no misspelt "tile".
+        least = 0.6 if meant[:1] == there[:1] else 0.7
+        return max(whole if whole >= least else 0.0, begun if begun >= 0.75 else 0.0)
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best) else None
@@ -129,23 +132,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A suggestion to append to a message about an unknown word: the nearest known word, else all of them, or some."""
     known = sorted(known)
     if close := closest(word, known):
-        return f"; did you mean {close!r}?"
+        return f"; did you mean {close!r}{unlike(word, close)}?"
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED + 3 else ""
     return f"; known are {', '.join(known[:_LISTED] if more else known) or 'none'}{more}"
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
-        needed = [f.name for f in fields(cls) if f.init and _required(f)]  # type: ignore[arg-type]
-        alone = isinstance(values, str) and len(needed) == 1
-        hint = f"; did you mean {{ {needed[0]} = {_toml_value(values)} }}?" if alone else ""
-        raise _Misfit(f"{where}: found {values!r}, expected a table of keys and values{hint}")
+        raise _Misfit(f"{where}: found {shown(values)}, expected a table of keys and values{meant_table(cls, values)}")
     types = _types(cls)  # type: ignore[arg-type]
     known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            hint = getattr(cls, "not_here", {}).get(key.casefold()) or nearest(key, known)
-            raise _Misfit(f"{where}: unknown key {key!r}{hint}")
+            hint = getattr(cls, "not_here", {}).get(key.casefold()) or place_of(key, types) or nearest(key, known)
+            raise _Misfit(f"{where}: unknown key {shown(key)}{hint}")
     missing = [name for name, f in known.items() if _required(f) and name not in values]
     if missing:
         raise _Misfit(f"{where}: {', '.join(repr(m) for m in missing)} must be given")
@@ -173,16 +173,20 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
         return value
     if origin is Literal:
         if value not in args:
-            raise _Misfit(f"{where}: found {value!r}{nearest(str(value), [str(a) for a in args])}")
+            known = [str(a) for a in args if a != ""]
+            meant = nearest(str(value), known)
+            listed = f" (known: {', '.join(known)})" if meant.endswith("?") else ""
+            raise _Misfit(f"{where}: found {shown(value)}{meant}{listed}")
         return value
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else [value]
         if args[-1] is not ... and len(items) != len(args):
-            raise _Misfit(f"{where}: found {value!r}, expected {len(args)} values")
+            whole = "" if isinstance(value, list | tuple | str | Mapping) else "; a pair of brackets may be missing"
+            raise _Misfit(f"{where}: found {shown(value)}, expected {len(args)} values{whole}")
         return tuple(_fit(args[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise _Misfit(f"{where}: found {value!r}, expected a table")
+            raise _Misfit(f"{where}: found {shown(value)}, expected a table")
         return {str(k): _fit(args[1], v, f"{where}.{k}") for k, v in value.items()}
     if args:
         return _fit_union(args, value, where)
@@ -197,38 +201,23 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
             return float(value)
         except OverflowError:
             raise _Misfit(f"{where}: found a number of {len(str(value))} digits, expected a smaller one") from None
-    found = _toml_value(value) if isinstance(value, bool) else repr(value)
-    raise _Misfit(f"{where}: found {found}, expected {_words(kind)}{_meant(value, kind)}")
-
-
-def _meant(value: Any, kind: type) -> str:
-    """The value that was meant, as a question; "" where nothing tells."""
-    if kind is bool:
-        word = str(value).strip().lower() if isinstance(value, str | int) else ""
-        meant = "true" if word in ("1", "true", "yes", "on") else "false" if word in ("0", "false", "no", "off") else ""
-    elif kind in (int, float) and isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
-        meant = number[1]
-        if number[2]:  # of percent
-            meant = f"{float(meant) / 100:g}"
-    else:
-        meant = ""
-    return f"; did you mean {meant}?" if meant else ""
-
-
-# A number in quotes, in percent perhaps.
-_NUMBER = re.compile(r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(%?)\s*")
+    raise _Misfit(f"{where}: found {shown(value)}, expected {_words(kind)}{meant_value(kind, value)}")
 
 
 def _fit_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in kinds:
         return None
     reasons: list[_Misfit] = []
+    if all(get_origin(kind) is Literal for kind in kinds):
+        return _fit(Literal[tuple(word for kind in kinds for word in get_args(kind))], value, where)
     for kind in kinds:
         if kind is not type(None):
             try:
                 return _fit(kind, value, where)
             except _Misfit as misfit:
                 reasons.append(misfit)
+    if int in kinds and isinstance(value, str):  # whose percent need not be shares
+        raise _Misfit(f"{where}: found {shown(value)}, expected {_words(kinds[-1])}{meant_value(int, value)}")
     raise reasons[-1]
 
 

@@ -38,6 +38,12 @@ _INSTEAD = {
     **dict.fromkeys(
         ("iou", "iou_thres", "nms", "max_det"), "a model's own iou_threshold, in its model.toml, decides that"
     ),
+    **dict.fromkeys(
+        ("fps", "stride", "vid_stride", "frame_stride", "tracker", "start_s", "end_s"),
+        "the table [route.video] of a route says that; give its file with --routes",
+    ),
+    **dict.fromkeys(("tile", "slice", "overlap"), "a step of a route says that; give its file with --routes"),
+    "blur": "the table [route.draw] of a route says that, as blur = [{!r}]; give its file with --routes",
     **dict.fromkeys(("show", "stream", "verbose", "task", "mode", "predict", "batch", "workers"), "leave it out"),
 }  # fmt: skip
 
@@ -87,9 +93,9 @@ def unknown_options(words: Sequence[str], known: Iterable[str]) -> str:
     option, equals, value = word.partition("=")
     if not equals:
         value = next(iter(words[words.index(word) + 1 :]), "")
-    near = closest(option, known)
+    near = closest(option.lstrip("-"), (name.lstrip("-") for name in known if name.startswith("--")))
     instead = _INSTEAD.get(option.lstrip("-").replace("-", "_").lower())
-    advice = f"; {instead.format(value or 'X')}" if instead else f"; did you mean {near}?" if near else ""
+    advice = f"; {instead.format(value or 'X')}" if instead else f"; did you mean --{near}?" if near else ""
     return f"unrecognized arguments: {' '.join(words)}{advice}"
 
 

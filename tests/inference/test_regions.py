@@ -116,7 +116,10 @@ def test_a_mask_that_cannot_be_used_refuses_its_route(tmp_path: Path, content: b
         (Route("r", (Step("sketch", labels=("x",)),)), "labels: 'sketch' does image-to-image"),
         (Route("r", (Step("street", thresholds={"car": 0.5}),)), "thresholds: 'street' gives every pixel"),
         (Route("r", (Step("street", labels=("car",), rename={"road": "way"}, max_size=0.9),)), None),
-        (Route("r", (Step("faces", rename={"face": "x"}),), draw=Draw(blur=("face",))), "blur: 'face'.*known are x"),
+        (
+            Route("r", (Step("faces", rename={"face": "x"}),), draw=Draw(blur=("face",))),
+            "blur: 'face'.*is called 'x' here",
+        ),
         (Route("r", (Step("faces", rename={"face": "x"}),), draw=Draw(blur=("x",))), None),
         (Route("r", (Step("faces", rename={"face": "x"}), Step("expression", on="face"))), "on = 'face'"),
         (Route("r", (Step("faces", rename={"face": "x"}), Step("expression", on="x")), regions=(LEFT,)), None),

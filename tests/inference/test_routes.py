@@ -93,7 +93,7 @@ STEP = "[[route]]\nname = 'a'\nsteps = [{{ model = 'x', {} }}]\n"
     [
         (STEP.format("iou = 0.5"), r"unknown key 'iou'; .*\[postprocess\] of its model.toml"),
         (STEP.format("conf = 0.5"), "unknown key 'conf'; did you mean 'threshold'"),
-        (STEP.format("threshold = '0.5'"), r"found '0.5', expected a number; did you mean 0.5\?"),
+        (STEP.format("threshold = '0.5'"), "found '0.5', expected a number; write 0.5 without quotes"),
         (STEP.format("threshold = ' 40 % '"), r"expected a number; did you mean 0.4\?"),
         (STEP.format("threshold = true"), "found true, expected a number$"),
         ("[[route]]\nname = 'a'\nsteps = ['x']", r"did you mean \{ model = \"x\" \}\?"),
@@ -102,7 +102,7 @@ STEP = "[[route]]\nname = 'a'\nsteps = [{{ model = 'x', {} }}]\n"
             STEP.format("tile = 0") + "regions = [[0, 0], [1, 0], [1, 1]]",
             r"mean regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]",
         ),
-        ("[[route]]\nname = \u201ca\u201d", "write straight quotes"),
+        ("[[route]]\nname = \u201ca\u201d", "quotes are straight here"),
     ],
 )
 def test_what_was_meant_is_asked(text: str, message: str) -> None:

@@ -62,6 +62,8 @@ def test_a_new_name_is_followed_by_everything_in_the_route() -> None:
         (["--label-threshold", "face=60"], "--label-threshold: 'face' is 60.*mean 0.6"),
         (["--label-threshold", "face"], "expected --label-threshold LABEL=0.6"),
         (["--label-threshold", "face=high"], "found 'high', expected a number"),
+        (["--label-threshold", "face=60%"], "found '60%', expected a number from 0 to 1; did you mean 0.6"),
+        (["--min-size", "0,4"], "found '0,4', expected a number from 0 to 1; did you mean 0.4"),
         (["--rename", "face="], "expected --rename LABEL=NAME"),
         (["--min-size", "40"], "--min-size is 40.*mean 0.4"),
         (["--max-size", "big"], "--max-size: found 'big'"),

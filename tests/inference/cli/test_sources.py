@@ -119,6 +119,9 @@ def test_refused_sources_cost_no_file_its_result_and_have_status_2(
         (["--conf", "0.5"], "--conf 0.5; write --threshold 0.5"),
         (["--imgsz=640"], "tile = 640"),
         (["--treshold", "0.5"], "did you mean --threshold?"),
+        (["--threshold", "40%"], "found '40%', expected a score from 0 to 1; did you mean 0.4?"),
+        (["--stride", "2"], "--stride 2; the table [route.video] of a route says that; give its file with --routes"),
+        (["--blur", "face"], "the table [route.draw] of a route says that, as blur = ['face']"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["analyze", "photos/r.jpg", *words])
