@@ -135,8 +135,8 @@ def sweep(
         left = run.to_end_or_mark(end, begun)
     if marked and left:
         write_mark(worker.storage, left)
-    elif marked and run.tally:
-        outdated.store(worker.storage, run.tally)
+    elif marked and (tally := run.counted()):
+        outdated.store(worker.storage, tally)
     return run.report
 
 
@@ -155,10 +155,15 @@ class _Sweep:
     begin_thread: Callable[[], None]
     report: SweepReport = field(default_factory=SweepReport)
     tried: int = 0  # uploads for which there was time
-    tally: Tally | None = field(default_factory=Tally)  # of the scans that came to their end
+    tally: Tally | None = field(init=False)  # of the scans that came to their end
 
     def __post_init__(self) -> None:
         self._digests = Digests(self.worker.planner)
+        self.tally = self._none = Tally(self.worker.ledger.deployment, self._digests.fingerprint())
+
+    def counted(self) -> Tally | None:
+        """The count of a pass to the end; None where models were replaced in the middle of it."""
+        return self.tally if self.tally and self.tally.today == self._digests.fingerprint() else None
 
     def to_end_or_mark(self, end: float, mark: SweepMark) -> SweepMark | None:
         """Scan after scan until `end`; where that comes first, the mark for the next sweep."""
@@ -182,7 +187,7 @@ class _Sweep:
     def _scan(self, scan: Scan, mark: ScanMark, end: float) -> ScanMark | None:
         """Bring what the scan finds to its end; where it stopped if `end` came first."""
         pages, receipts, mark = self._lists(scan, mark)
-        tally = mark.tally()
+        tally = mark.tally(self._none)
         for page in pages:
             here = ScanMark(page.token, receipts.token, tally)
             uploads = [u for u in page.blobs if not is_clutter(u.name) and self.order.scan_of(u) == scan]

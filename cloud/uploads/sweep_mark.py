@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from cloud.settings import STATE, deployment
+from cloud.settings import STATE
 from cloud.storage.blobs import Conflict
 from cloud.storage.containers import Storage
 from cloud.storage.paths import printable
@@ -32,13 +32,13 @@ class ScanMark:
     receipts: str | None = None
     outdated: Tally | None = None
 
-    def tally(self) -> Tally | None:
-        """The count with which a scan begins or goes on; None where another deployment, or a version that did not
-        count, has begun it."""
-        here = deployment()
+    def tally(self, none: Tally) -> Tally | None:
+        """The count with which a scan begins (`none` counted so far) or goes on. None where it was begun by another
+        deployment, with other routes or models, or by a version that did not count."""
         if self.uploads is None:
-            return Tally(here)
-        return self.outdated if self.outdated and self.outdated.by == here else None
+            return none
+        mine = self.outdated
+        return mine if mine and (mine.by, mine.today) == (none.by, none.today) else None
 
 
 @dataclass(frozen=True)
