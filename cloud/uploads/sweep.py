@@ -13,7 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from cloud.settings import STATE, UPLOADS
@@ -25,7 +25,7 @@ from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.outdated import Digests, Tally
 from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
-from cloud.uploads.sweep_mark import MARK, ScanMark, SweepMark, read_mark, write_mark
+from cloud.uploads.sweep_mark import MARK, ScanMark, SweepMark, note_pause, read_mark, write_mark
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
@@ -43,6 +43,8 @@ OTHERS = {
     "done": "finished by others",
     "dropped": "deleted meanwhile",
 }
+
+_COUNTS = ("seen", "unfinished", "processed", "recovered", "failed", "left")
 
 Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
@@ -65,6 +67,11 @@ class SweepReport:
     others: Counter[str] = field(default_factory=Counter)
     handed: dict[str, str] = field(default_factory=dict)  # uploads that wait for a job -> its id, "" where unknown
     paused: bool = False
+
+    def __add__(self, other: SweepReport) -> SweepReport:
+        """Both together, of sweeps over different uploads."""
+        counts = {name: getattr(self, name) + getattr(other, name) for name in (*_COUNTS, "others")}
+        return replace(other, **counts)
 
     def __str__(self) -> str:
         if self.paused:
@@ -123,7 +130,7 @@ def sweep(
     """
     end = time.monotonic() + budget_s
     if cause == "sweep" and is_paused(worker.settings):
-        worker.storage.delete(STATE, MARK)  # what comes meanwhile may lie before it
+        note_pause(worker.storage, worker.ledger.deployment)
         return SweepReport(paused=True)
     marked = prefix == "" and cause == "sweep"
     begun = read_mark(worker.storage) if marked else SweepMark()

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 from cloud.settings import STATE
 from cloud.storage.blobs import Conflict
@@ -18,7 +19,7 @@ from inference.tables import build
 log = logging.getLogger(__name__)
 
 MARK = "sweep.json"
-_MARK_BYTES = 64 * 1024
+_MARK_BYTES = 1024 * 1024  # of thousands of scans
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,32 @@ class SweepMark(ScanMark):
     """Where the next sweep goes on: in the scan of everything, and in `scans`, others that were not finished, by key.
 
     first: the scan with which it begins, where those before it left that one no time; "" for the first of all.
+    paused_by: the deployment whose intake is paused; the next sweep then begins at the beginning.
     """
 
     scans: Mapping[str, ScanMark] = field(default_factory=dict)
     first: str = ""
+    paused_by: str = ""
 
 
 def write_mark(storage: Storage, mark: SweepMark) -> None:
     """Keeps the mark; a single call."""
     storage.write_json(STATE, MARK, asdict(mark))
+
+
+def note_pause(storage: Storage, deployment: str) -> None:
+    """Takes the place of a mark, since what comes during a pause may lie before it; a single call."""
+    write_mark(storage, SweepMark(paused_by=deployment))
+
+
+def pause_noted(storage: Storage) -> tuple[str, datetime] | None:
+    """The deployment that was paused when it last looked, and when that was; None where none was. A single call."""
+    try:
+        stored = storage.read(STATE, MARK, _MARK_BYTES)
+        by = json.loads(stored[0]).get("paused_by") if stored else None
+    except (ValueError, AttributeError, RecursionError, LimitExceeded, Conflict):
+        return None
+    return (str(by), stored[1].modified) if stored and by else None
 
 
 def read_mark(storage: Storage) -> SweepMark:

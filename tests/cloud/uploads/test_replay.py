@@ -155,6 +155,73 @@ def test_another_route_meanwhile_leaves_no_artifacts_of_the_deleted_result(
     assert "a.jpg/result.json" in after and before and not before & after
 
 
+def test_names_take_what_they_name_and_no_more(
+    worker: UploadWorker, replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The last with its umlaut as a Mac writes it
+    odd = ["50% off #2.jpg", "a [1]*.jpg", "b c.jpg", "b/c.jpg", "u\u0308.jpg"]
+    for name in ("a", "a.jpg", "a.jpg-2", "a/x.jpg", "a/x.png", *odd):
+        worker.storage.write(UPLOADS, name, b"x")
+    worker.storage.write(UPLOADS, "a.jpg.route.toml", b'route = "classify"')
+    taken = {
+        ("a.jpg",): ["a.jpg.route.toml", "a.jpg"],
+        ("a",): ["a"],
+        ("a/",): ["a/x.jpg", "a/x.png"],
+        ("a.",): ["a.jpg", "a.jpg-2", "a.jpg.route.toml"],
+        ("*.jpg",): ["50% off #2.jpg", "a [1]*.jpg", "a.jpg", "a.jpg.route.toml", "b c.jpg", odd[-1]],
+        ("a/*.jpg", "a/", "a/x.png", "a/x.png"): ["a/x.jpg", "a/x.png"],
+        ("b c.jpg", "a"): ["a", "b c.jpg"],
+        ("b\\c.jpg",): ["b/c.jpg"],
+        ("a [1]*.jpg",): ["a [1]*.jpg"],
+        ("50% off #",): ["50% off #2.jpg"],
+        ("\u00fc",): [odd[-1]],
+    }
+    for named, expected in taken.items():
+        capsys.readouterr()
+        assert main(["replay", *named, "--dry-run"]) == 0, named
+        out, err = capsys.readouterr()
+        assert sorted(out.splitlines()) == sorted(expected), named
+        assert f"would analyse {len(expected)} of {len(expected)} uploads below {', '.join(named)} (" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stret/", "no upload's name is, or begins with, 'stret/'"),
+        ("street/*.png", "no upload's name fits 'street/*.png'"),
+        ("uploads/street/", "names begin behind the container's: 'street/'"),
+        ("../state/sweep.json", "begins with, '../state/sweep.json'"),
+        ("x" * 2000, "begins with, 'xxx"),
+    ],
+)
+def test_a_name_that_is_no_uploads_is_said(
+    worker: UploadWorker, replay: Callable[..., Said], name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.storage.write(UPLOADS, "street/a.jpg", b"x")
+    for more in ((), ("--dry-run",)):
+        assert main(["replay", name, "--changed", *more]) == 1
+        assert said in capsys.readouterr().err
+    assert main(["replay", "street/a.jpg", "--changed"]) == 0
+
+
+def test_an_empty_name_is_not_everything(replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["replay", "", "--all"])
+    assert "a name is empty" in capsys.readouterr().err
+
+
+def test_what_a_rule_of_the_account_deleted_is_said_where_it_was_not_asked_for(
+    worker: UploadWorker, replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(worker, "a.jpg", jpeg())
+    sweep(worker, 60)
+    worker.storage.delete(RESULTS, "a.jpg/result.json")
+    said = "1 of these were analysed before: somebody, or a rule of the account, has deleted"
+    for arguments, is_said in ((["--missing"], False), ([], True)):
+        main(["replay", "--dry-run", *arguments])
+        assert (said in capsys.readouterr().err) == is_said
+
+
 def test_filters_add_up_and_each_upload_counts_once(worker: UploadWorker, replay: Callable[..., Said]) -> None:
     drop(worker, "bad.jpg", b"not a picture")
     for name in ("gone.jpg", "kept.jpg", "old.jpg"):
