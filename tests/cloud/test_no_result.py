@@ -11,7 +11,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from cloud.settings import RESULTS, UPLOADS
+from cloud.settings import RESULTS, UPLOADS, Settings
 from cloud.uploads.receipts import Receipt
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.web import api
@@ -65,7 +65,7 @@ def known(worker: UploadWorker, **fields: Any) -> None:
         ({"state": "failed", "reason": "a.jpg: cut off"}, "failed", "a.jpg: cut off (errors/a.jpg.json)", False),
         ({"state": "dropped", "reason": "cancelled"}, "cancelled", "(cancelled); `python -m cloud replay", False),
         ({"etag": "older"}, "waiting", "uploaded anew", True),
-        ({}, "result_deleted", "its result was deleted; `python -m cloud replay --missing` brings it back", False),
+        ({}, "result_deleted", "its result was deleted; `python -m cloud replay NAME --missing` brings it back", False),
     ],
 )
 def test_why_an_upload_has_no_result(
@@ -108,3 +108,12 @@ def test_what_a_route_lets_wait_is_said(worker: UploadWorker, ask: Asked) -> Non
     assert receipt(worker, "a.jpg").reason
     state, words, again = said(ask("a.jpg"))
     assert (state, again) == ("waiting", True) and "did you mean 'sketch'" in words
+
+
+def test_while_intake_is_paused_no_turn_is_promised(
+    worker: UploadWorker, ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(worker, "a.jpg", jpeg())
+    monkeypatch.setattr("cloud.web.no_result.current", lambda: Settings(intake="paused"))
+    state, words, again = said(ask("a.jpg"))
+    assert (state, again) == ("waiting", True) and words.endswith("until it is `on` again") and "turn" not in words
