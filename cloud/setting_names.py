@@ -49,7 +49,7 @@ def _is_slip(name: str, word: str) -> bool:
     if not wanted.startswith(ours):
         plain = plain.removeprefix(ours)
     long = len(wanted) > _LONG
-    return abs(len(plain) - len(wanted)) <= 2 and len(wanted) >= 8 and _slips(plain, wanted, long) <= 1 + long
+    return abs(len(plain) - len(wanted)) <= 2 and len(wanted) >= 6 and _slips(plain, wanted, long) <= 1 + long
 
 
 def _slips(name: str, word: str, long: bool) -> int:

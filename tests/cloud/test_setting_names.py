@@ -25,6 +25,8 @@ from cloud.settings import slips
         ("DROPSIGHT_MODEL", "DROPSIGHT_MODELS"),
         ("DROPSIGHT_ALLOW_RESEARCH", "DROPSIGHT_ALLOW_RESEARCH_MODELS"),
         ("dropsight_weights", "DROPSIGHT_WEIGHTS"),
+        ("INTAKES", "INTAKE"),  # "paused" would change nothing, without a word
+        ("INTKAE", "INTAKE"),
     ],
 )
 def test_a_slip_is_told_from_the_setting_that_was_meant(name: str, meant: str) -> None:
