@@ -39,7 +39,8 @@ class SavedFiles:
             say(f"\n{names}: as the app read it again.")
             return
         wrong = self._check()
-        say(f"\n{names}: saved, but the next start would meet this: {wrong}" if wrong else f"\n{names}: saved. {AGAIN}")
+        how = "gone" if all(self._told[file] is None for file in changed) else "saved"
+        say(f"\n{names}: {how}, but the next start would meet this: {wrong}" if wrong else f"\n{names}: {how}. {AGAIN}")
 
     def _is_changed(self, file: Path) -> bool:
         state = _state(file)
