@@ -123,10 +123,9 @@ def _summary(options: argparse.Namespace, replay: Replay, report: SweepReport) -
 def _say_whether_paused(worker: UploadWorker) -> None:
     """The app's settings are others than those of this command: what its last look at uploads said of them."""
     from cloud.uploads.intake import is_paused
-    from cloud.uploads.sweep_mark import pause_noted
+    from cloud.uploads.sweep_mark import pauses_noted
 
-    if not is_paused(worker.settings) and (noted := pause_noted(worker.storage)):
-        by, when = noted
+    for by, when in () if is_paused(worker.settings) else pauses_noted(worker.storage):
         _say(
             f"intake of the app {by!r} was paused at {when:%Y-%m-%d %H:%M} UTC; this command, by its own INTAKE, is not"
         )

@@ -25,7 +25,7 @@ from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.outdated import Digests, Tally
 from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
-from cloud.uploads.sweep_mark import MARK, ScanMark, SweepMark, note_pause, read_mark, write_mark
+from cloud.uploads.sweep_mark import ScanMark, SweepMark, note_pause, path_of, read_mark, write_mark
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
@@ -133,7 +133,7 @@ def sweep(
         note_pause(worker.storage, worker.ledger.deployment)
         return SweepReport(paused=True)
     marked = prefix == "" and cause == "sweep"
-    begun = read_mark(worker.storage) if marked else SweepMark()
+    begun = read_mark(worker.storage, worker.ledger.deployment) if marked else SweepMark()
     worker.refresh_models()  # by which it is decided who goes on waiting
     waits = Waits(worker.planner, worker.ledger.store, worker.ledger.deployment)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
@@ -141,7 +141,7 @@ def sweep(
         run = _Sweep(worker, pool, order, waits, wanted or waits.needs_work, cause, again, page_size, begin_thread)
         left = run.to_end_or_mark(end, begun)
     if marked and left:
-        write_mark(worker.storage, left)
+        write_mark(worker.storage, worker.ledger.deployment, left)
     elif marked and (tally := run.counted()):
         outdated.store(worker.storage, tally)
     return run.report
@@ -221,7 +221,8 @@ class _Sweep:
         except StorageUnavailable as error:
             if (mark.uploads, mark.receipts) == (None, None):
                 raise
-            log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, MARK, error)
+            path = path_of(self.worker.ledger.deployment)
+            log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, path, error)
             return self._lists(scan, ScanMark())
         return (chain([first], pages) if first else pages), receipts, mark
 

@@ -1,10 +1,13 @@
-"""Where the next sweep goes on, kept between sweeps as `state/sweep.json`."""
+"""Where the next sweep goes on, kept between sweeps as `state/sweep.json`, of an app in Azure `sweep-<deployment>.json`.
+
+Each deployment over an account has a mark of its own: it counts by routes of its own, and may pause.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -18,7 +21,8 @@ from inference.tables import build
 
 log = logging.getLogger(__name__)
 
-MARK = "sweep.json"
+_BEGINNING = "sweep"
+MARK = f"{_BEGINNING}.json"
 _MARK_BYTES = 1024 * 1024  # of thousands of scans
 
 
@@ -55,38 +59,46 @@ class SweepMark(ScanMark):
     paused_by: str = ""
 
 
-def write_mark(storage: Storage, mark: SweepMark) -> None:
+def path_of(deployment: str) -> str:
+    """Where a deployment keeps its mark in the container `state`."""
+    return MARK if deployment == "local" else f"{_BEGINNING}-{deployment}.json"
+
+
+def write_mark(storage: Storage, deployment: str, mark: SweepMark) -> None:
     """Keeps the mark; a single call."""
-    storage.write_json(STATE, MARK, asdict(mark))
+    storage.write_json(STATE, path_of(deployment), asdict(mark))
 
 
 def note_pause(storage: Storage, deployment: str) -> None:
     """Takes the place of a mark, since what comes during a pause may lie before it; a single call."""
-    write_mark(storage, SweepMark(paused_by=deployment))
+    write_mark(storage, deployment, SweepMark(paused_by=deployment))
 
 
-def pause_noted(storage: Storage) -> tuple[str, datetime] | None:
-    """The deployment that was paused when it last looked, and when that was; None where none was. A single call."""
-    try:
-        stored = storage.read(STATE, MARK, _MARK_BYTES)
-        by = json.loads(stored[0]).get("paused_by") if stored else None
-    except (ValueError, AttributeError, RecursionError, LimitExceeded, Conflict):
-        return None
-    return (str(by), stored[1].modified) if stored and by else None
+def pauses_noted(storage: Storage) -> Iterator[tuple[str, datetime]]:
+    """The deployments that were paused when they last looked, and when that was; a call, and one for each mark."""
+    for blob in next(storage.pages(STATE, _BEGINNING)).blobs:
+        try:
+            stored = storage.read(STATE, blob.name, _MARK_BYTES)
+            by = json.loads(stored[0]).get("paused_by") if stored else None
+        except (ValueError, AttributeError, RecursionError, LimitExceeded, Conflict):
+            continue
+        if stored and by:
+            yield str(by), stored[1].modified
 
 
-def read_mark(storage: Storage) -> SweepMark:
+def read_mark(storage: Storage, deployment: str) -> SweepMark:
     """The mark that the last sweep left, if any; what cannot be read as one begins at the beginning."""
-    reading = storage.open(STATE, MARK)
+    path = path_of(deployment)
+    reading = storage.open(STATE, path)
     if reading is None:
         return SweepMark()
     # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
-    storage.delete(STATE, MARK)
+    storage.delete(STATE, path)
     try:
         document = json.loads(reading.read(_MARK_BYTES))
         known = {key: value for key, value in document.items() if key in SweepMark.__dataclass_fields__}
-        return build(SweepMark, known, f"{STATE}/{MARK}")
+        return build(SweepMark, known, f"{STATE}/{path}")
     except (ValueError, AttributeError, RecursionError, BadManifest, LimitExceeded, Conflict) as error:
-        what = f"{STATE}/{MARK} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
+        what = f"{STATE}/{path} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
         log.warning("%s", printable(what))
         return SweepMark()

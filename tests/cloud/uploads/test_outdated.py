@@ -111,6 +111,25 @@ def test_what_another_deployment_answered_is_not_outdated_but_said(
     assert counted(worker) == {"count": 0, "of": 3}
 
 
+def test_two_deployments_whose_sweeps_take_turns_both_come_to_their_end(
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.uploads.sweep.time.monotonic", lambda: 0.0)
+    workers = {}
+    for by in ("app", "app-staging", "paused"):
+        monkeypatch.setenv("WEBSITE_SITE_NAME", by)
+        workers[by] = make_worker(intake="paused" if by == "paused" else "on")
+    for number in range(6):
+        drop(workers["app"], f"{number}.jpg", jpeg())
+    sweep(workers["app"], 1)
+    for _ in range(3):
+        ends = {by: sweep(worker, 0, page_size=2) for by, worker in workers.items()}
+    assert ends["app"].complete and ends["app-staging"].complete
+    for by in ("app", "app-staging"):
+        monkeypatch.setenv("WEBSITE_SITE_NAME", by)
+        assert counted(workers[by]) == {"count": 0, "of": 6}
+
+
 def test_deployments_that_only_their_host_tells_apart_count_apart(
     make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

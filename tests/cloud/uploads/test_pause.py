@@ -129,12 +129,15 @@ def test_replay_is_refused_but_for_its_list(
 def test_a_replay_whose_own_intake_is_on_says_that_the_app_is_paused(
     make_worker: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    on, paused = make_worker(), make_worker(intake="paused")
+    monkeypatch.setenv("WEBSITE_SITE_NAME", "App")
+    app, paused = make_worker(), make_worker(intake="paused")
+    monkeypatch.delenv("WEBSITE_SITE_NAME")
+    on = make_worker()
     drop(paused, "a.jpg", jpeg())
     monkeypatch.setattr("cloud.instance.default_worker", lambda: on)
     sweep(paused, 60)
     assert main(["replay"]) == 0
-    assert "intake of the app 'local' was paused at 20" in capsys.readouterr().err.splitlines()[0]
-    sweep(on, 60)
+    assert "intake of the app 'app' was paused at 20" in capsys.readouterr().err.splitlines()[0]
+    sweep(app, 60)
     main(["replay"])
     assert "paused" not in capsys.readouterr().err
