@@ -24,6 +24,7 @@ _EPILOG = """\
 The names go to standard output, one a line, and what became of them to standard error. Ends with 0 where all of them
 have their answer, 1 where some failed, wait, or are still being worked on, or a NAME is no upload's, 2 for wrong
 usage."""
+_NAMED = 5  # names in a sentence
 _DELETED = """\
 of these were analysed before: somebody, or a rule of the account, has deleted what they ended with, and may again; \
 --failed leaves them out"""
@@ -112,8 +113,9 @@ def _swept(replay: Replay, dry_run: bool) -> SweepReport:
 
 def _summary(options: argparse.Namespace, replay: Replay, report: SweepReport) -> str:
     count = sum(replay.chosen.values())
-    of = f"{count} of {replay.seen} uploads" + (f" below {', '.join(options.names)}" if options.names else "")
-    of += _in_brackets(replay.chosen)
+    named, more = options.names[:_NAMED], len(options.names) - _NAMED
+    below = f" below {', '.join(named)}{f' and {more} more' if more > 0 else ''}" if named else ""
+    of = f"{count} of {replay.seen} uploads{below}{_in_brackets(replay.chosen)}"
     undecided = f"; {replay.undecided} cannot be analysed as routes and models are" if replay.undecided else ""
     if options.dry_run:
         return f"would analyse {of}{undecided}"

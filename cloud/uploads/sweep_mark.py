@@ -1,4 +1,4 @@
-"""Where the next sweep goes on, kept between sweeps as `state/sweep.json`, of an app in Azure `sweep-<deployment>.json`.
+"""Where the next sweep goes on: between sweeps `state/sweep.json`, of an app in Azure `state/sweep-<deployment>.json`.
 
 Each deployment over an account has a mark of its own: it counts by routes of its own, and may pause.
 """
@@ -76,7 +76,7 @@ def note_pause(storage: Storage, deployment: str) -> None:
 
 def pauses_noted(storage: Storage) -> Iterator[tuple[str, datetime]]:
     """The deployments that were paused when they last looked, and when that was; a call, and one for each mark."""
-    for blob in next(storage.pages(STATE, _BEGINNING)).blobs:
+    for blob in [blob for page in storage.pages(STATE, _BEGINNING) for blob in page.blobs]:  # none without a container
         try:
             stored = storage.read(STATE, blob.name, _MARK_BYTES)
             by = json.loads(stored[0]).get("paused_by") if stored else None

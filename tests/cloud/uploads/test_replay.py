@@ -9,7 +9,8 @@ from itertools import permutations
 import pytest
 
 from cloud.__main__ import main
-from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
+from cloud.connection import blob_service
+from cloud.settings import CONTAINERS, ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.paths import record_prefix
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.missing import absent
@@ -202,6 +203,14 @@ def test_a_name_that_is_no_uploads_is_said(
         assert main(["replay", name, "--changed", *more]) == 1
         assert said in capsys.readouterr().err
     assert main(["replay", "street/a.jpg", "--changed"]) == 0
+
+
+def test_before_the_app_has_ever_run_there_is_nothing(
+    account: str, worker: UploadWorker, replay: Callable[..., Said]
+) -> None:
+    for container in CONTAINERS:
+        blob_service("AzureWebJobsStorage").delete_container(container)
+    assert replay() == (0, [], "replayed 0 of 0 uploads")
 
 
 def test_an_empty_name_is_not_everything(replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]) -> None:
