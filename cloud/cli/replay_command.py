@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     unmet = list(replay.names.unmet())
     for sentence in unmet:
         _say(sentence)
-    if plain and replay.chosen["missing"]:
+    if plain and not options.all and replay.chosen["missing"]:
         _say(f"{replay.chosen['missing']} {_DELETED}")
     _say(_summary(options, replay, report))
     open_ends = report.failed + sum(report.others[status] for status in ("waiting", "busy", "job"))

@@ -226,7 +226,7 @@ def test_what_a_rule_of_the_account_deleted_is_said_where_it_was_not_asked_for(
     sweep(worker, 60)
     worker.storage.delete(RESULTS, "a.jpg/result.json")
     said = "1 of these were analysed before: somebody, or a rule of the account, has deleted"
-    for arguments, is_said in ((["--missing"], False), ([], True)):
+    for arguments, is_said in ((["--missing"], False), (["--all"], False), ([], True)):
         main(["replay", "--dry-run", *arguments])
         assert (said in capsys.readouterr().err) == is_said
 
