@@ -31,10 +31,12 @@ class Named:
 
     def takes(self, name: str) -> bool:
         """Whether the upload is meant."""
-        subject = sidecar_target(name) or name
+        spoken_of = {name, sidecar_target(name) or name}
         if self.is_name:
-            return subject == self.text
-        return fits(self.text, subject) if WILD.search(self.text) else name.startswith(self.text)
+            return self.text in spoken_of
+        if WILD.search(self.text):
+            return any(fits(self.text, each) for each in spoken_of)
+        return name.startswith(self.text)
 
 
 @dataclass

@@ -166,6 +166,7 @@ def test_names_take_what_they_name_and_no_more(
     worker.storage.write(UPLOADS, "a.jpg.route.toml", b'route = "classify"')
     taken = {
         ("a.jpg",): ["a.jpg.route.toml", "a.jpg"],
+        ("a.jpg.route.toml",): ["a.jpg.route.toml"],
         ("a",): ["a"],
         ("a/",): ["a/x.jpg", "a/x.png"],
         ("a.",): ["a.jpg", "a.jpg-2", "a.jpg.route.toml"],
