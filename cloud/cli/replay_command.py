@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names",
         nargs="*",
-        type=_not_empty,
+        type=_name,
         metavar="NAME",
         help="only these: the name of an upload, the beginning of names (street/), or a quoted pattern ('**/*.jpg')",
     )
@@ -58,9 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
-def _not_empty(text: str) -> str:
+def _name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("a name is empty, as of a variable that is not set; for all uploads give none")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UTF-8, as all names in storage are") from None
     return text
 
 

@@ -214,10 +214,11 @@ def test_before_the_app_has_ever_run_there_is_nothing(
     assert replay() == (0, [], "replayed 0 of 0 uploads")
 
 
-def test_an_empty_name_is_not_everything(replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["replay", "", "--all"])
-    assert "a name is empty" in capsys.readouterr().err
+@pytest.mark.parametrize(("name", "said"), [("", "a name is empty"), ("\udcff.jpg", "is no UTF-8")])
+def test_a_name_that_is_none_is_wrong_usage(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):  # of no name, all uploads would be taken
+        main(["replay", name, "--all"])
+    assert said in capsys.readouterr().err
 
 
 def test_what_a_rule_of_the_account_deleted_is_said_where_it_was_not_asked_for(
