@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud.settings import BLOB_SOURCES, CONTAINERS, current, slips, text_of
+from cloud.settings import BLOB_SOURCES, CONTAINERS, BadSettings, current, slips, text_of
 from inference.errors import DropsightError, MissingPackage, Permanent
 from inference.extras import EXTRAS, how_to_get, installed
 
@@ -210,10 +211,16 @@ def pipelines() -> list[str]:
 
 def outdated() -> dict[str, Any]:
     """How many results another model or route would answer otherwise today."""
+    from cloud.instance import default_worker
     from cloud.storage.containers import default_storage
-    from cloud.uploads.outdated import told
+    from cloud.uploads.outdated import Digests, told
 
-    return told(default_storage())
+    today = ""
+    with suppress(BadSettings):  # of which other parts speak
+        worker = default_worker()
+        worker.refresh_models()
+        today = Digests(worker.planner).fingerprint()
+    return told(default_storage(), today)
 
 
 def intake() -> str:

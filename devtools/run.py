@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloud.edited import masks_of
 from cloud.settings import BadSettings, Settings, slips
 from devtools import azurite, checks, environment, first_run, pack
 from devtools.environment import ROOT, SetupError, say
@@ -103,9 +104,10 @@ def read_settings(file: Path) -> dict[str, str]:
 
 def read_once(values: dict[str, str], root: Path) -> list[Path]:
     """The files that the app reads when it starts, and then no more."""
-    written = {**values, **os.environ}
-    named = (written.get("ROUTES_FILE") or "routes.toml", written.get("PIPELINES_FILE") or "pipelines.toml")
-    return [root / name for name in (*named, SETTINGS.name)]
+    written = {name: value.strip() for name, value in {**values, **os.environ}.items()}
+    routes = root / (written.get("ROUTES_FILE") or "routes.toml")
+    named = (written.get("PIPELINES_FILE") or "pipelines.toml", SETTINGS.name)
+    return [routes, *masks_of(routes), *(root / name for name in named)]
 
 
 def next_start(python: Path, root: Path) -> checks.Finding:

@@ -26,6 +26,7 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
+from cloud.uploads.sweep_mark import note_pause
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
@@ -68,6 +69,7 @@ class UploadWorker:
         models: ServingModels | None = None,
     ) -> None:
         self.models = models
+        self._pause_noted = False
         self.split: Split = lambda *_: None
         self.storage = storage
         self.settings = settings
@@ -101,6 +103,10 @@ class UploadWorker:
         """Intake is paused. What a sidecar says is noted, lest its upload be analysed without it afterwards; its own
         receipt is left to the sweep, which then takes both."""
         log.info("%s: %s", printable(name), PAUSED)
+        if not self._pause_noted:  # a pause may end before a sweep has seen it
+            self._pause_noted = True
+            with suppress(StorageUnavailable):
+                note_pause(self.storage, self.ledger.deployment)
         with suppress(UnsupportedMedia):  # of a name that nobody can address: recorded afterwards
             target = None if is_clutter(name) else sidecar_target(canonical(name))
             if target and (sidecar := self.storage.open(UPLOADS, canonical(name))):

@@ -81,7 +81,7 @@ def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
         where = f"{ERRORS}/{error_path(receipt.name)}"
         return NoResult("failed", f"it failed: {receipt.reason or 'for a reason that the record says'} ({where})")
     if receipt.state == "done":
-        how = "`python -m cloud replay --missing` brings it back"
+        how = "`python -m cloud replay NAME --missing` brings it back"
         return NoResult("result_deleted", f"it was analysed ({receipt.at}), and its result was deleted; {how}")
     return _waiting(stored)
 

@@ -65,7 +65,7 @@ def known(worker: UploadWorker, **fields: Any) -> None:
         ({"state": "failed", "reason": "a.jpg: cut off"}, "failed", "a.jpg: cut off (errors/a.jpg.json)", False),
         ({"state": "dropped", "reason": "cancelled"}, "cancelled", "(cancelled); `python -m cloud replay", False),
         ({"etag": "older"}, "waiting", "uploaded anew", True),
-        ({}, "result_deleted", "its result was deleted; `python -m cloud replay --missing` brings it back", False),
+        ({}, "result_deleted", "its result was deleted; `python -m cloud replay NAME --missing` brings it back", False),
     ],
 )
 def test_why_an_upload_has_no_result(

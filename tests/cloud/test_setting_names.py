@@ -27,7 +27,8 @@ from cloud.settings import slips
         ("dropsight_weights", "DROPSIGHT_WEIGHTS"),
         ("DROPSIGHT-MODELS", "DROPSIGHT_MODELS"),
         ("INTKE", "INTAKE"),
-        ("INTAKES", "INTAKE"),
+        ("INTKAE", "INTAKE"),
+        ("INTAKES", "INTAKE"),  # "paused" would change nothing, without a word
     ],
 )
 def test_a_slip_is_told_from_the_setting_that_was_meant(name: str, meant: str) -> None:

@@ -92,6 +92,21 @@ def test_what_is_watched_is_what_the_settings_name(tmp_path: Path, monkeypatch: 
     assert names == ["other.toml", "pipelines.toml", "local.settings.json"]
 
 
+def test_masks_that_routes_name_are_watched_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROUTES_FILE", raising=False)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/routes.toml").write_text(f'{ROUTE}mask = "gate.png"\n')
+    found = run.read_once({"ROUTES_FILE": " mine/routes.toml "}, tmp_path)
+    assert found[:2] == [tmp_path / "mine/routes.toml", tmp_path / "mine/gate.png"]
+    (tmp_path / "mine/routes.toml").write_text("[[route")
+    assert len(run.read_once({"ROUTES_FILE": "mine/routes.toml"}, tmp_path)) == 3
+
+
+def test_a_file_that_is_gone_was_not_saved(world: World) -> None:
+    world.routes.unlink()
+    assert world.look() == [f"routes.toml: gone. {saved_files.AGAIN}"]
+
+
 @pytest.mark.slow
 def test_the_next_start_is_asked_with_the_settings_as_they_are_now(tmp_path: Path) -> None:
     def settings(**values: str) -> Finding:
