@@ -274,13 +274,14 @@ class Videos:
         """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
         route, number = claim.plan.route, message.part
         assert route
-        if message not in self.jobs.progress(job.id).missing(job):
+        progress = self.jobs.drop_spoilt(job, self.jobs.progress(job.id))
+        if message not in progress.missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
         elif message.stage == "join":
-            self._publish(job, claim, upload, route)
+            self._publish(job, claim, upload, route, progress)
             return
         elif message.stage == "merge":
-            self.stages.of(claim.plan.models).merge(job, route, check)
+            self.stages.of(claim.plan.models).merge(job, route, progress.pictures, check)
         else:
             stages = self.stages.of(claim.plan.models)
             step = stages.detect if message.stage == "detect" else stages.render
@@ -305,10 +306,12 @@ class Videos:
             self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
-    def _publish(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route) -> None:
+    def _publish(
+        self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route, progress: JobProgress
+    ) -> None:
         etag = publish.already_published(self.storage, claim.receipt)
         if etag is None:
-            with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
+            with self.stages.joined(job, upload, route, progress) as analysis:
                 etag = publish.publish(self.storage, claim.receipt, analysis)
         ended = self.ledger.finish(claim, "done", result_etag=etag)
         if ended == "changed":
