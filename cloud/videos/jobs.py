@@ -82,9 +82,12 @@ class VideoJob:
             parts = tuple(Part.from_json(part) for part in document["parts"])
             facts = RouteFacts.from_json(document["facts"]) if _is_whole(document.get("facts")) else None
             source = build(Source, document["source"], "source")
-            if not parts:
-                raise ValueError("it has no parts")
-            return build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
+            if not parts or [part.number for part in parts] != list(range(len(parts))):
+                raise ValueError("it has no parts, or their numbers are not 0, 1, 2 and so on")
+            job = build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
+            if min(job.width, job.height, job.fps) <= 0 or job.created < 0:
+                raise ValueError("its pictures have no size, no rate, or no time")
+            return job
         except (AttributeError, KeyError, TypeError, ArithmeticError, RecursionError, BadManifest) as error:
             raise ValueError(f"it is no plan of a job: {error!r:.300}") from error
 

@@ -70,6 +70,8 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
         return False
     if job is not None and job.state == "running":
         return _send_again(videos, job, progress)
+    if job is not None:  # it says so itself, and nobody else does: its upload may still wait for it
+        videos.claim(job)
     if plan is None and JOB_ID.fullmatch(job_id):
         _give_back(videos, job_id, f"the plan {STATE}/{path_of(job_id, PLAN)} is gone")
         return False

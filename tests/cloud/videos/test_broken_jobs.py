@@ -122,6 +122,19 @@ def test_whatever_a_plan_is_its_upload_begins_anew(impatient: Videos, clip: Path
     taken()
 
 
+@pytest.mark.parametrize("state", ["done", "superseded"])
+def test_an_upload_whose_plan_says_that_it_ended_begins_anew(impatient: Videos, clip: Path, state: str) -> None:
+    """Its receipt still waits for the job, and no message will come that asks."""
+    job_id = drop(impatient, clip)
+    taken()
+    stored = impatient.storage.read_json(STATE, f"jobs/{job_id}/{PLAN}")
+    assert stored
+    impatient.storage.write_json(STATE, f"jobs/{job_id}/{PLAN}", {**stored[0], "state": state})
+    revive(impatient)
+    assert sweep(impatient.worker, 60).unfinished == 1 and job_of(impatient) != job_id
+    taken()
+
+
 def test_what_lies_beside_jobs_and_numbers_that_are_none_stop_nothing(
     impatient: Videos, clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

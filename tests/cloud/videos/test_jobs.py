@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,43 @@ WORK: dict[str, dict[str, str]] = {
     f"{STILLS}0000/poster.jpg": {},
     work(RENDERED, 0): {"files": "1"},
 }
+
+
+def damaged(**changes: Any) -> dict[str, Any]:
+    """The plan as it is stored, with other members; `start` and `number` are those of the second part."""
+    document = json.loads(json.dumps(JOB.to_json()))
+    for key in {"start", "number"} & changes.keys():
+        document["parts"][1][key] = changes.pop(key)
+    return {**document, **changes}
+
+
+def test_a_plan_comes_back_as_it_was() -> None:
+    assert VideoJob.from_json(damaged()) == JOB
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"start": {"pts_s": "soon", "index": 3}},
+        {"start": {"pts_s": float("nan"), "index": 3}},
+        {"start": [1, 2]},
+        {"start": None},
+        {"number": 0},
+        {"number": 2},
+        {"number": True},
+        {"parts": []},
+        {"parts": {"number": 0}},
+        {"width": 0},
+        {"fps": -5.0},
+        {"fps": float("inf")},
+        {"created": -1e308},
+        {"source": []},
+    ],
+    ids=str,
+)
+def test_a_damaged_plan_is_none(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no "):
+        VideoJob.from_json(damaged(**changes))
 
 
 def progress(*lost: str, cut: str = "", until: str = "join") -> JobProgress:
