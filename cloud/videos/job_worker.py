@@ -245,8 +245,10 @@ class Videos:
 
     def cancel(self, job: VideoJob) -> None:
         """Ends a running job without a result, for good: until the upload changes or is replayed."""
-        claimed = self.claim(job)
-        if claimed and self.ledger.finish(claimed[0], "dropped", reason="cancelled") != "lost":
+        claim = self.ledger.adopt(job.name, job.id, lambda _: UploadPlan(""))  # whatever would be done with it today
+        if claim is None:
+            self.claim(job)  # notes how it ended
+        elif self.ledger.finish(claim, "dropped", reason="cancelled") != "lost":
             self.jobs.end(job, "cancelled", "cancelled")
 
     def fail(self, job: VideoJob, claim: Claim[UploadPlan], error: Exception) -> None:
