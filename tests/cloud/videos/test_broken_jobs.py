@@ -81,6 +81,8 @@ def test_a_plan_that_breaks_time_and_again_ends_in_an_error_record(impatient: Vi
     break_plan(impatient, job_of(impatient), "cut off")
     revive(impatient)
     assert names(impatient, ERRORS, "") == [f"{NAME}.json"]
+    record = impatient.storage.read_json(ERRORS, f"{NAME}.json")
+    assert record and f"the last: {STATE}/jobs/" in record[0]["error"]["message"]  # nobody was killed
     assert impatient.worker.handle(BlobEvent(UPLOADS, NAME)).status == "failed"
 
 
