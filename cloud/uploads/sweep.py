@@ -236,19 +236,20 @@ def _process(
     report: SweepReport,
 ) -> None:
     def handle(event: BlobEvent) -> Outcome | Exception | None:
-        if time.monotonic() >= end:
-            return None
-        if waits.goes_on(event.name):
-            return Outcome("waiting")
-        try:
-            outcome = worker.handle(event)
-            waits.note(event.name, outcome)
-            return outcome
-        except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
-            log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
-            return error
+        with waits.turn(event.name):
+            if time.monotonic() >= end:
+                return None
+            if waits.goes_on(event.name):
+                return Outcome("waiting")
+            try:
+                outcome = worker.handle(event)
+                waits.note(event.name, outcome)
+                return outcome
+            except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
+                log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
+                return error
 
-    for outcome in pool.map(handle, events):
+    for event, outcome in zip(events, pool.map(handle, events), strict=True):
         if outcome is None:
             report.left += 1
         elif isinstance(outcome, Exception) or outcome.status == "failed":
@@ -258,3 +259,5 @@ def _process(
             report.recovered += outcome.attempt > 1
         else:
             report.others[outcome.status] += 1
+            if outcome.status == "busy":  # with a job, perhaps, of which the listing did not say
+                report.handed.setdefault(event.name, "")

@@ -97,7 +97,8 @@ class UploadWorker:
                 outcome = self._handle_version(event)
                 if outcome.status != "again":
                     return outcome
-        raise StorageUnavailable(f"{event.name}: it was overwritten {_VERSIONS} times while being analysed")
+        what = f"it, its sidecar or a model was replaced {_VERSIONS} times while it was analysed"
+        raise StorageUnavailable(f"{event.name}: {what}; it is tried again")
 
     def _put_off(self, name: str) -> Outcome:
         """Intake is paused. What a sidecar says is noted, lest its upload be analysed without it afterwards; its own
@@ -216,7 +217,8 @@ class UploadWorker:
         """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
         name = claim.receipt.name
         ended = self.ledger.wait(claim, error.cause, str(error), self.planner.next_look(datetime.now(UTC)))
-        log.warning("%s waits for %s: %s", printable(name), printable(error.cause), printable(str(error)))
+        how = f"waits for {error.cause}" if error.cause else "is planned anew"
+        log.warning("%s", printable(f"{name} {how}: {error}"))
         return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
     def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
@@ -232,9 +234,12 @@ class UploadWorker:
         """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
+            made = f"{receipt.attempt - 1} attempts to analyse this file ended without a"
+            if receipt.reason:
+                raise Permanent(f"{made} result; the last: {receipt.reason}; replay it when that is over")
             raise Permanent(
-                f"{receipt.attempt - 1} attempts to analyse this file ended without a word: the worker was "
-                "killed, ran out of memory or out of time; try a smaller file or a larger plan, then replay it"
+                f"{made} word: the worker was killed, ran out of memory or out of time; try a smaller file or a "
+                "larger plan, then replay it"
             )
         if plan.problem:
             raise plan.problem
