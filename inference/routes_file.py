@@ -146,7 +146,16 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
 
 
 def _located(table: Any, place: str, folder: Path | None) -> Any:
-    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in."""
+    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in, and for
+    polygons that are written otherwise than as lists."""
+    for name in ("regions", "ignore"):
+        if isinstance(table, Mapping) and name in table:
+            from inference.regions import check_written  # lazily: few routes have polygons
+
+            try:
+                check_written(name, table[name])
+            except ValueError as error:
+                raise BadRoute(f"{place}: {error}") from None
     if not isinstance(table, Mapping) or not isinstance(mask := table.get("mask"), str) or not mask:
         return table
     if folder is None:
