@@ -142,7 +142,7 @@ def read_mask(path: Path) -> Mask:
 
     try:
         if not path.is_file():
-            raise ValueError(f"mask: {path} is not there; give the path of a PNG file beside routes.toml")
+            raise ValueError(f"mask: {path} is not there; give the path of a PNG file")
         limits = Limits(bytes=_MASK_BYTES, pixels=_MASK_PIXELS, side=_MASK_SIDE)
         data = read_bytes(path, limits)
         if (kind := sniff(data)) != "image/png":
