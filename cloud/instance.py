@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud.edited import Edit, FileAsRead
@@ -46,6 +47,8 @@ def default_worker() -> UploadWorker:
             )
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
     worker.split = lambda *video: default_videos().split(*video)
+    _masks_as_read.cache_clear()
+    _masks_as_read(_masks(worker))
     return worker
 
 
@@ -53,6 +56,16 @@ def default_worker() -> UploadWorker:
 def _routes_as_read() -> FileAsRead:
     """routes.toml, or whatever ROUTES_FILE names, as `default_worker` reads it."""
     return FileAsRead(routes_path(current()), current().routes_file, _problems_of_next_routes)
+
+
+def _masks(worker: UploadWorker) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(route.mask for route in worker.planner.routes.routes if route.mask))
+
+
+@once
+def _masks_as_read(paths: tuple[str, ...]) -> list[FileAsRead]:
+    """The masks that routes name."""
+    return [FileAsRead(Path(path), f"the mask {Path(path).name}", _problems_of_next_routes) for path in paths]
 
 
 def _problems_of_next_routes() -> list[str]:
@@ -70,8 +83,8 @@ def edits() -> list[Edit]:
 
     files = [pipelines().file]
     with suppress(BadSettings):  # routes that cannot be used are read again, by whoever asks for the worker
-        default_worker()
-        files.insert(0, _routes_as_read())
+        masks = _masks_as_read(_masks(default_worker()))
+        files = [_routes_as_read(), *masks, *files]
     for file in files:
         if file:
             file.note()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cloud import health, instance, pipelines_file
 from cloud.edited import FileAsRead
@@ -121,6 +122,20 @@ def test_the_sweep_says_it_too(files: dict[str, Path], caplog: pytest.LogCapture
     for _ in range(2):
         instance.on_sweep(lambda: None)
     assert caplog.text.count("not valid TOML") == 1
+
+
+@pytest.mark.slow
+def test_a_mask_that_changed_is_said_as_the_file_that_names_it(files: dict[str, Path]) -> None:
+    mask = files["ROUTES_FILE"].with_name("gate.png")
+    Image.new("L", (2, 2), 255).save(mask)
+    files["ROUTES_FILE"].write_text(ROUTE.replace("sketch", "faces") + 'mask = "gate.png"\n')
+    instance.default_worker.cache_clear()
+    assert said() == ("", "")
+    Image.new("L", (2, 2), 254).save(mask)
+    assert "the mask gate.png changed at " in said()[0]
+    mask.unlink()
+    green, red = said()
+    assert not green and "the mask gate.png is gone" in red and "is not there; give the path of a PNG" in red
 
 
 @pytest.mark.slow
