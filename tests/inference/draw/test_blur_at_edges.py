@@ -66,3 +66,15 @@ def test_a_map_of_a_pictures_own_colours_shows_no_face() -> None:
     assert (found.ids == before).all(), "the result counts what is there"
     files, _ = image_artifacts(grey, steps, replace(draw, blur=()))
     assert (np.asarray(Pillow.open(io.BytesIO(files["colors.png"]))) == ids).all()
+
+
+def test_a_large_face_is_covered_as_a_small_one() -> None:
+    """The oval of a large one is enlarged: opaque over the box but for the corners, and clear outside."""
+    sharp = (np.indices((900, 1200)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    canvas = Pillow.fromarray(np.dstack([sharp] * 3))
+    blur(canvas, np.asarray([[300, 200, 900, 700]], np.float32))
+    away = np.abs(np.asarray(canvas)[:, :, 0].astype(int) - 128)
+    # The corners are round, with a soft rim: near them a little shines through.
+    assert away[225:675, 300:900].max() <= 128 / 4 and away[300:600, 300:900].max() <= 4
+    seen = away > 120
+    assert seen[:100].all() and seen[:, :200].all() and seen[:, 1000:].all() and seen[800:].all()
