@@ -151,7 +151,6 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
     try:
         if name and name in taken:
             raise BadRoute(f"{place}: two routes have this name; names must differ")
-        _refuse_single_polygons(table, place)
         route = build(Route, _located(table, place, folder), place, BadRoute)
         if slip := misread(route.match)[0]:
             raise BadRoute(f"{place}: match is {route.match!r}: {slip}")
@@ -164,17 +163,17 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
     return route
 
 
-def _refuse_single_polygons(table: Any, place: str) -> None:
-    """Raises BadRoute where there are points in the place of a list of polygons."""
-    for key in ("regions", "ignore") if isinstance(table, Mapping) else ():
-        value = table.get(key)
-        points = value if isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 for p in value) else []
-        if points and all(isinstance(number, int | float) for point in points for number in point):
-            raise BadRoute(f"{place}: {key} is a list of polygons: did you mean {key} = {[points]}?")
-
-
 def _located(table: Any, place: str, folder: Path | None) -> Any:
-    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in."""
+    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in, and for
+    polygons that are written otherwise than as lists."""
+    for name in ("regions", "ignore"):
+        if isinstance(table, Mapping) and name in table:
+            from inference.regions import check_written  # lazily: few routes have polygons
+
+            try:
+                check_written(name, table[name])
+            except ValueError as error:
+                raise BadRoute(f"{place}: {error}") from None
     if not isinstance(table, Mapping) or not isinstance(mask := table.get("mask"), str) or not mask:
         return table
     if folder is None:

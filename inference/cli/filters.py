@@ -88,6 +88,8 @@ def _check_labels(asked: Filters, routes: Routes, registry: Registry) -> None:
 
 def _read(options: argparse.Namespace, known: set[str]) -> Filters:
     labels = [label for text in options.labels for label in _listed(text, known)]
+    if options.labels and not labels:
+        raise BadRoute("--labels: no label in it, as in --labels person,car")
     thresholds = {label: _number("--label-threshold", x) for label, x in _pairs("--label-threshold", options)}
     asked = Filters(
         tuple(dict.fromkeys(labels)),

@@ -74,7 +74,7 @@ def test_a_key_of_another_table_is_no_misspelt_one() -> None:
         (STEPS + "[route.draw]\nquality = '80'", "expected a number; write 80 without quotes"),
         (STEPS + "[route.draw]\nquality = '80%'", "quality: found '80%', expected a number"),
         (STEPS + "[route.video]\ntracker = 'botsort'", "did you mean 'sort'? (known: bytetrack, sort, none)"),
-        (STEPS + "regions = [[0, 0], [1, 0], [1, 1]]", "did you mean regions = [[[0, 0], [1, 0], [1, 1]]]?"),
+        (STEPS + "regions = [[0, 0], [1, 0], [1, 1]]", "write regions = [[[0, 0], [1, 0], [1, 1]]]"),
     ],
 )
 def test_a_key_or_table_at_another_place_is_told_its_own(text: str, words: str) -> None:

@@ -100,7 +100,7 @@ STEP = "[[route]]\nname = 'a'\nsteps = [{{ model = 'x', {} }}]\n"
         (STEP.format("tile = 0") + "draw = { boxes = 0 }", r"expected true or false; did you mean false\?"),
         (
             STEP.format("tile = 0") + "regions = [[0, 0], [1, 0], [1, 1]]",
-            r"mean regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]",
+            r"write regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]",
         ),
         ("[[route]]\nname = \u201ca\u201d", "quotes are straight here"),
     ],

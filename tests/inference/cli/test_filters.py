@@ -57,6 +57,7 @@ def test_a_new_name_is_followed_by_everything_in_the_route() -> None:
     ("options", "words"),
     [
         (["--labels", "fase"], "--labels: no model of the routes finds 'fase'; did you mean 'face'"),
+        (["--labels", " , "], "--labels: no label in it, as in --labels person,car"),
         (["--labels", "face", "--rename", "face=x"], "finds 'face'; it is called 'x' now"),
         (["--rename", "fce=x"], "--rename: no model of the routes finds 'fce'; did you mean 'face'"),
         (["--label-threshold", "face=60"], "--label-threshold: 'face' is 60.*mean 0.6"),
