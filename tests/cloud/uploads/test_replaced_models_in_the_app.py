@@ -41,7 +41,7 @@ def clock() -> Clock:
 @pytest.fixture
 def app(worker: UploadWorker, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> UploadWorker:
     pets(tmp_path / "models/pets", 0)
-    registry = Registry([tmp_path / "models"], weights=Weights([]), settle=True, clock=clock)
+    registry = Registry([tmp_path / "models"], weights=Weights([]), settle=True, clock=clock, sleep=lambda _: None)
     app = worker_of(worker.storage, tmp_path, ROUTES, registry)
     monkeypatch.setattr("cloud.instance.default_worker", lambda: app)
     assert app.handle(drop(app, "early.jpg", jpeg())).status == "waiting"  # its files came a moment ago
@@ -109,7 +109,9 @@ def test_nobody_loads_half_of_a_model_when_the_app_starts(
     """Neither the health nor a request: what is in memory would serve on for half a minute."""
     clock = Clock()
     labels, weights_later = pets(tmp_path / "models/pets", 0, "red green"), pets(tmp_path / "new", 1, "red green")
-    late = worker_of(app.storage, tmp_path, ROUTES, Registry([tmp_path / "models"], settle=True, clock=clock))
+    late = worker_of(
+        app.storage, tmp_path, ROUTES, Registry([tmp_path / "models"], settle=True, clock=clock, sleep=lambda _: None)
+    )
     monkeypatch.setattr("cloud.instance.default_worker", lambda: late)
     with pytest.raises(ValueError, match="its files came a moment ago; they are used once they lie still"):
         health_parts.models_needed()

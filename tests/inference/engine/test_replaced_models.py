@@ -46,11 +46,15 @@ class World:
     """A registry with a clock of its own, over a folder with the model `pets`. Files are as old as they really are."""
 
     def __init__(self, root: Path, settle: bool = False, found: Path | None = None) -> None:
-        self.now, self.root = 0.0, root
+        self.now, self.root, self.patient = 0.0, root, False
         self.folder = root / "pets"
         self.registry = Registry(
-            [root], weights=Weights([found] if found else []), settle=settle, clock=lambda: self.now
+            [root], weights=Weights([found] if found else []), settle=settle, clock=lambda: self.now, sleep=self.slept
         )
+
+    def slept(self, seconds: float) -> None:
+        """Without `patient`, files come in the meantime, as far as anybody can tell."""
+        self.now += seconds if self.patient else 0.0
 
     def says(self) -> tuple[str, str]:
         """(what an upload that comes now is answered, the digest that its key is made of)."""
@@ -313,6 +317,9 @@ def test_an_app_that_starts_while_files_come_waits_until_they_lie_still(tmp_path
     with pytest.raises(ModelUnavailable, match="its files came a moment ago; they are used once they lie still"):
         world.says()
     assert world.later(SETTLE_S).says()[0] == "cat"
+    patient = World(tmp_path, settle=True)
+    patient.patient = True
+    assert (patient.says()[0], patient.now) == ("cat", SETTLE_S)
     other = World(tmp_path, settle=True)
     other.registry.use([tmp_path], whole=[tmp_path])  # fetched by the app itself
     assert other.says()[0] == "cat"
