@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of imports; `run` has words for it
+
+import argparse
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
