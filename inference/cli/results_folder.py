@@ -23,6 +23,7 @@ from inference.results.plurals import counted
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import single
+from inference.small_file import content_of
 from inference.steps import Analysis
 
 _SHOWN = 3  # names of results without their files
@@ -138,7 +139,7 @@ def _write(folder: Path, document: dict[str, Any], analysis: Analysis | None, ma
 
 def _noted(folder: Path) -> MadeOf | None:
     try:
-        return read_made_of((folder / MADE_OF).read_text("utf-8"))
+        return read_made_of(content_of(folder / MADE_OF).decode("utf-8"))
     except (OSError, ValueError):
         return None
 
