@@ -86,6 +86,30 @@ def test_what_other_tools_take_is_refused_with_what_to_do(word: str) -> None:
     assert REFUSED[word] in why and "secret" not in why and "no such file; check" not in why
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["analyze", ""], "argument '' is empty"),
+        (["analyze", "photos", "--out="], "argument '--out=' is empty"),
+        (["export", " ", "--out", "x.json"], "argument ' ' is empty"),
+        (
+            ["analyze", "photos", "--out", "az://me:secret@results/today"],
+            "az://results/today: no place on this machine",
+        ),
+        (["export", "https://me:secret@host/r", "--out", "x.json"], "https://host/r: no place on this machine"),
+        (["group", "--index", "s3://bucket"], "s3://bucket: no place on this machine"),
+    ],
+)
+def test_a_word_that_can_be_no_place_is_not_taken_for_one(
+    words: list[str], said: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty one, as of a variable that is not set, would be the current folder."""
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    err = capsys.readouterr().err
+    assert said in err and "secret" not in err and os.listdir() == ["photos"]
+
+
 def test_paths_that_are_not_there_are_paths() -> None:
     for word in (
         "no.jpg",
