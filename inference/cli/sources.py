@@ -20,6 +20,7 @@ from inference.folder_files import CLUTTER, IN_RESULTS, RESULTS, LeftOut, files_
 from inference.results.words import single
 from inference.routes_file import sidecar_target
 
+_LONGEST_NAME = 200  # bytes
 _WILDCARD = re.compile(r"[*?[]")
 
 
@@ -142,7 +143,8 @@ def _far(text: str) -> Item:
         return Item("stdin", "stdin")
     address = urlsplit(text)
     last = unquote(address.path.rstrip("/").rpartition("/")[2]) or address.hostname or "address"
-    last = re.sub(r'[/\\\x00-\x1f\x7f<>:"|?*]', "_", last)[-200:]  # a single name, on every system
+    last = re.sub(r'[/\\\x00-\x1f\x7f<>:"|?*]', "_", last)  # a single name, on every system
+    last = last.encode("utf-8", "replace")[-_LONGEST_NAME:].decode("utf-8", "ignore")
     return Item(shown(text), f"_{last}" if last.startswith(".") else last, url=text)
 
 
