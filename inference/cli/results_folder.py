@@ -114,11 +114,12 @@ def _is_gone(path: str) -> bool:
 
 
 def _write(folder: Path, document: dict[str, Any], analysis: Analysis | None, made_of: MadeOf | None) -> None:
-    """What it was made of is noted last: whatever ends the process before, the file is not taken for done."""
+    """What it was made of is noted last: whatever ends the process before, the file is not taken for done. Until then
+    the note names all files that may lie there, so that a later run can remove those that are nobody's."""
     folder.mkdir(parents=True, exist_ok=True)
     earlier = _files_of(folder)
-    (folder / MADE_OF).unlink(missing_ok=True)
     artifacts = dict(analysis.artifacts) if analysis else {}
+    _note(folder, MadeOf("", "", made_of.file if made_of else "", dict.fromkeys([*earlier, *artifacts], 0)))
     for name, content in artifacts.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,8 +134,17 @@ def _write(folder: Path, document: dict[str, Any], analysis: Analysis | None, ma
     _remove(folder, earlier.difference(artifacts, (name,)))
     if made_of:
         sizes = {each: (folder / each).stat().st_size for each in (*artifacts, name)}
-        with whole_file(folder / MADE_OF) as file:
-            file.write(replace(made_of, files=sizes).to_json())
+        _note(folder, replace(made_of, files=sizes))
+    else:
+        (folder / MADE_OF).unlink()
+
+
+def _note(folder: Path, made_of: MadeOf) -> None:
+    path = folder / MADE_OF
+    if not path.is_file():  # a pipe is waited for
+        path.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(made_of.to_json())
 
 
 def _noted(folder: Path) -> MadeOf | None:
