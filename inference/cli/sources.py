@@ -6,21 +6,34 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from inference.cli.no_sources import STDIN, shown, why_not
 from inference.clutter import is_clutter
 from inference.errors import BadRoute, UnreadableMedia
-from inference.folder_files import CLUTTER, IN_RESULTS, RESULTS, LeftOut, files_in, is_results, words_of
+from inference.folder_files import (
+    CLUTTER,
+    EXPORT,
+    IN_RESULTS,
+    RESULTS,
+    LeftOut,
+    files_in,
+    is_export,
+    is_results,
+    words_of,
+)
 from inference.results.words import single
 from inference.routes_file import sidecar_target
 
 _LONGEST_NAME = 200  # bytes
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _WILDCARD = re.compile(r"[*?[]")
 
 
@@ -75,6 +88,9 @@ def _typed(word: str) -> Typed:
     if word[:8].lower() == "https://" and not os.path.lexists(word):
         _check_address(word)
         return Typed(word, None)
+    if not os.path.lexists(word) and (braces := _BRACES.search(word)):
+        each = (shlex.quote(word[: braces.start()] + part + word[braces.end() :]) for part in braces[1].split(","))
+        raise UnreadableMedia(f"{word}: no such file, and braces are not read; give each: {' '.join(islice(each, 3))}")
     if not os.path.lexists(word) and _WILDCARD.search(word):
         return _matching(word)
     path = Path(word)
@@ -161,6 +177,8 @@ def _without_results(each: Typed, out: Path | None, several: bool) -> list[Path]
             left_out[f"{path}/" if path.is_dir() else str(path)] = RESULTS if path.is_dir() else IN_RESULTS
         elif each.pattern and is_clutter(_below(path, each.base).as_posix()):
             left_out[str(path)] = CLUTTER
+        elif each.pattern and is_export(path):
+            left_out[str(path)] = EXPORT
         elif not (each.pattern and sidecar_target(path.name)):
             kept.append(path)
     if left_out:
