@@ -49,7 +49,9 @@ class ResultsFolder:
             out.mkdir(parents=True, exist_ok=True)
             note_folders(out, given)
         except OSError as error:
-            raise BadRoute(f"--out {out}: cannot be made a folder ({error.strerror}); name another place") from error
+            raise BadRoute(
+                f"--out {out}: cannot be made a folder to write to ({error.strerror}); name another"
+            ) from error
         return ResultsFolder(out, frozenset(names.values()))
 
     def stored(self, name: str, made_of: MadeOf) -> Document | None:

@@ -151,6 +151,9 @@ def items_of(given: Sequence[Typed], out: Path | None = None, unreadable: list[P
 
 
 def _nothing(pattern: str) -> UnreadableMedia:
+    folder = next(path for path in Path(pattern).parents if not _WILDCARD.search(str(path)))
+    if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+        return UnreadableMedia(f"{pattern}: {folder} cannot be read; change its permissions")
     return UnreadableMedia(f"{pattern}: no file has such a name; check the pattern and the folder")
 
 

@@ -269,6 +269,18 @@ def test_an_export_among_the_pictures_is_no_picture(photos: Path, capsys: pytest
     assert names("photos/cam1") == ["a.jpg", "mine.json"], "files of others are the user's to explain"
 
 
+def test_a_data_set_is_not_written_among_its_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each later run would find more of them."""
+    (photos / "f.jpg").write_bytes((ROOT / "samples/photographer.jpg").read_bytes())
+    assert main(["analyze", "photos/f.jpg", "--model", "faces", "--out", "out"]) == 0
+    export = ["export", "out", "--format", "yolo", "--out"]
+    assert main([*export, "photos"]) == 2
+    assert "name another folder, such as photos/dataset" in capsys.readouterr().err
+    before = names("photos")
+    assert main([*export, "photos/dataset"]) == 0
+    assert names("photos") == before and (photos / "dataset/images/f.jpg").is_file()
+
+
 def test_results_beside_the_pictures_hide_none(photos: Path) -> None:
     """--out may be a folder above: what was analysed lies in it, too."""
     os.chdir(photos)
