@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from inference.errors import BadManifest, Permanent
 from inference.meant_values import meant_line, meant_table, meant_value, place_of, shown, unlike
+from inference.small_file import content_of
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ def text_of(source: Path | bytes) -> str:
 
     Other bytes are not guessed at: the code pages of different countries fit all of them. Raises OSError, NotText.
     """
-    data = source.read_bytes() if isinstance(source, Path) else source
+    data = content_of(source) if isinstance(source, Path) else source
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "") or _unmarked(data)
     try:
         text = data.decode(encoding).lstrip("\ufeff")

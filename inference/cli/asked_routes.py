@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +80,11 @@ def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
     if options.model or options.route:
         return routes.routes[0]
     sidecar = item.path.with_name(item.path.name + SIDECAR) if item.path else None
-    if sidecar and sidecar.is_file():
+    if sidecar and os.path.lexists(sidecar):  # one that cannot be read does not go the way of all others
         try:
             text = text_of(sidecar).strip()
+        except OSError as error:
+            raise BadRoute(f"{sidecar}: cannot be read ({error.strerror}); check it, or remove it") from error
         except UnicodeDecodeError as error:
             raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
         if text:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from inference.cli.no_sources import local_place
 
 if TYPE_CHECKING:
     from inference.results.export_options import ExportReport
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say how results are exported."""
     parser.add_argument("--format", choices=("coco", "csv", "jsonl", "yolo"), default="coco")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
+    parser.add_argument(
+        "--out", type=local_place, required=True, metavar="FILE", help="the file (yolo: the folder) to write"
+    )
     parser.add_argument("--step", metavar="NAME", help="only the predictions of this step")
     parser.add_argument(
         "--models",
         action="append",
-        type=Path,
+        type=local_place,
         default=[],
         metavar="DIR",
         help="a folder of the models that ran, for their lists of labels; may be repeated",
@@ -32,7 +35,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures",
         action="append",
-        type=Path,
+        type=local_place,
         default=[],
         metavar="DIR",
         help="yolo: the folder that was analysed, for its pictures; may be repeated",

@@ -85,6 +85,23 @@ def local_file(text: str) -> Path:
     return Path(text)
 
 
+def local_place(text: str) -> Path:
+    """The type of an argument that is a file or folder on this machine, to be read or made. Raises ArgumentTypeError
+    for an address, of which a folder `https:` would be made."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) and not os.path.lexists(text):
+        raise argparse.ArgumentTypeError(f"{shown(text)}: no place on this machine; give a path, and copy it there")
+    return Path(text)
+
+
+def empty_word(words: Iterable[str]) -> str:
+    """What to do about an argument that says nothing, as a variable that is not set; nothing where there is none.
+
+    Taken as a path it would be the current folder, whose every file nobody asked for.
+    """
+    word = next((word for word in words if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word)), None)
+    return "" if word is None else f"argument {word!r} is empty, as a variable that is not set; give a value, or none"
+
+
 def unknown_options(words: Sequence[str], known: Iterable[str]) -> str:
     """What to write in place of options that nobody knows. words: as argparse leaves them over."""
     word = next((word for word in words if word.startswith("-")), words[0])

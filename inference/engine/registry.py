@@ -67,11 +67,11 @@ class Registry:
     ) -> None:
         """folders: earlier ones win where two have a model of the same name; None reads DROPSIGHT_MODELS.
 
-        providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu").
-        allow_research: None reads DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may
-        take; None is a quarter of what this process may use. settle: no files are used that were written a moment ago,
-        as others may be on their way: `digest` sleeps that moment; without it only a model in memory is replaced by none
-        but files that lie still.
+        providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu"). allow_research: None reads
+        DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may take; None is a quarter of what this
+        process may use. settle: no files are used that were written a moment ago, as others may be on their way
+        (`digest` sleeps for that moment); without it only a model in memory is replaced by none but files that lie
+        still.
         """
         folders = list(folders) if folders is not None else folders_from_environment()
         allow = research_allowed() if allow_research is None else allow_research
