@@ -58,8 +58,6 @@ def why_not(text: str) -> str:
         return _instead(text, found[1], found[2])
     if re.match(r"(www\.|youtu\.be/|(m\.)?youtube\.com/)", text, re.IGNORECASE):
         return f"{shown(text)}: no such file; an address begins with https://"
-    if re.search(r"\{[^{}]*,[^{}]*\}", text):
-        return f"{text}: no such file; braces are no pattern here: give each pattern by itself"
     if text[:5].lower() == "data:":
         return "data: no file but its content as text; decode it into a file and give that"
     scheme = _SCHEME.match(text)

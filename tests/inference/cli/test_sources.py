@@ -99,7 +99,6 @@ REFUSED = {
     "data:image/png;base64,secret": "decode it into a file",
     "https:/example.com/a.jpg": "an address begins with https://",
     "www.youtube.com/watch?v=1": "an address begins with https://",
-    "in/{a,b}.jpg": "braces are no pattern here",
     "conf=0.5": "write --threshold 0.5",
     "--conf=0.5": "write --threshold 0.5",
     "confidnce=0.5": "write --threshold 0.5",
