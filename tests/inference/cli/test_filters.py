@@ -17,6 +17,8 @@ from inference.routes_file import Routes
 from inference.video.options import Follow, VideoOptions
 from inference.video.zones import Zone
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 ASTRONAUT = ROOT / "samples" / "astronaut.jpg"
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0))

@@ -21,6 +21,8 @@ from inference.errors import StorageUnavailable, UnreadableMedia
 from tests.conftest import ROOT
 from tests.file_server import FileServer, serving
 
+pytestmark = pytest.mark.slow
+
 CAT = (ROOT / "samples/cat.jpg").read_bytes()
 MODEL = ("--model", "colors")
 

@@ -16,6 +16,8 @@ from inference.analysis import analyze
 from inference.folder_files import MADE_OF
 from inference.steps import Analysis
 
+pytestmark = pytest.mark.slow
+
 OUT = ("--out", "out")
 
 
