@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inference.errors import BadManifest
+from inference.tables import read_toml
+
 log = logging.getLogger(__name__)
 
 
@@ -17,8 +20,11 @@ class Edit:
 
     what: str
     problems: tuple[str, ...] = ()
+    gone: bool = False
 
     def __str__(self) -> str:
+        if not self.problems and self.gone:
+            return f"{self.what}; this process uses what it read at its start, and the next start would do without"
         if not self.problems:
             return f"{self.what}; this process uses what it read at its start: restart the app"
         wrong = "; ".join(self.problems)
@@ -51,7 +57,7 @@ class FileAsRead:
             what = "is gone, or cannot be read any more"
         else:
             what = f"{'is new' if self.content is None else 'changed'}{_when(self.path)}"
-        return Edit(f"{self.name} {what}", tuple(self.problems()))
+        return Edit(f"{self.name} {what}", tuple(self.problems()), now is None)
 
     def note(self) -> None:
         """Log a change, once; and that it was taken back."""
@@ -65,10 +71,20 @@ class FileAsRead:
             log.info("%s is again what this process read at its start", self.name)
 
 
+def masks_of(routes: Path) -> list[Path]:
+    """The pictures that a file of routes names as masks, which are read with it; none where it cannot be read."""
+    try:
+        tables = read_toml(routes).get("route")
+    except BadManifest:
+        return []
+    named = [table.get("mask") for table in tables if isinstance(table, dict)] if isinstance(tables, list) else []
+    return [routes.parent / mask for mask in dict.fromkeys(mask for mask in named if mask and isinstance(mask, str))]
+
+
 def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except OSError:
+    except (OSError, ValueError):  # a path with NUL
         return None
 
 

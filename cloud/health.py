@@ -51,6 +51,7 @@ def report() -> dict[str, Any]:
         "settings": health_parts.settings,
         "setting names": health_parts.setting_names,
         "trigger": health_parts.trigger,
+        "timers": health_parts.timers,
         "storage": health_parts.storage,
         "intake": health_parts.intake,
         "routes": health_parts.routes,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud.settings import BLOB_SOURCES, CONTAINERS, current, slips, text_of
+from cloud.settings import BLOB_SOURCES, CONTAINERS, BadSettings, current, slips, text_of
 from inference.errors import DropsightError, MissingPackage, Permanent
 from inference.extras import EXTRAS, how_to_get, installed
+
+WEIGHTS = "DROPSIGHT_WEIGHTS"
 
 if TYPE_CHECKING:
     from inference.engine.registry import InstalledModel
@@ -35,6 +39,28 @@ def trigger() -> str:
     if requested.lower() not in [source.lower() for source in BLOB_SOURCES]:
         raise ValueError(f"BLOB_TRIGGER_SOURCE={requested!r}: expected one of {', '.join(BLOB_SOURCES)}; it polls")
     return requested
+
+
+def timers() -> dict[str, str]:
+    """When the sweep and the tick come. Raises ValueError for a schedule that the host does not take: it runs the app
+    without that function, and what waits is looked at by nobody."""
+    schedules = {name: text_of(name) for name in ("SWEEP_SCHEDULE", "TICK_SCHEDULE")}
+    if wrong := [f"{name}: {words}" for name, text in schedules.items() if (words := _no_schedule(text))]:
+        raise ValueError("; ".join(wrong))
+    return schedules
+
+
+def _no_schedule(text: str) -> str:
+    """Why it is no schedule of a timer; empty for an NCRONTAB, and for an interval, as some plans take (00:05:00)."""
+    from cloud.schedule import longest_gap
+
+    if re.fullmatch(r"(\d+\.)?\d{1,2}:\d{1,2}(:\d{1,2})?", text):
+        return ""
+    try:
+        longest_gap(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def storage() -> dict[str, Any]:
@@ -128,8 +154,9 @@ def _wrong_models() -> dict[str, str]:
     wrong = {}
     for name in sorted(_needed()):
         try:
+            registry.digest(name)  # loads nothing that others of its files may be on their way to
             registry.load(name)
-        except (DropsightError, MemoryError) as error:
+        except (DropsightError, MemoryError, OSError) as error:
             wrong[name] = str(error) or type(error).__name__
         if words := registry.trouble(name):
             wrong[name] = words
@@ -150,9 +177,12 @@ def _unknown_head(entry: InstalledModel) -> str:
 
 def model_folders() -> list[str]:
     """The folders that settings name for models and weights. Raises ValueError for those that are not there."""
-    settings_of = {"DROPSIGHT_MODELS": current().models, "DROPSIGHT_WEIGHTS": current().weights}
+    settings_of = {"DROPSIGHT_MODELS": current().models, WEIGHTS: current().weights}
     found = [(name, Path(path)) for name, text in settings_of.items() for path in text.split(os.pathsep) if path]
-    if wrong := [f"{name} names {path}, which does not exist" for name, path in found if not path.exists()]:
+    wrong = [f"{name} names {path}, which does not exist" for name, path in found if not path.exists()]
+    # Models may be single files; weights are looked for in folders.
+    wrong += [f"{name} names {path}, which is no folder" for name, path in found if name == WEIGHTS and path.is_file()]
+    if wrong:
         raise ValueError("; ".join(wrong))
     return [str(path) for _, path in found]
 
@@ -181,10 +211,16 @@ def pipelines() -> list[str]:
 
 def outdated() -> dict[str, Any]:
     """How many results another model or route would answer otherwise today."""
+    from cloud.instance import default_worker
     from cloud.storage.containers import default_storage
-    from cloud.uploads.outdated import told
+    from cloud.uploads.outdated import Digests, told
 
-    return told(default_storage())
+    today = ""
+    with suppress(BadSettings):  # of which other parts speak
+        worker = default_worker()
+        worker.refresh_models()
+        today = Digests(worker.planner).fingerprint()
+    return told(default_storage(), today)
 
 
 def intake() -> str:

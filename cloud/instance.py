@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cloud.edited import Edit, FileAsRead
+from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.models.serving_models import ServingModels
 from cloud.once import once
 from cloud.settings import UPLOADS, BadSettings, current, slips
 from cloud.storage.containers import default_storage
 from cloud.uploads.events import BlobEvent
-from cloud.uploads.plans import app_routes, routes_path
+from cloud.uploads.plans import app_routes, routes_path, written_routes
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
@@ -50,15 +50,17 @@ def default_worker() -> UploadWorker:
 
 
 @once
-def _routes_as_read() -> FileAsRead:
-    """routes.toml, or whatever ROUTES_FILE names, as `default_worker` reads it."""
-    return FileAsRead(routes_path(current()), current().routes_file, _problems_of_next_routes)
+def _routes_as_read() -> list[FileAsRead]:
+    """routes.toml, or whatever ROUTES_FILE names, and the masks beside it, as `default_worker` reads them."""
+    path = routes_path(current())
+    names = {path: current().routes_file} | {mask: str(mask) for mask in masks_of(path)}
+    return [FileAsRead(file, name, _problems_of_next_routes) for file, name in names.items()]
 
 
 def _problems_of_next_routes() -> list[str]:
     registry = default_worker().registry
     try:
-        routes = app_routes(current(), registry)
+        routes = written_routes(current())
     except BadSettings as error:
         return [" ".join(str(error).split())]
     return [str(problem) for problem in problems_of(routes, registry)]
@@ -68,10 +70,10 @@ def edits() -> list[Edit]:
     """Which files say something else than when this process read them, once; each change is logged, too, once."""
     from cloud.pipelines_file import pipelines
 
-    files = [pipelines().file]
+    files: list[FileAsRead | None] = [pipelines().file]
     with suppress(BadSettings):  # routes that cannot be used are read again, by whoever asks for the worker
         default_worker()
-        files.insert(0, _routes_as_read())
+        files = [*_routes_as_read(), *files]
     for file in files:
         if file:
             file.note()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 _OURS = "DROPSIGHT_"
+_OURS_BEGIN = re.compile("DROPSIGHT[^A-Z0-9]")  # a hyphen, a dot or a colon in place of the underscore is ours, too
 # Read elsewhere: by the tools of development.
 _NOT_SETTINGS = ("DROPSIGHT_AZURITE",)
 # Names of other programs that are as near to ours as a slip would be, and what others begin theirs with.
@@ -14,6 +15,7 @@ _OTHERS_BEGIN = ("AZUREWEBJOBS", "AZUREFUNCTIONS", "FUNCTIONS_", "WEBSITE_", "PY
 # What is left of a name of ours without what it begins with, and says nothing.
 _WORDS = ("MODELS", "WEIGHTS", "PROVIDERS")
 _LONG = 12
+_SHORT = 6
 
 
 def wrong_names(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
@@ -27,16 +29,21 @@ def wrong_names(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
         upper = name.upper()
         if upper in _OTHERS or upper in _NOT_SETTINGS:
             continue
-        ours = upper.startswith(_OURS)
+        ours = bool(_OURS_BEGIN.match(upper.strip()))
         begun = [word for word in known if ours and len(upper) > len(_OURS) and word.startswith(upper)]
         meant = min((word for word in known if _is_slip(upper, word)), default=begun[0] if len(begun) == 1 else "")
         if meant and (ours or not upper.startswith(_OTHERS_BEGIN)):
             case = "" if upper != meant else " Capitals count"
-            sentences[name] = f"{name} is no setting; did you mean {meant}?{case}"
+            sentences[name] = f"{_shown(name)} is no setting; did you mean {meant}?{case}"
         elif ours:
             named = ", ".join(sorted(word for word in known if word.startswith(_OURS)))
-            sentences[name] = f"{name} is no setting; those that begin so are {named}"
+            sentences[name] = f"{_shown(name)} is no setting; those that begin so are {named}"
     return sentences
+
+
+def _shown(name: str) -> str:
+    """In quotes where it looks like another name: with a space at an end, or letters of other scripts."""
+    return name if name.isascii() and name.isprintable() and " " not in name else ascii(name)
 
 
 def _is_slip(name: str, word: str) -> bool:
@@ -49,7 +56,7 @@ def _is_slip(name: str, word: str) -> bool:
     if not wanted.startswith(ours):
         plain = plain.removeprefix(ours)
     long = len(wanted) > _LONG
-    return abs(len(plain) - len(wanted)) <= 2 and len(wanted) >= 8 and _slips(plain, wanted, long) <= 1 + long
+    return abs(len(plain) - len(wanted)) <= 2 and len(wanted) >= _SHORT and _slips(plain, wanted, long) <= 1 + long
 
 
 def _slips(name: str, word: str, long: bool) -> int:

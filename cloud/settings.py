@@ -21,6 +21,7 @@ STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
 MAX_SETTINGS = 30
+_MOST_SECONDS = 100_000_000_000  # some 3,000 years: a date that far away can still be written
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -219,8 +220,10 @@ def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
             kind = "a whole number" if isinstance(default, int) else "a number"
             raise ValueError(f"expected {kind}, {default} for example") from None
         # Written so that NaN fails too.
-        if not number < float("inf") or (meta["low"] is not None and not number >= meta["low"]):
+        if meta["low"] is not None and not number >= meta["low"]:
             raise ValueError(f"expected at least {meta['low']}")
+        if isinstance(default, float) and not number <= _MOST_SECONDS:
+            raise ValueError(f"expected at most {_MOST_SECONDS}, {default} for example")
         return number
     if meta["choices"]:
         by_lower = {**meta["also"], **{choice.lower(): choice for choice in meta["choices"]}}
@@ -288,6 +291,11 @@ def endpoint(connection: str, kind: str) -> Endpoint:
     def get(name: str) -> str | None:
         return os.environ.get(name, "").strip() or None  # blank counts as unset
 
+    if ";" in connection or "=" in connection:  # not shown: it has the account's key
+        raise BadSettings(
+            "STORAGE_CONNECTION is a connection string itself; put that into AzureWebJobsStorage, or into a setting of "
+            "another name, and say the name here"
+        )
     if text := get(connection):
         return Endpoint(text)
     if uri := get(f"{connection}__{kind}ServiceUri"):

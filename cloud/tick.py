@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from cloud.azureml import deployments, pipeline_runs
 from cloud.azureml.deployments import Deployment
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.pipeline_kind import Connection, Kind, Submission
 from cloud.azureml.slot_health import trouble
 from cloud.azureml.slot_runner import PipelineFailed, Runner
@@ -25,7 +26,7 @@ from cloud.azureml.slot_steps import in_words
 from cloud.azureml.v1_kinds import PublishedPipeline
 from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
 from cloud.drift.drift_entry import DriftEntry
-from cloud.pipelines_file import PipelineEntry, Pipelines, pipelines
+from cloud.pipelines_file import Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab
 from cloud.settings import current, deployment, is_disabled, text_of
 from cloud.storage.containers import Storage, default_storage

@@ -20,6 +20,7 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud.connection import by_connection_string
 from cloud.storage.reasons import reason_of
+from devtools.checks import intake_findings
 from devtools.console_report import ConsoleReport
 from devtools.inbox import Inbox
 from devtools.outbox import Outbox
@@ -45,7 +46,8 @@ class Bridge:
         self.report = ConsoleReport()
         self.inbox = Inbox(self.service.get_container_client("uploads"), inbox, self.report, never=outbox)
         self.outbox = Outbox(self.service, outbox, self.report)
-        self.watch = UploadWatch(self.service, self.report)
+        self.watch = UploadWatch(self.service, self.report, paused=any(intake_findings(os.environ)))
+        self.inbox.noted = self.watch.has_noted
         self.begun = False
         self._threads: list[threading.Thread] = []
         self._all_at = 0.0  # when all results are listed again, by time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +35,8 @@ sys.exit("; ".join(f"{name}: {text}" for name, problems in problems_by_name.item
 """
 CONFIGURATION = """
 import sys
+from cloud.health_parts import model_folders
+from cloud.models.expected import Expected, expected_models
 from cloud.pipelines_file import pipelines
 from cloud.uploads.plans import app_routes
 from cloud.settings import BadSettings, current
@@ -45,11 +48,22 @@ try:
     routes = app_routes(current(), registry)
 except BadSettings as error:
     sys.exit(" ".join(str(error).split()))
-problems = problems_of(routes, registry, {entry.serves for entry in pipelines.models})
-missing = [f"; its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)]
-wrong = [str(problem) for problem in problems if isinstance(problem, Permanent)]
-missing += [f"; {sentence}" for sentence in routes.unreachable()]
-print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes) + "".join(missing))
+here = {entry.name for entry in registry.list()}
+lacking = {name for route in routes.routes for _, name in route.models()} - here
+coming = expected_models() if lacking else Expected()
+problems = problems_of(routes, registry, coming.names | {entry.serves for entry in pipelines.models})
+notes = [f"{name} comes from the container `models`" for name in sorted(lacking & coming.there)]
+notes += [f"its uploads wait for a model: {problem}" for problem in problems if not isinstance(problem, Permanent)
+          and not any(repr(name) in str(problem) for name in coming.there)]
+wrong = [f"{problem}{coming.doubt if any(repr(name) in str(problem) for name in lacking) else ''}"
+         for problem in problems if isinstance(problem, Permanent)]
+print("settings and routes can be used: " + ", ".join(route.name for route in routes.routes))
+for note in (*notes, *routes.unreachable()):
+    print(note)
+try:
+    model_folders()
+except ValueError as error:
+    wrong.append(str(error))
 sys.exit("; ".join([*wrong, *pipelines.problems]) or 0)
 """
 TICK = """
@@ -99,13 +113,9 @@ for entry in registry.list():
 print(json.dumps([good, absent, bad, unused]))
 """
 NEEDED = """
-import json, os
-from azure.storage.blob import BlobServiceClient
-from cloud.connection import by_connection_string
-from cloud.models.snapshots import contents
-from cloud.pipelines_file import pipelines
+import json
+from cloud.models.expected import Expected, expected_models
 from cloud.settings import BadSettings, current
-from cloud.storage.containers import Storage, default_storage
 from cloud.uploads.plans import app_routes
 from inference.engine.registry import Registry
 from inference.errors import DropsightError, Permanent
@@ -116,29 +126,18 @@ try:
 except (BadSettings, DropsightError):
     routes = None  # as is said of the configuration
 here = {entry.name for entry in registry.list()}
+lacking = {name for route in routes.routes for _, name in route.models()} - here if routes else set()
+coming = expected_models() if lacking else Expected()
 for route in routes.routes if routes else ():
-    if isinstance(problem_of(route, registry), Permanent):
+    if isinstance(problem_of(route, registry, coming.names), Permanent):
         continue  # as is said of the configuration
     for place, name in route.models():
         try:
             registry.load(name)
             good.append(name)
         except DropsightError as error:
-            (wrong if name in here else absent)[name] = f"{route.place}: {place}: {error}"
-if absent:
-    coming = {entry.serves for entry in pipelines().models}
-    try:
-        connection = os.environ.get(current().storage_connection, "")
-        quick = {"retry_total": 0, "connection_timeout": 5}
-        storage = (Storage(by_connection_string(BlobServiceClient, connection, **quick)) if connection
-                   else default_storage())
-        coming |= {snapshot.name for snapshot in contents(storage)[0]}
-        seen = True
-    except Exception:
-        seen = False  # as is said of the storage
-    absent = {name: why for name, why in absent.items() if name not in coming}
-    if seen:
-        wrong, absent = wrong | absent, {}
+            if name in here or name not in coming.names:
+                (wrong if name in here or coming.seen else absent)[name] = f"{route.place}: {place}: {error}"
 print(json.dumps([sorted(set(good)), wrong, absent]))
 """
 STORAGE = """
@@ -157,14 +156,25 @@ except ValueError as error:
     sys.exit(f"AzureWebJobsStorage is no connection string: {error}")
 """
 
+# Before the sentence of an error of ours, in the last line of a traceback.
+_CLASS = re.compile(r"^(?:inference|cloud|localhost)(?:\.\w+)+: ")
+
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong."""
+    """The state of one thing. `ok` is None where it is worth knowing but nothing is wrong.
+
+    words: what is fine, or wrong, in a line; on lines of their own, what is worth knowing beside it.
+    """
 
     what: str
     ok: bool | None
     words: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing beside what is fine."""
+        return self.words.splitlines()[1:]
 
 
 def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | None = None) -> Finding:
@@ -177,6 +187,7 @@ def ask(what: str, python: Path, code: str, root: Path, env: dict[str, str] | No
     if answer.returncode == 0:
         return Finding(what, True, answer.stdout.strip() or "fine")
     lines = answer.stderr.strip().splitlines() or answer.stdout.strip().splitlines()
+    lines = [_CLASS.sub("", line) for line in lines]
     return Finding(what, False, lines[-1] if lines else f"ended with {answer.returncode} and printed nothing")
 
 
@@ -224,6 +235,14 @@ def say_whether_paused(values: Mapping[str, str]) -> None:
     """Say so while intake is paused: nothing that is dropped would come back, without a word."""
     for finding in intake_findings(values):
         say(f"{finding.words}; to go on, change it and start again.\n")
+
+
+def say_what_is_wrong(finding: Finding) -> None:
+    """Say what the app, which has just started, cannot use: uploads would wait for it without a word."""
+    if finding.ok is False:
+        say(f"Mend this, press Ctrl-C and start again: {finding.words}\n")
+    for note in finding.notes if finding.ok else ():
+        say(f"Note: {note}\n")
 
 
 def say_what_waits(python: Path, root: Path, settings: dict[str, str]) -> None:

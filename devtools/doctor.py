@@ -22,7 +22,7 @@ def main(root: Path = ROOT) -> int:
     failed = 0
     for finding in examine(root):
         mark = {True: "ok  ", False: "MEND", None: "note"}[finding.ok]
-        print(f"{mark}  {finding.what}: {finding.words}", flush=True)
+        print(f"{mark}  {finding.what}: {'; '.join(finding.words.splitlines())}", flush=True)
         failed += finding.ok is False
     print(f"\n{failed} to mend." if failed else "\nNothing to mend.")
     return 1 if failed else 0

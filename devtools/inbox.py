@@ -24,6 +24,9 @@ MARK = "dropsight_inbox"
 # What storage says of a file, and not of itself or of who asks.
 _OF_THE_FILE = {"InvalidUri", "InvalidResourceName", "OutOfRangeInput", "RequestBodyTooLarge", "InvalidHeaderValue"}
 TWIN = "second file of the same name"  # as storage takes it: accents composed or not, backslash or slash
+# The app notes what a sidecar says when it is told of it, in any order; what is not noted by then (it may not run) is
+# not waited for.
+NOTED_S = 10.0
 AGAIN_S = 30.0  # until a file that storage refused for now is sent again
 Mark = str
 
@@ -50,6 +53,8 @@ class Inbox:
         self.known: dict[str, int] = {}  # by name, when files were placed that were complete once and are still there
         self.unchanged: list[str] = []  # came into the folder as storage had them already; for whoever says so
         self.goes_on: Callable[[], bool] = lambda: True  # asked between two files
+        self.noted: Callable[[str], bool] = lambda name: True  # whether the app knows what a file's sidecar says
+        self._sidecars: dict[str, float] = {}  # until when that is waited for, by the name of the file
         self._left_out: LeftOut = {}
         self._unread: list[str] = []
         self._said_left_out: set[str] = set()
@@ -85,9 +90,20 @@ class Inbox:
             own_route = now.get(name + SIDECAR)
             if own_route and self.uploaded.get(name + SIDECAR) != own_route.mark:
                 continue  # it must be there before the file, which would take another route
+            if not self._knows_its_route(name):
+                continue
             if self._upload(name, path, mark):
                 self.uploaded[name] = mark
+                if name.endswith(SIDECAR):
+                    self._sidecars[name.removesuffix(SIDECAR)] = time.monotonic() + NOTED_S
         self.report.to_upload = 0
+
+    def _knows_its_route(self, name: str) -> bool:
+        """Whether the app would not take another route than the sidecar that was just uploaded says."""
+        if name in self._sidecars and time.monotonic() < self._sidecars[name] and not self.noted(name):
+            return False
+        self._sidecars.pop(name, None)
+        return True
 
     def _say_removed(self, names: list[str]) -> None:
         """Storage is no mirror of the folder: whoever tidies up the folder keeps the results."""

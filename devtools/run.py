@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloud.edited import masks_of
+from cloud.settings import BadSettings, Settings, slips
 from devtools import azurite, checks, environment, first_run, pack
 from devtools.environment import ROOT, SetupError, say
 from devtools.saved_files import SavedFiles
@@ -67,6 +69,7 @@ def main(
                 if rest:
                     pack.go_on(supervisor, python, root, into, models_from)
                 announce(root, port if host else None)
+                checks.say_what_is_wrong(this_start(python, root, values))
                 checks.say_whether_paused({**values, **os.environ})
                 checks.say_what_waits(python, root, {**values, **changed})
             return explain(supervisor.wait(saved.step), root, verbose)
@@ -101,20 +104,42 @@ def read_settings(file: Path) -> dict[str, str]:
 
 def read_once(values: dict[str, str], root: Path) -> list[Path]:
     """The files that the app reads when it starts, and then no more."""
-    written = {**values, **os.environ}
-    named = (written.get("ROUTES_FILE") or "routes.toml", written.get("PIPELINES_FILE") or "pipelines.toml")
-    return [root / name for name in (*named, SETTINGS.name)]
+    written = {name: value.strip() for name, value in {**values, **os.environ}.items()}
+    routes = root / (written.get("ROUTES_FILE") or "routes.toml")
+    named = (written.get("PIPELINES_FILE") or "pipelines.toml", SETTINGS.name)
+    return [routes, *masks_of(routes), *(root / name for name in named)]
 
 
-def next_start(python: Path, root: Path) -> str:
-    """What would be wrong with the settings, routes and pipelines as they are now; "" where nothing is."""
+def next_start(python: Path, root: Path) -> checks.Finding:
+    """What a start would make of the settings, routes and pipelines as they are now."""
     file = root / SETTINGS.name
     try:
         values = read_settings(file) if file.exists() else {}
-        finding = checks.ask("Configuration", python, checks.CONFIGURATION, root, values)
     except SetupError as error:
-        return str(error)
-    return "" if finding.ok else finding.words
+        return checks.Finding("Configuration", False, str(error))
+    return checks.ask("Configuration", python, checks.CONFIGURATION, root, values)
+
+
+def this_start(python: Path, root: Path, values: dict[str, str]) -> checks.Finding:
+    """The same of an app that has just started: asked only where somebody wrote something, as it takes a second."""
+    written = {**values, **os.environ}
+    if wrong := slips(written):
+        return checks.Finding("Settings", False, "; ".join(wrong.values()))
+    try:
+        Settings.read(written)
+    except BadSettings:
+        return next_start(python, root)
+    files = [file for file in read_once(values, root) if file.suffix == ".toml"]
+    return next_start(python, root) if any(map(says_something, files)) else checks.Finding("Configuration", True, "")
+
+
+def says_something(file: Path) -> bool:
+    """Whether there is more in a TOML file than comments."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return file.exists()
+    return any(line.strip() and not line.lstrip().startswith(b"#") for line in lines)
 
 
 def quick(values: dict[str, str]) -> dict[str, str]:
@@ -173,9 +198,11 @@ def start_host(
 
 def start_bridge(supervisor: Supervisor, python: Path, values: dict[str, str], root: Path) -> None:
     """Start what carries files from inbox/ to storage and results from storage to outbox/."""
-    connection = values.get("AzureWebJobsStorage", EMULATOR)
+    env = {"AzureWebJobsStorage": values.get("AzureWebJobsStorage", EMULATOR)}
+    if "INTAKE" in values:
+        env["INTAKE"] = values["INTAKE"]
     module = ["devtools.bridge", str(root / "inbox"), str(root / "outbox")]
-    supervisor.start("The bridge", module, python=python, cwd=root, env={"AzureWebJobsStorage": connection}, log=None)
+    supervisor.start("The bridge", module, python=python, cwd=root, env=env, log=None)
 
 
 def announce(root: Path, port: int | None) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from devtools.checks import Finding
 from devtools.environment import say
 
 LOOK_S = 1.0
@@ -16,10 +17,10 @@ AGAIN = "The app uses what it read at its start: press Ctrl-C and start again."
 class SavedFiles:
     """Looks at the files every second, and tells of each whose content changed.
 
-    check: what keeps the next start from using them, in words; "" where nothing does.
+    check: what the next start would make of them.
     """
 
-    def __init__(self, files: Iterable[Path], check: Callable[[], str]) -> None:
+    def __init__(self, files: Iterable[Path], check: Callable[[], Finding]) -> None:
         self._check = check
         self._read = {file: _content(file) for file in files}  # when the app started
         self._told = dict(self._read)
@@ -36,10 +37,14 @@ class SavedFiles:
             return
         names = " and ".join(file.name for file in changed)
         if all(self._told[file] == self._read[file] for file in changed):
-            say(f"\n{names}: as the app read it again.")
+            say(f"\n{names}: again what the app read at its start.")
             return
-        wrong = self._check()
-        say(f"\n{names}: saved, but the next start would meet this: {wrong}" if wrong else f"\n{names}: saved. {AGAIN}")
+        is_now = "saved" if any(self._told[file] is not None for file in changed) else "gone"
+        finding = self._check()
+        if finding.ok is False:
+            say(f"\n{names}: {is_now}, but the next start would meet this: {finding.words}")
+            return
+        say("\n" + "\n  Note: ".join([f"{names}: {is_now}. {AGAIN}", *finding.notes]))
 
     def _is_changed(self, file: Path) -> bool:
         state = _state(file)

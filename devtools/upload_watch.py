@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from azure.storage.blob import BlobServiceClient
 
-from cloud.settings import STATE
+from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import Storage
 from cloud.storage.paths import record_path
-from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, summary_of
+from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, sidecar_text, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from devtools.console_report import PATIENCE_S, ConsoleReport, Ending, Pending
 from inference.clutter import is_clutter
 from inference.results.plurals import counted
 from inference.results.words import duration
-from inference.routes_file import sidecar_target
+from inference.routes_file import SIDECAR, sidecar_target
 
 # Between two looks at the receipts, or longer where one takes long; what has its result within this costs none.
 LOOK_S = 2.0
@@ -27,6 +29,9 @@ _FEW = 8
 # So many names at most are spoken of one by one.
 _NAMED = 5
 _OPEN = ("working", "job", "retry", "waiting")
+_PAUSED = "waits, as INTAKE is paused"
+# Receipts are stamped in whole seconds: one that is younger may have been replaced within the same.
+_SETTLED_S = 2.0
 
 _UNCHANGED = {
     "done": "already analysed",
@@ -51,12 +56,20 @@ class _Known:
     parts: int = 0
     words: str = ""  # about its work, which is under way
     later: bool = False  # nobody can work on it now
+    read: datetime | None = None  # when the receipt was written of which the reason was said
 
 
 class UploadWatch:
-    """Looks at the receipts of pending uploads, all by one listing, and reads those of which something is new."""
+    """Looks at the receipts of pending uploads, all by one listing, and reads those of which something is new.
 
-    def __init__(self, service: BlobServiceClient, report: ConsoleReport) -> None:
+    paused: whether the app takes up none of them (`INTAKE`).
+    """
+
+    def __init__(self, service: BlobServiceClient, report: ConsoleReport, *, paused: bool = False) -> None:
+        self._began = time.monotonic()
+        self._paused = paused
+        self._waits: dict[str, list[str]] = {}  # since when this look began, the uploads by what they wait for
+        self._spoken: Counter[str] = Counter()  # how many were named with these words
         self._storage = Storage(service)
         self._receipts = BlobReceipts(self._storage)
         self._report = report
@@ -75,11 +88,17 @@ class UploadWatch:
             if name not in self._report.waiting():
                 self._report.waits(name, Pending(etag))
         self._left = set(left)
-        interrupted = [name for name in left if name not in known or known[name].state in ("working", "job")]
+        goes_on = ("job",) if self._paused else ("working", "job", "")
+        interrupted = [name for name in left if (known[name].state if name in known else "") in goes_on]
         if len(interrupted) > _NAMED:
             self._report.say(f"{len(interrupted)} uploads were left unfinished by an earlier run; the app goes on")
         for name in interrupted if len(interrupted) <= _NAMED else ():
             self._report.say(f"{name}: left unfinished by an earlier run; the app goes on with it by itself")
+
+    def has_noted(self, name: str) -> bool:
+        """Whether the app knows what the sidecar of an upload says. For any thread."""
+        sidecar, stored = self._storage.open(UPLOADS, name + SIDECAR), self._receipts.get(name)
+        return sidecar is None or sidecar_text(sidecar) == (stored.receipt.override if stored else None)
 
     def unchanged(self, names: list[str]) -> None:
         """Files that came into the folder again as they were, and are not analysed again: what became of them."""
@@ -88,6 +107,8 @@ class UploadWatch:
         pending, ended = self._report.waiting(), dict[str, list[str]]()
         for name in names:
             state = listed[name].state if name in listed else ""
+            if state == "waiting" and listed[name].cause:
+                state = "retry"  # as far as words go
             known = state in ("done", "failed") or (name in pending and name not in self._left)
             if known and state in _UNCHANGED:
                 ended.setdefault(_UNCHANGED[state], []).append(name)
@@ -123,11 +144,26 @@ class UploadWatch:
             known.words, known.later = "", False
             if summary is None or (etag and summary.etag != etag):
                 known.finished = None  # that was another version
-                continue
-            if summary.state == "working" and summary.age_s < summary.lease_s:
+                if self._paused:
+                    self._later(name, _PAUSED)
+            elif summary.state == "working" and summary.age_s < summary.lease_s:
                 self._working(name, summary, now)
             else:
                 self._other(name, summary, now)
+        self._say_waits()
+
+    def _say_waits(self) -> None:
+        """Of many that wait for the same, one is named: a model that is missing may hold up thousands."""
+        for words, names in self._waits.items():
+            spoken = self._spoken[words]
+            self._spoken[words] += len(names)
+            if len(names) == 1 or spoken + len(names) <= _NAMED:
+                for name in names:
+                    self._report.say(f"{name}: {words}")
+            else:
+                more = "more uploads" if spoken else "uploads"
+                self._report.say(f"{len(names)} {more}, such as {names[0]}: each {words}")
+        self._waits.clear()
 
     def _listed(self, paths: dict[str, str]) -> dict[str, ReceiptSummary]:
         """The receipts by the upload's name; paths: of the receipts wanted, with their names."""
@@ -151,6 +187,14 @@ class UploadWatch:
             if text := words():
                 self._report.say(f"{name}: {text}")
 
+    def _later(self, name: str, words: str) -> None:
+        """Nobody can work on it now. Said once the look is over, unless it is what was said last about this upload."""
+        known = self._of(name)
+        known.since, known.later = None, True
+        if known.said != words:
+            known.said = words
+            self._waits.setdefault(words, []).append(name)
+
     def _working(self, name: str, summary: ReceiptSummary, now: float) -> None:
         def resumed() -> str:
             attempt = self._receipt(name).attempt
@@ -169,17 +213,17 @@ class UploadWatch:
             self._job(name, now)
         elif summary.state == "working" and not known.silent:
             known.silent = True
+        elif summary.state in ("working", "retry", "waiting") and self._paused:
+            self._later(name, _PAUSED)
         elif summary.state == "working":
             known.since = None
             self._once(name, "silent", lambda: "its worker has stopped; the app goes on with it by itself")
         elif summary.state == "waiting" and not summary.cause:
-            known.later = True
             until = f"{summary.until:%Y-%m-%d %H:%M} UTC" if summary.until else "its route's next time"
-            self._once(name, f"waiting {until}", lambda: f"waits until {until}, as its route says")
+            says = "said before this start" if self._is_old(summary) else "says"
+            self._later(name, f"waits until {until}, as its route {says}")
         elif summary.state in ("retry", "waiting"):
-            known.since, known.later = None, True
-            reason = self._receipt(name).reason.removeprefix(f"{name}: ")
-            self._once(name, f"retry {reason}", lambda: f"waits, and is tried again: {reason or 'given back'}")
+            self._tried_again(name, summary)
         elif summary.state == "dropped":
             self._report.ended(name, f"{self._receipt(name).reason or 'dropped'}; it will have no result")
         elif known.finished is None:
@@ -187,6 +231,21 @@ class UploadWatch:
             known.how = "analysed" if summary.state == "done" else "failed"
         elif self._report.looks >= known.finished + 2:
             self._report.forget(name)  # the result was there already: whatever there was to say was said
+
+    def _tried_again(self, name: str, summary: ReceiptSummary) -> None:
+        known, written = self._of(name), summary.listed_at - timedelta(seconds=summary.age_s)
+        known.since, known.later = None, True
+        if known.read == written:
+            return
+        known.read = written if summary.age_s >= _SETTLED_S else None
+        reason = self._receipt(name).reason.removeprefix(f"{name}: ") or "given back"
+        # What it says may be mended by now, and is looked at again soon.
+        how = "is tried again; before this start it waited" if self._is_old(summary) else "waits, and is tried again"
+        self._later(name, f"{how}: {reason}")
+
+    def _is_old(self, summary: ReceiptSummary) -> bool:
+        """Whether the receipt was written before this run, from what routes and models were then."""
+        return summary.age_s > time.monotonic() - self._began
 
     def _job(self, name: str, now: float) -> None:
         """How far the job of a long video is, by the parts that are done."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of imports; `run` has words for it
+
+import argparse
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from inference import command_line
 from inference.cli.artifact_options import add_artifact_arguments
 from inference.cli.exporting import add_export_arguments
 from inference.cli.filter_arguments import add_filter_arguments
-from inference.cli.no_sources import local_file, unknown_options
+from inference.cli.no_sources import empty_word, local_file, local_place, unknown_options
+from inference.cli.numbers import score
 from inference.errors import DropsightError
 
 PROG = "python -m inference"
@@ -25,7 +30,7 @@ def parser() -> Parser:
     top = Parser(prog=PROG, description="Run models over pictures and videos on this machine.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     folders = Parser(add_help=False)
-    folders.add_argument("--models", action="append", type=Path, default=[], metavar="DIR",
+    folders.add_argument("--models", action="append", type=local_place, default=[], metavar="DIR",
                          help="a folder of models, a model's folder or an .onnx file; may be repeated")  # fmt: skip
     _analyze(commands, folders)
     _track(commands)
@@ -40,12 +45,14 @@ def _analyze(commands: Commands, folders: Parser) -> None:
     run.add_argument("files", nargs="+", metavar="SOURCE",
                      help="a file, a folder, a pattern in quotes ('**/*.jpg'), https://..., - for stdin")  # fmt: skip
     run.add_argument("--model", action="append", default=[], metavar="NAME", help="run this model; may be repeated")
-    run.add_argument("--routes", type=Path, metavar="FILE", help="a routes.toml (default: that of this folder, if any)")
+    run.add_argument(
+        "--routes", type=local_place, metavar="FILE", help="a routes.toml (default: that of this folder, if any)"
+    )
     run.add_argument("--route", metavar="NAME", help="this route for every file, whatever its name")
-    run.add_argument("--out", type=Path, metavar="DIR", help="write what would be written to storage")
+    run.add_argument("--out", type=local_place, metavar="DIR", help="write what would be written to storage")
     run.add_argument("--resume", action="store_true", help="with --out: leave out what has its result there already")
     run.add_argument("--json", action="store_true", help="a result document per line on stdout, nothing else there")
-    run.add_argument("--threshold", type=float, metavar="X", help="overrides the score threshold (0..1)")
+    run.add_argument("--threshold", type=score, metavar="X", help="overrides the score threshold (0..1)")
     add_filter_arguments(run)
     add_artifact_arguments(run)
 
@@ -71,7 +78,9 @@ def _models(commands: Commands, folders: Parser) -> None:
     pull.add_argument("--recommended", action="store_true", help="the pack for the default route, 13.5 MB")
     pull.add_argument("--from", dest="sources", action="append", default=[], metavar="DIR_OR_URL",
                       help="take the files from this folder, or from URL/SHA256; may be repeated")  # fmt: skip
-    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put the folders (default: models/_public)")
+    pull.add_argument(
+        "--to", type=local_place, metavar="DIR", help="where to put the folders (default: models/_public)"
+    )
 
 
 def _similar(commands: Commands, folders: Parser) -> None:
@@ -81,7 +90,7 @@ def _similar(commands: Commands, folders: Parser) -> None:
     group = commands.add_parser("group", parents=[folders], help="sort the pictures of an index into groups")
     group.add_argument("--count", type=int, default=5, metavar="N", help="how many groups (default 5)")
     for command in (similar, group):
-        command.add_argument("--index", type=Path, required=True, metavar="DIR",
+        command.add_argument("--index", type=local_place, required=True, metavar="DIR",
                              help="results with embeddings, or a folder of pictures")  # fmt: skip
         model_help = "the embedding model (default: the index's, else embed-mobilenetv2 or embed)"
         command.add_argument("--model", metavar="NAME", help=model_help)
@@ -90,7 +99,7 @@ def _similar(commands: Commands, folders: Parser) -> None:
 
 def _export(commands: Commands) -> None:
     export = commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines")
-    export.add_argument("results", type=Path, metavar="RESULTS", help="a folder that analyze --out wrote")
+    export.add_argument("results", type=local_place, metavar="RESULTS", help="a folder that analyze --out wrote")
     add_export_arguments(export)
     schema = commands.add_parser("schema", help="the JSON Schema of the result document, or its types")
     schema.add_argument("--as", dest="form", choices=("json", "python", "typescript"), default="json",
@@ -115,7 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     top = parser()
-    options, unknown = top.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if empty := empty_word(words):
+        top.error(empty)
+    options, unknown = top.parse_known_args(words)
     if unknown:
         top.error(unknown_options(unknown, [f"--{name.replace('_', '-')}" for name in vars(options)]))
     from inference.image.media import own_process  # lazily: --help needs no numpy

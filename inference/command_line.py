@@ -5,37 +5,83 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from inference.os_errors import in_words
 
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
+INTERRUPTED = 128  # plus the number of the signal, as shells say it
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _OUTPUT = "standard output"
+_heard: list[int] = []  # the signals that came since the program's work began
 
 
 def run(prog: str, body: Callable[[], int], status_of: Callable[[Exception], int | None]) -> int:
-    """The exit status of a program whose work is `body`: what that returns, 1 where it is stopped, 130 by Ctrl-C.
+    """The exit status of a program whose work is `body`: what that returns, 1 where it is stopped, 130 by Ctrl-C, 143
+    by SIGTERM.
 
     status_of: the status for an error that is raised on purpose, None for others. Where a fault of ours lies is said in
     a few words; Python's development mode (`python -X dev`) shows its traceback.
     """
     if not _has_streams():
         return _said(f"{prog}: standard output is closed; send it to a file, or to {os.devnull} if nobody wants it")
-    try:
+    with _stopping():
         try:
-            return body()
-        finally:
-            sys.stdout.flush()  # here: the flush at the interpreter's end cannot say what went wrong
-    except KeyboardInterrupt:
-        return _said(f"{prog}: interrupted", INTERRUPTED)
-    except Exception as error:
-        status = status_of(error)
-        if status is None and sys.flags.dev_mode:
-            raise
-        return _ended(prog, error, status)
+            try:
+                status = body()
+                raise_if_stopped()
+                return status
+            finally:
+                sys.stdout.flush()  # here: the flush at the interpreter's end cannot say what went wrong
+        except KeyboardInterrupt:
+            return _stopped(prog)
+        except Exception as error:
+            if _heard:
+                return _stopped(prog)
+            known = status_of(error)
+            if known is None and sys.flags.dev_mode:
+                raise
+            return _ended(prog, error, known)
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Every signal that asks for an end does as Ctrl-C does, so that no temporary files stay; those that whoever
+    started the program has ignored, as nohup does, stay ignored."""
+
+    def hear(number: int, _: object) -> None:
+        _heard.append(number)
+        raise KeyboardInterrupt
+
+    _heard.clear()
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_if_stopped() -> None:
+    """Raises KeyboardInterrupt where a signal asks for an end: modules in C that are being loaded make an ImportError
+    of it, or nothing."""
+    if _heard:
+        raise KeyboardInterrupt
+
+
+def _stopped(prog: str) -> int:
+    number = _heard[0] if _heard else signal.SIGINT
+    return _said(f"{prog}: {'interrupted' if number == signal.SIGINT else 'terminated'}", INTERRUPTED + number)
 
 
 def is_output(error: OSError) -> bool:

@@ -7,11 +7,12 @@ as the crop shows it best, and belongs to the person in whose box it lies as fac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.engine.model import Model
 from inference.errors import BadRoute
@@ -29,6 +30,7 @@ from inference.timing import NO_TIME, Timing
 if TYPE_CHECKING:
     from inference.keep import Sieve
 
+Flags = NDArray[np.bool_]
 # A picture that would need more tiles than this is refused: it would take minutes, not seconds.
 MAX_TILES = 400
 
@@ -64,11 +66,15 @@ def run_tiled(picture: Picture, step: Step, model: Model, threshold: float | Non
 
 @dataclass(frozen=True)
 class Target:
-    """An object whose crop a step runs on: box (xyxy) and points (K, 3), in picture pixels, and its attributes."""
+    """An object whose crop a step runs on: box (xyxy) and points (K, 3), in picture pixels, and its attributes.
+
+    sure: False for one that counts only where a tracker takes it up.
+    """
 
     box: Box
     points: Floats | None
     attributes: dict[str, Any]
+    sure: bool = True
 
 
 def run_on_crops(
@@ -78,17 +84,23 @@ def run_on_crops(
     threshold: float | None,
     results: list[StepResult],
     sieve: Sieve | None = None,
+    sure: Mapping[str, Flags] | None = None,
 ) -> Timing:
     """Run on the objects labelled `step.on` of earlier steps, on crops of crops too, and add the predictions to them
     as attributes, an object that several crops show once. Changes `results`. Raises BadRoute.
 
     sieve: what is kept of the predictions. Where they may be what is to be blurred, hidden objects get them, too.
+    sure: by step, which of its objects (N,) count by themselves; all, where a step is not in it.
     """
     opened = {i: _open(r.predictions) for i, r in enumerate(results) if isinstance(r.predictions, Objects)}
     if not opened:
         raise BadRoute(f"step {step.title!r} runs on {step.on!r}, but no earlier step detects objects; add a detector")
     wanted = model.manifest.preprocess
-    targets = [target for objects in opened.values() for target in _targets(objects, step.on, wanted, picture.size)]
+    targets = [
+        target
+        for i, objects in opened.items()
+        for target in _targets(objects, step.on, wanted, picture.size, (sure or {}).get(results[i].name))
+    ]
     hiding = opened.values() if sieve is not None and sieve.gives_held else ()
     unseen = [target for objects in hiding for target in _hidden_targets(objects, step.on, wanted, picture.size)]
     total = _answer(picture, targets, step, model, threshold, sieve)
@@ -138,7 +150,8 @@ def _each_once(
     kept = np.unique(first)
     if len(kept) == len(every):
         return answers
-    owner = _owners(every, view, first, np.asarray([targets[k].box for k in places]))
+    parents = np.asarray([targets[k].box for k in places])
+    owner = _owners(every, view, first, parents, np.asarray([targets[k].sure for k in places]))
     once = list(answers)
     for number, k in enumerate(places):
         mine = kept[owner == number]
@@ -146,9 +159,9 @@ def _each_once(
     return once
 
 
-def _owners(every: Objects, view: Ints, first: Ints, parents: Floats) -> Ints:
+def _owners(every: Objects, view: Ints, first: Ints, parents: Floats, sure: Flags) -> Ints:
     """For each object that is kept, in the order of `np.unique(first)`, the number of the parent (M, 4) that it belongs
-    to, of those in whose crops it was detected.
+    to, of those in whose crops it was detected: of one that is not sure (M,) only where no other shows it.
 
     That is the parent in which it lies nearest to where the objects of this step lie in their parents. IoU or the
     centre's distance would not do: a face in the front row is in the middle of the person behind. In the beginning
@@ -157,7 +170,8 @@ def _owners(every: Objects, view: Ints, first: Ints, parents: Floats) -> Ints:
     centre, middle = (every.boxes[:, :2] + every.boxes[:, 2:]) / 2, (parents[:, :2] + parents[:, 2:]) / 2
     extent = np.maximum(parents[:, 2:] - parents[:, :2], 1)
     place = (centre[first] - middle[view]) / extent[view]  # in each parent that it was detected in
-    sights = [np.flatnonzero(first == i) for i in np.unique(first)]
+    every_sight = [np.flatnonzero(first == i) for i in np.unique(first)]
+    sights = [those[mine] if (mine := sure[view[those]]).any() else those for those in every_sight]
     usual = np.asarray([0.0, np.median(place[:, 1])])
     for _ in range(3):
         away = np.linalg.norm(place - usual, axis=1).round(4)
@@ -176,21 +190,24 @@ def _open(objects: Objects) -> Objects:
     ))  # fmt: skip
 
 
-def _targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int]) -> Iterator[Target]:
+def _targets(
+    objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int], sure: Flags | None = None
+) -> Iterator[Target]:
     """The objects of that label that the model wants to run on.
 
     On the crop of such an object, an object of the same label (the pose of a person is a person) is that object again,
-    and left out. size: (width, height) of the picture.
+    and left out. size: (width, height) of the picture. sure: which objects (N,) count by themselves; None for all.
     """
     for k, name in enumerate(objects.names):
         attributes = objects.attributes[k]
         box: Box = tuple(objects.boxes[k].tolist())
+        counts = sure is None or bool(sure[k])
         if name != label:
             for answer in attributes.values():
                 if isinstance(answer, Objects):
-                    yield from _targets(answer, label, wanted, size)
+                    yield from _targets(answer, label, wanted, size, np.full(len(answer), counts))
         elif objects.scores[k] >= wanted.min_score and _fits(box, wanted, size):
-            yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes)
+            yield Target(box, None if objects.keypoints is None else objects.keypoints[k], attributes, counts)
 
 
 def _hidden_targets(objects: Objects, label: str, wanted: Preprocess, size: tuple[int, int]) -> Iterator[Target]:

@@ -1,7 +1,7 @@
 """The files below a folder that are meant: what is left out is remembered, and can be said in a line.
 
-Hidden files, clutter, our own results, and what is no file are left out. A link to a file stands for that file; a link
-to a folder is not followed, since it may lead in a circle or out to a whole disk.
+Hidden files, clutter, our own results and exports, and what is no file are left out. A link to a file stands for that
+file; a link to a folder is not followed, since it may lead in a circle or out to a whole disk.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ from inference.results.words import single
 _SHOWN = 3  # names of a kind
 CLUTTER, HIDDEN, FOLDER_LINK, DEAD_LINK = "piece of clutter", "hidden entry", "linked folder", "dead link"
 NO_FILE, UNREADABLE_FOLDER, UNREADABLE = "special file", "unreadable folder", "unreadable file"
-RESULTS, IN_RESULTS = "folder of results", "file of results"
+RESULTS, IN_RESULTS, EXPORT = "folder of results", "file of results", "export of results"
 RESULTS_NOTE = ".analysed.json"  # lies in the folders that `analyze --out` wrote
 MADE_OF = ".made-of"  # lies beside each result there
 
 _DOCUMENTS = ("result.json", "error.json")  # one of them lies in a folder that belongs to one file
 _SCHEMA = re.compile(rb'"schema"\s*:\s*"dropsight/')
+_EXPORTS = (
+    b'{"schema": "dropsight/',
+    b'{"info": {"description": "results of Dropsight"',
+    b"file,step,task,label,label_id,",
+)
+_EXPORT_SUFFIXES = (".json", ".jsonl", ".csv")
 _BEGINNING = 256  # bytes of a document, which says first what it is
 _LONGEST_NOTE = 2**20
 
@@ -59,6 +65,9 @@ def files_in(folder: Path, left_out: LeftOut, never: Path | None = None) -> Iter
             left_out[f"{name}/" if is_folder else name] = UNREADABLE_FOLDER if is_folder else kind
         else:
             if stat.S_ISREG(status.st_mode):
+                if is_export(path):
+                    left_out[name] = EXPORT
+                    continue
                 yield path, status
             elif stat.S_ISDIR(status.st_mode):
                 left_out[f"{name}/"] = FOLDER_LINK
@@ -72,6 +81,11 @@ def is_results(folder: Path) -> bool:
     if os.path.lexists(folder / RESULTS_NOTE):
         return not _holds_one_of(folder, _beginning(folder / RESULTS_NOTE, _LONGEST_NOTE))
     return any(_SCHEMA.search(_beginning(folder / name, _BEGINNING)) for name in _DOCUMENTS)
+
+
+def is_export(file: Path) -> bool:
+    """Whether `export` wrote a file, which is no photo that cannot be read."""
+    return file.suffix.lower() in _EXPORT_SUFFIXES and _beginning(file, _BEGINNING).startswith(_EXPORTS)
 
 
 def _beginning(path: Path, count: int) -> bytes:

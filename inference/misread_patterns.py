@@ -8,63 +8,161 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import product
+from urllib.parse import unquote
 
 from inference.route_patterns import WILD
 
 _MOST = 64  # patterns that one stands for
+_MOST_GROUPS = 12  # in one pattern, before each is taken for anything
+_LONGEST = 1024  # characters of a blob's name
 _SHOWN = 4
+_ROUNDS = 3  # one slip may hide another
+_MOST_ODD = 2  # as of a pair of brackets; with more, they are wildcards
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
-_COUNT = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
-_GROUP = re.compile(r"[@+]?\(([^()/]*\|[^()/]*)\)")
+_COUNT = re.compile(r"\{(\d{1,4}|[A-Za-z])\.\.(\d{1,4}|[A-Za-z])(?:\.\.(\d{1,3}))?\}")
+_GROUP = re.compile(r"[@+]?\(([^()]*\|[^()]*)\)")
 _SET = re.compile(r"\[([^\[\]/*?\s]{2,40})\]")
+_ONE = re.compile(r"\[(?:[\[\]*?]|\[:[a-z]+:\])\]")  # a single character, or one of a kind
 _ENDING = re.compile(r"\.[A-Za-z0-9]{2,5}")
 _FILE = re.compile(r".+\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,5}")
+_FILES = re.compile(r"(.*/)?\*+\.\w{1,5}")  # all files of an ending
+_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")  # as copying leaves them
+_QUOTED = re.compile(r"""(["'`])(.*)\1|[“„](.*)[”“]|[‘‚](.*)[’‘]""", re.DOTALL)
+_EXPRESSION = re.compile(
+    r"^\^|\$$|\\\.|\\[dwsS][+{]|\(\?(?:i\)|:|P<)|(?:^|[/(])\.[*+]|\.\+$|\[[^\[\]]*-[^\[\]]*\](?:\+|\{\d)"
+)
+_CLASS = r"(?:\\[dwsS]|\[[^\[\]]*\])"
+_NO_WILDCARDS = "braces, brackets, bars and lists are no wildcards here"
+_ODD = re.compile(r"[\[\]{}()|!;^$\"'`“”„‘’‚]")
 
 
 def misread(pattern: str) -> tuple[str, tuple[str, ...]]:
     """(what to say of the pattern, the patterns that are meant); nothing to say of one that is right."""
+    reason, patterns = _meant(pattern)
+    return (f"{reason}; {_advice(pattern, patterns)}", patterns) if reason else ("", (pattern,))
+
+
+def meanings(pattern: str) -> tuple[str, ...]:
+    """All that a pattern may have meant, itself included."""
+    return tuple(dict.fromkeys((pattern, _end(pattern)[1], *_meant(pattern)[1])))
+
+
+def _meant(pattern: str) -> tuple[str, tuple[str, ...]]:
+    """As `misread`, without the advice: what is said to be meant is right itself."""
+    reason, patterns = _mended(pattern)
+    for _ in range(_ROUNDS if reason else 0):
+        patterns = tuple(dict.fromkeys(each for one in patterns for each in _mended(one)[1]))
+        if len(patterns) > _MOST:
+            return reason, ("**",)
+    return reason, patterns
+
+
+def _mended(pattern: str) -> tuple[str, tuple[str, ...]]:
+    if len(pattern) > _LONGEST:
+        return f"it has {len(pattern):,} characters, and names of uploads at most {_LONGEST:,}", ("**",)
     reason, meant = "", pattern
     for slip, mend in _SLIPS:
         mended = mend(meant)
         reason, meant = reason or (slip if mended != meant else ""), mended
     alternatives = _alternatives(meant)
     if alternatives != [meant]:
-        reason = reason or "braces, brackets, bars and lists are no wildcards here"
+        reason = reason or _NO_WILDCARDS
     ends = [_end(each) for each in alternatives]
     patterns = tuple(dict.fromkeys(mended for _, mended in ends))
-    reason = reason or ends[0][0]
-    return (f"{reason}; {_advice(pattern, patterns)}", patterns) if reason else ("", (pattern,))
+    return reason or ends[0][0], patterns
 
 
 def _advice(pattern: str, meant: tuple[str, ...]) -> str:
+    really = _called_so(pattern, meant)
+    really = f", or {really!r} for what is really called so" if really else ""
+    if pattern.startswith("!") and len(meant) == 1:
+        return f"give what it leaves out a route of its own before this one, and write {meant[0]!r} here{really}"
     if len(meant) == 1:
-        return f"did you mean {meant[0]!r}{_of_that_name(pattern)}?"
+        return f"did you mean {meant[0]!r}{really}?"
     shown = [*meant] if len(meant) <= _SHOWN else [meant[0], "...", meant[-1]]
-    return f"write {', '.join(each if each == '...' else repr(each) for each in shown)}, each in a route of its own"
+    wide = _meant(_COUNT.sub("*", _BRACES.sub("*", _SET.sub("?", pattern))))[1] if len(meant) > _SHOWN else ()
+    really = f", or {wide[0]!r} for all that are like them{really}" if len(wide) == 1 else really
+    listed = ", ".join(each if each == "..." else repr(each) for each in shown)
+    return f"write {listed}, each in a route of its own{really}"
 
 
-def _of_that_name(pattern: str) -> str:
-    """How a folder `uploads` in the container is said."""
+def _called_so(pattern: str, meant: tuple[str, ...]) -> str:
+    """How to write a pattern whose characters are meant as they stand; empty where nobody means that."""
     folder = re.fullmatch(r"[./]*(uploads(?:/.*)?)", pattern)
-    really = f"**/{_end(folder[1])[1]}" if folder else ""
-    return f", or {really!r} for a folder that is called so" if really and not misread(really)[0] else ""
+    if folder or meant == (f"{pattern}/**",):
+        literal = f"**/{_end(folder[1])[1] if folder else pattern}"
+    elif "\\" in pattern or "://" in pattern or len(_ODD.findall(pattern)) > _MOST_ODD:
+        return ""
+    else:
+        literal = _ODD.sub("?", re.sub(r"(^|/)\.\*", r"\1.?*", pattern.strip()))
+        last = literal.rpartition("/")[2]
+        literal = literal.replace(",", "?") if WILD.search(pattern) and _parts(literal) else literal
+        literal += "" if WILD.search(pattern) or not last or _FILE.fullmatch(last) else "/**"
+    return literal if literal not in (pattern, *meant) and not _meant(literal)[0] else ""
+
+
+def _plain_text(pattern: str) -> str:
+    return _UNSEEN.sub("", pattern)
+
+
+def _unquoted(pattern: str) -> str:
+    quoted = _QUOTED.fullmatch(pattern)
+    return next(part for part in quoted.groups()[1:] if part is not None) if quoted else pattern
+
+
+def _plain_stars(pattern: str) -> str:
+    """Stars of a Japanese or Chinese keyboard; beside plain ones they are part of a name."""
+    return pattern if WILD.search(pattern) else pattern.replace("＊", "*")
+
+
+def _without_exclusion(pattern: str) -> str:
+    """What an exclusion leaves may be anything."""
+    if pattern.startswith("!") and not pattern.startswith("!("):
+        return "**"
+    return re.sub(r"!\([^()]*\)", "*", re.sub(r"!\([^()]*\)$", "**", pattern))
 
 
 def _without_expression(pattern: str) -> str:
-    """Of a regular expression, the pattern."""
-    if re.search(r"^\^|\$$|\\\.", pattern):
-        pattern = re.sub(r"\.\*$", "**", pattern.removeprefix("^").removesuffix("$"))
-        return pattern.replace(".*", "*").replace("\\.", ".")
-    return re.sub(r"(^|/)\.\*$", r"\1**", pattern)
+    """Of a regular expression, the pattern: `.*` goes through folders, too."""
+    if not _EXPRESSION.search(pattern):
+        return pattern
+    pattern = re.sub(r"^\(\?[a-z]+\)", "", pattern).removeprefix("^").removesuffix("$")
+    pattern = re.sub(r"\(\?(?::|P<\w+>)", "(", pattern)
+    pattern = re.sub(r"\(\.[*+]\??\)|\.[*+]\??", "**", pattern)
+    pattern = re.sub(rf"\(?{_CLASS}(?:[+*]\??|\{{\d+(?:,\d*)?\}})\)?", "*", pattern)
+    pattern = re.sub(r"(?<![*/(])(\w)\?", r"{\1,}", re.sub(r"\\[dwsS]", "?", pattern))
+    return re.sub(r"\\([^\w\s])", r"\1", pattern)
+
+
+def _without_escapes(pattern: str) -> str:
+    """`\\[raw\\]` and `my\\ folder`, as shells and other patterns have them."""
+    for pair in (r"\[", r"\]"), (r"\{", r"\}"), (r"\(", r"\)"):
+        begin, end = map(re.escape, pair)
+        pattern = re.sub(rf"{begin}([^\[\]{{}}()\\]*){end}", r"?\1?", pattern)
+    return re.sub(r"^\\[!#]", "?", pattern).replace("\\ ", " ")
 
 
 def _without_address(pattern: str) -> str:
-    return re.sub(r"^[A-Za-z]{2,}://[^/]*/(.*?(?=uploads/))?", "", pattern)
+    address = re.match(r"[A-Za-z]{2,}://[^/]*/(.*?(?=uploads/))?", pattern)
+    if address:
+        return unquote(re.sub(r"\?\w+=.*$", "", pattern[address.end() :]))
+    return re.sub(r"^/blobServices/default/containers/uploads/blobs/", "", pattern)
 
 
 def _without_root(pattern: str) -> str:
-    return re.sub(r"^([A-Za-z]:)?(\.{0,2}/)+", "", pattern)
+    return re.sub(r"^([A-Za-z]:)?(\.{0,2}/)+", "", "" if pattern in (".", "..") else pattern)
+
+
+def _without_dots(pattern: str) -> str:
+    """Folders as a path names them, without `.` and `..`."""
+    steps: list[str] = []
+    for step in re.sub(r"/+", "/", pattern).split("/"):
+        if step == ".." and steps and not WILD.search(steps[-1]):
+            steps.pop()
+        elif step not in (".", ".."):
+            steps.append(step)
+    return "/".join(steps)
 
 
 def _without_container(pattern: str) -> str:
@@ -72,8 +170,10 @@ def _without_container(pattern: str) -> str:
 
 
 def _without_names(pattern: str) -> str:
-    """`{name}`, as the triggers of Azure Functions have it."""
-    return re.sub(r"\{[A-Za-z]\w*\}", "*", re.sub(r"\{[A-Za-z]\w*\}$", "**", pattern))
+    """`{name}`, as the triggers of Azure Functions have it; it goes through folders, too."""
+    name = r"\{\*{0,2}(?:[A-Za-z]\w*)?\}"
+    pattern = re.sub(rf"(^|/)(?:{name}\.)?{name}$", r"\1**", pattern)
+    return re.sub(name, "*", re.sub(rf"(^|/){name}(?=\.[^/]*$)", r"\1**/*", pattern))
 
 
 def _few_stars(pattern: str) -> str:
@@ -81,21 +181,26 @@ def _few_stars(pattern: str) -> str:
 
 
 def _as_braces(pattern: str) -> str:
-    return _GROUP.sub(lambda group: "{" + group[1].replace("|", ",") + "}", pattern)
+    return _GROUP.sub(lambda group: "{" + group[1].replace("|", ",") + "}", _ONE.sub("?", pattern))
 
 
 # What is wrong, and the pattern without it; one after the other.
 _SLIPS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("it has characters that are not seen", _plain_text),
     ("blanks stand at its ends", str.strip),
+    ("it has quotes of its own", _unquoted),
+    ("stars are written *", _plain_stars),
+    ("nothing can be left out by a pattern", _without_exclusion),
     ("it is a regular expression", _without_expression),
+    ("backslashes change no character here; ? stands for any", _without_escapes),
     ("names have slashes between their folders", lambda pattern: re.sub(r"\\+", "/", pattern)),
     ("names of uploads begin behind the address", _without_address),
     ("names of uploads begin without a dot or slash", _without_root),
-    ("names have a single slash between folders", lambda pattern: re.sub(r"/(\.?/)+", "/", pattern)),
+    ("names have a single slash between folders, and no dots", _without_dots),
     ("names of uploads begin behind the container's name", _without_container),
     ("two stars stand for any depth", _few_stars),
     ("a name in braces is no wildcard here", _without_names),
-    ("braces, brackets, bars and lists are no wildcards here", _as_braces),
+    (_NO_WILDCARDS, _as_braces),
 )
 
 
@@ -105,7 +210,7 @@ def _end(pattern: str) -> tuple[str, str]:
         return "it is empty, and fits no upload", "**"
     folder, slash, last = pattern.rpartition("/")
     if not last:
-        return "no upload ends with a slash", f"{pattern}**"
+        return "no upload ends with a slash", folder if re.search(r"(^|/)\*\*$", folder) else f"{pattern}**"
     if _ENDING.fullmatch(last):
         return "it fits only an upload that is called just so", f"{folder}{slash}*{last}" if slash else f"**/*{last}"
     if not WILD.search(pattern) and not _FILE.fullmatch(last):
@@ -115,19 +220,34 @@ def _end(pattern: str) -> tuple[str, str]:
 
 def _alternatives(pattern: str) -> list[str]:
     """The patterns that one with braces, brackets or bars stands for; of too many, one that takes all of them."""
-    for find, members in ((_BRACES, _listed), (_COUNT, _counted), (_SET, _set)):
+    kinds = ((_BRACES, _listed, "**"), (_COUNT, _counted, "*"), (_SET, _set, "?"))
+    if sum(len(find.findall(pattern)) for find, _, _ in kinds) > _MOST_GROUPS:
+        for find, _, anything in kinds:
+            pattern = find.sub(anything, pattern)
+        return [_few_stars(pattern)]
+    for find, members, anything in kinds:
         for found in find.finditer(pattern):
             if not (words := members(found)):
                 continue
             before, after = pattern[: found.start()], pattern[found.end() :]
-            rest = _alternatives(after)
+            rest = _alternatives(after) if after else [""]
             each = [f"{before}{word}{end}" for word, end in product(words, rest)]
             if len(each) > _MOST:
-                each = [_few_stars(f"{before}{'?' if find is _SET else '**'}{end}") for end in rest]
+                each = [_few_stars(f"{before}{anything}{end}") for end in rest]
                 return each[:1] if len(each) > _MOST else each
             return [whole for one in each for whole in _alternatives(one)]
-    parts = [part.strip() for part in re.split(r"[,;|]", pattern)]
-    return parts if len(parts) > 1 and all(WILD.search(part) for part in parts) else [pattern]
+    return _parts(pattern) or [pattern]
+
+
+def _parts(pattern: str) -> list[str]:
+    """The patterns of a list; empty for a pattern that is none, as a name may have commas."""
+    if all(map(_FILES.fullmatch, words := pattern.split())) and len(words) > 1:
+        return words
+    parts = [part for each in re.split(r"[,;|\n]", pattern) if (part := each.strip())]
+    wild = [bool(WILD.search(part)) for part in parts]
+    plain = not any(wild) and (all(map(_FILE.fullmatch, parts)) or not any(map(_FILE.fullmatch, parts)))
+    begun = any(part.endswith(("**", "/")) for part in parts[:-1])
+    return parts if len(parts) > 1 and (all(wild) or plain or begun) else []
 
 
 def _listed(found: re.Match[str]) -> list[str]:
@@ -135,7 +255,14 @@ def _listed(found: re.Match[str]) -> list[str]:
 
 
 def _counted(found: re.Match[str]) -> list[str]:
-    return [str(number) for number in range(int(found[1]), int(found[2]) + 1)]
+    """The numbers, or letters, of `{01..12}`; every one of them where its steps are wide, too."""
+    first, last = sorted(found.group(1, 2)) if not found[1].isdigit() else sorted(found.group(1, 2), key=int)
+    if first.isdigit() != last.isdigit():
+        return []
+    if not first.isdigit():
+        return [chr(code) for code in range(ord(first), ord(last) + 1)]
+    width = max(map(len, (first, last))) if any(re.match(r"0\d", each) for each in (first, last)) else 0
+    return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
 
 
 def _set(found: re.Match[str]) -> list[str]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 _PERCENT = 100.0
+MOST = 1e15  # of what has no bound of its own: seconds, pixels and frames beyond it are none
 _FEWEST_PERCENT = 5  # less is as likely a slip of another kind
 
 
@@ -23,7 +24,7 @@ def check_share(name: str, value: float | None, what: str = "a number", *, below
 
 
 def check_range(
-    name: str, value: float | None, least: float, most: float = math.inf, what: str = "", *, above: bool = False
+    name: str, value: float | None, least: float, most: float = MOST, what: str = "", *, above: bool = False
 ) -> None:
     """A number from `least` to `most`, both included (`least` not, with `above`). None is not given.
 

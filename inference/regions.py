@@ -7,6 +7,7 @@ where its box meets the ground: the middle of the lower edge decides, in picture
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,10 +22,11 @@ from inference.errors import Permanent
 Floats = NDArray[np.float64]
 Polygon = tuple[tuple[float, float], ...]
 
-_EDGE = 1e-6
+_EDGE, _TOUCHES = 1e-6, 1e-12
 # A mask is sampled, so that more than this serves nobody.
 _MASK_BYTES, _MASK_PIXELS, _MASK_SIDE = 16 << 20, 40_000_000, 16_384
 _WHITE = 128
+_SHOWN = 200  # of what is written, in a message
 
 
 def feet(boxes: NDArray[np.floating[Any]], size: tuple[int, int]) -> Floats:
@@ -38,6 +40,10 @@ def inside(points: Floats, polygon: Floats) -> NDArray[np.bool_]:
     """Whether the points (N, 2) lie in the polygon (P, 2): the even-odd rule over its edges."""
     start, end = polygon, np.roll(polygon, -1, axis=0)
     x, y = points[:, :1], points[:, 1:]
+    # The pixels of a row are asked together, and few edges of a fine outline are as high as they.
+    low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    near = (low <= y.max(initial=0.0)) & (high >= y.min(initial=1.0))
+    start, end = start[near], end[near]
     spans = (start[:, 1] > y) != (end[:, 1] > y)
     rise = np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
     left_of = x < (end[:, 0] - start[:, 0]) * (y - start[:, 1]) / rise + start[:, 0]
@@ -49,7 +55,7 @@ def check_polygon(name: str, polygon: Sequence[Sequence[float]]) -> None:
     """Raises ValueError where it has no area, or reaches out of the picture."""
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
     if len(points) < 3:
-        raise ValueError(f"{name} has {len(points)} points, expected three or more, as in [[0, 0.5], [1, 0.5], [1, 1]]")
+        raise ValueError(f"{name} has {len(points)} points, expected three or more; a rectangle has four")
     outside = ~((points >= 0) & (points <= 1)).all(axis=1)
     if outside.any():
         x, y = points[outside][0]
@@ -60,6 +66,64 @@ def check_polygon(name: str, polygon: Sequence[Sequence[float]]) -> None:
         raise ValueError(f"{name} has the point [{x:g}, {y:g}], expected shares of width and height within {what}")
     if np.linalg.matrix_rank(points - points[0], tol=1e-9) < 2:
         raise ValueError(f"{name} lies on a line, expected three points around an area")
+    if (crossed := _crossing(points)) is not None:
+        (a, b), (c, d) = ([[float(v) for v in points[i % len(points)]] for i in (k, k + 1)] for k in crossed)
+        raise ValueError(
+            f"{name} crosses itself, from {a} to {b} and from {c} to {d}; give its points in their order around the "
+            "area, or two polygons"
+        )
+
+
+def _crossing(points: Floats) -> tuple[int, int] | None:
+    """Two edges of a polygon (P, 2), by their first points, that cross each other between their ends; None where none
+    do. Edges that touch, or lie on each other as around a hole, do not."""
+    start, end = points, np.roll(points, -1, axis=0)
+
+    def apart(edge: int) -> NDArray[np.bool_]:
+        """Which edges have their ends on both sides of the line through that edge."""
+        x, y = end[edge] - start[edge]
+        sides = [x * (p[:, 1] - start[edge, 1]) - y * (p[:, 0] - start[edge, 0]) for p in (start, end)]
+        first, last = (np.where(np.abs(side) < _TOUCHES, 0.0, side) for side in sides)
+        return np.asarray(first * last < 0)
+
+    for edge in range(len(points) - 2):
+        for other in (np.flatnonzero(apart(edge)[edge + 2 :]) + edge + 2).tolist():
+            if apart(other)[edge]:
+                return edge, other
+    return None
+
+
+def check_written(name: str, written: Any) -> None:
+    """Raises ValueError for what is no list of polygons in a file, with what to write."""
+    if not isinstance(written, list) or not all(map(_points, written)):
+        meant = _meant(written)
+        how = f"; write {name} = {meant}" if meant else f", as in {name} = [[[0, 0.5], [1, 0.5], [1, 1]]]"
+        raise ValueError(
+            f"{name} is {str(written)[:_SHOWN]}, expected a list of polygons, each of three or more points [x, y] in "
+            f"shares of width and height{how if len(how) < _SHOWN else ''}"
+        )
+
+
+def _points(written: Any) -> bool:
+    return isinstance(written, list) and all(
+        isinstance(point, list) and len(point) == 2 and all(map(_number, point)) for point in written
+    )
+
+
+def _number(written: Any) -> bool:
+    return isinstance(written, int | float) and not isinstance(written, bool)
+
+
+def _meant(written: Any) -> list[Any] | None:
+    """The list of polygons that is meant by one polygon, or by coordinates in a row; None for anything else."""
+    if not isinstance(written, list) or not written:
+        return None
+    if len(written) >= 6 and len(written) % 2 == 0 and all(map(_number, written)):
+        written = [[x, y] for x, y in zip(written[::2], written[1::2], strict=True)]
+    if _points(written):
+        return [written]
+    each = [_meant(polygon) for polygon in written]
+    return None if None in each else [polygon for polygons in each for polygon in polygons or ()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +142,14 @@ def read_mask(path: Path) -> Mask:
 
     try:
         if not path.is_file():
-            raise ValueError(f"mask: {path} is not there; give the path of a PNG file beside routes.toml")
+            raise ValueError(f"mask: {path} is not there; give the path of a PNG file")
         limits = Limits(bytes=_MASK_BYTES, pixels=_MASK_PIXELS, side=_MASK_SIDE)
         data = read_bytes(path, limits)
         if (kind := sniff(data)) != "image/png":
             raise ValueError(f"mask: {path} is {kind}, expected a PNG file: white where to look, black where not")
         grey = np.asarray(decode(data, limits).image.convert("L"))
+        if _seen_through(data):
+            raise ValueError(f"mask: {path} is transparent in places; fill these with white (look) or black (ignore)")
     except OSError as error:
         raise ValueError(f"mask: {path} cannot be read ({error.strerror or error})") from error
     except Permanent as error:
@@ -94,6 +160,14 @@ def read_mask(path: Path) -> Mask:
         raise ValueError(f"mask: {path} is dark all over (at most {most} of 255), so that nothing would be looked at; "
                          "white is where to look, black is ignored")  # fmt: skip
     return Mask(shows, hashlib.sha256(data).hexdigest())
+
+
+def _seen_through(data: bytes) -> bool:
+    """Whether a PNG file has pixels that are not opaque."""
+    from PIL import Image as Pillow
+
+    with Pillow.open(io.BytesIO(data)) as image:
+        return image.has_transparency_data and bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,7 +97,7 @@ def _on_problem(route: Route, found: _Found, where: str) -> str:
     for i, (step, _) in enumerate(found):
         labels = [labels_of_step(*before) for before in found[:i]]
         if step.on and not _can_give(step.on, labels):
-            hint = _hint(step.on, labels) or "; put a detecting step before it"
+            hint = _hint(step.on, labels, found) or "; put a detecting step before it"
             place = f"steps[{route.steps.index(step)}]{where}"
             return f"{place}: on = {step.on!r}, which no step before it finds{hint}"
     return ""
@@ -109,7 +109,7 @@ def _drawn_problem(route: Route, found: _Found, option: Literal["blur", "crops"]
     labels = [*(labels_of_step(*each, kept=option == "crops") for each in found), _followed(route)]
     for label in getattr(route.draw, option):
         if not _can_give(label, labels):
-            hint = _hint(label, labels) or "; add a step that detects it"
+            hint = _hint(label, labels, found) or "; add a step that detects it"
             return f"draw: {option}{where}: {label!r}, which no step finds{hint}"
     return ""
 
@@ -126,14 +126,14 @@ def _video_problem(route: Route, found: _Found) -> str:
             what = f"label is {follow.label!r}, but " if follow.label else ""
             return f"follow: {what}no step of it detects things in videos; add one, or give follow a box"
         if follow.label and not _can_give(follow.label, tracked):
-            return f"follow: label is {follow.label!r}, which no step finds{_hint(follow.label, tracked)}"
+            return f"follow: label is {follow.label!r}, which no step finds{_hint(follow.label, tracked, found)}"
     if zones and not tracked and not follow:
         return "zones: no step of it detects things in videos, so that nothing is counted; add one"
     labels = [*tracked, _followed(route)]
     for zone in zones:
         for label in zone.labels:
             if not _can_give(label, labels):
-                hint = _hint(label, labels)
+                hint = _hint(label, labels, found)
                 return f"zones: {zone.name!r}: labels has {label!r}, which nothing that is tracked is called{hint}"
     return ""
 
@@ -148,8 +148,11 @@ def _can_give(label: str, steps: Sequence[Labels]) -> bool:
     return any(label.isdecimal() if labels is None else label in labels for labels in steps)
 
 
-def _hint(label: str, steps: Sequence[Labels]) -> str:
-    """The nearest label that there is; empty where there is none at all."""
+def _hint(label: str, steps: Sequence[Labels], found: _Found) -> str:
+    """The nearest label that these steps can give; empty where there is none at all. found: all steps of the route."""
+    renamed = next((step.rename[label] for step, _ in found if label in step.rename), "")
+    if renamed and _can_give(renamed, steps):
+        return f"; it is called {renamed!r} here"
     if known := {name for labels in steps for name in labels or ()}:
         return nearest(label, known)
     if None in steps:

@@ -7,8 +7,9 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from inference.meant_values import shown
 from inference.ranges import check_range, check_share
 from inference.tables import nearest
 
@@ -56,6 +57,17 @@ class Step:
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
     min_size: float = 0.0
     max_size: float = 1.0
+    # Keys of models and of other tools, by what they are here.
+    not_here: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("conf", "confidence", "confidence_threshold", "score", "scores"), "; did you mean 'threshold'?"
+        ),
+        **dict.fromkeys(
+            ("iou", "iou_threshold", "nms", "nms_threshold", "topk", "max_det"),
+            "; that is the model's: write it into [postprocess] of its model.toml (iou_threshold, max_detections)",
+        ),
+        **dict.fromkeys(("classes", "class", "label"), "; did you mean 'labels'?"),
+    }
 
     def __post_init__(self) -> None:
         check_share("overlap", self.overlap, "a share", below_one=True)
@@ -157,7 +169,7 @@ class Route:
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", f"route {self.name!r}")
         if abs(self.priority) > MAX_PRIORITY:
-            raise ValueError(f"priority is {self.priority}, expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
+            raise ValueError(f"priority is {shown(self.priority)}, expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
         follow = self.video.follow if self.video else None
         if not self.steps and not (follow and follow.box):
             raise ValueError('it has no steps; give a step, such as { model = "classify" }')
@@ -241,7 +253,7 @@ def _check_whole(name: str, value: float, least: int, most: int, meant: float, o
     if not least <= value <= most or value != int(value):
         right = round(min(max(meant, least), most))
         what = "a whole number" if of == "number" else f"whole {of}"
-        raise ValueError(f"{name} is {value}, expected {what} from {least} to {most}; did you mean {right}?")
+        raise ValueError(f"{name} is {shown(value)}, expected {what} from {least} to {most}; did you mean {right}?")
 
 
 def _counted(part: Any, always: Collection[str]) -> dict[str, Any]:

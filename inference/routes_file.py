@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from inference.errors import BadRoute, RouteUnavailable
-from inference.misread_patterns import misread
+from inference.meant_values import shown
+from inference.misread_patterns import meanings, misread
 from inference.route_patterns import covers, fits
 from inference.routes import Route
 from inference.tables import build, closest, nearest, read_toml
 
 # `<name>.route.toml` beside a file says another route for it.
 SIDECAR = ".route.toml"
+_KEYS = {f.name for f in fields(Route) if f.init}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Routes:
         for entry in self.entries:
             if entry.name == name:
                 return _usable(entry)
-        raise BadRoute(f"no route is called {name!r}{nearest(name, [entry.name for entry in self.entries])}")
+        raise BadRoute(f"no route is called {shown(name)}{nearest(name, [entry.name for entry in self.entries])}")
 
     def of_sidecar(self, text: str, name: str) -> Route:
         """The route that the sidecar of the file `name` asks for: by name (`route = "faces"`), or its own
@@ -70,6 +72,8 @@ class Routes:
         except BadRoute as error:
             raise BadRoute(f"{error}; correct it or make it empty") from error
         if isinstance(table.get("route"), str):
+            if other := next((key for key in table if key != "route"), None):
+                raise BadRoute(f"{where}: {other!r} says nothing beside the name of a route; leave it out")
             return self.named(table["route"])
         own = parse_routes(text, where).routes
         if len(own) != 1:
@@ -117,9 +121,21 @@ def read_routes(source: Path | str, where: str = "") -> Routes:
     where = where or str(source)
     folder = source.parent if isinstance(source, Path) else None
     entries: list[Route | RefusedRoute] = []
-    for number, table in enumerate(build(_File, read_toml(source, where, BadRoute), where, BadRoute).route):
+    tables = read_toml(source, where, BadRoute)
+    if stray := next((key for key in tables if key in _KEYS), None):
+        raise BadRoute(f"{where}: {stray!r} stands outside of every route; {_below(stray, tables[stray])}")
+    for number, table in enumerate(build(_File, tables, where, BadRoute).route):
         entries.append(_entry(table, f"{where}: route", number, {entry.name for entry in entries}, folder))
     return Routes(tuple(entries))
+
+
+def _below(key: str, value: Any) -> str:
+    """How to write a key of a route below the line [[route]]."""
+    if isinstance(value, Mapping):
+        return f"write [route.{key}] below its [[route]]"
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        return f"write [[route.{key}]] below its [[route]]"
+    return "write a line [[route]] before it"
 
 
 def parse_routes(text: str, where: str) -> Routes:
@@ -139,14 +155,25 @@ def _entry(table: Any, where: str, number: int, taken: Container[str], folder: P
         if slip := misread(route.match)[0]:
             raise BadRoute(f"{place}: match is {route.match!r}: {slip}")
     except BadRoute as error:
-        return RefusedRoute(name, _claimed(table), str(error))
+        several = isinstance(table, Mapping) and isinstance(table.get("match"), list)
+        advice = "; a match is one pattern: give each a route of its own" if several else ""
+        return RefusedRoute(name, _claimed(table), f"{error}{advice}")
     object.__setattr__(route, "place", place)
     object.__setattr__(route, "written", table.get("video", {}))
     return route
 
 
 def _located(table: Any, place: str, folder: Path | None) -> Any:
-    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in."""
+    """The table with the path of its mask as from here. Raises BadRoute where there is no folder that it is in, and for
+    polygons that are written otherwise than as lists."""
+    for name in ("regions", "ignore"):
+        if isinstance(table, Mapping) and name in table:
+            from inference.regions import check_written  # lazily: few routes have polygons
+
+            try:
+                check_written(name, table[name])
+            except ValueError as error:
+                raise BadRoute(f"{place}: {error}") from None
     if not isinstance(table, Mapping) or not isinstance(mask := table.get("mask"), str) or not mask:
         return table
     if folder is None:
@@ -161,4 +188,4 @@ def _claimed(table: Any) -> tuple[str, ...]:
     patterns: list[Any] = written if isinstance(written, list) and written else [written]
     if not all(isinstance(pattern, str) for pattern in patterns):
         return ("**",)
-    return tuple(dict.fromkeys(each for pattern in patterns for each in (pattern, *misread(pattern)[1])))
+    return tuple(dict.fromkeys(each for pattern in patterns for each in meanings(pattern)))

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inference.engine.model import Loaded, Model
 from inference.errors import CorruptMedia, LimitExceeded, OutOfMemory, TookTooLong, UnsupportedMedia
 from inference.heads import threshold as head_threshold
@@ -64,6 +67,7 @@ def run_steps(
     from which a tracker wants its objects, below the threshold. Raises BadRoute, BadModel, OutOfMemory.
     """
     results: list[StepResult] = []
+    sure: dict[str, NDArray[np.bool_]] = {}
     filtered = look is not None or any(step.filters for step in steps)
     if filtered:
         from inference.keep import leading_to, sieve_of  # lazily, as below: most first pictures need neither
@@ -74,14 +78,23 @@ def run_steps(
         floor = (floors or {}).get(step.title)
         if filtered:
             sieve = sieve_of(step, model, limit, floor, look, picture.size, held[number])
-            predictions, timing = _run(picture, step, sieve.widened(model), sieve.lowest, results, sieve)
+            predictions, timing = _run(picture, step, sieve.widened(model), sieve.lowest, results, sure, sieve)
         else:
-            predictions, timing = _run(picture, step, model, limit if floor is None else floor, results)
+            predictions, timing = _run(picture, step, model, limit if floor is None else floor, results, sure)
+        if floor is not None and isinstance(predictions, Objects):
+            sure[step.title] = _counts_alone(predictions, step, model, limit)
         facts = model_facts(model)
         results.append(
             StepResult(step.title, model.manifest.task, facts, predictions, timing, step.on, renamed=step.rename)
         )
     return results
+
+
+def _counts_alone(objects: Objects, step: Step, model: Model, threshold: float | None) -> NDArray[np.bool_]:
+    """Which of the objects (N,) reach the score of their label, where a tracker wants others, too."""
+    usual = head_threshold(model.manifest, model.head) if threshold is None else threshold
+    limits = np.array([step.thresholds.get(name, usual) for name in objects.names], np.float32)
+    return np.asarray(objects.scores >= limits)
 
 
 def _run(
@@ -90,13 +103,15 @@ def _run(
     model: Model,
     threshold: float | None,
     results: list[StepResult],
+    sure: Mapping[str, NDArray[np.bool_]],
     sieve: Sieve | None = None,
 ) -> tuple[Predictions, Timing]:
-    """A step over the picture, or over the crops of the objects in `results`, which get its answers."""
+    """A step over the picture, or over the crops of the objects in `results`, which get its answers. sure: by step,
+    which of its objects count without a tracker."""
     if step.on:
         from inference.crops import run_on_crops
 
-        timing = run_on_crops(picture, step, model, threshold, results, sieve)
+        timing = run_on_crops(picture, step, model, threshold, results, sieve, sure)
         return Objects.empty() if sieve is None else replace(Objects.empty(), left_out=+sieve.left_out), timing
     if step.tile:
         from inference.crops import run_tiled

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from inference.errors import BadManifest, Permanent
+from inference.meant_values import meant_line, meant_table, meant_value, place_of, shown, unlike
+from inference.small_file import content_of
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     where: begins the messages (default: the file). Raises `error`.
     """
     where = where or str(source)
+    text = ""
     try:
         text = source if isinstance(source, str) else text_of(source)
         if any(len(_PART.findall(key.group())) > _MOST_PARTS for key in _DOTTED.finditer(text)):
@@ -57,7 +60,7 @@ def read_toml(source: Path | bytes | str, where: str = "", error: type[Permanent
     except UnicodeDecodeError as problem:
         raise error(f"{where}: cannot be read ({problem}); save it as UTF-8") from problem
     except (ValueError, RecursionError) as problem:  # also a number of thousands of digits, and lists without end
-        raise error(f"{where}: not valid TOML ({problem})") from problem
+        raise error(f"{where}: not valid TOML ({problem}){meant_line(text, str(problem))}") from problem
 
 
 # UTF-32's mark begins with that of UTF-16, so it comes first.
@@ -76,7 +79,7 @@ def text_of(source: Path | bytes) -> str:
 
     Other bytes are not guessed at: the code pages of different countries fit all of them. Raises OSError, NotText.
     """
-    data = source.read_bytes() if isinstance(source, Path) else source
+    data = content_of(source) if isinstance(source, Path) else source
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "") or _unmarked(data)
     try:
         text = data.decode(encoding).lstrip("\ufeff")
@@ -120,7 +123,9 @@ def closest(word: str, known: Iterable[str]) -> str | None:
         whole = SequenceMatcher(None, meant, there).ratio()
         # "yunett" begins as "yunet-2023mar" does, although "lpd-yunet" has more of its letters in all.
         begun = SequenceMatcher(None, meant, there[: len(meant)]).ratio() if len(meant) >= 4 else 0.0
-        return max(whole if whole >= 0.6 else 0.0, begun if begun >= 0.75 else 0.0)
+        # Slips seldom change the first letter: "stride" is no misspelt "tile".
+        least = 0.6 if meant[:1] == there[:1] else 0.7
+        return max(whole if whole >= least else 0.0, begun if begun >= 0.75 else 0.0)
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best) else None
@@ -135,19 +140,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A suggestion to append to a message about an unknown word: the nearest known word, else all of them, or some."""
     known = sorted(known)
     if close := closest(word, known):
-        return f"; did you mean {close!r}?"
+        return f"; did you mean {close!r}{unlike(word, close)}?"
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED + 3 else ""
     return f"; known are {', '.join(known[:_LISTED] if more else known) or 'none'}{more}"
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
-        raise _Misfit(f"{where}: found {values!r}, expected a table of keys and values")
+        raise _Misfit(f"{where}: found {shown(values)}, expected a table of keys and values{meant_table(cls, values)}")
     types = _types(cls)  # type: ignore[arg-type]
     known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise _Misfit(f"{where}: unknown key {key!r}{nearest(key, known)}")
+            hint = getattr(cls, "not_here", {}).get(key.casefold()) or place_of(key, types) or nearest(key, known)
+            raise _Misfit(f"{where}: unknown key {shown(key)}{hint}")
     missing = [name for name, f in known.items() if _required(f) and name not in values]
     if missing:
         raise _Misfit(f"{where}: {', '.join(repr(m) for m in missing)} must be given")
@@ -175,16 +181,20 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
         return value
     if origin is Literal:
         if value not in args:
-            raise _Misfit(f"{where}: found {value!r}{nearest(str(value), [str(a) for a in args])}")
+            known = [str(a) for a in args if a != ""]
+            meant = nearest(str(value), known)
+            listed = f" (known: {', '.join(known)})" if meant.endswith("?") else ""
+            raise _Misfit(f"{where}: found {shown(value)}{meant}{listed}")
         return value
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else [value]
         if args[-1] is not ... and len(items) != len(args):
-            raise _Misfit(f"{where}: found {value!r}, expected {len(args)} values")
+            whole = "" if isinstance(value, list | tuple | str | Mapping) else "; a pair of brackets may be missing"
+            raise _Misfit(f"{where}: found {shown(value)}, expected {len(args)} values{whole}")
         return tuple(_fit(args[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise _Misfit(f"{where}: found {value!r}, expected a table")
+            raise _Misfit(f"{where}: found {shown(value)}, expected a table")
         return {str(k): _fit(args[1], v, f"{where}.{k}") for k, v in value.items()}
     if args:
         return _fit_union(args, value, where)
@@ -199,19 +209,23 @@ def _fit(kind: Any, value: Any, where: str) -> Any:
             return float(value)
         except OverflowError:
             raise _Misfit(f"{where}: found a number of {len(str(value))} digits, expected a smaller one") from None
-    raise _Misfit(f"{where}: found {value!r}, expected {_words(kind)}")
+    raise _Misfit(f"{where}: found {shown(value)}, expected {_words(kind)}{meant_value(kind, value)}")
 
 
 def _fit_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in kinds:
         return None
     reasons: list[_Misfit] = []
+    if all(get_origin(kind) is Literal for kind in kinds):
+        return _fit(Literal[tuple(word for kind in kinds for word in get_args(kind))], value, where)
     for kind in kinds:
         if kind is not type(None):
             try:
                 return _fit(kind, value, where)
             except _Misfit as misfit:
                 reasons.append(misfit)
+    if int in kinds and isinstance(value, str):  # whose percent need not be shares
+        raise _Misfit(f"{where}: found {shown(value)}, expected {_words(kinds[-1])}{meant_value(int, value)}")
     raise reasons[-1]
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.slot import Slot, moment_of
-from cloud.pipelines_file import PipelineEntry
 from cloud.schedule import longest_gap, moment_before
 
 # A wake-up plans at most this many slots; `catch_up = "all"` goes on at the next wake-up.

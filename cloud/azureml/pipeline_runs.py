@@ -10,13 +10,14 @@ from typing import Any
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.expressions import Facts
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.slot import ON_REQUEST, Slot
 from cloud.azureml.slot_runner import PipelineFailed, Runner
 from cloud.azureml.slot_steps import Service, submission_for
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import Run, Workspace
 from cloud.once import once
-from cloud.pipelines_file import PipelineEntry, pipelines
+from cloud.pipelines_file import pipelines
 from cloud.settings import current
 from cloud.storage.containers import default_storage
 from inference.errors import BadPipeline, Transient

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from cloud.azureml.deployments import Deployment
 from cloud.azureml.due_slots import Plan, is_ahead
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.slot import Slot, moment_of
 from cloud.azureml.slot_store import SlotStore
-from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline
 
 _DAY = timedelta(days=1)

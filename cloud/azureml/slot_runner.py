@@ -10,10 +10,10 @@ from functools import partial
 
 from cloud.azureml.due_slots import AHEAD, EACH_MINUTE, Plan, due, is_ahead, pass_by
 from cloud.azureml.expressions import Facts
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.slot import FINAL, Slot
 from cloud.azureml.slot_steps import Service, Steps, in_words
 from cloud.azureml.slot_store import SlotStore
-from cloud.pipelines_file import PipelineEntry
 from inference.errors import DropsightError, Permanent, Transient
 
 log = logging.getLogger(__name__)

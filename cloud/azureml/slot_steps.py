@@ -16,11 +16,11 @@ from uuid import uuid4
 
 from cloud.azureml.due_slots import AHEAD, WHILE_OFF, Plan
 from cloud.azureml.expressions import Facts, fill, unmet
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot import ON_REQUEST, Slot
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import NotAccepted, Run, Search
-from cloud.pipelines_file import PipelineEntry
 from inference.errors import BadPipeline, DropsightError, Permanent, Transient
 from inference.tables import build
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
+from inference.cli.numbers import count
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands of `drift`; the options carry the function to call as `run`."""
@@ -12,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command = commands.add_parser("check", help="collect what is new and compare it with the baseline, now")
     command.set_defaults(run=_check)
     command = commands.add_parser("baseline", help="make the last days the baseline")
-    command.add_argument("--days", type=int, default=7)
+    command.add_argument("--days", type=count(3650), default=7, metavar="N", help="how many days (7)")
     command.set_defaults(run=_baseline)
     command = commands.add_parser("approve", help="start the retraining that a drift alert asked for")
     command.set_defaults(run=_approve)

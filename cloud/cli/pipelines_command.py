@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from cloud import pipelines_file
 from cloud.azureml import deployments, pipeline_runs
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.workspace_contents import remote
-from cloud.pipelines_file import PipelineEntry
 from cloud.settings import deployment
+from inference.cli.numbers import count
 from inference.errors import BadPipeline
 
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_run)
     command = commands.add_parser("history", help="the newest slots of an entry")
     command.add_argument("name")
-    command.add_argument("--most", type=int, default=20)
+    command.add_argument("--most", type=count(1_000_000), default=20, metavar="N", help="how many slots (20)")
     command.set_defaults(run=_history)
     command = commands.add_parser("resolve", help="settle a slot that failed, or whose outcome is unknown")
     command.add_argument("name")

@@ -32,6 +32,18 @@ class Leaving:
         """What serves although it has left, with until when."""
         return {name: in_words(until - self._clock()) for name, until in self._until.items()}
 
+    def begin(self, listed: Collection[str]) -> dict[str, float]:
+        """Of what left before this process began: seconds for which others serve on. What is over is `gone`."""
+        noted = {name: left for name, left in _noted(self._storage).items() if name not in listed}
+        self.gone |= {name: _gone(name) for name in noted}
+        return {name: left for name, left in noted.items() if left > 0}
+
+    def goes_on(self, name: str, left_s: float) -> None:
+        """It serves here, too, for so many seconds."""
+        del self.gone[name]
+        self._until[name] = self._clock() + left_s
+        log.warning("model %s: %s", name, self.words[name])
+
     def look(self, serving: Collection[str], listed: Collection[str]) -> tuple[list[str], bool]:
         """(which of those that serve do so no more, whether any that was gone is back), as they are `listed` now."""
         for name in [name for name in self._until if name in listed]:
@@ -50,11 +62,12 @@ class Leaving:
         late = [name for name, until in self._until.items() if self._clock() >= until]
         for name in late:
             del self._until[name]
-            self.gone[name] = f"no model is called {name!r}: it left the container `{MODELS}`; put it back"
+            self.gone[name] = _gone(name)
             log.warning("model %s does not serve any more: it left the container", name)
         back = [name for name in self.gone if name in listed]
         for name in back:
             del self.gone[name]
+            self._note(name, None)
         return over + late, bool(back)
 
     def _note(self, name: str, until: float | None) -> None:
@@ -70,6 +83,11 @@ class Leaving:
 
 def noted(storage: Storage) -> dict[str, str]:
     """What processes of the app serve although it has left, as they noted it."""
+    return {name: in_words(left) for name, left in _noted(storage).items() if left > 0}
+
+
+def _noted(storage: Storage) -> dict[str, float]:
+    """Seconds for which what has left is served on; 0 where that is over."""
     found = {}
     for blob in (blob for page in storage.pages(STATE, _NOTED) for blob in page.blobs):
         try:
@@ -77,9 +95,13 @@ def noted(storage: Storage) -> dict[str, str]:
             left = float(stored[0]["until"]) - time.time() if stored else 0.0
         except (ValueError, TypeError, LookupError):  # written by somebody else
             continue
-        if 0 < left <= SERVES_ON_S:
-            found[PurePosixPath(blob.name).stem] = in_words(left)
+        if left <= SERVES_ON_S:  # else of a clock that was turned since
+            found[PurePosixPath(blob.name).stem] = max(0.0, left)
     return found
+
+
+def _gone(name: str) -> str:
+    return f"no model is called {name!r}: it left the container `{MODELS}`; put it back"
 
 
 def in_words(left_s: float) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path, PurePosixPath
 from weakref import finalize
 
 from cloud.models.canary import verify
@@ -23,15 +24,19 @@ from cloud.models.pointer import BY_HAND
 from cloud.models.snapshots import Good, Snapshot, contents, fetch, good_version, last_good, remember_good
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
+from cloud.storage.paths import printable
+from inference.engine.changes import SPLIT_S
+from inference.engine.other_formats import is_onnx, kind_by_name
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import DropsightError, Transient
 
 log = logging.getLogger(__name__)
 
 # Files dropped by hand arrive over some time: a folder is looked at when its newest file has lain still so long; where
-# some of its files are still those that serve, the others may be on their way, and it takes longer.
+# some of its files are still those that serve, or missing, the others may be on their way, and it takes longer.
 STILL_S = 5.0
 PARTLY_S = 30.0
+_DATA = re.compile(r"([._]data(_\d+)?|\.bin|\.weight)$")  # of weights beside their graph, as exporters call them
 
 
 class ServingModels:
@@ -53,6 +58,7 @@ class ServingModels:
         self._serving: dict[str, tuple[Snapshot, Path]] = {}
         self._before: dict[str, Path] = {}
         self._seen: dict[str, tuple[str, float]] = {}  # name -> digest of what lies there now, since when
+        self._blocks: dict[str, dict[str, int]] = {}  # name -> of its files, bytes that are there and not committed
         self._leaving = Leaving(storage, clock)
         self.refused: dict[str, tuple[str, str]] = {}  # name -> digest, why
         self.unused: dict[str, str] = {}  # what lies there and is no model -> what to do
@@ -95,22 +101,32 @@ class ServingModels:
     def _look(self) -> None:
         found, unused = contents(self._storage)
         for name in [name for name in unused if self.unused.get(name) != unused[name]]:
-            log.warning("%s/%s is not used: %s", MODELS, name, unused[name])
+            log.warning("%s", printable(f"{MODELS}/{name} is not used: {unused[name]}"))
         self.unused = unused
         listed = {snapshot.name: snapshot for snapshot in found}
+        begun = self._begin(listed) if self._next == float("-inf") else False
         changed, back = self._leaving.look(self._serving, listed)
         for name in changed:
             del self._serving[name]
         before = dict(self.refused)
         for name in [name for name in self.refused if name not in listed]:
             del self.refused[name]
-        for snapshot in listed.values():
-            if self._take(snapshot):
-                changed.append(snapshot.name)
-        if changed or back or self.refused != before:
-            refused = self._leaving.gone | {name: why for name, (_, why) in self.refused.items()}
-            folders = [folder for _, folder in self._serving.values()]
-            self._registry.use([*folders, *self._base], refused, whole=folders)
+        try:
+            for snapshot in listed.values():
+                if self._take(snapshot):
+                    changed.append(snapshot.name)
+        finally:  # where storage fails in the middle: what was taken until then is not looked at again
+            if begun or changed or back or self.refused != before:
+                refused = self._leaving.gone | {name: why for name, (_, why) in self.refused.items()}
+                folders = [folder for _, folder in self._serving.values()]
+                self._registry.use([*folders, *self._base], refused, whole=folders)
+
+    def _begin(self, listed: Collection[str]) -> bool:
+        """Serve what left before this process began, if others still do; whether anything left."""
+        for name, left_s in self._leaving.begin(listed).items():
+            if self._fall_back(name):
+                self._leaving.goes_on(name, left_s)
+        return bool(self._leaving.gone or self._leaving.words)
 
     def _take(self, snapshot: Snapshot) -> bool:
         """Fetch and verify a snapshot that is new to us; whether anything new serves from now on."""
@@ -143,25 +159,45 @@ class ServingModels:
         digest, since = self._seen.get(name, ("", now))
         if digest != snapshot.digest:
             digest, since = self._seen[name] = snapshot.digest, now
+            if name in self._serving:
+                log.info("model %s: its files in the container changed; they are used once they lie still", name)
         if snapshot.age_s < STILL_S:
             return False
-        known = self._serving.get(name)
-        if known is None:  # a process that has just begun: others may serve what was there before
-            return snapshot.age_s >= PARTLY_S or not self._another_is_good(snapshot)
-        before = known[0]
-        if not before.was_by_hand or before.digest == digest:
+        before = self._before_by_hand(snapshot)
+        if before is None or before.digest == digest:
             return True
         # Copies of what was verified have other ETags.
         told_by = slice(None) if before.version == BY_HAND else slice(None, None, 2)
-        kept = {file[told_by] for file in before.files} & {file[told_by] for file in snapshot.files}
-        if not kept or now - since >= PARTLY_S:
-            return True
+        told = {file[told_by] for file in before.files}
+        kept = [file[0] for file in snapshot.files if file[told_by] in told]
         missing = {file[0] for file in before.files} - {file[0] for file in snapshot.files}
-        return not missing and snapshot.age_s >= PARTLY_S  # what was deleted has no time
+        if not kept and not missing:
+            return True
+        wait = SPLIT_S if _is_split(snapshot, kept) else PARTLY_S
+        old = not missing and snapshot.age_s >= wait  # what was deleted has no time
+        return (old or now - since >= wait) and not self._are_growing(snapshot, kept)
 
-    def _another_is_good(self, snapshot: Snapshot) -> bool:
+    def _before_by_hand(self, snapshot: Snapshot) -> Snapshot | None:
+        """The files dropped by hand that others may have been put in place of: those that serve; in a process that has
+        just begun, those that others serve. None where there are none, or these are the same."""
+        known = self._serving.get(snapshot.name)
+        if known is not None:
+            return known[0] if known[0].was_by_hand else None
         good = good_version(self._storage, snapshot.name)
-        return good is not None and good != Good.by_hand(snapshot)
+        same = good is None or good == Good.by_hand(snapshot)
+        before = None if same else last_good(self._storage, snapshot.name)
+        return before if before and before.was_by_hand else None
+
+    def _are_growing(self, snapshot: Snapshot, kept: Iterable[str]) -> bool:
+        """Whether new content of files that are still the old ones has come since the last look: what is uploaded block
+        by block takes its place with the last one."""
+        blocks = {name: self._storage.uncommitted(MODELS, snapshot.prefix + name) for name in kept}
+        before = self._blocks.get(snapshot.name, {})
+        self._blocks[snapshot.name] = blocks
+        if all(size == before.get(name, 0) for name, size in blocks.items()):
+            return False
+        self._seen[snapshot.name] = snapshot.digest, self._clock()
+        return True
 
     def _serve(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place. Raises Permanent where it does not verify, Transient where it cannot be had."""
@@ -208,6 +244,13 @@ class ServingModels:
             self._storage.write_json(STATE, f"models/refused/{snapshot.name}.json", record)
         except Transient as error:  # the other models of this look are to serve all the same
             log.warning("the refusal of model %s is not written down: %s", snapshot.name, error)
+
+
+def _is_split(snapshot: Snapshot, kept: Collection[str]) -> bool:
+    """Whether a graph is new and weights beside it are not, as they may be long on their way."""
+    graphs = [name for name, _, _ in snapshot.files if is_onnx(PurePosixPath(name))]
+    data = [name for name in kept if _DATA.search(name) and not kind_by_name(PurePosixPath(name).name)]
+    return any(name not in kept for name in graphs) and bool(data)
 
 
 def _is_here(snapshot: Snapshot, folder: Path) -> bool:

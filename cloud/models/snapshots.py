@@ -18,6 +18,7 @@ from cloud.models.pointer import BY_HAND, POINTER, Pointer, Release, read_pointe
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.parsed_json import read_parsed
+from inference.clutter import is_clutter_folder
 from inference.engine.other_formats import is_onnx, kind_by_name, what_is_in
 from inference.errors import BadModel, Permanent, ServiceBusy
 from inference.manifest import MANIFEST_FILE
@@ -73,6 +74,8 @@ def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
             name, _, rest = blob.name.partition("/")
             if rest and NAME.fullmatch(name):
                 groups.setdefault(name, []).append(blob)
+            elif _is_aside(blob.name):
+                continue
             elif words := _badly_named(name) if rest else _out_of_place(name):
                 unused[name] = words
     serving = []
@@ -82,6 +85,12 @@ def contents(storage: Storage) -> tuple[list[Snapshot], dict[str, str]]:
         elif words := what_is_in(sorted(blob.name.removeprefix(f"{name}/") for blob in _by_hand(name, blobs))):
             unused[name] = f"no .onnx file here; {words}"
     return serving, _some(unused)
+
+
+def _is_aside(blob: str) -> bool:
+    """Whether systems put it beside what people drop: the shadows of macOS (`._best.onnx`), `__MACOSX/`, `.git/`."""
+    *folders, name = blob.split("/")
+    return name.startswith("._") or any(map(is_clutter_folder, folders))
 
 
 def _badly_named(folder: str) -> str:

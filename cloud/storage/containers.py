@@ -117,6 +117,18 @@ class Storage:
                 return None
         return info_of(name, properties, headers)
 
+    def uncommitted(self, container: str, name: str) -> int:
+        """Bytes of new content that were uploaded for a blob and are not in place yet; 0 also where nobody can tell
+        (blobs of other kinds, accounts with folders)."""
+        with translated(f"asking for the blocks of {container}/{name}"):
+            try:
+                _, blocks = self._blob(container, name).get_block_list("uncommitted")
+            except HttpResponseError as error:
+                if error.status_code in (400, 404, 409):
+                    return 0
+                raise
+        return sum(block.size for block in blocks)
+
     def write(
         self,
         container: str,

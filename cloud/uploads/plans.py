@@ -181,6 +181,7 @@ class Planner:
     def unusable(self, model: str) -> Exception | None:
         """Why this model cannot be loaded; None where it can, or where only memory is short for now."""
         try:
+            self.registry.digest(model)  # loads nothing that others of its files may be on their way to
             self.registry.load(model)
         except (OutOfMemory, MemoryError):
             return None

@@ -41,7 +41,7 @@ class Order:
         for priority in {route.priority for route in routes.routes} - {0}:
             places = {_place(route.match) for route in routes.routes if route.priority == priority}
             inside = {max(place, prefix, key=len) for place in places if _is_within(place, prefix)}
-            self.scans += (Scan(priority, place) for place in _outermost(inside))
+            self.scans += (Scan(priority, place) for place in outermost(inside))
         self.scans.sort(key=lambda scan: (-scan.priority, scan.prefix))
 
     def scan_of(self, upload: BlobInfo) -> Scan:
@@ -78,8 +78,8 @@ def _is_within(place: str, prefix: str) -> bool:
     return place.startswith(prefix) or prefix.startswith(place)
 
 
-def _outermost(places: Iterable[str]) -> list[str]:
-    """Without those that lie within another of them."""
+def outermost(places: Iterable[str]) -> list[str]:
+    """Beginnings of names, without those that lie within another of them."""
     kept: list[str] = []
     for place in sorted(places):
         if not kept or not place.startswith(kept[-1]):

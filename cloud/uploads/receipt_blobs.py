@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.blobs import Conflict
@@ -30,7 +31,9 @@ MAX_SIDECAR_BYTES = 64 * 1024
 MAX_RECEIPT_BYTES = 1024 * 1024  # of ours the largest is a sidecar's text, and what is kept beside it
 _VERSION = re.compile(r"[!-~]{0,200}")  # what a service may call a version of a blob
 # What of a receipt's metadata decides whether a sweep asks for the receipt itself.
-_DECIDING = ("state", "etag", "until", "cause", "job")
+_DECIDING = ("state", "etag", "until", "cause", "job", "lease", "share")
+# Of attempts that were made; storage keeps 8 KiB of metadata.
+_MOST_ATTEMPTS, _MOST_METADATA = 1_000_000, 7_000
 
 
 class BlobReceipts:
@@ -139,7 +142,11 @@ def _receipt(reading: Reading) -> Receipt | None:
             raise ValueError("its versions are none")
         if receipt.until:
             datetime.fromisoformat(receipt.until)
+        if not 0 <= receipt.attempt <= _MOST_ATTEMPTS or receipt.lease_s < 0:
+            raise ValueError(f"its attempt is {receipt.attempt}, its lease {receipt.lease_s:g} s")
         to_bytes(asdict(receipt))  # of what cannot be written again nothing would come
+        if sum(len(quote(value)) for value in metadata_of(receipt).values()) > _MOST_METADATA:
+            raise ValueError("what a listing would say of it is too long")
         return receipt
     except (ValueError, AttributeError, ArithmeticError, RecursionError, BadManifest, LimitExceeded) as error:
         upload = path.removeprefix(PREFIX)

@@ -65,6 +65,7 @@ class Receipt:
             "working",
             attempt=self.attempt + 1 if counts else 1,
             owner=owner,
+            reason=self.reason if counts and self.state == "retry" else "",  # of the last attempt
             override=self.override,
             result_etag=self.result_etag,
             old_keys=tuple(sorted(stale)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cloud.storage.containers import BlobInfo
 from cloud.storage.paths import record_path
 from cloud.uploads.missing import ANSWERS, without_answer
+from cloud.uploads.names import Names
 from cloud.uploads.outdated import ANSWERED, Digests
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
@@ -28,7 +29,9 @@ class Filters:
 
 
 class Replay:
-    """The uploads below a prefix that a replay takes, each with the first reason that there is.
+    """The uploads that a replay takes, each with the first reason that there is.
+
+    names: those that are meant; every one without.
 
     on_chosen is told each name; on_undecided each that cannot be analysed today, whatever it would answer, and why.
     """
@@ -37,15 +40,16 @@ class Replay:
         self,
         worker: UploadWorker,
         filters: Filters,
-        prefix: str = "",
+        names: Names | None = None,
         on_chosen: Callable[[str], None] = lambda name: None,
         on_undecided: Callable[[str, str], None] = lambda name, why: None,
     ) -> None:
-        """Lists receipts and answers below the prefix where `missing` is asked for. Raises StorageUnavailable."""
+        """Lists receipts and answers where `missing` is asked for. Raises StorageUnavailable."""
         self.seen = 0
         self.chosen: Counter[str] = Counter()  # by reason
         self.undecided = 0
         self.worker = worker
+        self.names = names or Names((), ())
         self._filters = filters
         self._digests = Digests(worker.planner)
         self._on_chosen = on_chosen
@@ -53,11 +57,18 @@ class Replay:
         self._missing: dict[str, set[str]] = {}
         if filters.missing:
             self._missing = {
-                state: without_answer(worker.storage, worker.ledger.store, prefix, state) for state in ANSWERS
+                state: {
+                    path
+                    for place in self.names.places
+                    for path in without_answer(worker.storage, worker.ledger.store, place, state)
+                }
+                for state in ANSWERS
             }
 
     def takes(self, upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
         """Whether an upload is taken, given what the listing says of its receipt; counts it."""
+        if not self.names.takes(upload.name):
+            return False
         if receipt is None:
             receipt = self._looked_up(upload)
         finished = receipt is not None and not needs_work(upload, receipt)

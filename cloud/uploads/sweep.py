@@ -13,7 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from cloud.settings import STATE, UPLOADS
@@ -25,7 +25,7 @@ from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.outdated import Digests, Tally
 from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
-from cloud.uploads.sweep_mark import MARK, ScanMark, SweepMark, read_mark, write_mark
+from cloud.uploads.sweep_mark import ScanMark, SweepMark, note_pause, path_of, read_mark, write_mark
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
@@ -43,6 +43,8 @@ OTHERS = {
     "done": "finished by others",
     "dropped": "deleted meanwhile",
 }
+
+_COUNTS = ("seen", "unfinished", "processed", "recovered", "failed", "left")
 
 Wanted = Callable[[BlobInfo, ReceiptSummary | None], bool]
 
@@ -65,6 +67,11 @@ class SweepReport:
     others: Counter[str] = field(default_factory=Counter)
     handed: dict[str, str] = field(default_factory=dict)  # uploads that wait for a job -> its id, "" where unknown
     paused: bool = False
+
+    def __add__(self, other: SweepReport) -> SweepReport:
+        """Both together, of sweeps over different uploads."""
+        counts = {name: getattr(self, name) + getattr(other, name) for name in (*_COUNTS, "others")}
+        return replace(other, **counts)
 
     def __str__(self) -> str:
         if self.paused:
@@ -123,10 +130,10 @@ def sweep(
     """
     end = time.monotonic() + budget_s
     if cause == "sweep" and is_paused(worker.settings):
-        worker.storage.delete(STATE, MARK)  # what comes meanwhile may lie before it
+        note_pause(worker.storage, worker.ledger.deployment)
         return SweepReport(paused=True)
     marked = prefix == "" and cause == "sweep"
-    begun = read_mark(worker.storage) if marked else SweepMark()
+    begun = read_mark(worker.storage, worker.ledger.deployment) if marked else SweepMark()
     worker.refresh_models()  # by which it is decided who goes on waiting
     waits = Waits(worker.planner, worker.ledger.store, worker.ledger.deployment)
     with ThreadPoolExecutor(worker.settings.max_concurrent, "dropsight-sweep", begin_thread) as pool:
@@ -134,9 +141,9 @@ def sweep(
         run = _Sweep(worker, pool, order, waits, wanted or waits.needs_work, cause, again, page_size, begin_thread)
         left = run.to_end_or_mark(end, begun)
     if marked and left:
-        write_mark(worker.storage, left)
-    elif marked and run.tally:
-        outdated.store(worker.storage, run.tally)
+        write_mark(worker.storage, worker.ledger.deployment, left)
+    elif marked and (tally := run.counted()):
+        outdated.store(worker.storage, tally)
     return run.report
 
 
@@ -155,10 +162,15 @@ class _Sweep:
     begin_thread: Callable[[], None]
     report: SweepReport = field(default_factory=SweepReport)
     tried: int = 0  # uploads for which there was time
-    tally: Tally | None = field(default_factory=Tally)  # of the scans that came to their end
+    tally: Tally | None = field(init=False)  # of the scans that came to their end
 
     def __post_init__(self) -> None:
         self._digests = Digests(self.worker.planner)
+        self.tally = self._none = Tally(self.worker.ledger.deployment, self._digests.fingerprint())
+
+    def counted(self) -> Tally | None:
+        """The count of a pass to the end; None where models were replaced in the middle of it."""
+        return self.tally if self.tally and self.tally.today == self._digests.fingerprint() else None
 
     def to_end_or_mark(self, end: float, mark: SweepMark) -> SweepMark | None:
         """Scan after scan until `end`; where that comes first, the mark for the next sweep."""
@@ -182,7 +194,7 @@ class _Sweep:
     def _scan(self, scan: Scan, mark: ScanMark, end: float) -> ScanMark | None:
         """Bring what the scan finds to its end; where it stopped if `end` came first."""
         pages, receipts, mark = self._lists(scan, mark)
-        tally = mark.tally()
+        tally = mark.tally(self._none)
         for page in pages:
             here = ScanMark(page.token, receipts.token, tally)
             uploads = [u for u in page.blobs if not is_clutter(u.name) and self.order.scan_of(u) == scan]
@@ -209,7 +221,8 @@ class _Sweep:
         except StorageUnavailable as error:
             if (mark.uploads, mark.receipts) == (None, None):
                 raise
-            log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, MARK, error)
+            path = path_of(self.worker.ledger.deployment)
+            log.warning("%s/%s led nowhere (%s): the sweep starts from the beginning", STATE, path, error)
             return self._lists(scan, ScanMark())
         return (chain([first], pages) if first else pages), receipts, mark
 
@@ -223,19 +236,20 @@ def _process(
     report: SweepReport,
 ) -> None:
     def handle(event: BlobEvent) -> Outcome | Exception | None:
-        if time.monotonic() >= end:
-            return None
-        if waits.goes_on(event.name):
-            return Outcome("waiting")
-        try:
-            outcome = worker.handle(event)
-            waits.note(event.name, outcome)
-            return outcome
-        except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
-            log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
-            return error
+        with waits.turn(event.name):
+            if time.monotonic() >= end:
+                return None
+            if waits.goes_on(event.name):
+                return Outcome("waiting")
+            try:
+                outcome = worker.handle(event)
+                waits.note(event.name, outcome)
+                return outcome
+            except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
+                log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
+                return error
 
-    for outcome in pool.map(handle, events):
+    for event, outcome in zip(events, pool.map(handle, events), strict=True):
         if outcome is None:
             report.left += 1
         elif isinstance(outcome, Exception) or outcome.status == "failed":
@@ -245,3 +259,5 @@ def _process(
             report.recovered += outcome.attempt > 1
         else:
             report.others[outcome.status] += 1
+            if outcome.status == "busy":  # with a job, perhaps, of which the listing did not say
+                report.handed.setdefault(event.name, "")

@@ -1,13 +1,17 @@
-"""Where the next sweep goes on, kept between sweeps as `state/sweep.json`."""
+"""Where the next sweep goes on: between sweeps `state/sweep.json`, of an app in Azure `state/sweep-<deployment>.json`.
+
+Each deployment over an account has a mark of its own: it counts by routes of its own, and may pause.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
-from cloud.settings import STATE, deployment
+from cloud.settings import STATE
 from cloud.storage.blobs import Conflict
 from cloud.storage.containers import Storage
 from cloud.storage.paths import printable
@@ -17,8 +21,9 @@ from inference.tables import build
 
 log = logging.getLogger(__name__)
 
-MARK = "sweep.json"
-_MARK_BYTES = 64 * 1024
+_BEGINNING = "sweep"
+MARK = f"{_BEGINNING}.json"
+_MARK_BYTES = 1024 * 1024  # of thousands of scans
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,13 @@ class ScanMark:
     receipts: str | None = None
     outdated: Tally | None = None
 
-    def tally(self) -> Tally | None:
-        """The count with which a scan begins or goes on; None where another deployment, or a version that did not
-        count, has begun it."""
-        here = deployment()
+    def tally(self, none: Tally) -> Tally | None:
+        """The count with which a scan begins (`none` counted so far) or goes on. None where it was begun by another
+        deployment, with other routes or models, or by a version that did not count."""
         if self.uploads is None:
-            return Tally(here)
-        return self.outdated if self.outdated and self.outdated.by == here else None
+            return none
+        mine = self.outdated
+        return mine if mine and (mine.by, mine.today) == (none.by, none.today) else None
 
 
 @dataclass(frozen=True)
@@ -46,29 +51,54 @@ class SweepMark(ScanMark):
     """Where the next sweep goes on: in the scan of everything, and in `scans`, others that were not finished, by key.
 
     first: the scan with which it begins, where those before it left that one no time; "" for the first of all.
+    paused_by: the deployment whose intake is paused; the next sweep then begins at the beginning.
     """
 
     scans: Mapping[str, ScanMark] = field(default_factory=dict)
     first: str = ""
+    paused_by: str = ""
 
 
-def write_mark(storage: Storage, mark: SweepMark) -> None:
+def path_of(deployment: str) -> str:
+    """Where a deployment keeps its mark in the container `state`."""
+    return MARK if deployment == "local" else f"{_BEGINNING}-{deployment}.json"
+
+
+def write_mark(storage: Storage, deployment: str, mark: SweepMark) -> None:
     """Keeps the mark; a single call."""
-    storage.write_json(STATE, MARK, asdict(mark))
+    storage.write_json(STATE, path_of(deployment), asdict(mark))
 
 
-def read_mark(storage: Storage) -> SweepMark:
+def note_pause(storage: Storage, deployment: str) -> None:
+    """Takes the place of a mark, since what comes during a pause may lie before it; a single call."""
+    write_mark(storage, deployment, SweepMark(paused_by=deployment))
+
+
+def pauses_noted(storage: Storage) -> Iterator[tuple[str, datetime]]:
+    """The deployments that were paused when they last looked, and when that was; a call, and one for each mark."""
+    for blob in [blob for page in storage.pages(STATE, _BEGINNING) for blob in page.blobs]:  # none without a container
+        try:
+            stored = storage.read(STATE, blob.name, _MARK_BYTES)
+            by = json.loads(stored[0]).get("paused_by") if stored else None
+        except (ValueError, AttributeError, RecursionError, LimitExceeded, Conflict):
+            continue
+        if stored and by:
+            yield str(by), stored[1].modified
+
+
+def read_mark(storage: Storage, deployment: str) -> SweepMark:
     """The mark that the last sweep left, if any; what cannot be read as one begins at the beginning."""
-    reading = storage.open(STATE, MARK)
+    path = path_of(deployment)
+    reading = storage.open(STATE, path)
     if reading is None:
         return SweepMark()
     # Deleted before it is used: a mark that the service does not take any more must not stop every sweep.
-    storage.delete(STATE, MARK)
+    storage.delete(STATE, path)
     try:
         document = json.loads(reading.read(_MARK_BYTES))
         known = {key: value for key, value in document.items() if key in SweepMark.__dataclass_fields__}
-        return build(SweepMark, known, f"{STATE}/{MARK}")
+        return build(SweepMark, known, f"{STATE}/{path}")
     except (ValueError, AttributeError, RecursionError, BadManifest, LimitExceeded, Conflict) as error:
-        what = f"{STATE}/{MARK} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
+        what = f"{STATE}/{path} is no mark ({str(error)[:300]}): the sweep starts from the beginning"
         log.warning("%s", printable(what))
         return SweepMark()

@@ -26,7 +26,9 @@ from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.retry import decide, is_fault_of_file
+from cloud.uploads.sweep_mark import note_pause
 from inference.clutter import is_clutter
+from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
     DropsightError,
@@ -67,6 +69,7 @@ class UploadWorker:
         models: ServingModels | None = None,
     ) -> None:
         self.models = models
+        self._pause_noted = False
         self.split: Split = lambda *_: None
         self.storage = storage
         self.settings = settings
@@ -94,12 +97,17 @@ class UploadWorker:
                 outcome = self._handle_version(event)
                 if outcome.status != "again":
                     return outcome
-        raise StorageUnavailable(f"{event.name}: it was overwritten {_VERSIONS} times while being analysed")
+        what = f"it, its sidecar or a model was replaced {_VERSIONS} times while it was analysed"
+        raise StorageUnavailable(f"{event.name}: {what}; it is tried again")
 
     def _put_off(self, name: str) -> Outcome:
         """Intake is paused. What a sidecar says is noted, lest its upload be analysed without it afterwards; its own
         receipt is left to the sweep, which then takes both."""
         log.info("%s: %s", printable(name), PAUSED)
+        if not self._pause_noted:  # a pause may end before a sweep has seen it
+            self._pause_noted = True
+            with suppress(StorageUnavailable):
+                note_pause(self.storage, self.ledger.deployment)
         with suppress(UnsupportedMedia):  # of a name that nobody can address: recorded afterwards
             target = None if is_clutter(name) else sidecar_target(canonical(name))
             if target and (sidecar := self.storage.open(UPLOADS, canonical(name))):
@@ -209,7 +217,8 @@ class UploadWorker:
         """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
         name = claim.receipt.name
         ended = self.ledger.wait(claim, error.cause, str(error), self.planner.next_look(datetime.now(UTC)))
-        log.warning("%s waits for %s: %s", printable(name), printable(error.cause), printable(str(error)))
+        how = f"waits for {error.cause}" if error.cause else "is planned anew"
+        log.warning("%s", printable(f"{name} {how}: {error}"))
         return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
     def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
@@ -225,9 +234,12 @@ class UploadWorker:
         """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
+            made = f"{receipt.attempt - 1} attempts to analyse this file ended without a"
+            if receipt.reason:
+                raise Permanent(f"{made} result; the last: {receipt.reason}; replay it when that is over")
             raise Permanent(
-                f"{receipt.attempt - 1} attempts to analyse this file ended without a word: the worker was "
-                "killed, ran out of memory or out of time; try a smaller file or a larger plan, then replay it"
+                f"{made} word: the worker was killed, ran out of memory or out of time; try a smaller file or a "
+                "larger plan, then replay it"
             )
         if plan.problem:
             raise plan.problem
@@ -257,11 +269,10 @@ class UploadWorker:
         progress: OnProgress | None = None,
         models: Registry | None = None,
     ) -> Analysis:
-        """The engine, with this app's models and limits. models: those of a plan, in place of whatever serves now."""
-        for _, name in route.models() if models is None else ():
-            self.registry.look(name)
+        """The engine, with this app's models and limits. models: those of a plan, in place of those that serve now."""
+        models = models or PinnedModels(self.registry, [name for _, name in route.models()])
         return inference.analyze(
-            media, route, models or self.registry, source,
+            media, route, models, source,
             limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,
         )  # fmt: skip
 

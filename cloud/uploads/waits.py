@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.events import Outcome
 from cloud.uploads.plans import Planner, packages_of
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
-from inference.errors import NotReady
+from inference.errors import NotReady, StorageUnavailable
 from inference.extras import installed
 from inference.routes import Route
+
+# So long the others wait for the first; what takes longer has loaded its models, and analyses.
+_FIRST_S = 10.0
 
 
 def needs_work(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
@@ -28,23 +36,45 @@ class Waits:
         self._unusable: dict[str, bool] = {}  # by model
         self._taken: dict[str, str] = {}  # the causes of those that are taken, since theirs seem to be gone
         self._met_again: set[str] = set()
+        self._gone: set[str] = set()
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def needs_work(self, upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
         """Whether somebody has to take this version of the upload now. No call but one for each sidecar's text."""
         if receipt is None or receipt.etag != upload.etag or receipt.state != "waiting":
             return needs_work(upload, receipt)
-        plan = self._planner.plan(upload, self._override(upload, receipt))
+        try:
+            plan = self._planner.plan(upload, self._override(upload, receipt))
+        except StorageUnavailable:
+            return True  # whoever takes it meets the same, and says so; the others of this page do not wait for it
+        # Of what two deployments lack, or when each has time, the one that came first tells, and not both in turns.
+        ours = receipt.deployment in ("", self._deployment)
         if not receipt.cause:
             if plan.cause:  # there is time until its slot
                 return receipt.is_open(upload.etag)
-            return plan.until is None or plan.until != receipt.until
+            return plan.until is None or (plan.until != receipt.until and ours)
         if plan.cause:
-            # What two deployments lack is told by the one that came first, not by both in turns.
-            return plan.cause != receipt.cause and receipt.deployment == self._deployment
+            return plan.cause != receipt.cause and ours
         if plan.route and self._is_there(receipt.cause, plan.route):
             return False
         self._taken[upload.name] = receipt.cause
         return True
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Of those that are taken since their cause seems to be gone one at a time, until one has shown whether it is:
+        else as many would meet it again as are worked on side by side."""
+        cause = self._taken.get(name, "")
+        lock = self._turns[cause]
+        first = cause not in ("", *self._gone) and lock.acquire(timeout=_FIRST_S)
+        if first and cause in self._gone:
+            lock.release()
+            first = False
+        try:
+            yield
+        finally:
+            if first:
+                lock.release()
 
     def goes_on(self, name: str) -> bool:
         """Whether an upload that was to be taken waits after all: in this sweep another one has met its cause again."""
@@ -52,8 +82,11 @@ class Waits:
 
     def note(self, name: str, outcome: Outcome) -> None:
         """Learn from how an upload that was taken ended."""
-        if outcome.cause and outcome.cause == self._taken.get(name):
-            self._met_again.add(outcome.cause)
+        cause = self._taken.get(name)
+        if cause and outcome.cause == cause:
+            self._met_again.add(cause)
+        elif cause and outcome.status in ("done", "job") and outcome.attempt:
+            self._gone.add(cause)
 
     def _override(self, upload: BlobInfo, receipt: ReceiptSummary) -> str | None:
         if not receipt.overridden:

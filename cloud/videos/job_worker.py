@@ -7,18 +7,14 @@ at the upload, and at the key that the routes and models of today give; where an
 from __future__ import annotations
 
 import logging
-import secrets
-import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from cloud.settings import STATE, UPLOADS
-from cloud.storage.containers import BlobInfo, Conflict, Reading
+from cloud.storage.containers import BlobInfo, Conflict
 from cloud.storage.paths import printable
-from cloud.storage.ranged import RangedFile
 from cloud.uploads import publish
-from cloud.uploads.events import BlobEvent, Outcome
+from cloud.uploads.events import BlobEvent
 from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
 from cloud.uploads.publish import Superseded
@@ -27,34 +23,16 @@ from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
+from cloud.videos.splitting import Splitter
 from cloud.videos.stages import Stages
-from inference.errors import LimitExceeded, Permanent
-from inference.results.result import Source
+from inference.errors import Permanent
 from inference.routes import Route
-from inference.steps import naming
-from inference.video.frames import VideoInfo
-from inference.video.options import VideoOptions
-from inference.video.read import probe, runs_past
-from inference.video.split import prepare
 
 log = logging.getLogger(__name__)
 
-# What one message may take by estimate: the host would end an invocation after functionTimeout, ten minutes.
-PART_LIMIT_S = 480.0
 # So many leases without a sign of life, and a job is dead, whatever waits in the queues.
 SILENT_LEASES = 20
 _ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
-
-
-def _is_long(media: BinaryIO, info: VideoInfo, options: VideoOptions, limit_s: float) -> bool:
-    """Whether more than `limit_s` seconds of it are analysed. A header that says so is enough: planning looks itself.
-
-    A header that says less is checked: without a split, a clip longer than it claims would run out of time.
-    """
-    if options.end_s is not None and options.end_s - options.start_s <= limit_s:
-        return False
-    claimed = info.claimed_duration_s
-    return claimed is None or claimed - options.start_s > limit_s or runs_past(media, options.start_s + limit_s)
 
 
 def _seconds(wanted: float, most: int) -> int:
@@ -70,58 +48,7 @@ class Videos:
         self.storage, self.ledger, self.settings = worker.storage, worker.ledger, worker.settings
         self.jobs = Jobs(worker.storage)
         self.stages = Stages(self.jobs, worker.registry)
-
-    def split(
-        self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str
-    ) -> Callable[[], Outcome] | None:
-        """Writes the plan of a long video's job; returns what leaves the upload to the job, None for a short video.
-
-        Reads the upload by ranges. Raises as `prepare`, Conflict where it was overwritten, LimitExceeded for a long
-        video that cannot be split: as a whole it could run out of the function's time.
-        """
-        route, info = claim.plan.route, reading.info
-        assert route
-        options, limit = route.video_options, self.settings.video_split_above_seconds
-        with RangedFile(self.storage, UPLOADS, info, reading.head) as file, naming(info.name):
-            video = probe(file.binary, options)
-            file.check()
-            if not _is_long(file.binary, video, options, limit):
-                file.check()
-                return None
-            if options.follow is not None:
-                too_long = runs_past(file.binary, options.start_s + limit)  # the header may have claimed too much
-                file.check()
-                if not too_long:
-                    return None
-                raise LimitExceeded(
-                    f"more than {limit:g} s of it would be analysed at once, since follow needs every frame in "
-                    "order; cut the clip, give the route a range (video.start_s and end_s), or leave follow out"
-                )
-            segment_s = self.settings.video_segment_seconds
-            plan = prepare(
-                file.binary, video, route, claim.plan.models or self.worker.registry, segment_s, PART_LIMIT_S
-            )
-            file.check()
-        if len(plan.parts) < 2:
-            return None
-        job = VideoJob(
-            secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), tuple(plan.parts),
-            plan.width, plan.height, plan.fps, video.has_audio,
-            Source(UPLOADS, info.name, info.etag, info.size, media_type), plan.facts,
-            deployment=self.ledger.deployment,
-        )  # fmt: skip
-        self.jobs.write(job)
-        return partial(self._hand_over, claim, job)
-
-    def _hand_over(self, claim: Claim[UploadPlan], job: VideoJob) -> Outcome:
-        """Leaves the upload to the job and starts it; "again" where a sidecar came in meanwhile."""
-        ended = self.ledger.hand_over(claim, job.id)
-        if ended != "ok":
-            self.jobs.end(job, "superseded", "the upload was claimed anew")
-            return Outcome("again" if ended == "changed" else "busy")
-        log.info("%s: split into %d segments, job %s", printable(job.name), len(job.parts), job.id)
-        self.queues.send([Message(job.id, "detect", part.number) for part in job.parts])
-        return Outcome("job", claim.receipt.attempt)
+        self.split = Splitter(worker, queues, self.jobs).split
 
     def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
         """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
@@ -245,8 +172,10 @@ class Videos:
 
     def cancel(self, job: VideoJob) -> None:
         """Ends a running job without a result, for good: until the upload changes or is replayed."""
-        claimed = self.claim(job)
-        if claimed and self.ledger.finish(claimed[0], "dropped", reason="cancelled") != "lost":
+        claim = self.ledger.adopt(job.name, job.id, lambda _: UploadPlan(""))  # whatever would be done with it today
+        if claim is None:
+            self.claim(job)  # notes how it ended
+        elif self.ledger.finish(claim, "dropped", reason="cancelled") != "lost":
             self.jobs.end(job, "cancelled", "cancelled")
 
     def fail(self, job: VideoJob, claim: Claim[UploadPlan], error: Exception) -> None:
@@ -274,13 +203,14 @@ class Videos:
         """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
         route, number = claim.plan.route, message.part
         assert route
-        if message not in self.jobs.progress(job.id).missing(job):
+        progress = self.jobs.drop_spoilt(job, self.jobs.progress(job.id))
+        if message not in progress.missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
         elif message.stage == "join":
-            self._publish(job, claim, upload, route)
+            self._publish(job, claim, upload, route, progress)
             return
         elif message.stage == "merge":
-            self.stages.of(claim.plan.models).merge(job, route, check)
+            self.stages.of(claim.plan.models).merge(job, route, progress.pictures, check)
         else:
             stages = self.stages.of(claim.plan.models)
             step = stages.detect if message.stage == "detect" else stages.render
@@ -305,10 +235,12 @@ class Videos:
             self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
-    def _publish(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route) -> None:
+    def _publish(
+        self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route, progress: JobProgress
+    ) -> None:
         etag = publish.already_published(self.storage, claim.receipt)
         if etag is None:
-            with self.stages.joined(job, upload, route, self.jobs.progress(job.id)) as analysis:
+            with self.stages.joined(job, upload, route, progress) as analysis:
                 etag = publish.publish(self.storage, claim.receipt, analysis)
         ended = self.ledger.finish(claim, "done", result_etag=etag)
         if ended == "changed":

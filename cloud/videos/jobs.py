@@ -7,19 +7,25 @@ commit and never changed, so whatever is there need not be done again. Names say
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cloud.settings import STATE
-from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.videos.messages import JOB_ID, Message, Stage
 from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
 from inference.results.result import Source
 from inference.tables import build
 from inference.video.split import Part
 from inference.video.summary import RouteFacts
+
+log = logging.getLogger(__name__)
 
 Ended = Literal["done", "failed", "cancelled", "superseded"]
 ENDED = get_args(Ended)
@@ -30,11 +36,11 @@ NUMBER = re.compile(r"[0-9]{1,9}")
 MAX_PLAN_BYTES = 16 * 1024 * 1024
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
 # joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
-FORM = "3/"
+FORM = "4/"
 STORY, SENT = f"{FORM}story.json", f"{FORM}sent/"
 DETECTED, DRAW, RENDERED = f"{FORM}segments/", f"{FORM}told/", f"{FORM}renders/"
 STILLS, FILES = f"{FORM}stills/", f"{FORM}files/"
-# The videos of steps that make pictures, a folder a step.
+# The videos of steps that make pictures, a folder a step. Stills lie in a folder a part.
 PICTURES = f"{FORM}pictures/"
 ENDINGS = {DETECTED: ".jsonl.gz", DRAW: ".jsonl.gz", RENDERED: ".mp4"}
 
@@ -76,9 +82,12 @@ class VideoJob:
             parts = tuple(Part.from_json(part) for part in document["parts"])
             facts = RouteFacts.from_json(document["facts"]) if _is_whole(document.get("facts")) else None
             source = build(Source, document["source"], "source")
-            if not parts:
-                raise ValueError("it has no parts")
-            return build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
+            if not parts or [part.number for part in parts] != list(range(len(parts))):
+                raise ValueError("it has no parts, or their numbers are not 0, 1, 2 and so on")
+            job = build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
+            if min(job.width, job.height, job.fps) <= 0 or job.created < 0:
+                raise ValueError("its pictures have no size, no rate, or no time")
+            return job
         except (AttributeError, KeyError, TypeError, ArithmeticError, RecursionError, BadManifest) as error:
             raise ValueError(f"it is no plan of a job: {error!r:.300}") from error
 
@@ -99,32 +108,70 @@ def work(kind: str, number: int) -> str:
 
 
 class JobProgress:
-    """What is done of a job, by a listing of its blobs (a call per thousand)."""
+    """What is done of a job, by a listing of its blobs (a call per thousand).
+
+    Every blob says how long it is, and what ends a step how many files the step made beside it: what a rule of the
+    account deleted, or a copy cut off, is done again, lest the result lacks it. spoilt: what is to be replaced.
+    """
 
     def __init__(self, blobs: Iterable[BlobInfo], job_id: str) -> None:
         self.blobs = {blob.name.removeprefix(path_of(job_id)): blob for blob in blobs}
-        told = self.blobs[STORY].metadata.get("renders", "") if STORY in self.blobs else "not yet"
-        numbers = [number for number in told.split(",") if number]
-        self.merged = all(NUMBER.fullmatch(number) for number in numbers)  # else it is made again
-        self.renders = [int(number) for number in numbers] if self.merged else []
+        done = {name: blob for name, blob in self.blobs.items() if name.startswith(FORM) and not name.startswith(SENT)}
+        whole = {name for name, blob in done.items() if blob.metadata.get("bytes") == str(blob.size)}
+        files = Counter(_beside(name) for name in whole)
+        lacking = {name for name in whole if files[name] < self._said(name, "files")}
+        self._whole = whole - lacking
+        # What is drawn has no need any more of what says how.
+        told, renders = {*self.parts(DRAW), *self.parts(RENDERED)}, self._renders()
+        self.merged = renders is not None and told.issuperset(renders)
+        self.renders = (renders or []) if self.merged else []
+        self.spoilt = {n: b for n, b in done.items() if n not in self._whole or (n == STORY and not self.merged)}
         # Seconds since anybody wrote anything; the plan itself counts, else a job were dead when it starts.
         self.quiet_s = min((blob.age_s for blob in self.blobs.values()), default=0.0)
         # Seconds since anybody worked on it.
         self.idle_s = min((blob.age_s for name, blob in self.blobs.items() if name != WAITS), default=0.0)
 
+    def _said(self, name: str, key: str) -> int:
+        text = self.blobs[name].metadata.get(key, "0")
+        return int(text) if NUMBER.fullmatch(text) else 0
+
+    def _renders(self) -> list[int] | None:
+        """The parts to be drawn, as the merge said; None where it has to be done (again)."""
+        if STORY not in self._whole:
+            return None
+        numbers = [number for number in self.blobs[STORY].metadata.get("renders", "").split(",") if number]
+        return [int(number) for number in numbers] if all(map(NUMBER.fullmatch, numbers)) else None
+
     def parts(self, kind: str) -> set[int]:
         """The parts of which this is done."""
         ending = ENDINGS[kind]
-        found = (name for name in self.blobs if name.startswith(kind) and name.endswith(ending))
+        found = (name for name in self._whole if name.startswith(kind) and name.endswith(ending))
         numbers = (name.removeprefix(kind).removesuffix(ending) for name in found)
         return {int(number) for number in numbers if NUMBER.fullmatch(number)}
 
+    @property
+    def pictures(self) -> int:
+        """How many videos of pictures there are, of all parts and steps."""
+        return sum(name.startswith(PICTURES) for name in self._whole)
+
     def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""
-        if self.merged:
-            return _messages(job, "render", self.renders, self.parts(RENDERED)) or [Message(job.id, "join")]
         numbers = [part.number for part in job.parts]
-        return _messages(job, "detect", numbers, self.parts(DETECTED)) or [Message(job.id, "merge")]
+        detect = _messages(job, "detect", numbers, self.parts(DETECTED))
+        if not self.merged:
+            return detect or [Message(job.id, "merge")]
+        if self.pictures < self._said(STORY, "pictures"):
+            return detect or _messages(job, "detect", numbers, set())
+        return _messages(job, "render", self.renders, self.parts(RENDERED)) or [Message(job.id, "join")]
+
+
+def _beside(name: str) -> str:
+    """What ends the step that made this file, below the job's folder; "" for no such file."""
+    if name.startswith(FILES):
+        return STORY
+    if name.startswith(STILLS):
+        return f"{RENDERED}{name.removeprefix(STILLS).split('/', 1)[0]}{ENDINGS[RENDERED]}"
+    return f"{DETECTED}{Path(name).stem}{ENDINGS[DETECTED]}" if name.startswith(PICTURES) else ""
 
 
 def _messages(job: VideoJob, stage: Stage, wanted: Iterable[int], done: set[int]) -> list[Message]:
@@ -161,8 +208,21 @@ class Jobs:
         return JobProgress((blob for page in pages for blob in page.blobs), job_id)
 
     def put(self, job: VideoJob, name: str, data: Any, **options: Any) -> None:
-        """Writes a blob of the job, in a single commit."""
-        self.storage.write(STATE, path_of(job.id, name), data, **options)
+        """Writes a blob of the job, in a single commit; it says how long it is."""
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        metadata = {**options.pop("metadata", {}), "bytes": str(size)}
+        self.storage.write(STATE, path_of(job.id, name), data, metadata=metadata, **options)
+
+    def drop_spoilt(self, job: VideoJob, progress: JobProgress) -> JobProgress:
+        """Deletes what has to be made again, so that it can be; no call where there is nothing."""
+        if not progress.spoilt:
+            return progress
+        again = self.progress(job.id)  # a listing of many pages may have missed what came while it ran
+        for name in progress.spoilt.keys() & again.spoilt.keys():
+            with suppress(Conflict):  # replaced meanwhile
+                self.storage.delete(STATE, path_of(job.id, name), if_match=again.spoilt[name].etag)
+                log.warning("job %s: %s is not as it was written, or lacks files: it is made again", job.id, name)
+        return self.progress(job.id)
 
     def end(self, job: VideoJob, state: Ended, reason: str = "") -> None:
         """Notes how the job ended and deletes its work; a call a blob."""

@@ -47,15 +47,24 @@ def revive(videos: Videos, handed: Mapping[str, str] | None = None) -> int:
 
 def _begin_anew(videos: Videos, name: str, living: Collection[str]) -> None:
     """Takes an upload back from a job of which nothing is left: an attempt of it that counts. Where the receipt itself
-    says something else than the listing, claiming the upload decides."""
+    cannot be read, claiming the upload decides."""
     stored = videos.ledger.read(name)
-    job_id = stored.receipt.job or "" if stored else ""
-    if job_id in living:
+    if stored and stored.receipt.state not in ("job", "retry"):
         return
-    claim = videos.ledger.adopt(name, job_id, lambda _: UploadPlan(""))
-    if claim and videos.ledger.finish(claim, "retry", reason=f"its job {job_id} is gone") != "lost":
-        log.error("%s", printable(f"job {job_id} of {name} is gone: the upload begins anew"))
+    if stored and stored.receipt.state == "job":
+        job_id = stored.receipt.job or ""
+        if job_id in living or _began_meanwhile(videos, job_id):
+            return
+        claim = videos.ledger.adopt(name, job_id, lambda _: UploadPlan(""))
+        if claim and videos.ledger.finish(claim, "retry", reason=f"its job {job_id} is gone") != "lost":
+            log.error("%s", printable(f"job {job_id} of {name} is gone: the upload begins anew"))
     videos.worker.handle(BlobEvent(UPLOADS, name))
+
+
+def _began_meanwhile(videos: Videos, job_id: str) -> bool:
+    """Whether a job that was not there when jobs were listed is there now; one call."""
+    job = videos.jobs.read(job_id)
+    return job is not None and job.state == "running"
 
 
 def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
@@ -70,6 +79,8 @@ def _revive_job(videos: Videos, job_id: str, progress: JobProgress) -> bool:
         return False
     if job is not None and job.state == "running":
         return _send_again(videos, job, progress)
+    if job is not None:  # it says so itself, and nobody else does: its upload may still wait for it
+        videos.claim(job)
     if plan is None and JOB_ID.fullmatch(job_id):
         _give_back(videos, job_id, f"the plan {STATE}/{path_of(job_id, PLAN)} is gone")
         return False

@@ -80,13 +80,17 @@ class Stages:
                     check()
                     out.write(line)
             media.check()
-            for video in sorted(videos.iterdir()):
+            made = sorted(videos.iterdir())
+            for video in made:
                 check()
                 self._put_once(job, f"{PICTURES}{video.stem}/{number:04}.mp4", video)
-            self._put_once(job, work(DETECTED, number), path)
+            self._put_once(job, work(DETECTED, number), path, metadata={"files": str(len(made))})
 
-    def merge(self, job: VideoJob, route: Route, check: Check) -> None:
-        """Tracks, zones, actions: once, in order; and what the parts are to draw. The summary is written last."""
+    def merge(self, job: VideoJob, route: Route, pictures: int, check: Check) -> None:
+        """Tracks, zones, actions: once, in order; and what the parts are to draw. The summary is written last.
+
+        pictures: how many videos of pictures the parts made; the summary keeps it.
+        """
         with scratch() as root, closing(_PartLines(root / "merged")) as writer:
             folder, merged = root / "files", root / "merged"
             folder.mkdir()
@@ -101,7 +105,8 @@ class Stages:
                 for path in sorted(made.iterdir()):
                     check()
                     self.jobs.put(job, f"{kind}{path.name}", path)
-            metadata = {"renders": ",".join(map(str, writer.numbers))}
+            metadata = {"renders": ",".join(map(str, writer.numbers)), "pictures": str(pictures)}
+            metadata["files"] = str(len(list(folder.iterdir())))
             self._put_once(job, STORY, summary.to_line().encode(), metadata=metadata)
 
     def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
@@ -114,8 +119,8 @@ class Stages:
             media.check()
             video = files.pop(f"{ANNOTATED}.mp4", b"")
             for still, data in files.items():
-                self.jobs.put(job, f"{STILLS}{still}", data)
-            spent = {"cpu_s": f"{time.process_time() - cpu:.3f}"}
+                self.jobs.put(job, f"{STILLS}{number:04}/{still}", data)
+            spent = {"cpu_s": f"{time.process_time() - cpu:.3f}", "files": str(len(files))}
             self._put_once(job, work(RENDERED, number), video, metadata=spent)
 
     @contextmanager
@@ -131,6 +136,7 @@ class Stages:
             for kind in (FILES, STILLS):
                 for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
                     relative = blob.name.split(f"/{kind}", 1)[1]
+                    relative = relative.split("/", 1)[1] if kind == STILLS else relative
                     files[relative] = self._saved(blob.name, folder / relative, blob.etag)
             dropped, sound = None, media.binary if job.has_audio else None
             for video, all_parts in videos.items():

@@ -11,6 +11,7 @@ from cloud.instance import default_videos, default_worker
 from cloud.settings import RESULTS
 from cloud.storage.containers import guess_type
 from cloud.storage.paths import requested_path
+from cloud.uploads.intake import is_paused
 from cloud.uploads.publish import RESULT, result_path
 from cloud.web.no_result import no_result
 from cloud.web.router import SAFE, json_answer
@@ -55,7 +56,7 @@ def results(request: func.HttpRequest) -> func.HttpResponse:
                 raise LimitExceeded(f"{error}, or read it from storage") from error
             headers = {**SAFE, "ETag": f'"{reading.info.etag}"'}
             return func.HttpResponse(body, status_code=200, mimetype=guess_type(name), headers=headers)
-    return no_result(worker.storage, worker.ledger, path).answer()
+    return no_result(worker.storage, worker.ledger, path, paused=is_paused(worker.settings)).answer()
 
 
 def _places(path: str) -> list[str]:

@@ -10,6 +10,7 @@ import azure.functions as func
 
 from cloud.settings import ERRORS, UPLOADS
 from cloud.storage.containers import BlobInfo, Storage
+from cloud.uploads.intake import PAUSED
 from cloud.uploads.ledger import Ledger
 from cloud.uploads.publish import RESULT, error_path
 from cloud.uploads.receipts import StoredReceipt
@@ -38,8 +39,8 @@ class NoResult:
         return answer
 
 
-def no_result(storage: Storage, ledger: Ledger, path: str) -> NoResult:
-    """Why the container `results` has nothing under a path that was asked for; two calls."""
+def no_result(storage: Storage, ledger: Ledger, path: str, *, paused: bool = False) -> NoResult:
+    """Why the container `results` has nothing under a path that was asked for; two calls. paused: whether intake is."""
     name = path.removesuffix(f"/{RESULT}")
     upload, stored = storage.head(UPLOADS, name), ledger.read(name)
     if upload is None:
@@ -47,6 +48,8 @@ def no_result(storage: Storage, ledger: Ledger, path: str) -> NoResult:
             return NoResult("unknown", f"there is neither a result {path!r} nor an upload {name!r}")
         return NoResult("deleted", f"there is no result {path!r}, and the upload {name!r} was deleted")
     state = _ignored(upload) or _of_upload(stored, upload.etag)
+    if paused and state.state == "waiting":
+        state = NoResult("waiting", f"{PAUSED}; then {state.message}", 60)
     return NoResult(state.state, f"there is no result of {name!r}: {state.message}", state.retry_s)
 
 
@@ -78,7 +81,7 @@ def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
         where = f"{ERRORS}/{error_path(receipt.name)}"
         return NoResult("failed", f"it failed: {receipt.reason or 'for a reason that the record says'} ({where})")
     if receipt.state == "done":
-        how = "`python -m cloud replay --missing` brings it back"
+        how = "`python -m cloud replay NAME --missing` brings it back"
         return NoResult("result_deleted", f"it was analysed ({receipt.at}), and its result was deleted; {how}")
     return _waiting(stored)
 

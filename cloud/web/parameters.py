@@ -18,8 +18,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "health": ("deep",),
     "health_deep": (),
 }
-# Keys of the host, which it reads by itself.
-_OF_THE_HOST = ("code", "clientId")
+# Keys of the host, and of API Management before it, in small letters: they read them by themselves, in any.
+_OF_THE_HOST = ("code", "clientid", "subscription-key")
 
 
 def check_parameters(function: str, request: func.HttpRequest) -> None:
@@ -30,7 +30,7 @@ def check_parameters(function: str, request: func.HttpRequest) -> None:
     # The host leaves out what has no value, and joins what is given twice by a comma, as if it were one value.
     given = [name for name, _ in parse_qsl(request.url.partition("?")[2], keep_blank_values=True)]
     for name in [*given, *request.params]:
-        if name not in (*known, *_OF_THE_HOST):
+        if name not in known and name.lower() not in _OF_THE_HOST:
             raise BadRequest(f"unknown parameter {name!r}{_hint(name, known)}")
     if twice := next((name for name in known if given.count(name) > 1), None):
         raise BadRequest(f"parameter {twice!r} is given {given.count(twice)} times; give it once")

@@ -14,6 +14,7 @@ from pathlib import Path
 from inference.folder_files import RESULTS_NOTE
 from inference.results.export_rows import whole_file
 from inference.results.strict_json import json_text
+from inference.small_file import content_of
 
 _MOST = 100
 
@@ -35,6 +36,6 @@ def analysed_folders(results: Path) -> list[Path]:
 
 def _noted(out: Path) -> list[str]:
     with suppress(OSError, ValueError, RecursionError, AttributeError):  # it is a help, and no result
-        folders = json.loads((out / RESULTS_NOTE).read_text("utf-8")).get("folders")
+        folders = json.loads(content_of(out / RESULTS_NOTE)).get("folders")
         return [folder for folder in folders if isinstance(folder, str)][:_MOST] if isinstance(folders, list) else []
     return []

@@ -18,7 +18,7 @@ from inference.cli.no_sources import shown
 from inference.cli.progress import Progress
 from inference.cli.results_folder import ResultsFolder
 from inference.cli.sources import Item, items_of, names_of, typed
-from inference.command_line import fault
+from inference.command_line import fault, raise_if_stopped
 from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, UnreadableMedia, UnsupportedMedia
 from inference.folder_files import size_of
@@ -82,6 +82,7 @@ class Run:
         with Progress(len(items)) as progress:
             for item in items:
                 document, was_there = self._one(item, names[item], progress)
+                raise_if_stopped()
                 failed += document["status"] == "error"
                 done_already += was_there
                 if self.options.json:

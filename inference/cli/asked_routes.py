@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +33,15 @@ class Asked:
         return cls(_with_options(routes_of(options, registry), options, registry, check=True), options, registry)
 
     def route_of(self, item: Item) -> Route:
-        """The route that a file goes through. Raises BadRoute."""
+        """The route that a file goes through. Raises BadRoute; ModelUnavailable where a model of it is not here, even
+        one that only videos need: the app lets such a file wait, too."""
         route = route_of(item, self.routes, self.options)
-        if any(route is known for known in self.routes.routes):
+        ours = any(route is known for known in self.routes.routes)
+        problem = problem_of(route, self.registry)
+        if problem and not (ours and isinstance(problem, BadRoute)):  # that of ours was raised for all files
+            raise problem
+        if ours:
             return route
-        if problem := problem_of(route, self.registry):
-            raise problem  # of a sidecar, which nothing has looked at
         own = Routes((route,))  # options that do nothing for it may be meant for other files
         return _with_options(own, self.options, self.registry, check=False).routes[0]
 
@@ -48,7 +52,8 @@ def _with_options(routes: Routes, options: argparse.Namespace, registry: Registr
 
 
 def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
-    """The routes that the options ask for, with all their models usable. Raises BadRoute, BadModel."""
+    """The routes that the options ask for. Raises BadRoute, BadModel; a model that may lie elsewhere, as in an app's
+    container, fails the files of its route only."""
     if options.model:
         if options.routes or options.route:
             raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
@@ -75,9 +80,11 @@ def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
     if options.model or options.route:
         return routes.routes[0]
     sidecar = item.path.with_name(item.path.name + SIDECAR) if item.path else None
-    if sidecar and sidecar.is_file():
+    if sidecar and os.path.lexists(sidecar):  # one that cannot be read does not go the way of all others
         try:
             text = text_of(sidecar).strip()
+        except OSError as error:
+            raise BadRoute(f"{sidecar}: cannot be read ({error.strerror}); check it, or remove it") from error
         except UnicodeDecodeError as error:
             raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
         if text:

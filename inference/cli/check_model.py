@@ -13,6 +13,7 @@ from inference.engine.other_formats import onnx_files
 from inference.engine.registry import Registry, folders_from_environment
 from inference.engine.weights import sha256_of_model
 from inference.errors import BadManifest, UnreadableMedia
+from inference.folder_files import size_of
 from inference.image.limits import read_bytes
 from inference.image.media import Picture, decode
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, read_manifest
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
 def _picture(path: Path) -> Picture:
     """The decoded picture. Raises UnreadableMedia, and what `decode` raises."""
     try:
+        size_of(path)
         return decode(read_bytes(path))
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror}); check the path") from error

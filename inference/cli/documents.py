@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from inference.cli.analysed_folders import analysed_folders
 from inference.cli.exporting import end
+from inference.cli.sources import same_place
 from inference.errors import BadRoute
 from inference.results.export_options import ExportOptions
 from inference.results.formats import ERROR_FILE, read_folder, write
@@ -37,11 +40,21 @@ def _export(options: argparse.Namespace) -> int:
         names = {step["name"] for document, _ in read_folder(options.results) for step in document["steps"]}
         if names and options.step not in names:
             raise BadRoute(f"{options.results}: no step is called {options.step!r}{nearest(options.step, names)}")
-    report = write(read_folder(options.results), options.format, options.out, options_of(options))
+    asked = options_of(options)
+    if options.format == "yolo" and options.put != "none":
+        _check_place(options.out, asked.pictures)
+    report = write(read_folder(options.results), options.format, options.out, asked)
     if failed := sum(not path.is_dir() for path in options.results.rglob(ERROR_FILE)):
         print(single(f"{options.results}: {counted(failed, 'file')} could not be analysed, see {ERROR_FILE}"),
               file=sys.stderr)  # fmt: skip
     return end(options, report)
+
+
+def _check_place(out: Path, pictures: Iterable[Path]) -> None:
+    """Raises BadRoute for a data set in the folder of its pictures: the copies would be taken for more of them."""
+    if any(same_place(folder, out) for folder in pictures):
+        raise BadRoute(f"--out {out}: the pictures lie there, and copies would be more of them; name another folder, "
+                       f"such as {out / 'dataset'}")  # fmt: skip
 
 
 def options_of(options: argparse.Namespace) -> ExportOptions:

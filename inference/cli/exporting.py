@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from inference.cli.no_sources import local_place
 
 if TYPE_CHECKING:
     from inference.results.export_options import ExportReport
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say how results are exported."""
     parser.add_argument("--format", choices=("coco", "csv", "jsonl", "yolo"), default="coco")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file (yolo: the folder) to write")
+    parser.add_argument(
+        "--out", type=local_place, required=True, metavar="FILE", help="the file (yolo: the folder) to write"
+    )
     parser.add_argument("--step", metavar="NAME", help="only the predictions of this step")
     parser.add_argument(
         "--models",
         action="append",
-        type=Path,
+        type=local_place,
         default=[],
         metavar="DIR",
         help="a folder of the models that ran, for their lists of labels; may be repeated",
@@ -32,7 +35,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures",
         action="append",
-        type=Path,
+        type=local_place,
         default=[],
         metavar="DIR",
         help="yolo: the folder that was analysed, for its pictures; may be repeated",
@@ -47,6 +50,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def end(options: argparse.Namespace, report: ExportReport) -> int:
     """Says what was written on stdout, what was left out on stderr. The exit status: 1 where nothing was written."""
+    from inference.results.plurals import counted
     from inference.results.words import single  # lazily: --help needs none of it
 
     for note in report.notes:
@@ -56,5 +60,5 @@ def end(options: argparse.Namespace, report: ExportReport) -> int:
         earlier = "; what is there is of an earlier export" if there.is_file() else ""
         print(single(f"{options.out} is not written{earlier}"), file=sys.stderr)
         return 1
-    print(single(f"{options.out}: {report.count} results as {options.format}"))
+    print(single(f"{options.out}: {counted(report.count, 'result')} as {options.format}"))
     return 0

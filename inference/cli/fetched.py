@@ -3,10 +3,11 @@ a temporary file while they are analysed."""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def _from_address(item: Item, progress: OnSize) -> Iterator[bytes]:
 
 def _standard_input() -> Iterator[bytes]:
     stdin: Any = sys.stdin.buffer
+    with suppress(OSError, ValueError):  # no file, as in tests
+        os.set_blocking(stdin.fileno(), True)  # or a pause of the writer would be taken for the end
     while block := stdin.read1(_BLOCK):
         yield block
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
 from inference.filter_problems import finds_places, makes_maps, may_find, meant, names_things, seen_labels
+from inference.meant_values import meant_share
 from inference.regions import Polygon
 from inference.routes import Route, Step
 from inference.routes_file import Routes
@@ -87,6 +88,8 @@ def _check_labels(asked: Filters, routes: Routes, registry: Registry) -> None:
 
 def _read(options: argparse.Namespace, known: set[str]) -> Filters:
     labels = [label for text in options.labels for label in _listed(text, known)]
+    if options.labels and not labels:
+        raise BadRoute("--labels: no label in it, as in --labels person,car")
     thresholds = {label: _number("--label-threshold", x) for label, x in _pairs("--label-threshold", options)}
     asked = Filters(
         tuple(dict.fromkeys(labels)),
@@ -129,7 +132,9 @@ def _number(option: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise BadRoute(f"{option}: found {text!r}, expected a number from 0 to 1, as in 0.5") from error
+        raise BadRoute(
+            f"{option}: found {text!r}, expected a number from 0 to 1{meant_share(text) or ', as in 0.5'}"
+        ) from error
 
 
 def _polygon(option: str, text: str) -> Polygon:

@@ -18,7 +18,7 @@ from inference.results.strict_json import json_text
 from inference.routes import REID, Route
 
 # What the command line says of where files and models lie, and of how results are shown; the route has the rest of it.
-_NOT_ASKED = {"command", "files", "models", "model", "routes", "route", "out", "json", "resume"}
+_NOT_ASKED = {"command", "files", "models", "model", "routes", "route", "out", "json", "resume", "mask"}
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,12 @@ _INSTEAD = {
     **dict.fromkeys(
         ("iou", "iou_thres", "nms", "max_det"), "a model's own iou_threshold, in its model.toml, decides that"
     ),
+    **dict.fromkeys(
+        ("fps", "stride", "vid_stride", "frame_stride", "tracker", "start_s", "end_s"),
+        "the table [route.video] of a route says that; give its file with --routes",
+    ),
+    **dict.fromkeys(("tile", "slice", "overlap"), "a step of a route says that; give its file with --routes"),
+    "blur": "the table [route.draw] of a route says that, as blur = [{!r}]; give its file with --routes",
     **dict.fromkeys(("show", "stream", "verbose", "task", "mode", "predict", "batch", "workers"), "leave it out"),
 }  # fmt: skip
 
@@ -77,6 +83,23 @@ def local_file(text: str) -> Path:
     return Path(text)
 
 
+def local_place(text: str) -> Path:
+    """The type of an argument that is a file or folder on this machine, to be read or made. Raises ArgumentTypeError
+    for an address, of which a folder `https:` would be made."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) and not os.path.lexists(text):
+        raise argparse.ArgumentTypeError(f"{shown(text)}: no place on this machine; give a path, and copy it there")
+    return Path(text)
+
+
+def empty_word(words: Iterable[str]) -> str:
+    """What to do about an argument that says nothing, as a variable that is not set; nothing where there is none.
+
+    Taken as a path it would be the current folder, whose every file nobody asked for.
+    """
+    word = next((word for word in words if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word)), None)
+    return "" if word is None else f"argument {word!r} is empty, as a variable that is not set; give a value, or none"
+
+
 def unknown_options(words: Sequence[str], known: Iterable[str]) -> str:
     """What to write in place of options that nobody knows. words: as argparse leaves them over."""
     word = next((word for word in words if word.startswith("-")), words[0])
@@ -85,9 +108,9 @@ def unknown_options(words: Sequence[str], known: Iterable[str]) -> str:
     option, equals, value = word.partition("=")
     if not equals:
         value = next(iter(words[words.index(word) + 1 :]), "")
-    near = closest(option, known)
+    near = closest(option.lstrip("-"), (name.lstrip("-") for name in known if name.startswith("--")))
     instead = _INSTEAD.get(option.lstrip("-").replace("-", "_").lower())
-    advice = f"; {instead.format(value or 'X')}" if instead else f"; did you mean {near}?" if near else ""
+    advice = f"; {instead.format(value or 'X')}" if instead else f"; did you mean --{near}?" if near else ""
     return f"unrecognized arguments: {' '.join(words)}{advice}"
 
 

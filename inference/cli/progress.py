@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from inference.results.words import single
@@ -13,11 +15,19 @@ if TYPE_CHECKING:  # lines are written by programs that run no model, too
     from inference.steps import OnProgress
 
 CLEAR = "\r\033[K"
+_USUAL = 80
 
 
 def bar(share: float) -> str:
     """A bar of 30 places for a share of 0 to 1."""
     return f"[{'#' * int(30 * share):.<30}]"
+
+
+def _columns() -> int:
+    """Of the terminal; those of a usual one where nobody knows."""
+    with suppress(OSError, ValueError, AttributeError):  # no terminal, as in tests
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL
+    return _USUAL
 
 
 class Progress:
@@ -41,8 +51,9 @@ class Progress:
         return self._terminal
 
     def show(self, text: str) -> None:
-        """Replace the line on a terminal."""
+        """Replace the line on a terminal; of one that is too long, the end is shown, which moves."""
         if self._terminal:
+            text = text[-max(_columns() - 1, 1) :]  # only a single line can be replaced
             print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
 
     def step(self) -> None:

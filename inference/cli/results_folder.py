@@ -23,6 +23,7 @@ from inference.results.plurals import counted
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
 from inference.results.words import single
+from inference.small_file import content_of
 from inference.steps import Analysis
 
 _SHOWN = 3  # names of results without their files
@@ -48,7 +49,9 @@ class ResultsFolder:
             out.mkdir(parents=True, exist_ok=True)
             note_folders(out, given)
         except OSError as error:
-            raise BadRoute(f"--out {out}: cannot be made a folder ({error.strerror}); name another place") from error
+            raise BadRoute(
+                f"--out {out}: cannot be made a folder to write to ({error.strerror}); name another"
+            ) from error
         return ResultsFolder(out, frozenset(names.values()))
 
     def stored(self, name: str, made_of: MadeOf) -> Document | None:
@@ -113,18 +116,24 @@ def _is_gone(path: str) -> bool:
 
 
 def _write(folder: Path, document: dict[str, Any], analysis: Analysis | None, made_of: MadeOf | None) -> None:
-    """What it was made of is noted last: whatever ends the process before, the file is not taken for done."""
+    """What it was made of is noted last: whatever ends the process before, the file is not taken for done. Until then
+    the note names all files that may lie there, so that a later run can remove those that are nobody's."""
     folder.mkdir(parents=True, exist_ok=True)
     earlier = _files_of(folder)
-    (folder / MADE_OF).unlink(missing_ok=True)
     artifacts = dict(analysis.artifacts) if analysis else {}
+    _note(folder, MadeOf("", "", made_of.file if made_of else "", dict.fromkeys([*earlier, *artifacts], 0)))
     for name, content in artifacts.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            target.write_bytes(content)
-        else:
-            shutil.move(content, target)  # the temporary folder may lie on another disk
+        try:
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                shutil.move(content, target)  # the temporary folder may lie on another disk
+        except OSError:
+            with suppress(OSError):
+                target.unlink()  # half a picture on a full disk
+            raise
     name, other = (ERROR_FILE, RESULT_FILE) if document["status"] == "error" else (RESULT_FILE, ERROR_FILE)
     with whole_file(folder / name) as file:
         file.write(json_text(document, indent=1, ascii_only=True))
@@ -132,13 +141,22 @@ def _write(folder: Path, document: dict[str, Any], analysis: Analysis | None, ma
     _remove(folder, earlier.difference(artifacts, (name,)))
     if made_of:
         sizes = {each: (folder / each).stat().st_size for each in (*artifacts, name)}
-        with whole_file(folder / MADE_OF) as file:
-            file.write(replace(made_of, files=sizes).to_json())
+        _note(folder, replace(made_of, files=sizes))
+    else:
+        (folder / MADE_OF).unlink()
+
+
+def _note(folder: Path, made_of: MadeOf) -> None:
+    path = folder / MADE_OF
+    if not path.is_file():  # a pipe is waited for
+        path.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(made_of.to_json())
 
 
 def _noted(folder: Path) -> MadeOf | None:
     try:
-        return read_made_of((folder / MADE_OF).read_text("utf-8"))
+        return read_made_of(content_of(folder / MADE_OF).decode("utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -6,20 +6,34 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from inference.cli.no_sources import STDIN, shown, why_not
 from inference.clutter import is_clutter
 from inference.errors import BadRoute, UnreadableMedia
-from inference.folder_files import CLUTTER, IN_RESULTS, RESULTS, LeftOut, files_in, is_results, words_of
+from inference.folder_files import (
+    CLUTTER,
+    EXPORT,
+    IN_RESULTS,
+    RESULTS,
+    LeftOut,
+    files_in,
+    is_export,
+    is_results,
+    words_of,
+)
 from inference.results.words import single
 from inference.routes_file import sidecar_target
 
+_LONGEST_NAME = 200  # bytes
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _WILDCARD = re.compile(r"[*?[]")
 
 
@@ -74,6 +88,9 @@ def _typed(word: str) -> Typed:
     if word[:8].lower() == "https://" and not os.path.lexists(word):
         _check_address(word)
         return Typed(word, None)
+    if not os.path.lexists(word) and (braces := _BRACES.search(word)):
+        each = (shlex.quote(word[: braces.start()] + part + word[braces.end() :]) for part in braces[1].split(","))
+        raise UnreadableMedia(f"{word}: no such file, and braces are not read; give each: {' '.join(islice(each, 3))}")
     if not os.path.lexists(word) and _WILDCARD.search(word):
         return _matching(word)
     path = Path(word)
@@ -134,6 +151,9 @@ def items_of(given: Sequence[Typed], out: Path | None = None, unreadable: list[P
 
 
 def _nothing(pattern: str) -> UnreadableMedia:
+    folder = next(path for path in Path(pattern).parents if not _WILDCARD.search(str(path)))
+    if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+        return UnreadableMedia(f"{pattern}: {folder} cannot be read; change its permissions")
     return UnreadableMedia(f"{pattern}: no file has such a name; check the pattern and the folder")
 
 
@@ -142,7 +162,8 @@ def _far(text: str) -> Item:
         return Item("stdin", "stdin")
     address = urlsplit(text)
     last = unquote(address.path.rstrip("/").rpartition("/")[2]) or address.hostname or "address"
-    last = re.sub(r'[/\\\x00-\x1f\x7f<>:"|?*]', "_", last)[-200:]  # a single name, on every system
+    last = re.sub(r'[/\\\x00-\x1f\x7f<>:"|?*]', "_", last)  # a single name, on every system
+    last = last.encode("utf-8", "replace")[-_LONGEST_NAME:].decode("utf-8", "ignore")
     return Item(shown(text), f"_{last}" if last.startswith(".") else last, url=text)
 
 
@@ -159,6 +180,8 @@ def _without_results(each: Typed, out: Path | None, several: bool) -> list[Path]
             left_out[f"{path}/" if path.is_dir() else str(path)] = RESULTS if path.is_dir() else IN_RESULTS
         elif each.pattern and is_clutter(_below(path, each.base).as_posix()):
             left_out[str(path)] = CLUTTER
+        elif each.pattern and is_export(path):
+            left_out[str(path)] = EXPORT
         elif not (each.pattern and sidecar_target(path.name)):
             kept.append(path)
     if left_out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from inference.draw.privacy import blur
 from inference.predictions import Classes, Floats, LabelMap, Objects, OutputImage, Predictions
 from inference.routes import Draw
 
-__all__ = ["annotate", "blurred", "colour"]
+__all__ = ["annotate", "blurred", "boxes_of", "colour"]
 
 
 def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], draw: Draw) -> Pillow.Image:
@@ -29,7 +29,7 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
     images = [(name, p) for name, p in steps if isinstance(p, OutputImage)]
     if images and len(images) == len(steps):
         return before_after(picture, images, draw.labels, draw.longest_side)
-    canvas = blurred(picture, steps, draw.blur)
+    canvas = picture.copy()
     lines: list[tuple[str, Colour | None]] = []
     for _, predictions in steps:
         if isinstance(predictions, LabelMap):
@@ -37,6 +37,7 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
         elif isinstance(predictions, Classes):
             rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
             lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
+    blur(canvas, boxes_of(steps, draw.blur))  # maps, too: one of the picture's own colours shows a face
     detections = [p for _, p in steps if isinstance(p, Objects)]
     for objects in detections:
         draw_objects(canvas, objects, draw)
@@ -50,26 +51,25 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
 def blurred(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], labels: Sequence[str]) -> Pillow.Image:
     """A copy of the upright full-size RGB picture in which objects with these labels are unrecognisable."""
     canvas = picture.copy()
-    for label in labels:
-        blur(canvas, _boxes_of(steps, label))
+    blur(canvas, boxes_of(steps, labels))
     return canvas
 
 
-def _boxes_of(steps: Sequence[tuple[str, Predictions]], label: str) -> Floats:
-    """(N, 4) boxes of all objects with this label, on crops too, and of those that the route's options left out."""
+def boxes_of(steps: Sequence[tuple[str, Predictions]], labels: Collection[str]) -> Floats:
+    """(N, 4) boxes of all objects with these labels, on crops too, and of those that the route's options left out."""
     boxes = [
-        box for _, predictions in steps if isinstance(predictions, Objects) for box in _labelled(predictions, label)
+        box for _, predictions in steps if isinstance(predictions, Objects) for box in _labelled(predictions, labels)
     ]
     return np.asarray(boxes, np.float32).reshape(-1, 4)
 
 
-def _labelled(objects: Objects, label: str) -> Iterator[list[float]]:
+def _labelled(objects: Objects, labels: Collection[str]) -> Iterator[list[float]]:
     rows = zip(objects.names, objects.boxes.tolist(), strict=True)
-    yield from (box for name, box in rows if name == label)
+    yield from (box for name, box in rows if name in labels)
     answers = (answer for attributes in objects.attributes for answer in attributes.values())
     for further in (*answers, objects.hidden):
         if isinstance(further, Objects):
-            yield from _labelled(further, label)
+            yield from _labelled(further, labels)
 
 
 def _on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:

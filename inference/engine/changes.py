@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from inference.engine.folders import InstalledModel
 from inference.engine.stamps import Stamp, stamp_of
@@ -13,9 +14,12 @@ from inference.errors import ModelUnavailable
 
 # Files arrive one after the other: a folder is read again when nothing of it has changed for so long ...
 STILL_S = 5.0
-# ... and for so long where some of its files are still those that serve: the others may be on their way, and labels
-# of one model are never to name what another finds.
+# ... and for so long where some of its files are still those that serve, or missing: the others may be on their way,
+# and labels of one model are never to name what another finds.
 PARTLY_S = 30.0
+# ... and for so long where a graph is new and the weights beside it (model.onnx.data) are not: these take minutes over
+# a slow line, and with those of the model before they make a third one, which answers without a word.
+SPLIT_S = 600.0
 # An app that starts takes what has lain still for so long: nothing of it serves that a mixture could come of.
 SETTLE_S = 2.0
 # What was written so long ago lies still, whenever it is first looked at.
@@ -52,18 +56,48 @@ class Change:
 
     def is_still(self, entry: InstalledModel, now: float) -> bool:
         """Whether nothing has been written, added or taken away for long enough."""
-        if entry.root and self.found[0].age_s(entry.root) >= _OLD_S and _age_s(self.found[1]) >= _OLD_S:
-            return True
         kept = set(self.found[0].files) & set(entry.stamp.files)
-        return now - self.since >= (PARTLY_S if kept else STILL_S)
+        missing = {file[0] for file in entry.stamp.files} - {file[0] for file in self.found[0].files}
+        wait = PARTLY_S if kept or missing else STILL_S
+        if is_split(entry.state, self.found[1]):
+            wait = SPLIT_S
+        old = max(wait, _OLD_S)
+        if entry.root and self.found[0].age_s(entry.root) >= old and _age_s(self.found[1]) >= old:
+            return True
+        return now - self.since >= wait
+
+
+def is_split(before: FileState | None, now: FileState | None) -> bool:
+    """Whether the graph is another one, and external data of it is still that of the model before."""
+    if before is None or now is None:
+        return False
+    return now._replace(data=()) != before._replace(data=()) and not set(now.data).isdisjoint(before.data)
 
 
 def refuse_gone(entry: InstalledModel) -> None:
     """Raises ModelUnavailable where a model's folder, or a file of its weights, is not there any more."""
-    if entry.root and not entry.root.exists():
-        raise ModelUnavailable(f"{entry.root}: it is gone; put it back, or take the model out of the routes")
+    if entry.root and (why := _not_there(entry.root)):
+        raise ModelUnavailable(f"{entry.root}: {why}, or take the model out of the routes")
     if entry.state:
         refuse_what_has_gone(entry.state)
+
+
+def is_gone(root: Path) -> bool:
+    """Whether nothing is there; not where nobody can tell, as while a share does not answer."""
+    return _not_there(root) == _GONE
+
+
+def _not_there(root: Path) -> str:
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _GONE
+    except OSError as error:
+        return f"it cannot be read now ({error.strerror}); mend the share, the link or its rights"
+    return ""
+
+
+_GONE = "it is gone; put it back"
 
 
 def _age_s(state: FileState | None) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from inference.errors import BadModel, ModelUnavailable
 from inference.loopback import is_loopback
@@ -204,7 +205,9 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
         if not newurl.lower().startswith(self._schemes):
             fp.close()
             raise BadModel(f"{req.full_url} leads to {newurl}, expected {' or '.join(s[:-3] for s in self._schemes)}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        parts = urlsplit(newurl)  # the library would look for a host called `name:password@host`
+        plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return super().redirect_request(req, fp, code, msg, headers, plain)
 
 
 class _Http(urllib.request.HTTPHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,21 +90,37 @@ def _models_in(folder: Path, known: Known) -> Iterator[InstalledModel]:
 def _children(folder: Path, known: Known) -> Iterator[InstalledModel]:
     children = [child for child in sorted(folder.iterdir()) if not _hidden(child)]
     names = [child.name for child in children]
-    stems = {child.stem for child in children if is_onnx(child)} | {child.name for child in children if child.is_dir()}
+    # os.path's answer no where nobody can tell, as of a share below that does not answer: it stops no other model.
+    stems = {
+        child.stem if is_onnx(child) else child.name for child in children if is_onnx(child) or os.path.isdir(child)
+    }
     for child in children:
-        if child.is_dir() or is_onnx(child):
-            yield read_model(child, known)
+        if os.path.isdir(child) or is_onnx(child):
+            yield _read_child(child, known)
         elif (words := kind_by_name(child.name, names)) and not {child.stem, child.name.split(".")[0]} & stems:
             # else it lies beside its export, or was unpacked: it is used already
             yield InstalledModel(child.name, child, reason=f"this is {words}", unused=True)
-        elif child.is_symlink() and not child.exists():
+        elif os.path.islink(child) and not os.path.exists(child):
             yield InstalledModel(child.name, child, reason="this is a link that leads nowhere", unused=True)
+        elif not os.path.exists(child):
+            yield InstalledModel(child.name, child, reason=f"{child} cannot be read; check the folder's rights")
+
+
+def _read_child(child: Path, known: Known) -> InstalledModel:
+    try:
+        return read_model(child, known)
+    except OSError as error:
+        return InstalledModel(child.stem if is_onnx(child) else child.name, child, reason=_cannot_be_read(child, error))
+
+
+def _cannot_be_read(path: Path, error: OSError) -> str:
+    return f"{path} cannot be read ({error.strerror}); check its rights"
 
 
 def _hidden(child: Path) -> bool:
     if not child.name.startswith((".", "_")):
         return False
-    return not (child / MANIFEST_FILE).is_file() if child.is_dir() else child.name.startswith(".")
+    return not os.path.isfile(child / MANIFEST_FILE) if os.path.isdir(child) else child.name.startswith(".")
 
 
 def _folder(folder: Path) -> InstalledModel:
@@ -119,7 +136,7 @@ def _folder(folder: Path) -> InstalledModel:
             reason = f"this is {words}" if words else f"no .onnx file here; {what_is_there(folder)}"
             return InstalledModel(name, folder, reason=reason, unused=True)
     except OSError as error:
-        return InstalledModel(name, folder, reason=f"{folder} cannot be read ({error.strerror}); check its rights")
+        return InstalledModel(name, folder, reason=_cannot_be_read(folder, error))
     return _guarded(name, folder, _recognized)
 
 
@@ -170,11 +187,18 @@ def _recognized(name: str, path: Path) -> InstalledModel:
 
 def _name_of(file: Path) -> str:
     """The name of a loose .onnx file: its own, or its folder's where it is alone there (but for variants, such as
-    model_quantized.onnx) and called as exporters call every model."""
+    model_quantized.onnx) and called as exporters call every model. A folder of models names none of them."""
     from inference.recognize._export import PLAIN_NAMES  # lazily: most models have a manifest
 
     stem = file.stem.lower()
     others = (f for f in file.parent.iterdir() if is_onnx(f))
     if stem not in PLAIN_NAMES or any(not f.stem.lower().startswith(stem) for f in others):
         return file.stem
-    return folder_name(file.parent)
+    return file.stem if any(map(_is_model_folder, file.parent.iterdir())) else folder_name(file.parent)
+
+
+def _is_model_folder(child: Path) -> bool:
+    """Whether it holds a model of its own; `onnx` is Hugging Face's, for variants of the file beside it."""
+    if not child.is_dir() or _hidden(child) or child.name == "onnx":
+        return False
+    return (child / MANIFEST_FILE).is_file() or bool(onnx_files(child))

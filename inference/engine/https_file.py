@@ -37,9 +37,13 @@ def blocks_of(
             yield from _blocks(answer, connection, progress)
     except urllib.error.HTTPError as error:
         error.close()
-        if 300 <= error.code < 400:
+        if not error.url.lower().startswith("https:"):
+            raise UnreadableMedia(f"{shown} leads to an address without https; {_OTHER}") from None
+        if error.reason.startswith(urllib.request.HTTPRedirectHandler.inf_msg):
             raise UnreadableMedia(f"{shown} leads from address to address without end; {_OTHER}") from None
         what = f"{shown} answers {error.code} {error.reason}"
+        if 300 <= error.code < 400:
+            raise UnreadableMedia(f"{what}; {_OTHER}") from None
         if 400 <= error.code < 500 and error.code not in (408, 425, 429):
             raise UnreadableMedia(f"{what}; check the address, and whether it can be read without signing in") from None
         raise StorageUnavailable(f"{what}; {_AGAIN}") from None

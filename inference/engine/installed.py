@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from inference.engine.changes import STILL_S
@@ -79,6 +79,18 @@ class InstalledModels:
         with self._lock:
             self.by_name()[entry.name] = entry
 
+    def moved(self, gone: InstalledModel) -> bool:
+        """Whether another place has a usable model of that name, which is it from now on; at most every few seconds."""
+        with self._lock:
+            if self._clock() < self._next_look:
+                return False
+            now = self._listed().get(gone.name)
+            if now is None or now.reason or now.root == gone.root:
+                return False
+            self.replace(now)
+            self._on_change([now.name])
+            return True
+
     def _looked_again(self) -> dict[str, InstalledModel]:
         """The entries, with what has come or was mended since they were last listed; at most every few seconds."""
         with self._lock:
@@ -100,19 +112,22 @@ class InstalledModels:
             for other in entries.values():
                 if other.unused and other.path.stem == name:
                     raise BadModel(f"no model is called {name!r}; {other.name} cannot be used: {other.reason}")
-            usable = [e.name for e in entries.values() if not e.reason]
-            raise BadModel(f"no model is called {name!r}{_hint(name, usable)}")
+            raise BadModel(f"no model is called {name!r}{_hint(name, entries.values())}")
         entry = entries[name]
         if entry.reason:
             raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
         return entry
 
 
-def _hint(name: str, usable: Sequence[str]) -> str:
+def _hint(name: str, entries: Collection[InstalledModel]) -> str:
     """Which model may be meant, of those here or of the catalog."""
     from inference.engine.catalog import names_in  # lazily: only mistakes need it
 
+    usable = [e.name for e in entries if not e.reason]
     public = [n for n in names_in() if n not in usable]
+    broken = {e.name: e.reason for e in entries if e.reason and not e.unused}
+    if name not in public and (near := closest(name, [*usable, *broken])) in broken:
+        return f"; did you mean {near!r}? It cannot be used: {broken[near]}"
     close = name if name in public else closest(name, [*usable, *public])
     if close in public:
         meant = "it is in the catalog:" if close == name else f"did you mean {close!r} of the catalog?"

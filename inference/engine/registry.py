@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, refuse_gone
+from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, is_gone, refuse_gone
 from inference.engine.folders import InstalledModel as InstalledModel
 from inference.engine.folders import one_sentence, read_model
 from inference.engine.installed import InstalledModels
@@ -65,20 +65,22 @@ class Registry:
         run_seconds: float = RUN_SECONDS,
         settle: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """folders: earlier ones win where two have a model of the same name; None reads DROPSIGHT_MODELS.
 
         providers: of onnxruntime, best first; None reads DROPSIGHT_PROVIDERS ("cuda,cpu"). allow_research: None reads
         DROPSIGHT_ALLOW_RESEARCH_MODELS. memory: bytes that cached weights may take; None is a quarter of what this
         process may use. run_seconds: see RunBudget. settle: no files are used that were written a moment ago, as others
-        may be on their way; without it only a model in memory is replaced by none but files that lie still.
+        may be on their way (`digest` sleeps for that moment); without it only a model in memory is replaced by none but
+        files that lie still.
         """
         folders = list(folders) if folders is not None else folders_from_environment()
         allow = research_allowed() if allow_research is None else allow_research
         self._resolver = Resolver(weights or Weights.from_environment(), allow)
         self._providers = tuple(providers or providers_named(os.environ.get("DROPSIGHT_PROVIDERS", "")))
         self._memory = memory if memory is not None else memory_limit() // 4
-        self._run_seconds, self._settle, self._clock = run_seconds, settle, clock
+        self._run_seconds, self._settle, self._clock, self._sleep = run_seconds, settle, clock, sleep
         self._lock = threading.RLock()
         self._gates: dict[str, threading.RLock] = {}
         self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
@@ -193,7 +195,11 @@ class Registry:
             return self._digest_of(self.entry(name))  # somebody else looks, and until then it serves on
         try:
             entry = self._looked(name)
-            self._refuse_unsettled(entry)
+            if (left_s := self._unsettled_s(entry)) > 0:
+                self._sleep(left_s)  # a moment, and nobody has to come again: who waits for the sweep waits for minutes
+                entry = self._looked(name)
+                if self._unsettled_s(entry) > 0:
+                    raise ModelUnavailable(f"{entry.root}: its files came a moment ago; {AGAIN}")
             return self._digest_of(entry)
         finally:
             gate.release()
@@ -242,6 +248,8 @@ class Registry:
                     return self._replaced(entry, loaded)
             except (ModelUnavailable, Permanent) as error:
                 if not self._in_memory(name):
+                    if isinstance(error, ModelUnavailable) and self._has_moved(entry):
+                        return self.entry(name)
                     raise
                 if change.why != str(error):
                     log.warning("model %s: %s; what was loaded before serves on", name, error)
@@ -252,8 +260,14 @@ class Registry:
             with self._lock:
                 self._loaded.pop(name, None)
         if not self._in_memory(name):
+            if self._has_moved(entry):
+                return self.entry(name)
             raise ModelUnavailable(change.why or f"{entry.root}: its files are being replaced; {AGAIN}")
         return entry
+
+    def _has_moved(self, entry: InstalledModel) -> bool:
+        """Whether its folder is gone for good, as another place has a model of that name."""
+        return entry.root is not None and is_gone(entry.root) and self._installed.moved(entry)
 
     def _replaced(self, entry: InstalledModel, loaded: Loaded | None) -> InstalledModel:
         """The entry of what lies in its place now, which serves from now on. Raises Permanent where it cannot be used,
@@ -277,17 +291,16 @@ class Registry:
         log.info("model %s: its files changed; they serve from now on as they are", name)
         return self.entry(name)
 
-    def _refuse_unsettled(self, entry: InstalledModel) -> None:
-        """Raises ModelUnavailable where the files came so shortly before they were read that others may follow."""
+    def _unsettled_s(self, entry: InstalledModel) -> float:
+        """How long others may follow the files, which came shortly before they were read; 0 for all that lies still."""
         if not self._settle or not entry.root or entry.root.parent in self._whole:
-            return
+            return 0.0
         stamp, since = self._settled.get(entry.name, (None, 0.0))
         now = self._clock()
         if stamp != entry.stamp:
             since = float("-inf") if entry.stamp.age_s(entry.root) >= SETTLE_S else now
             self._settled[entry.name] = (entry.stamp, since)
-        if now - since < SETTLE_S:
-            raise ModelUnavailable(f"{entry.root}: its files came a moment ago; {AGAIN}")
+        return max(0.0, SETTLE_S - (now - since))
 
 
 AGAIN = "they are used once they lie still"

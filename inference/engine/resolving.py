@@ -72,7 +72,11 @@ class Resolver:
         if manifest.sha256:
             how = "no file in DROPSIGHT_WEIGHTS or another model's folder has its sha256"
             how += f"; its source is {manifest.source}" if manifest.source else ""
-        others = [p.name for p in sorted(beside.parent.iterdir()) if is_onnx(p)] if beside.parent.is_dir() else []
+        others = (
+            [p.name for p in sorted(beside.parent.iterdir()) if is_onnx(p) and p.is_file()]
+            if beside.parent.is_dir()
+            else []
+        )
         how += f'; should it be {others[0]}, say file = "{others[0]}"' if others else ""
         return replace(entry, reason=f"{manifest.file} is not beside the manifest, and {how}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ _DEEPEST = 6
 _ASIDE = (".log", ".tmp", ".lock", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".gif", ".webp", ".mp4", ".mov", ".pyc")
 # What may speak for a loose .onnx file, beside it.
 _SIDE = (".toml", ".json", ".txt", ".csv", ".names", ".labels", ".pbtxt", ".yaml", ".yml", ".xml")
+# Weights on their way, under a name for the time being: they are no matter of the model, and that they grow is.
+_BEGUN = re.compile(r"\.onnx.*\.tmp$", re.IGNORECASE)
+_OF_RSYNC = re.compile(r"\..+\.[A-Za-z0-9]{6}")
 
 
 class Stamp(NamedTuple):
@@ -47,9 +51,13 @@ def stamp_of(root: Path) -> Stamp:
         return Stamp()
 
 
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and not _OF_RSYNC.fullmatch(name)
+
+
 def _below(folder: Path | str, inside: str, depth: int, most: int = _MOST_FILES) -> Iterator[tuple[str, int, int, int]]:
     with os.scandir(folder) as found:
-        entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+        entries = sorted((e for e in found if not _is_hidden(e.name)), key=lambda e: e.name)
     for entry in entries:
         if most <= 0:
             return
@@ -58,7 +66,7 @@ def _below(folder: Path | str, inside: str, depth: int, most: int = _MOST_FILES)
                 for file in _below(entry.path, f"{inside}{entry.name}/", depth - 1, most):
                     most -= 1
                     yield file
-        elif not entry.name.lower().endswith(_ASIDE):
+        elif not entry.name.lower().endswith(_ASIDE) or _BEGUN.search(entry.name):
             most -= 1
             yield _state(f"{inside}{entry.name}", entry)
 

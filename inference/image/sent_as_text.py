@@ -146,7 +146,7 @@ def _plain(text: str) -> tuple[str, str]:
         return "the name of a file, without its content", _BODY
     if b"=" in data[1:101] and _FORM.fullmatch(data):
         return "form text (application/x-www-form-urlencoded)", _BODY
-    return "a text file", _BYTES
+    return "a text file", "there is no picture in it; give the picture or video itself"
 
 
 def _once_binary(head: bytes, type_of: TypeOf) -> tuple[str, str] | None:

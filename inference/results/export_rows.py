@@ -12,14 +12,15 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from inference.results import unfinished
 from inference.results.classes import ClassList, Survey, class_list, is_area
 from inference.results.export_names import export_names
 from inference.results.export_options import ExportOptions, Notes
 from inference.results.plurals import counted
 from inference.results.strict_json import json_text
+from inference.results.unfinished import UNFINISHED
 
 Document = Mapping[str, Any]
-_UNFINISHED = ".export-"
 # A file's name that is no UTF-8 has halves of surrogate pairs, which as backslash escapes are JSON's own.
 _TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
 
@@ -236,7 +237,7 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
         with path.open("w", **_TEXT) if in_place else _renamed(path) as file:
             yield file
     except OSError as error:
-        if error.filename is None or Path(error.filename).name.startswith(_UNFINISHED):
+        if error.filename is None or Path(error.filename).name.startswith(UNFINISHED):
             error.filename = str(path)
         raise
 
@@ -244,12 +245,11 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
 @contextmanager
 def _renamed(path: Path) -> Iterator[IO[str]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+    handle, name = unfinished.make(path.parent)
     try:
         with os.fdopen(handle, "w", **_TEXT) as file:
             yield file
         os.chmod(name, 0o644)  # mkstemp lets nobody else read it
         os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    finally:
+        unfinished.end(name)

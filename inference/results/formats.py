@@ -27,6 +27,7 @@ from inference.results.export_rows import (
 )
 from inference.results.strict_json import cell, json_text
 from inference.results.yolo import write_yolo
+from inference.small_file import content_of
 
 RESULT_FILE = "result.json"
 ERROR_FILE = "error.json"
@@ -53,7 +54,7 @@ def read_document(path: Path) -> Document:
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
             raise LimitExceeded(f"{path}: {size} bytes, expected a result document of at most {MOST_BYTES}")
-        return checked_result(json.loads(path.read_text("utf-8")))
+        return checked_result(json.loads(content_of(path).decode("utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptMedia(f"{path}: not a result document ({error}); analyse the file again") from error
 

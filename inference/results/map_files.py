@@ -15,6 +15,7 @@ from inference.errors import CorruptMedia, LimitExceeded
 from inference.predictions import Masks
 from inference.results.document import RleDoc
 from inference.results.rle import encode
+from inference.small_file import content_of
 
 # A map of 16 bits of the largest picture that is read takes less.
 MOST_BYTES = 256 * 1024 * 1024
@@ -32,7 +33,7 @@ def read_beside(folder: Path) -> Callable[[str, str], bytes]:
                 raise CorruptMedia(f"{folder / place}: {name!r} leads out of the result's folder")
             if (size := path.stat().st_size) > MOST_BYTES:
                 raise LimitExceeded(f"{path}: {size} bytes, expected at most {MOST_BYTES}")
-            return path.read_bytes()
+            return content_of(path, MOST_BYTES)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise CorruptMedia(f"{path}: cannot be read ({why}); analyse the picture again") from error

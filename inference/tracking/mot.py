@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import UnsupportedMedia
+from inference.small_file import content_of
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.tracker import Tracker
 
 # A larger frame number is a misprint, and counting up to it would not end.
 MOST_FRAMES = 1_000_000
+_MOST_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class MotLines:
 def read(path: Path) -> MotLines:
     """Reads detections or tracks. Raises UnsupportedMedia, naming the line that is none."""
     rows: list[list[float]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(content_of(path, _MOST_BYTES).decode("utf-8", "replace").splitlines(), 1):
         if not line.strip():
             continue
         try:

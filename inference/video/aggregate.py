@@ -25,8 +25,9 @@ from inference.video.actions import actions, overall
 from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
 from inference.video.options import FOLLOW, VideoOptions
-from inference.video.outputs import CHAPTERS, Choice, FrameLines, vtt
+from inference.video.outputs import CHAPTERS, FrameLines, vtt
 from inference.video.scenes import SceneWatch
+from inference.video.stills import Choice
 from inference.video.summary import RouteFacts, Summary, Work
 from inference.video.time_range import TimeRange
 from inference.video.tracks import Tracks

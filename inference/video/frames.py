@@ -76,7 +76,7 @@ class Sampling:
     keyframes_only: bool = False
 
     def __post_init__(self) -> None:
-        check_range("stride", self.stride, 1)
+        check_range("stride", self.stride, 1, what="1 is for every frame")
         check_range("fps", self.fps, 0, MOST_FPS, "leave it out for all frames of a clip", above=True)
 
     def tick(self, pts_s: float) -> int:

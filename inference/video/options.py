@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inference.ranges import check_points, check_range
+from inference.ranges import MOST, check_points, check_range
 from inference.tracking.tracker_options import TrackerOptions
 from inference.video.frames import MOST_SIDE, Sampling, VideoLimits
 from inference.video.soundtrack import Span
@@ -15,16 +14,20 @@ from inference.video.zones import Zone
 
 FOLLOW = "follow"  # the step that `follow` adds
 # From, to. Beyond these nothing is meant: no camera takes 1,000 frames a second of what is tracked.
-_RANGES: dict[str, tuple[float, float]] = {
-    "confirm_hits": (1, 10_000),
-    "start_s": (0, math.inf),
-    "lost_s": (0, math.inf),
-    "reid_s": (0, math.inf),
-    "thumbnails": (0, 1000),
-    "annotated_side": (16, MOST_SIDE),
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "confirm_hits": (1, 10_000, "1 makes a track of every detection"),
+    "start_s": (0, MOST, "0 is the beginning"),
+    "lost_s": (0, MOST, "0 ends a track with its first gap"),
+    "reid_s": (0, MOST, "0 is for lost_s alone"),
+    "thumbnails": (0, 1000, "0 is for none"),
+    "annotated_side": (16, MOST_SIDE, "annotated = false is for no annotated video"),
 }
 _OF_TRACKS = ("zones", "metres_per_pixel", "heat_map", "reid")
-_POSITIVE = ("metres_per_pixel", "max_duration_s", "max_pixels", "max_frames")
+_MOST_METRES = 1e6  # of a pixel: the whole earth is in a few
+_POSITIVE = {
+    "metres_per_pixel": "leave it out for no speeds",
+    **dict.fromkeys(("max_duration_s", "max_pixels", "max_frames"), "leave it out for the usual limit"),
+}
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,16 @@ class VideoOptions(TrackerOptions, Sampling, VideoLimits):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, (least, most) in _RANGES.items():
-            check_range(name, getattr(self, name), least, most)
-        for name in _POSITIVE:
-            check_range(name, getattr(self, name), 0, above=True)
+        for name, (least, most, what) in _RANGES.items():
+            check_range(name, getattr(self, name), least, most, what)
+        for name, what in _POSITIVE.items():
+            most = _MOST_METRES if name == "metres_per_pixel" else MOST
+            check_range(name, getattr(self, name), 0, most, what, above=True)
         if self.end_s is not None and not self.end_s > self.start_s:
-            raise ValueError(f"end_s is {self.end_s:g}, expected more than start_s, {self.start_s:g}")
+            raise ValueError(
+                f"end_s is {self.end_s:g}, expected more than start_s, {self.start_s:g}; leave it out for the end of "
+                "the clip"
+            )
         if self.start_s >= self.max_duration_s:
             raise ValueError(f"start_s is {self.start_s:g}, expected less than max_duration_s, {self.max_duration_s:g}")
         if self.tracker == "none" and not self.follow:

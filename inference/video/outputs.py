@@ -1,4 +1,4 @@
-"""The files beside a video's result: frames.jsonl, MOT and CSV tracks, WebVTT chapters, poster and thumbnails.
+"""The files beside a video's result: frames.jsonl, MOT and CSV tracks, WebVTT chapters, annotated and made videos.
 
 Lines are written as frames come; nothing here grows with the length of the clip but the files themselves.
 """
@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from inference.draw import annotate, blurred
-from inference.draw.artifacts import jpeg
-from inference.draw.crops import MOST_CROPS, crop_of
+from inference.draw import annotate
 from inference.draw.scaling import scaled
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
@@ -32,15 +29,11 @@ from inference.tracking import mot
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
-from inference.video.sights import Sights, crop_name, sights_in
 from inference.video.soundtrack import WHOLE, Span
-from inference.video.summary import Summary
 from inference.video.write import VideoWriter
 
-THUMBNAIL_WIDTH = 320
-CROP_SIDE = 1024  # of the longer side of a track's picture, where the route says nothing
 ANNOTATED = "annotated"
-POSTER, HEAT, CHAPTERS = "poster.jpg", "heat.jpg", "tracks.vtt"
+CHAPTERS = "tracks.vtt"
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
 
 
@@ -102,108 +95,6 @@ def _words(item: Mapping[str, Any]) -> str:
 def _clock(seconds: float) -> str:
     millis = round(seconds * 1000)
     return f"{millis // 3_600_000:02}:{millis // 60_000 % 60:02}:{millis // 1000 % 60:02}.{millis % 1000:03}"
-
-
-class Choice:
-    """Which frames become the poster (the frame with most to see) and thumbnails, evenly over an unknown length.
-
-    When there are twice as many thumbnails as requested, every other is dropped and the step doubles. crops: labels
-    whose tracks are saved as pictures.
-    """
-
-    def __init__(self, requested: int, crops: Sequence[str] = ()) -> None:
-        self._requested = requested
-        self.sights = Sights(crops)
-        self._step = 1
-        self._seen = 0
-        self._most = -1
-        self.thumbnails: list[int] = []
-        self.poster: int | None = None
-
-    def take(self, index: int, shown: int, steps: Mapping[str, Predictions]) -> None:
-        """One frame with `shown` things on it, and its predictions."""
-        self.sights.take(index, steps)
-        if shown > self._most:
-            self._most, self.poster = shown, index
-        if self._requested and self._seen % self._step == 0:
-            self.thumbnails.append(index)
-            if len(self.thumbnails) >= 2 * self._requested:
-                self.thumbnails = self.thumbnails[::2]
-                self._step *= 2
-        self._seen += 1
-
-    def sight(self, track: int) -> int | None:
-        """The frame of which the track is saved, so far; None where it is not."""
-        return self.sights.frame(track)
-
-
-class Stills:
-    """The pictures that are kept of frames: poster and thumbnails, drawn; best sights of tracks, and what the heat map
-    is painted over, with what must be unrecognisable blurred there, too."""
-
-    def __init__(self, draw: Draw) -> None:
-        self._draw = draw
-        self._crops: dict[int, tuple[int, bytes]] = {}  # by track, of which frame
-        self._poster: tuple[int, bytes] | None = None
-        self._thumbnails: dict[int, bytes] = {}
-        self._last: tuple[Frame, Mapping[str, Predictions]] | None = None
-
-    def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
-        """Whether the frame has to be drawn for a still."""
-        return (self._draw.annotated and frame.index == choice.poster) or frame.index in choice.thumbnails
-
-    def take(
-        self, frame: Frame, steps: Mapping[str, Predictions], picture: Pixels | None, choice: Choice | Summary
-    ) -> None:
-        """A frame, its predictions, and the picture with them on it. `choice` may still change: what it takes back is
-        left out at last."""
-        self._last = frame, steps
-        self._take_crops(frame, steps, choice)
-        if picture is None:
-            return
-        if self._draw.annotated and frame.index == choice.poster:
-            self._poster = frame.index, jpeg(Image.fromarray(picture), quality=self._draw.quality)
-        if frame.index in choice.thumbnails:
-            image = Image.fromarray(picture)
-            image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
-            self._thumbnails[frame.index] = jpeg(image, quality=self._draw.quality)
-
-    def _take_crops(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> None:
-        """The tracks whose best sight, so far, is in this frame."""
-        best = {
-            track: box
-            for track, (_, box) in sights_in(steps, self._draw.crops).items()
-            if choice.sight(track) == frame.index
-        }
-        if not best:
-            return
-        image = Image.fromarray(frame.pixels)
-        if self._draw.blur:
-            image = blurred(image, list(steps.items()), self._draw.blur)
-        for track, box in best.items():
-            part = crop_of(image, box, self._draw.longest_side or CROP_SIDE)
-            self._crops[track] = frame.index, jpeg(part, quality=self._draw.quality)
-        if len(self._crops) > 2 * MOST_CROPS:
-            self._crops = {t: kept for t, kept in self._crops.items() if choice.sight(t) is not None}
-
-    def files(self, summary: Summary) -> dict[str, bytes]:
-        """By name: poster.jpg, thumbnails/000.jpg ..., crops/track-1.jpg ..., heat.jpg; those whose frames were among
-        the ones taken."""
-        kept = self._thumbnails
-        chosen = enumerate(summary.thumbnails)
-        files = {f"thumbnails/{number:03}.jpg": kept[index] for number, index in chosen if index in kept}
-        crops = self._crops.items()
-        files |= {crop_name(track): data for track, (index, data) in crops if summary.sight(track) == index}
-        if self._poster is not None and self._poster[0] == summary.poster:
-            files[POSTER] = self._poster[1]
-        if summary.heat is not None and self._last is not None and self._last[0].index == summary.last:
-            frame, steps = self._last
-            ground = blurred(Image.fromarray(frame.pixels), list(steps.items()), self._draw.blur)
-            if side := int(self._draw.longest_side or 0):
-                ground.thumbnail((side, side))
-            painted = heat_picture(summary.heat, np.asarray(ground))
-            files[HEAT] = jpeg(Image.fromarray(painted), quality=self._draw.quality)
-        return files
 
 
 class VideoFiles(contextlib.ExitStack):
@@ -300,17 +191,3 @@ def usual_rate(options: VideoOptions, info: VideoInfo) -> float:
 def written_rate(fps: float) -> float:
     """The frames a second that a video is written with, for the length of its last frame and rate control."""
     return min(max(fps, 1.0), 120.0)
-
-
-def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or a parked car hides all."""
-    strength = np.log1p(cells)
-    strength = strength / strength.max() if strength.max() > 0 else strength
-    size = (background.shape[1], background.shape[0])
-    smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    heat = np.asarray(smooth, np.float32)[..., None] / 255
-    colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
-    weight = np.minimum(heat * 2.5, 0.75)
-    mixed = background * (1 - weight) + 255 * colour * weight
-    result: NDArray[np.uint8] = mixed.astype(np.uint8)
-    return result

@@ -11,9 +11,10 @@ from inference.errors import CorruptMedia
 from inference.predictions import OutputImage, Predictions
 from inference.routes import Route
 from inference.video.frames import Between, Frame, Media, View
-from inference.video.outputs import ANNOTATED, Drawing, Stills, VideoFiles
+from inference.video.outputs import ANNOTATED, Drawing, VideoFiles
 from inference.video.read import probe
 from inference.video.split import Part, part_frames
+from inference.video.stills import Stills
 from inference.video.stored import from_line
 from inference.video.summary import Summary
 from inference.video.view import Tween, view_of

@@ -25,9 +25,10 @@ from inference.steps import Analysis, OnProgress, naming
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo
-from inference.video.outputs import ANNOTATED, Drawing, Stills, VideoFiles, made_pictures, usual_rate
+from inference.video.outputs import ANNOTATED, Drawing, VideoFiles, made_pictures, usual_rate
 from inference.video.overlap import overlapped
 from inference.video.read import VideoReader, probe
+from inference.video.stills import Stills
 from inference.video.summary import Summary
 from inference.video.view import Tween, view_of
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from inference.engine.registry import Registry
 from inference.errors import CorruptMedia, LimitExceeded
 from inference.results.result import Source
 from inference.routes import Route
+from inference.tables import build
 from inference.video.aggregate import Aggregate, Detections, whole_report
 from inference.video.detect import FrameDetector
 from inference.video.draw_lines import DrawLines
@@ -53,10 +54,9 @@ class Part:
         return self.start.index > 0 and frame.pts_s < self.start.pts_s - SAME_S
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Part:
-        """From the plan of a job, where it lies as `asdict` gives it."""
-        start, lead = Anchor(**document["start"]), Anchor(**document["lead"])
-        return cls(int(document["number"]), start, document["end_s"], lead)
+    def from_json(cls, document: Mapping[str, Any]) -> Part:
+        """From the plan of a job, where it lies as `asdict` gives it. Raises BadManifest."""
+        return build(cls, document, "a part in a job's plan")
 
 
 def plan(

@@ -49,9 +49,11 @@ _KINDS: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (Object
 
 
 def _rich(value: dict[str, Any]) -> Any:
-    if "dtype" in value and ("array" in value or "packed" in value):
+    # Steps may be called "kind" or "dtype", whose predictions stand there then.
+    if isinstance(value.get("dtype"), str) and ("array" in value or "packed" in value):
         return _array(value)
-    kind = _KINDS.get(value.get("kind", ""))
+    name = value.get("kind")
+    kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         return value
     # JSON has no tuples; the columnar types have.

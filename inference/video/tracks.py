@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.keep import hide
+from inference.keep import hide, with_hidden
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
@@ -157,9 +157,15 @@ class Tracks:
         return shown
 
     def _shown(self, objects: Objects, keep: NDArray[np.bool_]) -> Objects:
-        """The objects that count; of the others only those are known that lack nothing but their label's own score."""
+        """The objects that count; of the others only those are known that lack nothing but their label's own score.
+
+        What was found on the crops of the rest stays hidden, without them: it is seen well enough to be blurred.
+        """
         sure = keep | (objects.scores >= self._threshold)
-        return hide(objects.take(sure), keep[sure], "threshold")
+        shown, rest = objects.take(sure), objects.take(~sure)
+        if any(rest.attributes):
+            shown = with_hidden(shown, replace(rest, names=("",) * len(rest)))
+        return hide(shown, keep[sure], "threshold")
 
     def follow(self, t_s: float, followed: Objects, shown: Objects) -> Objects:
         """The object that is followed with the number of its track: of the detection `shown` that it is, or its own.

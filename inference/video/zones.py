@@ -47,7 +47,8 @@ class Zone:
                 f"points is {_listed(self.points)}, which lie on one line, so that nothing is inside; expected the "
                 "corners of an area, or two points for a line"
             )
-        check_range("every_s", self.every_s, 0, above=True)
+        check_range("every_s", self.every_s, 0, what="leave it out for minutes", above=True)
+        check_range("every_s", self.every_s, 0.001, what="leave it out for minutes")  # what follows is numbered
         check_range("loiter_s", self.loiter_s, 0, what="leave it out for no such events", above=True)
         if self.is_line and self.loiter_s is not None:
             raise ValueError("loiter_s is for areas of three points or more; a line is only crossed")

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cloud import health, instance, pipelines_file
-from cloud.edited import FileAsRead
+from cloud.edited import FileAsRead, masks_of
 from cloud.settings import current
 from cloud.storage import containers
 
@@ -36,7 +37,25 @@ def test_a_change_is_one_of_content(tmp_path: Path) -> None:
         "until then, what was read before is used"
     )
     file.path.unlink()
-    assert str(file.edit()).startswith("routes.toml is gone, or cannot be read any more")
+    assert str(file.edit()).startswith("routes.toml is gone, or cannot be read any more, and the next start would meet")
+    file = FileAsRead(file.path, "routes.toml", list)
+    file.content = b"a"
+    assert str(file.edit()).endswith("what it read at its start, and the next start would do without")
+
+
+@pytest.mark.parametrize(
+    ("text", "masks"),
+    [
+        ('[[route]]\nmask = "a.png"\n[[route]]\nmask = "b/c.png"\n[[route]]\nmask = "a.png"', ["a.png", "b/c.png"]),
+        ("[[route]]\nmask = 5\n[[route]]\nmask = ''", []),
+        ("route = 5", []),
+        ("route = [1]", []),
+        ("[[route", []),
+    ],
+)
+def test_masks_are_found_in_whatever_a_file_says(tmp_path: Path, text: str, masks: list[str]) -> None:
+    (tmp_path / "routes.toml").write_text(text)
+    assert masks_of(tmp_path / "routes.toml") == [tmp_path / mask for mask in masks]
 
 
 def test_a_change_is_logged_once_and_so_is_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,6 +132,39 @@ def test_a_file_that_the_next_start_could_not_use_is_red_now(
     assert not green and words in red and "the next start would meet this" in red
     assert health.report()["status"] == "degraded"
     assert caplog.text.count("the next start would meet this") == 1
+
+
+@pytest.mark.slow
+def test_a_mask_is_a_file_that_takes_effect_at_the_next_start(
+    files: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = files["ROUTES_FILE"].parent / "gate.png"
+    files["ROUTES_FILE"].write_text(ROUTE.replace("sketch", "cells") + 'mask = "gate.png"\n')
+    instance.default_worker.cache_clear()
+    assert "mask: " in (problem := health.report()["errors"]["routes"]["message"]) and "is not there" in problem
+    Image.new("L", (4, 4), 255).save(mask)
+    green, red = said()
+    assert f"{mask} is new at " in green and green.endswith("restart the app") and not red
+    instance.default_worker.cache_clear()
+    assert said() == ("", "")
+    content = mask.read_bytes()
+    Image.new("L", (4, 4), 0).save(mask)
+    assert "dark all over" in said()[1]
+    mask.write_bytes(content)
+    assert said() == ("", "")
+    assert [record.message.split(" changed")[0] for record in caplog.records if "changed at" in record.message] == [
+        str(mask)
+    ]
+
+
+@pytest.mark.slow
+def test_what_no_name_leads_to_in_an_edited_file_is_not_told_at_every_look(
+    files: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    files["ROUTES_FILE"].write_text(ROUTE + ROUTE.replace('"a"', '"b"'))
+    for _ in range(3):
+        instance.on_sweep(lambda: None)
+    assert [record.levelname for record in caplog.records] == ["WARNING"], caplog.text
 
 
 @pytest.mark.slow

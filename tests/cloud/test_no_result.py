@@ -65,7 +65,7 @@ def known(worker: UploadWorker, **fields: Any) -> None:
         ({"state": "failed", "reason": "a.jpg: cut off"}, "failed", "a.jpg: cut off (errors/a.jpg.json)", False),
         ({"state": "dropped", "reason": "cancelled"}, "cancelled", "(cancelled); `python -m cloud replay", False),
         ({"etag": "older"}, "waiting", "uploaded anew", True),
-        ({}, "result_deleted", "its result was deleted; `python -m cloud replay --missing` brings it back", False),
+        ({}, "result_deleted", "its result was deleted; `python -m cloud replay NAME --missing` brings it back", False),
     ],
 )
 def test_why_an_upload_has_no_result(
@@ -108,3 +108,13 @@ def test_what_a_route_lets_wait_is_said(worker: UploadWorker, ask: Asked) -> Non
     assert receipt(worker, "a.jpg").reason
     state, words, again = said(ask("a.jpg"))
     assert (state, again) == ("waiting", True) and "did you mean 'sketch'" in words
+
+
+def test_while_intake_is_paused_nobody_is_told_that_the_next_sweep_takes_it(worker: UploadWorker, ask: Asked) -> None:
+    worker.settings = replace(worker.settings, intake="paused")
+    drop(worker, "new.jpg", jpeg())
+    state, words, again = said(ask("new.jpg"))
+    assert (state, again) == ("waiting", True) and "INTAKE is paused: uploads wait" in words
+    drop(worker, "a.jpg", jpeg())
+    known(worker, state="failed", reason="a.jpg: cut off")
+    assert "INTAKE" not in said(ask("a.jpg"))[1]

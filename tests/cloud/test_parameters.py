@@ -63,6 +63,7 @@ def test_health_is_deep_where_it_is_asked_so(query: str, status: int) -> None:
         ("analyze", "route=street&name=a.jpg&code=k&clientId=default"),
         ("analyze", "route=&name="),
         ("results", "code=k"),
+        ("results", "Code=k&clientid=default&subscription-key=k"),
         ("jobs", "name=a%26b.mp4"),
         ("model_registered", "anything=1&api-version=2"),
     ],

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from cloud import pipelines_file
+from cloud.azureml import pipeline_entry
 from cloud.azureml.azureml_client import KINDS, AzureML
 from cloud.azureml.expressions import Facts, fill, unmet
 from cloud.schedule import Schedule
@@ -137,7 +138,7 @@ ODD = ["3", "true", "nan", "[]", "{}", "[[]]", "[{}]", '""', '"x"', "2026-12-01"
 
 @pytest.mark.parametrize("odd", ODD)
 def test_no_value_of_any_key_can_take_the_app_down(tmp_path: Path, odd: str) -> None:
-    keys = {item.name for cls in (pipelines_file.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
+    keys = {item.name for cls in (pipeline_entry.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     tables = [
         {"name": '"x"', "kind": f'"{kind}"', "schedule": '"0 0 3 * * *"', key: odd}
         for key in sorted(keys)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from cloud.pipelines_file import parse
+from cloud.azureml.pipeline_entry import parse
 from cloud.schedule import Schedule
 from inference.errors import BadPipeline
 

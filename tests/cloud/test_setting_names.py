@@ -25,6 +25,10 @@ from cloud.settings import slips
         ("DROPSIGHT_MODEL", "DROPSIGHT_MODELS"),
         ("DROPSIGHT_ALLOW_RESEARCH", "DROPSIGHT_ALLOW_RESEARCH_MODELS"),
         ("dropsight_weights", "DROPSIGHT_WEIGHTS"),
+        ("DROPSIGHT-MODELS", "DROPSIGHT_MODELS"),
+        ("INTKE", "INTAKE"),
+        ("INTKAE", "INTAKE"),
+        ("INTAKES", "INTAKE"),  # "paused" would change nothing, without a word
     ],
 )
 def test_a_slip_is_told_from_the_setting_that_was_meant(name: str, meant: str) -> None:
@@ -33,8 +37,17 @@ def test_a_slip_is_told_from_the_setting_that_was_meant(name: str, meant: str) -
 
 
 def test_what_begins_as_ours_and_is_near_to_nothing_is_told_the_names() -> None:
-    said = slips({"DROPSIGHT_COLOUR": "red"})["DROPSIGHT_COLOUR"]
-    assert "is no setting; those that begin so are DROPSIGHT_ALLOW_RESEARCH_MODELS, DROPSIGHT_MODELS, " in said
+    for name in ("DROPSIGHT_COLOUR", "DROPSIGHT-COLOUR", "dropsight:colour"):
+        said = slips({name: "red"})[name]
+        assert "is no setting; those that begin so are DROPSIGHT_ALLOW_RESEARCH_MODELS, DROPSIGHT_MODELS, " in said
+
+
+def test_a_name_that_looks_like_the_right_one_is_shown_in_quotes() -> None:
+    assert slips({"MAX_ATTEMPTS ": "3"}) == {
+        "MAX_ATTEMPTS ": "'MAX_ATTEMPTS ' is no setting; did you mean MAX_ATTEMPTS?"
+    }
+    cyrillic = "MAX_ATTEMPT\u0405"
+    assert slips({cyrillic: "3"})[cyrillic].startswith(r"'MAX_ATTEMPT\u0405' is no setting; did you mean MAX_ATTEMPTS?")
 
 
 # What Azure, Core Tools, Python, shells, runners and other programs set, and words that are nearly ours.
@@ -63,7 +76,7 @@ NVIDIA_VISIBLE_DEVICES LD_LIBRARY_PATH ORT_DISABLE_TELEMETRY HTTP_PROXY HTTPS_PR
 no_proxy REQUESTS_CA_BUNDLE SSL_CERT_FILE GIT_SSH CI GITHUB_ACTIONS GITHUB_WORKSPACE RUNNER_OS NODE_OPTIONS NODE_ENV
 NVM_DIR npm_config_cache HF_HOME TORCH_HOME YOLO_CONFIG_DIR DEBUG LOG_LEVEL PORT HOST KUBERNETES_SERVICE_HOST LESSOPEN
 LS_COLORS MAIL WSL_DISTRO_NAME COMSPEC SYSTEMROOT WINDIR APPDATA LOCALAPPDATA USERPROFILE NUMBER_OF_PROCESSORS PATHEXT
-OS DROPSIGHT_AZURITE
+OS DROPSIGHT_AZURITE UPTAKE INTEL TAKE INVOKE INPUT IMAGE INTACT
 """
 
 
@@ -77,3 +90,12 @@ def test_the_health_is_red_with_the_sentence(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MAX_CONCURENT", "3")
     with pytest.raises(ValueError, match=r"^MAX_CONCURENT is no setting; did you mean MAX_CONCURRENT\?$"):
         health_parts.setting_names()
+
+
+@pytest.mark.parametrize("text", ["every 5 minutes", "0 */5 * * * * *", "0 61 * * * *", "%SWEEP%"])
+def test_a_schedule_that_the_host_does_not_take_is_red(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert health_parts.timers() == {"SWEEP_SCHEDULE": "0 */5 * * * *", "TICK_SCHEDULE": "0 * * * * *"}
+    monkeypatch.setenv("TICK_SCHEDULE", "00:01:00")
+    monkeypatch.setenv("SWEEP_SCHEDULE", text)
+    with pytest.raises(ValueError, match="^SWEEP_SCHEDULE: "):
+        health_parts.timers()

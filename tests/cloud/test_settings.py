@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.settings import MAX_SETTINGS, BadSettings, Settings, document, text_of
+from cloud.settings import MAX_SETTINGS, BadSettings, Settings, document, endpoint, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "settings.md"
@@ -59,3 +59,15 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         Settings.read(wrong)
     for name in wrong:
         assert name in str(caught.value)
+
+
+def test_a_connection_string_in_place_of_the_name_of_a_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadSettings, match="^STORAGE_CONNECTION is a connection string itself; put that into") as said:
+        endpoint("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2VjcmV0", "blob")
+    assert "c2VjcmV0" not in str(said.value)
+
+
+@pytest.mark.parametrize("text", ["1e300", "inf", "100000000001"])
+def test_seconds_beyond_every_calendar_are_refused(text: str) -> None:
+    with pytest.raises(BadSettings, match=f"LEASE_SECONDS='{text}': expected at most 100000000000, 120.0 for example"):
+        Settings.read({"LEASE_SECONDS": text})

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from cloud import tick
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import Run
-from cloud.pipelines_file import PipelineEntry
 from tests.cloud.tick_world import FILE, NOON, World, finish, key, submitting
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from azure.storage.blob import BlobServiceClient
 
+from cloud.storage.containers import Storage
 from devtools import azurite, checks, doctor, run
 from tests.conftest import ROOT
 from tests.inference.engine.test_external_data import MANIFEST, net
@@ -102,10 +104,13 @@ def test_doctor_reads_what_the_user_writes(tmp_path: Path) -> None:
     for settings, words in (
         ({"ROUTES_FILE": str(tmp_path / "routes.toml")}, "not valid TOML"),
         ({"BLOB_TRIGGER_SOURCE": "pigeon"}, "BLOB_TRIGGER_SOURCE='pigeon'"),
+        ({"DROPSIGHT_PROVIDERS": "cud"}, "DROPSIGHT_PROVIDERS: unknown provider 'cud'; did you mean 'cuda'?"),
+        ({"PIPELINES_FILE": "piplines.toml"}, "piplines.toml, which does not exist; no pipeline runs"),
+        ({"DROPSIGHT_WEIGHTS": str(tmp_path / "no")}, "no, which does not exist"),
         ({"PIPELINES_FILE": str(tmp_path / "routes.toml")}, "no pipeline runs"),
     ):
         wrong = ask(settings)
-        assert wrong.ok is False and words in wrong.words
+        assert wrong.ok is False and words in wrong.words and "BadModel" not in wrong.words
     route = "[[route]]\nname = 'a'\nsteps = [{ model = 'MODEL' }]\nvideo = { stride = 2 }\n"
     for old, new, ok, words in (
         ("MODEL", "clasify", False, "route 'a': steps[0]: no model is called 'clasify'; did you mean 'classify'"),
@@ -180,3 +185,23 @@ def test_doctor_loads_what_routes_need_wherever_it_comes_from(tmp_path: Path, st
     assert (good.ok, good.words) == (True, "loaded sketch")
     assert (pets.what, pets.ok) == ("Model pets of a route", False) and "2 classes, the label list 1" in pets.words
     assert (mine.ok, "no model is called 'mine'" in mine.words) == (False, True)
+
+
+def test_a_model_of_the_container_is_no_misspelt_name_of_another(tmp_path: Path, storage_account: str) -> None:
+    """`sketch2`, which lies in the container, is one letter away from `sketch`, which comes with the app."""
+    account = BlobServiceClient.from_connection_string(storage_account)
+    storage = Storage(account)
+    storage.ensure_containers("models")
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[[route]]\nname = "a"\nsteps = [{ model = "sketch2" }]\n')
+    env = {"ROUTES_FILE": str(routes), "AzureWebJobsStorage": storage_account}
+    ask = partial(checks.ask, "Configuration", Path(sys.executable), checks.CONFIGURATION, ROOT)
+    words = "route 'a': steps[0]: no model is called 'sketch2'; did you mean 'sketch'"
+    assert (said := ask(env)).ok is False and words in said.words and "looked at" not in said.words
+    gone = env | {"AzureWebJobsStorage": azurite.connection_string(azurite.free_ports())}
+    assert (said := ask(gone)).ok is False and words in said.words
+    assert said.words.endswith("the container `models`, which may have it, could not be looked at")
+    storage.write("models", "sketch2/model.onnx", b"x")
+    assert (said := ask(env)).ok is True
+    assert said.words == "settings and routes can be used: a\nsketch2 comes from the container `models`"
+    assert list(checks.needed_findings(Path(sys.executable), ROOT, env)) == []

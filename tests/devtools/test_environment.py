@@ -39,6 +39,7 @@ PINS = ["idna==3.20", "colorama==0.4.6 ; sys_platform == 'win32'", "av==18.1.0",
 # ---- what `dev.py run` needs
 
 
+@pytest.mark.slow
 def test_every_library_that_a_local_run_imports_is_in_its_locks() -> None:
     pinned = {requirement(name) for lock in RUN_LOCKS for name in package.locked(lock)}
     trees = ("cloud", "inference", "localhost", "devtools")

@@ -6,14 +6,18 @@ import errno
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloud.storage.containers import Storage
+from cloud.uploads.receipt_blobs import BlobReceipts
+from cloud.uploads.receipts import Receipt
 from devtools.blob_names import check_name
 from devtools.bridge import Bridge
-from tests.devtools.bridges import blobs, drop, etags
+from tests.devtools.bridges import blobs, container, drop, etags
 
 
 def test_files_in_folders_are_uploaded_with_their_paths(bridge: Bridge) -> None:
@@ -71,6 +75,28 @@ def test_a_file_waits_for_a_route_that_comes_a_moment_after_it(bridge: Bridge) -
     assert blobs(bridge) == {}
     bridge.step()
     assert blobs(bridge).keys() == {"a.jpg", "a.jpg.route.toml"}
+
+
+def test_a_file_waits_until_the_app_knows_its_route(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trigger finds a.jpg before a.jpg.route.toml, whichever was there first: its face would be shown sharp."""
+    drop(bridge, "a.jpg", b"a")
+    drop(bridge, "a.jpg.route.toml", b'route = "blurred"\n')
+    for _ in range(3):
+        bridge.step()
+    assert blobs(bridge).keys() == {"a.jpg.route.toml"}
+    container(bridge, "state")
+    BlobReceipts(Storage(bridge.service)).create(Receipt("a.jpg", "", "", "retry", override='route = "blurred"'))
+    bridge.step()
+    assert blobs(bridge).keys() == {"a.jpg", "a.jpg.route.toml"}
+    drop(bridge, "a.jpg", b"b", mtime=2)
+    drop(bridge, "a.jpg.route.toml", b'route = "other"\n', mtime=2)
+    for _ in range(3):
+        bridge.step()
+    assert blobs(bridge)["a.jpg"] == b"a"
+    now = time.monotonic()  # an app that does not run notes nothing
+    monkeypatch.setattr("devtools.inbox.time.monotonic", lambda: now + 60.0)
+    bridge.inbox.step()
+    assert blobs(bridge)["a.jpg"] == b"b"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,46 @@ def test_what_waits_says_for_what_and_once(world: World) -> None:
     assert world.look() == ["busy.jpg: waits, and is tried again: route 'x': there is no model 'y'"]
 
 
+def test_of_many_that_wait_for_the_same_one_is_named(world: World) -> None:
+    names = [f"{number}.jpg" for number in range(9)]
+    world.upload(*names)
+    for name in names[:7]:
+        world.put("waiting", name, cause="model:y", reason=f"{name}: there is no model 'y'")
+    words = "waits, and is tried again: there is no model 'y'"
+    assert world.look() == [f"7 uploads, such as 0.jpg: each {words}"]
+    for name in names[7:]:
+        world.put("waiting", name, cause="model:y", reason="there is no model 'y'")
+    assert world.look() == [f"2 more uploads, such as 7.jpg: each {words}"]
+    assert world.look() == []
+    world.watch.unchanged(["3.jpg"])
+    said = world.capsys.readouterr().out
+    assert said == "3.jpg: waits, and is tried again; the file has not changed since\n"
+
+
+def test_what_was_waited_for_before_this_start_may_be_mended_by_now(world: World) -> None:
+    world.upload("a.jpg", "b.jpg")
+    world.put("waiting", "a.jpg", cause="model:y", reason="there is no model 'y'")
+    world.put("waiting", "b.jpg", until=datetime(2030, 5, 4, 2, 0, tzinfo=UTC).isoformat())
+    world.watch._began += 60.0  # that is, both are older than this run
+    assert world.look() == [
+        "a.jpg: is tried again; before this start it waited: there is no model 'y'",
+        "b.jpg: waits until 2030-05-04 02:00 UTC, as its route said before this start",
+    ]
+
+
+def test_while_intake_is_paused_nothing_goes_on_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.watch = UploadWatch(world.service, world.report, paused=True)
+    world.put("working", "old.jpg")  # its worker was stopped
+    world.put("waiting", "model.jpg", cause="model:y", reason="there is no model 'y'")
+    world.watch.begin(["old.jpg", "never-begun.jpg", "model.jpg"])
+    world.upload("new.jpg")
+    assert [*world.look(), *world.look()] == [
+        f"{name}.jpg: waits, as INTAKE is paused" for name in ("model", "never-begun", "new", "old")
+    ]
+    monkeypatch.setattr("devtools.console_report.PATIENCE_S", 0.0)
+    assert world.look() == [], "nothing that anybody could work on"
+
+
 def test_work_that_is_picked_up_again_is_said(world: World) -> None:
     world.upload("clip.mp4")
     world.put("working", lease_s=LEASE_S)

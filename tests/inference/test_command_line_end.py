@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,50 @@ def test_what_stops_a_program_is_said_in_one_sentence(
 ) -> None:
     code, words = ended(body, capsys)
     assert code == status and words.startswith(said) and words.count("\n") == bool(said)
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_leaves_no_temporary_files(name: str, status: int, tmp_path: Path) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("a signal of POSIX")
+    before = signal.getsignal(number)
+
+    def body() -> int:
+        with tempfile.TemporaryDirectory(dir=tmp_path):
+            signal.raise_signal(number)
+        return 0
+
+    assert command_line.run("prog", body, lambda error: None) == status
+    assert not list(tmp_path.iterdir()) and signal.getsignal(number) == before
+
+
+def test_an_interrupt_counts_that_a_library_made_something_else_of(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(error: Exception | None) -> int:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        if error:
+            raise error
+        return 0
+
+    for error in (ImportError("initialization failed"), BadRoute("x"), None):
+        assert command_line.run("prog", partial(body, error), lambda error: 2) == 130
+        assert capsys.readouterr().err == "prog: interrupted\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes have no signals there")
+def test_an_interrupt_while_python_imports_gives_no_traceback() -> None:
+    source = (
+        "import runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'inference.command_line': signal.raise_signal(signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "runpy.run_module('inference', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 PROGRAM = """

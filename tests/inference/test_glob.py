@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.route_patterns import covers
+from inference.route_patterns import covers, literal_beginning
 from inference.routes import Route, Step
 from inference.routes_file import Routes
 from tests.inference.properties import examples
@@ -53,3 +53,13 @@ def test_a_pattern_covers_no_name_that_it_does_not_take(pattern: str, other: str
     if covers(pattern, other):
         for name in names:
             assert fits(pattern, name) or not fits(other, name), (pattern, other, name)
+
+
+def test_accents_are_alike_however_they_are_written() -> None:
+    one, two = "Müller", "Mu\u0308ller"  # as a keyboard gives it, and as a Mac names files
+    assert one != two
+    for pattern in (one, two):
+        routes = Routes((Route("r", (Step("sketch"),), match=f"{pattern}/?.jpg"),))
+        assert all(routes.match(f"{name}/{two[1:3]}.jpg") for name in (one, two))
+        assert literal_beginning(pattern) == "M"
+    assert Routes((Route("r", (Step("sketch"),), match="Muller/**"),)).match(f"{two}/a.jpg") is None

@@ -20,6 +20,8 @@ from inference.predictions import Classes, LabelMap, Objects
 from inference.regions import Look
 from inference.routes import Draw, Route, Step
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ASTRONAUT = ROOT / "samples" / "astronaut.jpg"
 LABELS = ("person", "car", "truck", "bus")

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from inference.errors import RouteUnavailable
-from inference.misread_patterns import misread
+from inference.misread_patterns import meanings, misread
+from inference.route_patterns import fits
 from inference.routes_file import Routes, read_routes
 
 JPG = ("jpg", "jpG", "jPg", "jPG", "Jpg", "JpG", "JPg", "JPG")
@@ -20,6 +21,7 @@ JPG = ("jpg", "jpG", "jPg", "jPG", "Jpg", "JpG", "JPg", "JPG")
         ("people", ["people/**"]),
         ("people/door 2", ["people/door 2/**"]),
         ("people/*/", ["people/*/**"]),
+        ("people/**/", ["people/**"]),
         ("/people/**", ["people/**"]),
         ("./people/**", ["people/**"]),
         ("../people/**", ["people/**"]),
@@ -47,14 +49,45 @@ JPG = ("jpg", "jpG", "jPg", "jPG", "Jpg", "JpG", "JPg", "JPG")
         ("people/*.[jJ][pP][gG]", [f"people/*.{end}" for end in JPG]),
         ("cam[1-3]/**", ["cam1/**", "cam2/**", "cam3/**"]),
         ("cam[!1]/**", ["cam?/**"]),
-        ("^people/.*\\.jpg$", ["people/*.jpg"]),
+        ("^people/.*\\.jpg$", ["people/**.jpg"]),
         ("people/.*", ["people/**"]),
+        ("people/.+", ["people/**"]),
+        ("(?i)people/\\d+/.*\\.jpe?g", ["people/*/**.jpeg", "people/*/**.jpg"]),
+        ("people/[0-9]+/.*", ["people/*/**"]),
+        ("people, cars", ["people/**", "cars/**"]),
+        ("people/**, cars/", ["people/**", "cars/**"]),
+        ("people/**\ncars/*.jpg", ["people/**", "cars/*.jpg"]),
+        ("a.jpg;b.jpg", ["a.jpg", "b.jpg"]),
+        ("*.jpg people/*.png", ["*.jpg", "people/*.png"]),
+        ("cam{08..10}/**", ["cam08/**", "cam09/**", "cam10/**"]),
+        ("{c..a}/**", ["a/**", "b/**", "c/**"]),
+        ("people/{*path}", ["people/**"]),
+        ("people/{name}.{ext}", ["people/**"]),
+        ("people/{name}.jpg", ["people/**/*.jpg"]),
+        ("[[]raw[]]/**", ["?raw?/**"]),
+        ("\\[raw\\]/**", ["?raw?/**"]),
+        ("my\\ folder/**", ["my folder/**"]),
+        ("[[:digit:]]/**", ["?/**"]),
+        ("'people/**'", ["people/**"]),
+        ("“people/**”", ["people/**"]),
+        ("people/＊", ["people/*"]),
+        ("\u202apeople/**", ["people/**"]),
+        ("people\u200b/**", ["people/**"]),
+        ("cars/../people/", ["people/**"]),
+        (".", ["**"]),
+        ("people/**/", ["people/**"]),
+        ("/blobServices/default/containers/uploads/blobs/people/", ["people/**"]),
+        ("https://a.blob.core.windows.net/uploads/my%20people/**?sv=2024", ["my people/**"]),
+        ("!people/**", ["**"]),
+        ("people/!(door)/**", ["people/*/**"]),
+        ("x" * 1025, ["**"]),
     ],
 )
 def test_what_no_upload_can_fit_names_what_is_meant(pattern: str, meant: list[str]) -> None:
     words, found = misread(pattern)
     assert [*found] == meant
     assert repr(meant[0]) in words
+    assert all(misread(each) == ("", (each,)) for each in meant)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +95,7 @@ def test_what_no_upload_can_fit_names_what_is_meant(pattern: str, meant: list[st
     [
         *("**", "*", "people/**", "*.JPG", "**/*.jpg", "people/a.mp4", "a.7z", "people/**.jpg", "photo.*", "door?/*"),
         *("**/uploads/people/**", "Uploads/**", "[2024]/**", "[final cut]/**", "photos (1)/**", "a,b/**"),
+        *("Smith, John/**", "なに？/**", "* *.jpg", "photo (?).jpg", "*.*", "a?b.jpg", "people/.?*"),
         *("{3F2504E0-4F89-11D3-9A0C-0305E82C3301}/**", "a+b/**", "**/.hidden/*", "50%/**", "**/original"),
     ],
 )  # fmt: skip
@@ -69,9 +103,43 @@ def test_names_with_odd_characters_are_no_mistakes(pattern: str) -> None:
     assert misread(pattern) == ("", (pattern,))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name", "right"),
+    [
+        ("[raw]/**", "[raw]/a.jpg", "?raw?/**"),
+        ("[raw]", "[raw]/a.jpg", "?raw?/**"),
+        ("{draft}/**", "{draft}/a.jpg", "?draft?/**"),
+        ("!first/**", "!first/a.jpg", "?first/**"),
+        ("uploads/", "uploads/a.jpg", "**/uploads/**"),
+        ("people/README", "people/README", "**/people/README"),
+        ("people/.*", "people/.a.jpg", "people/.?*"),
+        ("people, cars", "people, cars/a.jpg", "people, cars/**"),
+        ("**/Smith, John/**", "a/Smith, John/b.jpg", "**/Smith? John/**"),
+    ],
+)
+def test_what_is_really_called_so_waits_and_has_a_spelling(pattern: str, name: str, right: str) -> None:
+    words, _ = misread(pattern)
+    assert f", or {right!r} for what is really called so" in words
+    assert misread(right) == ("", (right,)) and fits(right, name)
+    assert any(fits(each, name) for each in meanings(pattern))
+
+
+def test_many_patterns_have_one_for_all_that_are_like_them() -> None:
+    words, _ = misread("IMG_[0-9]*.jpg")
+    assert "write 'IMG_0*.jpg', ..., 'IMG_9*.jpg', each in a route of its own, or 'IMG_?*.jpg' for all" in words
+
+
 def test_a_pattern_of_very_many_alternatives_is_widened() -> None:
     start = time.monotonic()
-    for pattern in ("{a,b,c,d}" * 200, "[a-z]" * 300, "{" * 5000, "(" * 5000 + "|", "cam{1..9999}/**"):
+    for pattern in (
+        "{a,b,c,d}" * 200,
+        "[a-z]" * 300,
+        "{" * 5000,
+        "(" * 5000 + "|",
+        "cam{1..9999}/**",
+        "{1..1}" * 170,
+        "[!a]" * 250,
+    ):
         words, meant = misread(pattern)
         assert len(meant) <= 64 and len(words) < 12_000
     assert time.monotonic() - start < 5
@@ -99,6 +167,10 @@ steps = [{{ model = "sketch" }}]
         ("people/*.[jJ][pP][gG]", "people/a.jpg", "people/b/a.jpg"),
         ("people/**, cars/**", "cars/a.jpg", "dogs/a.jpg"),
         ("people\\**", "people/a.jpg", "cars/a.jpg"),
+        ("people, cars", "cars/a.jpg", "dogs/a.jpg"),
+        ("^people/.*\\.jpg$", "people/a/b.jpg", "people/a/b.png"),
+        ("people/{name}.{ext}", "people/a/b.jpg", "cars/a.jpg"),
+        ("cam{01..03}/**", "cam02/a.jpg", "cam2/a.jpg"),
     ],
 )
 def test_what_is_meant_waits_and_goes_by_no_other_route(pattern: str, waits: str, goes: str) -> None:
@@ -106,6 +178,13 @@ def test_what_is_meant_waits_and_goes_by_no_other_route(pattern: str, waits: str
     assert _route(routes, goes) == "rest"
     with pytest.raises(RouteUnavailable, match="r: route 'people': match is "):
         routes.match(waits)
+
+
+def test_a_route_that_leaves_something_out_holds_everything() -> None:
+    routes = read_routes(TEXT.format("!cars/**"), "r")
+    for name in ("people/a.jpg", "cars/a.jpg"):
+        with pytest.raises(RouteUnavailable, match="give what it leaves out a route of its own before this one"):
+            routes.match(name)
 
 
 def test_an_entry_with_another_mistake_waits_for_what_its_pattern_means() -> None:

@@ -266,3 +266,17 @@ def test_people_in_rows_have_a_face_each(shared: Path, registry: Registry, file:
             (x1, y1, x2, y2), (left, top, right, bottom) = person["box"], face["box"]
             assert (top + bottom) / 2 < y1 + 0.45 * (y2 - y1)
             assert abs((left + right) / 2 - (x1 + x2) / 2) < 0.3 * (x2 - x1)
+
+
+def test_who_counts_only_for_a_tracker_has_no_face_that_another_shows() -> None:
+    """Two boxes of one person: the second, of a low score, fits better, and may be gone before anything is drawn."""
+    people = objects([(100, 100, 300, 500), (140, 100, 340, 500)], [0.9, 0.2], label="person")
+    faces = objects([(215, 120, 265, 200), (310, 120, 340, 150)])
+    results = [step_of(people, "people")]
+    model = cast(Model, Eye(lambda box: clipped(faces, box)))
+    run_on_crops(
+        PICTURE, Step("eye", "faces", on="person"), model, None, results, sure={"people": np.array([1, 0], bool)}
+    )
+    (found,) = (r.predictions for r in results)
+    assert isinstance(found, Objects)
+    assert boxes([row["faces"] for row in found.attributes]) == [[[215, 120, 265, 200]], [[310, 120, 340, 150]]]

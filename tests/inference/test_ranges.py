@@ -61,6 +61,7 @@ def test_numbers_of_a_route(step: str, more: str, words: str) -> None:
         ("points = [[0.1, 0.2], [0.2, 0.5], [0.1, 0.2]]", "which lie on one line"),
         (f"points = {AREA}, loiter_s = 0", "loiter_s is 0, expected more than 0; leave it out"),
         (f"points = {AREA}, every_s = -60", "every_s is -60, expected more than 0"),
+        (f"points = {AREA}, every_s = 1e-320", "expected at least 0.001; leave it out for minutes"),
         ("points = [[0, 0], [1, 1]], loiter_s = 10", "loiter_s is for areas"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
-from inference.regions import Look, feet, pixels_of, read_mask
+from inference.regions import Look, Polygon, feet, pixels_of, read_mask
 from inference.route_problems import problem_of
 from inference.routes import Draw, Route, Step
 from inference.routes_file import RefusedRoute, Routes, parse_routes, read_routes
@@ -46,6 +46,16 @@ def test_the_middle_of_the_lower_edge_decides(tmp_path: Path) -> None:
         ("regions = [[[0, 0], [640, 0], [640, 480]]]", r"the point \[640, 0\].*divide pixels by the picture's width"),
         ("regions = [[[0, -0.1], [1, 0], [1, 1]]]", r"the point \[0, -0.1\], expected shares"),
         ("ignore = [[[0, 0], [0.5, 0.5], [1, 1]]]", "lies on a line"),
+        ("regions = [[0, 0], [1, 0], [1, 1]]", r"; write regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]"),
+        ("ignore = [0, 0, 1, 0, 1, 1]", r"; write ignore = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]"),
+        ("regions = [[0, 0, 1, 0, 1, 1]]", r"; write regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]"),
+        ("regions = [[[0, 0], [1, 0], [1]]]", r"expected a list of polygons.*, as in regions = \[\[\[0, 0.5"),
+        ("regions = '0,0 1,0 1,1'", r"regions is 0,0 1,0 1,1, expected a list of polygons"),
+        ("ignore = [[{ x = 0, y = 0 }]]", "expected a list of polygons"),
+        (
+            "regions = [[[0, 0], [1, 1], [1, 0], [0, 1]]]",
+            r"\[0\] crosses itself, from \[0.0, 0.0\] to \[1.0, 1.0\] and",
+        ),
         ("region = [[[0, 0], [1, 0], [1, 1]]]", "did you mean 'regions'"),
         ("mask = 'm.png'", "only a routes.toml can name a file"),
         ("steps = [{ model = 'faces', thresholds = { face = 40 } }]", "'face' is 40.*did you mean 0.4"),
@@ -60,6 +70,18 @@ def test_what_cannot_be_meant_is_refused(options: str, words: str) -> None:
     steps = "" if "steps" in options else "steps = [{ model = 'faces' }]"
     with pytest.raises(BadRoute, match=words):
         parse_routes(f"[[route]]\nname = 'r'\n{steps}\n{options}\n", "routes.toml")
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0)),  # closed, as GeoJSON has it
+        ((0, 0), (0.5, 0.5), (1, 0), (1, 1), (0, 1)),
+        ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0), (0.2, 0.2), (0.2, 0.8), (0.8, 0.8), (0.8, 0.2), (0.2, 0.2)),  # a hole
+    ],
+)
+def test_edges_that_touch_do_not_cross(ring: Polygon) -> None:
+    assert Look.of((ring,), (), "").holds(np.array([[0.1, 0.9], [0.3, 0.05]]))[0]
 
 
 def test_a_mask_lies_beside_the_file_and_counts_by_its_content(tmp_path: Path) -> None:
@@ -84,6 +106,7 @@ def test_a_mask_lies_beside_the_file_and_counts_by_its_content(tmp_path: Path) -
         (b"hello", "m.png: "),
         (b"\xff\xd8\xff\xe0 a JPEG", "is image/jpeg, expected a PNG"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "m.png: "),
+        ("clear", "is transparent in places; fill these with white"),
         ("dark", r"dark all over \(at most 1 of 255\)"),
         ("folder", "is not there"),
     ],
@@ -94,6 +117,8 @@ def test_a_mask_that_cannot_be_used_refuses_its_route(tmp_path: Path, content: b
         path.mkdir()
     elif content == "dark":
         Pillow.fromarray(np.ones((4, 4), np.uint8)).save(path)
+    elif content == "clear":  # white paint on nothing would be white on white
+        Pillow.fromarray(np.array([[[255, 255, 255, 255], [0, 0, 0, 0]]], np.uint8)).save(path)
     elif isinstance(content, bytes):
         path.write_bytes(content)
     (tmp_path / "routes.toml").write_text("[[route]]\nname = 'r'\nmask = 'm.png'\nsteps = [{ model = 'faces' }]")
@@ -116,7 +141,10 @@ def test_a_mask_that_cannot_be_used_refuses_its_route(tmp_path: Path, content: b
         (Route("r", (Step("sketch", labels=("x",)),)), "labels: 'sketch' does image-to-image"),
         (Route("r", (Step("street", thresholds={"car": 0.5}),)), "thresholds: 'street' gives every pixel"),
         (Route("r", (Step("street", labels=("car",), rename={"road": "way"}, max_size=0.9),)), None),
-        (Route("r", (Step("faces", rename={"face": "x"}),), draw=Draw(blur=("face",))), "blur: 'face'.*known are x"),
+        (
+            Route("r", (Step("faces", rename={"face": "x"}),), draw=Draw(blur=("face",))),
+            "blur: 'face'.*is called 'x' here",
+        ),
         (Route("r", (Step("faces", rename={"face": "x"}),), draw=Draw(blur=("x",))), None),
         (Route("r", (Step("faces", rename={"face": "x"}), Step("expression", on="face"))), "on = 'face'"),
         (Route("r", (Step("faces", rename={"face": "x"}), Step("expression", on="x")), regions=(LEFT,)), None),

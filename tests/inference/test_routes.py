@@ -85,6 +85,31 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str) -> None:
         parse_routes(text, "routes.toml")
 
 
+STEP = "[[route]]\nname = 'a'\nsteps = [{{ model = 'x', {} }}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (STEP.format("iou = 0.5"), r"unknown key 'iou'; .*\[postprocess\] of its model.toml"),
+        (STEP.format("conf = 0.5"), "unknown key 'conf'; did you mean 'threshold'"),
+        (STEP.format("threshold = '0.5'"), "found '0.5', expected a number; write 0.5 without quotes"),
+        (STEP.format("threshold = ' 40 % '"), r"expected a number; did you mean 0.4\?"),
+        (STEP.format("threshold = true"), "found true, expected a number$"),
+        ("[[route]]\nname = 'a'\nsteps = ['x']", r"did you mean \{ model = \"x\" \}\?"),
+        (STEP.format("tile = 0") + "draw = { boxes = 0 }", r"expected true or false; did you mean false\?"),
+        (
+            STEP.format("tile = 0") + "regions = [[0, 0], [1, 0], [1, 1]]",
+            r"write regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]",
+        ),
+        ("[[route]]\nname = \u201ca\u201d", "quotes are straight here"),
+    ],
+)
+def test_what_was_meant_is_asked(text: str, message: str) -> None:
+    with pytest.raises(BadRoute, match=message):
+        parse_routes(text, "routes.toml")
+
+
 def test_the_digest_tells_options_and_models_apart() -> None:
     registry = Registry()
     plain = Route("a", (Step("classify"),))
@@ -335,7 +360,7 @@ def test_what_a_route_draws_counts_where_it_is_not_the_usual() -> None:
         ("quality = 100", "quality is 100, .*did you mean 95?"),
         ("quality = 0.85", "quality is 0.85, .*did you mean 85?"),
         ("quality = -0.5", "quality is -0.5, .*did you mean 1?"),
-        ("quality = true", "quality: found True, expected a number"),
+        ("quality = true", "quality: found true, expected a number"),
         ("longest_side = 0", "longest_side is 0, expected whole pixels from 32 to 65500; did you mean 32?"),
         ("longest_side = 640.4", "longest_side is 640.4, .*did you mean 640?"),
         ("longest_side = 100000", "did you mean 65500?"),

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.expressions import Facts
+from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.pipeline_kind import Submission
 from cloud.azureml.slot_runner import Runner
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import Run
-from cloud.pipelines_file import PipelineEntry
 from cloud.storage.containers import Storage
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)

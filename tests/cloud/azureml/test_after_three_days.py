@@ -10,8 +10,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.azureml_client import AzureML
+from cloud.azureml.pipeline_entry import PipelineEntry, parse
 from cloud.azureml.workspace import SLOT_TAG
-from cloud.pipelines_file import PipelineEntry, parse
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.server import Service
 from tests.cloud.azureml.simulated_hosts import MONDAY, Clock, Host

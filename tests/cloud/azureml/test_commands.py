@@ -12,7 +12,7 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud import pipelines_file, tick
 from cloud.__main__ import main
-from cloud.azureml import pipeline_runs
+from cloud.azureml import pipeline_entry, pipeline_runs
 from cloud.azureml.azureml_client import KINDS, AzureML
 from cloud.settings import Settings
 from cloud.storage.containers import Storage
@@ -122,5 +122,5 @@ def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
     assert shown.problems == ()
     assert [shown.entries[0].name, shown.models[0].name] == ["retrain", "fruit"]
     assert shown.drift and shown.lake
-    keys = {item.name for cls in (pipelines_file.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
+    keys = {item.name for cls in (pipeline_entry.PipelineKeys, *KINDS.values()) for item in fields(cls)}  # type: ignore[arg-type]
     assert [key for key in keys if f"`{key}`" not in text] == []

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cloud.azureml import pipeline_runs
+from cloud.azureml.pipeline_entry import parse
 from cloud.azureml.slot import Slot
 from cloud.azureml.workspace import SLOT_TAG
-from cloud.pipelines_file import parse
 from inference.errors import BadPipeline
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.test_contract import TARGETS

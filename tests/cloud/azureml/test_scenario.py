@@ -13,11 +13,11 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.due_slots import Plan, Progress, due
+from cloud.azureml.pipeline_entry import PipelineEntry, parse
 from cloud.azureml.slot_runner import PipelineFailed
 from cloud.azureml.slot_steps import DEAD
 from cloud.azureml.slot_store import SlotStore
 from cloud.azureml.workspace import SLOT_TAG
-from cloud.pipelines_file import PipelineEntry, parse
 from cloud.storage.containers import Storage
 from tests.cloud.azureml.server import Fault, Service
 from tests.cloud.azureml.simulated_hosts import MONDAY, Clock, Host

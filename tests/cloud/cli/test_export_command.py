@@ -20,6 +20,8 @@ from inference.results.formats import FORMATS
 from tests.cloud.helpers import jpeg
 from tests.cloud.storage.result_documents import BROKEN, whole
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_results_below_a_prefix_are_exported(
     worker: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

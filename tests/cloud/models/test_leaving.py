@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import onnx
 import pytest
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobBlock, BlobServiceClient
 
 from cloud.cli import models_command
 from cloud.models import serving_models
 from cloud.models.serving_models import ServingModels
+from cloud.models.snapshots import Good, Snapshot, good_version
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
-from inference.engine.changes import SERVES_ON_S
+from inference.engine.changes import SERVES_ON_S, SPLIT_S
 from inference.engine.registry import Registry
-from inference.errors import BadModel
+from inference.errors import BadModel, StorageUnavailable
 from inference.routes import Route, Step
+from tests.inference.engine.test_external_data import MANIFEST as EXTERNAL
+from tests.inference.engine.test_external_data import net
 from tests.inference.engine.test_replaced_models import PPM, pets
 
 pytestmark = pytest.mark.slow
@@ -86,6 +90,22 @@ def test_a_deleted_model_serves_for_ten_minutes_and_then_waits(
     assert "left " not in capsys.readouterr().out
 
 
+def test_a_process_that_begins_meanwhile_serves_it_as_long_as_the_others(app: App, tmp_path: Path) -> None:
+    delete(app.storage)
+    assert app.says() == "cat"
+    begun = App(app.storage, tmp_path / "none")
+    assert begun.says() == begun.says(SERVES_ON_S - 30) == "cat" and list(begun.models.leaving) == ["pets"]
+    words = "no model is called 'pets': it left the container `models`; put it back"
+    with pytest.raises(BadModel, match=words):
+        begun.says(30)
+    app.storage.write_json("state", "models/left/pets.json", {"model": "pets", "until": 0})
+    late = App(app.storage, tmp_path / "none")
+    with pytest.raises(BadModel, match=words):
+        late.says()
+    upload(app.storage, pets(tmp_path / "new", 1))
+    assert late.says(1) == begun.says(1) == "dog"
+
+
 def test_put_back_within_that_time_nothing_has_happened(app: App, tmp_path: Path) -> None:
     model = app.registry.model("pets")
     delete(app.storage)
@@ -149,6 +169,8 @@ def test_what_can_be_no_model_is_said_once_with_the_way_on(app: App, caplog: pyt
         "model.toml": "put it beside its model",
         "nothing": "no .onnx file here; it holds a.txt, b.txt",
     }
+    for clutter in ("__MACOSX/pets/._model.onnx", ".git/x.onnx", "._best.pt", "Thumbs.db"):
+        app.storage.write("models", clutter, b"x")
     for name in wanted:
         inner = {"nothing": ["/a.txt", "/b.txt"]}.get(name, [""] if "." in name else ["/model.onnx", "/labels.txt"])
         for path in inner:
@@ -163,3 +185,97 @@ def test_what_can_be_no_model_is_said_once_with_the_way_on(app: App, caplog: pyt
         app.storage.write("models", f"{number}.zip", b"x")
     app.says()
     assert len(app.models.unused) == 101 and app.models.unused["..."] == "29 more of such files and folders"
+
+
+def test_weights_that_are_uploaded_block_by_block_hold_up_the_labels(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all clients upload what is large; the new labels with the weights of before would say "red"."""
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    new = pets(tmp_path / "new", 1, "red green")
+    upload(app.storage, new, "labels.txt")
+    blob = app.storage.service.get_blob_client("models", "pets/model.onnx")
+    content = (new / "model.onnx").read_bytes()
+    parts = [content[:50], content[50:90], content[90:]]
+    assert app.says() == "cat"
+    for number, part in enumerate(parts):
+        blob.stage_block(f"{number:04}", part)
+        assert app.says(30) == "cat"
+    blob.commit_block_list([BlobBlock(f"{number:04}") for number in range(3)])
+    assert app.says() == app.says(29) == "cat" and app.says(1) == "green"
+
+
+def test_an_upload_that_was_given_up_holds_up_nothing_for_long(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage keeps its blocks for a week."""
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    app.storage.service.get_blob_client("models", "pets/model.onnx").stage_block("0000", b"x")
+    upload(app.storage, pets(tmp_path / "new", 0, "Katze Hund"), "labels.txt")
+    assert app.says() == app.says(30) == app.says(29) == "cat" and app.says(1) == "Katze"
+
+
+def test_a_new_graph_waits_for_the_weights_beside_it(storage: Storage, app: App, tmp_path: Path) -> None:
+    def dropped(scores: tuple[float, float]) -> Path:
+        net(tmp_path / "big", scores).with_name("model.toml").write_text(EXTERNAL)
+        return tmp_path / "big"
+
+    for name in ("model.onnx", "model.onnx.data", "model.toml"):
+        storage.write("models", f"big/{name}", dropped((0.9, 0.1)) / name)
+    app.says()
+    old = app.registry.digest("big")
+    graph = onnx.load(dropped((0.1, 0.9)) / "model.onnx", load_external_data=False)
+    graph.producer_version = "2"
+    storage.write("models", "big/model.onnx", graph.SerializeToString())
+    for later in (0, 60, SPLIT_S - 61):
+        app.says(later)
+        assert app.registry.digest("big") == old
+    storage.write("models", "big/model.onnx.data", tmp_path / "big/model.onnx.data")
+    app.says()
+    app.says()
+    assert app.registry.digest("big") != old
+
+
+def test_storage_that_fails_in_the_middle_of_a_look_costs_no_model_that_was_taken(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(app.storage, pets(tmp_path / "new", 1))
+    app.storage.write("models", "zebras/model.onnx", tmp_path / "new/model.onnx")
+
+    def fails(storage: Storage, name: str) -> Good | None:
+        if name == "zebras":
+            raise StorageUnavailable("503")
+        return good_version(storage, name)
+
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    monkeypatch.setattr(serving_models, "good_version", fails)
+    assert app.says() == "dog"
+
+
+@pytest.mark.parametrize(
+    ("kept", "split"),
+    [
+        ("model.onnx.data", True),
+        ("model.onnx_data_1", True),
+        ("weights.bin", True),
+        ("pytorch_model.bin", False),
+        ("labels.txt", False),
+    ],
+)
+def test_only_data_of_a_graph_is_waited_for_so_long(kept: str, split: bool) -> None:
+    snapshot = Snapshot("m", "by hand", "m/", (("model.onnx", "1", 9), (kept, "2", 9)), 60.0)
+    assert serving_models._is_split(snapshot, [kept]) is split
+    assert not serving_models._is_split(snapshot, ["model.onnx", kept])
+
+
+def test_a_model_that_comes_again_waits_for_the_labels_that_it_had(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_models, "PARTLY_S", 30.0)
+    delete(app.storage)
+    new = pets(tmp_path / "new", 1, "red green")
+    (new / "model.toml").write_text((new / "model.toml").read_text().replace('labels = "labels.txt"\n', ""))
+    upload(app.storage, new, "model.onnx", "model.toml")
+    assert app.says() == app.says(29) == "cat"
+    upload(app.storage, pets(tmp_path / "new", 1, "red green"))
+    assert app.says() == "green"

@@ -50,6 +50,18 @@ def test_broken_receipts_begin_anew_once_and_stop_no_other(
     assert sweep(worker, 60).unfinished == 0
 
 
+def test_numbers_that_cannot_be_and_what_no_listing_can_say_begin_anew(worker: UploadWorker) -> None:
+    """Else an upload is tried for ever or never again, taken from its worker at once, or can never be written."""
+    wrong: dict[str, Any] = {"attempt": -1_000, "lease_s": -1.0, "digest": "0" * 9_000, "key": {"of": "a.jpg"}}
+    for key, value in {**wrong, "attempt ": 10**9}.items():
+        worker.handle(drop(worker, f"{key}.jpg", jpeg()))
+        document_ = document(worker, STATE, f"receipts/{key}.jpg")
+        worker.storage.write_json(STATE, f"receipts/{key}.jpg", {**document_, "state": "retry", key.strip(): value})
+    assert sweep(worker, 60).processed == 5
+    states = [receipt(worker, f"{key}.jpg") for key in (*wrong, "attempt ")]
+    assert [(now.state, now.attempt) for now in states] == [("done", 1)] * 5
+
+
 def test_what_a_broken_receipt_knew_is_not_lost(worker: UploadWorker) -> None:
     """Its sidecar, its error record, and the files of its older result."""
     worker.handle(drop(worker, "b.jpg", b"no picture"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,12 +10,12 @@ import pytest
 from cloud import health, instance
 from cloud.settings import STATE
 from cloud.storage import containers
-from cloud.uploads.outdated import HOW, told
+from cloud.uploads.outdated import HOW, Digests, told
 from cloud.uploads.sweep import SweepReport, sweep
 from cloud.uploads.sweep_mark import MARK
 from cloud.uploads.upload_worker import UploadWorker
 from inference.routes_file import parse_routes
-from tests.cloud.helpers import Calls, drop, jpeg
+from tests.cloud.helpers import Calls, drop, during_analysis, jpeg
 from tests.cloud.uploads.test_replay import OTHERWISE, forget_digest
 
 
@@ -53,6 +53,7 @@ def test_the_deep_health_says_how_many_are_outdated(
     assert len(calls) == 4
     report = health.report()
     assert (report["outdated"]["count"], report["outdated"]["of"]) == (2, 5)
+    assert "changed since" in report["outdated"]["why"]  # the app of this process has other routes
     assert "outdated" not in report["errors"]
 
 
@@ -88,6 +89,85 @@ def test_with_priorities_each_upload_counts_once_over_several_sweeps(
         assert sweeps < 9
     assert sweeps >= 3
     assert counted(worker) == {"count": 6, "of": 6, "how": HOW}
+
+
+def test_what_another_deployment_answered_is_not_outdated_but_said(
+    worker: UploadWorker, make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(worker, "a.jpg", jpeg())
+    sweep(worker, 60)
+    monkeypatch.setenv("WEBSITE_SITE_NAME", "App")
+    monkeypatch.setenv("WEBSITE_SLOT_NAME", "staging")
+    other = make_worker()
+    drop(other, "b.jpg", jpeg())
+    drop(other, "c.jpg", jpeg(), dropsight_route="classify")  # which both answer alike
+    sweep(other, 60)
+    other.planner.routes = parse_routes(OTHERWISE, "test routes")
+    sweep(other, 60)
+    assert counted(other) == {"count": 1, "of": 3, "by_others": 1, "how": HOW}
+    for name in ("WEBSITE_SITE_NAME", "WEBSITE_SLOT_NAME"):
+        monkeypatch.delenv(name)
+    sweep(worker, 60)
+    assert counted(worker) == {"count": 0, "of": 3}
+
+
+def test_two_deployments_whose_sweeps_take_turns_both_come_to_their_end(
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.uploads.sweep.time.monotonic", lambda: 0.0)
+    workers = {}
+    for by in ("app", "app-staging", "paused"):
+        monkeypatch.setenv("WEBSITE_SITE_NAME", by)
+        workers[by] = make_worker(intake="paused" if by == "paused" else "on")
+    for number in range(6):
+        drop(workers["app"], f"{number}.jpg", jpeg())
+    sweep(workers["app"], 1)
+    for _ in range(3):
+        ends = {by: sweep(worker, 0, page_size=2) for by, worker in workers.items()}
+    assert ends["app"].complete and ends["app-staging"].complete
+    for by in ("app", "app-staging"):
+        monkeypatch.setenv("WEBSITE_SITE_NAME", by)
+        assert counted(workers[by]) == {"count": 0, "of": 6}
+
+
+def test_deployments_that_only_their_host_tells_apart_count_apart(
+    make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AzureFunctionsWebHost__hostid", "laptop7")
+    one = make_worker()
+    drop(one, "a.jpg", jpeg())
+    sweep(one, 60)
+    assert counted(one) == {"count": 0, "of": 0}  # as it was listed
+    monkeypatch.setenv("AzureFunctionsWebHost__hostid", "laptop8")
+    assert told(one.storage)["counted_at"] is None
+
+
+@pytest.mark.parametrize("in_the_middle", ["of a sweep", "of a pass"])
+def test_a_pass_in_which_routes_or_models_change_is_not_counted(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch, in_the_middle: str
+) -> None:
+    for number in range(4):
+        drop(worker, f"{number}.jpg", jpeg())
+    sweep(worker, 60)
+    before = told(worker.storage)
+    drop(worker, "9.jpg", jpeg())
+    otherwise = parse_routes(OTHERWISE, "test routes")
+
+    def change() -> None:
+        worker.planner.routes = otherwise
+
+    if in_the_middle == "of a sweep":
+        during_analysis(monkeypatch, change)
+    else:
+        sweep(worker, 0, page_size=2)
+        assert worker.storage.head(STATE, MARK)
+        change()
+    assert sweep(worker, 60).complete
+    today = Digests(worker.planner).fingerprint()
+    assert told(worker.storage) == before and "changed since" in told(worker.storage, today)["why"]
+    assert sweep(worker, 60).complete
+    assert counted(worker)["count"] == (5 if in_the_middle == "of a sweep" else 4)
+    assert "why" not in told(worker.storage, today)
 
 
 @pytest.mark.parametrize("begun_by", ["an older version", "another deployment"])

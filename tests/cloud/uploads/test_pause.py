@@ -33,31 +33,35 @@ def test_another_word_stops_all_rather_than_nothing() -> None:
         Settings.read({"INTAKE": "pasued"})
 
 
-def test_a_delivery_succeeds_without_a_call_and_a_sweep_afterwards_takes_it(
+def test_a_delivery_succeeds_and_only_the_first_costs_a_call_and_a_sweep_afterwards_takes_it(
     make_worker: Make, calls: Calls, analyses: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     paused = make_worker(intake="paused")
     event = drop(paused, "a.jpg", jpeg())
     calls.seen.clear()
-    assert paused.handle(event) == Outcome("waiting")
-    assert len(calls) == 0
+    assert [paused.handle(event), paused.handle(event)] == [Outcome("waiting")] * 2
+    assert len(calls) == 1  # the mark
     assert "a.jpg: INTAKE is paused" in caplog.text
-    assert (names(paused, STATE), analyses) == ([], [])
+    assert (names(paused, STATE), analyses) == ([MARK], [])
     drop(paused, "b.jpg", jpeg(1))  # of which no event was delivered
     assert sweep(make_worker(), 60).processed == 2
     assert results(paused) == ["a.jpg", "b.jpg"]
 
 
-def test_a_paused_sweep_does_nothing_but_forget_the_mark(make_worker: Make, analyses: list[str]) -> None:
+@pytest.mark.parametrize("by", ["a sweep", "a delivery"])  # a pause may end before there is a sweep
+def test_a_pause_does_nothing_but_forget_the_mark(make_worker: Make, analyses: list[str], by: str) -> None:
     # A sweep was cut off before the pause, at m.jpg; what came during the pause lies before that.
     paused = make_worker(intake="paused")
-    drop(paused, "a.jpg", jpeg())
+    event = drop(paused, "a.jpg", jpeg())
     drop(paused, "m.jpg", jpeg(1))
     page = next(paused.storage.pages(UPLOADS, size=1))
     paused.storage.write_json(STATE, MARK, {"uploads": page.next_token, "receipts": None})
-    assert str(sweep(paused, 60)).startswith("paused (INTAKE is paused: uploads wait")
-    assert (names(paused, STATE), analyses) == ([], [])
+    if by == "a sweep":
+        assert str(sweep(paused, 60)).startswith("paused (INTAKE is paused: uploads wait")
+    else:
+        paused.handle(event)
+    assert (names(paused, STATE), analyses) == ([MARK], [])
     assert sweep(make_worker(), 60).processed == 2
 
 
@@ -102,7 +106,7 @@ def test_a_name_that_leads_elsewhere_is_not_followed_by_the_pause(make_worker: M
     paused = make_worker(intake="paused")
     calls.seen.clear()
     assert paused.handle(BlobEvent(UPLOADS, "../models/a.jpg.route.toml")) == Outcome("waiting")
-    assert len(calls) == 0
+    assert len(calls) == 1  # the mark
 
 
 def test_replay_is_refused_but_for_its_list(
@@ -120,3 +124,20 @@ def test_replay_is_refused_but_for_its_list(
         assert capsys.readouterr().out == "a.jpg\n"
     finally:
         current.cache_clear()
+
+
+def test_a_replay_whose_own_intake_is_on_says_that_the_app_is_paused(
+    make_worker: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEBSITE_SITE_NAME", "App")
+    app, paused = make_worker(), make_worker(intake="paused")
+    monkeypatch.delenv("WEBSITE_SITE_NAME")
+    on = make_worker()
+    drop(paused, "a.jpg", jpeg())
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: on)
+    sweep(paused, 60)
+    assert main(["replay"]) == 0
+    assert "intake of the app 'app' was paused at 20" in capsys.readouterr().err.splitlines()[0]
+    sweep(app, 60)
+    main(["replay"])
+    assert "paused" not in capsys.readouterr().err

@@ -15,6 +15,8 @@ from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.changes import PARTLY_S, SETTLE_S
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
+from inference.errors import ModelUnavailable
+from inference.results.result import Source
 from tests.cloud.helpers import document, drop, jpeg, names
 from tests.cloud.uploads.test_waiting_routes import worker_of
 from tests.inference.engine.test_replaced_models import pets, weights
@@ -39,7 +41,7 @@ def clock() -> Clock:
 @pytest.fixture
 def app(worker: UploadWorker, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> UploadWorker:
     pets(tmp_path / "models/pets", 0)
-    registry = Registry([tmp_path / "models"], weights=Weights([]), settle=True, clock=clock)
+    registry = Registry([tmp_path / "models"], weights=Weights([]), settle=True, clock=clock, sleep=lambda _: None)
     app = worker_of(worker.storage, tmp_path, ROUTES, registry)
     monkeypatch.setattr("cloud.instance.default_worker", lambda: app)
     assert app.handle(drop(app, "early.jpg", jpeg())).status == "waiting"  # its files came a moment ago
@@ -101,6 +103,30 @@ def test_the_health_tells_what_serves_from_memory_and_what_does_not_load(
     assert said(app, "five.jpg") == "dog" and health_parts.models_needed() == ["pets"]
 
 
+def test_nobody_loads_half_of_a_model_when_the_app_starts(
+    app: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the health nor a request: what is in memory would serve on for half a minute."""
+    clock = Clock()
+    labels, weights_later = pets(tmp_path / "models/pets", 0, "red green"), pets(tmp_path / "new", 1, "red green")
+    late = worker_of(
+        app.storage, tmp_path, ROUTES, Registry([tmp_path / "models"], settle=True, clock=clock, sleep=lambda _: None)
+    )
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: late)
+    with pytest.raises(ValueError, match="its files came a moment ago; they are used once they lie still"):
+        health_parts.models_needed()
+    assert "its files came a moment ago" in late.planner.problems()[0]
+    route = late.planner.routes.routes[0]
+    with pytest.raises(ModelUnavailable, match="its files came a moment ago"):
+        late.analyze(jpeg(), route, Source(name="request"), "trace")
+    (weights_later / "model.onnx").replace(labels / "model.onnx")
+    assert late.handle(drop(late, "one.jpg", jpeg())).status == "waiting"
+    clock.now += PARTLY_S
+    assert said(late, "one.jpg") == "green" and health_parts.models_needed() == ["pets"]
+    answer = late.analyze(jpeg(), route, Source(name="request"), "trace").result.steps[0].predictions
+    assert answer.names[0] == "green"  # type: ignore[union-attr]
+
+
 def test_folders_that_settings_name_and_that_are_not_there_are_red(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -108,4 +134,7 @@ def test_folders_that_settings_name_and_that_are_not_there_are_red(
 
     monkeypatch.setattr(health_parts, "current", lambda: Settings(models=str(tmp_path), weights=str(tmp_path / "no")))
     with pytest.raises(ValueError, match="^DROPSIGHT_WEIGHTS names .*no, which does not exist$"):
+        health_parts.model_folders()
+    (tmp_path / "no").touch()
+    with pytest.raises(ValueError, match="^DROPSIGHT_WEIGHTS names .*no, which is no folder$"):
         health_parts.model_folders()

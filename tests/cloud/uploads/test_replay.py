@@ -9,7 +9,8 @@ from itertools import permutations
 import pytest
 
 from cloud.__main__ import main
-from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
+from cloud.connection import blob_service
+from cloud.settings import CONTAINERS, ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.paths import record_prefix
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.missing import absent
@@ -153,6 +154,83 @@ def test_another_route_meanwhile_leaves_no_artifacts_of_the_deleted_result(
     assert replay()[::2] == (0, "replayed 1 of 1 uploads (1 missing): 1 done, 0 failed")  # without a filter, too
     after = set(names(worker, RESULTS))
     assert "a.jpg/result.json" in after and before and not before & after
+
+
+def test_names_take_what_they_name_and_no_more(
+    worker: UploadWorker, replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The last with its umlaut as a Mac writes it
+    odd = ["50% off #2.jpg", "a [1]*.jpg", "b c.jpg", "b/c.jpg", "u\u0308.jpg"]
+    for name in ("a", "a.jpg", "a.jpg-2", "a/x.jpg", "a/x.png", *odd):
+        worker.storage.write(UPLOADS, name, b"x")
+    worker.storage.write(UPLOADS, "a.jpg.route.toml", b'route = "classify"')
+    taken = {
+        ("a.jpg",): ["a.jpg.route.toml", "a.jpg"],
+        ("a.jpg.route.toml",): ["a.jpg.route.toml"],
+        ("a",): ["a"],
+        ("a/",): ["a/x.jpg", "a/x.png"],
+        ("a.",): ["a.jpg", "a.jpg-2", "a.jpg.route.toml"],
+        ("*.jpg",): ["50% off #2.jpg", "a [1]*.jpg", "a.jpg", "a.jpg.route.toml", "b c.jpg", odd[-1]],
+        ("a/*.jpg", "a/", "a/x.png", "a/x.png"): ["a/x.jpg", "a/x.png"],
+        ("b c.jpg", "a"): ["a", "b c.jpg"],
+        ("b\\c.jpg",): ["b/c.jpg"],
+        ("a [1]*.jpg",): ["a [1]*.jpg"],
+        ("50% off #",): ["50% off #2.jpg"],
+        ("\u00fc",): [odd[-1]],
+    }
+    for named, expected in taken.items():
+        capsys.readouterr()
+        assert main(["replay", *named, "--dry-run"]) == 0, named
+        out, err = capsys.readouterr()
+        assert sorted(out.splitlines()) == sorted(expected), named
+        assert f"would analyse {len(expected)} of {len(expected)} uploads below {', '.join(named)} (" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stret/", "no upload's name is, or begins with, 'stret/'"),
+        ("street/*.png", "no upload's name fits 'street/*.png'"),
+        ("uploads/street/", "names begin behind the container's: 'street/'"),
+        ("../state/sweep.json", "begins with, '../state/sweep.json'"),
+        ("x" * 2000, "begins with, 'xxx"),
+    ],
+)
+def test_a_name_that_is_no_uploads_is_said(
+    worker: UploadWorker, replay: Callable[..., Said], name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.storage.write(UPLOADS, "street/a.jpg", b"x")
+    for more in ((), ("--dry-run",)):
+        assert main(["replay", name, "--changed", *more]) == 1
+        assert said in capsys.readouterr().err
+    assert main(["replay", "street/a.jpg", "--changed"]) == 0
+
+
+def test_before_the_app_has_ever_run_there_is_nothing(
+    account: str, worker: UploadWorker, replay: Callable[..., Said]
+) -> None:
+    for container in CONTAINERS:
+        blob_service("AzureWebJobsStorage").delete_container(container)
+    assert replay() == (0, [], "replayed 0 of 0 uploads")
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "a name is empty"), ("\udcff.jpg", "is no UTF-8")])
+def test_a_name_that_is_none_is_wrong_usage(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):  # of no name, all uploads would be taken
+        main(["replay", name, "--all"])
+    assert said in capsys.readouterr().err
+
+
+def test_what_a_rule_of_the_account_deleted_is_said_where_it_was_not_asked_for(
+    worker: UploadWorker, replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(worker, "a.jpg", jpeg())
+    sweep(worker, 60)
+    worker.storage.delete(RESULTS, "a.jpg/result.json")
+    said = "1 of these were analysed before: somebody, or a rule of the account, has deleted"
+    for arguments, is_said in ((["--missing"], False), (["--all"], False), ([], True)):
+        main(["replay", "--dry-run", *arguments])
+        assert (said in capsys.readouterr().err) == is_said
 
 
 def test_filters_add_up_and_each_upload_counts_once(worker: UploadWorker, replay: Callable[..., Said]) -> None:

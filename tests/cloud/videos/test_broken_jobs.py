@@ -11,11 +11,12 @@ import azure.functions as func
 import pytest
 
 from cloud import instance
-from cloud.settings import ERRORS, STATE, UPLOADS
+from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.sweep import sweep
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import DETECTED, DRAW, PLAN, STORY
+from cloud.videos.jobs import DETECTED, DRAW, FILES, PICTURES, PLAN, RENDERED, STILLS, STORY
+from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from cloud.web import router
 from inference.errors import StorageUnavailable
@@ -80,6 +81,8 @@ def test_a_plan_that_breaks_time_and_again_ends_in_an_error_record(impatient: Vi
     break_plan(impatient, job_of(impatient), "cut off")
     revive(impatient)
     assert names(impatient, ERRORS, "") == [f"{NAME}.json"]
+    record = impatient.storage.read_json(ERRORS, f"{NAME}.json")
+    assert record and f"the last: {STATE}/jobs/" in record[0]["error"]["message"]  # nobody was killed
     assert impatient.worker.handle(BlobEvent(UPLOADS, NAME)).status == "failed"
 
 
@@ -121,6 +124,19 @@ def test_whatever_a_plan_is_its_upload_begins_anew(impatient: Videos, clip: Path
     taken()
 
 
+@pytest.mark.parametrize("state", ["done", "superseded"])
+def test_an_upload_whose_plan_says_that_it_ended_begins_anew(impatient: Videos, clip: Path, state: str) -> None:
+    """Its receipt still waits for the job, and no message will come that asks."""
+    job_id = drop(impatient, clip)
+    taken()
+    stored = impatient.storage.read_json(STATE, f"jobs/{job_id}/{PLAN}")
+    assert stored
+    impatient.storage.write_json(STATE, f"jobs/{job_id}/{PLAN}", {**stored[0], "state": state})
+    revive(impatient)
+    assert sweep(impatient.worker, 60).unfinished == 1 and job_of(impatient) != job_id
+    taken()
+
+
 def test_what_lies_beside_jobs_and_numbers_that_are_none_stop_nothing(
     impatient: Videos, clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,26 +161,59 @@ def test_an_upload_whose_damaged_receipt_is_listed_as_a_jobs_begins_anew(impatie
     assert document(impatient, "a.jpg")["status"] == "ok"
 
 
-def cut(videos: Videos, job_id: str, kind: str) -> str:
-    """Cut off a blob of the job's work; its name below the job's folder."""
+def stored(videos: Videos, job_id: str, kind: str) -> tuple[str, bytes, dict[str, str]]:
+    """A blob of the job's work: its name, what is in it, its metadata."""
     path = next(name for name in names(videos) if name.startswith(f"jobs/{job_id}/{kind}"))
-    stored = videos.storage.read(STATE, path)
-    assert stored
-    videos.storage.write(STATE, path, stored[0][: len(stored[0]) // 2], metadata=stored[1].metadata)
-    return path
+    found = videos.storage.read(STATE, path)
+    assert found
+    return path, found[0], dict(found[1].metadata)
 
 
-@pytest.mark.parametrize(("kind", "until"), [(DETECTED, "merge"), (DRAW, "render"), (STORY, "join")])
-def test_work_that_is_cut_off_is_done_again(kind: str, until: str, impatient: Videos, clip: Path) -> None:
-    job_id = drop(impatient, clip)
-    while (messages := taken())[0].stage != until:
+def before(videos: Videos, stage: str) -> list[Message]:
+    """Deliver everything before this stage; its messages."""
+    while (messages := taken())[0].stage != stage:
         for message in messages:
-            impatient.deliver(message, 1)
-    path = cut(impatient, job_id, kind)
+            videos.deliver(message, 1)
+    return messages
+
+
+def files_of(videos: Videos, name: str) -> dict[str, int]:
+    """The files beside the upload's result, with how long they are; below one name for all uploads."""
+    pages = videos.storage.pages(RESULTS, f"{name}/")
+    found = {blob.name.split("/")[-1]: blob.size for page in pages for blob in page.blobs}
+    return {relative: size for relative, size in found.items() if relative != "result.json"}
+
+
+@pytest.mark.parametrize(("kind", "stage"), [(DETECTED, "merge"), (DRAW, "render"), (STORY, "join")])
+def test_work_that_cannot_be_read_is_done_again(kind: str, stage: str, impatient: Videos, clip: Path) -> None:
+    job_id = drop(impatient, clip)
+    message = before(impatient, stage)[0]
+    path, data, metadata = stored(impatient, job_id, kind)
+    half = data[: len(data) // 2]
+    impatient.storage.write(STATE, path, half, metadata={**metadata, "bytes": str(len(half))})
     with pytest.raises(StorageUnavailable, match=f"{STATE}/{path} cannot be read .* made again"):
-        impatient.deliver(messages[0], 1)
-    impatient.deliver(messages[0], 2)
+        impatient.deliver(message, 1)
+    impatient.deliver(message, 2)
     for _ in range(2):  # sweeps: what followed the lost work had been sent already
         revive(impatient)
         deal([impatient], random.Random(2), copies=1)
     assert document(impatient)["status"] == "ok" and names(impatient, ERRORS, "") == []
+
+
+def test_a_result_lacks_nothing_of_which_a_part_was_lost_before_it_was_joined(impatient: Videos, clip: Path) -> None:
+    drop(impatient, clip, "drawn/whole.mp4")
+    deal([impatient], random.Random(1), copies=1)
+    job_id = drop(impatient, clip, "drawn/robbed.mp4")
+    join = before(impatient, "join")[0]
+    for kind, empty in ((PICTURES, False), (FILES, False), (RENDERED, True), (STILLS, True)):
+        path, _, metadata = stored(impatient, job_id, kind)
+        impatient.storage.delete(STATE, path)
+        if empty:
+            impatient.storage.write(STATE, path, b"", metadata=metadata)
+    impatient.deliver(join, 1)
+    for _ in range(4):
+        revive(impatient)
+        deal([impatient], random.Random(2), copies=1)
+    robbed = files_of(impatient, "drawn/robbed.mp4")
+    assert robbed == files_of(impatient, "drawn/whole.mp4") and "sketch.mp4" in robbed
+    assert names(impatient, ERRORS, "") == []

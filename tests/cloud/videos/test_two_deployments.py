@@ -11,7 +11,7 @@ import pytest
 from cloud.settings import ERRORS, STATE, UPLOADS, app_identity
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.ledger import Ledger
-from cloud.uploads.sweep import sweep
+from cloud.uploads.sweep import ReceiptCursor, sweep
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import PLAN
 from cloud.videos.revive import revive
@@ -104,7 +104,9 @@ def test_a_sign_that_a_job_waits_is_none_that_it_goes_on(
     taken()
 
 
-def test_an_upload_whose_job_was_cleaned_away_begins_anew(blue: Videos, clip: Path) -> None:
+def test_an_upload_whose_job_was_cleaned_away_begins_anew(
+    blue: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job_id, other = drop(blue, clip), drop(blue, clip, "other.mp4")
     stored = blue.storage.read(STATE, f"receipts/{NAME}")
     assert stored
@@ -121,4 +123,27 @@ def test_an_upload_whose_job_was_cleaned_away_begins_anew(blue: Videos, clip: Pa
     assert began != job_id and job_of(blue, "other.mp4") == other
     revive(blue, handed)  # what that sweep saw is older than what began since
     assert job_of(blue) == began and names(blue, ERRORS, "") == []
+    with monkeypatch.context() as patch:
+        patch.setattr("cloud.videos.revive.PREFIX", "jobs/as-before/")  # it began after jobs were listed
+        revive(blue, handed)
+    assert job_of(blue) == began
+    # Of a receipt at another place of the listing, only claiming the upload tells that a job has it.
+    monkeypatch.setattr(ReceiptCursor, "of", lambda *_: None)
+    blue.storage.delete(STATE, f"jobs/{began}/{PLAN}")
+    revive(blue, sweep(blue.worker, 60).handed)
+    assert job_of(blue) != began and job_of(blue, "other.mp4") == other
+    taken()
+
+
+def test_a_job_is_cancelled_for_good_whatever_its_route_is_by_now(blue: Videos, clip: Path) -> None:
+    job_id = drop(blue, clip)
+    job = blue.jobs.read(job_id)
+    assert job
+    named(blue, "app-blue", "4.0")
+    blue.cancel(job)
+    stored = blue.ledger.read(NAME)
+    assert stored and (stored.receipt.state, stored.receipt.reason) == ("dropped", "cancelled")
+    blue.cancel(job)
+    ended = blue.jobs.read(job_id)
+    assert ended and ended.state == "cancelled" and job_of(blue) == job_id
     taken()

@@ -114,6 +114,20 @@ def test_routes_speak_of_names_as_storage_would_have_them(folder: Path, tmp_path
     assert (routes["a.png"], routes["c.jpg"]) == ("rest", "inner")
 
 
+def test_a_model_that_only_videos_need_is_missed_by_pictures_as_in_the_app(folder: Path, tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    route = '[[route]]\nname = "{0}"\nmatch = "{1}"\nsteps = [{{ model = "sketch" }}]\n'
+    routes.write_text(route.format("b", "b/**") + 'video = { reid = "zebras" }\n' + route.format("all", "**"))
+    done = run("analyze", folder, "--routes", routes, "--json")
+    found = {Path(d["source"]["name"]).name: d for d in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1 and found["a.png"]["status"] == "ok"
+    error = found["c.jpg"]["error"]
+    assert (
+        error["class"] == "ModelUnavailable"
+        and "route 'b': video: reid: no model is called 'zebras'" in error["message"]
+    )
+
+
 def test_a_sidecar_is_no_media_and_leads_its_file_another_way(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(ROUTES)
     drop = tmp_path / "drop"
@@ -136,6 +150,22 @@ def test_a_result_that_cannot_be_written_is_that_files_error(folder: Path, tmp_p
     assert (done.returncode, [d["status"] for d in documents]) == (1, ["error", "ok"])
     assert documents[0]["error"]["class"] == "StorageUnavailable"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE")
+def test_half_a_picture_is_not_left_where_there_is_no_room(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from inference.__main__ import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--model", "colors", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "analyze", str(folder / "a.png"), *options], capture_output=True, text=True
+    )
+    assert (done.returncode, "its result cannot be written" in done.stdout) == (1, True), done.stderr
+    left = {file.name for file in (tmp_path / "out" / "a.png").rglob("*") if file.is_file()}
+    assert left <= {".made-of"}  # which names what the next run has to remove
 
 
 def test_a_file_that_is_not_there_is_not_called_broken(folder: Path, tmp_path: Path) -> None:

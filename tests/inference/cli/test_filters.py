@@ -17,6 +17,8 @@ from inference.routes_file import Routes
 from inference.video.options import Follow, VideoOptions
 from inference.video.zones import Zone
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 ASTRONAUT = ROOT / "samples" / "astronaut.jpg"
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0))
@@ -57,11 +59,14 @@ def test_a_new_name_is_followed_by_everything_in_the_route() -> None:
     ("options", "words"),
     [
         (["--labels", "fase"], "--labels: no model of the routes finds 'fase'; did you mean 'face'"),
+        (["--labels", " , "], "--labels: no label in it, as in --labels person,car"),
         (["--labels", "face", "--rename", "face=x"], "finds 'face'; it is called 'x' now"),
         (["--rename", "fce=x"], "--rename: no model of the routes finds 'fce'; did you mean 'face'"),
         (["--label-threshold", "face=60"], "--label-threshold: 'face' is 60.*mean 0.6"),
         (["--label-threshold", "face"], "expected --label-threshold LABEL=0.6"),
         (["--label-threshold", "face=high"], "found 'high', expected a number"),
+        (["--label-threshold", "face=60%"], "found '60%', expected a number from 0 to 1; did you mean 0.6"),
+        (["--min-size", "0,4"], "found '0,4', expected a number from 0 to 1; did you mean 0.4"),
         (["--rename", "face="], "expected --rename LABEL=NAME"),
         (["--min-size", "40"], "--min-size is 40.*mean 0.4"),
         (["--max-size", "big"], "--max-size: found 'big'"),

@@ -21,6 +21,8 @@ from inference.errors import StorageUnavailable, UnreadableMedia
 from tests.conftest import ROOT
 from tests.file_server import FileServer, serving
 
+pytestmark = pytest.mark.slow
+
 CAT = (ROOT / "samples/cat.jpg").read_bytes()
 MODEL = ("--model", "colors")
 
@@ -77,6 +79,13 @@ def test_a_picture_is_called_like_the_end_of_its_address(
     assert b"secret" not in written and (tmp_path / "ü cat.jpg/result.json").exists()
 
 
+def test_the_longest_names_are_shortened_to_what_a_file_may_be_called(
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert analyze(capsys, f"{server.url}/{'ü' * 300}.jpg", "--out", str(tmp_path))[0] == 0
+    assert (tmp_path / f"{'ü' * 98}.jpg/result.json").is_file()
+
+
 def test_what_is_done_already_is_seen_by_the_content(
     server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,11 +108,20 @@ def test_what_the_server_does_instead_is_said(server: FileServer, capsys: pytest
     assert analyze(capsys, f"{server.url}/moved")[0] == 0
     server.leads_to = f"http://{server.url[8:]}/b.jpg?sig=secret"
     assert "leads to an address without https" in analyze(capsys, f"{server.url}/moved?sig=secret"[:-11])[1]
+    server.leads_to = "file:///etc/secret"
+    assert "leads to an address without https" in analyze(capsys, f"{server.url}/moved")[1]
+    server.leads_to = f"https://me:secret@{server.url[8:]}/file"
+    assert analyze(capsys, f"{server.url}/moved")[0] == 0, "the server has asked for no sign-in"
     server.leads_to = "/moved"
     assert "without end" in analyze(capsys, f"{server.url}/moved")[1]
     server.content = b"<!DOCTYPE html><title>Watch</title>"
     assert "this is a web page" in said()
-    for content, status, words in ((None, 200, "answers 404"), (CAT, 503, "answers 503"), (CAT, 403, "answers 403")):
+    for content, status, words in (
+        (CAT, 304, "answers 304"),
+        (None, 200, "answers 404"),
+        (CAT, 503, "answers 503"),
+        (CAT, 403, "answers 403"),
+    ):
         server.content, server.status = content, status
         assert words in said()
     server.content, server.status, server.cut_after = CAT, 200, [100]

@@ -16,6 +16,8 @@ from inference.analysis import analyze
 from inference.folder_files import MADE_OF
 from inference.steps import Analysis
 
+pytestmark = pytest.mark.slow
+
 OUT = ("--out", "out")
 
 
@@ -141,6 +143,35 @@ def test_files_of_an_earlier_result_go_and_those_of_others_stay(photos: Path) ->
     (photos / "a.png").write_bytes(b"no picture")
     assert run() == 1
     assert there() == ["error.json", "mine.txt"]
+
+
+def test_files_of_an_earlier_result_go_also_after_a_run_that_was_killed(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be what is blurred by now."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    place = Path("out/a.png")
+    for stage in ("_remove", "json_text", "shutil.move", "_size"):
+        assert run(model="colors") == 0 and (place / "colors.png").exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(f"inference.cli.results_folder.{stage}", killed)
+            run("--resume", model="sketch")
+        assert run("--resume", model="sketch") == 0
+        assert sorted(os.listdir(place)) == [MADE_OF, "result.json", "sketch.jpg"], stage
+
+
+def test_a_mask_counts_by_its_content(photos: Path, analysed: list[str]) -> None:
+    Image.new("L", (60, 40), 255).save("mask.png")
+    assert run("--mask", "mask.png") == 0
+    analysed.clear()
+    assert run("--mask", "./mask.png", "--resume") == 0 and analysed == []
+    mask = Image.new("L", (60, 40), 255)
+    mask.paste(0, (0, 0, 30, 40))
+    mask.save("mask.png")
+    assert run("--mask", "mask.png", "--resume") == 0 and len(analysed) == 3
 
 
 def test_a_note_that_leads_elsewhere_removes_nothing(photos: Path) -> None:

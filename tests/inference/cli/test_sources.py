@@ -7,6 +7,8 @@ import json
 import os
 import re
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,6 +53,35 @@ def test_a_quoted_pattern_is_what_the_shell_would_make_of_it(photos: Path) -> No
     assert names("photos/**/?.jpg") == names("photos/**/**/?.jpg") == ["cam1/a.jpg", "cam2/a.jpg", "r.jpg"]
 
 
+def test_braces_are_refused_with_the_patterns_to_give(photos: Path) -> None:
+    with pytest.raises(UnreadableMedia, match=re.escape("give each: 'photos/*.jpg' 'photos/*.my png'")):
+        typed(["photos/*.{jpg,my png}"])
+    with pytest.raises(UnreadableMedia, match=re.escape("give each: photos/a.jpg photos/b.jpg photos/c.jpg")):
+        typed(["photos/{a,b,c,d}.jpg"])
+    (photos / "{a,b}.jpg").write_bytes(CAT)
+    assert names("photos/{a,b}.jpg") == ["{a,b}.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes are waited for there")
+def test_a_pause_is_not_the_end_of_standard_input(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, CAT[:1000])
+
+    def rest() -> None:
+        while not os.get_blocking(reading):
+            time.sleep(0.01)
+        with open(writing, "wb") as file:
+            file.write(CAT[1000:])
+
+    thread = threading.Thread(target=rest, daemon=True)
+    thread.start()
+    with open(reading, "rb") as stream:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream, isatty=lambda: False))
+        assert main(["analyze", "-", *MODEL]) == 0
+    thread.join()
+
+
 def test_a_file_that_is_called_like_a_pattern_or_a_camera_is_that_file(photos: Path) -> None:
     for name in ("a[1].jpg", "0", "conf=0.5", "source=x"):
         (photos / name).write_bytes(CAT)
@@ -86,6 +117,30 @@ def test_what_other_tools_take_is_refused_with_what_to_do(word: str) -> None:
     assert REFUSED[word] in why and "secret" not in why and "no such file; check" not in why
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["analyze", ""], "argument '' is empty"),
+        (["analyze", "photos", "--out="], "argument '--out=' is empty"),
+        (["export", " ", "--out", "x.json"], "argument ' ' is empty"),
+        (
+            ["analyze", "photos", "--out", "az://me:secret@results/today"],
+            "az://results/today: no place on this machine",
+        ),
+        (["export", "https://me:secret@host/r", "--out", "x.json"], "https://host/r: no place on this machine"),
+        (["group", "--index", "s3://bucket"], "s3://bucket: no place on this machine"),
+    ],
+)
+def test_a_word_that_can_be_no_place_is_not_taken_for_one(
+    words: list[str], said: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty one, as of a variable that is not set, would be the current folder."""
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    err = capsys.readouterr().err
+    assert said in err and "secret" not in err and os.listdir() == ["photos"]
+
+
 def test_paths_that_are_not_there_are_paths() -> None:
     for word in (
         "no.jpg",
@@ -118,6 +173,9 @@ def test_refused_sources_cost_no_file_its_result_and_have_status_2(
         (["--conf", "0.5"], "--conf 0.5; write --threshold 0.5"),
         (["--imgsz=640"], "tile = 640"),
         (["--treshold", "0.5"], "did you mean --threshold?"),
+        (["--threshold", "40%"], "found '40%', expected a score from 0 to 1; did you mean 0.4?"),
+        (["--stride", "2"], "--stride 2; the table [route.video] of a route says that; give its file with --routes"),
+        (["--blur", "face"], "the table [route.draw] of a route says that, as blur = ['face']"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["analyze", "photos/r.jpg", *words])
@@ -199,6 +257,31 @@ def test_what_was_made_of_pictures_is_never_analysed(photos: Path, capsys: pytes
         assert main(["analyze", *command, *MODEL]) == 2
         assert "name another" in capsys.readouterr().err
     assert not (photos / RESULTS_NOTE).exists()
+
+
+def test_an_export_among_the_pictures_is_no_picture(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "photos/cam1", "photos/r.jpg", *MODEL, "--out", "out"]) == 0
+    for form in ("coco", "csv", "jsonl"):
+        suffix = "json" if form == "coco" else form
+        assert main(["export", "out", "--format", form, "--out", f"photos/cam1/labels.{suffix}"]) == 0
+    capsys.readouterr()
+    assert names("photos/cam1") == ["a.jpg"] and sorted(names("photos/cam1/*")) == ["a.jpg"]
+    said = "left out: 3 exports of results (labels.csv, labels.json, labels.jsonl)"
+    assert capsys.readouterr().err.splitlines()[0] == f"photos/cam1: {said}"
+    (photos / "cam1/mine.json").write_text('{"info": {"description": "mine"}}')
+    assert names("photos/cam1") == ["a.jpg", "mine.json"], "files of others are the user's to explain"
+
+
+def test_a_data_set_is_not_written_among_its_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each later run would find more of them."""
+    (photos / "f.jpg").write_bytes((ROOT / "samples/photographer.jpg").read_bytes())
+    assert main(["analyze", "photos/f.jpg", "--model", "faces", "--out", "out"]) == 0
+    export = ["export", "out", "--format", "yolo", "--out"]
+    assert main([*export, "photos"]) == 2
+    assert "name another folder, such as photos/dataset" in capsys.readouterr().err
+    before = names("photos")
+    assert main([*export, "photos/dataset"]) == 0
+    assert names("photos") == before and (photos / "dataset/images/f.jpg").is_file()
 
 
 def test_results_beside_the_pictures_hide_none(photos: Path) -> None:

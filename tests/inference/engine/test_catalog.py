@@ -110,6 +110,7 @@ def test_the_figures_of_verified_models_are_those_of_the_measured_table() -> Non
             assert number in re.findall(r"[\d.]+", verified[name].figure), f"{name}: {measured[row]}"
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_the_figures_that_no_table_has(shared: Path) -> None:
     """Group photos for the small YuNet, large people for the detector of people, digits in a typeface for MNIST's."""

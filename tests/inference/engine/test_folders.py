@@ -15,6 +15,7 @@ from inference.__main__ import main
 from inference.engine.registry import BUILT_IN, InstalledModel, Registry
 from inference.engine.weights import Weights
 from inference.errors import BadModel
+from tests.inference.engine.test_replaced_models import pets
 from tests.inference.graphs import picture_input, save
 
 CONFIG = '{"architectures": ["ViTForImageClassification"], "id2label": {"0": "cat", "1": "dog"}}'
@@ -275,3 +276,14 @@ def test_two_files_in_a_folder_ask_for_the_one(models: Path) -> None:
     reason = str(entries(models)["both"].reason)
     assert "found 2 models (left.onnx, right.onnx); put each into a folder of its own" in reason
     assert 'file = "left.onnx"' in reason
+
+
+def test_what_cannot_be_reached_stops_no_model_beside_it(tmp_path: Path) -> None:
+    """Links that no file system follows stand for a share that does not answer and for folders without rights."""
+    pets(tmp_path / "pets", 0)
+    for name in ("a", ".snapshot", "_old", "b.onnx", "zz"):
+        (tmp_path / name).symlink_to("x" * 300)
+    found = {entry.name: entry for entry in Registry([tmp_path], weights=Weights([])).list()}
+    assert {name for name, entry in found.items() if not entry.reason} == {"pets"}
+    assert found["a"].unused and found["a"].reason == "this is a link that leads nowhere"
+    assert found["b"].reason is not None and "File name too long" in found["b"].reason

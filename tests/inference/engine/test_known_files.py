@@ -15,6 +15,8 @@ from inference.engine.weights import Weights
 from inference.errors import BadModel
 from inference.tables import closest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.needs_shared
 def test_a_file_of_the_catalog_gets_its_manifest_whatever_it_is_called(

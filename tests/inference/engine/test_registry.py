@@ -180,6 +180,14 @@ def test_an_unknown_model_suggests_the_nearest(models: Path) -> None:
         Registry([models]).model("clasify")
 
 
+def test_a_misspelt_name_of_a_model_that_cannot_be_used_is_no_other_of_the_catalog(models: Path) -> None:
+    words = (
+        "no model is called 'clasify'; did you mean 'classify'\\? It cannot be used: for research only, and DROPSIGHT"
+    )
+    with pytest.raises(BadModel, match=words):
+        Registry([models], allow_research=False).model("clasify")
+
+
 def test_many_threads_share_one_session(models: Path) -> None:
     registry = Registry([models])
     seen: list[int] = []
@@ -326,6 +334,11 @@ def test_files_with_names_of_their_own_keep_them(tmp_path: Path) -> None:
     for name in ("model.onnx", "model_quantized.onnx"):
         classifier(tmp_path / "vit" / name)
     assert names(tmp_path / "vit") == ["vit", "model_quantized"]
+    classifier(tmp_path / "best.onnx")  # beside folders of models, where the folder's name says nothing of it
+    assert names(tmp_path / "best.onnx") == ["best"] and "best" in names(tmp_path)
+    classifier(tmp_path / "hub" / "model.onnx")
+    classifier(tmp_path / "hub" / "onnx" / "model_quantized.onnx")
+    assert names(tmp_path / "hub" / "model.onnx") == ["hub"]
 
 
 def test_weights_below_hugging_faces_folder_are_its_one_model(tmp_path: Path) -> None:

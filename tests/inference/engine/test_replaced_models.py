@@ -9,15 +9,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from inference.analysis import analyze
-from inference.engine.changes import PARTLY_S, SERVES_ON_S, SETTLE_S, STILL_S
+from inference.engine.changes import PARTLY_S, SERVES_ON_S, SETTLE_S, SPLIT_S, STILL_S
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights, sha256_of
 from inference.errors import BadModel, ModelReplaced, ModelUnavailable
 from inference.routes import Route, Step
+from tests.inference.engine.test_external_data import MANIFEST as EXTERNAL
+from tests.inference.engine.test_external_data import net
 from tests.inference.graphs import picture_input, save
 
 MANIFEST = 'task = "image-classification"\nhead = "classifier"\nlabels = "labels.txt"\n{}[postprocess]\nparams = {{ activation = "none" }}\n'  # noqa: E501
@@ -43,11 +46,15 @@ class World:
     """A registry with a clock of its own, over a folder with the model `pets`. Files are as old as they really are."""
 
     def __init__(self, root: Path, settle: bool = False, found: Path | None = None) -> None:
-        self.now, self.root = 0.0, root
+        self.now, self.root, self.patient = 0.0, root, False
         self.folder = root / "pets"
         self.registry = Registry(
-            [root], weights=Weights([found] if found else []), settle=settle, clock=lambda: self.now
+            [root], weights=Weights([found] if found else []), settle=settle, clock=lambda: self.now, sleep=self.slept
         )
+
+    def slept(self, seconds: float) -> None:
+        """Without `patient`, files come in the meantime, as far as anybody can tell."""
+        self.now += seconds if self.patient else 0.0
 
     def says(self) -> tuple[str, str]:
         """(what an upload that comes now is answered, the digest that its key is made of)."""
@@ -158,6 +165,81 @@ def test_a_folder_that_is_gone_serves_for_ten_minutes_and_is_said(world: World) 
     assert world.says()[0] == "dog" and not world.registry.trouble("pets")  # not in memory, so that it is read at once
 
 
+def test_a_new_graph_waits_for_the_weights_beside_it(tmp_path: Path) -> None:
+    """The data comes over a slow line. With the data of before the new graph would answer something of its own."""
+    world = World(tmp_path)
+    net(world.folder, (0.9, 0.1)).with_name("model.toml").write_text(EXTERNAL)
+    old = world.says()
+    graph = world.folder / "model.onnx"
+    bias = onnx.load(graph, load_external_data=False)
+    bias.graph.initializer[0].raw_data = np.full((1, 1), 9, np.float32).tobytes()  # "nought"
+    onnx.save(bias, graph)
+    assert world.says() == world.later(SPLIT_S - 1).says() == old
+    (world.folder / "model.onnx.data").write_bytes(np.array([0.1, 0.9], np.float32).tobytes())
+    assert world.says() == world.later(PARTLY_S - 1).says() == old
+    assert world.later(1).says() == fresh(tmp_path) and world.says()[0] == "dog"
+    graph.write_bytes(graph.read_bytes() + b"\x9a\x3f\x00")  # alone, it serves in the end (field 1011, unknown to all)
+    assert world.later(PARTLY_S).says()[1] != fresh(tmp_path)[1] == world.later(SPLIT_S).says()[1]
+
+
+@pytest.mark.parametrize("name", [".model.onnx.Ab3xYz", "model.onnx.tmp", "model.onnx.part"])
+def test_weights_that_are_on_their_way_under_another_name_hold_up_the_labels(world: World, name: str) -> None:
+    """As rsync, browsers and WinSCP bring them: complete files have their names only in the end."""
+    old = world.says()
+    (world.folder / "labels.txt").write_text("red\ngreen")
+    assert world.says() == old
+    new = weights(world.root.parent / "new", 1).read_bytes()
+    for done in range(1, 6):
+        (world.folder / name).write_bytes(new[: done * len(new) // 5])
+        assert world.later(PARTLY_S - 1).says() == old
+    (world.folder / name).replace(world.folder / "model.onnx")
+    assert world.says() == world.later(PARTLY_S - 1).says() == old
+    assert world.later(1).says() == fresh(world.root) and world.says()[0] == "green"
+
+
+def test_a_model_that_comes_again_waits_for_the_labels_that_it_had(world: World) -> None:
+    """Without them it could be used, too, and would say 0 or 1."""
+    old = world.says()
+    shutil.rmtree(world.folder)
+    weights(world.folder, 1)
+    (world.folder / "model.toml").write_text(MANIFEST.format("").replace('labels = "labels.txt"\n', ""))
+    assert world.says() == world.later(PARTLY_S - 1).says() == old
+    pets(world.folder, 1, "red green")
+    assert world.says() == old
+    assert world.later(STILL_S).says()[0] == "green"
+
+
+def test_a_model_that_has_moved_serves_from_its_new_place_once_the_old_one_is_given_up(world: World) -> None:
+    old = world.says()
+    pets(world.root / "pets-2", 1, more='name = "pets"\n')
+    shutil.rmtree(world.folder)
+    assert world.says() == world.later(SERVES_ON_S - 1).says() == old
+    assert world.later(1).says() == fresh(world.root) and world.says()[0] == "dog"
+    assert world.later(SERVES_ON_S).says()[0] == "dog" and not world.registry.trouble("pets")
+
+
+def test_a_model_that_moves_before_it_is_loaded_serves_from_its_new_place(world: World) -> None:
+    assert world.registry.list()[0].root == world.folder
+    pets(world.root / "pets-2", 1, more='name = "pets"\n')
+    shutil.rmtree(world.folder)
+    assert world.later(STILL_S).says() == fresh(world.root)
+
+
+def test_a_folder_that_cannot_be_reached_serves_from_memory_and_is_said(world: World, tmp_path: Path) -> None:
+    """As a share that does not answer, or rights that were taken; here a link that no file system follows."""
+    old = world.says()
+    world.folder.rename(tmp_path / "away")
+    world.folder.symlink_to("x" * 300)
+    pets(world.root / "pets-2", 1, more='name = "pets"\n')
+    assert world.says() == world.later(SERVES_ON_S - 1).says() == old
+    assert "it cannot be read now (File name too long); mend the share, the link" in world.registry.trouble("pets")
+    with pytest.raises(ModelUnavailable, match="it cannot be read now"):
+        world.later(1).says()
+    world.folder.unlink()
+    (tmp_path / "away").rename(world.folder)
+    assert world.says() == old
+
+
 @pytest.mark.parametrize("how", ["cut", "labels", "toml", "sha256"])
 def test_new_files_that_cannot_be_used_leave_the_old_model_in_place_until_they_are_mended(
     world: World, how: str
@@ -235,6 +317,9 @@ def test_an_app_that_starts_while_files_come_waits_until_they_lie_still(tmp_path
     with pytest.raises(ModelUnavailable, match="its files came a moment ago; they are used once they lie still"):
         world.says()
     assert world.later(SETTLE_S).says()[0] == "cat"
+    patient = World(tmp_path, settle=True)
+    patient.patient = True
+    assert (patient.says()[0], patient.now) == ("cat", SETTLE_S)
     other = World(tmp_path, settle=True)
     other.registry.use([tmp_path], whole=[tmp_path])  # fetched by the app itself
     assert other.says()[0] == "cat"
@@ -264,7 +349,7 @@ def test_many_threads_never_mix(world: World) -> None:
         while not stop.is_set():
             try:
                 seen.add(world.says())
-            except ModelReplaced:
+            except ModelUnavailable:  # replaced between key and answer, or while it was first read
                 continue
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -61,6 +61,7 @@ def test_gfl(models: Registry, shared: Path, street: str, name: str, strides: tu
     same(model.decode(outputs, real, 0.05), reference.suppress(rows, 0.6, 100), *real.network)
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_ultralytics_grid_and_masks(models: Registry, shared: Path, street: str) -> None:
     model, outputs, real = raw_outputs(models, shared, "ultra-yolov8n-seg-320", street)

@@ -76,7 +76,7 @@ def test_what_is_left_out_is_said_in_a_line_each(tmp_path: Path, capsys: pytest.
     (tmp_path / "results/broken.jpg/error.json").write_text("{}")
     status, out = export(tmp_path / "results", "coco")
     said = capsys.readouterr()
-    assert status == 0 and said.out == f"{out}: 1 results as coco\n"
+    assert status == 0 and said.out == f"{out}: 1 result as coco\n"
     assert [i["file_name"] for i in json.loads(out.read_text())["images"]] == ["a.jpg"]
     assert "(5: clip0.mp4, clip1.mp4, clip2.mp4 and 2 more)" in said.err and "frames.jsonl" in said.err
     assert "width and height are not known: analyse them again (odd.jpg)" in said.err

@@ -77,6 +77,7 @@ def test_results_of_every_kind_satisfy_it(case: str, shared: Path) -> None:
     check(analyze((shared / "media" / file).read_bytes(), Route("r", steps), registry).result.to_json())
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_results_of_videos_satisfy_it(shared: Path) -> None:
     registry = Registry([ROOT / "tests/models"], weights=Weights([shared / "models"]))

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from inference.analysis import analyze
+from inference.draw import blurred
 from inference.engine.clip import ClipModel
 from inference.engine.registry import Registry
 from inference.predictions import Objects
@@ -51,6 +52,19 @@ def test_a_track_begins_from_the_score_of_its_label(tracker: str) -> None:
     assert shown.hidden is not None and shown.hidden.names == ("bus",)
     assert shown.scores.tolist() == pytest.approx([0.35, 0.6]), "the scores are the model's"
     assert set(tracks.extra([])["objects"]) == {"car", "dog"}
+
+
+def test_what_was_found_on_somebody_who_does_not_count_is_blurred_all_the_same() -> None:
+    """A face is sure, the person whose crop shows it is not, and no track takes that person up."""
+    tracks = Tracks(VideoOptions(), 0.5, 320, 200)
+    found = replace(seen(person=0.3), attributes=({"faces": seen(face=0.9)},))
+    shown = tracks.update(0.0, found)
+    assert not len(shown) and not shown.left_out
+    picture = Pillow.fromarray(np.random.default_rng(1).integers(0, 256, (200, 320, 3), np.uint8))
+    drawn = blurred(picture, [("people", shown)], ("face", "person"))
+    changed = np.abs(np.asarray(drawn, int) - np.asarray(picture, int)).any(axis=2)
+    assert changed[5:45, 5:45].mean() > 0.9 and not changed[60:, 60:].any()
+    assert blurred(picture, [("people", shown)], ("person",)).tobytes() == picture.tobytes(), "no person was found"
 
 
 def test_scores_reach_the_trackers_threshold_where_they_reach_their_own() -> None:

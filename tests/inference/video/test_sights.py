@@ -17,8 +17,8 @@ from inference.results.result import Source
 from inference.routes import Draw, Route, Step
 from inference.video.frames import Frame, View
 from inference.video.options import VideoOptions
-from inference.video.outputs import Choice, Stills
 from inference.video.sights import Sights
+from inference.video.stills import Choice, Stills
 from inference.video.summary import Summary
 from inference.video.write import VideoWriter
 from tests.inference.video.blobs import blob_detector, scene

@@ -83,13 +83,22 @@ def answers(depth: int) -> st.SearchStrategy[Any]:
     return kinds | detections(depth) if depth else kinds
 
 
-@given(detections(), st.dictionaries(TEXT.filter(lambda t: t not in ("kind", "dtype")), answers(1), max_size=2))
+@given(detections(), st.dictionaries(TEXT, answers(1), max_size=2))
 @cases(40)
 def test_whatever_is_stored_is_a_line_and_comes_back(objects: Objects, others: dict[str, Any]) -> None:
     line = to_line({"steps": {"s": objects, **others}})
     assert list(io.StringIO(line)) == [line] and line.endswith("\n")
     line.encode("utf-8")
     assert_same(from_line(line)["steps"], {"s": objects, **others})
+
+
+def test_steps_may_have_any_name() -> None:
+    """Also the names by which a line's own parts are told."""
+    pose = Objects.empty()
+    person = Objects(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), ("person",),
+                     attributes=({"kind": pose, "dtype": pose, "array": pose},))  # fmt: skip
+    steps = {"kind": person, "dtype": pose, "packed": pose}
+    assert_same(from_line(to_line({"steps": steps}))["steps"], steps)
 
 
 def assert_same(a: Any, b: Any) -> None:

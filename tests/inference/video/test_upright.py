@@ -178,6 +178,7 @@ class TestColours:
         assert whole.notes == ("a", "b")
 
 
+@pytest.mark.slow
 def test_the_document_and_all_files_have_the_clips_own_shape_and_colours(tmp_path: Path) -> None:
     frames = [plain((573, 512, 512), "yuv420p10le") for _ in range(4)]
     tags: dict[str, Any] = {"colorspace": 9, "color_range": 1, "color_trc": PQ, "color_primaries": BT2020}

@@ -19,8 +19,9 @@ from inference.results.result import Source
 from inference.routes import Draw, Route, Step
 from inference.video.frames import Between, Frame, Sampling, VideoInfo, View
 from inference.video.options import VideoOptions
-from inference.video.outputs import Drawing, Stills
+from inference.video.outputs import Drawing
 from inference.video.read import VideoReader
+from inference.video.stills import Stills
 from inference.video.summary import Summary
 from inference.video.view import Tween, between, view_of
 from inference.video.write import VideoWriter

@@ -12,7 +12,7 @@ from inference.errors import BadRoute
 from inference.regions import inside
 from inference.tables import build
 from inference.video.options import VideoOptions
-from inference.video.outputs import heat_picture
+from inference.video.stills import heat_picture
 from inference.video.tracks import HeatMap, Speeds
 from inference.video.zones import Zone, ZoneEvent, ZoneWatch, counts
 
