@@ -13,6 +13,7 @@ from pathlib import Path
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
+from cloud.comments import only_comments
 from cloud.settings import BLOB_SOURCES, UPLOADS, text_of
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
@@ -57,15 +58,6 @@ def sweep(timer: func.TimerRequest, context: func.Context) -> None:
     from cloud.instance import on_sweep
 
     on_sweep(begins_thread(context))
-
-
-def only_comments(path: Path) -> bool:
-    """Whether a TOML file, in any encoding that is read, says nothing; a missing file says nothing either."""
-    try:
-        lines = path.read_bytes().replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines()
-    except OSError:
-        return not path.exists()
-    return all(line.strip() == b"" or line.lstrip().startswith(b"#") for line in lines)
 
 
 # A tick every minute keeps an app awake, for which an app without pipelines should not pay.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloud.comments import only_comments
 from cloud.edited import masks_of
 from cloud.settings import BadSettings, Settings, slips
 from devtools import azurite, checks, environment, first_run, pack
@@ -130,16 +131,7 @@ def this_start(python: Path, root: Path, values: dict[str, str]) -> checks.Findi
     except BadSettings:
         return next_start(python, root)
     files = [file for file in read_once(values, root) if file.suffix == ".toml"]
-    return next_start(python, root) if any(map(says_something, files)) else checks.Finding("Configuration", True, "")
-
-
-def says_something(file: Path) -> bool:
-    """Whether there is more in a TOML file than comments."""
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError:
-        return file.exists()
-    return any(line.strip() and not line.lstrip().startswith(b"#") for line in lines)
+    return next_start(python, root) if not all(map(only_comments, files)) else checks.Finding("Configuration", True, "")
 
 
 def quick(values: dict[str, str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ def refused(text: str) -> str:
         ("tile = 640.0", "steps[0]: tile: found 640.0, expected a whole number; did you mean 640?"),
         ("tile = '640'", "steps[0]: tile: found '640', expected a whole number; write 640 without quotes"),
         ("tile = '64.5'", "steps[0]: tile: found '64.5', expected a whole number"),
+        ("threshold = true", "steps[0]: threshold: found true, expected a number"),
     ],
 )
 def test_a_value_of_another_type_is_told_the_nearest(keys: str, words: str) -> None:
@@ -54,6 +55,22 @@ def test_characters_that_look_alike_are_named(word: str, known: str, words: str)
 def test_a_misspelt_word_of_two_lists_is_told_the_nearest_of_both() -> None:
     with pytest.raises(BadManifest, match=r"layout: found 'NHCW'; did you mean 'nchw'\? \(known: nchw, nhwc"):
         manifest_from({"name": "m", "task": "depth-estimation", "head": "x", "preprocess": {"layout": "NHCW"}}, "m")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (
+            "iou = 0.5",
+            "; that is the model's: write it into [postprocess] of its model.toml (iou_threshold, max_detections)",
+        ),
+        ("conf = 0.5", "; did you mean 'threshold'?"),
+        ("classes = [0]", "; did you mean 'labels'?"),
+    ],
+)
+def test_keys_of_models_and_of_other_tools_are_told_what_they_are_here(keys: str, words: str) -> None:
+    key = keys.partition(" ")[0]
+    assert refused(f"{ROUTE}steps = [{{ model = 'faces', {keys} }}]") == f"steps[0]: unknown key '{key}'{words}"
 
 
 def test_a_key_of_another_table_is_no_misspelt_one() -> None:

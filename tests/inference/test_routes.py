@@ -85,31 +85,6 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str) -> None:
         parse_routes(text, "routes.toml")
 
 
-STEP = "[[route]]\nname = 'a'\nsteps = [{{ model = 'x', {} }}]\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (STEP.format("iou = 0.5"), r"unknown key 'iou'; .*\[postprocess\] of its model.toml"),
-        (STEP.format("conf = 0.5"), "unknown key 'conf'; did you mean 'threshold'"),
-        (STEP.format("threshold = '0.5'"), "found '0.5', expected a number; write 0.5 without quotes"),
-        (STEP.format("threshold = ' 40 % '"), r"expected a number; did you mean 0.4\?"),
-        (STEP.format("threshold = true"), "found true, expected a number$"),
-        ("[[route]]\nname = 'a'\nsteps = ['x']", r"did you mean \{ model = \"x\" \}\?"),
-        (STEP.format("tile = 0") + "draw = { boxes = 0 }", r"expected true or false; did you mean false\?"),
-        (
-            STEP.format("tile = 0") + "regions = [[0, 0], [1, 0], [1, 1]]",
-            r"write regions = \[\[\[0, 0\], \[1, 0\], \[1, 1\]\]\]",
-        ),
-        ("[[route]]\nname = \u201ca\u201d", "quotes are straight here"),
-    ],
-)
-def test_what_was_meant_is_asked(text: str, message: str) -> None:
-    with pytest.raises(BadRoute, match=message):
-        parse_routes(text, "routes.toml")
-
-
 def test_the_digest_tells_options_and_models_apart() -> None:
     registry = Registry()
     plain = Route("a", (Step("classify"),))
