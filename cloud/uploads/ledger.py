@@ -27,7 +27,15 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from cloud.storage.blobs import Conflict
 from cloud.storage.paths import printable
 from cloud.uploads.events import Again
-from cloud.uploads.receipts import LONGEST_LEASE_S, Receipt, ReceiptStore, StoredReceipt, Unanswered, is_surroundings
+from cloud.uploads.receipts import (
+    LONGEST_LEASE_S,
+    Receipt,
+    ReceiptStore,
+    StoredReceipt,
+    Unanswered,
+    folder_of,
+    is_surroundings,
+)
 from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -109,7 +117,8 @@ class Ledger:
         """
         owner = uuid.uuid4().hex
         plan = plan_for(None)
-        wanted = self._begun(Receipt(name, etag, plan.key, "working", owner=owner, digest=plan.digest), plan)
+        first = Receipt(name, etag, plan.key, "working", owner=owner, claimed_folder=folder_of(plan.key, owner))
+        wanted = self._begun(replace(first, digest=plan.digest), plan)
         try:
             return _granted(wanted, self._put(wanted, None), plan)
         except Conflict:
@@ -221,9 +230,21 @@ class Ledger:
         """
         return self._end(claim, lambda receipt: receipt.ended(state, reason, suspect))
 
-    def complete(self, claim: Claim[Any], result_etag: str, replaced: Collection[str] = ()) -> Finish:
-        """Write the end of a claim whose result lies there; see Receipt.done. The answer is as `finish`'s."""
-        return self._end(claim, lambda receipt: receipt.done(result_etag, replaced))
+    def complete(
+        self, claim: Claim[Any], result_etag: str, replaced: Collection[str] = (), folder: str | None = None
+    ) -> Finish:
+        """Write the end of a claim whose result lies there; see Receipt.done. The answer is as `finish`'s.
+
+        folder: that of the result's artifacts, where an earlier claim of the upload wrote them.
+        """
+
+        def end(receipt: Receipt) -> Receipt:
+            if folder is not None and folder != receipt.folder:
+                old_keys = tuple(key for key in (*receipt.old_keys, receipt.folder) if key != folder)
+                receipt = replace(receipt, claimed_folder=folder, old_keys=old_keys)
+            return receipt.done(result_etag, replaced)
+
+        return self._end(claim, end)
 
     def give_back(self, claim: Claim[Any], reason: str) -> Finish:
         """Give a claim back that the surroundings ended: no attempt is spent. The answer is as `finish`'s."""
@@ -242,22 +263,25 @@ class Ledger:
                 self._owed[claim.receipt.owner] = claim, reason
                 self._keep_going()
 
-    def drop(self, name: str) -> None:
-        """Note that an upload is gone that nobody works on (any more)."""
+    def drop(self, name: str) -> Receipt | None:
+        """Note that an upload is gone that nobody works on (any more); what its receipt said, where that is noted."""
         stored = self.read(name)
         old = stored.receipt if stored else None
         if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
-            return
-        if old.state != "working" or stored.age_s >= min(old.lease_s, LONGEST_LEASE_S):
-            with suppress(Conflict):
-                self._put(old.ended("dropped", "deleted before it was analysed"), stored.version)
+            return None
+        if old.state == "working" and stored.age_s < min(old.lease_s, LONGEST_LEASE_S):
+            return None
+        with suppress(Conflict):
+            self._put(replace(old.ended("dropped", "deleted before it was analysed"), old_keys=()), stored.version)
+            return old
+        return None
 
     def runs_alone(self, claim: Claim[Any]) -> bool:
         """Note that the claim has its worker for itself from here on: a death counts. False where it is lost."""
         return self._rewrite(claim, lambda receipt: replace(receipt, alone=True))
 
     def settle(self, receipt: Receipt, version: str, left: tuple[str, ...]) -> None:
-        """Note that what an answer replaces is deleted, but for artifacts under the short keys `left`; nothing where
+        """Note that what an answer replaces is deleted, but for the folders `left`; nothing where
         the receipt has changed since `version`."""
         with suppress(Conflict):
             self._put(receipt.settled(left), version)

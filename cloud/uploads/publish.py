@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from cloud.storage.blobs import BlobHeld
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import output_path, printable, record_path
 from cloud.uploads.receipts import Receipt
-from inference.errors import StorageUnavailable
+from inference.errors import LimitExceeded, StorageUnavailable
 from inference.results.result import Result
 from inference.results.summary import labels_of
 from inference.steps import Analysis
@@ -23,22 +24,24 @@ log = logging.getLogger(__name__)
 
 RESULT = "result.json"
 _ROUNDS = 20
+_MOST_BYTES = 256 * 1024 * 1024  # of a result that is read to be written anew
 
 
 class Superseded(Exception):
     """The upload was "overwritten" or "deleted" after the version that the receipt speaks of, or somebody else has it
-    by now ("lost"), and under which key."""
+    by now ("lost")."""
 
-    def __init__(self, how: Literal["overwritten", "deleted", "lost"], key: str = "") -> None:
+    def __init__(self, how: Literal["overwritten", "deleted", "lost"]) -> None:
         super().__init__("taken over by another worker" if how == "lost" else f"{how} while it was analysed")
-        self.how, self.key = how, key
+        self.how = how
 
 
 @dataclass(frozen=True)
 class Published:
-    """A result that lies in its place: its ETag, and the short keys of the results of others that it replaces."""
+    """A result that lies in its place: its ETag, the folder of its artifacts, and those of others that it replaces."""
 
     etag: str
+    folder: str
     replaced: frozenset[str] = frozenset()
 
 
@@ -70,16 +73,14 @@ def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: 
     A call per artifact, then two for the upload's ETag and the document; more only where somebody else wrote the result
     meanwhile. Nothing older is deleted: that is for whoever has noted the end. Raises Superseded.
     """
-    folder = f"{output_path(receipt.name)}/{receipt.short_key}"
-    written: dict[str, str] = {}
+    folder = f"{output_path(receipt.name)}/{receipt.folder}"
+    metadata = {"key": receipt.key, "folder": receipt.folder}
+    for relative, content in analysis.artifacts.items():
+        storage.write(RESULTS, f"{folder}/{_inside(relative)}", content, metadata=metadata)
     try:
-        for relative, content in analysis.artifacts.items():
-            path = f"{folder}/{_inside(relative)}"
-            written[path] = storage.write(RESULTS, path, content, metadata={"key": receipt.key})
-        return _replace_result(storage, receipt, placed(analysis, receipt.short_key).to_json(), check_ours)
-    except Superseded as how:
-        if how.key != receipt.key:  # else they are the other's, too
-            _withdraw(storage, RESULTS, written)
+        return _replace_result(storage, receipt, placed(analysis, receipt.folder).to_json(), check_ours)
+    except Superseded:
+        _delete_artifacts(storage, receipt.name, receipt.folder)
         raise
 
 
@@ -87,19 +88,19 @@ def tidy(storage: Storage, receipt: Receipt) -> tuple[str, ...]:
     """Delete what the receipt's answer replaces: older artifacts, an error record beside a result, the result of an
     older version beside an error record. No call if nothing.
 
-    Returns the short keys whose artifacts may not be deleted for now. Raises StorageUnavailable.
+    Returns the folders of artifacts that may not be deleted for now. Raises StorageUnavailable.
     """
     kept = _result_kept(storage, receipt) if receipt.state == "failed" else ""
     held = []
-    for key in sorted({*receipt.old_keys} - {receipt.short_key}):
+    for folder in receipt.old_keys:
         try:
-            if key == kept:
-                held.append(key)
+            if folder == kept:
+                held.append(folder)
             else:
-                _delete_artifacts(storage, receipt.name, key)
+                _delete_artifacts(storage, receipt.name, folder)
         except BlobHeld as error:
             log.info("%s", printable(f"{receipt.name}: what an older result had is kept until the next one: {error}"))
-            held.append(key)
+            held.append(folder)
     if receipt.state == "done" and receipt.has_error:
         with suppress(BlobHeld):
             storage.delete(ERRORS, error_path(receipt.name))
@@ -107,27 +108,49 @@ def tidy(storage: Storage, receipt: Receipt) -> tuple[str, ...]:
 
 
 def _result_kept(storage: Storage, receipt: Receipt) -> str:
-    """The short key of the result that stays beside an error record: that of the same version of the upload, which was
+    """The folder of the result that stays beside an error record: that of the same version of the upload, which was
     analysed by other routes or models. One of an older version is deleted, as it speaks of what is not there any more.
     """
     current = storage.head(RESULTS, result_path(receipt.name)) if receipt.result_etag or receipt.old_keys else None
     if current is None:
         return ""
-    key = current.metadata.get("key", "")[:12]
     if current.metadata.get("etag", receipt.etag) == receipt.etag:
-        return key
+        return _folder(current)
     with suppress(BlobHeld, Conflict):
         storage.delete(RESULTS, current.name, if_match=current.etag)
-        _delete_artifacts(storage, receipt.name, key)
+        _delete_artifacts(storage, receipt.name, _folder(current))
     return ""
 
 
-def already_published(storage: Storage, receipt: Receipt) -> Published | None:
-    """This receipt's result, where its worker died between the last two writes."""
+def clear_away(storage: Storage, receipt: Receipt) -> None:
+    """Delete what claims of an upload that is gone have left, but for the files of its result."""
     current = storage.head(RESULTS, result_path(receipt.name))
-    if current is None or current.metadata.get("key") != receipt.key:
+    for folder in {*receipt.old_keys, receipt.folder} - {_folder(current) if current else ""}:
+        with suppress(BlobHeld):
+            _delete_artifacts(storage, receipt.name, folder)
+
+
+def _folder(result: BlobInfo) -> str:
+    """That of a result's artifacts."""
+    return result.metadata.get("folder") or result.metadata.get("key", "")[:12]
+
+
+def already_published(storage: Storage, receipt: Receipt) -> Published | None:
+    """The result that an earlier claim wrote under the receipt's key, where its worker died between the last two
+    writes: written anew, since a worker that is frozen since may go by the ETag that it had."""
+    path = result_path(receipt.name)
+    reading = storage.open(RESULTS, path)
+    if reading is None or reading.info.metadata.get("key") != receipt.key:
         return None
-    return Published(current.etag)
+    try:
+        document = json.loads(reading.read(_MOST_BYTES))
+        metadata = dict(reading.info.metadata)
+        etag = storage.write_json(
+            RESULTS, path, document, if_match=reading.info.etag, metadata=metadata, tags=tags(document)
+        )
+    except (Conflict, ValueError, KeyError, TypeError, LimitExceeded):  # another's by now, or no result
+        return None
+    return Published(etag, _folder(reading.info))
 
 
 def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs) -> str:
@@ -149,49 +172,41 @@ def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any],
 
 def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
     """Delete the record that we wrote, unless somebody has replaced it."""
-    _withdraw(storage, ERRORS, {error_path(receipt.name): etag})
-
-
-def _withdraw(storage: Storage, container: str, written: Mapping[str, str]) -> None:
-    # Only what is as we wrote it: another worker may write the very same, under the same key.
-    for path, etag in written.items():
-        try:
-            storage.delete(container, path, if_match=etag)
-        except (Conflict, BlobHeld) as error:
-            log.info("%s", printable(f"{container}/{path} is left: {error}"))
+    try:
+        storage.delete(ERRORS, error_path(receipt.name), if_match=etag)
+    except (Conflict, BlobHeld) as error:
+        log.info("%s", printable(f"{receipt.name}: its error record is left: {error}"))
 
 
 def _replace_result(
     storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs
 ) -> Published:
     path, expected = result_path(receipt.name), receipt.result_etag
-    metadata = {"key": receipt.key, "etag": receipt.etag}
+    metadata = {"key": receipt.key, "etag": receipt.etag, "folder": receipt.folder}
     others: set[str] = set()
     for _ in range(_ROUNDS):
         current_upload(storage, receipt)
         options = {"metadata": metadata, "tags": tags(document), "if_absent": expected is None}
         try:
-            return Published(
-                storage.write_json(RESULTS, path, document, if_match=expected, **options), frozenset(others)
-            )
+            etag = storage.write_json(RESULTS, path, document, if_match=expected, **options)
+            return Published(etag, receipt.folder, frozenset(others))
         except Conflict:
             # Written or deleted since the upload was claimed: who has it by now is the one whose result stays.
             check_ours()
             current = storage.head(RESULTS, path)
             expected = current.etag if current else None
-            key = current.metadata.get("key") if current else None
-            if expected and key == receipt.key:
-                return Published(expected, frozenset(others))
-            if key:
-                others.add(key[:12])
+            if current and _folder(current) == receipt.folder:  # ours: it had arrived, and only the answer was lost
+                return Published(current.etag, receipt.folder, frozenset(others))
+            if current:
+                others.add(_folder(current))
     raise StorageUnavailable(f"{receipt.name}: its result changed {_ROUNDS} times while it was being written")
 
 
-def _delete_artifacts(storage: Storage, name: str, short_key: str) -> None:
-    # By the key in their metadata: a hostile upload may be called like the folder of another upload's artifacts.
-    for page in storage.pages(RESULTS, f"{output_path(name)}/{short_key}/") if short_key else ():
+def _delete_artifacts(storage: Storage, name: str, folder: str) -> None:
+    # By what their metadata says: a hostile upload may be called like the folder of another upload's artifacts.
+    for page in storage.pages(RESULTS, f"{output_path(name)}/{folder}/") if folder else ():
         for blob in page.blobs:
-            if blob.metadata.get("key", "").startswith(short_key):
+            if folder == blob.metadata.get("folder") or blob.metadata.get("key", "").startswith(folder):
                 storage.delete(RESULTS, blob.name)
 
 

@@ -33,7 +33,7 @@ class Receipt:
     reason: str = ""
     override: str | None = None  # text of the sidecar <name>.route.toml
     result_etag: str | None = None  # version of result.json that this ledger wrote last
-    old_keys: tuple[str, ...] = ()  # short keys whose artifacts are to be deleted after the next result
+    old_keys: tuple[str, ...] = ()  # folders of artifacts that are to be deleted after the next result
     has_error: bool = False  # errors/<path>.json may exist
     job: str | None = None
     at: str = ""
@@ -46,12 +46,20 @@ class Receipt:
     waits: int = 0  # how often in a row the surroundings (storage, the disk) were in the way
     suspect: bool = False  # the last claim ended without a word, or of memory or time: the next one runs alone
     alone: bool = False  # this claim has its worker for itself: should that die, this upload is to blame
-    unsettled: bool = False  # a result is there, and what it replaces is not deleted yet
+    unsettled: bool = False  # an answer is there, and what it replaces is not deleted yet
+    claimed_folder: str = ""  # see `folder`; "": in receipts of older versions of the app
 
     @property
     def short_key(self) -> str:
-        """The folder of this version's artifacts."""
+        """By which keys are told apart."""
         return self.key[:12]
+
+    @property
+    def folder(self) -> str:
+        """Where the artifacts of this claim lie, below the upload's folder in `results`. No two claims write into one:
+        keys come back (a sidecar that is taken back, a blob that is undeleted), and whoever clears away what it wrote,
+        or what its result replaced, however late, must not meet the files of another."""
+        return self.claimed_folder or self.short_key
 
     @property
     def override_mark(self) -> str:
@@ -69,7 +77,7 @@ class Receipt:
         same = self.etag == etag
         counts = same and self.state in ("working", "retry", "waiting") and not again
         died = counts and self.state == "working"
-        stale = {*self.old_keys, self.short_key} - {key[:12], ""}
+        stale = {*self.old_keys, self.folder} - {""}
         failed = {*self.failed_keys, self.short_key if self.state == "failed" else ""} - {""} if same else set()
         return Receipt(
             name,
@@ -88,6 +96,7 @@ class Receipt:
             claims=self.claims + 1 if counts else 1,
             waits=self.waits if counts and self.state != "working" else 0,
             suspect=counts and (died or self.suspect),
+            claimed_folder=folder_of(key, owner),
         )
 
     def ended(self, state: Unanswered, reason: str, suspect: bool = False) -> Receipt:
@@ -99,15 +108,15 @@ class Receipt:
         )  # fmt: skip
 
     def done(self, result_etag: str, replaced: Collection[str]) -> Receipt:
-        """The receipt at the end of a claim, with the result `result_etag`. replaced: short keys of others' results."""
-        old_keys = tuple(sorted({*self.old_keys, *replaced} - {self.short_key}))
+        """The receipt at the end of a claim, with the result `result_etag`. replaced: folders of others' results."""
+        old_keys = tuple(sorted({*self.old_keys, *replaced} - {self.folder}))
         return replace(
             self.ended("retry", ""), state="done", result_etag=result_etag, failed_keys=(), old_keys=old_keys,
             unsettled=bool(old_keys or self.has_error),
         )  # fmt: skip
 
     def settled(self, left: tuple[str, ...]) -> Receipt:
-        """The receipt of an answer once what it replaces is deleted, but for artifacts under the short keys `left`."""
+        """The receipt of an answer once what it replaces is deleted, but for the folders `left`."""
         return replace(self, old_keys=left, has_error=self.state == "failed", unsettled=False)
 
     def unspent(self, reason: str) -> Receipt:
@@ -119,7 +128,7 @@ class Receipt:
     def waiting(self, cause: str, reason: str, until: datetime | None) -> Receipt:
         """The receipt of a claim that must wait for the installation or its surroundings: no attempt is spent, and no
         key is known."""
-        old_keys = tuple(sorted({*self.old_keys, self.short_key} - {""}))
+        old_keys = tuple(sorted({*self.old_keys, self.folder} - {""}))
         slot = until.isoformat() if until else None
         return replace(
             self, state="waiting", key="", digest="", cause=cause, reason=reason, until=slot,
@@ -161,6 +170,11 @@ def backoff_s(waits: int) -> float:
 def make_key(container: str, name: str, etag: str, digest: str) -> str:
     """The receipt's key: sha256 hex over a version of an upload and the digest of its route."""
     return hashlib.sha256("\0".join((container, name, etag, digest)).encode("utf-8", "replace")).hexdigest()
+
+
+def folder_of(key: str, owner: str) -> str:
+    """The name of the folder for the artifacts of a claim."""
+    return hashlib.sha256(f"{key}\0{owner}".encode()).hexdigest()[:12] if key else ""
 
 
 @dataclass(frozen=True)

@@ -137,9 +137,9 @@ class UploadWorker:
             reading = self.storage.open(UPLOADS, name)
         except UnreadableMedia as error:  # storage keeps it back, whoever asks
             upload = self.storage.head(UPLOADS, name)
-            return self._kept_back(upload, error, event, trace) if upload else self._gone(name)
+            return self._kept_back(upload, error, event, trace) if upload else self.gone(name)
         if reading is None:
-            return self._gone(name)
+            return self.gone(name)
         if reading.info.is_folder:
             return Outcome("ignored")
         if target := sidecar_target(name):
@@ -150,10 +150,11 @@ class UploadWorker:
         with self.ledger.hold(claim, event.begin_thread):
             return self._work(claim, reading, trace, event, seat)
 
-    def _gone(self, name: str) -> Outcome:
+    def gone(self, name: str) -> Outcome:
         """The upload is not there: what a worker that died has left of it is no work any more."""
         log.info("%s was deleted before it was analysed", printable(name))
-        self.ledger.drop(name)
+        if receipt := self.ledger.drop(name):
+            publish.clear_away(self.storage, receipt)
         return Outcome("dropped")
 
     def _kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:
@@ -199,7 +200,7 @@ class UploadWorker:
             return Outcome(claim)
         try:
             with self.ledger.hold(claim, event.begin_thread):
-                self.ledger.override(target, text)
+                self._note_override(target, reading, text)
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
                 self._handle_version(replace(event, name=target, cause="trigger"), seat)
         except Exception as error:
@@ -207,6 +208,19 @@ class UploadWorker:
             raise
         self.ledger.complete(claim, "")
         return Outcome("done", claim.receipt.attempt)
+
+    def _note_override(self, target: str, reading: Reading, text: str | None) -> None:
+        """Note a sidecar's text; where it was replaced meanwhile, that of today: whoever read an older one and was slow
+        must not have the last word."""
+        for _ in range(_VERSIONS):
+            self.ledger.override(target, text)
+            latest = self.storage.head(UPLOADS, reading.info.name)
+            if latest is None or latest.etag == reading.info.etag:
+                return
+            newer = self.storage.open(UPLOADS, reading.info.name)
+            if newer is None:
+                return
+            reading, text = newer, sidecar_text(newer)
 
     def _work(
         self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent, seat: ExitStack
@@ -277,7 +291,7 @@ class UploadWorker:
 
     def complete(self, claim: Claim[UploadPlan], published: Published) -> Finish:
         """Note a result, then delete what it replaces: in this order, so that what is noted is there. As `finish`."""
-        ended = self.ledger.complete(claim, published.etag, published.replaced)
+        ended = self.ledger.complete(claim, published.etag, published.replaced, published.folder)
         if ended == "ok" and claim.receipt.unsettled:
             self._settle_now(claim)
         return ended
@@ -290,9 +304,9 @@ class UploadWorker:
 
     def check_ours(self, claim: Claim[UploadPlan]) -> None:
         """Raises Superseded where somebody else has the upload by now; a call."""
-        holder = self.ledger.holder(claim)
+        self.ledger.holder(claim)
         if claim.lost:
-            raise Superseded("lost", holder.key if holder else "")
+            raise Superseded("lost")
 
     def _superseded(self, claim: Claim[UploadPlan], error: Superseded) -> Outcome:
         if error.how == "lost":

@@ -258,7 +258,7 @@ class Videos:
         may have ended it."""
         holder = self.ledger.holder(claim)
         if claim.lost or holder is None or holder.state != "job":
-            raise Superseded("lost", holder.key if holder else "")
+            raise Superseded("lost")
 
     def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""
