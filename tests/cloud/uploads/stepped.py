@@ -61,11 +61,16 @@ class Stepped:
         """Go on until the next such call is pending: a part of the name is enough."""
         while True:
             assert self.pending, f"no {verb} {container}/{name} any more; it ended with {self.answer or self.error!r}"
-            found = self.pending.verb == verb and self.pending.container == container and name in self.pending.name
+            found = self.stands_at(verb, container, name)
             if found and not skip:
                 return self.pending
             skip -= found
             self.step()
+
+    def stands_at(self, verb: str, container: str, name: str = "") -> bool:
+        """Whether such a call is pending."""
+        call = self.pending
+        return call is not None and (call.verb, call.container) == (verb, container) and name in call.name
 
     def kill(self) -> None:
         """End it where it stands; nothing more arrives."""
@@ -114,3 +119,22 @@ class Stepped:
     def _wait(self) -> None:
         with self._turn:
             assert self._turn.wait_for(lambda: not self._running, _PATIENCE_S), "it neither calls storage nor ends"
+
+
+class Free:
+    """A process whose threads nobody steps: when it dies of one of them, no call of the others arrives either."""
+
+    def __init__(self) -> None:
+        self.dead = False
+
+    def die(self) -> None:
+        """From within: the process ends here."""
+        self.dead = True
+        raise Died
+
+    @contextmanager
+    def gate(self, call: Call) -> Iterator[bool]:
+        """Through which its storage sends its calls."""
+        if self.dead:
+            raise Died
+        yield False

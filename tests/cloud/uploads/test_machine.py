@@ -9,34 +9,52 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from inference.engine.registry import Registry
+from inference.routes_file import SIDECAR
 from tests.cloud.uploads.stepped import Fate, Stepped
 from tests.cloud.uploads.world import LEASE_S, ROOT, Stub, World
 
-NAMES = st.sampled_from(["a.jpg", "b.jpg"])
-WORKERS = st.integers(0, 3)
+NAMES = st.sampled_from(["a.jpg", "a.jpg", "a.jpg", "b.jpg"])
+KINDS = st.sampled_from(["good", "good", "corrupt", "flaky"])
+EVENTS = st.sampled_from(["upload", "upload", "sidecar", "timer", "replay"])
+WORKERS = st.integers(0, 2)
 # As many as may be lost in a row before a healthy file could be taken for the cause.
 MOST_LOSSES = 5
-DEATHS: st.SearchStrategy[Fate] = st.sampled_from(["dies before", "dies after"])
-TROUBLES: st.SearchStrategy[Fate] = st.sampled_from(["refused", "unanswered"])
+# Where a worker stands still: around what it shares with others.
+STOPS = st.sampled_from(
+    [
+        ("write", "results", "result.json"),
+        ("write", "results", "annotated"),
+        ("write", "state", "receipts/"),
+        ("write", "errors", ""),
+        ("delete", "errors", ""),
+        ("delete", "results", ""),
+        ("list", "results", ""),
+        ("head", "uploads", ""),
+        ("open", "state", "receipts/"),
+        ("never", "", ""),
+    ]
+)
+FATES: st.SearchStrategy[Fate] = st.sampled_from(["dies before", "dies after", "refused", "unanswered"])
 
 
 class Machine(RuleBasedStateMachine):
-    """Four instances of the app over two uploads and their sidecars."""
+    """Three instances of the app over two uploads and their sidecars."""
 
     registry: Registry
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World(self.registry, {"max_attempts": MOST_LOSSES + 2})
-        self.workers: list[Stub | None] = [None] * 4
+        self.workers: list[Stub | None] = [None] * 3
         self.losses = 0
 
     def at_work(self, number: int) -> Stepped | None:
         worker = self.workers[number]
-        return worker.stepped if worker and worker.stepped and not worker.stepped.over else None
+        stepped = worker.stepped if worker else None
+        return stepped if isinstance(stepped, Stepped) and not stepped.over else None
 
     def idle(self, number: int) -> Stub:
         """The instance; the next one in the place of one that died."""
@@ -45,74 +63,70 @@ class Machine(RuleBasedStateMachine):
             worker = self.workers[number] = self.world.worker()
         return worker
 
-    @rule(name=NAMES, kind=st.sampled_from(["good", "good", "good", "corrupt", "flaky"]))
+    @initialize(kind=KINDS)
+    def first_upload(self, kind: str) -> None:
+        self.world.upload("a.jpg", kind)
+
+    @rule(name=NAMES, kind=KINDS)
     def upload(self, name: str, kind: str) -> None:
         self.world.upload(name, kind)
 
-    @rule(name=NAMES, route=st.sampled_from(["other", "default"]))
-    def sidecar(self, name: str, route: str) -> None:
+    @rule(name=NAMES, route=st.sampled_from(["other", "default"]), told=st.booleans())
+    def sidecar(self, name: str, route: str, told: bool) -> None:
         self.world.sidecar(name, route)
+        if told:
+            self.world.deliver(f"{name}{SIDECAR}").to_end()
 
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
-        self.world.delete(name)
+    @rule(name=NAMES, back=st.booleans())
+    def delete(self, name: str, back: bool) -> None:
+        if not (back and self.world.account.undelete("uploads", name)):
+            self.world.delete(name)
 
-    @rule(name=NAMES)
-    def undelete(self, name: str) -> None:
-        self.world.account.undelete("uploads", name)
-
-    @rule(name=NAMES, ending=st.sampled_from(["", ".route.toml"]), worker=WORKERS, replayed=st.booleans())
-    def event(self, name: str, ending: str, worker: int, replayed: bool) -> None:
-        """Events come twice, late, out of order, and for what is not there any more."""
+    @rule(worker=WORKERS, event=EVENTS, name=NAMES, stop=STOPS, after=st.booleans())
+    def work(self, worker: int, event: str, name: str, stop: tuple[str, str, str], after: bool) -> None:
+        """A worker goes on until it stands before such a call, or behind it; to its end where it makes none. One that
+        has nothing to do gets an event: they come twice, late, out of order, and for what is not there any more."""
         if not self.at_work(worker):
-            cause = "replay" if replayed and not ending else "trigger"
-            self.world.deliver(name + ending, self.idle(worker), cause)  # type: ignore[arg-type]
+            self.begin(worker, event, name)
+        while (stepped := self.at_work(worker)) and not stepped.stands_at(*stop):
+            stepped.step()
+        if stepped and after:
+            stepped.step()
 
-    @rule(worker=WORKERS)
-    def timer(self, worker: int) -> None:
-        if not self.at_work(worker):
+    def begin(self, worker: int, event: str, name: str) -> None:
+        if event == "timer":
             self.world.sweep(self.idle(worker))
-
-    @rule(worker=WORKERS, calls=st.integers(1, 12))
-    def go_on(self, worker: int, calls: int) -> None:
-        """The worker's next calls arrive; the others stand still."""
-        for _ in range(calls):
-            if stepped := self.at_work(worker):
-                stepped.step()
+        elif event == "sidecar":
+            self.world.deliver(f"{name}{SIDECAR}", self.idle(worker))
+        else:
+            self.world.deliver(name, self.idle(worker), "replay" if event == "replay" else "trigger")
 
     @precondition(lambda self: self.losses < MOST_LOSSES)
-    @rule(worker=WORKERS, fate=DEATHS)
-    def death(self, worker: int, fate: Fate) -> None:
+    @rule(worker=WORKERS, fate=FATES)
+    def fate(self, worker: int, fate: Fate) -> None:
+        """A worker dies around its next call, or storage has trouble with it."""
         if stepped := self.at_work(worker):
             self.losses += 1
             stepped.step(fate)
 
     @precondition(lambda self: self.losses < MOST_LOSSES)
-    @rule(worker=WORKERS, fate=TROUBLES)
-    def trouble(self, worker: int, fate: Fate) -> None:
-        if stepped := self.at_work(worker):
-            self.losses += 1
-            stepped.step(fate)
+    @rule(other=WORKERS)
+    def freeze(self, other: int) -> None:
+        """Leases run out while their workers stand still, which to everybody else are dead; another one sweeps."""
+        self.losses += 1
+        self.world.account.pass_s(LEASE_S + 2)
+        if not self.at_work(other):
+            self.world.sweep(self.idle(other)).to_end()
 
-    @rule(worker=WORKERS)
-    def renewal(self, worker: int) -> None:
-        """The thread that renews leases comes by."""
+    @rule(worker=WORKERS, share=st.sampled_from([0.01, 0.4]))
+    def renewal(self, worker: int, share: float) -> None:
+        """Time passes, and the thread that renews a worker's leases comes by."""
+        self.world.account.pass_s(share * LEASE_S)
         instance = self.workers[worker]
         if self.at_work(worker) and instance:
             stepped, instance.client.gate = instance.client.gate, self.world.storage.gate
             instance.ledger.renew()
             instance.client.gate = stepped
-
-    @rule(share=st.sampled_from([0.01, 0.4]))
-    def time(self, share: float) -> None:
-        self.world.account.pass_s(share * LEASE_S)
-
-    @precondition(lambda self: self.losses < MOST_LOSSES)
-    @rule()
-    def freeze(self) -> None:
-        """Leases run out while their workers stand still: to everybody else they are dead."""
-        self.losses += 1
-        self.world.account.pass_s(LEASE_S + 1)
 
     def teardown(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from inference.routes_file import SIDECAR, parse_routes
 from inference.steps import Analysis
 from tests.cloud.storage.memory_storage import Account, MemoryStorage
 from tests.cloud.uploads.promises import Promises
-from tests.cloud.uploads.stepped import Died, Stepped
+from tests.cloud.uploads.stepped import Died, Free, Stepped
 
 ROOT = Path(__file__).resolve().parents[3]
 ROUTES = parse_routes(
@@ -51,7 +52,7 @@ class Stub(UploadWorker):
     def __init__(self, world: World, storage: MemoryStorage, settings: Settings) -> None:
         super().__init__(storage, settings, ROUTES, world.registry)
         self.world, self.client = world, storage
-        self.stepped: Stepped | None = None
+        self.stepped: Stepped | Free | None = None
         self.ledger: Unkept = Unkept(self.ledger.store, settings.lease_seconds, self.ledger.deployment)
 
     def analyze(self, media: bytes | Path, route: Route, source: Source, trace: str, **_: Any) -> Analysis:
@@ -60,6 +61,7 @@ class Stub(UploadWorker):
             raise CorruptMedia("the picture ends in the middle")
         kind, number = data[3:-2].decode().split()
         self.world.analysed[source.name, source.etag] += 1
+        self.world.before_work(kind)
         if kind == "poison":
             assert self.stepped
             self.stepped.die()
@@ -94,6 +96,7 @@ class World:
     account: Account = field(default_factory=Account)
     analysed: Counter[tuple[str, str]] = field(default_factory=Counter)
     kinds: dict[str, str] = field(default_factory=dict)  # of content, by the ETag of the upload
+    before_work: Callable[[str], object] = lambda kind: None  # called in the middle of each analysis
 
     def __post_init__(self) -> None:
         self.storage = MemoryStorage(self.account)  # a person's, an auditor's
@@ -121,6 +124,14 @@ class World:
         """A worker's timer comes."""
         mine = worker or self.worker()
         return self.begin(mine, lambda: sweep(mine, 3600))
+
+    def sweep_at_once(self) -> Free:
+        """A new worker sweeps with all its threads, as they come, until it is through or dead."""
+        mine, free = self.worker(), Free()
+        mine.stepped, mine.client.gate = free, free.gate
+        with suppress(Died):
+            sweep(mine, 3600)
+        return free
 
     def upload(self, name: str, kind: str = "good") -> str:
         """A person uploads; returns the ETag."""
