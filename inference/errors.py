@@ -13,6 +13,7 @@
     |   +-- BadRequest
     +-- Transient            trying again may help
         +-- StorageUnavailable
+        |   +-- StorageRefused
         +-- ServiceBusy
         +-- NotReady         this installation must be mended first
         |   +-- ModelUnavailable
@@ -20,6 +21,7 @@
         |   +-- RouteUnavailable
         |   +-- MissingPackage
         +-- OutOfMemory
+        +-- DiskFull
         +-- TookTooLong
 
 A message names the file, what it is, what was expected and what to do.
@@ -48,7 +50,7 @@ class CorruptMedia(Permanent):
 
 
 class UnreadableMedia(Permanent):
-    """The file that was named on the command line is not there, or this process may not read it."""
+    """The file is not there, this process may not read it, or the storage that has it gives it to nobody (archive)."""
 
 
 class LimitExceeded(Permanent):
@@ -81,6 +83,10 @@ class Transient(DropsightError):
 
 class StorageUnavailable(Transient):
     """Storage did not answer, or answered that it is busy."""
+
+
+class StorageRefused(StorageUnavailable):
+    """Storage does not take this very request: what it says of others, or later, is open."""
 
 
 class ServiceBusy(Transient):
@@ -120,3 +126,7 @@ class TookTooLong(Transient):
 
 class OutOfMemory(Transient):
     """Memory ran out: the file fits the limits, but not beside everything else that this process does now."""
+
+
+class DiskFull(Transient):
+    """The disk ran out of room: the file fits it, but not beside everything else that is on it now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +15,22 @@ from urllib.parse import unquote
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from cloud.storage.reasons import is_page, reason_of
-from inference.errors import LimitExceeded, StorageUnavailable
+from cloud.storage.encoded import unpacked
+from cloud.storage.reasons import is_page, kept_back, reason_of
+from inference.errors import LimitExceeded, StorageRefused, StorageUnavailable, UnreadableMedia
 
 _CONDITION_CODES = ("BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite")
+_HELD = re.compile("Immutable|LegalHold|LeaseIdMissing|SnapshotsPresent")
+# Of answers to a request, those that another moment or another person mends: rights, throttling, time, conditions.
+_MAY_PASS = (401, 403, 404, 407, 408, 409, 412, 425, 429)
 
 
 class Conflict(Exception):
     """The blob is not in the version that the call was conditioned on."""
+
+
+class BlobHeld(StorageUnavailable):
+    """The blob may not be changed or deleted for now: a lease, a legal hold, a policy, snapshots of it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class BlobInfo:
     modified: datetime
     served_at: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    encoding: str = ""  # what the uploader says of the bytes, such as "gzip"; it need not be true
+    archived: bool = False  # nobody can read it before it was brought back
     says_directory: bool = False  # by the account's kind of resource, or by its content type
 
     @property
@@ -64,16 +75,29 @@ class Page:
 
 
 class Reading:
-    """An opened blob: its properties and its content, pinned to a version."""
+    """An opened blob: its properties and its content, pinned to a version.
+
+    packed: whether its bytes are what its Content-Encoding says, gzip or deflate: they come unpacked, where a range of
+    the blob (`Storage.read_range`) is of the packed bytes.
+    """
 
     def __init__(self, info: BlobInfo, chunks: Callable[[], Iterator[bytes]]) -> None:
         self.info = info
-        self._chunks = chunks()
         with translated(f"reading {info.name}"):
+            self.packed, self._chunks = unpacked(info.name, info.encoding, self._whole(chunks()))
             self.head = next(self._chunks, b"")  # up to 4 MiB, which came with the opening call
 
+    def _whole(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        seen = 0
+        for chunk in chunks:
+            seen += len(chunk)
+            yield chunk
+        if seen != self.info.size:
+            raise StorageUnavailable(f"reading {self.info.name}: {seen:,} of {self.info.size:,} bytes came; again")
+
     def chunks(self, limit: int) -> Iterator[bytes]:
-        """The content in order, once. Raises LimitExceeded past `limit` bytes, Conflict if it was overwritten."""
+        """The content in order, once. Raises LimitExceeded past `limit` bytes, Conflict if it was overwritten,
+        StorageUnavailable where fewer bytes come than it has."""
         if self.info.size > limit:
             raise _too_large(self.info.name, self.info.size, limit)
         seen = 0
@@ -120,11 +144,16 @@ def translated(doing: str) -> Iterator[None]:
             raise StorageUnavailable(f"{doing}: {error.message}") from error
         if is_page(error):
             raise StorageUnavailable(f"{doing}: {reason_of(error)}; it is tried again") from error
+        if why := kept_back(code_of(error)):
+            raise UnreadableMedia(f"{doing}: {why}") from error
         what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
         if error.status_code in (401, 403):
             what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
             what += "Storage Queue Data Contributor"
-        raise StorageUnavailable(what) from error
+        if _HELD.search(code_of(error)):
+            raise BlobHeld(f"{doing}: it may not be changed for now ({code_of(error)})") from error
+        refused = 400 <= error.status_code < 500 and error.status_code not in _MAY_PASS
+        raise (StorageRefused if refused else StorageUnavailable)(what) from error
     except AzureError as error:
         raise StorageUnavailable(f"{doing}: storage did not answer ({reason_of(error)}); it is tried again") from error
 
@@ -139,6 +168,8 @@ def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:
         modified=properties.last_modified,
         served_at=date_of(headers),
         metadata=metadata,
+        encoding=str(properties.content_settings.content_encoding or "").strip().lower(),
+        archived=str(properties.blob_tier or "").lower() == "archive",
         says_directory=_says_directory(properties, headers),
     )
 

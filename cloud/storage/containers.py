@@ -28,6 +28,7 @@ from cloud.storage.blobs import Conflict as Conflict
 from cloud.storage.blobs import Page as Page
 from cloud.storage.blobs import Reading as Reading
 from cloud.storage.blobs import bare, code_of, date_of, info_of, translated
+from cloud.storage.reasons import kept_back
 from inference.errors import StorageUnavailable
 from inference.results.strict_json import json_text
 
@@ -73,13 +74,14 @@ class Storage:
     def open(self, container: str, name: str, etag: str | None = None) -> Reading | None:
         """Open a blob, at version `etag` if given; the first 4 MiB come with this call.
 
-        Raises Conflict if it is in another version.
+        Its bytes come as they are, unpacked where its Content-Encoding is true. Raises Conflict if it is in another
+        version, UnreadableMedia where storage keeps it back (archive tier, a key of the uploader's own).
         """
         headers: dict[str, str] = {}
         with translated(f"reading {container}/{name}"):
             try:
                 stream = self._blob(container, name).download_blob(
-                    raw_response_hook=_keep_headers(headers), **_if_match(etag)
+                    decompress=False, raw_response_hook=_keep_headers(headers), **_if_match(etag)
                 )
             except ResourceNotFoundError:
                 return None
@@ -99,7 +101,7 @@ class Storage:
         """`length` bytes of version `etag` from `start` on. Raises Conflict if it was overwritten or deleted."""
         with translated(f"reading {container}/{name}"):
             try:
-                stream = self._blob(container, name).download_blob(start, length, **_if_match(etag))
+                stream = self._blob(container, name).download_blob(start, length, decompress=False, **_if_match(etag))
                 data = cast(bytes, stream.readall())
             except ResourceNotFoundError as error:
                 raise Conflict(f"reading {container}/{name}: it was deleted") from error
@@ -108,13 +110,18 @@ class Storage:
         return data
 
     def head(self, container: str, name: str) -> BlobInfo | None:
-        """Properties of a blob, or None where there is none."""
+        """Properties of a blob, or None where there is none; a call more where storage keeps them back."""
         headers: dict[str, str] = {}
         with translated(f"reading {container}/{name}"):
             try:
                 properties = self._blob(container, name).get_blob_properties(raw_response_hook=_keep_headers(headers))
             except ResourceNotFoundError:
                 return None
+            except HttpResponseError as error:
+                if not kept_back(code_of(error)):
+                    raise
+                page = next(self.pages(container, name, size=1), None)  # names sort before what begins with them
+                return next((blob for blob in page.blobs if blob.name == name), None) if page else None
         return info_of(name, properties, headers)
 
     def uncommitted(self, container: str, name: str) -> int:

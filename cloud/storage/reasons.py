@@ -23,6 +23,20 @@ _CAUSES = (
     ),
 )
 
+# What storage says of a blob that is there and that nobody can read: its name for it, what it is, and what to do.
+_KEPT_BACK = {
+    "BlobArchived": "it is in the archive tier, unreadable: set its tier to Hot or Cool, which takes hours; "
+    "it is analysed once it is back",
+    "BlobBeingRehydrated": "it is on its way back from the archive tier: it is analysed once it is there",
+    "BlobUsesCustomerSpecifiedEncryption": "it is encrypted with a key of its uploader's own (customer-provided key), "
+    "which this app does not have: upload it without one, or encrypt the account with a key of the key vault",
+}
+
+
+def kept_back(code: str) -> str:
+    """Why a blob cannot be read, whoever asks, and what to do; "" where the code says nothing of that kind."""
+    return _KEPT_BACK.get(code, "")
+
 
 def reason_of(error: AzureError) -> str:
     """What went wrong, without a full stop."""

@@ -7,9 +7,7 @@ A lease is the age of the receipt, not a blob lease: those need a blob to hang o
 and end after 60 s. A living worker rewrites its receipt; a worker that is silent for `lease_s` counts as dead.
 Both ends of that time are read from the store's clock, so the clocks of the workers do not matter.
 
-States: working -> done | failed | dropped | retry (given back) | job (handed to queue functions);
-waiting (for the slot that its route names, or with a cause: until the installation is mended) -> working.
-Whatever it says, but working: -> retry, where the upload's override changes.
+States and every way between them, with what is left by a crash before and after it: docs/ledger.md.
 
 What is done is done whoever did it: several deployments with other routes or models share an account.
 """
@@ -20,8 +18,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -29,7 +27,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from cloud.storage.blobs import Conflict
 from cloud.storage.paths import printable
 from cloud.uploads.events import Again
-from cloud.uploads.receipts import LONGEST_LEASE_S, Ended, Receipt, ReceiptStore, StoredReceipt
+from cloud.uploads.receipts import LONGEST_LEASE_S, Receipt, ReceiptStore, StoredReceipt, Unanswered, is_surroundings
 from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -37,7 +35,7 @@ log = logging.getLogger(__name__)
 Refusal = Literal["done", "failed", "busy", "waiting"]
 Finish = Literal["ok", "changed", "lost"]
 _ROUNDS = 20
-_REPEATABLE = ("done", "failed", "dropped", "job")
+_REPEATABLE = ("done", "failed", "dropped", "cancelled", "job")
 
 
 class ClaimPlan(Protocol):
@@ -95,6 +93,7 @@ class Ledger:
         self.deployment = deployment
         self._lock = threading.Lock()
         self._held: dict[int, tuple[Claim[Any], Callable[[], None]]] = {}
+        self._owed: dict[str, tuple[Claim[Any], str]] = {}  # by owner: to be given back, with the reason
         self._keeper: threading.Thread | None = None
 
     def claim(
@@ -150,15 +149,18 @@ class Ledger:
         """
         with self._lock:
             self._held[id(claim)] = claim, begin_thread
-            if self._keeper is None:
-                # One for all claims: starting a thread per upload costs more than everything else here.
-                self._keeper = threading.Thread(target=self._keep, name="dropsight-leases", daemon=True)
-                self._keeper.start()
+            self._keep_going()
         try:
             yield
         finally:
             with self._lock:
                 del self._held[id(claim)]
+
+    def _keep_going(self) -> None:
+        if self._keeper is None:
+            # One for all claims: starting a thread per upload costs more than everything else here.
+            self._keeper = threading.Thread(target=self._keep, name="dropsight-leases", daemon=True)
+            self._keeper.start()
 
     def _keep(self) -> None:
         """Renew whatever was held at the last tick already; end when nothing is held."""
@@ -166,10 +168,11 @@ class Ledger:
         while True:
             time.sleep(self.lease_s / 4)
             with self._lock:
-                held = dict(self._held)
-                if not held:
+                held, owed = dict(self._held), dict(self._owed)
+                if not held and not owed:
                     self._keeper = None
                     return
+            self._pay(owed)
             for claim, begin_thread in (held[key] for key in before & held.keys()):
                 try:
                     begin_thread()
@@ -177,6 +180,16 @@ class Ledger:
                 except Exception as error:  # noqa: BLE001 - the other claims' leases depend on this thread
                     log.warning("%s", printable(f"{claim.receipt.name}: the lease was not renewed ({error})"))
             before = set(held)
+
+    def _pay(self, owed: dict[str, tuple[Claim[Any], str]]) -> None:
+        """Give back what could not be given back before."""
+        for owner, (claim, reason) in owed.items():
+            try:
+                self.give_back(claim, reason)
+            except Exception:  # noqa: BLE001 - storage is not there yet: the next round tries again
+                return
+            with self._lock:
+                del self._owed[owner]
 
     def _renew(self, claim: Claim[Any]) -> None:
         with claim.lock:
@@ -200,13 +213,78 @@ class Ledger:
         claim.receipt = replace(claim.receipt, override=stored.receipt.override)
         return stored.receipt
 
-    def finish(self, claim: Claim[Any], state: Ended, *, reason: str = "", result_etag: str | None = None) -> Finish:
-        """Write the end of a claim: a single call, which never raises Conflict.
+    def finish(self, claim: Claim[Any], state: Unanswered, *, reason: str = "", suspect: bool = False) -> Finish:
+        """Write the end of a claim without a result: a single call, which never raises Conflict.
 
         "lost": somebody else has the upload by now. "changed": a sidecar arrived meanwhile; the receipt is
-        given back, and the upload has to be claimed again.
+        given back, and the upload has to be claimed again. suspect: the next claim is to run alone.
         """
-        return self._end(claim, lambda receipt: receipt.ended(state, reason, result_etag))
+        return self._end(claim, lambda receipt: receipt.ended(state, reason, suspect))
+
+    def complete(self, claim: Claim[Any], result_etag: str, replaced: Collection[str] = ()) -> Finish:
+        """Write the end of a claim whose result lies there; see Receipt.done. The answer is as `finish`'s."""
+        return self._end(claim, lambda receipt: receipt.done(result_etag, replaced))
+
+    def give_back(self, claim: Claim[Any], reason: str) -> Finish:
+        """Give a claim back that the surroundings ended: no attempt is spent. The answer is as `finish`'s."""
+        return self._end(claim, lambda receipt: receipt.unspent(reason))
+
+    def give_back_later(self, claim: Claim[Any], reason: str) -> None:
+        """As `give_back`; where storage does not take it, it is tried again in the background until the lease is
+        somebody else's: an outage of hours must not look like a death."""
+        try:
+            self.give_back(claim, reason)
+        except StorageUnavailable as error:
+            log.warning(
+                "%s", printable(f"{claim.receipt.name}: it is given back as soon as storage takes it ({error})")
+            )
+            with self._lock:
+                self._owed[claim.receipt.owner] = claim, reason
+                self._keep_going()
+
+    def drop(self, name: str) -> None:
+        """Note that an upload is gone that nobody works on (any more)."""
+        stored = self.read(name)
+        old = stored.receipt if stored else None
+        if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
+            return
+        if old.state != "working" or stored.age_s >= min(old.lease_s, LONGEST_LEASE_S):
+            with suppress(Conflict):
+                self._put(old.ended("dropped", "deleted before it was analysed"), stored.version)
+
+    def runs_alone(self, claim: Claim[Any]) -> bool:
+        """Note that the claim has its worker for itself from here on: a death counts. False where it is lost."""
+        return self._rewrite(claim, lambda receipt: replace(receipt, alone=True))
+
+    def settle(self, receipt: Receipt, version: str, left: tuple[str, ...]) -> None:
+        """Note that what an answer replaces is deleted, but for artifacts under the short keys `left`; nothing where
+        the receipt has changed since `version`."""
+        with suppress(Conflict):
+            self._put(receipt.settled(left), version)
+
+    def holder(self, claim: Claim[Any]) -> Receipt | None:
+        """What the store says now of the claim's upload, and whether that is still its own (`claim.lost`); a call."""
+        with claim.lock:
+            stored = self.read(claim.receipt.name)
+            if stored is None or stored.receipt.owner != claim.receipt.owner:
+                claim.lost = True
+            return stored.receipt if stored else None
+
+    def _rewrite(self, claim: Claim[Any], change: Callable[[Receipt], Receipt]) -> bool:
+        """Change a receipt without ending or renewing its claim's time with others; False where it is lost."""
+        with claim.lock:
+            for _ in range(_ROUNDS):
+                if claim.lost:
+                    return False
+                wanted = change(claim.receipt)
+                try:
+                    claim.version = self._put(wanted, claim.version)
+                except Conflict:
+                    self._reload(claim)
+                    continue
+                claim.receipt = wanted
+                return True
+        raise StorageUnavailable(f"{claim.receipt.name}: its receipt changed {_ROUNDS} times while it was noted")
 
     def wait(self, claim: Claim[Any], cause: str, reason: str, until: datetime | None) -> Finish:
         """Let the upload wait for the installation: no attempt is spent. The answer is as `finish`'s."""
@@ -291,11 +369,13 @@ def _refusal(stored: StoredReceipt, etag: str, plan: ClaimPlan) -> Refusal | Non
         # Another deployment's routes and models may do better, once: without a key nobody can tell.
         tried = (old.short_key, *old.failed_keys)
         return "failed" if not plan.key or plan.key[:12] in tried else None
-    answers: dict[str, Refusal] = {"done": "done", "dropped": "done", "job": "busy"}
+    answers: dict[str, Refusal] = {"done": "done", "cancelled": "done", "job": "busy"}
     return answers.get(old.state)
 
 
 def _waits_on(old: Receipt, plan: ClaimPlan) -> bool:
+    if is_surroundings(old.cause) and not plan.cause:
+        return False  # whoever comes may try
     if plan.cause or old.cause:
         return plan.cause == old.cause
     return plan.until is not None and old.until == plan.until.isoformat()

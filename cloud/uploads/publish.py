@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from cloud.settings import ERRORS, RESULTS, UPLOADS
+from cloud.storage.blobs import BlobHeld
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import output_path, printable, record_path
 from cloud.uploads.receipts import Receipt
@@ -24,11 +26,24 @@ _ROUNDS = 20
 
 
 class Superseded(Exception):
-    """The upload was "overwritten" or "deleted" after the version that the receipt speaks of."""
+    """The upload was "overwritten" or "deleted" after the version that the receipt speaks of, or somebody else has it
+    by now ("lost"), and under which key."""
 
-    def __init__(self, how: Literal["overwritten", "deleted"]) -> None:
-        super().__init__(f"{how} while it was analysed")
-        self.how = how
+    def __init__(self, how: Literal["overwritten", "deleted", "lost"], key: str = "") -> None:
+        super().__init__("taken over by another worker" if how == "lost" else f"{how} while it was analysed")
+        self.how, self.key = how, key
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result that lies in its place: its ETag, and the short keys of the results of others that it replaces."""
+
+    etag: str
+    replaced: frozenset[str] = frozenset()
+
+
+# Raises Superseded where the upload is no longer this worker's: one call.
+CheckOurs = Callable[[], None]
 
 
 def result_path(name: str) -> str:
@@ -49,71 +64,124 @@ def current_upload(storage: Storage, receipt: Receipt) -> BlobInfo:
     return current
 
 
-def publish(storage: Storage, receipt: Receipt, analysis: Analysis) -> str:
-    """Write artifacts, then the document; returns the document's ETag. Raises Superseded.
+def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: CheckOurs) -> Published:
+    """Write artifacts, then the document, in the place of the result that was there when the upload was claimed.
 
-    A call per artifact, then two for the upload's ETag and the document; more only where somebody else wrote the
-    result meanwhile, or something old has to be deleted.
+    A call per artifact, then two for the upload's ETag and the document; more only where somebody else wrote the result
+    meanwhile. Nothing older is deleted: that is for whoever has noted the end. Raises Superseded.
     """
     folder = f"{output_path(receipt.name)}/{receipt.short_key}"
-    for relative, content in analysis.artifacts.items():
-        storage.write(RESULTS, f"{folder}/{_inside(relative)}", content, metadata={"key": receipt.key})
-    document = placed(analysis, receipt.short_key).to_json()
+    written: dict[str, str] = {}
     try:
-        etag, others = _replace_result(storage, receipt, document)
-    except Superseded:
-        _delete_artifacts(storage, receipt.name, receipt.short_key)
+        for relative, content in analysis.artifacts.items():
+            path = f"{folder}/{_inside(relative)}"
+            written[path] = storage.write(RESULTS, path, content, metadata={"key": receipt.key})
+        return _replace_result(storage, receipt, placed(analysis, receipt.short_key).to_json(), check_ours)
+    except Superseded as how:
+        if how.key != receipt.key:  # else they are the other's, too
+            _withdraw(storage, RESULTS, written)
         raise
-    tidy(storage, receipt, others)
-    return etag
 
 
-def tidy(storage: Storage, receipt: Receipt, others: Iterable[str] = ()) -> None:
-    """Delete what this receipt's result replaces: older artifacts, an error record; no call if nothing."""
-    for key in {*receipt.old_keys, *others} - {receipt.short_key}:
+def tidy(storage: Storage, receipt: Receipt) -> tuple[str, ...]:
+    """Delete what the receipt's answer replaces: older artifacts, an error record beside a result, the result of an
+    older version beside an error record. No call if nothing.
+
+    Returns the short keys whose artifacts may not be deleted for now. Raises StorageUnavailable.
+    """
+    kept = _result_kept(storage, receipt) if receipt.state == "failed" else ""
+    held = []
+    for key in sorted({*receipt.old_keys} - {receipt.short_key}):
+        try:
+            if key == kept:
+                held.append(key)
+            else:
+                _delete_artifacts(storage, receipt.name, key)
+        except BlobHeld as error:
+            log.info("%s", printable(f"{receipt.name}: what an older result had is kept until the next one: {error}"))
+            held.append(key)
+    if receipt.state == "done" and receipt.has_error:
+        with suppress(BlobHeld):
+            storage.delete(ERRORS, error_path(receipt.name))
+    return tuple(held)
+
+
+def _result_kept(storage: Storage, receipt: Receipt) -> str:
+    """The short key of the result that stays beside an error record: that of the same version of the upload, which was
+    analysed by other routes or models. One of an older version is deleted, as it speaks of what is not there any more.
+    """
+    current = storage.head(RESULTS, result_path(receipt.name)) if receipt.result_etag or receipt.old_keys else None
+    if current is None:
+        return ""
+    key = current.metadata.get("key", "")[:12]
+    if current.metadata.get("etag", receipt.etag) == receipt.etag:
+        return key
+    with suppress(BlobHeld, Conflict):
+        storage.delete(RESULTS, current.name, if_match=current.etag)
         _delete_artifacts(storage, receipt.name, key)
-    if receipt.has_error:
-        storage.delete(ERRORS, error_path(receipt.name))
+    return ""
 
 
-def already_published(storage: Storage, receipt: Receipt) -> str | None:
-    """The ETag of this receipt's result, where its worker died between the last two writes. Tidies up too."""
+def already_published(storage: Storage, receipt: Receipt) -> Published | None:
+    """This receipt's result, where its worker died between the last two writes."""
     current = storage.head(RESULTS, result_path(receipt.name))
     if current is None or current.metadata.get("key") != receipt.key:
         return None
-    tidy(storage, receipt)
-    return current.etag
+    return Published(current.etag)
 
 
-def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> str:
-    """Write the error record of an upload and return its version."""
-    return storage.write_json(ERRORS, error_path(receipt.name), document, metadata={"key": receipt.key})
+def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs) -> str:
+    """Write the error record of an upload and return its version; a call, unless there may be one. Raises Superseded
+    where somebody else has the upload by now, whose record must not be replaced."""
+    path, expected, known = error_path(receipt.name), None, not receipt.has_error
+    for _ in range(_ROUNDS):
+        if not known:
+            current = storage.head(ERRORS, path)
+            expected = current.etag if current else None
+            check_ours()
+        try:
+            options: dict[str, Any] = {"metadata": {"key": receipt.key}, "if_absent": expected is None}
+            return storage.write_json(ERRORS, path, document, if_match=expected, **options)
+        except Conflict:
+            known = False
+    raise StorageUnavailable(f"{receipt.name}: its error record changed {_ROUNDS} times while it was being written")
 
 
 def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
     """Delete the record that we wrote, unless somebody has replaced it."""
-    try:
-        storage.delete(ERRORS, error_path(receipt.name), if_match=etag)
-    except Conflict:
-        log.info("%s: its error record was replaced meanwhile", printable(receipt.name))
+    _withdraw(storage, ERRORS, {error_path(receipt.name): etag})
 
 
-def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[str, set[str]]:
-    """The document's ETag, and the short keys of results of others that it replaces."""
+def _withdraw(storage: Storage, container: str, written: Mapping[str, str]) -> None:
+    # Only what is as we wrote it: another worker may write the very same, under the same key.
+    for path, etag in written.items():
+        try:
+            storage.delete(container, path, if_match=etag)
+        except (Conflict, BlobHeld) as error:
+            log.info("%s", printable(f"{container}/{path} is left: {error}"))
+
+
+def _replace_result(
+    storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs
+) -> Published:
     path, expected = result_path(receipt.name), receipt.result_etag
+    metadata = {"key": receipt.key, "etag": receipt.etag}
     others: set[str] = set()
     for _ in range(_ROUNDS):
-        # After every conflict again: whoever finds the upload unchanged has the newest content, and wins.
         current_upload(storage, receipt)
-        options = {"metadata": {"key": receipt.key}, "tags": tags(document), "if_absent": expected is None}
+        options = {"metadata": metadata, "tags": tags(document), "if_absent": expected is None}
         try:
-            return storage.write_json(RESULTS, path, document, if_match=expected, **options), others
+            return Published(
+                storage.write_json(RESULTS, path, document, if_match=expected, **options), frozenset(others)
+            )
         except Conflict:
+            # Written or deleted since the upload was claimed: who has it by now is the one whose result stays.
+            check_ours()
             current = storage.head(RESULTS, path)
             expected = current.etag if current else None
             key = current.metadata.get("key") if current else None
             if expected and key == receipt.key:
-                return expected, others
+                return Published(expected, frozenset(others))
             if key:
                 others.add(key[:12])
     raise StorageUnavailable(f"{receipt.name}: its result changed {_ROUNDS} times while it was being written")
@@ -121,7 +189,7 @@ def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, A
 
 def _delete_artifacts(storage: Storage, name: str, short_key: str) -> None:
     # By the key in their metadata: a hostile upload may be called like the folder of another upload's artifacts.
-    for page in storage.pages(RESULTS, f"{output_path(name)}/{short_key}/"):
+    for page in storage.pages(RESULTS, f"{output_path(name)}/{short_key}/") if short_key else ():
         for blob in page.blobs:
             if blob.metadata.get("key", "").startswith(short_key):
                 storage.delete(RESULTS, blob.name)

@@ -10,7 +10,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -31,7 +31,7 @@ MAX_SIDECAR_BYTES = 64 * 1024
 MAX_RECEIPT_BYTES = 1024 * 1024  # of ours the largest is a sidecar's text, and what is kept beside it
 _VERSION = re.compile(r"[!-~]{0,200}")  # what a service may call a version of a blob
 # What of a receipt's metadata decides whether a sweep asks for the receipt itself.
-_DECIDING = ("state", "etag", "until", "cause", "job", "lease", "share")
+_DECIDING = ("state", "etag", "until", "cause", "job", "lease", "share", "unsettled")
 # Of attempts that were made; storage keeps 8 KiB of metadata.
 _MOST_ATTEMPTS, _MOST_METADATA = 1_000_000, 7_000
 
@@ -103,6 +103,8 @@ def metadata_of(receipt: Receipt) -> dict[str, str]:
     more = {"until": receipt.until, "digest": receipt.digest, "cause": receipt.cause, "by": receipt.deployment}
     if receipt.state == "job":
         more["job"] = receipt.job
+    if receipt.unsettled:
+        more["unsettled"] = "true"
     return metadata | {key: value for key, value in more.items() if value}
 
 
@@ -118,6 +120,7 @@ def summary_of(blob: BlobInfo) -> ReceiptSummary:
     return ReceiptSummary(
         path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share, said.get("digest", ""),
         "overridden" in said, said.get("override", ""), said.get("cause", ""), said.get("by", ""), said.get("job", ""),
+        "unsettled" in said,
     )  # fmt: skip
 
 
@@ -142,8 +145,11 @@ def _receipt(reading: Reading) -> Receipt | None:
             raise ValueError("its versions are none")
         if receipt.until:
             datetime.fromisoformat(receipt.until)
-        if not 0 <= receipt.attempt <= _MOST_ATTEMPTS or receipt.lease_s < 0:
+        counts = (receipt.attempt, receipt.claims, receipt.waits)
+        if not all(0 <= count <= _MOST_ATTEMPTS for count in counts) or receipt.lease_s < 0:
             raise ValueError(f"its attempt is {receipt.attempt}, its lease {receipt.lease_s:g} s")
+        if (receipt.state, receipt.reason) == ("dropped", "cancelled"):  # as versions before had it
+            receipt = replace(receipt, state="cancelled")
         to_bytes(asdict(receipt))  # of what cannot be written again nothing would come
         if sum(len(quote(value)) for value in metadata_of(receipt).values()) > _MOST_METADATA:
             raise ValueError("what a listing would say of it is too long")

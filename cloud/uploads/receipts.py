@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol, get_args
 
-ReceiptState = Literal["working", "waiting", "retry", "job", "done", "failed", "dropped"]
-Ended = Literal["retry", "done", "failed", "dropped"]
+ReceiptState = Literal["working", "waiting", "retry", "job", "done", "failed", "dropped", "cancelled"]
+Unanswered = Literal["retry", "failed", "dropped", "cancelled"]
 STATES = get_args(ReceiptState)
 # No worker is silent for longer and lives: a damaged receipt must not keep its upload for ever.
 LONGEST_LEASE_S = 86400.0
+# In the place of a route's digest, where the upload could not be read since it was in the archive tier.
+ARCHIVED = "archived"
+_SETTLING_S = 60.0  # so long whoever wrote a result may still be at deleting what it replaces
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Receipt:
     etag: str  # of the upload; "" while only an override is known
     key: str  # sha256 hex over the upload's version and everything that shapes its result; "" while unknown
     state: ReceiptState
-    attempt: int = 1
+    attempt: int = 1  # the number of this claim among those that count: see `claimed`
     owner: str = ""  # random, new for every claim
     lease_s: float = 0.0
     until: str | None = None  # ISO time of the slot it waits for; with a cause: of the next look, at the latest
@@ -39,6 +42,11 @@ class Receipt:
     cause: str = ""  # what of the installation it waits for, such as "model:yunet"; "" where it waits for a slot
     deployment: str = ""  # whose worker wrote it
     failed_keys: tuple[str, ...] = ()  # short keys under which this version failed before: each is tried once
+    claims: int = 1  # of this version so far, in a row, whether they count or not
+    waits: int = 0  # how often in a row the surroundings (storage, the disk) were in the way
+    suspect: bool = False  # the last claim ended without a word, or of memory or time: the next one runs alone
+    alone: bool = False  # this claim has its worker for itself: should that die, this upload is to blame
+    unsettled: bool = False  # a result is there, and what it replaces is not deleted yet
 
     @property
     def short_key(self) -> str:
@@ -53,9 +61,14 @@ class Receipt:
         )
 
     def claimed(self, name: str, etag: str, key: str, owner: str, again: bool) -> Receipt:
-        """The receipt with which a new claim replaces this receipt; it remembers what has to be cleaned up."""
+        """The receipt with which a new claim replaces this receipt; it remembers what has to be cleaned up.
+
+        Of claims that ended in death only those count that had their worker for themselves: beside others nobody can
+        tell whose fault it was.
+        """
         same = self.etag == etag
         counts = same and self.state in ("working", "retry", "waiting") and not again
+        died = counts and self.state == "working"
         stale = {*self.old_keys, self.short_key} - {key[:12], ""}
         failed = {*self.failed_keys, self.short_key if self.state == "failed" else ""} - {""} if same else set()
         return Receipt(
@@ -63,30 +76,55 @@ class Receipt:
             etag,
             key,
             "working",
-            attempt=self.attempt + 1 if counts else 1,
+            attempt=self.attempt + (not died or self.alone) if counts else 1,
             owner=owner,
             reason=self.reason if counts and self.state == "retry" else "",  # of the last attempt
             override=self.override,
             result_etag=self.result_etag,
             old_keys=tuple(sorted(stale)),
-            has_error=self.has_error or self.state == "failed",
+            # Who died may have written its error record a moment before.
+            has_error=self.has_error or self.state in ("failed", "working"),
             failed_keys=tuple(sorted(failed)),
+            claims=self.claims + 1 if counts else 1,
+            waits=self.waits if counts and self.state != "working" else 0,
+            suspect=counts and (died or self.suspect),
         )
 
-    def ended(self, state: Ended, reason: str, result_etag: str | None) -> Receipt:
-        """The receipt at the end of a claim: with a result, an error record, neither, or given back ("retry")."""
-        receipt = replace(self, state=state, lease_s=0.0, reason=reason)
-        if state == "done":
-            return replace(receipt, result_etag=result_etag, old_keys=(), has_error=False, failed_keys=())
-        return replace(receipt, has_error=True) if state == "failed" else receipt
+    def ended(self, state: Unanswered, reason: str, suspect: bool = False) -> Receipt:
+        """The receipt at the end of a claim: with an error record, neither that nor a result, or given back."""
+        failed = state == "failed"
+        return replace(
+            self, state=state, lease_s=0.0, reason=reason, waits=0, alone=False, suspect=suspect,
+            has_error=self.has_error or failed, unsettled=failed and bool(self.old_keys or self.result_etag),
+        )  # fmt: skip
+
+    def done(self, result_etag: str, replaced: Collection[str]) -> Receipt:
+        """The receipt at the end of a claim, with the result `result_etag`. replaced: short keys of others' results."""
+        old_keys = tuple(sorted({*self.old_keys, *replaced} - {self.short_key}))
+        return replace(
+            self.ended("retry", ""), state="done", result_etag=result_etag, failed_keys=(), old_keys=old_keys,
+            unsettled=bool(old_keys or self.has_error),
+        )  # fmt: skip
+
+    def settled(self, left: tuple[str, ...]) -> Receipt:
+        """The receipt of an answer once what it replaces is deleted, but for artifacts under the short keys `left`."""
+        return replace(self, old_keys=left, has_error=self.state == "failed", unsettled=False)
+
+    def unspent(self, reason: str) -> Receipt:
+        """The receipt of a claim that the surroundings ended: given back, no attempt is spent."""
+        return replace(
+            self, state="retry", lease_s=0.0, reason=reason, attempt=self.attempt - 1, waits=self.waits + 1, alone=False
+        )
 
     def waiting(self, cause: str, reason: str, until: datetime | None) -> Receipt:
-        """The receipt of a claim that must wait for the installation: no attempt is spent, and no key is known."""
+        """The receipt of a claim that must wait for the installation or its surroundings: no attempt is spent, and no
+        key is known."""
         old_keys = tuple(sorted({*self.old_keys, self.short_key} - {""}))
         slot = until.isoformat() if until else None
         return replace(
             self, state="waiting", key="", digest="", cause=cause, reason=reason, until=slot,
-            lease_s=0.0, attempt=self.attempt - 1, old_keys=old_keys, share=None,
+            lease_s=0.0, attempt=self.attempt - 1, old_keys=old_keys, share=None, alone=False,
+            waits=self.waits + 1 if is_surroundings(cause) else 0,
         )  # fmt: skip
 
     def overridden(self, text: str | None) -> Receipt:
@@ -94,12 +132,30 @@ class Receipt:
         if self.state == "working":
             return replace(self, override=text)
         return replace(
-            self, override=text, state="retry", attempt=0, cause="", reason="", until=None, job=None, failed_keys=()
-        )
+            self, override=text, state="retry", attempt=0, cause="", reason="", until=None, job=None, failed_keys=(),
+            claims=0, waits=0, suspect=False,
+        )  # fmt: skip
 
     def handed_over(self, job: str) -> Receipt:
         """The receipt of an upload that the job `job` works on: no lease runs."""
         return replace(self, state="job", lease_s=0.0, job=job)
+
+
+# What may be in the way of any upload, is not this installation's, and passes: storage that does not answer or refuses,
+# a full disk, a machine out of its means.
+SURROUNDINGS = ("storage", "disk", "machine")
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 30.0, 7200.0
+
+
+def is_surroundings(cause: str) -> bool:
+    """Whether a cause is one of the surroundings, in contrast to those of the installation, such as "model:yunet"."""
+    return cause in SURROUNDINGS
+
+
+def backoff_s(waits: int) -> float:
+    """How long an upload waits that has met trouble of its surroundings `waits` times in a row: from a minute on,
+    doubled every time, two hours at most."""
+    return float(min(_FIRST_WAIT_S * 2 ** min(waits, 20), _LONGEST_WAIT_S))
 
 
 def make_key(container: str, name: str, etag: str, digest: str) -> str:
@@ -134,17 +190,22 @@ class ReceiptSummary:
     cause: str = ""
     deployment: str = ""
     job: str = ""  # that has the upload, where the state is "job"; "" where the listing does not say
+    unsettled: bool = False
 
     def is_open(self, etag: str) -> bool:
-        """Whether version `etag` of the upload still needs somebody."""
+        """Whether version `etag` of the upload, which is there, still needs somebody."""
         if self.etag != etag:
             return True
         if self.state == "working":
             return self.age_s >= min(self.lease_s, LONGEST_LEASE_S)
         if self.state == "waiting":
             # Whether a cause is still there only a look at the installation tells: see `Waits`.
-            return bool(self.cause) or self.until is None or self.until <= self.listed_at
-        return self.state == "retry" or self.state not in STATES
+            named = bool(self.cause) and not is_surroundings(self.cause)
+            return named or self.until is None or self.until <= self.listed_at
+        if self.state in ("done", "failed"):
+            return self.unsettled and self.age_s >= _SETTLING_S
+        # Dropped is what was gone: where it is listed, it is there again.
+        return self.state in ("retry", "dropped") or self.state not in STATES
 
 
 @dataclass(frozen=True)

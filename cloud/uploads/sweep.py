@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Page
@@ -34,6 +34,7 @@ from inference.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 
 _LOOK_BACK = 5000
+_MOST_DROPPED = 100  # a sweep; the next ones go on
 
 # How uploads end for a sweep that neither analyses them nor sees them fail.
 OTHERS = {
@@ -98,6 +99,10 @@ class ReceiptCursor:
         for page in self._pages:
             self.token = page.token
             yield from page.summaries
+
+    def without_upload(self) -> list[ReceiptSummary]:
+        """Those that were passed and that nobody asked for: of uploads that are gone, or of another scan."""
+        return list(self._passed.values())
 
     def of(self, upload: str) -> ReceiptSummary | None:
         """The receipt of an upload; uploads are asked for in the order of their list."""
@@ -210,7 +215,18 @@ class _Sweep:
             if time.monotonic() >= end and (self.report.left or page.next_token):
                 return here if self.report.left else ScanMark(page.next_token, receipts.token, tally)
         self.tally = self.tally + tally if self.tally and tally else None
+        self._drop_gone(receipts.without_upload())
         return None
+
+    def _drop_gone(self, receipts: list[ReceiptSummary]) -> None:
+        """Ends what receipts still say is to be done with uploads that were deleted."""
+        unfinished = (r.path for r in receipts if r.state in ("working", "retry", "waiting") and r.is_open(r.etag))
+        for path in islice((path for path in unfinished if record_path(path) == path), _MOST_DROPPED):
+            try:
+                if self.worker.storage.head(UPLOADS, path) is None:
+                    self.worker.ledger.drop(path)
+            except StorageUnavailable as error:
+                log.warning("%s", printable(f"the receipt of {path}, which is gone, stays as it is: {error}"))
 
     def _lists(self, scan: Scan, mark: ScanMark) -> tuple[Iterator[Page], ReceiptCursor, ScanMark]:
         """Both lists, from the mark on; from the beginning where the service does not take it (any more)."""

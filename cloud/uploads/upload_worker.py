@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
+from cloud.places import Places
 from cloud.settings import UPLOADS, Settings, app_identity
-from cloud.storage.containers import Reading, Storage
+from cloud.storage.containers import BlobInfo, Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
-from cloud.uploads.events import Again, BlobEvent, Outcome
+from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
-from cloud.uploads.ledger import Claim, Ledger, Refusal
+from cloud.uploads.ledger import Claim, Finish, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
-from cloud.uploads.publish import Superseded
+from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
-from cloud.uploads.receipts import Receipt, make_key
-from cloud.uploads.retry import decide, is_fault_of_file
+from cloud.uploads.receipts import ARCHIVED, Receipt, backoff_s, make_key
+from cloud.uploads.retry import decide, is_fault_of_file, is_suspect, surroundings
 from cloud.uploads.sweep_mark import note_pause
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
@@ -35,8 +35,8 @@ from inference.errors import (
     ModelReplaced,
     NotReady,
     Permanent,
-    ServiceBusy,
     StorageUnavailable,
+    UnreadableMedia,
     UnsupportedMedia,
 )
 from inference.extras import extra
@@ -78,7 +78,7 @@ class UploadWorker:
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
         self.limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
-        self.places = threading.BoundedSemaphore(settings.max_concurrent)
+        self.places = Places(settings.max_concurrent)
 
     def handle(self, event: BlobEvent) -> Outcome:
         """Bring an upload to its result or its error record, unless somebody else works on it.
@@ -92,9 +92,10 @@ class UploadWorker:
         if is_paused(self.settings):
             return self._put_off(event.name)
         self.refresh_models()
-        with self.places:
+        with ExitStack() as seat:
+            seat.enter_context(self.places.take("picture"))
             for _ in range(_VERSIONS):
-                outcome = self._handle_version(event)
+                outcome = self._handle_version(event, seat)
                 if outcome.status != "again":
                     return outcome
         what = f"it, its sidecar or a model was replaced {_VERSIONS} times while it was analysed"
@@ -114,22 +115,12 @@ class UploadWorker:
                 self.ledger.override(target, sidecar_text(sidecar))
         return Outcome("waiting")
 
-    @contextmanager
-    def place(self, patience_s: float) -> Iterator[None]:
-        """One of the places for an upload in work. Raises ServiceBusy if none gets free in time."""
-        if not self.places.acquire(timeout=patience_s):
-            raise ServiceBusy(f"all {self.settings.max_concurrent} places were taken for {patience_s:.3g} s; try later")
-        try:
-            yield
-        finally:
-            self.places.release()
-
     def refresh_models(self) -> None:
         """Serve what changed in the container `models`, if it is time to look."""
         if self.models:
             self.models.refresh()
 
-    def _handle_version(self, event: BlobEvent) -> Outcome:
+    def _handle_version(self, event: BlobEvent, seat: ExitStack) -> Outcome:
         """One version of the upload; "again" where it was overwritten meanwhile."""
         if is_clutter(event.name):
             return Outcome("ignored")
@@ -140,39 +131,64 @@ class UploadWorker:
             # No client can address this blob, so neither version nor receipt: the record is all there can be.
             log.error("%s", error)
             receipt = Receipt(event.name, "", "", "failed")
-            publish.write_error(self.storage, receipt, error_document(_source(receipt), error, trace))
+            publish.write_error(self.storage, receipt, error_document(_source(receipt), error, trace), lambda: None)
             return Outcome("failed", 1)
-        reading = self.storage.open(UPLOADS, name)
+        try:
+            reading = self.storage.open(UPLOADS, name)
+        except UnreadableMedia as error:  # storage keeps it back, whoever asks
+            upload = self.storage.head(UPLOADS, name)
+            return self._kept_back(upload, error, event, trace) if upload else self._gone(name)
         if reading is None:
-            log.info("%s was deleted before it was analysed", printable(name))
-            return Outcome("dropped")
+            return self._gone(name)
         if reading.info.is_folder:
             return Outcome("ignored")
         if target := sidecar_target(name):
-            return self._sidecar(reading, target, event)
-        claim = self._claimed(name, reading, event.again if event.cause == "replay" else None)
+            return self._sidecar(reading, target, event, seat)
+        claim = self._claimed(reading.info, event)
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
-            return self._work(claim, reading, trace)
+            return self._work(claim, reading, trace, event, seat)
 
-    def _claimed(self, name: str, reading: Reading, again: Again | None) -> Claim[UploadPlan] | Refusal:
+    def _gone(self, name: str) -> Outcome:
+        """The upload is not there: what a worker that died has left of it is no work any more."""
+        log.info("%s was deleted before it was analysed", printable(name))
+        self.ledger.drop(name)
+        return Outcome("dropped")
+
+    def _kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:
+        """Record that nobody can read the upload. Once it can be read its plan is another one, and it is claimed."""
+        key = make_key(UPLOADS, upload.name, upload.etag, f"kept back: {error}")
+        again = event.again if event.cause == "replay" else None
+        plan = UploadPlan(key, problem=error, digest=ARCHIVED if upload.archived else "")
+        claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again)
+        return self.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
+
+    def _claimed(self, info: BlobInfo, event: BlobEvent) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
-        plan = UploadPlan("")
+        plan, again = UploadPlan(""), event.again if event.cause == "replay" else None
 
         def plan_for(override: str | None) -> UploadPlan:
             nonlocal plan
-            plan = self.planner.plan(reading.info, override, now=again is not None)
+            plan = self.planner.plan(info, override, now=again is not None)
             return plan
 
-        claim = self.ledger.claim(name, reading.info.etag, plan_for, again=again)
+        claim = self.ledger.claim(info.name, info.etag, plan_for, again=again)
         if claim == "waiting" and plan.blocked:
-            log.warning("%s", printable(f"{name} waits for {plan.cause}: {plan.blocked}"))
+            log.warning("%s", printable(f"{info.name} waits for {plan.cause}: {plan.blocked}"))
         elif not isinstance(claim, Claim):
-            log.info("%s: nothing to do (%s)", printable(name), claim)
+            log.info("%s: nothing to do (%s)", printable(info.name), claim)
+        if claim in ("done", "failed") and event.cause == "sweep":
+            self._settle(info.name)
         return claim
 
-    def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
+    def _settle(self, name: str) -> None:
+        """Delete what an answer replaces, where whoever wrote it died before that."""
+        stored = self.ledger.read(name)
+        if stored and stored.receipt.unsettled:
+            self.ledger.settle(stored.receipt, stored.version, publish.tidy(self.storage, stored.receipt))
+
+    def _sidecar(self, reading: Reading, target: str, event: BlobEvent, seat: ExitStack) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         text = sidecar_text(reading)
@@ -185,48 +201,103 @@ class UploadWorker:
             with self.ledger.hold(claim, event.begin_thread):
                 self.ledger.override(target, text)
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
-                self._handle_version(replace(event, name=target, cause="trigger"))
-        except Exception:
-            self.ledger.finish(claim, "retry")
+                self._handle_version(replace(event, name=target, cause="trigger"), seat)
+        except Exception as error:
+            self.ledger.give_back(claim, str(error))
             raise
-        self.ledger.finish(claim, "done")
+        self.ledger.complete(claim, "")
         return Outcome("done", claim.receipt.attempt)
 
-    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome:
-        receipt = claim.receipt
+    def _work(
+        self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent, seat: ExitStack
+    ) -> Outcome:
         try:
+            if claim.receipt.suspect:
+                self._take_all_places(claim, seat)
             end = self._analyzed(claim, reading, trace)
         except Superseded as how:
             return self._superseded(claim, how)
-        except Exception as error:
-            cause = self.planner.cause(claim.plan.route, error)
-            if isinstance(cause, NotReady):
-                waits = self._wait(claim, cause)
-                return _AGAIN if isinstance(cause, ModelReplaced) else waits
-            retry = decide(cause, receipt.attempt, self.settings.max_attempts)
-            if retry == "never":
-                return self.fail(claim, error, trace)
-            # Given back, so that the next attempt does not wait for the end of the lease.
-            self.ledger.finish(claim, "retry", reason=str(cause))
-            if retry == "later":
-                raise
-            return _AGAIN
+        except Exception as error:  # noqa: BLE001 - one that is to be delivered again is raised there
+            return self._after(claim, self.planner.cause(claim.plan.route, error), error, trace, event)
         return end()
 
-    def _wait(self, claim: Claim[UploadPlan], error: NotReady) -> Outcome:
+    def _take_all_places(self, claim: Claim[UploadPlan], seat: ExitStack) -> None:
+        """Keep everybody else out of this worker: its last attempt killed a worker, or ran out of memory or time."""
+        seat.enter_context(self.places.take("alone"))
+        if not self.ledger.runs_alone(claim):
+            raise Superseded("lost")
+
+    def _after(
+        self, claim: Claim[UploadPlan], cause: Exception, error: Exception, trace: str, event: BlobEvent
+    ) -> Outcome:
+        """What becomes of a claim after an error. Raises it where the host is to deliver again."""
+        receipt = claim.receipt
+        if isinstance(cause, NotReady):
+            waits = self._wait(claim, cause)
+            return _AGAIN if isinstance(cause, ModelReplaced) else waits
+        retry = decide(cause, receipt.attempt, self.settings.max_attempts)
+        if retry == "never":
+            return self.fail(claim, error, trace)
+        if retry == "passed":
+            return self._put_off_until_passed(claim, cause, event)
+        # Given back, so that the next attempt does not wait for the end of the lease.
+        self.ledger.finish(claim, "retry", reason=str(cause), suspect=is_suspect(cause))
+        if retry == "later":
+            raise error
+        return _AGAIN
+
+    def _put_off_until_passed(self, claim: Claim[UploadPlan], error: Exception, event: BlobEvent) -> Outcome:
+        """Trouble of the surroundings: no attempt is spent. The host delivers again at once after the first time; what
+        goes on for longer is left to the sweep, at ever longer intervals."""
+        receipt, cause = claim.receipt, surroundings(error)
+        if receipt.waits == 0 and event.cause == "trigger":
+            self.ledger.give_back_later(claim, str(error))
+            raise error
+        until = datetime.now(UTC) + timedelta(seconds=backoff_s(receipt.waits + 1))
+        waiting = NotReady(str(error), cause)
+        try:
+            return self._wait(claim, waiting, until)
+        except StorageUnavailable:
+            self.ledger.give_back_later(claim, str(error))
+            raise
+
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady, until: datetime | None = None) -> Outcome:
         """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
         name = claim.receipt.name
-        ended = self.ledger.wait(claim, error.cause, str(error), self.planner.next_look(datetime.now(UTC)))
+        until = until or self.planner.next_look(datetime.now(UTC))
+        ended = self.ledger.wait(claim, error.cause, str(error), until)
         how = f"waits for {error.cause}" if error.cause else "is planned anew"
         log.warning("%s", printable(f"{name} {how}: {error}"))
         return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
-    def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
-        ended = self.ledger.finish(claim, "done", result_etag=result_etag)
+    def _done(self, claim: Claim[UploadPlan], published: Published, trace: str) -> Outcome:
+        ended = self.complete(claim, published)
         log.info("%s: analysed (trace %s)", printable(claim.receipt.name), trace)
-        return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.attempt)
+        return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.claims)
+
+    def complete(self, claim: Claim[UploadPlan], published: Published) -> Finish:
+        """Note a result, then delete what it replaces: in this order, so that what is noted is there. As `finish`."""
+        ended = self.ledger.complete(claim, published.etag, published.replaced)
+        if ended == "ok" and claim.receipt.unsettled:
+            self._settle_now(claim)
+        return ended
+
+    def _settle_now(self, claim: Claim[UploadPlan]) -> None:
+        try:
+            self.ledger.settle(claim.receipt, claim.version, publish.tidy(self.storage, claim.receipt))
+        except StorageUnavailable as error:  # the answer stands; the sweep goes on with the rest
+            log.warning("%s", printable(f"{claim.receipt.name}: what its answer replaces is not deleted yet: {error}"))
+
+    def check_ours(self, claim: Claim[UploadPlan]) -> None:
+        """Raises Superseded where somebody else has the upload by now; a call."""
+        holder = self.ledger.holder(claim)
+        if claim.lost:
+            raise Superseded("lost", holder.key if holder else "")
 
     def _superseded(self, claim: Claim[UploadPlan], error: Superseded) -> Outcome:
+        if error.how == "lost":
+            log.warning("%s", printable(f"{claim.receipt.name}: {error}; it publishes, and this worker does not"))
+            return _AGAIN
         self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
         return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
 
@@ -244,8 +315,8 @@ class UploadWorker:
         if plan.problem:
             raise plan.problem
         output_path(receipt.name)  # refuses names for whose results there is no room
-        if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
-            return partial(self._done, claim, etag, trace)
+        if receipt.claims > 1 and (published := publish.already_published(self.storage, receipt)):
+            return partial(self._done, claim, published, trace)
         assert plan.route
         media_type = sniff(reading.head)
         if media_type.startswith("video/"):
@@ -256,7 +327,8 @@ class UploadWorker:
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
             analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
-            return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
+            published = publish.publish(self.storage, receipt, analysis, partial(self.check_ours, claim))
+            return partial(self._done, claim, published, trace)
 
     def analyze(
         self,
@@ -297,10 +369,15 @@ class UploadWorker:
         _log_failure(error, f"{printable(message)} (attempt {receipt.attempt}, trace {trace})")
         document = error_document(_source(receipt, upload.size), error, trace)
         document["error"]["message"] = message
-        version = publish.write_error(self.storage, receipt, document)
+        try:
+            version = publish.write_error(self.storage, receipt, document, partial(self.check_ours, claim))
+        except Superseded as how:
+            return self._superseded(claim, how)
         ended = self.ledger.finish(claim, "failed", reason=message)
         if ended == "lost":
             publish.withdraw_error(self.storage, receipt, version)
+        elif ended == "ok" and claim.receipt.unsettled:
+            self._settle_now(claim)
         return _AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
 
 

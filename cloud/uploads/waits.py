@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.events import Outcome
 from cloud.uploads.plans import Planner, packages_of
-from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
+from cloud.uploads.receipts import ARCHIVED, ReceiptStore, ReceiptSummary, is_surroundings
 from inference.errors import NotReady, StorageUnavailable
 from inference.extras import installed
 from inference.routes import Route
@@ -21,7 +21,10 @@ _FIRST_S = 10.0
 
 def needs_work(upload: BlobInfo, receipt: ReceiptSummary | None) -> bool:
     """Whether this version of the upload still needs somebody."""
-    return receipt is None or receipt.is_open(upload.etag)
+    if receipt is None or receipt.is_open(upload.etag):
+        return True
+    # It was brought back from the archive, by which its version does not change.
+    return receipt.state == "failed" and receipt.digest == ARCHIVED and not upload.archived
 
 
 class Waits:
@@ -43,6 +46,10 @@ class Waits:
         """Whether somebody has to take this version of the upload now. No call but one for each sidecar's text."""
         if receipt is None or receipt.etag != upload.etag or receipt.state != "waiting":
             return needs_work(upload, receipt)
+        if is_surroundings(receipt.cause):
+            if receipt.is_open(upload.etag):
+                self._taken[upload.name] = receipt.cause
+            return receipt.is_open(upload.etag)
         try:
             plan = self._planner.plan(upload, self._override(upload, receipt))
         except StorageUnavailable:

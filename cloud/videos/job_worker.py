@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
+from cloud.places import Kind
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict
 from cloud.storage.paths import printable
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 # So many leases without a sign of life, and a job is dead, whatever waits in the queues.
 SILENT_LEASES = 20
-_ENDED: dict[str, Ended] = {"done": "done", "failed": "failed"}
+_ENDED: dict[str, Ended] = {"done": "done", "failed": "failed", "cancelled": "cancelled"}
 
 
 def _seconds(wanted: float, most: int) -> int:
@@ -65,7 +67,9 @@ class Videos:
         if self._is_put_back(job, claim, message):
             return
         try:
-            with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as check:
+            # Whoever was killed at it has the worker for itself the next time: no other work dies with it.
+            kind: Kind = "alone" if attempt > 1 else "video"
+            with self.worker.places.take(kind), alive(self.jobs, self.ledger, job, begin_thread) as check:
                 self._step(job, claim, upload, message, check)
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended
@@ -79,7 +83,7 @@ class Videos:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
         error = self.worker.planner.cause(claim.plan.route, error)
         retry = decide(error, attempt, self.settings.max_attempts)
-        if retry == "mended":
+        if retry in ("mended", "passed"):
             self._put_back(job, message, str(error))
             return False
         if not isinstance(error, Permanent):
@@ -150,8 +154,7 @@ class Videos:
             stored = self.ledger.read(job.name)
             ended: Ended = "superseded"
             if stored and stored.receipt.job == job.id:
-                cancelled = stored.receipt.reason == "cancelled"
-                ended = "cancelled" if cancelled else _ENDED.get(stored.receipt.state, ended)
+                ended = _ENDED.get(stored.receipt.state, ended)
             self.jobs.end(job, ended, stored.receipt.reason if stored else "")
             return None
         if upload is None:
@@ -175,7 +178,7 @@ class Videos:
         claim = self.ledger.adopt(job.name, job.id, lambda _: UploadPlan(""))  # whatever would be done with it today
         if claim is None:
             self.claim(job)  # notes how it ended
-        elif self.ledger.finish(claim, "dropped", reason="cancelled") != "lost":
+        elif self.ledger.finish(claim, "cancelled", reason="cancelled") != "lost":
             self.jobs.end(job, "cancelled", "cancelled")
 
     def fail(self, job: VideoJob, claim: Claim[UploadPlan], error: Exception) -> None:
@@ -238,16 +241,24 @@ class Videos:
     def _publish(
         self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route, progress: JobProgress
     ) -> None:
-        etag = publish.already_published(self.storage, claim.receipt)
-        if etag is None:
+        published = publish.already_published(self.storage, claim.receipt)
+        if published is None:
             with self.stages.joined(job, upload, route, progress) as analysis:
-                etag = publish.publish(self.storage, claim.receipt, analysis)
-        ended = self.ledger.finish(claim, "done", result_etag=etag)
+                check = partial(self._check_ours, claim)
+                published = publish.publish(self.storage, claim.receipt, analysis, check)
+        ended = self.worker.complete(claim, published)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
             log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
+
+    def _check_ours(self, claim: Claim[UploadPlan]) -> None:
+        """Raises Superseded where the upload is not the job's any more: other workers of the job share its claim, and
+        may have ended it."""
+        holder = self.ledger.holder(claim)
+        if claim.lost or holder is None or holder.state != "job":
+            raise Superseded("lost", holder.key if holder else "")
 
     def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""

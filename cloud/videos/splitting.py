@@ -60,6 +60,8 @@ class Splitter:
         """
         route, info = claim.plan.route, reading.info
         assert route
+        if reading.packed:
+            return None  # ranges of it are of the packed bytes
         options, limit = route.video_options, self._worker.settings.video_split_above_seconds
         with RangedFile(self._worker.storage, UPLOADS, info, reading.head) as file, naming(info.name):
             video = probe(file.binary, options)

@@ -74,9 +74,11 @@ def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
     if receipt.state == "job":
         how = f"GET /api/jobs/{receipt.job} says how far it is"
         return NoResult("working", f"it is a long video, which is worked on in parts: {how}", 10)
-    if receipt.state == "dropped":
+    if receipt.state == "cancelled":
         how = "`python -m cloud replay NAME --all` takes it up again"
-        return NoResult("cancelled", f"its analysis ended without a result ({receipt.reason or 'dropped'}); {how}")
+        return NoResult("cancelled", f"its analysis was cancelled; {how}")
+    if receipt.state == "dropped":
+        return NoResult("waiting", f"it was gone while it was analysed, and is there again: {_TURN}", 5)
     if receipt.state == "failed":
         where = f"{ERRORS}/{error_path(receipt.name)}"
         return NoResult("failed", f"it failed: {receipt.reason or 'for a reason that the record says'} ({where})")

@@ -69,7 +69,7 @@ def test_what_a_broken_receipt_knew_is_not_lost(worker: UploadWorker) -> None:
     worker.handle(drop(worker, "b.jpg", jpeg()))
     worker.handle(drop(worker, "b.jpg.route.toml", b'route = "classify"'))
     assert document(worker, RESULTS, "b.jpg/result.json")["route"] == "classify"
-    worker.handle(drop(worker, "b.jpg", b"no picture again"))
+    worker.storage.write(ERRORS, "b.jpg.json", b"{}")
     files = set(names(worker, RESULTS))
     worker.storage.write(STATE, RECEIPT, b"{half")
     assert worker.handle(drop(worker, "b.jpg", jpeg(7))).status == "done"

@@ -68,13 +68,13 @@ def test_of_many_at_once_one_gets_it(ledger: Ledger) -> None:
 @pytest.mark.parametrize("digest", ["models-1", "models of another deployment"])
 def test_what_is_done_is_done_under_any_key_until_the_upload_changes(ledger: Ledger, digest: str) -> None:
     claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
-    assert ledger.finish(claim, "done", result_etag="r1") == "ok"
+    assert ledger.complete(claim, "r1") == "ok"
     assert ledger.claim("a.jpg", "e1", plan("e1", digest)) == "done"
     assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "done"
     asked = claimed(ledger.claim("a.jpg", "e1", plan("e1", "models-2"), again=anyway))
     assert (asked.receipt.attempt, asked.receipt.result_etag) == (1, "r1")
     assert asked.receipt.old_keys == (claim.receipt.short_key,)
-    ledger.finish(asked, "done", result_etag="r2")
+    ledger.complete(asked, "r2")
     newer = claimed(ledger.claim("a.jpg", "e2", plan("e2", digest)))
     assert (newer.receipt.attempt, newer.receipt.result_etag) == (1, "r2")
 
@@ -91,7 +91,7 @@ def test_what_failed_is_tried_once_under_each_other_key(ledger: Ledger) -> None:
     assert ledger.claim("a.jpg", "e1", plan("e1", "green")) == "failed"
     newer = claimed(ledger.claim("a.jpg", "e2", plan("e2", "blue")))
     assert newer.receipt.failed_keys == () and newer.receipt.has_error
-    ledger.finish(newer, "done")
+    ledger.complete(newer, "e1")
     stored = ledger.read("a.jpg")
     assert stored and stored.receipt.failed_keys == ()
 
@@ -106,15 +106,17 @@ def test_another_override_makes_whatever_was_said_void_once(ledger: Ledger, stat
         claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
         if state == "job":
             ledger.hand_over(claim, "job-1")
+        elif state == "done":
+            ledger.complete(claim, "r1")
         else:
-            ledger.finish(claim, state, result_etag="r1")  # type: ignore[arg-type]
+            ledger.finish(claim, state)  # type: ignore[arg-type]
     ledger.override("a.jpg", 'route = "faces"')
     stored = ledger.read("a.jpg")
     assert stored and (stored.receipt.state, stored.receipt.attempt, stored.receipt.cause) == ("retry", 0, "")
     assert ledger.adopt("a.jpg", "job-1", plan("e1")) is None
     anew = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
     assert (anew.receipt.attempt, anew.receipt.override) == (1, 'route = "faces"')
-    ledger.finish(anew, "done")
+    ledger.complete(anew, "e1")
     ledger.override("a.jpg", 'route = "faces"')  # its event came twice
     assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
 
@@ -129,9 +131,9 @@ def test_a_dead_lease_is_picked_up_and_its_worker_loses(ledger: Ledger, store: M
     assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
     store.pass_s(3)  # ages are in whole seconds, and rather too short
     heir = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
-    assert heir.receipt.attempt == 2
-    assert ledger.finish(dead, "done") == "lost"
-    assert ledger.finish(heir, "done") == "ok"
+    assert (heir.receipt.claims, heir.receipt.attempt, heir.receipt.suspect) == (2, 1, True)
+    assert ledger.complete(dead, "e1") == "lost"
+    assert ledger.complete(heir, "e1") == "ok"
 
 
 def test_a_living_worker_keeps_its_lease_past_its_length(store: MemoryReceipts) -> None:
@@ -146,7 +148,7 @@ def test_a_living_worker_keeps_its_lease_past_its_length(store: MemoryReceipts) 
             time.sleep(0.01)
         assert len(renewals) == 3
         assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
-        assert ledger.finish(claim, "done") == "ok"
+        assert ledger.complete(claim, "e1") == "ok"
         ended = claim.version
         ledger._renew(claim)  # as a tick that comes just now would
     assert first != claim.version == ended
@@ -157,8 +159,8 @@ def test_a_newer_version_does_not_wait_for_the_lease_of_the_older(ledger: Ledger
     new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
     assert new.receipt.attempt == 1
     assert old.receipt.short_key in new.receipt.old_keys
-    assert ledger.finish(old, "done") == "lost"
-    assert ledger.finish(new, "done") == "ok"
+    assert ledger.complete(old, "e1") == "lost"
+    assert ledger.complete(new, "e1") == "ok"
 
 
 def test_attempts_are_counted_over_crashes_and_releases(ledger: Ledger) -> None:
@@ -188,11 +190,11 @@ def test_a_sidecar_before_the_upload_is_found_by_its_claim(ledger: Ledger) -> No
 def test_a_sidecar_during_the_work_makes_it_done_again(ledger: Ledger) -> None:
     claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
     ledger.override("a.jpg", 'route = "faces"')
-    assert ledger.finish(claim, "done", result_etag="r1") == "changed"
+    assert ledger.complete(claim, "r1") == "changed"
     again = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
     assert again.plan == plan("e1")('route = "faces"')
     assert again.receipt.result_etag == "r1"
-    assert ledger.finish(again, "done") == "ok"
+    assert ledger.complete(again, "e1") == "ok"
     ledger.override("a.jpg", None)
     assert claimed(ledger.claim("a.jpg", "e1", plan("e1"))).receipt.override is None
 
@@ -203,7 +205,7 @@ def test_a_sidecar_between_two_renewals_is_not_lost(ledger: Ledger) -> None:
     ledger._renew(claim)
     ledger._renew(claim)
     assert not claim.lost
-    assert ledger.finish(claim, "done") == "changed"
+    assert ledger.complete(claim, "e1") == "changed"
 
 
 class Repeating(MemoryReceipts):
@@ -230,7 +232,7 @@ def test_an_answer_that_was_lost_on_the_way_is_no_conflict(kind: str) -> None:
         store.replace(Receipt("other.jpg", "e1", "k", "working"), version)
     ledger = Ledger(store, lease_s=2)
     claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
-    assert ledger.finish(claim, "done") == "ok"
+    assert ledger.complete(claim, "e1") == "ok"
     assert ledger.claim("a.jpg", "e1", plan("e1")) == "done"
 
 
@@ -242,7 +244,7 @@ def test_a_job_keeps_its_upload_without_a_lease_until_it_is_adopted(ledger: Ledg
     assert ledger.adopt("v.mp4", "job-2", plan("e1")) is None
     adopted = ledger.adopt("v.mp4", "job-1", plan("e1"))
     assert adopted
-    assert ledger.finish(adopted, "done") == "ok"
+    assert ledger.complete(adopted, "e1") == "ok"
     assert ledger.claim("v.mp4", "e1", plan("e1")) == "done"
 
 
@@ -306,12 +308,12 @@ def test_what_cannot_be_done_for_now_leaves_the_living_and_the_jobs_alone(ledger
     ledger.hand_over(claim, "job-1")
     assert ledger.claim("a.jpg", "e1", blocked("why")) == "busy"
     adopted = ledger.adopt("a.jpg", "job-1", blocked("why"))
-    assert adopted and ledger.finish(adopted, "done") == "ok"
+    assert adopted and ledger.complete(adopted, "e1") == "ok"
 
 
 def test_a_result_of_the_version_before_is_remembered_while_the_new_one_waits(ledger: Ledger) -> None:
     old = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
-    ledger.finish(old, "done", result_etag="r1")
+    ledger.complete(old, "r1")
     assert ledger.claim("a.jpg", "e2", blocked("why")) == "waiting"
     new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
     assert (new.receipt.result_etag, new.receipt.old_keys) == ("r1", (old.receipt.short_key,))

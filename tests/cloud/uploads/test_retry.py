@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from cloud.storage.blobs import Conflict
@@ -9,10 +11,13 @@ from cloud.uploads.retry import Retry, decide, is_fault_of_file
 from inference.errors import (
     BadModel,
     CorruptMedia,
+    DiskFull,
     LimitExceeded,
     MissingPackage,
     ModelUnavailable,
+    OutOfMemory,
     RouteUnavailable,
+    StorageRefused,
     StorageUnavailable,
 )
 
@@ -23,8 +28,15 @@ from inference.errors import (
         (CorruptMedia("cut off"), 1, "never"),
         (BadModel("it fails on this picture"), 2, "later"),
         (BadModel("it fails on this picture"), 3, "never"),
-        (StorageUnavailable("busy"), 2, "later"),
-        (StorageUnavailable("busy"), 3, "never"),
+        (StorageUnavailable("busy"), 3, "passed"),
+        (StorageRefused("400 InvalidInput"), 2, "later"),
+        (StorageRefused("400 InvalidInput"), 3, "never"),
+        (DiskFull("no room"), 3, "passed"),
+        (OSError(errno.ENOSPC, "No space left on device"), 3, "passed"),
+        (OSError(errno.EMFILE, "Too many open files"), 3, "passed"),
+        (RuntimeError("can't start new thread"), 3, "passed"),
+        (OutOfMemory("no room in memory"), 2, "later"),
+        (OutOfMemory("no room in memory"), 3, "never"),
         (ModelUnavailable("missing"), 3, "mended"),
         (RouteUnavailable("its model is broken"), 3, "mended"),
         (MissingPackage("no OpenCV"), 3, "mended"),

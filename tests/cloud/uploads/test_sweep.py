@@ -193,7 +193,11 @@ def test_escaped_and_unsorted_names_are_asked_about_but_not_analysed_again(worke
     [
         ({"state": "done", "etag": "e1"}, 0, False),
         ({"state": "failed", "etag": "e1"}, 0, False),
-        ({"state": "dropped", "etag": "e1"}, 0, False),
+        ({"state": "done", "etag": "e1", "unsettled": "true"}, 1, False),
+        ({"state": "done", "etag": "e1", "unsettled": "true"}, 99, True),
+        ({"state": "failed", "etag": "e1", "digest": "archived"}, 0, True),
+        ({"state": "dropped", "etag": "e1"}, 0, True),
+        ({"state": "cancelled", "etag": "e1"}, 0, False),
         ({"state": "job", "etag": "e1"}, 9999, False),
         ({"state": "done", "etag": "e0"}, 0, True),
         ({"state": "retry", "etag": "e1"}, 0, True),

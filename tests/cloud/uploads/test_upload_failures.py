@@ -13,11 +13,11 @@ import pytest
 import inference.analysis as engine
 from cloud import instance
 from cloud.settings import ERRORS, RESULTS, UPLOADS
-from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
+from cloud.uploads.ledger import Claim
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
-from inference.errors import BadModel, ModelUnavailable, RouteUnavailable, ServiceBusy
+from inference.errors import BadModel, ModelUnavailable, OutOfMemory, RouteUnavailable
 from inference.routes_file import Routes
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
@@ -31,16 +31,16 @@ def test_what_may_pass_is_raised_until_the_attempts_are_used_up(
     event = drop(worker, "a.jpg", jpeg())
 
     def busy(*_: Any, **__: Any) -> Any:
-        raise ServiceBusy("the accelerator is taken")
+        raise OutOfMemory("the picture does not fit")
 
     monkeypatch.setattr(engine, "analyze", busy)
     for _ in range(2):
-        with pytest.raises(ServiceBusy):
+        with pytest.raises(OutOfMemory):
             worker.handle(event)
     assert names(worker, ERRORS) == []
     assert worker.handle(event) == Outcome("failed", 3)
     record = document(worker, ERRORS, "a.jpg.json")
-    assert (record["error"]["class"], record["error"]["permanent"]) == ("ServiceBusy", False)
+    assert (record["error"]["class"], record["error"]["permanent"]) == ("OutOfMemory", False)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,10 @@ def test_what_kills_every_worker_is_recorded_after_its_attempts(
     event = drop(worker, "bomb.jpg", jpeg())
     head = worker.storage.head(UPLOADS, "bomb.jpg")
     assert head
-    for _ in range(2):  # two workers that took it and were never heard of again
-        worker.ledger.claim("bomb.jpg", head.etag, lambda override: worker.planner.plan(head, override))
+    for _ in range(3):  # workers that took it and were never heard of again, the last two with nothing beside it
+        claim = worker.ledger.claim("bomb.jpg", head.etag, lambda override: worker.planner.plan(head, override))
+        assert isinstance(claim, Claim)
+        assert not claim.receipt.suspect or worker.ledger.runs_alone(claim)
         until_the_lease_is_dead(worker, "bomb.jpg")
     assert worker.handle(event) == Outcome("failed", 3)
     assert "ended without a word" in document(worker, ERRORS, "bomb.jpg.json")["error"]["message"]
@@ -180,8 +182,7 @@ def test_killed_between_the_last_two_writes_the_work_is_not_done_again(
     worker.handle(drop(worker, "a.jpg", b"not a picture"))
     event = drop(worker, "a.jpg", jpeg())
     with monkeypatch.context() as patch:
-        patch.setattr(worker.ledger, "finish", lambda *_, **__: "ok")
-        patch.setattr(publish, "tidy", lambda *_: None)  # killed before it could tidy up
+        patch.setattr(worker.ledger, "complete", lambda *_, **__: "lost")  # killed before it could note its result
         worker.handle(event)
     assert receipt(worker, "a.jpg").state == "working"
     until_the_lease_is_dead(worker, "a.jpg")
