@@ -56,7 +56,7 @@ class Account:
     watch: called after every change with the container, the name, what was there before, and what is there now.
     """
 
-    now: datetime = field(default_factory=lambda: datetime(2026, 5, 4, tzinfo=UTC))
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     containers: dict[str, dict[str, Blob]] = field(default_factory=dict)
     deleted: dict[tuple[str, str], Blob] = field(default_factory=dict)
     watch: Callable[[str, str, Blob | None, Blob | None], None] = lambda *_: None
@@ -211,7 +211,7 @@ class MemoryStorage(Storage):
     def _info(self, name: str, blob: Blob) -> BlobInfo:
         directory = blob.content_type in ("application/x-directory", "httpd/unix-directory", "inode/directory")
         served_at, size = self.account.served_at, len(blob.content)
-        return BlobInfo(name, blob.etag, size, blob.modified, served_at, blob.metadata, directory)
+        return BlobInfo(name, blob.etag, size, blob.modified, served_at, blob.metadata, says_directory=directory)
 
 
 def _check(blob: Blob | None, etag: str | None, doing: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cloud.uploads.receipt_blobs import BlobReceipts
 from tests.cloud.storage.memory_storage import Account, MemoryStorage
@@ -12,7 +12,7 @@ class MemoryReceipts(BlobReceipts):
     """The receipts of an account in memory."""
 
     def __init__(self) -> None:
-        self.account = Account()
+        self.account = Account(datetime(2026, 5, 4, tzinfo=UTC))
         super().__init__(MemoryStorage(self.account))
 
     @property

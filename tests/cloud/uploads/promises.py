@@ -77,6 +77,8 @@ class Promises:
         elif self.kinds[etag] in ("corrupt", "poison"):
             if receipt.state != "failed" or not record or json.loads(record.content)["source"]["etag"] != etag:
                 yield f"{name}: {self.kinds[etag]}, and its receipt is {receipt}, its record {record}"
+        elif self.kinds[etag] == "fickle" and receipt.state == "failed" and record:
+            return
         elif receipt.state != "done":
             yield f"{name}: {self.kinds[etag]}, and it ended as {receipt}"
         else:

