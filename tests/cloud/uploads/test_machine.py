@@ -1,6 +1,6 @@
 """Whatever happens to workers, storage and events, and in whatever order: in the end every upload has its one right
 answer, and nothing else is left. Hypothesis chooses what happens, call by call, and tells the shortest story that ends
-badly; `python -m benchmarks machine` tries many more."""
+badly; `python -m benchmarks stories` tries many more."""
 
 from __future__ import annotations
 
