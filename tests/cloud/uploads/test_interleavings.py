@@ -1,0 +1,299 @@
+"""Stories of workers that stand still between two calls, told call by call: how each of them ends is known."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
+from cloud.uploads.events import Outcome
+from inference.engine.registry import Registry
+from inference.routes_file import SIDECAR
+from tests.cloud.uploads.stepped import Fate
+from tests.cloud.uploads.world import LEASE_S, ROOT, World
+
+A = "a.jpg"
+RESULT = f"{A}/result.json"
+
+
+def open_until(reason: str) -> pytest.MarkDecorator:
+    """The story ends badly so far."""
+    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
+
+
+@pytest.fixture(scope="module")
+def models() -> Registry:
+    return Registry([ROOT / "models"])
+
+
+@pytest.fixture
+def world(models: Registry) -> World:
+    return World(models)
+
+
+def lease_ends(world: World) -> None:
+    world.account.pass_s(LEASE_S + 2)
+
+
+def asks_for(world: World, route: str) -> None:
+    """A sidecar says so, and has been read."""
+    world.sidecar(A, route)
+    world.deliver(A + SIDECAR).to_end()
+
+
+def ends_well(world: World) -> None:
+    world.quiesce()
+    assert world.problems() == []
+
+
+def test_a_loser_that_fails_late_takes_no_record_away(world: World) -> None:
+    world.upload(A, "corrupt")
+    first = world.deliver(A)
+    first.to("write", ERRORS)
+    lease_ends(world)
+    world.sweep().to_end()
+    first.to_end()
+    ends_well(world)
+
+
+def test_a_loser_that_fails_between_the_holders_record_and_receipt_takes_no_record_away(world: World) -> None:
+    world.upload(A, "corrupt")
+    first = world.deliver(A)
+    first.to("write", ERRORS)
+    lease_ends(world)
+    second = world.deliver(A)
+    second.to("write", ERRORS)
+    second.step()
+    first.to_end()
+    second.to_end()
+    ends_well(world)
+
+
+@pytest.mark.parametrize(
+    "stands_at", ["write results a.jpg/result.json", "write results annotated", "head uploads a.jpg"]
+)
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_loser_with_another_key_does_not_change_the_end(world: World, stands_at: str, earlier: bool) -> None:
+    if earlier:
+        world.upload(A)
+        world.deliver(A).to_end()
+    world.upload(A)
+    first = world.deliver(A)
+    first.to(*stands_at.split())  # type: ignore[arg-type]
+    asks_for(world, "other")
+    lease_ends(world)
+    world.deliver(A).to_end()
+    first.to_end()
+    ends_well(world)
+
+
+@pytest.mark.parametrize(
+    "stands_at", ["write results a.jpg/result.json", "write results annotated", "head uploads a.jpg"]
+)
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_loser_with_the_same_key_does_not_change_the_end(world: World, stands_at: str, earlier: bool) -> None:
+    if earlier:
+        world.upload(A)
+        world.deliver(A).to_end()
+    world.upload(A)
+    first = world.deliver(A)
+    first.to(*stands_at.split())  # type: ignore[arg-type]
+    lease_ends(world)
+    second = world.deliver(A)
+    second.to("write", RESULTS, "result.json")
+    first.to_end()
+    second.to_end()
+    ends_well(world)
+
+
+@open_until("what is deleted is not read, with its ETags, before the receipt is asked whether it is still ours")
+def test_a_loser_deletes_no_artifacts_that_the_holder_has_made_anew(world: World) -> None:
+    """The keys of two routes take turns: what the loser has to clean up is the holder's result by now."""
+    world.upload(A)
+    world.deliver(A).to_end()
+    asks_for(world, "default")  # by name: the same route, the same key
+    world.sidecar(A, "other")
+    first = world.deliver(A + SIDECAR)
+    first.to("delete", RESULTS)
+    asks_for(world, "default")
+    lease_ends(world)
+    world.sweep().to_end()
+    first.to_end()
+    ends_well(world)
+
+
+def test_a_loser_that_saw_the_upload_gone_deletes_nothing_of_who_found_it_again(world: World) -> None:
+    world.upload(A)
+    first = world.deliver(A)
+    first.to("head", UPLOADS)
+    world.delete(A)
+    first.to("delete", RESULTS)
+    world.account.undelete(UPLOADS, A)
+    lease_ends(world)
+    world.sweep().to_end()
+    first.to_end()
+    ends_well(world)
+
+
+@pytest.mark.parametrize(
+    "writes", [1, pytest.param(2, marks=open_until("who finds its own result published does not move its ETag"))]
+)
+def test_a_result_that_was_there_already_is_not_overwritten_by_a_loser(world: World, writes: int) -> None:
+    """The holder finds its own key published and writes nothing: the condition of the loser's second try, which it has
+    asked for when the upload was still its own, holds."""
+    world.upload(A)
+    dead = world.deliver(A)
+    dead.to("write", STATE, A, skip=1)
+    dead.kill()
+    asks_for(world, "other")
+    lease_ends(world)
+    frozen = world.deliver(A)
+    frozen.to("write", RESULTS, "result.json", skip=writes - 1)
+    asks_for(world, "default")
+    lease_ends(world)
+    world.deliver(A).to_end()
+    frozen.to_end()
+    ends_well(world)
+
+
+@open_until("who lost the lease of a sidecar notes its text all the same")
+def test_an_older_text_of_a_sidecar_does_not_come_back(world: World) -> None:
+    world.upload(A)
+    world.deliver(A).to_end()
+    world.sidecar(A, "default")
+    first = world.deliver(A + SIDECAR)
+    first.to("write", STATE, A)  # its claim of the sidecar
+    first.step()
+    asks_for(world, "other")
+    first.to_end()
+    ends_well(world)
+
+
+def test_an_upload_that_is_gone_and_back_is_done(world: World) -> None:
+    world.upload(A)
+    first = world.deliver(A)
+    first.to("head", UPLOADS)
+    world.delete(A)
+    first.to_end()
+    world.account.undelete(UPLOADS, A)
+    ends_well(world)
+
+
+@open_until("no sweep looks at receipts of uploads that are not listed")
+@pytest.mark.parametrize("calls", range(2, 7))
+def test_a_worker_dies_and_its_upload_is_deleted(world: World, calls: int) -> None:
+    world.upload(A)
+    first = world.deliver(A)
+    for _ in range(calls):
+        first.step()
+    first.kill()
+    world.delete(A)
+    ends_well(world)
+
+
+def test_a_record_of_a_dead_worker_is_not_left_beside_a_good_result(world: World) -> None:
+    world.upload(A, "fickle")
+    first = world.deliver(A)
+    first.to("write", ERRORS)
+    first.step()
+    first.kill()
+    ends_well(world)
+
+
+def test_a_body_that_ends_in_the_middle_is_no_fault_of_the_file(world: World) -> None:
+    world.upload(A)
+    world.deliver(A).step("cut")
+    ends_well(world)
+
+
+@pytest.mark.parametrize("fate", ["refused", "unanswered"])
+@pytest.mark.parametrize("verb", ["open", "head", "write"])
+def test_trouble_of_storage_spends_no_attempt(world: World, fate: Fate, verb: str) -> None:
+    world.upload(A)
+    for _ in range(9):
+        world.account.pass_s(24 * 3600)
+        sweeps = world.sweep()
+        while not sweeps.over:
+            call = sweeps.pending
+            assert call
+            sweeps.step(fate if call.verb == verb and call.container in (UPLOADS, RESULTS) else "arrives")
+    ends_well(world)
+
+
+def test_one_poison_among_healthy_files_is_the_only_error(models: Registry) -> None:
+    """Three healthy files are in work beside it when the process dies of it, as often as it is tried with them."""
+    world, struck = World(models, {"max_concurrent": 4, "max_attempts": 2}), threading.Event()
+    world.before_work = lambda kind: struck.set() if kind == "poison" else struck.wait(0.05)
+    for number in range(8):
+        world.upload(f"{number}.jpg", "poison" if number == 3 else "good")
+    for _ in range(12):
+        world.sweep_at_once()
+        struck.clear()
+        lease_ends(world)
+    ends_well(world)
+
+
+@open_until("an error record is deleted in whatever version it is by then")
+def test_a_record_that_came_after_the_end_is_not_tidied_away(world: World) -> None:
+    world.upload(A, "corrupt")
+    world.deliver(A).to_end()
+    world.upload(A)
+    first = world.deliver(A)
+    first.to("delete", ERRORS)
+    world.upload(A, "corrupt")
+    world.deliver(A).to_end()
+    first.to_end()
+    ends_well(world)
+
+
+@open_until("a result of another version is taken for an older one, which it need not be")
+def test_a_result_that_came_after_the_failure_is_not_tidied_away(world: World) -> None:
+    world.upload(A)
+    world.deliver(A).to_end()
+    world.upload(A, "corrupt")
+    first = world.deliver(A)
+    first.to("head", RESULTS)
+    world.upload(A)
+    world.deliver(A).to_end()
+    first.to_end()
+    ends_well(world)
+
+
+@open_until("the audit deletes it")
+def test_an_artifact_of_a_dead_loser_does_not_stay(world: World) -> None:
+    world.upload(A)
+    first = world.deliver(A)
+    first.to("write", RESULTS)
+    world.upload(A)
+    world.deliver(A).to_end()
+    first.step("dies after")
+    ends_well(world)
+
+
+@open_until("what is withdrawn may be named by the result that is there")
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_replay_that_finds_the_upload_gone_leaves_the_result_whole(world: World, deleted: bool) -> None:
+    world.upload(A)
+    world.deliver(A).to_end()
+    again = world.deliver(A, cause="replay")
+    again.to("head", UPLOADS)
+    if deleted:
+        world.delete(A)
+    else:
+        world.upload(A)
+    again.to_end()
+    ends_well(world)
+
+
+def test_the_lease_of_a_living_worker_is_renewed_as_long_as_it_works(world: World) -> None:
+    world.upload(A)
+    instance = world.worker()
+    first = world.deliver(A, instance)
+    first.to("head", UPLOADS)
+    for _ in range(5):
+        world.account.pass_s(LEASE_S * 0.6)
+        world.renew(instance)
+        assert world.deliver(A).to_end().answer == Outcome("busy")
+    first.to_end()
+    ends_well(world)
