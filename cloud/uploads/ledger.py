@@ -272,7 +272,8 @@ class Ledger:
         if old.state == "working" and stored.age_s < min(old.lease_s, LONGEST_LEASE_S):
             return None
         with suppress(Conflict):
-            self._put(replace(old.ended("dropped", "deleted before it was analysed"), old_keys=()), stored.version)
+            ended = old.ended("dropped", "deleted before it was analysed")
+            self._put(replace(ended, owner="", old_keys=()), stored.version)  # whoever is at it still has lost it
             return old
         return None
 

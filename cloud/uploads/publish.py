@@ -80,17 +80,20 @@ def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: 
     try:
         return _replace_result(storage, receipt, placed(analysis, receipt.folder).to_json(), check_ours)
     except Superseded:
-        _delete_artifacts(storage, receipt.name, receipt.folder)
+        clear_away(storage, receipt, receipt.folder)
         raise
 
 
-def tidy(storage: Storage, receipt: Receipt) -> tuple[str, ...]:
+def tidy(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> tuple[str, ...]:
     """Delete what the receipt's answer replaces: older artifacts, an error record beside a result, the result of an
     older version beside an error record. No call if nothing.
 
+    What others may write, too, is looked at, then it is checked whose the upload is, then that very version is deleted:
+    so nothing newer is. Raises Superseded where the upload is another's by now.
+
     Returns the folders of artifacts that may not be deleted for now. Raises StorageUnavailable.
     """
-    kept = _result_kept(storage, receipt) if receipt.state == "failed" else ""
+    kept = _result_kept(storage, receipt, check_ours) if receipt.state == "failed" else ""
     held = []
     for folder in receipt.old_keys:
         try:
@@ -101,13 +104,15 @@ def tidy(storage: Storage, receipt: Receipt) -> tuple[str, ...]:
         except BlobHeld as error:
             log.info("%s", printable(f"{receipt.name}: what an older result had is kept until the next one: {error}"))
             held.append(folder)
-    if receipt.state == "done" and receipt.has_error:
-        with suppress(BlobHeld):
-            storage.delete(ERRORS, error_path(receipt.name))
+    record = receipt.state == "done" and receipt.has_error and storage.head(ERRORS, error_path(receipt.name))
+    if record:
+        check_ours()
+        with suppress(BlobHeld, Conflict):
+            storage.delete(ERRORS, record.name, if_match=record.etag)
     return tuple(held)
 
 
-def _result_kept(storage: Storage, receipt: Receipt) -> str:
+def _result_kept(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> str:
     """The folder of the result that stays beside an error record: that of the same version of the upload, which was
     analysed by other routes or models. One of an older version is deleted, as it speaks of what is not there any more.
     """
@@ -116,16 +121,24 @@ def _result_kept(storage: Storage, receipt: Receipt) -> str:
         return ""
     if current.metadata.get("etag", receipt.etag) == receipt.etag:
         return _folder(current)
+    check_ours()
     with suppress(BlobHeld, Conflict):
         storage.delete(RESULTS, current.name, if_match=current.etag)
         _delete_artifacts(storage, receipt.name, _folder(current))
     return ""
 
 
-def clear_away(storage: Storage, receipt: Receipt) -> None:
-    """Delete what claims of an upload that is gone have left, but for the files of its result."""
+def withdraw(storage: Storage, receipt: Receipt, published: Published) -> None:
+    """Delete the result that we wrote, and its artifacts, unless somebody has replaced it."""
+    with suppress(Conflict, BlobHeld):
+        storage.delete(RESULTS, result_path(receipt.name), if_match=published.etag)
+    clear_away(storage, receipt, published.folder)
+
+
+def clear_away(storage: Storage, receipt: Receipt, *folders: str) -> None:
+    """Delete artifacts in folders of claims that are over, but for those of the result that is there."""
     current = storage.head(RESULTS, result_path(receipt.name))
-    for folder in {*receipt.old_keys, receipt.folder} - {_folder(current) if current else ""}:
+    for folder in {*folders} - {_folder(current) if current else ""}:
         with suppress(BlobHeld):
             _delete_artifacts(storage, receipt.name, folder)
 

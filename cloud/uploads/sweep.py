@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -100,9 +100,11 @@ class ReceiptCursor:
             self.token = page.token
             yield from page.summaries
 
-    def without_upload(self) -> list[ReceiptSummary]:
-        """Those that were passed and that nobody asked for: of uploads that are gone, or of another scan."""
-        return list(self._passed.values())
+    def without_upload(self) -> Iterator[ReceiptSummary]:
+        """Those that nobody has asked for once all uploads were: of uploads that are gone, or of another scan."""
+        yield from self._passed.values()
+        if self._next is not None:
+            yield from chain([self._next], self._ahead)
 
     def of(self, upload: str) -> ReceiptSummary | None:
         """The receipt of an upload; uploads are asked for in the order of their list."""
@@ -218,7 +220,7 @@ class _Sweep:
         self._drop_gone(receipts.without_upload())
         return None
 
-    def _drop_gone(self, receipts: list[ReceiptSummary]) -> None:
+    def _drop_gone(self, receipts: Iterable[ReceiptSummary]) -> None:
         """Ends what receipts still say is to be done with uploads that were deleted."""
         unfinished = (r.path for r in receipts if r.state in ("working", "retry", "waiting") and r.is_open(r.etag))
         for path in islice((path for path in unfinished if record_path(path) == path), _MOST_DROPPED):

@@ -154,7 +154,7 @@ class UploadWorker:
         """The upload is not there: what a worker that died has left of it is no work any more."""
         log.info("%s was deleted before it was analysed", printable(name))
         if receipt := self.ledger.drop(name):
-            publish.clear_away(self.storage, receipt)
+            publish.clear_away(self.storage, receipt, receipt.folder, *receipt.old_keys)
         return Outcome("dropped")
 
     def _kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:
@@ -187,7 +187,7 @@ class UploadWorker:
         """Delete what an answer replaces, where whoever wrote it died before that."""
         stored = self.ledger.read(name)
         if stored and stored.receipt.unsettled:
-            self.ledger.settle(stored.receipt, stored.version, publish.tidy(self.storage, stored.receipt))
+            self._settle_now(Claim(stored.receipt, stored.version, UploadPlan("")))
 
     def _sidecar(self, reading: Reading, target: str, event: BlobEvent, seat: ExitStack) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
@@ -294,11 +294,16 @@ class UploadWorker:
         ended = self.ledger.complete(claim, published.etag, published.replaced, published.folder)
         if ended == "ok" and claim.receipt.unsettled:
             self._settle_now(claim)
+        elif ended == "lost":
+            publish.withdraw(self.storage, claim.receipt, published)
         return ended
 
     def _settle_now(self, claim: Claim[UploadPlan]) -> None:
         try:
-            self.ledger.settle(claim.receipt, claim.version, publish.tidy(self.storage, claim.receipt))
+            left = publish.tidy(self.storage, claim.receipt, partial(self.check_ours, claim))
+            self.ledger.settle(claim.receipt, claim.version, left)
+        except Superseded:
+            return  # whoever has it by now has these in its own receipt
         except StorageUnavailable as error:  # the answer stands; the sweep goes on with the rest
             log.warning("%s", printable(f"{claim.receipt.name}: what its answer replaces is not deleted yet: {error}"))
 

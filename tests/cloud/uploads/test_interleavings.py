@@ -107,7 +107,6 @@ def test_a_loser_with_the_same_key_does_not_change_the_end(world: World, stands_
     ends_well(world)
 
 
-@open_until("what is deleted is not read, with its ETags, before the receipt is asked whether it is still ours")
 def test_a_loser_deletes_no_artifacts_that_the_holder_has_made_anew(world: World) -> None:
     """The keys of two routes take turns: what the loser has to clean up is the holder's result by now."""
     world.upload(A)
@@ -136,9 +135,7 @@ def test_a_loser_that_saw_the_upload_gone_deletes_nothing_of_who_found_it_again(
     ends_well(world)
 
 
-@pytest.mark.parametrize(
-    "writes", [1, pytest.param(2, marks=open_until("who finds its own result published does not move its ETag"))]
-)
+@pytest.mark.parametrize("writes", [1, 2])
 def test_a_result_that_was_there_already_is_not_overwritten_by_a_loser(world: World, writes: int) -> None:
     """The holder finds its own key published and writes nothing: the condition of the loser's second try, which it has
     asked for when the upload was still its own, holds."""
@@ -157,7 +154,6 @@ def test_a_result_that_was_there_already_is_not_overwritten_by_a_loser(world: Wo
     ends_well(world)
 
 
-@open_until("who lost the lease of a sidecar notes its text all the same")
 def test_an_older_text_of_a_sidecar_does_not_come_back(world: World) -> None:
     world.upload(A)
     world.deliver(A).to_end()
@@ -180,7 +176,6 @@ def test_an_upload_that_is_gone_and_back_is_done(world: World) -> None:
     ends_well(world)
 
 
-@open_until("no sweep looks at receipts of uploads that are not listed")
 @pytest.mark.parametrize("calls", range(2, 7))
 def test_a_worker_dies_and_its_upload_is_deleted(world: World, calls: int) -> None:
     world.upload(A)
@@ -234,7 +229,6 @@ def test_one_poison_among_healthy_files_is_the_only_error(models: Registry) -> N
     ends_well(world)
 
 
-@open_until("an error record is deleted in whatever version it is by then")
 def test_a_record_that_came_after_the_end_is_not_tidied_away(world: World) -> None:
     world.upload(A, "corrupt")
     world.deliver(A).to_end()
@@ -247,7 +241,6 @@ def test_a_record_that_came_after_the_end_is_not_tidied_away(world: World) -> No
     ends_well(world)
 
 
-@open_until("a result of another version is taken for an older one, which it need not be")
 def test_a_result_that_came_after_the_failure_is_not_tidied_away(world: World) -> None:
     world.upload(A)
     world.deliver(A).to_end()
@@ -271,7 +264,6 @@ def test_an_artifact_of_a_dead_loser_does_not_stay(world: World) -> None:
     ends_well(world)
 
 
-@open_until("what is withdrawn may be named by the result that is there")
 @pytest.mark.parametrize("deleted", [False, True])
 def test_a_replay_that_finds_the_upload_gone_leaves_the_result_whole(world: World, deleted: bool) -> None:
     world.upload(A)
