@@ -156,7 +156,7 @@ class _Run:
         if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
             picture = self._drawing(frame.pixels, shown.steps, self._size)
         if isinstance(frame, Frame):
-            pictures = made_pictures(shown.steps)
+            pictures = made_pictures(shown.steps, self._route.draw.blur, self._size)
             self.stills.take(frame, shown.steps, picture, choice)
         if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)

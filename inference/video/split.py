@@ -217,7 +217,7 @@ def detect_part(
                 detector.lead(frame)
                 continue
             detections = detector.in_order(detector(frame))
-            videos.write(frame.pts_s, made_pictures(detections.steps))
+            videos.write(frame.pts_s, made_pictures(detections.steps, route.draw.blur, size))
             yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
                            "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
         assert reader.report is not None
