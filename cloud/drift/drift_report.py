@@ -14,7 +14,7 @@ from cloud.drift.drift_measures import cosine_distance
 from cloud.drift.drift_profile import Profile, pooled
 from cloud.drift.drift_rows import Row
 from cloud.drift.drift_verdict import Verdict
-from inference.results.words import single
+from inference.plain_text import single
 
 # Of so many groups that moved pictures are shown, the worst first.
 _GROUPS = 3
