@@ -14,10 +14,13 @@ import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
 from cloud.comments import only_comments
+from cloud.plain_logs import plain_logs
 from cloud.settings import BLOB_SOURCES, UPLOADS, text_of
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
+
+plain_logs()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 

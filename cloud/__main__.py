@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from cloud.plain_logs import plain_logs
 from inference import command_line
 from inference.errors import DropsightError
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
+    plain_logs()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return int(options.run(options))
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inference.cli.progress import Progress
-from inference.results.words import line, single
+from inference.plain_text import single
+from inference.results.words import line
 from inference.routes_file import sidecar_target
 
 # While there is work, no silence is longer than 10 s; whoever looks does so every second or two.

@@ -13,6 +13,7 @@ from devtools import azurite, checks, environment, first_run
 from devtools.checks import Finding, ask
 from devtools.environment import ROOT, SetupError
 from devtools.run import DATA, EMULATOR, SETTINGS, read_settings
+from inference.plain_text import single
 
 EXAMPLE = "local.settings.example.json"
 
@@ -22,7 +23,7 @@ def main(root: Path = ROOT) -> int:
     failed = 0
     for finding in examine(root):
         mark = {True: "ok  ", False: "MEND", None: "note"}[finding.ok]
-        print(f"{mark}  {finding.what}: {'; '.join(finding.words.splitlines())}", flush=True)
+        print(single(f"{mark}  {finding.what}: {'; '.join(finding.words.splitlines())}"), flush=True)
         failed += finding.ok is False
     print(f"\n{failed} to mend." if failed else "\nNothing to mend.")
     return 1 if failed else 0

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from devtools.supervisor import end_group, group_options
+from inference.plain_text import plain_lines, single
 
 EVERY_S = 10.0  # between two lines where there is no terminal
 
@@ -36,6 +37,7 @@ class ProgressLine:
 
     def show(self, text: str) -> None:
         """Write the line over again on a terminal; elsewhere print it if the last is some seconds old."""
+        text = single(text)
         if self._terminal:
             text = text[: shutil.get_terminal_size().columns - 1]
             print(f"\r{text:<{self._width}}", end="", flush=True)
@@ -48,7 +50,7 @@ class ProgressLine:
         if self._width:
             print(f"\r{'':<{self._width}}\r", end="", flush=True)
             self._width = 0
-        print(text, file=file, flush=True)
+        print(plain_lines(text), file=file, flush=True)
         self._said = time.monotonic()
 
 

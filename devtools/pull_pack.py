@@ -17,6 +17,7 @@ from inference.engine.catalog import CatalogEntry, load_catalog
 from inference.engine.download import NoConnection, OutOfTime, Patience
 from inference.engine.pull import Source, fetch, pull, source_of, waiting_file
 from inference.errors import DropsightError
+from inference.plain_text import single
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,9 +61,9 @@ def _fetch_only(absent: Sequence[CatalogEntry], into: Path, sources: Sequence[So
     for entry in absent:
         try:
             fetch(entry, into, sources)
-            print(f"{in_short(entry)}: fetched; it is installed at the next start")
+            print(single(f"{in_short(entry)}: fetched; it is installed at the next start"))
         except DropsightError as error:
-            print(error)
+            print(single(str(error)))
             status = WITHOUT
     return status
 

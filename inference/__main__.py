@@ -20,6 +20,7 @@ from inference.cli.filter_arguments import add_filter_arguments
 from inference.cli.no_sources import empty_word, local_file, local_place, unknown_options
 from inference.cli.numbers import score
 from inference.errors import DropsightError
+from inference.plain_text import plain_logs
 
 PROG = "python -m inference"
 Commands = Any  # argparse's list of subcommands has no public type
@@ -133,6 +134,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     from inference.image.media import own_process  # lazily: --help needs no numpy
 
     own_process()
+    plain_logs("inference")
     if options.command == "analyze":
         from inference.cli.analyze import analyze_command  # lazily: --help needs no numpy
 

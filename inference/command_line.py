@@ -152,7 +152,7 @@ def _null(mode: str) -> TextIO:
 
 
 def _said(sentence: str, status: int = FAILED) -> int:
-    from inference.results.words import single  # lazily: nothing to say, nothing to load
+    from inference.plain_text import single  # lazily: nothing to say, nothing to load
 
     try:
         print(single(sentence), file=sys.stderr, flush=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from inference.clutter import is_clutter, is_clutter_folder
 from inference.errors import UnreadableMedia
+from inference.plain_text import single
 from inference.results.plurals import counted
-from inference.results.words import single
 
 _SHOWN = 3  # names of a kind
 CLUTTER, HIDDEN, FOLDER_LINK, DEAD_LINK = "piece of clutter", "hidden entry", "linked folder", "dead link"

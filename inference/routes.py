@@ -113,8 +113,8 @@ class Draw:
     """What the annotated picture shows, and what else is drawn.
 
     labels, scores, boxes: whether they are drawn. masks: their opacity, 0..1. blur: labels whose objects are made
-    unrecognisable ("face"), in crops as well; not in the output images of steps. Needs a detector of them in the same
-    route. compare: in a route of image-to-image steps only, the annotated picture is before and after side by side.
+    unrecognisable ("face") in all that is published. Needs a detector of them in the same route. compare: in a route
+    of image-to-image steps only, the annotated picture is before and after side by side.
     annotated: whether there is an annotated picture (video and poster) at all. quality: of JPEG files, 1..95.
     longest_side: of annotated pictures and videos and of crops, in pixels, at most. crops: labels whose objects
     (videos: tracks) are saved as pictures of their own.

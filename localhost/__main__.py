@@ -21,6 +21,7 @@ from localhost.errors import HostError
 from localhost.function_worker import FunctionWorker
 from localhost.host import Host, RunOptions
 from localhost.host_settings import load_local_settings
+from localhost.printable import printable
 
 _LOG = logging.getLogger("localhost")
 _PATIENCE_S = 3.0
@@ -216,7 +217,7 @@ class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
         return logger == "localhost" or own or bool(self.worker and self.worker.has_log_line())
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = "\n".join(map(printable, super().format(record).split("\n")))
         if not self._is_shown(record):
             text = f"{text} (of no invocation: Azure drops this line)"
         colour = _COLOURS.get(record.levelno) if sys.stdout.isatty() else None

@@ -26,6 +26,7 @@ import azure.functions as func
 from azure.functions.meta import Datum
 
 from localhost.app_functions import Function, converter, sdk_registry
+from localhost.printable import printable
 
 _LOG = logging.getLogger("localhost.invocation")
 _HERE = str(Path(__file__).parent)
@@ -95,7 +96,7 @@ class FunctionWorker:
         """
         invocation, started = str(uuid.uuid4()), time.perf_counter()
         self.running[invocation] = function.name
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason)  # blobs may be called anything
+        shown = printable(reason)  # blobs may be called anything
         _LOG.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, shown, invocation)
         self.on_start(function)
         level, word, trace, response = logging.INFO, "Succeeded", "", None

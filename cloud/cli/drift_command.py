@@ -6,6 +6,7 @@ import argparse
 from datetime import UTC, datetime
 
 from inference.cli.numbers import count
+from inference.plain_text import single
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def _check(_: argparse.Namespace) -> int:
 
     entry = pipelines().drift or DriftEntry()
     verdict = drift_check.check(default_storage(), entry, datetime.now(UTC), submit_now)
-    print(f"{verdict.status}: {verdict.why}")
+    print(single(f"{verdict.status}: {verdict.why}"))
     return 0 if verdict.status in ("ok", "unknown") else 1
 
 
@@ -52,5 +53,5 @@ def _approve(_: argparse.Namespace) -> int:
         print(f"submitted, slot {request.slot}")
     else:
         history = f"python -m cloud pipelines history {request.pipeline}"
-        print(f"approved; slot {request.slot} is not submitted yet, the timer goes on with it: see `{history}`")
+        print(single(f"approved; slot {request.slot} is not submitted yet, the timer goes on with it: see `{history}`"))
     return 0

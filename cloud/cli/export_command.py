@@ -16,6 +16,7 @@ from cloud.storage.paths import printable
 from inference.cli.exporting import add_export_arguments, end
 from inference.errors import CorruptMedia, DropsightError, LimitExceeded
 from inference.image.limits import DEFAULT_LIMITS
+from inference.plain_text import single
 from inference.results.classes import LabelsOf
 from inference.results.export_options import ExportOptions
 from inference.results.export_rows import Found
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "yolo" and options.put != "none" and not (options.fetch or options.pictures):
         print(f"the pictures are in the container {UPLOADS}: --fetch gets them", file=sys.stderr)
     if left_out.count:
-        print(left_out, file=sys.stderr)
+        print(single(str(left_out)), file=sys.stderr)
     return end(options, report)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cloud.settings import BadSettings
 from inference.errors import BadModel, DropsightError
+from inference.plain_text import single
 
 if TYPE_CHECKING:
     from cloud.models.snapshots import Snapshot
@@ -82,19 +83,19 @@ def _list(_: argparse.Namespace) -> int:
     for snapshot in serving:
         why = _refused(storage, snapshot)
         said.add(why)
-        print(f"{'refused' if why else 'serving':11} {snapshot.name:30} {snapshot.version}{why and ': '}{why}")
+        print(single(f"{'refused' if why else 'serving':11} {snapshot.name:30} {snapshot.version}{why and ': '}{why}"))
     present = {snapshot.name for snapshot in serving}
     for name, why in noted(storage).items():
         if name not in present:
-            print(f"{'left':11} {name:30} {why}")
+            print(single(f"{'left':11} {name:30} {why}"))
     for name, why in unused.items():
-        print(f"not used    {name:30} {why}")
+        print(single(f"not used    {name:30} {why}"))
     for line in deliveries.refused(pipelines().models):
         if line not in said:
-            print(f"refused     {line}")
+            print(single(f"refused     {line}"))
     if current().azureml_workspace:
         for name, latest in deliveries.registered().names():
-            print(f"registered  {name:30} {latest}")
+            print(single(f"registered  {name:30} {latest}"))
     return 0
 
 
@@ -107,7 +108,7 @@ def _refused(storage: Storage, snapshot: Snapshot) -> str:
     try:
         return refused_by_the_app(storage, snapshot)
     except BadModel as error:  # nobody knows whether it was refused
-        print(error)
+        print(single(str(error)))
         return ""
 
 
@@ -115,7 +116,7 @@ def _register(options: argparse.Namespace) -> int:
     from cloud.models import deliveries
 
     made = deliveries.registered().register(options.name, options.folder, options.version, dict(options.tag))
-    print(f"{made.name}:{made.version}  {made.uri}")
+    print(single(f"{made.name}:{made.version}  {made.uri}"))
     return 0
 
 
@@ -127,14 +128,14 @@ def _download(options: argparse.Namespace) -> int:
     models = deliveries.registered()
     version = models.get(options.name, options.version)
     folder = fill(options.to, partial(models.fetch, version))
-    print(model_folder(folder, version.label))
+    print(single(str(model_folder(folder, version.label))))
     return 0
 
 
 def _path(options: argparse.Namespace) -> int:
     from cloud.models import deliveries
 
-    print(deliveries.registered().get(options.name, options.version).uri)
+    print(single(deliveries.registered().get(options.name, options.version).uri))
     return 0
 
 
@@ -157,7 +158,7 @@ def _rollback(options: argparse.Namespace) -> int:
     pointer = rollback(default_storage(), options.name, beside, options.to)
     before = "what was there before the first release" if pointer.version == BY_HAND else f"version {pointer.version}"
     left = pointer.rejected[0].registered_number
-    print(f"{options.name}: {before} serves from now on; {left} is not brought back by itself")
+    print(single(f"{options.name}: {before} serves from now on; {left} is not brought back by itself"))
     return 0
 
 
@@ -171,8 +172,9 @@ def _push(options: argparse.Namespace) -> int:
     failed = 0
     for entry in load_catalog().wanted(options.names, options.recommended):
         try:
-            print(push(default_storage(), entry, sources))
+            print(single(push(default_storage(), entry, sources)))
         except Exception as error:  # noqa: BLE001 - the other models go on
-            print(error if isinstance(error, DropsightError) else f"{entry.name}: {error}", file=sys.stderr)
+            said = str(error) if isinstance(error, DropsightError) else f"{entry.name}: {error}"
+            print(single(said), file=sys.stderr)
             failed += 1
     return 1 if failed else 0

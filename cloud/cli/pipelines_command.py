@@ -13,6 +13,7 @@ from cloud.azureml.workspace_contents import remote
 from cloud.settings import deployment
 from inference.cli.numbers import count
 from inference.errors import BadPipeline
+from inference.plain_text import single
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _list(options: argparse.Namespace) -> int:
     if options.remote:
         for kind, name, identity in remote(pipeline_runs.azureml()):
-            print(f"{kind:18} {name:40} {identity}")
+            print(single(f"{kind:18} {name:40} {identity}"))
         return 0
     if not pipelines_file.pipelines().entries:
         print("pipelines.toml names no pipelines; docs/azureml.md shows how to write an entry")
@@ -55,12 +56,12 @@ def _list(options: argparse.Namespace) -> int:
             continue
         last = f"last {plan.last['slot']} {plan.last['state']}" if plan.last else "never ran"
         upcoming = _next(entry)
-        print(f"{entry.name:24} {entry.kind:18} next {upcoming}  open {len(plan.open)}  {last}")
+        print(single(f"{entry.name:24} {entry.kind:18} next {upcoming}  open {len(plan.open)}  {last}"))
     for other in deployments.others(pipeline_runs.slot_store().storage, deployment()):
         if names := sorted(name for name in other.on if "_" not in name):
-            print(f"deployment {other.name}, over the same storage (seen {other.at}): {', '.join(names)}")
+            print(single(f"deployment {other.name}, over the same storage (seen {other.at}): {', '.join(names)}"))
     for line in problems:
-        print(f"PROBLEM  {line}")
+        print(single(f"PROBLEM  {line}"))
     return 1 if problems else 0
 
 
@@ -91,12 +92,13 @@ def _history(options: argparse.Namespace) -> int:
     broken: list[str] = []
     slots = list(pipeline_runs.slot_store().history(options.name, options.most, broken.append))
     if not slots and not broken:
-        print(f"{pipelines_file.pipelines().find(options.name).name} has not run yet")  # or there is no such entry
+        name = pipelines_file.pipelines().find(options.name).name  # or there is no such entry
+        print(single(f"{name} has not run yet"))
     for slot in slots:
         run = (slot.run or {}).get("id", "-")
-        print(f"{slot.slot}  {slot.state:10} attempts {slot.attempts}  run {run}  {slot.why}")
+        print(single(f"{slot.slot}  {slot.state:10} attempts {slot.attempts}  run {run}  {slot.why}"))
     for line in broken:
-        print(f"PROBLEM  {line}")
+        print(single(f"PROBLEM  {line}"))
     return 1 if broken else 0
 
 
@@ -115,5 +117,5 @@ def _resolve(options: argparse.Namespace) -> int:
         )
     resolved = pipeline_runs.resolve(options.name, slot, how, options.run_id or "")
     follows = {"pending": "; the next tick sends it", "submitted": "; the next ticks follow its run"}
-    print(f"{resolved.slot} is now {resolved.state}{follows.get(resolved.state, '')}")
+    print(single(f"{resolved.slot} is now {resolved.state}{follows.get(resolved.state, '')}"))
     return 0

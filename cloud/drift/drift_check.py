@@ -12,7 +12,7 @@ from cloud.drift import drift_report, retraining
 from cloud.drift.drift_entry import LAKE, VERDICT, DriftEntry
 from cloud.drift.drift_groups import BASELINE_ANEW
 from cloud.drift.drift_profile import Profile, from_json, profile
-from cloud.drift.drift_rows import Row, collect, picture, rows
+from cloud.drift.drift_rows import Row, collect, published, rows
 from cloud.drift.drift_verdict import Verdict, compare
 from cloud.drift.freshness import good_until
 from cloud.drift.retraining import Submit
@@ -75,7 +75,7 @@ def _report(storage: Storage, verdict: Verdict, window: Sequence[Row], baseline:
     """Write the page and the pictures that a person judges by; the verdict that names their folder."""
     path = f"drift/reports/{now:%Y%m%dT%H%M%SZ}"
     groups = drift_report.picked(verdict, window, baseline)
-    contact = drift_report.contact_sheet(groups, lambda name: picture(storage, name, at_least=160))
+    contact = drift_report.contact_sheet(groups, lambda name: published(storage, name))
     storage.write(STATE, f"{path}/contact.jpg", contact)
     page = drift_report.page(replace(verdict, at=now.isoformat(timespec="seconds")), "contact.jpg")
     storage.write(STATE, f"{path}/report.html", page)

@@ -14,6 +14,7 @@ from cloud.drift.drift_measures import cosine_distance
 from cloud.drift.drift_profile import Profile, pooled
 from cloud.drift.drift_rows import Row
 from cloud.drift.drift_verdict import Verdict
+from inference.plain_text import single
 
 # Of so many groups that moved pictures are shown, the worst first.
 _GROUPS = 3
@@ -70,13 +71,13 @@ def least_certain(rows: Sequence[Row], most: int = _COLUMNS) -> list[tuple[Row, 
 def contact_sheet(
     groups: Sequence[tuple[str, Sequence[tuple[Row, str]]]], fetch: Callable[[str], Image.Image | None]
 ) -> bytes:
-    """One JPEG: a titled row of pictures per group, with the reason below; a grey tile for a picture that is gone."""
+    """One JPEG: a titled row of pictures per group, with the reason below; a grey tile where there is none."""
     height = sum(_CAPTION + (_TILE + _CAPTION) for _ in groups) or _CAPTION
     sheet = Image.new("RGB", (_COLUMNS * _TILE, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     top = 0
     for title, members in groups:
-        draw.text((6, top + 8), title, fill=_INK, font_size=14)
+        draw.text((6, top + 8), single(title), fill=_INK, font_size=14)
         top += _CAPTION
         for column, (row, why) in enumerate(members):
             left = column * _TILE
@@ -86,8 +87,8 @@ def contact_sheet(
             else:
                 image.thumbnail((_TILE - 8, _TILE - 8))
                 sheet.paste(image, (left + (_TILE - image.width) // 2, top + (_TILE - image.height) // 2))
-            draw.text((left + 6, top + _TILE), _fit(why, 24), fill=_INK, font_size=11)
-            draw.text((left + 6, top + _TILE + 13), _fit(row.name, 24), fill=(110, 110, 110), font_size=10)
+            draw.text((left + 6, top + _TILE), _fit(single(why), 24), fill=_INK, font_size=11)
+            draw.text((left + 6, top + _TILE + 13), _fit(single(row.name), 24), fill=(110, 110, 110), font_size=10)
         top += _TILE + _CAPTION
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=85)

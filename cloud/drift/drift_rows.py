@@ -26,6 +26,7 @@ from cloud.drift.drift_entry import LAKE
 from cloud.settings import RESULTS, UPLOADS
 from cloud.storage.by_hour import documents, unprocessed
 from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.paths import output_path, printable
 from inference.errors import LimitExceeded, OutOfMemory, Permanent
 from inference.image.limits import Limits
 from inference.image.media import decode
@@ -262,13 +263,28 @@ def _event(blob: BlobInfo, document: Mapping[str, Any], collection: str, row: St
     }
 
 
-def picture(storage: Storage, name: str, etag: str | None = None, at_least: int = _SIDE) -> Image.Image | None:
-    """An upload as a picture of at least that many pixels a side; None for a video, and where that version is gone."""
+def picture(storage: Storage, name: str, etag: str) -> Image.Image | None:
+    """An upload as a small picture, measured and never shown; None for a video, and where that version is gone."""
     try:
         reading = storage.open(UPLOADS, name, etag)
-        return decode(reading.read(MAX_PICTURE), Limits(bytes=MAX_PICTURE), at_least).image if reading else None
+        return decode(reading.read(MAX_PICTURE), Limits(bytes=MAX_PICTURE), _SIDE).image if reading else None
     except (Conflict, Permanent, OutOfMemory) as error:
-        log.info("%s: no picture to look at: %s", name, error)
+        log.info("%s", printable(f"{name}: no picture to look at: {error}"))
+        return None
+
+
+def published(storage: Storage, name: str) -> Image.Image | None:
+    """The annotated picture of an upload's result, or a video's poster: in them nothing can be recognised that its
+    route blurs, as the upload itself shows. None where there is none."""
+    try:
+        folder = output_path(name)
+        document, _ = storage.read_json(RESULTS, f"{folder}/result.json") or ({}, None)
+        artifacts = document.get("artifacts") or {}
+        artifact = artifacts.get("poster") or artifacts["annotated"]
+        stored = storage.read(RESULTS, f"{folder}/{artifact}")
+        return decode(stored[0], Limits(bytes=MAX_PICTURE), _SIDE).image if stored else None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, Permanent, OutOfMemory) as error:
+        log.info("%s", printable(f"{name}: no picture to show ({type(error).__name__}: {error})"))
         return None
 
 
@@ -291,7 +307,7 @@ def _embedding(storage: Storage, blob: BlobInfo, document: Mapping[str, Any]) ->
                 vector = np.load(io.BytesIO(stored[0]), allow_pickle=False)
                 return [round(float(value), 5) for value in vector.ravel()]
         except (ValueError, TypeError, EOFError, LimitExceeded) as error:
-            log.warning("%s: %s is no array of numbers: %s", blob.name, artifact, error)
+            log.warning("%s", printable(f"{blob.name}: {artifact} is no array of numbers: {error}"))
             return None
     return None
 

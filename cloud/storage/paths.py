@@ -7,7 +7,7 @@ import posixpath
 import re
 
 from inference.errors import LimitExceeded, UnsupportedMedia
-from inference.results.words import single
+from inference.plain_text import single
 
 # Azure's limit for a blob's name is 1,024 characters; what we append ("/<key>/masks/123.png") must fit too.
 MAX_NAME = 900

@@ -23,11 +23,12 @@ from inference.engine.registry import Registry, folders_from_environment
 from inference.errors import BadModel, BadRoute, DropsightError, UnreadableMedia, UnsupportedMedia
 from inference.folder_files import size_of
 from inference.os_errors import trouble_of_ours
+from inference.plain_text import single
 from inference.ranges import check_share
 from inference.results.export_rows import Document
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
-from inference.results.words import line, single
+from inference.results.words import line
 
 
 def registry_of(options: argparse.Namespace) -> Registry:

@@ -17,6 +17,7 @@ from inference.folder_files import size_of
 from inference.image.limits import read_bytes
 from inference.image.media import Picture, decode
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, read_manifest
+from inference.plain_text import plain_lines, single
 from inference.predictions import Classes, Embedding, LabelMap, Objects, Predictions
 from inference.recognize import examine, manifest_of
 from inference.recognize._export import Draft, Export, open_export
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         if options.write:
             raise BadManifest(f"{declared}: there already; rename or delete it to have it written anew")
         manifest = read_manifest(declared)
-        print(f"declared by {declared}")
+        print(single(f"declared by {declared}"))
         # as an app would load it: the sha256 is checked, and weights elsewhere are located by it
         registry = Registry([declared.parent, *folders_from_environment()])
         _run_once(photo, picture, registry.load(manifest.name))
@@ -46,25 +47,27 @@ def run(options: argparse.Namespace) -> int:
         export, draft = examine(path)
     except BadManifest as error:
         lines = deciding_lines(open_export(path))
-        print(f"not recognised: {error}", *([f"model.toml, to be completed:\n\n{lines}"] if lines else []), sep="\n\n")
+        print(single(f"not recognised: {error}"))
+        if lines:
+            print(f"\nmodel.toml, to be completed:\n\n{plain_lines(lines)}")
         if options.write:
             print("nothing was written: which of these lines are true is known to whoever trained the model")
         return 1
     target = _place_of_manifest(export) if options.write else None
     manifest = manifest_of(export, draft)
-    print(f"recognised as {draft.family}")
-    print(*(f"  because of {reason}" for reason in draft.reasons), sep="\n")
-    print(*(f"  assumed: {guess}\n" for guess in draft.assumed), sep="", end="")
+    print(single(f"recognised as {draft.family}"))
+    print(*(single(f"  because of {reason}") for reason in draft.reasons), sep="\n")
+    print(*(single(f"  assumed: {guess}") + "\n" for guess in draft.assumed), sep="", end="")
     digest = sha256_of_model(export.file)
     _run_once(photo, picture, kind_of(manifest)(manifest, export.session, digest))
     if not manifest.labels and manifest.task in ("image-classification", "object-detection"):
-        print(_without_labels(export, manifest))
+        print(plain_lines(_without_labels(export, manifest)))
     text = as_toml(draft, manifest, digest)
     if target is None:
-        print(f"\nmodel.toml:\n\n{text}")
+        print(f"\nmodel.toml:\n\n{plain_lines(text)}")
     else:
         _write(target, text)
-        print(f"written: {target}")
+        print(single(f"written: {target}"))
     return 0
 
 
@@ -115,9 +118,9 @@ def _run_once(photo: Path, picture: Picture, model: Loaded) -> None:
         return
     predictions, timing = model.run(picture)
     total = timing.preprocess + timing.inference + timing.postprocess
-    print(f"ran once on {photo}: {_in_words(predictions)} ({total:.0f} ms)")
+    print(single(f"ran once on {photo}: {_in_words(predictions)} ({total:.0f} ms)"))
     if isinstance(predictions, Classes | Objects):
-        print(*(f"  {note}\n" for note in predictions.notes), sep="", end="")
+        print(*(single(f"  {note}") + "\n" for note in predictions.notes), sep="", end="")
 
 
 def _in_words(predictions: Predictions) -> str:

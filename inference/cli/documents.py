@@ -12,13 +12,13 @@ from inference.cli.analysed_folders import analysed_folders
 from inference.cli.exporting import end
 from inference.cli.sources import same_place
 from inference.errors import BadRoute
+from inference.plain_text import single
 from inference.results.export_options import ExportOptions
 from inference.results.formats import ERROR_FILE, read_folder, write
 from inference.results.map_files import read_beside
 from inference.results.plurals import counted
 from inference.results.schema import schema
 from inference.results.typings import python, typescript
-from inference.results.words import single
 from inference.tables import nearest
 
 

@@ -50,11 +50,11 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def end(options: argparse.Namespace, report: ExportReport) -> int:
     """Says what was written on stdout, what was left out on stderr. The exit status: 1 where nothing was written."""
+    from inference.plain_text import single  # lazily: --help needs none of it
     from inference.results.plurals import counted
-    from inference.results.words import single  # lazily: --help needs none of it
 
     for note in report.notes:
-        print(note, file=sys.stderr)
+        print(single(str(note)), file=sys.stderr)
     if not report.count:
         there = options.out / "data.yaml" if options.format == "yolo" else options.out
         earlier = "; what is there is of an earlier export" if there.is_file() else ""

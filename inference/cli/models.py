@@ -18,7 +18,7 @@ from inference.engine.registry import InstalledModel
 from inference.engine.weights import public_folder
 from inference.errors import DropsightError
 from inference.manifest import MANIFEST_FILE, Manifest
-from inference.results.words import single
+from inference.plain_text import single
 
 HEADINGS = ("NAME", "TASK", "SIZE", "LICENCE", "USE", "INSTALLED", "USEFUL", "ACCURACY")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from inference.results.words import single
+from inference.plain_text import single
 
 if TYPE_CHECKING:  # lines are written by programs that run no model, too
     from inference.steps import OnProgress

@@ -16,13 +16,13 @@ from inference.cli.made_of import MadeOf, read_made_of
 from inference.cli.sources import Item, same_place
 from inference.errors import BadRoute, DropsightError, StorageUnavailable
 from inference.folder_files import MADE_OF
+from inference.plain_text import single
 from inference.results.export_rows import Document, whole_file
 from inference.results.formats import ERROR_FILE, RESULT_FILE, read_document
 from inference.results.map_files import inside
 from inference.results.plurals import counted
 from inference.results.result import Source, error_document
 from inference.results.strict_json import json_text
-from inference.results.words import single
 from inference.small_file import content_of
 from inference.steps import Analysis
 

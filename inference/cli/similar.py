@@ -15,11 +15,11 @@ from inference.errors import BadModel, DropsightError, UnsupportedMedia
 from inference.folder_files import size_of
 from inference.image.limits import read_bytes
 from inference.image.media import decode
+from inference.plain_text import single
 from inference.predictions import Embedding, Floats
 from inference.results.formats import RESULT_FILE
 from inference.results.plurals import counted
 from inference.results.strict_json import json_text
-from inference.results.words import single
 from inference.similar import Index, from_results, groups
 
 # The first that can be used: the better one has its weights from a public model.

@@ -29,7 +29,7 @@ from inference.folder_files import (
     is_results,
     words_of,
 )
-from inference.results.words import single
+from inference.plain_text import single
 from inference.routes_file import sidecar_target
 
 _LONGEST_NAME = 200  # bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from inference.draw.colours import DARK, Colour, colour, track_colour, unit
 from inference.draw.keypoints import draw_skeleton
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
-from inference.draw.privacy import blur
+from inference.draw.privacy import Redaction
 from inference.predictions import Classes, Floats, LabelMap, Objects, OutputImage, Predictions
 from inference.routes import Draw
 
-__all__ = ["annotate", "blurred", "boxes_of", "colour"]
+__all__ = ["annotate", "colour"]
 
 
 def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], draw: Draw) -> Pillow.Image:
@@ -37,7 +37,8 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
         elif isinstance(predictions, Classes):
             rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
             lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
-    blur(canvas, boxes_of(steps, draw.blur))  # maps, too: one of the picture's own colours shows a face
+    # With its maps: one of the picture's own colours shows a face.
+    canvas = Redaction(steps, draw.blur, picture.size).picture(canvas)
     detections = [p for _, p in steps if isinstance(p, Objects)]
     for objects in detections:
         draw_objects(canvas, objects, draw)
@@ -46,30 +47,6 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
         if lines:
             caption(canvas, lines)
     return canvas
-
-
-def blurred(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], labels: Sequence[str]) -> Pillow.Image:
-    """A copy of the upright full-size RGB picture in which objects with these labels are unrecognisable."""
-    canvas = picture.copy()
-    blur(canvas, boxes_of(steps, labels))
-    return canvas
-
-
-def boxes_of(steps: Sequence[tuple[str, Predictions]], labels: Collection[str]) -> Floats:
-    """(N, 4) boxes of all objects with these labels, on crops too, and of those that the route's options left out."""
-    boxes = [
-        box for _, predictions in steps if isinstance(predictions, Objects) for box in _labelled(predictions, labels)
-    ]
-    return np.asarray(boxes, np.float32).reshape(-1, 4)
-
-
-def _labelled(objects: Objects, labels: Collection[str]) -> Iterator[list[float]]:
-    rows = zip(objects.names, objects.boxes.tolist(), strict=True)
-    yield from (box for name, box in rows if name in labels)
-    answers = (answer for attributes in objects.attributes for answer in attributes.values())
-    for further in (*answers, objects.hidden):
-        if isinstance(further, Objects):
-            yield from _labelled(further, labels)
 
 
 def _on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:

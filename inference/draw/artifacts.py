@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image as Pillow
 
-from inference.draw import annotate, boxes_of
-from inference.draw.privacy import flattened
+from inference.draw import annotate
+from inference.draw.privacy import Redaction
 from inference.draw.scaling import sized
 from inference.draw.xmp import packet, png_text
 from inference.image.media import Picture
-from inference.predictions import Classes, Embedding, Floats, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
+from inference.predictions import Classes, Embedding, Ints, LabelMap, Objects, Origin, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.result import StepResult
 from inference.results.summary import LEAST_GUESS
@@ -36,21 +36,11 @@ def image_artifacts(
         longest = None if draw.compare and isinstance(drawn[0][1], OutputImage) else draw.longest_side
         canvas, shown = sized(picture.full(), drawn, longest)
         files["annotated.jpg"] = jpeg(annotate(canvas, shown, draw), _origin(drawn), draw.quality)
-    hidden = boxes_of([(s.name, s.predictions) for s in steps], draw.blur)
+    redaction = Redaction([(s.name, s.predictions) for s in steps], draw.blur, picture.size)
     for step in steps:
-        _step_files(_unrecognisable(step, hidden, picture.size), files, names, draw.quality)
+        published = replace(step, predictions=redaction.predictions(step.predictions))
+        _step_files(published, files, names, draw.quality)
     return files, names
-
-
-def _unrecognisable(step: StepResult, boxes: Floats, size: tuple[int, int]) -> StepResult:
-    """A step with nothing recognisable in the boxes (N, 4) of a picture of that (width, height): a map of the picture's
-    own colours is that picture in a few of them."""
-    found = step.predictions
-    if not len(boxes) or not isinstance(found, LabelMap) or not any(name.startswith("#") for name in found.names):
-        return step
-    high, wide = found.ids.shape
-    places = boxes * np.tile([wide / size[0], high / size[1]], 2)
-    return replace(step, predictions=replace(found, ids=flattened(found.ids, places)))
 
 
 def _as_drawn(step: StepResult) -> Predictions:

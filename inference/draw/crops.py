@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image as Pillow
 
-from inference.draw import blurred
 from inference.draw.artifacts import jpeg
+from inference.draw.privacy import Redaction
 from inference.image.media import Picture, cropped
 from inference.predictions import Objects, Predictions
 from inference.results.file_names import file_name
@@ -55,7 +55,8 @@ def crop_files(picture: Picture, steps: Sequence[StepResult], draw: Draw) -> Cro
     ]
     seen.sort(key=lambda sight: -sight.score)
     # Without blur, the few pixels of a crop are converted, and not all of the picture.
-    canvas = blurred(picture.full(), _shown(steps), draw.blur) if seen and draw.blur else None
+    redaction = Redaction(_shown(steps), draw.blur, picture.size)
+    canvas = redaction.picture(picture.full()) if seen and draw.blur else None
     longest, made, room = draw.longest_side or _LONGEST, CropFiles(), _MOST_PIXELS
     for sight in seen[:MOST_CROPS]:
         image = crop_of(canvas or picture, sight.box, longest)

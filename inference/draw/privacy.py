@@ -1,20 +1,80 @@
-"""Blur that cannot be undone: what lies under it is averaged to a few cells before it is smoothed."""
+"""What is published of a frame where a route blurs: `Redaction` makes every picture of it that is drawn or written.
+
+The blur cannot be undone: what lies under it is averaged to a few cells before it is smoothed.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
-from inference.predictions import Floats, Ints
+from inference.predictions import Floats, Ints, LabelMap, Objects, OutputImage, Predictions
 
 # A face is averaged to this many cells across its longer side: no feature of it is left.
 CELLS = 5
 # Boxes of faces end at chin and brow; the blur goes this share of their size further.
 WIDER = 0.15
 _FINE = 200  # pixels of the shorter side of an oval that is drawn as it is
+
+
+class Redaction:
+    """What must not be recognised in a picture of `size` (width, height): the objects with these labels, on crops too,
+    and of those that the route's options left out.
+
+    Drawers and writers get the pixels of a picture, and whatever steps made of them, from here alone: what is made for
+    every kind of predictions that holds pixels is decided in `predictions`.
+    """
+
+    def __init__(
+        self, steps: Sequence[tuple[str, Predictions]], labels: Collection[str], size: tuple[int, int]
+    ) -> None:
+        self._boxes, self._size = boxes_of(steps, labels), size
+
+    def picture(self, image: Pillow.Image) -> Pillow.Image:
+        """A copy of the picture, at whatever scale, in which the objects are unrecognisable."""
+        canvas = image.copy()
+        blur(canvas, self._scaled(image.size))
+        return canvas
+
+    def predictions(self, predictions: Predictions) -> Predictions:
+        """Predictions whose pixels show nothing of the objects: what a model made of a face is still that face, and a
+        map shows its features. Masks are outlines, as the result has them; they stay, as all else."""
+        if not len(self._boxes):
+            return predictions
+        if isinstance(predictions, OutputImage):
+            image = self.picture(Pillow.fromarray(predictions.pixels))
+            return replace(predictions, pixels=np.asarray(image))
+        if isinstance(predictions, LabelMap):
+            high, wide = predictions.ids.shape
+            return replace(predictions, ids=flattened(predictions.ids, self._scaled((wide, high))))
+        return predictions
+
+    def _scaled(self, size: tuple[int, int]) -> Floats:
+        """The boxes (N, 4) in the pixels of a picture of this (width, height)."""
+        ratio = np.array([size[0] / self._size[0], size[1] / self._size[1]], np.float32)
+        return self._boxes * np.tile(ratio, 2)
+
+
+def boxes_of(steps: Sequence[tuple[str, Predictions]], labels: Collection[str]) -> Floats:
+    """(N, 4) boxes of all objects with these labels, on crops too, and of those that the route's options left out."""
+    boxes = [
+        box for _, predictions in steps if isinstance(predictions, Objects) for box in _labelled(predictions, labels)
+    ]
+    return np.asarray(boxes, np.float32).reshape(-1, 4)
+
+
+def _labelled(objects: Objects, labels: Collection[str]) -> Iterator[list[float]]:
+    rows = zip(objects.names, objects.boxes.tolist(), strict=True)
+    yield from (box for name, box in rows if name in labels)
+    answers = (answer for attributes in objects.attributes for answer in attributes.values())
+    for further in (*answers, objects.hidden):
+        if isinstance(further, Objects):
+            yield from _labelled(further, labels)
 
 
 def flattened(ids: Ints, boxes: Floats) -> Ints:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inference.errors import CorruptMedia
+from inference.plain_text import single
 from inference.results.classes import LabelsOf, no_labels
-from inference.results.words import single
 
 # The content of a file beside a document, by the document's place and the file's name in it, which nobody has checked.
 # Raises DropsightError where it is not there, is too large, or its name leads elsewhere.

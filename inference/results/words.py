@@ -6,19 +6,16 @@ Imports nothing that costs. Reads documents of other versions too: a member that
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from inference.plain_text import single
 from inference.results.file_names import file_name
 from inference.results.plurals import counted
 from inference.results.summary import LEAST_GUESS, labels_of
 
 Document = Mapping[str, Any]
-# Control characters, line and paragraph separators, bytes that are no UTF-8, and what turns the direction of writing.
-_BREAKING = ("Cc", "Zl", "Zp", "Cs")
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MOST = 6
 _MADE = ("image-to-image", "depth-estimation")
 # What the default route recognises scenes and things with, once `models pull --recommended` has fetched it.
@@ -42,12 +39,6 @@ def line(name: str, document: Document, *, folder: str | None = None, since_uplo
     facts += [] if since_upload_s is None else [f"{duration(since_upload_s)} after the upload"]
     facts += [] if wall_ms is None else [f"{duration(wall_ms / 1000)} of analysis"]
     return single(f"{name}: {words}" + (f" ({', '.join(facts)})" if facts else ""))
-
-
-def single(text: str) -> str:
-    """The text without line breaks and control characters, which file names may have."""
-    odd = {c for c in text if c in _TURNING or unicodedata.category(c) in _BREAKING}
-    return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in odd})
 
 
 def content(document: Document, folder: str | None = None) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 
 from inference.errors import DropsightError
 from inference.folder_files import RESULTS_NOTE
+from inference.plain_text import single
 from inference.results.classes import ClassList
 from inference.results.data_set import DataSetPictures
 from inference.results.export_rows import BOX, Export, Exported, predictions_of, whole_file
 from inference.results.label_files import SUFFIXES, is_renamed, places
 from inference.results.map_files import label_ids
 from inference.results.strict_json import cell, json_text
-from inference.results.words import single
 from inference.results.yolo_lines import KINDS, Labels, flip_idx, labels_of, line_of
 
 # Ultralytics leaves out pictures whose sides are shorter.

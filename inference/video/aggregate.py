@@ -24,6 +24,7 @@ from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
 from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
+from inference.video.held import Held
 from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, FrameLines, vtt
 from inference.video.scenes import SceneWatch
@@ -91,11 +92,16 @@ class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
     frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written. crops: labels
-    whose tracks are to be saved as pictures.
+    whose tracks are to be saved as pictures; blur: those that are to be unrecognisable.
     """
 
     def __init__(
-        self, options: VideoOptions, facts: RouteFacts, folder: Path | None = None, crops: Sequence[str] = ()
+        self,
+        options: VideoOptions,
+        facts: RouteFacts,
+        folder: Path | None = None,
+        crops: Sequence[str] = (),
+        blur: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._options, self._facts, self._folder = options, facts, folder
@@ -112,6 +118,7 @@ class Aggregate(contextlib.ExitStack):
         self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
         self._left_out: dict[str, Counter[str]] = {}
         self._frames, self._last = 0, -1
+        self._held = Held(blur)
         self.choice = Choice(options.thumbnails, () if folder is None else crops)
 
     def update(
@@ -149,7 +156,7 @@ class Aggregate(contextlib.ExitStack):
         self._frames, self._last = self._frames + 1, detections.index
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
-        return {**steps, **{name: watch.now() for name, watch in self._scenes.items()}}
+        return self._held.update(at_s, {**steps, **{name: watch.now() for name, watch in self._scenes.items()}})
 
     def finish(self, report: ReadReport, work: Work, source: Source) -> Summary:
         """The clip as a whole. `source`: as far as it is known without decoding."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from inference.draw import annotate
+from inference.draw.privacy import Redaction
 from inference.draw.scaling import scaled
 from inference.draw.xmp import packet
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
@@ -174,13 +175,21 @@ class TrialDrawing(contextlib.ExitStack):
             self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, steps, size))})
 
 
-def made_pictures(steps: Mapping[str, Predictions]) -> dict[str, OutputImage]:
-    """(H, W, 3) of the steps that make pictures, by the name of its video."""
-    return {
-        file_name(step): replace(made, pixels=np.asarray(Image.fromarray(made.pixels).convert("RGB")))
-        for step, made in steps.items()
-        if isinstance(made, OutputImage)
-    }
+def made_pictures(
+    steps: Mapping[str, Predictions], labels: Collection[str], size: tuple[int, int]
+) -> dict[str, OutputImage]:
+    """(H, W, 3) of the steps that make pictures, by the name of its video, as they may be published.
+
+    labels: of what is to be unrecognisable; size: width and height of the frame.
+    """
+    made = {file_name(step): p for step, p in steps.items() if isinstance(p, OutputImage)}
+    redaction = Redaction(list(steps.items()) if made else (), labels, size)
+    pictures = {}
+    for name, image in made.items():
+        published = redaction.predictions(image)
+        assert isinstance(published, OutputImage)
+        pictures[name] = replace(published, pixels=np.asarray(Image.fromarray(published.pixels).convert("RGB")))
+    return pictures
 
 
 def usual_rate(options: VideoOptions, info: VideoInfo) -> float:

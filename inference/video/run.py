@@ -94,7 +94,7 @@ class _Run:
         self, media: Media, info: VideoInfo, detector: FrameDetector, route: Route, folder: Path | None
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
-        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw.crops)
+        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw.crops, route.draw.blur)
         self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
@@ -156,7 +156,7 @@ class _Run:
         if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
             picture = self._drawing(frame.pixels, shown.steps, self._size)
         if isinstance(frame, Frame):
-            pictures = made_pictures(shown.steps)
+            pictures = made_pictures(shown.steps, self._route.draw.blur, self._size)
             self.stills.take(frame, shown.steps, picture, choice)
         if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)

@@ -25,6 +25,7 @@ from inference.video.aggregate import Aggregate, Detections, whole_report
 from inference.video.detect import FrameDetector
 from inference.video.draw_lines import DrawLines
 from inference.video.frames import Anchor, Between, Frame, Media, ReadReport, VideoInfo, View
+from inference.video.held import Held
 from inference.video.options import VideoOptions
 from inference.video.outputs import TrialDrawing, VideoFiles, made_pictures, usual_rate
 from inference.video.read import VideoReader
@@ -211,13 +212,14 @@ def detect_part(
     options = route.video_options
     detector = FrameDetector(route, registry, options, None)
     reader = part_frames(media, part, options, size)
+    held = Held(route.draw.blur)
     with VideoFiles(folder, fps) as videos:
         for frame in reader:
             if part.leads(frame):
                 detector.lead(frame)
                 continue
             detections = detector.in_order(detector(frame))
-            videos.write(frame.pts_s, made_pictures(detections.steps))
+            videos.write(frame.pts_s, made_pictures(held.update(frame.pts_s, detections.steps), route.draw.blur, size))
             yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
                            "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
         assert reader.report is not None
@@ -256,7 +258,7 @@ def merge(
     cpu = time.process_time()
     reports, work = _Counted(), Work()
     drawn = DrawLines(write, shows_between(route))
-    with Aggregate(route.video_options, facts, folder, route.draw.crops) as aggregate:
+    with Aggregate(route.video_options, facts, folder, route.draw.crops, route.draw.blur) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
             reports.begin(part)

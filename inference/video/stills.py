@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.draw import blurred
 from inference.draw.artifacts import jpeg
 from inference.draw.crops import MOST_CROPS, crop_of
+from inference.draw.privacy import Redaction
 from inference.predictions import Predictions
 from inference.routes import Draw
 from inference.video.frames import Frame, Pixels
@@ -95,14 +95,17 @@ class Stills:
         }
         if not best:
             return
-        image = Image.fromarray(frame.pixels)
-        if self._draw.blur:
-            image = blurred(image, list(steps.items()), self._draw.blur)
+        image = self._redacted(frame, steps)
         for track, box in best.items():
             part = crop_of(image, box, self._draw.longest_side or CROP_SIDE)
             self._crops[track] = frame.index, jpeg(part, quality=self._draw.quality)
         if len(self._crops) > 2 * MOST_CROPS:
             self._crops = {t: kept for t, kept in self._crops.items() if choice.sight(t) is not None}
+
+    def _redacted(self, frame: Frame, steps: Mapping[str, Predictions]) -> Image.Image:
+        """The frame as it may be published."""
+        image = Image.fromarray(frame.pixels)
+        return Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
 
     def files(self, summary: Summary) -> dict[str, bytes]:
         """By name: poster.jpg, thumbnails/000.jpg ..., crops/track-1.jpg ..., heat.jpg; those whose frames were among
@@ -116,7 +119,7 @@ class Stills:
             files[POSTER] = self._poster[1]
         if summary.heat is not None and self._last is not None and self._last[0].index == summary.last:
             frame, steps = self._last
-            ground = blurred(Image.fromarray(frame.pixels), list(steps.items()), self._draw.blur)
+            ground = self._redacted(frame, steps)
             if side := int(self._draw.longest_side or 0):
                 ground.thumbnail((side, side))
             painted = heat_picture(summary.heat, np.asarray(ground))

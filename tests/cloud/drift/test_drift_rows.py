@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from datetime import timedelta
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cloud.drift import lake
-from cloud.drift.drift_rows import collect, inputs, rows
+from cloud.drift.drift_rows import collect, inputs, published, rows
 from cloud.storage.containers import Storage
 from inference.engine.registry import Registry
 from inference.errors import StorageUnavailable
@@ -201,3 +203,27 @@ def test_statistics_of_a_picture_are_what_they_say() -> None:
     assert (sharp["brightness"], sharp["contrast"]) == (0.5, 0.5)
     assert sharp["sharpness"] == pytest.approx(np.log10(16), abs=1e-4)
     assert inputs(document, None)["brightness"] is None
+
+
+def test_a_report_shows_what_was_published_and_never_the_upload(storage: Storage) -> None:
+    """An upload shows what its route blurs; of a video its poster is shown."""
+
+    def grey(level: int) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", (60, 40), (level,) * 3).save(out, "JPEG")
+        return out.getvalue()
+
+    for name in ("a.jpg", "a%.jpg", "b.mp4", "none.jpg", "odd.jpg"):
+        storage.write("uploads", name, grey(250))
+    storage.write_json("results", "a.jpg/result.json", {"artifacts": {"annotated": "k1/annotated.jpg"}})
+    storage.write_json("results", "b.mp4/result.json",
+                       {"artifacts": {"annotated": "k1/annotated.mp4", "poster": "k1/poster.jpg"}})  # fmt: skip
+    storage.write_json("results", "none.jpg/result.json", {"artifacts": {}})
+    storage.write_json("results", "odd.jpg/result.json", ["artifacts"])
+    for name in ("a.jpg/k1/annotated.jpg", "b.mp4/k1/poster.jpg"):
+        storage.write("results", name, grey(20))
+    for name in ("a.jpg", "b.mp4"):
+        image = published(storage, name)
+        assert image is not None and image.getpixel((5, 5)) == (20, 20, 20)
+    for name in ("none.jpg", "odd.jpg", "gone.jpg", "../x.jpg"):
+        assert published(storage, name) is None

@@ -76,20 +76,26 @@ def upload(kind: str) -> bytes:
     extra: dict[str, object] = {"exif": exif.tobytes(), "icc_profile": b"SECRET" * 30}
     if kind in ("JPEG", "WEBP", "AVIF"):
         extra["xmp"] = b"<x>SECRET</x>"
-    if kind == "JPEG":
+    if kind in ("JPEG", "GIF"):
         extra["comment"] = b"SECRET comment"
     if kind == "PNG":
         text = PngInfo()
         text.add_text("Comment", "SECRET")
+        text.add_text("Copyright", "SECRET", zip=True)
         text.add_itxt("XML:com.adobe.xmp", "<x>SECRET</x>")
         extra["pnginfo"] = text
     buffer = io.BytesIO()
     image.save(buffer, kind, **extra)
-    assert SECRET in buffer.getvalue()
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    if kind == "JPEG":  # APP13, as Photoshop writes IPTC's caption
+        iptc = b"\x1c\x02\x78\x00\x06SECRET"
+        block = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + len(iptc).to_bytes(4, "big") + iptc + b"\x00"
+        data = data[:2] + b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block + data[2:]
+    assert SECRET in data
+    return data
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF"])
 def test_nothing_of_an_uploads_metadata_reaches_an_artifact(kind: str) -> None:
     picture = decode(upload(kind))
     files, _ = image_artifacts(picture, every_step(), Draw(blur=("dog",)))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from inference.analysis import analyze
-from inference.draw import blurred
+from inference.draw.privacy import Redaction
 from inference.engine.clip import ClipModel
 from inference.engine.registry import Registry
 from inference.predictions import Objects
@@ -61,10 +61,11 @@ def test_what_was_found_on_somebody_who_does_not_count_is_blurred_all_the_same()
     shown = tracks.update(0.0, found)
     assert not len(shown) and not shown.left_out
     picture = Pillow.fromarray(np.random.default_rng(1).integers(0, 256, (200, 320, 3), np.uint8))
-    drawn = blurred(picture, [("people", shown)], ("face", "person"))
+    drawn = Redaction([("people", shown)], ("face", "person"), picture.size).picture(picture)
     changed = np.abs(np.asarray(drawn, int) - np.asarray(picture, int)).any(axis=2)
     assert changed[5:45, 5:45].mean() > 0.9 and not changed[60:, 60:].any()
-    assert blurred(picture, [("people", shown)], ("person",)).tobytes() == picture.tobytes(), "no person was found"
+    nobody = Redaction([("people", shown)], ("person",), picture.size).picture(picture)
+    assert nobody.tobytes() == picture.tobytes(), "no person was found"
 
 
 def test_scores_reach_the_trackers_threshold_where_they_reach_their_own() -> None:

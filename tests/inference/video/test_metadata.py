@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +19,7 @@ from inference.routes import Route, Step
 from inference.video.join import join
 from inference.video.options import VideoOptions
 from inference.video.write import VideoWriter
-from tests.inference.video.clips import make
+from tests.inference.video.clips import make, picture
 
 pytestmark = pytest.mark.slow
 SECRET = b"SECRET"
@@ -64,6 +67,43 @@ def test_a_place_and_words_in_a_clip_reach_no_file(suffix: str, tmp_path: Path) 
     assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in xmp_of(made)
     with av.open(str(made)) as container:
         assert len(list(container.decode(video=0))) == 6 and container.streams.audio
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac", "libopus"])
+def test_chapters_attachments_and_the_words_of_sound_reach_no_file(codec: str, tmp_path: Path) -> None:
+    """In a Matroska file, whose streams all have titles; the sound itself is copied."""
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(clip), "w") as output:
+        video: Any = output.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        sound: Any = output.add_stream(codec, rate=16_000, layout="mono")
+        output.metadata.update(TAGS)
+        video.metadata["title"] = sound.metadata["title"] = sound.metadata["comment"] = "SECRET"
+        chapter = {"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "SECRET"}}
+        output.set_chapters([chapter])  # type: ignore[list-item]
+        output.add_attachment("SECRET.txt", "text/plain", b"SECRET")
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+        size = sound.codec_context.frame_size or 1024
+        for start in range(0, 8000 - size, size):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, size), np.int16), format="s16", layout="mono")
+            silence.sample_rate = 16_000
+            (block,) = av.AudioResampler(format=sound.codec_context.format, layout="mono", rate=16_000).resample(
+                silence
+            )
+            block.pts, block.time_base = start, Fraction(1, 16_000)
+            output.mux(sound.encode(block))
+        output.mux(sound.encode(None))
+    assert clip.read_bytes().count(SECRET) >= 8
+    analysis = analyze(clip, Route("r", (Step("faces"),)), Registry([BUILT_IN]))
+    for name, content in analysis.artifacts.items():
+        assert SECRET not in (content if isinstance(content, bytes) else content.read_bytes()), name
+    assert "SECRET" not in json.dumps(analysis.result.to_json())
+    with av.open(str(analysis.artifacts["annotated.mp4"])) as container:
+        assert container.streams.audio and not container.chapters()
 
 
 def test_parts_that_are_joined_keep_it(tmp_path: Path) -> None:
