@@ -151,6 +151,12 @@ class Settings:
         "Work for a request over HTTP is ended after so long, with 503; Azure's load balancer gives up after 230 s.",
         low=0.001,
     )
+    inline_routes: bool = setting(
+        "INLINE_ROUTES",
+        False,
+        "`true` lets a sidecar bring a route of its own (`[[route]]`), and not only name one of the routes: who "
+        "uploads then says which models run, and whether anything is blurred.",
+    )
     routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
     pipelines_file: str = setting(
         "PIPELINES_FILE", "pipelines.toml", "The Azure Machine Learning pipelines, relative to the app's folder."
