@@ -14,7 +14,7 @@ from cloud.settings import BadSettings, Settings, current
 from cloud.storage.paths import printable
 from cloud.web.parameters import check_parameters
 from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
-from inference.results.strict_json import json_text
+from inference.results.strict_json import json_bytes
 from inference.time_limits import within
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _seconds() -> float:
 
 def json_answer(document: object, status: int = 200) -> func.HttpResponse:
     """A document as JSON."""
-    body = json_text(document, compact=True).encode()
+    body = json_bytes(document)
     return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=SAFE)
 
 
