@@ -20,7 +20,7 @@ MODELS = "models"
 STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
-MAX_SETTINGS = 30
+MAX_SETTINGS = 32
 _MOST_SECONDS = 100_000_000_000  # some 3,000 years: a date that far away can still be written
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
@@ -165,6 +165,12 @@ class Settings:
         "AZUREML_WORKSPACE",
         "",
         "Resource id of the Azure Machine Learning workspace: /subscriptions/.../workspaces/NAME.",
+    )
+    model_events_key: str = setting(
+        "MODEL_EVENTS_KEY",
+        "",
+        "What POST /api/models/events must be given as `key` in its address, or in the header `x-model-events-key`, "
+        "beside a key of the host; empty takes no events (the tick delivers all the same).",
     )
     azureml_region: str = setting("AZUREML_REGION", "", "Region of that workspace, as in westeurope.")
     models_seconds: float = setting(

@@ -10,6 +10,7 @@ from typing import Any
 
 import azure.functions as func
 
+from cloud.machine_paths import text_without_paths
 from cloud.settings import BadSettings, Settings, current
 from cloud.storage.paths import printable
 from cloud.web.parameters import check_parameters
@@ -77,6 +78,12 @@ def _refusal(function: str, request: func.HttpRequest, error: Exception) -> func
 
 
 def _record(request: func.HttpRequest, error: Exception) -> dict[str, Any]:
+    record = _full_record(request, error)
+    record["error"]["message"] = text_without_paths(record["error"]["message"])  # which the log has in full
+    return record
+
+
+def _full_record(request: func.HttpRequest, error: Exception) -> dict[str, Any]:
     try:
         from inference.results.result import Source, error_document  # numpy: the deep health answers without it
 
