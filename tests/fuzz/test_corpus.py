@@ -7,13 +7,18 @@ import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import azure.functions as func
 import pytest
 
+from cloud.azureml.workspace_caller import _error_of, _service_message
 from cloud.models.leaving import noted
+from cloud.storage.paths import requested_path
 from cloud.videos.jobs import BrokenPlan, Jobs
 from cloud.videos.messages import Message
+from cloud.web import router
 from inference.results.strict_json import json_bytes
 from inference.tables import text_of, to_toml
 from tests.fuzz.targets import TARGETS, OneBlob
@@ -112,3 +117,15 @@ def test_halves_of_pairs_are_written_as_json_has_them() -> None:
 def test_ends_of_lines_are_found_in_one_pass() -> None:
     """A run of a million \\r took hours."""
     assert text_of(b"a\r\r\nb\rc\r\n" + b"\r" * 1_000_000) == "a\nb\nc\n" + "\n" * 1_000_000
+
+
+def test_what_is_no_text_is_a_bad_request_and_no_path() -> None:
+    assert requested_path("a/\ud800") is None
+    for params in ({"name": "\ud800"}, {"route": "a\udfff"}):
+        answer = router.answer("analyze", func.HttpRequest("POST", "http://app/api/analyze", params=params, body=b""))
+        assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (422, "BadRequest")
+
+
+def test_an_answer_of_the_workspace_that_is_nested_without_end_is_none_of_its_own() -> None:
+    nested = SimpleNamespace(text=lambda: "[" * 100_000, reason="", headers={}, status_code=400)
+    assert not _error_of(nested) and "in no words of the service" in _service_message(nested)
