@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -285,7 +286,8 @@ def names(data: bytes) -> None:
     path = record_path(name)
     assert len(path) <= MAX_NAME
     assert path.startswith(record_prefix(name[:5])) or name[:5] == name  # of which the last slash is odd
-    assert not any(part in (".", "..") for part in path.split("/")) and single(name).isprintable()
+    assert not any(part in (".", "..") for part in path.split("/"))
+    assert not {"Cc", "Cs", "Zl", "Zp"} & {unicodedata.category(char) for char in single(name)}
     try:
         canonical(name)
         output_path(name)
