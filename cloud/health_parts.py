@@ -14,6 +14,7 @@ from inference.errors import DropsightError, MissingPackage, Permanent
 from inference.extras import EXTRAS, how_to_get, installed
 
 WEIGHTS = "DROPSIGHT_WEIGHTS"
+_UNSAID = ("storage_connection", "model_events_key")
 
 if TYPE_CHECKING:
     from inference.engine.registry import InstalledModel
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def settings() -> dict[str, Any]:
-    """All app settings but the name of the connection. Raises BadSettings."""
-    return {name: value for name, value in vars(current()).items() if name != "storage_connection"}
+    """All app settings but the name of the connection and the key of events. Raises BadSettings."""
+    return {name: value for name, value in vars(current()).items() if name not in _UNSAID}
 
 
 def setting_names() -> str:

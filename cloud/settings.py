@@ -20,7 +20,7 @@ MODELS = "models"
 STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
-MAX_SETTINGS = 30
+MAX_SETTINGS = 32
 _MOST_SECONDS = 100_000_000_000  # some 3,000 years: a date that far away can still be written
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
@@ -151,6 +151,12 @@ class Settings:
         "Work for a request over HTTP is ended after so long, with 503; Azure's load balancer gives up after 230 s.",
         low=0.001,
     )
+    inline_routes: bool = setting(
+        "INLINE_ROUTES",
+        False,
+        "`true` lets a sidecar bring a route of its own (`[[route]]`), and not only name one of the routes: who "
+        "uploads then says which models run, and whether anything is blurred.",
+    )
     routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
     pipelines_file: str = setting(
         "PIPELINES_FILE", "pipelines.toml", "The Azure Machine Learning pipelines, relative to the app's folder."
@@ -159,6 +165,12 @@ class Settings:
         "AZUREML_WORKSPACE",
         "",
         "Resource id of the Azure Machine Learning workspace: /subscriptions/.../workspaces/NAME.",
+    )
+    model_events_key: str = setting(
+        "MODEL_EVENTS_KEY",
+        "",
+        "What POST /api/models/events must be given as `key` in its address, or in the header `x-model-events-key`, "
+        "beside a key of the host; empty takes no events (the tick delivers all the same).",
     )
     azureml_region: str = setting("AZUREML_REGION", "", "Region of that workspace, as in westeurope.")
     models_seconds: float = setting(

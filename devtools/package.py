@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from email.parser import HeaderParser
 from pathlib import Path
 
-from devtools import environment
+from devtools import environment, sbom
 from devtools.environment import ROOT, SetupError
 
 PACKAGES = Path(".python_packages/lib/site-packages")
@@ -52,6 +52,7 @@ def main(python: Path, out: Path, packages: bool, version: str) -> int:
         sizes = weights(target) if packages else weights(*environment.site_packages(), only=locked())
         _move(folder, out)
     report(sizes, own)
+    environment.say(f"{sbom.write(out.with_suffix('.cdx.json'))}: the bill of materials (CycloneDX)")
     where = "in it" if packages else "that Azure's build installs beside it (measured here)"
     environment.say(f"{out}: {own / 1e6:.1f} MB of files and {sum(sizes.values()) / 1e6:.1f} MB of packages {where}")
     return 0

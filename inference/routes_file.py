@@ -16,7 +16,9 @@ from inference.tables import build, closest, nearest, read_toml
 
 # `<name>.route.toml` beside a file says another route for it.
 SIDECAR = ".route.toml"
+MAX_SIDECAR_BYTES = 8 * 1024  # a name, or a route with some polygons
 _KEYS = {f.name for f in fields(Route) if f.init}
+_EXPECTED = {False: 'route = "NAME"', True: 'route = "NAME" or a single [[route]]'}
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Routes:
                 return _usable(entry)
         raise BadRoute(f"no route is called {shown(name)}{nearest(name, [entry.name for entry in self.entries])}")
 
-    def of_sidecar(self, text: str, name: str) -> Route:
-        """The route that the sidecar of the file `name` asks for: by name (`route = "faces"`), or its own
-        (`[[route]]`). Raises as `named`."""
+    def of_sidecar(self, text: str, name: str, *, inline: bool = False) -> Route:
+        """The route that the sidecar of the file `name` asks for by name (`route = "faces"`), or, where `inline` allows
+        it, one of its own (`[[route]]`). Raises as `named`."""
         where = f"{name}{SIDECAR}"
         try:
             table = read_toml(text, where, BadRoute)
@@ -75,9 +77,14 @@ class Routes:
             if other := next((key for key in table if key != "route"), None):
                 raise BadRoute(f"{where}: {other!r} says nothing beside the name of a route; leave it out")
             return self.named(table["route"])
+        if not inline and table:
+            raise BadRoute(
+                f'{where}: expected route = "NAME", which names one of routes.toml; routes of its own are taken only '
+                "where the app setting INLINE_ROUTES is true, as who uploads would then say what is run and drawn"
+            )
         own = parse_routes(text, where).routes
         if len(own) != 1:
-            raise BadRoute(f'{where}: {len(own)} routes; expected route = "NAME" or a single [[route]]')
+            raise BadRoute(f"{where}: {len(own)} routes; expected {_EXPECTED[inline]}")
         return own[0]
 
     def unreachable(self) -> list[str]:

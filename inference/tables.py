@@ -89,7 +89,8 @@ def text_of(source: Path | bytes) -> str:
         at = data.index(0)
         raise NotText(encoding, data, at, at + 1, "no text, as it has NUL bytes")
     # Lines of old Macs end in \r; what is converted twice on Windows has \r\r\n.
-    return re.sub(r"\r+\n|\r", "\n", text) if "\r" in text else text
+    # In one pass: a run of \r is looked at once, also where no \n ends it.
+    return re.sub(r"(\r+)(\n?)", lambda ends: ends[2] or "\n" * len(ends[1]), text) if "\r" in text else text
 
 
 def _unmarked(data: bytes) -> str:

@@ -212,7 +212,7 @@ def _json(response: Any) -> Any:
     """The body as JSON; None where it is something else."""
     try:
         return json.loads(_text(response))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

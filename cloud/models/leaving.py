@@ -93,7 +93,7 @@ def _noted(storage: Storage) -> dict[str, float]:
         try:
             stored = storage.read_json(STATE, blob.name)
             left = float(stored[0]["until"]) - time.time() if stored else 0.0
-        except (ValueError, TypeError, LookupError):  # written by somebody else
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError):  # written by somebody else
             continue
         if left <= SERVES_ON_S:  # else of a clock that was turned since
             found[PurePosixPath(blob.name).stem] = max(0.0, left)

@@ -30,7 +30,7 @@ from cloud.storage.blobs import Reading as Reading
 from cloud.storage.blobs import bare, code_of, date_of, info_of, translated
 from cloud.storage.reasons import kept_back
 from inference.errors import StorageUnavailable
-from inference.results.strict_json import json_text
+from inference.results.strict_json import json_bytes
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ def _keep_headers(headers: dict[str, str]) -> Callable[[Any], None]:
 
 def to_bytes(document: object) -> bytes:
     """A document as compact UTF-8 JSON."""
-    return json_text(document, compact=True).encode()
+    return json_bytes(document)
 
 
 def guess_type(name: str) -> str:

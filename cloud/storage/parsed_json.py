@@ -23,7 +23,7 @@ def read_parsed(
     try:
         stored = storage.read_json(container, path)
         return (parse(stored[0]), stored[1].etag) if stored else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as wrong:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as wrong:
         raise error(f"{container}/{path} cannot be read ({type(wrong).__name__}: {wrong}): {remedy}") from wrong
 
 

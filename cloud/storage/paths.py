@@ -75,4 +75,6 @@ def requested_path(path: str) -> str | None:
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts) or any(ord(char) < 32 for char in path):
         return None
+    if any("\ud800" <= char <= "\udfff" for char in path):  # halves of UTF-16's pairs, which no blob is called by
+        return None
     return posixpath.join(*parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,13 +64,22 @@ class UploadPlan:
 class Planner:
     """Finds the route of each upload. Safe to use from many threads.
 
-    sweep_schedule: by which what waits for the installation is looked at again.
+    sweep_schedule: by which what waits for the installation is looked at again. inline_routes: whether sidecars may
+    bring routes of their own.
     """
 
-    def __init__(self, routes: Routes, registry: Registry, sweep_schedule: str = Settings.sweep_schedule) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        registry: Registry,
+        sweep_schedule: str = Settings.sweep_schedule,
+        *,
+        inline_routes: bool = Settings.inline_routes,
+    ) -> None:
         self.routes = routes
         self.registry = registry
         self.sweep_schedule = sweep_schedule
+        self.inline_routes = inline_routes
 
     def plan(self, info: BlobInfo, sidecar: str | None, *, now: bool = False) -> UploadPlan:
         """The route of an upload and the key under which its result is finished. `now`: wait for no slot."""
@@ -100,16 +109,38 @@ class Planner:
         if not sidecar:
             return self.route(info.name, info.metadata.get("dropsight_route"))
         try:
-            route = self.routes.of_sidecar(sidecar, info.name)
+            route = self.routes.of_sidecar(sidecar, info.name, inline=self.inline_routes)
+            if any(route is ours for ours in self.routes.entries):
+                return self._ready(route)
+            route = self._limited(route, info.name)
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             raise BadRoute(f"{info.name}{SIDECAR}: {error!r}; correct it or make it empty") from error
-        if any(route is ours for ours in self.routes.entries):
-            return self._ready(route)
         problem = problem_of(route, self.registry)
         here = any(entry.name == self._lacking(route) for entry in self.registry.list())
         if problem and not isinstance(problem, ModelUnavailable) and not here:
             raise BadRoute(str(problem))  # it has a route of its own, which its writer can mend
         return self._ready(route)
+
+    def _limited(self, own: Route, name: str) -> Route:
+        """A sidecar's own route with no limit above those of the route that the name leads to, or the usual ones.
+
+        Raises BadRoute where nothing is left, RouteUnavailable where the route of the name is refused.
+        """
+        from inference.video.frames import VideoLimits  # lazily: few uploads have such a sidecar
+        from inference.video.options import VideoOptions
+
+        video, route = own.video_options, self.routes.match(name)
+        allowed = route.video_options if route else VideoOptions()
+        limits = {item.name: getattr(allowed, item.name) for item in fields(VideoLimits)}
+        lower = {key: limit for key, limit in limits.items() if limit < getattr(video, key)}
+        if not lower:
+            return own
+        try:
+            limited = own.changed(video=replace(video, **lower))
+        except ValueError as error:
+            raise BadRoute(f"{own.place}: video: {error}; limits of a sidecar only ever lower the app's") from error
+        object.__setattr__(limited, "written", {**own.written, **lower})  # which the digest counts
+        return limited
 
     def route(self, name: str, override: str | None = None) -> Route:
         """The route for a name, or the route called `override`. Raises BadRoute where there is none, RouteUnavailable

@@ -21,13 +21,12 @@ from cloud.storage.containers import BlobInfo, Reading, Storage, to_bytes
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.receipts import Receipt, ReceiptPage, ReceiptSummary, StoredReceipt
 from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
-from inference.routes_file import SIDECAR
+from inference.routes_file import MAX_SIDECAR_BYTES, SIDECAR
 from inference.tables import build, text_of
 
 log = logging.getLogger(__name__)
 
 PREFIX = "receipts/"
-MAX_SIDECAR_BYTES = 64 * 1024
 MAX_RECEIPT_BYTES = 1024 * 1024  # of ours the largest is a sidecar's text, and what is kept beside it
 _VERSION = re.compile(r"[!-~]{0,200}")  # what a service may call a version of a blob
 # What of a receipt's metadata decides whether a sweep asks for the receipt itself.

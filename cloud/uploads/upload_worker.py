@@ -74,7 +74,7 @@ class UploadWorker:
         self.storage = storage
         self.settings = settings
         self.registry = registry
-        self.planner = Planner(routes, registry, settings.sweep_schedule)
+        self.planner = Planner(routes, registry, settings.sweep_schedule, inline_routes=settings.inline_routes)
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
         self.limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.

@@ -85,6 +85,7 @@ class VideoJob:
             if not parts or [part.number for part in parts] != list(range(len(parts))):
                 raise ValueError("it has no parts, or their numbers are not 0, 1, 2 and so on")
             job = build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
+            f"{job.name}{job.etag}{job.key}".encode()  # storage calls nothing by halves of UTF-16's pairs
             if min(job.width, job.height, job.fps) <= 0 or job.created < 0:
                 raise ValueError("its pictures have no size, no rate, or no time")
             return job

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Stage = Literal["detect", "merge", "render", "join"]
 QUEUES: dict[Stage, str] = {"detect": "segments", "merge": "merges", "render": "renders", "join": "merges"}
 JOB_ID = re.compile(r"[0-9a-f]{24}")
+MOST_PARTS = 999_999_999  # as many as a name of work has digits for
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class Message:
     @classmethod
     def parse(cls, content: bytes | str) -> Message:
         """Raises ValueError for what is no message of ours."""
-        match json.loads(content):
+        try:
+            document = json.loads(content)
+        except RecursionError as error:
+            raise ValueError(f"{content[:200]!r} is nested too deeply") from error
+        match document:
             case {"job": str(job), "stage": ("detect" | "merge" | "render" | "join") as stage, "part": int(part)}:
-                if JOB_ID.fullmatch(job):
-                    return cls(job, stage, part)
+                if JOB_ID.fullmatch(job) and 0 <= part <= MOST_PARTS and part is not True:
+                    return cls(job, stage, int(part))
         raise ValueError(f"{content[:200]!r} is no message of a video's job")
 
     def text(self) -> str:

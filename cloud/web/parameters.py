@@ -32,8 +32,14 @@ def check_parameters(function: str, request: func.HttpRequest) -> None:
     for name in [*given, *request.params]:
         if name not in known and name.lower() not in _OF_THE_HOST:
             raise BadRequest(f"unknown parameter {name!r}{_hint(name, known)}")
+    if odd := next((name for name, value in request.params.items() if not _is_text(value)), None):
+        raise BadRequest(f"parameter {odd!r} is no text: it has half of a pair of UTF-16")
     if twice := next((name for name in known if given.count(name) > 1), None):
         raise BadRequest(f"parameter {twice!r} is given {given.count(twice)} times; give it once")
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _hint(name: str, known: tuple[str, ...]) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import azure.functions as func
 
+from cloud.machine_paths import text_without_paths
 from cloud.settings import BadSettings, Settings, current
 from cloud.storage.paths import printable
 from cloud.web.parameters import check_parameters
 from inference.errors import DropsightError, LimitExceeded, Permanent, Transient, UnsupportedMedia
-from inference.results.strict_json import json_text
+from inference.results.strict_json import json_bytes
 from inference.time_limits import within
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def _seconds() -> float:
 
 def json_answer(document: object, status: int = 200) -> func.HttpResponse:
     """A document as JSON."""
-    body = json_text(document, compact=True).encode()
+    body = json_bytes(document)
     return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=SAFE)
 
 
@@ -77,6 +78,12 @@ def _refusal(function: str, request: func.HttpRequest, error: Exception) -> func
 
 
 def _record(request: func.HttpRequest, error: Exception) -> dict[str, Any]:
+    record = _full_record(request, error)
+    record["error"]["message"] = text_without_paths(record["error"]["message"])  # which the log has in full
+    return record
+
+
+def _full_record(request: func.HttpRequest, error: Exception) -> dict[str, Any]:
     try:
         from inference.results.result import Source, error_document  # numpy: the deep health answers without it
 

@@ -15,7 +15,8 @@ from inference.engine.registry import Registry
 from inference.errors import BadRoute
 from inference.route_problems import problem_of, problems_of
 from inference.routes import Route, Step
-from inference.routes_file import SIDECAR, Routes
+from inference.routes_file import MAX_SIDECAR_BYTES, SIDECAR, Routes
+from inference.small_file import content_of
 from inference.tables import text_of
 
 
@@ -82,13 +83,14 @@ def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
     sidecar = item.path.with_name(item.path.name + SIDECAR) if item.path else None
     if sidecar and os.path.lexists(sidecar):  # one that cannot be read does not go the way of all others
         try:
-            text = text_of(sidecar).strip()
+            text = text_of(content_of(sidecar, MAX_SIDECAR_BYTES)).strip()
         except OSError as error:
             raise BadRoute(f"{sidecar}: cannot be read ({error.strerror}); check it, or remove it") from error
         except UnicodeDecodeError as error:
             raise BadRoute(f"{sidecar}: not UTF-8 text ({error}); correct it or make it empty") from error
         if text:
-            return routes.of_sidecar(text, item.shown)
+            # Who runs the command may also write its routes.
+            return routes.of_sidecar(text, item.shown, inline=True)
     names = (item.name, item.path.as_posix() if item.path else item.shown)
     fitting = [route for name in names if (route := routes.match(name))]
     if not fitting:

@@ -15,6 +15,9 @@ from inference.manifest import Manifest, manifest_from
 from inference.tables import build, nearest, read_toml, to_toml
 
 CATALOG = BUILT_IN / "catalog.toml"
+MOST_BYTES = 4 * 2**30  # of a file that is pulled
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")  # folders are called so, on every system
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,12 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
     catalog = build(Catalog, read_toml(path), str(path))
     names = [m.name for m in catalog.model]
     for entry in catalog.model:
-        if names.count(entry.name) > 1 or "/" in entry.name or entry.name.startswith("."):
+        if names.count(entry.name) > 1 or not _NAME.fullmatch(entry.name):
             raise BadManifest(f"{path}: {entry.name!r} is not a usable name, or two models have it")
+        if not _SHA256.fullmatch(entry.sha256) or not 0 < entry.size <= MOST_BYTES:
+            raise BadManifest(f"{path}: {entry.name}: expected a sha256 of 64 hex digits, 1 to {MOST_BYTES:,} bytes")
         for url in (entry.url, *entry.also):
-            if not url.startswith(("https://", "http://")):
+            if not url.startswith("https://"):
                 raise BadManifest(f"{path}: {entry.name}: its url is {url!r}, expected https://...")
         if entry.verified != bool(entry.figure):
             raise BadManifest(f"{path}: {entry.name}: `verified` and `figure` go together")

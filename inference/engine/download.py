@@ -22,7 +22,8 @@ from inference.errors import BadModel, ModelUnavailable
 from inference.loopback import is_loopback
 
 BLOCK = 1 << 18
-_WEB = ("http://", "https://")
+# For a file, unless whoever asks says otherwise: a server that sends a byte a minute does not keep us for ever.
+WHOLE_S = 3600.0
 
 OnBytes = Callable[[int, int], None]  # called with (bytes so far, bytes in all)
 
@@ -33,6 +34,16 @@ class NoConnection(ModelUnavailable):
 
 class OutOfTime(ModelUnavailable):
     """The time that was given is over; what has come is kept."""
+
+
+def is_safe(url: str, led_from: str = "") -> bool:
+    """Whether nobody on the way can read or change what comes from this address: https, or this machine itself.
+
+    led_from: what led there. What is asked for from elsewhere leads to no server of this machine.
+    """
+    return url.lower().startswith("https://") or (
+        url.lower().startswith("http://") and is_loopback(url) and (not led_from or is_loopback(led_from))
+    )
 
 
 @dataclass(frozen=True)
@@ -84,13 +95,13 @@ class Connection:
         self.patience = patience
         self._socket: socket.socket | None = None
 
-    def opener(self, url: str, schemes: tuple[str, ...]) -> urllib.request.OpenerDirector:
-        """Opens `url`, and what it leads to below `schemes` ("https://"); raises BadModel where it leads elsewhere.
+    def opener(self, url: str) -> urllib.request.OpenerDirector:
+        """Opens `url`, and what it leads to where `is_safe`; raises BadModel where it leads elsewhere.
 
         By the system's proxies, but for addresses of this machine.
         """
         proxies = urllib.request.ProxyHandler({} if is_loopback(url) else None)
-        return urllib.request.build_opener(proxies, _Http(self), _Https(self), _Redirect(schemes))
+        return urllib.request.build_opener(proxies, _Http(self), _Https(self), _Redirect())
 
     def connected(self, connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
         """Connect within the limits; later reads then wait as long as a silence may last."""
@@ -141,11 +152,13 @@ class _Request(Connection):
 
     def fetch(self, have: int) -> str:
         """What went wrong, or nothing. Raises what a further request cannot mend."""
+        if not is_safe(self.url):
+            raise BadModel(f"{self.url}: expected an https address (http only of this machine), or a folder")
         headers = {"User-Agent": "dropsight"} | ({"Range": f"bytes={have}-"} if have else {})
         request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 (http or https: callers check)
         try:
             with self.answering():
-                answer = self.opener(self.url, _WEB).open(request, timeout=self.patience.limit(self.patience.connect_s))
+                answer = self.opener(self.url).open(request, timeout=self.patience.limit(self.patience.connect_s))
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # what we have does not fit what is there
@@ -194,17 +207,14 @@ class _Request(Connection):
 
 
 class _Redirect(urllib.request.HTTPRedirectHandler):
-    """To some schemes only: the library would follow to ftp, past all limits of time."""
-
-    def __init__(self, schemes: tuple[str, ...]) -> None:
-        self._schemes = schemes
+    """To safe addresses only: the library would follow to http, and to ftp, past all limits of time."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        if not newurl.lower().startswith(self._schemes):
+        if not is_safe(newurl, req.full_url):
             fp.close()
-            raise BadModel(f"{req.full_url} leads to {newurl}, expected {' or '.join(s[:-3] for s in self._schemes)}")
+            raise BadModel(f"{req.full_url} leads to {newurl}, expected an https address")
         parts = urlsplit(newurl)  # the library would look for a host called `name:password@host`
         plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         return super().redirect_request(req, fp, code, msg, headers, plain)

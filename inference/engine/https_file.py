@@ -14,10 +14,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from inference.engine.download import BLOCK, Connection, OutOfTime, Patience
+from inference.engine.download import BLOCK, WHOLE_S, Connection, OutOfTime, Patience
 from inference.errors import BadModel, ModelUnavailable, StorageUnavailable, UnreadableMedia
 
-_WHOLE_S = 3600.0
 _AGAIN = "try again later, or download it by other means and give the file"
 _OTHER = "download it by other means and give the file"
 
@@ -31,7 +30,7 @@ def blocks_of(
     patience: its limits of time; None: an hour for the whole. Raises UnreadableMedia where the server refuses or leads
     elsewhere than to https, StorageUnavailable where it may answer later.
     """
-    connection = Connection(patience or Patience(until=time.monotonic() + _WHOLE_S))
+    connection = Connection(patience or Patience(until=time.monotonic() + WHOLE_S))
     try:
         with _opened(url, connection) as answer:
             yield from _blocks(answer, connection, progress)
@@ -48,7 +47,7 @@ def blocks_of(
             raise UnreadableMedia(f"{what}; check the address, and whether it can be read without signing in") from None
         raise StorageUnavailable(f"{what}; {_AGAIN}") from None
     except OutOfTime:
-        raise StorageUnavailable(f"{shown}: not all of it came within {_WHOLE_S / 60:.0f} minutes; {_OTHER}") from None
+        raise StorageUnavailable(f"{shown}: not all of it came within {WHOLE_S / 60:.0f} minutes; {_OTHER}") from None
     except BadModel:
         raise UnreadableMedia(f"{shown} leads to an address without https; {_OTHER}") from None
     except ModelUnavailable as error:  # no connection: names host and port alone
@@ -75,7 +74,7 @@ def _opened(url: str, connection: Connection) -> http.client.HTTPResponse:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
     with connection.answering():
-        opened: http.client.HTTPResponse = connection.opener(plain, ("https://",)).open(
+        opened: http.client.HTTPResponse = connection.opener(plain).open(
             request, timeout=connection.patience.limit(connection.patience.connect_s)
         )
     return opened

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from inference.engine.catalog import CatalogEntry
-from inference.engine.download import OnBytes, OutOfTime, Patience, download
+from inference.engine.download import WHOLE_S, OnBytes, OutOfTime, Patience, download, is_safe
 from inference.engine.trial import Trial, trial
 from inference.engine.weights import sha256_of
 from inference.errors import BadManifest, BadModel, DropsightError, ModelUnavailable
@@ -33,10 +33,12 @@ Source = Path | str  # a folder that is searched, or the address below which fil
 
 def source_of(text: str) -> Source:
     """What --from names. Raises BadModel."""
-    if text.startswith(("http://", "https://")):
+    if is_safe(text):
         return text.rstrip("/")
+    if text.lower().startswith("http://"):
+        raise BadModel(f"{text}: --from takes an https address (http only of this machine), or a folder")
     if not Path(text).is_dir():
-        raise BadModel(f"{text}: no such folder; --from takes a folder that holds the files, or an http(s) address")
+        raise BadModel(f"{text}: no such folder; --from takes a folder that holds the files, or an https address")
     return Path(text)
 
 
@@ -45,13 +47,13 @@ def pull(
     into: Path,
     sources: Sequence[Source] = (),
     progress: OnBytes | None = None,
-    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    patience: Patience | None = None,
 ) -> Path:
     """Get a model's file and write its folder `into/<name>` in one step; returns the folder.
 
-    Raises as `fetch`, and BadModel for a model that does not run.
+    patience: None, an hour for all of it. Raises as `fetch`, and BadModel for a model that does not run.
     """
-    folder = into / entry.name
+    folder, patience = into / entry.name, patience or _usual()
     if not is_installed(entry, into):
         with _alone(entry, into, patience):
             if not is_installed(entry, into):  # whoever we waited for may have done it
@@ -66,17 +68,22 @@ def fetch(
     into: Path,
     sources: Sequence[Source] = (),
     progress: OnBytes | None = None,
-    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    patience: Patience | None = None,
 ) -> Path:
     """Get a model's file and leave it waiting in `into`, where the next `pull` takes it; returns it.
 
     sources: tried in turn in place of the catalog's addresses. Raises BadModel where a file has another size or sha256
     than the catalog says or `into` cannot be written to, ModelUnavailable where it cannot be downloaded.
 
-    Where another process fetches the same file, this one waits for it, as long as `patience` lasts.
+    Where another process fetches the same file, this one waits for it, as long as `patience` (None: an hour) lasts.
     """
+    patience = patience or _usual()
     with _alone(entry, into, patience):
         return _fetch(entry, into, sources, progress, patience)
+
+
+def _usual() -> Patience:
+    return Patience(until=time.monotonic() + WHOLE_S)
 
 
 def _fetch(

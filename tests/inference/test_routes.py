@@ -103,7 +103,10 @@ def test_sidecars_are_told_from_media() -> None:
 def test_a_sidecar_names_a_route_or_brings_its_own() -> None:
     routes = parse_routes(TEXT, "routes.toml")
     assert routes.of_sidecar('route = "top"', "a.jpg").name == "top"
-    assert routes.of_sidecar("[[route]]\nname = 'own'\nsteps = [{ model = 'x' }]", "a.jpg").name == "own"
+    own = "[[route]]\nname = 'own'\nsteps = [{ model = 'x' }]"
+    assert routes.of_sidecar(own, "a.jpg", inline=True).name == "own"
+    with pytest.raises(BadRoute, match='a.jpg.route.toml: expected route = "NAME".*INLINE_ROUTES is true'):
+        routes.of_sidecar(own, "a.jpg")
     for text, message in (
         ("route = ", "a.jpg.route.toml: not valid TOML"), ('route = "tpo"', "did you mean 'top'"), ("", "0 routes")
     ):  # fmt: skip

@@ -25,6 +25,7 @@ from cloud.models.releases import rollback
 from cloud.models.serving_models import ServingModels
 from cloud.models.snapshots import Snapshot, fetch
 from cloud.pipelines_file import Pipelines
+from cloud.settings import Settings
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
@@ -332,11 +333,18 @@ def test_event_grid_pushes_a_registered_model(
 
     def post(kind: str, data: dict[str, Any]) -> func.HttpResponse:
         body = json.dumps([{"eventType": kind, "subject": "models/shapes:7", "data": data}]).encode()
-        return deliveries.on_events(func.HttpRequest(method="POST", url="/api/models/events", body=body))
+        request = func.HttpRequest("POST", "/api/models/events", params=key, body=body)
+        return deliveries.on_events(request)
 
+    key: dict[str, str] = {}
     answer = post("Microsoft.EventGrid.SubscriptionValidationEvent", {"validationCode": "abc"})
     assert json.loads(answer.get_body()) == {"validationResponse": "abc"}
     registered_event = "Microsoft.MachineLearningServices.ModelRegistered"
+    for setting, wrong in (("", {}), ("", {"key": ""}), ("k", {}), ("k", {"key": "K"}), ("k", {"code": "k"})):
+        key = wrong
+        monkeypatch.setattr(deliveries, "current", lambda text=setting: Settings(model_events_key=text))
+        assert post(registered_event, {"ModelName": "shapes", "ModelVersion": 7}).status_code == 403
+    key = {"key": "k"}
     assert post(registered_event, {"ModelName": "another", "ModelVersion": 1}).status_code == 202
     assert read_pointer(storage, "classify") is None
     assert post(registered_event, {"ModelName": "shapes", "ModelVersion": 7}).status_code == 202

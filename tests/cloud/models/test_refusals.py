@@ -12,6 +12,7 @@ import pytest
 from cloud.models import canary, deliveries
 from cloud.models.model_entry import ModelEntry
 from cloud.models.refusals import AlreadyRefused, refusals
+from cloud.settings import Settings
 from inference.errors import BadModel, Transient
 from tests.cloud.models.delivery_world import PATHS, Delivery, served
 
@@ -98,11 +99,13 @@ def test_a_file_that_changes_while_it_is_fetched_is_no_refusal(delivery: Deliver
 
 
 def post(body: bytes) -> func.HttpResponse:
-    return deliveries.on_events(func.HttpRequest(method="POST", url="/api/models/events", body=body))
+    request = func.HttpRequest("POST", "/api/models/events", headers={"x-model-events-key": "k"}, body=body)
+    return deliveries.on_events(request)
 
 
 def test_whatever_an_event_holds_is_answered_and_the_other_events_go_on(delivery: Delivery) -> None:
     delivery.entries(FRUIT, ModelEntry("bad", "other"))
+    delivery.patch.setattr(deliveries, "current", lambda: Settings(model_events_key="k"))
     delivery.put("fruit", "1", delivery.make("1"))
     kind = "Microsoft.MachineLearningServices.ModelRegistered"
     events: list[Any] = [

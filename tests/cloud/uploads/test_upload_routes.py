@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import pytest
 
 import inference.analysis as engine
 from cloud.settings import ERRORS, RESULTS, UPLOADS, BadSettings, Settings
+from cloud.storage.containers import BlobInfo
 from cloud.uploads import plans, publish
 from cloud.uploads.events import Outcome
+from cloud.uploads.plans import Planner, UploadPlan
 from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import Registry
+from inference.errors import BadRoute
 from inference.results.summary import labels_of
+from inference.routes_file import read_routes
 from tests.cloud.helpers import document, drop, during_analysis, jpeg, names, receipt
 
 
@@ -29,7 +34,10 @@ def test_metadata_chooses_another_route(worker: UploadWorker) -> None:
 
 @pytest.mark.parametrize("text", ['route = "classify"', '[[route]]\nname="own"\nsteps=[{model="classify"}]'])
 @pytest.mark.parametrize("first", ["sidecar", "photo"])
-def test_a_sidecar_chooses_another_route_whichever_comes_first(worker: UploadWorker, text: str, first: str) -> None:
+def test_a_sidecar_chooses_another_route_whichever_comes_first(
+    make_worker: Callable[..., UploadWorker], text: str, first: str
+) -> None:
+    worker = make_worker(inline_routes=True)
     files = {"sidecar": ("a.jpg.route.toml", text.encode()), "photo": ("a.jpg", jpeg())}
     for kind in sorted(files, reverse=first == "sidecar"):
         assert worker.handle(drop(worker, *files[kind])).status == "done"
@@ -41,11 +49,38 @@ def test_a_sidecar_chooses_another_route_whichever_comes_first(worker: UploadWor
     assert document(worker, RESULTS, "a.jpg/result.json")["route"] == "default"
 
 
-@pytest.mark.parametrize("content", [b"route = 'x", b"\xff\xfa", b"#" * 70_000])
+@pytest.mark.parametrize("content", [b"route = 'x", b"\xff\xfa", b"#" * 9_000])
 def test_a_wrong_sidecar_is_the_error_of_its_photo(worker: UploadWorker, content: bytes) -> None:
     assert worker.handle(drop(worker, "a.jpg.route.toml", content)).status == "done"
     worker.handle(drop(worker, "a.jpg", jpeg()))
     assert "a.jpg.route.toml: not valid TOML" in document(worker, ERRORS, "a.jpg.json")["error"]["message"]
+
+
+def test_a_sidecar_brings_no_route_of_its_own_unless_the_operator_says_so(worker: UploadWorker) -> None:
+    worker.handle(drop(worker, "a.jpg.route.toml", b'[[route]]\nname = "own"\nsteps = [{ model = "classify" }]'))
+    assert worker.handle(drop(worker, "a.jpg", jpeg())).status == "failed"
+    said = document(worker, ERRORS, "a.jpg.json")["error"]["message"]
+    assert 'expected route = "NAME"' in said and "INLINE_ROUTES is true" in said
+
+
+def test_limits_of_a_sidecar_only_ever_lower_those_of_the_route_of_the_name(registry: Registry) -> None:
+    """And where the app's limit changes, so does the key of the result."""
+    step = 'name = "{}"\nsteps = [{{ model = "classify" }}]\n[route.video]\n{}'
+    info = BlobInfo("a.mp4", "0x1", 1, datetime.now(UTC), datetime.now(UTC))
+
+    def plan_of(theirs: str, own: str, inline: bool = True) -> UploadPlan:
+        routes = read_routes("[[route]]\n" + step.format("all", theirs), "routes.toml")
+        planner = Planner(routes, registry, inline_routes=inline)
+        return planner.plan(info, "[[route]]\n" + step.format("own", own))
+
+    plan = plan_of("max_frames = 100\nmax_duration_s = 60", "max_frames = 1000\nmax_duration_s = 5\nfps = 2")
+    assert plan.route and plan.route.video
+    assert (plan.route.video.max_frames, plan.route.video.max_duration_s, plan.route.video.fps) == (100, 5, 2)
+    assert plan_of("", "max_pixels = 999999999").route.video.max_pixels == 8192 * 4320  # type: ignore[union-attr]
+    keys = {plan_of(f"max_frames = {most}", "max_frames = 1000").key for most in (10, 20, 1000, 2000)}
+    assert len(keys) == 3  # 1,000 is the sidecar's own in the last two
+    refused = plan_of("max_duration_s = 5", "start_s = 10")
+    assert isinstance(refused.problem, BadRoute) and "only ever lower the app's" in str(refused.problem)
 
 
 def test_a_sidecar_during_the_analysis_is_not_overlooked(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,8 @@ def test_videos_wait_for_a_package_that_only_they_need(
     assert results(worker) == ["faces/a.mp4", "faces/b.jpg"]
 
 
-def test_who_brings_a_wrong_route_of_his_own_is_told_so(worker: UploadWorker) -> None:
+def test_who_brings_a_wrong_route_of_his_own_is_told_so(make_worker: Callable[..., UploadWorker]) -> None:
+    worker = make_worker(inline_routes=True)
     worker.handle(drop(worker, "a.jpg.route.toml", b"[[route]]\nname = 'own'\nsteps = [{ model = 'clasify' }]"))
     worker.handle(drop(worker, "a.jpg", jpeg()))
     assert "did you mean 'classify'" in document(worker, ERRORS, "a.jpg.json")["error"]["message"]

@@ -271,7 +271,7 @@ def test_a_route_of_ones_own_waits_for_a_model_that_the_installation_has_lost(
 ) -> None:
     models = tmp_path / "models"
     shutil.copytree(BUILT_IN / "sketch", models / "sketch")
-    worker = make_worker()
+    worker = make_worker(inline_routes=True)
     worker.registry = worker.planner.registry = Registry([models])
     worker.planner.routes = Routes(())
     worker.handle(drop(worker, "a.jpg.route.toml", b"[[route]]\nname = 'own'\nsteps = [{ model = 'sketch' }]"))

@@ -10,18 +10,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inference.__main__ import main
 from inference.cli import models
 from inference.engine import pull as pulling
-from inference.engine.catalog import Catalog, CatalogEntry
-from inference.engine.download import NoConnection, OutOfTime, Patience
-from inference.engine.pull import Source, fetch, is_installed, pull, refusal_file, waiting_file
+from inference.engine.catalog import Catalog, CatalogEntry, load_catalog
+from inference.engine.download import NoConnection, OutOfTime, Patience, is_safe
+from inference.engine.pull import Source, fetch, is_installed, pull, refusal_file, source_of, waiting_file
 from inference.engine.registry import Registry
 from inference.engine.trial import Trial
-from inference.errors import BadModel, ModelUnavailable
+from inference.errors import BadManifest, BadModel, ModelUnavailable
+from inference.tables import to_toml
 from tests.conftest import ROOT
 from tests.file_server import FileServer, serving
 from tests.processes import eventually
@@ -182,13 +184,13 @@ def test_a_name_that_nobody_looks_up_is_no_connection_when_its_time_is_over(
 def test_the_proxy_of_the_environment_is_used_but_not_for_this_machine(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first address does not exist: the proxy answers for it."""
+    """The first address does not exist: the proxy is asked for a tunnel to it, and knows no tunnels."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "HTTP_PROXY"):
+    for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, server.url)
-    pull(listing("http://models.invalid/model.onnx"), tmp_path / "a")
-    assert (tmp_path / "a/drawn/model.onnx").read_bytes() == CONTENT
+    with pytest.raises(ModelUnavailable, match="501"):
+        pull(listing("https://models.invalid/model.onnx"), tmp_path / "a", patience=Patience(attempts=1))
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, NOWHERE)
     pull(listing(server.url), tmp_path / "b")
@@ -314,7 +316,8 @@ def test_two_pulls_at_once_fetch_the_file_once(server: FileServer, tmp_path: Pat
 @pytest.mark.parametrize(
     ("leads_to", "why"),
     [
-        ("ftp://127.0.0.1:9/model.onnx", "leads to ftp://127.0.0.1:9/model.onnx, expected http or https"),
+        ("ftp://127.0.0.1:9/model.onnx", "leads to ftp://127.0.0.1:9/model.onnx, expected an https address"),
+        ("http://example.org/model.onnx", "leads to http://example.org/model.onnx, expected an https address"),
         ("file:///etc/hostname", "answers 302"),
         ("http://[::1/model", "Invalid IPv6 URL"),
     ],
@@ -380,3 +383,41 @@ def test_what_a_source_lacks_is_said_and_the_others_come(
 def test_a_source_that_is_nothing_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "pull", "--recommended", "--from", str(tmp_path / "nowhere")]) == 2
     assert "nowhere: no such folder; --from takes a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["http://models.invalid/model.onnx", "ftp://models.invalid/x", "HTTP://10.0.0.1/x"])
+def test_nothing_is_fetched_from_an_address_that_others_can_change(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="https"):
+        pull(listing(url), tmp_path)
+    with pytest.raises(BadModel):
+        source_of(url)
+    assert not list(tmp_path.rglob("model.onnx"))
+
+
+def test_https_does_not_lead_to_servers_of_this_machine() -> None:
+    assert is_safe("https://a/x") and is_safe("http://127.0.0.1:9/x") and is_safe("http://127.0.0.1:9/x", NOWHERE)
+    assert is_safe("https://127.0.0.1/x", "https://a/x") and not is_safe("http://127.0.0.1/x", "https://a/x")
+
+
+def test_a_download_ends_although_nobody_says_when(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.engine.pull.WHOLE_S", 0.2)
+    server.hold = threading.Event()
+    try:
+        with pytest.raises(OutOfTime):
+            pull(listing(server.url), tmp_path)
+    finally:
+        server.hold.set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "../x"}, {"name": "a\\b"}, {"name": "a:b"}, {"name": "x" * 300}, {"sha256": "../../x"}, {"size": 0},
+     {"size": 2**50}, {"url": "http://example.org/x"}],
+)  # fmt: skip
+def test_a_catalog_that_leads_out_of_its_folder_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    entry = {**vars(listing("https://example.org/x")), **change}
+    (tmp_path / "catalog.toml").write_text("[[model]]\n" + to_toml({k: v for k, v in entry.items() if v != ()}))
+    with pytest.raises(BadManifest):
+        load_catalog(tmp_path / "catalog.toml")
