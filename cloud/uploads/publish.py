@@ -59,8 +59,10 @@ def publish(storage: Storage, receipt: Receipt, analysis: Analysis) -> str:
     for relative, content in analysis.artifacts.items():
         storage.write(RESULTS, f"{folder}/{_inside(relative)}", content, metadata={"key": receipt.key})
     document = placed(analysis, receipt.short_key).to_json()
+    # How many files it names, so that a listing shows whether all of them are there.
+    metadata = {"key": receipt.key, "files": str(len(analysis.artifacts))}
     try:
-        etag, others = _replace_result(storage, receipt, document)
+        etag, others = _replace_result(storage, receipt, document, metadata)
     except Superseded:
         _delete_artifacts(storage, receipt.name, receipt.short_key)
         raise
@@ -98,14 +100,16 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
         log.info("%s: its error record was replaced meanwhile", printable(receipt.name))
 
 
-def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[str, set[str]]:
+def _replace_result(
+    storage: Storage, receipt: Receipt, document: Mapping[str, Any], metadata: Mapping[str, str]
+) -> tuple[str, set[str]]:
     """The document's ETag, and the short keys of results of others that it replaces."""
     path, expected = result_path(receipt.name), receipt.result_etag
     others: set[str] = set()
     for _ in range(_ROUNDS):
         # After every conflict again: whoever finds the upload unchanged has the newest content, and wins.
         current_upload(storage, receipt)
-        options = {"metadata": {"key": receipt.key}, "tags": tags(document), "if_absent": expected is None}
+        options = {"metadata": metadata, "tags": tags(document), "if_absent": expected is None}
         try:
             return storage.write_json(RESULTS, path, document, if_match=expected, **options), others
         except Conflict:
