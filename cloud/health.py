@@ -21,6 +21,7 @@ BODIES = (
     "cloud.web.api",
     "cloud.web.parameters",
     "cloud.tick",
+    "cloud.uploads.audit_nightly",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
     "cloud.drift.freshness",
@@ -64,6 +65,7 @@ def report() -> dict[str, Any]:
         "models refused": health_parts.models_refused,
         "pipelines": health_parts.pipelines,
         "outdated": health_parts.outdated,
+        "audit": health_parts.audit,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}

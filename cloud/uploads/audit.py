@@ -73,6 +73,7 @@ class Audit:
         self._marks, self._begin_thread = marks, begin_thread
         self._look = Look(storage)
         self._young: list[_Young] = []
+        self._in_order: Callable[[], bool] = lambda: False
 
     def run(self, budget_s: float = math.inf) -> dict[str, ListMark] | None:
         """Read the lists until the budget is used up; None at their end, else where another audit goes on.
@@ -84,6 +85,7 @@ class Audit:
         pages = self.report.pages
         with ThreadPoolExecutor(_WIDTH, "dropsight-audit", self._begin_thread) as pool:
             names, left = iter(listing), None
+            self._in_order = lambda: listing.is_ordered
             while batch := list(islice(names, _BATCH)):
                 self._settle(pool, batch)
                 self.report.pages = pages + listing.pages
@@ -119,7 +121,7 @@ class Audit:
         for facts in batch:
             facts.name = facts.name or plain_name(facts.path)
             seen = _Seen(facts, facts, judge(facts, self._paused)) if facts.name else None
-            if seen and complete and _is_certain(seen):
+            if seen and complete and self._is_certain(seen):
                 self._count(seen)
             else:
                 doubtful.append(facts)
@@ -131,6 +133,15 @@ class Audit:
             if facts.name:
                 self.report.unconfirmed += 1
                 self._count(_Seen(facts, facts, judge(facts, self._paused)))
+
+    def _is_certain(self, seen: _Seen) -> bool:
+        """Whether lists are enough: there is no fault, and none of the name can have another place in its list."""
+        facts = seen.listed
+        if seen.verdict.is_fault:
+            return False
+        if facts.upload is None or facts.receipt is not None or not is_addressable(facts.name):
+            return True
+        return facts.name.isascii() and facts.name == facts.path and self._in_order()
 
     def _looked(self, listed: Facts) -> _Seen:
         """A second look; where it confirms a fault that is old enough, and there is a repairer, that mends it."""
@@ -190,13 +201,3 @@ class _Young(NamedTuple):
     listed: Facts
     until: float
     counted_as: str
-
-
-def _is_certain(seen: _Seen) -> bool:
-    """Whether lists are enough: there is no fault, and none of the name can have another place in its list."""
-    facts = seen.listed
-    if seen.verdict.is_fault:
-        return False
-    if facts.upload is None or facts.receipt is not None or not is_addressable(facts.name):
-        return True
-    return facts.name.isascii() and facts.name == facts.path

@@ -81,18 +81,29 @@ def add(facts: Facts, list_name: str, blob: BlobInfo) -> None:
 
 
 class _Order:
-    """The order of names: by their characters, or, in accounts with folders, folder by folder."""
+    """The order of names: by their characters, or, in accounts with folders, folder by folder; or neither."""
 
     def __init__(self) -> None:
-        self.by_folder = False
+        self._by_characters = self._by_folder = True
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all lists have one of the two so far."""
+        return self._by_characters or self._by_folder
 
     def key(self, text: str) -> str:
-        return text.replace("/", "\0") if self.by_folder else text
+        return text if self._by_characters or not self._by_folder else _by_folder(text)
 
     def check(self, before: str, after: str) -> None:
         """Learn from two names of a list that follow each other."""
-        if before > after and before.replace("/", "\0") < after.replace("/", "\0"):
-            self.by_folder = True
+        if before > after:
+            self._by_characters = False
+        if self._by_folder and _by_folder(before) > _by_folder(after):
+            self._by_folder = False
+
+
+def _by_folder(text: str) -> str:
+    return text.replace("/", "\0")
 
 
 class _List:
@@ -127,11 +138,10 @@ class _List:
             self.last = self.head[2].name
         for blob in self._blobs:
             if path := path_of(self.name, blob):
-                before = self.head[0] if self.head else ""
-                sort_by = path if self.name == "uploads" else blob.name.removeprefix(self._prefix)
-                if self.name != "uploads":
-                    self._order.check(before, sort_by)
-                self.head = sort_by, path, blob
+                self._order.check(self.last, blob.name)
+                place = path if self.name == "uploads" else blob.name.removeprefix(self._prefix)
+                # An escaped name may lie before the one that it follows: the list has not gone back.
+                self.head = max(place, self.head[0] if self.head else "", key=self._order.key), path, blob
                 return
         self.head = None
 
@@ -156,6 +166,11 @@ class Listing:
     def pages(self) -> int:
         """How many pages were read: a call each."""
         return sum(one.pages for one in self._lists)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether what has no partner here has none, but for names whose paths are others."""
+        return self._order.is_known
 
     def __iter__(self) -> Iterator[Facts]:
         key = self._order.key

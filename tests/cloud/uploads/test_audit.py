@@ -288,7 +288,11 @@ def test_a_fault_of_this_moment_is_looked_at_again_when_it_is_old_enough(answere
     assert says(audit.report) == "3 in, 2 right, 0 lost, 0 doubled, 0 stale, 0 orphaned (1 in work)"
     assert 3500 < audit.seconds_for_the_young < 3700
     # WHEN the first is analysed while the audit waits
-    audit.wait_for_the_young(lambda seconds: sweep(answered, 60) and None)
+
+    def sleep(seconds: float) -> None:
+        sweep(answered, 60)
+
+    audit.wait_for_the_young(sleep)
     # THEN nothing was wrong, and what is not old enough even then is nobody's fault.
     assert says(audit.report) == "3 in, 3 right, 0 lost, 0 doubled, 0 stale, 0 orphaned"
 
