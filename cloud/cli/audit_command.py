@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _repaired(counts: dict[str, int]) -> str:
-    words = {"marked": "given back to the next sweep", "deleted": "deleted", "left": "left to whoever is at work"}
+    words = {"marked": "left to the next sweep", "deleted": "deleted", "left": "left to whoever is at work"}
     return "repaired: " + ", ".join(f"{counts[how]} {what}" for how, what in words.items() if counts.get(how))
 
 

@@ -232,7 +232,7 @@ def _spare_folders(facts: Facts) -> tuple[Orphan, ...]:
 def _of_gone(facts: Facts) -> Verdict:
     """Of a name without an upload. Its result is kept, as long as the receipt vouches for it."""
     receipt, result, error = facts.receipt, facts.result, facts.error
-    if facts.is_held or facts.has_sidecar or sidecar_target(facts.name) or is_clutter(facts.name):
+    if facts.is_held or sidecar_target(facts.name) or is_clutter(facts.name):
         return Verdict("gone")
     orphans: list[Orphan] = []
     if result and not is_kept(facts):
@@ -241,7 +241,8 @@ def _of_gone(facts: Facts) -> Verdict:
         orphans += _spare_folders(facts)
     if error:
         orphans.append(Orphan("error record", error.age_s))
-    if receipt and not (result or error or _is_over(receipt)):
+    # What a sidecar says is kept in the receipt, and counts when its upload comes.
+    if receipt and not (result or error or facts.has_sidecar or _is_over(receipt)):
         orphans.append(Orphan("receipt", receipt.age_s))
     return Verdict("gone", "its upload is gone", orphans=tuple(orphans))
 

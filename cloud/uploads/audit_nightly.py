@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 RUN, LAST = "audit/run.json", "audit/last.json"
 HOW = "python -m cloud audit"
-# A slice: about a hundred thousand names. The timer that it belongs to goes on afterwards.
+# A slice: some twenty thousand uploads. The timer that it belongs to goes on afterwards.
 SLICE_S = 30.0
 # What is younger may be waiting in a queue: figures that stay for a day are not to speak of a busy minute.
 _YOUNG_S = 3600.0

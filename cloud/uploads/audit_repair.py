@@ -51,7 +51,7 @@ class Repairer:
         """As a replay marks an upload: the receipt says retry, and forgets nothing that the next result tidies up."""
         stored = self._receipts.get(facts.name)
         if stored is None or facts.receipt is None:
-            return "left"  # nobody has begun it: a sweep takes it as it is
+            return "marked"  # nobody has begun it: a sweep takes it as it is
         receipt = stored.receipt
         if (receipt.state, receipt.etag) != (facts.receipt.state, facts.receipt.etag):
             return "left"
@@ -84,8 +84,9 @@ class Repairer:
         return "deleted"
 
     def _tidy_receipt(self, facts: Facts) -> bool:
-        """Delete the receipt of an upload that is gone, unless it vouches for a result that is kept."""
-        if facts.receipt is None or is_kept(facts):
+        """Delete the receipt of an upload that is gone, unless it vouches for a result that is kept, or keeps what a
+        sidecar says."""
+        if facts.receipt is None or is_kept(facts) or facts.has_sidecar:
             return True
         stored = self._storage.head(STATE, PREFIX + facts.path)
         if stored is None:

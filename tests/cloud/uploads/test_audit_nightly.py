@@ -178,6 +178,6 @@ def test_the_command_prints_figures_and_ends_with_0_only_where_all_is_clean(
         "7 in, 6 right, 1 lost, 0 doubled, 0 stale, 0 orphaned",
         "lost: 2.jpg: its receipt says done, and its result is not there",
     ]
-    assert said.err == "repaired: 1 given back to the next sweep\n"
+    assert said.err == "repaired: 1 left to the next sweep\n"
     assert main(["audit", "--json"]) == 0
     assert '"in": 7,\n  "right": 6,' in capsys.readouterr().out
