@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
         for kind, sentences in report.named.items():
             for sentence in sentences:
                 print(f"{kind}: {sentence}")
-            if (more := report.counts[kind] - len(sentences)) > 0:
+            of = report.unconfirmed if kind == "unconfirmed" else report.counts[kind]
+            if (more := of - len(sentences)) > 0:
                 print(f"{kind}: and {more} more")
     if report.repaired:
         _say(_repaired(report.repaired))

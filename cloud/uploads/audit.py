@@ -28,6 +28,7 @@ What may be somebody's work of this moment (blobs younger than a lease) is looke
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,9 +43,12 @@ from cloud.uploads.audit_listing import Listing, ListMark
 from cloud.uploads.audit_look import Look, plain_name
 from cloud.uploads.audit_repair import Repair, Repairer
 from cloud.uploads.audit_report import MOST_NAMED, AuditReport
+from inference.errors import StorageUnavailable
 
 _WIDTH = 8
 _BATCH = 256
+log = logging.getLogger(__name__)
+
 # After so many second looks what the lists say is counted as it is: somebody has deleted whole containers.
 _MOST_LOOKS = 20_000
 _MOST_YOUNG = 10_000
@@ -145,12 +149,19 @@ class Audit:
 
     def _looked(self, listed: Facts) -> _Seen:
         """A second look; where it confirms a fault that is old enough, and there is a repairer, that mends it."""
-        facts = self._look.at(listed)
+        try:
+            facts = self._look.at(listed)
+        except StorageUnavailable as error:  # of this one: a customer's own key, say
+            return _Seen(listed, None, Verdict("in_work", f"it could not be looked at: {error}"))
         if facts is None:
             return _Seen(listed, None, Verdict("in_work"))
         seen = _Seen(listed, facts, judge(facts, self._paused))
         if self._repairer and seen.verdict.is_fault and not self._is_young(seen):
-            return seen._replace(repaired=self._repairer.repair(facts, seen.verdict))
+            try:
+                return seen._replace(repaired=self._repairer.repair(facts, seen.verdict))
+            except StorageUnavailable as error:  # a blob under a lease or a legal hold: the others do not wait for it
+                log.warning("%s", printable(f"{facts.name}: {error}"))
+                return seen._replace(repaired=["left"])
         return seen
 
     def _is_young(self, seen: _Seen) -> bool:
@@ -174,6 +185,9 @@ class Audit:
             report.counts.update(doubled=1, right=-1)
         report.counts["kept"] += verdict.kind == "gone" and facts is not None and facts.result is not None
         report.repaired.update(seen.repaired)
+        if facts is None and verdict.why:
+            report.unconfirmed += 1
+            self._name("unconfirmed", f"{listed.name or listed.path}: {verdict.why}")
         if was_listed and verdict.kind in FAULTS:
             self._name(verdict.kind, f"{listed.name}: {verdict.why}")
         for orphan in verdict.orphans:

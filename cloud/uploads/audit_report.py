@@ -16,7 +16,8 @@ MOST_NAMED = 20  # of each kind of fault
 class AuditReport:
     """What an audit has found. named: sentences, the first of each kind of fault; repaired: what became of them.
 
-    looks: second looks; unconfirmed: faults beyond the most that are looked at; pages: calls that the lists took.
+    looks: second looks; unconfirmed: names that could not be looked at, and faults beyond the most that are; pages:
+    calls that the lists took.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -29,7 +30,7 @@ class AuditReport:
     @property
     def is_clean(self) -> bool:
         """Whether nothing is wrong. What waits or is in work is not right yet, and no fault."""
-        return not any(self.counts[kind] for kind in FAULTS)
+        return not self.unconfirmed and not any(self.counts[kind] for kind in FAULTS)
 
     def to_json(self) -> dict[str, Any]:
         """All figures, by name."""

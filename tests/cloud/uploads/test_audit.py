@@ -17,6 +17,7 @@ from cloud.uploads.audit_report import AuditReport
 from cloud.uploads.receipts import Receipt, make_key
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
+from inference.errors import StorageUnavailable
 from tests.cloud.helpers import Calls, during_analysis, jpeg, names, receipt
 
 # Of the audits here: blobs are written by the test, and are to count as old at once.
@@ -381,3 +382,35 @@ def test_a_version_that_is_overwritten_in_the_middle_of_its_analysis_leaves_noth
     during_analysis(monkeypatch, lambda: worker.storage.write(UPLOADS, "a.jpg", jpeg(7)))
     sweep(worker, 60)
     assert says(audited(worker)) == "1 in, 1 right, 0 lost, 0 doubled, 0 stale, 0 orphaned"
+
+
+def test_a_blob_that_storage_does_not_show_or_delete_stops_neither_the_audit_nor_the_repair_of_others(
+    answered: UploadWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete_result(answered)
+    answered.storage.delete(RESULTS, "b.jpg/result.json")
+    real, real_delete = answered.storage.head, answered.storage.delete
+
+    def head(container: str, name: str) -> Any:
+        if (container, name) == (UPLOADS, "a.jpg"):
+            raise StorageUnavailable("storage answered 409 BlobUsesCustomerSpecifiedEncryption")
+        return real(container, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answered.storage, "head", head)
+        report = audited(answered, repair=True)
+    assert says(report) == "3 in, 1 right, 1 lost, 0 doubled, 0 stale, 0 orphaned (1 in work)"
+    assert (report.unconfirmed, report.is_clean, report.repaired) == (1, False, {"marked": 1})
+    # WHEN what is to be deleted is under a lease
+    assert audited(answered, repair=True).repaired == {"marked": 1}
+    sweep(answered, 60)
+    add_artifacts(answered)
+    add_result_of_nothing(answered)
+
+    def delete(container: str, name: str, if_match: str | None = None) -> bool:
+        if name.startswith("a.jpg/0123456789ab/"):
+            raise StorageUnavailable("storage answered 412 LeaseIdMissing")
+        return real_delete(container, name, if_match)
+
+    monkeypatch.setattr(answered.storage, "delete", delete)
+    assert audited(answered, repair=True).repaired == {"left": 1, "deleted": 1}
