@@ -304,7 +304,7 @@ def test_an_audit_beside_working_workers_raises_no_false_alarm(make_worker: Call
     over = threading.Event()
 
     def work(worker: UploadWorker, first: int) -> None:
-        for number in range(12):
+        for number in range(6):
             upload(worker, f"{number % 4}.jpg")
             worker.storage.write(UPLOADS, f"{number % 4}.jpg", jpeg(100 * first + number))
             worker.storage.write(UPLOADS, f"bad-{first}-{number}.jpg", b"no picture")

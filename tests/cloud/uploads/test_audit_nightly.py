@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,10 @@ from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import StorageUnavailable
 from tests.cloud.helpers import Calls, document, jpeg, names
+from tests.cloud.videos.long_videos import make_videos
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[3]
 
 NIGHT = datetime(2026, 5, 4, 3, tzinfo=UTC)
 
@@ -181,3 +184,18 @@ def test_the_command_prints_figures_and_ends_with_0_only_where_all_is_clean(
     assert said.err == "repaired: 1 left to the next sweep\n"
     assert main(["audit", "--json"]) == 0
     assert '"in": 7,\n  "right": 6,' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "disabled", "by_sweep"), [("# nothing\n", "", True), ("[drift]\n", "", False), ("[drift]\n", "true", True)]
+)
+def test_the_sweep_does_it_where_no_tick_does(
+    app: UploadWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, disabled: str, by_sweep: bool
+) -> None:
+    (tmp_path / "pipelines.toml").write_text(text)
+    monkeypatch.setenv("PIPELINES_FILE", str(tmp_path / "pipelines.toml"))
+    monkeypatch.setenv("AzureWebJobs_tick_Disabled", disabled)
+    monkeypatch.setattr(instance, "default_worker", lambda: app)
+    monkeypatch.setattr(instance, "default_videos", lambda: make_videos(ROOT / "models"))
+    instance.on_sweep(lambda: None)
+    assert (app.storage.head(STATE, LAST) is not None) == by_sweep
