@@ -17,7 +17,14 @@ PROG = "python -m cloud"
 def parser() -> argparse.ArgumentParser:
     """The subcommands; every subcommand sets `run`, which takes the options and gives the exit status."""
     # Here, as in what follows: whoever presses Ctrl-C while all this loads sees no traceback.
-    from cloud.cli import drift_command, export_command, models_command, pipelines_command, replay_command
+    from cloud.cli import (
+        audit_command,
+        drift_command,
+        export_command,
+        models_command,
+        pipelines_command,
+        replay_command,
+    )
 
     top = argparse.ArgumentParser(prog=PROG, description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -25,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     replay_command.add_arguments(
         commands.add_parser("replay", help="analyse uploads again: failed, missing, changed ones, or all")
     )
+    audit_command.add_arguments(commands.add_parser("audit", help="whether every upload has its answer, once"))
     command = commands.add_parser("settings", help="print the table of app settings")
     command.set_defaults(run=settings)
 

@@ -25,6 +25,7 @@ BODIES = (
     "cloud.web.api",
     "cloud.web.parameters",
     "cloud.tick",
+    "cloud.uploads.audit_nightly",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
     "cloud.drift.freshness",
@@ -68,6 +69,7 @@ def report() -> dict[str, Any]:
         "models refused": health_parts.models_refused,
         "pipelines": health_parts.pipelines,
         "outdated": health_parts.outdated,
+        "audit": health_parts.audit,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}

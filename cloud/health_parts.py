@@ -224,6 +224,14 @@ def outdated() -> dict[str, Any]:
     return told(default_storage(), today)
 
 
+def audit() -> dict[str, Any]:
+    """The figures of the last audit. Raises ValueError where anything is lost, doubled or stale."""
+    from cloud.storage.containers import default_storage
+    from cloud.uploads.audit_nightly import told
+
+    return told(default_storage())
+
+
 def intake() -> str:
     """ "on" or "paused"."""
     return current().intake

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cloud.comments import only_comments
 from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.models.serving_models import ServingModels
 from cloud.once import once
-from cloud.settings import UPLOADS, BadSettings, current, slips
+from cloud.settings import UPLOADS, BadSettings, current, is_disabled, slips, text_of
 from cloud.storage.containers import default_storage
 from cloud.uploads.events import BlobEvent
-from cloud.uploads.plans import app_routes, routes_path, written_routes
+from cloud.uploads.plans import APP, app_routes, routes_path, written_routes
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
@@ -126,6 +127,16 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
     log.info("sweep: %s", report)
     revive(default_videos(), report.handed)
+    if not _ticks():
+        from cloud.uploads.audit_nightly import quietly
+
+        # Uploads first: one that was left has no time to lose.
+        quietly(worker.storage, worker.settings, idle=report.complete or report.paused, begin_thread=begin_thread)
+
+
+def _ticks() -> bool:
+    """Whether the function `tick` runs in this app: it does what is done once a night."""
+    return not only_comments(APP / text_of("PIPELINES_FILE")) and not is_disabled("tick")
 
 
 def _note_entries() -> None:

@@ -78,7 +78,9 @@ def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: 
     for relative, content in analysis.artifacts.items():
         storage.write(RESULTS, f"{folder}/{_inside(relative)}", content, metadata=metadata)
     try:
-        return _replace_result(storage, receipt, placed(analysis, receipt.folder).to_json(), check_ours)
+        # How many files it names, so that a listing shows whether all of them are there.
+        metadata |= {"etag": receipt.etag, "files": str(len(analysis.artifacts))}
+        return _replace_result(storage, receipt, placed(analysis, receipt.folder).to_json(), metadata, check_ours)
     except Superseded:
         clear_away(storage, receipt, receipt.folder)
         raise
@@ -120,11 +122,11 @@ def _result_kept(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> s
     if current is None:
         return ""
     if current.metadata.get("etag", receipt.etag) == receipt.etag:
-        return _folder(current)
+        return folder_name(current)
     check_ours()
     with suppress(BlobHeld, Conflict):
         storage.delete(RESULTS, current.name, if_match=current.etag)
-        _delete_artifacts(storage, receipt.name, _folder(current))
+        _delete_artifacts(storage, receipt.name, folder_name(current))
     return ""
 
 
@@ -138,14 +140,14 @@ def withdraw(storage: Storage, receipt: Receipt, published: Published) -> None:
 def clear_away(storage: Storage, receipt: Receipt, *folders: str) -> None:
     """Delete artifacts in folders of claims that are over, but for those of the result that is there."""
     current = storage.head(RESULTS, result_path(receipt.name))
-    for folder in {*folders} - {_folder(current) if current else ""}:
+    for folder in {*folders} - {folder_name(current) if current else ""}:
         with suppress(BlobHeld):
             _delete_artifacts(storage, receipt.name, folder)
 
 
-def _folder(result: BlobInfo) -> str:
-    """That of a result's artifacts."""
-    return result.metadata.get("folder") or result.metadata.get("key", "")[:12]
+def folder_name(blob: BlobInfo) -> str:
+    """The folder of a result's artifacts, of the result or of one of them; "" for other blobs."""
+    return blob.metadata.get("folder") or blob.metadata.get("key", "")[:12]
 
 
 def already_published(storage: Storage, receipt: Receipt) -> Published | None:
@@ -163,7 +165,7 @@ def already_published(storage: Storage, receipt: Receipt) -> Published | None:
         )
     except (Conflict, ValueError, KeyError, TypeError, LimitExceeded):  # another's by now, or no result
         return None
-    return Published(etag, _folder(reading.info))
+    return Published(etag, folder_name(reading.info))
 
 
 def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs) -> str:
@@ -192,10 +194,13 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
 
 
 def _replace_result(
-    storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs
+    storage: Storage,
+    receipt: Receipt,
+    document: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    check_ours: CheckOurs,
 ) -> Published:
     path, expected = result_path(receipt.name), receipt.result_etag
-    metadata = {"key": receipt.key, "etag": receipt.etag, "folder": receipt.folder}
     others: set[str] = set()
     for _ in range(_ROUNDS):
         current_upload(storage, receipt)
@@ -208,10 +213,10 @@ def _replace_result(
             check_ours()
             current = storage.head(RESULTS, path)
             expected = current.etag if current else None
-            if current and _folder(current) == receipt.folder:  # ours: it had arrived, and only the answer was lost
+            if current and folder_name(current) == receipt.folder:  # ours: it had arrived, and only the answer was lost
                 return Published(current.etag, receipt.folder, frozenset(others))
             if current:
-                others.add(_folder(current))
+                others.add(folder_name(current))
     raise StorageUnavailable(f"{receipt.name}: its result changed {_ROUNDS} times while it was being written")
 
 

@@ -15,6 +15,7 @@ STATES = get_args(ReceiptState)
 LONGEST_LEASE_S = 86400.0
 # In the place of a route's digest, where the upload could not be read since it was in the archive tier.
 ARCHIVED = "archived"
+KEPT_BACK = "kept-back"  # ... or is encrypted with a key of its uploader's own
 _SETTLING_S = 60.0  # so long whoever wrote a result may still be at deleting what it replaces
 
 

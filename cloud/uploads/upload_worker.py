@@ -24,7 +24,7 @@ from cloud.uploads.ledger import Claim, Finish, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
-from cloud.uploads.receipts import ARCHIVED, Receipt, backoff_s, make_key
+from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, backoff_s, make_key
 from cloud.uploads.retry import decide, is_fault_of_file, is_suspect, surroundings
 from cloud.uploads.sweep_mark import note_pause
 from inference.clutter import is_clutter
@@ -159,9 +159,9 @@ class UploadWorker:
 
     def _kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:
         """Record that nobody can read the upload. Once it can be read its plan is another one, and it is claimed."""
-        key = make_key(UPLOADS, upload.name, upload.etag, f"kept back: {error}")
+        digest = ARCHIVED if upload.archived else KEPT_BACK
         again = event.again if event.cause == "replay" else None
-        plan = UploadPlan(key, problem=error, digest=ARCHIVED if upload.archived else "")
+        plan = UploadPlan(make_key(UPLOADS, upload.name, upload.etag, digest), problem=error, digest=digest)
         claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again)
         return self.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
 
