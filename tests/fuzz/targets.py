@@ -42,8 +42,8 @@ from cloud.web import router
 from cloud.web.parameters import check_parameters
 from inference.engine.registry import Registry
 from inference.errors import BadModel, BadPipeline, BadRoute, DropsightError, LimitExceeded, UnsupportedMedia
+from inference.plain_text import single
 from inference.results.strict_json import json_text
-from inference.results.words import single
 from inference.routes import Route, Step
 from inference.routes_file import Routes, read_routes
 from tests.inference import graphs
