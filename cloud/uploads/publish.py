@@ -95,7 +95,7 @@ def withdraw_error(storage: Storage, receipt: Receipt, etag: str) -> None:
     try:
         storage.delete(ERRORS, error_path(receipt.name), if_match=etag)
     except Conflict:
-        log.info("%s: its error record was replaced meanwhile", printable(receipt.name))
+        log.debug("%s: its error record was replaced meanwhile", printable(receipt.name))
 
 
 def _replace_result(storage: Storage, receipt: Receipt, document: Mapping[str, Any]) -> tuple[str, set[str]]:

@@ -89,6 +89,10 @@ class Receipt:
             lease_s=0.0, attempt=self.attempt - 1, old_keys=old_keys, share=None,
         )  # fmt: skip
 
+    def given_back(self) -> Receipt:
+        """The receipt of a claim whose worker is being stopped: to be claimed anew, as if it had not been claimed."""
+        return replace(self, state="retry", attempt=max(0, self.attempt - 1), owner="", lease_s=0.0, share=None)
+
     def overridden(self, text: str | None) -> Receipt:
         """The receipt with another override: to be claimed anew, whatever it said; a worker notices when it ends."""
         if self.state == "working":

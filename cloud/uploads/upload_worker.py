@@ -20,18 +20,18 @@ from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.events import Again, BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
-from cloud.uploads.ledger import Claim, Ledger, Refusal
+from cloud.uploads.ledger import Claim, Ledger, Refusal, Stopping
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import Receipt, make_key
-from cloud.uploads.retry import decide, is_fault_of_file
+from cloud.uploads.retry import decide
 from cloud.uploads.sweep_mark import note_pause
+from cloud.uploads.upload_line import log_end, log_failure
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
-    DropsightError,
     ModelReplaced,
     NotReady,
     Permanent,
@@ -154,7 +154,10 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
-            return self._work(claim, reading, trace)
+            outcome = self._work(claim, reading, trace)
+        if claim.given_back:
+            raise Stopping(name)  # else the host would delete a message that nobody else has
+        return outcome
 
     def _claimed(self, name: str, reading: Reading, again: Again | None) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
@@ -166,10 +169,12 @@ class UploadWorker:
             return plan
 
         claim = self.ledger.claim(name, reading.info.etag, plan_for, again=again)
+        if claim == "busy" and self.ledger.stopped:
+            raise Stopping(name)
         if claim == "waiting" and plan.blocked:
             log.warning("%s", printable(f"{name} waits for {plan.cause}: {plan.blocked}"))
         elif not isinstance(claim, Claim):
-            log.info("%s: nothing to do (%s)", printable(name), claim)
+            log.debug("%s: nothing to do (%s)", printable(name), claim)
         return claim
 
     def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
@@ -179,6 +184,8 @@ class UploadWorker:
         claim = self.ledger.claim(
             info.name, info.etag, lambda _: UploadPlan(make_key(UPLOADS, info.name, info.etag, "sidecar"))
         )
+        if claim == "busy" and self.ledger.stopped:
+            raise Stopping(info.name)
         if not isinstance(claim, Claim):
             return Outcome(claim)
         try:
@@ -189,7 +196,8 @@ class UploadWorker:
         except Exception:
             self.ledger.finish(claim, "retry")
             raise
-        self.ledger.finish(claim, "done")
+        if self.ledger.finish(claim, "done") == "lost" and claim.given_back:
+            raise Stopping(info.name)
         return Outcome("done", claim.receipt.attempt)
 
     def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome:
@@ -197,38 +205,47 @@ class UploadWorker:
         try:
             end = self._analyzed(claim, reading, trace)
         except Superseded as how:
-            return self._superseded(claim, how)
+            return self._superseded(claim, how, trace)
         except Exception as error:
+            if claim.given_back:
+                raise Stopping(receipt.name) from error
             cause = self.planner.cause(claim.plan.route, error)
             if isinstance(cause, NotReady):
-                waits = self._wait(claim, cause)
+                waits = self._wait(claim, cause, trace)
                 return _AGAIN if isinstance(cause, ModelReplaced) else waits
             retry = decide(cause, receipt.attempt, self.settings.max_attempts)
             if retry == "never":
                 return self.fail(claim, error, trace)
             # Given back, so that the next attempt does not wait for the end of the lease.
-            self.ledger.finish(claim, "retry", reason=str(cause))
+            ended = self.ledger.finish(claim, "retry", reason=str(cause))
             if retry == "later":
+                if ended != "lost":
+                    log_failure(claim, error, trace, again=True)
                 raise
             return _AGAIN
         return end()
 
-    def _wait(self, claim: Claim[UploadPlan], error: NotReady) -> Outcome:
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str) -> Outcome:
         """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
-        name = claim.receipt.name
         ended = self.ledger.wait(claim, error.cause, str(error), self.planner.next_look(datetime.now(UTC)))
-        how = f"waits for {error.cause}" if error.cause else "is planned anew"
-        log.warning("%s", printable(f"{name} {how}: {error}"))
+        if ended == "ok":
+            how = f"waits for {error.cause}" if error.cause else "is planned anew"
+            log_end(claim, f"{how}: {error}", trace, logging.WARNING)
         return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
     def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
         ended = self.ledger.finish(claim, "done", result_etag=result_etag)
-        log.info("%s: analysed (trace %s)", printable(claim.receipt.name), trace)
+        if ended == "ok":
+            log_end(claim, "analysed", trace)
         return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.attempt)
 
-    def _superseded(self, claim: Claim[UploadPlan], error: Superseded) -> Outcome:
-        self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
-        return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
+    def _superseded(self, claim: Claim[UploadPlan], error: Superseded, trace: str) -> Outcome:
+        ended = self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
+        if error.how != "deleted":
+            return _AGAIN
+        if ended == "ok":
+            log_end(claim, str(error), trace)
+        return Outcome("dropped", claim.receipt.attempt)
 
     def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
         """The result, written, or the plan of a job; returns what ends the claim."""
@@ -256,6 +273,8 @@ class UploadWorker:
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
             analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
+            if claim.given_back:
+                raise Stopping(receipt.name)
             return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
 
     def analyze(
@@ -292,22 +311,17 @@ class UploadWorker:
         try:
             upload = publish.current_upload(self.storage, receipt)
         except Superseded as how:
-            return self._superseded(claim, how)
+            return self._superseded(claim, how, trace)
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
-        _log_failure(error, f"{printable(message)} (attempt {receipt.attempt}, trace {trace})")
         document = error_document(_source(receipt, upload.size), error, trace)
         document["error"]["message"] = message
         version = publish.write_error(self.storage, receipt, document)
         ended = self.ledger.finish(claim, "failed", reason=message)
         if ended == "lost":
             publish.withdraw_error(self.storage, receipt, version)
+        elif ended == "ok":
+            log_failure(claim, error, trace)
         return _AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
-
-
-def _log_failure(error: Exception, message: str) -> None:
-    # A file's fault is its uploader's to mend, everything else an operator's; where it is a bug, it says where.
-    level = logging.WARNING if is_fault_of_file(error) else logging.ERROR
-    log.log(level, "%s: %s", type(error).__name__, message, exc_info=not isinstance(error, DropsightError) and error)
 
 
 def _source(receipt: Receipt, size: int = 0) -> Source:

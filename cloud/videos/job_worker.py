@@ -19,6 +19,7 @@ from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
 from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
+from cloud.uploads.upload_line import log_end
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
@@ -91,7 +92,7 @@ class Videos:
                 return False
         if retry != "never":
             return True
-        log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
+        log.debug("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
         self.fail(job, claim, error)
         return False
 
@@ -247,7 +248,7 @@ class Videos:
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
-            log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
+            log_end(claim, f"analysed in {len(job.parts)} segments", job.trace, since=job.created)
 
     def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""
