@@ -57,18 +57,20 @@ class _Handler:
     def __init__(self, before: Any) -> None:
         self._before = before
         self._signals: SimpleQueue[None] = SimpleQueue()
-        self._acted = False
+        self._acted = self._passed_on = False
+        self._own_until = 0.0  # so long a signal may be ours
         # Before any signal comes: in a handler it might not be possible.
         threading.Thread(target=self._act, name="dropsight-stop", daemon=True).start()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if not self._acted:
             self._signals.put(None)  # never waits, and may be interrupted by itself
-        elif callable(self._before):
-            self._before(number, frame)
-        else:
+        elif not callable(self._before):
             signal.signal(number, self._before)
             signal.raise_signal(number)
+        elif not self._passed_on or time.monotonic() >= self._own_until:
+            self._passed_on = True
+            self._before(number, frame)
 
     def _act(self) -> None:
         self._signals.get()
@@ -82,10 +84,17 @@ class _Handler:
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         self._acted = True
-        # To the main thread itself: it may sleep in a system call, from which only a signal of its own wakes it.
-        signal.pthread_kill(_main(), signal.SIGTERM)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Send the signal again, until it is handled: one that comes while the main thread is about to sleep in a
+        system call (after our handler, say) is noticed only with the next."""
+        end = time.monotonic() + GRACE_S
+        while time.monotonic() < end and not self._passed_on:
+            self._own_until = time.monotonic() + 0.5
+            signal.pthread_kill(_main(), signal.SIGTERM)  # no other thread: it would not wake this one
+            time.sleep(0.02)
         if not callable(self._before):
-            time.sleep(GRACE_S)
             os._exit(_EXIT)  # the main thread is in a call that does not come back to Python
 
 
