@@ -84,7 +84,9 @@ class _Handler:
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         self._acted = True
-        self._pass_on()
+        now: object = signal.getsignal(signal.SIGTERM)
+        if now is self:  # else somebody took it over, and called us
+            self._pass_on()
 
     def _pass_on(self) -> None:
         """Send the signal again, until it is handled: one that comes while the main thread is about to sleep in a

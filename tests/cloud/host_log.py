@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import azure.functions as func
 
-import function_app
+from cloud.invocations import begins_thread
 
 Begin = Callable[[], None]
 
@@ -45,7 +45,7 @@ class HostLog(logging.Handler):
             local = threading.local() if self._newer else self._thread  # one that the newer worker does not look at
             local.invocation_id = invocation
             context = SimpleNamespace(invocation_id=invocation, thread_local_storage=local)
-            body(function_app.begins_thread(cast(func.Context, context)))
+            body(begins_thread(cast(func.Context, context)))
 
         self._running.add(invocation)
         with ThreadPoolExecutor(1) as pool:
