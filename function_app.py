@@ -7,33 +7,27 @@ leave it without any function. A body's import problem is shown by GET /api/heal
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
 from cloud.comments import only_comments
+from cloud.invocations import NO_CONTEXT, begins_thread, log_later
 from cloud.plain_logs import plain_logs
 from cloud.settings import BLOB_SOURCES, UPLOADS, text_of
+from cloud.stopping import handle_sigterm
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 plain_logs()
+# Before the platform ends an instance that it takes away, uploads in work are given back.
+handle_sigterm()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 CONNECTION = text_of("STORAGE_CONNECTION")
-
-
-def begins_thread(context: func.Context) -> Callable[[], None]:
-    """What a thread calls first: the host drops its log lines unless it names the invocation that they belong to."""
-
-    def begin_thread() -> None:
-        context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
-
-    return begin_thread
 
 
 def blob_source() -> func.BlobSource:
@@ -41,7 +35,7 @@ def blob_source() -> func.BlobSource:
     requested = text_of("BLOB_TRIGGER_SOURCE")
     known = {source.lower(): source for source in BLOB_SOURCES}
     if requested.lower() not in known:
-        logging.error("BLOB_TRIGGER_SOURCE=%r: expected one of %s; polling", requested, ", ".join(BLOB_SOURCES))
+        log_later(f"BLOB_TRIGGER_SOURCE={requested!r}: expected one of {', '.join(BLOB_SOURCES)}; polling")
     return func.BlobSource(known.get(requested.lower(), BLOB_SOURCES[0]))
 
 
@@ -76,8 +70,8 @@ if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
 
 @app.function_name("model_registered")
 @app.route("models/events", methods=["POST"])
-def model_registered(req: func.HttpRequest) -> func.HttpResponse:
-    return _answer("model_registered", req)
+def model_registered(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("model_registered", req, context)
 
 
 def video_queue(name: str, poison: bool = False) -> None:
@@ -86,10 +80,11 @@ def video_queue(name: str, poison: bool = False) -> None:
     def body(message: func.QueueMessage, context: func.Context) -> None:
         from cloud.instance import on_message, on_poison
 
+        begin_thread = begins_thread(context)
         if poison:
             on_poison(message.get_body())
         else:
-            on_message(message.get_body(), message.dequeue_count or 1, begins_thread(context))
+            on_message(message.get_body(), message.dequeue_count or 1, begin_thread)
 
     queue = f"{name}-poison" if poison else name
     body.__name__ = f"on_{queue.replace('-', '_')}"
@@ -103,29 +98,29 @@ for _queue in ("segments", "merges", "renders"):
 
 @app.function_name("analyze")
 @app.route("analyze", methods=["POST"])
-def analyze(req: func.HttpRequest) -> func.HttpResponse:
-    return _answer("analyze", req)
+def analyze(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("analyze", req, context)
 
 
 @app.function_name("results")
 @app.route("results/{*path}", methods=["GET"])
-def results(req: func.HttpRequest) -> func.HttpResponse:
-    return _answer("results", req)
+def results(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("results", req, context)
 
 
 @app.function_name("jobs")
 @app.route("jobs/{id?}", methods=["GET", "DELETE"])
-def jobs(req: func.HttpRequest) -> func.HttpResponse:
-    return _answer("jobs", req)
+def jobs(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("jobs", req, context)
 
 
 @app.function_name("health")
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(req: func.HttpRequest) -> func.HttpResponse:
+def health(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """The status, importing nothing. `?deep=1` leads on to a route for which the host checks the key."""
     deep = _deep(req)
     if deep is None:
-        return _answer("health", req)
+        return _answer("health", req, context)
     if deep:
         # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
         # and does not tell us the keys: a key in a header goes along, a key in the query is handed on.
@@ -150,13 +145,14 @@ def _deep(req: func.HttpRequest) -> bool | None:
 
 @app.function_name("health_deep")
 @app.route("health/deep", methods=["GET"])
-def health_deep(req: func.HttpRequest) -> func.HttpResponse:
-    return _answer("health_deep", req)
+def health_deep(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("health_deep", req, context)
 
 
-def _answer(function: str, req: func.HttpRequest) -> func.HttpResponse:
+def _answer(function: str, req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     from cloud.web.router import answer
 
+    begins_thread(context)
     return answer(function, req)
 
 

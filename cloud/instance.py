@@ -12,6 +12,7 @@ from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.models.serving_models import ServingModels
 from cloud.once import once
 from cloud.settings import UPLOADS, BadSettings, current, is_disabled, slips, text_of
+from cloud.stopping import at_stop
 from cloud.storage.containers import default_storage
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.plans import APP, app_routes, routes_path, written_routes
@@ -46,6 +47,7 @@ def default_worker() -> UploadWorker:
                 "model %s %s: %s", entry.name, "is not used" if entry.unused else "cannot be used", entry.reason
             )
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
+    at_stop(worker.ledger.stop)
     worker.split = lambda *video: default_videos().split(*video)
     return worker
 

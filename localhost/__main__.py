@@ -12,8 +12,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import FrameType
 
 from localhost.app_functions import Function
 from localhost.app_index import PLANS, STORED, problems_of
@@ -22,6 +24,8 @@ from localhost.function_worker import FunctionWorker
 from localhost.host import Host, RunOptions
 from localhost.host_settings import load_local_settings
 from localhost.printable import printable
+
+_Handler = Callable[[int, FrameType | None], None]
 
 _LOG = logging.getLogger("localhost")
 _PATIENCE_S = 3.0
@@ -105,10 +109,11 @@ def _of_the_system(error: OSError) -> int:
 
 async def _serve(options: RunOptions, arguments: argparse.Namespace, terminal: TerminalHandler) -> bool:
     stop, in_flight = asyncio.Event(), asyncio.Event()
-    _on_signals(stop, in_flight)
+    handle = _on_signals(stop, in_flight)
     if arguments.stop_with_stdin:
         _on_end_of_input(stop)
     host = Host(options)
+    tell_app = _from_app(handle, in_flight)
     terminal.worker = host.worker
 
     def note_start(function: Function) -> None:
@@ -130,31 +135,48 @@ async def _serve(options: RunOptions, arguments: argparse.Namespace, terminal: T
         ends = [asyncio.create_task(event.wait()) for event in (stop, in_flight)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
-            await _stop_in_flight(host)
+            await _stop_in_flight(host, tell_app)
     finally:
         clean = await host.stop()
+        if not clean and tell_app():
+            await asyncio.sleep(_GRACE_S)
     return clean
 
 
-async def _stop_in_flight(host: Host) -> None:
+async def _stop_in_flight(host: Host, tell_app: Callable[[], bool]) -> None:
     """What Azure does to running work when it takes an instance away: SIGTERM, and soon the end of the process; its
     message is delivered again at once, to a process that starts anew (this one, with other contents)."""
     _LOG.warning("Stopping in flight: SIGTERM, then a new process takes the same messages.")
     await host.give_back()
-    with contextlib.suppress(SystemExit):  # what a handler of the app may raise
-        signal.raise_signal(signal.SIGTERM)
+    tell_app()
     await host.stop(_GRACE_S)
     again = [argument for argument in sys.orig_argv[1:] if argument != "--stop-in-flight"]
     print(end="", flush=True)
     os.execv(sys.executable, [sys.executable, *again, "--port", str(host.port)])
 
 
-def _on_signals(stop: asyncio.Event, in_flight: asyncio.Event) -> None:
+def _from_app(handle: _Handler, for_app: asyncio.Event) -> Callable[[], bool]:
+    """Takes SIGTERM back from the app, whose functions may finish first. Returns what tells the app of it after all,
+    and whether it listens."""
+    handler = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, handle)
+
+    def tell() -> bool:
+        for_app.set()  # it may send the signal on to us, who had it first
+        with contextlib.suppress(SystemExit):
+            if callable(handler) and handler is not handle:
+                handler(signal.SIGTERM, None)
+        return handler is not handle
+
+    return tell
+
+
+def _on_signals(stop: asyncio.Event, in_flight: asyncio.Event) -> _Handler:
     """The first request to end stops gracefully, the second ends at once."""
     loop = asyncio.get_running_loop()
     stopping = False
 
-    def handle(number: int, frame: object) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if in_flight.is_set():
             return  # our own SIGTERM, meant for the app
@@ -171,6 +193,7 @@ def _on_signals(stop: asyncio.Event, in_flight: asyncio.Event) -> None:
         if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             continue
         signal.signal(number, handle)
+    return handle
 
 
 def _on_end_of_input(stop: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable
 from inference.errors import LimitExceeded, StorageUnavailable
 from inference.results.check import checked_result
+from inference.threads import begin_thread
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def documents(
     as a whole.
     """
     noted = LeftOut() if left_out is None else left_out
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(_READERS, initializer=begin_thread()) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
             contents = pool.map(lambda blob: _document(storage, blob.name), group)

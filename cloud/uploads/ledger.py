@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -36,7 +36,7 @@ from cloud.uploads.receipts import (
     folder_of,
     is_surroundings,
 )
-from inference.errors import StorageUnavailable
+from inference.errors import StorageUnavailable, Transient
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,23 @@ class Claim(Generic[P]):
     lost: bool = False
     ended: bool = False
     share: float | None = None  # of the work, for whoever reads the receipt while it is renewed
+    given_back: bool = False  # it is being given back: nothing of it is to be published any more
+    begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.override = self.receipt.override  # with which `plan` was made
 
     def note(self, done: int, expected: int | None) -> None:
         """How many frames are done, of about how many: stored when the lease is renewed, at no call of its own."""
         self.share = min(done / expected, 1.0) if expected else None
+
+
+class Stopping(Transient):
+    """This process is being stopped: let the host deliver it again, to another one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: this instance is being stopped; it is delivered again")
 
 
 class Ledger:
@@ -103,6 +112,7 @@ class Ledger:
         self._held: dict[int, tuple[Claim[Any], Callable[[], None]]] = {}
         self._owed: dict[str, tuple[Claim[Any], str]] = {}  # by owner: to be given back, with the reason
         self._keeper: threading.Thread | None = None
+        self.stopped = False
 
     def claim(
         self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None
@@ -115,6 +125,8 @@ class Ledger:
         attempt is spent). A claim past any number of attempts is given too: the caller records the failure.
         `again`, of a replay, says whether to claim what is finished, and attempts are counted anew.
         """
+        if self.stopped:
+            return "busy"
         owner = uuid.uuid4().hex
         plan = plan_for(None)
         first = Receipt(name, etag, plan.key, "working", owner=owner, claimed_folder=folder_of(plan.key, owner))
@@ -159,7 +171,10 @@ class Ledger:
         with self._lock:
             self._held[id(claim)] = claim, begin_thread
             self._keep_going()
+            stopped = self.stopped
         try:
+            if stopped:  # between the claim and here
+                self._give_back(claim, begin_thread)
             yield
         finally:
             with self._lock:
@@ -321,7 +336,7 @@ class Ledger:
 
     def _end(self, claim: Claim[Any], end: Callable[[Receipt], Receipt]) -> Finish:
         with claim.lock:
-            for _ in range(_ROUNDS):
+            for _ in range(0 if claim.lost else _ROUNDS):
                 wanted = end(claim.receipt)
                 changed = wanted.override != claim.override
                 if changed:
@@ -341,8 +356,40 @@ class Ledger:
                         continue
                 claim.receipt, claim.ended = wanted, True
                 return "changed" if changed else "ok"
+        if claim.lost:
+            return "lost"
         name = claim.receipt.name
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being ended")
+
+    def stop(self) -> None:
+        """Give back what is held, no attempt spent, and take nothing more: this process is about to be ended.
+
+        Whoever asks next has the upload at once, and need not wait for the end of a lease. The workers here go on until
+        they look at `Claim.given_back`, or want to end their claims, which are lost. Returns once all are given back.
+        """
+        with self._lock:
+            self.stopped = True
+            held = list(self._held.values())
+        for claim, _ in held:  # first, and without waiting for a lock that may be held while storage is silent
+            claim.given_back = not claim.ended
+        # Side by side, in threads that nobody waits for in the end: there is about a second, and storage may hang.
+        threads = [threading.Thread(target=self._give_back, args=each, daemon=True) for each in held]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _give_back(self, claim: Claim[Any], begin_thread: Callable[[], None]) -> None:
+        begin_thread()
+        name = printable(claim.receipt.name)
+        try:
+            with claim.lock:
+                claim.given_back = not claim.ended  # its worker may have come to its end after all
+                if claim.given_back and self._end(claim, lambda receipt: receipt.given_back()) != "lost":
+                    claim.lost = True
+                    log.warning("%s: given back, since this instance is being stopped", name)
+        except Exception as error:  # noqa: BLE001 - its lease ends by itself
+            log.warning("%s", printable(f"{claim.receipt.name}: not given back ({error})"))
 
     def adopt(self, name: str, job: str, plan_for: Callable[[str | None], P]) -> Claim[P] | None:
         """The claim of an upload that was handed to `job`, or None where it is another's or gone by now.

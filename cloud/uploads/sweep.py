@@ -26,6 +26,7 @@ from cloud.uploads.outdated import Digests, Tally
 from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
 from cloud.uploads.sweep_mark import ScanMark, SweepMark, note_pause, path_of, read_mark, write_mark
+from cloud.uploads.upload_line import is_logged
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.uploads.waits import Waits
 from inference.clutter import is_clutter
@@ -255,7 +256,7 @@ def _process(
 ) -> None:
     def handle(event: BlobEvent) -> Outcome | Exception | None:
         with waits.turn(event.name):
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or worker.ledger.stopped:
                 return None
             if waits.goes_on(event.name):
                 return Outcome("waiting")
@@ -264,7 +265,8 @@ def _process(
                 waits.note(event.name, outcome)
                 return outcome
             except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the sweep of the others
-                log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
+                if not is_logged(error):
+                    log.warning("%s", printable(f"{event.name}: {type(error).__name__}: {error}"))
                 return error
 
     for event, outcome in zip(events, pool.map(handle, events), strict=True):

@@ -20,18 +20,18 @@ from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
-from cloud.uploads.ledger import Claim, Finish, Ledger, Refusal
+from cloud.uploads.ledger import Claim, Finish, Ledger, Refusal, Stopping
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
 from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, backoff_s, make_key
-from cloud.uploads.retry import decide, is_fault_of_file, is_suspect, surroundings
+from cloud.uploads.retry import decide, is_suspect, surroundings
 from cloud.uploads.sweep_mark import note_pause
+from cloud.uploads.upload_line import log_end, log_failure
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
-    DropsightError,
     ModelReplaced,
     NotReady,
     Permanent,
@@ -148,7 +148,10 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
-            return self._work(claim, reading, trace, event, seat)
+            outcome = self._work(claim, reading, trace, event, seat)
+        if claim.given_back:
+            raise Stopping(name)  # else the host would delete a message that nobody else has
+        return outcome
 
     def gone(self, name: str) -> Outcome:
         """The upload is not there: what a worker that died has left of it is no work any more."""
@@ -175,10 +178,12 @@ class UploadWorker:
             return plan
 
         claim = self.ledger.claim(info.name, info.etag, plan_for, again=again)
+        if claim == "busy" and self.ledger.stopped:
+            raise Stopping(info.name)
         if claim == "waiting" and plan.blocked:
             log.warning("%s", printable(f"{info.name} waits for {plan.cause}: {plan.blocked}"))
         elif not isinstance(claim, Claim):
-            log.info("%s: nothing to do (%s)", printable(info.name), claim)
+            log.debug("%s: nothing to do (%s)", printable(info.name), claim)
         if claim in ("done", "failed") and event.cause == "sweep":
             self._settle(info.name)
         return claim
@@ -196,6 +201,8 @@ class UploadWorker:
         claim = self.ledger.claim(
             info.name, info.etag, lambda _: UploadPlan(make_key(UPLOADS, info.name, info.etag, "sidecar"))
         )
+        if claim == "busy" and self.ledger.stopped:
+            raise Stopping(info.name)
         if not isinstance(claim, Claim):
             return Outcome(claim)
         try:
@@ -206,7 +213,8 @@ class UploadWorker:
         except Exception as error:
             self.ledger.give_back(claim, str(error))
             raise
-        self.ledger.complete(claim, "")
+        if self.ledger.complete(claim, "") == "lost" and claim.given_back:
+            raise Stopping(info.name)
         return Outcome("done", claim.receipt.attempt)
 
     def _note_override(self, target: str, reading: Reading, text: str | None) -> None:
@@ -230,8 +238,10 @@ class UploadWorker:
                 self._take_all_places(claim, seat)
             end = self._analyzed(claim, reading, trace)
         except Superseded as how:
-            return self._superseded(claim, how)
-        except Exception as error:  # noqa: BLE001 - one that is to be delivered again is raised there
+            return self._superseded(claim, how, trace)
+        except Exception as error:
+            if claim.given_back:
+                raise Stopping(claim.receipt.name) from error
             return self._after(claim, self.planner.cause(claim.plan.route, error), error, trace, event)
         return end()
 
@@ -247,46 +257,52 @@ class UploadWorker:
         """What becomes of a claim after an error. Raises it where the host is to deliver again."""
         receipt = claim.receipt
         if isinstance(cause, NotReady):
-            waits = self._wait(claim, cause)
+            waits = self._wait(claim, cause, trace)
             return _AGAIN if isinstance(cause, ModelReplaced) else waits
         retry = decide(cause, receipt.attempt, self.settings.max_attempts)
         if retry == "never":
             return self.fail(claim, error, trace)
         if retry == "passed":
-            return self._put_off_until_passed(claim, cause, event)
+            return self._put_off_until_passed(claim, cause, trace, event)
         # Given back, so that the next attempt does not wait for the end of the lease.
-        self.ledger.finish(claim, "retry", reason=str(cause), suspect=is_suspect(cause))
+        ended = self.ledger.finish(claim, "retry", reason=str(cause), suspect=is_suspect(cause))
         if retry == "later":
+            if ended != "lost":
+                log_failure(claim, error, trace, again=True)
             raise error
         return _AGAIN
 
-    def _put_off_until_passed(self, claim: Claim[UploadPlan], error: Exception, event: BlobEvent) -> Outcome:
+    def _put_off_until_passed(
+        self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent
+    ) -> Outcome:
         """Trouble of the surroundings: no attempt is spent. The host delivers again at once after the first time; what
         goes on for longer is left to the sweep, at ever longer intervals."""
         receipt, cause = claim.receipt, surroundings(error)
         if receipt.waits == 0 and event.cause == "trigger":
             self.ledger.give_back_later(claim, str(error))
+            log_failure(claim, error, trace, again=True)
             raise error
         until = datetime.now(UTC) + timedelta(seconds=backoff_s(receipt.waits + 1))
         waiting = NotReady(str(error), cause)
         try:
-            return self._wait(claim, waiting, until)
+            return self._wait(claim, waiting, trace, until)
         except StorageUnavailable:
             self.ledger.give_back_later(claim, str(error))
             raise
 
-    def _wait(self, claim: Claim[UploadPlan], error: NotReady, until: datetime | None = None) -> Outcome:
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str, until: datetime | None = None) -> Outcome:
         """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
-        name = claim.receipt.name
         until = until or self.planner.next_look(datetime.now(UTC))
         ended = self.ledger.wait(claim, error.cause, str(error), until)
-        how = f"waits for {error.cause}" if error.cause else "is planned anew"
-        log.warning("%s", printable(f"{name} {how}: {error}"))
+        if ended == "ok":
+            how = f"waits for {error.cause}" if error.cause else "is planned anew"
+            log_end(claim, f"{how}: {error}", trace, logging.WARNING)
         return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
 
     def _done(self, claim: Claim[UploadPlan], published: Published, trace: str) -> Outcome:
         ended = self.complete(claim, published)
-        log.info("%s: analysed (trace %s)", printable(claim.receipt.name), trace)
+        if ended == "ok":
+            log_end(claim, "analysed", trace)
         return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.claims)
 
     def complete(self, claim: Claim[UploadPlan], published: Published) -> Finish:
@@ -313,12 +329,16 @@ class UploadWorker:
         if claim.lost:
             raise Superseded("lost")
 
-    def _superseded(self, claim: Claim[UploadPlan], error: Superseded) -> Outcome:
+    def _superseded(self, claim: Claim[UploadPlan], error: Superseded, trace: str) -> Outcome:
         if error.how == "lost":
-            log.warning("%s", printable(f"{claim.receipt.name}: {error}; it publishes, and this worker does not"))
+            log_end(claim, f"{error}, which publishes; this one does not", trace, logging.WARNING)
             return _AGAIN
-        self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
-        return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
+        ended = self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
+        if error.how != "deleted":
+            return _AGAIN
+        if ended == "ok":
+            log_end(claim, str(error), trace)
+        return Outcome("dropped", claim.receipt.attempt)
 
     def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
         """The result, written, or the plan of a job; returns what ends the claim."""
@@ -346,6 +366,8 @@ class UploadWorker:
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
             analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
+            if claim.given_back:
+                raise Stopping(receipt.name)
             published = publish.publish(self.storage, receipt, analysis, partial(self.check_ours, claim))
             return partial(self._done, claim, published, trace)
 
@@ -383,27 +405,22 @@ class UploadWorker:
         try:
             upload = publish.current_upload(self.storage, receipt)
         except Superseded as how:
-            return self._superseded(claim, how)
+            return self._superseded(claim, how, trace)
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
-        _log_failure(error, f"{printable(message)} (attempt {receipt.attempt}, trace {trace})")
         document = error_document(_source(receipt, upload.size), error, trace)
         document["error"]["message"] = message
         try:
             version = publish.write_error(self.storage, receipt, document, partial(self.check_ours, claim))
         except Superseded as how:
-            return self._superseded(claim, how)
+            return self._superseded(claim, how, trace)
         ended = self.ledger.finish(claim, "failed", reason=message)
         if ended == "lost":
             publish.withdraw_error(self.storage, receipt, version)
-        elif ended == "ok" and claim.receipt.unsettled:
-            self._settle_now(claim)
+        elif ended == "ok":
+            log_failure(claim, error, trace)
+            if claim.receipt.unsettled:
+                self._settle_now(claim)
         return _AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
-
-
-def _log_failure(error: Exception, message: str) -> None:
-    # A file's fault is its uploader's to mend, everything else an operator's; where it is a bug, it says where.
-    level = logging.WARNING if is_fault_of_file(error) else logging.ERROR
-    log.log(level, "%s: %s", type(error).__name__, message, exc_info=not isinstance(error, DropsightError) and error)
 
 
 def _source(receipt: Receipt, size: int = 0) -> Source:

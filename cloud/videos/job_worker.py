@@ -21,6 +21,7 @@ from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
 from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
+from cloud.uploads.upload_line import log_end
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
@@ -95,7 +96,7 @@ class Videos:
                 return False
         if retry != "never":
             return True
-        log.error("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
+        log.debug("job %s: %s failed in attempt %d", job.id, message.stage, attempt)
         self.fail(job, claim, error)
         return False
 
@@ -251,7 +252,7 @@ class Videos:
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
-            log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
+            log_end(claim, f"analysed in {len(job.parts)} segments", job.trace, since=job.created)
 
     def _check_ours(self, claim: Claim[UploadPlan]) -> None:
         """Raises Superseded where the upload is not the job's any more: other workers of the job share its claim, and

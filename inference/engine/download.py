@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from inference.errors import BadModel, ModelUnavailable
 from inference.loopback import is_loopback
+from inference.threads import begin_thread
 
 BLOCK = 1 << 18
 # For a file, unless whoever asks says otherwise: a server that sends a byte a minute does not keep us for ever.
@@ -249,8 +250,10 @@ def _bounded(kind: type[http.client.HTTPConnection], connection: Connection) -> 
 def _within(seconds: float, act: Callable[[], None]) -> None:
     """Raises TimeoutError where it takes longer: no timeout of a socket covers the look-up of a name."""
     failures: list[OSError] = []
+    begin = begin_thread()
 
     def run() -> None:
+        begin()
         try:
             act()
         except OSError as error:

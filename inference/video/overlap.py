@@ -12,6 +12,8 @@ from queue import Queue
 from threading import Event, Thread
 from typing import Any
 
+from inference.threads import begin_thread
+
 
 def overlapped(
     source: Iterable[Any], *stages: Callable[[Any], Any], depth: int = 3, name: str = "video"
@@ -42,7 +44,10 @@ def _ahead(items: Generator[Any], depth: int, name: str) -> Generator[Any]:
     queue: Queue[tuple[Any, ...] | BaseException] = Queue(depth)
     stopped = Event()
 
+    begin = begin_thread()
+
     def run() -> None:
+        begin()
         end: tuple[Any, ...] | BaseException = ()
         try:
             with contextlib.closing(items):

@@ -22,6 +22,7 @@ from inference.predictions import OutputImage, Predictions
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
+from inference.threads import begin_thread
 from inference.video.aggregate import Aggregate
 from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo
@@ -111,7 +112,7 @@ class _Run:
         depth = max(1, min(8, _WAITING_BYTES // max(1, 3 * self._info.width * self._info.height)))
         with self._aggregate, contextlib.ExitStack() as stack:
             # Two at a time: while a frame is in the network, the next is prepared for it.
-            pool = stack.enter_context(ThreadPoolExecutor(2, "video-detect"))
+            pool = stack.enter_context(ThreadPoolExecutor(2, "video-detect", begin_thread()))
             detected = overlapped(reader.shown(), partial(self._detect, pool), depth=depth)
             frames = overlapped(self._updated(detected), *([] if folder is None else [self._draw]), depth=depth)
             stack.enter_context(contextlib.closing(frames))

@@ -28,7 +28,8 @@ from tests.cloud.helpers import jpeg
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue", "inference", "croniter", "scipy")
-OURS = {"function_app", "cloud", "cloud.comments", "cloud.plain_logs", "cloud.settings"}
+OURS = {"function_app", "cloud", "cloud.comments", "cloud.invocations", "cloud.plain_logs", "cloud.settings"}
+OURS |= {"cloud.stopping"}
 
 
 def run_python(code: str, given: str = "") -> Any:

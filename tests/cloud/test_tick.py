@@ -10,10 +10,10 @@ from typing import cast
 import azure.functions as func
 import pytest
 
-import function_app
 from cloud import cadence, tick
 from cloud.azureml.slot import MOST_ATTEMPTS
 from cloud.azureml.workspace import NotAccepted, Run
+from cloud.invocations import begins_thread
 from inference.errors import ServiceBusy
 from tests.cloud.azureml.server import Fault
 from tests.cloud.tick_world import FILE, HOUSE, NOON, World, finish, key, submitting
@@ -153,7 +153,7 @@ def test_every_thread_of_a_tick_logs_for_its_invocation(world: World, monkeypatc
 
     monkeypatch.setattr("cloud.azureml.slot_runner.Runner.wake", wake)
     monkeypatch.setattr(tick, "pipelines", lambda: world.found)
-    tick.on_timer(function_app.begins_thread(cast(func.Context, context)))
+    tick.on_timer(begins_thread(cast(func.Context, context)))
     assert sorted(names) == ["tick-first a1", "tick-second a1"]
 
 

@@ -106,6 +106,29 @@ def test_a_handler_of_the_app_hears_the_sigterm(start_host: StartHost, store: St
     host.wait_for(lambda: not store.peek("work") and not running(host, "on_work"), "the message to be deleted")
 
 
+@posix
+@pytest.mark.parametrize(("patience", "heard"), [("20", 0), ("0.3", 1)])
+def test_the_app_hears_of_a_stop_only_where_its_functions_do_not_come_to_an_end(
+    start_host: StartHost, store: Store, tmp_path: Path, patience: str, heard: int
+) -> None:
+    source = (APPS / "queues" / "function_app.py").read_text()
+    # As ours does: what it must do is done, and the signal goes on to whoever had it before.
+    source += (
+        "\nimport signal\nbefore = signal.getsignal(signal.SIGTERM)\n"
+        "signal.signal(signal.SIGTERM, lambda *a: (print('the app heard it', flush=True), before(*a)))\n"
+    )
+    (tmp_path / "function_app.py").write_text(source)
+    (tmp_path / "host.json").write_text((APPS / "queues" / "host.json").read_text())
+    store.blobs.create_container("runs")
+    host = start_host(tmp_path, "--stop-timeout", patience)
+    store.queue("work").send_message('{"sleep": 2}')
+    host.wait_for(lambda: running(host, "on_work"), "the message")
+    os.kill(host.pid, signal.SIGTERM)
+    assert host.wait(20) == heard
+    assert host.printed().count("Once more ends at once") == 1
+    assert host.printed().count("the app heard it") == heard
+
+
 def test_a_request_is_answered_before_the_end(start_host: StartHost) -> None:
     host = start_host("http", "--stop-timeout", "20", AzureWebJobsStorage="")
     answers: list[bytes] = []

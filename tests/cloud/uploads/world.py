@@ -86,8 +86,11 @@ class Unkept(Ledger):
     def renew(self) -> None:
         """As its thread does at every tick."""
         for claim, _ in list(self._held.values()):
-            if not claim.lock.locked():  # it stands in the middle of a call with it
-                self._renew(claim)
+            if claim.lock.acquire(blocking=False):  # else its worker stands in the middle of a call with it
+                try:
+                    self._renew(claim)
+                finally:
+                    claim.lock.release()
 
 
 @dataclass
