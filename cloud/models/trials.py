@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,12 +33,14 @@ SILENT_S = PATIENCE_S + 60
 MOST_DEATHS = 2
 # The first time; what does not come to its end has twice that the second time, alone.
 _FIRST_S, _BYTES_A_SECOND = 30.0, 16 << 20
+_LONGEST_S = SILENT_S - 30
 # Callers wait for short trials, as of most models, and for so long in all: models that hang stop nobody for longer.
 _WAIT_S = 10.0
 _ASK_AGAIN_S = 60.0
 _AT_ONCE = 2
 
-TRYING, RAN, REFUSED = "trying", "ran", "refused"
+# AGAIN: it ended without an answer, and is to be tried once more by whoever comes to it.
+TRYING, AGAIN, RAN, REFUSED = "trying", "again", "ran", "refused"
 
 
 def _by() -> str:
@@ -76,6 +78,10 @@ class Record:
     def binds(self) -> bool:
         """Whether a refusal holds for this process, too."""
         return self.by == _by() and (not self.memory or self.memory >= memory_of_a_trial())
+
+
+# A record, its ETag, and for how many seconds it has been so.
+_Stored = tuple[Record, str, float]
 
 
 @dataclass
@@ -149,57 +155,70 @@ class Trials:
         job.done.set()
 
     def _answered(self, job: _Job) -> Record:
-        """The state and why of a model: RAN, REFUSED, or TRYING where it is to be asked for again."""
-        try:
-            known = self._begun(job)
-        except Transient as error:  # no storage is no reason to stop a model that lies on this disk
-            log.warning("whether model %s was tried before is not known: %s", job.root.name, error)
-            return self._tried(job, Record(job.root.name), None)
-        return known if isinstance(known, Record) else self._tried(job, *known)
+        """How it stands with a model: RAN, REFUSED, or TRYING where it is to be asked for again."""
+        record = _new(job.root.name)
+        with suppress(Transient):
+            if known := self._known(job, self._read(job.key)):
+                return known  # waits for no other model's trial
+        while True:
+            with self._turn(record.state == AGAIN):
+                begun: Record | tuple[Record, str | None]
+                try:
+                    begun = self._begun(job)
+                except Transient as error:  # no storage is no reason to stop a model that lies on this disk
+                    log.warning("whether model %s was tried before is not known: %s", job.root.name, error)
+                    begun = record, None
+                if isinstance(begun, Record):
+                    return begun
+                record = self._tried(job, *begun)
+            if record.state != AGAIN:
+                return record
+            log.warning("model %s is tried once more, alone: %s", job.root.name, record.why)
+
+    def _known(self, job: _Job, stored: _Stored | None) -> Record | None:
+        """What nothing is to be done about now; None where a trial is to begin."""
+        if stored is None:
+            return None
+        known, _, age_s = stored
+        if known.state == TRYING and age_s < SILENT_S:
+            return replace(known, why=f"{job.root.name} is being tried by another process since {known.at}")
+        return known if known.state == RAN or (known.state == REFUSED and known.binds()) else None
 
     def _begun(self, job: _Job) -> Record | tuple[Record, str]:
         """What is known; or (that it is being tried, its ETag), which has just been written. Raises Transient."""
         for _ in range(5):
             stored = self._read(job.key)
+            if known := self._known(job, stored):
+                return known
             begin = _new(job.root.name)
-            condition: dict[str, Any] = {"if_absent": True}
-            if stored:
-                known, etag, age_s = stored
-                condition = {"if_match": etag}
-                if known.state == RAN or (known.state == REFUSED and known.binds()):
-                    return known
-                if known.state == TRYING:
-                    if age_s < SILENT_S:
-                        return replace(known, why=f"{job.root.name} is being tried by another process since {known.at}")
-                    begin = replace(begin, deaths=known.deaths + 1, why="whoever tried it ended without an answer")
-                    if begin.deaths >= MOST_DEATHS:
-                        begin = _refusal(begin, job.key)
-            try:
+            if stored and stored[0].state == AGAIN:
+                begin = replace(begin, deaths=stored[0].deaths, why=stored[0].why)
+            elif stored and stored[0].state != REFUSED:
+                begin = _died(
+                    replace(begin, deaths=stored[0].deaths), "whoever tried it ended without an answer", job.key
+                )
+                begin = replace(begin, state=TRYING) if begin.state == AGAIN else begin
+            condition: dict[str, Any] = {"if_match": stored[1]} if stored else {"if_absent": True}
+            with suppress(Conflict):
                 etag = self._write(job.key, begin, condition)
-            except Conflict:
-                continue
-            return begin if begin.state == REFUSED else (begin, etag)
+                return begin if begin.state == REFUSED else (begin, etag)
         return Record(job.root.name, why=f"{job.root.name}: others change the record of its trial all the time")
 
     def _tried(self, job: _Job, record: Record, etag: str | None) -> Record:
-        """Try it, again where there was no answer. etag: of the record; None where it is kept nowhere."""
-        while True:
-            with self._turn(record.deaths > 0):
-                tried = trial(job.root, min(PATIENCE_S, _patience(job.root) * (1 + record.deaths)))
-            if not job.root.exists():
-                tried = Trial(f"{job.root.name} was taken away while it was tried", passing=True)
-            if tried.impossible:
-                log.warning("model %s is used without a trial: %s", job.root.name, tried.why)
-            if tried.passing or tried.impossible:
-                self._forget(job.key, etag)
-                return replace(record, why=tried.why, state=RAN if tried.impossible else TRYING)
-            record = _after(record, tried, job.key)
-            etag = self._noted(job.key, record, etag)
-            if record.state == REFUSED:
-                log.error("%s", record.why)
-            if record.state != TRYING:
-                return record
-            log.warning("model %s is tried once more, alone: %s", job.root.name, record.why)
+        """How it ended, written down. etag: of the record; None where it is kept nowhere."""
+        tried = trial(job.root, min(_LONGEST_S, _patience(job.root) * (1 + record.deaths)))
+        if not job.root.exists():
+            tried = Trial(f"{job.root.name} was taken away while it was tried", passing=True)
+        if tried.impossible:
+            log.warning("model %s is used without a trial: %s", job.root.name, tried.why)
+        if tried.passing or tried.impossible:
+            self._forget(job.key, etag)
+            return replace(record, why=tried.why, state=RAN if tried.impossible else TRYING)
+        record = _after(record, tried, job.key)
+        self._note(job.key, record, etag)
+        if record.state == REFUSED:
+            log.error("%s", record.why)
+        return record
 
     @contextmanager
     def _turn(self, alone: bool) -> Iterator[None]:
@@ -211,7 +230,7 @@ class Trials:
                 stack.enter_context(self._slots)
             yield
 
-    def _read(self, key: str) -> tuple[Record, str, float] | None:
+    def _read(self, key: str) -> _Stored | None:
         try:
             stored = self._storage.read_json(STATE, _path(key))
         except (ValueError, RecursionError):
@@ -222,14 +241,12 @@ class Trials:
     def _write(self, key: str, record: Record, condition: Mapping[str, Any]) -> str:
         return self._storage.write_json(STATE, _path(key), asdict(record), **condition)
 
-    def _noted(self, key: str, record: Record, etag: str | None) -> str | None:
-        if etag is None:
-            return None
+    def _note(self, key: str, record: Record, etag: str | None) -> None:
         try:
-            return self._write(key, record, {"if_match": etag})
+            if etag:
+                self._write(key, record, {"if_match": etag})
         except (Transient, Conflict) as error:  # another process takes it for dead, and finds out for itself
             log.warning("how the trial of %s ended is not written down: %s", record.model, error)
-            return None
 
     def _forget(self, key: str, etag: str | None) -> None:
         try:
@@ -263,8 +280,12 @@ def _after(record: Record, tried: Trial, key: str) -> Record:
         return _refusal(replace(record, why=tried.why, memory=memory_of_a_trial()), key)
     if not tried.silent:  # also where it cannot be used: whoever opens it says why, and nothing else happens
         return replace(record, state=RAN, why=tried.why)
-    record = replace(record, why=tried.why, deaths=record.deaths + 1)
-    return _refusal(record, key) if record.deaths >= MOST_DEATHS else record
+    return _died(record, tried.why, key)
+
+
+def _died(record: Record, why: str, key: str) -> Record:
+    record = replace(record, why=why, deaths=record.deaths + 1)
+    return _refusal(record, key) if record.deaths >= MOST_DEATHS else replace(record, state=AGAIN)
 
 
 def _refusal(record: Record, key: str) -> Record:
