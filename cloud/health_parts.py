@@ -119,6 +119,7 @@ def models() -> dict[str, str]:
     found = {name: f"not used: {why}" for name, why in (worker.models.unused if worker.models else {}).items()}
     for entry in worker.registry.list():
         found[entry.name] = f"not used: {entry.reason}" if entry.unused else entry.reason or _unknown_head(entry)
+    found |= worker.models.waiting if worker.models else {}
     for name, words in (worker.models.leaving if worker.models else {}).items():
         found[name] = f"usable: {words}"
     wrong = {name: why.removeprefix(f"model {name!r} cannot be used: ") for name, why in _wrong_models().items()}

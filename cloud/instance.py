@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cloud.comments import only_comments
 from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.models.serving_models import ServingModels
+from cloud.models.trials import Trials
 from cloud.once import once
 from cloud.settings import UPLOADS, BadSettings, current, is_disabled, slips, text_of
 from cloud.stopping import at_stop
@@ -19,6 +20,7 @@ from cloud.uploads.plans import APP, app_routes, routes_path, written_routes
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
+from inference.engine.first_run import ask_before_opening
 from inference.engine.registry import BUILT_IN, Registry
 from inference.image.media import own_process
 from inference.route_problems import problems_of
@@ -38,8 +40,10 @@ def default_worker() -> UploadWorker:
         log.warning("settings: %s", sentence)
     _routes_as_read.cache_clear()  # where routes that could not be read are now read again
     _routes_as_read()
-    storage, registry = default_storage(), Registry(settle=True, run_seconds=settings.run_seconds)
-    models = ServingModels(storage, registry, settings.models_seconds)
+    storage, trials = default_storage(), Trials(default_storage())
+    ask_before_opening(trials.ask)  # before any file of a model is opened
+    registry = Registry(settle=True, run_seconds=settings.run_seconds)
+    models = ServingModels(storage, registry, settings.models_seconds, trials=trials)
     models.refresh()  # before the routes are read: they may name models that lie only in the container
     for entry in registry.list():
         if entry.reason and entry.path.parent.parent != BUILT_IN:  # some of ours lack a file that `models pull` brings

@@ -59,7 +59,28 @@ def _memory_limits() -> Iterator[int]:
 
 # Blocks from the first size on go back to the system when they are freed; of smaller ones an arena keeps the second.
 _MAPPED_BYTES, _KEPT_BYTES = 8 << 20, 16 << 20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
+# Of a process that works on many pictures in many threads: buffers of pictures and of networks go back when freed.
+_ARENAS, _PICTURE_BYTES, _KEPT_OF_PICTURES = 2, 1 << 20, 4 << 20
+
+
+@cache
+def keep_little_memory() -> None:
+    """Makes glibc share two arenas among all threads, and give large blocks back to the system when they are freed;
+    elsewhere, and where MALLOC_... in the environment says otherwise, nothing is done.
+
+    By itself it has eight arenas for each core, each of which keeps the most that any thread took from it at once.
+    Measured with 16 threads, pictures of up to 1600 x 1600 and 16 arenas: 1326 MiB after 200 pictures, 1600 after 800;
+    with this 122 after 400, 125 after 1000. Pages have to be fetched again: 8 to 20% more time of the processor than
+    with two arenas alone, on a machine that was busy with other things.
+    """
+    if sys.platform == "win32" or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, _PICTURE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_OF_PICTURES)
 
 
 @cache
@@ -75,6 +96,13 @@ def return_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def rss_bytes(pid: int | str = "self") -> int:
+    """What a process holds in memory now; 0 where this system does not say it so (only Linux does)."""
+    with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", encoding="ascii") as status:
+        return int(status.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def peak_rss_mb() -> int | None:

@@ -29,6 +29,8 @@ def problem_of(route: Route, registry: Registry, expected: Collection[str] = ())
     for place, name in route.models():
         try:
             registry.entry(name)
+        except ModelUnavailable as error:
+            return ModelUnavailable(f"{route.place}: {place}: {error}", f"model:{name}")
         except BadModel as error:
             known = [entry.name for entry in registry.list()]
             arrives = name not in known and (name in expected or not closest(name, known))

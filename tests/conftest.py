@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,14 @@ def _require_shared() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_shared"):
         _require_shared()
+
+
+@pytest.fixture(autouse=True)
+def _open_models_without_a_trial() -> Iterator[None]:
+    """What a test's app asks before it opens a model is asked by no other test."""
+    yield
+    if "inference.engine.first_run" in sys.modules:
+        sys.modules["inference.engine.first_run"].ask_before_opening(None)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`python -m cloud models list | register | download | path | deliver | rollback | push`."""
+"""`python -m cloud models list | register | download | path | deliver | rollback | try-again | push`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("name")
     command.add_argument("--to", default="", metavar="VERSION", help="serve this version, whose files are there still")
     command.set_defaults(run=partial(_in_words, _rollback))
+    command = commands.add_parser("try-again", help="have a model tried again that brought its trial down, or hung")
+    command.add_argument("name", help="the model's name, or the digest of its trial")
+    command.set_defaults(run=partial(_in_words, _try_again))
     command = commands.add_parser("push", help="put public models of the catalog into the container")
     command.add_argument("names", nargs="*", metavar="NAME")
     command.add_argument("--recommended", action="store_true", help="the pack for the default route")
@@ -159,6 +162,17 @@ def _rollback(options: argparse.Namespace) -> int:
     before = "what was there before the first release" if pointer.version == BY_HAND else f"version {pointer.version}"
     left = pointer.rejected[0].registered_number
     print(single(f"{options.name}: {before} serves from now on; {left} is not brought back by itself"))
+    return 0
+
+
+def _try_again(options: argparse.Namespace) -> int:
+    from cloud.models.trials import retry
+    from cloud.storage.containers import default_storage
+
+    found = retry(default_storage(), options.name)
+    if not found:
+        raise BadModel(f"no trial of a model {options.name!r} is known; `models list` shows what is refused")
+    print(f"{options.name}: it is tried again within a minute by the next worker that is to open it")
     return 0
 
 

@@ -14,6 +14,7 @@ from cloud.models.agreement import Agreement, compared, together
 from cloud.models.model_entry import ModelEntry
 from cloud.models.pointer import BY_HAND
 from cloud.models.snapshots import Snapshot, fetch, last_good, serving
+from cloud.models.trials import Trials
 from cloud.settings import MODELS
 from cloud.storage.containers import Storage
 from inference.analysis import analyze
@@ -120,6 +121,7 @@ def _serving(storage: Storage, name: str) -> _Serving | None:
 
 def _fetched(storage: Storage, snapshot: Snapshot, folder: Path) -> Registry:
     fetch(storage, snapshot, folder)
+    Trials(storage).require(folder)
     return _registry(folder.parent, folder.name)
 
 

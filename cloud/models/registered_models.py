@@ -21,6 +21,7 @@ from cloud.models.model_files import fetch_files, in_our_words, listed, model_fo
 from cloud.models.pointer import BY_HAND, Release, read_pointer
 from cloud.models.releases import release
 from cloud.models.snapshots import files_at, serving
+from cloud.models.trials import Trials
 from cloud.settings import MODELS
 from cloud.storage.containers import Storage
 from inference.errors import BadModel, CorruptMedia, LimitExceeded, Permanent, Transient, UnsupportedMedia
@@ -243,6 +244,7 @@ def _try(
     place = scratch / "new" / entry.serves
     place.parent.mkdir()
     registered.download(version, scratch / "download").rename(place)
+    Trials(storage).require(place)
     try:
         return canary.tried(storage, entry, scratch, _samples(storage, entry.serves))
     except LimitExceeded as error:  # of a picture: those of the model are checked before and after

@@ -33,6 +33,7 @@ from cloud.models.snapshots import (
     versions_with_files,
     write_good,
 )
+from cloud.models.trials import Trials
 from cloud.settings import MODELS
 from cloud.storage.containers import Conflict, Storage
 from inference.errors import BadModel, Permanent, ServiceBusy, Transient
@@ -232,6 +233,7 @@ def _problem(storage: Storage, snapshot: Snapshot) -> str:
     try:
         with tempfile.TemporaryDirectory(prefix="dropsight-rollback-") as scratch:
             fetch(storage, snapshot, Path(scratch) / snapshot.name)
+            Trials(storage).require(Path(scratch) / snapshot.name)
             verify(Path(scratch), snapshot.name)
     except Exception as error:
         known = in_our_words(error)

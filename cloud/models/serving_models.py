@@ -22,6 +22,7 @@ from cloud.models.leaving import Leaving
 from cloud.models.model_files import in_our_words
 from cloud.models.pointer import BY_HAND
 from cloud.models.snapshots import Good, Snapshot, contents, fetch, good_version, last_good, remember_good
+from cloud.models.trials import Trials
 from cloud.settings import MODELS, STATE
 from cloud.storage.containers import Storage
 from cloud.storage.paths import printable
@@ -48,8 +49,11 @@ class ServingModels:
         registry: Registry,
         every_s: float,
         clock: Callable[[], float] = time.monotonic,
+        trials: Trials | None = None,
     ) -> None:
+        """trials: those that decide what this process opens, for their words."""
         self._storage, self._registry, self._every_s, self._clock = storage, registry, every_s, clock
+        self._trials = trials
         self._base = folders_from_environment()
         self._root = Path(tempfile.mkdtemp(prefix="dropsight-models-"))
         finalize(self, shutil.rmtree, self._root, ignore_errors=True)
@@ -61,6 +65,7 @@ class ServingModels:
         self._blocks: dict[str, dict[str, int]] = {}  # name -> of its files, bytes that are there and not committed
         self._leaving = Leaving(storage, clock)
         self.refused: dict[str, tuple[str, str]] = {}  # name -> digest, why
+        self.waiting: dict[str, str] = {}  # name -> why what lies there does not serve yet
         self.unused: dict[str, str] = {}  # what lies there and is no model -> what to do
 
     @property
@@ -108,7 +113,8 @@ class ServingModels:
         changed, back = self._leaving.look(self._serving, listed)
         for name in changed:
             del self._serving[name]
-        before = dict(self.refused)
+        before = self.refused | self.waiting
+        self.waiting = {name: why for name, why in self.waiting.items() if name in listed}
         for name in [name for name in self.refused if name not in listed]:
             del self.refused[name]
         try:
@@ -116,8 +122,9 @@ class ServingModels:
                 if self._take(snapshot):
                     changed.append(snapshot.name)
         finally:  # where storage fails in the middle: what was taken until then is not looked at again
-            if begun or changed or back or self.refused != before:
-                refused = self._leaving.gone | {name: why for name, (_, why) in self.refused.items()}
+            if begun or changed or back or self.refused | self.waiting != before:
+                refused = {name: why for name, (_, why) in self.refused.items()}
+                refused = self._leaving.gone | self.waiting | refused
                 folders = [folder for _, folder in self._serving.values()]
                 self._registry.use([*folders, *self._base], refused, whole=folders)
 
@@ -135,7 +142,7 @@ class ServingModels:
         if known and known[0].digest == snapshot.digest and _is_here(*known):
             self.refused.pop(name, None)  # what was refused since then is gone again
             return False
-        if self.refused.get(name, ("", ""))[0] == snapshot.digest:
+        if self.refused.get(name, ("", ""))[0] == snapshot.digest and not self._trial_refuses(snapshot):
             return False
         if snapshot.version == BY_HAND and not self._lies_still(snapshot):  # a release is whole with its pointer
             return known is None and self._fall_back(name)
@@ -143,7 +150,11 @@ class ServingModels:
             self._serve(snapshot)
         except Exception as error:  # the others serve on
             why = in_our_words(error)
-            if isinstance(why, Transient):
+            if words := self._trial_refuses(snapshot):
+                self._refuse(snapshot, words)  # and looked at again: somebody may ask for another trial
+            elif isinstance(why, Transient):
+                self.refused.pop(name, None)
+                self.waiting[name] = f"model {name!r} does not serve yet: {why}"
                 log.warning("model %s %s is looked at again later: %s", name, snapshot.version, why)
             else:
                 if not isinstance(error, DropsightError):
@@ -151,7 +162,12 @@ class ServingModels:
                 self._refuse(snapshot, str(why).replace(f"{self._root / snapshot.digest}{os.sep}", ""))
             return known is None and self._fall_back(name)
         self.refused.pop(name, None)
+        self.waiting.pop(name, None)
         return True
+
+    def _trial_refuses(self, snapshot: Snapshot) -> str:
+        """Why its trial refuses it; empty where it does not, or that is not known yet."""
+        return self._trials.refusal(self._root / snapshot.digest) if self._trials else ""
 
     def _lies_still(self, snapshot: Snapshot) -> bool:
         """Whether files dropped by hand may be taken for all of a model, and no mixture of two."""
@@ -236,6 +252,9 @@ class ServingModels:
         return True
 
     def _refuse(self, snapshot: Snapshot, why: str) -> None:
+        self.waiting.pop(snapshot.name, None)
+        if self.refused.get(snapshot.name) == (snapshot.digest, why):
+            return
         self.refused[snapshot.name] = (snapshot.digest, why)
         old = ", the old model serves on" if snapshot.name in self._serving else ""
         log.error("model %s: %s is refused%s: %s", snapshot.name, snapshot.version, old, why)

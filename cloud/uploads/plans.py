@@ -161,7 +161,7 @@ class Planner:
         for _, model in route.models():
             try:
                 self.registry.entry(model)
-            except BadModel:
+            except (BadModel, ModelUnavailable):
                 return model
         return ""
 

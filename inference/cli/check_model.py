@@ -11,8 +11,9 @@ from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
 from inference.engine.other_formats import onnx_files
 from inference.engine.registry import Registry, folders_from_environment
+from inference.engine.trial import Trial, trial
 from inference.engine.weights import sha256_of_model
-from inference.errors import BadManifest, UnreadableMedia
+from inference.errors import BadManifest, BadModel, UnreadableMedia
 from inference.folder_files import size_of
 from inference.image.limits import read_bytes
 from inference.image.media import Picture, decode
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     path: Path = options.path
     photo: Path = options.picture or SAMPLE
     picture = _picture(photo)
+    _refuse_dangerous(path)
     declared = declaration_of(path) or (declared_below(path, onnx_files(path)) if path.is_dir() else None)
     if declared:
         if options.write:
@@ -69,6 +71,13 @@ def run(options: argparse.Namespace) -> int:
         _write(target, text)
         print(single(f"written: {target}"))
     return 0
+
+
+def _refuse_dangerous(path: Path) -> None:
+    """Raises BadModel for what hangs a process that opens it, ends it, or takes all memory."""
+    tried = trial(path) if path.exists() else Trial()
+    if tried.silent or tried.too_large:
+        raise BadModel(f"{path}: {tried.why}; it was tried in a process of its own, and is not opened here")
 
 
 def _picture(path: Path) -> Picture:

@@ -12,7 +12,7 @@ from inference.engine.kinds import kind_of
 from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
 from inference.engine.stamps import Stamp, stamp_of
 from inference.engine.weights import FileState
-from inference.errors import DropsightError
+from inference.errors import DropsightError, ModelUnavailable
 from inference.manifest import MANIFEST_FILE, Manifest, declaration_of, folder_name, read_manifest
 
 
@@ -23,6 +23,7 @@ class InstalledModel:
     weights: None also for heads that need none (the manifest's `file` is empty). state: of the weights when the folder
     was read. assumed: what was guessed where there is no manifest, with the line that changes it. unused: it is no
     model of ours at all (an archive, weights of another format, a folder without any): to be said, but nothing failed.
+    passing: the reason may pass by itself, as while the model is being tried: it is read again.
     root: the folder or loose file that was found. stamp: of what lay there when it was read.
     """
 
@@ -34,6 +35,7 @@ class InstalledModel:
     state: FileState | None = None
     assumed: tuple[str, ...] = ()
     unused: bool = False
+    passing: bool = False
     root: Path | None = None
     stamp: Stamp = Stamp()
 
@@ -67,7 +69,7 @@ def read_model(root: Path, known: Known = MappingProxyType({})) -> InstalledMode
     """The model of a folder of its own, or of a loose .onnx file, with what is wrong with it as its reason."""
     before = known.get(root)
     stamp = stamp_of(root)
-    if before and stamp.files and before.stamp == stamp:
+    if before and stamp.files and before.stamp == stamp and not before.passing:
         return before
     read = _folder if root.is_dir() else _file
     return replace(read(root), root=root, stamp=stamp)
@@ -148,7 +150,8 @@ def _guarded(name: str, path: Path, read: Callable[[str, Path], InstalledModel])
     try:
         return read(name, path)
     except Exception as error:  # noqa: BLE001 - one model, whatever it holds, never costs another
-        return InstalledModel(name, path, reason=one_sentence(path, error))
+        passing = isinstance(error, ModelUnavailable)
+        return InstalledModel(name, path, reason=one_sentence(path, error), passing=passing)
 
 
 def declared_below(folder: Path, files: Sequence[Path]) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from inference.engine.changes import STILL_S
 from inference.engine.folders import InstalledModel, models_in
 from inference.engine.resolving import Resolver
-from inference.errors import BadModel
+from inference.errors import BadModel, ModelUnavailable
 from inference.tables import closest, nearest
 
 # Called with the names whose entries are others now.
@@ -102,7 +102,8 @@ class InstalledModels:
             return self.by_name()
 
     def entry(self, name: str) -> InstalledModel:
-        """The usable entry of that name. Raises BadModel with the reason, or with the names that there are."""
+        """The usable entry of that name. Raises BadModel with the reason, or with the names that there are;
+        ModelUnavailable while it is being tried."""
         entries = self.by_name()
         if name not in entries or entries[name].reason:
             entries = self._looked_again()
@@ -115,7 +116,8 @@ class InstalledModels:
             raise BadModel(f"no model is called {name!r}{_hint(name, entries.values())}")
         entry = entries[name]
         if entry.reason:
-            raise BadModel(f"model {name!r} cannot be used: {entry.reason}")
+            kind = ModelUnavailable if entry.passing else BadModel
+            raise kind(f"model {name!r} cannot be used: {entry.reason}")
         return entry
 
 

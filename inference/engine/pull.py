@@ -253,7 +253,7 @@ def _install(entry: CatalogEntry, part: Path, folder: Path) -> None:
     os.replace(part, ready / WEIGHTS_FILE)
     refusal = refusal_file(entry.sha256, folder.parent)
     tried = Trial() if entry.verified else trial(ready)
-    if tried.passing:
+    if tried.passing or tried.too_large or tried.impossible:
         raise ModelUnavailable(f"{entry.name}: it was fetched, and could not be tried: {tried.why}")
     if why := tried.why:
         shutil.rmtree(ready, ignore_errors=True)

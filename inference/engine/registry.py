@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, is_gone, refuse_gone
+from inference.engine.first_run import refuse_untried
 from inference.engine.folders import InstalledModel as InstalledModel
 from inference.engine.folders import one_sentence, read_model
 from inference.engine.installed import InstalledModels
@@ -180,6 +181,7 @@ class Registry:
         sha256 = hash_of_state(entry.state)
         if entry.manifest.sha256 and sha256 != entry.manifest.sha256:
             raise BadModel(other_sha256(entry.weights, sha256, entry.manifest.sha256))
+        refuse_untried(entry.root or entry.weights, entry.weights)
         wanted = entry.manifest.postprocess.outputs.values()
         session = Session(entry.weights, entry.manifest.threads, self._providers, wanted, self._run_seconds)
         return kind(entry.manifest, session, sha256), entry.state.bytes
@@ -276,7 +278,7 @@ class Registry:
         name = entry.name
         now = self._resolver.one(read_model(entry.root), self._installed.by_name())
         if loaded and now.reason:
-            raise BadModel(now.reason)
+            raise (ModelUnavailable if now.passing else BadModel)(now.reason)
         if now.name != name:
             raise BadModel(f"{now.path}: the model is called {now.name!r} now, and its route says {name!r}")
         kept = self._loaded.get(name)

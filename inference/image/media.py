@@ -24,6 +24,7 @@ from inference.image.limits import DEFAULT_LIMITS, Limits, check_bytes, check_si
 from inference.image.orientation import orientation_of, upright
 from inference.image.pixels import check_scans, eight_bits, memory_a_pixel
 from inference.image.sniff import EXPECTED, sniff
+from inference.machine import keep_little_memory
 
 # Pillow's names of the types that are read.
 _IMAGE_FORMATS = {
@@ -106,6 +107,7 @@ def own_process() -> None:
     A library must not do this to its host: `decode` works without it, under Pillow's limits for the few pictures
     whose decoders ask for them (WebP, tiled TIFF; 179 megapixels unless the host says otherwise).
     """
+    keep_little_memory()
     Pillow.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.engine.first_run import refuse_untried
 from inference.engine.graph import Graph
 from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
 from inference.engine.session import Session, Tensor
@@ -231,8 +232,10 @@ def _content(sidecar: Path) -> str:
 
 
 def open_export(path: Path) -> Export:
-    """Load the weights at a path, or the only .onnx file below a folder. Raises BadModel, BadManifest."""
+    """Load the weights at a path, or the only .onnx file below a folder. Raises BadModel, BadManifest,
+    ModelUnavailable while the model is being tried."""
     if path.is_file():
+        refuse_untried(path, path)
         return Export(path.parent, path, Session(path))
     if not path.exists():
         raise BadManifest(f"{path}: no such file or folder; check the path")
@@ -248,6 +251,7 @@ def open_export(path: Path) -> Export:
             f'with file = "{files[0].relative_to(path).as_posix()}"'
         )
     file = plain[0] if plain else files[0]
+    refuse_untried(path, file)
     export = Export(path, file, Session(file))
     if others := [f.relative_to(path).as_posix() for f in files if f != file]:
         export.said.append(

@@ -9,7 +9,9 @@ import pytest
 
 from inference.__main__ import main
 from inference.engine.registry import BUILT_IN, Registry
+from inference.engine.trial import trial
 from inference.recognize import examine, manifest_of
+from tests.inference import hostile
 from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, boxes, floats
 from tests.inference.recognize.test_ultralytics import ultralytics
@@ -59,3 +61,12 @@ def test_a_manifest_is_not_written_where_it_would_hide_others_or_be_a_guess(
 def test_a_picture_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "check", str(BUILT_IN / "classify"), "--picture", str(tmp_path / "no.jpg")]) == 2
     assert "no.jpg: no such file" in capsys.readouterr().err
+
+
+def test_what_hangs_whoever_opens_it_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile.laughs(tmp_path / "laughs")
+    monkeypatch.setattr("inference.cli.check_model.trial", lambda path: trial(path, patience_s=2))
+    assert main(["models", "check", str(tmp_path / "laughs")]) == 2
+    assert "it had not run once after 2 s; it was tried in a process of its own" in capsys.readouterr().err

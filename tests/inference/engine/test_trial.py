@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -54,7 +56,7 @@ def test_what_takes_more_memory_than_it_may_is_refused(tmp_path: Path) -> None:
         {"size": np.asarray([1 << 32], np.int64), "half": np.full((1, 2), 0.5, np.float32)},
     )
     tried = trial(folder, memory=1 << 30)
-    assert "memory ran out" in tried.why and tried.passing
+    assert tried.too_large and tried.why == "it takes more memory than the 1,024 MiB that a model is tried in"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for Python")
@@ -75,4 +77,32 @@ def test_where_no_process_can_be_started_the_model_is_not_to_blame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
-    assert trial(tmp_path).passing
+    assert trial(tmp_path).impossible
+    monkeypatch.setattr(sys, "executable", "")
+    assert trial(tmp_path).impossible
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for Python")
+def test_whatever_it_says_and_starts_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says 20 MB, starts a process that would outlive it, and hangs."""
+    script = tmp_path / "python"
+    said = "head -c 20000000 /dev/zero | tr '\\0' 'x' >&2; echo >&2"
+    script.write_text(f"#!/bin/sh\n{said}\nsleep 600 & echo $! > {tmp_path}/child\nwait\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    tried = trial(tmp_path, patience_s=1)
+    assert tried.silent and len(tried.why) < 200
+    with pytest.raises(ProcessLookupError):
+        for _ in range(1000):  # whoever inherits it has to collect it first
+            os.kill(int((tmp_path / "child").read_text()), 0)
+            if Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat").read_text().split()[2] == "Z":
+                raise ProcessLookupError
+
+
+def test_a_machine_that_cannot_start_it_now_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("subprocess.Popen", fail)
+    tried = trial(tmp_path)
+    assert tried.passing and not tried.impossible
