@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
+from cloud.places import Places
 from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
@@ -35,7 +35,6 @@ from inference.errors import (
     ModelReplaced,
     NotReady,
     Permanent,
-    ServiceBusy,
     StorageUnavailable,
     UnsupportedMedia,
 )
@@ -78,7 +77,7 @@ class UploadWorker:
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
         self.limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
-        self.places = threading.BoundedSemaphore(settings.max_concurrent)
+        self.places = Places(settings.max_concurrent)
 
     def handle(self, event: BlobEvent) -> Outcome:
         """Bring an upload to its result or its error record, unless somebody else works on it.
@@ -92,11 +91,11 @@ class UploadWorker:
         if is_paused(self.settings):
             return self._put_off(event.name)
         self.refresh_models()
-        with self.places:
-            for _ in range(_VERSIONS):
+        for _ in range(_VERSIONS):
+            with self.places.take("picture"):  # what turns out to be a video takes another
                 outcome = self._handle_version(event)
-                if outcome.status != "again":
-                    return outcome
+            if outcome.status != "again":
+                return outcome
         what = f"it, its sidecar or a model was replaced {_VERSIONS} times while it was analysed"
         raise StorageUnavailable(f"{event.name}: {what}; it is tried again")
 
@@ -113,16 +112,6 @@ class UploadWorker:
             if target and (sidecar := self.storage.open(UPLOADS, canonical(name))):
                 self.ledger.override(target, sidecar_text(sidecar))
         return Outcome("waiting")
-
-    @contextmanager
-    def place(self, patience_s: float) -> Iterator[None]:
-        """One of the places for an upload in work. Raises ServiceBusy if none gets free in time."""
-        if not self.places.acquire(timeout=patience_s):
-            raise ServiceBusy(f"all {self.settings.max_concurrent} places were taken for {patience_s:.3g} s; try later")
-        try:
-            yield
-        finally:
-            self.places.release()
 
     def refresh_models(self) -> None:
         """Serve what changed in the container `models`, if it is time to look."""
@@ -246,13 +235,19 @@ class UploadWorker:
         output_path(receipt.name)  # refuses names for whose results there is no room
         if receipt.attempt > 1 and (etag := publish.already_published(self.storage, receipt)):
             return partial(self._done, claim, etag, trace)
-        assert plan.route
         media_type = sniff(reading.head)
-        if media_type.startswith("video/"):
-            for package in packages_of(plan.route):
-                extra(package)  # before a video is fetched in vain, at every sweep
-            if start := self.split(claim, reading, media_type, trace):
-                return start
+        if not media_type.startswith("video/"):
+            return self._written(claim, reading, trace)
+        assert plan.route
+        for package in packages_of(plan.route):
+            extra(package)  # before a video is fetched in vain, at every sweep
+        with self.places.take("video"):
+            return self.split(claim, reading, media_type, trace) or self._written(claim, reading, trace)
+
+    def _written(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
+        """The result, written; returns what ends the claim."""
+        receipt, plan = claim.receipt, claim.plan
+        assert plan.route
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
             analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)

@@ -65,7 +65,7 @@ class Videos:
         if self._is_put_back(job, claim, message):
             return
         try:
-            with self.worker.places, alive(self.jobs, self.ledger, job, begin_thread) as check:
+            with self.worker.places.take("video"), alive(self.jobs, self.ledger, job, begin_thread) as check:
                 self._step(job, claim, upload, message, check)
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended

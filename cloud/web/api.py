@@ -15,7 +15,6 @@ from cloud.uploads.intake import is_paused
 from cloud.uploads.publish import RESULT, result_path
 from cloud.web.no_result import no_result
 from cloud.web.router import SAFE, json_answer
-from inference import time_limits
 from inference.errors import BadRequest, LimitExceeded, UnsupportedMedia
 from inference.image.sniff import sniff
 from inference.results.result import Source, new_trace
@@ -34,7 +33,7 @@ def analyze(request: func.HttpRequest) -> func.HttpResponse:
         )
     if not sniff(body).startswith("image/"):
         raise UnsupportedMedia("this is a video, expected a picture: put videos into the container uploads")
-    with worker.place(time_limits.left()):
+    with worker.places.take("picture"):
         route = worker.planner.route(source.name or "request", request.params.get("route"))
         analysis = worker.analyze(body, route, source, new_trace(), artifacts=False)
     return json_answer(analysis.result.to_json())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -344,10 +345,9 @@ def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest
     monkeypatch.setenv("REQUEST_SECONDS", "0.01")
     current.cache_clear()
     worker = instance.default_worker()
-    taken = [worker.places.acquire() for _ in range(worker.settings.max_concurrent)]
-    answer = app.analyze(request("POST", jpeg()))
+    with worker.places.take("alone"), ThreadPoolExecutor(1) as pool:  # another thread, as of another request
+        answer = pool.submit(app.analyze, request("POST", jpeg())).result()
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (503, "ServiceBusy")
-    worker.places.release(len(taken))
     monkeypatch.delenv("REQUEST_SECONDS")
     current.cache_clear()
     assert app.analyze(request("POST", jpeg())).status_code == 200
