@@ -22,10 +22,10 @@ from localhost.host_process import HostProcess
 
 BAR = 2.0
 VIDEOS = 4
-SECONDS = 240  # of each clip: not split, and longer at work than the pictures take
-PICTURES = 40
-PAUSE_S = 0.25
-PATIENCE_S = 120
+SECONDS = 120  # of each clip: not split, and longer at work than the pictures take
+PICTURES = 30
+PAUSE_S = 0.5
+PATIENCE_S = 60
 WARM_UP = 5
 ARGUMENTS = ("--scan-interval", "0.2", "--max-polling-interval", "0.1")
 NEVER = "0 0 0 1 1 *"
@@ -40,12 +40,12 @@ def picture(seed: int) -> bytes:
 
 
 def clip(path: Path) -> Path:
-    """A clip of 1280 x 720 with some movement, 25 frames a second."""
+    """A clip of 1280 x 720 with some movement, 15 frames a second."""
     large = np.asarray(Image.open(io.BytesIO(picture(0))).resize((1680, 960)))
-    with VideoWriter(path, fps=25) as out:
-        for number in range(SECONDS * 25):
+    with VideoWriter(path, fps=15) as out:
+        for number in range(SECONDS * 15):
             at = abs(number % 480 - 240)
-            out.write(np.ascontiguousarray(large[at : at + 720, at : at + 1280]), number / 25)
+            out.write(np.ascontiguousarray(large[at : at + 720, at : at + 1280]), number / 15)
     return path
 
 

@@ -13,6 +13,7 @@
     |   +-- BadRequest
     +-- Transient            trying again may help
         +-- StorageUnavailable
+        |   +-- DiskFull
         +-- ServiceBusy
         +-- NotReady         this installation must be mended first
         |   +-- ModelUnavailable
@@ -81,6 +82,10 @@ class Transient(DropsightError):
 
 class StorageUnavailable(Transient):
     """Storage did not answer, or answered that it is busy."""
+
+
+class DiskFull(StorageUnavailable):
+    """This machine's disk is full, or reserved for other work: no file is to blame."""
 
 
 class ServiceBusy(Transient):

@@ -278,7 +278,7 @@ class UploadWorker:
             yield reading.read(self.settings.max_image_bytes)
             return
         size, limit = reading.info.size, self.settings.max_video_bytes
-        with scratch(size if size <= limit else 0) as folder:
+        with scratch(size if size <= limit else 0, name=f"{reading.info.name} {reading.info.etag}") as folder:
             yield reading.save(folder / "media", limit)
 
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
