@@ -46,6 +46,7 @@ def default_worker() -> UploadWorker:
             )
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
     worker.split = lambda *video: default_videos().split(*video)
+    worker.leave = lambda *video: default_videos().leave(*video)
     return worker
 
 

@@ -14,21 +14,27 @@ from typing import Literal
 
 from inference import time_limits
 from inference.errors import ServiceBusy
+from inference.machine import cpu_quota
 
 Kind = Literal["picture", "video", "alone"]
 
 
+class NoPlace(ServiceBusy):
+    """No place got free in time."""
+
+
 class Places:
-    """`count` places, of which videos take all but one, so that pictures flow while videos run for minutes.
+    """`count` places, of which videos take one for every two cores, which a video keeps busy, and never the last:
+    pictures flow while videos run for minutes.
 
     A single place (`count` 1) is a picture's; one video runs beside it. "alone" waits until nobody has a place; videos
     that come after it wait for it, and so do pictures once the last video has ended: else they would stand still for
     minutes. Who waits is served in turn, pictures and videos each among themselves.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, cores: int | None = None) -> None:
         self.count = count
-        self.videos = max(1, count - 1)
+        self.videos = max(1, min(count - 1, (cores or cpu_quota()) // 2))
         self._most = max(2, count)  # of all kinds
         self._held: dict[Kind, int] = {"picture": 0, "video": 0, "alone": 0}
         self._waiting: list[tuple[Kind, object]] = []
@@ -37,7 +43,7 @@ class Places:
 
     @contextmanager
     def take(self, kind: Kind, patience_s: float | None = None) -> Iterator[None]:
-        """A place for the time of a `with` block. Raises ServiceBusy where none gets free in time: `patience_s`
+        """A place for the time of a `with` block. Raises NoPlace where none gets free in time: `patience_s`
         seconds, None: as long as the thread has at all (see time_limits).
 
         A thread has one place at most: the one that it has is given back first, for good. So nobody waits for a place
@@ -61,7 +67,7 @@ class Places:
                 while not self._may_enter(ticket):
                     left = end - time.monotonic()
                     if left <= 0:
-                        raise ServiceBusy(self._all_taken(kind, patience_s))
+                        raise NoPlace(self._all_taken(kind, patience_s))
                     self._changed.wait(None if left == math.inf else min(left, threading.TIMEOUT_MAX))
                 self._held[kind] += 1
             finally:

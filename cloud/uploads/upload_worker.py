@@ -12,13 +12,13 @@ from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
-from cloud.places import Places
+from cloud.places import NoPlace, Places
 from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
-from cloud.uploads.events import Again, BlobEvent, Outcome
+from cloud.uploads.events import Again, BlobEvent, Cause, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.ledger import Claim, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
@@ -52,7 +52,11 @@ _VERSIONS = 5  # how often a delivery follows an upload that is overwritten whil
 _AGAIN = Outcome("again")
 
 
-# Plans the parts of a long video and returns what starts them, None for a short video; Videos.split.
+# How long a video waits for a place before it is left to the queue: the host ends whoever takes functionTimeout.
+VIDEO_PATIENCE_S = 30.0
+
+# Plans the parts of a long video and returns what starts them, None for a short video; Videos.split. The same of a
+# video that has to wait, Videos.leave.
 Split = Callable[[Claim[UploadPlan], Reading, str, str], Callable[[], Outcome] | None]
 
 
@@ -70,6 +74,7 @@ class UploadWorker:
         self.models = models
         self._pause_noted = False
         self.split: Split = lambda *_: None
+        self.leave: Split | None = None  # None: there is no queue, so that videos wait for their places here
         self.storage = storage
         self.settings = settings
         self.registry = registry
@@ -143,7 +148,7 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
-            return self._work(claim, reading, trace)
+            return self._work(claim, reading, trace, event.cause)
 
     def _claimed(self, name: str, reading: Reading, again: Again | None) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
@@ -181,22 +186,22 @@ class UploadWorker:
         self.ledger.finish(claim, "done")
         return Outcome("done", claim.receipt.attempt)
 
-    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Outcome:
+    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str, cause: Cause) -> Outcome:
         receipt = claim.receipt
         try:
-            end = self._analyzed(claim, reading, trace)
+            end = self._analyzed(claim, reading, trace, cause)
         except Superseded as how:
             return self._superseded(claim, how)
         except Exception as error:
-            cause = self.planner.cause(claim.plan.route, error)
-            if isinstance(cause, NotReady):
-                waits = self._wait(claim, cause)
-                return _AGAIN if isinstance(cause, ModelReplaced) else waits
-            retry = decide(cause, receipt.attempt, self.settings.max_attempts)
+            found = self.planner.cause(claim.plan.route, error)
+            if isinstance(found, NotReady):
+                waits = self._wait(claim, found)
+                return _AGAIN if isinstance(found, ModelReplaced) else waits
+            retry = decide(found, receipt.attempt, self.settings.max_attempts)
             if retry == "never":
                 return self.fail(claim, error, trace)
             # Given back, so that the next attempt does not wait for the end of the lease.
-            self.ledger.finish(claim, "retry", reason=str(cause))
+            self.ledger.finish(claim, "retry", reason=str(found))
             if retry == "later":
                 raise
             return _AGAIN
@@ -219,7 +224,7 @@ class UploadWorker:
         self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
         return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
 
-    def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
+    def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str, cause: Cause) -> Callable[[], Outcome]:
         """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
@@ -237,21 +242,31 @@ class UploadWorker:
             return partial(self._done, claim, etag, trace)
         media_type = sniff(reading.head)
         if not media_type.startswith("video/"):
-            return self._written(claim, reading, trace)
+            return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
         assert plan.route
         for package in packages_of(plan.route):
             extra(package)  # before a video is fetched in vain, at every sweep
-        with self.places.take("video"):
-            return self.split(claim, reading, media_type, trace) or self._written(claim, reading, trace)
+        video = (claim, reading, media_type, trace)
+        if self.leave and cause == "sweep" and (left := self.leave(*video)):
+            return left  # its time is for many
+        try:
+            with self.places.take("video", VIDEO_PATIENCE_S if self.leave else None):
+                if start := self.split(*video):
+                    return start
+                return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+        except NoPlace:
+            if self.leave and (left := self.leave(*video)):
+                return left
+            raise
 
-    def _written(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
-        """The result, written; returns what ends the claim."""
+    def published(self, claim: Claim[UploadPlan], reading: Reading, trace: str, progress: OnProgress) -> str:
+        """Writes the result; returns its ETag. Raises Superseded, and as `analyze`."""
         receipt, plan = claim.receipt, claim.plan
         assert plan.route
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
-            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
-            return partial(self._done, claim, publish.publish(self.storage, receipt, analysis), trace)
+            analysis = self.analyze(media, plan.route, source, trace, progress=progress, models=plan.models)
+            return publish.publish(self.storage, receipt, analysis)
 
     def analyze(
         self,

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
+from cloud.places import NoPlace
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict
 from cloud.storage.paths import printable
@@ -19,13 +20,13 @@ from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
 from cloud.uploads.publish import Superseded
 from cloud.uploads.retry import decide
-from cloud.uploads.upload_worker import UploadWorker
+from cloud.uploads.upload_worker import VIDEO_PATIENCE_S, UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.splitting import Splitter
 from cloud.videos.stages import Stages
-from inference.errors import Permanent
+from inference.errors import DiskFull, Permanent
 from inference.routes import Route
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ class Videos:
         self.storage, self.ledger, self.settings = worker.storage, worker.ledger, worker.settings
         self.jobs = Jobs(worker.storage)
         self.stages = Stages(self.jobs, worker.registry)
-        self.split = Splitter(worker, queues, self.jobs).split
+        splitter = Splitter(worker, queues, self.jobs)
+        self.split, self.leave = splitter.split, splitter.leave
 
     def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
         """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
@@ -65,8 +67,13 @@ class Videos:
         if self._is_put_back(job, claim, message):
             return
         try:
-            with self.worker.places.take("video"), alive(self.jobs, self.ledger, job, begin_thread) as check:
+            with (
+                self.worker.places.take("video", VIDEO_PATIENCE_S),
+                alive(self.jobs, self.ledger, job, begin_thread) as check,
+            ):
                 self._step(job, claim, upload, message, check)
+        except NoPlace:
+            self.queues.send([message], 10)  # anew, so that no attempt is spent; the host ends whoever waits too long
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended
         except Exception as error:
@@ -79,7 +86,7 @@ class Videos:
         """Whether the message has to be delivered again after an error; notes what else follows from it."""
         error = self.worker.planner.cause(claim.plan.route, error)
         retry = decide(error, attempt, self.settings.max_attempts)
-        if retry == "mended":
+        if retry == "mended" or isinstance(error, DiskFull):
             self._put_back(job, message, str(error))
             return False
         if not isinstance(error, Permanent):
@@ -125,7 +132,8 @@ class Videos:
             self._put_back(job, message, claimed[0].plan.blocked)
         elif job and claimed:
             what = f"segment {message.part}" if message.stage in ("detect", "render") else "it as a whole"
-            why = f"all attempts to {message.stage} {what} ended without a word: the workers were killed, ran out of "
+            verb = "analyse" if message.stage == "whole" else message.stage
+            why = f"all attempts to {verb} {what} ended without a word: the workers were killed, ran out of "
             why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
             self.fail(job, claimed[0], Permanent(why))
 
@@ -206,6 +214,9 @@ class Videos:
         progress = self.jobs.drop_spoilt(job, self.jobs.progress(job.id))
         if message not in progress.missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
+        elif message.stage == "whole":
+            self._as_a_whole(job, claim, check)
+            return
         elif message.stage == "join":
             self._publish(job, claim, upload, route, progress)
             return
@@ -235,6 +246,20 @@ class Videos:
             self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
+    def _as_a_whole(self, job: VideoJob, claim: Claim[UploadPlan], check: Check) -> None:
+        """Does with a video that had to wait what is done with one that comes in: analyses it, or splits it."""
+        etag = publish.already_published(self.storage, claim.receipt)
+        if etag is None:
+            reading = self.storage.open(UPLOADS, job.name, job.etag)
+            if reading is None:
+                raise Gone
+            if start := self.split(claim, reading, job.source.media_type or "", job.trace):
+                start()
+                self.jobs.end(job, "superseded", "it was split, and another job has it")
+                return
+            etag = self.worker.published(claim, reading, job.trace, lambda *_: check())
+        self._end(job, claim, etag)
+
     def _publish(
         self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route, progress: JobProgress
     ) -> None:
@@ -242,12 +267,17 @@ class Videos:
         if etag is None:
             with self.stages.joined(job, upload, route, progress) as analysis:
                 etag = publish.publish(self.storage, claim.receipt, analysis)
+        self._end(job, claim, etag)
+
+    def _end(self, job: VideoJob, claim: Claim[UploadPlan], etag: str) -> None:
+        """The result is there: the upload is done, and so is its job."""
         ended = self.ledger.finish(claim, "done", result_etag=etag)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
-            log.info("%s: analysed in %d segments (trace %s)", printable(job.name), len(job.parts), job.trace)
+            how = "analysed" if job.whole else f"analysed in {len(job.parts)} segments"
+            log.info("%s: %s (trace %s)", printable(job.name), how, job.trace)
 
     def describe(self, job: VideoJob) -> dict[str, Any]:
         """The job for people: how far it is."""
