@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.models.serving_models import ServingModels
 from cloud.once import once
+from cloud.places import SWITCH_S
 from cloud.settings import UPLOADS, BadSettings, current, slips
 from cloud.storage.containers import default_storage
 from cloud.uploads.events import BlobEvent
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 def default_worker() -> UploadWorker:
     """The worker of this process, made from its settings."""
     own_process()
+    sys.setswitchinterval(SWITCH_S)
     settings = current()
     for sentence in slips().values():
         log.warning("settings: %s", sentence)

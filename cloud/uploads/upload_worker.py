@@ -12,13 +12,13 @@ from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
-from cloud.places import NoPlace, Places
+from cloud.places import NoPlace, Places, behind_pictures
 from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
-from cloud.uploads.events import Again, BlobEvent, Cause, Outcome
+from cloud.uploads.events import Again, BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.ledger import Claim, Ledger, Refusal
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
@@ -148,7 +148,7 @@ class UploadWorker:
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
-            return self._work(claim, reading, trace, event.cause)
+            return self._work(claim, reading, trace, event)
 
     def _claimed(self, name: str, reading: Reading, again: Again | None) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
@@ -186,10 +186,10 @@ class UploadWorker:
         self.ledger.finish(claim, "done")
         return Outcome("done", claim.receipt.attempt)
 
-    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str, cause: Cause) -> Outcome:
+    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent) -> Outcome:
         receipt = claim.receipt
         try:
-            end = self._analyzed(claim, reading, trace, cause)
+            end = self._analyzed(claim, reading, trace, event)
         except Superseded as how:
             return self._superseded(claim, how)
         except Exception as error:
@@ -224,7 +224,9 @@ class UploadWorker:
         self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
         return Outcome("dropped", claim.receipt.attempt) if error.how == "deleted" else _AGAIN
 
-    def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str, cause: Cause) -> Callable[[], Outcome]:
+    def _analyzed(
+        self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent
+    ) -> Callable[[], Outcome]:
         """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
@@ -247,13 +249,17 @@ class UploadWorker:
         for package in packages_of(plan.route):
             extra(package)  # before a video is fetched in vain, at every sweep
         video = (claim, reading, media_type, trace)
-        if self.leave and cause == "sweep" and (left := self.leave(*video)):
+        if self.leave and event.cause == "sweep" and (left := self.leave(*video)):
             return left  # its time is for many
+
+        def work() -> Callable[[], Outcome]:
+            if start := self.split(*video):
+                return start
+            return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+
         try:
             with self.places.take("video", VIDEO_PATIENCE_S if self.leave else None):
-                if start := self.split(*video):
-                    return start
-                return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+                return behind_pictures(work, event.begin_thread)
         except NoPlace:
             if self.leave and (left := self.leave(*video)):
                 return left

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
-from cloud.places import NoPlace
+from cloud.places import NoPlace, behind_pictures
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict
 from cloud.storage.paths import printable
@@ -71,7 +71,7 @@ class Videos:
                 self.worker.places.take("video", VIDEO_PATIENCE_S),
                 alive(self.jobs, self.ledger, job, begin_thread) as check,
             ):
-                self._step(job, claim, upload, message, check)
+                behind_pictures(lambda: self._step(job, claim, upload, message, check), begin_thread)
         except NoPlace:
             self.queues.send([message], 10)  # anew, so that no attempt is spent; the host ends whoever waits too long
         except (Gone, Superseded):

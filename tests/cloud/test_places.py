@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
-from cloud.places import Kind, Places
+from cloud.places import _NICER, Kind, Places, behind_pictures
 from inference import time_limits
 from inference.errors import ServiceBusy
 from tests.processes import eventually
@@ -160,3 +163,24 @@ def test_who_gets_no_place_in_time_is_told_what_is_in_the_way_and_leaves_nothing
         assert not full(places, "picture")
         video.leave()
         assert not full(places, "alone")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+def test_what_is_done_behind_pictures_leaves_them_the_cores_and_so_do_its_threads() -> None:
+    before, begun = os.getpriority(os.PRIO_PROCESS, 0), list[str]()
+
+    def mine() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work() -> tuple[int, int, float]:
+        with ThreadPoolExecutor(1) as pool:
+            return mine(), pool.submit(mine).result(), time_limits.left()
+
+    with time_limits.within(100, "a test"):
+        own, inner, left = behind_pictures(work, lambda: begun.append(threading.current_thread().name))
+    assert (own, inner) == (min(before + _NICER, 19), min(before + _NICER, 19))
+    assert left <= 100
+    assert len(begun) == 1 and begun[0].startswith("dropsight-video")
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+    with pytest.raises(ZeroDivisionError):
+        behind_pictures(lambda: 1 // 0)
