@@ -272,7 +272,12 @@ class UploadWorker:
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
             analysis = self.analyze(media, plan.route, source, trace, progress=progress, models=plan.models)
-            return publish.publish(self.storage, receipt, analysis)
+            try:
+                return publish.publish(self.storage, receipt, analysis)
+            finally:  # as long as their room on the disk is reserved, whoever still has the analysis
+                for content in analysis.artifacts.values():
+                    if isinstance(content, Path):
+                        content.unlink(missing_ok=True)
 
     def analyze(
         self,
