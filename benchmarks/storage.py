@@ -114,14 +114,15 @@ def ours(service: BlobServiceClient) -> Job:
 
 
 @contextmanager
-def emulator() -> Iterator[BlobServiceClient]:
+def emulator() -> Iterator[tuple[BlobServiceClient, str]]:
+    """A client of a new Azurite with our containers, and its connection string."""
     with (
         tempfile.TemporaryDirectory() as folder,
         azurite.start(ROOT, log=Path(folder, "azurite.log")) as server,
         BlobServiceClient.from_connection_string(server.connection_string()) as service,
     ):
         Storage(service).ensure_containers(*CONTAINERS)
-        yield service
+        yield service, server.connection_string()
 
 
 def measured(service: BlobServiceClient, job: Job, pictures: Sequence[bytes], folder: str) -> tuple[float, float]:
@@ -159,7 +160,7 @@ def run() -> list[Row]:
     if not SHARED.is_dir():
         return [Row("uploads per second through storage", "not run: no ../shared")]
     pictures = photos()[:PHOTOS]
-    with emulator() as service:
+    with emulator() as (service, _):
         detect = detector()
         jobs = {"ours": ours(service), "by hand": by_hand(service, detect), "plain": without_ledger(service, detect)}
         counts = {name: calls(service, job, pictures[0], f"count/{name}.jpg") for name, job in jobs.items()}

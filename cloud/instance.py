@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.models.serving_models import ServingModels
 from cloud.models.trials import Trials
 from cloud.once import once
+from cloud.places import SWITCH_S
 from cloud.settings import UPLOADS, BadSettings, current, is_disabled, slips, text_of
 from cloud.stopping import at_stop
 from cloud.storage.containers import default_storage
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 def default_worker() -> UploadWorker:
     """The worker of this process, made from its settings."""
     own_process()
+    sys.setswitchinterval(SWITCH_S)
     settings = current()
     for sentence in slips().values():
         log.warning("settings: %s", sentence)
@@ -53,6 +56,7 @@ def default_worker() -> UploadWorker:
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
     at_stop(worker.ledger.stop)
     worker.split = lambda *video: default_videos().split(*video)
+    worker.leave = lambda *video: default_videos().leave(*video)
     return worker
 
 

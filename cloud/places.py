@@ -6,29 +6,45 @@ Standard library only, but for our errors.
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from typing import Literal, TypeVar
 
 from inference import time_limits
 from inference.errors import ServiceBusy
+from inference.machine import cpu_quota
 
+Answer = TypeVar("Answer")
 Kind = Literal["picture", "video", "alone"]
+# By as much as the usual `nice`: a tenth of what a thread of a picture gets, where both want the same core.
+_NICER = 10
+# So long a thread may keep the interpreter while others wait for it; each step of a picture waits that long for the
+# threads of a video. With Python's own 5 ms a picture took twice as long beside one.
+SWITCH_S = 0.0005
+
+
+class NoPlace(ServiceBusy):
+    """No place got free in time."""
 
 
 class Places:
-    """`count` places, of which videos take all but one, so that pictures flow while videos run for minutes.
+    """`count` places, of which videos take one for every two cores, which a video keeps busy, and never the last:
+    pictures flow while videos run for minutes.
 
     A single place (`count` 1) is a picture's; one video runs beside it. "alone" waits until nobody has a place; videos
     that come after it wait for it, and so do pictures once the last video has ended: else they would stand still for
     minutes. Who waits is served in turn, pictures and videos each among themselves.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, cores: int | None = None) -> None:
         self.count = count
-        self.videos = max(1, count - 1)
+        self.videos = max(1, min(count - 1, (cores or cpu_quota()) // 2))
         self._most = max(2, count)  # of all kinds
         self._held: dict[Kind, int] = {"picture": 0, "video": 0, "alone": 0}
         self._waiting: list[tuple[Kind, object]] = []
@@ -37,7 +53,7 @@ class Places:
 
     @contextmanager
     def take(self, kind: Kind, patience_s: float | None = None) -> Iterator[None]:
-        """A place for the time of a `with` block. Raises ServiceBusy where none gets free in time: `patience_s`
+        """A place for the time of a `with` block. Raises NoPlace where none gets free in time: `patience_s`
         seconds, None: as long as the thread has at all (see time_limits).
 
         A thread has one place at most: the one that it has is given back first, for good. So nobody waits for a place
@@ -61,7 +77,7 @@ class Places:
                 while not self._may_enter(ticket):
                     left = end - time.monotonic()
                     if left <= 0:
-                        raise ServiceBusy(self._all_taken(kind, patience_s))
+                        raise NoPlace(self._all_taken(kind, patience_s))
                     self._changed.wait(None if left == math.inf else min(left, threading.TIMEOUT_MAX))
                 self._held[kind] += 1
             finally:
@@ -89,3 +105,17 @@ class Places:
             while kinds:
                 self._held[kinds.pop()] -= 1
             self._changed.notify_all()
+
+
+def behind_pictures(call: Callable[[], Answer], begin_thread: Callable[[], None] = lambda: None) -> Answer:
+    """What `call` returns or raises; done in a thread that leaves the cores to others where they want them, and so do
+    all threads that it starts (Linux; elsewhere as any other). begin_thread: called in it first, see BlobEvent."""
+
+    def begin() -> None:
+        begin_thread()
+        if sys.platform == "linux":
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICER)
+
+    with ThreadPoolExecutor(1, "dropsight-video", begin) as thread:  # no thread gets its priority back
+        return thread.submit(copy_context().run, call).result()

@@ -104,7 +104,8 @@ class Settings:
         "MAX_CONCURRENT",
         4,
         "Uploads that a process fetches, decodes and analyses at the same time, whatever "
-        "PYTHON_THREADPOOL_THREAD_COUNT says. It bounds memory; the engine bounds cores by itself.",
+        "PYTHON_THREADPOOL_THREAD_COUNT says. Videos take one of these places for every two cores, and never the last; "
+        "where there is a single one, a video may run beside it. It bounds memory; the engine bounds cores by itself.",
         low=1,
     )
     max_image_bytes: int = setting(

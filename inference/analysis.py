@@ -15,6 +15,7 @@ from inference.image.media import ANIMATIONS, Picture, decode
 from inference.image.preprocess import wanted_side
 from inference.image.sniff import head_of, sniff
 from inference.machine import peak_rss_mb
+from inference.memory import share
 from inference.results.result import Cost, Result, Source, StepResult, new_trace
 from inference.routes import Route, Step
 from inference.steps import Analysis, OnProgress, naming, run_steps
@@ -55,7 +56,8 @@ def analyze(
     with naming(source.name):
         data = media if isinstance(media, bytes) else read_bytes(media, limits)
     models = [registry.model(step.model) for step in route.steps]
-    with naming(source.name), within(limits.seconds, f"a picture may take {limits.seconds:g} s (PICTURE_SECONDS)"):
+    whole = within(limits.seconds, f"a picture may take {limits.seconds:g} s (PICTURE_SECONDS)")
+    with naming(source.name), whole, share():
         picture = decode(data, limits, None if artifacts else decode_at_least(route.steps, models))
         steps = run_steps(picture, route.steps, models, threshold, look=route.look, blur=route.draw.blur)
         files, names = _artifacts(picture, steps, route) if artifacts else ({}, {})

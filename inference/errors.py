@@ -14,6 +14,7 @@
     +-- Transient            trying again may help
         +-- StorageUnavailable
         |   +-- StorageRefused
+        |   +-- DiskFull
         +-- ServiceBusy
         +-- NotReady         this installation must be mended first
         |   +-- ModelUnavailable
@@ -21,7 +22,6 @@
         |   +-- RouteUnavailable
         |   +-- MissingPackage
         +-- OutOfMemory
-        +-- DiskFull
         +-- TookTooLong
 
 A message names the file, what it is, what was expected and what to do.
@@ -89,6 +89,10 @@ class StorageRefused(StorageUnavailable):
     """Storage does not take this very request: what it says of others, or later, is open."""
 
 
+class DiskFull(StorageUnavailable):
+    """This machine's disk is full, or reserved for other work: no file is to blame."""
+
+
 class ServiceBusy(Transient):
     """A remote service asked us to come back later."""
 
@@ -126,7 +130,3 @@ class TookTooLong(Transient):
 
 class OutOfMemory(Transient):
     """Memory ran out: the file fits the limits, but not beside everything else that this process does now."""
-
-
-class DiskFull(Transient):
-    """The disk ran out of room: the file fits it, but not beside everything else that is on it now."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inference.errors import StorageUnavailable
+from inference.errors import DiskFull, StorageUnavailable
 
 # What the system says of a disk, or of somebody's share of it.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -45,18 +45,21 @@ def in_words(error: OSError) -> str:
 
 
 def trouble_of_ours(error: OSError, media: Path | None = None) -> StorageUnavailable | None:
-    """The error where it is the machine's or about a file of ours; None where it is about reading `media` itself."""
+    """The error (DiskFull of a full disk) where it is the machine's or about a file of ours; None where it is about
+    reading `media` itself."""
     if error.filename is None:
         ours = error.errno in _WITHOUT_NAME
     else:
         named = os.fsdecode(error.filename).removeprefix("file:")
         ours = error.errno in _OURS or media is None or Path(named).absolute() != media.absolute()
-    return StorageUnavailable(in_words(error)) if ours else None
+    kind = DiskFull if error.errno in FULL else StorageUnavailable
+    return kind(in_words(error)) if ours else None
 
 
 @contextmanager
 def own_files(media: Path | None = None) -> Iterator[None]:
-    """Raises StorageUnavailable where a file of ours cannot be written or read, which is no fault of `media`."""
+    """Raises StorageUnavailable, DiskFull of a full disk, where a file of ours cannot be written or read: no fault of
+    `media`."""
     try:
         yield
     except OSError as error:

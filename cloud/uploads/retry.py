@@ -34,12 +34,13 @@ def surroundings(error: BaseException) -> str:
     """Which of the SURROUNDINGS an error comes from; "" where it may be the file's, the installation's, or a bug."""
     if isinstance(error, StorageRefused):
         return ""  # this very request: that does not pass
-    if isinstance(error, StorageUnavailable | ServiceBusy):
-        return "storage"
     if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in _DISK):
         return "disk"
+    if isinstance(error, StorageUnavailable):
+        return "storage"
     out_of_threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
-    return "machine" if out_of_threads or (isinstance(error, OSError) and error.errno in _MACHINE) else ""
+    busy = out_of_threads or isinstance(error, ServiceBusy)
+    return "machine" if busy or (isinstance(error, OSError) and error.errno in _MACHINE) else ""
 
 
 def is_suspect(error: BaseException) -> bool:

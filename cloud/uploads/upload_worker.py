@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import inference
 from cloud.models.serving_models import ServingModels
-from cloud.places import Places
+from cloud.places import NoPlace, Places, behind_pictures
 from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import BlobInfo, Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
@@ -53,7 +53,11 @@ _VERSIONS = 5  # how often a delivery follows an upload that is overwritten whil
 _AGAIN = Outcome("again")
 
 
-# Plans the parts of a long video and returns what starts them, None for a short video; Videos.split.
+# How long a video waits for a place before it is left to the queue: the host ends whoever takes functionTimeout.
+VIDEO_PATIENCE_S = 30.0
+
+# Plans the parts of a long video and returns what starts them, None for a short video; Videos.split. The same of a
+# video that has to wait, Videos.leave.
 Split = Callable[[Claim[UploadPlan], Reading, str, str], Callable[[], Outcome] | None]
 
 
@@ -71,6 +75,7 @@ class UploadWorker:
         self.models = models
         self._pause_noted = False
         self.split: Split = lambda *_: None
+        self.leave: Split | None = None  # None: there is no queue, so that videos wait for their places here
         self.storage = storage
         self.settings = settings
         self.registry = registry
@@ -92,12 +97,11 @@ class UploadWorker:
         if is_paused(self.settings):
             return self._put_off(event.name)
         self.refresh_models()
-        with ExitStack() as seat:
-            seat.enter_context(self.places.take("picture"))
-            for _ in range(_VERSIONS):
-                outcome = self._handle_version(event, seat)
-                if outcome.status != "again":
-                    return outcome
+        for _ in range(_VERSIONS):
+            with self.places.take("picture"):  # what turns out to be a video takes another
+                outcome = self._handle_version(event)
+            if outcome.status != "again":
+                return outcome
         what = f"it, its sidecar or a model was replaced {_VERSIONS} times while it was analysed"
         raise StorageUnavailable(f"{event.name}: {what}; it is tried again")
 
@@ -120,7 +124,7 @@ class UploadWorker:
         if self.models:
             self.models.refresh()
 
-    def _handle_version(self, event: BlobEvent, seat: ExitStack) -> Outcome:
+    def _handle_version(self, event: BlobEvent) -> Outcome:
         """One version of the upload; "again" where it was overwritten meanwhile."""
         if is_clutter(event.name):
             return Outcome("ignored")
@@ -143,12 +147,12 @@ class UploadWorker:
         if reading.info.is_folder:
             return Outcome("ignored")
         if target := sidecar_target(name):
-            return self._sidecar(reading, target, event, seat)
+            return self._sidecar(reading, target, event)
         claim = self._claimed(reading.info, event)
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
-            outcome = self._work(claim, reading, trace, event, seat)
+            outcome = self._work(claim, reading, trace, event)
         if claim.given_back:
             raise Stopping(name)  # else the host would delete a message that nobody else has
         return outcome
@@ -194,7 +198,7 @@ class UploadWorker:
         if stored and stored.receipt.unsettled:
             self._settle_now(Claim(stored.receipt, stored.version, UploadPlan("")))
 
-    def _sidecar(self, reading: Reading, target: str, event: BlobEvent, seat: ExitStack) -> Outcome:
+    def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
         info = reading.info
         text = sidecar_text(reading)
@@ -209,7 +213,7 @@ class UploadWorker:
             with self.ledger.hold(claim, event.begin_thread):
                 self._note_override(target, reading, text)
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
-                self._handle_version(replace(event, name=target, cause="trigger"), seat)
+                self._handle_version(replace(event, name=target, cause="trigger"))
         except Exception as error:
             self.ledger.give_back(claim, str(error))
             raise
@@ -230,13 +234,10 @@ class UploadWorker:
                 return
             reading, text = newer, sidecar_text(newer)
 
-    def _work(
-        self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent, seat: ExitStack
-    ) -> Outcome:
+    def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent) -> Outcome:
         try:
-            if claim.receipt.suspect:
-                self._take_all_places(claim, seat)
-            end = self._analyzed(claim, reading, trace)
+            with self._alone(claim):
+                end = self._analyzed(claim, reading, trace, event)
         except Superseded as how:
             return self._superseded(claim, how, trace)
         except Exception as error:
@@ -245,11 +246,17 @@ class UploadWorker:
             return self._after(claim, self.planner.cause(claim.plan.route, error), error, trace, event)
         return end()
 
-    def _take_all_places(self, claim: Claim[UploadPlan], seat: ExitStack) -> None:
-        """Keep everybody else out of this worker: its last attempt killed a worker, or ran out of memory or time."""
-        seat.enter_context(self.places.take("alone"))
-        if not self.ledger.runs_alone(claim):
-            raise Superseded("lost")
+    @contextmanager
+    def _alone(self, claim: Claim[UploadPlan]) -> Iterator[None]:
+        """Keep everybody else out of this worker where a claim's last attempt killed a worker, or ran out of memory or
+        time."""
+        if not claim.receipt.suspect:
+            yield
+            return
+        with self.places.take("alone"):
+            if not self.ledger.runs_alone(claim):
+                raise Superseded("lost")
+            yield
 
     def _after(
         self, claim: Claim[UploadPlan], cause: Exception, error: Exception, trace: str, event: BlobEvent
@@ -340,7 +347,9 @@ class UploadWorker:
             log_end(claim, str(error), trace)
         return Outcome("dropped", claim.receipt.attempt)
 
-    def _analyzed(self, claim: Claim[UploadPlan], reading: Reading, trace: str) -> Callable[[], Outcome]:
+    def _analyzed(
+        self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent
+    ) -> Callable[[], Outcome]:
         """The result, written, or the plan of a job; returns what ends the claim."""
         receipt, plan = claim.receipt, claim.plan
         if receipt.attempt > self.settings.max_attempts:
@@ -356,20 +365,50 @@ class UploadWorker:
         output_path(receipt.name)  # refuses names for whose results there is no room
         if receipt.claims > 1 and (published := publish.already_published(self.storage, receipt)):
             return partial(self._done, claim, published, trace)
-        assert plan.route
         media_type = sniff(reading.head)
-        if media_type.startswith("video/"):
-            for package in packages_of(plan.route):
-                extra(package)  # before a video is fetched in vain, at every sweep
-            if start := self.split(claim, reading, media_type, trace):
+        if not media_type.startswith("video/"):
+            return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+        assert plan.route
+        for package in packages_of(plan.route):
+            extra(package)  # before a video is fetched in vain, at every sweep
+        video = (claim, reading, media_type, trace)
+        if self.leave and event.cause == "sweep" and (left := self.leave(*video)):
+            return left  # its time is for many
+
+        def work() -> Callable[[], Outcome]:
+            if start := self.split(*video):
                 return start
+            return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+
+        try:
+            with self._place_for_video(claim):
+                return behind_pictures(work, event.begin_thread)
+        except NoPlace:
+            if self.leave and (left := self.leave(*video)):
+                return left
+            raise
+
+    def _place_for_video(self, claim: Claim[UploadPlan]) -> AbstractContextManager[None]:
+        """A video's place; a suspect has them all."""
+        if claim.receipt.alone:
+            return nullcontext()
+        return self.places.take("video", VIDEO_PATIENCE_S if self.leave else None)
+
+    def published(self, claim: Claim[UploadPlan], reading: Reading, trace: str, progress: OnProgress) -> Published:
+        """Writes the result. Raises Superseded, and as `analyze`."""
+        receipt, plan = claim.receipt, claim.plan
+        assert plan.route
         with self.media(reading) as media:
             source = _source(receipt, reading.info.size)
-            analysis = self.analyze(media, plan.route, source, trace, progress=claim.note, models=plan.models)
+            analysis = self.analyze(media, plan.route, source, trace, progress=progress, models=plan.models)
             if claim.given_back:
                 raise Stopping(receipt.name)
-            published = publish.publish(self.storage, receipt, analysis, partial(self.check_ours, claim))
-            return partial(self._done, claim, published, trace)
+            try:
+                return publish.publish(self.storage, receipt, analysis, partial(self.check_ours, claim))
+            finally:  # as long as their room on the disk is reserved, whoever still has the analysis
+                for content in analysis.artifacts.values():
+                    if isinstance(content, Path):
+                        content.unlink(missing_ok=True)
 
     def analyze(
         self,
@@ -396,7 +435,7 @@ class UploadWorker:
             yield reading.read(self.settings.max_image_bytes)
             return
         size, limit = reading.info.size, self.settings.max_video_bytes
-        with scratch(size if size <= limit else 0) as folder:
+        with scratch(size if size <= limit else 0, name=f"{reading.info.name} {reading.info.etag}") as folder:
             yield reading.save(folder / "media", limit)
 
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:

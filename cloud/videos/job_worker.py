@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from cloud.places import Kind
+from cloud.places import Kind, NoPlace, behind_pictures
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict
 from cloud.storage.paths import printable
@@ -19,10 +19,10 @@ from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
-from cloud.uploads.publish import Superseded
+from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_line import log_end
-from cloud.uploads.upload_worker import UploadWorker
+from cloud.uploads.upload_worker import VIDEO_PATIENCE_S, UploadWorker
 from cloud.videos.heartbeat import Check, Gone, alive
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
@@ -51,7 +51,8 @@ class Videos:
         self.storage, self.ledger, self.settings = worker.storage, worker.ledger, worker.settings
         self.jobs = Jobs(worker.storage)
         self.stages = Stages(self.jobs, worker.registry)
-        self.split = Splitter(worker, queues, self.jobs).split
+        splitter = Splitter(worker, queues, self.jobs)
+        self.split, self.leave = splitter.split, splitter.leave
 
     def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
         """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
@@ -70,8 +71,13 @@ class Videos:
         try:
             # Whoever was killed at it has the worker for itself the next time: no other work dies with it.
             kind: Kind = "alone" if attempt > 1 else "video"
-            with self.worker.places.take(kind), alive(self.jobs, self.ledger, job, begin_thread) as check:
-                self._step(job, claim, upload, message, check)
+            with (
+                self.worker.places.take(kind, VIDEO_PATIENCE_S),
+                alive(self.jobs, self.ledger, job, begin_thread) as check,
+            ):
+                behind_pictures(lambda: self._step(job, claim, upload, message, check), begin_thread)
+        except NoPlace:
+            self.queues.send([message], 10)  # anew, so that no attempt is spent; the host ends whoever waits too long
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended
         except Exception as error:
@@ -130,7 +136,8 @@ class Videos:
             self._put_back(job, message, claimed[0].plan.blocked)
         elif job and claimed:
             what = f"segment {message.part}" if message.stage in ("detect", "render") else "it as a whole"
-            why = f"all attempts to {message.stage} {what} ended without a word: the workers were killed, ran out of "
+            verb = "analyse" if message.stage == "whole" else message.stage
+            why = f"all attempts to {verb} {what} ended without a word: the workers were killed, ran out of "
             why += "memory or out of time; set VIDEO_SEGMENT_SECONDS lower or take a larger plan, then replay it"
             self.fail(job, claimed[0], Permanent(why))
 
@@ -210,6 +217,9 @@ class Videos:
         progress = self.jobs.drop_spoilt(job, self.jobs.progress(job.id))
         if message not in progress.missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
+        elif message.stage == "whole":
+            self._as_a_whole(job, claim, check)
+            return
         elif message.stage == "join":
             self._publish(job, claim, upload, route, progress)
             return
@@ -239,6 +249,20 @@ class Videos:
             self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
+    def _as_a_whole(self, job: VideoJob, claim: Claim[UploadPlan], check: Check) -> None:
+        """Does with a video that had to wait what is done with one that comes in: analyses it, or splits it."""
+        published = publish.already_published(self.storage, claim.receipt)
+        if published is None:
+            reading = self.storage.open(UPLOADS, job.name, job.etag)
+            if reading is None:
+                raise Gone
+            if start := self.split(claim, reading, job.source.media_type or "", job.trace):
+                start()
+                self.jobs.end(job, "superseded", "it was split, and another job has it")
+                return
+            published = self.worker.published(claim, reading, job.trace, lambda *_: check())
+        self._end(job, claim, published)
+
     def _publish(
         self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route, progress: JobProgress
     ) -> None:
@@ -247,12 +271,17 @@ class Videos:
             with self.stages.joined(job, upload, route, progress) as analysis:
                 check = partial(self._check_ours, claim)
                 published = publish.publish(self.storage, claim.receipt, analysis, check)
+        self._end(job, claim, published)
+
+    def _end(self, job: VideoJob, claim: Claim[UploadPlan], published: Published) -> None:
+        """The result is there: the upload is done, and so is its job."""
         ended = self.worker.complete(claim, published)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":
             self.jobs.end(job, "done")
-            log_end(claim, f"analysed in {len(job.parts)} segments", job.trace, since=job.created)
+            how = "analysed" if job.whole else f"analysed in {len(job.parts)} segments"
+            log_end(claim, how, job.trace, since=job.created)
 
     def _check_ours(self, claim: Claim[UploadPlan]) -> None:
         """Raises Superseded where the upload is not the job's any more: other workers of the job share its claim, and

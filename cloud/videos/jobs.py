@@ -68,6 +68,7 @@ class VideoJob:
     facts: RouteFacts | None = None  # of the route's models; None: planned before plans had them
     state: Literal["running"] | Ended = "running"
     reason: str = ""
+    whole: bool = False  # it has no parts: it waited for a worker, which analyses (or splits) it as when it came in
     deployment: str = ""  # by whose routes and models it was begun; "": by ours, before plans said so
 
     def to_json(self) -> dict[str, Any]:
@@ -82,11 +83,11 @@ class VideoJob:
             parts = tuple(Part.from_json(part) for part in document["parts"])
             facts = RouteFacts.from_json(document["facts"]) if _is_whole(document.get("facts")) else None
             source = build(Source, document["source"], "source")
-            if not parts or [part.number for part in parts] != list(range(len(parts))):
+            if bool(parts) == bool(known.get("whole")) or [part.number for part in parts] != list(range(len(parts))):
                 raise ValueError("it has no parts, or their numbers are not 0, 1, 2 and so on")
             job = build(cls, {**known, "parts": parts, "source": source, "facts": facts}, "plan")
             f"{job.name}{job.etag}{job.key}".encode()  # storage calls nothing by halves of UTF-16's pairs
-            if min(job.width, job.height, job.fps) <= 0 or job.created < 0:
+            if (not job.whole and min(job.width, job.height, job.fps) <= 0) or job.created < 0:
                 raise ValueError("its pictures have no size, no rate, or no time")
             return job
         except (AttributeError, KeyError, TypeError, ArithmeticError, RecursionError, BadManifest) as error:
@@ -157,6 +158,8 @@ class JobProgress:
 
     def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""
+        if job.whole:
+            return [Message(job.id, "whole")]
         numbers = [part.number for part in job.parts]
         detect = _messages(job, "detect", numbers, self.parts(DETECTED))
         if not self.merged:

@@ -1,4 +1,4 @@
-"""What the queues of a split video carry: which job, which step of it, which part."""
+"""What the queues of a video's job carry: which job, which step of it, which part."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from cloud.storage.blobs import translated
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
-Stage = Literal["detect", "merge", "render", "join"]
-QUEUES: dict[Stage, str] = {"detect": "segments", "merge": "merges", "render": "renders", "join": "merges"}
+Stage = Literal["whole", "detect", "merge", "render", "join"]
+QUEUES: dict[Stage, str] = {
+    "whole": "segments", "detect": "segments", "merge": "merges", "render": "renders", "join": "merges",
+}  # fmt: skip
 JOB_ID = re.compile(r"[0-9a-f]{24}")
 MOST_PARTS = 999_999_999  # as many as a name of work has digits for
 
@@ -38,7 +40,11 @@ class Message:
         except RecursionError as error:
             raise ValueError(f"{content[:200]!r} is nested too deeply") from error
         match document:
-            case {"job": str(job), "stage": ("detect" | "merge" | "render" | "join") as stage, "part": int(part)}:
+            case {
+                "job": str(job),
+                "stage": ("whole" | "detect" | "merge" | "render" | "join") as stage,
+                "part": int(part),
+            }:
                 if JOB_ID.fullmatch(job) and 0 <= part <= MOST_PARTS and part is not True:
                     return cls(job, stage, int(part))
         raise ValueError(f"{content[:200]!r} is no message of a video's job")

@@ -1,4 +1,4 @@
-"""A long video becomes a job: its parts are planned, and the upload is left to them."""
+"""A long video becomes a job: its parts are planned, and the upload is left to them. So does one that has to wait."""
 
 from __future__ import annotations
 
@@ -94,12 +94,26 @@ class Splitter:
         self._jobs.write(job)
         return partial(self._hand_over, claim, job)
 
+    def leave(self, claim: Claim[UploadPlan], reading: Reading, media_type: str, trace: str) -> Callable[[], Outcome]:
+        """Writes the plan of a job that does with a video as a whole what would be done here; returns what leaves the
+        upload to it. Raises StorageUnavailable."""
+        info = reading.info
+        job = VideoJob(
+            secrets.token_hex(12), info.name, info.etag, claim.receipt.key, trace, time.time(), (), 0, 0, 0.0, False,
+            Source(UPLOADS, info.name, info.etag, info.size, media_type),
+            whole=True, deployment=self._worker.ledger.deployment,
+        )  # fmt: skip
+        self._jobs.write(job)
+        return partial(self._hand_over, claim, job)
+
     def _hand_over(self, claim: Claim[UploadPlan], job: VideoJob) -> Outcome:
         """Leaves the upload to the job and starts it; "again" where a sidecar came in meanwhile."""
         ended = self._worker.ledger.hand_over(claim, job.id)
         if ended != "ok":
             self._jobs.end(job, "superseded", "the upload was claimed anew")
             return Outcome("again" if ended == "changed" else "busy")
-        log.info("%s: split into %d segments, job %s", printable(job.name), len(job.parts), job.id)
-        self._queues.send([Message(job.id, "detect", part.number) for part in job.parts])
+        how = "left to a worker with room for videos" if job.whole else f"split into {len(job.parts)} segments"
+        log.info("%s: %s, job %s", printable(job.name), how, job.id)
+        parts = [Message(job.id, "detect", part.number) for part in job.parts]
+        self._queues.send(parts or [Message(job.id, "whole")])
         return Outcome("job", claim.receipt.attempt)

@@ -9,7 +9,7 @@ import gzip
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,6 +48,8 @@ from inference.video.summary import Summary
 
 # What the lines of a part may take, packed; far more than a thousand frames with masks.
 _MAX_LINES_BYTES = 1024 * 1024 * 1024
+# By which frames.jsonl is longer than the packed lines that it is made of.
+_UNPACKED = 15
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
 
 
@@ -72,7 +74,7 @@ class Stages:
     def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Detects on a segment; and its part of the videos of steps that make pictures."""
         size = (job.width, job.height)
-        with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
+        with RangedFile(self.storage, UPLOADS, upload) as media, _room_of_part(job, upload) as folder:
             path, videos = folder / "lines", folder / "videos"
             videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
@@ -91,7 +93,9 @@ class Stages:
 
         pictures: how many videos of pictures the parts made; the summary keeps it.
         """
-        with scratch() as root, closing(_PartLines(root / "merged")) as writer:
+        blobs = self.jobs.progress(job.id).blobs
+        lines_bytes = sum(blob.size for path, blob in blobs.items() if path.startswith(DETECTED))
+        with scratch(0, _UNPACKED * lines_bytes) as root, closing(_PartLines(root / "merged")) as writer:
             folder, merged = root / "files", root / "merged"
             folder.mkdir()
             merged.mkdir()
@@ -112,7 +116,7 @@ class Stages:
     def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Draws a segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, summary = time.process_time(), self.summary(job)
-        with RangedFile(self.storage, UPLOADS, upload) as media, scratch() as folder:
+        with RangedFile(self.storage, UPLOADS, upload) as media, _room_of_part(job, upload) as folder:
             lines = _checked(self._lines(job, DRAW, job.parts[number]), check)
             with naming(job.name):
                 files = draw_part(media.binary, job.parts[number], lines, route, summary, folder, job.fps)
@@ -131,7 +135,7 @@ class Stages:
         for path in sorted(path for path in blobs if path.startswith(PICTURES)):
             videos.setdefault(path.removeprefix(PICTURES).split("/")[0], []).append(blobs[path])
         needed = sum(b.size for path, b in blobs.items() if path.startswith((RENDERED, PICTURES, FILES, STILLS)))
-        with scratch(needed) as folder, RangedFile(self.storage, UPLOADS, upload) as media:
+        with scratch(needed, 0, job.id) as folder, RangedFile(self.storage, UPLOADS, upload) as media:
             files: dict[str, bytes | Path] = {}
             for kind in (FILES, STILLS):
                 for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
@@ -195,6 +199,11 @@ class Stages:
             self.jobs.put(job, name, data, if_absent=True, **options)
         except Conflict:
             return  # a duplicate of this message was faster, and made the same
+
+
+def _room_of_part(job: VideoJob, upload: BlobInfo) -> AbstractContextManager[Path]:
+    """A folder for what is made of a part: about its share of the clip, drawn anew, and its lines."""
+    return scratch(0, 2 * upload.size // len(job.parts), job.id)
 
 
 class _PartLines:

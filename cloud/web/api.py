@@ -8,6 +8,7 @@ from http import HTTPStatus
 import azure.functions as func
 
 from cloud.instance import default_videos, default_worker
+from cloud.places import NoPlace
 from cloud.settings import RESULTS
 from cloud.storage.containers import guess_type
 from cloud.storage.paths import requested_path
@@ -15,7 +16,7 @@ from cloud.uploads.intake import is_paused
 from cloud.uploads.publish import RESULT, result_path
 from cloud.web.no_result import no_result
 from cloud.web.router import SAFE, json_answer
-from inference.errors import BadRequest, LimitExceeded, UnsupportedMedia
+from inference.errors import BadRequest, LimitExceeded, ServiceBusy, UnsupportedMedia
 from inference.image.sniff import sniff
 from inference.results.result import Source, new_trace
 
@@ -33,9 +34,12 @@ def analyze(request: func.HttpRequest) -> func.HttpResponse:
         )
     if not sniff(body).startswith("image/"):
         raise UnsupportedMedia("this is a video, expected a picture: put videos into the container uploads")
-    with worker.places.take("picture"):
-        route = worker.planner.route(source.name or "request", request.params.get("route"))
-        analysis = worker.analyze(body, route, source, new_trace(), artifacts=False)
+    try:
+        with worker.places.take("picture"):
+            route = worker.planner.route(source.name or "request", request.params.get("route"))
+            analysis = worker.analyze(body, route, source, new_trace(), artifacts=False)
+    except NoPlace as error:
+        raise ServiceBusy(str(error)) from error  # the class that callers know
     return json_answer(analysis.result.to_json())
 
 

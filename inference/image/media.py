@@ -25,6 +25,7 @@ from inference.image.orientation import orientation_of, upright
 from inference.image.pixels import check_scans, eight_bits, memory_a_pixel
 from inference.image.sniff import EXPECTED, sniff
 from inference.machine import keep_little_memory
+from inference.memory import reserve
 
 # Pillow's names of the types that are read.
 _IMAGE_FORMATS = {
@@ -214,7 +215,9 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     def opened() -> Pillow.Image:
         return open_image(io.BytesIO(file.data), _IMAGE_FORMATS[media_type])
 
-    check_size(*image.size, limits, memory_a_pixel(image, media_type))
+    memory = memory_a_pixel(image, media_type)
+    check_size(*image.size, limits, memory)
+    reserve(image.size[0] * image.size[1] * memory)
     check_scans(image, file.data)
     frames = _frames(image, media_type, len(data)) if pages is None else pages
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.clip import ClipModel
+from inference.engine.cores import yielding
 from inference.label_lists import merged_ids, shown_names
 from inference.manifest import Manifest
 from inference.predictions import Classes, Floats
@@ -60,7 +61,8 @@ class ActionWatch:
 
     def _run(self) -> None:
         self._ran = True
-        scores = _of_labels(self.model.run([frame for _, frame in self._frames]), self._columns)
+        with yielding():
+            scores = _of_labels(self.model.run([frame for _, frame in self._frames]), self._columns)
         start = max(self._tick + 1 - self.model.count, 0)
         self.windows.append(Window(start / self._rate, (self._tick + 1) / self._rate, scores))
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.clip import ClipModel
+from inference.engine.cores import yielding
 from inference.engine.model import Model
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
@@ -91,9 +92,10 @@ class FrameDetector:
     def __call__(self, frame: Frame) -> Detected:
         """The predictions that need no other frame."""
         picture = Picture.of(frame.pixels, "video/frame")
-        steps = run_steps(picture, self._steps, self._models, look=self._look, blur=self._blur, floors=self._floors)
-        objects = None if self._tracked is None else steps[self._tracked].predictions
-        return Detected(frame, steps, self._embeddings(picture, objects if isinstance(objects, Objects) else None))
+        with yielding():
+            steps = run_steps(picture, self._steps, self._models, look=self._look, blur=self._blur, floors=self._floors)
+            objects = None if self._tracked is None else steps[self._tracked].predictions
+            return Detected(frame, steps, self._embeddings(picture, objects if isinstance(objects, Objects) else None))
 
     def lead(self, frame: Frame) -> None:
         """Takes a frame before the requested part: only what looks back in time needs it."""

@@ -12,8 +12,7 @@ from azure.storage.blob import BlobProperties, BlobServiceClient, ContentSetting
 
 from cloud.storage.blobs import Conflict, info_of, translated
 from cloud.storage.containers import Storage, to_bytes
-from cloud.storage.scratch import scratch
-from inference.errors import LimitExceeded, ServiceBusy, StorageUnavailable
+from inference.errors import LimitExceeded, StorageUnavailable
 
 MIB = 1024 * 1024
 
@@ -200,15 +199,6 @@ def test_a_blob_is_saved_as_a_file_under_its_limit(storage: Storage, tmp_path: P
     assert reading
     with pytest.raises(LimitExceeded):
         reading.save(tmp_path / "d", len(content) - 1)
-
-
-def test_no_folder_is_given_where_the_disk_is_too_small() -> None:
-    words = "bytes of disk are free, 1,000,000,000,000,000 are needed"
-    with pytest.raises(ServiceBusy, match=words), scratch(10**15):
-        raise AssertionError("not reached")
-    with scratch(10) as folder:
-        assert folder.is_dir()
-    assert not folder.exists()
 
 
 def test_storage_says_what_time_it_is_with_and_without_a_container(storage_account: str) -> None:
