@@ -98,6 +98,28 @@ for _queue in ("segments", "merges", "renders"):
     video_queue(_queue, poison=True)
 
 
+@app.function_name("on_replays")
+@app.queue_trigger("message", "replays", CONNECTION)
+def on_replays(message: func.QueueMessage, context: func.Context) -> None:
+    from cloud.instance import on_replay
+
+    on_replay(message.get_body(), begins_thread(context))
+
+
+@app.function_name("on_replays_poison")
+@app.queue_trigger("message", "replays-poison", CONNECTION)
+def on_replays_poison(message: func.QueueMessage) -> None:
+    from cloud.instance import on_replay_poison
+
+    on_replay_poison(message.get_body())
+
+
+@app.function_name("operate_replays")
+@app.route("operate/replays/{id?}", methods=["GET", "POST", "DELETE"])
+def operate_replays(req: func.HttpRequest) -> func.HttpResponse:
+    return _answer("operate_replays", req)
+
+
 @app.function_name("analyze")
 @app.route("analyze", methods=["POST"])
 def analyze(req: func.HttpRequest) -> func.HttpResponse:

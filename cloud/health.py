@@ -19,6 +19,7 @@ BODIES = (
     "cloud.instance",
     "cloud.web.router",
     "cloud.web.api",
+    "cloud.web.operate",
     "cloud.web.parameters",
     "cloud.tick",
     "cloud.models.deliveries",

@@ -12,8 +12,11 @@ from cloud.models.serving_models import ServingModels
 from cloud.once import once
 from cloud.settings import UPLOADS, BadSettings, current, slips
 from cloud.storage.containers import default_storage
+from cloud.storage.queues import Queue
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.plans import app_routes, routes_path, written_routes
+from cloud.uploads.replay_worker import ReplayWorker
+from cloud.uploads.replays import QUEUE, ReplayMessage, Replays
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
@@ -107,6 +110,33 @@ def on_poison(content: bytes) -> None:
         default_videos().poison(message)
 
 
+@once
+def default_replays() -> Replays:
+    """The replays of this process's account."""
+    connection = current().storage_connection
+    return Replays(default_storage(), Queue(connection, QUEUE))
+
+
+def on_replay(content: bytes, begin_thread: Callable[[], None]) -> None:
+    """The body of the function on the queue `replays`. Raises what may pass."""
+    if message := _replay_message(content):
+        ReplayWorker(default_worker(), default_replays()).deliver(message, begin_thread)
+
+
+def on_replay_poison(content: bytes) -> None:
+    """The body of the function on its poison queue: the sweep sends the replay on."""
+    if message := _replay_message(content):
+        log.error("replay %s: all attempts at step %d ended without a word", message.replay, message.step)
+
+
+def _replay_message(content: bytes) -> ReplayMessage | None:
+    try:
+        return ReplayMessage.parse(content)
+    except ValueError as error:
+        log.error("%s: dropped", error)  # no attempt would make it a valid message
+        return None
+
+
 def _message(content: bytes) -> Message | None:
     try:
         return Message.parse(content)
@@ -126,6 +156,8 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
     log.info("sweep: %s", report)
     revive(default_videos(), report.handed)
+    if not report.paused:
+        default_replays().revive(worker.ledger.deployment)
 
 
 def _note_entries() -> None:

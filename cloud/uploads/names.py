@@ -64,6 +64,15 @@ class Names:
         self._met.update(taken)
         return bool(taken) or not self.named
 
+    @property
+    def met(self) -> tuple[str, ...]:
+        """What has named an upload so far."""
+        return tuple(sorted(self._met))
+
+    def remember(self, met: Iterable[str]) -> None:
+        """What has named uploads in an earlier part of a list."""
+        self._met.update(met)
+
     def unmet(self) -> Iterator[str]:
         """A sentence for each text that has named no upload so far."""
         for text in self.texts:

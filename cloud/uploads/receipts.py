@@ -39,6 +39,8 @@ class Receipt:
     cause: str = ""  # what of the installation it waits for, such as "model:yunet"; "" where it waits for a slot
     deployment: str = ""  # whose worker wrote it
     failed_keys: tuple[str, ...] = ()  # short keys under which this version failed before: each is tried once
+    replay: str = ""  # the replay that took this version last, which takes it no second time
+    expired: str = ""  # ISO time at which its answer was deleted since it had been kept as long as it was to be kept
 
     @property
     def short_key(self) -> str:
@@ -71,6 +73,7 @@ class Receipt:
             old_keys=tuple(sorted(stale)),
             has_error=self.has_error or self.state == "failed",
             failed_keys=tuple(sorted(failed)),
+            replay=self.replay if same else "",
         )
 
     def ended(self, state: Ended, reason: str, result_etag: str | None) -> Receipt:
@@ -134,6 +137,8 @@ class ReceiptSummary:
     cause: str = ""
     deployment: str = ""
     job: str = ""  # that has the upload, where the state is "job"; "" where the listing does not say
+    replay: str = ""  # as the receipt's
+    expired: bool = False  # its answer was deleted since it had been kept as long as it was to be kept
 
     def is_open(self, etag: str) -> bool:
         """Whether version `etag` of the upload still needs somebody."""

@@ -150,13 +150,15 @@ class UploadWorker:
             return Outcome("ignored")
         if target := sidecar_target(name):
             return self._sidecar(reading, target, event)
-        claim = self._claimed(name, reading, event.again if event.cause == "replay" else None)
+        claim = self._claimed(name, reading, event.again if event.cause == "replay" else None, event.replay)
         if not isinstance(claim, Claim):
             return Outcome(claim)
         with self.ledger.hold(claim, event.begin_thread):
             return self._work(claim, reading, trace)
 
-    def _claimed(self, name: str, reading: Reading, again: Again | None) -> Claim[UploadPlan] | Refusal:
+    def _claimed(
+        self, name: str, reading: Reading, again: Again | None, replay: str = ""
+    ) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
         plan = UploadPlan("")
 
@@ -165,7 +167,7 @@ class UploadWorker:
             plan = self.planner.plan(reading.info, override, now=again is not None)
             return plan
 
-        claim = self.ledger.claim(name, reading.info.etag, plan_for, again=again)
+        claim = self.ledger.claim(name, reading.info.etag, plan_for, again=again, replay=replay)
         if claim == "waiting" and plan.blocked:
             log.warning("%s", printable(f"{name} waits for {plan.cause}: {plan.blocked}"))
         elif not isinstance(claim, Claim):

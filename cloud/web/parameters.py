@@ -15,6 +15,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "analyze": ("name", "route"),
     "results": (),
     "jobs": ("name",),
+    "operate_replays": (),
     "health": ("deep",),
     "health_deep": (),
 }
