@@ -120,6 +120,12 @@ def operate_replays(req: func.HttpRequest) -> func.HttpResponse:
     return _answer("operate_replays", req)
 
 
+@app.function_name("operate_uploads")
+@app.route("operate/uploads/{*path}", methods=["DELETE"])
+def operate_uploads(req: func.HttpRequest) -> func.HttpResponse:
+    return _answer("operate_uploads", req)
+
+
 @app.function_name("analyze")
 @app.route("analyze", methods=["POST"])
 def analyze(req: func.HttpRequest) -> func.HttpResponse:

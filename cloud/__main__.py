@@ -16,13 +16,23 @@ PROG = "python -m cloud"
 def parser() -> argparse.ArgumentParser:
     """The subcommands; every subcommand sets `run`, which takes the options and gives the exit status."""
     # Here, as in what follows: whoever presses Ctrl-C while all this loads sees no traceback.
-    from cloud.cli import drift_command, export_command, models_command, pipelines_command, replay_command
+    from cloud.cli import (
+        drift_command,
+        export_command,
+        forget_command,
+        models_command,
+        pipelines_command,
+        replay_command,
+    )
 
     top = argparse.ArgumentParser(prog=PROG, description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     replay_command.add_arguments(
         commands.add_parser("replay", help="analyse uploads again: failed, missing, changed ones, or all")
+    )
+    forget_command.add_arguments(
+        commands.add_parser("forget", help="delete uploads with all that came of them, and report it")
     )
     command = commands.add_parser("settings", help="print the table of app settings")
     command.set_defaults(run=settings)

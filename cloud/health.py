@@ -65,6 +65,7 @@ def report() -> dict[str, Any]:
         "models refused": health_parts.models_refused,
         "pipelines": health_parts.pipelines,
         "outdated": health_parts.outdated,
+        "given up": health_parts.given_up,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}

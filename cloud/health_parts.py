@@ -223,6 +223,15 @@ def outdated() -> dict[str, Any]:
     return told(default_storage(), today)
 
 
+def given_up() -> dict[str, Any]:
+    """Deliveries of uploads that the host gave up: no error, since the sweep finds those uploads by itself."""
+    from cloud.instance import default_worker
+    from cloud.uploads.given_up import QUEUE, given_up
+
+    found = given_up(default_worker())
+    return {"count": found.count, "queue": QUEUE, "first": found.first}
+
+
 def intake() -> str:
     """ "on" or "paused"."""
     return current().intake

@@ -12,11 +12,15 @@ from cloud.models.serving_models import ServingModels
 from cloud.once import once
 from cloud.settings import UPLOADS, BadSettings, current, slips
 from cloud.storage.containers import default_storage
+from cloud.storage.paths import printable
 from cloud.storage.queues import Queue
 from cloud.uploads.events import BlobEvent
+from cloud.uploads.forget import look_again
+from cloud.uploads.given_up import note_given_up
 from cloud.uploads.plans import app_routes, routes_path, written_routes
 from cloud.uploads.replay_worker import ReplayWorker
 from cloud.uploads.replays import QUEUE, ReplayMessage, Replays
+from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
@@ -156,8 +160,23 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
     log.info("sweep: %s", report)
     revive(default_videos(), report.handed)
-    if not report.paused:
-        default_replays().revive(worker.ledger.deployment)
+    _tidy(worker, report.paused)
+
+
+def _tidy(worker: UploadWorker, is_paused: bool) -> None:
+    """What comes after uploads: silent replays, deliveries that the host gave up, and what is to be deleted."""
+    replays = [] if is_paused else [lambda: default_replays().revive(worker.ledger.deployment)]
+    parts: list[Callable[[], object]] = [
+        *replays,
+        lambda: note_given_up(worker),
+        lambda: look_again(worker.storage),
+        lambda: Retention(worker).run(worker.settings.sweep_seconds / 4),
+    ]
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001 - none of these waits for what is wrong with another
+            log.warning("%s", printable(f"after the sweep: {type(error).__name__}: {error}"))
 
 
 def _note_entries() -> None:

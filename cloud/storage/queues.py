@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from azure.core.exceptions import DecodeError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from cloud import connection
 from cloud.storage.blobs import translated
@@ -46,17 +47,22 @@ class Queue:
         """The first messages, at most 32, which stay as they are; a single call. Those that are no base64 are empty."""
         with translated(f"reading the queue {self.name}"):
             try:
-                return [str(message.content) for message in self._client.peek_messages(_PEEKED)]
+                return [_decoded(message.content) for message in self._client.peek_messages(_PEEKED)]
             except ResourceNotFoundError:
                 return []
-            except DecodeError:
-                return [""]
 
     @cached_property
     def _client(self) -> QueueClient:
-        from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
+        from azure.storage.queue import TextBase64EncodePolicy
 
-        # What the host expects unless host.json says otherwise.
-        return connection.queue_service(self._setting).get_queue_client(
-            self.name, message_encode_policy=TextBase64EncodePolicy(), message_decode_policy=TextBase64DecodePolicy()
-        )
+        # What the host expects unless host.json says otherwise. Not its decoding: one message that is no base64 would
+        # hide all others.
+        service = connection.queue_service(self._setting)
+        return service.get_queue_client(self.name, message_encode_policy=TextBase64EncodePolicy())
+
+
+def _decoded(content: str) -> str:
+    try:
+        return base64.b64decode(content, validate=True).decode()
+    except ValueError:
+        return ""

@@ -167,3 +167,13 @@ def tags(document: Mapping[str, Any]) -> dict[str, str]:
     if steps:
         values |= {"task": steps[0]["task"], "model": steps[0]["model"]["name"]}
     return {name: value for name, value in values.items() if value}
+
+
+def withdraw(storage: Storage, receipt: Receipt, etag: str) -> None:
+    """Delete the result that we wrote, and its artifacts, unless somebody has replaced it: its upload was deleted, with
+    all that came of it, while we wrote."""
+    try:
+        storage.delete(RESULTS, result_path(receipt.name), if_match=etag)
+    except Conflict:
+        return
+    _delete_artifacts(storage, receipt.name, receipt.short_key)

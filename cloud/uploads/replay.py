@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cloud.settings import RESULTS
+from cloud.settings import ERRORS, RESULTS
 from cloud.storage.containers import BlobInfo
 from cloud.storage.paths import record_path
-from cloud.uploads.missing import ANSWERS
 from cloud.uploads.names import Names
 from cloud.uploads.outdated import ANSWERED, Digests
 from cloud.uploads.publish import RESULT
@@ -22,6 +21,9 @@ from cloud.uploads.waits import needs_work
 from inference.errors import LimitExceeded
 from inference.results.summary import labels_of
 from inference.routes_file import sidecar_target
+
+# Where the answer of an upload lies: the container, and what its path has behind the receipt's.
+_ANSWERS = {"done": (RESULTS, f"/{RESULT}"), "failed": (ERRORS, ".json")}
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class Selection:
         return changed
 
     def _has_answer(self, state: str, path: str) -> bool:
-        container, ending = ANSWERS[state]
+        container, ending = _ANSWERS[state]
         return self.worker.storage.head(container, path + ending) is not None
 
     def _result_fits(self, upload: BlobInfo) -> bool:

@@ -225,6 +225,9 @@ class UploadWorker:
 
     def _done(self, claim: Claim[UploadPlan], result_etag: str, trace: str) -> Outcome:
         ended = self.ledger.finish(claim, "done", result_etag=result_etag)
+        if ended == "lost" and self.storage.head(UPLOADS, claim.receipt.name) is None:
+            publish.withdraw(self.storage, claim.receipt, result_etag)
+            return Outcome("dropped", claim.receipt.attempt)
         log.info("%s: analysed (trace %s)", printable(claim.receipt.name), trace)
         return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.attempt)
 

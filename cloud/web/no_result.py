@@ -77,9 +77,12 @@ def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
     if receipt.state == "dropped":
         how = "`python -m cloud replay NAME --all` takes it up again"
         return NoResult("cancelled", f"its analysis ended without a result ({receipt.reason or 'dropped'}); {how}")
-    if receipt.state == "failed":
+    if receipt.state == "failed" and not receipt.expired:
         where = f"{ERRORS}/{error_path(receipt.name)}"
         return NoResult("failed", f"it failed: {receipt.reason or 'for a reason that the record says'} ({where})")
+    if receipt.expired:
+        how = "`python -m cloud replay NAME --expired` brings it back"
+        return NoResult("result_deleted", f"it was kept as long as it was to be kept ({receipt.expired}); {how}")
     if receipt.state == "done":
         how = "`python -m cloud replay NAME --missing` brings it back"
         return NoResult("result_deleted", f"it was analysed ({receipt.at}), and its result was deleted; {how}")

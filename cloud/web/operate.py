@@ -1,4 +1,4 @@
-"""The bodies of the HTTP functions by which a running app is operated: replays."""
+"""The bodies of the HTTP functions by which a running app is operated: replays, uploads that are forgotten."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 
 import azure.functions as func
 
-from cloud.instance import default_replays
-from cloud.settings import app_identity, current
+from cloud.instance import default_replays, default_worker
+from cloud.settings import FALSE, TRUE, app_identity, current
+from cloud.storage.paths import requested_path
+from cloud.uploads.forget import Forgetter, report_of
 from cloud.uploads.intake import refuse_if_paused
+from cloud.uploads.names import forms_of
 from cloud.uploads.replay import Filters
 from cloud.uploads.replays import MOST_NAMES
 from cloud.web.router import json_answer
@@ -78,8 +81,27 @@ def _body(request: func.HttpRequest) -> dict[str, Any]:
     return {"everything" if name == "all" else name: value for name, value in asked.items()}
 
 
+def uploads(request: func.HttpRequest) -> func.HttpResponse:
+    """DELETE /api/operate/uploads/{*path}[?dry_run=1]: forgets an upload and all that came of it, and says what that
+    was; `python -m cloud forget` takes many."""
+    requested = request.route_params.get("path") or ""
+    name, dry_run = requested_path(requested), request.params.get("dry_run", "0").lower()
+    if name is None:
+        raise BadRequest(f"{requested[:100]!r} is not the name of an upload; a folder is forgotten by the command")
+    if dry_run not in (*TRUE, *FALSE):
+        raise BadRequest(f"dry_run is {dry_run[:100]!r}, expected 1 or 0")
+    forgetter = Forgetter(default_worker().storage, dry_run=dry_run in TRUE)
+    found = list(forgetter.run(forms_of(name)))
+    if not found:
+        return _not_found(f"there is no upload {name[:100]!r}, and nothing that came of it")
+    return json_answer(report_of(found, forgetter))
+
+
 def _unknown(replay_id: str) -> func.HttpResponse:
-    message = f"there is no replay {replay_id[:100]!r}; GET /api/operate/replays lists them"
+    return _not_found(f"there is no replay {replay_id[:100]!r}; GET /api/operate/replays lists them")
+
+
+def _not_found(message: str) -> func.HttpResponse:
     return json_answer(
         {"status": "error", "error": {"class": HTTPStatus.NOT_FOUND.name, "message": message}}, HTTPStatus.NOT_FOUND
     )

@@ -16,6 +16,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "results": (),
     "jobs": ("name",),
     "operate_replays": (),
+    "operate_uploads": ("dry_run",),
     "health": ("deep",),
     "health_deep": (),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import permutations
 
 import pytest
 
@@ -13,7 +12,6 @@ from cloud.connection import blob_service
 from cloud.settings import CONTAINERS, ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.paths import record_prefix
 from cloud.uploads.events import BlobEvent
-from cloud.uploads.missing import absent
 from cloud.uploads.receipt_blobs import PREFIX
 from cloud.uploads.replay import Filters, Selection
 from cloud.uploads.sweep import sweep
@@ -277,13 +275,6 @@ def test_receipts_that_lost_what_a_listing_shows_are_read(worker: UploadWorker, 
     worker.storage.write(STATE, f"{PREFIX}a.jpg", content[0])  # as after a copy
     assert replay("--changed", "--dry-run")[1] == []
     assert replay() == (0, ["a.jpg"], "replayed 1 of 1 uploads (1 unfinished): 0 done, 0 failed, 1 finished by others")
-
-
-@pytest.mark.parametrize("order", list(permutations("abc")))
-def test_what_is_missing_does_not_depend_on_the_order(order: tuple[str, ...]) -> None:
-    assert absent(iter("abcd"), iter([*order, "x"])) == {"d"}
-    assert absent(iter(order), iter("cb")) == {"a"}
-    assert absent(iter(order), iter("abc")) == absent(iter(""), iter(order)) == set()
 
 
 @pytest.mark.parametrize(
