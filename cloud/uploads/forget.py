@@ -23,9 +23,9 @@ from cloud.storage.containers import BlobInfo, Storage
 from cloud.storage.paths import canonical, printable, record_path, record_prefix
 from cloud.uploads.names import LONGEST, forms_of
 from cloud.uploads.pieces import Piece, pieces_of
-from cloud.uploads.publish import RESULT
+from cloud.uploads.publish import RESULT, error_path
 from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts
-from inference.errors import LimitExceeded, StorageUnavailable
+from inference.errors import LimitExceeded, StorageUnavailable, UnsupportedMedia
 from inference.route_patterns import WILD, fits, literal_beginning
 from inference.routes_file import SIDECAR
 
@@ -119,6 +119,12 @@ class Forgetter:
         return found
 
     def _forget(self, name: str, found: Forgotten) -> None:
+        if not is_addressable(
+            name
+        ):  # of such a blob there is an error record and nothing else, and asking leads elsewhere
+            self._delete(found, ERRORS, error_path(name), self.storage.head(ERRORS, error_path(name)))
+            found.kept += [f"{UPLOADS}/{name}, which no client can address: delete its container"] * bool(found.deleted)
+            return
         stored = self._receipts.get(name)
         receipt = stored.receipt if stored else None
         upload = self.storage.head(UPLOADS, name)
@@ -201,6 +207,14 @@ def report_of(found: Iterable[Forgotten], forgetter: Forgetter) -> dict[str, Any
     return said | {"notes": forgetter.notes()}
 
 
+def is_addressable(name: str) -> bool:
+    """Whether a client that asks for a blob of this name gets that one, and no other."""
+    try:
+        return canonical(name) == name
+    except UnsupportedMedia:
+        return False
+
+
 def look_again(storage: Storage) -> int:
     """Deletes what workers wrote of forgotten uploads that are still gone, and in the end their names; returns how
     many blobs that were. A listing where nothing was forgotten."""
@@ -230,7 +244,7 @@ def _names_in(storage: Storage, path: str) -> list[str]:
 
 
 def _left_behind(storage: Storage, name: str) -> int:
-    if storage.head(UPLOADS, name):
+    if not is_addressable(name) or storage.head(UPLOADS, name):
         return 0  # uploaded anew, and its own by now
     stored = BlobReceipts(storage).get(name)
     count = sum(piece.delete(storage) for piece in pieces_of(storage, name, stored.receipt if stored else None))
@@ -277,7 +291,7 @@ def _known(storage: Storage, beginning: str) -> Iterator[str]:
                 if blob.name.endswith(ending):
                     path = blob.name.removeprefix(prefix).removesuffix(ending)
                     name = path if "%" not in path else _name_said(storage, container, blob.name)
-                    if name:
+                    if name and record_path(name) == path:
                         yield name
 
 

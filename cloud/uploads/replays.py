@@ -11,6 +11,7 @@ import logging
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -158,7 +159,12 @@ class Replays:
         self.storage.write_json(
             STATE, _path(replay_id), asdict(replay), if_absent=True, metadata={"state": replay.state}
         )
-        self.send(replay)
+        try:
+            self.send(replay)
+        except StorageUnavailable:  # or whoever asks again would have two of them
+            with suppress(StorageUnavailable):
+                self.clear(replay_id)
+            raise
         return replay
 
     def send(self, replay: Replay, delay_s: int = 0) -> None:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from cloud.settings import STATE, UPLOADS, Settings
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable, record_path
+from cloud.uploads.forget import is_addressable
 from cloud.uploads.outdated import ANSWERED
 from cloud.uploads.pieces import pieces_of
 from cloud.uploads.plans import Planner
@@ -158,7 +159,7 @@ class Retention:
             name = stored[0]["name"] if stored else None
         except (ValueError, LookupError, TypeError, RecursionError, LimitExceeded):
             return None
-        return name if isinstance(name, str) and record_path(name) == path else None
+        return name if isinstance(name, str) and record_path(name) == path and is_addressable(name) else None
 
     def _is_over(self, summary: ReceiptSummary, upload: BlobInfo) -> bool:
         """Whether what came of an upload was kept for long enough, as far as a listing tells; what was not analysed to

@@ -193,6 +193,19 @@ def test_others_artifacts_below_a_like_name_stay(worker: UploadWorker, forgotten
     assert all("0123456789ab" in name for name in everything(worker))
 
 
+def test_a_name_that_leads_elsewhere_deletes_nothing_there(
+    worker: UploadWorker, forgotten: Callable[..., Said]
+) -> None:
+    worker.handle(BlobEvent(UPLOADS, "p/../../models/a.onnx"))  # as an event may say
+    worker.storage.write("models", "a.onnx", b"x")
+    status, report = forgotten("p/**")
+    assert status == 1 and report["uploads"][0]["deleted"] == [f"errors/{'p/%2E%2E/%2E%2E/models/a.onnx'}.json"]
+    assert "no client can address" in report["uploads"][0]["kept"][0]
+    assert everything(worker) == ["models/a.onnx"]
+    assert main(["forget", "p/../../models/a.onnx"]) == 1
+    assert everything(worker) == ["models/a.onnx"]
+
+
 def test_the_plans_of_its_videos_and_the_hosts_notes_go_too(
     worker: UploadWorker, forgotten: Callable[..., Said]
 ) -> None:

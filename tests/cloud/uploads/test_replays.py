@@ -262,6 +262,18 @@ def test_silent_replays_are_sent_on_and_old_ones_forgotten(
     assert [replay_id for (replay_id, _, _) in replays.listed()] == [other.id]
 
 
+def test_one_that_could_not_be_sent_is_not_left_behind(
+    worker: UploadWorker, replays: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(*_: Any) -> None:
+        raise StorageUnavailable("the queue does not answer")
+
+    monkeypatch.setattr(replays, "send", send)
+    with pytest.raises(StorageUnavailable):
+        replays.begin(Filters())
+    assert names(worker, STATE) == []
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"[]", b"[" * 3000, b'{"replay": "../x", "step": 0}', b'{"replay": 1}'])
 def test_a_message_that_is_none_is_dropped(content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     instance.on_replay(content, lambda: None)
