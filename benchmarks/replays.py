@@ -88,6 +88,7 @@ def prove(account: str, folder: Path, *, uploads: int, kills: int, seed: int = 1
         child = subprocess.Popen([sys.executable, "-m", "benchmarks.replays", str(log)], cwd=ROOT)
         # Killed once it has brought the replay on by a share that is drawn by lot.
         until = (done + 1) * uploads / (kills + 1) * dice.uniform(0.7, 1) if done < kills else float("inf")
+        until = max(until, _lines(log) + 1)  # it has done something
         while child.poll() is None and _lines(log) < until:
             time.sleep(0.02)
         if child.poll() is not None:
