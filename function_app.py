@@ -96,6 +96,35 @@ for _queue in ("segments", "merges", "renders"):
     video_queue(_queue, poison=True)
 
 
+@app.function_name("on_replays")
+@app.queue_trigger("message", "replays", CONNECTION)
+def on_replays(message: func.QueueMessage, context: func.Context) -> None:
+    from cloud.instance import on_replay
+
+    on_replay(message.get_body(), begins_thread(context))
+
+
+@app.function_name("on_replays_poison")
+@app.queue_trigger("message", "replays-poison", CONNECTION)
+def on_replays_poison(message: func.QueueMessage, context: func.Context) -> None:
+    from cloud.instance import on_replay_poison
+
+    begins_thread(context)()
+    on_replay_poison(message.get_body())
+
+
+@app.function_name("operate_replays")
+@app.route("operate/replays/{id?}", methods=["GET", "POST", "DELETE"])
+def operate_replays(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("operate_replays", req, context)
+
+
+@app.function_name("operate_uploads")
+@app.route("operate/uploads/{*path}", methods=["DELETE"])
+def operate_uploads(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    return _answer("operate_uploads", req, context)
+
+
 @app.function_name("analyze")
 @app.route("analyze", methods=["POST"])
 def analyze(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:

@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
         audit_command,
         drift_command,
         export_command,
+        forget_command,
         models_command,
         pipelines_command,
         replay_command,
@@ -33,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("replay", help="analyse uploads again: failed, missing, changed ones, or all")
     )
     audit_command.add_arguments(commands.add_parser("audit", help="whether every upload has its answer, once"))
+    forget_command.add_arguments(
+        commands.add_parser("forget", help="delete uploads with all that came of them, and report it")
+    )
     command = commands.add_parser("settings", help="print the table of app settings")
     command.set_defaults(run=settings)
 

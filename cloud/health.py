@@ -23,6 +23,7 @@ BODIES = (
     "cloud.instance",
     "cloud.web.router",
     "cloud.web.api",
+    "cloud.web.operate",
     "cloud.web.parameters",
     "cloud.tick",
     "cloud.uploads.audit_nightly",
@@ -70,6 +71,7 @@ def report() -> dict[str, Any]:
         "pipelines": health_parts.pipelines,
         "outdated": health_parts.outdated,
         "audit": health_parts.audit,
+        "given up": health_parts.given_up,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}

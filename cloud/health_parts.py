@@ -233,6 +233,15 @@ def audit() -> dict[str, Any]:
     return told(default_storage())
 
 
+def given_up() -> dict[str, Any]:
+    """Deliveries of uploads that the host gave up: no error, since the sweep finds those uploads by itself."""
+    from cloud.instance import default_worker
+    from cloud.uploads.given_up import QUEUE, given_up
+
+    found = given_up(default_worker())
+    return {"count": found.count, "queue": QUEUE, "first": found.first}
+
+
 def intake() -> str:
     """ "on" or "paused"."""
     return current().intake

@@ -17,8 +17,15 @@ from cloud.places import SWITCH_S
 from cloud.settings import UPLOADS, BadSettings, current, is_disabled, slips, text_of
 from cloud.stopping import at_stop
 from cloud.storage.containers import default_storage
+from cloud.storage.paths import printable
+from cloud.storage.queues import Queue
 from cloud.uploads.events import BlobEvent
+from cloud.uploads.forget import look_again
+from cloud.uploads.given_up import note_given_up
 from cloud.uploads.plans import APP, app_routes, routes_path, written_routes
+from cloud.uploads.replay_worker import ReplayWorker
+from cloud.uploads.replays import QUEUE, ReplayMessage, Replays
+from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.messages import Message, Queues
@@ -118,6 +125,33 @@ def on_poison(content: bytes) -> None:
         default_videos().poison(message)
 
 
+@once
+def default_replays() -> Replays:
+    """The replays of this process's account."""
+    connection = current().storage_connection
+    return Replays(default_storage(), Queue(connection, QUEUE))
+
+
+def on_replay(content: bytes, begin_thread: Callable[[], None]) -> None:
+    """The body of the function on the queue `replays`. Raises what may pass."""
+    if message := _replay_message(content):
+        ReplayWorker(default_worker(), default_replays()).deliver(message, begin_thread)
+
+
+def on_replay_poison(content: bytes) -> None:
+    """The body of the function on its poison queue: the sweep sends the replay on."""
+    if message := _replay_message(content):
+        log.error("replay %s: all attempts at step %d ended without a word", message.replay, message.step)
+
+
+def _replay_message(content: bytes) -> ReplayMessage | None:
+    try:
+        return ReplayMessage.parse(content)
+    except ValueError as error:
+        log.error("%s: dropped", error)  # no attempt would make it a valid message
+        return None
+
+
 def _message(content: bytes) -> Message | None:
     try:
         return Message.parse(content)
@@ -137,6 +171,7 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
     log.info("sweep: %s", report)
     revive(default_videos(), report.handed)
+    _tidy(worker, report.paused)
     if not _ticks():
         from cloud.uploads.audit_nightly import quietly
 
@@ -147,6 +182,22 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
 def _ticks() -> bool:
     """Whether the function `tick` runs in this app: it does what is done once a night."""
     return not only_comments(APP / text_of("PIPELINES_FILE")) and not is_disabled("tick")
+
+
+def _tidy(worker: UploadWorker, is_paused: bool) -> None:
+    """What comes after uploads: silent replays, deliveries that the host gave up, and what is to be deleted."""
+    replays = [] if is_paused else [lambda: default_replays().revive(worker.ledger.deployment)]
+    parts: list[Callable[[], object]] = [
+        *replays,
+        lambda: note_given_up(worker),
+        lambda: look_again(worker.storage),
+        lambda: Retention(worker).run(worker.settings.sweep_seconds / 4),
+    ]
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001 - none of these waits for what is wrong with another
+            log.warning("%s", printable(f"after the sweep: {type(error).__name__}: {error}"))
 
 
 def _note_entries() -> None:

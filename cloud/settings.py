@@ -24,8 +24,8 @@ MAX_SETTINGS = 32
 _MOST_SECONDS = 100_000_000_000  # some 3,000 years: a date that far away can still be written
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-_INTAKE = {**dict.fromkeys(_TRUE, "on"), **dict.fromkeys((*_FALSE, "pause"), "paused")}
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_INTAKE = {**dict.fromkeys(TRUE, "on"), **dict.fromkeys((*FALSE, "pause"), "paused")}
 
 
 class BadSettings(ValueError):
@@ -158,6 +158,24 @@ class Settings:
         "`true` lets a sidecar bring a route of its own (`[[route]]`), and not only name one of the routes: who "
         "uploads then says which models run, and whether anything is blurred.",
     )
+    delete_results_with_uploads: bool = setting(
+        "DELETE_RESULTS_WITH_UPLOADS",
+        False,
+        "`true` deletes what came of an upload (result, artifacts, error record, receipt) within some hours after the "
+        "upload was deleted.",
+    )
+    retention_days: float = setting(
+        "RETENTION_DAYS",
+        0.0,
+        "So many days after an upload was written its result, artifacts and error record are deleted; 0 keeps them. A "
+        "route's `retention_days` says otherwise for its uploads.",
+        low=0,
+    )
+    retention_deletes_uploads: bool = setting(
+        "RETENTION_DELETES_UPLOADS",
+        False,
+        "`true` has that delete the upload, too, where it was analysed.",
+    )
     routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
     pipelines_file: str = setting(
         "PIPELINES_FILE", "pipelines.toml", "The Azure Machine Learning pipelines, relative to the app's folder."
@@ -223,9 +241,9 @@ class Settings:
 
 def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
     if isinstance(default, bool):
-        if text.lower() not in _TRUE + _FALSE:
+        if text.lower() not in TRUE + FALSE:
             raise ValueError("expected true or false")
-        return text.lower() in _TRUE
+        return text.lower() in TRUE
     if isinstance(default, int | float):
         try:
             number = type(default)(text)

@@ -29,6 +29,7 @@ _LEAST_SIDE = 32
 # with more of them takes no result for outdated.
 _ALWAYS = ("labels", "scores", "boxes", "masks", "blur", "compare")
 MAX_PRIORITY = 1000
+MAX_DAYS = 100_000
 # Of a tile's side, and of what of it no neighbour covers. With less, every photo makes more tiles than are allowed.
 LEAST_TILE, MOST_TILE, LEAST_NEW = 32, 65_536, 16
 
@@ -150,6 +151,7 @@ class Route:
     and in none of `ignore` count, by the middle of their box's lower edge. mask: a PNG, white where to look, black what
     to ignore. They hold for objects and maps, in pictures and videos, and not for names of the whole picture.
     priority: sweep and replay take uploads of a higher one first; no part of `digest`, since it changes no result.
+    retention_days: in place of the setting RETENTION_DAYS, 0 for ever; no part of `digest` either.
     """
 
     name: str
@@ -163,6 +165,7 @@ class Route:
     mask: str = ""
     look: Look | None = field(default=None, init=False, repr=False, compare=False)  # regions, ignore and mask, as read
     priority: int = 0
+    retention_days: float | None = None
     place: str = field(default="", init=False, repr=False, compare=False)  # where it was read
     written: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # `video` as read
 
@@ -170,6 +173,10 @@ class Route:
         object.__setattr__(self, "place", f"route {self.name!r}")
         if abs(self.priority) > MAX_PRIORITY:
             raise ValueError(f"priority is {shown(self.priority)}, expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
+        if self.retention_days is not None and not 0 <= self.retention_days < MAX_DAYS:
+            raise ValueError(
+                f"retention_days is {shown(self.retention_days)}, expected 0 (for ever) to {MAX_DAYS:,} days"
+            )
         follow = self.video.follow if self.video else None
         if not self.steps and not (follow and follow.box):
             raise ValueError('it has no steps; give a step, such as { model = "classify" }')

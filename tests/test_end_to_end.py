@@ -240,3 +240,20 @@ def test_http_answers_behind_keys_and_health_without(
         assert request("GET", f"{host.url}/api/results/{path}", headers={"x-functions-key": key}).status == status
     for path in ("..%2Fstate/secret.json", "x/..%2F..%2Fstate/secret.json", "%2e%2e/state/secret.json"):
         assert request("GET", f"{host.url}/api/results/{path}", headers={"x-functions-key": key}).status in (400, 404)
+
+
+def test_a_replay_over_http_is_done_by_the_host_and_uploads_are_forgotten(start_app: StartHost, store: Store) -> None:
+    for number in range(3):
+        store.put(f"uploads/x/{number}.jpg", _made(number))
+    host = start_app()
+    host.wait_for(lambda: len(finished(store)) == 3, "three results", PATIENCE_S)
+    body, typed = b'{"all": true, "names": ["x/"]}', {"Content-Type": "application/json"}
+    begun = request("POST", f"{host.url}/api/operate/replays", body, typed)
+    assert begun.status == 202
+    address = f"{host.url}/api/operate/replays/{json.loads(begun.body)['id']}"
+    host.wait_for(lambda: json.loads(request("GET", address).body)["state"] == "done", "the replay's end", PATIENCE_S)
+    found = json.loads(request("GET", address).body)
+    assert {name: found[name] for name in ("marked", "done", "left")} == {"marked": 3, "done": 3, "left": 0}
+    report = request("DELETE", f"{host.url}/api/operate/uploads/x/0.jpg")
+    assert (report.status, json.loads(report.body)["count"]) == (200, 1)
+    assert finished(store) == {"x/1.jpg", "x/2.jpg"}

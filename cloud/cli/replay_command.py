@@ -1,33 +1,47 @@
-"""`python -m cloud replay`: uploads analysed again, here and now."""
+"""`python -m cloud replay`: has the deployed app analyse uploads again, and follows it."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections import Counter
+import time
 from typing import TYPE_CHECKING
 
 from cloud.storage.paths import printable
 
 if TYPE_CHECKING:
-    from cloud.uploads.replay import Replay
-    from cloud.uploads.sweep import SweepReport
-    from cloud.uploads.upload_worker import UploadWorker
+    from cloud.storage.containers import Storage
+    from cloud.uploads.replay import Filters
+    from cloud.uploads.replays import Replay, Replays
 
 _DESCRIPTION = """\
-Analyse uploads again, here and now. Without a filter: those that have no result, as they failed, were never finished,
-or their result was deleted, be it by a rule of the account (--failed leaves those out). Several filters take more.
-Uploads that an app is working on stay with it. Stopped with Ctrl-C, the same command goes on with what is left (--all
-begins anew)."""
+Has the app analyse uploads again, with its routes and models, and follows it. Without a filter: those that have no
+result, as they failed, were never finished, or their result was deleted, be it by a rule of the account (--failed
+leaves those out). Several filters take more; --label, --model, --since and --until take less of it. Uploads that an app
+is working on stay with it. Ctrl-C ends the watching, and not the replay, which --cancel ID does."""
 _EPILOG = """\
 The names go to standard output, one a line, and what became of them to standard error. Ends with 0 where all of them
-have their answer, 1 where some failed, wait, or are still being worked on, or a NAME is no upload's, 2 for wrong
-usage."""
+have their answer, 1 where some failed, wait, or are still being worked on, a NAME is no upload's, or no app takes the
+replay up, 2 for wrong usage."""
 _NAMED = 5  # names in a sentence
 _DELETED = """\
 of these were analysed before: somebody, or a rule of the account, has deleted what they ended with, and may again; \
 --failed leaves them out"""
+_LOOK_S = 1.0
+_PATIENCE_S = 300.0  # for the first step
+_CHOOSING = {
+    "failed": "those with an error record",
+    "missing": "those without an answer: never analysed, or their result or error record was deleted",
+    "changed": "those that the routes or models of today would answer otherwise: a route was edited, a model replaced",
+    "expired": "those whose result was deleted when it had been kept for RETENTION_DAYS",
+    "all": "every one but those, also finished ones and those that wait for a slot",
+}
+_NARROWING = {
+    "label": ("LABEL", "only those with this object, or this name of the whole picture, in their result"),
+    "model": ("MODEL", "only those with a step of this model in their result: NAME or NAME@VERSION"),
+    "since": ("TIME", "only those uploaded at this date or time (UTC) or later, such as 2026-05-31"),
+    "until": ("TIME", "only those uploaded before it"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,29 +50,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names",
         nargs="*",
-        type=_name,
+        type=name_of_upload,
         metavar="NAME",
         help="only these: the name of an upload, the beginning of names (street/), or a quoted pattern ('**/*.jpg')",
     )
-    parser.add_argument("--failed", action="store_true", help="those with an error record")
-    parser.add_argument(
-        "--missing",
-        action="store_true",
-        help="those without an answer: never analysed, or their result or error record was deleted",
-    )
-    parser.add_argument(
-        "--changed",
-        action="store_true",
-        help="those that the routes or models of today would answer otherwise: a route was edited, a model replaced",
-    )
-    parser.add_argument(
-        "--all", action="store_true", help="every one, also finished ones and those that wait for a slot"
-    )
+    for name, words in _CHOOSING.items():
+        parser.add_argument(f"--{name}", action="store_true", help=words)
+    for name, (value, words) in _NARROWING.items():
+        parser.add_argument(f"--{name}", default="", metavar=value, help=words)
     parser.add_argument("--dry-run", action="store_true", help="only print the names and how many they are")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--detach", action="store_true", help="print the replay's id, and do not wait for its end")
+    how.add_argument(
+        "--here", action="store_true", help="do the work in this process, with the routes and models that are here"
+    )
+    how.add_argument("--cancel", metavar="ID", help="end a replay, and begin none")
     parser.set_defaults(run=run)
 
 
-def _name(text: str) -> str:
+def name_of_upload(text: str) -> str:
+    """A NAME of the command line. Raises ArgumentTypeError for what can be none."""
     if not text:
         raise argparse.ArgumentTypeError("a name is empty, as of a variable that is not set; for all uploads give none")
     try:
@@ -70,68 +81,143 @@ def _name(text: str) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """0: all has its answer; 1: some failed, wait or are still being worked on, or a name is no upload's."""
-    from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
     from cloud.settings import current
+    from cloud.storage.containers import default_storage
+    from cloud.storage.queues import Queue
     from cloud.uploads.intake import refuse_if_paused
-    from cloud.uploads.names import Names
-    from cloud.uploads.replay import Filters, Replay
+    from cloud.uploads.replays import QUEUE, Replays
 
+    if options.cancel:
+        return _cancel(Replays(default_storage(), None), options.cancel)
+    filters = _filters(options)
     if not options.dry_run:
         refuse_if_paused(current())
+    if options.here:
+        return _here(options, filters)
+    storage = default_storage()
+    _say_whether_paused(storage)
+    replays = Replays(storage, Queue(current().storage_connection, QUEUE))
+    replay = replays.begin(filters, tuple(options.names), dry_run=options.dry_run)
+    if options.detach:
+        print(replay.id)
+        return 0
+    try:
+        return _followed(options, replays, replay)
+    except KeyboardInterrupt:
+        _say(f"the app goes on with it; python -m cloud replay --cancel {replay.id} ends it")
+        raise
+
+
+def _filters(options: argparse.Namespace) -> Filters:
+    from cloud.uploads.replay import Filters
+    from inference.errors import BadRequest
+    from inference.tables import build
+
+    asked = {name: getattr(options, name) for name in (*_CHOOSING, *_NARROWING)}
+    asked["everything"] = asked.pop("all")
+    return build(Filters, asked, "replay", BadRequest)
+
+
+def _here(options: argparse.Namespace, filters: Filters) -> int:
+    """Does what the app does, step by step, in this process."""
+    from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
+    from cloud.uploads.replay_worker import ReplayWorker
+    from cloud.uploads.replays import ReplayMessage, Replays
+
     worker = default_worker()
-    _say_whether_paused(worker)
-    plain = not (options.failed or options.missing or options.changed)
-    replay = Replay(
-        worker,
-        Filters(options.failed or plain, options.missing or plain, options.changed, options.all),
-        Names.of(worker.storage, options.names),
-        on_chosen=lambda name: print(printable(name)),
-        on_undecided=lambda name, why: _say(f"not redone: {name}: {why}"),
-    )
-    report = _swept(replay, options.dry_run)
-    unmet = list(replay.names.unmet())
-    for sentence in unmet:
+    _say_whether_paused(worker.storage)
+    replays, us = Replays(worker.storage, None), worker.ledger.deployment
+    replay = replays.begin(filters, tuple(options.names), dry_run=options.dry_run, deployment=us)
+    at_work, was_marked = ReplayWorker(worker, replays), False
+    try:
+        while replay.state == "running" and not replay.rounds:  # in rounds only others can bring it on
+            replay = at_work.deliver(ReplayMessage(replay.id, replay.step)) or replay
+            if replay.is_marked and not was_marked:
+                was_marked = True
+                _print_names(replays, replay)
+    finally:
+        replays.clear(replay.id)
+    return _end(options, replay)
+
+
+def _followed(options: argparse.Namespace, replays: Replays, replay: Replay) -> int:
+    was_marked, since, told = False, time.monotonic(), ""
+    while replay.state == "running":
+        time.sleep(_LOOK_S)
+        stored = replays.read(replay.id)
+        replay = stored.replay if stored else replay
+        if not replay.step and time.monotonic() - since > _PATIENCE_S:
+            _say(f"no app has taken it up so far; it waits for one, and --cancel {replay.id} ends it")
+            return 1
+        if replay.is_marked and not was_marked:
+            was_marked = True
+            _print_names(replays, replay)
+        progress = f"{replay.counts.marked - replay.counts.left} of {replay.counts.marked} uploads are through"
+        if was_marked and not replay.dry_run and progress != told and replay.state == "running":
+            told = progress
+            _say(progress)
+    return _end(options, replay)
+
+
+def _print_names(replays: Replays, replay: Replay) -> None:
+    for number in range(replay.batches):
+        for name in replays.batch(replay, number):
+            print(printable(name))
+
+
+def _end(options: argparse.Namespace, replay: Replay) -> int:
+    """Says how the replay ended; the exit status."""
+    counts, filters = replay.counts, _filters(options)
+    for sentence in (*replay.unmet, *(f"not redone: {why}" for why in replay.why)):
         _say(sentence)
-    if plain and not options.all and replay.chosen["missing"]:
-        _say(f"{replay.chosen['missing']} {_DELETED}")
-    _say(_summary(options, replay, report))
-    open_ends = report.failed + sum(report.others[status] for status in ("waiting", "busy", "job"))
-    return 1 if unmet or (not options.dry_run and (open_ends or replay.undecided)) else 0
+    if filters.as_meant != filters and replay.reasons.get("missing"):
+        _say(f"{replay.reasons['missing']} {_DELETED}")
+    _say(_summary(options, replay))
+    open_ends = counts.marked - counts.done - counts.others
+    return 1 if replay.unmet or (not options.dry_run and (open_ends or replay.undecided)) else 0
 
 
-def _swept(replay: Replay, dry_run: bool) -> SweepReport:
-    from cloud.uploads.sweep import SweepReport, sweep
-
-    report = SweepReport()
-    for place in replay.names.places:
-        report += sweep(
-            replay.worker,
-            math.inf,
-            prefix=place,
-            wanted=lambda upload, receipt: replay.takes(upload, receipt) and not dry_run,
-            cause="replay",
-            again=replay.again,
-        )
-    return report
-
-
-def _summary(options: argparse.Namespace, replay: Replay, report: SweepReport) -> str:
-    count = sum(replay.chosen.values())
+def _summary(options: argparse.Namespace, replay: Replay) -> str:
+    counts = replay.counts
     named, more = options.names[:_NAMED], len(options.names) - _NAMED
     below = f" below {', '.join(named)}{f' and {more} more' if more > 0 else ''}" if named else ""
-    of = f"{count} of {replay.seen} uploads{below}{_in_brackets(replay.chosen)}"
+    why = ", ".join(f"{count} {reason}" for reason, count in replay.reasons.items())
+    of = f"{counts.marked} of {counts.seen} uploads{below}{f' ({why})' if why else ''}"
     undecided = f"; {replay.undecided} cannot be analysed as routes and models are" if replay.undecided else ""
     if options.dry_run:
         return f"would analyse {of}{undecided}"
-    return f"replayed {of}{f': {_ends(report)}' if count else ''}{undecided}"
+    how = "cancelled: replayed" if replay.state == "cancelled" else "replayed"
+    return f"{how} {of}{f': {_ends(replay)}' if counts.marked else ''}{undecided}"
 
 
-def _say_whether_paused(worker: UploadWorker) -> None:
+def _ends(replay: Replay) -> str:
+    counts = replay.counts
+    others = {
+        "waiting": counts.waiting,
+        "busy": counts.left + counts.given_up,
+        "handed to jobs": counts.jobs,
+        "finished by others": counts.others,
+    }
+    ends = [f"{counts.done} done", f"{counts.failed} failed"]
+    return ", ".join(ends + [f"{number} {words}" for words, number in others.items() if number])
+
+
+def _cancel(replays: Replays, replay_id: str) -> int:
+    ended = replays.cancel(replay_id)
+    if ended is None:
+        _say(f"there is no replay {replay_id!r}")
+        return 1
+    _say(f"replay {ended.id} is {ended.state}: {ended.counts.marked - ended.counts.left} of {ended.counts.marked} done")
+    return 0
+
+
+def _say_whether_paused(storage: Storage) -> None:
     """The app's settings are others than those of this command: what its last look at uploads said of them."""
+    from cloud.settings import current
     from cloud.uploads.intake import is_paused
     from cloud.uploads.sweep_mark import pauses_noted
 
-    for by, when in () if is_paused(worker.settings) else pauses_noted(worker.storage):
+    for by, when in () if is_paused(current()) else pauses_noted(storage):
         _say(
             f"intake of the app {by!r} was paused at {when:%Y-%m-%d %H:%M} UTC; this command, by its own INTAKE, is not"
         )
@@ -139,15 +225,3 @@ def _say_whether_paused(worker: UploadWorker) -> None:
 
 def _say(sentence: str) -> None:
     print(printable(sentence), file=sys.stderr)
-
-
-def _in_brackets(reasons: Counter[str]) -> str:
-    return f" ({', '.join(f'{count} {reason}' for reason, count in reasons.items())})" if reasons else ""
-
-
-def _ends(report: SweepReport) -> str:
-    from cloud.uploads.sweep import OTHERS
-
-    ends = [f"{report.processed} done", f"{report.failed} failed"]
-    ends += [f"{report.others[status]} {words}" for status, words in OTHERS.items() if report.others[status]]
-    return ", ".join(ends)

@@ -10,6 +10,7 @@ import json
 import logging
 import mimetypes
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobPrefix, BlobServiceClient, ContentSettings
 
 from cloud import connection
@@ -184,11 +185,13 @@ class Storage:
         """As write, for a document."""
         return self.write(container, name, to_bytes(document), content_type="application/json", **options)
 
-    def delete(self, container: str, name: str, if_match: str | None = None) -> bool:
-        """Delete a blob; False where there was none. Raises Conflict if it is in another version."""
+    def delete(self, container: str, name: str, if_match: str | None = None, *, snapshots: bool = False) -> bool:
+        """Delete a blob, with its `snapshots` or not at all where it has some; False where there was none. Raises
+        Conflict if it is in another version."""
+        options: dict[str, Any] = {"delete_snapshots": "include"} if snapshots else {}
         with translated(f"deleting {container}/{name}"):
             try:
-                self._blob(container, name).delete_blob(**_if_match(if_match))
+                self._blob(container, name).delete_blob(**options, **_if_match(if_match))
             except ResourceNotFoundError:
                 return False
         return True
@@ -214,6 +217,37 @@ class Storage:
                     token = pages.continuation_token
             except ResourceNotFoundError:
                 return
+
+    def copies(self, container: str, name: str) -> Counter[str]:
+        """How many "snapshots", "versions" and "deleted" ones (kept by soft delete) there are of a blob beside itself,
+        as far as the account has them and tells; a call."""
+        found: Counter[str] = Counter()
+        client = self.service.get_container_client(container)
+        for include in (["snapshots", "versions", "deleted"], ["snapshots"]):  # as the account, or an emulator, knows
+            with translated(f"listing the copies of {container}/{name}"):
+                try:
+                    for item in client.list_blobs(name_starts_with=name, include=include):
+                        if item.name != name:
+                            break  # it is the first of those that begin so
+                        old = item.version_id and not item.is_current_version
+                        kinds = {"deleted": item.deleted, "snapshots": item.snapshot, "versions": old}
+                        found.update([kind for kind, is_one in kinds.items() if is_one][:1])
+                    return found
+                except ResourceNotFoundError:
+                    return found
+                except HttpResponseError as error:
+                    if error.status_code not in (400, 409, 501) or include == ["snapshots"]:
+                        raise
+                    found.clear()
+        return found
+
+    def soft_delete_days(self) -> int | None:
+        """How long the account keeps deleted blobs; 0: it does not, None: it does not say. A single call."""
+        try:
+            policy: Any = self.service.get_service_properties().get("delete_retention_policy")
+        except AzureError:
+            return None
+        return int(policy.days or 0) if policy and policy.enabled else 0
 
     def folders(self, container: str, prefix: str) -> list[str]:
         """The names one level below `prefix`, which ends with a slash, that have blobs below them; a call per 5,000."""

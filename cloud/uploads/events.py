@@ -24,7 +24,7 @@ class BlobEvent:
     """Something happened to a blob. Events come twice, late, out of order: what is current is read when claiming.
 
     begin_thread: makes the log lines of a thread those of the invocation that has the event. again: asked of a replay
-    when it claims, since others may have finished the upload meanwhile.
+    when it claims, since others may have finished the upload meanwhile. replay: the id of the replay, if it has one.
     """
 
     container: str
@@ -32,6 +32,7 @@ class BlobEvent:
     cause: Cause = "trigger"
     begin_thread: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
     again: Again = field(default=anyway, compare=False, repr=False)
+    replay: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Ledger:
         self.stopped = False
 
     def claim(
-        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None
+        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None, replay: str = ""
     ) -> Claim[P] | Refusal:
         """Try to get version `etag` of the upload `name`; a single call where nobody has seen it before.
 
@@ -123,14 +123,18 @@ class Ledger:
         there is none: done (under any key: another deployment's result counts), failed (under this very key),
         busy (a living worker or a job has it), waiting (for its slot, or until the installation is mended: no
         attempt is spent). A claim past any number of attempts is given too: the caller records the failure.
-        `again`, of a replay, says whether to claim what is finished, and attempts are counted anew.
+        `again`, of a replay, says whether to claim what is finished, and attempts are counted anew. `replay`: the id of
+        that replay, which takes a version once, and counts the attempts that follow on that.
         """
         if self.stopped:
             return "busy"
         owner = uuid.uuid4().hex
         plan = plan_for(None)
-        first = Receipt(name, etag, plan.key, "working", owner=owner, claimed_folder=folder_of(plan.key, owner))
-        wanted = self._begun(replace(first, digest=plan.digest), plan)
+        first = Receipt(
+            name, etag, plan.key, "working", owner=owner, digest=plan.digest, replay=replay,
+            claimed_folder=folder_of(plan.key, owner),
+        )  # fmt: skip
+        wanted = self._begun(first, plan)
         try:
             return _granted(wanted, self._put(wanted, None), plan)
         except Conflict:
@@ -144,10 +148,11 @@ class Ledger:
                     return _granted(old, stored.version, plan)
                 plan = plan_for(old.override)
                 refusal = _refusal(stored, etag, plan)
-                if refusal and not (again and old.state in _REPEATABLE and again(old, plan.key)):
+                anew = again is not None and not (replay and old.etag == etag and old.replay == replay)
+                if refusal and not (anew and again and old.state in _REPEATABLE and again(old, plan.key)):
                     return refusal
-                claimed = old.claimed(name, etag, plan.key, owner, again is not None)
-                wanted = self._begun(replace(claimed, digest=plan.digest), plan)
+                claimed = old.claimed(name, etag, plan.key, owner, anew)
+                wanted = self._begun(replace(claimed, digest=plan.digest, replay=replay or claimed.replay), plan)
             try:
                 return _granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:

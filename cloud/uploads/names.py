@@ -14,7 +14,7 @@ from inference.errors import UnsupportedMedia
 from inference.route_patterns import WILD, fits, literal_beginning
 from inference.routes_file import sidecar_target
 
-_LONGEST = 1024  # that a blob's name can be
+LONGEST = 1024  # that a blob's name can be
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Names:
     def of(cls, storage: Storage, texts: Iterable[str]) -> Names:
         """A call for each text, which tells names from their beginnings. Raises StorageUnavailable."""
         texts = tuple(dict.fromkeys(text.replace("\\", "/") for text in texts))  # as storage calls them
-        return cls(texts, tuple(Named(form, _is_upload(storage, form)) for text in texts for form in _forms(text)))
+        return cls(texts, tuple(Named(form, _is_upload(storage, form)) for text in texts for form in forms_of(text)))
 
     @property
     def places(self) -> list[str]:
@@ -64,24 +64,33 @@ class Names:
         self._met.update(taken)
         return bool(taken) or not self.named
 
+    @property
+    def met(self) -> tuple[str, ...]:
+        """What has named an upload so far."""
+        return tuple(sorted(self._met))
+
+    def remember(self, met: Iterable[str]) -> None:
+        """What has named uploads in an earlier part of a list."""
+        self._met.update(met)
+
     def unmet(self) -> Iterator[str]:
         """A sentence for each text that has named no upload so far."""
         for text in self.texts:
-            if self._met.isdisjoint(_forms(text)):
+            if self._met.isdisjoint(forms_of(text)):
                 inside = text.removeprefix(f"{UPLOADS}/")
                 how = "" if inside == text else f"; names begin behind the container's: {inside!r}"
                 what = "fits" if WILD.search(text) else "is, or begins with,"
                 yield f"no upload's name {what} {text!r}{how}"
 
 
-def _forms(text: str) -> list[str]:
+def forms_of(text: str) -> list[str]:
     """The text as it may be written in names: keyboards and file systems compose umlauts in two ways."""
     return list(dict.fromkeys((text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))))
 
 
 def _is_upload(storage: Storage, name: str) -> bool:
     try:
-        found = storage.head(UPLOADS, canonical(name)) if len(name) <= _LONGEST else None
+        found = storage.head(UPLOADS, canonical(name)) if len(name) <= LONGEST else None
     except UnsupportedMedia:  # it would lead elsewhere
         return False
     return found is not None and not found.is_folder

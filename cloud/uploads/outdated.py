@@ -90,7 +90,7 @@ class Tally:
         for upload, receipt in pairs:
             if not receipt or receipt.state not in ANSWERED or receipt.etag != upload.etag:
                 continue
-            if sidecar_target(upload.name):
+            if sidecar_target(upload.name) or receipt.expired:
                 continue
             today = "" if receipt.overridden or not receipt.digest else digests.of(upload)
             finished += 1

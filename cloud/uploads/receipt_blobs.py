@@ -100,6 +100,7 @@ def metadata_of(receipt: Receipt) -> dict[str, str]:
     if receipt.share is not None:
         metadata["share"] = f"{receipt.share:.3f}"
     more = {"until": receipt.until, "digest": receipt.digest, "cause": receipt.cause, "by": receipt.deployment}
+    more |= {"replay": receipt.replay, "expired": receipt.expired}
     if receipt.state == "job":
         more["job"] = receipt.job
     if receipt.unsettled:
@@ -119,7 +120,7 @@ def summary_of(blob: BlobInfo) -> ReceiptSummary:
     return ReceiptSummary(
         path, state, etag, lease_s, slot, blob.age_s, blob.served_at, share, said.get("digest", ""),
         "overridden" in said, said.get("override", ""), said.get("cause", ""), said.get("by", ""), said.get("job", ""),
-        "unsettled" in said,
+        "unsettled" in said, said.get("replay", ""), bool(said.get("expired")),
     )  # fmt: skip
 
 

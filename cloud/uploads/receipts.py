@@ -49,6 +49,8 @@ class Receipt:
     alone: bool = False  # this claim has its worker for itself: should that die, this upload is to blame
     unsettled: bool = False  # an answer is there, and what it replaces is not deleted yet
     claimed_folder: str = ""  # see `folder`; "": in receipts of older versions of the app
+    replay: str = ""  # the replay that took this version last, which takes it no second time
+    expired: str = ""  # ISO time at which its answer was deleted since it had been kept as long as it was to be kept
 
     @property
     def short_key(self) -> str:
@@ -98,6 +100,7 @@ class Receipt:
             waits=self.waits if counts and self.state != "working" else 0,
             suspect=counts and (died or self.suspect),
             claimed_folder=folder_of(key, owner),
+            replay=self.replay if same else "",
         )
 
     def ended(self, state: Unanswered, reason: str, suspect: bool = False) -> Receipt:
@@ -211,6 +214,8 @@ class ReceiptSummary:
     deployment: str = ""
     job: str = ""  # that has the upload, where the state is "job"; "" where the listing does not say
     unsettled: bool = False
+    replay: str = ""  # as the receipt's
+    expired: bool = False  # its answer was deleted since it had been kept as long as it was to be kept
 
     def is_open(self, etag: str) -> bool:
         """Whether version `etag` of the upload, which is there, still needs somebody."""

@@ -169,7 +169,7 @@ class UploadWorker:
         digest = ARCHIVED if upload.archived else KEPT_BACK
         again = event.again if event.cause == "replay" else None
         plan = UploadPlan(make_key(UPLOADS, upload.name, upload.etag, digest), problem=error, digest=digest)
-        claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again)
+        claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again, replay=event.replay)
         return self.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
 
     def _claimed(self, info: BlobInfo, event: BlobEvent) -> Claim[UploadPlan] | Refusal:
@@ -181,7 +181,7 @@ class UploadWorker:
             plan = self.planner.plan(info, override, now=again is not None)
             return plan
 
-        claim = self.ledger.claim(info.name, info.etag, plan_for, again=again)
+        claim = self.ledger.claim(info.name, info.etag, plan_for, again=again, replay=event.replay)
         if claim == "busy" and self.ledger.stopped:
             raise Stopping(info.name)
         if claim == "waiting" and plan.blocked:
@@ -308,6 +308,8 @@ class UploadWorker:
 
     def _done(self, claim: Claim[UploadPlan], published: Published, trace: str) -> Outcome:
         ended = self.complete(claim, published)
+        if ended == "lost" and self.storage.head(UPLOADS, claim.receipt.name) is None:
+            return Outcome("dropped", claim.receipt.attempt)
         if ended == "ok":
             log_end(claim, "analysed", trace)
         return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.claims)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-
-from cloud import connection
-from cloud.storage.blobs import translated
-
-if TYPE_CHECKING:
-    from azure.storage.queue import QueueClient
+from cloud.storage.queues import Queue
 
 Stage = Literal["whole", "detect", "merge", "render", "join"]
 QUEUES: dict[Stage, str] = {
@@ -58,33 +51,13 @@ class Queues:
     """The queues of the account behind a connection setting; a missing queue is made when it is sent to."""
 
     def __init__(self, setting: str) -> None:
-        self._setting = setting
+        self._queues = {name: Queue(setting, name) for name in QUEUES.values()}
 
     def send(self, messages: list[Message], delay_s: int = 0) -> None:
         """One call a message, which nobody gets before `delay_s` seconds are over. Raises StorageUnavailable."""
         for message in messages:
-            queue, text = self._queue(QUEUES[message.stage]), message.text()
-            with translated(f"sending to the queue {queue.queue_name}"):
-                try:
-                    queue.send_message(text, visibility_timeout=delay_s)
-                except ResourceNotFoundError:
-                    with suppress(ResourceExistsError):
-                        queue.create_queue()
-                    queue.send_message(text, visibility_timeout=delay_s)
+            self._queues[QUEUES[message.stage]].send(message.text(), delay_s)
 
     def waiting(self, stage: Stage) -> int:
         """About how many messages wait for a step, delayed ones too, or are being worked on; a single call."""
-        queue = self._queue(QUEUES[stage])
-        with translated(f"asking the queue {queue.queue_name}"):
-            try:
-                return queue.get_queue_properties().approximate_message_count or 0
-            except ResourceNotFoundError:
-                return 0
-
-    def _queue(self, name: str) -> QueueClient:
-        from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
-
-        # What the host expects unless host.json says otherwise.
-        return connection.queue_service(self._setting).get_queue_client(
-            name, message_encode_policy=TextBase64EncodePolicy(), message_decode_policy=TextBase64DecodePolicy()
-        )
+        return self._queues[QUEUES[stage]].waiting()

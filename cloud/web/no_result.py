@@ -79,9 +79,12 @@ def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
         return NoResult("cancelled", f"its analysis was cancelled; {how}")
     if receipt.state == "dropped":
         return NoResult("waiting", f"it was gone while it was analysed, and is there again: {_TURN}", 5)
-    if receipt.state == "failed":
+    if receipt.state == "failed" and not receipt.expired:
         where = f"{ERRORS}/{error_path(receipt.name)}"
         return NoResult("failed", f"it failed: {receipt.reason or 'for a reason that the record says'} ({where})")
+    if receipt.expired:
+        how = "`python -m cloud replay NAME --expired` brings it back"
+        return NoResult("result_deleted", f"it was kept as long as it was to be kept ({receipt.expired}); {how}")
     if receipt.state == "done":
         how = "`python -m cloud replay NAME --missing` brings it back"
         return NoResult("result_deleted", f"it was analysed ({receipt.at}), and its result was deleted; {how}")

@@ -15,6 +15,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "analyze": ("name", "route"),
     "results": (),
     "jobs": ("name",),
+    "operate_replays": (),
+    "operate_uploads": ("dry_run",),
     "health": ("deep",),
     "health_deep": (),
 }

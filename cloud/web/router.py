@@ -25,6 +25,8 @@ BODIES = {
     "analyze": ("cloud.web.api", "analyze"),
     "results": ("cloud.web.api", "results"),
     "jobs": ("cloud.web.api", "jobs"),
+    "operate_replays": ("cloud.web.operate", "replays"),
+    "operate_uploads": ("cloud.web.operate", "uploads"),
     "health": ("cloud.web.parameters", "refuse_deep"),
     "health_deep": ("cloud.health", "on_request"),
     "model_registered": ("cloud.models.deliveries", "on_events"),

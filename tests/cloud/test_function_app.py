@@ -86,7 +86,16 @@ def test_every_function_is_indexed_whatever_the_settings_say() -> None:
     declared = indexed_with([{"BLOB_TRIGGER_SOURCE": told, "MAX_ATTEMPTS": "many"} for told in SOURCES])
     for found, (told, source) in zip(declared, SOURCES.items(), strict=True):
         assert set(found) >= {"on_upload", "sweep", "analyze", "results", "health", "health_deep", "jobs"}
-        for queue in ("segments", "merges", "renders", "segments-poison", "merges-poison", "renders-poison"):
+        for queue in (
+            "segments",
+            "merges",
+            "renders",
+            "segments-poison",
+            "merges-poison",
+            "renders-poison",
+            "replays",
+            "replays-poison",
+        ):
             [queued] = found[f"on_{queue.replace('-', '_')}"]
             assert (queued["type"], queued["queueName"], queued["connection"]) == (
                 "queueTrigger", queue, "AzureWebJobsStorage",
@@ -105,6 +114,7 @@ LEVELS = {
     "analyze": "FUNCTION",
     "results": "FUNCTION",
     "jobs": "FUNCTION",
+    "operate_replays": "FUNCTION",
     "health": "ANONYMOUS",
     "health_deep": "FUNCTION",
 }

@@ -181,7 +181,7 @@ class MemoryStorage(Storage):
                 container, name, content, metadata=said, tags=tags or {}, content_type=content_type
             ).etag
 
-    def delete(self, container: str, name: str, if_match: str | None = None) -> bool:
+    def delete(self, container: str, name: str, if_match: str | None = None, *, snapshots: bool = False) -> bool:
         with self.gate(Call("delete", container, name)), self.account.lock:
             there = self.account.find(container, name)
             _check(there, if_match, f"deleting {container}/{name}")

@@ -118,9 +118,9 @@ def test_replay_is_refused_but_for_its_list(
     monkeypatch.setenv("INTAKE", "paused")
     current.cache_clear()
     try:
-        assert main(["replay", "--all"]) == 2
+        assert main(["replay", "--here", "--all"]) == 2
         assert "INTAKE is paused: uploads wait" in capsys.readouterr().err
-        assert main(["replay", "--all", "--dry-run"]) == 0
+        assert main(["replay", "--here", "--all", "--dry-run"]) == 0
         assert capsys.readouterr().out == "a.jpg\n"
     finally:
         current.cache_clear()
@@ -136,8 +136,8 @@ def test_a_replay_whose_own_intake_is_on_says_that_the_app_is_paused(
     drop(paused, "a.jpg", jpeg())
     monkeypatch.setattr("cloud.instance.default_worker", lambda: on)
     sweep(paused, 60)
-    assert main(["replay"]) == 0
+    assert main(["replay", "--here"]) == 0
     assert "intake of the app 'app' was paused at 20" in capsys.readouterr().err.splitlines()[0]
     sweep(app, 60)
-    main(["replay"])
+    main(["replay", "--here"])
     assert "paused" not in capsys.readouterr().err

@@ -203,5 +203,5 @@ def test_replay_names_the_highest_first(
     worker.planner.routes = ROUTES
     monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
     put(worker, *BY_NAME)
-    assert main(["replay", "--all", "--dry-run"]) == 0
+    assert main(["replay", "--here", "--all", "--dry-run"]) == 0
     assert capsys.readouterr().out.split() == BY_PRIORITY

@@ -92,14 +92,20 @@ def test_a_listing_names_the_job_that_has_an_upload(store: ReceiptStore) -> None
     assert (summary.job, summary.overridden, summary.override_mark) == ("j1", False, "")
 
 
+def test_a_listing_says_which_replay_has_taken_an_upload_and_that_its_result_has_expired(store: ReceiptStore) -> None:
+    store.create(replace(FULL, state="done", replay="20260504-020000-00000001", expired="2026-05-05T02:00:00+00:00"))
+    [summary] = [summary for page in store.pages() for summary in page.summaries]
+    assert (summary.replay, summary.expired) == ("20260504-020000-00000001", True)
+
+
 def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(storage: Storage) -> None:
     document = {
         "name": "a/b.jpg", "etag": "e1", "key": "k" * 64, "state": "waiting", "attempt": 3, "owner": "me",
         "lease_s": 1.5, "until": "2026-05-04T02:00:00+00:00", "reason": "why", "override": 'route = "é"',
         "result_etag": "r1", "old_keys": ["k1", "k2"], "has_error": True, "job": "j1",
         "at": "2026-05-03T02:00:00+00:00", "share": None, "digest": "d1", "cause": "model:é\n m",
-        "deployment": "app-blue", "failed_keys": ["k0"],
-        "claims": 1, "waits": 0, "suspect": False, "alone": False, "unsettled": False,
+        "deployment": "app-blue", "failed_keys": ["k0"], "replay": "", "expired": "",
+        "claims": 1, "waits": 0, "suspect": False, "alone": False, "unsettled": False, "claimed_folder": "",
     }  # fmt: skip
     metadata = {"state": "waiting", "etag": "e1", "lease": "1.5", "until": "2026-05-04T02:00:00+00:00"}
     metadata |= {"digest": "d1", "overridden": "true", "override": FULL.override_mark, "cause": "model:é\n m"}

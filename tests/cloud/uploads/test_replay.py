@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import permutations
 
 import pytest
 
@@ -13,9 +12,8 @@ from cloud.connection import blob_service
 from cloud.settings import CONTAINERS, ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.paths import record_prefix
 from cloud.uploads.events import BlobEvent
-from cloud.uploads.missing import absent
 from cloud.uploads.receipt_blobs import PREFIX
-from cloud.uploads.replay import Filters, Replay
+from cloud.uploads.replay import Filters, Selection
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.routes_file import parse_routes
@@ -35,7 +33,7 @@ def replay(
 
     def run(*arguments: str) -> Said:
         capsys.readouterr()
-        status = main(["replay", *arguments])
+        status = main(["replay", "--here", *arguments])
         out, err = capsys.readouterr()
         return status, out.split(), err.splitlines()[-1]
 
@@ -88,7 +86,7 @@ def test_what_others_finish_meanwhile_is_not_done_again(worker: UploadWorker, an
     drop(worker, "a.jpg", jpeg())
     sweep(worker, 60)
     routes(worker, OTHERWISE)
-    asked = Replay(worker, Filters(changed=True))
+    asked = Selection(worker, Filters(changed=True))
     event = BlobEvent(UPLOADS, "a.jpg", "replay", again=asked.again)
     assert [worker.handle(event).attempt, worker.handle(event).attempt] == [1, 0]
     assert len(analyses) == 2
@@ -105,7 +103,7 @@ def test_uploads_whose_route_cannot_be_used_are_named_and_left(
     assert (status, taken, last.split("; ")) == (
         1, [], ["replayed 0 of 1 uploads", "1 cannot be analysed as routes and models are"],
     )  # fmt: skip
-    main(["replay", "--changed", "--dry-run"])
+    main(["replay", "--here", "--changed", "--dry-run"])
     assert "not redone: a.jpg: " in (said := capsys.readouterr().err) and "did you mean 'sketch'" in said
     assert receipt(worker, "a.jpg") == before
 
@@ -180,7 +178,7 @@ def test_names_take_what_they_name_and_no_more(
     }
     for named, expected in taken.items():
         capsys.readouterr()
-        assert main(["replay", *named, "--dry-run"]) == 0, named
+        assert main(["replay", "--here", *named, "--dry-run"]) == 0, named
         out, err = capsys.readouterr()
         assert sorted(out.splitlines()) == sorted(expected), named
         assert f"would analyse {len(expected)} of {len(expected)} uploads below {', '.join(named)} (" in err
@@ -201,9 +199,9 @@ def test_a_name_that_is_no_uploads_is_said(
 ) -> None:
     worker.storage.write(UPLOADS, "street/a.jpg", b"x")
     for more in ((), ("--dry-run",)):
-        assert main(["replay", name, "--changed", *more]) == 1
+        assert main(["replay", "--here", name, "--changed", *more]) == 1
         assert said in capsys.readouterr().err
-    assert main(["replay", "street/a.jpg", "--changed"]) == 0
+    assert main(["replay", "--here", "street/a.jpg", "--changed"]) == 0
 
 
 def test_before_the_app_has_ever_run_there_is_nothing(
@@ -217,7 +215,7 @@ def test_before_the_app_has_ever_run_there_is_nothing(
 @pytest.mark.parametrize(("name", "said"), [("", "a name is empty"), ("\udcff.jpg", "is no UTF-8")])
 def test_a_name_that_is_none_is_wrong_usage(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):  # of no name, all uploads would be taken
-        main(["replay", name, "--all"])
+        main(["replay", "--here", name, "--all"])
     assert said in capsys.readouterr().err
 
 
@@ -229,7 +227,7 @@ def test_what_a_rule_of_the_account_deleted_is_said_where_it_was_not_asked_for(
     worker.storage.delete(RESULTS, "a.jpg/result.json")
     said = "1 of these were analysed before: somebody, or a rule of the account, has deleted"
     for arguments, is_said in ((["--missing"], False), (["--all"], False), ([], True)):
-        main(["replay", "--dry-run", *arguments])
+        main(["replay", "--here", "--dry-run", *arguments])
         assert (said in capsys.readouterr().err) == is_said
 
 
@@ -277,13 +275,6 @@ def test_receipts_that_lost_what_a_listing_shows_are_read(worker: UploadWorker, 
     worker.storage.write(STATE, f"{PREFIX}a.jpg", content[0])  # as after a copy
     assert replay("--changed", "--dry-run")[1] == []
     assert replay() == (0, ["a.jpg"], "replayed 1 of 1 uploads (1 unfinished): 0 done, 0 failed, 1 finished by others")
-
-
-@pytest.mark.parametrize("order", list(permutations("abc")))
-def test_what_is_missing_does_not_depend_on_the_order(order: tuple[str, ...]) -> None:
-    assert absent(iter("abcd"), iter([*order, "x"])) == {"d"}
-    assert absent(iter(order), iter("cb")) == {"a"}
-    assert absent(iter(order), iter("abc")) == absent(iter(""), iter(order)) == set()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_markers_of_folders_and_clutter_cost_no_request(
     assert str(sweep(worker, 60)).startswith("found 0 of 0 uploads to analyse: ")
     assert len(calls) == 4  # the mark, a page of uploads, a page of receipts, the count of outdated ones
     assert (names(worker, STATE), names(worker, ERRORS)) == (["outdated/local.json"], [])
-    assert main(["replay", "--all", "--dry-run"]) == 0
+    assert main(["replay", "--here", "--all", "--dry-run"]) == 0
     assert capsys.readouterr().out == ""
 
 
@@ -229,16 +229,16 @@ def test_replay_analyses_failed_uploads_again_and_all_when_told(
         sweep(worker, 60)
     assert names(worker, ERRORS) == ["x/a.jpg.json", "x/b.jpg.json", "y/c.jpg.json"]
 
-    assert main(["replay", "x/", "--dry-run"]) == 0
+    assert main(["replay", "--here", "x/", "--dry-run"]) == 0
     assert capsys.readouterr().out.split() == ["x/a.jpg", "x/b.jpg"]
     assert results(worker) == []
 
-    assert main(["replay", "x/"]) == 0
+    assert main(["replay", "--here", "x/"]) == 0
     assert results(worker) == ["x/a.jpg", "x/b.jpg"]
     assert names(worker, ERRORS) == ["y/c.jpg.json"]
 
     before = worker.storage.head(RESULTS, "x/a.jpg/result.json")
-    assert main(["replay", "x/a", "--all"]) == 0
+    assert main(["replay", "--here", "x/a", "--all"]) == 0
     after = worker.storage.head(RESULTS, "x/a.jpg/result.json")
     assert before and after
     assert before.etag != after.etag

@@ -1,0 +1,245 @@
+"""Deletes what came of uploads that are gone, and what was kept as long as it is to be kept.
+
+A pass goes through receipts and uploads side by side, as the sweep does, and only where a setting or a route asks for
+it: once an hour at most, as long as it has time, and from where the last pass stopped. An upload without a finished
+receipt is never touched. What is deleted is deleted in the version that was found. The receipt is replaced at the end,
+so that a pass that dies is done again, and in the version that was read, so that whoever has the upload by then keeps
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from cloud.settings import STATE, UPLOADS, Settings
+from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.paths import printable, record_path
+from cloud.uploads.forget import is_addressable
+from cloud.uploads.outdated import ANSWERED
+from cloud.uploads.pieces import pieces_of
+from cloud.uploads.plans import Planner
+from cloud.uploads.receipt_blobs import PREFIX, summary_of
+from cloud.uploads.receipts import Receipt, ReceiptSummary
+from cloud.uploads.upload_worker import UploadWorker
+from inference.errors import BadManifest, DropsightError, LimitExceeded, StorageUnavailable
+from inference.routes_file import SIDECAR, sidecar_target
+from inference.tables import build
+
+log = logging.getLogger(__name__)
+
+_LOOK_BACK = 5000
+_EVERY_S = 3600.0
+_DAY_S = 86400.0
+# An upload that is gone for a moment only (overwritten by way of a deletion, undeleted) keeps what came of it.
+GONE_S = 600.0
+_MARK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the next pass goes on: pages of both lists. deleted, expired: what this pass did so far."""
+
+    receipts: str | None = None
+    uploads: str | None = None
+    deleted: int = 0
+    expired: int = 0
+    done: bool = False
+
+
+class Retention:
+    """What a deployment keeps, and for how long."""
+
+    def __init__(self, worker: UploadWorker) -> None:
+        self.worker, self.storage = worker, worker.storage
+        self.settings: Settings = worker.settings
+        self._planner: Planner = worker.planner
+        self._path = f"retention/{worker.ledger.deployment}.json"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is ever to be deleted."""
+        settings, routes = self.settings, self._planner.routes.routes
+        return bool(
+            settings.delete_results_with_uploads
+            or settings.retention_days
+            or any(route.retention_days for route in routes)
+        )
+
+    def days_of(self, upload: BlobInfo | None, override: str | None) -> float:
+        """How many days what comes of an upload is kept, 0 for ever, as its route or the setting says; of one that is
+        gone the setting. A route that a sidecar writes itself has no say, and where none can be had, all is kept."""
+        days = self.settings.retention_days
+        if upload is None:
+            return days
+        routes = self._planner.routes
+        try:
+            wanted = upload.metadata.get("dropsight_route")
+            route = routes.of_sidecar(override, upload.name) if override else routes.match(upload.name, wanted)
+        except (DropsightError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError):
+            return 0.0
+        said = route.retention_days if any(route is ours for ours in routes.entries) and route else None
+        return days if said is None else said
+
+    def run(self, budget_s: float, *, page_size: int = 5000, now: bool = False) -> Mark | None:
+        """A pass, or the next part of one; None where nothing is asked for, or the last was a moment ago (but `now`).
+        Raises StorageUnavailable."""
+        if not self.is_on:
+            return None
+        end, mark, age_s = time.monotonic() + budget_s, *self._mark()
+        if mark.done and age_s < _EVERY_S and not now:
+            return None
+        mark = Mark() if mark.done else mark
+        uploads = _Uploads(self.storage, mark.uploads, page_size)
+        while not mark.done:
+            mark = self._page(mark, uploads, page_size)
+            self.storage.write_json(STATE, self._path, asdict(mark))
+            if time.monotonic() >= end:
+                break
+        if mark.done and (mark.deleted or mark.expired):
+            log.info("retention: %d expired, %d of uploads that are gone deleted", mark.expired, mark.deleted)
+        return mark
+
+    def _mark(self) -> tuple[Mark, float]:
+        try:
+            stored = self.storage.read(STATE, self._path, _MARK_BYTES)
+            if stored is None:
+                return Mark(), 0.0
+            return build(Mark, json.loads(stored[0]), f"{STATE}/{self._path}"), stored[1].age_s
+        except (ValueError, RecursionError, BadManifest, LimitExceeded) as error:
+            log.warning("%s/%s is no mark (%s): it begins anew", STATE, self._path, printable(str(error)[:300]))
+            return Mark(), 0.0
+
+    def _page(self, mark: Mark, uploads: _Uploads, size: int) -> Mark:
+        page = next(self.storage.pages(STATE, PREFIX, mark.receipts, size), None)
+        for summary in map(summary_of, page.blobs if page else ()):
+            try:
+                upload = uploads.of(summary.path)
+                if upload is None:
+                    mark = replace(mark, deleted=mark.deleted + self._after_its_upload(summary))
+                elif self._is_over(summary, upload):
+                    mark = replace(mark, expired=mark.expired + self._expired(summary, upload))
+            except StorageUnavailable as error:  # a lease, a legal hold: it stays until the next pass
+                log.warning("%s", printable(f"{STATE}/{PREFIX}{summary.path}: {error}"))
+        token = page.next_token if page else None
+        return replace(mark, receipts=token, uploads=uploads.token, done=token is None)
+
+    def _after_its_upload(self, summary: ReceiptSummary) -> bool:
+        """Deletes what came of an upload that is gone, where that is asked for, and for long enough."""
+        days = self.settings.retention_days
+        if not self.settings.delete_results_with_uploads and not (days and summary.age_s > days * _DAY_S):
+            return False
+        if summary.age_s < (_DAY_S if summary.state in ("working", "job") else GONE_S):
+            return False
+        name = self._name_of(summary.path)
+        stored = self.worker.ledger.read(name) if name else None
+        if stored is None or name is None or self.storage.head(UPLOADS, name):
+            return False
+        is_only_noted = stored.receipt.override is not None and self.storage.head(UPLOADS, f"{name}{SIDECAR}")
+        if is_only_noted and not stored.receipt.etag:
+            return False
+        if not self._pieces_deleted(stored.receipt):
+            return False
+        if not is_only_noted:
+            return self._forgotten(name, stored.version)
+        # The route that its sidecar names holds for the upload when it comes back.
+        noted = Receipt(name, "", "", "retry", attempt=0, override=stored.receipt.override)
+        return self._replaced(noted, stored.version) is not None
+
+    def _name_of(self, path: str) -> str | None:
+        """The upload of a receipt; None where nobody can tell."""
+        if "%" not in path:
+            return path
+        try:
+            stored = self.storage.read_json(STATE, f"{PREFIX}{path}")
+            name = stored[0]["name"] if stored else None
+        except (ValueError, LookupError, TypeError, RecursionError, LimitExceeded):
+            return None
+        return name if isinstance(name, str) and record_path(name) == path and is_addressable(name) else None
+
+    def _is_over(self, summary: ReceiptSummary, upload: BlobInfo) -> bool:
+        """Whether what came of an upload was kept for long enough, as far as a listing tells; what was not analysed to
+        its end is kept."""
+        if summary.state not in ANSWERED or summary.etag != upload.etag or sidecar_target(upload.name):
+            return False
+        if summary.expired and not (self.settings.retention_deletes_uploads and summary.state == "done"):
+            return False
+        return summary.overridden or self._is_older(upload, self.days_of(upload, None))
+
+    @staticmethod
+    def _is_older(upload: BlobInfo, days: float) -> bool:
+        return bool(days) and (upload.served_at - upload.modified).total_seconds() >= days * _DAY_S
+
+    def _expired(self, summary: ReceiptSummary, upload: BlobInfo) -> bool:
+        stored = self.worker.ledger.read(upload.name)
+        if stored is None or (stored.receipt.state, stored.receipt.etag) != (summary.state, upload.etag):
+            return False
+        receipt = stored.receipt
+        if not self._is_older(upload, self.days_of(upload, receipt.override)) or not self._pieces_deleted(receipt):
+            return False
+        when = receipt.expired or upload.served_at.isoformat(timespec="seconds")
+        marked = replace(receipt, expired=when, result_etag=None, old_keys=(), has_error=False)
+        version = self._replaced(marked, stored.version)
+        if version is None:
+            return False
+        if self.settings.retention_deletes_uploads and receipt.state == "done":
+            self._upload_deleted(receipt, version)
+        return True
+
+    def _upload_deleted(self, receipt: Receipt, version: str) -> None:
+        """Deletes the upload, its sidecar and both receipts, unless somebody has written it anew."""
+        if not self._deleted(UPLOADS, receipt.name, receipt.etag):
+            return
+        if receipt.override is not None:
+            sidecar = f"{receipt.name}{SIDECAR}"
+            self.storage.delete(UPLOADS, sidecar)
+            self.storage.delete(STATE, f"{PREFIX}{record_path(sidecar)}")
+        self._forgotten(receipt.name, version)
+
+    def _pieces_deleted(self, receipt: Receipt) -> bool:
+        """Deletes what was made; False where somebody is making it anew."""
+        return all(piece.delete(self.storage) for piece in pieces_of(self.storage, receipt.name, receipt))
+
+    def _replaced(self, receipt: Receipt, version: str) -> str | None:
+        try:
+            return self.worker.ledger.store.replace(receipt, version)
+        except Conflict:
+            return None
+
+    def _forgotten(self, name: str, version: str) -> bool:
+        return self._deleted(STATE, f"{PREFIX}{record_path(name)}", version)
+
+    def _deleted(self, container: str, name: str, version: str) -> bool:
+        try:
+            return self.storage.delete(container, name, if_match=version)
+        except Conflict:
+            return False
+
+
+class _Uploads:
+    """The list of uploads, read in step with that of the receipts."""
+
+    def __init__(self, storage: Storage, token: str | None, size: int) -> None:
+        self.token = token  # of the page that is being read
+        self._pages = storage.pages(UPLOADS, "", token, size)
+        self._ahead = self._listed()
+        self._next = next(self._ahead, None)
+        self._passed: OrderedDict[str, BlobInfo] = OrderedDict()
+
+    def _listed(self) -> Iterator[tuple[str, BlobInfo]]:
+        for page in self._pages:
+            self.token = page.token
+            yield from ((record_path(blob.name), blob) for blob in page.blobs)
+
+    def of(self, path: str) -> BlobInfo | None:
+        """The upload of a receipt; None where it is not at its place, so that only asking for it tells."""
+        while self._next is not None and self._next[0] <= path:
+            self._passed[self._next[0]] = self._next[1]
+            if len(self._passed) > _LOOK_BACK:
+                self._passed.popitem(last=False)
+            self._next = next(self._ahead, None)
+        return self._passed.pop(path, None)
