@@ -80,8 +80,9 @@ def report() -> dict[str, Any]:
             answers[name] = part()
         except Exception as error:  # noqa: BLE001 - to say what is broken, whatever it is, is all this does
             errors[name] = {"class": type(error).__name__, "message": str(error)}
-            # Where a bug is says the log alone; what is said over HTTP names no file of this machine.
-            log.warning("deep health: %s: %s", name, error, exc_info=not isinstance(error, DropsightError | ValueError))
+            if not isinstance(error, DropsightError | ValueError):
+                # Where a bug is says the log alone; what is said over HTTP names no file of this machine.
+                log.warning("deep health: %s: %s", name, error, exc_info=True)
     report: dict[str, Any] = without_paths(
         {
             "status": "degraded" if errors else "ok",

@@ -34,7 +34,7 @@ from cloud.videos.jobs import (
     work,
 )
 from inference.engine.registry import Registry
-from inference.errors import StorageUnavailable
+from inference.errors import StorageRefused
 from inference.machine import peak_rss_mb
 from inference.results.result import Cost
 from inference.routes import Route
@@ -162,7 +162,7 @@ class Stages:
                 file.check()
 
     def summary(self, job: VideoJob) -> Summary:
-        """What the merge gave. Raises Conflict where the job is over, StorageUnavailable where it is merged anew."""
+        """What the merge gave. Raises Conflict where the job is over, StorageRefused where it is merged anew."""
         stored = self.storage.read(STATE, path_of(job.id, STORY), _MAX_SUMMARY_BYTES)
         if stored is None:
             raise Conflict(f"job {job.id} has no summary (any more)")
@@ -171,14 +171,14 @@ class Stages:
 
     @contextmanager
     def _made_anew(self, job: VideoJob, *names: str) -> Iterator[None]:
-        """Deletes work that turns out to be unreadable, so that it is done again. Raises StorageUnavailable then."""
+        """Deletes work that turns out to be unreadable, so that it is done again. Raises StorageRefused then."""
         try:
             yield
         except _UNREADABLE as error:
             for name in (*names, f"{SENT}merge"):
                 self.storage.delete(STATE, path_of(job.id, name))
             what = f"{STATE}/{path_of(job.id, names[0])} cannot be read ({type(error).__name__}: {error})"
-            raise StorageUnavailable(f"{what}: it was deleted, and is made again") from error
+            raise StorageRefused(f"{what}: it was deleted, and is made again") from error
 
     def _lines(self, job: VideoJob, kind: str, part: Part) -> Iterator[str]:
         """The lines that a part stored, through a temporary file: a line at a time is in memory."""

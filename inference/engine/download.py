@@ -40,11 +40,12 @@ class OutOfTime(ModelUnavailable):
 def is_safe(url: str, led_from: str = "") -> bool:
     """Whether nobody on the way can read or change what comes from this address: https, or this machine itself.
 
-    led_from: what led there. What is asked for from elsewhere leads to no server of this machine.
+    led_from: what led there. What is asked for by https, or from elsewhere, leads to no server of this machine.
     """
-    return url.lower().startswith("https://") or (
-        url.lower().startswith("http://") and is_loopback(url) and (not led_from or is_loopback(led_from))
-    )
+    if url.lower().startswith("https://"):
+        return True
+    from_here = not led_from or (led_from.lower().startswith("http://") and is_loopback(led_from))
+    return url.lower().startswith("http://") and is_loopback(url) and from_here
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_the_deep_health_says_which_files_changed(files: dict[str, Path], caplog
     assert said() == ("", "")
     files["ROUTES_FILE"].write_text(ROUTE.replace('"a"', '"b"'))
     green, red = said()
-    assert f"{files['ROUTES_FILE']} changed at " in green and not red
+    assert "routes.toml changed at " in green and not red and str(files["ROUTES_FILE"]) not in green
     assert green.endswith("restart the app")
     assert list(health.report()["routes"]) == ["a"], "what is in use"
     assert caplog.text.count("restart the app") == 1
@@ -144,7 +144,7 @@ def test_a_mask_is_a_file_that_takes_effect_at_the_next_start(
     assert "mask: " in (problem := health.report()["errors"]["routes"]["message"]) and "is not there" in problem
     Image.new("L", (4, 4), 255).save(mask)
     green, red = said()
-    assert f"{mask} is new at " in green and green.endswith("restart the app") and not red
+    assert "gate.png is new at " in green and str(mask) not in green and green.endswith("restart the app") and not red
     instance.default_worker.cache_clear()
     assert said() == ("", "")
     content = mask.read_bytes()

@@ -62,7 +62,7 @@ def delete_result(worker: UploadWorker) -> None:
 
 
 def delete_artifact(worker: UploadWorker) -> None:
-    folder = receipt(worker, "a.jpg").short_key
+    folder = receipt(worker, "a.jpg").folder
     path = next(name for name in names(worker, RESULTS) if name.startswith(f"a.jpg/{folder}/"))
     worker.storage.delete(RESULTS, path)
 
@@ -215,7 +215,7 @@ def test_work_that_is_under_way_and_clutter_are_no_faults(worker: UploadWorker) 
         ("night/a.jpg", "waiting", {"cause": "model:yunet"}),
         ("old.jpg", "working", {"lease_s": 100.0}),
         ("job.mp4", "job", {"job": "1" * 32}),
-        ("stopped.mp4", "dropped", {}),
+        ("stopped.mp4", "cancelled", {}),
     ):
         worker.ledger.store.create(Receipt(name, etags[name], "e" * 64, state, **more))  # type: ignore[arg-type]
     worker.storage.write(RESULTS, f"old.jpg/{'e' * 12}/annotated.jpg", b"x", metadata={"key": "e" * 64})
@@ -256,7 +256,7 @@ def test_results_of_another_deployment_and_of_older_versions_are_right(answered:
     report = audited(answered)
     assert (report.counts["right"], report.counts["orphaned"]) == (3, 1)
     assert report.named["orphaned"] == [
-        f"a.jpg: artifacts {stored.receipt.short_key}/, which no result names",
+        f"a.jpg: artifacts {stored.receipt.folder}/, which no result names",
     ]
 
 

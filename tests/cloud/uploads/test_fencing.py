@@ -108,7 +108,7 @@ def test_the_end_is_the_holders_also_where_a_loser_writes_first(
     result = holder.storage.head(RESULTS, "a.jpg/result.json")
     assert result and (stored.state, stored.key) == ("done", result.metadata["key"])
     folders = {name.split("/")[1] for name in names(holder, RESULTS) if name.count("/") > 1}
-    assert folders == {stored.short_key}
+    assert folders == {stored.folder}
     assert set(document(holder, RESULTS, "a.jpg/result.json")["artifacts"].values()) <= {
         name.removeprefix("a.jpg/") for name in names(holder, RESULTS)
     }
@@ -206,7 +206,7 @@ def test_old_files_that_cannot_be_deleted_fail_nobody_and_their_key_is_kept(
     worker: UploadWorker, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     worker.handle(drop(worker, "a.jpg", jpeg()))
-    old, real = receipt(worker, "a.jpg").short_key, worker.storage.delete
+    old, real = receipt(worker, "a.jpg").folder, worker.storage.delete
     error = BlobHeld("a legal hold") if trouble == "held" else StorageUnavailable("503")
 
     def delete(container: str, name: str, **options: Any) -> bool:

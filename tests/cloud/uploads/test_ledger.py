@@ -73,7 +73,7 @@ def test_what_is_done_is_done_under_any_key_until_the_upload_changes(ledger: Led
     assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "done"
     asked = claimed(ledger.claim("a.jpg", "e1", plan("e1", "models-2"), again=anyway))
     assert (asked.receipt.attempt, asked.receipt.result_etag) == (1, "r1")
-    assert asked.receipt.old_keys == (claim.receipt.short_key,)
+    assert asked.receipt.old_keys == (claim.receipt.folder,)
     ledger.complete(asked, "r2")
     newer = claimed(ledger.claim("a.jpg", "e2", plan("e2", digest)))
     assert (newer.receipt.attempt, newer.receipt.result_etag) == (1, "r2")
@@ -158,7 +158,7 @@ def test_a_newer_version_does_not_wait_for_the_lease_of_the_older(ledger: Ledger
     old = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
     new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
     assert new.receipt.attempt == 1
-    assert old.receipt.short_key in new.receipt.old_keys
+    assert old.receipt.folder in new.receipt.old_keys
     assert ledger.complete(old, "e1") == "lost"
     assert ledger.complete(new, "e1") == "ok"
 
@@ -257,7 +257,7 @@ def test_what_the_installation_cannot_do_for_now_waits_and_spends_no_attempt(
         assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "waiting"
     before = ledger.read("a.jpg")
     assert before and (before.receipt.state, before.receipt.cause, before.receipt.key) == ("waiting", "model:m", "")
-    assert (before.receipt.reason, before.receipt.old_keys) == ("because of model:m", (first.receipt.short_key,))
+    assert (before.receipt.reason, before.receipt.old_keys) == ("because of model:m", (first.receipt.folder,))
     assert ledger.claim("a.jpg", "e1", blocked("model:m")) == "waiting"
     assert ledger.read("a.jpg") == before  # asking costs no write
     [summary] = [summary for page in store.pages() for summary in page.summaries]
@@ -316,5 +316,5 @@ def test_a_result_of_the_version_before_is_remembered_while_the_new_one_waits(le
     ledger.complete(old, "r1")
     assert ledger.claim("a.jpg", "e2", blocked("why")) == "waiting"
     new = claimed(ledger.claim("a.jpg", "e2", plan("e2")))
-    assert (new.receipt.result_etag, new.receipt.old_keys) == ("r1", (old.receipt.short_key,))
+    assert (new.receipt.result_etag, new.receipt.old_keys) == ("r1", (old.receipt.folder,))
     assert new.receipt.attempt == 1

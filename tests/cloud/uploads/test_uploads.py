@@ -64,7 +64,7 @@ def test_six_storage_calls_three_of_them_the_ledgers(make_worker: Callable[..., 
     event = drop(worker, "a.jpg", jpeg(), dropsight_route="classify")
     calls.seen.clear()
     worker.handle(event)
-    path = f"a.jpg/{receipt(worker, 'a.jpg').short_key}/annotated.jpg"
+    path = f"a.jpg/{receipt(worker, 'a.jpg').folder}/annotated.jpg"
     made = [call.removeprefix("PUT ").split("?")[0] for call in calls.seen]
     assert [call.split(" ")[0] for call in calls.seen[:6]] == ["GET", "PUT", "PUT", "HEAD", "PUT", "PUT"]
     assert made[1] == made[5] == "state/receipts/a.jpg"
@@ -133,7 +133,7 @@ def test_overwritten_during_the_analysis_the_newest_content_wins(
     # Nothing of the version in between is left.
     assert {name.split("/")[1] for name in names(worker, RESULTS)} == {
         "result.json",
-        receipt(worker, "a.jpg").short_key,
+        receipt(worker, "a.jpg").folder,
     }
 
 
@@ -159,11 +159,11 @@ def test_a_slow_worker_does_not_publish_over_a_newer_version(
 
 def test_an_overwritten_upload_replaces_its_result_and_its_artifacts(worker: UploadWorker) -> None:
     worker.handle(drop(worker, "a.jpg", jpeg(1, side=64)))
-    first = receipt(worker, "a.jpg").short_key
+    first = receipt(worker, "a.jpg").folder
     # A hostile upload whose results lie in that very folder keeps them.
     worker.handle(drop(worker, f"a.jpg/{first}/x.jpg", jpeg(3)))
     worker.handle(drop(worker, "a.jpg", jpeg(2, side=80)))
-    second = receipt(worker, "a.jpg").short_key
+    second = receipt(worker, "a.jpg").folder
     found = names(worker, RESULTS)
     assert f"a.jpg/{second}/sketch.jpg" in found
     assert f"a.jpg/{first}/sketch.jpg" not in found

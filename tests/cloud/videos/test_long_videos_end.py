@@ -23,7 +23,7 @@ from cloud.videos.jobs import DETECTED, PLAN
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
 from cloud.web import api
-from inference.errors import BadModel, CorruptMedia, MissingPackage, ModelUnavailable, StorageUnavailable
+from inference.errors import BadModel, CorruptMedia, MissingPackage, ModelUnavailable, OutOfMemory, StorageUnavailable
 from inference.video import split
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import (
@@ -171,13 +171,13 @@ def test_errors_permanent_ones_at_once_others_when_the_attempts_are_used_up(
     videos.deliver(taken()[0], 1)
     check_failed(videos, "CorruptMedia", "a segment of noise")
     drop(videos, clip.read_bytes() + bytes(1))
-    monkeypatch.setattr(stages, "detect_part", failing(StorageUnavailable("gone fishing")))
+    monkeypatch.setattr(stages, "detect_part", failing(OutOfMemory("gone fishing")))
     message = taken()[0]
     for attempt in (1, 4):
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(OutOfMemory):
             videos.deliver(message, attempt)
     videos.deliver(message, 5)
-    check_failed(videos, "StorageUnavailable", "gone fishing")
+    check_failed(videos, "OutOfMemory", "gone fishing")
     drop(videos, clip.read_bytes() + bytes(2))
     videos.poison(taken()[0])
     check_failed(videos, "Permanent", "the workers were killed")

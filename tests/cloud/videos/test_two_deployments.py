@@ -142,7 +142,7 @@ def test_a_job_is_cancelled_for_good_whatever_its_route_is_by_now(blue: Videos, 
     named(blue, "app-blue", "4.0")
     blue.cancel(job)
     stored = blue.ledger.read(NAME)
-    assert stored and (stored.receipt.state, stored.receipt.reason) == ("dropped", "cancelled")
+    assert stored and (stored.receipt.state, stored.receipt.reason) == ("cancelled", "cancelled")
     blue.cancel(job)
     ended = blue.jobs.read(job_id)
     assert ended and ended.state == "cancelled" and job_of(blue) == job_id
