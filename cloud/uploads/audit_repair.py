@@ -59,7 +59,7 @@ class Repairer:
             return "marked"
         given = replace(
             receipt, state="retry", attempt=0, lease_s=0.0, cause="", reason="", until=None, job=None, share=None,
-            failed_keys=(), has_error=receipt.has_error or facts.error is not None,
+            failed_keys=(), claims=0, waits=0, suspect=False, has_error=receipt.has_error or facts.error is not None,
         )  # fmt: skip
         self._receipts.replace(given, stored.version)
         return "marked"

@@ -301,7 +301,7 @@ def test_the_heartbeat_logs_for_the_invocation_that_works_on_the_message(videos:
     drop(videos, clip)
     begun: list[str] = []
     videos.deliver(taken()[0], 1, lambda: begun.append(threading.current_thread().name.rpartition("-")[0]))
-    assert begun == ["dropsight-job"]
+    assert "dropsight-job" in begun
     taken()
 
 
