@@ -88,6 +88,7 @@ class Claim(Generic[P]):
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
         self.override = self.receipt.override  # with which `plan` was made
+        self.attempt = self.receipt.attempt  # the receipt's own is less where its end spends none
 
     def note(self, done: int, expected: int | None) -> None:
         """How many frames are done, of about how many: stored when the lease is renewed, at no call of its own."""

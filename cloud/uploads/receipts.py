@@ -142,8 +142,10 @@ class Receipt:
 
     def given_back(self) -> Receipt:
         """The receipt of a claim whose worker is being stopped: to be claimed anew, as if it had not been claimed."""
-        attempt = max(0, self.attempt - 1)
-        return replace(self, state="retry", attempt=attempt, owner="", lease_s=0.0, share=None, alone=False)
+        attempt, claims = max(0, self.attempt - 1), max(0, self.claims - 1)
+        return replace(
+            self, state="retry", attempt=attempt, claims=claims, owner="", lease_s=0.0, share=None, alone=False
+        )
 
     def overridden(self, text: str | None) -> Receipt:
         """The receipt with another override: to be claimed anew, whatever it said; a worker notices when it ends."""

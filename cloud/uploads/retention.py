@@ -27,6 +27,7 @@ from cloud.uploads.receipt_blobs import PREFIX, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import BadManifest, DropsightError, LimitExceeded, StorageUnavailable
+from inference.routes import Route
 from inference.routes_file import SIDECAR, sidecar_target
 from inference.tables import build
 
@@ -78,8 +79,11 @@ class Retention:
             return days
         routes = self._planner.routes
         try:
-            wanted = upload.metadata.get("dropsight_route")
-            route = routes.of_sidecar(override, upload.name) if override else routes.match(upload.name, wanted)
+            route: Route | None
+            if override:
+                route = routes.of_sidecar(override, upload.name, inline=True)
+            else:
+                route = routes.match(upload.name, upload.metadata.get("dropsight_route"))
         except (DropsightError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError):
             return 0.0
         said = route.retention_days if any(route is ours for ours in routes.entries) and route else None

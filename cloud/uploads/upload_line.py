@@ -29,7 +29,7 @@ def log_end(
     since: when the work began, in seconds since 1970, where that was before this claim was made (a job's).
     """
     seconds = time.monotonic() - claim.begun if since is None else max(0.0, time.time() - since)
-    how = f"({seconds:.1f} s, attempt {claim.receipt.attempt}, trace {trace})"
+    how = f"({seconds:.1f} s, attempt {claim.attempt}, trace {trace})"
     bug = error if error is not None and not isinstance(error, DropsightError) else None
     log.log(level, "%s", printable(f"{claim.receipt.name}: {what} {how}"), exc_info=bug)
 

@@ -21,7 +21,7 @@ from cloud.uploads.events import BlobEvent
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.job_worker import Videos
-from inference.errors import ServiceBusy, StorageUnavailable
+from inference.errors import OutOfMemory, StorageUnavailable
 from inference.video.detect import FrameDetector
 from inference.video.overlap import overlapped
 from tests.cloud.helpers import drop, jpeg
@@ -68,7 +68,7 @@ def test_an_upload_has_one_line_whoever_brings_it(
     real = engine.analyze
 
     def busy(*_: Any, **__: Any) -> Any:
-        raise ServiceBusy("the accelerator is taken")
+        raise OutOfMemory("it does not fit")
 
     monkeypatch.setattr(engine, "analyze", busy)
     drop(worker, "later.jpg", jpeg())
@@ -83,7 +83,7 @@ def test_an_upload_has_one_line_whoever_brings_it(
         lines = [line for line in host.of(name) if f" {name}" in line]
         assert matches(lines, f"WARNING {name}: CorruptMedia: .+{HOW}"), lines
     later = host.of("later.jpg")
-    assert matches(later[:1], f"WARNING later.jpg: ServiceBusy: the accelerator is taken; it is tried again{HOW}")
+    assert matches(later[:1], f"WARNING later.jpg: OutOfMemory: it does not fit; it is tried again{HOW}")
     assert matches(later[1:], "INFO later.jpg: analysed" + HOW.replace("1", "2")), later
     assert {invocation for invocation, _, text in host.lines if "swept/" in text} == {"4"}
 
