@@ -273,7 +273,9 @@ class Ledger:
 
     def give_back_later(self, claim: Claim[Any], reason: str) -> None:
         """As `give_back`; where storage does not take it, it is tried again in the background until the lease is
-        somebody else's: an outage of hours must not look like a death."""
+        somebody else's: an outage of hours must not look like a death. Nothing where the claim has ended."""
+        if claim.ended:
+            return
         try:
             self.give_back(claim, reason)
         except StorageUnavailable as error:

@@ -215,7 +215,7 @@ class UploadWorker:
                 # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
                 self._handle_version(replace(event, name=target, cause="trigger"))
         except Exception as error:
-            self.ledger.give_back(claim, str(error))
+            self.ledger.give_back_later(claim, str(error))
             raise
         if self.ledger.complete(claim, "") == "lost" and claim.given_back:
             raise Stopping(info.name)
@@ -238,13 +238,17 @@ class UploadWorker:
         try:
             with self._alone(claim):
                 end = self._analyzed(claim, reading, trace, event)
+            return end()
         except Superseded as how:
             return self._superseded(claim, how, trace)
         except Exception as error:
             if claim.given_back:
                 raise Stopping(claim.receipt.name) from error
-            return self._after(claim, self.planner.cause(claim.plan.route, error), error, trace, event)
-        return end()
+            try:
+                return self._after(claim, self.planner.cause(claim.plan.route, error), error, trace, event)
+            except StorageUnavailable as trouble:  # its end could not be written: that is no death
+                self.ledger.give_back_later(claim, str(trouble))
+                raise
 
     @contextmanager
     def _alone(self, claim: Claim[UploadPlan]) -> Iterator[None]:
@@ -291,11 +295,7 @@ class UploadWorker:
             raise error
         until = datetime.now(UTC) + timedelta(seconds=backoff_s(receipt.waits + 1))
         waiting = NotReady(str(error), cause)
-        try:
-            return self._wait(claim, waiting, trace, until)
-        except StorageUnavailable:
-            self.ledger.give_back_later(claim, str(error))
-            raise
+        return self._wait(claim, waiting, trace, until)
 
     def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str, until: datetime | None = None) -> Outcome:
         """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
