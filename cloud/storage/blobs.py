@@ -182,8 +182,12 @@ def _says_directory(properties: Any, headers: Mapping[str, str]) -> bool:
 
 def date_of(headers: Mapping[str, str]) -> datetime:
     """When the service answered, by its own clock; by ours where it does not say."""
-    date = headers.get("date") or headers.get("Date")
-    return parsedate_to_datetime(date) if date else datetime.now(UTC)
+    date = headers.get("date") or headers.get("Date") or ""
+    try:
+        found = parsedate_to_datetime(", ".join(date.split(", ")[:2]))  # a proxy may have added a date of its own
+    except ValueError:
+        return datetime.now(UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def bare(etag: str) -> str:

@@ -10,7 +10,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import CredentialUnavailableError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContentSettings
 
-from cloud.storage.blobs import Conflict, info_of, translated
+from cloud.storage.blobs import Conflict, date_of, info_of, translated
 from cloud.storage.containers import Storage, to_bytes
 from inference.errors import LimitExceeded, StorageUnavailable
 
@@ -207,3 +207,20 @@ def test_storage_says_what_time_it_is_with_and_without_a_container(storage_accou
     assert storage.date() >= before
     storage.ensure_containers("state")
     assert before <= storage.date() <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sat, 28 Nov 2026 14:15:00 GMT",
+        "Sat, 28 Nov 2026 14:15:00 -0000",
+        "Sat, 28 Nov 2026 14:15:00 GMT, Sat, 28 Nov 2026 14:15:09 GMT",  # with that of a proxy
+    ],
+)
+def test_the_services_date_is_understood_as_proxies_pass_it_on(date: str) -> None:
+    assert date_of({"Date": date}) == datetime(2026, 11, 28, 14, 15, tzinfo=UTC)
+
+
+def test_a_date_that_is_none_is_ours() -> None:
+    for headers in ({}, {"date": "yesterday"}):
+        assert abs((date_of(headers) - datetime.now(UTC)).total_seconds()) < 60
