@@ -296,7 +296,7 @@ class Ledger:
             return None
         with suppress(Conflict):
             ended = old.ended("dropped", "deleted before it was analysed")
-            self._put(replace(ended, owner="", old_keys=()), stored.version)  # whoever is at it still has lost it
+            self._put(replace(ended, owner=""), stored.version)  # whoever is at it still has lost it
             return old
         return None
 

@@ -347,6 +347,8 @@ class UploadWorker:
             return _AGAIN
         if ended == "ok":
             log_end(claim, str(error), trace)
+            with suppress(StorageUnavailable):  # else the audit finds them
+                publish.clear_away(self.storage, claim.receipt, claim.receipt.folder, *claim.receipt.old_keys)
         return Outcome("dropped", claim.receipt.attempt)
 
     def _analyzed(

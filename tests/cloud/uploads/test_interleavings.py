@@ -289,3 +289,29 @@ def test_the_lease_of_a_living_worker_is_renewed_as_long_as_it_works(world: Worl
         assert world.deliver(A).to_end().answer == Outcome("busy")
     first.to_end()
     ends_well(world)
+
+
+def test_files_of_a_result_whose_upload_was_away_for_a_while_go_with_the_next_one(world: World) -> None:
+    """The older result stays while its upload is gone; who comes then has to know its files."""
+    world.upload(A)
+    world.deliver(A).to_end()
+    world.upload(A, "flaky")
+    world.deliver(A).to_end()
+    world.delete(A)
+    world.deliver(A).to_end()
+    world.upload(A)
+    world.deliver(A).to_end()
+    ends_well(world)
+
+
+def test_a_worker_that_finds_its_upload_gone_clears_away_what_others_before_it_left(world: World) -> None:
+    world.upload(A)
+    dead = world.deliver(A)
+    dead.to("write", RESULTS, "result.json")
+    dead.kill()
+    lease_ends(world)
+    next_one = world.deliver(A)
+    next_one.to("head", UPLOADS)
+    world.delete(A)
+    next_one.to_end()
+    ends_well(world)
