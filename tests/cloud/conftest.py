@@ -16,7 +16,7 @@ from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace import Workspace
 from cloud.models import deliveries
 from cloud.settings import CONTAINERS, Settings
-from cloud.storage.containers import Storage
+from cloud.storage.containers import Storage, default_storage
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.job_worker import Videos
 from inference.engine.registry import Registry
@@ -79,8 +79,12 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     monkeypatch.setenv("AzureWebJobsStorage", storage_account)
     service = BlobServiceClient.from_connection_string(storage_account)
     Storage(service).ensure_containers(*CONTAINERS)
+    shared = (connection.blob_service, default_storage)
+    for each in shared:  # what an earlier test left speaks to an account that may be gone
+        each.cache_clear()
     yield storage_account
-    connection.blob_service.cache_clear()
+    for each in shared:
+        each.cache_clear()
 
 
 @pytest.fixture
