@@ -47,3 +47,6 @@ class Outcome:
     status: Status
     attempt: int = 0
     cause: str = field(default="", compare=False)
+
+
+AGAIN = Outcome("again")

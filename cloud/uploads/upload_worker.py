@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -18,22 +17,19 @@ from cloud.storage.containers import BlobInfo, Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
 from cloud.storage.scratch import scratch
 from cloud.uploads import publish
+from cloud.uploads.claim_ends import ClaimEnds, source_of
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
-from cloud.uploads.ledger import Claim, Finish, Ledger, Refusal, Stopping
+from cloud.uploads.ledger import Claim, Ledger, Refusal, Stopping
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
-from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, backoff_s, make_key
-from cloud.uploads.retry import decide, is_suspect, surroundings
+from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, make_key
 from cloud.uploads.sweep_mark import note_pause
-from cloud.uploads.upload_line import log_end, log_failure
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
-    ModelReplaced,
-    NotReady,
     Permanent,
     StorageUnavailable,
     UnreadableMedia,
@@ -50,7 +46,6 @@ from inference.steps import Analysis, OnProgress
 log = logging.getLogger(__name__)
 
 _VERSIONS = 5  # how often a delivery follows an upload that is overwritten while it is worked on
-_AGAIN = Outcome("again")
 
 
 # How long a video waits for a place before it is left to the queue: the host ends whoever takes functionTimeout.
@@ -81,6 +76,7 @@ class UploadWorker:
         self.registry = registry
         self.planner = Planner(routes, registry, settings.sweep_schedule, inline_routes=settings.inline_routes)
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
+        self.ends = ClaimEnds(storage, self.ledger, self.planner, settings)
         self.limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = Places(settings.max_concurrent)
@@ -135,7 +131,7 @@ class UploadWorker:
             # No client can address this blob, so neither version nor receipt: the record is all there can be.
             log.error("%s", error)
             receipt = Receipt(event.name, "", "", "failed")
-            publish.write_error(self.storage, receipt, error_document(_source(receipt), error, trace), lambda: None)
+            publish.write_error(self.storage, receipt, error_document(source_of(receipt), error, trace), lambda: None)
             return Outcome("failed", 1)
         try:
             reading = self.storage.open(UPLOADS, name)
@@ -170,7 +166,7 @@ class UploadWorker:
         again = event.again if event.cause == "replay" else None
         plan = UploadPlan(make_key(UPLOADS, upload.name, upload.etag, digest), problem=error, digest=digest)
         claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again, replay=event.replay)
-        return self.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
+        return self.ends.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
 
     def _claimed(self, info: BlobInfo, event: BlobEvent) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
@@ -189,14 +185,8 @@ class UploadWorker:
         elif not isinstance(claim, Claim):
             log.debug("%s: nothing to do (%s)", printable(info.name), claim)
         if claim in ("done", "failed") and event.cause == "sweep":
-            self._settle(info.name)
+            self.ends.settle(info.name)
         return claim
-
-    def _settle(self, name: str) -> None:
-        """Delete what an answer replaces, where whoever wrote it died before that."""
-        stored = self.ledger.read(name)
-        if stored and stored.receipt.unsettled:
-            self._settle_now(Claim(stored.receipt, stored.version, UploadPlan("")))
 
     def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
         """Note an override, then bring the upload that it speaks of up to date."""
@@ -240,12 +230,12 @@ class UploadWorker:
                 end = self._analyzed(claim, reading, trace, event)
             return end()
         except Superseded as how:
-            return self._superseded(claim, how, trace)
+            return self.ends.superseded(claim, how, trace)
         except Exception as error:
             if claim.given_back:
                 raise Stopping(claim.receipt.name) from error
             try:
-                return self._after(claim, self.planner.cause(claim.plan.route, error), error, trace, event)
+                return self.ends.after(claim, error, trace, event)
             except StorageUnavailable as trouble:  # its end could not be written: that is no death
                 self.ledger.give_back_later(claim, str(trouble))
                 raise
@@ -261,95 +251,6 @@ class UploadWorker:
             if not self.ledger.runs_alone(claim):
                 raise Superseded("lost")
             yield
-
-    def _after(
-        self, claim: Claim[UploadPlan], cause: Exception, error: Exception, trace: str, event: BlobEvent
-    ) -> Outcome:
-        """What becomes of a claim after an error. Raises it where the host is to deliver again."""
-        receipt = claim.receipt
-        if isinstance(cause, NotReady):
-            waits = self._wait(claim, cause, trace)
-            return _AGAIN if isinstance(cause, ModelReplaced) else waits
-        retry = decide(cause, receipt.attempt, self.settings.max_attempts)
-        if retry == "never":
-            return self.fail(claim, error, trace)
-        if retry == "passed":
-            return self._put_off_until_passed(claim, cause, trace, event)
-        # Given back, so that the next attempt does not wait for the end of the lease.
-        ended = self.ledger.finish(claim, "retry", reason=str(cause), suspect=is_suspect(cause))
-        if retry == "later":
-            if ended != "lost":
-                log_failure(claim, error, trace, again=True)
-            raise error
-        return _AGAIN
-
-    def _put_off_until_passed(
-        self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent
-    ) -> Outcome:
-        """Trouble of the surroundings: no attempt is spent. The host delivers again at once after the first time; what
-        goes on for longer is left to the sweep, at ever longer intervals."""
-        receipt, cause = claim.receipt, surroundings(error)
-        if receipt.waits == 0 and event.cause == "trigger":
-            self.ledger.give_back_later(claim, str(error))
-            log_failure(claim, error, trace, again=True)
-            raise error
-        until = datetime.now(UTC) + timedelta(seconds=backoff_s(receipt.waits + 1))
-        waiting = NotReady(str(error), cause)
-        return self._wait(claim, waiting, trace, until)
-
-    def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str, until: datetime | None = None) -> Outcome:
-        """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
-        until = until or self.planner.next_look(datetime.now(UTC))
-        ended = self.ledger.wait(claim, error.cause, str(error), until)
-        if ended == "ok":
-            how = f"waits for {error.cause}" if error.cause else "is planned anew"
-            log_end(claim, f"{how}: {error}", trace, logging.WARNING)
-        return _AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
-
-    def _done(self, claim: Claim[UploadPlan], published: Published, trace: str) -> Outcome:
-        ended = self.complete(claim, published)
-        if ended == "lost" and self.storage.head(UPLOADS, claim.receipt.name) is None:
-            return Outcome("dropped", claim.receipt.attempt)
-        if ended == "ok":
-            log_end(claim, "analysed", trace)
-        return _AGAIN if ended == "changed" else Outcome("done", claim.receipt.claims)
-
-    def complete(self, claim: Claim[UploadPlan], published: Published) -> Finish:
-        """Note a result, then delete what it replaces: in this order, so that what is noted is there. As `finish`."""
-        ended = self.ledger.complete(claim, published.etag, published.replaced, published.folder)
-        if ended == "ok" and claim.receipt.unsettled:
-            self._settle_now(claim)
-        elif ended == "lost":
-            publish.withdraw(self.storage, claim.receipt, published)
-        return ended
-
-    def _settle_now(self, claim: Claim[UploadPlan]) -> None:
-        try:
-            left = publish.tidy(self.storage, claim.receipt, partial(self.check_ours, claim))
-            self.ledger.settle(claim.receipt, claim.version, left)
-        except Superseded:
-            return  # whoever has it by now has these in its own receipt
-        except StorageUnavailable as error:  # the answer stands; the sweep goes on with the rest
-            log.warning("%s", printable(f"{claim.receipt.name}: what its answer replaces is not deleted yet: {error}"))
-
-    def check_ours(self, claim: Claim[UploadPlan]) -> None:
-        """Raises Superseded where somebody else has the upload by now; a call."""
-        self.ledger.holder(claim)
-        if claim.lost:
-            raise Superseded("lost")
-
-    def _superseded(self, claim: Claim[UploadPlan], error: Superseded, trace: str) -> Outcome:
-        if error.how == "lost":
-            log_end(claim, f"{error}, which publishes; this one does not", trace, logging.WARNING)
-            return _AGAIN
-        ended = self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
-        if error.how != "deleted":
-            return _AGAIN
-        if ended == "ok":
-            log_end(claim, str(error), trace)
-            with suppress(StorageUnavailable):  # else the audit finds them
-                publish.clear_away(self.storage, claim.receipt, claim.receipt.folder, *claim.receipt.old_keys)
-        return Outcome("dropped", claim.receipt.attempt)
 
     def _analyzed(
         self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent
@@ -368,10 +269,10 @@ class UploadWorker:
             raise plan.problem
         output_path(receipt.name)  # refuses names for whose results there is no room
         if receipt.claims > 1 and (published := publish.already_published(self.storage, receipt)):
-            return partial(self._done, claim, published, trace)
+            return partial(self.ends.done, claim, published, trace)
         media_type = sniff(reading.head)
         if not media_type.startswith("video/"):
-            return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+            return partial(self.ends.done, claim, self.published(claim, reading, trace, claim.note), trace)
         assert plan.route
         for package in packages_of(plan.route):
             extra(package)  # before a video is fetched in vain, at every sweep
@@ -382,7 +283,7 @@ class UploadWorker:
         def work() -> Callable[[], Outcome]:
             if start := self.split(*video):
                 return start
-            return partial(self._done, claim, self.published(claim, reading, trace, claim.note), trace)
+            return partial(self.ends.done, claim, self.published(claim, reading, trace, claim.note), trace)
 
         try:
             with self._place_for_video(claim):
@@ -403,12 +304,12 @@ class UploadWorker:
         receipt, plan = claim.receipt, claim.plan
         assert plan.route
         with self.media(reading) as media:
-            source = _source(receipt, reading.info.size)
+            source = source_of(receipt, reading.info.size)
             analysis = self.analyze(media, plan.route, source, trace, progress=progress, models=plan.models)
             if claim.given_back:
                 raise Stopping(receipt.name)
             try:
-                return publish.publish(self.storage, receipt, analysis, partial(self.check_ours, claim))
+                return publish.publish(self.storage, receipt, analysis, partial(self.ends.check_ours, claim))
             finally:  # as long as their room on the disk is reserved, whoever still has the analysis
                 for content in analysis.artifacts.values():
                     if isinstance(content, Path):
@@ -441,30 +342,3 @@ class UploadWorker:
         size, limit = reading.info.size, self.settings.max_video_bytes
         with scratch(size if size <= limit else 0, name=f"{reading.info.name} {reading.info.etag}") as folder:
             yield reading.save(folder / "media", limit)
-
-    def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
-        """Record an error that no retry can mend; "again" where the upload was overwritten."""
-        receipt = claim.receipt
-        try:
-            upload = publish.current_upload(self.storage, receipt)
-        except Superseded as how:
-            return self._superseded(claim, how, trace)
-        message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
-        document = error_document(_source(receipt, upload.size), error, trace)
-        document["error"]["message"] = message
-        try:
-            version = publish.write_error(self.storage, receipt, document, partial(self.check_ours, claim))
-        except Superseded as how:
-            return self._superseded(claim, how, trace)
-        ended = self.ledger.finish(claim, "failed", reason=message)
-        if ended == "lost":
-            publish.withdraw_error(self.storage, receipt, version)
-        elif ended == "ok":
-            log_failure(claim, error, trace)
-            if claim.receipt.unsettled:
-                self._settle_now(claim)
-        return _AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
-
-
-def _source(receipt: Receipt, size: int = 0) -> Source:
-    return Source(UPLOADS, receipt.name, receipt.etag, size)

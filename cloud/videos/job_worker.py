@@ -191,7 +191,7 @@ class Videos:
 
     def fail(self, job: VideoJob, claim: Claim[UploadPlan], error: Exception) -> None:
         """Records an error that no retry can mend."""
-        outcome = self.worker.fail(claim, error, job.trace)
+        outcome = self.worker.ends.fail(claim, error, job.trace)
         if claim.lost:
             return
         self.jobs.end(job, "failed" if outcome.status == "failed" else "superseded", str(error))
@@ -275,7 +275,7 @@ class Videos:
 
     def _end(self, job: VideoJob, claim: Claim[UploadPlan], published: Published) -> None:
         """The result is there: the upload is done, and so is its job."""
-        ended = self.worker.complete(claim, published)
+        ended = self.worker.ends.complete(claim, published)
         if ended == "changed":
             raise Gone  # a sidecar came in: its delivery, or the sweep, claims the upload anew
         if ended == "ok":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -102,8 +103,10 @@ def test_the_end_is_the_holders_also_where_a_loser_writes_first(
     reading = holder.storage.open("uploads", "a.jpg")
     assert reading
     analysis = holder.analyze(reading.read(10**8), holding[0].plan.route, engine_source(reading), "t", artifacts=True)
-    published = publish.publish(holder.storage, holding[0].receipt, analysis, lambda: holder.check_ours(holding[0]))
-    assert holder.complete(holding[0], published) == "ok"
+    published = publish.publish(
+        holder.storage, holding[0].receipt, analysis, partial(holder.ends.check_ours, holding[0])
+    )
+    assert holder.ends.complete(holding[0], published) == "ok"
     stored = receipt(holder, "a.jpg")
     result = holder.storage.head(RESULTS, "a.jpg/result.json")
     assert result and (stored.state, stored.key) == ("done", result.metadata["key"])

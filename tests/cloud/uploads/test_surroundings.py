@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cloud.settings import ERRORS, RESULTS, STATE
-from cloud.uploads import upload_worker
+from cloud.uploads import claim_ends
 from cloud.uploads.events import Outcome
 from cloud.uploads.receipts import Receipt, backoff_s
 from cloud.uploads.sweep import sweep
@@ -57,7 +57,7 @@ def test_an_outage_fails_nobody_and_everybody_is_done_after_it(
         for _ in range(3):
             sweep(worker, 60)
         assert tries == 0, "nobody tries before its time has come"
-        outage.setattr(upload_worker, "backoff_s", lambda waits: -1.0)
+        outage.setattr(claim_ends, "backoff_s", lambda waits: -1.0)
         for event in events:
             worker.handle(event)
         tries = 0

@@ -182,7 +182,7 @@ def test_killed_between_the_last_two_writes_the_work_is_not_done_again(
     worker.handle(drop(worker, "a.jpg", b"not a picture"))
     event = drop(worker, "a.jpg", jpeg())
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "complete", lambda *_: "ok")  # killed before it could note its result
+        patch.setattr(worker.ends, "complete", lambda *_: "ok")  # killed before it could note its result
         worker.handle(event)
     assert receipt(worker, "a.jpg").state == "working"
     until_the_lease_is_dead(worker, "a.jpg")

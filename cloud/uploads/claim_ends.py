@@ -1,0 +1,152 @@
+"""What becomes of a claim: its result or error record is noted, it is given back, or it waits."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from cloud.settings import UPLOADS, Settings
+from cloud.storage.containers import Storage
+from cloud.storage.paths import printable
+from cloud.uploads import publish
+from cloud.uploads.events import AGAIN, BlobEvent, Outcome
+from cloud.uploads.ledger import Claim, Finish, Ledger
+from cloud.uploads.plans import Planner, UploadPlan
+from cloud.uploads.publish import Published, Superseded
+from cloud.uploads.receipts import Receipt, backoff_s
+from cloud.uploads.retry import decide, is_suspect, surroundings
+from cloud.uploads.upload_line import log_end, log_failure
+from inference.errors import ModelReplaced, NotReady, StorageUnavailable
+from inference.results.result import Source, error_document
+
+log = logging.getLogger(__name__)
+
+
+class ClaimEnds:
+    """The ends of a worker's claims. Safe to use from many threads."""
+
+    def __init__(self, storage: Storage, ledger: Ledger, planner: Planner, settings: Settings) -> None:
+        self.storage, self.ledger, self.planner, self.settings = storage, ledger, planner, settings
+
+    def settle(self, name: str) -> None:
+        """Delete what an answer replaces, where whoever wrote it died before that."""
+        stored = self.ledger.read(name)
+        if stored and stored.receipt.unsettled:
+            self._settle_now(Claim(stored.receipt, stored.version, UploadPlan("")))
+
+    def after(self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent) -> Outcome:
+        """What becomes of a claim after an error. Raises it where the host is to deliver again."""
+        receipt, cause = claim.receipt, self.planner.cause(claim.plan.route, error)
+        if isinstance(cause, NotReady):
+            waits = self._wait(claim, cause, trace)
+            return AGAIN if isinstance(cause, ModelReplaced) else waits
+        retry = decide(cause, receipt.attempt, self.settings.max_attempts)
+        if retry == "never":
+            return self.fail(claim, error, trace)
+        if retry == "passed":
+            return self._put_off_until_passed(claim, cause, trace, event)
+        # Given back, so that the next attempt does not wait for the end of the lease.
+        ended = self.ledger.finish(claim, "retry", reason=str(cause), suspect=is_suspect(cause))
+        if retry == "later":
+            if ended != "lost":
+                log_failure(claim, error, trace, again=True)
+            raise error
+        return AGAIN
+
+    def _put_off_until_passed(
+        self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent
+    ) -> Outcome:
+        """Trouble of the surroundings: no attempt is spent. The host delivers again at once after the first time; what
+        goes on for longer is left to the sweep, at ever longer intervals."""
+        receipt, cause = claim.receipt, surroundings(error)
+        if receipt.waits == 0 and event.cause == "trigger":
+            self.ledger.give_back_later(claim, str(error))
+            log_failure(claim, error, trace, again=True)
+            raise error
+        until = datetime.now(UTC) + timedelta(seconds=backoff_s(receipt.waits + 1))
+        waiting = NotReady(str(error), cause)
+        return self._wait(claim, waiting, trace, until)
+
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str, until: datetime | None = None) -> Outcome:
+        """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
+        until = until or self.planner.next_look(datetime.now(UTC))
+        ended = self.ledger.wait(claim, error.cause, str(error), until)
+        if ended == "ok":
+            how = f"waits for {error.cause}" if error.cause else "is planned anew"
+            log_end(claim, f"{how}: {error}", trace, logging.WARNING)
+        return AGAIN if ended == "changed" else Outcome("waiting", cause=error.cause)
+
+    def done(self, claim: Claim[UploadPlan], published: Published, trace: str) -> Outcome:
+        ended = self.complete(claim, published)
+        if ended == "lost" and self.storage.head(UPLOADS, claim.receipt.name) is None:
+            return Outcome("dropped", claim.receipt.attempt)
+        if ended == "ok":
+            log_end(claim, "analysed", trace)
+        return AGAIN if ended == "changed" else Outcome("done", claim.receipt.claims)
+
+    def complete(self, claim: Claim[UploadPlan], published: Published) -> Finish:
+        """Note a result, then delete what it replaces: in this order, so that what is noted is there. As `finish`."""
+        ended = self.ledger.complete(claim, published.etag, published.replaced, published.folder)
+        if ended == "ok" and claim.receipt.unsettled:
+            self._settle_now(claim)
+        elif ended == "lost":
+            publish.withdraw(self.storage, claim.receipt, published)
+        return ended
+
+    def _settle_now(self, claim: Claim[UploadPlan]) -> None:
+        try:
+            left = publish.tidy(self.storage, claim.receipt, partial(self.check_ours, claim))
+            self.ledger.settle(claim.receipt, claim.version, left)
+        except Superseded:
+            return  # whoever has it by now has these in its own receipt
+        except StorageUnavailable as error:  # the answer stands; the sweep goes on with the rest
+            log.warning("%s", printable(f"{claim.receipt.name}: what its answer replaces is not deleted yet: {error}"))
+
+    def check_ours(self, claim: Claim[UploadPlan]) -> None:
+        """Raises Superseded where somebody else has the upload by now; a call."""
+        self.ledger.holder(claim)
+        if claim.lost:
+            raise Superseded("lost")
+
+    def superseded(self, claim: Claim[UploadPlan], error: Superseded, trace: str) -> Outcome:
+        if error.how == "lost":
+            log_end(claim, f"{error}, which publishes; this one does not", trace, logging.WARNING)
+            return AGAIN
+        ended = self.ledger.finish(claim, "dropped" if error.how == "deleted" else "retry", reason=str(error))
+        if error.how != "deleted":
+            return AGAIN
+        if ended == "ok":
+            log_end(claim, str(error), trace)
+            with suppress(StorageUnavailable):  # else the audit finds them
+                publish.clear_away(self.storage, claim.receipt, claim.receipt.folder, *claim.receipt.old_keys)
+        return Outcome("dropped", claim.receipt.attempt)
+
+    def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
+        """Record an error that no retry can mend; "again" where the upload was overwritten."""
+        receipt = claim.receipt
+        try:
+            upload = publish.current_upload(self.storage, receipt)
+        except Superseded as how:
+            return self.superseded(claim, how, trace)
+        message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
+        document = error_document(source_of(receipt, upload.size), error, trace)
+        document["error"]["message"] = message
+        try:
+            version = publish.write_error(self.storage, receipt, document, partial(self.check_ours, claim))
+        except Superseded as how:
+            return self.superseded(claim, how, trace)
+        ended = self.ledger.finish(claim, "failed", reason=message)
+        if ended == "lost":
+            publish.withdraw_error(self.storage, receipt, version)
+        elif ended == "ok":
+            log_failure(claim, error, trace)
+            if claim.receipt.unsettled:
+                self._settle_now(claim)
+        return AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
+
+
+def source_of(receipt: Receipt, size: int = 0) -> Source:
+    """What a document says of the upload that it is about."""
+    return Source(UPLOADS, receipt.name, receipt.etag, size)
