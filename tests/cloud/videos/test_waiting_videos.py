@@ -33,8 +33,7 @@ def short(tmp_path: Path) -> bytes:
 
 
 @pytest.fixture
-def videos(storage_account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Videos:
-    monkeypatch.setenv("AzureWebJobsStorage", storage_account)
+def videos(account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Videos:
     for module in (upload_worker, job_worker):
         monkeypatch.setattr(module, "VIDEO_PATIENCE_S", 0.01)
     (models := tmp_path / "models").mkdir()
