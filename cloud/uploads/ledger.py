@@ -14,19 +14,21 @@ What is done is done whoever did it: several deployments with other routes or mo
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any
 
 from cloud.storage.blobs import Conflict
-from cloud.storage.paths import printable
+from cloud.uploads.claims import Claim as Claim
+from cloud.uploads.claims import ClaimPlan, P, granted, refusal_of
+from cloud.uploads.claims import Finish as Finish
+from cloud.uploads.claims import Refusal as Refusal
+from cloud.uploads.claims import Stopping as Stopping
 from cloud.uploads.events import Again
+from cloud.uploads.leases import Leases
 from cloud.uploads.receipts import (
     LONGEST_LEASE_S,
     Receipt,
@@ -34,72 +36,11 @@ from cloud.uploads.receipts import (
     StoredReceipt,
     Unanswered,
     folder_of,
-    is_surroundings,
 )
-from inference.errors import StorageUnavailable, Transient
+from inference.errors import StorageUnavailable
 
-log = logging.getLogger(__name__)
-
-Refusal = Literal["done", "failed", "busy", "waiting"]
-Finish = Literal["ok", "changed", "lost"]
 _ROUNDS = 20
 _REPEATABLE = ("done", "failed", "dropped", "cancelled", "job")
-
-
-class ClaimPlan(Protocol):
-    """What is to be done with an upload, as far as the ledger is concerned."""
-
-    @property
-    def key(self) -> str: ...
-
-    @property
-    def until(self) -> datetime | None:
-        """The slot it waits for; where it is blocked, when it is looked at again at the latest."""
-
-    @property
-    def digest(self) -> str:
-        """Of the route by which it is analysed; "" where there is none."""
-
-    @property
-    def cause(self) -> str:
-        """What of this installation must be mended first, such as "model:yunet"; "" where it can work on it."""
-
-    @property
-    def blocked(self) -> str:
-        """The cause as a sentence."""
-
-
-P = TypeVar("P", bound=ClaimPlan)
-
-
-@dataclass
-class Claim(Generic[P]):
-    """An upload that is ours until the lease ends. Renewed in the background, hence the lock."""
-
-    receipt: Receipt
-    version: str  # of the receipt
-    plan: P
-    lost: bool = False
-    ended: bool = False
-    share: float | None = None  # of the work, for whoever reads the receipt while it is renewed
-    given_back: bool = False  # it is being given back: nothing of it is to be published any more
-    begun: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.lock = threading.RLock()
-        self.override = self.receipt.override  # with which `plan` was made
-        self.attempt = self.receipt.attempt  # the receipt's own is less where its end spends none
-
-    def note(self, done: int, expected: int | None) -> None:
-        """How many frames are done, of about how many: stored when the lease is renewed, at no call of its own."""
-        self.share = min(done / expected, 1.0) if expected else None
-
-
-class Stopping(Transient):
-    """This process is being stopped: let the host deliver it again, to another one."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name}: this instance is being stopped; it is delivered again")
 
 
 class Ledger:
@@ -109,11 +50,27 @@ class Ledger:
         self.store = store
         self.lease_s = lease_s
         self.deployment = deployment
-        self._lock = threading.Lock()
-        self._held: dict[int, tuple[Claim[Any], Callable[[], None]]] = {}
-        self._owed: dict[str, tuple[Claim[Any], str]] = {}  # by owner: to be given back, with the reason
-        self._keeper: threading.Thread | None = None
-        self.stopped = False
+        self.leases = Leases(lease_s, self)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is claimed any more: see `stop`."""
+        return self.leases.stopped
+
+    def hold(self, claim: Claim[Any], begin_thread: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease.
+
+        `begin_thread` is called before every renewal: the thread that renews serves many invocations.
+        """
+        return self.leases.hold(claim, begin_thread)
+
+    def stop(self) -> None:
+        """Give back what is held, no attempt spent, and take nothing more: this process is about to be ended.
+
+        Whoever asks next has the upload at once, and need not wait for the end of a lease. The workers here go on until
+        they look at `Claim.given_back`, or want to end their claims, which are lost. Returns once all are given back.
+        """
+        self.leases.stop()
 
     def claim(
         self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None, replay: str = ""
@@ -137,7 +94,7 @@ class Ledger:
         )  # fmt: skip
         wanted = self._begun(first, plan)
         try:
-            return _granted(wanted, self._put(wanted, None), plan)
+            return granted(wanted, self._put(wanted, None), plan)
         except Conflict:
             pass
         for _ in range(_ROUNDS):
@@ -146,16 +103,16 @@ class Ledger:
                 old = stored.receipt
                 if old.owner == owner and old.state == wanted.state:
                     # Our first write had arrived after all, and only its answer was lost.
-                    return _granted(old, stored.version, plan)
+                    return granted(old, stored.version, plan)
                 plan = plan_for(old.override)
-                refusal = _refusal(stored, etag, plan)
+                refusal = refusal_of(stored, etag, plan)
                 anew = again is not None and not (replay and old.etag == etag and old.replay == replay)
                 if refusal and not (anew and again and old.state in _REPEATABLE and again(old, plan.key)):
                     return refusal
                 claimed = old.claimed(name, etag, plan.key, owner, anew)
                 wanted = self._begun(replace(claimed, digest=plan.digest, replay=replay or claimed.replay), plan)
             try:
-                return _granted(wanted, self._put(wanted, stored.version if stored else None), plan)
+                return granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:
                 continue
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being claimed")
@@ -168,60 +125,8 @@ class Ledger:
             return replace(receipt, state="waiting", attempt=0, until=plan.until.isoformat())
         return replace(receipt, lease_s=self.lease_s)
 
-    @contextmanager
-    def hold(self, claim: Claim[Any], begin_thread: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Keep the lease alive while the block runs; no call for work shorter than a quarter of a lease.
-
-        `begin_thread` is called before every renewal: the thread that renews serves many invocations.
-        """
-        with self._lock:
-            self._held[id(claim)] = claim, begin_thread
-            self._keep_going()
-            stopped = self.stopped
-        try:
-            if stopped:  # between the claim and here
-                self._give_back(claim, begin_thread)
-            yield
-        finally:
-            with self._lock:
-                del self._held[id(claim)]
-
-    def _keep_going(self) -> None:
-        if self._keeper is None:
-            # One for all claims: starting a thread per upload costs more than everything else here.
-            self._keeper = threading.Thread(target=self._keep, name="dropsight-leases", daemon=True)
-            self._keeper.start()
-
-    def _keep(self) -> None:
-        """Renew whatever was held at the last tick already; end when nothing is held."""
-        before: set[int] = set()
-        while True:
-            time.sleep(self.lease_s / 4)
-            with self._lock:
-                held, owed = dict(self._held), dict(self._owed)
-                if not held and not owed:
-                    self._keeper = None
-                    return
-            self._pay(owed)
-            for claim, begin_thread in (held[key] for key in before & held.keys()):
-                try:
-                    begin_thread()
-                    self._renew(claim)
-                except Exception as error:  # noqa: BLE001 - the other claims' leases depend on this thread
-                    log.warning("%s", printable(f"{claim.receipt.name}: the lease was not renewed ({error})"))
-            before = set(held)
-
-    def _pay(self, owed: dict[str, tuple[Claim[Any], str]]) -> None:
-        """Give back what could not be given back before."""
-        for owner, (claim, reason) in owed.items():
-            try:
-                self.give_back(claim, reason)
-            except Exception:  # noqa: BLE001 - storage is not there yet: the next round tries again
-                return
-            with self._lock:
-                del self._owed[owner]
-
-    def _renew(self, claim: Claim[Any]) -> None:
+    def renew(self, claim: Claim[Any]) -> None:
+        """Begin the time of the claim's lease anew, unless it has ended; a call."""
         with claim.lock:
             if claim.lost or claim.ended:
                 return
@@ -274,17 +179,11 @@ class Ledger:
     def give_back_later(self, claim: Claim[Any], reason: str) -> None:
         """As `give_back`; where storage does not take it, it is tried again in the background until the lease is
         somebody else's: an outage of hours must not look like a death. Nothing where the claim has ended."""
-        if claim.ended:
-            return
-        try:
-            self.give_back(claim, reason)
-        except StorageUnavailable as error:
-            log.warning(
-                "%s", printable(f"{claim.receipt.name}: it is given back as soon as storage takes it ({error})")
-            )
-            with self._lock:
-                self._owed[claim.receipt.owner] = claim, reason
-                self._keep_going()
+        self.leases.give_back_later(claim, reason)
+
+    def hand_back(self, claim: Claim[Any]) -> Finish:
+        """Give a claim back as if it had not been made; see `stop`. The answer is as `finish`'s."""
+        return self._end(claim, lambda receipt: receipt.given_back())
 
     def drop(self, name: str) -> Receipt | None:
         """Note that an upload is gone that nobody works on (any more); what its receipt said, where that is noted."""
@@ -369,36 +268,6 @@ class Ledger:
         name = claim.receipt.name
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being ended")
 
-    def stop(self) -> None:
-        """Give back what is held, no attempt spent, and take nothing more: this process is about to be ended.
-
-        Whoever asks next has the upload at once, and need not wait for the end of a lease. The workers here go on until
-        they look at `Claim.given_back`, or want to end their claims, which are lost. Returns once all are given back.
-        """
-        with self._lock:
-            self.stopped = True
-            held = list(self._held.values())
-        for claim, _ in held:  # first, and without waiting for a lock that may be held while storage is silent
-            claim.given_back = not claim.ended
-        # Side by side, in threads that nobody waits for in the end: there is about a second, and storage may hang.
-        threads = [threading.Thread(target=self._give_back, args=each, daemon=True) for each in held]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    def _give_back(self, claim: Claim[Any], begin_thread: Callable[[], None]) -> None:
-        begin_thread()
-        name = printable(claim.receipt.name)
-        try:
-            with claim.lock:
-                claim.given_back = not claim.ended  # its worker may have come to its end after all
-                if claim.given_back and self._end(claim, lambda receipt: receipt.given_back()) != "lost":
-                    claim.lost = True
-                    log.warning("%s: given back, since this instance is being stopped", name)
-        except Exception as error:  # noqa: BLE001 - its lease ends by itself
-            log.warning("%s", printable(f"{claim.receipt.name}: not given back ({error})"))
-
     def adopt(self, name: str, job: str, plan_for: Callable[[str | None], P]) -> Claim[P] | None:
         """The claim of an upload that was handed to `job`, or None where it is another's or gone by now.
 
@@ -430,32 +299,3 @@ class Ledger:
     def _put(self, receipt: Receipt, version: str | None) -> str:
         receipt = replace(receipt, at=datetime.now(UTC).isoformat(timespec="seconds"))
         return self.store.create(receipt) if version is None else self.store.replace(receipt, version)
-
-
-def _granted(receipt: Receipt, version: str, plan: P) -> Claim[P] | Refusal:
-    return Claim(receipt, version, plan) if receipt.state == "working" else "waiting"
-
-
-def _refusal(stored: StoredReceipt, etag: str, plan: ClaimPlan) -> Refusal | None:
-    """Why what the receipt says leaves nothing to do for `plan`."""
-    old = stored.receipt
-    if old.etag != etag:
-        return None  # the receipt speaks of an older version: whoever works on it will notice and drop it
-    if old.state == "working":
-        return "busy" if stored.age_s < min(old.lease_s, LONGEST_LEASE_S) else None
-    if old.state == "waiting":
-        return "waiting" if _waits_on(old, plan) else None
-    if old.state == "failed":
-        # Another deployment's routes and models may do better, once: without a key nobody can tell.
-        tried = (old.short_key, *old.failed_keys)
-        return "failed" if not plan.key or plan.key[:12] in tried else None
-    answers: dict[str, Refusal] = {"done": "done", "cancelled": "done", "job": "busy"}
-    return answers.get(old.state)
-
-
-def _waits_on(old: Receipt, plan: ClaimPlan) -> bool:
-    if is_surroundings(old.cause) and not plan.cause:
-        return False  # whoever comes may try
-    if plan.cause or old.cause:
-        return plan.cause == old.cause
-    return plan.until is not None and old.until == plan.until.isoformat()

@@ -23,8 +23,9 @@ from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.ledger import Claim, Ledger, Refusal, Stopping
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Published, Superseded
-from cloud.uploads.receipt_blobs import BlobReceipts, sidecar_text
+from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, make_key
+from cloud.uploads.sidecars import Sidecars
 from cloud.uploads.sweep_mark import note_pause
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
@@ -77,6 +78,7 @@ class UploadWorker:
         self.planner = Planner(routes, registry, settings.sweep_schedule, inline_routes=settings.inline_routes)
         self.ledger = Ledger(BlobReceipts(storage), settings.lease_seconds, app_identity())
         self.ends = ClaimEnds(storage, self.ledger, self.planner, settings)
+        self.sidecars = Sidecars(storage, self.ledger)
         self.limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
         # The host may run a thousand threads, and a thread of ours holds a decoded picture.
         self.places = Places(settings.max_concurrent)
@@ -112,7 +114,7 @@ class UploadWorker:
         with suppress(UnsupportedMedia):  # of a name that nobody can address: recorded afterwards
             target = None if is_clutter(name) else sidecar_target(canonical(name))
             if target and (sidecar := self.storage.open(UPLOADS, canonical(name))):
-                self.ledger.override(target, sidecar_text(sidecar))
+                self.sidecars.note(target, sidecar)
         return Outcome("waiting")
 
     def refresh_models(self) -> None:
@@ -143,7 +145,10 @@ class UploadWorker:
         if reading.info.is_folder:
             return Outcome("ignored")
         if target := sidecar_target(name):
-            return self._sidecar(reading, target, event)
+            # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
+            return self.sidecars.handle(
+                reading, target, event, lambda: self._handle_version(replace(event, name=target, cause="trigger"))
+            )
         claim = self._claimed(reading.info, event)
         if not isinstance(claim, Claim):
             return Outcome(claim)
@@ -187,42 +192,6 @@ class UploadWorker:
         if claim in ("done", "failed") and event.cause == "sweep":
             self.ends.settle(info.name)
         return claim
-
-    def _sidecar(self, reading: Reading, target: str, event: BlobEvent) -> Outcome:
-        """Note an override, then bring the upload that it speaks of up to date."""
-        info = reading.info
-        text = sidecar_text(reading)
-        claim = self.ledger.claim(
-            info.name, info.etag, lambda _: UploadPlan(make_key(UPLOADS, info.name, info.etag, "sidecar"))
-        )
-        if claim == "busy" and self.ledger.stopped:
-            raise Stopping(info.name)
-        if not isinstance(claim, Claim):
-            return Outcome(claim)
-        try:
-            with self.ledger.hold(claim, event.begin_thread):
-                self._note_override(target, reading, text)
-                # Absent: its own delivery will find the override. Busy: its worker will, when it finishes.
-                self._handle_version(replace(event, name=target, cause="trigger"))
-        except Exception as error:
-            self.ledger.give_back_later(claim, str(error))
-            raise
-        if self.ledger.complete(claim, "") == "lost" and claim.given_back:
-            raise Stopping(info.name)
-        return Outcome("done", claim.receipt.attempt)
-
-    def _note_override(self, target: str, reading: Reading, text: str | None) -> None:
-        """Note a sidecar's text; where it was replaced meanwhile, that of today: whoever read an older one and was slow
-        must not have the last word."""
-        for _ in range(_VERSIONS):
-            self.ledger.override(target, text)
-            latest = self.storage.head(UPLOADS, reading.info.name)
-            if latest is None or latest.etag == reading.info.etag:
-                return
-            newer = self.storage.open(UPLOADS, reading.info.name)
-            if newer is None:
-                return
-            reading, text = newer, sidecar_text(newer)
 
     def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent) -> Outcome:
         try:

@@ -281,7 +281,7 @@ def test_threads_that_work_for_an_upload_log_for_its_invocation(app: Any, monkey
         raise StorageUnavailable("so that a line is logged")
 
     real = worker.analyze
-    monkeypatch.setattr(worker.ledger, "_renew", renew)
+    monkeypatch.setattr(worker.ledger, "renew", renew)
     monkeypatch.setattr(worker, "analyze", lambda *args, **more: renewed.wait(30) and real(*args, **more))
     # WHEN two invocations have an upload, one after the other THEN its lines are those of the later one, too
     for number in ("1", "2"):

@@ -136,7 +136,7 @@ def test_a_lease_that_is_not_renewed_is_said_to_whom_it_is_about(
         assert renewed.wait(30)
         return real(*args, **options)
 
-    monkeypatch.setattr(worker.ledger, "_renew", renew)
+    monkeypatch.setattr(worker.ledger, "renew", renew)
     monkeypatch.setattr(engine, "analyze", analyze)
     for number in ("1", "2"):
         drop(worker, f"{number}.jpg", jpeg())

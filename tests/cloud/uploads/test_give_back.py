@@ -51,7 +51,7 @@ def test_what_is_held_is_given_back_and_the_next_one_has_it_at_once(store: Memor
         assert (again.receipt.attempt, again.receipt.reason) == (2, "storage was away")
         # The first worker goes on, and notices nothing until its end.
         assert stopped.complete(claim, "x") == "lost"
-        stopped._renew(claim)
+        stopped.renew(claim)
         assert kept(other).owner == again.receipt.owner
     assert other.complete(again, "y") == "ok"
 
@@ -161,7 +161,7 @@ def test_a_result_that_was_published_in_the_moment_of_the_stop_is_done(
 
     def published(*args: Any) -> publish.Published:
         result = real(*args)
-        for claim, _ in worker.ledger._held.values():
+        for claim, _ in worker.ledger.leases.held.values():
             claim.given_back = True  # marked, and the receipt not yet written
         return result
 

@@ -150,7 +150,7 @@ def test_a_living_worker_keeps_its_lease_past_its_length(store: MemoryReceipts) 
         assert ledger.claim("a.jpg", "e1", plan("e1")) == "busy"
         assert ledger.complete(claim, "e1") == "ok"
         ended = claim.version
-        ledger._renew(claim)  # as a tick that comes just now would
+        ledger.renew(claim)  # as a tick that comes just now would
     assert first != claim.version == ended
 
 
@@ -202,8 +202,8 @@ def test_a_sidecar_during_the_work_makes_it_done_again(ledger: Ledger) -> None:
 def test_a_sidecar_between_two_renewals_is_not_lost(ledger: Ledger) -> None:
     claim = claimed(ledger.claim("a.jpg", "e1", plan("e1")))
     ledger.override("a.jpg", 'route = "faces"')
-    ledger._renew(claim)
-    ledger._renew(claim)
+    ledger.renew(claim)
+    ledger.renew(claim)
     assert not claim.lost
     assert ledger.complete(claim, "e1") == "changed"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cloud.settings import CONTAINERS, UPLOADS, Settings
 from cloud.uploads.events import BlobEvent, Cause
-from cloud.uploads.ledger import Ledger
+from cloud.uploads.leases import Leases
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import Registry
@@ -56,7 +56,7 @@ class Stub(UploadWorker):
         super().__init__(storage, settings, ROUTES, world.registry)
         self.world, self.client = world, storage
         self.stepped: Stepped | Free | None = None
-        self.ledger: Unkept = Unkept(self.ledger.store, settings.lease_seconds, self.ledger.deployment)
+        self.ledger.leases = self.leases = Unkept(settings.lease_seconds, self.ledger)
 
     def analyze(self, media: bytes | Path, route: Route, source: Source, trace: str, **_: Any) -> Analysis:
         data = media if isinstance(media, bytes) else media.read_bytes()
@@ -77,18 +77,18 @@ class Stub(UploadWorker):
         return Analysis(result, dict.fromkeys(files.values(), data))
 
 
-class Unkept(Ledger):
-    """A ledger whose leases are renewed when a test says so."""
+class Unkept(Leases):
+    """Leases that are renewed when a test says so."""
 
     def _keep(self) -> None:
         pass
 
     def renew(self) -> None:
         """As its thread does at every tick."""
-        for claim, _ in list(self._held.values()):
+        for claim, _ in list(self.held.values()):
             if claim.lock.acquire(blocking=False):  # else its worker stands in the middle of a call with it
                 try:
-                    self._renew(claim)
+                    self._receipts.renew(claim)
                 finally:
                     claim.lock.release()
 
@@ -142,7 +142,7 @@ class World:
     def renew(self, worker: Stub) -> None:
         """The thread that renews leases comes by; all its calls arrive, wherever the worker stands."""
         gate, worker.client.gate = worker.client.gate, open_gate
-        worker.ledger.renew()
+        worker.leases.renew()
         worker.client.gate = gate
 
     def upload(self, name: str, kind: str = "good") -> str:
