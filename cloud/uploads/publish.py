@@ -152,10 +152,14 @@ def folder_name(blob: BlobInfo) -> str:
 
 def already_published(storage: Storage, receipt: Receipt) -> Published | None:
     """The result that an earlier claim wrote under the receipt's key, where its worker died between the last two
-    writes: written anew, since a worker that is frozen since may go by the ETag that it had."""
+    writes: written anew, since a worker that is frozen since may go by the ETag that it had.
+
+    Not the one that was noted before: whoever replays an upload wants another in its place."""
     path = result_path(receipt.name)
     reading = storage.open(RESULTS, path)
     if reading is None or reading.info.metadata.get("key") != receipt.key:
+        return None
+    if reading.info.etag == receipt.result_etag:
         return None
     try:
         document = json.loads(reading.read(_MOST_BYTES))
@@ -230,21 +234,20 @@ def _delete_artifacts(storage: Storage, name: str, folder: str) -> None:
 
 def placed(analysis: Analysis, folder: str) -> Result:
     """The result with its files named as they lie beside result.json."""
-    result = analysis.result
-
-    def renamed(value: Any) -> Any:
-        if isinstance(value, str):
-            return f"{folder}/{value}" if value in analysis.artifacts else value
-        if isinstance(value, Mapping):
-            return {key: renamed(item) for key, item in value.items()}
-        return [renamed(item) for item in value] if isinstance(value, list | tuple) else value
-
+    result, extra = analysis.result, dict(analysis.result.extra)
+    # Member by member: what a model calls a thing may be called like a file.
+    if "thumbnails" in extra:
+        extra["thumbnails"] = [f"{folder}/{file}" for file in extra["thumbnails"]]
+    if "tracks" in extra:
+        extra["tracks"] = [
+            {**track, "crop": f"{folder}/{track['crop']}"} if "crop" in track else track for track in extra["tracks"]
+        ]
     return replace(
         result,
         artifacts={name: f"{folder}/{file}" for name, file in result.artifacts.items()},
         files={place: f"{folder}/{file}" for place, file in result.files.items()},
         crops={place: f"{folder}/{file}" for place, file in result.crops.items()},
-        extra=renamed(result.extra),
+        extra=extra,
     )
 
 

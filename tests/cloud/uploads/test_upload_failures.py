@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,6 +191,27 @@ def test_killed_between_the_last_two_writes_the_work_is_not_done_again(
     assert analyses == ["a.jpg"]
     assert receipt(worker, "a.jpg").state == "done"
     assert names(worker, ERRORS) == []
+
+
+@pytest.mark.slow
+def test_a_replay_that_was_killed_does_not_end_with_the_result_that_it_was_to_replace(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch, analyses: list[str]
+) -> None:
+    event = drop(worker, "a.jpg", jpeg())
+    worker.handle(event)
+    old = document(worker, RESULTS, "a.jpg/result.json")["artifacts"]
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(worker, "published", killed)
+        worker.handle(replace(event, cause="replay"))
+    stored = worker.ledger.read("a.jpg")
+    assert stored and stored.receipt.state == "working"
+    worker.ledger.store.replace(replace(stored.receipt, lease_s=0.0), stored.version)
+    assert worker.handle(event).status == "done"
+    assert (analyses, document(worker, RESULTS, "a.jpg/result.json")["artifacts"] == old) == (["a.jpg"] * 2, False)
 
 
 def test_the_document_is_written_last_and_readers_never_see_a_part(

@@ -107,17 +107,18 @@ def test_a_route_with_a_schedule_waits_for_its_slot(worker: UploadWorker, analys
 
 def test_every_file_that_a_document_names_is_named_as_it_lies_there(worker: UploadWorker) -> None:
     analysis = engine.analyze(jpeg(), worker.planner.route("a.jpg"), worker.registry)
-    files = {"thumbs/0.jpg": b"", "sketch.jpg": b""}
-    extra = {"thumbnails": ["thumbs/0.jpg"], "timeline": [{"label": "thumbs", "poster": "sketch.jpg", "start_s": 0.5}]}
+    files = {"thumbs/0.jpg": b"", "sketch.jpg": b"", "crops/track-1.jpg": b""}
+    labels = {"timeline": [{"label": "sketch.jpg", "start_s": 0.5}], "summary": {"objects": {"sketch.jpg": 1}}}
+    track = {"id": 1, "label": "sketch.jpg"}  # as a model may call a thing
+    tracks = [{**track, "crop": "crops/track-1.jpg"}, track]
+    extra = {"thumbnails": ["thumbs/0.jpg"], "tracks": tracks, **labels}
     crops = {"classify/0": "crops/classify-0.jpg"}
     result = replace(analysis.result, extra=extra, crops=crops)
     found = publish.placed(replace(analysis, artifacts=files, result=result), "k")
     assert found.crops == {"classify/0": "k/crops/classify-0.jpg"}
     assert found.to_json()["artifacts"]["sketch"] == "k/sketch.jpg"
-    assert found.extra == {
-        "thumbnails": ["k/thumbs/0.jpg"],
-        "timeline": [{"label": "thumbs", "poster": "k/sketch.jpg", "start_s": 0.5}],
-    }
+    tracks = [{**track, "crop": "k/crops/track-1.jpg"}, track]
+    assert found.extra == {"thumbnails": ["k/thumbs/0.jpg"], "tracks": tracks, **labels}
 
 
 def test_a_video_too_large_for_memory_goes_through_a_file(
