@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 from cloud.settings import UPLOADS, Settings
@@ -15,7 +15,7 @@ from cloud.uploads.events import AGAIN, BlobEvent, Outcome
 from cloud.uploads.ledger import Claim, Finish, Ledger
 from cloud.uploads.plans import Planner, UploadPlan
 from cloud.uploads.publish import Published, Superseded
-from cloud.uploads.receipts import Receipt, backoff_s
+from cloud.uploads.receipts import Receipt, is_surroundings
 from cloud.uploads.retry import decide, is_suspect, surroundings
 from cloud.uploads.upload_line import log_end, log_failure
 from inference.errors import ModelReplaced, NotReady, StorageUnavailable
@@ -65,13 +65,12 @@ class ClaimEnds:
             self.ledger.give_back_later(claim, str(error))
             log_failure(claim, error, trace, again=True)
             raise error
-        until = datetime.now(UTC) + timedelta(seconds=backoff_s(receipt.waits + 1))
-        waiting = NotReady(str(error), cause)
-        return self._wait(claim, waiting, trace, until)
+        return self._wait(claim, NotReady(str(error), cause), trace)
 
-    def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str, until: datetime | None = None) -> Outcome:
-        """Let the upload wait for the installation. Raises only where its receipt cannot be written."""
-        until = until or self.planner.next_look(datetime.now(UTC))
+    def _wait(self, claim: Claim[UploadPlan], error: NotReady, trace: str) -> Outcome:
+        """Let the upload wait for the installation or its surroundings. Raises only where its receipt cannot be
+        written."""
+        until = None if is_surroundings(error.cause) else self.planner.next_look(datetime.now(UTC))
         ended = self.ledger.wait(claim, error.cause, str(error), until)
         if ended == "ok":
             how = f"waits for {error.cause}" if error.cause else "is planned anew"

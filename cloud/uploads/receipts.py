@@ -29,7 +29,7 @@ class Receipt:
     state: ReceiptState
     attempt: int = 1  # the number of this claim among those that count: see `claimed`
     owner: str = ""  # random, new for every claim
-    lease_s: float = 0.0
+    lease_s: float = 0.0  # how long it is left alone from its last write on: a worker's lease, a pause of what waits
     until: str | None = None  # ISO time of the slot it waits for; with a cause: of the next look, at the latest
     reason: str = ""
     override: str | None = None  # text of the sidecar <name>.route.toml
@@ -131,13 +131,14 @@ class Receipt:
 
     def waiting(self, cause: str, reason: str, until: datetime | None) -> Receipt:
         """The receipt of a claim that must wait for the installation or its surroundings: no attempt is spent, and no
-        key is known."""
+        key is known. What waits for its surroundings is left alone for longer every time."""
+        waits = self.waits + 1 if is_surroundings(cause) else 0
         old_keys = tuple(sorted({*self.old_keys, self.folder} - {""}))
         slot = until.isoformat() if until else None
         return replace(
             self, state="waiting", key="", digest="", cause=cause, reason=reason, until=slot,
-            lease_s=0.0, attempt=self.attempt - 1, old_keys=old_keys, share=None, alone=False,
-            waits=self.waits + 1 if is_surroundings(cause) else 0,
+            lease_s=backoff_s(waits) if waits else 0.0, attempt=self.attempt - 1, old_keys=old_keys, share=None,
+            alone=False, waits=waits,
         )  # fmt: skip
 
     def given_back(self) -> Receipt:
@@ -225,10 +226,12 @@ class ReceiptSummary:
             return True
         if self.state == "working":
             return self.age_s >= min(self.lease_s, LONGEST_LEASE_S)
+        if self.state == "waiting" and is_surroundings(self.cause):
+            # By the store's clock: that of a worker may be days ahead.
+            return self.age_s >= min(self.lease_s, LONGEST_LEASE_S)
         if self.state == "waiting":
             # Whether a cause is still there only a look at the installation tells: see `Waits`.
-            named = bool(self.cause) and not is_surroundings(self.cause)
-            return named or self.until is None or self.until <= self.listed_at
+            return bool(self.cause) or self.until is None or self.until <= self.listed_at
         if self.state in ("done", "failed"):
             return self.unsettled and self.age_s >= _SETTLING_S
         # Dropped is what was gone: where it is listed, it is there again.

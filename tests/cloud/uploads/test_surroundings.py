@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cloud.settings import ERRORS, RESULTS, STATE
-from cloud.uploads import claim_ends
+from cloud.storage.blobs import BlobInfo
+from cloud.uploads import receipts
 from cloud.uploads.events import Outcome
+from cloud.uploads.receipt_blobs import metadata_of, summary_of
 from cloud.uploads.receipts import Receipt, backoff_s
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
@@ -23,6 +26,16 @@ pytestmark = pytest.mark.slow
 
 def test_waits_double_from_a_minute_to_two_hours() -> None:
     assert [backoff_s(waits) for waits in (1, 2, 3, 7, 8, 9, 900)] == [60, 120, 240, 3840, 7200, 7200, 7200]
+
+
+@pytest.mark.parametrize(("minutes", "is_open"), [(3.9, False), (4.1, True)])
+def test_a_pause_is_counted_by_the_clock_of_storage_alone(minutes: float, is_open: bool) -> None:
+    claimed = Receipt("a.jpg", "e1", "k" * 64, "working", waits=2)
+    waiting = claimed.waiting("storage", "storage answered 403", None)
+    written = datetime(2001, 1, 1, tzinfo=UTC)  # whatever time it is here
+    looked = written + timedelta(minutes=minutes)
+    listed = BlobInfo("receipts/a.jpg", "e", 9, written, looked, metadata=metadata_of(waiting))
+    assert (waiting.waits, summary_of(listed).is_open("e1")) == (3, is_open)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +70,7 @@ def test_an_outage_fails_nobody_and_everybody_is_done_after_it(
         for _ in range(3):
             sweep(worker, 60)
         assert tries == 0, "nobody tries before its time has come"
-        outage.setattr(claim_ends, "backoff_s", lambda waits: -1.0)
+        outage.setattr(receipts, "backoff_s", lambda waits: 0.0)
         for event in events:
             worker.handle(event)
         tries = 0
