@@ -196,6 +196,21 @@ def test_a_record_of_a_dead_worker_is_not_left_beside_a_good_result(world: World
     ends_well(world)
 
 
+@pytest.mark.parametrize("fate", ["refused", "unanswered"])
+@pytest.mark.parametrize("container", [ERRORS, STATE])
+def test_a_record_of_a_claim_that_was_given_back_is_not_left_beside_a_good_result(
+    world: World, container: str, fate: Fate
+) -> None:
+    world.upload(A, "fickle")
+    first = world.deliver(A)
+    first.to("write", ERRORS)
+    if container == STATE:
+        first.to("write", STATE, A)
+    first.step(fate)
+    first.to_end()
+    ends_well(world)
+
+
 def test_a_body_that_ends_in_the_middle_is_no_fault_of_the_file(world: World) -> None:
     world.upload(A)
     world.deliver(A).step("cut")
