@@ -13,7 +13,7 @@ lost       nobody will answer it: its receipt says done or failed, and result, a
            job is gone; or nobody holds it, and no sweep has taken it for a day.
 doubled    two answers for one version: an error record beside its result.
 stale      its answer is of an ETag that is no longer there: of an upload that was overwritten, and that nobody has
-           begun, or by another key than the receipt of today gives.
+           begun, by another key than the receipt of today gives, or beside a newer error record.
 in_work    a living worker or job has it.
 waiting    it waits for its slot, for the installation, or for the next delivery or sweep.
 cancelled  its job was cancelled.
@@ -23,7 +23,8 @@ orphaned   counts things that belong to nothing: folders of artifacts that no re
            no receipt vouches. A deleted upload keeps its result: `kept` counts such names, and they are no fault.
 
 A difference between lists that were read at different moments is no fault yet: each is looked at again, by its name.
-What may be somebody's work of this moment (blobs younger than a lease) is looked at once more when it is older.
+What may be somebody's work of this moment (blobs younger than a lease) is looked at once more when it is older, what
+is not there a moment later. Blobs without a key of ours in their metadata are somebody's own files, and no fault.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from typing import NamedTuple
 
 from cloud.storage.containers import Storage
 from cloud.storage.paths import printable
-from cloud.uploads.audit_facts import FAULTS, Facts, Verdict, is_addressable, judge
+from cloud.uploads.audit_facts import FAULTS, Facts, Verdict, is_addressable, is_kept, judge
 from cloud.uploads.audit_listing import Listing, ListMark
 from cloud.uploads.audit_look import Look, plain_name
 from cloud.uploads.audit_repair import Repair, Repairer
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 # After so many second looks what the lists say is counted as it is: somebody has deleted whole containers.
 _MOST_LOOKS = 20_000
 _MOST_YOUNG = 10_000
+_PAUSE_S = 2.0
 
 
 class Audit:
@@ -113,7 +115,7 @@ class Audit:
         sleep(max(0.0, self.seconds_for_the_young))
         young, self._young = self._young, []
         with ThreadPoolExecutor(_WIDTH, "dropsight-audit", self._begin_thread) as pool:
-            for before, seen in zip(young, pool.map(self._looked, (each.listed for each in young)), strict=True):
+            for before, seen in zip(young, pool.map(self._mended, (each.listed for each in young)), strict=True):
                 self.report.looks += 1
                 if not self._is_young(seen):  # else it was replaced meanwhile, and somebody is at work
                     self.report.counts[before.counted_as] -= bool(before.counted_as)
@@ -130,13 +132,26 @@ class Audit:
             else:
                 doubtful.append(facts)
         room = len(doubtful) if self._repairer else max(0, _MOST_LOOKS - self.report.looks)
-        for seen in pool.map(self._looked, doubtful[:room]):
-            self.report.looks += 1
+        for seen in self._looks(pool, doubtful[:room]):
             self._count(seen)
         for facts in doubtful[room:]:
             if facts.name:
                 self.report.unconfirmed += 1
                 self._count(_Seen(facts, facts, judge(facts, self._paused)))
+
+    def _looks(self, pool: ThreadPoolExecutor, listed: Sequence[Facts]) -> list[_Seen]:
+        """Second looks; where they find faults, a last one, which mends them where there is a repairer.
+
+        What is not there has no age: it may be about to be noted that it was deleted, so that moment is waited for.
+        """
+        found = list(pool.map(self._looked, listed))
+        self.report.looks += len(found)
+        again = [n for n, seen in enumerate(found) if seen.verdict.is_fault and (self._repairer or seen.is_ageless)]
+        if any(found[n].is_ageless for n in again):
+            time.sleep(min(_PAUSE_S, self._lease_s))
+        for n, seen in zip(again, pool.map(self._mended, (listed[n] for n in again)), strict=True):
+            found[n] = seen
+        return found
 
     def _is_certain(self, seen: _Seen) -> bool:
         """Whether lists are enough: there is no fault, and none of the name can have another place in its list."""
@@ -148,21 +163,24 @@ class Audit:
         return facts.name.isascii() and facts.name == facts.path and self._in_order()
 
     def _looked(self, listed: Facts) -> _Seen:
-        """A second look; where it confirms a fault that is old enough, and there is a repairer, that mends it."""
         try:
             facts = self._look.at(listed)
         except StorageUnavailable as error:  # of this one: a customer's own key, say
             return _Seen(listed, None, Verdict("in_work", f"it could not be looked at: {error}"))
         if facts is None:
             return _Seen(listed, None, Verdict("in_work"))
-        seen = _Seen(listed, facts, judge(facts, self._paused))
-        if self._repairer and seen.verdict.is_fault and not self._is_young(seen):
-            try:
-                return seen._replace(repaired=self._repairer.repair(facts, seen.verdict))
-            except StorageUnavailable as error:  # a blob under a lease or a legal hold: the others do not wait for it
-                log.warning("%s", printable(f"{facts.name}: {error}"))
-                return seen._replace(repaired=["left"])
-        return seen
+        return _Seen(listed, facts, judge(facts, self._paused))
+
+    def _mended(self, listed: Facts) -> _Seen:
+        """Another look; where it confirms a fault that is old enough, and there is a repairer, that mends it."""
+        seen = self._looked(listed)
+        if self._repairer is None or seen.facts is None or not seen.verdict.is_fault or self._is_young(seen):
+            return seen
+        try:
+            return seen._replace(repaired=self._repairer.repair(seen.facts, seen.verdict))
+        except StorageUnavailable as error:  # a blob under a lease or a legal hold: the others do not wait for it
+            log.warning("%s", printable(f"{seen.facts.name}: {error}"))
+            return seen._replace(repaired=["left"])
 
     def _is_young(self, seen: _Seen) -> bool:
         return seen.verdict.is_fault and seen.verdict.youngest_s < self._lease_s
@@ -183,7 +201,7 @@ class Audit:
         elif facts and facts.upload and verdict.kind == "doubled":
             # Its error record has another place in its list: the upload itself was, or will be, taken for right.
             report.counts.update(doubled=1, right=-1)
-        report.counts["kept"] += verdict.kind == "gone" and facts is not None and facts.result is not None
+        report.counts["kept"] += verdict.kind == "gone" and facts is not None and is_kept(facts)
         report.repaired.update(seen.repaired)
         if facts is None and verdict.why:
             report.unconfirmed += 1
@@ -207,6 +225,11 @@ class _Seen(NamedTuple):
     facts: Facts | None
     verdict: Verdict
     repaired: Sequence[Repair] = ()
+
+    @property
+    def is_ageless(self) -> bool:
+        """Whether it is a fault of what is not there, which may have gone this very moment."""
+        return self.verdict.is_fault and math.isinf(self.verdict.age_s) and self.verdict.kind in FAULTS
 
 
 class _Young(NamedTuple):

@@ -7,6 +7,7 @@ of its route (receipts.make_key), of which the receipt's listing tells the diges
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -23,10 +24,14 @@ Kind = Literal["right", "in_work", "waiting", "cancelled", "lost", "doubled", "s
 FAULTS = ("lost", "doubled", "stale")
 # An upload that nobody holds and that no sweep has taken for so long is lost, though the next one might take it.
 OVERDUE_S = 86400.0
+_KEY = re.compile("[0-9a-f]{12,64}")
 
 
 class Blob(NamedTuple):
-    """A blob as a listing or a HEAD shows it. files: how many artifacts a result names; -1 where it does not say."""
+    """A blob as a listing or a HEAD shows it. files: how many artifacts a result names; -1 where it does not say.
+
+    version: the ETag of the upload that a result is of; "" where it does not say.
+    """
 
     etag: str
     modified: float  # seconds since 1970
@@ -34,18 +39,25 @@ class Blob(NamedTuple):
     key: str = ""
     folder: str = ""  # of its artifacts
     files: int = -1
+    version: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its metadata show that the app wrote it: people may put files of their own beside ours."""
+        return bool(_KEY.fullmatch(self.key))
 
     @classmethod
     def of(cls, info: BlobInfo) -> Blob:
         said = info.metadata.get("files", "")
         files = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else -1
         key, folder = info.metadata.get("key", ""), folder_name(info)
-        return cls(info.etag, info.modified.timestamp(), info.age_s, key, folder, files)
+        version = info.metadata.get("etag", "")
+        return cls(info.etag, info.modified.timestamp(), info.age_s, key, folder, files, version)
 
 
 @dataclass(slots=True)
 class Folder:
-    """The artifacts of one key: how many, and for how many seconds the newest of them has been there."""
+    """The artifacts of a claim: how many, and for how many seconds the newest of them has been there."""
 
     count: int = 0
     age_s: float = LONGEST_LEASE_S
@@ -53,7 +65,10 @@ class Folder:
 
 @dataclass(slots=True)
 class Facts:
-    """All that lies under the path of a name. upload: None where there is none (any more)."""
+    """All that lies under the path of a name. upload: None where there is none (any more).
+
+    error: what lies in the place of its error record; `record` where that is one.
+    """
 
     path: str
     name: str = ""  # "" where only the path is known
@@ -70,6 +85,23 @@ class Facts:
         """The key of that version by the route that the receipt names; "" where it names none."""
         digest = self.receipt.digest if self.receipt else ""
         return make_key(UPLOADS, self.name, etag, digest) if digest else ""
+
+    @property
+    def record(self) -> Blob | None:
+        """Its error record."""
+        return self.error if self.error and self.error.is_ours else None
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether what its answer replaces is still to be deleted, which the next sweep does where nobody else does."""
+        return self.receipt is not None and self.receipt.unsettled and not _is_old(self.receipt)
+
+    @property
+    def has_older_result(self) -> bool:
+        """Whether the result is of a version that was overwritten, and nobody is about to delete it. One of this
+        version, by other routes or models, stays beside an error record (see publish.tidy)."""
+        same = self.upload is None or self.result is None or self.result.version in ("", self.upload.etag)
+        return not same and not self.is_settling
 
     @property
     def is_held(self) -> bool:
@@ -124,6 +156,10 @@ class Verdict(NamedTuple):
         return min(self.age_s, *(orphan.age_s for orphan in self.orphans), float("inf"))
 
 
+# Beside the answer that stands: an error record, or that it was cancelled.
+OVERWRITTEN = Verdict("stale", "its result is of a version that was overwritten")
+
+
 def judge(facts: Facts, paused: bool = False) -> Verdict:
     """The verdict on a name. paused: intake is, so that nobody takes what nobody holds."""
     if facts.upload is None:
@@ -150,17 +186,17 @@ def is_addressable(name: str) -> bool:
 def _is_final(facts: Facts) -> bool:
     """Whether nobody goes on from the receipt: its next result would delete what it replaces."""
     assert facts.upload
-    return facts.receipt is not None and not facts.receipt.is_open(facts.upload.etag)
+    return facts.receipt is not None and not facts.is_settling and not facts.receipt.is_open(facts.upload.etag)
 
 
 def _answer(facts: Facts, paused: bool) -> Verdict:
     upload, receipt = facts.upload, facts.receipt
     assert upload
     if facts.is_held:
-        return Verdict("right" if _has_result(facts) and not facts.error else "in_work")
+        return Verdict("right" if _has_result(facts) and not facts.record else "in_work")
     if receipt is None or receipt.etag != upload.etag:
         return _not_begun(facts, upload, paused)
-    if receipt.expired and facts.result is None and facts.error is None:
+    if receipt.expired and facts.result is None and facts.record is None:
         return Verdict("right")  # its answer was kept as long as it was to be kept
     if receipt.state == "done":
         return _done(facts, upload)
@@ -169,8 +205,8 @@ def _answer(facts: Facts, paused: bool) -> Verdict:
     if receipt.state == "job":
         return Verdict("lost", f"its job {receipt.job} is gone")
     if not receipt.is_open(upload.etag) and receipt.state != "waiting":
-        return Verdict("cancelled")
-    if receipt.state == "working" and _has_result(facts) and not facts.error:
+        return OVERWRITTEN if facts.has_older_result else Verdict("cancelled")
+    if receipt.state == "working" and _has_result(facts) and not facts.record:
         return Verdict("right")  # its worker died between result and receipt
     until = receipt.until
     idle_s = (receipt.listed_at - until).total_seconds() if receipt.state == "waiting" and until else receipt.age_s
@@ -184,7 +220,7 @@ def _not_begun(facts: Facts, upload: Blob, paused: bool) -> Verdict:
     if paused:
         return Verdict("waiting")
     if facts.receipt and facts.receipt.etag and facts.result:
-        return Verdict("stale", "its result is of a version that was overwritten", upload.age_s)
+        return OVERWRITTEN._replace(age_s=upload.age_s)
     if upload.age_s > OVERDUE_S:
         return Verdict("lost", f"nobody has begun it for {upload.age_s / 3600:.0f} hours")
     return Verdict("waiting")
@@ -204,21 +240,22 @@ def _done(facts: Facts, upload: Blob) -> Verdict:
         return Verdict("stale", "its result is of another version or route than its receipt says")
     if facts.lacking:
         return Verdict("lost", f"{facts.lacking} of the {facts.result.files} files of its result are not there")
-    if facts.error:
-        return Verdict("doubled", "an error record lies beside its result", facts.error.age_s)
+    if facts.record and not facts.is_settling:
+        return Verdict("doubled", "an error record lies beside its result", facts.record.age_s)
     return Verdict("right")
 
 
 def _failed(facts: Facts, upload: Blob) -> Verdict:
+    record = facts.record
     if _has_result(facts):
-        if facts.error is None:
+        if record is None:
             return Verdict("right")
         return Verdict("doubled", "its receipt says failed, and its result lies beside the error record")
-    if facts.error is None:
+    if record is None:
         return Verdict("lost", "its receipt says failed, and its error record is not there")
-    if not _speaks_of(facts.error, facts, upload):
+    if not _speaks_of(record, facts, upload):
         return Verdict("stale", "its error record is of another version or route than its receipt says")
-    return Verdict("right")
+    return OVERWRITTEN if facts.has_older_result else Verdict("right")
 
 
 def _speaks_of(answer: Blob, facts: Facts, upload: Blob) -> bool:
@@ -235,18 +272,18 @@ def _spare_folders(facts: Facts) -> tuple[Orphan, ...]:
 
 def _of_gone(facts: Facts) -> Verdict:
     """Of a name without an upload. Its result is kept, as long as the receipt vouches for it."""
-    receipt, result, error = facts.receipt, facts.result, facts.error
+    receipt, result, record = facts.receipt, facts.result, facts.record
     if facts.is_held or sidecar_target(facts.name) or is_clutter(facts.name):
         return Verdict("gone")
     orphans: list[Orphan] = []
-    if result and not is_kept(facts):
+    if result and result.is_ours and not is_kept(facts):
         orphans.append(Orphan("result", result.age_s))
     elif facts.folders:
         orphans += _spare_folders(facts)
-    if error:
-        orphans.append(Orphan("error record", error.age_s))
+    if record:
+        orphans.append(Orphan("error record", record.age_s))
     # What a sidecar says is kept in the receipt, and counts when its upload comes.
-    if receipt and not (result or error or facts.has_sidecar or _is_over(receipt)):
+    if receipt and not (result or record or facts.has_sidecar or _is_over(receipt)):
         orphans.append(Orphan("receipt", receipt.age_s))
     return Verdict("gone", "its upload is gone", orphans=tuple(orphans))
 

@@ -1,8 +1,9 @@
 """What an audit mends, always in the version that its second look has seen: whoever was faster wins.
 
 Lost, stale and contradicting answers: the receipt is given back, so that the next sweep takes the upload. An error
-record beside the result of a receipt that is done, and what belongs to nothing: deleted. Nothing is deleted that is
-younger than a lease, or while a living worker or job has the upload.
+record beside the result of a receipt that is done, an older result beside a newer record, and what belongs to nothing:
+deleted. Nothing is deleted that is younger than a lease, or while a living worker or job has the upload, nor what does
+not show by its metadata that the app wrote it: people may keep files of their own beside ours.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Literal
 from cloud.settings import ERRORS, RESULTS, STATE
 from cloud.storage.blobs import Conflict
 from cloud.storage.containers import Storage
-from cloud.uploads.audit_facts import Facts, Verdict, is_kept
+from cloud.uploads.audit_facts import OVERWRITTEN, Facts, Verdict, is_kept
 from cloud.uploads.audit_look import Look
-from cloud.uploads.publish import RESULT
+from cloud.uploads.publish import RESULT, folder_name
 from cloud.uploads.receipt_blobs import PREFIX
 from cloud.uploads.receipts import ReceiptStore
 
@@ -35,8 +36,10 @@ class Repairer:
             return ["left"]
         done: list[Repair] = []
         try:
-            if verdict.kind == "doubled" and facts.receipt and facts.receipt.state == "done" and facts.error:
-                done.append(self._delete(ERRORS, f"{facts.path}.json", facts.error.etag, facts.error.age_s))
+            if verdict.kind == "doubled" and facts.receipt and facts.receipt.state == "done":
+                done.append(self._delete_record(facts))
+            elif verdict == OVERWRITTEN:
+                done.append(self._delete_orphan(facts, "result"))
             elif verdict.kind in ("lost", "doubled", "stale"):
                 done.append(self._give_back(facts))
             for orphan in verdict.orphans:
@@ -65,23 +68,28 @@ class Repairer:
         return "marked"
 
     def _delete_orphan(self, facts: Facts, what: str) -> Repair:
-        if what == "error record" and facts.error:
-            return self._delete(ERRORS, f"{facts.path}.json", facts.error.etag, facts.error.age_s)
+        if what == "error record":
+            return self._delete_record(facts)
         if what == "receipt":
             return "deleted" if self._tidy_receipt(facts) else "left"
-        if what == "result" and facts.result:
+        if what == "result" and facts.result and facts.result.is_ours:
             done = self._delete(RESULTS, f"{facts.path}/{RESULT}", facts.result.etag, facts.result.age_s)
             folders = [self._delete_folder(facts.path, key) for key in facts.folders] if done == "deleted" else []
             return "left" if "left" in folders else done
         return self._delete_folder(facts.path, what)
 
+    def _delete_record(self, facts: Facts) -> Repair:
+        record = facts.record
+        return self._delete(ERRORS, f"{facts.path}.json", record.etag, record.age_s) if record else "left"
+
     def _delete_folder(self, path: str, key: str) -> Repair:
         blobs = self._look.artifacts(path, key)
         if any(blob.age_s < self._lease_s for blob in blobs):
             return "left"
-        for blob in blobs:
+        ours = [blob for blob in blobs if folder_name(blob) == key]
+        for blob in ours:
             self._storage.delete(RESULTS, blob.name, if_match=blob.etag)
-        return "deleted"
+        return "deleted" if len(ours) == len(blobs) else "left"
 
     def _tidy_receipt(self, facts: Facts) -> bool:
         """Delete the receipt of an upload that is gone, unless it vouches for a result that is kept, or keeps what a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -132,6 +133,8 @@ class ClaimEnds:
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
         document = error_document(source_of(receipt, upload.size), error, trace)
         document["error"]["message"] = message
+        with claim.lock:  # from here on the record may be there, however the claim ends
+            claim.receipt = replace(claim.receipt, has_error=True)
         try:
             version = publish.write_error(self.storage, receipt, document, partial(self.check_ours, claim))
         except Superseded as how:

@@ -129,10 +129,6 @@ def add_artifacts(worker: UploadWorker) -> None:
     worker.storage.write(RESULTS, "a.jpg/0123456789ab/crops/1.jpg", b"x", metadata={"key": "0123456789ab" * 5})
 
 
-def add_artifacts_without_metadata(worker: UploadWorker) -> None:
-    worker.storage.write(RESULTS, "gone/x.jpg/0123456789ab/annotated.jpg", b"x")
-
-
 def add_result_of_nothing(worker: UploadWorker) -> None:
     worker.storage.write(RESULTS, "gone.jpg/result.json", b"{}", metadata={"key": "c" * 64})
     worker.storage.write(RESULTS, f"gone.jpg/{'c' * 12}/a.jpg", b"x", metadata={"key": "c" * 64})
@@ -155,7 +151,6 @@ def leave_receipt_of_done(worker: UploadWorker) -> None:
     "tamper",
     [
         add_artifacts,
-        add_artifacts_without_metadata,
         add_result_of_nothing,
         delete_failed_upload,
         delete_upload_that_was_begun,
@@ -180,6 +175,19 @@ def test_what_belongs_to_nothing_is_found_and_deleted(
         before[ERRORS].remove("bad.jpg.json")
         before[STATE].remove("receipts/bad.jpg")
     assert left == before
+
+
+def test_what_does_not_show_that_the_app_wrote_it_is_never_deleted(answered: UploadWorker) -> None:
+    # GIVEN files of somebody, and what looks like artifacts, without the metadata of ours
+    answered.storage.write(ERRORS, "notes.json", b"{}")
+    answered.storage.write(ERRORS, "a.jpg.json", b"{}")
+    answered.storage.write(RESULTS, "report/result.json", b"{}")
+    assert audited(answered).is_clean
+    answered.storage.write(RESULTS, "gone/x.jpg/0123456789ab/annotated.jpg", b"x")
+    before = {container: names(answered, container) for container in (RESULTS, ERRORS)}
+    report = audited(answered, repair=True)
+    assert (report.counts["orphaned"], report.repaired) == (1, {"left": 1})
+    assert {container: names(answered, container) for container in (RESULTS, ERRORS)} == before
 
 
 def audited_at_once(worker: UploadWorker) -> AuditReport:

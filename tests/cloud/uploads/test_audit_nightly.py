@@ -38,6 +38,7 @@ def answered(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> UploadWor
     assert sweep(worker, 60).processed == 7
     monkeypatch.setattr(audit_listing, "PAGE", 2)
     monkeypatch.setattr("cloud.uploads.audit._BATCH", 2)
+    monkeypatch.setattr("cloud.uploads.audit._PAUSE_S", 0.0)
     monkeypatch.setattr(audit_nightly, "_next_look", {})
     return worker
 
