@@ -41,9 +41,9 @@ def within(seconds: float, words: str) -> Iterator[None]:
 
 
 def left() -> float:
-    """Seconds that are left; infinite outside `within`."""
+    """Seconds that are left, at most as many as a thread can wait for; infinite outside `within`."""
     deadline = _DEADLINE.get()
-    return math.inf if deadline is None else deadline.at - time.monotonic()
+    return math.inf if deadline is None else min(deadline.at - time.monotonic(), threading.TIMEOUT_MAX)
 
 
 def check(doing: str) -> None:
@@ -102,7 +102,7 @@ class Watchdog:
                     work.over = True
                     work.end()
                 self._wakes = min((work.at for work in self._watched), default=math.inf)
-                self._changed.wait(None if self._wakes == math.inf else self._wakes - now)
+                self._changed.wait(None if self._wakes == math.inf else min(self._wakes - now, threading.TIMEOUT_MAX))
 
 
 WATCHDOG = Watchdog()
