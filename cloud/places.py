@@ -98,7 +98,8 @@ class Places:
     def _all_taken(self, kind: Kind, patience_s: float) -> str:
         held = ", ".join(f"{count} {name}" for name, count in self._held.items() if count) or "none"
         what = "the worker" if kind == "alone" else f"the place for a {kind}"
-        return f"{what} was not free for {patience_s:.3g} s (places that are taken: {held}; MAX_CONCURRENT); try later"
+        waited = f"{max(0.0, patience_s):.3g} s"  # nothing, where other work has taken all the time
+        return f"{what} was not free for {waited} (places that are taken: {held}; MAX_CONCURRENT); try later"
 
     def _give_back(self, kinds: list[Kind]) -> None:
         with self._changed:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
-from types import MappingProxyType
 from typing import Any
+
+from cloud.setting_values import FALSE as FALSE
+from cloud.setting_values import TRUE as TRUE
+from cloud.setting_values import BadSettings as BadSettings
+from cloud.setting_values import parsed, setting
 
 UPLOADS = "uploads"
 RESULTS = "results"
@@ -21,35 +25,9 @@ STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
 MAX_SETTINGS = 32
-_MOST_SECONDS = 100_000_000_000  # some 3,000 years: a date that far away can still be written
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
-TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _INTAKE = {**dict.fromkeys(TRUE, "on"), **dict.fromkeys((*FALSE, "pause"), "paused")}
-
-
-class BadSettings(ValueError):
-    """App settings cannot be used. The message lists all that are wrong, not only the first.
-
-    Not a Permanent error of the media: no file is to blame, and every upload waits in storage until the
-    settings are right.
-    """
-
-
-def setting(
-    name: str,
-    default: Any,
-    doc: str,
-    *,
-    low: float | None = None,
-    choices: tuple[str, ...] = (),
-    also: Mapping[str, str] = MappingProxyType({}),
-) -> Any:
-    """A field of Settings: the app setting's name, its default, its meaning in a sentence, its bounds.
-
-    also: other words (in lower case) for some of the choices.
-    """
-    return field(default=default, metadata={"name": name, "doc": doc, "low": low, "choices": choices, "also": also})
 
 
 @dataclass(frozen=True)
@@ -231,37 +209,12 @@ class Settings:
             if not text:
                 continue
             try:
-                values[item.name] = _parse(text, item.default, item.metadata)
+                values[item.name] = parsed(text, item.default, item.metadata)
             except ValueError as error:
                 problems.append(f"{item.metadata['name']}={text!r}: {error}")
         if problems:
             raise BadSettings("App settings that cannot be used: " + "; ".join(problems))
         return cls(**values)
-
-
-def _parse(text: str, default: object, meta: Mapping[str, Any]) -> object:
-    if isinstance(default, bool):
-        if text.lower() not in TRUE + FALSE:
-            raise ValueError("expected true or false")
-        return text.lower() in TRUE
-    if isinstance(default, int | float):
-        try:
-            number = type(default)(text)
-        except ValueError:
-            kind = "a whole number" if isinstance(default, int) else "a number"
-            raise ValueError(f"expected {kind}, {default} for example") from None
-        # Written so that NaN fails too.
-        if meta["low"] is not None and not number >= meta["low"]:
-            raise ValueError(f"expected at least {meta['low']}")
-        if isinstance(default, float) and not number <= _MOST_SECONDS:
-            raise ValueError(f"expected at most {_MOST_SECONDS}, {default} for example")
-        return number
-    if meta["choices"]:
-        by_lower = {**meta["also"], **{choice.lower(): choice for choice in meta["choices"]}}
-        if text.lower() not in by_lower:
-            raise ValueError(f"expected {', '.join(meta['choices'])}")
-        return by_lower[text.lower()]
-    return text
 
 
 @cache

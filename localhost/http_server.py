@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -25,6 +27,10 @@ _BODY_LIMIT = 104_857_600
 _HIDDEN = frozenset(("transfer-encoding", "content-length", "connection"))
 _SECRETS = "azure-webjobs-secrets"
 _BLOB_EXTENSION = "blobs_extension"
+# The host that a request line names, as one to a proxy does.
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+# As browsers write it: no user, no path, no port that is none.
+_PLAIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 #: Starts the named function on an input's text; raises LookupError (no such function) or ValueError (no such input).
 Fire = Callable[[str, str], Awaitable[None]]
@@ -95,15 +101,27 @@ async def _from_here_only(
     """Refuses what a page of another site has a browser send: nobody is asked for a key here.
 
     By the Origin that browsers add where a page sends something elsewhere, and by the Host, which is the other site's
-    where that gives its own name our address (DNS rebinding)."""
-    for header in ("Host", "Origin"):
-        value = request.headers.get(header, "localhost")
-        if not is_loopback(value if header == "Origin" and "//" in value else f"//{value}"):
+    where that gives its own name our address (DNS rebinding). A request line with a whole address says the host, too.
+    """
+    hosts = request.headers.getall("Host", [])
+    if named := _AUTHORITY.match(request.raw_path):
+        hosts.append(named[1])
+    origins = request.headers.getall("Origin", [])
+    said = [("Host", host, f"http://{host}") for host in hosts] + [("Origin", origin, origin) for origin in origins]
+    for header, value, address in said:
+        if not _leads_here(address):
             text = (
                 f"The header {header} is {value!r}; this host answers only what comes from this machine: localhost.\n"
             )
             return web.Response(status=403, text=text)
     return await handler(request)
+
+
+def _leads_here(address: str) -> bool:
+    """Whether this is the plain address of a server of this machine."""
+    with contextlib.suppress(ValueError):  # a port above 65535
+        return bool(_PLAIN.fullmatch(address)) and urlsplit(address).port != 0 and is_loopback(address)
+    return False
 
 
 class FunctionServer:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ from azure.storage.blob import BlobServiceClient
 
 from cloud import connection
 from cloud.connection import by_connection_string
+from cloud.models.model_files import listed
 from cloud.storage.containers import Storage
 from devtools import azurite, checks, run
 from devtools.bridge import Bridge
@@ -33,6 +35,8 @@ class Proxy:
     """A proxy that answers everything with 403 and a page."""
 
     url: str = ""
+    status: str = "403 Forbidden"
+    repeats: bool = False  # what it was asked for, on its page
     asked: list[str] = field(default_factory=list)
 
 
@@ -46,8 +50,9 @@ def proxy() -> Iterator[Proxy]:
             made.asked.append(line)
             while self.rfile.readline().strip():
                 pass
-            head = f"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: {len(PAGE)}\r\n\r\n"
-            self.wfile.write(head.encode() + PAGE)
+            page = PAGE + line.encode() * made.repeats
+            head = f"HTTP/1.1 {made.status}\r\nContent-Type: text/html\r\nContent-Length: {len(page)}\r\n\r\n"
+            self.wfile.write(head.encode() + page)
             self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -103,6 +108,30 @@ def test_the_app_and_the_bridge_reach_the_emulator(
         connection.queue_service(name).create_queue(name.lower().replace("_", "-"))
     Bridge(storage_account, tmp_path / "inbox", tmp_path / "outbox").step()
     assert proxied.asked == []
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "200 OK"])  # the second as where one has to sign in first
+def test_no_signature_that_a_proxy_repeats_gets_into_a_message_or_a_traceback(
+    environment: pytest.MonkeyPatch, proxy: Proxy, status: str
+) -> None:
+    proxy.status, proxy.repeats = status, True
+    environment.setenv("HTTP_PROXY", proxy.url)
+    environment.setenv("http_proxy", proxy.url)
+    where = "http://mine.{}.storage.example"
+    text = f"BlobEndpoint={where.format('blob')};QueueEndpoint={where.format('queue')};"
+    environment.setenv("BY_SAS", f"{text}SharedAccessSignature=sv=2022-11-02&sp=r&sig=planted%3D")
+    storage = Storage(connection.blob_service("BY_SAS"))
+    calls: list[Callable[[], object]] = [
+        lambda: storage.open("uploads", "a.jpg"),
+        lambda: storage.write("uploads", "a.jpg", b"1"),
+        lambda: next(storage.pages("uploads")),
+        lambda: listed(storage.service.get_container_client("models"), ""),
+    ]
+    for call in calls:
+        with pytest.raises(StorageUnavailable) as caught:
+            call()
+        assert "planted" not in "".join(traceback.format_exception(caught.value))
+    assert all("planted" in line for line in proxy.asked)
 
 
 def test_the_host_reaches_the_emulator(proxied: Proxy, storage_account: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from cloud.storage.blobs import BlobInfo, info_of
+from cloud.storage.blobs import BlobInfo, info_of, translated
+from cloud.storage.reasons import reason_of
 from inference.engine.other_formats import onnx_files, what_is_there
 from inference.errors import BadModel, DropsightError, LimitExceeded, ServiceBusy, StorageUnavailable, Transient
 from inference.manifest import MANIFEST_FILE
@@ -146,12 +147,8 @@ def are_equal(one: Path, other: Path) -> bool:
 
 def listed(container: ContainerClient, path: str) -> list[tuple[str, BlobInfo]]:
     """(path relative to it, blob) of a blob, or of all below a path (empty: of all). Raises StorageUnavailable."""
-    from azure.core.exceptions import AzureError
-
-    try:
+    with translated(f"listing the model's files at {path}"):
         found = [info_of(item.name, item, {}) for item in container.list_blobs(path, include=["metadata"])]
-    except AzureError as error:
-        raise _unreadable(path, error) from error
     below = f"{path}/" if path else ""
     files = without_folders([blob for blob in found if blob.name == path or blob.name.startswith(below)])
     return [(blob.name.removeprefix(below) if blob.name != path else _last(path), blob) for blob in files]
@@ -189,13 +186,10 @@ def fetch_files(container: ContainerClient, path: str, model: str, folder: Path)
                 container.download_blob(blob.name, etag=etag, match_condition=only).readinto(out)
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             raise ServiceBusy(f"{blob.name} changed while it was fetched; it is tried again") from error
-        except AzureError as error:
-            raise _unreadable(path, error) from error
+        except AzureError as error:  # whose traceback may have the address, and the signature in it
+            why = f"the model's files at {path} cannot be read: {reason_of(error)}"
+            raise StorageUnavailable(why) from None
 
 
 def _last(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _unreadable(path: str, error: Exception) -> StorageUnavailable:
-    return StorageUnavailable(f"the model's files at {path} cannot be read: {error}")

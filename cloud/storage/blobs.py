@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, DeserializationError, HttpResponseError
 
 from cloud.storage.encoded import unpacked
 from cloud.storage.reasons import is_page, kept_back, reason_of
@@ -134,28 +134,41 @@ def _too_large(name: str, size: int, limit: int) -> LimitExceeded:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Azure's exceptions as ours; what is not Azure's passes."""
+    """Azure's exceptions as ours; what is not Azure's passes.
+
+    Of an answer only its status and its code are told, not in a traceback either: a proxy's page repeats the address,
+    which has the signature of a SAS in it.
+    """
     try:
         yield
     except HttpResponseError as error:
-        if code_of(error) in _CONDITION_CODES:
-            raise Conflict(f"{doing}: {code_of(error)}") from error
-        if error.status_code is None:  # no answer of storage: the identity, say, got no token
-            raise StorageUnavailable(f"{doing}: {error.message}") from error
-        if is_page(error):
-            raise StorageUnavailable(f"{doing}: {reason_of(error)}; it is tried again") from error
-        if why := kept_back(code_of(error)):
-            raise UnreadableMedia(f"{doing}: {why}") from error
-        what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
-        if error.status_code in (401, 403):
-            what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
-            what += "Storage Queue Data Contributor"
-        if _HELD.search(code_of(error)):
-            raise BlobHeld(f"{doing}: it may not be changed for now ({code_of(error)})") from error
-        refused = 400 <= error.status_code < 500 and error.status_code not in _MAY_PASS
-        raise (StorageRefused if refused else StorageUnavailable)(what) from error
+        raise _ours(doing, error) from None
     except AzureError as error:
         raise StorageUnavailable(f"{doing}: storage did not answer ({reason_of(error)}); it is tried again") from error
+    except ValueError as error:
+        if not (isinstance(error, DeserializationError) or "Content-Range" in str(error)):
+            raise
+        what = "an answer came that is not storage's: a proxy's, perhaps (HTTPS_PROXY and HTTP_PROXY name it)"
+        raise StorageUnavailable(f"{doing}: {what}; it is tried again") from None
+
+
+def _ours(doing: str, error: HttpResponseError) -> Exception:
+    if code_of(error) in _CONDITION_CODES:
+        return Conflict(f"{doing}: {code_of(error)}")
+    if error.status_code is None:  # no answer of storage: the identity, say, got no token
+        return StorageUnavailable(f"{doing}: {error.message}")
+    if is_page(error):
+        return StorageUnavailable(f"{doing}: {reason_of(error)}; it is tried again")
+    if why := kept_back(code_of(error)):
+        return UnreadableMedia(f"{doing}: {why}")
+    what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
+    if error.status_code in (401, 403):
+        what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
+        what += "Storage Queue Data Contributor"
+    if _HELD.search(code_of(error)):
+        return BlobHeld(f"{doing}: it may not be changed for now ({code_of(error)})")
+    refused = 400 <= error.status_code < 500 and error.status_code not in _MAY_PASS
+    return (StorageRefused if refused else StorageUnavailable)(what)
 
 
 def info_of(name: str, properties: Any, headers: Mapping[str, str]) -> BlobInfo:

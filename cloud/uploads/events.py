@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,6 +26,7 @@ class BlobEvent:
 
     begin_thread: makes the log lines of a thread those of the invocation that has the event. again: asked of a replay
     when it claims, since others may have finished the upload meanwhile. replay: the id of the replay, if it has one.
+    end: until when (time.monotonic()) whoever has it may wait for a place.
     """
 
     container: str
@@ -33,6 +35,7 @@ class BlobEvent:
     begin_thread: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
     again: Again = field(default=anyway, compare=False, repr=False)
     replay: str = field(default="", compare=False, repr=False)
+    end: float = field(default=math.inf, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ class _Sweep:
             chosen = self.order.arranged(upload for upload, receipt in pairs if self.wanted(upload, receipt))
             self.report.seen += len(pairs)
             self.report.unfinished += len(chosen)
-            events = [BlobEvent(UPLOADS, u.name, self.cause, self.begin_thread, self.again) for u in chosen]
+            events = [BlobEvent(UPLOADS, u.name, self.cause, self.begin_thread, self.again, end=end) for u in chosen]
             _process(self.pool, self.worker, self.waits, events, end, self.report)
             self.tried += len(events) - self.report.left
             if time.monotonic() >= end and (self.report.left or page.next_token):

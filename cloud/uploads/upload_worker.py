@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -27,6 +28,7 @@ from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, make_key
 from cloud.uploads.sidecars import Sidecars
 from cloud.uploads.sweep_mark import note_pause
+from cloud.uploads.upload_line import is_logged
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
@@ -49,8 +51,10 @@ log = logging.getLogger(__name__)
 _VERSIONS = 5  # how often a delivery follows an upload that is overwritten while it is worked on
 
 
-# How long a video waits for a place before it is left to the queue: the host ends whoever takes functionTimeout.
+# How long a video waits for a place before it is left to the queue, and everything else before it is left to the sweep:
+# the host ends whoever takes functionTimeout, and with it all others that work in the process.
 VIDEO_PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 
 # Plans the parts of a long video and returns what starts them, None for a short video; Videos.split. The same of a
 # video that has to wait, Videos.leave.
@@ -95,8 +99,19 @@ class UploadWorker:
         if is_paused(self.settings):
             return self._put_off(event.name)
         self.refresh_models()
+        try:
+            return self._handled(event)
+        except NoPlace as error:
+            if event.cause == "replay":
+                raise
+            if not is_logged(error):
+                log.warning("%s", printable(f"{event.name} is left to the sweep: {error}"))
+            return Outcome("waiting")
+
+    def _handled(self, event: BlobEvent) -> Outcome:
+        """The upload's newest version. Raises NoPlace, too."""
         for _ in range(_VERSIONS):
-            with self.places.take("picture"):  # what turns out to be a video takes another
+            with self.places.take("picture", _patience(event)):  # what turns out to be a video takes another
                 outcome = self._handle_version(event)
             if outcome.status != "again":
                 return outcome
@@ -195,7 +210,7 @@ class UploadWorker:
 
     def _work(self, claim: Claim[UploadPlan], reading: Reading, trace: str, event: BlobEvent) -> Outcome:
         try:
-            with self._alone(claim):
+            with nullcontext() if self._is_left(reading, event) else self._alone(claim, event):
                 end = self._analyzed(claim, reading, trace, event)
             return end()
         except Superseded as how:
@@ -209,14 +224,22 @@ class UploadWorker:
                 self.ledger.give_back_later(claim, str(trouble))
                 raise
 
+    def _is_left(self, reading: Reading, event: BlobEvent) -> bool:
+        """Whether it is a video that a sweep leaves to the queue, where it has the worker for itself if it must."""
+        if not self.leave or event.cause != "sweep":
+            return False
+        with suppress(UnsupportedMedia):
+            return sniff(reading.head).startswith("video/")
+        return False
+
     @contextmanager
-    def _alone(self, claim: Claim[UploadPlan]) -> Iterator[None]:
+    def _alone(self, claim: Claim[UploadPlan], event: BlobEvent) -> Iterator[None]:
         """Keep everybody else out of this worker where a claim's last attempt killed a worker, or ran out of memory or
-        time."""
+        time. Raises NoPlace."""
         if not claim.receipt.suspect:
             yield
             return
-        with self.places.take("alone"):
+        with self.places.take("alone", _patience(event)):
             if not self.ledger.runs_alone(claim):
                 raise Superseded("lost")
             yield
@@ -311,3 +334,8 @@ class UploadWorker:
         size, limit = reading.info.size, self.settings.max_video_bytes
         with scratch(size if size <= limit else 0, name=f"{reading.info.name} {reading.info.etag}") as folder:
             yield reading.save(folder / "media", limit)
+
+
+def _patience(event: BlobEvent) -> float:
+    """Seconds to wait for a place."""
+    return max(0.0, min(PATIENCE_S, event.end - time.monotonic()))

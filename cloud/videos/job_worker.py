@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -68,16 +69,22 @@ class Videos:
         claim, upload = claimed
         if self._is_put_back(job, claim, message):
             return
+        attempt += message.attempts
+        if message.attempts and attempt > self.settings.max_attempts:
+            self.poison(message)  # which the host does not, since it has seen fewer
+            return
         try:
             # Whoever was killed at it has the worker for itself the next time: no other work dies with it.
-            kind: Kind = "alone" if attempt > 1 else "video"
+            died = attempt > 1 or (message.stage == "whole" and claim.receipt.suspect)
+            kind: Kind = "alone" if died else "video"
             with (
                 self.worker.places.take(kind, VIDEO_PATIENCE_S),
                 alive(self.jobs, self.ledger, job, begin_thread) as check,
             ):
                 behind_pictures(lambda: self._step(job, claim, upload, message, check), begin_thread)
         except NoPlace:
-            self.queues.send([message], 10)  # anew, so that no attempt is spent; the host ends whoever waits too long
+            # Anew, so that no attempt is spent; the host ends whoever waits too long.
+            self.queues.send([replace(message, attempts=attempt - 1)], 10)
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from cloud.storage.queues import Queue
@@ -19,11 +19,13 @@ MOST_PARTS = 999_999_999  # as many as a name of work has digits for
 
 @dataclass(frozen=True)
 class Message:
-    """`part`: the number of the segment, for the stages "detect" and "render"."""
+    """`part`: the number of the segment, for the stages "detect" and "render". `attempts`: those that ended before the
+    message was sent anew, which a queue does not know."""
 
     job: str
     stage: Stage
     part: int = 0
+    attempts: int = field(default=0, compare=False)
 
     @classmethod
     def parse(cls, content: bytes | str) -> Message:
@@ -39,7 +41,9 @@ class Message:
                 "part": int(part),
             }:
                 if JOB_ID.fullmatch(job) and 0 <= part <= MOST_PARTS and part is not True:
-                    return cls(job, stage, int(part))
+                    attempts = document.get("attempts", 0)
+                    known = type(attempts) is int and 0 <= attempts <= MOST_PARTS
+                    return cls(job, stage, int(part), attempts if known else 0)
         raise ValueError(f"{content[:200]!r} is no message of a video's job")
 
     def text(self) -> str:

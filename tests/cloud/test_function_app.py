@@ -133,6 +133,10 @@ def test_a_tick_is_declared_only_where_something_has_a_schedule(tmp_path: Path) 
             (tmp_path / f"{number}.toml").write_bytes(content)
     times = {"TICK_SCHEDULE": "0 */2 * * * *", "SWEEP_SCHEDULE": "0 1 * * * *"}
     files = [{"PIPELINES_FILE": str(tmp_path / f"{number}.toml"), **times} for number in range(len(contents))]
+    # What cannot be read does not keep the app from its functions: the tick says what is wrong with it.
+    odd = ["/dev/zero", str(tmp_path), f"{tmp_path}/{'x' * 5000}"]
+    files += [{"PIPELINES_FILE": name, **times} for name in odd]
+    contents += [(name.encode(), True) for name in odd]
     for found, (content, ticks) in zip(indexed_with(files), contents, strict=True):
         assert [trigger["schedule"] for trigger in found.get("tick", [])] == ["0 */2 * * * *"] * ticks, content
         assert found["sweep"][0]["schedule"] == "0 1 * * * *"

@@ -67,7 +67,7 @@ def test_a_connection_string_in_place_of_the_name_of_a_setting_is_not_shown(monk
     assert "c2VjcmV0" not in str(said.value)
 
 
-@pytest.mark.parametrize("text", ["1e300", "inf", "100000000001"])
-def test_seconds_beyond_every_calendar_are_refused(text: str) -> None:
-    with pytest.raises(BadSettings, match=f"LEASE_SECONDS='{text}': expected at most 100000000000, 120.0 for example"):
+@pytest.mark.parametrize("text", ["1e300", "inf", "1000000001"])
+def test_more_seconds_than_anything_can_wait_for_are_refused(text: str) -> None:
+    with pytest.raises(BadSettings, match=f"LEASE_SECONDS='{text}': expected at most 1000000000, 120.0 for example"):
         Settings.read({"LEASE_SECONDS": text})

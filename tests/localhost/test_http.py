@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,12 +45,29 @@ def test_a_function_sees_the_request_and_shapes_the_answer(host: HostProcess) ->
         ({"Origin": "https://elsewhere.example"}, 403),
         ({"Origin": "http://127.0.0.1.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "localhost:99999"}, 403),
+        ({"Host": "localhost#@rebound.example"}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": "moz-extension://127.0.0.1"}, 403),
     ],
 )
 def test_pages_of_other_sites_get_no_answer(host: HostProcess, headers: dict[str, str], status: int) -> None:
     answer = request("GET", f"{host.url}/api/owner", headers=headers)
     assert answer.status == status
     assert (b"answers only what comes from this machine" in answer.body) == (status == 403)
+
+
+def test_a_request_line_with_the_address_of_another_site_gets_no_answer(host: HostProcess) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)
+    statuses = []
+    for name in ("rebound.example", "localhost"):
+        connection.request("GET", f"http://{name}/api/owner", headers={"Host": "localhost"})
+        answer = connection.getresponse()
+        statuses.append(answer.status)
+        answer.read()
+    connection.close()
+    assert statuses == [403, 200]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from cloud.settings import RESULTS, UPLOADS
 from cloud.uploads import upload_worker
 from cloud.uploads.events import BlobEvent
+from cloud.uploads.ledger import Claim
+from cloud.uploads.plans import UploadPlan
 from cloud.uploads.sweep import sweep
 from cloud.videos import job_worker
 from cloud.videos.job_worker import Videos
@@ -23,6 +27,7 @@ from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import document, job_of, make_models, make_videos, taken
 from tests.inference.video.clips import make
 
+Answer = TypeVar("Answer")
 NAME = "street/short.mp4"
 SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status")
 
@@ -39,6 +44,8 @@ def videos(account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vid
     (models := tmp_path / "models").mkdir()
     made = make_videos(make_models(models), video_segment_seconds=60.0)
     made.worker.leave = made.leave
+    send = made.queues.send
+    monkeypatch.setattr(made.queues, "send", lambda messages, delay_s=0: send(messages))  # at once
     return made
 
 
@@ -62,6 +69,12 @@ def occupied(videos: Videos) -> Iterator[None]:
         go.set()
         for thread in threads:
             thread.join()
+
+
+def elsewhere(call: Callable[[], Answer]) -> Answer:
+    """What `call` returns, in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
 
 
 def status(videos: Videos, name: str) -> str:
@@ -92,6 +105,45 @@ def test_a_video_without_a_place_is_left_to_the_queue_and_ends_as_one_that_had_o
     assert ours["artifacts"].keys() == first["artifacts"].keys()
     job = videos.jobs.read(message.job)
     assert (status(videos, NAME), job and job.state) == ("done", "done")
+
+
+def test_what_killed_a_worker_and_finds_it_busy_is_sent_anew_and_its_deaths_are_remembered(
+    videos: Videos, short: bytes
+) -> None:
+    videos.storage.write(UPLOADS, NAME, short)
+    with occupied(videos):
+        videos.worker.handle(BlobEvent(UPLOADS, NAME))
+        [message] = taken()
+        videos.deliver(message, 2)
+        [again] = taken()
+        assert (again, again.attempts) == (message, 1)
+        videos.deliver(again, 1)
+        [again] = taken()
+        assert again.attempts == 1
+    with videos.worker.places.take("picture"):  # a video would have its place
+        elsewhere(lambda: videos.deliver(again, 1))
+    assert status(videos, NAME) == "job"
+    [again] = taken()
+    videos.deliver(again, videos.settings.max_attempts)
+    assert status(videos, NAME) == "failed"
+
+
+def test_a_video_that_killed_a_worker_has_it_for_itself_and_the_sweep_does_not_wait_for_that(
+    videos: Videos, short: bytes
+) -> None:
+    info = videos.storage.write(UPLOADS, NAME, short)
+    claim = videos.ledger.claim(NAME, info, lambda override: UploadPlan("a key"))
+    assert isinstance(claim, Claim)
+    videos.ledger.finish(claim, "retry", suspect=True)
+    with videos.worker.places.take("picture"):
+        report = elsewhere(lambda: sweep(videos.worker, 60))
+        assert report.others["job"] == 1
+        [message] = taken()
+        elsewhere(lambda: videos.deliver(message, 1))
+        assert status(videos, NAME) == "job"
+    [message] = taken()
+    videos.deliver(message, 1)
+    assert status(videos, NAME) == "done"
 
 
 def test_a_sweep_leaves_videos_to_the_queue(videos: Videos, short: bytes) -> None:

@@ -175,3 +175,25 @@ def test_the_watchdog_wakes_for_the_earliest() -> None:
     again = threading.Event()  # it sleeps now, as there is nothing to look at
     with dog.watch(0.01, again.set):
         assert again.wait(30)
+
+
+def test_more_time_than_a_thread_can_wait_for_is_as_long_as_it_can() -> None:
+    ever, ended, few = 1e12, threading.Event(), Cores(1)
+    dog = Watchdog()
+    with within(ever, "it"), dog.watch(ever, lambda: None):
+        assert left() == threading.TIMEOUT_MAX
+        with dog.watch(0.0, ended.set):
+            assert ended.wait(20)  # its thread is alive
+        inside, go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with few.take(1):
+                inside.set()
+                go.wait(20)
+
+        (thread := threading.Thread(target=hold)).start()
+        assert inside.wait(20)
+        threading.Timer(0.05, go.set).start()
+        with few.take(1):  # waits, and does not fail
+            assert go.is_set()
+        thread.join()
