@@ -50,6 +50,8 @@ class Filters:
         for name in ("since", "until"):
             if text := getattr(self, name):
                 object.__setattr__(self, name, _moment(name, text).isoformat())
+        if self.since and self.until and datetime.fromisoformat(self.since) >= datetime.fromisoformat(self.until):
+            raise ValueError(f"until {self.until} is not after since {self.since}: nothing lies between")
 
     @property
     def as_meant(self) -> Filters:
@@ -70,10 +72,10 @@ class Filters:
 def _moment(name: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter of the first and the last day that there are
         expected = "a date or a time such as 2026-05-31 or 2026-05-31T18:00"
         raise ValueError(f"{name} is {text[:50]!r}, expected {expected} (UTC)") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class Selection:
@@ -128,8 +130,8 @@ class Selection:
         """Whether what a receipt says is finished is to be done again: asked while it is claimed, since others may have
         finished it after it was listed. A call more where `missing` is asked for."""
         filters = self._filters
-        if self.replay and receipt.replay == self.replay:
-            return False
+        if receipt.state == "job" or (self.replay and receipt.replay == self.replay):
+            return False  # its workers look at routes and models themselves
         if receipt.expired:
             return filters.expired or (filters.failed and receipt.state == "failed")
         if filters.everything or (filters.failed and receipt.state == "failed"):
