@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Has the app analyse uploads again, with its routes and models, and follows it. Without a filter: those that have no
 result, as they failed, were never finished, or their result was deleted, be it by a rule of the account (--failed
-leaves those out). Several filters take more; --label, --model, --since and --until take less of it. Uploads that an app
-is working on stay with it. Ctrl-C ends the watching, and not the replay, which --cancel ID does."""
+leaves those out). Several filters take more; --label, --model, --deployment, --since and --until take less of it.
+Uploads that an app is working on stay with it. Ctrl-C ends the watching, and not the replay, which --cancel ID does."""
 _EPILOG = """\
 The names go to standard output, one a line, and what became of them to standard error. Ends with 0 where all of them
 have their answer, 1 where some failed, wait, or are still being worked on, a NAME is no upload's, or no app takes the
@@ -40,6 +40,7 @@ _CHOOSING = {
 _NARROWING = {
     "label": ("LABEL", "only those with this object, or this name of the whole picture, in their result"),
     "model": ("MODEL", "only those with a step of this model in their result: NAME or NAME@VERSION"),
+    "deployment": ("NAME", "only those that this app has answered: NAME or NAME-SLOT, elsewhere `local`"),
     "since": ("TIME", "only those uploaded at this date or time (UTC) or later, such as 2026-05-31"),
     "until": ("TIME", "only those uploaded before it"),
 }
