@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloud.cli.replay_command import name_of_upload
+from cloud.settings import UPLOADS
 from cloud.storage.paths import printable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ running app, and stopped, the same command goes on. What a worker still writes t
 sweep."""
 _EPILOG = """\
 Each upload goes to standard output with what was deleted of it. Ends with 0 where nothing is left, 1 where something is
-(which the report names: earlier versions, files of the lake ...) or nothing was there, 2 for wrong usage."""
+(which the report names: earlier versions, files of the lake ...) or of a NAME nothing was there, 2 for wrong usage."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,27 +39,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """0: all is gone; 1: something is left, or nothing was there."""
+    """0: all is gone; 1: something is left, or of a name nothing was there."""
     from cloud.storage.containers import default_storage
     from cloud.uploads.forget import Forgetter, names_meant, report_of
+    from inference.errors import DropsightError
     from inference.results.strict_json import json_text
 
     storage = default_storage()
     forgetter = Forgetter(storage, dry_run=options.dry_run)
     found: list[Forgotten] = []
-    for one in forgetter.run(names_meant(storage, options.names)):
-        found.append(one)
-        if not options.json:
-            _tell(one, options.dry_run)
-    report = report_of(found, forgetter)
+    stopped = ""
+    try:
+        for one in forgetter.run(names_meant(storage, options.names)):
+            found.append(one)
+            if not options.json:
+                _tell(one, options.dry_run)
+    except DropsightError as error:  # what was deleted so far is to be told all the same
+        stopped = str(error)
+    report = report_of(found, forgetter, options.names, stopped)
     if options.json:
         print(json_text(report))
-    else:
-        how = "would be forgotten" if options.dry_run else "forgotten"
-        print(f"{len(found)} uploads {how}; of {report['with_rest']} something is left", file=sys.stderr)
-        for note in report["notes"]:
-            print(printable(f"note: {note}"), file=sys.stderr)
-    return 0 if found and not report["with_rest"] else 1
+    _summarise(report)
+    return 0 if found and not (report["with_rest"] or report["unmet"] or stopped) else 1
+
+
+def _summarise(report: dict[str, Any]) -> None:
+    how = "would be forgotten" if report["dry_run"] else "forgotten"
+    said = [f"{report['count']} uploads {how}; of {report['with_rest']} something is left"]
+    said += [f"note: {note}" for note in report["notes"]]
+    for text in report["unmet"]:
+        inside = text.removeprefix(f"{UPLOADS}/")
+        hint = "" if inside == text else f"; names begin behind the container's: {inside!r}"
+        said.append(f"nothing of {text!r} is there{hint}")
+    if report["stopped"]:
+        said.append(f"stopped before the end: {report['stopped']}")
+    for sentence in said:
+        print(printable(sentence), file=sys.stderr)
 
 
 def _tell(one: Forgotten, dry_run: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cloud.storage.paths import printable
+from cloud.storage.paths import name_problem, printable
 
 if TYPE_CHECKING:
     from cloud.storage.containers import Storage
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Has the app analyse uploads again, with its routes and models, and follows it. Without a filter: those that have no
 result, as they failed, were never finished, or their result was deleted, be it by a rule of the account (--failed
-leaves those out). Several filters take more; --label, --model, --since and --until take less of it. Uploads that an app
-is working on stay with it. Ctrl-C ends the watching, and not the replay, which --cancel ID does."""
+leaves those out). Several filters take more; --label, --model, --deployment, --since and --until take less of it.
+Uploads that an app is working on stay with it. Ctrl-C ends the watching, and not the replay, which --cancel ID does."""
 _EPILOG = """\
 The names go to standard output, one a line, and what became of them to standard error. Ends with 0 where all of them
 have their answer, 1 where some failed, wait, or are still being worked on, a NAME is no upload's, or no app takes the
@@ -39,6 +40,7 @@ _CHOOSING = {
 _NARROWING = {
     "label": ("LABEL", "only those with this object, or this name of the whole picture, in their result"),
     "model": ("MODEL", "only those with a step of this model in their result: NAME or NAME@VERSION"),
+    "deployment": ("NAME", "only those that this app has answered: NAME or NAME-SLOT, elsewhere `local`"),
     "since": ("TIME", "only those uploaded at this date or time (UTC) or later, such as 2026-05-31"),
     "until": ("TIME", "only those uploaded before it"),
 }
@@ -70,12 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def name_of_upload(text: str) -> str:
     """A NAME of the command line. Raises ArgumentTypeError for what can be none."""
-    if not text:
-        raise argparse.ArgumentTypeError("a name is empty, as of a variable that is not set; for all uploads give none")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no UTF-8, as all names in storage are") from None
+    if problem := name_problem(text):
+        raise argparse.ArgumentTypeError(problem)
     return text
 
 
@@ -131,7 +129,7 @@ def _here(options: argparse.Namespace, filters: Filters) -> int:
     at_work, was_marked = ReplayWorker(worker, replays), False
     try:
         while replay.state == "running" and not replay.rounds:  # in rounds only others can bring it on
-            replay = at_work.deliver(ReplayMessage(replay.id, replay.step)) or replay
+            replay = at_work.deliver(ReplayMessage(replay.id, replay.step)) or _now(replays, replay)
             if replay.is_marked and not was_marked:
                 was_marked = True
                 _print_names(replays, replay)
@@ -144,8 +142,7 @@ def _followed(options: argparse.Namespace, replays: Replays, replay: Replay) -> 
     was_marked, since, told = False, time.monotonic(), ""
     while replay.state == "running":
         time.sleep(_LOOK_S)
-        stored = replays.read(replay.id)
-        replay = stored.replay if stored else replay
+        replay = _now(replays, replay)
         if not replay.step and time.monotonic() - since > _PATIENCE_S:
             _say(f"no app has taken it up so far; it waits for one, and --cancel {replay.id} ends it")
             return 1
@@ -157,6 +154,12 @@ def _followed(options: argparse.Namespace, replays: Replays, replay: Replay) -> 
             told = progress
             _say(progress)
     return _end(options, replay)
+
+
+def _now(replays: Replays, replay: Replay) -> Replay:
+    """The replay as it is stored; one that somebody has deleted is cancelled."""
+    stored = replays.read(replay.id)
+    return stored.replay if stored else replace(replay, state="cancelled")
 
 
 def _print_names(replays: Replays, replay: Replay) -> None:
@@ -174,7 +177,8 @@ def _end(options: argparse.Namespace, replay: Replay) -> int:
         _say(f"{replay.reasons['missing']} {_DELETED}")
     _say(_summary(options, replay))
     open_ends = counts.marked - counts.done - counts.others
-    return 1 if replay.unmet or (not options.dry_run and (open_ends or replay.undecided)) else 0
+    is_partial = replay.unmet or replay.state == "cancelled"
+    return 1 if is_partial or (not options.dry_run and (open_ends or replay.undecided)) else 0
 
 
 def _summary(options: argparse.Namespace, replay: Replay) -> str:
@@ -207,7 +211,9 @@ def _cancel(replays: Replays, replay_id: str) -> int:
     if ended is None:
         _say(f"there is no replay {replay_id!r}")
         return 1
-    _say(f"replay {ended.id} is {ended.state}: {ended.counts.marked - ended.counts.left} of {ended.counts.marked} done")
+    so_far = "; what was begun is finished" if ended.state == "cancelled" else ""
+    through = ended.counts.marked - ended.counts.left
+    _say(f"replay {ended.id} is {ended.state}: {through} of {ended.counts.marked} done{so_far}")
     return 0
 
 

@@ -64,6 +64,15 @@ def record_prefix(prefix: str) -> str:
     return re.sub(r"(?:\.+|%[0-9A-Fa-f]?)\Z", "", plain)[: MAX_NAME - 200]
 
 
+def name_problem(text: str) -> str:
+    """Why a text can be no blob's name, nor the beginning of one or a pattern; "" where it can."""
+    if not text:
+        return "a name is empty, as of a variable that is not set"
+    if any("\ud800" <= char <= "\udfff" for char in text):  # halves of UTF-16's pairs, or bytes that were no UTF-8
+        return f"{text[:100]!r} is no UTF-8, as all names in storage are"
+    return f"{text[:100]!r} has a NUL character, as no name in storage has" if "\0" in text else ""
+
+
 def printable(text: str) -> str:
     """A name as it may stand in a log line or on a terminal: see `single`."""
     return single(text)
@@ -75,6 +84,6 @@ def requested_path(path: str) -> str | None:
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts) or any(ord(char) < 32 for char in path):
         return None
-    if any("\ud800" <= char <= "\udfff" for char in path):  # halves of UTF-16's pairs, which no blob is called by
+    if name_problem(path):
         return None
     return posixpath.join(*parts)

@@ -14,17 +14,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from cloud.drift.drift_entry import LAKE
-from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
+from cloud.settings import ERRORS, STATE, UPLOADS
+from cloud.storage.blobs import BlobHeld
 from cloud.storage.containers import BlobInfo, Storage
-from cloud.storage.paths import canonical, printable, record_path, record_prefix
+from cloud.storage.paths import canonical, printable, record_path
+from cloud.uploads.known import known, name_said
 from cloud.uploads.names import LONGEST, forms_of
 from cloud.uploads.pieces import Piece, pieces_of
-from cloud.uploads.publish import RESULT, error_path
+from cloud.uploads.publish import error_path
 from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts
+from cloud.uploads.receipts import Receipt
+from cloud.uploads.rests import Rests
 from inference.errors import LimitExceeded, StorageUnavailable, UnsupportedMedia
 from inference.route_patterns import WILD, fits, literal_beginning
 from inference.routes_file import SIDECAR
@@ -37,7 +39,6 @@ SECOND_LOOK_S, LAST_LOOK_S = 660.0, 86400.0
 _SIDE_BY_SIDE = 8
 _BATCH = 200
 _HOSTS = "azure-webjobs-hosts"
-_STATISTICS = "modelDataCollector/dropsight/"
 
 
 @dataclass
@@ -67,9 +68,9 @@ class Forgetter:
         self._receipts = BlobReceipts(storage)
         self._id = f"{storage.date():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
         self._batches = 0
-        self._routes: list[str] | None = None  # that have statistics in the lake
+        self._rests = Rests(storage)
         self._hosts: list[str] | None = None
-        self._jobs: dict[str, list[BlobInfo]] | None = None
+        self._jobs: dict[str, list[str]] | None = None
         self._lock = threading.Lock()
 
     def run(self, names: Iterable[str]) -> Iterator[Forgotten]:
@@ -87,21 +88,7 @@ class Forgetter:
 
     def notes(self) -> list[str]:
         """What holds for all: where else names and copies may lie."""
-        said = []
-        days = self.storage.soft_delete_days()
-        if days:
-            said.append(f"the account keeps deleted blobs for {days} days (soft delete) before they are gone for good")
-        elif days is None:
-            said.append("the account does not say whether it keeps deleted blobs for a while (soft delete)")
-        if any(page.blobs for page in self.storage.pages(STATE, "replays/", size=1)):
-            said.append(f"{STATE}/replays/ may name uploads; each replay is forgotten a week after its end")
-        if any(page.blobs for page in self.storage.pages(LAKE, "results/", size=1)):
-            said.append(
-                f"{LAKE}/ may have rows of earlier results: SELECT DISTINCT filename FROM "
-                "read_parquet('results/**/*.parquet', filename = true) WHERE name = 'NAME' finds them"
-            )
-        said.append("logs and exported files name uploads as long as they are kept")
-        return said
+        return self._rests.notes()
 
     def _of(self, names: list[str]) -> Iterator[Forgotten]:
         if names and not self.dry_run:
@@ -131,8 +118,8 @@ class Forgetter:
         self._delete(found, UPLOADS, name, upload)
         sidecar = f"{name}{SIDECAR}"
         self._delete(found, UPLOADS, sidecar, self.storage.head(UPLOADS, sidecar))
-        for piece in [*pieces_of(self.storage, name, receipt), *self._ended_jobs(name)]:
-            self._rows(found, name, piece)
+        for piece in [*pieces_of(self.storage, name, receipt), *self._other_jobs(name, receipt)]:
+            found.kept += self._rests.of_piece(piece)
             self._delete(found, piece.container, piece.blob.name, piece.blob)
         for path in (record_path(sidecar), record_path(name)):
             self._delete(found, STATE, f"{PREFIX}{path}", self.storage.head(STATE, f"{PREFIX}{path}"))
@@ -154,22 +141,15 @@ class Forgetter:
         if copies["deleted"]:
             found.kept.append(f"{copies['deleted']} deleted copies of {container}/{name}, until soft delete ends")
 
-    def _rows(self, found: Forgotten, name: str, piece: Piece) -> None:
-        """Names the files of the lake that have rows of a result, and cannot be rewritten here."""
-        if piece.container != RESULTS or not piece.blob.name.endswith(f"/{RESULT}"):
-            return
-        if self._routes is None:
-            self._routes = self.storage.folders(LAKE, _STATISTICS)
-        for path in _lake_files(piece.blob.modified, self._routes):
-            if self.storage.head(LAKE, path):
-                found.kept.append(f"{LAKE}/{path} may have rows of it")
-
-    def _ended_jobs(self, name: str) -> Iterator[Piece]:
-        """The plans of its long videos that have ended, which are kept for a week."""
+    def _other_jobs(self, name: str, receipt: Receipt | None) -> Iterator[Piece]:
+        """What is left of jobs that the receipt does not name: plans are kept for a week after their end."""
         with self._lock:
             if self._jobs is None:
-                self._jobs = _plans(self.storage)
-        yield from (Piece(STATE, blob) for blob in self._jobs.get(name, ()) if self.storage.head(STATE, blob.name))
+                self._jobs = _jobs(self.storage)
+        for folder in self._jobs.get(name, ()):
+            if not receipt or folder != f"jobs/{receipt.job}/":
+                for page in self.storage.pages(STATE, folder):
+                    yield from (Piece(STATE, blob) for blob in page.blobs)
 
     def _of_the_host(self, found: Forgotten, name: str, etags: set[str]) -> None:
         """The Functions host notes by name which versions it has delivered."""
@@ -181,30 +161,34 @@ class Forgetter:
                 self._delete(found, _HOSTS, path, self.storage.head(_HOSTS, path))
 
 
-def _plans(storage: Storage) -> dict[str, list[BlobInfo]]:
-    """The plans of all jobs by the upload; a call for each."""
-    found: dict[str, list[BlobInfo]] = {}
+def _jobs(storage: Storage) -> dict[str, list[str]]:
+    """The folders of all jobs by the upload; a call for each."""
+    found: dict[str, list[str]] = {}
     for page in storage.pages(STATE, "jobs/"):
         for blob in page.blobs:
-            name = _name_said(storage, STATE, blob.name) if blob.name.endswith("/job.json") else None
+            folder, _, file = blob.name.rpartition("/")
+            name = name_said(storage, STATE, blob.name) if file == "job.json" else None
             if name:
-                found.setdefault(name, []).append(blob)
+                found.setdefault(name, []).append(f"{folder}/")
     return found
 
 
-def _lake_files(written: datetime, routes: list[str]) -> Iterator[str]:
-    yield f"results/date={written:%Y-%m-%d}/{written:%H}.parquet"
-    for route in routes:
-        for kind in ("model_inputs", "model_outputs"):
-            yield f"{_STATISTICS}{route}/{kind}/{written:%Y/%m/%d/%H}/dropsight.jsonl"
-
-
-def report_of(found: Iterable[Forgotten], forgetter: Forgetter) -> dict[str, Any]:
-    """The report: everything that was deleted (in a dry run: would be), and what could not be."""
+def report_of(
+    found: Iterable[Forgotten], forgetter: Forgetter, asked: Iterable[str] = (), stopped: str = ""
+) -> dict[str, Any]:
+    """The report: everything that was deleted (in a dry run: would be), and what could not be. asked: what the person
+    has named; of `unmet` nothing was there. stopped: why it did not come to its end."""
     uploads = [one.to_json() for one in found]
     kept = sum(bool(one["kept"]) for one in uploads)
     said = {"dry_run": forgetter.dry_run, "uploads": uploads, "count": len(uploads), "with_rest": kept}
-    return said | {"notes": forgetter.notes()}
+    names = {str(one["name"]) for one in uploads}
+    said["unmet"] = [] if stopped else [text for text in dict.fromkeys(asked) if not _is_met(text, names)]
+    return said | {"stopped": stopped, "notes": forgetter.notes() if not stopped else []}
+
+
+def _is_met(text: str, names: set[str]) -> bool:
+    forms = forms_of(text.replace("\\", "/"))
+    return not names.isdisjoint(forms) or any(_takes(form, name) for form in forms for name in names)
 
 
 def is_addressable(name: str) -> bool:
@@ -224,11 +208,15 @@ def look_again(storage: Storage) -> int:
             is_second = "looked" not in blob.metadata
             if blob.age_s < (SECOND_LOOK_S if is_second else LAST_LOOK_S):
                 continue
-            names = _names_in(storage, blob.name)
+            names, held = _names_in(storage, blob.name), []
             for name in names:
-                found += _left_behind(storage, name)
-            if is_second:
-                storage.write_json(STATE, blob.name, names, metadata={"looked": "true"})
+                try:
+                    found += _left_behind(storage, name)
+                except (BlobHeld, LimitExceeded) as error:  # of the others there may be more
+                    log.warning("%s", printable(f"what was written of {name}, which is forgotten, is left: {error}"))
+                    held.append(name)
+            if is_second or held:
+                storage.write_json(STATE, blob.name, names if is_second else held, metadata={"looked": "true"})
             else:
                 storage.delete(STATE, blob.name)
     return found
@@ -261,50 +249,21 @@ def names_meant(storage: Storage, texts: Iterable[str]) -> Iterator[str]:
         text = text.replace("\\", "/")
         is_pattern = WILD.search(text) or text.endswith("/")
         if is_pattern and (len(text) > LONGEST or not storage.head(UPLOADS, canonical(text))):
-            yield from _below(storage, text)
+            for form in forms_of(text):
+                yield from _below(storage, form)
         else:
             yield from map(canonical, forms_of(text))
 
 
-def _below(storage: Storage, text: str) -> Iterator[str]:
-    forms = forms_of(text)
-
-    def is_meant(name: str) -> bool:
-        return any(name.startswith(form) if form.endswith("/") else fits(form, name) for form in forms)
-
-    for form in forms:
-        beginning = form if form.endswith("/") and not WILD.search(form) else literal_beginning(form)
-        # One list after the other: what is forgotten by one is not in the next.
-        for name in _known(storage, beginning):
-            if is_meant(name):
-                yield name
+def _below(storage: Storage, form: str) -> Iterator[str]:
+    """Those that a folder or a pattern means."""
+    beginning = form if form.endswith("/") and not WILD.search(form) else literal_beginning(form)
+    # One list after the other: what is forgotten by one is not in the next.
+    yield from (name for name in known(storage, beginning) if _takes(form, name))
 
 
-def _known(storage: Storage, beginning: str) -> Iterator[str]:
-    """The names of all uploads of which anything is there and that may begin so."""
-    for page in storage.pages(UPLOADS, beginning):
-        yield from (blob.name for blob in page.blobs)
-    below = record_prefix(beginning)
-    for container, prefix, ending in ((STATE, PREFIX, ""), (RESULTS, "", f"/{RESULT}"), (ERRORS, "", ".json")):
-        for page in storage.pages(container, prefix + below):
-            for blob in page.blobs:
-                if blob.name.endswith(ending):
-                    path = blob.name.removeprefix(prefix).removesuffix(ending)
-                    name = path if "%" not in path else _name_said(storage, container, blob.name)
-                    if name and record_path(name) == path:
-                        yield name
-
-
-def _name_said(storage: Storage, container: str, path: str) -> str | None:
-    """The upload's name as a document says it whose path is escaped."""
-    try:
-        stored = storage.read_json(container, path)
-    except (ValueError, RecursionError, LimitExceeded):
-        stored = None
-    document = stored[0] if stored else None
-    if isinstance(document, dict):
-        source = document if container == STATE else document.get("source")
-        if isinstance(source, dict) and isinstance(source.get("name"), str):
-            return str(source["name"])
-    log.warning("%s", printable(f"{container}/{path} does not say of which upload it is: it stays"))
-    return None
+def _takes(form: str, name: str) -> bool:
+    """Whether a folder or a pattern means the name."""
+    if form.endswith("/"):
+        return name.startswith(form)
+    return bool(WILD.search(form)) and fits(form, name)

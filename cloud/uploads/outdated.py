@@ -45,6 +45,10 @@ class Digests:
         self._asked += 1
         if self._asked % _ANEW == 0:
             self._known.clear()  # models may be replaced while a long list is read
+        return self.of_route(route)
+
+    def of_route(self, route: Route) -> str:
+        """As `of`, of a route."""
         if route.name not in self._known:
             self._known[route.name] = self._digest(route)
         return self._known[route.name]

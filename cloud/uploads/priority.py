@@ -7,6 +7,7 @@ lists everything and leaves out what the others take. Without priorities that on
 
 from __future__ import annotations
 
+import hashlib
 import os.path
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,6 +44,14 @@ class Order:
             inside = {max(place, prefix, key=len) for place in places if _is_within(place, prefix)}
             self.scans += (Scan(priority, place) for place in outermost(inside))
         self.scans.sort(key=lambda scan: (-scan.priority, scan.prefix))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all by which it is decided which scan takes an upload; "" where there is a single one."""
+        if len(self.scans) == 1:
+            return ""
+        facts = [(entry.name, entry.match, getattr(entry, "priority", 0)) for entry in self._entries]
+        return hashlib.sha256(repr(facts).encode("utf-8", "replace")).hexdigest()[:16]
 
     def scan_of(self, upload: BlobInfo) -> Scan:
         """The scan that takes the upload. Where its metadata name a route whose scan does not come by it, that is the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,8 @@ class Filters:
     without a result since that was kept as long as it was to be kept. everything: all but that.
 
     Of these only what fits the others, each where it is set. label: an object or the name of the picture in the result.
-    model: of a step of the result, NAME or NAME@VERSION. since, until: when the upload was written, until excluded.
+    model: of a step of the result, NAME or NAME@VERSION. deployment: whose answer it is. since, until: when the upload
+    was written, until excluded.
     """
 
     failed: bool = False
@@ -43,6 +44,7 @@ class Filters:
     expired: bool = False
     label: str = ""
     model: str = ""
+    deployment: str = ""
     since: str = ""
     until: str = ""
 
@@ -50,16 +52,17 @@ class Filters:
         for name in ("since", "until"):
             if text := getattr(self, name):
                 object.__setattr__(self, name, _moment(name, text).isoformat())
+        if self.since and self.until and datetime.fromisoformat(self.since) >= datetime.fromisoformat(self.until):
+            raise ValueError(f"until {self.until} is not after since {self.since}: nothing lies between")
 
     @property
     def as_meant(self) -> Filters:
-        """Where none says what is taken: failed and missing ones, or with a label or a model everything that has it."""
+        """Where none says what is taken: failed and missing ones, or with a label, a model or a deployment everything
+        that has it."""
         if self.failed or self.missing or self.changed or self.everything or self.expired:
             return self
-        with_result = bool(self.label or self.model)
-        return Filters(
-            not with_result, not with_result, False, with_result, False, self.label, self.model, self.since, self.until
-        )
+        with_result = bool(self.label or self.model or self.deployment)
+        return replace(self, failed=not with_result, missing=not with_result, everything=with_result)
 
     @property
     def asks_results(self) -> bool:
@@ -70,10 +73,10 @@ class Filters:
 def _moment(name: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter of the first and the last day that there are
         expected = "a date or a time such as 2026-05-31 or 2026-05-31T18:00"
         raise ValueError(f"{name} is {text[:50]!r}, expected {expected} (UTC)") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class Selection:
@@ -128,8 +131,8 @@ class Selection:
         """Whether what a receipt says is finished is to be done again: asked while it is claimed, since others may have
         finished it after it was listed. A call more where `missing` is asked for."""
         filters = self._filters
-        if self.replay and receipt.replay == self.replay:
-            return False
+        if receipt.state == "job" or (self.replay and receipt.replay == self.replay):
+            return False  # its workers look at routes and models themselves
         if receipt.expired:
             return filters.expired or (filters.failed and receipt.state == "failed")
         if filters.everything or (filters.failed and receipt.state == "failed"):
@@ -150,6 +153,8 @@ class Selection:
         if finished and sidecar_target(upload.name):
             return None  # it is noted, and has no answer of its own
         reason = self._reason(upload, receipt) if receipt and finished else self._unfinished()
+        if reason and self._filters.deployment and self._filters.deployment != (receipt.deployment if receipt else ""):
+            return ""
         if reason and self._filters.asks_results and not self._result_fits(upload):
             return ""
         return reason
@@ -182,7 +187,9 @@ class Selection:
         if filters.missing and receipt.state in ANSWERED and not self._has_answer(receipt.state, receipt.path):
             return "missing"
         if filters.changed and receipt.state in ANSWERED and self._is_changed(upload, receipt):
-            return "changed"
+            # Whose routes and models may be meant to be others; older versions did not say who.
+            is_ours = receipt.deployment in ("", self.worker.ledger.deployment)
+            return "changed" if is_ours else "changed by others"
         if filters.everything:
             return "finished" if receipt.state in ANSWERED else receipt.state
         return ""

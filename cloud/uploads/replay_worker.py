@@ -21,6 +21,7 @@ from cloud.storage.containers import Conflict
 from cloud.storage.paths import printable
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.intake import PAUSED, is_paused
+from cloud.uploads.ledger import Stopping
 from cloud.uploads.names import Names
 from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import Receipt
@@ -75,6 +76,8 @@ class ReplayWorker:
         if is_paused(self.worker.settings) and not replay.dry_run:
             log.info("replay %s: %s", replay.id, PAUSED)
             return None  # the sweep sends it on
+        if self.worker.ledger.stopped:
+            raise Stopping(f"replay {replay.id}")
         try:
             return self._step(stored, begin_thread)
         except Conflict:
@@ -93,7 +96,11 @@ class ReplayWorker:
         replay = stored.replay
         over = replay.is_marked and (replay.dry_run or not self._has_work(replay))
         following = replace(replay, step=replay.step + 1, state="done" if over else "running")
-        self.replays.save(stored, following)
+        try:
+            self.replays.save(stored, following)
+        except Conflict:
+            self.replays.note_cancelled(following)
+            raise
         if over:
             log.info("replay %s: %s", replay.id, following.counts)
         else:
@@ -110,14 +117,18 @@ class ReplayWorker:
 
     def _mark(self, stored: Stored, end: float, begin_thread: Callable[[], None]) -> Stored:
         """Writes down the names that are taken, until the listing or the time is over."""
+        names = Names.of(self.worker.storage, stored.replay.names)
+        orders = [Order(self.worker.planner.routes, place) for place in names.places]
+        if (by := " ".join(order.fingerprint for order in orders).strip()) != stored.replay.order:
+            # An upload may be in no scan that is left, and would be forgotten.
+            stored = replace(stored, replay=stored.replay.marked_anew(by))
         replay, why = stored.replay, list(stored.replay.why)
-        names = Names.of(self.worker.storage, replay.names)
         names.remember(replay.met)
         selection = Selection(
             self.worker, replay.filters, names, replay.id, lambda name, said: why.append(f"{name}: {said}")
         )
         with ThreadPoolExecutor(_SIDE_BY_SIDE, "dropsight-replay", begin_thread) as pool:
-            for order in [Order(self.worker.planner.routes, place) for place in names.places]:
+            for order in orders:
                 for scan in order.scans:
                     while scan.key not in stored.replay.scanned:
                         stored = self._page(stored, selection, order, scan, pool)
@@ -206,7 +217,7 @@ class _Run:
 
     def end_of(self, name: str, begin_thread: Callable[[], None]) -> str | None:
         """How an upload ended, as Counts says it; "open" where it must be looked at again, None without time for it."""
-        if time.monotonic() >= self._end or self._was_replaced():
+        if time.monotonic() >= self._end or self._worker.ledger.stopped or self._was_replaced():
             return None
         event = BlobEvent(UPLOADS, name, "replay", begin_thread, self._selection.again, replay=self._stored.replay.id)
         try:
@@ -217,6 +228,8 @@ class _Run:
                 return "done" if outcome.attempt or self._receipt(name).replay == event.replay else "others"
             if outcome.status == "busy" and self._receipt(name).state == "job":
                 return "jobs"
+        except Stopping:
+            return None
         except Exception as error:  # noqa: BLE001 - an upload's trouble must not end the replay of the others
             log.warning("%s", printable(f"{name}: {type(error).__name__}: {error}"))
         return _OPEN

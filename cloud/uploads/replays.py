@@ -72,7 +72,8 @@ class Counts:
 class Replay:
     """names, filters, dry_run: what was asked for. deployment: whose routes and models answer; "": whoever comes first.
 
-    step: of the message that brings it on. scanned, here: which scans are through, and where the current one is.
+    step: of the message that brings it on. scanned, here: which scans are through, and where the current one is; order:
+    by what uploads are divided among them (see `Order.fingerprint`).
     batches: how many there are; batch, position: up to where they were taken; open: names to be taken once more, in
     `rounds` without progress. why: the first uploads that cannot be analysed as routes and models are.
     """
@@ -86,6 +87,7 @@ class Replay:
     state: State = "running"
     step: int = 0
     is_marked: bool = False
+    order: str = ""
     scanned: tuple[str, ...] = ()
     here: Here | None = None
     batches: int = 0
@@ -99,6 +101,12 @@ class Replay:
     why: tuple[str, ...] = ()
     met: tuple[str, ...] = ()  # what of `names` has named an upload
     unmet: tuple[str, ...] = ()  # a sentence for each name that is no upload's
+
+    def marked_anew(self, order: str) -> Replay:
+        """The replay before the first page is marked."""
+        return Replay(
+            self.id, self.created, self.filters, self.names, self.dry_run, self.deployment, step=self.step, order=order
+        )
 
     def described(self) -> dict[str, Any]:
         """For people: what it takes, and how far it is."""
@@ -211,6 +219,13 @@ class Replays:
             except Conflict:
                 continue
         raise StorageUnavailable(f"replay {replay_id} changed {_ROUNDS} times while it was being cancelled")
+
+    def note_cancelled(self, done: Replay) -> None:
+        """Counts what a step had done when somebody cancelled in the middle of it. done: as if nobody had."""
+        stored = self.read(done.id)
+        if stored and (stored.replay.state, stored.replay.step) == ("cancelled", done.step - 1):
+            with suppress(Conflict):
+                self.save(stored, replace(done, state="cancelled"))
 
     def put_batch(self, replay: Replay, number: int, names: list[str]) -> None:
         """Writes a batch of names."""

@@ -16,13 +16,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-from cloud.settings import STATE, UPLOADS, Settings
+from cloud.settings import RESULTS, STATE, UPLOADS, Settings
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.forget import is_addressable
-from cloud.uploads.outdated import ANSWERED
+from cloud.uploads.outdated import ANSWERED, Digests
 from cloud.uploads.pieces import pieces_of
 from cloud.uploads.plans import Planner
+from cloud.uploads.publish import RESULT
 from cloud.uploads.receipt_blobs import PREFIX, summary_of
 from cloud.uploads.receipts import Receipt, ReceiptSummary
 from cloud.uploads.upload_worker import UploadWorker
@@ -59,6 +60,7 @@ class Retention:
         self.worker, self.storage = worker, worker.storage
         self.settings: Settings = worker.settings
         self._planner: Planner = worker.planner
+        self._digests: Digests | None = None
         self._path = f"retention/{worker.ledger.deployment}.json"
 
     @property
@@ -134,8 +136,7 @@ class Retention:
 
     def _after_its_upload(self, summary: ReceiptSummary) -> bool:
         """Deletes what came of an upload that is gone, where that is asked for, and for long enough."""
-        days = self.settings.retention_days
-        if not self.settings.delete_results_with_uploads and not (days and summary.age_s > days * _DAY_S):
+        if not self.settings.delete_results_with_uploads and not self._is_over_without_upload(summary):
             return False
         if summary.age_s < (_DAY_S if summary.state in ("working", "job") else GONE_S):
             return False
@@ -153,6 +154,36 @@ class Retention:
         # The route that its sidecar names holds for the upload when it comes back.
         noted = Receipt(name, "", "", "retry", attempt=0, override=stored.receipt.override)
         return self._replaced(noted, stored.version) is not None
+
+    def _is_over_without_upload(self, summary: ReceiptSummary) -> bool:
+        """Whether what came of an upload that is gone was kept for long enough since."""
+        said = (self.settings.retention_days, *(route.retention_days for route in self._planner.routes.routes))
+        shortest = min((days for days in said if days), default=0.0)
+        if not shortest or summary.age_s <= shortest * _DAY_S:
+            return False
+        days = self._days_without_upload(summary)
+        return bool(days) and summary.age_s > days * _DAY_S
+
+    def _days_without_upload(self, summary: ReceiptSummary) -> float:
+        """As the route says by which it was answered: known by its digest, else (it was edited since) by the result."""
+        digests = self._digests = self._digests or Digests(self._planner)
+        routes = self._planner.routes.routes
+        mine = [route for route in routes if summary.digest and digests.of_route(route) == summary.digest]
+        if not mine:
+            name = self._route_said(f"{summary.path}/{RESULT}")
+            if any(entry.name == name for entry in self._planner.routes.entries if not isinstance(entry, Route)):
+                return 0.0  # misspelt: nobody knows what it would say
+            mine = [route for route in routes if route.name == name]
+        setting = self.settings.retention_days
+        days = [setting if route.retention_days is None else route.retention_days for route in mine] or [setting]
+        return max(days) if all(days) else 0.0  # of several that answer alike the one that keeps longest
+
+    def _route_said(self, path: str) -> str:
+        try:
+            stored = self.storage.read_json(RESULTS, path)
+            return str(stored[0]["route"]) if stored else ""
+        except (ValueError, LookupError, TypeError, RecursionError, LimitExceeded):
+            return ""
 
     def _name_of(self, path: str) -> str | None:
         """The upload of a receipt; None where nobody can tell."""
@@ -196,11 +227,10 @@ class Retention:
 
     def _upload_deleted(self, receipt: Receipt, version: str) -> None:
         """Deletes the upload, its sidecar and both receipts, unless somebody has written it anew."""
-        if not self._deleted(UPLOADS, receipt.name, receipt.etag):
+        if not self._deleted(UPLOADS, receipt.name, receipt.etag, snapshots=True):
             return
-        if receipt.override is not None:
-            sidecar = f"{receipt.name}{SIDECAR}"
-            self.storage.delete(UPLOADS, sidecar)
+        sidecar = f"{receipt.name}{SIDECAR}"  # an empty one says nothing, and lies there all the same
+        if self.storage.delete(UPLOADS, sidecar, snapshots=True):
             self.storage.delete(STATE, f"{PREFIX}{record_path(sidecar)}")
         self._forgotten(receipt.name, version)
 
@@ -217,9 +247,9 @@ class Retention:
     def _forgotten(self, name: str, version: str) -> bool:
         return self._deleted(STATE, f"{PREFIX}{record_path(name)}", version)
 
-    def _deleted(self, container: str, name: str, version: str) -> bool:
+    def _deleted(self, container: str, name: str, version: str, *, snapshots: bool = False) -> bool:
         try:
-            return self.storage.delete(container, name, if_match=version)
+            return self.storage.delete(container, name, if_match=version, snapshots=snapshots)
         except Conflict:
             return False
 

@@ -13,7 +13,7 @@ import azure.functions as func
 
 from cloud.instance import default_replays, default_worker
 from cloud.settings import FALSE, TRUE, app_identity, current
-from cloud.storage.paths import requested_path
+from cloud.storage.paths import name_problem, requested_path
 from cloud.uploads.forget import Forgetter, report_of
 from cloud.uploads.intake import refuse_if_paused
 from cloud.uploads.names import forms_of
@@ -53,6 +53,8 @@ def _begun(request: func.HttpRequest) -> dict[str, Any]:
     names, dry_run = asked.pop("names", []), asked.pop("dry_run", False)
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise BadRequest('names is no list of names; expected such as ["street/", "**/*.jpg"]')
+    if problem := next(filter(None, map(name_problem, names)), ""):
+        raise BadRequest(problem)
     if len(names) > MOST_NAMES:
         raise BadRequest(f"{len(names):,} names are given, at most {MOST_NAMES:,} are taken; give a pattern of them")
     if not isinstance(dry_run, bool):
@@ -86,8 +88,9 @@ def uploads(request: func.HttpRequest) -> func.HttpResponse:
     was; `python -m cloud forget` takes many."""
     requested = request.route_params.get("path") or ""
     name, dry_run = requested_path(requested), request.params.get("dry_run", "0").lower()
-    if name is None:
-        raise BadRequest(f"{requested[:100]!r} is not the name of an upload; a folder is forgotten by the command")
+    if name is None or name != requested.replace("\\", "/"):  # a folder's name without its slash is another upload's
+        how = "the command forgets folders, and what has such a name: python -m cloud forget"
+        raise BadRequest(f"{requested[:100]!r} is not the plain name of an upload; {how}")
     if dry_run not in (*TRUE, *FALSE):
         raise BadRequest(f"dry_run is {dry_run[:100]!r}, expected 1 or 0")
     forgetter = Forgetter(default_worker().storage, dry_run=dry_run in TRUE)

@@ -154,6 +154,54 @@ def test_an_upload_that_cannot_be_deleted_is_named_and_keeps_its_receipt(
     assert forgotten("*.jpg")[0] == 0
 
 
+def test_a_name_of_which_nothing_is_there_is_no_success(
+    worker: UploadWorker, forgotten: Callable[..., Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jpg", "b/c.jpg"):
+        worker.handle(drop(worker, name, jpeg()))
+    status, report = forgotten("a.jpg", "uploads/a.jpg", "b/", "b/*.png", "--dry-run")
+    assert (status, report["count"], report["unmet"]) == (1, 2, ["uploads/a.jpg", "b/*.png"])
+    assert main(["forget", "a.jpg", "uploads/a.jpg"]) == 1
+    assert "nothing of 'uploads/a.jpg' is there; names begin behind the container's: 'a.jpg'" in capsys.readouterr().err
+    assert names(worker, UPLOADS) == ["b/c.jpg"]
+
+
+def test_what_was_deleted_before_an_error_is_reported(
+    worker: UploadWorker, forgotten: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.handle(drop(worker, "a.jpg", jpeg()))
+    monkeypatch.setattr(forget, "_BATCH", 1)
+    status, report = forgotten("a.jpg", "p/../../models/a.onnx", "b.jpg")
+    assert (status, report["count"], report["unmet"]) == (1, 1, [])
+    assert "leads elsewhere" in report["stopped"] and everything(worker) == []
+
+
+def test_the_second_look_goes_on_behind_what_may_not_be_deleted(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(Forgetter(worker.storage).run(["a.jpg", "b.jpg"]))
+    for name in ("a.jpg", "b.jpg"):
+        worker.storage.write(RESULTS, f"{name}/result.json", b"{}")
+    lease = worker.storage.service.get_blob_client(RESULTS, "a.jpg/result.json").acquire_lease()
+    monkeypatch.setattr(forget, "SECOND_LOOK_S", -1.0)
+    monkeypatch.setattr(forget, "LAST_LOOK_S", -1.0)
+    assert [look_again(worker.storage), look_again(worker.storage)] == [1, 0]
+    assert names(worker, RESULTS) == ["a.jpg/result.json"]
+    [kept] = names(worker, STATE)
+    assert document(worker, STATE, kept) == ["a.jpg"]
+    lease.release()
+    assert look_again(worker.storage) == 1 and names(worker, STATE) == names(worker, RESULTS) == []
+
+
+def test_files_that_may_show_it_and_belong_to_many_are_told(
+    worker: UploadWorker, forgotten: Callable[..., Said]
+) -> None:
+    worker.storage.write(UPLOADS, "a.jpg", b"x")
+    worker.storage.write(STATE, "drift/reports/20260501T000000Z/contact.jpg", b"x")
+    status, report = forgotten("a.jpg")
+    assert status == 0 and "state/drift/reports/ may show pictures of uploads" in " ".join(report["notes"])
+
+
 def test_rows_that_cannot_be_rewritten_are_named(worker: UploadWorker, forgotten: Callable[..., Said]) -> None:
     worker.handle(drop(worker, "a.jpg", jpeg()))
     info = worker.storage.head(RESULTS, "a.jpg/result.json")
@@ -215,12 +263,15 @@ def test_the_plans_of_its_videos_and_the_hosts_notes_go_too(
     storage.write("azure-webjobs-hosts", note, b"")
     for number, name in (("0" * 24, "a.mp4"), ("1" * 24, "b.mp4")):
         storage.write_json(STATE, f"jobs/{number}/job.json", {"name": name})
+        storage.write(STATE, f"jobs/{number}/pictures/0.mp4", b"x")
     status, report = forgotten("a.mp4")
     assert status == 0
     assert report["uploads"][0]["deleted"] == [
-        "uploads/a.mp4", f"state/jobs/{'0' * 24}/job.json", f"azure-webjobs-hosts/{note}",
+        "uploads/a.mp4", f"state/jobs/{'0' * 24}/job.json", f"state/jobs/{'0' * 24}/pictures/0.mp4",
+        f"azure-webjobs-hosts/{note}",
     ]  # fmt: skip
-    assert [name for name in names(worker, STATE) if name.startswith("jobs/")] == [f"jobs/{'1' * 24}/job.json"]
+    left = [name for name in names(worker, STATE) if name.startswith("jobs/")]
+    assert left == [f"jobs/{'1' * 24}/{file}" for file in ("job.json", "pictures/0.mp4")]
 
 
 def test_over_http_a_single_upload_is_forgotten(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,6 +284,9 @@ def test_over_http_a_single_upload_is_forgotten(worker: UploadWorker, monkeypatc
         answer = router.answer("operate_uploads", request)
         return answer.status_code, json.loads(answer.get_body())
 
+    worker.storage.write(UPLOADS, "x", b"not what x/ means")
+    assert ask("x/")[0] == 422
+    assert ask("x")[1]["uploads"][0]["deleted"] == ["uploads/x"]
     worker.handle(drop(worker, "x/a.jpg", jpeg()))
     assert ask("x/a.jpg", dry_run="true")[1]["uploads"][0]["deleted"][0] == "uploads/x/a.jpg"
     status, report = ask("x/a.jpg")

@@ -93,6 +93,19 @@ def test_what_others_finish_meanwhile_is_not_done_again(worker: UploadWorker, an
     assert len(analyses) == 2
 
 
+def test_what_another_deployment_has_answered_is_told_apart(worker: UploadWorker, replay: Callable[..., Said]) -> None:
+    for name in ("ours.jpg", "theirs.jpg"):
+        drop(worker, name, jpeg())
+    sweep(worker, 60)
+    theirs = replace(receipt(worker, "theirs.jpg"), deployment="blue")
+    worker.ledger.store.replace(theirs, _version(worker, "theirs.jpg"))
+    routes(worker, OTHERWISE)
+    both = "would analyse 2 of 2 uploads (1 changed, 1 changed by others)"
+    assert replay("--changed", "--dry-run")[1:] == (["ours.jpg", "theirs.jpg"], both)
+    assert replay("--changed", "--dry-run", "--deployment", "local")[1] == ["ours.jpg"]
+    assert replay("--dry-run", "--deployment", "blue")[1] == ["theirs.jpg"]
+
+
 def test_uploads_whose_route_cannot_be_used_are_named_and_left(
     worker: UploadWorker, replay: Callable[..., Said], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,9 @@ from cloud.__main__ import main
 from cloud.settings import ERRORS, RESULTS, STATE, current
 from cloud.storage import containers
 from cloud.storage.queues import Queue
-from cloud.uploads.replay import Filters
+from cloud.uploads.ledger import Stopping
+from cloud.uploads.receipts import Receipt
+from cloud.uploads.replay import Filters, Selection
 from cloud.uploads.replay_worker import Pace, ReplayWorker
 from cloud.uploads.replays import QUEUE, Replay, ReplayMessage, Replays
 from cloud.uploads.sweep import sweep
@@ -167,6 +169,79 @@ def test_whoever_cancels_is_heard_and_what_was_not_begun_stays_as_it_was(
     assert analyses == [] and receipt(worker, "a.jpg").state == "done"
     again = replays.cancel(replay.id)
     assert again and again.state == "cancelled" and replays.cancel("20260101-000000-00000000") is None
+
+
+def test_what_was_done_when_somebody_cancelled_is_counted(
+    worker: UploadWorker, replays: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(worker, "a.jpg", "b.jpg")
+    at_work, replay, real = app(worker, replays), replays.begin(Filters(everything=True)), worker.handle
+    at_work.deliver(ReplayMessage(replay.id, 0))
+
+    def handle(event: Any) -> Any:
+        replays.cancel(replay.id)
+        return real(event)
+
+    monkeypatch.setattr(worker, "handle", handle)
+    assert at_work.deliver(ReplayMessage(replay.id, 1)) is None
+    stored = replays.read(replay.id)
+    assert stored and (stored.replay.state, stored.replay.counts.done, stored.replay.counts.left) == ("cancelled", 2, 0)
+
+
+def test_a_command_that_works_itself_hears_that_it_was_cancelled(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(worker, "a.jpg")
+    monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
+    replays, real = Replays(worker.storage, None), worker.handle
+
+    def handle(event: Any) -> Any:
+        for replay_id, _, _ in replays.listed():
+            replays.cancel(replay_id)
+        return real(event)
+
+    monkeypatch.setattr(worker, "handle", handle)
+    assert main(["replay", "--here", "--all"]) == 1
+    assert "cancelled: replayed 1 of 1 uploads" in capsys.readouterr().err
+
+
+def test_an_instance_that_is_being_stopped_leaves_the_rest_to_another(
+    worker: UploadWorker, replays: Replays, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(worker, "a.jpg", "b.jpg", "c.jpg")
+    at_work, replay, real = app(worker, replays), replays.begin(Filters(everything=True)), worker.handle
+    at_work.deliver(ReplayMessage(replay.id, 0))
+
+    def handle(event: Any) -> Any:
+        worker.ledger.stop()
+        return real(event)
+
+    monkeypatch.setattr(worker, "handle", handle)
+    following = at_work.deliver(ReplayMessage(replay.id, 1))
+    assert following and (following.step, following.open, following.counts.done) == (2, (), 0)
+    with pytest.raises(Stopping):  # so that its message is another's
+        at_work.deliver(ReplayMessage(replay.id, 2))
+    assert to_the_end(app(make_worker(), replays), replay).counts.done == 3
+
+
+def test_where_priorities_change_while_it_is_marked_none_is_forgotten(worker: UploadWorker, replays: Replays) -> None:
+    finished(worker, *(f"{folder}/{number}.jpg" for folder in "ab" for number in range(3)))
+    low = ROUTES.replace('name = "classify"\nmatch = "nothing/**"', 'name = "low"\npriority = -5\nmatch = "a/**"')
+    worker.planner.routes = parse_routes(low, "routes")
+    at_work, replay = app(worker, replays, step_s=0.0), replays.begin(Filters(everything=True), dry_run=True)
+    for step in range(2):  # all but a/ is marked
+        at_work.deliver(ReplayMessage(replay.id, step))
+    worker.planner.routes = parse_routes(ROUTES, "routes")
+    ended = to_the_end(at_work, replay)
+    taken = [name for number in range(ended.batches) for name in replays.batch(ended, number)]
+    assert taken == [f"{folder}/{number}.jpg" for folder in "ab" for number in range(3)]
+    assert (ended.counts.seen, ended.counts.marked) == (6, 6)
+
+
+def test_what_a_job_has_is_left_to_it(worker: UploadWorker) -> None:
+    selection = Selection(worker, Filters(everything=True))
+    assert not selection.again(Receipt("a.mp4", "e", "k", "job", job="0" * 24), "another")
+    assert selection.again(Receipt("a.mp4", "e", "k", "cancelled"), "k")
 
 
 def test_old_messages_and_those_of_another_deployment_change_nothing(
@@ -326,7 +401,11 @@ def test_over_http_a_replay_is_begun_followed_and_ended(worker: UploadWorker, ht
         ("POST", "", b'{"changed": "yes"}', 422, "changed"),
         ("POST", "", b'{"since": "yesterday"}', 422, "expected a date or a time"),
         ("POST", "", b'{"names": "street/"}', 422, "no list of names"),
+        ("POST", "", b'{"since": "0001-01-01T00:00+14:00"}', 422, "expected a date or a time"),
+        ("POST", "", b'{"since": "2026-05-02", "until": "2026-05-01"}', 422, "nothing lies between"),
         ("POST", "", b'{"names": [""]}', 422, "no list of names"),
+        ("POST", "", b'{"names": ["\\ud800"]}', 422, "no UTF-8"),
+        ("POST", "", b'{"names": ["a\\u0000"]}', 422, "a NUL character"),
         ("POST", "", b'{"dry_run": 1}', 422, "neither true nor false"),
         ("POST", "x", b"{}", 422, "leave it out"),
         ("GET", "../../receipts/a", b"", 404, "there is no replay"),

@@ -110,7 +110,9 @@ def test_uploads_go_too_where_they_were_analysed(make_worker: Make) -> None:
         drop(worker, name, b"no picture" if "bad" in name else jpeg())
     drop(worker, "b.jpg", jpeg())
     drop(worker, "b.jpg.route.toml", b'route = "classify"')
+    drop(worker, "a.jpg.route.toml", b"")
     sweep(worker, 60)
+    worker.storage.service.get_blob_client(UPLOADS, "a.jpg").create_snapshot()
     drop(worker, "new.jpg", jpeg())
     Retention(worker).run(60)
     assert names(worker, UPLOADS) == ["bad.jpg", "new.jpg"]
@@ -138,6 +140,25 @@ def test_a_route_says_how_long_its_uploads_are_kept(make_worker: Make) -> None:
     assert [name.split("/")[0] for name in names(worker, RESULTS) if name.endswith("/result.json")] == [
         "for-ever.jpg", "sidecar.jpg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize(("setting", "of_route"), [(SHORT, 0), (0.0, SHORT)])
+def test_a_route_holds_for_what_its_uploads_leave_when_they_are_deleted(
+    make_worker: Make, monkeypatch: pytest.MonkeyPatch, setting: float, of_route: float, edited: bool
+) -> None:
+    monkeypatch.setattr(retention, "_DAY_S", -1.0)
+    worker = make_worker(retention_days=setting)
+    drop(worker, "a.jpg", jpeg())
+    drop(worker, "b.jpg", jpeg(), dropsight_route="classify")  # which only its result says once it is gone
+    sweep(worker, 60)
+    for name in ("a.jpg", "b.jpg"):
+        worker.storage.delete(UPLOADS, name)
+    text = ROUTES.replace('name = "classify"', f'name = "classify"\nretention_days = {of_route}')
+    worker.planner.routes = parse_routes(text.replace("threshold = 0 ", "threshold = 0.5 ") if edited else text, "r")
+    Retention(worker).run(60)
+    left = [name for name in names(worker, RESULTS) if name.endswith("/result.json")]
+    assert left == (["b.jpg/result.json"] if setting else ["a.jpg/result.json"])
 
 
 @pytest.mark.parametrize("days", ["-1", "1e9", "nan"])
