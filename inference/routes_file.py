@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,12 @@ class Routes:
 
         Raises BadRoute when no route is called `override`, RouteUnavailable where that route is refused.
         """
-        if override:
-            return self.named(override)
-        return next((_usable(entry) for entry in self.entries if takes(entry, name)), None)
+        return self.named(override) if override else self.first(name)
+
+    def first(self, *names: str) -> Route | None:
+        """The first route that takes any of these names of a file; None where none does. Raises RouteUnavailable."""
+        fitting = (entry for entry in self.entries if any(takes(entry, name) for name in names))
+        return next(map(_usable, fitting), None)
 
     def named(self, name: str) -> Route:
         """The route of that name. Raises BadRoute with the nearest name, RouteUnavailable where it is refused."""
@@ -86,6 +89,10 @@ class Routes:
         if len(own) != 1:
             raise BadRoute(f"{where}: {len(own)} routes; expected {_EXPECTED[inline]}")
         return own[0]
+
+    def each(self, change: Callable[[Route], Route]) -> Routes:
+        """These routes, changed; those that are refused stay so, and keep the names that they match."""
+        return Routes(tuple(change(entry) if isinstance(entry, Route) else entry for entry in self.entries))
 
     def unreachable(self) -> list[str]:
         """A sentence for each route that no name leads to, as a route before it takes all that it would."""

@@ -55,19 +55,17 @@ def with_artifact_options(
         except ValueError as error:
             raise BadRoute(f"{_TYPED[name]}: {error}") from None
     if "crops" not in given:
-        return replace(
-            routes, entries=tuple(route.changed(draw=replace(route.draw, **given)) for route in routes.routes)
-        )
+        return routes.each(lambda route: route.changed(draw=replace(route.draw, **given)))
     labels = tuple(dict.fromkeys(given.pop("crops")))
-    known = [_labels_of(route, registry) for route in routes.routes]
     if check:
-        _check_labels(labels, known)
-    return replace(routes, entries=tuple(
-        route.changed(draw=replace(
-            route.draw, **given, crops=tuple(label for label in labels if those is None or label in those)
-        ))
-        for route, those in zip(routes.routes, known, strict=True)
-    ))  # fmt: skip
+        _check_labels(labels, [_labels_of(route, registry) for route in routes.routes])
+
+    def changed(route: Route) -> Route:
+        known = _labels_of(route, registry)
+        crops = tuple(label for label in labels if known is None or label in known)
+        return route.changed(draw=replace(route.draw, **given, crops=crops))
+
+    return routes.each(changed)
 
 
 def _labels_of(route: Route, registry: Registry) -> set[str] | None:

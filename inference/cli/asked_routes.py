@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from inference.cli.sources import Item
 from inference.defaults import load_routes
 from inference.engine.registry import Registry
 from inference.errors import BadRoute
-from inference.route_problems import problem_of, problems_of
+from inference.plain_text import single
+from inference.route_problems import problem_of
 from inference.routes import Route, Step
-from inference.routes_file import MAX_SIDECAR_BYTES, SIDECAR, Routes
+from inference.routes_file import MAX_SIDECAR_BYTES, SIDECAR, RefusedRoute, Routes
 from inference.small_file import content_of
 from inference.tables import text_of
 
@@ -34,8 +36,8 @@ class Asked:
         return cls(_with_options(routes_of(options, registry), options, registry, check=True), options, registry)
 
     def route_of(self, item: Item) -> Route:
-        """The route that a file goes through. Raises BadRoute; ModelUnavailable where a model of it is not here, even
-        one that only videos need: the app lets such a file wait, too."""
+        """The route that a file goes through. Raises BadRoute, RouteUnavailable; ModelUnavailable where a model of it
+        is not here, even one that only videos need: the app lets such a file wait, too."""
         route = route_of(item, self.routes, self.options)
         ours = any(route is known for known in self.routes.routes)
         problem = problem_of(route, self.registry)
@@ -53,8 +55,9 @@ def _with_options(routes: Routes, options: argparse.Namespace, registry: Registr
 
 
 def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
-    """The routes that the options ask for. Raises BadRoute, BadModel; a model that may lie elsewhere, as in an app's
-    container, fails the files of its route only."""
+    """The routes that the options ask for. A route that cannot be used as it is written fails the files that it matches
+    only, as does a model that may lie elsewhere, as in an app's container; it is said once. Raises BadRoute, also where
+    no route is left; BadModel."""
     if options.model:
         if options.routes or options.route:
             raise BadRoute("--model makes a route of its own; give either --model or --routes and --route")
@@ -65,18 +68,29 @@ def routes_of(options: argparse.Namespace, registry: Registry) -> Routes:
             raise BadRoute(f"--model {twice[0]} is given {len(twice)} times; once is enough")
         return Routes((Route("command-line", tuple(Step(m) for m in options.model)),))
     default = Path("routes.toml")
-    routes = load_routes(options.routes or (default if default.is_file() else None), registry).sound()
-    routes = Routes((routes.named(options.route),)) if options.route else routes
-    for problem in problems_of(routes, registry):
-        if isinstance(problem, BadRoute):
-            raise problem
+    routes = load_routes(options.routes or (default if default.is_file() else None), registry)
+    if options.route:
+        routes = Routes((routes.named(options.route),))
+    routes = Routes(tuple(_sound(entry, registry) for entry in routes.entries))
+    refused = [entry for entry in routes.entries if isinstance(entry, RefusedRoute)]
+    if refused and not routes.routes:
+        raise BadRoute(refused[0].reason)
+    for entry in refused:
+        print(single(f"{entry.reason}; files that this route matches are not analysed"), file=sys.stderr)
     return routes
+
+
+def _sound(entry: Route | RefusedRoute, registry: Registry) -> Route | RefusedRoute:
+    """The entry, refused where what it asks of its models cannot be done."""
+    problem = problem_of(entry, registry) if isinstance(entry, Route) else None
+    return RefusedRoute(entry.name, entry.match, str(problem)) if isinstance(problem, BadRoute) else entry
 
 
 def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
     """The route of a file: the requested one, else its sidecar's, else the first that fits its name.
 
-    Below a folder that was given, the name is that of the file in storage, or the path as given. Raises BadRoute.
+    Below a folder that was given, the name is that of the file in storage, or the path as given. Raises BadRoute,
+    RouteUnavailable.
     """
     if options.model or options.route:
         return routes.routes[0]
@@ -92,7 +106,6 @@ def route_of(item: Item, routes: Routes, options: argparse.Namespace) -> Route:
             # Who runs the command may also write its routes.
             return routes.of_sidecar(text, item.shown, inline=True)
     names = (item.name, item.path.as_posix() if item.path else item.shown)
-    fitting = [route for name in names if (route := routes.match(name))]
-    if not fitting:
-        raise BadRoute(f'{item.shown}: no route matches this name; add a route with match = "**"')
-    return min(fitting, key=routes.routes.index)
+    if route := routes.first(*names):
+        return route
+    raise BadRoute(f'{item.shown}: no route matches this name; add a route with match = "**"')

@@ -48,7 +48,7 @@ def filtered(routes: Routes, options: argparse.Namespace, registry: Registry, *,
         return routes
     if check:
         _check(asked, routes, registry)
-    return Routes(tuple(_changed(route, asked, registry) for route in routes.routes))
+    return routes.each(lambda route: _changed(route, asked, registry))
 
 
 def _check(asked: Filters, routes: Routes, registry: Registry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,30 @@ def test_they_hold_for_every_route(folder: Path, tmp_path: Path) -> None:
     assert all(max(crop.size) <= 40 and crop.format == "JPEG" for crop in crops)
     assert analyze(folder, "--model", "fields", "--out", tmp_path / "usual") == 0
     assert (tmp_path / "usual/a.png/annotated.jpg").is_file() and not (tmp_path / "usual/a.png/crops").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--no-annotated",), ("--crops", "field"), ("--rename", "field=land")])
+def test_a_wrong_route_fails_the_files_that_it_matches_only(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    entry = "[[route]]\nname = '{0}'\nmatch = '{1}'\nsteps = [{{ model = 'fields'{2} }}]\n"
+    wrong = entry.format("slip", "b/**", ", treshold = 0.4") + entry.format("none", "c/**", ", labels = ['dog']")
+    (tmp_path / "some.toml").write_text(wrong + entry.format("rest", "**", ", threshold = 0.4"))
+    (tmp_path / "all.toml").write_text(wrong)
+    for below in ("", "b/", "c/"):
+        (tmp_path / "drop" / below).mkdir()
+        shutil.copy(folder / "a.png", tmp_path / "drop" / below)
+    start = ["analyze", str(tmp_path / "drop"), "--models", str(folder / "models"), "--routes"]
+    assert main([*start, str(tmp_path / "some.toml"), "--out", str(tmp_path / "out"), *options]) == 1
+    result, error = (tmp_path / "out" / name for name in ("a.png/result.json", "b/a.png/error.json"))
+    assert json.loads(result.read_text())["route"] == "rest"
+    assert json.loads(error.read_text())["error"]["class"] == "RouteUnavailable"
+    said = capsys.readouterr()
+    assert said.out.count("unknown key 'treshold'; did you mean 'threshold'?") == said.err.count("'treshold'") == 1
+    assert said.out.count("labels: 'dog'") == said.err.count("labels: 'dog'") == 1
+    assert (
+        main([*start, str(tmp_path / "all.toml")]) == main([*start, str(tmp_path / "some.toml"), "--route=none"]) == 2
+    )
 
 
 def test_labels_hold_for_the_routes_that_find_them(folder: Path, tmp_path: Path) -> None:
