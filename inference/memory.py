@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
-from inference import time_limits
 from inference.machine import memory_limit
-
-
-class Line:
-    """A counting semaphore over bytes: first come, first served, so that large wishes are not passed over for ever."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._free = count
-        self._waiting: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, wanted: int) -> Iterator[None]:
-        """Hold `wanted` bytes, at most all. Raises TookTooLong where they do not come free in the time that is left."""
-        wanted, ticket, patience = min(wanted, self.count), object(), time_limits.left()
-        with self._changed:
-            self._waiting.append(ticket)
-            try:
-                came = self._changed.wait_for(
-                    lambda: self._waiting[0] is ticket and self._free >= wanted,
-                    None if patience == math.inf else patience,
-                )
-                if not came:
-                    raise time_limits.over("waiting for memory that other pictures have")
-                self._free -= wanted
-            finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += wanted
-                self._changed.notify_all()
+from inference.shared import Shared
 
 
 class Memory:
@@ -52,9 +15,9 @@ class Memory:
 
     def __init__(self, limit: int) -> None:
         self.small_bytes = limit // 32
-        self.small, self.large = Line(limit // 8), Line(limit // 2)
+        self.small, self.large = (Shared(limit // part, "memory that other pictures have") for part in (8, 2))
 
-    def line_for(self, wanted: int) -> Line:
+    def line_for(self, wanted: int) -> Shared:
         """Where a picture of so many bytes waits."""
         return self.small if wanted <= self.small_bytes else self.large
 

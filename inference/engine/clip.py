@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.model import Loaded
-from inference.engine.session import Session, Tensor
+from inference.engine.session import Session
+from inference.engine.tensors import Tensor
 from inference.errors import HALF, BadModel
 from inference.heads import part
 from inference.heads.classifier import probabilities

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from math import inf
 
-from inference import time_limits
 from inference.machine import cpu_quota
+from inference.shared import Held, Shared
 
 _YIELDS: ContextVar[bool] = ContextVar("yields", default=False)
-# So often in a row a run that yields is overtaken: a stream of pictures that never ends must not stop a video.
-_OVERTAKEN = 8
 
 
 @contextmanager
@@ -28,51 +23,15 @@ def yielding() -> Iterator[None]:
 
 
 class Cores:
-    """A counting semaphore over cores whose holders take several at once: first come, first served, but for those that
-    are `yielding`."""
+    """So many cores, of which a run takes one or several."""
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = count
-        self._waiting: deque[object] = deque()
-        self._yielding: deque[object] = deque()
-        self._overtaken = 0  # how often in a row the first that yields was
-        self._changed = threading.Condition()
+        self.shared = Shared(count, "a free core")
 
-    @contextmanager
-    def take(self, wanted: int) -> Iterator[None]:
-        """Hold `wanted` cores, at most all, for the time of a `with` block. Raises TookTooLong where none comes free in
-        the time that is left (see time_limits)."""
-        wanted = min(wanted, self.count)
-        ticket, patience = object(), time_limits.left()
-        line = self._yielding if _YIELDS.get() else self._waiting
-        with self._changed:
-            line.append(ticket)
-            try:
-                came = self._changed.wait_for(self._turn(ticket, wanted), None if patience == inf else patience)
-                if not came:
-                    raise time_limits.over("waiting for a free core")
-                self._free -= wanted
-                overtakes = line is self._waiting and bool(self._yielding)
-                self._overtaken = self._overtaken + 1 if overtakes else 0
-            finally:
-                line.remove(ticket)
-                self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += wanted
-                self._changed.notify_all()
-
-    def _turn(self, ticket: object, wanted: int) -> Callable[[], bool]:
-        def turn() -> bool:
-            first, second = self._waiting, self._yielding
-            if second and (not first or self._overtaken >= _OVERTAKEN):
-                first = second
-            return first[0] is ticket and self._free >= wanted
-
-        return turn
+    def take(self, wanted: int) -> AbstractContextManager[Held]:
+        """Hold `wanted` cores, as `Shared.take`; runs that are `yielding` give way."""
+        return self.shared.take(wanted, _YIELDS.get())
 
 
 # The Functions host may start a thousand threads: this, not their number, bounds the CPU work of the process.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from inference.engine.finite import odd_outputs, refuse_none, usable, without_infinity, without_nan
 from inference.engine.graph_ends import ending, scale_of_input, scale_of_output, step_of_output
-from inference.engine.session import Session, Tensor
+from inference.engine.session import Session
+from inference.engine.tensors import Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
 from inference.image.media import Picture, cropped

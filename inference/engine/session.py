@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from inference.engine.load_errors import plain, without_places
 from inference.engine.other_formats import refuse_what_is_not_onnx
 from inference.engine.protobuf import encoded
 from inference.engine.run_budget import RUN_SECONDS, RunBudget
+from inference.engine.tensors import refuse_unknown_floats, tensor_of
 from inference.errors import BadModel, OutOfMemory
+from inference.machine import memory_limit
 from inference.tables import nearest
 
 
@@ -56,29 +58,6 @@ PROVIDERS = {
 }
 # Graphs smaller than this do too little work for a second thread to pay for its waking.
 SMALL_MODEL_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One input or output: shape has None where an axis is free, 0 where the file says that it holds nothing."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        shape = ", ".join("?" if s is None else str(s) for s in self.shape)
-        return f"{self.name} {self.dtype} [{shape}]"
-
-
-_SAME_NAME = ("float16", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "bool")
-_DTYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "string": np.str_, **{n: n for n in _SAME_NAME}}
-
-
-def _tensor(arg: Any) -> Tensor:
-    kind = arg.type.removeprefix("tensor(").removesuffix(")")
-    shape = tuple(s if isinstance(s, int) and s >= 0 else None for s in arg.shape or ())
-    return Tensor(arg.name, np.dtype(_DTYPES.get(kind, object)), shape)
 
 
 def providers_named(words: str) -> tuple[str, ...]:
@@ -120,15 +99,15 @@ class Session:
         if self.provider != self.provider_asked:
             log.warning("%s runs on %s; %s was asked for (present: %s)", path, self.provider, providers[0], present)
         try:
-            self.inputs = tuple(_tensor(a) for a in self._session.get_inputs())
-            put_out = (_tensor(a) for a in self._session.get_outputs())
+            self.inputs = tuple(tensor_of(a) for a in self._session.get_inputs())
+            put_out = (tensor_of(a) for a in self._session.get_outputs())
             self.outputs = tuple(replace(t, shape=tuple(s or None for s in t.shape)) for t in put_out)
             meta = self._session.get_modelmeta()
             self.metadata: dict[str, str] = dict(meta.custom_metadata_map)
             self.producer: str = meta.producer_name
         except UnicodeDecodeError as error:
             raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
-        _refuse_unknown_floats(path, self._session)
+        refuse_unknown_floats(path, (*self._session.get_inputs(), *self._session.get_outputs()))
         self._names = [o.name for o in self.outputs]
         # Every new picture size would otherwise leave its largest block in the arena for good.
         self._shrinks = self.provider == CPU and any(None in i.shape[1:] for i in self.inputs)
@@ -140,11 +119,15 @@ class Session:
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory,
-        TookTooLong where the run was ended."""
+        TookTooLong where the run was ended, ModelUnavailable while another goes on that was."""
         options = ort.RunOptions()  # of this run alone: an object that threads share ends all of their runs
         if self._shrinks:
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        with CORES.take(self.threads), self.budget.run(self.name, lambda: setattr(options, "terminate", True)):
+
+        def end() -> None:
+            options.terminate = True
+
+        with CORES.take(self.threads) as held, self.budget.run(self.name, end, held.give_back):
             try:
                 values = self._session.run(self._names, dict(feeds), options)
             except _ORT_ERRORS as error:
@@ -153,16 +136,6 @@ class Session:
                     raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
                 raise BadModel(f"the model failed on {shapes}: {without_places(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
-
-
-def _refuse_unknown_floats(path: Path, session: Any) -> None:
-    """Raises BadModel for inputs and outputs of numbers that NumPy does not have: bfloat16, float8, 4 bits."""
-    for arg in (*session.get_inputs(), *session.get_outputs()):
-        kind = arg.type.removeprefix("tensor(").removesuffix(")")
-        if kind.startswith(("bfloat", "float8", "float4", "int4", "uint4", "complex")):
-            raise BadModel(
-                f"{path}: {arg.name} holds {kind}, which is not read here; export it with float32 or float16"
-            )
 
 
 class NoSession(Session):
@@ -189,7 +162,7 @@ def _loaded(path: Path, data: Mapping[str, bytes], threads: int, providers: list
     are no constant of its own graph."""
 
     def session(entries: Mapping[str, str]) -> Any:
-        options = _options(threads, data, entries)
+        options = _options(threads, data, {**entries, **(_SHARED_ARENA if providers == [CPU] else {})})
         return _with_outputs(_load_apart(path, data, options, providers), path, options, providers, outputs)
 
     if providers != [CPU] or not _sums_overflow():  # another provider has sums of its own, and its own 8-bit layers
@@ -222,6 +195,34 @@ def _sums_overflow() -> bool:
     return bool((product.run(None, feeds)[0] != 255 * 127 * 64).any())
 
 
+_ORT_ERRORS: tuple[type[Exception], ...] = tuple(
+    getattr(ort.capi.onnxruntime_pybind11_state, name)
+    for name in (
+        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented",
+        "RuntimeException", "EPFail", "NoModel", "ModelLoaded",
+    )
+) + (RuntimeError, ValueError, OSError)  # fmt: skip
+
+
+def _share_an_arena() -> dict[str, str]:
+    """Makes an arena for the networks of this process, weights included, that takes three quarters of its memory and no
+    more; the settings of a session that is to use it.
+
+    A tensor of a size that nobody foresaw (an Expand, a Loop that collects, attention over a large picture) then ends
+    the run that makes it with an error, and not the process.
+    """
+    info = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    as_asked = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    try:
+        ort.create_and_register_allocator(info, ort.OrtArenaCfg({"max_mem": memory_limit() // 4 * 3, **as_asked}))
+    except _ORT_ERRORS:  # the program that we are a library of has made one, which bounds what it likes
+        return {}
+    return {"session.use_env_allocators": "1"}
+
+
+_SHARED_ARENA = _share_an_arena()
+
+
 def _options(threads: int, data: Mapping[str, bytes], entries: Mapping[str, str]) -> Any:
     """data: kept by the caller until the session is there. entries: more settings of the session."""
     options = ort.SessionOptions()
@@ -242,17 +243,8 @@ def _options(threads: int, data: Mapping[str, bytes], entries: Mapping[str, str]
     return options
 
 
-_ORT_ERRORS: tuple[type[Exception], ...] = tuple(
-    getattr(ort.capi.onnxruntime_pybind11_state, name)
-    for name in (
-        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented",
-        "RuntimeException", "EPFail", "NoModel", "ModelLoaded",
-    )
-) + (RuntimeError, ValueError, OSError)  # fmt: skip
-
-
 # What onnxruntime says when an allocation fails; it has no error class of its own for that.
-_NO_MEMORY = re.compile(r"bad_alloc|[Ff]ailed to allocate|out of memory|Cannot allocate")
+_NO_MEMORY = re.compile(r"bad_alloc|[Ff]ailed to allocate|out of memory|Cannot allocate|Available memory of")
 _MORE_MEMORY = "give the process more, or less to do at once"
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from inference.engine.first_run import refuse_untried
 from inference.engine.graph import Graph
 from inference.engine.other_formats import is_onnx, kind_by_name, onnx_files, what_is_there
-from inference.engine.session import Session, Tensor
+from inference.engine.session import Session
+from inference.engine.tensors import Tensor
 from inference.errors import BadManifest
 from inference.label_lists import read_labels
 from inference.recognize._opening import Opening, opening_of

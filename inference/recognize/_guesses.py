@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inference.engine.graph_ends import ending, scale_of_input, scale_of_output
-from inference.engine.session import Tensor
+from inference.engine.tensors import Tensor
 from inference.heads import PROBABILITIES
 from inference.recognize._export import IMAGENET, Draft, Export
 

@@ -7,8 +7,7 @@ import threading
 
 import pytest
 
-from inference import time_limits
-from inference.engine import cores
+from inference import shared, time_limits
 from inference.engine.cores import Cores, yielding
 from inference.errors import TookTooLong
 from tests.processes import eventually
@@ -18,7 +17,7 @@ class Line:
     """Runs that come in while all cores are taken, in order; `served` says in which order they got theirs."""
 
     def __init__(self, shared: Cores) -> None:
-        self.shared = shared
+        self.shared, self._shared = shared, shared.shared
         self.served: list[str] = []
         self._threads: list[threading.Thread] = []
 
@@ -28,9 +27,9 @@ class Line:
                 self.served.append(name)
 
         self._threads.append(thread := threading.Thread(target=run, daemon=True))
-        before = len(self.shared._waiting) + len(self.shared._yielding)
+        before = len(self._shared._waiting) + len(self._shared._yielding)
         thread.start()
-        eventually(lambda: len(self.shared._waiting) + len(self.shared._yielding) > before, f"{name} waits")
+        eventually(lambda: len(self._shared._waiting) + len(self._shared._yielding) > before, f"{name} waits")
 
     def end(self) -> list[str]:
         for thread in self._threads:
@@ -50,7 +49,7 @@ def test_a_picture_does_not_wait_behind_the_frames_of_videos(wanted: int) -> Non
 
 
 def test_frames_get_their_turn_beside_a_stream_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_OVERTAKEN", 2)
+    monkeypatch.setattr(shared, "_OVERTAKEN", 2)
     line = Line(Cores(1))
     with line.shared.take(1):
         line.add("frame 0", yields=True)
@@ -63,9 +62,18 @@ def test_frames_get_their_turn_beside_a_stream_of_pictures(monkeypatch: pytest.M
 
 
 def test_a_frame_that_gives_up_lets_the_others_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_OVERTAKEN", 0)
-    shared = Cores(1)
-    with shared.take(1), yielding(), time_limits.within(0.01, "a frame"), pytest.raises(TookTooLong), shared.take(1):
+    monkeypatch.setattr(shared, "_OVERTAKEN", 0)
+    alone = Cores(1)
+    with alone.take(1), yielding(), time_limits.within(0.01, "a frame"), pytest.raises(TookTooLong), alone.take(1):
         pass
-    with shared.take(1):
+    with alone.take(1):
         pass
+
+
+def test_what_is_given_back_early_is_given_back_once() -> None:
+    alone = Cores(1)
+    with alone.take(1) as held:
+        held.give_back()
+        held.give_back()
+        assert alone.shared._free == 1
+    assert alone.shared._free == 1

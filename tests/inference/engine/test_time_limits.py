@@ -12,9 +12,10 @@ from onnx import TensorProto as Onnx
 from onnx import helper
 
 from inference.analysis import analyze
-from inference.engine import cores
+from inference.engine import cores, run_budget
 from inference.engine.cores import Cores
 from inference.engine.registry import Registry
+from inference.engine.run_budget import RunBudget
 from inference.engine.session import Session
 from inference.engine.weights import Weights
 from inference.errors import ModelUnavailable, TookTooLong
@@ -197,3 +198,27 @@ def test_more_time_than_a_thread_can_wait_for_is_as_long_as_it_can() -> None:
         with few.take(1):  # waits, and does not fail
             assert go.is_set()
         thread.join()
+
+
+def test_a_node_that_goes_on_keeps_no_cores_and_its_model_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that waits for the test stands in for a node that no flag ends."""
+    monkeypatch.setattr(run_budget, "PATIENCE_S", 0.01)
+    budget, alone, over = RunBudget(0.01), Cores(1), threading.Event()
+
+    def run() -> None:
+        with alone.take(1) as held, budget.run("slow", lambda: None, held.give_back):
+            over.wait(30)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with within(30, "a test"), alone.take(1):  # its core
+        with pytest.raises(ModelUnavailable, match="goes on in a single node of its graph") as caught:
+            budget.refuse_endless("slow")
+        assert caught.value.cause == "model:slow"
+        over.set()
+        thread.join()
+        assert alone.shared._free == 0
+        with budget.run("slow", lambda: None, lambda: None):
+            pass
