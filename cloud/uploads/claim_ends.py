@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from functools import partial
 
 from cloud.settings import UPLOADS, Settings
-from cloud.storage.containers import Storage
+from cloud.storage.containers import BlobInfo, Storage
 from cloud.storage.paths import printable
 from cloud.uploads import publish
 from cloud.uploads.events import AGAIN, BlobEvent, Outcome
-from cloud.uploads.ledger import Claim, Finish, Ledger
+from cloud.uploads.ledger import Claim, Finish, Ledger, Stopping
 from cloud.uploads.plans import Planner, UploadPlan
 from cloud.uploads.publish import Published, Superseded
-from cloud.uploads.receipts import Receipt, is_surroundings
+from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, is_surroundings, make_key
 from cloud.uploads.retry import decide, is_suspect, surroundings
 from cloud.uploads.upload_line import log_end, log_failure
-from inference.errors import ModelReplaced, NotReady, StorageUnavailable
+from inference.errors import ModelReplaced, NotReady, StorageUnavailable, UnreadableMedia
 from inference.results.result import Source, error_document
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,25 @@ class ClaimEnds:
 
     def after(self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent) -> Outcome:
         """What becomes of a claim after an error. Raises it where the host is to deliver again."""
+        if claim.given_back:
+            raise Stopping(claim.receipt.name) from error
+        try:
+            return self._noted(claim, error, trace, event)
+        except StorageUnavailable as trouble:
+            if claim.ended:
+                raise
+            return self._not_noted(claim, trouble, trace, event)
+
+    def _not_noted(self, claim: Claim[UploadPlan], trouble: Exception, trace: str, event: BlobEvent) -> Outcome:
+        """The end could not be written, or the record, which may be held: that is no death, and waits as all trouble of
+        the surroundings does."""
+        try:
+            return self._put_off_until_passed(claim, trouble, trace, event)
+        except StorageUnavailable:
+            self.ledger.give_back_later(claim, str(trouble))
+            raise trouble from None
+
+    def _noted(self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent) -> Outcome:
         receipt, cause = claim.receipt, self.planner.cause(claim.plan.route, error)
         if isinstance(cause, NotReady):
             waits = self._wait(claim, cause, trace)
@@ -61,7 +80,7 @@ class ClaimEnds:
     ) -> Outcome:
         """Trouble of the surroundings: no attempt is spent. The host delivers again at once after the first time; what
         goes on for longer is left to the sweep, at ever longer intervals."""
-        receipt, cause = claim.receipt, surroundings(error)
+        receipt, cause = claim.receipt, surroundings(error) or "storage"
         if receipt.waits == 0 and event.cause == "trigger":
             self.ledger.give_back_later(claim, str(error))
             log_failure(claim, error, trace, again=True)
@@ -97,8 +116,8 @@ class ClaimEnds:
 
     def _settle_now(self, claim: Claim[UploadPlan]) -> None:
         try:
-            left = publish.tidy(self.storage, claim.receipt, partial(self.check_ours, claim))
-            self.ledger.settle(claim.receipt, claim.version, left)
+            left, has_error = publish.tidy(self.storage, claim.receipt, partial(self.check_ours, claim))
+            self.ledger.settle(claim.receipt, claim.version, left, has_error)
         except Superseded:
             return  # whoever has it by now has these in its own receipt
         except StorageUnavailable as error:  # the answer stands; the sweep goes on with the rest
@@ -123,13 +142,34 @@ class ClaimEnds:
                 publish.clear_away(self.storage, claim.receipt, claim.receipt.folder, *claim.receipt.old_keys)
         return Outcome("dropped", claim.receipt.attempt)
 
+    def gone(self, name: str) -> Outcome:
+        """The upload is not there: what a worker that died has left of it is no work any more."""
+        log.info("%s was deleted before it was analysed", printable(name))
+        if receipt := self.ledger.drop(name):
+            publish.clear_away(self.storage, receipt, receipt.folder, *receipt.old_keys)
+        return Outcome("dropped")
+
+    def kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:
+        """Record that nobody can read the upload. Once it can be read its plan is another one, and it is claimed."""
+        if not upload.archived:  # it may have come back from the archive just now
+            with suppress(UnreadableMedia):
+                self.storage.open(UPLOADS, upload.name)
+                return AGAIN
+        digest = _kept_back_digest(upload)
+        again = event.again if event.cause == "replay" else None
+        plan = UploadPlan(make_key(UPLOADS, upload.name, upload.etag, digest), problem=error, digest=digest)
+        claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again, replay=event.replay)
+        return self.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
+
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
         """Record an error that no retry can mend; "again" where the upload was overwritten."""
-        receipt = claim.receipt
         try:
-            upload = publish.current_upload(self.storage, receipt)
+            upload = publish.current_upload(self.storage, claim.receipt)
         except Superseded as how:
             return self.superseded(claim, how, trace)
+        if isinstance(error, UnreadableMedia):
+            _note_kept_back(claim, upload)
+        receipt = claim.receipt
         message = str(error) if receipt.name in str(error) else f"{receipt.name}: {error}"
         document = error_document(source_of(receipt, upload.size), error, trace)
         document["error"]["message"] = message
@@ -147,6 +187,20 @@ class ClaimEnds:
             if claim.receipt.unsettled:
                 self._settle_now(claim)
         return AGAIN if ended == "changed" else Outcome("failed", receipt.attempt)
+
+
+def _kept_back_digest(upload: BlobInfo) -> str:
+    """In the place of a route's digest in the receipt of an upload that storage gives to nobody."""
+    return ARCHIVED if upload.archived else KEPT_BACK
+
+
+def _note_kept_back(claim: Claim[UploadPlan], upload: BlobInfo) -> None:
+    """Make the claim one of an upload that cannot be read: it can be archived in the middle of the work, too. So it is
+    taken up once it is back, though its version is the same then."""
+    digest = _kept_back_digest(upload)
+    with claim.lock:
+        key = make_key(UPLOADS, upload.name, upload.etag, digest)
+        claim.receipt = replace(claim.receipt, key=key, digest=digest)
 
 
 def source_of(receipt: Receipt, size: int = 0) -> Source:

@@ -203,11 +203,11 @@ class Ledger:
         """Note that the claim has its worker for itself from here on: a death counts. False where it is lost."""
         return self._rewrite(claim, lambda receipt: replace(receipt, alone=True))
 
-    def settle(self, receipt: Receipt, version: str, left: tuple[str, ...]) -> None:
-        """Note that what an answer replaces is deleted, but for the folders `left`; nothing where
-        the receipt has changed since `version`."""
+    def settle(self, receipt: Receipt, version: str, left: tuple[str, ...], has_error: bool) -> None:
+        """Note that what an answer replaces is deleted, but for the folders `left` and, perhaps, an error record;
+        nothing where the receipt has changed since `version`."""
         with suppress(Conflict):
-            self._put(receipt.settled(left), version)
+            self._put(receipt.settled(left, has_error), version)
 
     def holder(self, claim: Claim[Any]) -> Receipt | None:
         """What the store says now of the claim's upload, and whether that is still its own (`claim.lost`); a call."""

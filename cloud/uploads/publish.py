@@ -86,14 +86,15 @@ def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: 
         raise
 
 
-def tidy(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> tuple[str, ...]:
+def tidy(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> tuple[tuple[str, ...], bool]:
     """Delete what the receipt's answer replaces: older artifacts, an error record beside a result, the result of an
     older version beside an error record. No call if nothing.
 
     What others may write, too, is looked at, then it is checked whose the upload is, then that very version is deleted:
     so nothing newer is. Raises Superseded where the upload is another's by now.
 
-    Returns the folders of artifacts that may not be deleted for now. Raises StorageUnavailable.
+    Returns the folders of artifacts that may not be deleted for now, and whether an error record is there. Raises
+    StorageUnavailable.
     """
     kept = _result_kept(storage, receipt, check_ours) if receipt.state == "failed" else ""
     held = []
@@ -107,11 +108,17 @@ def tidy(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> tuple[str
             log.info("%s", printable(f"{receipt.name}: what an older result had is kept until the next one: {error}"))
             held.append(folder)
     record = receipt.state == "done" and receipt.has_error and storage.head(ERRORS, error_path(receipt.name))
-    if record:
-        check_ours()
-        with suppress(BlobHeld, Conflict):
-            storage.delete(ERRORS, record.name, if_match=record.etag)
-    return tuple(held)
+    if not record:
+        return tuple(held), receipt.state == "failed"
+    check_ours()
+    try:
+        storage.delete(ERRORS, record.name, if_match=record.etag)
+    except BlobHeld as error:
+        log.info("%s", printable(f"{receipt.name}: its error record is kept until the next result: {error}"))
+        return tuple(held), True
+    except Conflict:
+        pass
+    return tuple(held), False
 
 
 def _result_kept(storage: Storage, receipt: Receipt, check_ours: CheckOurs) -> str:

@@ -119,9 +119,10 @@ class Receipt:
             unsettled=bool(old_keys or self.has_error),
         )  # fmt: skip
 
-    def settled(self, left: tuple[str, ...]) -> Receipt:
-        """The receipt of an answer once what it replaces is deleted, but for the folders `left`."""
-        return replace(self, old_keys=left, has_error=self.state == "failed", unsettled=False)
+    def settled(self, left: tuple[str, ...], has_error: bool) -> Receipt:
+        """The receipt of an answer once what it replaces is deleted, but for the folders `left`; has_error: an error
+        record is there."""
+        return replace(self, old_keys=left, has_error=has_error, unsettled=False)
 
     def unspent(self, reason: str) -> Receipt:
         """The receipt of a claim that the surroundings ended: given back, no attempt is spent."""

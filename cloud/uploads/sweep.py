@@ -227,7 +227,7 @@ class _Sweep:
         for path in islice((path for path in unfinished if record_path(path) == path), _MOST_DROPPED):
             try:
                 if self.worker.storage.head(UPLOADS, path) is None:
-                    self.worker.gone(path)
+                    self.worker.ends.gone(path)
             except StorageUnavailable as error:
                 log.warning("%s", printable(f"the receipt of {path}, which is gone, stays as it is: {error}"))
 

@@ -25,7 +25,7 @@ from cloud.uploads.ledger import Claim, Ledger, Refusal, Stopping
 from cloud.uploads.plans import Planner, UploadPlan, packages_of
 from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts
-from cloud.uploads.receipts import ARCHIVED, KEPT_BACK, Receipt, make_key
+from cloud.uploads.receipts import Receipt
 from cloud.uploads.sidecars import Sidecars
 from cloud.uploads.sweep_mark import note_pause
 from cloud.uploads.upload_line import is_logged
@@ -34,6 +34,7 @@ from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
     Permanent,
+    StorageRefused,
     StorageUnavailable,
     UnreadableMedia,
     UnsupportedMedia,
@@ -152,11 +153,10 @@ class UploadWorker:
             return Outcome("failed", 1)
         try:
             reading = self.storage.open(UPLOADS, name)
-        except UnreadableMedia as error:  # storage keeps it back, whoever asks
-            upload = self.storage.head(UPLOADS, name)
-            return self._kept_back(upload, error, event, trace) if upload else self.gone(name)
+        except (UnreadableMedia, StorageUnavailable) as error:
+            return self._unopened(name, error, event, trace)
         if reading is None:
-            return self.gone(name)
+            return self.ends.gone(name)
         if reading.info.is_folder:
             return Outcome("ignored")
         if target := sidecar_target(name):
@@ -173,20 +173,28 @@ class UploadWorker:
             raise Stopping(name)  # else the host would delete a message that nobody else has
         return outcome
 
-    def gone(self, name: str) -> Outcome:
-        """The upload is not there: what a worker that died has left of it is no work any more."""
-        log.info("%s was deleted before it was analysed", printable(name))
-        if receipt := self.ledger.drop(name):
-            publish.clear_away(self.storage, receipt, receipt.folder, *receipt.old_keys)
-        return Outcome("dropped")
-
-    def _kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:
-        """Record that nobody can read the upload. Once it can be read its plan is another one, and it is claimed."""
-        digest = ARCHIVED if upload.archived else KEPT_BACK
-        again = event.again if event.cause == "replay" else None
-        plan = UploadPlan(make_key(UPLOADS, upload.name, upload.etag, digest), problem=error, digest=digest)
-        claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again, replay=event.replay)
-        return self.ends.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
+    def _unopened(
+        self, name: str, error: UnreadableMedia | StorageUnavailable, event: BlobEvent, trace: str
+    ) -> Outcome:
+        """An upload that storage does not give: what becomes of it stands in its receipt. Raises the error where
+        storage does not even say that it is there."""
+        try:
+            upload = self.storage.head(UPLOADS, name)
+        except StorageUnavailable:
+            raise error from None
+        if upload is None:
+            return self.ends.gone(name)
+        if isinstance(error, UnreadableMedia):
+            return self.ends.kept_back(upload, error, event, trace)
+        if upload.is_folder or sidecar_target(name):
+            raise error
+        if isinstance(error, StorageRefused):
+            error = StorageRefused(f"{error}; upload it anew, or replay it once storage gives it")
+        claim = self._claimed(upload, event)
+        if not isinstance(claim, Claim):
+            return Outcome(claim)
+        with self.ledger.hold(claim, event.begin_thread):
+            return self.ends.after(claim, error, trace, event)
 
     def _claimed(self, info: BlobInfo, event: BlobEvent) -> Claim[UploadPlan] | Refusal:
         """The claim of an upload; or why there is none, which the log has too."""
@@ -215,14 +223,8 @@ class UploadWorker:
             return end()
         except Superseded as how:
             return self.ends.superseded(claim, how, trace)
-        except Exception as error:
-            if claim.given_back:
-                raise Stopping(claim.receipt.name) from error
-            try:
-                return self.ends.after(claim, error, trace, event)
-            except StorageUnavailable as trouble:  # its end could not be written: that is no death
-                self.ledger.give_back_later(claim, str(trouble))
-                raise
+        except Exception as error:  # noqa: BLE001 - it is raised there, where the host is to deliver again
+            return self.ends.after(claim, error, trace, event)
 
     def _is_left(self, reading: Reading, event: BlobEvent) -> bool:
         """Whether it is a video that a sweep leaves to the queue, where it has the worker for itself if it must."""

@@ -232,6 +232,22 @@ def test_old_files_that_cannot_be_deleted_fail_nobody_and_their_key_is_kept(
     assert (receipt(worker, "a.jpg").old_keys, receipt(worker, "a.jpg").unsettled) == ((), False)
 
 
+def test_an_error_record_that_is_held_fails_nobody_and_is_not_forgotten(worker: UploadWorker) -> None:
+    event = drop(worker, "a.jpg", b"this is no picture")
+    worker.handle(event)
+    lease = worker.storage.service.get_blob_client(ERRORS, "a.jpg.json").acquire_lease(-1)
+    drop(worker, "a.jpg", b"nor is this")
+    with pytest.raises(BlobHeld):
+        worker.handle(event)
+    assert (worker.handle(event).status, receipt(worker, "a.jpg").attempt) == ("waiting", 0)
+    assert sweep(worker, 60).unfinished == 0, "its time has not come"
+    assert worker.handle(drop(worker, "a.jpg", jpeg())).status == "done"
+    assert (names(worker, ERRORS), receipt(worker, "a.jpg").has_error) == (["a.jpg.json"], True)
+    lease.release()
+    assert worker.handle(drop(worker, "a.jpg", jpeg(2))).status == "done"
+    assert (names(worker, ERRORS), receipt(worker, "a.jpg").has_error) == ([], False)
+
+
 def raises(error: Exception) -> Callable[..., Any]:
     def function(*_: Any, **__: Any) -> Any:
         raise error
