@@ -39,6 +39,14 @@ class ClaimEnds:
 
     def after(self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent) -> Outcome:
         """What becomes of a claim after an error. Raises it where the host is to deliver again."""
+        try:
+            return self._after(claim, error, trace, event)
+        finally:
+            if claim.lost:  # the holder may have cleared away what this one wrote before it wrote the last of it
+                with suppress(StorageUnavailable):  # else the audit finds it
+                    publish.clear_away(self.storage, claim.receipt, claim.receipt.folder)
+
+    def _after(self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent) -> Outcome:
         receipt, cause = claim.receipt, self.planner.cause(claim.plan.route, error)
         if isinstance(cause, NotReady):
             waits = self._wait(claim, cause, trace)

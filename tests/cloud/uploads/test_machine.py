@@ -4,7 +4,6 @@ badly; `python -m benchmarks stories` tries many more."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -18,11 +17,9 @@ from tests.cloud.uploads.stepped import Fate, Stepped
 from tests.cloud.uploads.world import LEASE_S, ROOT, Stub, World
 
 NAMES = st.sampled_from(["a.jpg", "a.jpg", "a.jpg", "a.jpg", "b.jpg"])
-KINDS = st.sampled_from(["good", "good", "corrupt", "flaky", "fickle"])
+KINDS = st.sampled_from(["good", "good", "good", "corrupt", "flaky", "fickle", "poison"])
 EVENTS = st.sampled_from(["upload", "upload", "sidecar", "timer", "replay"])
 WORKERS = st.sampled_from([0, 0, 0, 1, 1, 2])
-# What ends badly so far: each is a story of test_interleavings.py that is expected to fail.
-OPEN = re.compile("$^")
 # As many as may be lost in a row before a healthy file could be taken for the cause.
 MOST_LOSSES = 5
 # Where a worker stands still: around what it shares with others.
@@ -43,7 +40,7 @@ STOPS = st.sampled_from(
         ("never", "", ""),
     ]
 )
-FATES: st.SearchStrategy[Fate] = st.sampled_from(["dies before", "dies after", "refused", "unanswered"])
+FATES: st.SearchStrategy[Fate] = st.sampled_from(["dies before", "dies after", "refused", "unanswered", "cut"])
 
 
 class Machine(RuleBasedStateMachine):
@@ -135,17 +132,17 @@ class Machine(RuleBasedStateMachine):
         if self.at_work(worker) and instance:
             self.world.renew(instance)
 
-    def problems(self) -> list[str]:
-        """But for what is known to be open."""
-        return [problem for problem in self.world.problems() if not OPEN.search(problem)]
-
     def teardown(self) -> None:
         try:
             for number in range(len(self.workers)):
                 if stepped := self.at_work(number):
                     stepped.to_end()
-            self.world.quiesce()
-            assert not (found := self.problems()), "\n".join(found)
+            self.world.quiesce(40 if "poison" in self.world.kinds.values() else 12)
+            # What somebody wrote who was frozen, and then died, nobody knows of: the audit finds it.
+            report = self.world.audit(repair=True)
+            assert report.to_json()["in"] == report.counts["right"], report.named
+            assert not (found := self.world.problems()), "\n".join(found)
+            assert (again := self.world.audit()).is_clean, again.named
         finally:
             for number in range(len(self.workers)):
                 if stepped := self.at_work(number):
@@ -161,4 +158,4 @@ def try_out(examples: int, steps: int = 25, **more: Any) -> None:
 
 @pytest.mark.slow
 def test_whatever_happens_every_upload_has_its_one_right_answer() -> None:
-    try_out(60)
+    try_out(40)

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cloud.settings import CONTAINERS, UPLOADS, Settings
+from cloud.uploads.audit import Audit
+from cloud.uploads.audit_repair import Repairer
+from cloud.uploads.audit_report import AuditReport
 from cloud.uploads.events import BlobEvent, Cause
 from cloud.uploads.ledger import Ledger
+from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import Registry
@@ -167,6 +171,17 @@ class World:
             stepped = self.sweep().to_end()
             if stepped.error and not isinstance(stepped.error, Died):  # of a poison
                 raise stepped.error
+
+    def audit(self, *, repair: bool = False) -> AuditReport:
+        """What the auditor says, and mends; blobs are looked at as if their leases had passed meanwhile."""
+        audit = Audit(
+            self.storage,
+            LEASE_S,
+            repairer=Repairer(self.storage, BlobReceipts(self.storage), LEASE_S) if repair else None,
+        )
+        audit.run()
+        audit.wait_for_the_young(self.account.pass_s)
+        return audit.report
 
     def problems(self) -> list[str]:
         """Once all is quiet: what is wrong, and what was wrong on the way."""
