@@ -17,19 +17,9 @@ from cloud.uploads.events import BlobEvent
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from inference.engine.registry import Registry
-from inference.routes_file import parse_routes
+from tests.cloud.uploads.world import ROUTES
 
 LEASE_S = 4.0
-ROUTES = """
-[[route]]
-name = "other"
-match = "nothing/**"
-steps = [{ model = "colors" }]
-[[route]]
-name = "default"
-match = "**"
-steps = [{ model = "sketch" }]
-"""
 
 
 def worker(connection: str) -> UploadWorker:
@@ -37,7 +27,7 @@ def worker(connection: str) -> UploadWorker:
     retries = ExponentialRetry(initial_backoff=0, increment_base=1, retry_total=1)
     service = BlobServiceClient.from_connection_string(connection, retry_policy=retries, use_env_settings=False)
     settings = Settings(lease_seconds=LEASE_S, max_attempts=50, max_concurrent=2)
-    return UploadWorker(Storage(service), settings, parse_routes(ROUTES, "routes"), Registry([ROOT / "models"]))
+    return UploadWorker(Storage(service), settings, ROUTES, Registry([ROOT / "models"]))
 
 
 def main(connection: str, seed: int) -> None:

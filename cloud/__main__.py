@@ -1,4 +1,5 @@
-"""`python -m cloud COMMAND`: what an operator does by hand. Uses the app settings of the environment."""
+"""`python -m cloud COMMAND`: what an operator does by hand. Uses the app settings of the environment; those of
+local.settings.json, as a local run does, where the environment names no storage."""
 
 from __future__ import annotations
 
@@ -67,7 +68,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     plain_logs()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if arguments is None:  # this process is the command's own
+        _use_local_settings()
     return int(options.run(options))
+
+
+def _use_local_settings() -> None:
+    from cloud.local_settings import FILE, use_local_settings
+    from cloud.settings import environment
+
+    if use_local_settings(environment()):
+        print(f"with the app settings of {FILE}", file=sys.stderr)
 
 
 def _status(error: Exception) -> int | None:

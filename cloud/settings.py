@@ -7,7 +7,7 @@ it is used without the app. Standard library only: function_app.py imports this 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -221,6 +221,11 @@ class Settings:
 def current() -> Settings:
     """The settings of this process. `current.cache_clear()` reads them again."""
     return Settings.read(os.environ)
+
+
+def environment() -> MutableMapping[str, str]:
+    """The app settings of this process themselves, for whoever adds to them before anybody reads them."""
+    return os.environ
 
 
 def text_of(name: str) -> str:

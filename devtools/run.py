@@ -166,6 +166,7 @@ def start_storage(supervisor: Supervisor, values: dict[str, str], root: Path) ->
     if server.ports == ports:
         return {}
     say(f"Ports 10000-10002 are taken by another program; this storage uses {', '.join(map(str, server.ports))}")
+    say(f"`python -m cloud` finds it with AzureWebJobsStorage='{server.connection_string()}'")
     return dict.fromkeys(emulated, server.connection_string())
 
 

@@ -19,8 +19,8 @@ waiting    it waits for its slot, for the installation, or for the next delivery
 cancelled  its job was cancelled.
 
 orphaned   counts things that belong to nothing: folders of artifacts that no result names, while nobody is at work on
-           the upload; of uploads that are gone, error records, receipts that were never finished, and results for which
-           no receipt vouches. A deleted upload keeps its result: `kept` counts such names, and they are no fault.
+           the upload; of uploads that are gone, error records, receipts that were never finished, and results without
+           a receipt. A deleted upload keeps its result: `kept` counts such names, and they are no fault.
 
 A difference between lists that were read at different moments is no fault yet: each is looked at again, by its name.
 What may be somebody's work of this moment (blobs younger than a lease) is looked at once more when it is older, what

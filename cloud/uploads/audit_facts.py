@@ -271,7 +271,7 @@ def _spare_folders(facts: Facts) -> tuple[Orphan, ...]:
 
 
 def _of_gone(facts: Facts) -> Verdict:
-    """Of a name without an upload. Its result is kept, as long as the receipt vouches for it."""
+    """Of a name without an upload. Its result is kept, as long as its receipt is there."""
     receipt, result, record = facts.receipt, facts.result, facts.record
     if facts.is_held or sidecar_target(facts.name) or is_clutter(facts.name):
         return Verdict("gone")
@@ -289,12 +289,9 @@ def _of_gone(facts: Facts) -> Verdict:
 
 
 def is_kept(facts: Facts) -> bool:
-    """Whether the result of a deleted upload is the answer that its receipt speaks of."""
-    receipt, result = facts.receipt, facts.result
-    if receipt is None or result is None:
-        return False
-    key = facts.expected_key(receipt.etag)
-    return result.key == key if key else receipt.state == "done"
+    """Whether the result of a deleted upload is kept: an upload of that name was there, as its receipt says. It may be
+    that of an older version, where the newer one was deleted before it was analysed."""
+    return bool(facts.receipt and facts.receipt.etag and facts.result and facts.result.is_ours)
 
 
 def _is_over(receipt: ReceiptSummary) -> bool:

@@ -92,8 +92,8 @@ class Repairer:
         return "deleted" if len(ours) == len(blobs) else "left"
 
     def _tidy_receipt(self, facts: Facts) -> bool:
-        """Delete the receipt of an upload that is gone, unless it vouches for a result that is kept, or keeps what a
-        sidecar says."""
+        """Delete the receipt of an upload that is gone, unless its result is kept, or it keeps what a sidecar
+        says."""
         if facts.receipt is None or is_kept(facts) or facts.has_sidecar:
             return True
         stored = self._storage.head(STATE, PREFIX + facts.path)

@@ -47,6 +47,10 @@ class ClaimEnds:
             if claim.ended:
                 raise
             return self._not_noted(claim, trouble, trace, event)
+        finally:
+            if claim.lost:  # the holder may have cleared away what this one wrote before it wrote the last of it
+                with suppress(StorageUnavailable):  # else the audit finds it
+                    publish.clear_away(self.storage, claim.receipt, claim.receipt.folder)
 
     def _not_noted(self, claim: Claim[UploadPlan], trouble: Exception, trace: str, event: BlobEvent) -> Outcome:
         """The end could not be written, or the record, which may be held: that is no death, and waits as all trouble of

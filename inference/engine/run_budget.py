@@ -102,6 +102,6 @@ class RunBudget:
         with self._lock:
             self._ended += 1
         return TookTooLong(
-            f"the run of model {name} was ended after {allowed:g} s (RUN_SECONDS; shortest run so far: "
+            f"the run of model {name} was ended after {allowed:.3g} s (RUN_SECONDS; shortest run so far: "
             f"{'none' if self._shortest is None else f'{self._shortest:.2g} s'})"
         )

@@ -50,8 +50,8 @@ class Promises:
     def _torn(self, name: str) -> Iterator[str]:
         """A result has all that it names, and a receipt that says done speaks of the result that is there."""
         blob, receipt = self.account.find(RESULTS, result_path(name)), self.receipt(name)
-        if self.account.find(UPLOADS, name) is None:
-            return  # of a deleted one a loser's result may be seen, until it is taken back
+        if self.account.find(UPLOADS, name) is None or (receipt and receipt.state == "failed"):
+            return  # where nobody writes another one, a loser's result may be seen until it is taken back
         for file in _artifacts(blob):
             if self.account.find(RESULTS, f"{output_path(name)}/{file}") is None:
                 yield f"{name}: its result names {file}, which is not there"

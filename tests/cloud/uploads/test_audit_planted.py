@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,14 @@ def an_older_result_beside(world: World, name: str) -> None:
     world.storage.write(RESULTS, f"{path}/{FOLDER}/annotated.jpg", b"", metadata=metadata)
 
 
+def cancelled_beside_an_older_result(world: World, name: str) -> None:
+    an_older_result_beside(world, name)
+    receipts = BlobReceipts(world.storage)
+    stored = receipts.get(name)
+    assert stored
+    receipts.replace(replace(stored.receipt, state="cancelled"), stored.version)
+
+
 def artifacts_beside(world: World, name: str) -> None:
     for number in range(3):
         path = f"{record_path(name)}/{FOLDER}/crops/{number}.jpg"
@@ -113,6 +122,7 @@ PLANTED: list[tuple[str, Callable[[World, str], None], dict[str, int]]] = [
     ("good", the_upload, {"kept": 1}),
     ("", a_result_of_nothing, {"orphaned": 1}),
     ("", files_of_somebody, {}),
+    ("flaky", cancelled_beside_an_older_result, {"in": 1, "stale": 1}),
 ]
 FIGURES = ("in", "right", "lost", "doubled", "stale", "orphaned", "kept")
 
@@ -188,13 +198,20 @@ def test_repair_mends_all_and_touches_nothing_else(models: Registry) -> None:
     world, figures = planted(models, ["a.jpg", "50%2F/b"])
     before = blobs(world)
     report = report_of(world, repair=True)
-    assert (figures_of(report), report.repaired) == (figures, {"marked": 10, "deleted": 10})
+    assert (figures_of(report), report.repaired) == (figures, {"marked": 10, "deleted": 12})
     after = blobs(world)
-    # a.jpg.5: a record beside a result, .7 and .12: results with an artifact, .9: three artifacts, .10: the record of
-    # an upload that is gone
+    # a.jpg.5: a record beside a result, .7, .12 and .14: results with an artifact, .9: three artifacts, .10: the record
+    # of an upload that is gone
     gone = {name for name in before - after if "/a.jpg." in name}
-    assert {name.split("/")[1] for name in gone} == {"a.jpg.5.json", "a.jpg.7", "a.jpg.9", "a.jpg.10.json", "a.jpg.12"}
-    assert len(gone) == 1 + 2 + 3 + 1 + 2
+    assert {name.split("/")[1] for name in gone} == {
+        "a.jpg.5.json",
+        "a.jpg.7",
+        "a.jpg.9",
+        "a.jpg.10.json",
+        "a.jpg.12",
+        "a.jpg.14",
+    }
+    assert len(gone) == 1 + 2 + 3 + 1 + 2 + 2
     # WHEN it is done again
     assert figures_of(report_of(world, repair=True))["orphaned"] == 0
     assert blobs(world) == after

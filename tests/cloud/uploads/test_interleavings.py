@@ -261,6 +261,19 @@ def test_an_artifact_of_a_dead_loser_is_found_and_deleted_by_the_audit(world: Wo
     assert world.problems() == []
 
 
+def test_a_result_that_a_dead_loser_wrote_beside_a_newer_record_is_found_and_deleted_by_the_audit(world: World) -> None:
+    world.upload(A)
+    first = world.deliver(A)
+    first.to("write", RESULTS, "result.json")
+    world.upload(A, "corrupt")
+    world.deliver(A).to_end()
+    first.step("dies after")
+    world.quiesce()
+    assert str(world.audit(repair=True)) == "1 in, 0 right, 0 lost, 0 doubled, 1 stale, 0 orphaned"
+    assert str(world.audit()) == "1 in, 1 right, 0 lost, 0 doubled, 0 stale, 0 orphaned"
+    assert not world.account.find(RESULTS, RESULT)
+
+
 def test_a_loser_that_meets_trouble_of_storage_clears_away_what_it_wrote(world: World) -> None:
     world.upload(A)
     first = world.deliver(A)
@@ -310,6 +323,20 @@ def test_files_of_a_result_whose_upload_was_away_for_a_while_go_with_the_next_on
     world.upload(A)
     world.deliver(A).to_end()
     ends_well(world)
+
+
+def test_an_older_result_of_a_deleted_upload_is_kept_whoever_had_begun_the_newer_version(world: World) -> None:
+    world.upload(A)
+    world.deliver(A).to_end()
+    world.upload(A)
+    first = world.deliver(A)
+    first.to("head", UPLOADS)
+    world.delete(A)
+    first.to_end()
+    world.quiesce(1)
+    report = world.audit(repair=True)
+    assert (report.is_clean, report.counts["kept"], report.repaired) == (True, 1, {}), report.named
+    assert world.account.find(RESULTS, RESULT)
 
 
 def test_a_worker_that_finds_its_upload_gone_clears_away_what_others_before_it_left(world: World) -> None:

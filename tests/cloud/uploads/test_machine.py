@@ -17,8 +17,8 @@ from tests.cloud.uploads.stepped import Fate, Stepped
 from tests.cloud.uploads.world import LEASE_S, ROOT, Stub, World
 
 NAMES = st.sampled_from(["a.jpg", "a.jpg", "a.jpg", "a.jpg", "b.jpg"])
-KINDS = st.sampled_from(["good", "good", "good", "corrupt", "flaky", "fickle", "poison"])
-EVENTS = st.sampled_from(["upload", "upload", "sidecar", "timer", "replay"])
+KINDS = st.sampled_from(["good", "good", "good", "corrupt", "flaky", "fickle", "poison", "video"])
+EVENTS = st.sampled_from(["upload", "upload", "sidecar", "timer", "replay", "message"])
 WORKERS = st.sampled_from([0, 0, 0, 1, 1, 2])
 # As many as may be lost in a row before a healthy file could be taken for the cause.
 MOST_LOSSES = 5
@@ -100,7 +100,10 @@ class Machine(RuleBasedStateMachine):
     more_work = rule(worker=WORKERS, event=EVENTS, name=NAMES, stop=STOPS, after=st.booleans())(go_on)
 
     def begin(self, worker: int, event: str, name: str) -> None:
-        if event == "timer":
+        messages = self.world.queues.messages
+        if event == "message" and messages:  # it stays: any comes twice
+            self.world.message(messages[len(self.world.analysed) % len(messages)], self.idle(worker))
+        elif event == "timer":
             self.world.sweep(self.idle(worker))
         elif event == "sidecar":
             self.world.deliver(f"{name}{SIDECAR}", self.idle(worker))

@@ -18,6 +18,9 @@ from cloud.uploads.leases import Leases
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
+from cloud.videos.job_worker import Videos
+from cloud.videos.messages import Message, Queues, Stage
+from cloud.videos.revive import revive
 from inference.engine.registry import Registry
 from inference.errors import CorruptMedia
 from inference.results.result import Cost, Result, Source
@@ -48,9 +51,11 @@ LEASE_S = 100.0
 def content(kind: str, number: int = 0) -> bytes:
     """A picture for the stub.
 
-    kind: good; corrupt; flaky, that meets a bug once; fickle, that once seems corrupt; poison, which kills its worker.
+    kind: good; corrupt; flaky, that meets a bug once; fickle, that once seems corrupt; poison, which kills its worker;
+    video, a good one, which sweeps leave to a job.
     """
-    return b"\xff\xd8\xff" + f"{kind} {number}".encode() + b"\xff\xd9"
+    head = b"\0\0\0\x18ftypisom" if kind == "video" else b"\xff\xd8\xff"
+    return head + f"|{kind} {number}".encode() + b"\xff\xd9"
 
 
 class Stub(UploadWorker):
@@ -61,12 +66,15 @@ class Stub(UploadWorker):
         self.world, self.client = world, storage
         self.stepped: Stepped | Free | None = None
         self.ledger.leases = self.leases = Unkept(settings.lease_seconds, self.ledger)
+        self.videos = Videos(self, world.queues)
+        self.leave = self.videos.leave
+        self.videos.split = lambda *_: None
 
     def analyze(self, media: bytes | Path, route: Route, source: Source, trace: str, **_: Any) -> Analysis:
         data = media if isinstance(media, bytes) else media.read_bytes()
         if not data.endswith(b"\xff\xd9"):
             raise CorruptMedia("the picture ends in the middle")
-        kind, number = data[3:-2].decode().split()
+        kind, number = data[:-2].split(b"|")[-1].decode().split()
         self.world.analysed[source.name, source.etag] += 1
         self.world.before_work(kind)
         if kind == "poison":
@@ -79,6 +87,19 @@ class Stub(UploadWorker):
         files = {"annotated": "annotated.jpg", "objects": f"{route.name}.csv"}
         result = Result(source, route.name, (), files, Cost(0, None, 0), trace=trace, extra={"content": number})
         return Analysis(result, dict.fromkeys(files.values(), data))
+
+
+class MemoryQueues(Queues):
+    """Messages that come as often, and in whatever order, as a test delivers them."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def send(self, messages: list[Message], delay_s: int = 0) -> None:
+        self.messages += messages
+
+    def waiting(self, stage: Stage) -> int:
+        return len(self.messages)
 
 
 class Unkept(Leases):
@@ -107,6 +128,7 @@ class World:
     analysed: Counter[tuple[str, str]] = field(default_factory=Counter)
     kinds: dict[str, str] = field(default_factory=dict)  # of content, by the ETag of the upload
     before_work: Callable[[str], object] = lambda kind: None  # called in the middle of each analysis
+    queues: MemoryQueues = field(default_factory=MemoryQueues)
 
     def __post_init__(self) -> None:
         self.storage = MemoryStorage(self.account)  # a person's, an auditor's
@@ -133,7 +155,12 @@ class World:
     def sweep(self, worker: Stub | None = None) -> Stepped:
         """A worker's timer comes."""
         mine = worker or self.worker()
-        return self.begin(mine, lambda: sweep(mine, 3600))
+        return self.begin(mine, lambda: revive(mine.videos, sweep(mine, 3600).handed))
+
+    def message(self, message: Message, worker: Stub | None = None) -> Stepped:
+        """A message of a job reaches a worker."""
+        mine = worker or self.worker()
+        return self.begin(mine, lambda: mine.videos.deliver(message, 1))
 
     def sweep_at_once(self) -> Free:
         """A new worker sweeps with all its threads, as they come, until it is through or dead."""
@@ -171,6 +198,9 @@ class World:
             stepped = self.sweep().to_end()
             if stepped.error and not isinstance(stepped.error, Died):  # of a poison
                 raise stepped.error
+            messages, self.queues.messages = self.queues.messages, []
+            for message in messages:
+                self.message(message).to_end()
 
     def audit(self, *, repair: bool = False) -> AuditReport:
         """What the auditor says, and mends; blobs are looked at as if their leases had passed meanwhile."""
