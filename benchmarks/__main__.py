@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import pkgutil
 import sys
 from importlib import import_module
 
 import benchmarks
 from benchmarks import Row, machine
+from inference.command_line import Parser
 from inference.machine import peak_rss_mb
 
 # These compare results, not times.
@@ -19,7 +19,7 @@ def main() -> int:
     """Exit status 1 when a bar is not met."""
     modules = {m.name for m in pkgutil.iter_modules(benchmarks.__path__)}
     names = sorted(n for n in modules - NOT_RATIOS if not n.startswith("_"))
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = Parser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     chosen = parser.parse_args().names or names
     unknown = set(chosen) - set(names)

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         replay_command,
     )
 
-    top = argparse.ArgumentParser(prog=PROG, description=__doc__)
+    top = command_line.Parser(prog=PROG, description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     replay_command.add_arguments(

@@ -7,16 +7,20 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from cloud.once import once
 from cloud.settings import BadSettings, ca_bundle, endpoint
+from inference import time_limits
 from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueServiceClient
 
 _MIB = 1024 * 1024
+_TIMEOUTS = {"connection_timeout": 20, "read_timeout": 60}  # seconds
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -24,6 +28,21 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 bypass_proxy()
 
 Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient")
+
+
+class _InTime(RequestsTransport):  # type: ignore[misc]
+    """Waits for an answer of storage no longer than there is time (see time_limits): of a request over HTTP, say."""
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """As RequestsTransport. Raises TookTooLong."""
+        time_limits.check("waiting for storage")
+        for name, seconds in _TIMEOUTS.items():
+            options[name] = min(options.get(name, seconds), max(time_limits.left(), 0.001))
+        try:
+            return super().send(request, **options)
+        except AzureError:
+            time_limits.check("waiting for storage")  # or the client would try again first
+            raise
 
 
 def _credential(client_id: str | None) -> Any:
@@ -39,8 +58,8 @@ def by_connection_string(kind: type[Service], text: str, **options: Any) -> Serv
     Raises ValueError for what is no connection string.
     """
     _check_key(text)
-    service = kind.from_connection_string(text, **options)
-    return kind.from_connection_string(text, **options, **_direct(service.url)) if _direct(service.url) else service
+    url = kind.from_connection_string(text).url
+    return kind.from_connection_string(text, transport=_transport(url), **options)
 
 
 def _check_key(text: str) -> None:
@@ -65,11 +84,10 @@ def _named(kind: type[Service], connection: str, text: str, **options: Any) -> S
         raise BadSettings(f"{connection} {why}") from error
 
 
-def _direct(url: str) -> dict[str, Any]:
-    """Options of the client of an account on this machine."""
-    if not is_loopback(url):
-        return {}
-    return {"use_env_settings": False, "connection_verify": ca_bundle() or True}
+def _transport(url: str) -> _InTime:
+    """Of the client of an account; of one on this machine without proxies."""
+    direct = {"use_env_settings": False, "connection_verify": ca_bundle() or True} if is_loopback(url) else {}
+    return _InTime(**_TIMEOUTS, **direct)
 
 
 @once
@@ -78,8 +96,6 @@ def blob_service(connection: str) -> BlobServiceClient:
     options: dict[str, Any] = {
         # The SDK would wait 15 s before its first retry, which is longer than most uploads take.
         "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3),
-        "connection_timeout": 20,
-        "read_timeout": 60,
         # One request for a photo, and no more than this of a file that turns out to be too large.
         "max_single_get_size": 4 * _MIB,
         "max_chunk_get_size": 4 * _MIB,
@@ -89,7 +105,9 @@ def blob_service(connection: str) -> BlobServiceClient:
     place = endpoint(connection, "blob")
     if place.text:
         return _named(BlobServiceClient, connection, place.text, **options)
-    return BlobServiceClient(place.uri, credential=_credential(place.client_id), **options, **_direct(place.uri))
+    return BlobServiceClient(
+        place.uri, credential=_credential(place.client_id), transport=_transport(place.uri), **options
+    )
 
 
 @once
@@ -100,4 +118,4 @@ def queue_service(connection: str) -> QueueServiceClient:
     place = endpoint(connection, "queue")
     if place.text:
         return _named(QueueServiceClient, connection, place.text)
-    return QueueServiceClient(place.uri, credential=_credential(place.client_id), **_direct(place.uri))
+    return QueueServiceClient(place.uri, credential=_credential(place.client_id), transport=_transport(place.uri))

@@ -69,7 +69,7 @@ def _place(text: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, epilog=EPILOG)
+    parser = command_line.Parser(prog="dev.py", description=__doc__, epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="start storage and the app, take files from inbox/")
     running.add_argument("--port", type=_port, default=7071, help="of the app's HTTP functions (7071)")

@@ -24,7 +24,7 @@ from inference.plain_text import plain_logs
 
 PROG = "python -m inference"
 Commands = Any  # argparse's list of subcommands has no public type
-Parser = argparse.ArgumentParser
+Parser = command_line.Parser
 
 
 def parser() -> Parser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -10,15 +11,23 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from inference.os_errors import in_words
+from inference.plain_text import single
 
 FAILED = 1
 INTERRUPTED = 128  # plus the number of the signal, as shells say it
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _OUTPUT = "standard output"
 _heard: list[int] = []  # the signals that came since the program's work began
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are plain: a pattern that the shell fills in makes arguments of names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(single(message))
 
 
 def run(prog: str, body: Callable[[], int], status_of: Callable[[Exception], int | None]) -> int:

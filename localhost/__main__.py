@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from localhost.app_functions import Function
 from localhost.app_index import PLANS, STORED, problems_of
@@ -42,8 +43,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))  # what a shell makes of a pattern may be any name of a file
+
+
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="python -m localhost", description="Run an Azure Functions app on this machine.", allow_abbrev=False
     )
     add = made.add_argument

@@ -61,6 +61,14 @@ class UploadPlan:
         return str(self.problem) if isinstance(self.problem, NotReady) else ""
 
 
+def load_models(plan: UploadPlan) -> None:
+    """Load the models of a plan in this thread: those that run in several threads keep its priority for good, for
+    whoever runs them. Raises as `Registry.load`."""
+    if plan.route and plan.models:
+        for _, name in plan.route.models():
+            plan.models.load(name)
+
+
 class Planner:
     """Finds the route of each upload. Safe to use from many threads.
 

@@ -22,7 +22,7 @@ from cloud.uploads.claim_ends import ClaimEnds, source_of
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.ledger import Claim, Ledger, Refusal, Stopping
-from cloud.uploads.plans import Planner, UploadPlan, packages_of
+from cloud.uploads.plans import Planner, UploadPlan, load_models, packages_of
 from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt
@@ -281,6 +281,7 @@ class UploadWorker:
 
         try:
             with self._place_for_video(claim):
+                load_models(plan)
                 return behind_pictures(work, event.begin_thread)
         except NoPlace:
             if self.leave and (left := self.leave(*video)):

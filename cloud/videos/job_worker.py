@@ -19,7 +19,7 @@ from cloud.storage.paths import printable
 from cloud.uploads import publish
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.ledger import Claim
-from cloud.uploads.plans import UploadPlan
+from cloud.uploads.plans import UploadPlan, load_models
 from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_line import log_end
@@ -81,6 +81,8 @@ class Videos:
                 self.worker.places.take(kind, VIDEO_PATIENCE_S),
                 alive(self.jobs, self.ledger, job, begin_thread) as check,
             ):
+                if message.stage in ("whole", "detect"):
+                    load_models(claim.plan)
                 behind_pictures(lambda: self._step(job, claim, upload, message, check), begin_thread)
         except NoPlace:
             # Anew, so that no attempt is spent; the host ends whoever waits too long.

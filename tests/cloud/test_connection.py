@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cloud import connection
+from cloud.once import once
 from cloud.settings import BadSettings
+from cloud.storage.containers import Storage
+from cloud.storage.queues import Queue
+from inference.errors import TookTooLong
+from inference.time_limits import within
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +74,42 @@ def test_a_setting_that_is_no_connection_is_named_and_not_shown(
         with pytest.raises(BadSettings, match=said) as error:
             client("MEDIA")
         assert "MEDIA" in str(error.value) and (value.strip() or "?") not in str(error.value)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of an account that takes every connection and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/mine"
+
+
+def test_storage_that_does_not_answer_is_waited_for_as_long_as_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    monkeypatch.setenv("MEDIA", f"BlobEndpoint={silent};QueueEndpoint={silent};AccountName=mine;AccountKey=a2V5")
+    storage = Storage(connection.blob_service("MEDIA"))
+    queue = Queue("MEDIA", "segments")
+    for call in (lambda: storage.open("uploads", "a.jpg"), queue.waiting):
+        with (
+            within(0.2, "a request may take 0.2 s"),
+            pytest.raises(TookTooLong, match="^waiting for storage was ended"),
+        ):
+            call()
+
+
+def test_what_another_thread_makes_is_waited_for_as_long_as_there_is_time() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    @once
+    def made() -> int:
+        begun.set()
+        go.wait(20)
+        return 1
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(made)
+        assert begun.wait(20)
+        with within(0.01, "a request may take 0.01 s"), pytest.raises(TookTooLong):
+            made()
+        go.set()
+        assert (first.result(), made()) == (1, 1)

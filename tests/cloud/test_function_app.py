@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "onnxruntime", "av", "PIL", "azure.ai", "azure.storage.queue", "inference", "croniter", "scipy")
 OURS = {"function_app", "cloud", "cloud.comments", "cloud.invocations", "cloud.plain_logs", "cloud.settings"}
-OURS |= {"cloud.stopping"}
+OURS |= {"cloud.setting_values", "cloud.stopping"}
 
 
 def run_python(code: str, given: str = "") -> Any:

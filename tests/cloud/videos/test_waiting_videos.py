@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,8 @@ from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import VideoJob
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
+from inference.engine.folders import InstalledModel
+from inference.engine.model import Loaded
 from inference.errors import DiskFull
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import document, job_of, make_models, make_videos, taken
@@ -144,6 +148,29 @@ def test_a_video_that_killed_a_worker_has_it_for_itself_and_the_sweep_does_not_w
     [message] = taken()
     videos.deliver(message, 1)
     assert status(videos, NAME) == "done"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+def test_a_video_loads_its_models_with_the_priority_of_pictures_which_use_them_too(
+    videos: Videos, short: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, found = videos.worker.registry, list[int]()
+    load = registry._load
+
+    def noted(entry: InstalledModel) -> tuple[Loaded, int]:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return load(entry)
+
+    monkeypatch.setattr(registry, "_load", noted)
+    videos.storage.write(UPLOADS, NAME, short)
+    assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "done"
+    registry._loaded.clear()
+    videos.storage.write(UPLOADS, NAME, short)
+    sweep(videos.worker, 60)
+    [message] = taken()
+    videos.deliver(message, 1)
+    assert status(videos, NAME) == "done"
+    assert found == [os.getpriority(os.PRIO_PROCESS, 0)] * 2
 
 
 def test_a_sweep_leaves_videos_to_the_queue(videos: Videos, short: bytes) -> None:

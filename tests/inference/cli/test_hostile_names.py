@@ -128,3 +128,16 @@ def test_the_app_logs_so() -> None:
             assert record.getMessage() == single(ODD)
     finally:
         logging.setLogRecordFactory(before)
+
+
+@pytest.mark.parametrize("program", ["inference.__main__", "cloud.__main__", "localhost.__main__", "devtools.cli"])
+def test_an_argument_that_is_unknown_is_told_without_control_characters(
+    program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(program)
+    parser = getattr(module, "parser", None) or module._parser
+    for arguments in ([f"no{ODD}"], ["x", f"--no{ODD}"], ["x", "y", f"no{ODD}"]):
+        with contextlib.suppress(SystemExit):
+            parser().parse_args(arguments)
+        assert raw_controls(said := capsys.readouterr().err) == set()
+    assert "error:" in said
