@@ -25,7 +25,7 @@ from cloud.uploads.pieces import pieces_of
 from cloud.uploads.plans import Planner
 from cloud.uploads.publish import RESULT
 from cloud.uploads.receipt_blobs import PREFIX, summary_of
-from cloud.uploads.receipts import Receipt, ReceiptSummary
+from cloud.uploads.receipts import Receipt, ReceiptSummary, StoredReceipt
 from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import BadManifest, DropsightError, LimitExceeded, StorageUnavailable
 from inference.routes import Route
@@ -147,7 +147,7 @@ class Retention:
         is_only_noted = stored.receipt.override is not None and self.storage.head(UPLOADS, f"{name}{SIDECAR}")
         if is_only_noted and not stored.receipt.etag:
             return False
-        if not self._pieces_deleted(stored.receipt):
+        if not self._pieces_deleted(stored):
             return False
         if not is_only_noted:
             return self._forgotten(name, stored.version)
@@ -214,7 +214,7 @@ class Retention:
         if stored is None or (stored.receipt.state, stored.receipt.etag) != (summary.state, upload.etag):
             return False
         receipt = stored.receipt
-        if not self._is_older(upload, self.days_of(upload, receipt.override)) or not self._pieces_deleted(receipt):
+        if not self._is_older(upload, self.days_of(upload, receipt.override)) or not self._pieces_deleted(stored):
             return False
         when = receipt.expired or upload.served_at.isoformat(timespec="seconds")
         marked = replace(receipt, expired=when, result_etag=None, old_keys=(), has_error=False)
@@ -234,9 +234,20 @@ class Retention:
             self.storage.delete(STATE, f"{PREFIX}{record_path(sidecar)}")
         self._forgotten(receipt.name, version)
 
-    def _pieces_deleted(self, receipt: Receipt) -> bool:
+    def _pieces_deleted(self, stored: StoredReceipt) -> bool:
         """Deletes what was made; False where somebody is making it anew."""
-        return all(piece.delete(self.storage) for piece in pieces_of(self.storage, receipt.name, receipt))
+        receipt = stored.receipt
+        pieces = pieces_of(self.storage, receipt.name, receipt)
+        first = next(pieces, None)
+        if first and first.container == RESULTS and first.blob.name == f"{record_path(receipt.name)}/{RESULT}":
+            if not first.delete(self.storage):
+                return False
+            first = None
+        rest = [*filter(None, [first]), *pieces]
+        now = self.worker.ledger.read(receipt.name)
+        if now is None or now.version != stored.version:
+            return False  # what was listed may be of whoever has it by now
+        return all(piece.delete(self.storage) for piece in rest)
 
     def _replaced(self, receipt: Receipt, version: str) -> str | None:
         try:

@@ -12,6 +12,7 @@ from cloud.__main__ import main
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Storage
 from cloud.uploads import retention
+from cloud.uploads.events import BlobEvent
 from cloud.uploads.replay import Filters, Selection
 from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
@@ -84,7 +85,7 @@ def test_over_its_time_a_result_goes_and_neither_sweep_nor_replay_brings_it_back
     assert names(worker, RESULTS) == names(worker, ERRORS) == []
     assert names(worker, UPLOADS) == ["a.jpg", "bad.jpg", "night/a.jpg"]
     assert receipt(worker, "night/a.jpg").state == "waiting"
-    assert sweep(worker, 60).unfinished == 0 and worker.handle(drop_event("a.jpg")).attempt == 0
+    assert sweep(worker, 60).unfinished == 0 and worker.handle(BlobEvent(UPLOADS, "a.jpg")).attempt == 0
     assert "kept as long as" in no_result(worker.storage, worker.ledger, "a.jpg").message
     # WHEN it is replayed without a filter, only what failed is tried again; with one, what is asked for
     monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
@@ -96,12 +97,6 @@ def test_over_its_time_a_result_goes_and_neither_sweep_nor_replay_brings_it_back
         assert capsys.readouterr().out.split() == expected, filters
     main(["replay", "--here", "--expired", "a.jpg"])
     assert document(worker, RESULTS, "a.jpg/result.json") and not receipt(worker, "a.jpg").expired
-
-
-def drop_event(name: str) -> Any:
-    from cloud.uploads.events import BlobEvent
-
-    return BlobEvent(UPLOADS, name)
 
 
 def test_uploads_go_too_where_they_were_analysed(make_worker: Make) -> None:
@@ -227,6 +222,26 @@ def test_what_is_made_anew_meanwhile_is_kept(make_worker: Make, monkeypatch: pyt
     assert mark and mark.expired == 0
     found = document(worker, RESULTS, "a.jpg/result.json")
     assert found["source"]["etag"] == receipt(worker, "a.jpg").etag
+    assert all(worker.storage.head(RESULTS, f"a.jpg/{path}") for path in found["artifacts"].values())
+
+
+def test_files_of_an_answer_that_is_made_anew_meanwhile_are_kept(
+    make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = make_worker(retention_days=SHORT)
+    worker.handle(drop(worker, "a.jpg", jpeg()))
+    real, left = Storage.folders, [1]
+
+    def folders(self: Storage, *given: Any) -> list[str]:
+        if left:
+            left.pop()
+            worker.handle(BlobEvent(UPLOADS, "a.jpg", "replay"))
+        return real(self, *given)
+
+    monkeypatch.setattr(Storage, "folders", folders)
+    mark = Retention(worker).run(60)
+    assert mark and mark.expired == 0
+    found = document(worker, RESULTS, "a.jpg/result.json")
     assert all(worker.storage.head(RESULTS, f"a.jpg/{path}") for path in found["artifacts"].values())
 
 
