@@ -19,7 +19,7 @@ from inference.heads import Head, Shape, head_of
 from inference.image.media import Picture, cropped
 from inference.image.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.image.values import Quantization
-from inference.manifest import Manifest
+from inference.manifest import MOST_INPUT_PIXELS, Manifest
 from inference.placeholders import is_placeholder
 from inference.predictions import Classes, Objects, Predictions
 from inference.timing import Timing
@@ -163,7 +163,14 @@ class Model(Loaded):
             )
         picture = pictures[0]
         how, numbers = self.manifest.preprocess, self.quantization(picture)
-        return input_spec(picture.name, picture.dtype, picture.shape, how, numbers)
+        spec = input_spec(picture.name, picture.dtype, picture.shape, how, numbers)
+        pixels = (spec.height or 1) * (spec.width or 1) * self.batch
+        if pixels > MOST_INPUT_PIXELS:
+            raise BadModel(
+                f"{self.manifest.name}: input {picture} takes {pixels:,} pixels, expected at most "
+                f"{MOST_INPUT_PIXELS:,} (8192 x 8192); export it for a smaller input, or with batch=1"
+            )
+        return spec
 
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
