@@ -9,12 +9,14 @@ import pytest
 
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
-from inference.errors import BadModel, OutOfMemory
+from inference.errors import BadModel, OutOfMemory, TookTooLong
+from inference.image import nms as suppression
 from inference.image.input_spec import InputSpec
 from inference.image.media import Picture
 from inference.image.plan import plan
 from inference.machine import memory_limit
 from inference.manifest import Preprocess
+from inference.time_limits import within
 from tests.inference import hostile
 from tests.inference.engine.test_time_limits import MANIFEST
 from tests.inference.graphs import save
@@ -61,3 +63,12 @@ def test_no_shape_of_a_picture_makes_a_free_input_larger_than_16_megapixels(
     spec = InputSpec("x", np.dtype(np.float32), "nchw", *free)
     net, new, _ = plan(*picture, how, spec)
     assert net == network and net[0] * net[1] <= 1 << 24 and new[0] <= net[0] and new[1] <= net[1]
+
+
+def test_suppression_looks_at_the_best_candidates_and_at_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suppression, "MOST_CANDIDATES", 2)
+    boxes = np.asarray([[0, 0, 1, 1], [5, 0, 6, 1], [9, 0, 10, 1]], np.float32)
+    scores = np.asarray([0.2, 0.9, 0.5], np.float32)
+    assert suppression.nms(boxes, scores, None, 0.5, 10**9).tolist() == [1, 2]
+    with within(-1, "a picture may take 120 s (PICTURE_SECONDS)"), pytest.raises(TookTooLong, match="PICTURE_SECONDS"):
+        suppression.nms(boxes, scores, None, 0.5, 10**9)
