@@ -47,7 +47,7 @@ class RunBudget:
         goes on that was told to end."""
         if self._overdue:
             raise ModelUnavailable(
-                f"model {name}: a run that was to end after {self.allowed:g} s goes on in a single node of its graph, "
+                f"model {name}: a run that was to end after {self.allowed:.3g} s goes on in one node of its graph, "
                 "which nothing ends: no other begins until then; restart the app, or take the model's folder away",
                 f"model:{name}",
             )
@@ -102,6 +102,6 @@ class RunBudget:
         with self._lock:
             self._ended += 1
         return TookTooLong(
-            f"the run of model {name} was ended after {allowed:g} s (RUN_SECONDS; shortest run so far: "
+            f"the run of model {name} was ended after {allowed:.3g} s (RUN_SECONDS; shortest run so far: "
             f"{'none' if self._shortest is None else f'{self._shortest:.2g} s'})"
         )

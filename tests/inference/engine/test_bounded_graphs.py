@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from inference.engine.registry import Registry
+from inference.engine.session import Session
 from inference.engine.weights import Weights
 from inference.errors import BadModel, OutOfMemory, TookTooLong
 from inference.image import nms as suppression
@@ -72,3 +74,21 @@ def test_suppression_looks_at_the_best_candidates_and_at_the_time(monkeypatch: p
     assert suppression.nms(boxes, scores, None, 0.5, 10**9).tolist() == [1, 2]
     with within(-1, "a picture may take 120 s (PICTURE_SECONDS)"), pytest.raises(TookTooLong, match="PICTURE_SECONDS"):
         suppression.nms(boxes, scores, None, 0.5, 10**9)
+
+
+def test_a_model_for_which_no_memory_is_left_takes_that_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        hostile.healthy(tmp_path / name)
+    registry = Registry([tmp_path], weights=Weights([]))
+    first = registry.load("a")
+
+    class Full(Session):
+        def __init__(self, *arguments: Any) -> None:
+            if registry._loaded.get("a"):
+                raise OutOfMemory("memory ran out while it was loaded")
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("inference.engine.registry.Session", Full)
+    assert registry.load("b").digest and registry.load("a") is not first

@@ -83,7 +83,7 @@ def best(registry: Registry, data: bytes, limits: Limits | None = None) -> str:
 
 def test_a_run_that_does_not_end_is_ended_and_the_session_stays_usable(registry: Registry) -> None:
     assert best(registry, DARK) == "cat"
-    with pytest.raises(TookTooLong, match=r"the run of model endless was ended after 0\.3 s \(RUN_SECONDS; shortest"):
+    with pytest.raises(TookTooLong, match=r"the run of model endless was ended after [\d.]+ s \(RUN_SECONDS; shortest"):
         best(registry, BRIGHT)
     assert best(registry, DARK) == "cat"
     for _ in range(2):  # it came to its end before: other pictures are not to blame
@@ -192,7 +192,7 @@ def test_a_node_that_goes_on_keeps_no_cores_and_its_model_is_not_run(
     thread = threading.Thread(target=run)
     thread.start()
     with within(30, "a test"), alone.take(1):  # its core
-        with pytest.raises(ModelUnavailable, match="goes on in a single node of its graph") as caught:
+        with pytest.raises(ModelUnavailable, match="goes on in one node of its graph") as caught:
             budget.refuse_endless("slow")
         assert caught.value.cause == "model:slow"
         over.set()
