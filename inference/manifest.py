@@ -32,6 +32,7 @@ ColorOrder = Literal["rgb", "bgr", "gray", "y"]
 # The keys of `size`; those of `crop_size` are the first two.
 _SIDES = ("height", "width", "shortest_edge", "longest_edge")
 MOST_SIDE = 65_536  # pixels of an input's side
+MOST_INPUT_PIXELS = 1 << 26  # of all of an input: 0.8 GB of floats
 Layout = Literal["nchw", "nhwc", "chw", "hwc", "ncthw", "ntchw", "nthwc"]
 
 
@@ -82,7 +83,7 @@ class Preprocess:
             raise ValueError(f"pad_value is {list(self.pad_value)}, expected one number, or red, green and blue")
         for value in self.pad_value:
             check_range("pad_value", value, 0, 255)
-        check_range("size_divisor", self.size_divisor, 1, MOST_SIDE)
+        check_range("size_divisor", self.size_divisor, 1, 4096)
         check_range("crop_scale", self.crop_scale, 0, 100, "1 is the box itself", above=True)
         check_range("min_size", self.min_size, 0, what="0 is for any size")
         check_share("min_score", self.min_score, "a score")
@@ -113,6 +114,12 @@ def _check_sides(key: str, sides: Mapping[str, int], known: Sequence[str]) -> No
         if side not in known:
             raise ValueError(f"{key}: unknown key {side!r}{nearest(side, known)}")
         check_range(f"{key}.{side}", pixels, 1, MOST_SIDE, "it is in pixels")
+    for one, other in (("height", "width"), ("shortest_edge", "shortest_edge")):
+        if (pixels := sides.get(one, 0) * sides.get(other, 0)) > MOST_INPUT_PIXELS:
+            raise ValueError(
+                f"{key} asks for {sides[one]} x {sides[other]}, {pixels:,} pixels, expected at most "
+                f"{MOST_INPUT_PIXELS:,} (8192 x 8192)"
+            )
     shortest, longest = sides.get("shortest_edge", 0), sides.get("longest_edge", MOST_SIDE)
     if shortest > longest:
         raise ValueError(f"{key}.shortest_edge is {shortest}, expected at most longest_edge, {longest}")

@@ -13,24 +13,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from cloud.settings import STATE, deployment
+from cloud.models.trial_record import AGAIN, RAN, REFUSED, TRYING, Record
+from cloud.settings import STATE
 from cloud.storage.containers import Conflict, Storage
 from inference.engine.first_run import fingerprint, was_run_by_us
 from inference.engine.trial import PATIENCE_S, Trial, memory_of_a_trial, trial
 from inference.errors import BadModel, DropsightError, ModelUnavailable, Transient
-from inference.version import __version__
 
 log = logging.getLogger(__name__)
 
 TRIALS = "models/trials/"
 # Who finds a trial without an answer after so long takes it for one that brought its worker down.
 SILENT_S = PATIENCE_S + 60
-MOST_DEATHS = 2
 # The first time; what does not come to its end has twice that the second time, alone.
 _FIRST_S, _BYTES_A_SECOND = 30.0, 16 << 20
 _LONGEST_S = SILENT_S - 30
@@ -38,47 +35,6 @@ _LONGEST_S = SILENT_S - 30
 _WAIT_S = 10.0
 _ASK_AGAIN_S = 60.0
 _AT_ONCE = 2
-
-# AGAIN: it ended without an answer, and is to be tried once more by whoever comes to it.
-TRYING, AGAIN, RAN, REFUSED = "trying", "again", "ran", "refused"
-
-
-def _by() -> str:
-    try:
-        return f"dropsight {__version__}, onnxruntime {version('onnxruntime')}"
-    except PackageNotFoundError:
-        return f"dropsight {__version__}"
-
-
-@dataclass(frozen=True)
-class Record:
-    """deaths: trials that ended without an answer. memory: bytes that were too few, where that is why it is refused."""
-
-    model: str
-    state: str = TRYING
-    why: str = ""
-    deaths: int = 0
-    memory: int = 0
-    at: str = ""
-    deployment: str = ""
-    by: str = ""
-
-    @classmethod
-    def from_json(cls, document: Any) -> Record:
-        """As it was stored; what cannot be read is a trial without an answer."""
-        known = document if isinstance(document, Mapping) else {}
-        kinds = {"deaths": int, "memory": int}
-        taken = {
-            name: known[name]
-            for name in cls.__dataclass_fields__
-            if isinstance(known.get(name), kinds.get(name, str)) and not isinstance(known[name], bool)
-        }
-        return cls(**{"model": "", **taken})
-
-    def binds(self) -> bool:
-        """Whether a refusal holds for this process, too."""
-        return self.by == _by() and (not self.memory or self.memory >= memory_of_a_trial())
-
 
 # A record, its ETag, and for how many seconds it has been so.
 _Stored = tuple[Record, str, float]
@@ -156,7 +112,7 @@ class Trials:
 
     def _answered(self, job: _Job) -> Record:
         """How it stands with a model: RAN, REFUSED, or TRYING where it is to be asked for again."""
-        record = _new(job.root.name)
+        record = Record.new(job.root.name)
         with suppress(Transient):
             if known := self._known(job, self._read(job.key)):
                 return known  # waits for no other model's trial
@@ -190,12 +146,12 @@ class Trials:
             stored = self._read(job.key)
             if known := self._known(job, stored):
                 return known
-            begin = _new(job.root.name)
+            begin = Record.new(job.root.name)
             if stored and stored[0].state == AGAIN:
                 begin = replace(begin, deaths=stored[0].deaths, why=stored[0].why)
             elif stored and stored[0].state != REFUSED:
-                begin = _died(
-                    replace(begin, deaths=stored[0].deaths), "whoever tried it ended without an answer", job.key
+                begin = replace(begin, deaths=stored[0].deaths).died(
+                    "whoever tried it ended without an answer", job.key
                 )
                 begin = replace(begin, state=TRYING) if begin.state == AGAIN else begin
             condition: dict[str, Any] = {"if_match": stored[1]} if stored else {"if_absent": True}
@@ -271,30 +227,12 @@ def retry(storage: Storage, name: str) -> list[str]:
     return found
 
 
-def _new(model: str) -> Record:
-    return Record(model, at=datetime.now(UTC).isoformat(timespec="seconds"), deployment=deployment(), by=_by())
-
-
 def _after(record: Record, tried: Trial, key: str) -> Record:
     if tried.too_large:
-        return _refusal(replace(record, why=tried.why, memory=memory_of_a_trial()), key)
+        return replace(record, why=tried.why, memory=memory_of_a_trial()).refused(key)
     if not tried.silent:  # also where it cannot be used: whoever opens it says why, and nothing else happens
         return replace(record, state=RAN, why=tried.why)
-    return _died(record, tried.why, key)
-
-
-def _died(record: Record, why: str, key: str) -> Record:
-    record = replace(record, why=why, deaths=record.deaths + 1)
-    return _refusal(record, key) if record.deaths >= MOST_DEATHS else replace(record, state=AGAIN)
-
-
-def _refusal(record: Record, key: str) -> Record:
-    how = f"it was tried {record.deaths} times: {record.why}" if record.deaths >= MOST_DEATHS else record.why
-    why = (
-        f"model {record.model!r} is not opened here, {how}; export it anew, or `python -m cloud models try-again "
-        f"{record.model}` has it tried again (its trial is {key[:12]})"
-    )
-    return replace(record, state=REFUSED, why=why)
+    return record.died(tried.why, key)
 
 
 def _patience(root: Path) -> float:

@@ -110,3 +110,13 @@ def _age_s(state: FileState | None) -> float:
 def clock_time(in_s: float) -> str:
     """The time of day that is so many seconds away, for people."""
     return time.strftime("%H:%M UTC", time.gmtime(time.time() + in_s))
+
+
+AGAIN = "they are used once they lie still"
+
+
+def refuse_changed(entry: InstalledModel) -> None:
+    """Raises ModelUnavailable where the files are not those that the entry was read from."""
+    refuse_gone(entry)
+    if found_of(entry) != (entry.stamp, entry.state):
+        raise ModelUnavailable(f"{entry.root}: its files changed while they were read; {AGAIN}")

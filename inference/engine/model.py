@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 from inference.engine.finite import odd_outputs, refuse_none, usable, without_infinity, without_nan
 from inference.engine.graph_ends import ending, scale_of_input, scale_of_output, step_of_output
 from inference.engine.session import Session
+from inference.engine.side_inputs import SIDE_INPUTS, side_input
 from inference.engine.tensors import Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
 from inference.image.media import Picture, cropped
 from inference.image.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.image.values import Quantization
-from inference.manifest import Manifest
+from inference.manifest import MOST_INPUT_PIXELS, Manifest
 from inference.placeholders import is_placeholder
 from inference.predictions import Classes, Objects, Predictions
 from inference.timing import Timing
-
-# Inputs beside the picture that exporters add; they are filled from the Fit.
-SIDE_INPUTS = ("scale_factor", "im_shape", "orig_target_sizes", "image_shape", "pixel_mask")
-
 
 _COARSEST_SCORES = 0.1
 
@@ -163,7 +160,14 @@ class Model(Loaded):
             )
         picture = pictures[0]
         how, numbers = self.manifest.preprocess, self.quantization(picture)
-        return input_spec(picture.name, picture.dtype, picture.shape, how, numbers)
+        spec = input_spec(picture.name, picture.dtype, picture.shape, how, numbers)
+        pixels = (spec.height or 1) * (spec.width or 1) * self.batch
+        if pixels > MOST_INPUT_PIXELS:
+            raise BadModel(
+                f"{self.manifest.name}: input {picture} takes {pixels:,} pixels, expected at most "
+                f"{MOST_INPUT_PIXELS:,} (8192 x 8192); export it for a smaller input, or with batch=1"
+            )
+        return spec
 
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None
@@ -216,7 +220,7 @@ class Model(Loaded):
         feeds = {self.spec.name: tensor}
         for side in self.session.inputs:
             if side.name in SIDE_INPUTS:
-                feeds[side.name] = _side_input(side, fit)
+                feeds[side.name] = side_input(side, fit)
         return feeds
 
 
@@ -266,39 +270,3 @@ def _scales(session: Session, head: Head) -> dict[str, Quantization]:
     whole = [o for o in session.outputs if o.dtype.kind in "iu" and o.dtype.itemsize <= 2]
     asked = [o.name for o in whole if not (bytes_are_pictures and o.dtype == np.uint8)]
     return {name: scale for name in asked if (scale := scale_of_output(session.graph, name))}
-
-
-def _side_input(side: Tensor, fit: Fit) -> NDArray[Any]:
-    """What PaddleDetection, D-FINE, DETR and keras YOLOv3 exports want to know about the resizing.
-
-    They get values that keep the outputs in network pixels, so that Fit is the way back for every head.
-    """
-    width, height = fit.network
-    if side.name == "pixel_mask":
-        return _pixel_mask(side, fit)
-    values = {
-        "scale_factor": [1.0, 1.0],
-        "im_shape": [height, width],
-        "orig_target_sizes": [width, height],
-        "image_shape": [height, width],
-    }[side.name]
-    return np.asarray([values], side.dtype)
-
-
-def _pixel_mask(side: Tensor, fit: Fit) -> NDArray[Any]:
-    """Which cells show the picture, and which are padding: [1, H, W] of the input, or the smaller map that optimum
-    exports DETR with."""
-    rows, columns = (n or own for n, own in zip(side.shape[-2:], fit.network[::-1], strict=True))
-    x1, y1, x2, y2 = fit.valid()
-    across = _shown(columns, x1 / fit.network[0], x2 / fit.network[0])
-    down = _shown(rows, y1 / fit.network[1], y2 / fit.network[1])
-    before = [1] * (len(side.shape) - 2)
-    return (down[:, None] & across).reshape(*before, rows, columns).astype(side.dtype)
-
-
-def _shown(cells: int, first: float, last: float) -> NDArray[np.bool_]:
-    """Which of the cells along an axis lie, by their centres, between two shares of it; one at least."""
-    centres = (np.arange(cells) + 0.5) / cells
-    shown: NDArray[np.bool_] = (centres >= first) & (centres <= last)
-    shown[min(int((first + last) / 2 * cells), cells - 1)] = True
-    return shown

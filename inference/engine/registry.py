@@ -12,17 +12,27 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from inference.engine.changes import SERVES_ON_S, SETTLE_S, Change, clock_time, found_of, is_gone, refuse_gone
+from inference.engine.changes import (
+    AGAIN,
+    SERVES_ON_S,
+    SETTLE_S,
+    Change,
+    clock_time,
+    found_of,
+    is_gone,
+    refuse_changed,
+    refuse_gone,
+)
 from inference.engine.first_run import refuse_untried
 from inference.engine.folders import InstalledModel as InstalledModel
 from inference.engine.folders import one_sentence, read_model
 from inference.engine.installed import InstalledModels
+from inference.engine.kept_models import KeptModels
 from inference.engine.kinds import kind_of
 from inference.engine.model import Loaded, Model
 from inference.engine.resolving import Resolver, other_sha256
@@ -31,7 +41,7 @@ from inference.engine.session import NoSession, Session, providers_named
 from inference.engine.stamps import Stamp
 from inference.engine.weights import BUILT_IN as BUILT_IN
 from inference.engine.weights import Weights, hash_of_state, public_folder
-from inference.errors import BadModel, DropsightError, ModelUnavailable, Permanent
+from inference.errors import BadModel, DropsightError, ModelUnavailable, OutOfMemory, Permanent
 from inference.machine import memory_limit
 
 log = logging.getLogger(__name__)
@@ -80,11 +90,10 @@ class Registry:
         allow = research_allowed() if allow_research is None else allow_research
         self._resolver = Resolver(weights or Weights.from_environment(), allow)
         self._providers = tuple(providers or providers_named(os.environ.get("DROPSIGHT_PROVIDERS", "")))
-        self._memory = memory if memory is not None else memory_limit() // 4
         self._run_seconds, self._settle, self._clock, self._sleep = run_seconds, settle, clock, sleep
         self._lock = threading.RLock()
         self._gates: dict[str, threading.RLock] = {}
-        self._loaded: OrderedDict[str, tuple[Loaded, int]] = OrderedDict()
+        self._loaded = KeptModels(memory if memory is not None else memory_limit() // 4, self._lock)
         self._installed = InstalledModels(folders, self._resolver, self._forget, self._lock, clock)
         self._digests: dict[str, tuple[InstalledModel, str]] = {}
         self._changes: dict[str, Change] = {}
@@ -113,8 +122,9 @@ class Registry:
             self._installed.use(folders)
 
     def _forget(self, names: Iterable[str]) -> None:
+        names = [*names]
+        self._loaded.forget(names)
         for name in names:
-            self._loaded.pop(name, None)
             self._changes.pop(name, None)
 
     def entry(self, name: str) -> InstalledModel:
@@ -130,46 +140,38 @@ class Registry:
 
     def load(self, name: str) -> Loaded:
         """The model of that name, of whatever kind, loaded on first use. Raises as `model`."""
-        if model := self._in_memory(name):
+        if model := self._loaded.get(name):
             model.session.budget.refuse_endless(name)
             return model
         with self._gate(name):  # two threads must not load the same file twice, nor a model hold up another
-            if model := self._in_memory(name):
+            if model := self._loaded.get(name):
                 return model
             entry = self._looked(name)
-            model, size = self._load(entry)
+            try:
+                model, size = self._load(entry)
+            except OutOfMemory:
+                if not self._loaded.make_room():
+                    raise
+                model, size = self._load(entry)
             with self._lock:
                 if self._installed.by_name().get(name) == entry:  # else swapped meanwhile: good for this caller only
-                    self._keep(name, model, size)
+                    self._loaded.keep(name, model, size)
             return model
-
-    def _in_memory(self, name: str) -> Loaded | None:
-        with self._lock:
-            if name not in self._loaded:
-                return None
-            self._loaded.move_to_end(name)
-            return self._loaded[name][0]
 
     def _gate(self, name: str) -> threading.RLock:
         with self._lock:
             return self._gates.setdefault(name, threading.RLock())
-
-    def _keep(self, name: str, model: Loaded, size: int) -> None:
-        self._loaded[name] = (model, size)
-        self._loaded.move_to_end(name)
-        while sum(s for _, s in self._loaded.values()) > self._memory and len(self._loaded) > 1:
-            self._loaded.popitem(last=False)
 
     def _load(self, entry: InstalledModel) -> tuple[Loaded, int]:
         """(the model of just these files, bytes of its weights). Raises ModelUnavailable where they are others now."""
         try:
             model, size = self._opened(entry)
         except (DropsightError, MemoryError):
-            _refuse_changed(entry)  # nothing is wrong with the model where it is being written, or gone
+            refuse_changed(entry)  # nothing is wrong with the model where it is being written, or gone
             raise
         except Exception as error:  # of a head, about values of a manifest that nobody foresaw
             raise BadModel(one_sentence(entry.path, error)) from error
-        _refuse_changed(entry)
+        refuse_changed(entry)
         model.digest = self._digest_of(entry)
         return model, size
 
@@ -193,7 +195,7 @@ class Registry:
         ModelUnavailable where the files are being replaced, or gone, and the model is not in memory.
         """
         gate = self._gate(name)
-        if not gate.acquire(blocking=not self._in_memory(name)):
+        if not gate.acquire(blocking=not self._loaded.get(name)):
             return self._digest_of(self.entry(name))  # somebody else looks, and until then it serves on
         try:
             entry = self._looked(name)
@@ -228,14 +230,14 @@ class Registry:
         change = self._changes.get(name)
         if change is None or not change.why:
             return ""
-        if not self._in_memory(name):
+        if not self._loaded.get(name):
             return change.why
         until = "" if change.until is None else f" until {clock_time(change.until - self._clock())}"
         return f"{change.why}; what was loaded before serves on{until and f'{until}, then its uploads wait'}"
 
     def _looked(self, name: str) -> InstalledModel:
         """The entry that serves after a look at its files. Raises as `digest`. Its gate must be held."""
-        entry, loaded = self.entry(name), self._in_memory(name)
+        entry, loaded = self.entry(name), self._loaded.get(name)
         found = found_of(entry)
         if found == (entry.stamp, entry.state):
             self._changes.pop(name, None)
@@ -249,7 +251,7 @@ class Registry:
                 if not (loaded or self._settle) or change.is_still(entry, self._clock()):
                     return self._replaced(entry, loaded)
             except (ModelUnavailable, Permanent) as error:
-                if not self._in_memory(name):
+                if not self._loaded.get(name):
                     if isinstance(error, ModelUnavailable) and self._has_moved(entry):
                         return self.entry(name)
                     raise
@@ -259,9 +261,8 @@ class Registry:
                 if isinstance(error, ModelUnavailable):
                     change.until = change.until or self._clock() + SERVES_ON_S
         if change.until is not None and change.why and self._clock() >= change.until:
-            with self._lock:
-                self._loaded.pop(name, None)
-        if not self._in_memory(name):
+            self._loaded.forget([name])
+        if not self._loaded.get(name):
             if self._has_moved(entry):
                 return self.entry(name)
             raise ModelUnavailable(change.why or f"{entry.root}: its files are being replaced; {AGAIN}")
@@ -281,7 +282,7 @@ class Registry:
             raise (ModelUnavailable if now.passing else BadModel)(now.reason)
         if now.name != name:
             raise BadModel(f"{now.path}: the model is called {now.name!r} now, and its route says {name!r}")
-        kept = self._loaded.get(name)
+        kept = self._loaded.sized(name)
         if kept and self._digest_of(now) != kept[0].digest:
             kept = self._load(now)  # before the old one goes
         with self._lock:
@@ -289,7 +290,7 @@ class Registry:
             self._forget([name])
             self._settled[name] = (now.stamp, float("-inf"))
             if kept:
-                self._keep(name, *kept)
+                self._loaded.keep(name, *kept)
         log.info("model %s: its files changed; they serve from now on as they are", name)
         return self.entry(name)
 
@@ -303,13 +304,3 @@ class Registry:
             since = float("-inf") if entry.stamp.age_s(entry.root) >= SETTLE_S else now
             self._settled[entry.name] = (entry.stamp, since)
         return max(0.0, SETTLE_S - (now - since))
-
-
-AGAIN = "they are used once they lie still"
-
-
-def _refuse_changed(entry: InstalledModel) -> None:
-    """Raises ModelUnavailable where the files are not those that the entry was read from."""
-    refuse_gone(entry)
-    if found_of(entry) != (entry.stamp, entry.state):
-        raise ModelUnavailable(f"{entry.root}: its files changed while they were read; {AGAIN}")

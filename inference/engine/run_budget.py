@@ -47,7 +47,7 @@ class RunBudget:
         goes on that was told to end."""
         if self._overdue:
             raise ModelUnavailable(
-                f"model {name}: a run that was to end after {self.allowed:g} s goes on in a single node of its graph, "
+                f"model {name}: a run that was to end after {self.allowed:.3g} s goes on in one node of its graph, "
                 "which nothing ends: no other begins until then; restart the app, or take the model's folder away",
                 f"model:{name}",
             )

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference import time_limits
 from inference.predictions import Floats
 
 # Candidates are compared in blocks: a matrix of overlaps is cheaper than a loop over boxes, and the best few
 # hundred usually fill the answer, so that the long tail is never looked at.
 BLOCK = 128
+# Of more candidates the best are looked at, as Ultralytics does (max_nms): work grows with the square of their number.
+MOST_CANDIDATES = 30_000
 
 # (shapes (A, ...), shapes (B, ...), threshold) -> which pairs overlap by more, as bool (A, B)
 Overlaps = Callable[[Floats, Floats, float], NDArray[np.bool_]]
@@ -46,10 +49,12 @@ def suppress(
     max_detections: int,
     overlaps: Overlaps,
 ) -> NDArray[np.int64]:
-    """Greedy suppression of any shapes (N, ...); `overlaps` says which pairs overlap by more than the threshold."""
-    order = np.argsort(-scores, kind="stable")
+    """Greedy suppression of any shapes (N, ...), of the best MOST_CANDIDATES; `overlaps` says which pairs overlap by
+    more than the threshold. Raises TookTooLong."""
+    order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
     kept = order[:0]
     for start in range(0, len(order), BLOCK):
+        time_limits.check("non-maximum suppression")
         block = order[start : start + BLOCK]
         if len(kept):
             block = block[~_above(shapes, classes, block, kept, threshold, overlaps).any(axis=1)]

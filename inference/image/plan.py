@@ -10,6 +10,8 @@ from inference.manifest import Preprocess
 
 # A free-size network gets the picture's own size; this bounds what a huge picture may ask of it.
 MAX_FREE_PIXELS = 4_000_000
+# ... and this where the manifest asks for more: the shape of an upload must not decide how much memory a model takes.
+_MOST_FREE = 1 << 24
 
 
 def wanted_side(how: Preprocess, spec: InputSpec) -> int | None:
@@ -44,13 +46,26 @@ def plan(
         net = (how.crop_size.get("width") or target[0], how.crop_size.get("height") or target[1])
     else:
         step = how.size_divisor
-        net = (target[0] or -(-new[0] // step) * step, target[1] or -(-new[1] // step) * step)
+        net = _bounded((target[0] or -(-new[0] // step) * step, target[1] or -(-new[1] // step) * step), target, step)
         if new[0] > net[0] or new[1] > net[1]:
             ratio = min(net[0] / width, net[1] / height)
             new = (min(max(round(width * ratio), 1), net[0]), min(max(round(height * ratio), 1), net[1]))
     if how.resize_mode == "letterbox_top_left" or not (how.do_center_crop or how.resize_mode != "stretch"):
         return net, new, (0, 0)
     return net, new, (_half(net[0] - new[0]), _half(net[1] - new[1]))
+
+
+def _bounded(net: tuple[int, int], target: tuple[int, int], step: int) -> tuple[int, int]:
+    """(width, height), less where a free side makes it too many pixels; multiples of `step` stay so."""
+    if net[0] * net[1] <= _MOST_FREE or all(target):
+        return net
+    ratio = (_MOST_FREE / (net[0] * net[1])) ** 0.5
+    width, height = (side or max(int(own * ratio) // step, 1) * step for side, own in zip(target, net, strict=True))
+    if not target[0]:
+        width = max(min(width, _MOST_FREE // height // step * step), step)
+    if not target[1]:
+        height = max(min(height, _MOST_FREE // width // step * step), step)
+    return width, height
 
 
 def _asked_for(width: float, height: float, how: Preprocess, target: tuple[int, int]) -> tuple[int, int]:
@@ -102,11 +117,10 @@ def _half(difference: int) -> int:
 
 
 def _shortest_edge(width: float, height: float, size: Mapping[str, int]) -> tuple[int, int]:
-    ratio = size["shortest_edge"] / min(width, height)
-    if "longest_edge" in size:
-        ratio = min(ratio, size["longest_edge"] / max(width, height))
-    elif max(width, height) * ratio > 32 * size["shortest_edge"]:
-        ratio = 32 * size["shortest_edge"] / max(width, height)  # a strip of 3000 x 3 must not become a gigapixel
+    shortest = size["shortest_edge"]
+    # A strip of 3000 x 3 must not become a gigapixel.
+    longest = min(32 * shortest, max(shortest, _MOST_FREE // shortest), size.get("longest_edge", 32 * shortest))
+    ratio = min(shortest / min(width, height), longest / max(width, height))
     return max(round(width * ratio), 1), max(round(height * ratio), 1)
 
 

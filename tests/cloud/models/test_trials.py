@@ -13,9 +13,10 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.cli import models_command
-from cloud.models import serving_models, trials
+from cloud.models import serving_models, trial_record, trials
 from cloud.models.serving_models import ServingModels
-from cloud.models.trials import TRIALS, Record, Trials, retry
+from cloud.models.trial_record import Record
+from cloud.models.trials import TRIALS, Trials, retry
 from cloud.storage.containers import Storage
 from cloud.uploads.upload_worker import UploadWorker
 from inference.engine import first_run
@@ -112,7 +113,7 @@ def test_one_trial_without_an_answer_may_have_been_the_machine(
     answers[1].append(SILENT)
     Trials(storage).ask(root)
     assert record(storage, root) | {"at": ""} == vars(
-        Record("pets", "ran", deaths=1, deployment="local", by=trials._by())
+        Record("pets", "ran", deaths=1, deployment="local", by=trial_record._by())
     )
 
 
@@ -185,7 +186,7 @@ def test_what_takes_too_much_memory_is_tried_again_where_there_is_more(
         with pytest.raises(ModelUnavailable, match="not opened here, it takes more memory"):
             Trials(storage).ask(root)
     assert len(tried) == 1
-    monkeypatch.setattr(trials, "memory_of_a_trial", lambda: 1 << 50)
+    monkeypatch.setattr(trial_record, "memory_of_a_trial", lambda: 1 << 50)
     Trials(storage).ask(root)
     assert len(tried) == 2
 
@@ -197,7 +198,7 @@ def test_a_refusal_is_of_the_versions_that_refused(
     answers[1].extend([SILENT, SILENT])
     with pytest.raises(ModelUnavailable):
         Trials(storage).ask(root)
-    monkeypatch.setattr(trials, "_by", lambda: "dropsight 9, onnxruntime 9")
+    monkeypatch.setattr(trial_record, "_by", lambda: "dropsight 9, onnxruntime 9")
     Trials(storage).ask(root)
 
 

@@ -214,7 +214,7 @@ def test_a_node_that_goes_on_keeps_no_cores_and_its_model_is_not_run(
     thread = threading.Thread(target=run)
     thread.start()
     with within(30, "a test"), alone.take(1):  # its core
-        with pytest.raises(ModelUnavailable, match="goes on in a single node of its graph") as caught:
+        with pytest.raises(ModelUnavailable, match="goes on in one node of its graph") as caught:
             budget.refuse_endless("slow")
         assert caught.value.cause == "model:slow"
         over.set()
