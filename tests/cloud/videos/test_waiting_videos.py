@@ -164,7 +164,7 @@ def test_a_video_loads_its_models_with_the_priority_of_pictures_which_use_them_t
     monkeypatch.setattr(registry, "_load", noted)
     videos.storage.write(UPLOADS, NAME, short)
     assert videos.worker.handle(BlobEvent(UPLOADS, NAME)).status == "done"
-    registry._loaded.clear()
+    registry._loaded.make_room()
     videos.storage.write(UPLOADS, NAME, short)
     sweep(videos.worker, 60)
     [message] = taken()
