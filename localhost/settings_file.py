@@ -43,7 +43,7 @@ def section(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise SettingsError(f"{path}: {name} is {found!r}, expected an object. Correct the file.")
+        raise SettingsError(f"{path}: {name} is a {_kind(found)}, expected an object. Correct the file.")
     return found
 
 
@@ -51,12 +51,19 @@ def _text(name: str, value: object, path: Path) -> str:
     """A value as an environment variable may have it."""
     text = str(value).lower() if isinstance(value, bool) else value
     if not isinstance(text, str):
-        expected = f"app settings are text. Write {json.dumps(json.dumps(value))}"
-        raise SettingsError(f"{path}: value of {name!r} is {value!r}; {expected}.")
+        expected = "app settings are text. Write it in quotes, and a backslash before each quote in it"
+        raise SettingsError(f"{path}: value of {name!r} is a {_kind(value)}; {expected}.")
     if not name or "=" in name or not _NO_VARIABLE.isdisjoint(name + text):
         expected = "expected a name without '=', and name and value without NUL and half characters"
-        raise SettingsError(f"{path}: the setting {name!r} cannot be an environment variable: {expected}.")
+        shown = name.partition("=")[0] + "=..." * ("=" in name)  # what follows may be meant as the value
+        raise SettingsError(f"{path}: the setting {shown!r} cannot be an environment variable: {expected}.")
     return text
+
+
+def _kind(value: object) -> str:
+    """What JSON calls it. The value itself may be a secret."""
+    kinds = {dict: "JSON object", list: "list", str: "text", bool: "truth value"}
+    return kinds.get(type(value), "number")
 
 
 def _parsed(path: Path, **options: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from cloud.storage.containers import Conflict, Storage
 from inference.engine.first_run import fingerprint, was_run_by_us
 from inference.engine.trial import PATIENCE_S, Trial, memory_of_a_trial, trial
 from inference.errors import BadModel, DropsightError, ModelUnavailable, Transient
+from inference.threads import BeginThread, begin_thread
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +98,13 @@ class Trials:
             if job is None or (job.done.is_set() and self._clock() >= job.until):
                 # What was known stays so until there is another answer.
                 job = self._jobs[key] = replace(job, done=threading.Event()) if job else _Job(root, key)
-                threading.Thread(target=self._do, args=(job,), name="dropsight-trial", daemon=True).start()
+                threading.Thread(
+                    target=self._do, args=(job, begin_thread()), name="dropsight-trial", daemon=True
+                ).start()
             return job
 
-    def _do(self, job: _Job) -> None:
+    def _do(self, job: _Job, begin: BeginThread) -> None:
+        begin()
         try:
             answer = self._answered(job)
         except Exception as error:  # noqa: BLE001 - whoever waits for it is to hear of it

@@ -30,6 +30,7 @@ from cloud.uploads.rests import Rests
 from inference.errors import LimitExceeded, StorageUnavailable, UnsupportedMedia
 from inference.route_patterns import WILD, fits, literal_beginning
 from inference.routes_file import SIDECAR
+from inference.threads import begin_thread
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Forgetter:
         if names and not self.dry_run:
             self._batches += 1
             self.storage.write_json(STATE, f"{FORGOTTEN}{self._id}/{self._batches:06}.json", names)
-        with ThreadPoolExecutor(_SIDE_BY_SIDE, "dropsight-forget") as pool:
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, "dropsight-forget", begin_thread()) as pool:
             yield from (found for found in pool.map(self._one, names) if not found.is_nothing)
 
     def _one(self, name: str) -> Forgotten:
