@@ -45,7 +45,8 @@ class _AsItIs(NamedTuple):
 
 
 def prepared(data: bytes, media_type: str) -> File:
-    """The file without what would cost it although it holds no pixels. Raises CorruptMedia, UnsupportedMedia."""
+    """The file without what would cost it although it holds no pixels. Raises CorruptMedia, UnsupportedMedia,
+    LimitExceeded."""
     if media_type == "image/jpeg":
         from inference.image import jpeg_damage  # lazily: the first picture pays for every import
 
@@ -54,4 +55,9 @@ def prepared(data: bytes, media_type: str) -> File:
         from inference.image import png_chunks
 
         return png_chunks.prepared(data)
+    if media_type == "image/gif":
+        from inference.image import gif_blocks
+
+        data, notes = gif_blocks.without_texts(data)
+        return _AsItIs(data, media_type, notes)
     return _AsItIs(data, media_type)

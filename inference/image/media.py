@@ -42,8 +42,6 @@ _IMAGE_FORMATS = {
 }
 # Those that a route may have analysed as videos.
 ANIMATIONS = ("image/gif", "image/webp", "image/png")
-# Fifty megabytes of tiny GIF frames take minutes to count, and nobody needs the number.
-MAX_BYTES_COUNTED = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -219,7 +217,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     check_size(*image.size, limits, memory)
     reserve(image.size[0] * image.size[1] * memory)
     check_scans(image, file.data)
-    frames = _frames(image, media_type, len(data)) if pages is None else pages
+    frames, some = (pages, 0) if pages is not None else _frames(image, media_type, file.data)
     # Pillow turns a TIFF when it loads it, and says the upright size before; AVIF gives its own turn as an EXIF value.
     tiff = media_type == "image/tiff"
     orientation = orientation_of(image) if tiff else 1
@@ -228,7 +226,7 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     if at_least and image.format == "JPEG" and image.mode in ("RGB", "L") and getattr(image, "quantization", None):
         ratio = max(at_least / min(width, height), 0.125)
         image.draft(image.mode, (int(width * ratio), int(height * ratio)))
-    note = note or _of_several(media_type, frames)
+    note = note or _of_several(media_type, frames, some)
     notes = [*([note] if note else []), *file.notes]
     if image.mode == "I" and image.format == "PPM":
         image = image.convert("I;16")  # 16 bits, as dark as they may be
@@ -248,20 +246,28 @@ def _decode(data: bytes, media_type: str, limits: Limits, at_least: int | None) 
     return Picture(native, size, media_type, orientation, frames, tuple(notes), convert)
 
 
-def _of_several(media_type: str, frames: int) -> str:
-    """What is said where one picture of several is read; "" where the others are its copies (MPO) or missing."""
-    if frames < 2 or media_type == "image/jpeg":
+def _of_several(media_type: str, frames: int, some: int) -> str:
+    """What is said where one picture of several is read; "" where the others are its copies (MPO) or missing.
+
+    some: how many there are at least, where they were not counted to the end.
+    """
+    if max(frames, some) < 2 or media_type == "image/jpeg":
         return ""
     if media_type == "image/tiff":
         return f"it holds {frames} pictures, of which the first is analysed; split it to have all"
     more = "; animations = true in the route's [route.video] analyses all" if media_type in ANIMATIONS else ""
-    return f"an animation of {frames} frames, of which the first is analysed{more}"
+    many = str(frames) if frames else f"at least {some:,}"
+    return f"an animation of {many} frames, of which the first is analysed{more}"
 
 
-def _frames(image: Pillow.Image, media_type: str, size: int) -> int:
-    """How many pictures the file holds; 0 where counting would mean walking through all of a large file."""
+def _frames(image: Pillow.Image, media_type: str, data: bytes) -> tuple[int, int]:
+    """(how many pictures the file holds or 0, at least how many where counting would mean walking through all of a
+    large file)."""
     if media_type == "image/heic":
-        return 1
-    if media_type == "image/gif" and size > MAX_BYTES_COUNTED:
-        return 0
-    return int(getattr(image, "n_frames", 1))
+        return 1, 0
+    if media_type == "image/gif":
+        from inference.image import gif_blocks  # loaded already
+
+        counted = gif_blocks.count(data)
+        return (counted.pictures, 0) if counted.all else (0, counted.pictures)
+    return int(getattr(image, "n_frames", 1)), 0

@@ -190,7 +190,7 @@ def choose(data: bytes) -> Chosen:
     refuse_raw(pages, below)
     if first.whole:
         refuse_unread(first)
-        return Chosen(data, count, _larger(first, whole), first)
+        return Chosen(data, count, _larger(first, whole) or _uncounted(reader, whole), first)
     rest = [page for page in (*whole, *(p for p in below if p.whole)) if first.mask or page.area >= first.area]
     if not rest:
         refuse_unread(first)
@@ -227,6 +227,13 @@ def refuse_unread(page: Page) -> None:
     samples = page.first(_SAMPLES, len(page.tags.get(_BITS, (1,))))
     if samples > 2 and page.first(_PHOTOMETRIC, 0) in (0, 1):
         raise UnsupportedMedia(f"this is {described(page)}: save the three bands to look at as 8-bit RGB; {EXPECTED}")
+
+
+def _uncounted(reader: _Directories, whole: list[Page]) -> str:
+    """What is said where counting ended at a bound."""
+    if reader.complete:
+        return ""
+    return f"it holds at least {len(whole):,} pictures, of which the first is analysed; split it to have all"
 
 
 def _larger(first: Page, whole: list[Page]) -> str:

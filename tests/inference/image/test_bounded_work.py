@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from inference.errors import CorruptMedia, LimitExceeded
-from inference.image import jpeg_structure, png_chunks, tiff_pages
+from inference.image import gif_blocks, jpeg_structure, png_chunks, tiff_pages
 from inference.image.limits import Limits
 from inference.image.media import decode
 from inference.video.read import VideoReader
@@ -67,6 +67,23 @@ def test_a_png_of_endless_chunks_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(png_chunks, "MAX_CHUNKS", 999)
     with pytest.raises(LimitExceeded, match="at least 1,000 chunks; allowed are 999"):
         decode(flooded)
+
+
+def test_texts_of_a_gif_are_left_out_unread_and_endless_ones_are_refused() -> None:
+    data, header = encoded("GIF", "P", transparency=0), 13 + 3 * 256
+    picture = decode(data)
+
+    def commented(comment: bytes, times: int) -> bytes:
+        return data[:header] + b"!\xfe" + comment * times + b"\0" + data[header:]
+
+    for few in (commented(b"\xff" + bytes(255), 4000), data[:header] + bytes(1000) + data[header:]):
+        again = decode(few)
+        assert np.array_equal(again.pixels, picture.pixels) and again.notes == picture.notes
+    again = decode(commented(b"\xff" + bytes(255), 4200))  # 2 bytes before them, one behind
+    assert np.array_equal(again.pixels, picture.pixels)
+    assert f"{4200 * 256 + 3:,} bytes of texts before the GIF's picture" in again.notes[0]
+    with pytest.raises(LimitExceeded, match="at least 200,001 parts of blocks before its first picture; allowed are 2"):
+        decode(commented(b"\1a", gif_blocks.MAX_PARTS))
 
 
 def striped(parts: int, height: int = SIDE) -> bytes:
