@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repair",
         action="store_true",
         help="give uploads that are lost or stale back to the next sweep; delete what is orphaned, and error records "
-        "beside results",
+        "beside results: only what the app wrote, and what nobody has changed meanwhile",
     )
     parser.set_defaults(run=run)
 
@@ -63,7 +63,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _repaired(counts: dict[str, int]) -> str:
-    words = {"marked": "left to the next sweep", "deleted": "deleted", "left": "left to whoever is at work"}
+    words = {"marked": "left to the next sweep", "deleted": "deleted"}
+    # Somebody is at work on it, a lease, a hold or snapshots keep it, or nothing shows that the app wrote it.
+    words["left"] = "left as they are (in use, kept by storage, or not shown to be the app's)"
     return "repaired: " + ", ".join(f"{counts[how]} {what}" for how, what in words.items() if counts.get(how))
 
 
