@@ -151,7 +151,7 @@ def test_an_upload_that_kills_its_worker_uses_up_its_attempts_in_a_replay_too(
         assert (receipt(worker, "a.jpg").state, receipt(worker, "a.jpg").attempt) == ("working", attempt)
         old = worker.ledger.read("a.jpg")
         assert old
-        monkeypatch.setattr("cloud.uploads.ledger.LONGEST_LEASE_S", 0.0)  # its lease is over
+        monkeypatch.setattr("cloud.uploads.claims.LONGEST_LEASE_S", 0.0)  # its lease is over
     ended = to_the_end(at_work, replay)
     assert (ended.counts.failed, receipt(worker, "a.jpg").state) == (1, "failed")
 
