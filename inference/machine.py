@@ -6,8 +6,9 @@ import ctypes
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -57,11 +58,19 @@ def _memory_limits() -> Iterator[int]:
                 yield limit
 
 
-# Blocks from the first size on go back to the system when they are freed; of smaller ones an arena keeps the second.
-_MAPPED_BYTES, _KEPT_BYTES = 8 << 20, 16 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
+# Blocks from the first size on go back to the system when they are freed; of smaller ones an arena keeps the second.
+_OF_VIDEOS = ((_M_MMAP_THRESHOLD, 8 << 20), (_M_TRIM_THRESHOLD, 16 << 20))
 # Of a process that works on many pictures in many threads: buffers of pictures and of networks go back when freed.
-_ARENAS, _PICTURE_BYTES, _KEPT_OF_PICTURES = 2, 1 << 20, 4 << 20
+_OF_PICTURES, _ARENAS = ((_M_MMAP_THRESHOLD, 1 << 20), (_M_TRIM_THRESHOLD, 4 << 20)), 2
+
+
+class _Freed:
+    """What glibc is to do with freed memory, as all of the process asks for it."""
+
+    pictures = False
+    videos = 0
+    lock = threading.Lock()
 
 
 @cache
@@ -71,31 +80,42 @@ def keep_little_memory() -> None:
 
     By itself it has eight arenas for each core, each of which keeps the most that any thread took from it at once.
     Measured with 16 threads, pictures of up to 1600 x 1600 and 16 arenas: 1326 MiB after 200 pictures, 1600 after 800;
-    with this 122 after 400, 125 after 1000. Pages have to be fetched again: 8 to 20% more time of the processor than
-    with two arenas alone, on a machine that was busy with other things.
+    with this 122 after 400, 125 after 1000. Pages have to be fetched again: about a tenth more time of the
+    processor than with two arenas alone, on a machine that was busy with other things.
     """
     if sys.platform == "win32" or any(name.startswith("MALLOC_") for name in os.environ):
         return
-    with suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_ARENA_MAX, _ARENAS)
-        mallopt(_M_MMAP_THRESHOLD, _PICTURE_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_OF_PICTURES)
+    with _Freed.lock:
+        _Freed.pictures = True
+        _mallopt((_M_ARENA_MAX, _ARENAS), *_OF_PICTURES)
 
 
-@cache
-def return_freed_memory() -> None:
-    """Makes glibc give freed blocks back to the system; elsewhere nothing is done.
+@contextmanager
+def returning_freed_memory() -> Iterator[None]:
+    """For the time in which a video is read, makes glibc give freed blocks back to the system; elsewhere nothing is
+    done. What `keep_little_memory` asked for holds again after the last video.
 
     By itself it keeps up to 64 MiB for every thread once blocks of 32 MiB were freed, as networks do between frames:
     of a small clip that was half of the peak. Frames of 1080p stay below the limit, since mapping each takes time.
     """
+    with _Freed.lock:
+        _Freed.videos += 1
+        _mallopt(*_OF_VIDEOS)
+    try:
+        yield
+    finally:
+        with _Freed.lock:
+            _Freed.videos -= 1
+            if _Freed.pictures and not _Freed.videos:
+                _mallopt(*_OF_PICTURES)
+
+
+def _mallopt(*options: tuple[int, int]) -> None:
     if sys.platform == "win32":  # there CDLL(None) raises TypeError
         return
     with suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        for name, value in options:
+            ctypes.CDLL(None).mallopt(name, value)
 
 
 def rss_bytes(pid: int | str = "self") -> int:

@@ -74,6 +74,8 @@ def fields(data: Bytes, at: int, end: int) -> Iterator[tuple[int, Span]]:
     while at < end:
         key, at = varint(data, at)
         kind = key & 7
+        if not key >> 3:  # no field: zeros, say, that a download was filled up with
+            raise Broken
         if kind == 0:
             value, at = varint(data, at)
             yield key >> 3, (value, value)

@@ -11,6 +11,7 @@ from inference.engine.folders import InstalledModel, one_sentence
 from inference.engine.other_formats import is_onnx, refuse_what_is_not_onnx
 from inference.engine.weights import Weights, missing_data, sha256_of, state_of
 from inference.errors import BadManifest, BadModel, ModelUnavailable
+from inference.machine import memory_limit
 from inference.manifest import inside
 
 
@@ -113,6 +114,11 @@ def _with_state(entry: InstalledModel) -> InstalledModel:
         state = state_of(entry.weights)
         if missing := missing_data(state):
             raise ModelUnavailable(_without_data(entry.weights, missing))
+        if state.bytes > memory_limit():  # before all of it is read for its digest
+            raise BadModel(
+                f"{entry.weights}: its files take {state.bytes >> 20:,} MiB, more than the "
+                f"{memory_limit() >> 20:,} MiB of memory here; run it where there is more, or export it smaller"
+            )
         if not entry.reason:
             refuse_what_is_not_onnx(entry.weights)
             if not is_whole(entry.weights):

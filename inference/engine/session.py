@@ -58,6 +58,7 @@ PROVIDERS = {
 }
 # Graphs smaller than this do too little work for a second thread to pay for its waking.
 SMALL_MODEL_BYTES = 1 << 20
+_LARGE_FEED = 12 << 20  # a megapixel of floats
 
 
 def providers_named(words: str) -> tuple[str, ...]:
@@ -109,8 +110,8 @@ class Session:
             raise BadModel(f"{path}: its names or metadata are not UTF-8 text ({error}); export it again") from error
         refuse_unknown_floats(path, (*self._session.get_inputs(), *self._session.get_outputs()))
         self._names = [o.name for o in self.outputs]
-        # Every new picture size would otherwise leave its largest block in the arena for good.
-        self._shrinks = self.provider == CPU and any(None in i.shape[1:] for i in self.inputs)
+        self._sizes_vary = any(None in i.shape[1:] for i in self.inputs)
+        self._has_run = False
 
     @cached_property
     def graph(self) -> Graph:
@@ -121,7 +122,7 @@ class Session:
         """All outputs by name, in the file's order. Raises BadModel where the model refuses the input, OutOfMemory,
         TookTooLong where the run was ended, ModelUnavailable while another goes on that was."""
         options = ort.RunOptions()  # of this run alone: an object that threads share ends all of their runs
-        if self._shrinks:
+        if self._gives_memory_back(feeds):
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
         def end() -> None:
@@ -136,6 +137,14 @@ class Session:
                     raise OutOfMemory(f"memory ran out while the model ran on {shapes}; {_MORE_MEMORY}") from error
                 raise BadModel(f"the model failed on {shapes}: {without_places(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
+
+    def _gives_memory_back(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether what the arena has free goes back to the system after this run: what a model that is gone and loading
+        this one left, and the blocks of a large picture of a size of its own, which no other would fill. After every
+        run it takes a fifth more time of the processor, since pages have to be fetched again."""
+        first, self._has_run = not self._has_run, True
+        large = self._sizes_vary and max((feed.nbytes for feed in feeds.values()), default=0) > _LARGE_FEED
+        return self.provider == CPU and (first or large)
 
 
 class NoSession(Session):

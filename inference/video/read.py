@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import cast
 
 from inference.image.sniff import head_of, sniff
-from inference.machine import return_freed_memory
+from inference.machine import returning_freed_memory
 from inference.video import animation
 from inference.video.container import (
     notes_on,
@@ -93,7 +93,6 @@ class VideoReader:
         """`anchor`: where reading begins. `start`: a frame from there on, whose index is known and before which damage
         does not count. `view`: which frames between the samples are wanted, and of which size. `size`: width and height
         of the clip's first frame upright, to which all are scaled; by default those of the first that is read."""
-        return_freed_memory()
         self._view, self._size = view or View(0), size
         self._source = source
         self._start = start
@@ -108,6 +107,10 @@ class VideoReader:
 
     def shown(self) -> Iterator[Frame | Between]:
         """The sampled frames, and in order with them those that the view shows between them."""
+        with returning_freed_memory():
+            yield from self._shown()
+
+    def _shown(self) -> Iterator[Frame | Between]:
         damage = Damage(self._start.pts_s - SAME_S if self._start and self._start.index else 0.0)
         self._pictures = UprightPictures(self._limits, damage)
         if animation.is_animation(self._source):

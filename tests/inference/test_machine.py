@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 
 import pytest
 
-from inference.machine import return_freed_memory
+from inference import machine
+from inference.machine import keep_little_memory, returning_freed_memory
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process its peak this way")
@@ -31,4 +33,22 @@ def test_freed_memory_is_left_to_the_system_where_there_is_no_c_library_to_ask(m
 
     monkeypatch.setattr(ctypes, "CDLL", refuse)
     monkeypatch.setattr(sys, "platform", "win32")
-    return_freed_memory.__wrapped__()
+    with returning_freed_memory():
+        pass
+
+
+def test_after_the_last_video_pictures_have_their_setting_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 MiB, and 8 MiB while a video is read: of the calls the size from which blocks are mapped."""
+    mapped = list[int]()
+
+    def mallopt(*options: tuple[int, int]) -> None:
+        mapped.extend(value >> 20 for name, value in options if name == -3)
+
+    monkeypatch.setattr(machine, "_mallopt", mallopt)
+    monkeypatch.setattr(machine._Freed, "pictures", False)
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    keep_little_memory.__wrapped__()
+    with returning_freed_memory(), returning_freed_memory():
+        pass
+    assert mapped == ([1, 8, 8, 1] if sys.platform != "win32" else [8, 8])

@@ -92,3 +92,11 @@ def test_a_model_for_which_no_memory_is_left_takes_that_of_the_others(
 
     monkeypatch.setattr("inference.engine.registry.Session", Full)
     assert registry.load("b").digest and registry.load("a") is not first
+
+
+def test_a_file_larger_than_the_memory_is_not_even_read(tmp_path: Path) -> None:
+    path = hostile.healthy(tmp_path / "pets") / "model.onnx"
+    with path.open("r+b") as file:
+        file.truncate(memory_limit() + 1)  # sparse: it takes no disk
+    (entry,) = Registry([tmp_path], weights=Weights([])).list()
+    assert entry.reason and f"MiB, more than the {memory_limit() >> 20:,} MiB of memory here" in entry.reason
