@@ -11,25 +11,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from cloud.azureml import deployments, pipeline_runs
 from cloud.azureml.deployments import Deployment
 from cloud.azureml.pipeline_entry import PipelineEntry
-from cloud.azureml.pipeline_kind import Connection, Kind, Submission
 from cloud.azureml.slot_health import trouble
 from cloud.azureml.slot_runner import PipelineFailed, Runner
 from cloud.azureml.slot_steps import in_words
 from cloud.azureml.v1_kinds import PublishedPipeline
-from cloud.azureml.workspace import NotAccepted, Run, Search, ServiceRefused, Workspace
+from cloud.azureml.workspace import Workspace
 from cloud.drift.drift_entry import DriftEntry
 from cloud.pipelines_file import Pipelines, pipelines
 from cloud.schedule import Schedule, check_ncrontab
 from cloud.settings import current, deployment, is_disabled, text_of
 from cloud.storage.containers import Storage, default_storage
+from cloud.tasks import Here, Task
 from inference.errors import BadPipeline, DropsightError, Transient
 
 log = logging.getLogger(__name__)
@@ -46,65 +45,6 @@ DELIVER = "0 */10 * * * *"
 _TAKEN_OUT = PublishedPipeline(id="of an entry that is not in the file any more")
 # Entries for which the last tick of this process had no place: they come first, or those that hang would starve them.
 _WAITING: set[str] = set()
-
-
-@dataclass(frozen=True)
-class Task(Kind):
-    """Work of the app itself, done while it is submitted. Doing it twice does no harm."""
-
-    kind = "task"
-    # At work in this process, by name.
-    running: ClassVar[set[str]] = set()
-
-    work: Callable[[], object]
-
-    def as_table(self) -> dict[str, Any]:
-        """No keys: it is no entry of the file."""
-        return {}
-
-    def submit(self, service: Connection, submission: Submission) -> Run:
-        """Do it. Raises NotAccepted where trying again may help, ServiceRefused where it does not."""
-        self.running.add(submission.pipeline)
-        try:
-            self.work()
-        except Transient as error:
-            raise NotAccepted(str(error)) from error
-        except DropsightError:
-            raise
-        except Exception as error:
-            log.exception("%s", submission.pipeline)
-            raise ServiceRefused(in_words(error)) from error
-        finally:
-            self.running.discard(submission.pipeline)
-        return Run(submission.key, "Completed")
-
-    def search(self, service: Connection, submission: Submission, since: datetime, names_kept: bool) -> Search:
-        """Where its worker ended, it has to be done again."""
-        return Search()
-
-    def is_at_work(self, name: str) -> bool:
-        """However long it takes."""
-        return name in self.running
-
-    @staticmethod
-    def status(service: Connection, run: str) -> Run | None:
-        return Run(run, "Completed")
-
-    def preview(self, service: Connection, submission: Submission) -> dict[str, Any]:
-        return {}
-
-
-class _Here:
-    """The service that does tasks: this process."""
-
-    def submit(self, submission: Submission) -> Run:
-        return submission.target.submit(self, submission)  # type: ignore[arg-type]
-
-    def search(self, submission: Submission, since: datetime, *, names_kept: bool = False) -> Search:
-        return submission.target.search(self, submission, since, names_kept)  # type: ignore[arg-type]
-
-    def status(self, kind: str, run: str) -> Run | None:
-        return Task.status(self, run)  # type: ignore[arg-type]
 
 
 def on_timer(begin_thread: Callable[[], None]) -> None:
@@ -263,7 +203,7 @@ def _runner(entry: PipelineEntry, clock: Callable[[], datetime], may_begin: Call
         "alone": _is_alone,
     }
     if isinstance(entry.target, Task):
-        return pipeline_runs.runner(service=_Here, **options)
+        return pipeline_runs.runner(service=Here, **options)
     return pipeline_runs.runner(**options)
 
 

@@ -19,6 +19,16 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def is_private(url: str) -> bool:
+    """Whether this address says itself that it leads to the machine, or to a network that is not the internet's; where
+    a name leads, it does not say."""
+    try:
+        host = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return is_loopback(url)
+    return not (getattr(host, "ipv4_mapped", None) or host).is_global
+
+
 def bypass_proxy(environ: MutableMapping[str, str] = os.environ) -> None:
     """Have NO_PROXY name this machine, for us and for every process that we start; what it names already stays.
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from localhost.app_functions import Function
 from localhost.app_index import PLANS, STORED, problems_of
 from localhost.errors import HostError
@@ -259,7 +261,13 @@ def show_log_lines(verbose: bool) -> TerminalHandler:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[terminal], force=True)
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     return terminal
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is no request that is none, for which whoever sent it is answered 400."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def print_functions(host: Host) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from inference.errors import BadModel, ModelUnavailable
-from inference.loopback import is_loopback
+from inference.loopback import is_loopback, is_private
 from inference.threads import begin_thread
 
 BLOCK = 1 << 18
@@ -40,10 +40,11 @@ class OutOfTime(ModelUnavailable):
 def is_safe(url: str, led_from: str = "") -> bool:
     """Whether nobody on the way can read or change what comes from this address: https, or this machine itself.
 
-    led_from: what led there. What is asked for by https, or from elsewhere, leads to no server of this machine.
+    led_from: what led there. What is asked for from elsewhere leads to no server of this machine, and to no address of
+    a private network.
     """
     if url.lower().startswith("https://"):
-        return True
+        return not led_from or is_private(led_from) or not is_private(url)
     from_here = not led_from or (led_from.lower().startswith("http://") and is_loopback(led_from))
     return url.lower().startswith("http://") and is_loopback(url) and from_here
 
@@ -216,7 +217,7 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if not is_safe(newurl, req.full_url):
             fp.close()
-            raise BadModel(f"{req.full_url} leads to {newurl}, expected an https address")
+            raise BadModel(f"{req.full_url} leads to {newurl}, expected an https address of no private network")
         parts = urlsplit(newurl)  # the library would look for a host called `name:password@host`
         plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         return super().redirect_request(req, fp, code, msg, headers, plain)

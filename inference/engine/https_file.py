@@ -49,7 +49,8 @@ def blocks_of(
     except OutOfTime:
         raise StorageUnavailable(f"{shown}: not all of it came within {WHOLE_S / 60:.0f} minutes; {_OTHER}") from None
     except BadModel:
-        raise UnreadableMedia(f"{shown} leads to an address without https; {_OTHER}") from None
+        what = "leads to an address without https, or of a private network"
+        raise UnreadableMedia(f"{shown} {what}; {_OTHER}") from None
     except ModelUnavailable as error:  # no connection: names host and port alone
         raise StorageUnavailable(f"{shown}: {error}; {_AGAIN}") from None
     except (http.client.InvalidURL, UnicodeError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -68,6 +69,17 @@ def test_a_request_line_with_the_address_of_another_site_gets_no_answer(host: Ho
         answer.read()
     connection.close()
     assert statuses == [403, 200]
+
+
+def test_what_is_no_request_is_refused_and_costs_the_terminal_nothing(host: HostProcess) -> None:
+    before = len(host.printed())
+    for line in (b"GET /api/\x1b[31mred HTTP/1.1", b"\x16\x03\x01 as TLS", b"GET /api/owner HTTP/1.1\r\nno header"):
+        with socket.create_connection(("127.0.0.1", host.port), timeout=20) as client:
+            client.sendall(line + b"\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.0 400 ")
+    assert request("GET", f"{host.url}/api/owner").status == 200
+    said = host.printed()[before:]
+    assert "Traceback" not in said and "\x1b" not in said
 
 
 @pytest.mark.parametrize(

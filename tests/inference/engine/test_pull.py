@@ -396,7 +396,10 @@ def test_nothing_is_fetched_from_an_address_that_others_can_change(url: str, tmp
 
 def test_https_does_not_lead_to_servers_of_this_machine() -> None:
     assert is_safe("https://a/x") and is_safe("http://127.0.0.1:9/x") and is_safe("http://127.0.0.1:9/x", NOWHERE)
-    assert is_safe("https://127.0.0.1/x", "https://a/x") and not is_safe("http://127.0.0.1/x", "https://a/x")
+    assert is_safe("https://127.0.0.1/x", "https://10.0.0.1/x") and not is_safe("http://127.0.0.1/x", "https://a/x")
+    private = ("127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]")
+    assert not any(is_safe(f"https://{host}/x", "https://a/x") for host in private)
+    assert all(is_safe(f"https://{host}/x") for host in private) and is_safe("https://8.8.8.8/x", "https://a/x")
 
 
 def test_a_download_ends_although_nobody_says_when(
