@@ -43,14 +43,23 @@ def fitting(
         exact = tuple(name for name, (length, wanted) in lengths.items() if length == wanted)
         return exact or tuple(name for name, (length, _) in lengths.items() if length is None)
     if few and last in (None, 6 + extras):
-        return ("end2end", *(("raw",) if last is None else ()), "v5", "raw_transposed")
-    return ("raw",) if first is not None and (last is None or first < last) else ("v5", "raw_transposed")
+        likely: tuple[str, ...] = ("end2end", *(("raw",) if last is None else ()), "v5", "raw_transposed")
+    else:
+        likely = ("raw",) if first is not None and (last is None or first < last) else ("v5", "raw_transposed")
+    # A box has four numbers, and a class at least.
+    room = {name: shape[GRIDS[name][0] if name in GRIDS else 2] for name in likely}
+    return tuple(name for name, numbers in room.items() if numbers is None or numbers >= 5 + extras)
 
 
 def unfitting(shape: Sequence[int | None], labels: int, extras: int, network: tuple[int, int] | None = None) -> str:
     """Why no layout fits; the arguments are those of `fitting`."""
     axes = ", ".join("?" if n is None else str(n) for n in shape)
     numbers = 4 + labels + extras
+    if labels == 0:
+        return (
+            f"the output [{axes}] fits no layout of head yolo: expected {numbers + 1} numbers for each box or more; "
+            "say in model.toml which head reads it"
+        )
     expected = f"{numbers} numbers for each box ({numbers + 1} with an objectness, {6 + extras} where NMS is done)"
     if network and any(per_cell(n, network) == 3 for n in shape[1:]):
         expected = f"{numbers + 1} numbers for each box (an objectness among them, as each cell has 3 boxes)"

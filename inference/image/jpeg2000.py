@@ -12,6 +12,7 @@ from inference.errors import CorruptMedia, UnsupportedMedia
 from inference.image.limits import Limits, check_memory, check_size
 from inference.image.sniff import EXPECTED
 
+_TILE_PART = b"\xff\x90"  # SOT
 # FFmpeg's names of what such files have without a conversion of colours; sYCC has others.
 _FORMATS = ("rgb48le", "rgba64le", "ya16le")
 
@@ -19,7 +20,7 @@ _FORMATS = ("rgb48le", "rgba64le", "ya16le")
 def check_jpeg2000(data: bytes, limits: Limits) -> None:
     """Holds a JPEG 2000 file to the limits by its codestream, since the box around it may say less.
 
-    Raises CorruptMedia without a codestream, LimitExceeded.
+    Raises CorruptMedia without a codestream, or where tiles are missing; LimitExceeded.
     """
     start = _codestream(data)
     if data[start : start + 4] != b"\xff\x4f\xff\x51" or len(data) < start + 42:
@@ -35,6 +36,29 @@ def check_jpeg2000(data: bytes, limits: Limits) -> None:
     # kilobyte for each component.
     memory = width * height * (10 + 6 * components) + tiles * (6_000 + 1_100 * components)
     check_memory(width, height, memory, limits)
+    there = _tiles_there(data, start)
+    if there is not None and there < tiles:
+        raise CorruptMedia(
+            f"the JPEG 2000 file has {there:,} of the {tiles:,} tiles of its picture; export or upload the file again"
+        )
+
+
+def _tiles_there(data: bytes, start: int) -> int | None:
+    """How many tiles the codestream has parts of (A.4.2); None where its header cannot be walked. OpenJPEG leaves those
+    grey that are missing."""
+    at = start + 2
+    while data[at : at + 2] != _TILE_PART:
+        if at + 4 > len(data) or data[at] != 0xFF:
+            return None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    found = set[int]()
+    while data[at : at + 2] == _TILE_PART and at + 12 <= len(data):
+        tile, length = struct.unpack_from(">HI", data, at + 4)
+        found.add(tile)
+        at += length or len(data)  # 0: all that is left
+        if 0 < length < 14:
+            return None
+    return len(found)
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

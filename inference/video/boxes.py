@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from inference.errors import LimitExceeded
+
 # What such a file may begin with.
 _FIRST = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 # More than the fragments of the longest recordings; a file of empty boxes has any number.
-_MOST = 1_000_000
+MAX_BOXES = 1_000_000
 
 
 class Box(NamedTuple):
@@ -29,12 +31,12 @@ def has_boxes(head: bytes) -> bool:
 def boxes(file: BinaryIO, within: Box | None = None) -> Iterator[Box]:
     """The outermost boxes of a file, or those within a box; up to the first whose size makes no sense.
 
-    Moves the file's position, which others may move meanwhile.
+    Moves the file's position, which others may move meanwhile. Raises LimitExceeded for more than MAX_BOXES.
     """
     at, end = 0, file.seek(0, os.SEEK_END)
     if within is not None:
         at, end = within.content, min(within.end, end)
-    for _ in range(_MOST):
+    for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
         file.seek(at)
@@ -47,6 +49,10 @@ def boxes(file: BinaryIO, within: Box | None = None) -> Iterator[Box]:
             return
         yield Box(kind, at + header, at + size)
         at += size
+    raise LimitExceeded(
+        f"the video container has more than {MAX_BOXES:,} boxes in a row, which are allowed; write it anew, as by "
+        "`ffmpeg -i in.mp4 -c copy out.mp4`"
+    )
 
 
 def movie(file: BinaryIO) -> Box | None:

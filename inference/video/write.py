@@ -170,8 +170,9 @@ class VideoWriter:
 
 
 def held_for(gap: int, sound: int) -> int:
-    """How long the last picture is shown, usually `gap`, where the sound goes on for `sound` after it began."""
-    return min(sound, _LONGEST) if sound > 2 * gap else gap
+    """How long the last picture is shown, usually `gap`, where the sound goes on for `sound` after it began; six hours
+    at most, whatever a clip says of its end."""
+    return min(sound if sound > 2 * gap else gap, _LONGEST)
 
 
 def encoded_size(width: int, height: int) -> tuple[int, int]:

@@ -147,3 +147,11 @@ def test_known_axes_come_before_free_ones() -> None:
     assert fitting((1, None, 6), 2, 0) == ("end2end", "raw_transposed")
     assert set(fitting((1, None, None), 2, 0)) == {"end2end", *GRIDS}
     assert fitting((1, 38, 8400), 2, 32) == ("raw",) and fitting((1, 300, 38), 80, 32) == ("end2end",)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (0, 4), (4, 5), (4, 4), (300, 1)])
+def test_boxes_without_room_for_a_class_are_refused(shape: tuple[int, int]) -> None:
+    assert fitting((1, *shape), 0, 0) == ()
+    with pytest.raises(BadModel, match=r"fits no layout of head yolo: expected 5 numbers for each box or more"):
+        decode(np.full((1, *shape), 0.5, np.float32), labels=0)
+    assert fitting((1, 5, 8400), 0, 0) == ("raw",)

@@ -17,7 +17,8 @@ from inference.errors import CorruptMedia, LimitExceeded
 from inference.image import gif_blocks, jpeg_structure, png_chunks, tiff_pages
 from inference.image.limits import Limits
 from inference.image.media import decode
-from inference.video.read import VideoReader
+from inference.video import boxes
+from inference.video.read import VideoReader, probe
 
 SIDE = 64
 
@@ -144,3 +145,18 @@ def test_pictures_of_a_motion_jpeg_are_bounded_too(tmp_path: Path) -> None:
     assert reader.report and reader.report.damaged_frames == 1
     with pytest.raises(CorruptMedia, match="allowed are 100"):
         list(VideoReader(clip("all.avi", progressive(200), progressive(200))))
+
+
+def test_a_container_of_endless_boxes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((SIDE, SIDE, 3), np.uint8))))
+        container.mux(stream.encode())
+    whole = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(whole + struct.pack(">I4s", 8, b"free") * 100)
+    assert len(list(VideoReader(tmp_path / "a.mp4"))) == 1
+    monkeypatch.setattr(boxes, "MAX_BOXES", 100)
+    for use in (probe, lambda path: list(VideoReader(path))):
+        with pytest.raises(LimitExceeded, match="more than 100 boxes in a row"):
+            use(tmp_path / "a.mp4")

@@ -151,3 +151,18 @@ def test_noise_gradients_and_few_pixels_are_no_damage() -> None:
     for image in (noise, Pillow.linear_gradient("L").convert("RGB"), PHOTO.resize((3, 2))):
         for kind in KINDS:
             decode(written(image, kind))
+
+
+@pytest.mark.parametrize("kind", ["jp2", "j2k"])
+def test_a_jpeg_2000_that_lacks_a_tile_is_damaged(kind: str) -> None:
+    file = io.BytesIO()
+    file.name = f"a.{kind}"  # with boxes or without
+    Pillow.linear_gradient("L").save(file, "JPEG2000", tile_size=(64, 64))
+    data = file.getvalue()
+    assert decode(data).size == (256, 256)
+    first = data.index(b"\xff\x90")
+    length = int.from_bytes(data[first + 6 : first + 10], "big")
+    last = data.rindex(b"\xff\x90")
+    for damaged in (data[:first] + data[first + length :], data[:last] + b"\xff\xd9"):
+        with pytest.raises(errors.CorruptMedia, match="has 15 of the 16 tiles"):
+            decode(damaged)

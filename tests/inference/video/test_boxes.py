@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from inference.errors import LimitExceeded
 from inference.video.boxes import Box, boxes, movie
 from inference.video.container import truncation
 from inference.video.encryption import encryption
@@ -43,6 +44,10 @@ def test_sizes_that_make_no_sense_are_no_fault_of_ours(size: int) -> None:
     assert truncation(file) == (declared if size > 16 else None)
 
 
-def test_a_file_of_nothing_but_boxes_keeps_nobody_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.video.boxes._MOST", 100)
-    assert len(list(boxes(io.BytesIO(box(b"free") * 1000)))) == 100
+def test_a_file_of_nothing_but_boxes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.video.boxes.MAX_BOXES", 100)
+    found = boxes(io.BytesIO(box(b"free") * 1000))
+    assert len([next(found) for _ in range(100)]) == 100
+    with pytest.raises(LimitExceeded, match="more than 100 boxes in a row"):
+        next(found)
+    assert len(list(boxes(io.BytesIO(box(b"free") * 99)))) == 99

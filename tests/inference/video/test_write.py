@@ -159,6 +159,16 @@ class TestJoin:
         assert not (tmp_path / "joined.mp4").exists()
 
 
+def test_a_clip_that_says_it_ends_in_days_is_written(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as out:
+        out.write(picture(0), 0.0)
+        out.ends_s = 209_715.2
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.duration and stream.time_base
+        assert float(stream.duration * stream.time_base) == pytest.approx((2**31 - 1) / 90_000)
+
+
 def test_of_frames_within_a_tick_of_the_clock_the_first_is_written(tmp_path: Path) -> None:
     """Screen recordings count in 100 ns."""
     times = [0.0, 3e-6, 0.04, 0.040002, 0.08]
