@@ -190,7 +190,7 @@ def _tidy(worker: UploadWorker, is_paused: bool) -> None:
     parts: list[Callable[[], object]] = [
         *replays,
         lambda: note_given_up(worker),
-        lambda: look_again(worker.storage),
+        lambda: look_again(worker.storage, worker.settings.sweep_seconds / 4),
         lambda: Retention(worker).run(worker.settings.sweep_seconds / 4),
     ]
     for part in parts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -200,15 +201,17 @@ def is_addressable(name: str) -> bool:
         return False
 
 
-def look_again(storage: Storage) -> int:
-    """Deletes what workers wrote of forgotten uploads that are still gone, and in the end their names; returns how
-    many blobs that were. A listing where nothing was forgotten."""
-    found = 0
+def look_again(storage: Storage, budget_s: float = float("inf")) -> int:
+    """Deletes what workers wrote of forgotten uploads that are still gone, and in the end their names, as long as it
+    has time; returns how many blobs that were. A listing where nothing was forgotten."""
+    found, end = 0, time.monotonic() + budget_s
     for page in storage.pages(STATE, FORGOTTEN):
         for blob in page.blobs:
             is_second = "looked" not in blob.metadata
             if blob.age_s < (SECOND_LOOK_S if is_second else LAST_LOOK_S):
                 continue
+            if time.monotonic() >= end:
+                return found
             names, held = _names_in(storage, blob.name), []
             for name in names:
                 try:

@@ -14,6 +14,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from cloud.settings import RESULTS, STATE, UPLOADS, Settings
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 _LOOK_BACK = 5000
 _EVERY_S = 3600.0
 _DAY_S = 86400.0
+_SIDE_BY_SIDE = 8
 # An upload that is gone for a moment only (overwritten by way of a deletion, undeleted) keeps what came of it.
 GONE_S = 600.0
 _MARK_BYTES = 64 * 1024
@@ -122,17 +124,32 @@ class Retention:
 
     def _page(self, mark: Mark, uploads: _Uploads, size: int) -> Mark:
         page = next(self.storage.pages(STATE, PREFIX, mark.receipts, size), None)
-        for summary in map(summary_of, page.blobs if page else ()):
-            try:
-                upload = uploads.of(summary.path)
-                if upload is None:
-                    mark = replace(mark, deleted=mark.deleted + self._after_its_upload(summary))
-                elif self._is_over(summary, upload):
-                    mark = replace(mark, expired=mark.expired + self._expired(summary, upload))
-            except StorageUnavailable as error:  # a lease, a legal hold: it stays until the next pass
-                log.warning("%s", printable(f"{STATE}/{PREFIX}{summary.path}: {error}"))
+        pairs = [(summary, uploads.of(summary.path)) for summary in map(summary_of, page.blobs if page else ())]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, "dropsight-retention") as pool:
+            # All of a page may be due at once, and its end is waited for.
+            ends = list(pool.map(self._looked_at, pairs))
+        for (summary, _), end in zip(pairs, ends, strict=True):
+            if isinstance(end, StorageUnavailable):  # a lease, a legal hold: it stays until the next pass
+                log.warning("%s", printable(f"{STATE}/{PREFIX}{summary.path}: {end}"))
         token = page.next_token if page else None
-        return replace(mark, receipts=token, uploads=uploads.token, done=token is None)
+        return replace(
+            mark,
+            receipts=token,
+            uploads=uploads.token,
+            deleted=mark.deleted + ends.count("deleted"),
+            expired=mark.expired + ends.count("expired"),
+            done=token is None,
+        )
+
+    def _looked_at(self, pair: tuple[ReceiptSummary, BlobInfo | None]) -> str | StorageUnavailable:
+        """What became of what an upload left: "deleted", "expired", or "" for nothing."""
+        summary, upload = pair
+        try:
+            if upload is None:
+                return "deleted" if self._after_its_upload(summary) else ""
+            return "expired" if self._is_over(summary, upload) and self._expired(summary, upload) else ""
+        except StorageUnavailable as error:
+            return error
 
     def _after_its_upload(self, summary: ReceiptSummary) -> bool:
         """Deletes what came of an upload that is gone, where that is asked for, and for long enough."""

@@ -132,6 +132,7 @@ def test_what_a_worker_wrote_that_died_then_is_deleted_by_the_second_look(
     assert look_again(worker.storage) == 0  # not yet
     monkeypatch.setattr(forget, "SECOND_LOOK_S", -1.0)
     monkeypatch.setattr(forget, "LAST_LOOK_S", -1.0)
+    assert look_again(worker.storage, 0) == 0  # without time
     assert look_again(worker.storage) == 1
     assert not [name for name in everything(worker) if "a.jpg" in name]
     assert document(worker, RESULTS, "b.jpg/result.json")["source"]["name"] == "b.jpg"
