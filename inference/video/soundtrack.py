@@ -134,7 +134,7 @@ def without_tags(packet: Packet[AudioStream]) -> Packet[AudioStream] | None:
         return None
     if data == whole:
         return packet
-    bare: Packet[AudioStream] = Packet(data)
+    bare: Packet[Any] = Packet(data)
     bare.is_keyframe = packet.is_keyframe
     return bare
 
