@@ -22,7 +22,7 @@ from inference.image.preprocess import Box, widened
 from inference.image.tile import tiles
 from inference.image.views import SAME_IOU, merged, same_as, sighted
 from inference.manifest import Preprocess
-from inference.predictions import Floats, Ints, Objects, OutputImage, Predictions
+from inference.predictions import Floats, Ints, Objects, OutputImage, Predictions, joined
 from inference.results.result import StepResult
 from inference.routes import Step
 from inference.timing import NO_TIME, Timing
@@ -61,7 +61,13 @@ def run_tiled(picture: Picture, step: Step, model: Model, threshold: float | Non
         views.append(part)
         seen.append(box)
         timing = timing + time
-    return merged(views, seen, picture.size, model.manifest.postprocess.max_detections), timing
+    found = merged(views, seen, picture.size, sum(map(len, views)))
+    count = min(len(found), model.manifest.postprocess.max_detections)
+    hidden = [view.hidden for view in views if view.hidden is not None]
+    rest = [found.take(range(count, len(found)))] if model.hides_from is not None else []
+    shown = replace(found.take(range(count)), hidden=None)
+    unseen = joined([*hidden, *(replace(each, hidden=None, masks=None, corners=None) for each in rest)])
+    return replace(shown, hidden=unseen) if len(unseen) else shown, timing
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,18 @@ def _answer(
 ) -> Timing:
     """Runs on the crops of the targets, which get the predictions."""
     answers: list[Predictions] = []
+    hidden: list[Objects | None] = []
     total = NO_TIME
     for target in targets:
         predictions, timing = _run_on(picture, target, step, model, threshold)
         # An output image of a crop is kept nowhere.
-        answers.append(Objects.empty() if isinstance(predictions, OutputImage) else predictions)
+        predictions = Objects.empty() if isinstance(predictions, OutputImage) else predictions
+        hidden.append(predictions.hidden if isinstance(predictions, Objects) else None)
+        answers.append(replace(predictions, hidden=None) if isinstance(predictions, Objects) else predictions)
         total = total + timing
-    for target, answer in zip(targets, _each_once(answers, targets, model, picture.size), strict=True):
+    once = _each_once(answers, targets, model, picture.size)
+    for target, answer, unseen in zip(targets, once, hidden, strict=True):
+        answer = replace(answer, hidden=unseen) if isinstance(answer, Objects) else answer
         target.attributes[step.title] = answer if sieve is None else sieve(answer)
     return total
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine.model import Model
+from inference.heads import head_of
 from inference.heads import threshold as default_threshold
 from inference.image.nms import iou_above, suppress
 from inference.label_lists import merged_ids, shown_names
@@ -24,6 +25,9 @@ from inference.regions import Look, feet, pixels_of
 from inference.routes import Step
 
 Flags = NDArray[np.bool_]
+# Of the score from which a model's answers count: what is as likely a face as not costs more when it is shown than
+# something else does when it is blurred.
+BLURRED_FROM = 2 / 3
 
 
 def hide(objects: Objects, keep: Flags, reason: str) -> Objects:
@@ -49,7 +53,8 @@ class Sieve:
 
     base: the score from which the step's answers count. floor: that from which a tracker wants them, which then looks
     at the labels' own thresholds itself; None without one. look: None for a step on crops, where the parent's place has
-    decided. size: of the picture, (width, height). held: labels that must be blurred, or lead to such.
+    decided. size: of the picture, (width, height). held: labels that must be blurred, or lead to such; blur: the first,
+    which are from the score `blurred_from` on, and however many there are.
     """
 
     step: Step
@@ -59,6 +64,8 @@ class Sieve:
     look: Look | None
     size: tuple[int, int]
     held: Collection[str] = ()
+    blur: Collection[str] = ()
+    blurred_from: float = 1.0
     left_out: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -69,15 +76,16 @@ class Sieve:
     @property
     def gives_held(self) -> bool:
         """Whether its objects may be some of those."""
-        gives = shown_names(self.manifest.labels, self.step.rename)
-        return bool(self.held) and (not gives or not {*self.held}.isdisjoint(gives))
+        return gives_any(self.manifest, self.step, self.held)
 
     def widened(self, model: Model) -> Model:
-        """The model, which gives all names instead of the best few where only some of them are wanted."""
+        """The model, which gives all names instead of the best few where only some of them are wanted, and hides the
+        objects that are only to be blurred."""
         count = len(self.manifest.labels)
-        if self.manifest.task != "image-classification" or not self.step.filters or not count:
-            return model
         wide = copy.copy(model)
+        wide.hides_from = self.blurred_from if self.gives_held else None
+        if self.manifest.task != "image-classification" or not self.step.filters or not count:
+            return wide
         wide.manifest = replace(model.manifest, postprocess=replace(model.manifest.postprocess, topk=count))
         return wide
 
@@ -96,16 +104,29 @@ class Sieve:
         return kept
 
     def _objects(self, objects: Objects) -> Objects:
-        sources = objects.names
+        sources, besides = objects.names, self._besides(objects.hidden)
         names, ids = self._renamed(objects.names, objects.label_ids)
-        objects = replace(objects, names=names, label_ids=ids)
+        objects = replace(objects, names=names, label_ids=ids, hidden=besides)
         limits = self._limits(names)
         reasons = self._reasons(objects, limits, sources)
         # What only a low threshold of another label let through was never an answer, and is not left out.
         gone = (reasons != "") & (objects.scores >= np.minimum(limits, self._usual))
         counts = Counter(objects.left_out) + Counter(reasons[gone].tolist())
         kept = replace(objects.take(reasons == ""), left_out=counts)
-        return with_hidden(kept, objects.take([i for i in np.flatnonzero(gone).tolist() if names[i] in self.held]))
+        unsure = (objects.scores >= self.blurred_from) & (objects.scores < limits)
+        hidden = [
+            i for i, name in enumerate(names) if (gone[i] and name in self.held) or (unsure[i] and name in self.blur)
+        ]
+        return with_hidden(kept, objects.take(hidden))
+
+    def _besides(self, hidden: Objects | None) -> Objects | None:
+        """What the model hid, under its new names: of what leads to something only what counts."""
+        if hidden is None:
+            return None
+        names, ids = self._renamed(hidden.names, hidden.label_ids)
+        counts = hidden.scores >= min(self.base, default_threshold(self.manifest, head_of(self.manifest)))
+        kept = [i for i, name in enumerate(names) if name in self.blur or (name in self.held and counts[i])]
+        return replace(hidden, names=names, label_ids=ids).take(kept) if kept else None
 
     def _reasons(self, objects: Objects, limits: Floats, sources: Sequence[str]) -> NDArray[np.str_]:
         """Why each is left out (N,), by the first option that does; empty where it is kept."""
@@ -207,10 +228,19 @@ def sieve_of(
     look: Look | None,
     size: tuple[int, int],
     held: Collection[str],
+    blur: Collection[str] = (),
 ) -> Sieve:
     """threshold: the step's, None for the model's own; the rest as of Sieve."""
-    base = default_threshold(model.manifest, model.head) if threshold is None else threshold
-    return Sieve(step, model.manifest, base, floor, None if step.on else look, size, held)
+    own = default_threshold(model.manifest, model.head)
+    base = own if threshold is None else threshold
+    blurred_from = min(base, BLURRED_FROM * own)
+    return Sieve(step, model.manifest, base, floor, None if step.on else look, size, held, blur, blurred_from)
+
+
+def gives_any(manifest: Manifest, step: Step, labels: Collection[str]) -> bool:
+    """Whether the step's objects may be called one of these."""
+    gives = shown_names(manifest.labels, step.rename)
+    return bool(labels) and (not gives or not {*labels}.isdisjoint(gives))
 
 
 def leading_to(steps: Sequence[Step], manifests: Sequence[Manifest], blur: Collection[str]) -> list[frozenset[str]]:

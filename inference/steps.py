@@ -63,21 +63,21 @@ def run_steps(
     """Run the steps in order over a picture; a step with `on` runs on the crops of earlier objects.
 
     models: of the steps, in order. threshold: 0..1, in place of all steps' own. look: where in the picture objects
-    count. blur: labels whose objects stay `hidden` where the steps' options leave them out. floors: by step the score
+    count. blur: labels whose objects stay `hidden` where they are not in the answer. floors: by step the score
     from which a tracker wants its objects, below the threshold. Raises BadRoute, BadModel, OutOfMemory.
     """
     results: list[StepResult] = []
     sure: dict[str, NDArray[np.bool_]] = {}
     filtered = look is not None or any(step.filters for step in steps)
-    if filtered:
-        from inference.keep import leading_to, sieve_of  # lazily, as below: most first pictures need neither
+    if filtered or blur:
+        from inference.keep import gives_any, leading_to, sieve_of  # lazily, as below: most first pictures need neither
 
         held = leading_to(steps, [model.manifest for model in models], blur)
     for number, (step, model) in enumerate(zip(steps, models, strict=True)):
         limit = threshold if threshold is not None else step.threshold
         floor = (floors or {}).get(step.title)
-        if filtered:
-            sieve = sieve_of(step, model, limit, floor, look, picture.size, held[number])
+        if filtered or (blur and gives_any(model.manifest, step, held[number])):
+            sieve = sieve_of(step, model, limit, floor, look, picture.size, held[number], blur)
             predictions, timing = _run(picture, step, sieve.widened(model), sieve.lowest, results, sure, sieve)
         else:
             predictions, timing = _run(picture, step, model, limit if floor is None else floor, results, sure)

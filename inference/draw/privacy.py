@@ -65,7 +65,8 @@ def boxes_of(steps: Sequence[tuple[str, Predictions]], labels: Collection[str]) 
     boxes = [
         box for _, predictions in steps if isinstance(predictions, Objects) for box in _labelled(predictions, labels)
     ]
-    return np.asarray(boxes, np.float32).reshape(-1, 4)
+    # Each once, in an order of their own: what lies in several looks the same, whoever found it.
+    return np.unique(np.asarray(boxes, np.float32).reshape(-1, 4), axis=0)
 
 
 def _labelled(objects: Objects, labels: Collection[str]) -> Iterator[list[float]]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image as Pillow
 
 from inference.engine.finite import odd_outputs, usable
 from inference.engine.model import Model
+from inference.engine.session import Session
 from inference.heads.image import kind_of, origin_of, planes, to_bytes
 from inference.image.lab import lab_to_rgb, rgb_to_lab
 from inference.image.media import Picture, cropped
@@ -36,7 +38,13 @@ MAX_STRIP = 4.0
 
 
 class ImageToImage(Model):
-    """A model whose output is an image."""
+    """A model whose output is an image, of all of the picture: do_center_crop, with which the models of its kind are
+    trained, would leave out its rim, and what is redacted in the picture would lie elsewhere in the output."""
+
+    def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
+        super().__init__(manifest, session, sha256)
+        how = replace(self.manifest.preprocess, do_center_crop=False)
+        self.manifest = replace(self.manifest, preprocess=how)
 
     def run(
         self, picture: Picture, box: Box | None = None, threshold: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from inference.engine.side_inputs import SIDE_INPUTS, side_input
 from inference.engine.tensors import Tensor
 from inference.errors import BadManifest, BadModel
 from inference.heads import Head, Shape, head_of
+from inference.heads import threshold as head_threshold
 from inference.image.media import Picture, cropped
 from inference.image.preprocess import Box, Fit, InputSpec, input_spec, prepare
 from inference.image.values import Quantization
@@ -138,8 +140,18 @@ def _other_offset(classes: int, manifest: Manifest, head: Head) -> str:
     return ""
 
 
+# Of what is to be blurred, so many are found in a picture (of objects with masks, which need memory) even where the
+# result has room for fewer.
+_MOST_UNSURE, _MOST_MASKS = 1000, 300
+
+
 class Model(Loaded):
-    """A model of pictures: a picture, or a crop of it, goes in; predictions come out."""
+    """A model of pictures: a picture, or a crop of it, goes in; predictions come out.
+
+    hides_from: a score, 0..1; objects that reach it and are not in the answer are `hidden` beside it. None: no such.
+    """
+
+    hides_from: float | None = None
 
     def __init__(self, manifest: Manifest, session: Session, sha256: str) -> None:
         """As Loaded; the file must take exactly 1 picture, too."""
@@ -184,6 +196,8 @@ class Model(Loaded):
             outputs, fit, timing = self.forward(picture, box)
             start = time.perf_counter()
             predictions = self.decode(outputs, fit, threshold)
+            if self.hides_from is not None and isinstance(predictions, Objects):
+                predictions = self._with_unsure(predictions, outputs, fit, threshold, self.hides_from)
         except (BadModel, BadManifest) as error:  # heads know no names, and a route may have several models
             if self.manifest.name in str(error):
                 raise
@@ -214,6 +228,24 @@ class Model(Loaded):
         with np.errstate(all="ignore"):  # what is no number is left out below, and is no warning on the console
             decoded = self.head.decode(outputs, fit, manifest)
         return _unnamed_said(usable(decoded, odd, manifest.name), len(manifest.labels))
+
+    def _with_unsure(
+        self, found: Objects, outputs: dict[str, NDArray[Any]], fit: Fit, threshold: float | None, low: float
+    ) -> Objects:
+        """The objects, with those hidden that reach `low` alone, or for which max_detections has no room."""
+        post = self.manifest.postprocess
+        limit = head_threshold(self.manifest, self.head) if threshold is None else threshold
+        if limit <= low and len(found) < post.max_detections:
+            return found
+        wide = copy.copy(self)
+        most = max(post.max_detections, _MOST_MASKS if found.masks is not None else _MOST_UNSURE)
+        wide.manifest = replace(self.manifest, postprocess=replace(post, max_detections=most))
+        every = wide.decode(outputs, fit, min(low, limit))
+        assert isinstance(every, Objects)
+        known = {*zip(found.label_ids.tolist(), map(tuple, found.boxes.tolist()), strict=True)}
+        rows = zip(every.label_ids.tolist(), map(tuple, every.boxes.tolist()), strict=True)
+        more = every.take([i for i, row in enumerate(rows) if row not in known])
+        return replace(found, hidden=replace(more, masks=None, corners=None, notes=()))
 
     def feeds(self, tensor: NDArray[Any], fit: Fit) -> dict[str, NDArray[Any]]:
         """The inputs by name: the prepared picture, and the side inputs that the file asks for."""

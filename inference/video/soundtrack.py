@@ -38,6 +38,7 @@ PRIMING_S = 0.5
 # So many streams are tried, and so many packets of one, before its sound is given up.
 _MOST_STREAMS, _MOST_REFUSED = 16, 200
 _FRAME = 1024
+_ID3_HEAD, _ID3V1 = 10, 128
 # From this share of its packets on, a stretch of sound is stored beside the pictures of one recording.
 _BESIDE = 0.75
 
@@ -118,6 +119,24 @@ def _refusal(stream: AudioStream) -> str | None:
     if not context.sample_rate:
         return f"its sound stream ({name}) tells no sample rate at its beginning, as when a microphone is off"
     return None
+
+
+def without_tags(packet: Packet[AudioStream]) -> Packet[AudioStream] | None:
+    """The packet, without the ID3 tags before and behind its sound: words of the upload's, which no player needs. None
+    where it is a tag alone."""
+    data = whole = bytes(packet)
+    while data[:3] == b"ID3" and len(data) >= _ID3_HEAD and not any(byte & 0x80 for byte in data[6:10]):
+        size = data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9]
+        data = data[_ID3_HEAD * (2 if data[5] & 0x10 else 1) + size :]  # ID3v2.4, 3.4: a footer repeats the header
+    if data[-_ID3V1 : -_ID3V1 + 3] == b"TAG":
+        data = data[:-_ID3V1]
+    if not data:
+        return None
+    if data == whole:
+        return packet
+    bare: Packet[Any] = Packet(data)
+    bare.is_keyframe = packet.is_keyframe
+    return bare
 
 
 class _Steps:
@@ -221,7 +240,8 @@ class _Copy:
         at_s = self._next_s if stamp is None else self._seconds(stamp, packet)
         samples = round(packet.duration * packet.time_base * rate) if packet.duration else _FRAME
         self._next_s = at_s + samples / rate
-        if packet.is_discard and not -PRIMING_S <= at_s < 0:  # beside the edit list
+        bare = without_tags(packet)
+        if bare is None or (packet.is_discard and not -PRIMING_S <= at_s < 0):  # beside the edit list
             return
         last_s = self._steps.last_s
         self._anew += self._steps.is_set_anew(at_s)
@@ -237,11 +257,11 @@ class _Copy:
         if self._is_another_kind(packet):
             self._refused, self._reason = self._refused + 1, "of another sample rate or layout"
             return
-        packet.stream, packet.time_base = copied, Fraction(1, rate)
-        packet.pts = packet.dts = place
-        packet.duration = samples
+        bare.stream, bare.time_base = copied, Fraction(1, rate)
+        bare.pts = bare.dts = place
+        bare.duration = samples
         try:
-            output.mux_one(packet)
+            output.mux_one(bare)
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise

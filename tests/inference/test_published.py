@@ -20,8 +20,10 @@ from PIL import Image as Pillow
 
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
+from inference.predictions import Objects
 from inference.results.result import Source
 from inference.routes import Draw, Route, Step
+from inference.routes_file import parse_routes
 from inference.video.join import join
 from inference.video.options import VideoOptions
 from inference.video.read import probe, scan
@@ -29,7 +31,7 @@ from inference.video.render import draw_part
 from inference.video.split import detect_part, merge, plan, prepare
 from inference.video.summary import RouteFacts
 from inference.video.write import VideoWriter
-from tests.inference.graphs import build, picture_input
+from tests.inference.graphs import build, picture_input, save
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 256
@@ -178,3 +180,30 @@ def in_parts(media: Path, route: Route, registry: Registry, folder: Path) -> dic
         files[name] = folder / name
         join(made, folder / name)
     return files
+
+
+def test_what_the_answer_has_no_room_for_or_is_unsure_of_is_blurred(tmp_path: Path) -> None:
+    """A step's high threshold and a model's max_detections decide what is in the result, not what is shown."""
+    boxes = np.array([[[8, 8, 24, 24], [40, 8, 56, 24], [8, 40, 24, 56], [40, 40, 56, 56]]], np.float32)
+    scores = np.array([[[0.95], [0.92], [0.7], [0.3]]], np.float32)  # the last is no face
+    save(tmp_path / "m/model.onnx", picture_input("images", 64), {"boxes": boxes, "scores": scores})
+    (tmp_path / "m/model.toml").write_text(
+        'name = "m"\ntask = "object-detection"\nhead = "boxes"\nlabels = ["face"]\n'
+        "[postprocess]\nconfidence_threshold = 0.6\nmax_detections = 1\n"
+    )
+    checks = np.indices((64, 64)).sum(axis=0) % 4 // 2 * 255
+    buffer = io.BytesIO()
+    Pillow.fromarray(checks.astype(np.uint8)).save(buffer, "PNG")
+    toml = '[[route]]\nname = "r"\nsteps = [{ model = "m", threshold = 0.9 }]\ndraw = { blur = "face", '
+    (entry,) = parse_routes(f"{toml}labels = false, boxes = false }}\n", "routes").entries
+    assert isinstance(entry, Route)
+    analysis = analyze(buffer.getvalue(), entry, Registry([tmp_path]))
+    (step,) = analysis.result.steps
+    assert isinstance(step.predictions, Objects)
+    assert step.predictions.scores.tolist() == pytest.approx([0.95]), "the result stays as it was"
+    drawn = analysis.artifacts["annotated.jpg"]
+    assert isinstance(drawn, bytes)
+    shown = Pillow.open(io.BytesIO(drawn)).convert("L").resize((64, 64), Pillow.Resampling.BOX)
+    pixels = np.asarray(shown, float)
+    spread = [pixels[y1 + 3 : y2 - 3, x1 + 3 : x2 - 3].std() for x1, y1, x2, y2 in boxes[0].astype(int).tolist()]
+    assert max(spread[:3]) < 25 < 60 < spread[3], spread

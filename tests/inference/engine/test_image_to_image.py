@@ -16,6 +16,7 @@ from inference.engine.weights import Weights, sha256_of
 from inference.image.media import Picture, decode
 from inference.image.tile import Blend, starts, tiles
 from inference.predictions import OutputImage
+from tests.inference.graphs import build, picture_input
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -173,3 +174,21 @@ def test_super_resolution_is_about_as_near_to_the_original_as_bicubic(real: Regi
 def _psnr(a: Pillow.Image, b: Pillow.Image) -> float:
     difference = np.asarray(a.convert("L"), float) - np.asarray(b.convert("L"), float)
     return float(10 * np.log10(255**2 / np.mean(difference**2)))
+
+
+@pytest.mark.parametrize("params", ["", "params = { whole = true }"])
+def test_a_centre_crop_leaves_out_nothing_of_the_picture(params: str, tmp_path: Path) -> None:
+    """Else what is redacted would lie elsewhere in the output: here red says how far to the right a pixel is."""
+    images = picture_input("images", 48)
+    shape = images["images"][1]
+    build(tmp_path / "same/model.onnx", images, [("Identity", "images", "out")], {"out": ("float32", shape)})
+    (tmp_path / "same/model.toml").write_text(
+        'name = "same"\ntask = "image-to-image"\nhead = "image"\n[preprocess]\nsize = { shortest_edge = 64 }\n'
+        f"do_center_crop = true\ncrop_size = {{ height = 48, width = 48 }}\n[postprocess]\n{params}\n"
+    )
+    pixels = np.zeros((60, 120, 3), np.uint8)
+    pixels[:, :, 0] = np.linspace(0, 255, 120)
+    output, _ = Registry([tmp_path]).model("same").run(Picture.of(pixels))
+    assert isinstance(output, OutputImage)
+    red = output.pixels[output.pixels.shape[0] // 2, :, 0].astype(int)
+    assert red[0] < 8 and red[-1] > 247 and abs(int(red[len(red) // 4]) - 64) < 6

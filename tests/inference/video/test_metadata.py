@@ -18,6 +18,7 @@ from inference.predictions import Origin
 from inference.routes import Route, Step
 from inference.video.join import join
 from inference.video.options import VideoOptions
+from inference.video.soundtrack import without_tags
 from inference.video.write import VideoWriter
 from tests.inference.video.clips import make, picture
 
@@ -117,3 +118,17 @@ def test_parts_that_are_joined_keep_it(tmp_path: Path) -> None:
     assert xmp_of(tmp_path / "whole.mp4") == xmp.decode()
     with av.open(str(tmp_path / "whole.mp4")) as container:
         assert len(list(container.decode(video=0))) == 6
+
+
+def test_id3_tags_within_the_sound_reach_no_file() -> None:
+    """As streams and old recorders have them: before, behind, in place of the sound, one after the other."""
+    sound = b"\xff\xfb\x90\x00" + bytes(range(200))
+    tag = b"ID3\x04\x00\x00\x00\x00\x01\x02" + b"S" * 130  # 1 * 128 + 2 bytes
+    footed = b"ID3\x04\x00\x10\x00\x00\x00\x06SECRET3DI\x04\x00\x10\x00\x00\x00\x06"
+    old = b"TAG" + b"SECRET".ljust(125, b"\0")
+    for data in (sound, tag + sound, footed + tag + sound + old, sound + old):
+        bare = without_tags(av.Packet(data))
+        assert bare is not None and bytes(bare) == sound
+    assert without_tags(av.Packet(tag)) is None
+    broken = b"ID3\x04\x00\x00\xff\xff\xff\xff" + sound  # no size of a tag
+    assert bytes(without_tags(av.Packet(broken)) or b"") == broken
