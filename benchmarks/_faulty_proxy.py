@@ -15,6 +15,12 @@ from typing import Any
 # What befalls a request, of 100: it does not arrive; it is refused; it is slow; it arrives and its answer does not; its
 # answer breaks off in the middle.
 FAULTS = {"dropped": 3, "refused": 3, "slow": 4, "unanswered": 3, "cut": 2}
+CODES = {
+    "403": "AuthorizationPermissionMismatch",
+    "429": "TooManyRequests",
+    "500": "InternalError",
+    "503": "ServerBusy",
+}
 _BUSY = b"<?xml version='1.0'?><Error><Code>ServerBusy</Code><Message>The server is busy.</Message></Error>"
 
 
@@ -34,13 +40,17 @@ class FaultyProxy(ThreadingHTTPServer):
         """Where it listens."""
         return int(self.server_address[1])
 
-    def fault(self) -> str:
-        """What befalls the next request; "" for nothing."""
+    def fault(self, path: str) -> str:
+        """What befalls the next request, which is for `path`; "" for nothing, or the status that it gets."""
         with self.lock:
             names, weights = list(FAULTS), list(FAULTS.values())
             drawn = self.chance.choices(["", *names], [100 - sum(weights), *weights])[0] if self.faulty else ""
             self.counts[drawn] += 1
             return drawn
+
+    def told(self, text: str) -> str:
+        """What of an answer is passed on: headers one by one, or a listing."""
+        return text
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Workers are killed in the middle of their requests."""
@@ -52,11 +62,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.server.fault()
+        fault = self.server.fault(self.path)
         if fault == "dropped":
             self._reset()
         elif fault == "refused":
             self._answer(503, [("x-ms-error-code", "ServerBusy")], _BUSY)
+        elif fault.isdecimal():
+            self._answer(int(fault), [("x-ms-error-code", CODES[fault]), ("x-ms-request-id", "1")], b"")
         else:
             self._forward(body, fault)
 
@@ -73,7 +85,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "unanswered":
             self._reset()
             return
-        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in _OF_THIS_HOP]
+        headers = [
+            (name, self.server.told(value)) for name, value in answer.getheaders() if name.lower() not in _OF_THIS_HOP
+        ]
+        if "comp=list" in self.path:
+            content = self.server.told(content.decode()).encode()
+        if fault == "short":
+            content = content[: len(content) // 2]
         self._answer(answer.status, headers, content, cut=fault == "cut", length=answer.getheader("Content-Length"))
 
     def _answer(

@@ -14,6 +14,7 @@ from cloud.models.serving_models import ServingModels
 from cloud.models.trials import Trials
 from cloud.once import once
 from cloud.places import SWITCH_S
+from cloud.process_folder import delete_left, own_folder
 from cloud.settings import UPLOADS, BadSettings, current, is_disabled, slips, text_of
 from cloud.stopping import at_stop
 from cloud.storage.containers import default_storage
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 def default_worker() -> UploadWorker:
     """The worker of this process, made from its settings."""
     own_process()
+    own_folder()
     sys.setswitchinterval(SWITCH_S)
     settings = current()
     for sentence in slips().values():
@@ -166,6 +168,7 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
 
     _note_entries()  # first: pipelines do not wait for what is wrong with uploads
     worker = default_worker()
+    delete_left()  # of processes that were killed: a full copy of each video that they had
     _note_edits()
     worker.storage.ensure_containers(UPLOADS)
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)

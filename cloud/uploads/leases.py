@@ -86,7 +86,9 @@ class Leases:
         for owner, (claim, reason) in owed.items():
             try:
                 self._receipts.give_back(claim, reason)
-            except Exception:  # noqa: BLE001 - storage is not there yet: the next round tries again
+            except Exception:  # noqa: BLE001 - the next round tries again, and begins with another
+                with self._lock:  # storage may not be there yet, or this one receipt be held
+                    self._owed[owner] = self._owed.pop(owner)
                 return
             with self._lock:
                 del self._owed[owner]

@@ -22,6 +22,7 @@ from cloud.storage.paths import printable, record_path, record_prefix
 from cloud.uploads import outdated
 from cloud.uploads.events import Again, BlobEvent, Cause, Outcome, anyway
 from cloud.uploads.intake import PAUSED, is_paused
+from cloud.uploads.ledger import Stopping
 from cloud.uploads.outdated import Digests, Tally
 from cloud.uploads.priority import Order, Scan
 from cloud.uploads.receipts import ReceiptStore, ReceiptSummary
@@ -215,7 +216,8 @@ class _Sweep:
             events = [BlobEvent(UPLOADS, u.name, self.cause, self.begin_thread, self.again, end=end) for u in chosen]
             _process(self.pool, self.worker, self.waits, events, end, self.report)
             self.tried += len(events) - self.report.left
-            if time.monotonic() >= end and (self.report.left or page.next_token):
+            over = time.monotonic() >= end or self.worker.ledger.stopped
+            if over and (self.report.left or page.next_token):
                 return here if self.report.left else ScanMark(page.next_token, receipts.token, tally)
         self.tally = self.tally + tally if self.tally and tally else None
         self._drop_gone(receipts.without_upload())
@@ -270,7 +272,7 @@ def _process(
                 return error
 
     for event, outcome in zip(events, pool.map(handle, events), strict=True):
-        if outcome is None:
+        if outcome is None or isinstance(outcome, Stopping):
             report.left += 1
         elif isinstance(outcome, Exception) or outcome.status == "failed":
             report.failed += 1

@@ -20,6 +20,7 @@ from inference.routes_file import SIDECAR
 from tests.cloud.helpers import document, drop, during_analysis, jpeg, names, receipt
 from tests.cloud.uploads.memory_receipts import MemoryReceipts
 from tests.cloud.uploads.test_ledger import Todo, claimed, plan
+from tests.processes import eventually
 
 
 @pytest.fixture
@@ -115,6 +116,39 @@ def test_one_whose_storage_does_not_answer_keeps_nobody_else_waiting(
         released.set()
         stop.join(30)
     assert kept(ledger).state == "working"  # its lease ends by itself
+
+
+def test_a_receipt_that_is_held_keeps_none_from_being_given_back(
+    store: MemoryReceipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, real = Ledger(store, lease_s=0.04), store.replace
+    held, other = claim_of(ledger, "held.jpg"), claim_of(ledger)
+    outage = {"held.jpg", "a.jpg"}
+
+    def replace(receipt: Receipt, version: str) -> str:
+        if receipt.name in outage:
+            raise StorageUnavailable("a lease")
+        return real(receipt, version)
+
+    monkeypatch.setattr(store, "replace", replace)
+    for claim in (held, other):
+        ledger.give_back_later(claim, "an outage")
+    outage.remove("a.jpg")
+    eventually(lambda: kept(ledger).state == "retry", "the other to be given back")
+    assert kept(ledger, "held.jpg").state == "working"
+    outage.clear()
+    eventually(lambda: kept(ledger, "held.jpg").state == "retry", "the held one to be given back")
+
+
+def test_a_sweep_that_is_stopped_leaves_the_rest_to_the_next_one(
+    worker: UploadWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        drop(worker, name, jpeg())
+    during_analysis(monkeypatch, worker.ledger.stop)
+    report = sweep(worker, 60)
+    assert (report.failed, report.left + report.processed, report.complete) == (0, 2, False)
+    assert names(worker, ERRORS) == [] and report.left
 
 
 @pytest.mark.slow
