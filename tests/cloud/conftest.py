@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from cloud import connection, tick
+from cloud import connection, instance, tick
 from cloud.azureml import pipeline_runs
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace import Workspace
@@ -79,7 +79,7 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     monkeypatch.setenv("AzureWebJobsStorage", storage_account)
     service = BlobServiceClient.from_connection_string(storage_account)
     Storage(service).ensure_containers(*CONTAINERS)
-    shared = (connection.blob_service, connection.queue_service, default_storage)
+    shared = (connection.blob_service, connection.queue_service, default_storage, instance.default_replays)
     for each in shared:  # what an earlier test left speaks to an account that may be gone
         each.cache_clear()
     yield storage_account
