@@ -39,6 +39,7 @@ from inference.routes_file import parse_routes
 from inference.steps import Analysis
 
 SETTING = "AzureWebJobsStorage"
+MANY_BLOBS = Path(__file__).with_name("_many_blobs.cjs")
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
@@ -60,6 +61,7 @@ class Outcome:
 def run() -> list[Row]:
     """The rows of the table."""
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["NODE_OPTIONS"] = f'--require "{MANY_BLOBS.as_posix()}"'
         server = azurite.start(ROOT, log=Path(folder, "azurite.log"))
         try:
             found = prove(server.connection_string(), Path(folder), uploads=10_000, kills=20, answered_every=10)
