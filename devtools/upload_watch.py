@@ -253,11 +253,14 @@ class UploadWatch:
 
         known, jobs, job_id = self._of(name), Jobs(self._storage), self._receipt(name).job or ""
         known.since = known.since or now
-        if not known.parts and (job := jobs.read(job_id)):
+        if not known.parts and (job := jobs.read(job_id)) and job.parts:
             known.parts = len(job.parts)
             self._once(name, f"job {job_id}", lambda: f"a long video, analysed in {counted(known.parts, 'part')}")
+        if not known.parts:  # it waits in a queue until a video's place is free, and may have no parts at all
+            known.words = _words(name, now - known.since, None)
+            return
         progress = jobs.progress(job_id)
-        done, drawn, parts = len(progress.parts(DETECTED)), len(progress.parts(RENDERED)), max(known.parts, 1)
+        done, drawn, parts = len(progress.parts(DETECTED)), len(progress.parts(RENDERED)), known.parts
         step = f", {drawn} of {parts} parts drawn" if progress.merged else f", {done} of {parts} parts detected"
         known.words = _words(name, now - known.since, (done + drawn) / (2 * parts), step)
 

@@ -337,3 +337,16 @@ def test_few_receipts_are_asked_for_and_many_are_listed(world: World, monkeypatc
 def test_a_sidecar_is_not_waited_for(world: World) -> None:
     world.upload("a.jpg.route.toml")
     assert world.report.pending == {}
+
+
+def test_a_video_that_waited_for_a_place_is_not_said_to_have_parts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devtools.console_report.PATIENCE_S", 0.0)
+    source = Source("uploads", "clip.mp4")
+    job = VideoJob(JOB, "clip.mp4", "e1", "k" * 64, "t" * 32, 0.0, (), 0, 0, 0.0, False, source, whole=True)
+    Jobs(world.storage).write(job)
+    world.upload("clip.mp4")
+    world.put("job", job=JOB)
+    (line,) = world.look()
+    assert re.fullmatch(r"clip\.mp4: at work for [^,]*", line)
