@@ -18,6 +18,9 @@ EPILOG = (
     "arguments go to pytest."
 )
 
+# Tests that are all slow, and whose imports (PyTorch, azure-ai-ml) take seconds before that is known.
+_ALL_SLOW = ("tests/training", "tests/cloud/azureml/test_training_pipeline.py")
+
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status: 2 for wrong usage, 130 when interrupted."""
@@ -32,6 +35,8 @@ def _run(arguments: list[str]) -> int:
         _parser().error(f"dev.py {known.command} does not know {' '.join(rest)}")
     # Tests, benchmarks and training may import onnxruntime before the engine does, which turns this off for the app.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # Where compiled modules are not kept, as in many containers, each of the processes that follow compiles anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     bypass_proxy()
     try:
         with handling(interrupt):
@@ -107,8 +112,8 @@ def _bench(python: Path, arguments: list[str]) -> int:
 
 def _test(python: Path, arguments: list[str], fast: bool) -> int:
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
-    if fast:  # the tests of training/ are all slow, and PyTorch takes seconds to import before that is known
-        arguments = [*workers, "-m", "not slow", "--ignore=tests/training", *arguments]
+    if fast:
+        arguments = [*workers, "-m", "not slow", *(f"--ignore={path}" for path in _ALL_SLOW), *arguments]
     if arguments:
         return run_through([str(python), "-m", "pytest", *arguments], ROOT)
     checks = [["ruff", "check", "."], ["mypy", "."], ["pytest", *workers]]

@@ -99,6 +99,7 @@ def circles() -> list[list[str]]:
     return parts
 
 
+@pytest.mark.slow
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circles() == []
 

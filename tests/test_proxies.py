@@ -92,6 +92,7 @@ def proxied(request: pytest.FixtureRequest, environment: pytest.MonkeyPatch, pro
     return proxy
 
 
+@pytest.mark.slow
 def test_the_app_and_the_bridge_reach_the_emulator(
     proxied: Proxy, storage_account: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_no_signature_that_a_proxy_repeats_gets_into_a_message_or_a_traceback(
     assert all("planted" in line for line in proxy.asked)
 
 
+@pytest.mark.slow
 def test_the_host_reaches_the_emulator(proxied: Proxy, storage_account: str) -> None:
     async def there_and_back() -> bytes | None:
         account = Account("Storage", storage_account)

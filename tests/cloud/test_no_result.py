@@ -46,6 +46,7 @@ def known(worker: UploadWorker, **fields: Any) -> None:
     worker.ledger.store.create(replace(Receipt("a.jpg", upload.etag, "k" * 64, "done"), **fields))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "state", "words", "retry"),
     [

@@ -140,6 +140,7 @@ print(seen)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "printed"), [("own", "['given back', 'own', 'own']"), ("ignored", "[]"), ("thread", "")]
 )

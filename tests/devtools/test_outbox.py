@@ -92,6 +92,7 @@ def test_a_full_disk_is_waited_for(
     assert (folder / "results/a.jpg/result.json").read_bytes() == b"{}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passing", [errno.EROFS, errno.ESTALE])
 def test_an_outbox_that_cannot_be_written_is_said_once_and_complete_afterwards(
     bridge: Bridge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, passing: int

@@ -190,6 +190,7 @@ def test_a_name_in_letters_that_the_terminal_lacks_stops_nothing(encoding: str) 
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\u65e5.jpg\n", "")
 
 
+@pytest.mark.slow
 @needs_full
 @pytest.mark.parametrize(
     ("arguments", "said"),

@@ -120,6 +120,7 @@ def assert_no_face(blurred: Files, sharp: Files, expected: set[str]) -> None:
             assert has < had / 4, f"{name} {number}: {has:.1f} of the details, without blur {had:.1f}"
 
 
+@pytest.mark.slow
 def test_no_file_of_a_picture_shows_a_face_that_is_blurred(registry: Registry) -> None:
     steps = ("depth", "light", "cutout", "same", "sketch", "cartoon", "colors", "style-brush")
     buffer = io.BytesIO()

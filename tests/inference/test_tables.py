@@ -49,6 +49,7 @@ def spelt(value: Any) -> Any:
     return [spelt(inner) for inner in value] if isinstance(value, list) else repr(value)
 
 
+@pytest.mark.slow
 @given(TABLES)
 @example(
     {"params": {"points": [{"x": 1.0}, {"x": -0.0, "names": []}], "a.b": {}}, "postprocess": {"params": {"": 1e22}}}

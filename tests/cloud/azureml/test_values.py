@@ -92,6 +92,7 @@ def test_a_schedule_is_sent_nothing_but_its_moment(aml: AzureML, service: Servic
     assert sent(tmp_path, aml, service, lines) == {"scheduleTime": SLOT.isoformat()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "rest", "more", "pipeline"),
     [

@@ -63,6 +63,7 @@ def house(storage_account: str, aml: AzureML, tmp_path: Path, monkeypatch: pytes
     return made
 
 
+@pytest.mark.slow
 def test_a_renamed_entry_costs_no_approval(house: House, service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     house.write(FILE.replace('"retrain"', '"retrain-v2"'))
     assert main(["drift", "approve"]) == 1

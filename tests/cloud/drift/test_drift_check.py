@@ -115,6 +115,7 @@ def test_a_stored_baseline_compares_as_the_rows_it_was_made_of() -> None:
     assert [turn.distance for turn in before.turns] == pytest.approx([turn.distance for turn in after.turns], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_baseline_stays_small() -> None:
     chance = np.random.default_rng(1)
     scores = chance.random(MOST_KEPT + 500).round(4).tolist()

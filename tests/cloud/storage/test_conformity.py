@@ -153,6 +153,7 @@ def test_markers_of_folders_are_left_out(storage: Storage) -> None:
     assert marker and marker.is_folder
 
 
+@pytest.mark.slow
 def test_ages_are_by_the_clock_of_storage_in_whole_seconds(storage: Storage, pass_s: Callable[[float], None]) -> None:
     before = storage.date()
     storage.write("uploads", "a", b"1")

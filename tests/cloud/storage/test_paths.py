@@ -56,6 +56,7 @@ NAMES = st.text(
 )
 
 
+@pytest.mark.slow
 @given(NAMES)
 @example("%2E")
 @example("%2.")

@@ -20,6 +20,8 @@ from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import StorageUnavailable
 from tests.cloud.helpers import Calls, during_analysis, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 # Of the audits here: blobs are written by the test, and are to count as old at once.
 NO_LEASE = 0.0
 
@@ -306,7 +308,6 @@ def test_a_fault_of_this_moment_is_looked_at_again_when_it_is_old_enough(answere
     assert says(audit.report) == "3 in, 3 right, 0 lost, 0 doubled, 0 stale, 0 orphaned"
 
 
-@pytest.mark.slow
 def test_an_audit_beside_working_workers_raises_no_false_alarm(make_worker: Callable[..., UploadWorker]) -> None:
     workers = [make_worker(lease_seconds=30.0), make_worker(lease_seconds=30.0)]
     over = threading.Event()

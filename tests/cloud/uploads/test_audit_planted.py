@@ -21,6 +21,8 @@ from tests.cloud.storage.memory_storage import Call, MemoryStorage
 from tests.cloud.uploads.stepped import Died
 from tests.cloud.uploads.world import LEASE_S, ROOT, World
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "a.jpg",
     "a.jpg/result.json",
@@ -168,7 +170,6 @@ def figures_of(report: AuditReport) -> dict[str, int]:
     return {figure: said[figure] for figure in FIGURES}
 
 
-@pytest.mark.slow
 def test_each_kind_of_wrong_is_counted_as_it_is_under_any_name(
     models: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

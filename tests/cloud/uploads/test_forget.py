@@ -20,6 +20,8 @@ from cloud.uploads.upload_worker import UploadWorker
 from cloud.web import router
 from tests.cloud.helpers import document, drop, during_analysis, jpeg, names
 
+pytestmark = pytest.mark.slow
+
 Said = tuple[int, dict[str, Any]]
 
 

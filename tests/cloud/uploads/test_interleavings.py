@@ -13,6 +13,8 @@ from inference.routes_file import SIDECAR
 from tests.cloud.uploads.stepped import Fate
 from tests.cloud.uploads.world import LEASE_S, ROOT, World
 
+pytestmark = pytest.mark.slow
+
 A = "a.jpg"
 RESULT = f"{A}/result.json"
 

@@ -19,6 +19,8 @@ from cloud.uploads.upload_worker import UploadWorker
 from inference.errors import CorruptMedia, LimitExceeded, StorageRefused, StorageUnavailable, UnreadableMedia
 from tests.cloud.helpers import document, drop, during_analysis, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_archived_upload_is_recorded_once_and_analysed_when_it_is_back(worker: UploadWorker) -> None:
     event = drop(worker, "old.jpg", jpeg())

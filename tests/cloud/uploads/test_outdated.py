@@ -18,6 +18,8 @@ from inference.routes_file import parse_routes
 from tests.cloud.helpers import Calls, drop, during_analysis, jpeg
 from tests.cloud.uploads.test_replay import OTHERWISE, forget_digest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shared_of_the_process() -> Iterator[None]:

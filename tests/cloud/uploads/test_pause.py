@@ -74,6 +74,7 @@ def test_an_upload_replaced_during_the_pause_is_analysed_as_it_is_then(make_work
     assert upload and document(on, RESULTS, "a.jpg/result.json")["source"]["etag"] == upload.etag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delivered", [True, False], ids=["delivered", "not delivered"])
 @pytest.mark.parametrize("first", ["sidecar", "photo"])
 def test_a_sidecar_of_the_pause_holds_from_the_first_analysis_on(

@@ -21,6 +21,8 @@ from inference.routes_file import parse_routes
 from tests.cloud.conftest import ROUTES
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 Said = tuple[int, list[str], str]
 OTHERWISE = ROUTES.replace('model = "sketch"', 'model = "sketch", name = "drawn"')
 

@@ -30,6 +30,8 @@ from inference.routes_file import parse_routes
 from tests.cloud.conftest import ROOT, ROUTES
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 OTHERWISE = ROUTES.replace('model = "sketch"', 'model = "sketch", name = "drawn"')
 Make = Callable[..., UploadWorker]
 
@@ -452,7 +454,6 @@ def test_the_command_marks_and_follows_and_can_end_it(
     assert main(["replay", "--since", "soon"]) == 1
 
 
-@pytest.mark.slow
 def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """On an Azurite of its own, which searches all that it has at each call."""
     from benchmarks.replays import prove

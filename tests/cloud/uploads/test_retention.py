@@ -23,6 +23,8 @@ from inference.routes_file import parse_routes
 from tests.cloud.conftest import ROUTES
 from tests.cloud.helpers import document, drop, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., UploadWorker]
 SHORT = 1.0  # days
 

@@ -24,6 +24,8 @@ from inference.results.summary import labels_of
 from inference.routes_file import read_routes
 from tests.cloud.helpers import document, drop, during_analysis, jpeg, names, receipt
 
+pytestmark = pytest.mark.slow
+
 
 def test_metadata_chooses_another_route(worker: UploadWorker) -> None:
     worker.handle(drop(worker, "a.jpg", jpeg(), dropsight_route="classify"))

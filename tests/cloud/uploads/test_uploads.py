@@ -97,6 +97,7 @@ def test_delivered_to_many_threads_at_once_it_is_analysed_once(worker: UploadWor
     assert sum(each == Outcome("done", 1) for each in outcomes) == 1
 
 
+@pytest.mark.slow
 def test_of_many_threads_only_so_many_work_at_once(
     make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ def test_a_name_that_leads_elsewhere_is_recorded_and_touches_nothing(worker: Upl
     assert not any("/state/" in call and "errors" not in call for call in calls.seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "metadata"),
     [

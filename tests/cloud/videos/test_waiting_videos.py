@@ -31,6 +31,8 @@ from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import document, job_of, make_models, make_videos, taken
 from tests.inference.video.clips import make
 
+pytestmark = pytest.mark.slow
+
 Answer = TypeVar("Answer")
 NAME = "street/short.mp4"
 SAME = ("tracks", "timeline", "zones", "summary", "analysed_frames", "status")

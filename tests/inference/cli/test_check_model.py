@@ -27,6 +27,7 @@ def test_a_recognised_model_without_labels_has_likely_names_proposed(
     assert "there are no labels" in text and 'labels = "builtin:imagenet1000"' in text
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_written_loads_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = np.zeros((1, 6, 84), np.float32)
     raw[0, :, 3] = 32, 32, 20, 10, 0.1, 0.9
@@ -45,6 +46,7 @@ def test_a_manifest_that_is_written_loads_at_once(tmp_path: Path, capsys: pytest
     assert (folder / "model.toml").read_text("utf-8") == written
 
 
+@pytest.mark.slow
 def test_a_manifest_is_not_written_where_it_would_hide_others_or_be_a_guess(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +65,7 @@ def test_a_picture_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pyt
     assert "no.jpg: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_hangs_whoever_opens_it_is_not_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,6 +110,7 @@ def test_nothing_of_an_uploads_metadata_reaches_an_artifact(kind: str) -> None:
     assert picture.image.info == {}  # nor what a user of the library saves
 
 
+@pytest.mark.slow
 def test_a_whole_analysis_leaves_it_out_too() -> None:
     """Through the models: what they make is not saved from the file that was opened."""
     route = Route("r", (Step("faces"), Step("colors"), Step("cartoon")))

@@ -118,6 +118,7 @@ def test_one_odd_side_file_costs_no_other_model_anything(kind: str, models: Path
     assert registry.model("sketch") and registry.digest("sketch")
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_on_too(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ODD["labels the wrong way round"](models)
     assert main(["models", "list", "--models", str(models)]) == 0

@@ -95,6 +95,7 @@ def test_a_folder_without_a_model_says_what_is_there(files: tuple[str, ...], wor
         Registry([models]).entry("brought")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -81,6 +81,7 @@ def best(registry: Registry, data: bytes, limits: Limits | None = None) -> str:
     return answer.names[0]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_end_is_ended_and_the_session_stays_usable(registry: Registry) -> None:
     assert best(registry, DARK) == "cat"
     with pytest.raises(TookTooLong, match=r"model endless was ended after [0-9.]+ s \(RUN_SECONDS; shortest"):

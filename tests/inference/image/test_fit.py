@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,6 +132,7 @@ def valid_line(valid: Box, network: tuple[int, int], axis: int) -> int | None:
     return middle if high - low >= 3 and 0 <= middle < network[axis] else None
 
 
+@pytest.mark.slow
 @given(views(), hows(), st.lists(st.tuples(*[st.floats(-20, 90)] * 4), min_size=1, max_size=4))
 @examples(200)
 def test_boxes_come_back_to_where_they_were(

@@ -309,6 +309,7 @@ STARTS = st.sampled_from([s for _, s, _, _ in other_kinds._SIGNATURES] + [
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @examples(400)
 @given(st.binary(max_size=130), STARTS, st.binary(max_size=300), st.integers(0, 600))
 def test_any_bytes_have_a_type_or_a_refusal(before: bytes, start: bytes, after: bytes, cut: int) -> None:

@@ -295,6 +295,7 @@ SAMPLES = [
 ]
 
 
+@pytest.mark.slow
 @examples(300)
 @given(
     st.sampled_from(SAMPLES),

@@ -221,6 +221,7 @@ def test_an_intact_tiff_that_is_not_read_is_described(
     assert capfd.readouterr().err == "", "libtiff says nothing of its own"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on odd tags
 @examples(300)
 @given(

@@ -40,6 +40,7 @@ def differing(values: NDArray[Any], shown: NDArray[np.float64], photometric: int
     return wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_grey(bits: int, photometric: int) -> None:

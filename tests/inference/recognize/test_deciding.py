@@ -19,6 +19,7 @@ from tests.inference.graphs import picture_input, save
 from tests.inference.recognize.support import WIDE, boxes, floats
 
 
+@pytest.mark.slow
 def test_models_check_prints_the_lines_that_would_decide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from inference.__main__ import main
 
@@ -177,6 +178,7 @@ def test_without_candidates_there_is_still_a_way_on(outputs: dict[str, Any], way
         recognize(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [{}, {"x": ("float32", [None, 784])}, {"x": ("bool", [1, 3, 8, 8])}])
 def test_a_model_that_takes_no_picture_is_refused_in_words(
     inputs: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]

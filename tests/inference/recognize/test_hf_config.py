@@ -231,6 +231,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     return Session(save(file, {"x": ("float32", [1, 3, "h", "w"])}, {"logits": floats([0, 2])}))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     kind=KINDS,

@@ -104,6 +104,7 @@ def test_a_detector_that_pads(tmp_path: Path) -> None:
     assert boxes(predicted) == [("dog", 0.9, [20.0, 16.0, 60.0, 32.0])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -43,6 +43,7 @@ REAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_file_is_recognised_as_its_hand_written_manifest_has_it(name: str, shared: Path) -> None:
@@ -65,6 +66,7 @@ def test_a_real_file_is_recognised_as_its_hand_written_manifest_has_it(name: str
         assert ours.labels == written.labels
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_real_grid_is_read_alike_without_the_metadata_that_names_it(
@@ -135,6 +137,7 @@ def test_the_registry_serves_a_folder_straight_out_of_an_exporter(tmp_path: Path
     assert boxes(registry.model("pets").run(WIDE)[0]) == [("dog", 0.9, [44.0, 22.0, 84.0, 42.0])]
 
 
+@pytest.mark.slow
 def test_models_check_prints_a_manifest_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from inference.__main__ import main
 
@@ -170,6 +173,7 @@ def test_labels_that_are_only_assumed_are_said_to_be(tmp_path: Path) -> None:
     assert not any("coco91" in guess for guess in examine(tmp_path)[1].assumed)
 
 
+@pytest.mark.slow
 def test_a_manifest_beside_a_file_speaks_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from inference.__main__ import main
 
@@ -190,6 +194,7 @@ def test_a_manifest_beside_a_file_speaks_for_it(tmp_path: Path, capsys: pytest.C
     assert "did you mean 'head'?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["colors", "embed"])
 def test_check_runs_what_needs_no_file_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     from inference.__main__ import main

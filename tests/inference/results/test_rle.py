@@ -47,6 +47,7 @@ def in_boxes(masks: Masks) -> Objects:
     return Objects(boxes, np.linspace(1, 0.5, count), np.zeros(count, int), ("a",) * count, masks=masks)
 
 
+@pytest.mark.slow
 @given(masks())
 @example(AT_THE_BOTTOM)
 @examples(150)

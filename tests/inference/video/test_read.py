@@ -144,6 +144,7 @@ class TestSampling:
         assert self.numbers(path, Sampling(stride=20, start_s=0.5, end_s=2.1)) == [20, 40, 60]
         assert self.numbers(path, Sampling(keyframes_only=True)) == [0, 30, 60]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.ts", "libx264"),
                                                  ("a.avi", "mpeg4"), ("a.avi", "mpeg4 with B"),
                                                  ("a.avi", "libx264"), ("a.mp4", "libx265")])  # fmt: skip

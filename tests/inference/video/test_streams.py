@@ -68,6 +68,7 @@ CASES = {
 HELD = {"a.mp4": [*CASES], "a.mov": [*CASES], "a.mkv": [*CASES], "a.ts": [*CASES][:3], "a.avi": [*CASES][:3]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "streams", "taken"),
     [pytest.param(name, *CASES[case], id=f"{name}, {case}") for name, cases in HELD.items() for case in cases],
