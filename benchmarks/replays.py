@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
@@ -78,7 +79,15 @@ def prove(account: str, folder: Path, *, uploads: int, kills: int, answered_ever
     answered_every: one upload in so many has an answer before, the others are new; to write them all takes longer than
     the replay.
     """
-    os.environ[SETTING] = account
+    with patch.dict(os.environ, {SETTING: account}):
+        connection.queue_service.cache_clear()
+        try:
+            return _prove(account, folder, uploads, kills, answered_every, seed)
+        finally:
+            connection.queue_service.cache_clear()
+
+
+def _prove(account: str, folder: Path, uploads: int, kills: int, answered_every: int, seed: int) -> Outcome:
     begun, dice = time.monotonic(), random.Random(seed)
     storage = Storage(BlobServiceClient.from_connection_string(account))
     storage.ensure_containers(*CONTAINERS)

@@ -43,6 +43,10 @@ class PortTaken(AzuriteError):
     """Another program listens on a port that it wanted."""
 
 
+class NotListening(AzuriteError):
+    """It runs, and does not listen."""
+
+
 def node_version(node: Path) -> tuple[int, ...] | None:
     """The version that this node answers, or None where it cannot run."""
     try:
@@ -129,12 +133,14 @@ def start(
     ports: tuple[int, ...] | None = None,
     accounts: dict[str, str] | None = None,
     node: Path | None = None,
+    patience_s: float = 60,
 ) -> Azurite:
     """Start the Azurite installed for `root` and wait until it listens.
 
     `location` keeps its data on disk (in memory without). `accounts` are names and base64 keys that exist
     beside the default account. `ports` are tried first; free ones are taken without them, where other programs have
-    them, and again where another program took those meanwhile. Raises AzuriteError, with what to do.
+    them, and again where another program took those meanwhile. One that does not listen after `patience_s` is ended,
+    and a second one begun: node has been seen to spin at its start. Raises AzuriteError, with what to do.
     """
     package, node = find_package(root), node or find_node(map(Path, sys.path))
     if package is None or node is None:
@@ -147,7 +153,13 @@ def start(
     command = [str(node), "--import", _EXIT_WITH_PARENT, str(package / "dist" / "src" / "azurite.js")]
     command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     command += ["--location", str(location)] if location else ["--inMemoryPersistence"]
-    start_on = partial(_start, command, log, accounts or {}, location or log.parent)
+    once = partial(_start, command, log, accounts or {}, location or log.parent, patience_s)
+
+    def start_on(ports: tuple[int, ...]) -> Azurite:
+        with contextlib.suppress(NotListening):
+            return once(ports)
+        return once(ports)
+
     if ports and not any(map(is_listening, ports)):
         with contextlib.suppress(PortTaken):
             return start_on(ports)
@@ -156,7 +168,9 @@ def start(
     return start_on(free_ports())
 
 
-def _start(command: list[str], log: Path, accounts: dict[str, str], cwd: Path, ports: tuple[int, ...]) -> Azurite:
+def _start(
+    command: list[str], log: Path, accounts: dict[str, str], cwd: Path, patience_s: float, ports: tuple[int, ...]
+) -> Azurite:
     # Naming accounts makes Azurite forget its default one, so that is named too.
     named = ";".join(f"{name}:{key}" for name, key in {ACCOUNT: KEY, **accounts}.items())
     listening = [f"--{kind}Port={port}" for kind, port in zip(("blob", "queue", "table"), ports, strict=True)]
@@ -173,14 +187,14 @@ def _start(command: list[str], log: Path, accounts: dict[str, str], cwd: Path, p
         )
     azurite = Azurite(process, ports, log)
     try:
-        _wait_until_listening(azurite)
+        _wait_until_listening(azurite, patience_s)
     except BaseException:
         azurite.stop(patience_s=0)
         raise
     return azurite
 
 
-def _wait_until_listening(azurite: Azurite, patience_s: float = 60) -> None:
+def _wait_until_listening(azurite: Azurite, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if azurite.process.poll() is not None:
@@ -191,4 +205,4 @@ def _wait_until_listening(azurite: Azurite, patience_s: float = 60) -> None:
         if azurite.log.read_text(errors="replace").count("successfully listening") == len(azurite.ports):
             return
         time.sleep(0.05)
-    raise AzuriteError(f"Azurite did not listen within {patience_s:.0f} s; see {azurite.log}")
+    raise NotListening(f"Azurite did not listen within {patience_s:.0f} s; see {azurite.log}")

@@ -73,7 +73,8 @@ def main(
                 checks.say_what_is_wrong(this_start(python, root, values))
                 checks.say_whether_paused({**values, **os.environ})
                 checks.say_what_waits(python, root, {**values, **changed})
-            return explain(supervisor.wait(saved.step), root, verbose)
+            ended = supervisor.wait(saved.step)
+            return explain(ended, supervisor.children[ended].process.returncode, root, verbose)
         except KeyboardInterrupt:
             say("\nStopping.")
             return 0
@@ -214,13 +215,18 @@ def announce(root: Path, port: int | None) -> None:
         say("Core Tools are installed here: `dev.py run --no-host` leaves the app to `func start`.\n")
 
 
-def explain(ended: str, root: Path, verbose: bool) -> int:
-    """Say why it is over when a part ended that should not have."""
+def explain(ended: str, status: int, root: Path, verbose: bool) -> int:
+    """Say why it is over when a part ended that should not have. `status`: its exit status, as Popen has it."""
     logs = {"Azurite": "azurite.log"} if verbose else {"Azurite": "azurite.log", "The app": "host.log"}
     if log := logs.get(ended):
         lines = (root / ".azurite" / log).read_text(encoding="utf-8", errors="replace").splitlines()
         sys.stderr.write("".join(f"  {line}\n" for line in lines[-25:]))
-    print(f"{ended} ended, so everything stops; `dev.py doctor` says what is misconfigured.", file=sys.stderr)
+    if status in (-9, -15):  # nothing is misconfigured, and nothing lost
+        memory = ", as the system does when memory runs out," if status == -9 else ""
+        how, then = f"was killed by signal {-status}{memory}", "`dev.py run` goes on with what was not done"
+    else:
+        how, then = "ended", "`dev.py doctor` says what is misconfigured"
+    print(f"{ended} {how}, so everything stops; {then}.", file=sys.stderr)
     return 1
 
 

@@ -37,6 +37,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _environment_stays() -> Iterator[None]:
+    """A variable that a test leaves behind leads another one astray: to storage that is gone, say."""
+    before = dict(os.environ)
+    yield
+    after = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    before.pop("PYTEST_CURRENT_TEST", None)
+    if after != before:
+        os.environ.clear()
+        os.environ.update(before)
+        changed = sorted(name for name in after.keys() | before.keys() if after.get(name) != before.get(name))
+        raise AssertionError(f"the test changed the environment: {', '.join(changed)}")
+
+
+@pytest.fixture(autouse=True)
 def _open_models_without_a_trial() -> Iterator[None]:
     """What a test's app asks before it opens a model is asked by no other test."""
     yield

@@ -110,7 +110,7 @@ class Facts:
         if receipt is None:
             return False
         if receipt.state == "working":
-            return receipt.age_s < min(receipt.lease_s, LONGEST_LEASE_S)
+            return not receipt.lease_is_over
         # A sweep revives jobs that fell silent: one of which there is no trace after a day is not looked after.
         return receipt.state == "job" and (self.job_lives is True or (self.job_lives is None and not _is_old(receipt)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Literal, Protocol, TypeVar
 
-from cloud.uploads.receipts import LONGEST_LEASE_S, Receipt, StoredReceipt, is_surroundings
+from cloud.uploads.receipts import Receipt, StoredReceipt, is_surroundings
 from inference.errors import Transient
 
 Refusal = Literal["done", "failed", "busy", "waiting"]
@@ -82,7 +82,7 @@ def refusal_of(stored: StoredReceipt, etag: str, plan: ClaimPlan) -> Refusal | N
     if old.etag != etag:
         return None  # the receipt speaks of an older version: whoever works on it will notice and drop it
     if old.state == "working":
-        return "busy" if stored.age_s < min(old.lease_s, LONGEST_LEASE_S) else None
+        return None if stored.lease_is_over else "busy"
     if old.state == "waiting":
         return "waiting" if _waits_on(old, plan) else None
     if old.state == "failed":

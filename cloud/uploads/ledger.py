@@ -30,7 +30,6 @@ from cloud.uploads.claims import Stopping as Stopping
 from cloud.uploads.events import Again
 from cloud.uploads.leases import Leases
 from cloud.uploads.receipts import (
-    LONGEST_LEASE_S,
     Receipt,
     ReceiptStore,
     StoredReceipt,
@@ -40,7 +39,7 @@ from cloud.uploads.receipts import (
 from inference.errors import StorageUnavailable
 
 _ROUNDS = 20
-_REPEATABLE = ("done", "failed", "dropped", "cancelled", "job")
+_REPEATABLE = ("done", "failed", "dropped", "cancelled")
 
 
 class Ledger:
@@ -191,7 +190,7 @@ class Ledger:
         old = stored.receipt if stored else None
         if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
             return None
-        if old.state == "working" and stored.age_s < min(old.lease_s, LONGEST_LEASE_S):
+        if old.state == "working" and not stored.lease_is_over:
             return None
         with suppress(Conflict):
             ended = old.ended("dropped", "deleted before it was analysed")

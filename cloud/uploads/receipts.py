@@ -190,6 +190,10 @@ def folder_of(key: str, owner: str) -> str:
     return hashlib.sha256(f"{key}\0{owner}".encode()).hexdigest()[:12] if key else ""
 
 
+def _is_over(lease_s: float, age_s: float) -> bool:
+    return age_s >= min(lease_s, LONGEST_LEASE_S)
+
+
 @dataclass(frozen=True)
 class StoredReceipt:
     """A receipt as it is kept. `age_s`: since it was written, by the store's own clock."""
@@ -197,6 +201,11 @@ class StoredReceipt:
     receipt: Receipt
     version: str
     age_s: float
+
+    @property
+    def lease_is_over(self) -> bool:
+        """Whether whoever had the upload may be taken for dead."""
+        return _is_over(self.receipt.lease_s, self.age_s)
 
 
 @dataclass(frozen=True)
@@ -221,15 +230,20 @@ class ReceiptSummary:
     replay: str = ""  # as the receipt's
     expired: bool = False  # its answer was deleted since it had been kept as long as it was to be kept
 
+    @property
+    def lease_is_over(self) -> bool:
+        """As StoredReceipt's."""
+        return _is_over(self.lease_s, self.age_s)
+
     def is_open(self, etag: str) -> bool:
         """Whether version `etag` of the upload, which is there, still needs somebody."""
         if self.etag != etag:
             return True
         if self.state == "working":
-            return self.age_s >= min(self.lease_s, LONGEST_LEASE_S)
+            return self.lease_is_over
         if self.state == "waiting" and is_surroundings(self.cause):
             # By the store's clock: that of a worker may be days ahead.
-            return self.age_s >= min(self.lease_s, LONGEST_LEASE_S)
+            return self.lease_is_over
         if self.state == "waiting":
             # Whether a cause is still there only a look at the installation tells: see `Waits`.
             return bool(self.cause) or self.until is None or self.until <= self.listed_at

@@ -75,6 +75,17 @@ def test_no_free_port_is_one_plain_sentence(
         azurite_process.start(ROOT, log=tmp_path / "log")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for node")
+def test_one_that_does_not_begin_to_listen_is_ended_and_a_second_one_begun(tmp_path: Path) -> None:
+    real = azurite_process.find_node([Path(entry) for entry in sys.path])
+    node, begun = tmp_path / "node", tmp_path / "begun"
+    node.write_text(f'#!/bin/sh\necho $$ >> {begun}\n[ $(wc -l < {begun}) = 1 ] && exec sleep 600\nexec {real} "$@"\n')
+    node.chmod(0o755)
+    with azurite_process.start(ROOT, log=tmp_path / "log", node=node, patience_s=20) as server:
+        first, second = map(int, begun.read_text().split())
+        assert not alive(first) and server.process.pid == second
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     script = (

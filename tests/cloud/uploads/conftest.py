@@ -1,12 +1,17 @@
-"""What was analysed."""
+"""What was analysed, and replays."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import inference.analysis as engine
+from cloud import connection
+from cloud.storage.queues import Queue
+from cloud.uploads.replays import QUEUE, Replays
+from cloud.uploads.upload_worker import UploadWorker
 
 
 @pytest.fixture
@@ -21,3 +26,10 @@ def analyses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(engine, "analyze", analyze)
     return seen
+
+
+@pytest.fixture
+def replays(worker: UploadWorker) -> Iterator[Replays]:
+    connection.queue_service.cache_clear()
+    yield Replays(worker.storage, Queue("AzureWebJobsStorage", QUEUE))
+    connection.queue_service.cache_clear()
