@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,15 +37,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _require_shared()
 
 
+# Set by pytest, by `dev.py` for its children, and by libraries when they are imported or called.
+_SET_BY_OTHERS = re.compile("PYTEST_|PYTHONDONTWRITEBYTECODE$|ORT_DISABLE_TELEMETRY$|AZUREML_|TORCH")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not _SET_BY_OTHERS.match(name)}
+
+
 @pytest.fixture(autouse=True)
 def _environment_stays() -> Iterator[None]:
     """A variable that a test leaves behind leads another one astray: to storage that is gone, say."""
-    before = dict(os.environ)
+    before = _environment()
     yield
-    after = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    before.pop("PYTEST_CURRENT_TEST", None)
-    if after != before:
-        os.environ.clear()
+    if (after := _environment()) != before:
+        for name in after.keys() - before.keys():
+            del os.environ[name]
         os.environ.update(before)
         changed = sorted(name for name in after.keys() | before.keys() if after.get(name) != before.get(name))
         raise AssertionError(f"the test changed the environment: {', '.join(changed)}")

@@ -45,10 +45,14 @@ def visitors(places: Places, log: list[str] | None = None) -> Iterator[Arrive]:
     """A function that sends in a visitor and returns once it is inside or in the queue; all leave in the end."""
     come: list[Visitor] = []
 
+    def in_queue() -> int:
+        with places._changed:  # without it, whoever goes right through is seen waiting for a moment
+            return len(places._waiting)
+
     def arrive(kind: Kind) -> Visitor:
-        waiting = len(places._waiting)
+        waiting = in_queue()
         come.append(visitor := Visitor(places, kind, [] if log is None else log))
-        eventually(lambda: visitor.inside.is_set() or len(places._waiting) > waiting, "it is inside, or waits")
+        eventually(lambda: visitor.inside.is_set() or in_queue() > waiting, "it is inside, or waits")
         return visitor
 
     try:
