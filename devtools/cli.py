@@ -18,9 +18,6 @@ EPILOG = (
     "arguments go to pytest."
 )
 
-# Tests that are all slow, and whose imports (PyTorch, azure-ai-ml) take seconds before that is known.
-_ALL_SLOW = ("tests/training", "tests/cloud/azureml/test_training_pipeline.py")
-
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status: 2 for wrong usage, 130 when interrupted."""
@@ -113,7 +110,7 @@ def _bench(python: Path, arguments: list[str]) -> int:
 def _test(python: Path, arguments: list[str], fast: bool) -> int:
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
     if fast:
-        arguments = [*workers, "-m", "not slow", *(f"--ignore={path}" for path in _ALL_SLOW), *arguments]
+        arguments = [*workers, "-m", "not slow", *arguments]
     if arguments:
         return run_through([str(python), "-m", "pytest", *arguments], ROOT)
     checks = [["ruff", "check", "."], ["mypy", "."], ["pytest", *workers]]

@@ -81,7 +81,7 @@ def test_one_that_does_not_begin_to_listen_is_ended_and_a_second_one_begun(tmp_p
     node, begun = tmp_path / "node", tmp_path / "begun"
     node.write_text(f'#!/bin/sh\necho $$ >> {begun}\n[ $(wc -l < {begun}) = 1 ] && exec sleep 600\nexec {real} "$@"\n')
     node.chmod(0o755)
-    with azurite_process.start(ROOT, log=tmp_path / "log", node=node, patience_s=20) as server:
+    with azurite_process.start(ROOT, log=tmp_path / "log", node=node, patience_s=10) as server:
         first, second = map(int, begun.read_text().split())
         assert not alive(first) and server.process.pid == second
 
