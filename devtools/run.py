@@ -222,7 +222,7 @@ def explain(ended: str, status: int, root: Path, verbose: bool) -> int:
         lines = (root / ".azurite" / log).read_text(encoding="utf-8", errors="replace").splitlines()
         sys.stderr.write("".join(f"  {line}\n" for line in lines[-25:]))
     if status in (-9, -15):  # nothing is misconfigured, and nothing lost
-        memory = ", as the system does when memory runs out," if status == -9 else ""
+        memory = ", as the system does when memory runs out" if status == -9 else ""
         how, then = f"was killed by signal {-status}{memory}", "`dev.py run` goes on with what was not done"
     else:
         how, then = "ended", "`dev.py doctor` says what is misconfigured"

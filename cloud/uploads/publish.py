@@ -166,7 +166,7 @@ def already_published(storage: Storage, receipt: Receipt) -> Published | None:
     reading = storage.open(RESULTS, path)
     if reading is None or reading.info.metadata.get("key") != receipt.key:
         return None
-    if reading.info.etag == receipt.result_etag:
+    if reading.info.etag == receipt.result_etag or not _is_whole(storage, receipt.name, reading.info):
         return None
     try:
         document = json.loads(reading.read(_MOST_BYTES))
@@ -177,6 +177,12 @@ def already_published(storage: Storage, receipt: Receipt) -> Published | None:
     except (Conflict, ValueError, KeyError, TypeError, LimitExceeded):  # another's by now, or no result
         return None
     return Published(etag, folder_name(reading.info))
+
+
+def _is_whole(storage: Storage, name: str, result: BlobInfo) -> bool:
+    """Whether the files are there that a result says it has: who was frozen may write it after they were deleted."""
+    pages = storage.pages(RESULTS, f"{output_path(name)}/{folder_name(result)}/")
+    return sum(len(page.blobs) for page in pages) >= int(result.metadata.get("files", 0))
 
 
 def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs) -> str:

@@ -174,7 +174,10 @@ def test_photos_come_back_as_results_and_nothing_stays_behind(app: Path) -> None
         assert running.over() == 1
         said = running.said()
         *_, last = (app / ".azurite" / "host.log").read_text(encoding="utf-8").splitlines()
-        assert "The app was killed by signal 9, as the system does" in said and f"  {last}\n" in said
+        assert (
+            "The app was killed by signal 9, as the system does when memory runs out, so everything stops" in said
+            and f"  {last}\n" in said
+        )
         assert "`dev.py run` goes on with what was not done" in said and "misconfigured" not in said
         assert said.count(": uploaded") == 1
 

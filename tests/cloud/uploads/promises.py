@@ -50,6 +50,8 @@ class Promises:
     def _torn(self, name: str) -> Iterator[str]:
         """A result has all that it names, and a receipt that says done speaks of the result that is there."""
         blob, receipt = self.account.find(RESULTS, result_path(name)), self.receipt(name)
+        if blob and receipt and _is_losers(blob, receipt):
+            return  # it may be seen until the holder's is written
         if self.account.find(UPLOADS, name) is None or (receipt and receipt.state == "failed"):
             return  # where nobody writes another one, a loser's result may be seen until it is taken back
         for file in _artifacts(blob):
@@ -119,6 +121,12 @@ class Promises:
 def _artifacts(document: Blob | None) -> list[str]:
     """The files that a result names, beside it."""
     return list(json.loads(document.content)["artifacts"].values()) if document else []
+
+
+def _is_losers(result: Blob, receipt: Receipt) -> bool:
+    """Whether a result is neither the one that was there when the upload was claimed, nor the claim's own."""
+    claims = receipt.folder if receipt.state in ("working", "job") else ""
+    return receipt.state != "done" and receipt.result_etag != result.etag and claims != result.metadata["folder"]
 
 
 def _receipt(blob: Blob) -> Receipt:

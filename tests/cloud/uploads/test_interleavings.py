@@ -117,6 +117,27 @@ def test_a_loser_that_saw_the_upload_gone_deletes_nothing_of_who_found_it_again(
     ends_well(world)
 
 
+@pytest.mark.parametrize("deaths", ["none", "loser", "loser and holder"])
+def test_a_result_whose_files_are_gone_is_nobodys_answer(world: World, deaths: str) -> None:
+    """Whoever finds the upload gone deletes the files of a dead worker, which was frozen and writes the result."""
+    world.upload(A)
+    frozen = world.deliver(A)
+    frozen.to("write", RESULTS, "result.json")
+    world.delete(A)
+    lease_ends(world)
+    world.sweep().to_end()
+    world.account.undelete(UPLOADS, A)
+    frozen.step()
+    if deaths == "none":
+        frozen.to_end()
+    frozen.kill()
+    if deaths == "loser and holder":
+        holder = world.deliver(A)
+        holder.to("write", RESULTS, "annotated")
+        holder.kill()
+    ends_well(world)
+
+
 @pytest.mark.parametrize("writes", [1, 2])
 def test_a_result_that_was_there_already_is_not_overwritten_by_a_loser(world: World, writes: int) -> None:
     """The holder finds its own key published and writes nothing: the condition of the loser's second try, which it has
