@@ -104,6 +104,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circles() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tree", MAY)
 def test_a_tree_imports_only_what_lies_below_it(tree: str) -> None:
     upward = {

@@ -165,6 +165,7 @@ MONTHS = ("jan", "FEB", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "THU", "fri", "sat")
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 59),
     st.tuples(field(0, 59), field(0, 23), field(1, 31), field(1, 12, MONTHS), field(0, 6, WEEKDAYS)),

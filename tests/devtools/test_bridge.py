@@ -95,6 +95,7 @@ def test_the_console_and_the_command_line_say_the_same(
     assert "made outbox/results/cat.jpg/sketch.jpg" in typed and "failed: " in typed
 
 
+@pytest.mark.slow
 def test_a_file_that_comes_or_goes_without_a_change_is_said(
     bridge: Bridge, storage_account: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_file_waits_for_a_route_that_comes_a_moment_after_it(bridge: Bridge) -
     assert blobs(bridge).keys() == {"a.jpg", "a.jpg.route.toml"}
 
 
+@pytest.mark.slow
 def test_a_file_waits_until_the_app_knows_its_route(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trigger finds a.jpg before a.jpg.route.toml, whichever was there first: its face would be shown sharp."""
     drop(bridge, "a.jpg", b"a")

@@ -57,6 +57,7 @@ def test_nothing_is_left_half_written(bridge: Bridge) -> None:
     assert sorted(files) == [".etags.json", "result.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "a\\..\\evil", "a/", "nul\0"])
 def test_no_blob_writes_outside_the_outbox(tmp_path: Path, name: str) -> None:
     path = local_path(tmp_path, f"results/{name}")

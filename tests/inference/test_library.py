@@ -107,6 +107,7 @@ def test_a_heic_file_needs_no_registered_opener() -> None:
         decode(heic(np.full((40, 60, 3), 90, np.uint8))[:60])
 
 
+@pytest.mark.slow
 def test_what_the_page_on_pictures_shows_runs() -> None:
     page = (ROOT / "docs" / "pictures.md").read_text("utf-8").partition("## As a library")[2]
     code = page.partition("```python\n")[2].partition("```")[0]

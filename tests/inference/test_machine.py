@@ -13,6 +13,7 @@ from inference import machine
 from inference.machine import keep_little_memory, returning_freed_memory
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process its peak this way")
 def test_the_peak_is_ones_own_and_not_the_parents() -> None:
     child = "from inference.machine import peak_rss_mb; print(peak_rss_mb())"

@@ -47,6 +47,7 @@ def test_lab_is_opencvs_both_ways() -> None:
     np.testing.assert_allclose(rgb_to_lab(np.ones((1, 3), np.float32))[0], [100, 0, 0], atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m", "shift"), [(2000, 2000, 0.05), (1999, 1000, 0.1), (40, 77, 0), (300, 300, 2)])
 def test_kolmogorov_and_smirnov_as_in_scipy(n: int, m: int, shift: float) -> None:
     chance = np.random.default_rng(n)

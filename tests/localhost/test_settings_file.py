@@ -133,6 +133,7 @@ def written(value: Any, noise: Callable[[], str]) -> str:
     return noise() + json.dumps(value, ensure_ascii=False) + noise()
 
 
+@pytest.mark.slow
 @given(st.data(), VALUES)
 def test_any_document_means_the_same_with_comments_and_trailing_commas(data: st.DataObject, value: Any) -> None:
     text = written(value, lambda: data.draw(NOISE))
@@ -142,6 +143,7 @@ def test_any_document_means_the_same_with_comments_and_trailing_commas(data: st.
     assert blanked.count("\n") == text.count("\n")
 
 
+@pytest.mark.slow
 @given(VALUES, st.booleans())
 def test_plain_json_stays_as_it_is(value: Any, indented: bool) -> None:
     text = json.dumps(value, indent=2 if indented else None)

@@ -64,6 +64,7 @@ def test_parameters_and_tags_of_v1_are_the_texts_of_what_is_written(
     assert {**body["tags"], SLOT_TAG: ""} == {**TEXTS, "empty": "", SLOT_TAG: ""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ['component = "score_pipe:3"', 'yaml = "{yaml}"'])
 def test_inputs_of_a_job_are_those_that_its_yaml_file_would_send(
     target: str, aml: AzureML, service: Service, tmp_path: Path

@@ -76,6 +76,7 @@ def test_a_renamed_entry_costs_no_approval(house: House, service: Service, capsy
     assert (house.state, len(service.runs)) == ("submitted", 1)
 
 
+@pytest.mark.slow
 def test_a_refused_submission_costs_no_approval(house: House, service: Service) -> None:
     pipeline = service.pipelines.pop("pipe-1")
     assert main(["drift", "approve"]) == 1

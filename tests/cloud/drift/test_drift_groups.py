@@ -55,6 +55,7 @@ def test_another_mix_of_cameras_is_no_drift() -> None:
     assert judged(cameras(1, [600, 600]), cameras(2, [700, 100])).status == "ok"
 
 
+@pytest.mark.slow
 def test_a_few_results_of_the_baseline_that_stand_for_many_say_little() -> None:
     def at_night(seed: int, night: int, day: int) -> list[Row]:
         chance = np.random.default_rng(seed)
@@ -64,6 +65,7 @@ def test_a_few_results_of_the_baseline_that_stand_for_many_say_little() -> None:
     assert statuses.count("ok") >= 19
 
 
+@pytest.mark.slow
 def test_a_dark_camera_with_a_twentieth_of_the_traffic_is_an_alert_that_names_it() -> None:
     counts = [200] * 20
     verdict = judged(cameras(1, counts), cameras(2, counts, dark=7))

@@ -89,6 +89,7 @@ def test_weights_count_as_repetitions_do_and_are_worth_less() -> None:
     assert kolmogorov_smirnov(values, other, times)[0] == pytest.approx(repeated)
 
 
+@pytest.mark.slow
 def test_weights_do_not_make_chance_certain() -> None:
     chance = np.random.default_rng(5)
     weights = np.where(np.arange(60) < 10, 8.0, 0.5)

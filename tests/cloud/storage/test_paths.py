@@ -71,6 +71,7 @@ def test_every_path_leads_back_to_its_name(name: str) -> None:
     assert paths.record_path(name) == path
 
 
+@pytest.mark.slow
 @given(NAMES)
 @examples(60)
 def test_a_name_leads_elsewhere_only_where_a_url_would(name: str) -> None:

@@ -30,6 +30,7 @@ def held(file: RangedFile) -> int:
     return sum(len(block) for block in file._blocks.values())
 
 
+@pytest.mark.slow
 def test_reading_on_takes_few_requests_and_little_memory(worker: UploadWorker) -> None:
     content = np.random.default_rng(0).bytes(SIZE)
     file, peak = RangedFile(worker.storage, UPLOADS, put(worker, content)), 0

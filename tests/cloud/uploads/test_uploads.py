@@ -35,6 +35,7 @@ def test_a_photo_becomes_a_document_and_everything_it_names(worker: UploadWorker
     assert names(worker, ERRORS) == []
 
 
+@pytest.mark.slow
 def test_how_far_the_work_is_can_be_read_while_the_lease_is_renewed(
     make_worker: Callable[..., UploadWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

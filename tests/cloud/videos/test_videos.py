@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.upload_worker import UploadWorker
@@ -13,6 +15,7 @@ from inference.video.read import VideoReader, probe
 from tests.inference.video.clips import make, number_of
 
 
+@pytest.mark.slow
 def test_a_video_becomes_a_document_and_everything_it_names(
     make_worker: Callable[..., UploadWorker], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from tests.inference.recognize.support import WIDE, boxes, floats
 from tests.inference.recognize.test_ultralytics import ultralytics
 
 
+@pytest.mark.slow
 def test_a_recognised_model_without_labels_has_likely_names_proposed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,6 +232,7 @@ def test_standard_input_is_read_no_further_than_its_kind_may_be_large(
     assert "a file of an unknown kind" in capsys.readouterr().out and noise.tell() < 2**20
 
 
+@pytest.mark.slow
 def test_what_was_made_of_pictures_is_never_analysed(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However the folder for results is spelled, by a pattern and the shell, by later runs without --out."""
     pictures = ["cam1/a.jpg", "cam2/a.jpg", "r.jpg"]
@@ -259,6 +260,7 @@ def test_what_was_made_of_pictures_is_never_analysed(photos: Path, capsys: pytes
     assert not (photos / RESULTS_NOTE).exists()
 
 
+@pytest.mark.slow
 def test_an_export_among_the_pictures_is_no_picture(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", "photos/cam1", "photos/r.jpg", *MODEL, "--out", "out"]) == 0
     for form in ("coco", "csv", "jsonl"):
@@ -272,6 +274,7 @@ def test_an_export_among_the_pictures_is_no_picture(photos: Path, capsys: pytest
     assert names("photos/cam1") == ["a.jpg", "mine.json"], "files of others are the user's to explain"
 
 
+@pytest.mark.slow
 def test_a_data_set_is_not_written_among_its_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each later run would find more of them."""
     (photos / "f.jpg").write_bytes((ROOT / "samples/photographer.jpg").read_bytes())

@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -22,6 +23,7 @@ SIDE = 120
 PLACES = st.sampled_from([0.0, float(SIDE)]) | st.floats(0, SIDE)
 
 
+@pytest.mark.slow
 @given(PLACES, PLACES, PLACES, PLACES)
 @example(0.0, 40.0, 20.0, 90.0)  # half a face, cut by the left edge
 @examples(60)

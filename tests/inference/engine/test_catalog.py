@@ -164,6 +164,7 @@ def _loaded(model: CatalogEntry, weights: Weights) -> Model:
     return Model(model.full_manifest(), Session(path), model.sha256)
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_and_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["models", "list"]) == 0
     listed = capsys.readouterr().out

@@ -122,6 +122,7 @@ def test_files_outside_the_folder_are_not_read(location: str, tmp_path: Path) ->
     assert external_files(folder / "m.onnx") == {}
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=1, max_size=400), st.lists(st.tuples(st.integers(0, 399), st.integers(0, 399))))
 def test_a_file_read_in_pieces_has_the_bytes_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, spans: list[tuple[int, int]]
@@ -247,6 +248,7 @@ for name in ("w.bin", "m.onnx"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["graph", "branch"])
 def test_files_replaced_in_place_never_end_the_process(place: str, tmp_path: Path) -> None:
     """Mapped into memory, as onnxruntime does by itself, reading beyond the new end is a bus error (exit 135)."""

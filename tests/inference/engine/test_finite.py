@@ -131,6 +131,7 @@ def test_a_classifier_that_answers_none_says_so(tmp_path: Path) -> None:
     assert "NaN or infinity" in line("coffee.jpg", document)
 
 
+@pytest.mark.slow
 def test_a_check_of_a_model_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     registry(tmp_path, 'task = "image-classification"\nhead = "classifier"\n', {"y": [[NAN, NAN]]})
     assert main(["models", "check", str(tmp_path / "net")]) == 0

@@ -232,6 +232,7 @@ def test_a_manifest_beside_a_file_of_another_name_says_which(models: Path) -> No
         Registry([models], weights=Weights([])).entry("sketch")
 
 
+@pytest.mark.slow
 def test_a_manifest_in_a_folder_unpacked_twice_speaks_for_its_model(models: Path) -> None:
     """Archives are often unpacked into a folder of their own name; the name is that of the outer one."""
     shutil.move(models / "sketch", models / "inner")

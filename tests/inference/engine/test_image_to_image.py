@@ -52,6 +52,7 @@ def photo(width: int, height: int) -> Picture:
     return Picture.of(np.stack(channels, axis=2).astype(np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(500, 300), (64, 64), (300, 2000), (40, 30), (900, 70)])
 def test_a_fixed_size_identity_gives_the_picture_back_without_seams(tmp_path: Path, size: tuple[int, int]) -> None:
     nodes = [helper.make_node("Identity", ["image"], ["out"])]
@@ -155,6 +156,7 @@ def test_the_real_models_keep_the_aspect_and_a_useful_size(name: str, real: Regi
     assert made.pixels.std() > 10  # a picture, not a plane of a single colour
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_super_resolution_is_about_as_near_to_the_original_as_bicubic(real: Registry, shared: Path) -> None:
     """On area-reduced photos this network measures 26.2 dB against bicubic's 26.5 dB."""

@@ -93,6 +93,7 @@ def test_a_run_that_does_not_end_is_ended_and_the_session_stays_usable(registry:
     assert best(registry, DARK) == "cat"
 
 
+@pytest.mark.slow
 def test_a_model_that_never_came_to_its_end_is_not_run_any_more(registry: Registry) -> None:
     for _ in range(2):
         with pytest.raises(TookTooLong, match="shortest run so far: none"):

@@ -40,6 +40,7 @@ def street(shared: Path) -> str:
     return str(photos[5].relative_to(shared / "media"))
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("name", ["det-yolox-nano", "det-person-192"])
 def test_yolox(models: Registry, shared: Path, street: str, name: str) -> None:

@@ -76,6 +76,7 @@ def _around(draw: st.DrawFn, length: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+@pytest.mark.slow
 @given(views(), hows())
 @examples(200)
 def test_every_pixel_of_the_input_is_from_where_the_fit_says(
@@ -102,6 +103,7 @@ def test_every_pixel_of_the_input_is_from_where_the_fit_says(
         assert np.abs(real - said)[sure].max(initial=0) < 1.2 / STEP / decoded + 0.02 + slack * scale
 
 
+@pytest.mark.slow
 @given(views(), hows())
 @examples(200)
 def test_nothing_of_the_picture_is_cut_off_unless_a_crop_is_asked_for(
@@ -154,6 +156,7 @@ def test_boxes_come_back_to_where_they_were(
     assert (shown[:2] > np.asarray([x1, y1]) - 0.01).all() and (shown[2:] < np.asarray([x2, y2]) + 0.01).all()
 
 
+@pytest.mark.slow
 @given(views(), hows(), st.sampled_from([1, 2, 4]))
 @examples(120)
 def test_maps_and_images_of_the_input_s_size_cover_the_crop_and_nothing_else(

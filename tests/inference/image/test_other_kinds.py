@@ -320,6 +320,7 @@ def test_any_bytes_have_a_type_or_a_refusal(before: bytes, start: bytes, after: 
             assert str(error).isprintable()
 
 
+@pytest.mark.slow
 @examples(60)
 @given(
     st.sampled_from([PHOTO, PNG]),

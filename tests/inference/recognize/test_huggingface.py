@@ -126,6 +126,7 @@ def test_hugging_face_without_its_processor_is_refused(tmp_path: Path) -> None:
         recognize(hugging_face(tmp_path, config, None, {"logits": floats([0, 2])}))
 
 
+@pytest.mark.slow
 def test_hugging_face_video_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from inference.__main__ import main
 

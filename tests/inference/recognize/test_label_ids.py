@@ -179,6 +179,7 @@ def test_coral_s_numbered_lines_are_read_by_their_numbers(tmp_path: Path) -> Non
     assert names_of(tmp_path)[0] == "1 euro"
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("first", ["???\n", ""])
 def test_the_real_ssd_with_coral_s_label_map(first: str, tmp_path: Path, shared: Path) -> None:

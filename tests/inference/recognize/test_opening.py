@@ -106,6 +106,7 @@ def test_what_the_graph_does_to_its_input(
 NUMBERS = st.floats(-300, 300).filter(lambda v: abs(v) > 1e-2)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from(("Add", "Sub", "Mul", "Div")), st.lists(NUMBERS, min_size=3, max_size=3)), max_size=5

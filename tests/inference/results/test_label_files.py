@@ -78,6 +78,7 @@ _LETTERS = st.sampled_from("aAéE\u0301./\\:_2tx ") | st.sampled_from(["con", ".
 _NAMES = st.lists(_LETTERS | st.characters(), min_size=1, max_size=8).map("".join)
 
 
+@pytest.mark.slow
 @given(st.lists(_NAMES, unique=True, max_size=8))
 @examples(80)
 def test_no_two_pictures_share_a_file_and_trainers_find_each(names: list[str]) -> None:

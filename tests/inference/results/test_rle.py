@@ -73,6 +73,7 @@ def test_a_large_picture_has_runs_of_more_than_a_character() -> None:
     assert encode(large, 0)["counts"] == theirs["counts"].decode()
 
 
+@pytest.mark.slow
 @given(masks(), st.data())
 @examples(40)
 def test_windows_put_into_the_picture_taken_and_joined_stay_where_they_are(masks: Masks, data: st.DataObject) -> None:
@@ -84,6 +85,7 @@ def test_windows_put_into_the_picture_taken_and_joined_stay_where_they_are(masks
         assert np.array_equal(both.full(place), dense(masks, i))
 
 
+@pytest.mark.slow
 @given(masks())
 @example(AT_THE_BOTTOM)
 @examples(30)

@@ -26,6 +26,7 @@ def no_constant(name: str) -> NoReturn:
     raise AssertionError(f"{name} is not JSON")
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_every_document_is_strict(value: Any) -> None:
     read = json.loads(json_text(value), parse_constant=no_constant)

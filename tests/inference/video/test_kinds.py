@@ -94,6 +94,7 @@ def test_every_demuxer_that_is_allowed_has_a_file_here() -> None:
     assert {media_type for *_, media_type, _ in MADE.values()} == {kind.media_type for kind in KINDS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_what_a_file_is_taken_for_is_what_the_reader_reads(made: Callable[[str], Path], name: str) -> None:
     path, (*_, media_type, demuxer) = made(name), MADE[name]

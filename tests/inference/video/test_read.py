@@ -56,6 +56,7 @@ def test_every_codec_gives_all_frames_in_order_at_their_times(tmp_path: Path, na
     assert report.duration_s == pytest.approx(1.6, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(160, 96), (640, 384)])
 def test_reading_from_an_anchor_begins_with_its_own_keyframe(tmp_path: Path, size: tuple[int, int]) -> None:
     """In MPEG-PS a keyframe has no packet of its own to seek to: what is reached may be its second half."""

@@ -83,6 +83,7 @@ def answers(depth: int) -> st.SearchStrategy[Any]:
     return kinds | detections(depth) if depth else kinds
 
 
+@pytest.mark.slow
 @given(detections(), st.dictionaries(TEXT, answers(1), max_size=2))
 @cases(40)
 def test_whatever_is_stored_is_a_line_and_comes_back(objects: Objects, others: dict[str, Any]) -> None:

@@ -225,6 +225,7 @@ class TestTransparency:
         clip = write(tmp_path / "a.avi", [packed((30, 60, 90, 0), "bgra")], "rawvideo")
         assert middle(clip)[0] == [90, 60, 30]
 
+    @pytest.mark.slow
     def test_transparent_pictures_of_high_dynamic_range(self, tmp_path: Path) -> None:
         frames = [plain((573, 512, 512, alpha), "yuva444p10le") for alpha in (1023, 0)]
         tags: dict[str, Any] = {"colorspace": 9, "color_range": 1, "color_trc": PQ, "color_primaries": BT2020}
