@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from cloud.settings import UPLOADS
 from cloud.storage.containers import BlobInfo
 from cloud.storage.paths import canonical
-from cloud.uploads.publish import folder_name
+from cloud.uploads.publish import files_of, folder_name
 from cloud.uploads.receipts import LONGEST_LEASE_S, ReceiptSummary, make_key
 from inference.clutter import is_clutter
 from inference.errors import UnsupportedMedia
@@ -48,11 +48,9 @@ class Blob(NamedTuple):
 
     @classmethod
     def of(cls, info: BlobInfo) -> Blob:
-        said = info.metadata.get("files", "")
-        files = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else -1
         key, folder = info.metadata.get("key", ""), folder_name(info)
         version = info.metadata.get("etag", "")
-        return cls(info.etag, info.modified.timestamp(), info.age_s, key, folder, files, version)
+        return cls(info.etag, info.modified.timestamp(), info.age_s, key, folder, files_of(info), version)
 
 
 @dataclass(slots=True)

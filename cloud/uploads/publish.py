@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -181,8 +181,7 @@ def already_published(storage: Storage, receipt: Receipt) -> Published | None:
 
 def _is_whole(storage: Storage, name: str, result: BlobInfo) -> bool:
     """Whether the files are there that a result says it has: who was frozen may write it after they were deleted."""
-    pages = storage.pages(RESULTS, f"{output_path(name)}/{folder_name(result)}/")
-    return sum(len(page.blobs) for page in pages) >= int(result.metadata.get("files", 0))
+    return sum(1 for _ in _artifacts(storage, name, folder_name(result))) >= files_of(result)
 
 
 def write_error(storage: Storage, receipt: Receipt, document: Mapping[str, Any], check_ours: CheckOurs) -> str:
@@ -237,12 +236,23 @@ def _replace_result(
     raise StorageUnavailable(f"{receipt.name}: its result changed {_ROUNDS} times while it was being written")
 
 
+def files_of(result: BlobInfo) -> int:
+    """How many files a result says it has; -1 where it does not say."""
+    said = result.metadata.get("files", "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 10 else -1
+
+
 def _delete_artifacts(storage: Storage, name: str, folder: str) -> None:
-    # By what their metadata says: a hostile upload may be called like the folder of another upload's artifacts.
+    for blob in _artifacts(storage, name, folder):
+        storage.delete(RESULTS, blob.name)
+
+
+def _artifacts(storage: Storage, name: str, folder: str) -> Iterator[BlobInfo]:
+    """By what their metadata says: a hostile upload may be called like the folder of another upload's artifacts."""
     for page in storage.pages(RESULTS, f"{output_path(name)}/{folder}/") if folder else ():
         for blob in page.blobs:
             if folder == blob.metadata.get("folder") or blob.metadata.get("key", "").startswith(folder):
-                storage.delete(RESULTS, blob.name)
+                yield blob
 
 
 def placed(analysis: Analysis, folder: str) -> Result:
