@@ -8,10 +8,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from cloud.settings import Settings
 from devtools import azurite as azurite_process
 from inference.loopback import bypass_proxy
 
@@ -45,12 +47,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 _ALL_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
-# Set by pytest, by `dev.py` for its children, and by libraries when they are imported or called.
-_SET_BY_OTHERS = re.compile("PYTEST_|PYTHONDONTWRITEBYTECODE$|ORT_DISABLE_TELEMETRY$|AZUREML_|TORCH")
+# What the app reads, and the tests' own; libraries set others when they are imported (cv2, torch, azure-ai-ml).
+_OURS = frozenset(item.metadata["name"] for item in fields(Settings))
+_BEGIN_OURS = ("AzureWebJobs", "AzureFunctions", "DROPSIGHT_")
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not _SET_BY_OTHERS.match(name)}
+    return {name: value for name, value in os.environ.items() if name in _OURS or name.startswith(_BEGIN_OURS)}
 
 
 @pytest.fixture(autouse=True)
