@@ -27,6 +27,7 @@ from inference.results.prediction_docs import prediction_docs
 from inference.results.strict_json import cell, json_text
 from inference.routes import Draw, Route
 from inference.tracking import mot
+from inference.video.angles import Angles
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
@@ -35,7 +36,8 @@ from inference.video.write import VideoWriter
 
 ANNOTATED = "annotated"
 CHAPTERS = "tracks.vtt"
-_COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
+# `angle` is that of oriented boxes, and empty for upright ones: readers find the same columns whatever was found.
+_COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2", "angle")
 
 
 class FrameLines(contextlib.ExitStack):
@@ -46,6 +48,7 @@ class FrameLines(contextlib.ExitStack):
         self._jsonl = self._open(folder / "frames.jsonl")
         self._mot = self._open(folder / "tracks.mot.txt") if tracks else None
         self._csv = csv.writer(self._open(folder / "tracks.csv", newline="")) if tracks else None
+        self._angles = Angles()
         if self._csv:
             self._csv.writerow(_COLUMNS)
 
@@ -66,8 +69,15 @@ class FrameLines(contextlib.ExitStack):
                         continue
                     written.add(track)
                     self._mot.write(mot.line(index + 1, track, box, score) + "\n")
-                    corners = (round(float(v), 2) for v in box)
-                    self._csv.writerow([index, round(t_s, 6), track, cell(objects.names[i]), round(score, 4), *corners])
+                    numbers = [*(round(float(v), 2) for v in box), self._angle(objects, i)]
+                    self._csv.writerow([index, round(t_s, 6), track, cell(objects.names[i]), round(score, 4), *numbers])
+
+    def _angle(self, objects: Objects, i: int) -> float | None:
+        """Degrees of an oriented box that has a track; None of an upright one."""
+        if objects.corners is None or objects.tracks is None:
+            return None
+        (angle,) = self._angles.update(objects.tracks[i : i + 1], objects.corners[i : i + 1])
+        return round(angle, 2)
 
 
 def vtt(timeline: Sequence[Mapping[str, Any]]) -> str:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from inference.keep import Sieve
+from inference.manifest import Manifest
 from inference.predictions import Objects
+from inference.routes import Step
 from inference.video.options import VideoOptions
 from inference.video.tracks import Tracks
+from inference.video.zones import Zone
 
 PLACE, ELSEWHERE = [10.0, 10.0, 50.0, 50.0], [200.0, 10.0, 240.0, 50.0]
 
@@ -83,3 +87,26 @@ def test_where_a_followed_object_stands_is_in_the_heat_map(detections: Objects) 
     tracks = Tracks(VideoOptions(heat_map=True), 0.5, 320, 200)
     follow(tracks, [(detections, seen(PLACE, name="followed"))] * 11)
     assert tracks.heat is not None and tracks.heat.cells[:, :20].sum() == pytest.approx(1.0)
+
+
+def test_what_the_route_leaves_out_by_label_is_no_track_no_event_and_not_counted() -> None:
+    """A person drives past in a car, through an area; only cars are asked for."""
+    manifest = Manifest("m", "object-detection", "yolo", labels=("person", "car"))
+    zone = Zone("area", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))
+    documents = {}
+    for labels in ((), ("car",)):
+        sieve = Sieve(Step("m", labels=labels), manifest, 0.5, 0.1, None, (320, 200))
+        tracks = Tracks(VideoOptions(zones=(zone,)), 0.5, 320, 200)
+        for i in range(12):
+            x, boxes = 10.0 * i, [[10.0, 60.0, 110.0, 120.0], [50.0, 65.0, 70.0, 100.0]]
+            both = Objects(np.array(boxes, np.float32) + np.float32([x, 0, x, 0]), np.array([0.8, 0.9], np.float32),
+                           np.array([1, 0]), ("car", "person"))  # fmt: skip
+            found = sieve(both)
+            assert isinstance(found, Objects)
+            shown = tracks.update(i / 10, found)
+        documents[labels] = tracks.extra([])
+        assert set(shown.names) == set(labels or ("car", "person"))
+    every, cars = documents[()], documents["car",]
+    assert every["objects"] == {"car": 1, "person": 1} and cars["objects"] == {"car": 1}
+    assert {t["label"] for t in cars["tracks"]} == {i["label"] for i in cars["timeline"]} == {"car"}
+    assert {i["label"] for i in every["timeline"]} == {"car", "person"}
