@@ -7,7 +7,7 @@ Needs ../shared and motmetrics.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import motmetrics
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import ROOT, Row
+from benchmarks._walks import Seen
 from inference.engine.registry import Registry
 from inference.engine.weights import Weights
 from inference.image.media import Picture
@@ -35,18 +36,6 @@ CLIPS = (
     ("action/v_Biking_g01_c01.mp4", 1), ("action/v_Fencing_g01_c06.mp4", 1),
 )  # fmt: skip
 RATES, PHASES_S, LEAST_S = (2.0, 3.0, 4.0, 5.0, 8.0), (0.0, 0.13, 0.21), 1.0
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The detections of a frame (xyxy, scores, label ids), and what is true of it: numbers and boxes."""
-
-    t_s: float
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    numbers: NDArray[np.int64] | None = None
-    true_boxes: NDArray[np.float64] | None = None
 
 
 def annotated(folder: Path) -> list[Seen]:

@@ -26,7 +26,7 @@ _MOST_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class MotLines:
-    """Columns of a file: `frame` (N,), `id` (N,) (-1: none), `boxes` (N, 4) xyxy, `scores` (N,)."""
+    """Columns of a file: `frame` (N,), `id` (N,) (-1: none), `boxes` (N, 4) xyxy, `scores` (N,) 0..1."""
 
     frame: NDArray[np.int64]
     id: NDArray[np.int64]
@@ -45,7 +45,7 @@ class MotLines:
 
 
 def read(path: Path) -> MotLines:
-    """Reads detections or tracks. Raises UnsupportedMedia, naming the line that is none."""
+    """Reads detections or tracks, scores as `probabilities`. Raises UnsupportedMedia, naming the line that is none."""
     rows: list[list[float]] = []
     for number, line in enumerate(content_of(path, _MOST_BYTES).decode("utf-8", "replace").splitlines(), 1):
         if not line.strip():
@@ -62,7 +62,20 @@ def read(path: Path) -> MotLines:
         rows.append(row if len(row) > 6 else [*row, 1.0])
     table = np.array(rows, np.float64).reshape(-1, 7)
     boxes = np.column_stack([table[:, 2:4], table[:, 2:4] + table[:, 4:6]])
-    return MotLines(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), boxes, table[:, 6])
+    return MotLines(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), boxes, probabilities(table[:, 6]))
+
+
+def probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) scores as trackers take them. What is in 0..1 stays; -1 says that there is no score, and is 1.
+
+    A file with any others has the margins of a support vector machine or of boosted trees, as MOTChallenge's DPM and
+    ACF detections: their logistic, so that a detection on the detector's own border has 0.5.
+    """
+    said = np.where(scores == -1.0, 1.0, scores)
+    if ((said >= 0.0) & (said <= 1.0)).all():
+        return said
+    # tanh, unlike exp, does not overflow.
+    return (1.0 + np.tanh(scores / 2)) / 2
 
 
 def line(frame: int, track: int, box: NDArray[np.floating], score: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.tracking.assignment import Rows, assign, cosine, iou
+from inference.tracking.common_motion import common_shift
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
 from inference.tracking.tracker_options import TrackerOptions
 
@@ -25,6 +26,9 @@ _REID_SIMILARITY = 0.75  # cosine
 # this share of their sides for every second beyond the frame interval at which overlap alone is enough.
 _WIDEN_PER_S, _WIDEN_FROM_S, _WIDEN_MOST = 1.0, 0.1, 0.5
 _SAME_S = 1e-6
+# How much of a shift that all boxes have in common is taken for speed: a camera that pans goes on, one that shakes
+# comes back.
+_SHIFT_GOES_ON = 0.3
 
 
 class MotionModel(Protocol):
@@ -190,7 +194,7 @@ class Tracker(ABC):
     ) -> Ints:
         """Takes the detections of a frame, gives their track numbers (N,), -1 for none.
 
-        `boxes` (N, 4) xyxy pixels, `scores` (N,), `labels` (N,), `t_s` seconds, larger at every call.
+        `boxes` (N, 4) xyxy pixels, `scores` (N,) 0..1, `labels` (N,), `t_s` seconds, larger at every call.
         `embeddings` (N, E): L2-normalised. `warp` (2, 3): the affine motion of the camera since the last call.
         Raises ValueError when time does not move on.
         """
@@ -212,7 +216,10 @@ class Tracker(ABC):
         newborn = np.flatnonzero(free & (detections.scores >= self.new_score))
         alive = (tracks.seen_s == t_s) | (tracks.id >= 0)
         places = np.cumsum(alive) - 1
-        tracks = tracks.take(alive).append(self._born(detections, newborn, t_s))
+        if not alive.all():
+            tracks = tracks.take(alive)
+        if len(newborn):
+            tracks = tracks.append(self._born(detections, newborn, t_s))
         self._confirm(tracks, 1 if first and self.confirms_first_frame else self.options.confirm_hits)
         ids[columns] = tracks.id[places[rows]]
         if len(newborn):
@@ -252,9 +259,15 @@ class Tracker(ABC):
 
     def _associate(self, tracks: TrackRows, detections: DetectionRows, t_s: float) -> tuple[Rows, Rows]:
         """Pairs (track rows, detection rows): by place as the algorithm does it, then unseen tracks by embedding."""
-        boxes = self.motion.boxes(tracks.states.value)
-        matching = Matching(tracks, detections, boxes, t_s, self._t_s or 0.0, self.options)
+        boxes, last_s = self.motion.boxes(tracks.states.value), self._t_s or 0.0
+        matching = Matching(tracks, detections, boxes, t_s, last_s, self.options)
         high = detections.scores >= self.high_score
+        known, shown = np.flatnonzero(matching.recent & (tracks.hits > 1)), np.flatnonzero(high)
+        shift = common_shift(boxes[known], detections.boxes[shown], matching.overlap[known[:, None], shown])
+        if shift.any():
+            tracks.states.value[:, :2] += shift
+            tracks.states.velocity[:, :2] += _SHIFT_GOES_ON * shift / ((t_s - last_s) * STEPS_PER_SECOND)
+            matching = Matching(tracks, detections, boxes + np.tile(shift, 2), t_s, last_s, self.options)
         self.associate(matching, high)
         if matching.similarity is not None:
             cost = np.where(matching.allowed, 1.0 - matching.similarity, NEVER)

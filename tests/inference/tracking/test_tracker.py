@@ -245,6 +245,32 @@ class TestMotLines:
         assert lines.boxes[0].tolist() == [10.5, 20, 40, 80] and lines.scores.tolist() == [0.5, 1.0]
         assert [(number, rows.tolist()) for number, rows in lines.frames()] == [(1, [1]), (2, []), (3, [0])]
 
+    @pytest.mark.parametrize(
+        ("scores", "expected"),
+        [
+            ([0.0, 0.4, 1.0], [0.0, 0.4, 1.0]),
+            ([-1, -1], [1, 1]),
+            ([0.3, -1], [0.3, 1]),
+            ([-0.5, 0, 2.5], [0.378, 0.5, 0.924]),
+            ([0.4, 45, 1e6], [0.599, 1, 1]),
+        ],
+    )
+    def test_scores_of_any_detector_are_probabilities(
+        self, tmp_path: Path, scores: list[float], expected: list[float]
+    ) -> None:
+        path = tmp_path / "det.txt"
+        path.write_text("".join(f"{i + 1},-1,10,20,30,40,{score},-1,-1,-1\n" for i, score in enumerate(scores)))
+        assert mot.read(path).scores.tolist() == pytest.approx(expected, abs=1e-3)
+
+    def test_people_are_tracked_whatever_the_detector_calls_sure(self, tmp_path: Path) -> None:
+        """Two people walk past each other far apart; with scores above 1 any touch would be a match."""
+        for score in ("-1", "1", "2.2", "87.5"):
+            path = tmp_path / "det.txt"
+            rows = [f"{i + 1},-1,{x},100,40,100,{score}" for i in range(40) for x in (100 + 3 * i, 600 - 3 * i)]
+            path.write_text("\n".join([*rows, "41,-1,900,100,40,100,0.0" if score == "2.2" else ""]))
+            tracks = list(mot.track(mot.read(path), ByteTracker(), fps=25))
+            assert {int(line.split(",")[1]) for line in tracks} == {1, 2}
+
     def test_a_wrong_line_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "t.txt").write_text("1,2,3,4,5,6\nhello,world\n")
         with pytest.raises(UnsupportedMedia, match="line 2: 'hello,world'"):
