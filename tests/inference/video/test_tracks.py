@@ -99,8 +99,8 @@ def test_what_the_route_leaves_out_by_label_is_no_track_no_event_and_not_counted
         tracks = Tracks(VideoOptions(zones=(zone,)), 0.5, 320, 200)
         for i in range(12):
             x, boxes = 10.0 * i, [[10.0, 60.0, 110.0, 120.0], [50.0, 65.0, 70.0, 100.0]]
-            both = Objects(np.array(boxes, np.float32) + np.array([x, 0, x, 0], np.float32), np.array([0.8, 0.9], np.float32),
-                           np.array([1, 0]), ("car", "person"))  # fmt: skip
+            moved = np.array(boxes, np.float32) + np.array([x, 0, x, 0], np.float32)
+            both = Objects(moved, np.array([0.8, 0.9], np.float32), np.array([1, 0]), ("car", "person"))
             found = sieve(both)
             assert isinstance(found, Objects)
             shown = tracks.update(i / 10, found)
