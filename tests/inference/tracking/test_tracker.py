@@ -148,6 +148,16 @@ def test_a_faint_detection_goes_on_with_a_track_but_starts_none() -> None:
         assert ids.tolist() == [1, -1]
 
 
+def test_what_only_just_reaches_a_low_threshold_is_a_track_like_any_other() -> None:
+    tracker = ByteTracker(threshold=0.25)
+    tracker.update(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), 0.0)
+    boxes = [np.array([walker(50.0 + 12 * i)]) for i in range(10)]
+    numbers = [
+        int(tracker.update(b, np.array([0.3]), np.zeros(1, np.int64), (i + 1) / 25)[0]) for i, b in enumerate(boxes)
+    ]
+    assert numbers == [-1, *[1] * 9]
+
+
 def test_what_was_seen_well_once_in_the_first_frame_does_not_go_on_faintly() -> None:
     tracker, numbers = ByteTracker(), []
     for i, score in enumerate([0.9, 0.2, 0.2, 0.2]):
