@@ -39,7 +39,7 @@ NUMBER, SHARE = re.compile(r"[0-9]{1,9}"), re.compile(r"[01]\.[0-9]{1,6}")
 MAX_PLAN_BYTES = 16 * 1024 * 1024
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
 # joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
-FORM = "4/"
+FORM = "5/"
 STORY, SENT = f"{FORM}story.json", f"{FORM}sent/"
 DETECTED, DRAW, RENDERED = f"{FORM}segments/", f"{FORM}told/", f"{FORM}renders/"
 STILLS, FILES = f"{FORM}stills/", f"{FORM}files/"
