@@ -92,7 +92,8 @@ class Alive:
             self.take_back()
 
     def take_back(self) -> None:
-        """Takes the sign back: nobody is at it any more, and nobody died."""
+        """Gives no more signs and takes the last one back: nobody is at it any more, and nobody died."""
+        self._stop.set()
         with suppress(Exception):  # else it is found to be old, and its step to be done
             self._jobs.storage.delete(STATE, path_of(self._job.id, self._sign))
 
