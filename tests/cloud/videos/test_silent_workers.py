@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from cloud.videos.messages import Message
 from cloud.videos.revive import take_up_silent
 from inference.errors import StorageUnavailable
 from inference.video import split
-from tests.cloud.videos.long_videos import NAME, deal, document, drop, make_videos, names, taken
+from tests.cloud.videos.long_videos import NAME, drop, make_videos, names, taken
 from tests.cloud.videos.test_long_videos import CHILD, ROOT
 from tests.processes import eventually
 
@@ -60,7 +59,7 @@ def test_a_killed_worker_s_segment_is_taken_up_by_another_that_is_at_the_job(
 ) -> None:
     videos = make_videos(models, lease_seconds=1.0)
     job, messages = begun(videos, clip)
-    killed, mine, *others = messages
+    killed, mine, *_ = messages
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(models), job.id, str(killed.part)],
         cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, text=True,
@@ -71,31 +70,32 @@ def test_a_killed_worker_s_segment_is_taken_up_by_another_that_is_at_the_job(
     assert child.wait(30) == -signal.SIGKILL
     child.stdout.close()
     assert labels(videos, job, AT_WORK) == [killed.label]
-    go, real = threading.Event(), split.detect_part
+    go, real, detected = threading.Event(), split.detect_part, list[int]()
 
-    def slow(*args: Any) -> Iterator[str]:
+    def noted(*args: Any) -> Iterator[str]:
+        detected.append(args[1].number)
         yield from real(*args)
         assert go.wait(60)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(stages, "detect_part", slow)
-        worker = threading.Thread(target=videos.deliver, args=(mine, 1))
-        worker.start()
-        again: list[Message] = []
+    monkeypatch.setattr(stages, "detect_part", noted)
+    worker = threading.Thread(target=videos.deliver, args=(mine, 1))
+    worker.start()
+    again: list[Message] = []
 
-        def is_taken_up() -> bool:
-            again.extend(taken())
-            return bool(again)
+    def is_taken_up() -> bool:
+        again.extend(taken())
+        return bool(again)
 
-        eventually(is_taken_up, "the killed worker's segment is sent anew")
-        go.set()
-        worker.join()
+    eventually(is_taken_up, "the killed worker's segment is sent anew")
+    go.set()
+    worker.join()
     assert [(message, message.attempts) for message in again] == [(killed, 1)]
     assert f"{NAME}: part 1 of {len(messages)} is taken up again: its worker was silent for " in caplog.text
     assert (labels(videos, job, AT_WORK), labels(videos, job, TAKEN_UP)) == ([], [killed.label])
-    videos.queues.send([*again, *others, killed])  # its own message comes too, in the end
-    deal([videos], random.Random(3), copies=1)
-    assert document(videos)["status"] == "ok" and names(videos, ERRORS, "") == []
+    videos.deliver(again[0], 1)
+    videos.deliver(killed, 2)  # its own message comes too, in the end
+    assert detected == [mine.part, killed.part]
+    assert videos.jobs.progress(job.id).parts(DETECTED) == {mine.part, killed.part}
 
 
 def test_where_nobody_is_at_the_job_a_sweep_sends_what_is_missing_once(videos: Videos, clip: Path) -> None:
