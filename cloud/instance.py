@@ -107,7 +107,9 @@ def default_videos() -> Videos:
     from cloud.videos.job_worker import Videos
 
     worker = default_worker()
-    return Videos(worker, Queues(worker.settings.storage_connection))
+    videos = Videos(worker, Queues(worker.settings.storage_connection))
+    at_stop(videos.signs.stop)
+    return videos
 
 
 def on_blob(container: str, name: str, begin_thread: Callable[[], None]) -> None:
@@ -171,6 +173,7 @@ def on_sweep(begin_thread: Callable[[], None]) -> None:
     delete_left()  # of processes that were killed: a full copy of each video that they had
     _note_edits()
     worker.storage.ensure_containers(UPLOADS)
+    _take_up()  # before the sweep, which may take minutes
     report = sweep(worker, worker.settings.sweep_seconds, begin_thread=begin_thread)
     log.info("sweep: %s", report)
     revive(default_videos(), report.handed)
@@ -212,6 +215,15 @@ def _note_entries() -> None:
         note_entries(pipelines(), default_storage().date())
     except Exception as error:  # noqa: BLE001 - uploads do not wait for what is wrong with pipelines
         log.warning("which pipelines are on was not written down: %s: %s", type(error).__name__, error)
+
+
+def _take_up() -> None:
+    from cloud.videos.revive import take_up_silent
+
+    try:
+        take_up_silent(default_videos())
+    except Exception as error:  # noqa: BLE001 - uploads do not wait for what is wrong with jobs
+        log.warning("%s", printable(f"steps of jobs whose workers died are left to their messages: {error}"))
 
 
 def _note_edits() -> None:

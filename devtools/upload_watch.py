@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from azure.storage.blob import BlobServiceClient
 
@@ -20,6 +21,9 @@ from inference.clutter import is_clutter
 from inference.results.plurals import counted
 from inference.results.words import duration
 from inference.routes_file import SIDECAR, sidecar_target
+
+if TYPE_CHECKING:
+    from cloud.videos.jobs import JobProgress
 
 # Between two looks at the receipts, or longer where one takes long; what has its result within this costs none.
 LOOK_S = 2.0
@@ -57,6 +61,7 @@ class _Known:
     words: str = ""  # about its work, which is under way
     later: bool = False  # nobody can work on it now
     read: datetime | None = None  # when the receipt was written of which the reason was said
+    taken_up: set[str] = field(default_factory=set)  # versions of what is said of steps whose workers died
 
 
 class UploadWatch:
@@ -224,8 +229,8 @@ class UploadWatch:
             self._later(name, f"waits until {until}, as its route {says}")
         elif summary.state in ("retry", "waiting"):
             self._tried_again(name, summary)
-        elif summary.state == "dropped":
-            self._report.ended(name, f"{self._receipt(name).reason or 'dropped'}; it will have no result")
+        elif summary.state in ("dropped", "cancelled"):
+            self._report.ended(name, f"{self._receipt(name).reason or summary.state}; it will have no result")
         elif known.finished is None:
             known.finished = self._report.looks  # its result comes with a look that begins from now on
             known.how = "analysed" if summary.state == "done" else "failed"
@@ -256,13 +261,28 @@ class UploadWatch:
         if not known.parts and (job := jobs.read(job_id)) and job.parts:
             known.parts = len(job.parts)
             self._once(name, f"job {job_id}", lambda: f"a long video, analysed in {counted(known.parts, 'part')}")
-        if not known.parts:  # it waits in a queue until a video's place is free, and may have no parts at all
-            known.words = _words(name, now - known.since, None)
-            return
         progress = jobs.progress(job_id)
+        self._taken_up(name, job_id, progress)
+        if not known.parts:  # it waits in a queue until a video's place is free, and may have no parts at all
+            known.words = _words(name, now - known.since, progress.share)
+            return
         done, drawn, parts = len(progress.parts(DETECTED)), len(progress.parts(RENDERED)), known.parts
         step = f", {drawn} of {parts} parts drawn" if progress.merged else f", {done} of {parts} parts detected"
         known.words = _words(name, now - known.since, (done + drawn) / (2 * parts), step)
+
+    def _taken_up(self, name: str, job_id: str, progress: JobProgress) -> None:
+        """Steps of a job whose workers died since this run began, each death once."""
+        from cloud.videos.jobs import TAKEN_UP
+        from cloud.videos.messages import Message
+
+        known, running_s = self._of(name), time.monotonic() - self._began
+        for path, blob in progress.blobs.items():
+            step = Message.labelled(job_id, path.removeprefix(TAKEN_UP)) if path.startswith(TAKEN_UP) else None
+            if step and blob.etag not in known.taken_up and blob.age_s <= running_s:
+                known.taken_up.add(blob.etag)
+                silent = duration(progress.said(path, "silent"))
+                again = f"{step.words(known.parts)} is taken up again"
+                self._report.say(f"{name}: {again}: its worker was silent for {silent}")
 
 
 def _words(name: str, seconds: float, share: float | None, step: str = "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from cloud.storage.containers import BlobInfo, Storage
@@ -19,11 +20,19 @@ class RangedFile(io.RawIOBase):
     """Reads version `info.etag` of a blob. `head`, its first bytes, costs no request where they are there already.
 
     Reading raises Conflict (overwritten, deleted) and StorageUnavailable. A library in between may take that for the
-    end of the file: `check` raises it again. `requests` counts what was asked of storage.
+    end of the file: `check` raises it again. `requests` counts what was asked of storage. goes_on: is asked before each
+    request, and raises where nobody wants to read on; as an error of reading.
     """
 
-    def __init__(self, storage: Storage, container: str, info: BlobInfo, head: bytes = b"") -> None:
-        self._storage, self._container, self.info = storage, container, info
+    def __init__(
+        self,
+        storage: Storage,
+        container: str,
+        info: BlobInfo,
+        head: bytes = b"",
+        goes_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._storage, self._container, self.info, self._goes_on = storage, container, info, goes_on
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._error: Exception | None = None
@@ -82,6 +91,7 @@ class RangedFile(io.RawIOBase):
         length = min(BLOCK * (AHEAD if number - 1 in self._blocks else 1), self.info.size - start)
         self.requests += 1
         try:
+            self._goes_on()
             data = self._storage.read_range(self._container, self.info.name, start, length, self.info.etag)
         except Exception as error:
             self._error = error

@@ -1,17 +1,32 @@
-"""A sign of life while a step of a job runs, and the news that the job is over."""
+"""A sign of life of everybody who is at a step of a job, the news that the job is over, and what becomes of a step
+whose worker gives no sign any more."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
+from cloud.settings import STATE
+from cloud.storage.containers import Conflict
 from cloud.storage.paths import printable
 from cloud.uploads.ledger import Ledger
-from cloud.videos.jobs import BEAT, Jobs, VideoJob
+from cloud.videos.jobs import AT_WORK, BEAT, TAKEN_UP, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.messages import Message, Queues
+from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
+
+# Seconds between two looks whether the job goes on: so long a step goes on that was cancelled. At most a quarter of a
+# lease.
+LOOK_S = 5.0
+# Seconds of silence after which a worker is taken for dead, by the clock of storage; at most a lease. With a look of
+# every other worker at the job each quarter of it, and a queue that the host asks once a minute at least, the step is
+# taken up within two minutes.
+SILENT_S = 45.0
 
 # Raises Gone once the job is over; cheap enough for every frame.
 Check = Callable[[], None]
@@ -21,31 +36,153 @@ class Gone(Exception):
     """The job was cancelled, or its upload belongs to another job by now."""
 
 
-@contextmanager
-def alive(jobs: Jobs, ledger: Ledger, job: VideoJob, begin_thread: Callable[[], None]) -> Iterator[Check]:
-    """While the block runs: two calls every quarter of a lease, in a thread that calls `begin_thread` first."""
-    gone, stop = threading.Event(), threading.Event()
+def silent_after(lease_s: float) -> float:
+    """Seconds without a sign of life, and the worker at a step counts as dead."""
+    return min(SILENT_S, lease_s)
 
-    def beat() -> None:
-        begin_thread()
-        while not stop.wait(ledger.lease_s / 4):
-            try:
-                stored = ledger.read(job.name)
-                if stored is None or (stored.receipt.state, stored.receipt.job) != ("job", job.id):
-                    gone.set()
-                    return
-                jobs.put(job, BEAT, b"")
-            except Exception as error:  # noqa: BLE001 - the work itself goes on, and meets the same trouble
-                log.warning("%s", printable(f"job {job.id}: no sign of life was given ({error})"))
 
-    def check() -> None:
-        if gone.is_set():
+class Alive:
+    """A worker at a step of a job: `with Alive(...) as alive`, which gives signs of life in a thread of its own.
+
+    message: the step, with how many attempts at it there were, this one included. begin_thread: called in that thread
+    first.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        queues: Queues,
+        ledger: Ledger,
+        job: VideoJob,
+        message: Message,
+        begin_thread: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._jobs, self._queues, self._ledger, self._job, self._message = jobs, queues, ledger, job, message
+        self._begin_thread = begin_thread
+        self._sign = f"{AT_WORK}{message.label}"
+        self._gone, self._stop = threading.Event(), threading.Event()
+        self._share: float | None = None
+
+    def check(self) -> None:
+        """Raises Gone once the job is over; cheap enough for every frame."""
+        if self._gone.is_set():
             raise Gone
 
-    thread = threading.Thread(target=beat, name=f"dropsight-job-{job.id}", daemon=True)
-    thread.start()
-    try:
-        yield check
-    finally:
-        stop.set()
-        thread.join()
+    def progress(self, done: int, expected: int | None) -> None:
+        """As `check`, between two frames of about so many: the next sign says how far it is."""
+        self.check()
+        self._share = min(done / expected, 1.0) if expected else None
+
+    @contextmanager
+    def signs(self) -> Iterator[Alive]:
+        """While the block runs there are signs of life. Raises StorageUnavailable where the first cannot be given."""
+        self._give_sign()
+        thread = threading.Thread(target=self._run, name=f"dropsight-job-{self._job.id}", daemon=True)
+        thread.start()
+        try:
+            yield self
+        except Exception as error:
+            if not isinstance(error, Gone):
+                with suppress(Exception):  # it is tried again: what is left says that somebody was there until now
+                    self._jobs.put(self._job, BEAT, b"")
+            raise
+        finally:
+            self._stop.set()
+            thread.join()
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Gives no more signs and takes the last one back: nobody is at it any more, and nobody died."""
+        self._stop.set()
+        with suppress(Exception):  # else it is found to be old, and its step to be done
+            self._jobs.storage.delete(STATE, path_of(self._job.id, self._sign))
+
+    def _give_sign(self) -> None:
+        metadata = {"attempt": str(self._message.attempts)}
+        metadata |= {} if self._share is None else {"share": f"{self._share:.3f}"}
+        self._jobs.put(self._job, self._sign, b"", metadata=metadata)
+
+    def _run(self) -> None:
+        self._begin_thread()
+        silent_s, lease_s = silent_after(self._ledger.lease_s), self._ledger.lease_s
+        signed = time.monotonic()
+        while not self._stop.wait(min(LOOK_S, lease_s / 4)):
+            try:
+                stored = self._ledger.read(self._job.name)
+                if stored is None or (stored.receipt.state, stored.receipt.job) != ("job", self._job.id):
+                    self._gone.set()
+                    return
+                if time.monotonic() - signed < silent_s / 4:
+                    continue
+                self._give_sign()
+                signed = time.monotonic()
+                take_up(self._jobs, self._queues, self._job.id, silent_s)
+            except Exception as error:  # noqa: BLE001 - the work itself goes on, and meets the same trouble
+                log.warning("%s", printable(f"job {self._job.id}: no sign of life was given ({error})"))
+
+
+class Signs:
+    """The signs of life of a process. Safe to use from many threads."""
+
+    def __init__(self, jobs: Jobs, queues: Queues) -> None:
+        self._jobs, self._queues = jobs, queues
+        self._given: set[Alive] = set()
+
+    @contextmanager
+    def of(
+        self, ledger: Ledger, job: VideoJob, message: Message, begin_thread: Callable[[], None] = lambda: None
+    ) -> Iterator[Alive]:
+        """Signs of life from a worker at a step, as long as the block runs."""
+        alive = Alive(self._jobs, self._queues, ledger, job, message, begin_thread)
+        with alive.signs():
+            self._given.add(alive)
+            try:
+                yield alive
+            finally:
+                self._given.discard(alive)
+
+    def stop(self) -> None:
+        """This process is about to be ended: the host gives its messages to others, and nobody has to see to that."""
+        for alive in list(self._given):
+            alive.take_back()
+
+
+def silent_steps(progress: JobProgress, job_id: str, silent_s: float) -> dict[Message, str]:
+    """The steps whose workers have been silent for so long, with the names of their signs."""
+    signs = {name: blob for name, blob in progress.blobs.items() if name.startswith(AT_WORK)}
+    steps = {Message.labelled(job_id, name.removeprefix(AT_WORK)): name for name in signs}
+    return {step: name for step, name in steps.items() if step and signs[name].age_s >= silent_s}
+
+
+def take_up(jobs: Jobs, queues: Queues, job_id: str, silent_s: float) -> int:
+    """Sends the steps of a job anew whose workers have been silent for so long; returns how many. A call where there
+    are none. Their own messages come again, too, but only when the host's time for them is over.
+
+    Who deletes the sign sends the message, so that each death has one. Raises StorageUnavailable.
+    """
+    if not silent_steps(jobs.progress(job_id, AT_WORK), job_id, silent_s):
+        return 0
+    job, progress = jobs.read(job_id), jobs.progress(job_id)
+    if job is None or job.state != "running":
+        return 0  # its work is cleared away
+    missing, count = progress.missing(job), 0
+    for step, name in silent_steps(progress, job_id, silent_s).items():
+        sign = progress.blobs[name]
+        try:
+            deleted = jobs.storage.delete(STATE, path_of(job_id, name), if_match=sign.etag)
+        except Conflict:
+            continue  # it lives, after all
+        if not deleted or step not in missing:
+            continue
+        again = replace(step, attempts=max(1, progress.said(name, "attempt")))
+        try:
+            queues.send([again])
+        except StorageUnavailable:
+            jobs.put(job, name, b"", metadata=sign.metadata)
+            raise
+        silent = f"{sign.age_s:.0f}"
+        words = f"{step.words(len(job.parts))} is taken up again: its worker was silent for {silent} s"
+        log.warning("%s", printable(f"{job.name}: {words} (job {job_id})"))
+        jobs.put(job, f"{TAKEN_UP}{step.label}", b"", metadata={"silent": silent})
+        count += 1
+    return count

@@ -24,7 +24,7 @@ from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_line import log_end
 from cloud.uploads.upload_worker import VIDEO_PATIENCE_S, UploadWorker
-from cloud.videos.heartbeat import Check, Gone, alive
+from cloud.videos.heartbeat import Alive, Check, Gone, Signs
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.splitting import Splitter
@@ -54,6 +54,7 @@ class Videos:
         self.stages = Stages(self.jobs, worker.registry)
         splitter = Splitter(worker, queues, self.jobs)
         self.split, self.leave = splitter.split, splitter.leave
+        self.signs = Signs(self.jobs, queues)
 
     def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
         """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
@@ -79,16 +80,19 @@ class Videos:
             kind: Kind = "alone" if died else "video"
             with (
                 self.worker.places.take(kind, VIDEO_PATIENCE_S),
-                alive(self.jobs, self.ledger, job, begin_thread) as check,
+                self.signs.of(self.ledger, job, replace(message, attempts=attempt), begin_thread) as alive,
             ):
                 if message.stage in ("whole", "detect"):
                     load_models(claim.plan)
-                behind_pictures(lambda: self._step(job, claim, upload, message, check), begin_thread)
+                behind_pictures(lambda: self._step(job, claim, upload, message, alive), begin_thread)
         except NoPlace:
             # Anew, so that no attempt is spent; the host ends whoever waits too long.
             self.queues.send([replace(message, attempts=attempt - 1)], 10)
         except (Gone, Superseded):
             self.claim(job)  # notes how it ended
+            ended = self.jobs.read(job.id)
+            how = ended.state if ended else "gone"
+            log.info("%s", printable(f"{job.name}: {message.words(len(job.parts))} was stopped, as the job is {how}"))
         except Exception as error:
             if self._is_again(job, claim, message, error, attempt):
                 raise
@@ -219,18 +223,18 @@ class Videos:
             # Its own delivery may have come and gone while the job had the upload.
             self.worker.handle(BlobEvent(UPLOADS, job.name))
 
-    def _step(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, check: Check) -> None:
+    def _step(self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, message: Message, alive: Alive) -> None:
         """Does what the message asks for, if it is not done; then sends what follows, if this was the last."""
-        route, number = claim.plan.route, message.part
+        route, number, check = claim.plan.route, message.part, alive.check
         assert route
         progress = self.jobs.drop_spoilt(job, self.jobs.progress(job.id))
         if message not in progress.missing(job):
             log.info("job %s: %s %d is done already", job.id, message.stage, number)
         elif message.stage == "whole":
-            self._as_a_whole(job, claim, check)
+            self._as_a_whole(job, claim, alive)
             return
         elif message.stage == "join":
-            self._publish(job, claim, upload, route, progress)
+            self._publish(job, claim, upload, route, progress, check)
             return
         elif message.stage == "merge":
             self.stages.of(claim.plan.models).merge(job, route, progress.pictures, check)
@@ -258,7 +262,7 @@ class Videos:
             self.storage.delete(STATE, path_of(job.id, marker))
             raise
 
-    def _as_a_whole(self, job: VideoJob, claim: Claim[UploadPlan], check: Check) -> None:
+    def _as_a_whole(self, job: VideoJob, claim: Claim[UploadPlan], alive: Alive) -> None:
         """Does with a video that had to wait what is done with one that comes in: analyses it, or splits it."""
         published = publish.already_published(self.storage, claim.receipt)
         if published is None:
@@ -269,15 +273,21 @@ class Videos:
                 start()
                 self.jobs.end(job, "superseded", "it was split, and another job has it")
                 return
-            published = self.worker.published(claim, reading, job.trace, lambda *_: check())
+            published = self.worker.published(claim, reading, job.trace, alive.progress)
         self._end(job, claim, published)
 
     def _publish(
-        self, job: VideoJob, claim: Claim[UploadPlan], upload: BlobInfo, route: Route, progress: JobProgress
+        self,
+        job: VideoJob,
+        claim: Claim[UploadPlan],
+        upload: BlobInfo,
+        route: Route,
+        progress: JobProgress,
+        goes_on: Check,
     ) -> None:
         published = publish.already_published(self.storage, claim.receipt)
         if published is None:
-            with self.stages.joined(job, upload, route, progress) as analysis:
+            with self.stages.joined(job, upload, route, progress, goes_on) as analysis:
                 check = partial(self._check_ours, claim)
                 published = publish.publish(self.storage, claim.receipt, analysis, check)
         self._end(job, claim, published)
@@ -298,13 +308,3 @@ class Videos:
         holder = self.ledger.holder(claim)
         if claim.lost or holder is None or holder.state != "job":
             raise Superseded("lost")
-
-    def describe(self, job: VideoJob) -> dict[str, Any]:
-        """The job for people: how far it is."""
-        progress = self.jobs.progress(job.id)
-        document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,
-                    "segments": len(job.parts)}  # fmt: skip
-        if job.state == "running":
-            document |= {"detected": len(progress.parts(DETECTED)), "merged": progress.merged,
-                         "rendered": len(progress.parts(RENDERED)), "quiet_s": progress.quiet_s}  # fmt: skip
-        return document

@@ -32,11 +32,14 @@ ENDED = get_args(Ended)
 PREFIX = "jobs/"
 # Of an installation that must be mended first, `waits` is the sign of life.
 PLAN, BEAT, WAITS = "job.json", "beat", "waits"
-NUMBER = re.compile(r"[0-9]{1,9}")
+# A blob for each message that a worker is at, as old as that worker's last sign of life; and for each whose worker was
+# silent for too long, so that the message was sent anew.
+AT_WORK, TAKEN_UP = "at-work/", "taken-up/"
+NUMBER, SHARE = re.compile(r"[0-9]{1,9}"), re.compile(r"[01]\.[0-9]{1,6}")
 MAX_PLAN_BYTES = 16 * 1024 * 1024
 # Work that another version of the app did may have another form, and its videos another size or coding, which cannot be
 # joined with ours: where that changes, so does this folder, and a job that runs meanwhile is done anew.
-FORM = "4/"
+FORM = "5/"
 STORY, SENT = f"{FORM}story.json", f"{FORM}sent/"
 DETECTED, DRAW, RENDERED = f"{FORM}segments/", f"{FORM}told/", f"{FORM}renders/"
 STILLS, FILES = f"{FORM}stills/", f"{FORM}files/"
@@ -121,7 +124,7 @@ class JobProgress:
         done = {name: blob for name, blob in self.blobs.items() if name.startswith(FORM) and not name.startswith(SENT)}
         whole = {name for name, blob in done.items() if blob.metadata.get("bytes") == str(blob.size)}
         files = Counter(_beside(name) for name in whole)
-        lacking = {name for name in whole if files[name] < self._said(name, "files")}
+        lacking = {name for name in whole if files[name] < self.said(name, "files")}
         self._whole = whole - lacking
         # What is drawn has no need any more of what says how.
         told, renders = {*self.parts(DRAW), *self.parts(RENDERED)}, self._renders()
@@ -133,7 +136,8 @@ class JobProgress:
         # Seconds since anybody worked on it.
         self.idle_s = min((blob.age_s for name, blob in self.blobs.items() if name != WAITS), default=0.0)
 
-    def _said(self, name: str, key: str) -> int:
+    def said(self, name: str, key: str) -> int:
+        """The number that a blob's metadata has by that key; 0 where it has none."""
         text = self.blobs[name].metadata.get(key, "0")
         return int(text) if NUMBER.fullmatch(text) else 0
 
@@ -156,6 +160,13 @@ class JobProgress:
         """How many videos of pictures there are, of all parts and steps."""
         return sum(name.startswith(PICTURES) for name in self._whole)
 
+    @property
+    def share(self) -> float | None:
+        """How much of a video is done that is analysed as a whole, 0 to 1; None where nobody says."""
+        sign = self.blobs.get(f"{AT_WORK}{Message('', 'whole').label}")
+        text = sign.metadata.get("share", "") if sign else ""
+        return float(text) if SHARE.fullmatch(text) else None
+
     def missing(self, job: VideoJob) -> list[Message]:
         """The messages that bring the job on from here."""
         if job.whole:
@@ -164,7 +175,7 @@ class JobProgress:
         detect = _messages(job, "detect", numbers, self.parts(DETECTED))
         if not self.merged:
             return detect or [Message(job.id, "merge")]
-        if self.pictures < self._said(STORY, "pictures"):
+        if self.pictures < self.said(STORY, "pictures"):
             return detect or _messages(job, "detect", numbers, set())
         return _messages(job, "render", self.renders, self.parts(RENDERED)) or [Message(job.id, "join")]
 
@@ -206,10 +217,21 @@ class Jobs:
         except (ValueError, RecursionError, LimitExceeded) as error:
             raise BrokenPlan(f"{STATE}/{path} cannot be read ({error}): a sweep begins its upload anew") from error
 
-    def progress(self, job_id: str) -> JobProgress:
-        """What is done so far."""
-        pages = self.storage.pages(STATE, path_of(job_id))
+    def progress(self, job_id: str, prefix: str = "") -> JobProgress:
+        """What is done so far; as far as the job's blobs tell whose names begin with `prefix`."""
+        pages = self.storage.pages(STATE, path_of(job_id, prefix))
         return JobProgress((blob for page in pages for blob in page.blobs), job_id)
+
+    def describe(self, job: VideoJob) -> dict[str, Any]:
+        """The job for people: how far it is."""
+        document = {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason, "trace": job.trace,
+                    "segments": len(job.parts)}  # fmt: skip
+        if job.state == "running":
+            progress = self.progress(job.id)
+            document |= {"detected": len(progress.parts(DETECTED)), "merged": progress.merged,
+                         "rendered": len(progress.parts(RENDERED)), "quiet_s": progress.quiet_s}  # fmt: skip
+            document |= {"share": progress.share} if job.whole else {}
+        return document
 
     def put(self, job: VideoJob, name: str, data: Any, **options: Any) -> None:
         """Writes a blob of the job, in a single commit; it says how long it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from cloud.storage.queues import Queue
 
@@ -13,6 +13,7 @@ Stage = Literal["whole", "detect", "merge", "render", "join"]
 QUEUES: dict[Stage, str] = {
     "whole": "segments", "detect": "segments", "merge": "merges", "render": "renders", "join": "merges",
 }  # fmt: skip
+_LABEL = re.compile(r"([a-z]+)-([0-9]{4,9})")
 JOB_ID = re.compile(r"[0-9a-f]{24}")
 MOST_PARTS = 999_999_999  # as many as a name of work has digits for
 
@@ -49,6 +50,26 @@ class Message:
     def text(self) -> str:
         """As a queue carries it."""
         return json.dumps(asdict(self))
+
+    @property
+    def label(self) -> str:
+        """Which step of the job, in the names of its blobs."""
+        return f"{self.stage}-{self.part:04}"
+
+    @classmethod
+    def labelled(cls, job: str, label: str) -> Message | None:
+        """The way back; None for what is no label."""
+        found = _LABEL.fullmatch(label)
+        return cls(job, cast(Stage, found[1]), int(found[2])) if found and found[1] in QUEUES else None
+
+    def words(self, parts: int) -> str:
+        """For people, of a job of so many parts: "part 4 of 9"."""
+        if self.stage in ("detect", "render"):
+            drawn = "the drawing of " if self.stage == "render" else ""
+            return f"{drawn}part {self.part + 1} of {parts}"
+        return {"whole": "the analysis", "merge": "the merging of the parts"}.get(
+            self.stage, "the joining of the parts"
+        )
 
 
 class Queues:

@@ -10,8 +10,9 @@ from cloud.settings import STATE, UPLOADS
 from cloud.storage.paths import printable
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.plans import UploadPlan
+from cloud.videos.heartbeat import silent_after, take_up
 from cloud.videos.job_worker import SILENT_LEASES, Videos
-from cloud.videos.jobs import BEAT, ENDED, PLAN, PREFIX, BrokenPlan, JobProgress, VideoJob, path_of
+from cloud.videos.jobs import AT_WORK, BEAT, ENDED, PLAN, PREFIX, BrokenPlan, JobProgress, VideoJob, path_of
 from cloud.videos.messages import JOB_ID
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,15 @@ def revive(videos: Videos, handed: Mapping[str, str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001 - as above
             log.warning("%s", printable(f"{name}: {type(error).__name__}: {error}"))
     return sent
+
+
+def take_up_silent(videos: Videos) -> int:
+    """Has the steps done anew whose workers died, of all jobs, also where nobody is at work who could see it; returns
+    how many. A call where no step has been begun that is not done."""
+    silent_s = silent_after(videos.settings.lease_seconds)
+    names = (blob.name for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
+    begun = {name.removeprefix(PREFIX).split("/", 1)[0] for name in names if f"/{AT_WORK}" in name}
+    return sum(take_up(videos.jobs, videos.queues, job_id, silent_s) for job_id in sorted(begun))
 
 
 def _begin_anew(videos: Videos, name: str, living: Collection[str]) -> None:

@@ -74,7 +74,7 @@ class Stages:
     def detect(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Detects on a segment; and its part of the videos of steps that make pictures."""
         size = (job.width, job.height)
-        with RangedFile(self.storage, UPLOADS, upload) as media, _room_of_part(job, upload) as folder:
+        with self._upload(upload, check) as media, _room_of_part(job, upload) as folder:
             path, videos = folder / "lines", folder / "videos"
             videos.mkdir()
             with gzip.open(path, "wt", encoding="utf-8", compresslevel=3) as out, naming(job.name):
@@ -116,7 +116,7 @@ class Stages:
     def render(self, job: VideoJob, upload: BlobInfo, route: Route, number: int, check: Check) -> None:
         """Draws a segment: its part of the annotated video (empty where none is wanted), and its stills."""
         cpu, summary = time.process_time(), self.summary(job)
-        with RangedFile(self.storage, UPLOADS, upload) as media, _room_of_part(job, upload) as folder:
+        with self._upload(upload, check) as media, _room_of_part(job, upload) as folder:
             lines = _checked(self._lines(job, DRAW, job.parts[number]), check)
             with naming(job.name):
                 files = draw_part(media.binary, job.parts[number], lines, route, summary, folder, job.fps)
@@ -128,17 +128,20 @@ class Stages:
             self._put_once(job, work(RENDERED, number), video, metadata=spent)
 
     @contextmanager
-    def joined(self, job: VideoJob, upload: BlobInfo, route: Route, progress: JobProgress) -> Iterator[Analysis]:
+    def joined(
+        self, job: VideoJob, upload: BlobInfo, route: Route, progress: JobProgress, check: Check
+    ) -> Iterator[Analysis]:
         """The analysis of the whole; its files are there as long as the block runs."""
         blobs, summary, cpu = progress.blobs, self.summary(job), time.process_time()
         videos = {ANNOTATED: [blobs[work(RENDERED, n)] for n in sorted(progress.parts(RENDERED))]}
         for path in sorted(path for path in blobs if path.startswith(PICTURES)):
             videos.setdefault(path.removeprefix(PICTURES).split("/")[0], []).append(blobs[path])
         needed = sum(b.size for path, b in blobs.items() if path.startswith((RENDERED, PICTURES, FILES, STILLS)))
-        with scratch(needed, 0, job.id) as folder, RangedFile(self.storage, UPLOADS, upload) as media:
+        with scratch(needed, 0, job.id) as folder, self._upload(upload, check) as media:
             files: dict[str, bytes | Path] = {}
             for kind in (FILES, STILLS):
                 for blob in (blob for path, blob in sorted(blobs.items()) if path.startswith(kind)):
+                    check()
                     relative = blob.name.split(f"/{kind}", 1)[1]
                     relative = relative.split("/", 1)[1] if kind == STILLS else relative
                     files[relative] = self._saved(blob.name, folder / relative, blob.etag)
@@ -153,6 +156,10 @@ class Stages:
             spent = drawing + time.process_time() - cpu
             cost = Cost(summary.cpu_s + spent, peak_rss_mb(), max(0.0, time.time() - job.created) * 1e3)
             yield summary.analysis(files, route.name, job.trace, cost, dropped)
+
+    def _upload(self, upload: BlobInfo, check: Check) -> RangedFile:
+        """The upload, read as long as the job goes on: decoding up to the first frame that is wanted takes its time."""
+        return RangedFile(self.storage, UPLOADS, upload, goes_on=check)
 
     def _opened(self, parts: Iterable[BlobInfo]) -> Iterator[BinaryIO]:
         """In order, a single part at a time: an open part keeps some of itself in memory."""

@@ -87,7 +87,7 @@ def jobs(request: func.HttpRequest) -> func.HttpResponse:
     if request.method == "DELETE":
         videos.cancel(job)
         job = videos.jobs.read(job.id) or job
-    return json_answer(videos.describe(job))
+    return json_answer(videos.jobs.describe(job))
 
 
 def _problem(status: HTTPStatus, message: str) -> func.HttpResponse:

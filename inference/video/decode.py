@@ -25,8 +25,9 @@ from inference.video.frames import Anchor, Damage, Timed
 from inference.video.times import SAME_S, Times, Told
 
 FALLBACK_PERIOD_S = 1 / 25
-# Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes.
-DECODE_THREADS = 4
+# Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes. Where frames
+# are larger than those of 4K with 8 bits, fewer threads: as many as have room for theirs here.
+DECODE_THREADS, _THREADS_BYTES = 4, 64 << 20
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # More packets than any decoder keeps before it gives their pictures.
 _MOST_WAITING = 1000
@@ -140,8 +141,15 @@ def decoder_of(stream: VideoStream, *, keyframes_only: bool) -> VideoCodecContex
     elif keyframes_only:
         decoder.skip_frame = "NONKEY"
     decoder.thread_type = "AUTO"
-    decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
+    decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1, max(1, _THREADS_BYTES // _frame_bytes(stream)))
     return decoder
+
+
+def _frame_bytes(stream: VideoStream) -> int:
+    """What a decoded picture takes, by the header."""
+    form = stream.format
+    bits = form.padded_bits_per_pixel if form else 0
+    return max(1, stream.width * stream.height * (bits or 12) // 8)
 
 
 class Picture(NamedTuple):

@@ -143,7 +143,8 @@ class View:
 
     side: the shorter side in pixels, at most. every: each frame whose index is a multiple of it; 0: samples alone.
     fps: about how many frames a second that are. most: how many frames may wait for the next sample. longest: the
-    longer side in pixels, at most.
+    longer side in pixels, at most. bits_s: bits a second that its pictures may take, 0 for as many as they want;
+    lasts_s: about how long it is, in seconds.
     """
 
     side: int
@@ -151,6 +152,8 @@ class View:
     fps: float = 25.0
     most: int = 0
     longest: int = MOST_SIDE
+    bits_s: float = 0.0
+    lasts_s: float = 0.0
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of its pictures, for upright frames of that size."""
@@ -175,7 +178,8 @@ class VideoInfo:
     """What the container says, decoding nothing. `claimed_*` are the header's words: never trusted.
 
     `width` and `height` are in square pixels, before the display matrix turns the picture upright. `container`:
-    FFmpeg's name of what reads it. `media_type`: as `sniff` tells it.
+    FFmpeg's name of what reads it. `media_type`: as `sniff` tells it. `claimed_bit_rate`: of the pictures, bits a
+    second.
     """
 
     container: str
@@ -188,6 +192,7 @@ class VideoInfo:
     has_audio: bool
     truncated: str | None
     media_type: str
+    claimed_bit_rate: int | None = None
 
     def expected_frames(self, sampling: Sampling) -> int | None:
         """About how many frames will be sampled, by the header: for progress bars only."""

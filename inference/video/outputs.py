@@ -32,7 +32,7 @@ from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.soundtrack import WHOLE, Span
-from inference.video.write import VideoWriter
+from inference.video.write import Most, VideoWriter
 
 ANNOTATED = "annotated"
 CHAPTERS = "tracks.vtt"
@@ -119,7 +119,7 @@ class VideoFiles(contextlib.ExitStack):
     ) -> None:
         super().__init__()
         self._folder, self._sound, self._span = folder, sound, span
-        self._rates = {} if view is None else {ANNOTATED: view.fps}
+        self._views = {} if view is None else {ANNOTATED: view}
         self._fps = fps
         self._writers: dict[str, VideoWriter] = {}
 
@@ -128,9 +128,11 @@ class VideoFiles(contextlib.ExitStack):
         for name, picture in pictures.items():
             if name not in self._writers:
                 xmp = packet(picture.origin) if picture.origin else b""
-                fps = written_rate(self._rates.get(name, self._fps))
-                path = self._folder / f"{name}.mp4"
-                writer = VideoWriter(path, fps=fps, sound=self._sound, xmp=xmp, span=self._span)
+                view, path = self._views.get(name) or View(0, fps=self._fps), self._folder / f"{name}.mp4"
+                writer = VideoWriter(
+                    path, fps=written_rate(view.fps), sound=self._sound, xmp=xmp, span=self._span,
+                    most=Most(view.bits_s, view.lasts_s),
+                )  # fmt: skip
                 self._writers[name] = self.enter_context(writer)
             self._writers[name].write(picture.pixels, pts_s)
 

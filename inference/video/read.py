@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
 from inference.image.sniff import head_of, sniff
 from inference.machine import returning_freed_memory
 from inference.video import animation
@@ -65,7 +68,15 @@ def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             truncated=truncation(source),
             media_type=_media_type(source),
+            claimed_bit_rate=_bit_rate(container, stream),
         )
+
+
+def _bit_rate(container: InputContainer, stream: VideoStream) -> int | None:
+    """Bits a second of the pictures, by the header or by how long the file is."""
+    sound = sum(audio.bit_rate or 0 for audio in container.streams.audio)
+    known = [stream.bit_rate or 0, (container.bit_rate or 0) - sound]
+    return min((rate for rate in known if rate > 0), default=None)
 
 
 def _media_type(source: Media) -> str:

@@ -35,6 +35,8 @@ def draw_part(
     Raises CorruptMedia where other frames are there than were analysed.
     """
     options, view = route.video_options, view_of(route, probe(media, route.video_options))
+    end_s = summary.source.duration_s if part.end_s is None else part.end_s
+    view = replace(view, lasts_s=max(0.0, (end_s or 0.0) - part.start.pts_s))
     size = summary.source.width or 1, summary.source.height or 1
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
     frames = (frame for frame in part_frames(media, part, options, size, view).shown() if not part.leads(frame))

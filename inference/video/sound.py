@@ -1,4 +1,4 @@
-"""Copying a clip's sound into the videos made of it, in step with their pictures."""
+"""The sound of a clip in the videos made of it, in step with their pictures: copied, or made anew if it must be."""
 
 from __future__ import annotations
 
@@ -13,12 +13,60 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
+from inference.video.container import open_container, video_stream
 from inference.video.frames import Media
-from inference.video.soundtrack import PRIMING_S, WHOLE, Span, take_sound
+from inference.video.sound_anew import SoundAnew
+from inference.video.soundtrack import PRIMING_S, WHOLE, Copy, Soundtrack, Span
+
+# What every browser plays in an MP4. Safari and others lack some of Opus, FLAC, ALAC and AC-3, whatever MP4 may hold.
+_COPIED = frozenset({"aac", "mp3"})
+# So many streams are tried before there is no sound.
+_MOST_STREAMS = 16
+
+
+def take_sound(source: Media, path: Path, span: Span) -> Soundtrack:
+    """The first audio stream that can be had, in an MP4 at `path`; `length` 0 where there is none. That which players
+    choose comes first: of several programmes, it is of that whose pictures are analysed.
+
+    Raises what `open_container` raises, and OSError where `path` cannot be written.
+    """
+    with open_container(source) as container:
+        streams = container.streams.audio
+        own = container.streams.best("audio", video_stream(container))
+        order = sorted(range(len(streams)), key=lambda number: streams[number] is not own)[:_MOST_STREAMS]
+        ways = [(number, way) for number in order for way in _ways(streams[number])]
+        refused = [reason for number in order if (reason := _refusal(streams[number]))]
+    for number, way in ways:
+        with open_container(source) as container:
+            track = way(container, number, path, span).made()
+        if track.length:
+            return track
+        refused.append(track.said or "its sound stream holds no sound")
+    return Soundtrack(said=refused[0] if refused else None)
+
+
+def _ways(stream: AudioStream) -> list[type[Copy]]:
+    """How the stream's sound may be had, the best way first."""
+    context = stream.codec_context
+    if not context:
+        return []
+    copied = context.codec.canonical_name in _COPIED and context.sample_rate
+    return [Copy, SoundAnew] if copied else [SoundAnew]
+
+
+def _refusal(stream: AudioStream) -> str | None:
+    """Why there may be no sound of the stream, as far as that shows before its packets do."""
+    context = stream.codec_context
+    if not context:
+        return "its sound is of a kind that is not known here"
+    if not context.sample_rate:
+        name = context.codec.canonical_name
+        return f"its sound stream ({name}) tells no sample rate at its beginning, as when a microphone is off"
+    return None
 
 
 class SoundCopy(contextlib.ExitStack):
-    """Copies the packets of a clip's sound, unchanged, up to the time that the pictures reached.
+    """Copies the packets of a clip's sound, those that were taken out of it, up to the time that the pictures reached.
 
     Copying in step keeps the muxer from holding the sound of a long clip in memory. `dropped` says what of the sound
     is left out, and why; `end_s` when it ends, by the clock of the pictures. Raises as `open_container`.

@@ -1,8 +1,8 @@
 """The sound of a clip, taken out of it before pictures are written beside it.
 
-The packets go, unchanged, into an MP4 of their own: what an MP4 refuses (at its header, at a packet, at its end) shows
-here and costs no picture. There they follow each other without a break; `stretches` say which seconds of the clip they
-are, as joined recordings set their clock anew.
+The packets go, unchanged (or, see `sound_anew`, made anew), into an MP4 of their own: what an MP4 refuses (at its
+header, at a packet, at its end) shows here and costs no picture. There they follow each other without a break;
+`stretches` say which seconds of the clip they are, as joined recordings set their clock anew.
 """
 
 from __future__ import annotations
@@ -23,20 +23,18 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from inference.video.container import open_container, video_stream
-from inference.video.frames import Media, VideoLimits
+from inference.video.container import video_stream
+from inference.video.frames import VideoLimits
 from inference.video.times import LEAP_GAPS, LEAP_S
 
-# What MP4 may hold and a browser plays.
-_PLAYED = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 # A clock that goes back by more was set anew; what goes back by less is a wrong time alone.
 _BACK_S = 0.1
 # A pause of sound. It may be as long as the pictures go on, and a little longer; what is longer is a wrong time.
 _PAUSE_S, _LONGEST_S = 1.0, 10.0
 # Decoders of sound need packets before the first that is heard.
 PRIMING_S = 0.5
-# So many streams are tried, and so many packets of one, before its sound is given up.
-_MOST_STREAMS, _MOST_REFUSED = 16, 200
+# So many packets of a stream are tried before its sound is given up.
+_MOST_REFUSED = 200
 _FRAME = 1024
 _ID3_HEAD, _ID3V1 = 10, 128
 # From this share of its packets on, a stretch of sound is stored beside the pictures of one recording.
@@ -86,39 +84,6 @@ class Soundtrack:
     def begins(self, number: int) -> int:
         """Where stretch `number` begins in time, in samples."""
         return round((self.stretches[number].clip_s + self.shifts[number]) * self.rate)
-
-
-def take_sound(source: Media, path: Path, span: Span) -> Soundtrack:
-    """Copies the first audio stream that an MP4 takes into `path`; `length` 0 where there is none. That which players
-    choose comes first: of several programmes, it is of that whose pictures are analysed.
-
-    Raises what `open_container` raises, and OSError where `path` cannot be written.
-    """
-    with open_container(source) as container:
-        streams = container.streams.audio
-        own = container.streams.best("audio", video_stream(container))
-        order = sorted(range(len(streams)), key=lambda number: streams[number] is not own)[:_MOST_STREAMS]
-        reasons = {number: _refusal(streams[number]) for number in order}
-    refused = [reason for reason in reasons.values() if reason]
-    for number, reason in reasons.items():
-        if reason is None:
-            with open_container(source) as container:
-                track = _Copy(container, number, path, span).made()
-            if track.length:
-                return track
-            refused.append(track.said or "its sound stream holds no sound")
-    return Soundtrack(said=refused[0] if refused else None)
-
-
-def _refusal(stream: AudioStream) -> str | None:
-    """Why the stream cannot be copied, as far as that shows before its packets do."""
-    context = stream.codec_context
-    name = context.codec.canonical_name if context else "of a kind that is not known here"
-    if name not in _PLAYED:
-        return f"its sound is {name}, which an MP4 in a browser does not play"
-    if not context.sample_rate:
-        return f"its sound stream ({name}) tells no sample rate at its beginning, as when a microphone is off"
-    return None
 
 
 def without_tags(packet: Packet[AudioStream]) -> Packet[AudioStream] | None:
@@ -172,8 +137,10 @@ class _Pictures:
         self.latest_s = max(self.latest_s, shown_s)
 
 
-class _Copy:
+class Copy:
     """Copies one audio stream of a container."""
+
+    done = "copied into an MP4"
 
     def __init__(self, container: InputContainer, number: int, path: Path, span: Span) -> None:
         self._input, self._path, self._span = container, path, span
@@ -201,20 +168,27 @@ class _Copy:
             why = getattr(error, "strerror", None) or str(error)
             context = self._audio.codec_context
             kind = f"{context.codec.canonical_name}, {context.sample_rate} samples a second"
-            return Soundtrack(said=f"its sound ({kind}) cannot be copied into an MP4 ({why})")
+            return Soundtrack(said=f"its sound ({kind}) cannot be {self.done} ({why})")
         self._track.shifts = self._shifts()
         return replace(self._track, said=self._said())
 
-    def _copy_all(self, output: OutputContainer) -> None:
-        copied = output.add_stream_from_template(self._audio)
+    def _begin(self, output: OutputContainer) -> None:
+        self._output, self._made = output, output.add_stream_from_template(self._audio)
         output.start_encoding()  # apart from the packets: what the header refuses, no packet mends
+
+    def _finish(self) -> None:
+        """Nothing is held back."""
+
+    def _copy_all(self, output: OutputContainer) -> None:
+        self._begin(output)
         for packet in self._packets():
             if isinstance(packet.stream, VideoStream):
                 self._see(packet)
             elif packet.size:
-                self._take(packet, copied, output)
+                self._take(packet)
             if self._ended or (not self._track.length and self._refused >= _MOST_REFUSED):
-                return
+                break
+        self._finish()
 
     def _packets(self) -> Iterator[Packet[Any]]:
         streams: list[Stream] = [self._audio]
@@ -234,7 +208,14 @@ class _Copy:
             shown = decoded if packet.pts is None else packet.pts
             self._pictures.add(self._seconds(decoded, packet), self._seconds(shown, packet))
 
-    def _take(self, packet: Packet[AudioStream], copied: AudioStream, output: OutputContainer) -> None:
+    def _begins_stretch(self, at_s: float) -> bool:
+        """Whether what comes at that second does not go on from what came before."""
+        last_s = self._steps.last_s
+        self._anew += self._steps.is_set_anew(at_s)
+        self._beside[self._anew, len(self._pictures.shifts) - 1] += 1
+        return last_s is None or not -_BACK_S <= at_s - last_s <= _PAUSE_S
+
+    def _take(self, packet: Packet[AudioStream]) -> None:
         track, rate = self._track, self._track.rate
         stamp = packet.dts if packet.pts is None else packet.pts
         at_s = self._next_s if stamp is None else self._seconds(stamp, packet)
@@ -243,10 +224,7 @@ class _Copy:
         bare = without_tags(packet)
         if bare is None or (packet.is_discard and not -PRIMING_S <= at_s < 0):  # beside the edit list
             return
-        last_s = self._steps.last_s
-        self._anew += self._steps.is_set_anew(at_s)
-        self._beside[self._anew, len(self._pictures.shifts) - 1] += 1
-        if last_s is None or not -_BACK_S <= at_s - last_s <= _PAUSE_S:
+        if self._begins_stretch(at_s):
             track.stretches.append(Stretch(track.length, at_s, self._anew))
         if not self._is_asked_for(at_s):
             return
@@ -255,19 +233,22 @@ class _Copy:
         if place <= self._last:
             place = track.length
         if self._is_another_kind(packet):
-            self._refused, self._reason = self._refused + 1, "of another sample rate or layout"
+            self._refuse("of another sample rate or layout")
             return
-        bare.stream, bare.time_base = copied, Fraction(1, rate)
+        bare.stream, bare.time_base = self._made, Fraction(1, rate)
         bare.pts = bare.dts = place
         bare.duration = samples
         try:
-            output.mux_one(bare)
+            self._output.mux_one(bare)
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            self._refused, self._reason = self._refused + 1, "damaged"
+            self._refuse("damaged")
             return
         self._kept, self._last, track.length = self._kept + 1, place, place + samples
+
+    def _refuse(self, reason: str) -> None:
+        self._refused, self._reason = self._refused + 1, reason
 
     def _is_asked_for(self, at_s: float) -> bool:
         """Whether it comes before the span's end; where the clock was set anew, that shows only at last."""
@@ -318,7 +299,7 @@ class _Copy:
 
     def _said(self) -> str | None:
         if not self._track.length and self._refused:
-            return f"its sound cannot be copied, since all of it is {self._reason}"
+            return f"its sound cannot be {self.done}, since all of it is {self._reason}"
         if self._refused:
             lost = f"{self._refused} of {self._kept + self._refused} packets"
             return f"its sound has gaps: {lost} are {self._reason}"

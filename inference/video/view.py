@@ -15,6 +15,9 @@ from inference.video.frames import MOST_SIDE, Between, VideoInfo, View
 
 # More frames a second are not shown. Between samples that are further apart, boxes would only be guessed.
 _MOST_FPS, _WIDEST_S = 31.0, 1.0
+# Its bits a second, by the clip's: with what it begins with (see `Most`) under 1.5 times as many. At fewer than so many
+# bits a pixel, lines and words over the pictures are hard to see.
+_OF_SOURCE, _LEGIBLE = 1.2, 0.015
 # What the frames that wait for the next sample may take.
 _HELD_BYTES = 48 << 20
 
@@ -30,6 +33,14 @@ def shows_between(route: Route) -> bool:
 
 def view_of(route: Route, info: VideoInfo) -> View:
     """What the annotated video of a clip shows, by the route's options and what the container says."""
+    view, options = _frames_of(route, info), route.video_options
+    width, height = view.size(max(info.width, 1), max(info.height, 1))
+    end_s = min(options.end_s or math.inf, info.claimed_duration_s or 0.0)
+    bits_s = info.claimed_bit_rate and max(_OF_SOURCE * info.claimed_bit_rate, _LEGIBLE * width * height * view.fps)
+    return replace(view, bits_s=bits_s or 0.0, lasts_s=max(0.0, end_s - options.start_s))
+
+
+def _frames_of(route: Route, info: VideoInfo) -> View:
     options = route.video_options
     rate = info.nominal_fps or 10.0
     analysed = min(rate, options.fps) if options.fps else rate / options.stride

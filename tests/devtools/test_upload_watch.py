@@ -13,7 +13,7 @@ from azure.storage.blob import BlobServiceClient
 from cloud.storage.containers import Storage
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt
-from cloud.videos.jobs import DETECTED, RENDERED, STORY, Jobs, VideoJob, work
+from cloud.videos.jobs import AT_WORK, DETECTED, RENDERED, STORY, TAKEN_UP, Jobs, VideoJob, work
 from devtools import upload_watch
 from devtools.console_report import ConsoleReport, Pending, fitted
 from devtools.upload_watch import UploadWatch
@@ -235,10 +235,36 @@ def test_a_long_video_says_its_parts(world: World, monkeypatch: pytest.MonkeyPat
     assert re.fullmatch(r"clip\.mp4: at work for .*, 75 %, 2 of 4 parts drawn", line)
 
 
-@pytest.mark.parametrize("reason", ["cancelled", "deleted while it was analysed"])
-def test_what_ends_without_a_result_says_why(world: World, reason: str) -> None:
+def test_a_part_whose_worker_died_says_so_once(world: World) -> None:
+    parts = tuple(Part(number, Anchor(), None, Anchor()) for number in range(4))
+    source = Source("uploads", "clip.mp4")
+    job = VideoJob(JOB, "clip.mp4", "e1", "k" * 64, "t" * 32, 0.0, parts, 64, 48, 25.0, False, source)
+    jobs = Jobs(world.storage)
+    jobs.write(job)
     world.upload("clip.mp4")
-    world.put("dropped", reason=reason)
+    world.put("job", job=JOB)
+    world.look()
+    jobs.put(job, f"{TAKEN_UP}detect-0001", b"", metadata={"silent": "47"})
+    assert world.look() == ["clip.mp4: part 2 of 4 is taken up again: its worker was silent for 47 s"]
+    assert world.look() == []
+    jobs.put(job, f"{TAKEN_UP}detect-0001", b"", metadata={"silent": "75"})  # and the next one, too
+    jobs.put(job, f"{TAKEN_UP}render-0003", b"", metadata={"silent": "50"})
+    assert world.look() == [
+        "clip.mp4: part 2 of 4 is taken up again: its worker was silent for 1:15 min",
+        "clip.mp4: the drawing of part 4 of 4 is taken up again: its worker was silent for 50 s",
+    ]
+    again = UploadWatch(world.service, world.report)
+    again._began += 60.0  # the deaths are older than this run
+    again.step()
+    assert "taken up" not in world.capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [("cancelled", "cancelled"), ("dropped", "deleted while it was analysed")]
+)
+def test_what_ends_without_a_result_says_why(world: World, state: str, reason: str) -> None:
+    world.upload("clip.mp4")
+    world.put(state, reason=reason)
     assert world.look() == [f"clip.mp4: {reason}; it will have no result"]
     assert world.look() == [] and world.report.pending == {}
 
@@ -350,3 +376,6 @@ def test_a_video_that_waited_for_a_place_is_not_said_to_have_parts(
     world.put("job", job=JOB)
     (line,) = world.look()
     assert re.fullmatch(r"clip\.mp4: at work for [^,]*", line)
+    Jobs(world.storage).put(job, f"{AT_WORK}whole-0000", b"", metadata={"attempt": "1", "share": "0.420"})
+    (line,) = world.look()
+    assert re.fullmatch(r"clip\.mp4: at work for [^,]*, 42 %", line)

@@ -18,6 +18,7 @@ import pytest
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
 from cloud.uploads.events import BlobEvent
 from cloud.videos import stages
+from cloud.videos.heartbeat import Gone
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import DETECTED, PLAN
 from cloud.videos.messages import Message
@@ -48,7 +49,7 @@ def test_cancelled_it_stays_without_result(videos: Videos, clip: Path) -> None:
     videos.deliver(messages[0], 1)
     job = videos.jobs.read(job_id)
     assert job
-    assert (videos.describe(job)["detected"], videos.describe(job)["segments"]) == (1, len(messages))
+    assert (videos.jobs.describe(job)["detected"], videos.jobs.describe(job)["segments"]) == (1, len(messages))
     videos.cancel(job)
     for message in messages:
         videos.deliver(message, 1)
@@ -102,6 +103,38 @@ def test_a_worker_in_the_middle_of_a_cancelled_segment_stops(
     assert 0 < next(seen) < 400
     ended = videos.jobs.read(job_id)
     assert ended and ended.state == "cancelled" and names(videos) == [f"jobs/{job_id}/{PLAN}"]
+
+
+def test_a_worker_that_decodes_up_to_its_first_frame_stops_when_the_job_is_cancelled(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A part between two keyframes that are minutes apart gives no line for long."""
+    job_id = drop(videos, clip)
+    job, messages = videos.jobs.read(job_id), taken()
+    assert job
+    stopped: list[bool] = []
+
+    def leading(media: Any, *_: Any) -> Iterator[str]:
+        videos.cancel(job)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+            media._blocks.clear()  # as of a long clip, of which few are kept
+            media.seek(0)
+            try:
+                media.read(1)
+            except Gone:
+                stopped.append(True)
+                raise
+        yield ""
+
+    monkeypatch.setattr(stages, "detect_part", leading)
+    with caplog.at_level("INFO"):
+        videos.deliver(messages[0], 1)
+    assert stopped
+    part = messages[0].part + 1
+    assert f"{NAME}: part {part} of {len(messages)} was stopped, as the job is cancelled" in caplog.text
+    assert names(videos) == [f"jobs/{job_id}/{PLAN}"] and names(videos, ERRORS, "") == []
 
 
 @pytest.mark.parametrize("when", ["while its segments wait", "while one is detected", "before it is joined"])

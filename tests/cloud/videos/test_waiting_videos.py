@@ -8,18 +8,22 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from cloud.settings import RESULTS, UPLOADS
+from cloud.storage.containers import Reading
 from cloud.uploads import upload_worker
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.ledger import Claim
 from cloud.uploads.plans import UploadPlan
+from cloud.uploads.publish import Published
 from cloud.uploads.sweep import sweep
 from cloud.videos import job_worker
+from cloud.videos.heartbeat import Gone
 from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import VideoJob
 from cloud.videos.messages import Message
@@ -27,9 +31,11 @@ from cloud.videos.revive import revive
 from inference.engine.folders import InstalledModel
 from inference.engine.model import Loaded
 from inference.errors import DiskFull
+from inference.steps import OnProgress
 from tests.cloud.helpers import jpeg
 from tests.cloud.videos.long_videos import document, job_of, make_models, make_videos, taken
 from tests.inference.video.clips import make
+from tests.processes import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +109,7 @@ def test_a_video_without_a_place_is_left_to_the_queue_and_ends_as_one_that_had_o
         videos.deliver(message, 1)  # still none: the message is sent anew, and no attempt is spent
     assert status(videos, NAME) == "job"
     job = videos.jobs.read(message.job)
-    assert job and videos.describe(job)["state"] == "running"
+    assert job and videos.jobs.describe(job)["state"] == "running"
     for _ in range(2):  # a message that comes twice changes nothing
         videos.deliver(message, 1)
     ours, first = document(videos, NAME), document(videos, "street/first.mp4")
@@ -210,6 +216,46 @@ def test_a_long_video_that_had_to_wait_is_split_then(
     assert (job_of(videos, NAME), job and job.state) == ("f" * 24, "superseded")
     videos.deliver(message, 1)
     assert job_of(videos, NAME) == "f" * 24
+
+
+def test_a_video_that_waited_says_how_far_it_is_and_stops_when_it_is_cancelled(
+    videos: Videos, short: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos.storage.write(UPLOADS, NAME, short)
+    with occupied(videos):
+        videos.worker.handle(BlobEvent(UPLOADS, NAME))
+    [message] = taken()
+    job, real, shares = videos.jobs.read(message.job), videos.worker.published, list[object]()
+    assert job and videos.jobs.describe(job)["share"] is None
+
+    def share() -> object:
+        return videos.jobs.describe(job)["share"]
+
+    def published(claim: Claim[UploadPlan], reading: Reading, trace: str, progress: OnProgress) -> Published:
+
+        def noted(done: int, expected: int | None) -> None:
+            progress(done, expected)
+            if done == 2:
+                eventually(lambda: share() is not None, "its sign of life says how far it is")
+                shares.append(share())
+                videos.cancel(job)
+                eventually(lambda: is_stopped(partial(progress, done, expected)), "the step stops")
+                progress(done, expected)
+
+        return real(claim, reading, trace, noted)
+
+    monkeypatch.setattr(videos.worker, "published", published)
+    videos.deliver(message, 1)
+    assert shares == [0.5] and status(videos, NAME) == "cancelled"
+    assert videos.storage.head(RESULTS, f"{NAME}/result.json") is None
+
+
+def is_stopped(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except Gone:
+        return True
+    return False
 
 
 def test_a_full_disk_spends_no_attempt_of_a_job(videos: Videos, short: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from inference.errors import CorruptMedia, LimitExceeded, UnsupportedMedia
+from inference.video.decode import decoder_of
 from inference.video.frames import Frame, Sampling, VideoLimits
 from inference.video.read import VideoReader, probe, scan
 from tests.inference.video.clips import make, number_of, picture
@@ -296,3 +299,22 @@ def test_a_frame_before_the_clip_s_zero_takes_no_sample_of_its_first_tick() -> N
         taken.append(sampling.takes(index, pts_s, tick))
         tick = sampling.tick(pts_s)
     assert taken == [False, False, True, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "form", "threads"),
+    [((1920, 1080), "yuv420p", 4), ((3840, 2160), "yuv420p", 4), ((3840, 2160), "yuv420p10le", 2)],
+)
+def test_fewer_threads_decode_larger_frames(
+    size: tuple[int, int], form: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds frames of its own: four of 4K with 10 bits took a process past 600 MiB."""
+    monkeypatch.setattr("inference.video.decode.os.cpu_count", lambda: 16)
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as output:
+        made: Any = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        made.width, made.height, made.pix_fmt = *size, form
+        output.mux([*made.encode(av.VideoFrame(*size, form)), *made.encode(None)])
+    with av.open(str(path)) as container:
+        assert decoder_of(container.streams.video[0], keyframes_only=False).thread_count == threads

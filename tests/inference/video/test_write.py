@@ -87,20 +87,6 @@ class TestSound:
         assert writer.dropped_sound is None
         assert len(copied) >= len(original) - 2 and copied == original[: len(copied)]
 
-    def test_what_a_browser_cannot_play_is_left_out_and_said(self, tmp_path: Path) -> None:
-        source = tmp_path / "in.avi"
-        with av.open(str(source), "w") as output:
-            video, audio = output.add_stream("mpeg4", rate=25), output.add_stream("pcm_s16le", rate=8000, layout="mono")
-            video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
-            for number in range(5):
-                output.mux(video.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")))
-            block = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
-            block.sample_rate = 8000
-            output.mux([*audio.encode(block), *audio.encode(None), *video.encode(None)])
-        writer = write(tmp_path / "out.mp4", [0.0, 0.04], sound=source)
-        assert writer.dropped_sound is not None and "pcm_s16le" in writer.dropped_sound
-        assert not probe(tmp_path / "out.mp4").has_audio
-
 
 class TestRefusals:
     def test_an_exception_leaves_no_file(self, tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""A step of a job whose worker was killed is done by another within two minutes, once, and it is said."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.settings import ERRORS, STATE
+from cloud.videos import stages
+from cloud.videos.heartbeat import LOOK_S, SILENT_S, take_up
+from cloud.videos.job_worker import Videos
+from cloud.videos.jobs import AT_WORK, BEAT, DETECTED, TAKEN_UP, VideoJob, work
+from cloud.videos.messages import Message
+from cloud.videos.revive import take_up_silent
+from inference.errors import StorageUnavailable
+from inference.video import split
+from tests.cloud.videos.long_videos import NAME, drop, make_videos, names, taken
+from tests.cloud.videos.test_long_videos import CHILD, ROOT
+from tests.processes import eventually
+
+pytestmark = pytest.mark.slow
+# What the host waits at most before it looks into an empty queue (host.json says nothing else).
+POLL_S = 60.0
+
+
+def test_silence_looks_and_the_host_s_own_waiting_are_less_than_two_minutes() -> None:
+    assert SILENT_S + max(LOOK_S, SILENT_S / 4) + POLL_S <= 120
+
+
+def begun(videos: Videos, clip: Path) -> tuple[VideoJob, list[Message]]:
+    job = videos.jobs.read(drop(videos, clip))
+    assert job
+    return job, sorted(taken(), key=lambda message: message.part)
+
+
+def sign(videos: Videos, job: VideoJob, message: Message, attempt: int = 1) -> str:
+    """As a worker leaves it that is killed at a step."""
+    name = f"{AT_WORK}{message.label}"
+    videos.jobs.put(job, name, b"", metadata={"attempt": str(attempt)})
+    return name
+
+
+def labels(videos: Videos, job: VideoJob, kind: str) -> list[str]:
+    prefix = f"jobs/{job.id}/{kind}"
+    return [name.removeprefix(prefix) for name in names(videos, STATE, prefix)]
+
+
+def test_a_killed_worker_s_segment_is_taken_up_by_another_that_is_at_the_job(
+    models: Path, videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    videos = make_videos(models, lease_seconds=1.0)
+    job, messages = begun(videos, clip)
+    killed, mine, *_ = messages
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(models), job.id, str(killed.part)],
+        cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert child.stdout.readline().strip() == "in the middle"
+    child.send_signal(signal.SIGKILL)
+    assert child.wait(30) == -signal.SIGKILL
+    child.stdout.close()
+    assert labels(videos, job, AT_WORK) == [killed.label]
+    go, real, detected = threading.Event(), split.detect_part, list[int]()
+
+    def noted(*args: Any) -> Iterator[str]:
+        detected.append(args[1].number)
+        yield from real(*args)
+        assert go.wait(60)
+
+    monkeypatch.setattr(stages, "detect_part", noted)
+    worker = threading.Thread(target=videos.deliver, args=(mine, 1))
+    worker.start()
+    again: list[Message] = []
+
+    def is_taken_up() -> bool:
+        again.extend(taken())
+        return bool(again)
+
+    eventually(is_taken_up, "the killed worker's segment is sent anew")
+    go.set()
+    worker.join()
+    assert [(message, message.attempts) for message in again] == [(killed, 1)]
+    assert f"{NAME}: part 1 of {len(messages)} is taken up again: its worker was silent for " in caplog.text
+    assert (labels(videos, job, AT_WORK), labels(videos, job, TAKEN_UP)) == ([], [killed.label])
+    videos.deliver(again[0], 1)
+    videos.deliver(killed, 2)  # its own message comes too, in the end
+    assert detected == [mine.part, killed.part]
+    assert videos.jobs.progress(job.id).parts(DETECTED) == {mine.part, killed.part}
+
+
+def test_where_nobody_is_at_the_job_a_sweep_sends_what_is_missing_once(videos: Videos, clip: Path) -> None:
+    job, (first, second, *_) = begun(videos, clip)
+    videos.deliver(first, 1)
+    sign(videos, job, first)  # killed between its last two calls: what it did is there
+    sign(videos, job, second, attempt=2)
+    assert take_up_silent(videos) == 0 and taken() == []  # they may live
+    videos.settings = replace(videos.settings, lease_seconds=0.0)
+    assert take_up_silent(videos) == 1
+    assert [(message, message.attempts) for message in taken()] == [(second, 2)]
+    assert labels(videos, job, AT_WORK) == []
+    assert take_up_silent(videos) == 0 and taken() == []
+
+
+def test_who_gives_a_sign_in_that_moment_keeps_its_step(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, (first, *_) = begun(videos, clip)
+    sign(videos, job, first)
+    real = videos.storage.delete
+
+    def late(container: str, name: str, **options: Any) -> bool:
+        sign(videos, job, first)
+        return real(container, name, **options)
+
+    monkeypatch.setattr(videos.storage, "delete", late)
+    assert take_up(videos.jobs, videos.queues, job.id, 0.0) == 0
+    assert taken() == [] and labels(videos, job, AT_WORK) == [first.label]
+
+
+def test_a_step_that_cannot_be_sent_anew_stays_to_be_taken_up(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, (first, *_) = begun(videos, clip)
+    sign(videos, job, first, attempt=3)
+
+    def refused(*_: object) -> None:
+        raise StorageUnavailable("the queue is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(videos.queues, "send", refused)
+        with pytest.raises(StorageUnavailable, match="the queue is gone"):
+            take_up(videos.jobs, videos.queues, job.id, 0.0)
+    assert take_up(videos.jobs, videos.queues, job.id, 0.0) == 1
+    assert [message.attempts for message in taken()] == [3]
+
+
+def test_a_segment_that_kills_each_of_its_workers_is_recorded(videos: Videos, clip: Path) -> None:
+    """Each death is seen by its silence: no message comes so often that the host would give it up."""
+    job, (first, *_) = begun(videos, clip)
+    for attempt in range(1, videos.settings.max_attempts + 1):
+        sign(videos, job, first, attempt)
+        assert take_up(videos.jobs, videos.queues, job.id, 0.0) == 1
+        [again] = taken()
+        assert again.attempts == attempt
+    videos.deliver(again, 1)
+    record = videos.storage.read_json(ERRORS, f"{NAME}.json")
+    assert record and "the workers were killed" in record[0]["error"]["message"]
+    sign(videos, job, first)
+    assert take_up(videos.jobs, videos.queues, job.id, 0.0) == 0 and taken() == []  # the job is over
+
+
+def test_a_step_that_ends_leaves_no_sign_and_one_that_fails_says_that_somebody_was_there(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, (first, second, *_) = begun(videos, clip)
+    seen: list[list[str]] = []
+    real = split.detect_part
+
+    def noted(*args: Any) -> Iterator[str]:
+        seen.append(labels(videos, job, AT_WORK))
+        yield from real(*args)
+        if args[1].number == second.part:
+            raise OSError("a moment's trouble")
+
+    monkeypatch.setattr(stages, "detect_part", noted)
+    videos.deliver(first, 1)
+    with pytest.raises(OSError, match="a moment's trouble"):
+        videos.deliver(second, 1)
+    assert seen == [[first.label], [second.label]] and labels(videos, job, AT_WORK) == []
+    assert videos.jobs.progress(job.id).parts(DETECTED) == {first.part}
+    assert f"jobs/{job.id}/{BEAT}" in names(videos)
+
+
+def test_a_process_that_is_being_stopped_takes_its_signs_back(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, (first, *_) = begun(videos, clip)
+    real = split.detect_part
+
+    def stopped(*args: Any) -> Iterator[str]:
+        videos.signs.stop()
+        assert labels(videos, job, AT_WORK) == []
+        yield from real(*args)
+
+    monkeypatch.setattr(stages, "detect_part", stopped)
+    videos.deliver(first, 1)
+    assert f"jobs/{job.id}/{work(DETECTED, first.part)}" in names(videos)
