@@ -17,7 +17,7 @@ from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
 from inference.video.options import VideoOptions
-from inference.video.zones import ZoneWatch, counts
+from inference.video.zones import ZoneCount, ZoneWatch, counts
 
 Floats = NDArray[np.float64]
 # The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
@@ -214,6 +214,10 @@ class Tracks:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
+
+    def counters(self) -> list[ZoneCount]:
+        """What the zones have counted up to the last frame."""
+        return self._zones.counters()
 
     def objects(self) -> dict[str, int]:
         """The number of tracks by label; without a tracker, the most seen at once.

@@ -93,6 +93,18 @@ class ZoneEvent:
         return document
 
 
+@dataclass(frozen=True)
+class ZoneCount:
+    """What is to be drawn of a zone now. points: relative. entered, left: of a line the crossings `in` and `out` so
+    far, of an area those who came and went; inside: how many are in the area now, None for a line."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    entered: int
+    left: int
+    inside: int | None = None
+
+
 def crossing(before: Floats, after: Floats, line: Floats) -> int:
     """1 when the step goes over the line from its left to its right side, -1 the other way, else 0."""
 
@@ -179,6 +191,16 @@ class ZoneWatch:
             self._leave(number, track, self._visits[number, track].last_s)
         for track in [k for k, v in self._places.items() if t_s - v[0] > self.gone_s]:
             del self._places[track]
+
+    def counters(self) -> list[ZoneCount]:
+        """What each zone has counted up to the last frame, in the order of the zones."""
+        found = Counter((event.zone, _counted(event)) for event in self.events)
+        result = []
+        for number, zone in enumerate(self.zones):
+            came, went = ("cross_in", "cross_out") if zone.is_line else ("enter", "exit")
+            inside = None if zone.is_line else sum(key[0] == number for key in self._visits)
+            result.append(ZoneCount(zone.name, zone.points, found[zone.name, came], found[zone.name, went], inside))
+        return result
 
     def finish(self) -> list[ZoneEvent]:
         """Ends the stays that last to the end of the clip; all events by time."""

@@ -14,7 +14,7 @@ from inference.tables import build
 from inference.video.options import VideoOptions
 from inference.video.stills import heat_picture
 from inference.video.tracks import HeatMap, Speeds
-from inference.video.zones import Zone, ZoneEvent, ZoneWatch, counts
+from inference.video.zones import Zone, ZoneCount, ZoneEvent, ZoneWatch, counts
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
 AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
@@ -87,6 +87,16 @@ class TestArea:
         watcher = ZoneWatch([below, above], 1000, 1000)
         watcher.update(0.0, np.array([1]), np.array([standing(*foot)]), ["person"])
         assert [(event.kind, event.zone) for event in watcher.events] == [("enter", "below")]
+
+
+def test_what_is_drawn_of_a_zone_is_what_it_has_counted_up_to_the_frame() -> None:
+    watcher = ZoneWatch([LINE, AREA], 1000, 1000)
+    drawn = []
+    for i, x in enumerate((0.1, 0.3, 0.4, 0.6, 0.9)):
+        watcher.update(i / 2, np.array([7]), np.array([standing(x)]), ["person"])
+        drawn.append(watcher.counters())
+    assert drawn[1] == [ZoneCount("door", LINE.points, 0, 0), ZoneCount("yard", AREA.points, 1, 0, 1)]
+    assert drawn[-1] == [ZoneCount("door", LINE.points, 0, 1), ZoneCount("yard", AREA.points, 1, 1, 0)]
 
 
 def test_counts_by_interval() -> None:
