@@ -16,8 +16,10 @@ from inference.keep import hide, with_hidden
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
+from inference.tracking.pace import Pace
 from inference.video.options import VideoOptions
-from inference.video.zones import ZoneCount, ZoneWatch, counts
+from inference.video.zone_counts import counts
+from inference.video.zones import ZoneCount, ZoneWatch
 
 Floats = NDArray[np.float64]
 # The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
@@ -33,6 +35,7 @@ class HeatMap:
     width: int
     height: int
     cells: Floats = field(init=False)
+    _pace: Pace = field(default_factory=Pace)
     _last_s: float | None = None
     _seconds: float = 0.0  # from the frame before the last to the last
 
@@ -43,7 +46,9 @@ class HeatMap:
         """Adds the time since the frame before where boxes (N, 4) xyxy meet the ground; more boxes of a frame may come
         in calls of their own."""
         if t_s != self._last_s:
-            self._seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, 1.0)
+            self._pace.update(t_s)
+            # Nobody stood there all through a pause of the recording.
+            self._seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, self._pace.patience_s(1.0))
         self._last_s = t_s
         rows, columns = self.cells.shape
         x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width * columns, 0, columns - 1).astype(np.intp)
@@ -126,7 +131,7 @@ class Tracks:
         """threshold: the score from which a detection counts by itself; thresholds: by label."""
         self._threshold, self._thresholds = threshold, thresholds or {}
         self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
-        self._zones = ZoneWatch(options.zones, width, height, gone_s=options.lost_s)
+        self._zones = ZoneWatch(options.zones, width, height)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
@@ -195,6 +200,7 @@ class Tracks:
         """The object that is followed is the track of that number: what was its own until now joins it."""
         if own := self._tracks.pop(self._own, None):
             track = self._tracks[number]
+            self._zones.join(self._own, number)
             track.start_s = min(track.start_s, own.start_s)
             track.frames, track.scores = track.frames + own.frames, track.scores + own.scores
         self._followed, self._own = number, -1
@@ -209,7 +215,9 @@ class Tracks:
             track.scores += float(objects.scores[i])
             track.labels[objects.names[i]] = track.labels.get(objects.names[i], 0) + 1
         boxes = np.asarray(objects.boxes, np.float64)
-        self._zones.update(t_s, objects.tracks, boxes, objects.names)
+        living = {self._followed} | (self._tracker.living if self._tracker else set())
+        labels = [self._tracks[n].label if n >= 0 else "" for n in objects.tracks.tolist()]
+        self._zones.update(t_s, objects.tracks, boxes, labels, living)
         if self._speeds is not None:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:
@@ -240,5 +248,5 @@ class Tracks:
         timeline = sorted([*lines, *items, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
         document: dict[str, Any] = {"objects": self.objects(), "tracks": tracks, "timeline": timeline}
         if self._zones.zones:
-            document["zones"] = counts(self._zones.zones, events)
+            document["zones"] = counts(self._zones.zones, events, self._zones.span_s)
         return document
