@@ -22,7 +22,7 @@ YARD = Zone("yard", ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7)))
 Place = tuple[float, float]
 
 
-def box(x: float, y: float, noise: Sequence[float] = (0, 0, 0, 0)) -> NDArray[np.float64]:
+def box(x: float, y: float, noise: Sequence[float] | NDArray[np.float64] = (0, 0, 0, 0)) -> NDArray[np.float64]:
     """(1, 4) of somebody whose feet are at (x, y), within the picture; noise: of its edges, in shares of its sides."""
     sides = np.array([WIDE, HIGH, WIDE, HIGH])
     edges = np.array([x - WIDE / 2, y - HIGH, x + WIDE / 2, y]) + np.asarray(noise) * sides
