@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from inference.tracking.kalman import Floats
-from inference.tracking.tracker import NEVER, Flags, Matching, Tracker
+from inference.tracking.matching import NEVER, Flags, Matching
+from inference.tracking.tracker import Tracker
 
 
 class AspectHeight:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from inference.tracking.kalman import Floats
-from inference.tracking.tracker import Flags, Matching, Tracker
+from inference.tracking.matching import Flags, Matching
+from inference.tracking.tracker import Tracker
 
 
 class AreaRatio:

@@ -7,28 +7,24 @@ frames.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.tracking.assignment import Rows, assign, cosine, iou
+from inference.tracking.assignment import Rows
 from inference.tracking.common_motion import common_shift
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
+from inference.tracking.matching import NEVER, SAME_S, DetectionRows, Flags, Ints, Matching, TrackRows
+from inference.tracking.pace import Pace
 from inference.tracking.tracker_options import TrackerOptions
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-NEVER = 2.0  # a cost above every limit
 _REID_SIMILARITY = 0.75  # cosine
-# Between samples that are far apart in time, boxes may move on so far that they no longer overlap: both are widened by
-# this share of their sides for every second beyond the frame interval at which overlap alone is enough.
-_WIDEN_PER_S, _WIDEN_FROM_S, _WIDEN_MOST = 1.0, 0.1, 0.5
-_SAME_S = 1e-6
 # How much of a shift that all boxes have in common is taken for speed: a camera that pans goes on, one that shakes
 # comes back.
 _SHIFT_GOES_ON = 0.3
+# Over a longer gap than this nothing moves on by the way it took to the last picture, nor grows on.
+_COAST_S, _GROW_S = 2.0, 1.0
 
 
 class MotionModel(Protocol):
@@ -58,104 +54,6 @@ class MotionModel(Protocol):
         ...
 
 
-@dataclass
-class TrackRows:
-    """One row a living track; `hits` counts frames in a row, `id` is -1 until it is confirmed; `high`: how often it was
-    a detection that counts by itself."""
-
-    states: States
-    id: Ints
-    label: Ints
-    seen_s: Floats
-    hits: Ints
-    high: Ints
-    embedding: Floats | None
-
-    def take(self, rows: Rows | Flags) -> TrackRows:
-        return TrackRows(
-            self.states.take(rows), self.id[rows], self.label[rows], self.seen_s[rows], self.hits[rows],
-            self.high[rows], None if self.embedding is None else self.embedding[rows],
-        )  # fmt: skip
-
-    def append(self, other: TrackRows) -> TrackRows:
-        return TrackRows(
-            self.states.append(other.states), np.concatenate([self.id, other.id]),
-            np.concatenate([self.label, other.label]), np.concatenate([self.seen_s, other.seen_s]),
-            np.concatenate([self.hits, other.hits]), np.concatenate([self.high, other.high]),
-            _joined(self.embedding, other.embedding),
-        )  # fmt: skip
-
-
-def _joined(first: Floats | None, second: Floats | None) -> Floats | None:
-    """Rows of both; those of no tracks have no width (nobody was in the first frame)."""
-    if first is None or second is None:
-        return None
-    return np.concatenate([first, second]) if len(first) and len(second) else first if len(first) else second
-
-
-@dataclass(frozen=True)
-class DetectionRows:
-    """One row a detection of the frame."""
-
-    boxes: Floats
-    scores: Floats
-    labels: Ints
-    embeddings: Floats | None
-
-
-class Matching:
-    """The tracks and detections of a frame, and which of them are paired so far.
-
-    `overlap` (N, M): IoU of the boxes, widened where frames are far apart; negative where labels forbid the pair.
-    `similarity` (N, M): cosine of the embeddings, None without. Of tracks (N,) bool: `confirmed`, `sure` (of high score
-    in `confirm_hits` frames), `near` (seen within `lost_s`), `recent` (seen in the last frame).
-    """
-
-    def __init__(
-        self, tracks: TrackRows, detections: DetectionRows, boxes: Floats, t_s: float, last_s: float,
-        options: TrackerOptions,
-    ) -> None:  # fmt: skip
-        self.scores = detections.scores
-        self.confirmed, self.sure = tracks.id >= 0, tracks.high >= options.confirm_hits
-        self.near = t_s - tracks.seen_s <= options.lost_s + _SAME_S
-        self.recent = tracks.seen_s >= last_s
-        self.allowed = np.ones((len(tracks.id), len(self.scores)), np.bool_)
-        if not options.one_class:
-            self.allowed = tracks.label[:, None] == detections.labels[None, :]
-        share = widening(t_s - last_s)
-        self.overlap = np.where(self.allowed, iou(widened(boxes, share), widened(detections.boxes, share)), -NEVER)
-        self.similarity: Floats | None = None
-        if tracks.embedding is not None and detections.embeddings is not None:
-            self.similarity = cosine(tracks.embedding, detections.embeddings)
-        self.rows, self.columns = np.empty(0, np.intp), np.empty(0, np.intp)
-        self._free_tracks, self._free_detections = np.ones(self.allowed.shape[0], bool), np.ones(len(self.scores), bool)
-
-    def pair(self, cost: Floats, limit: float, tracks: Flags, detections: Flags) -> None:
-        """Pairs these tracks and detections, as far as they are free, at the least cost, every pair below `limit`."""
-        of_tracks = np.flatnonzero(tracks & self._free_tracks)
-        of_detections = np.flatnonzero(detections & self._free_detections)
-        if not len(of_tracks) or not len(of_detections):
-            return
-        rows, columns = assign(cost[of_tracks[:, None], of_detections], limit)
-        rows, columns = of_tracks[rows], of_detections[columns]
-        self._free_tracks[rows] = self._free_detections[columns] = False
-        self.rows, self.columns = np.concatenate([self.rows, rows]), np.concatenate([self.columns, columns])
-
-
-def widening(gap_s: float) -> float:
-    """The share of its width and height by which a box grows on each side, for frames so many seconds apart.
-
-    Yang et al., "Make it easier by buffering the matching space", arXiv:2211.14317; 0 from 10 frames a second on.
-    """
-    return min(_WIDEN_MOST, _WIDEN_PER_S * max(0.0, gap_s - _WIDEN_FROM_S))
-
-
-def widened(boxes: Floats, share: float) -> Floats:
-    """(N, 4) xyxy, each grown on every side by that share of its own width and height."""
-    margin = (boxes[:, 2:] - boxes[:, :2]) * share
-    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
-
-
 class Tracker(ABC):
     """Gives detections the numbers of the tracks that they belong to. Deterministic; numbers count from 1.
 
@@ -178,6 +76,7 @@ class Tracker(ABC):
         self._tracks: TrackRows | None = None
         self._next_id = 1
         self._t_s: float | None = None
+        self._pace = Pace()
 
     @abstractmethod
     def associate(self, matching: Matching, high: Flags) -> None:
@@ -204,6 +103,7 @@ class Tracker(ABC):
             np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64),
             np.asarray(labels, np.int64), None if embeddings is None else np.asarray(embeddings, np.float64),
         )  # fmt: skip
+        self._pace.update(t_s)
         ids = np.full(len(detections.boxes), -1, np.int64)
         first = self._tracks is None
         tracks = self._born(detections, np.empty(0, np.intp), t_s) if self._tracks is None else self._tracks
@@ -227,6 +127,11 @@ class Tracker(ABC):
         self._tracks, self._t_s = tracks, t_s
         return ids
 
+    @property
+    def living(self) -> frozenset[int]:
+        """The numbers of the tracks that go on: seen in the last frame, or not out of sight for too long."""
+        return frozenset() if self._tracks is None else frozenset(self._tracks.id[self._tracks.id >= 0].tolist())
+
     def number(self) -> int:
         """A number that no other track gets."""
         self._next_id += 1
@@ -243,31 +148,37 @@ class Tracker(ABC):
 
     def _move_on(self, tracks: TrackRows, t_s: float, last_s: float, warp: NDArray[np.floating] | None) -> TrackRows:
         """Forgets who was unseen too long, then predicts."""
-        buffer_s = self.options.lost_s
+        buffer_s = self._pace.patience_s(self.options.lost_s)
         if tracks.embedding is not None:
             buffer_s = max(buffer_s, self.options.reid_s)
-        keep = t_s - tracks.seen_s <= buffer_s + _SAME_S
+        keep = t_s - tracks.seen_s <= buffer_s + SAME_S
         if not keep.all():
             tracks = tracks.take(keep)
         if warp is not None:
             _warp(tracks.states, np.asarray(warp, np.float64), self.motion)
         # Out of sight a box keeps its size: growing on by its last velocity it would swallow the picture.
         tracks.states.velocity[tracks.seen_s < last_s, 2:] = 0.0
-        steps = (t_s - last_s) * STEPS_PER_SECOND
+        gap_s = t_s - last_s
+        if gap_s > _GROW_S:
+            tracks.states.velocity[:, 2:] = 0.0
+        if gap_s > _COAST_S:
+            tracks.states.velocity *= _COAST_S / gap_s
+        steps = gap_s * STEPS_PER_SECOND
         tracks.states.predict(steps, *self.motion.step_noise(tracks.states.value))
         return tracks
 
     def _associate(self, tracks: TrackRows, detections: DetectionRows, t_s: float) -> tuple[Rows, Rows]:
         """Pairs (track rows, detection rows): by place as the algorithm does it, then unseen tracks by embedding."""
         boxes, last_s = self.motion.boxes(tracks.states.value), self._t_s or 0.0
-        matching = Matching(tracks, detections, boxes, t_s, last_s, self.options)
+        patience_s = self._pace.patience_s(self.options.lost_s)
+        matching = Matching(tracks, detections, boxes, t_s, last_s, self.options, patience_s)
         high = detections.scores >= self.high_score
         known, shown = np.flatnonzero(matching.recent & (tracks.hits > 1)), np.flatnonzero(high)
         shift = common_shift(boxes[known], detections.boxes[shown], matching.overlap[known[:, None], shown])
         if shift.any():
             tracks.states.value[:, :2] += shift
             tracks.states.velocity[:, :2] += _SHIFT_GOES_ON * shift / ((t_s - last_s) * STEPS_PER_SECOND)
-            matching = Matching(tracks, detections, boxes + np.tile(shift, 2), t_s, last_s, self.options)
+            matching = Matching(tracks, detections, boxes + np.tile(shift, 2), t_s, last_s, self.options, patience_s)
         self.associate(matching, high)
         if matching.similarity is not None:
             cost = np.where(matching.allowed, 1.0 - matching.similarity, NEVER)

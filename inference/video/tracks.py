@@ -5,7 +5,8 @@ Needs no pixels: a long video can be detected in parts and aggregated once, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,14 +17,19 @@ from inference.keep import hide, with_hidden
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
+from inference.tracking.pace import Pace
 from inference.video.options import VideoOptions
-from inference.video.zones import ZoneWatch, counts
+from inference.video.zone_counts import counts
+from inference.video.zones import ZoneCount, ZoneWatch
 
 Floats = NDArray[np.float64]
 # The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
 _CELLS = 96
 # From this overlap on, a detection and the object that is followed are the same.
 _SAME_IOU = 0.5
+# Pictures further apart than this show somebody who walks in places that hardly overlap.
+_SPARSE_S = 0.4
+_OFTEN, _OFTEN_SHARE = 3, 0.1
 
 
 @dataclass
@@ -33,6 +39,7 @@ class HeatMap:
     width: int
     height: int
     cells: Floats = field(init=False)
+    _pace: Pace = field(default_factory=Pace)
     _last_s: float | None = None
     _seconds: float = 0.0  # from the frame before the last to the last
 
@@ -43,7 +50,9 @@ class HeatMap:
         """Adds the time since the frame before where boxes (N, 4) xyxy meet the ground; more boxes of a frame may come
         in calls of their own."""
         if t_s != self._last_s:
-            self._seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, 1.0)
+            self._pace.update(t_s)
+            # Nobody stood there all through a pause of the recording.
+            self._seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, self._pace.patience_s(1.0))
         self._last_s = t_s
         rows, columns = self.cells.shape
         x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width * columns, 0, columns - 1).astype(np.intp)
@@ -126,11 +135,14 @@ class Tracks:
         """threshold: the score from which a detection counts by itself; thresholds: by label."""
         self._threshold, self._thresholds = threshold, thresholds or {}
         self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
-        self._zones = ZoneWatch(options.zones, width, height, gone_s=options.lost_s)
+        self._zones = ZoneWatch(options.zones, width, height)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
         self._most: dict[str, int] = {}
+        self._detections: Counter[str] = Counter()
+        self._loose: Counter[str] = Counter()  # detections without a track
+        self._last_s, self._wide_gaps = 0.0, 0
         self._confirm_hits, self._frames, self._first_s = options.confirm_hits, 0, 0.0
         self._followed, self._own = -1, -1  # the number of the object that is followed; where no detection had one
 
@@ -143,6 +155,8 @@ class Tracks:
     ) -> Objects:
         """The detections of a frame with their track numbers; without those below the threshold that have none."""
         self._first_s = self._first_s if self._frames else t_s
+        self._wide_gaps += self._frames > 0 and t_s - self._last_s > _SPARSE_S
+        self._last_s = t_s
         self._frames += 1
         limits = np.array([self._thresholds.get(name, self._threshold) for name in objects.names], np.float32)
         if self._tracker is None:
@@ -152,6 +166,9 @@ class Tracks:
             ids = self._tracker.update(objects.boxes, scores, objects.label_ids, t_s, embeddings, warp)
             shown = self._shown(replace(objects, tracks=ids), (ids >= 0) | (objects.scores >= limits))
             self._remember(t_s, shown)
+            tracks = [] if shown.tracks is None else shown.tracks.tolist()
+            self._detections.update(shown.names)
+            self._loose.update(n for n, track in zip(shown.names, tracks, strict=True) if track < 0)
         for name in set(shown.names):
             self._most[name] = max(self._most.get(name, 0), shown.names.count(name))
         return shown
@@ -195,6 +212,7 @@ class Tracks:
         """The object that is followed is the track of that number: what was its own until now joins it."""
         if own := self._tracks.pop(self._own, None):
             track = self._tracks[number]
+            self._zones.join(self._own, number)
             track.start_s = min(track.start_s, own.start_s)
             track.frames, track.scores = track.frames + own.frames, track.scores + own.scores
         self._followed, self._own = number, -1
@@ -209,23 +227,60 @@ class Tracks:
             track.scores += float(objects.scores[i])
             track.labels[objects.names[i]] = track.labels.get(objects.names[i], 0) + 1
         boxes = np.asarray(objects.boxes, np.float64)
-        self._zones.update(t_s, objects.tracks, boxes, objects.names)
+        living = {self._followed} | (self._tracker.living if self._tracker else set())
+        labels = [self._tracks[n].label if n >= 0 else "" for n in objects.tracks.tolist()]
+        self._zones.update(t_s, objects.tracks, boxes, labels, living)
         if self._speeds is not None:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:
             self.heat.update(t_s, boxes[objects.tracks >= 0])
 
+    def counters(self) -> list[ZoneCount]:
+        """What the zones have counted up to the last frame."""
+        return self._zones.counters()
+
     def objects(self) -> dict[str, int]:
-        """The number of tracks by label; without a tracker, the most seen at once.
+        """The number of tracks by label; without a tracker, the most seen at once, and at least that of what could not
+        be joined to tracks because pictures are few and far between.
 
         What is in the first frame is a track at once; where it is gone before it would be one, it does not count.
         """
         if self._tracker is None:
             followed = {track.label: 1 for track in self._tracks.values()}
             return dict(sorted((followed | self._most).items(), key=lambda item: -item[1]))
+        found = self._tracked()
+        # Beside tracks, what a detector sees once or twice is as likely its mistake.
+        often = max(_OFTEN, _OFTEN_SHARE * self._frames) if found else 0
+        found |= Counter({n: self._most[n] for n in self._missed() if self._detections[n] >= often})
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def _tracked(self) -> Counter[str]:
         enough = min(self._confirm_hits, self._frames)
-        labels = [t.label for t in self._tracks.values() if t.frames >= enough or t.start_s > self._first_s]
-        return dict(sorted(((name, labels.count(name)) for name in set(labels)), key=lambda item: (-item[1], item[0])))
+        return Counter(t.label for t in self._tracks.values() if t.frames >= enough or t.start_s > self._first_s)
+
+    def _missed(self) -> list[str]:
+        """The labels most of whose detections belong to no track, where pictures are too few, or most of them too far
+        apart, for all that is seen to become one."""
+        if self._frames > self._confirm_hits and 2 * self._wide_gaps <= self._frames - 1:
+            return []
+        tracked = self._tracked()
+        return sorted(n for n, seen in self._detections.items() if not tracked[n] or 2 * self._loose[n] > seen)
+
+    def notes(self) -> Iterator[str]:
+        """What was seen and could not be tracked, and why."""
+        zones = "; zones count tracks alone" if self._zones.zones else ""
+        why = "there is a single picture" if self._frames == 1 else f"there are {self._frames} pictures"
+        if self._wide_gaps:
+            why = f"pictures are about {(self._last_s - self._first_s) / (self._frames - 1):.2g} s apart"
+        missed, objects, nothing = self._missed(), self.objects(), not self._tracked()
+        for label, seen in sorted(self._detections.items()):
+            loose = f"{self._loose[label]} of {seen} detections of {label} belong to no track"
+            if label in missed and label in objects:
+                yield f"{why}: {loose}; the summary has at least the most that were seen at once{zones}"
+            elif label in missed:
+                yield f"{why}: {loose}; they are too few for the summary{zones}"
+            elif nothing:
+                yield f"{loose}, as none was in about the same place on {self._confirm_hits} pictures in a row{zones}"
 
     def extra(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The members that a video adds to the document: tracks, timeline (with these items), zones; and `objects`,
@@ -236,5 +291,5 @@ class Tracks:
         timeline = sorted([*lines, *items, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
         document: dict[str, Any] = {"objects": self.objects(), "tracks": tracks, "timeline": timeline}
         if self._zones.zones:
-            document["zones"] = counts(self._zones.zones, events)
+            document["zones"] = counts(self._zones.zones, events, self._zones.span_s)
         return document

@@ -82,6 +82,15 @@ def test_without_a_tracker_it_is_the_only_track() -> None:
     assert document["objects"] == {"followed": 1, "dog": 1} and len(document["tracks"]) == 1
 
 
+def test_what_is_detected_later_has_stayed_since_it_was_followed() -> None:
+    yard = Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), loiter_s=0.5)
+    tracks = Tracks(VideoOptions(zones=(yard,)), 0.5, 320, 200)
+    follow(tracks, [(seen(), seen(PLACE))] * 3 + [(seen(PLACE), seen(PLACE))] * 4)
+    document = tracks.extra([])
+    assert document["zones"]["yard"]["total"] == {"enter": 1, "loiter": 1, "exit": 1, "dwell": 1}
+    assert {item["track"] for item in document["timeline"] if "track" in item} == {2}
+
+
 @pytest.mark.parametrize("detections", [Objects.empty(), seen(ELSEWHERE)])
 def test_where_a_followed_object_stands_is_in_the_heat_map(detections: Objects) -> None:
     tracks = Tracks(VideoOptions(heat_map=True), 0.5, 320, 200)
