@@ -30,6 +30,7 @@ from inference.tracking import mot
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
 from inference.video.options import VideoOptions
+from inference.video.overlay import Shown
 from inference.video.soundtrack import WHOLE, Span
 from inference.video.write import VideoWriter
 
@@ -141,16 +142,16 @@ class Drawing:
     def __init__(self, draw: Draw, view: View) -> None:
         self._draw, self._view = draw, view
 
-    def __call__(self, pixels: Pixels, steps: Mapping[str, Predictions], size: tuple[int, int]) -> Pixels:
+    def __call__(self, pixels: Pixels, shown: Shown, size: tuple[int, int]) -> Pixels:
         """A picture of the view's size. pixels (H, W, 3): a frame; size: width and height of the clip's frames, in
         whose pixels predictions are."""
         target = self._view.size(*size)
-        shown = [
+        steps = [
             (name, scaled(self._steady(p), size, target))
-            for name, p in steps.items()
+            for name, p in shown.steps.items()
             if not isinstance(p, OutputImage | Embedding)
         ]
-        return np.asarray(annotate(Image.fromarray(fitted(pixels, target)), shown, self._draw))
+        return np.asarray(annotate(Image.fromarray(fitted(pixels, target)), steps, self._draw))
 
     def _steady(self, predictions: Predictions) -> Predictions:
         """Between samples that are drawn on, only what has a track: else boxes would come and go."""
@@ -172,7 +173,7 @@ class TrialDrawing(contextlib.ExitStack):
     def __call__(self, frame: Frame, steps: Mapping[str, Predictions]) -> None:
         if self.fps:
             size = frame.pixels.shape[1], frame.pixels.shape[0]
-            self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, steps, size))})
+            self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, Shown(steps), size))})
 
 
 def made_pictures(

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from pathlib import Path
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
 from inference.os_errors import own_files
-from inference.predictions import OutputImage, Predictions
+from inference.predictions import OutputImage
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
@@ -28,6 +28,7 @@ from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo
 from inference.video.outputs import ANNOTATED, Drawing, VideoFiles, made_pictures, usual_rate
 from inference.video.overlap import overlapped
+from inference.video.overlay import Shown
 from inference.video.read import VideoReader, probe
 from inference.video.stills import Stills
 from inference.video.summary import Summary
@@ -80,11 +81,11 @@ def analyze_video(
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """A frame on its way to the files: its predictions by step, and its pictures by the names of their videos."""
+class _OnItsWay:
+    """A frame on its way to the files: what is shown of it, and its pictures by the names of their videos."""
 
     frame: Frame | Between
-    steps: Mapping[str, Predictions]
+    shown: Shown
     pictures: dict[str, OutputImage] = field(default_factory=dict)
 
 
@@ -95,7 +96,7 @@ class _Run:
         self, media: Media, info: VideoInfo, detector: FrameDetector, route: Route, folder: Path | None
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
-        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw.crops, route.draw.blur)
+        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw)
         self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
@@ -117,11 +118,11 @@ class _Run:
             frames = overlapped(self._updated(detected), *([] if folder is None else [self._draw]), depth=depth)
             stack.enter_context(contextlib.closing(frames))
             videos = None if folder is None else stack.enter_context(self._videos(folder))
-            for shown in frames:
+            for drawn in frames:
                 if videos is not None:
-                    videos.write(shown.frame.pts_s, shown.pictures)
-                number += isinstance(shown.frame, Frame)
-                if progress is not None and isinstance(shown.frame, Frame):
+                    videos.write(drawn.frame.pts_s, drawn.pictures)
+                number += isinstance(drawn.frame, Frame)
+                if progress is not None and isinstance(drawn.frame, Frame):
                     progress(number, expected)
             assert reader.report is not None
             if videos is not None:
@@ -132,7 +133,7 @@ class _Run:
     def _detect(self, pool: ThreadPoolExecutor, frame: Frame | Between) -> Future[Detected] | Between:
         return pool.submit(self._detector, frame) if isinstance(frame, Frame) else frame
 
-    def _updated(self, detected: Generator[Future[Detected] | Between]) -> Generator[_Shown]:
+    def _updated(self, detected: Generator[Future[Detected] | Between]) -> Generator[_OnItsWay]:
         """Tracks, zones, the followed object: everything that needs the frames in order."""
         tween = Tween(self._view)
         with contextlib.closing(detected):
@@ -143,25 +144,25 @@ class _Run:
                 done = waiting.result()
                 frame = done.frame
                 self._size = frame.pixels.shape[1], frame.pixels.shape[0]
-                steps = self._aggregate.update(self._detector.in_order(done), self._size, frame)
-                yield from starmap(_Shown, tween.sample(frame.pts_s, steps))
-                yield _Shown(frame, steps)
-            yield from starmap(_Shown, tween.rest())
+                shown = self._aggregate.update(self._detector.in_order(done), self._size, frame)
+                yield from starmap(_OnItsWay, tween.sample(frame.pts_s, shown))
+                yield _OnItsWay(frame, shown)
+            yield from starmap(_OnItsWay, tween.rest())
 
-    def _draw(self, shown: _Shown) -> _Shown:
+    def _draw(self, coming: _OnItsWay) -> _OnItsWay:
         """The pictures of the frame, and a still now and then."""
-        frame, choice = shown.frame, self._aggregate.choice
+        frame, shown, choice = coming.frame, coming.shown, self._aggregate.choice
         annotated = self._route.annotates_videos
         pictures: dict[str, OutputImage] = {}
         picture = None
         if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
-            picture = self._drawing(frame.pixels, shown.steps, self._size)
+            picture = self._drawing(frame.pixels, shown, self._size)
         if isinstance(frame, Frame):
             pictures = made_pictures(shown.steps, self._route.draw.blur, self._size)
             self.stills.take(frame, shown.steps, picture, choice)
         if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)
-        return replace(shown, pictures=pictures)
+        return replace(coming, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:
         options, sound = self._route.video_options, self._media if self._info.has_audio else None

@@ -32,6 +32,7 @@ from inference.video.read import VideoReader
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
 from inference.video.table import PacketTable, scan
+from inference.video.time_range import TimeRange
 from inference.video.times import SAME_S
 from inference.video.view import shows_between, view_of
 
@@ -221,7 +222,8 @@ def detect_part(
             detections = detector.in_order(detector(frame))
             videos.write(frame.pts_s, made_pictures(held.update(frame.pts_s, detections.steps), route.draw.blur, size))
             yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
-                           "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
+                           "embeddings": detections.embeddings, "warp": detections.warp,
+                           "actions": {step: a and vars(a) for step, a in detections.actions.items()}})  # fmt: skip
         assert reader.report is not None
         if part.end_s is None:
             videos.end(reader.report.duration_s)
@@ -258,7 +260,7 @@ def merge(
     cpu = time.process_time()
     reports, work = _Counted(), Work()
     drawn = DrawLines(write, shows_between(route))
-    with Aggregate(route.video_options, facts, folder, route.draw.crops, route.draw.blur) as aggregate:
+    with Aggregate(route.video_options, facts, folder, route.draw) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
             reports.begin(part)
@@ -268,12 +270,19 @@ def merge(
                     work.add(members)
                     continue
                 index, steps = members["frame"] + reports.moved, members["steps"]
-                detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"])
-                steps = aggregate.update(detections, size)
-                drawn.add({"frame": index, "moved": reports.moved, "t_s": detections.pts_s, "steps": steps})
+                actions = _actions(members)
+                detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"], actions)
+                shown = aggregate.update(detections, size)
+                drawn.add({"frame": index, "moved": reports.moved, "t_s": detections.pts_s, "steps": shown.steps,
+                           "overlay": shown.overlay.to_json()})  # fmt: skip
         drawn.end()
         summary = aggregate.finish(whole_report(reports.all), work, source)
     return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)
+
+
+def _actions(members: Mapping[str, Any]) -> dict[str, TimeRange | None]:
+    """What a line says of the windows that ended with its frame; a line of an older version says nothing."""
+    return {step: action and TimeRange(**action) for step, action in members.get("actions", {}).items()}
 
 
 class _Counted:

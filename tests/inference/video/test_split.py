@@ -26,6 +26,7 @@ from inference.video.detect import FrameDetector
 from inference.video.frames import View
 from inference.video.join import join
 from inference.video.outputs import Drawing, TrialDrawing
+from inference.video.overlay import Shown
 from inference.video.read import VideoReader, probe, scan
 from inference.video.render import draw_part
 from inference.video.split import Pace, Part, detect_part, merge, plan, prepare
@@ -229,9 +230,11 @@ def test_between_samples_parts_draw_what_the_whole_draws(
 ) -> None:
     drawn: list[list[Any]] = []
 
-    def note(self: Drawing, pixels: Any, steps: Any, size: Any) -> Any:
-        drawn.append([steps["fields"].boxes.tolist(), steps["fields"].tracks.tolist(), steps["colour"].scores.tolist()])
-        return draw(self, pixels, steps, size)
+    def note(self: Drawing, pixels: Any, shown: Shown, size: Any) -> Any:
+        fields: Any = shown.steps["fields"]
+        colour: Any = shown.steps["colour"]
+        drawn.append([fields.boxes.tolist(), fields.tracks.tolist(), colour.scores.tolist(), shown.overlay])
+        return draw(self, pixels, shown, size)
 
     draw = Drawing.__call__
     monkeypatch.setattr(Drawing, "__call__", note)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from inference.errors import BadRoute
 from inference.regions import inside
 from inference.tables import build
+from inference.video.heat import HeatMap
 from inference.video.options import VideoOptions
 from inference.video.stills import heat_picture
-from inference.video.tracks import HeatMap, Speeds
+from inference.video.tracks import Speeds
 from inference.video.zones import Zone, ZoneCount, ZoneEvent, ZoneWatch, counts
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
