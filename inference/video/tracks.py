@@ -187,7 +187,7 @@ class Tracks:
         if self._speeds is not None:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:
-            self.heat.update(t_s, boxes[objects.tracks >= 0])
+            self.heat.update(t_s, objects.tracks, boxes)
 
     def counters(self) -> list[ZoneCount]:
         """What the zones have counted up to the last frame."""
