@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.regions import feet
+from inference.tracking.pace import Pace
 
 Floats = NDArray[np.float64]
 # Of the grid along the longer side. It is smoothed by what stands there, and enlarged with the picture.
 _CELLS = 160
-# What was out of sight for no longer than this went straight on; so it did from one sample to the next.
+# What was out of sight for no longer than this (seconds), or than one picture, went straight on.
 _HIDDEN_S = 1.0
 # Somebody stands on about so much of the width of its box: the spread of the place in which its time counts. Ground is
 # seen at an angle, and so half as high.
@@ -31,19 +32,17 @@ class HeatMap:
         self._shape = max(1, round(height * scale)), max(1, round(width * scale))
         self._grids: dict[int, Floats] = {}  # by spread
         self._places: dict[int, tuple[float, Floats]] = {}  # by track: when it was seen, and where, in cells
-        self._now_s: float | None = None
-        self._before_s = -math.inf
+        self._pace = Pace()
 
     def update(self, t_s: float, tracks: NDArray[np.integer], boxes: NDArray[np.floating]) -> None:
         """Adds the time since each track was seen to the way that it went, where boxes (N, 4) xyxy meet the ground.
 
         tracks (N,): their numbers, negative for none. More tracks of a frame may come in calls of their own.
         """
-        if t_s != self._now_s:
-            self._before_s = -math.inf if self._now_s is None else self._now_s
-            self._now_s = t_s
-            since_s = min(self._before_s, t_s - _HIDDEN_S)
-            self._places = {n: seen for n, seen in self._places.items() if seen[0] >= since_s}
+        self._pace.update(t_s)
+        # Nobody stood there all through a pause of the recording.
+        since_s = t_s - self._pace.patience_s(_HIDDEN_S)
+        self._places = {number: seen for number, seen in self._places.items() if seen[0] >= since_s}
         rows, columns = self._shape
         places = feet(boxes, self._size) * (columns, rows)
         widths = (boxes[:, 2] - boxes[:, 0]) / self._size[0] * columns

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from inference.draw.trails import Trail
 from inference.predictions import Objects, Predictions
 from inference.regions import feet
+from inference.tracking.pace import Pace
 from inference.video.time_range import TimeRange
 from inference.video.zones import ZoneCount
 
 # A trail is as long as this, of points this far apart (seconds). Samples that are further apart make it longer: it has
 # three of them.
 _LASTS_S, _SLOT_S, _SAMPLES = 2.0, 0.165, 3
-# What was out of sight for longer than this, and than from one sample to the next, came nobody knows how.
+# What was out of sight for longer than this, and for more than a picture, came nobody knows how.
 _BREAK_S = 0.5
 # A trail begins where something moved by the second of these shares of its height, and ends with the first: else it
 # stands. It is none where the way is longer than its extent by the second of the factors: its box trembles.
@@ -145,15 +146,14 @@ class Trails:
         """size: width and height of the frames in pixels."""
         self._size = size
         self._paths: dict[int, _Path] = {}
-        self._last_s: float | None = None
+        self._pace = Pace()
 
     def update(
         self, t_s: float, steps: Iterable[Predictions], warp: NDArray[np.floating] | None = None
     ) -> tuple[Trail, ...]:
         """The trails at this sample. warp: the (2, 3) motion of the camera since the sample before, in pixels."""
-        gap_s = 0.0 if self._last_s is None else 1.01 * (t_s - self._last_s)
-        self._last_s = t_s
-        hidden_s = max(_BREAK_S, gap_s)
+        self._pace.update(t_s)
+        hidden_s, lasts_s = self._pace.patience_s(_BREAK_S), max(_LASTS_S, 1.01 * _SAMPLES * self._pace.gap_s)
         self._paths = {number: path for number, path in self._paths.items() if t_s - path.seen_s <= hidden_s}
         if warp is not None:
             for path in self._paths.values():
@@ -162,7 +162,7 @@ class Trails:
             if isinstance(objects, Objects) and objects.tracks is not None:
                 self._take(t_s, objects, objects.tracks)
         for path in self._paths.values():
-            path.forget(t_s - max(_LASTS_S, _SAMPLES * gap_s))
+            path.forget(t_s - lasts_s)
         return tuple(self._trail(number, path) for number, path in sorted(self._paths.items()) if path.goes())
 
     def _take(self, t_s: float, objects: Objects, tracks: NDArray[np.integer]) -> None:
