@@ -22,16 +22,15 @@ from inference.video.zones import ZoneCount
 
 # A trail is as long as this, of points this far apart (seconds). Samples that are further apart make it longer: it has
 # three of them.
-_LASTS_S, _SLOT_S, _SAMPLES = 2.0, 0.165, 3
+_LASTS_S, _SLOT_S, _SAMPLES = 2.0, 0.245, 3
 # What was out of sight for longer than this, and for more than a picture, came nobody knows how.
 _BREAK_S = 0.5
-# A trail begins where something moved by the second of these shares of its height, and ends with the first: else it
-# stands. It is none where the way is longer than its extent by the second of the factors: its box trembles.
-_STANDS, _MOVES = 0.12, 0.3
-_STRAYS, _GOES = 4.0, 2.5
+# A trail begins where its second half is away from the first by the second of these shares of the object's height, and
+# ends with the first share: else the box trembles, and what is in it stands.
+_STANDS, _MOVES = 0.08, 0.16
 # With more things than the first number tags are short, until there are no more than the second.
 _MANY, _FEWER = 20, 14
-_DIGITS = 4  # of relative coordinates: half a pixel of 4K
+_FINE = 10_000  # of relative coordinates: less than a pixel of 4K
 
 Floats = NDArray[np.float64]
 
@@ -48,21 +47,24 @@ class Overlay:
     crowded: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As a line holds it."""
-        return asdict(self)
+        """As a line holds it, of which a long clip has many: a trail as [track, label, [x, y, x, y ...]]."""
+        trails = [
+            [trail.track, trail.label, [round(v * _FINE) for point in trail.points for v in point]]
+            for trail in self.trails
+        ]
+        return {**asdict(replace(self, trails=())), "trails": trails}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> Overlay:
         """The way back; lines of an older version have none."""
         if document is None:
             return cls()
-        zones, trails = (
-            [{**item, "points": tuple(map(tuple, item["points"]))} for item in document[name]]
-            for name in ("zones", "trails")
-        )
         return cls(
-            tuple(ZoneCount(**zone) for zone in zones),
-            tuple(Trail(**trail) for trail in trails),
+            tuple(ZoneCount(**{**zone, "points": tuple(map(tuple, zone["points"]))}) for zone in document["zones"]),
+            tuple(
+                Trail(track, label, tuple((x / _FINE, y / _FINE) for x, y in zip(flat[::2], flat[1::2], strict=True)))
+                for track, label, flat in document["trails"]
+            ),
             tuple(TimeRange(**action) for action in document["actions"]),
             document["crowded"],
         )
@@ -131,11 +133,11 @@ class _Path:
 
     def goes(self) -> bool:
         """Whether it goes somewhere, rather than to stand and tremble."""
-        places = np.array([*self.places, self.now])
-        extent = float(np.hypot(*np.ptp(places, axis=0)))
-        way = float(np.hypot(*np.diff(places, axis=0).T).sum())
-        least, most = (_STANDS, _STRAYS) if self.drawn else (_MOVES, _GOES)
-        self.drawn = extent > least * self.height and way < most * extent
+        if not self.places:
+            return False
+        places, half = np.array([*self.places, self.now]), (len(self.places) + 1) // 2
+        way = float(np.hypot(*(places[half:].mean(axis=0) - places[:half].mean(axis=0))))
+        self.drawn = way > (_STANDS if self.drawn else _MOVES) * self.height
         return self.drawn
 
 
@@ -176,7 +178,7 @@ class Trails:
                 path.add(t_s, objects.names[i], heights[i], places[i])
 
     def _trail(self, number: int, path: _Path) -> Trail:
-        points = np.round(np.array([*path.places, path.now]) / self._size, _DIGITS)
+        points = np.round(np.array([*path.places, path.now]) / self._size * _FINE) / _FINE
         return Trail(number, path.label, tuple((float(x), float(y)) for x, y in points))
 
 

@@ -44,7 +44,7 @@ def test_a_trail_is_two_seconds_of_the_way_of_the_feet(rate: float) -> None:
     (trail,) = trails((i / rate, 100 + 100 * i / rate) for i in range(round(6 * rate) + 1))
     x, y = np.array(trail.points).T
     assert trail.track == 4 and trail.points[-1] == pytest.approx((0.7, 0.6))
-    assert 0.45 < x[0] < 0.55 and (np.diff(x) > 0).all() and (y == pytest.approx(0.6)) and 7 <= len(x) <= 15
+    assert 0.45 < x[0] < 0.55 and (np.diff(x) > 0).all() and (y == pytest.approx(0.6)) and 6 <= len(x) <= 10
 
 
 def test_at_a_picture_in_two_seconds_there_is_a_trail_too() -> None:
