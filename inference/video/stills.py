@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from inference.draw.artifacts import jpeg
-from inference.draw.crops import MOST_CROPS, crop_of
+from inference.draw.crops import MOST_CROPS, Box, area_of, crop_of
 from inference.draw.privacy import Redaction
 from inference.predictions import Predictions
 from inference.routes import Draw
@@ -55,6 +56,18 @@ class Choice:
         return self.sights.frame(track)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A track's part of a frame, at most as long as its picture, with nothing unrecognisable yet; area: where it was,
+    xyxy in pixels of the frame."""
+
+    image: Image.Image
+    area: Box
+
+
+Cuts = Mapping[int, Cut]  # by track
+
+
 class Stills:
     """The pictures that are kept of frames: poster and thumbnails, drawn; best sights of tracks, and what the heat map
     is painted over, with what must be unrecognisable blurred there, too."""
@@ -64,19 +77,35 @@ class Stills:
         self._crops: dict[int, tuple[int, bytes]] = {}  # by track, of which frame
         self._poster: tuple[int, bytes] | None = None
         self._thumbnails: dict[int, bytes] = {}
-        self._last: tuple[Frame, Mapping[str, Predictions]] | None = None
+        self._ground: Frame | None = None  # the last frame that came
+        self._last: tuple[int, Mapping[str, Predictions]] | None = None  # the last that was taken
 
     def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
         """Whether the frame has to be drawn for a still."""
         return (self._draw.annotated and frame.index == choice.poster) or frame.index in choice.thumbnails
 
+    def cut(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> Cuts:
+        """What the stills need of a frame's own pixels, which then may be scaled down until it is taken."""
+        self._ground = frame
+        seen = sights_in(steps, self._draw.crops)
+        best = {track: box for track, (_, box) in seen.items() if choice.sight(track) == frame.index}
+        if not best:
+            return {}
+        image, side = Image.fromarray(frame.pixels), self._draw.longest_side or CROP_SIDE
+        return {track: Cut(crop_of(image, box, side), area_of(image.size, box)) for track, box in best.items()}
+
     def take(
-        self, frame: Frame, steps: Mapping[str, Predictions], picture: Pixels | None, choice: Choice | Summary
+        self,
+        frame: Frame,
+        steps: Mapping[str, Predictions],
+        picture: Pixels | None,
+        choice: Choice | Summary,
+        cuts: Cuts,
     ) -> None:
-        """A frame, its predictions, and the picture with them on it. `choice` may still change: what it takes back is
-        left out at last."""
-        self._last = frame, steps
-        self._take_crops(frame, steps, choice)
+        """A frame, what is shown of it, the picture with that on it, and what was cut of it. `choice` may still change:
+        what it takes back is left out at last."""
+        self._last = frame.index, steps
+        self._take_crops(frame.index, steps, choice, cuts)
         if picture is None:
             return
         if self._draw.annotated and frame.index == choice.poster:
@@ -86,26 +115,15 @@ class Stills:
             image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
             self._thumbnails[frame.index] = jpeg(image, quality=self._draw.quality)
 
-    def _take_crops(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> None:
+    def _take_crops(self, index: int, steps: Mapping[str, Predictions], choice: Choice | Summary, cuts: Cuts) -> None:
         """The tracks whose best sight, so far, is in this frame."""
-        best = {
-            track: box
-            for track, (_, box) in sights_in(steps, self._draw.crops).items()
-            if choice.sight(track) == frame.index
-        }
-        if not best:
-            return
-        image = self._redacted(frame, steps)
-        for track, box in best.items():
-            part = crop_of(image, box, self._draw.longest_side or CROP_SIDE)
-            self._crops[track] = frame.index, jpeg(part, quality=self._draw.quality)
+        for track, cut in cuts.items():
+            if choice.sight(track) == index:
+                redaction = Redaction(list(steps.items()), self._draw.blur, cut.image.size)
+                part = redaction.part(cut.image, cut.area)
+                self._crops[track] = index, jpeg(part, quality=self._draw.quality)
         if len(self._crops) > 2 * MOST_CROPS:
             self._crops = {t: kept for t, kept in self._crops.items() if choice.sight(t) is not None}
-
-    def _redacted(self, frame: Frame, steps: Mapping[str, Predictions]) -> Image.Image:
-        """The frame as it may be published."""
-        image = Image.fromarray(frame.pixels)
-        return Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
 
     def files(self, summary: Summary) -> dict[str, bytes]:
         """By name: poster.jpg, thumbnails/000.jpg ..., crops/track-1.jpg ..., heat.jpg; those whose frames were among
@@ -117,9 +135,10 @@ class Stills:
         files |= {crop_name(track): data for track, (index, data) in crops if summary.sight(track) == index}
         if self._poster is not None and self._poster[0] == summary.poster:
             files[POSTER] = self._poster[1]
-        if summary.heat is not None and self._last is not None and self._last[0].index == summary.last:
-            frame, steps = self._last
-            ground = self._redacted(frame, steps)
+        frame, last = self._ground, self._last
+        if summary.heat is not None and frame and last and frame.index == last[0] == summary.last:
+            image = Image.fromarray(frame.pixels)
+            ground = Redaction(list(last[1].items()), self._draw.blur, image.size).picture(image)
             if side := int(self._draw.longest_side or 0):
                 ground.thumbnail((side, side))
             painted = heat_picture(summary.heat, np.asarray(ground))
