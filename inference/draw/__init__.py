@@ -19,6 +19,7 @@ from inference.draw.privacy import Redaction
 from inference.draw.trails import Trail, draw_trails
 from inference.draw.zones import ZoneMark, draw_plates, draw_zones, plates
 from inference.predictions import Classes, Floats, LabelMap, Objects, OutputImage, Predictions
+from inference.results.skeletons import SKELETONS
 from inference.routes import Draw
 
 __all__ = ["Marks", "annotate", "colour"]
@@ -105,11 +106,18 @@ def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
             corners = None if objects.corners is None else objects.corners[i]
             _box(pen, objects.boxes[i].tolist(), corners, shades[i], step)
     for i in map(int, order):
-        if objects.keypoints is not None:
+        if objects.keypoints is not None and _shows_points(objects, i, draw):
             _, y1, _, y2 = objects.boxes[i].tolist()
             draw_skeleton(pen, objects.keypoints[i], objects.skeleton, y2 - y1, step)
         for nested, k in _on_crops(objects.attributes[i]) if objects.attributes else ():
-            _nested(pen, nested, k, step)
+            if _shows_points(nested, k, draw):
+                _nested(pen, nested, k, step)
+
+
+def _shows_points(objects: Objects, i: int, draw: Draw) -> bool:
+    """Whether its keypoints are drawn: not eyes and mouth on a blurred face, which would look like one again."""
+    bones = SKELETONS[objects.skeleton].bones if objects.skeleton in SKELETONS else ()
+    return objects.keypoints is None or bool(bones) or objects.names[i] not in draw.blur
 
 
 def draw_target(canvas: Pillow.Image, objects: Objects) -> None:

@@ -26,7 +26,6 @@ from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
 from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
-from inference.video.held import Held
 from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, FrameLines, vtt
 from inference.video.overlay import ActionsNow, Crowd, Overlay, Shown, Trails
@@ -97,7 +96,7 @@ class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
     frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written. draw: which
-    tracks are to be saved as pictures, what is to be unrecognisable, and whether trails are drawn.
+    tracks are to be saved as pictures, and whether trails are drawn.
     """
 
     def __init__(
@@ -123,7 +122,6 @@ class Aggregate(contextlib.ExitStack):
         self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
         self._left_out: dict[str, Counter[str]] = {}
         self._frames = 0
-        self._held = Held(draw.blur)
         self._trails: Trails | None = None
         self._crowd = Crowd()
         self._actions_now = ActionsNow([step.name for step in facts.steps if step.clip is not None])
@@ -163,8 +161,8 @@ class Aggregate(contextlib.ExitStack):
         self._frames += 1
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
-        shown_steps = self._held.update(at_s, {**steps, **{name: watch.now() for name, watch in self._scenes.items()}})
-        return Shown(shown_steps, self._overlay(detections, steps))
+        scenes = {name: watch.now() for name, watch in self._scenes.items()}
+        return Shown({**steps, **scenes}, self._overlay(detections, steps))
 
     def _overlay(self, detections: Detections, steps: Mapping[str, Predictions]) -> Overlay:
         assert self._tracks is not None

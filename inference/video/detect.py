@@ -24,7 +24,9 @@ from inference.tracking.flow import CameraMotion
 from inference.video.actions import ActionWatch, answer
 from inference.video.aggregate import Detections
 from inference.video.frames import Frame
+from inference.video.held import MAKES_PICTURES
 from inference.video.options import VideoOptions
+from inference.video.places import HOLD_S
 from inference.video.summary import RouteFacts, StepFacts, Work
 
 
@@ -106,9 +108,20 @@ class FrameDetector:
             self._camera.update(frame.pixels)
 
     def lead_seconds(self) -> float:
-        """How far back anything looks: clip models their window, camera motion the last frame."""
+        """How far back anything looks: clip models their window, camera motion the last frame, blur what is held."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
-        return max([*windows, 0.0 if self._camera is None else 1e-3])
+        return max([*windows, 0.0 if self._camera is None else 1e-3, 2 * HOLD_S if self.blurs_made else 0.0])
+
+    @property
+    def blurs_made(self) -> bool:
+        """Whether steps make pictures in which something has to be unrecognisable."""
+        return bool(self._blur) and any(model.manifest.task in MAKES_PICTURES for model in self._models)
+
+    def alone(self, frame: Frame) -> Detections:
+        """The predictions for a frame that counts for others alone: without what needs the order, nor their timings."""
+        detected = self(frame)
+        steps = {step.name: step.predictions for step in detected.steps}
+        return Detections(frame.index, frame.pts_s, steps, detected.embeddings)
 
     def in_order(self, detected: Detected) -> Detections:
         """What depends on the frames before: clip models, the camera's motion. Called in the order of the frames."""

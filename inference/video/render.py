@@ -46,7 +46,7 @@ def draw_part(
             if route.annotates_videos or (isinstance(frame, Frame) and stills.wants(frame, summary)):
                 picture = drawing(frame.pixels, shown, size)
             if isinstance(frame, Frame):
-                stills.take(frame, shown.steps, picture, summary)
+                stills.take(frame, shown.steps, picture, summary, stills.cut(frame, shown.steps, summary))
             if route.annotates_videos and picture is not None:
                 videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
         if part.end_s is None and summary.source.duration_s is not None:

@@ -24,13 +24,15 @@ from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
 from inference.threads import begin_thread
 from inference.video.aggregate import Aggregate
+from inference.video.colours import fitted
 from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo
+from inference.video.held import Held, most_waiting
 from inference.video.outputs import ANNOTATED, Drawing, VideoFiles, made_pictures, usual_rate
 from inference.video.overlap import overlapped
 from inference.video.overlay import Shown
 from inference.video.read import VideoReader, probe
-from inference.video.stills import Stills
+from inference.video.stills import Cuts, Stills
 from inference.video.summary import Summary
 from inference.video.view import Tween, view_of
 
@@ -82,11 +84,17 @@ def analyze_video(
 
 @dataclass(frozen=True)
 class _OnItsWay:
-    """A frame on its way to the files: what is shown of it, and its pictures by the names of their videos."""
+    """A frame on its way to the files: what is shown of it, what was cut of it for the stills, and its pictures by the
+    names of their videos."""
 
     frame: Frame | Between
     shown: Shown
+    cuts: Cuts = field(default_factory=dict)
     pictures: dict[str, OutputImage] = field(default_factory=dict)
+
+
+def _with_shown(coming: _OnItsWay, shown: Shown) -> _OnItsWay:
+    return replace(coming, shown=shown)
 
 
 class _Run:
@@ -135,7 +143,7 @@ class _Run:
 
     def _updated(self, detected: Generator[Future[Detected] | Between]) -> Generator[_OnItsWay]:
         """Tracks, zones, the followed object: everything that needs the frames in order."""
-        tween = Tween(self._view)
+        tween, held = Tween(self._view), Held[_OnItsWay]((), 1)
         with contextlib.closing(detected):
             for waiting in detected:
                 if isinstance(waiting, Between):
@@ -143,11 +151,28 @@ class _Run:
                     continue
                 done = waiting.result()
                 frame = done.frame
-                self._size = frame.pixels.shape[1], frame.pixels.shape[0]
+                if self._size == (0, 0):
+                    self._size = frame.pixels.shape[1], frame.pixels.shape[0]
+                    held = self._holding()
                 shown = self._aggregate.update(self._detector.in_order(done), self._size, frame)
                 yield from starmap(_OnItsWay, tween.sample(frame.pts_s, shown))
-                yield _OnItsWay(frame, shown)
+                yield from starmap(_with_shown, held.update(self._reduced(frame, shown), frame.pts_s, shown))
+            yield from starmap(_with_shown, held.rest())
             yield from starmap(_OnItsWay, tween.rest())
+
+    def _holding(self) -> Held[_OnItsWay]:
+        """What lets frames wait until it is known what is blurred on them; without files none has to."""
+        labels = () if self._folder is None else self._route.draw.blur
+        return Held(labels, most_waiting(self._route, self._detector.facts, self._size))
+
+    def _reduced(self, frame: Frame, shown: Shown) -> _OnItsWay:
+        """The frame as it may wait: cut and scaled down to what is shown."""
+        if self._folder is None:
+            return _OnItsWay(frame, shown)
+        cuts = self.stills.cut(frame, shown.steps, self._aggregate.choice)
+        if self._route.draw.blur:
+            frame = replace(frame, pixels=fitted(frame.pixels, self._view.size(*self._size)))
+        return _OnItsWay(frame, shown, cuts)
 
     def _draw(self, coming: _OnItsWay) -> _OnItsWay:
         """The pictures of the frame, and a still now and then."""
@@ -159,7 +184,7 @@ class _Run:
             picture = self._drawing(frame.pixels, shown, self._size)
         if isinstance(frame, Frame):
             pictures = made_pictures(shown.steps, self._route.draw.blur, self._size)
-            self.stills.take(frame, shown.steps, picture, choice)
+            self.stills.take(frame, shown.steps, picture, choice, coming.cuts)
         if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)
         return replace(coming, pictures=pictures)

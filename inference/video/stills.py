@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
 from inference.draw.artifacts import jpeg
-from inference.draw.crops import MOST_CROPS, crop_of
+from inference.draw.crops import MOST_CROPS, Box, area_of, crop_of
 from inference.draw.heat import heat_picture
 from inference.draw.privacy import Redaction
 from inference.predictions import Predictions
@@ -54,6 +55,18 @@ class Choice:
         return self.sights.frame(track)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A track's part of a frame, at most as long as its picture, with nothing unrecognisable yet; area: where it was,
+    xyxy in pixels of the frame."""
+
+    image: Image.Image
+    area: Box
+
+
+Cuts = Mapping[int, Cut]  # by track
+
+
 class Stills:
     """The pictures that are kept of frames: poster and thumbnails, drawn; best sights of tracks, and what the heat map
     is painted over, with what must be unrecognisable blurred there, too."""
@@ -64,20 +77,37 @@ class Stills:
         self._crops: dict[int, tuple[int, bytes]] = {}  # by track, of which frame
         self._poster: tuple[int, bytes] | None = None
         self._thumbnails: dict[int, bytes] = {}
+        self._coming: Frame | None = None  # the poster's, as it was cut
         self._ground: tuple[Frame, Mapping[str, Predictions]] | None = None
 
     def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
         """Whether the frame has to be drawn for a still."""
         return (self._draw.annotated and frame.index == choice.poster) or frame.index in choice.thumbnails
 
-    def take(
-        self, frame: Frame, steps: Mapping[str, Predictions], picture: Pixels | None, choice: Choice | Summary
-    ) -> None:
-        """A frame, its predictions, and the picture with them on it. `choice` may still change: what it takes back is
-        left out at last."""
+    def cut(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> Cuts:
+        """What the stills need of a frame's own pixels, which then may be scaled down until it is taken."""
         if self._heat and frame.index == choice.poster:
-            self._ground = frame, steps
-        self._take_crops(frame, steps, choice)
+            self._coming = frame
+        seen = sights_in(steps, self._draw.crops)
+        best = {track: box for track, (_, box) in seen.items() if choice.sight(track) == frame.index}
+        if not best:
+            return {}
+        image, side = Image.fromarray(frame.pixels), self._draw.longest_side or CROP_SIDE
+        return {track: Cut(crop_of(image, box, side), area_of(image.size, box)) for track, box in best.items()}
+
+    def take(
+        self,
+        frame: Frame,
+        steps: Mapping[str, Predictions],
+        picture: Pixels | None,
+        choice: Choice | Summary,
+        cuts: Cuts,
+    ) -> None:
+        """A frame, what is shown of it, the picture with that on it, and what was cut of it. `choice` may still change:
+        what it takes back is left out at last."""
+        if self._coming is not None and self._coming.index == frame.index == choice.poster:
+            self._ground = self._coming, steps
+        self._take_crops(frame.index, steps, choice, cuts)
         if picture is None:
             return
         if self._draw.annotated and frame.index == choice.poster:
@@ -87,26 +117,15 @@ class Stills:
             image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
             self._thumbnails[frame.index] = jpeg(image, quality=self._draw.quality)
 
-    def _take_crops(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> None:
+    def _take_crops(self, index: int, steps: Mapping[str, Predictions], choice: Choice | Summary, cuts: Cuts) -> None:
         """The tracks whose best sight, so far, is in this frame."""
-        best = {
-            track: box
-            for track, (_, box) in sights_in(steps, self._draw.crops).items()
-            if choice.sight(track) == frame.index
-        }
-        if not best:
-            return
-        image = self._redacted(frame, steps)
-        for track, box in best.items():
-            part = crop_of(image, box, self._draw.longest_side or CROP_SIDE)
-            self._crops[track] = frame.index, jpeg(part, quality=self._draw.quality)
+        for track, cut in cuts.items():
+            if choice.sight(track) == index:
+                redaction = Redaction(list(steps.items()), self._draw.blur, cut.image.size)
+                part = redaction.part(cut.image, cut.area)
+                self._crops[track] = index, jpeg(part, quality=self._draw.quality)
         if len(self._crops) > 2 * MOST_CROPS:
             self._crops = {t: kept for t, kept in self._crops.items() if choice.sight(t) is not None}
-
-    def _redacted(self, frame: Frame, steps: Mapping[str, Predictions]) -> Image.Image:
-        """The frame as it may be published."""
-        image = Image.fromarray(frame.pixels)
-        return Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
 
     def files(self, summary: Summary) -> dict[str, bytes]:
         """By name: poster.jpg, thumbnails/000.jpg ..., crops/track-1.jpg ..., heat.jpg; those whose frames were among
@@ -120,7 +139,8 @@ class Stills:
             files[POSTER] = self._poster[1]
         if summary.heat is not None and self._ground is not None and self._ground[0].index == summary.poster:
             frame, steps = self._ground
-            ground = self._redacted(frame, steps)
+            image = Image.fromarray(frame.pixels)
+            ground = Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
             if side := int(self._draw.longest_side or 0):
                 ground.thumbnail((side, side))
             files[HEAT] = jpeg(heat_picture(summary.heat, ground), quality=self._draw.quality)

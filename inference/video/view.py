@@ -16,8 +16,8 @@ from inference.video.overlay import Shown, overlay_between
 
 # More frames a second are not shown. Between samples that are further apart, boxes would only be guessed.
 _MOST_FPS, _WIDEST_S = 31.0, 1.0
-# What the frames that wait for the next sample may take.
-_HELD_BYTES = 48 << 20
+# What the frames that wait for later ones may take.
+HELD_BYTES = 48 << 20
 
 
 def shows_between(route: Route) -> bool:
@@ -27,17 +27,25 @@ def shows_between(route: Route) -> bool:
     return route.annotates_videos and options.between and options.samples and not route.draw.blur
 
 
+def size_shown(route: Route, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the annotated video's pictures, for a clip of that size."""
+    return View(route.video_options.annotated_side, longest=_longest(route)).size(*size)
+
+
+def _longest(route: Route) -> int:
+    return min(int(route.draw.longest_side or MOST_SIDE), MOST_SIDE)
+
+
 def view_of(route: Route, info: VideoInfo) -> View:
     """What the annotated video of a clip shows, by the route's options and what the container says."""
     options = route.video_options
     rate = info.nominal_fps or 10.0
     analysed = min(rate, options.fps) if options.fps else rate / options.stride
-    longest = min(int(route.draw.longest_side or MOST_SIDE), MOST_SIDE)
-    alone = View(options.annotated_side, fps=analysed, longest=longest)
+    alone = View(options.annotated_side, fps=analysed, longest=_longest(route))
     if not shows_between(route) or options.keyframes_only or not _WIDEST_S * analysed >= 1:
         return alone
     width, height = alone.size(max(info.width, 1), max(info.height, 1))
-    most = max(1, _HELD_BYTES // (3 * width * height))
+    most = max(1, HELD_BYTES // (3 * width * height))
     every = max(math.ceil(rate / _MOST_FPS), math.ceil(rate / analysed / most))
     return alone if rate / every <= analysed else replace(alone, every=every, fps=rate / every, most=most)
 

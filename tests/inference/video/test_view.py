@@ -175,7 +175,7 @@ def test_what_a_heat_map_is_painted_over_is_blurred_too() -> None:
     spread = []
     for blur in ((), ("face",)):
         stills = Stills(Draw(blur=blur), heat=True)
-        stills.take(frame, steps, None, summary)
+        stills.take(frame, steps, None, summary, stills.cut(frame, steps, summary))
         heat = np.asarray(Image.open(io.BytesIO(stills.files(summary)["heat.jpg"])).convert("L"), float)
         spread.append(heat[28:68, 28:68].std())
     assert spread[0] > 25 and spread[1] < 10
