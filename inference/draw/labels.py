@@ -18,7 +18,7 @@ Area = tuple[float, float, float, float]
 LEAST_LETTERS = 12
 MOST_LETTERS = 120  # of a text: more are never read
 # A tag may cover so much of another: tags would hop from frame to frame for a pixel.
-_COVERS = 0.1
+_COVERS = 0.05
 _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
                         "ı": "i", "–": "-", "—": "-", "×": "x"})  # fmt: skip
 _UNKNOWN = re.compile(r"[^ -~«»°±·‘’“”…‹›™]+")

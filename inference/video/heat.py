@@ -16,8 +16,8 @@ _CELLS = 160
 # What was out of sight for no longer than this (seconds), or than one picture, went straight on.
 _HIDDEN_S = 1.0
 # Somebody stands on about so much of the width of its box: the spread of the place in which its time counts. Ground is
-# seen at an angle, and so half as high.
-_SPREAD, _HIGH = 0.3, 0.5
+# seen at an angle, and so less high.
+_SPREAD, _HIGH = 0.3, 0.6
 # Spreads are told apart by half octaves, from one cell on.
 _OCTAVE, _LEVELS = 2, 12
 

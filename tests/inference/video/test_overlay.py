@@ -16,6 +16,7 @@ from inference.video.overlay import (
     Overlay,
     Trails,
     action_line,
+    answers_of,
     counters,
     overlay_between,
 )
@@ -132,6 +133,13 @@ def test_a_line_gives_back_the_very_same_overlay() -> None:
     line = to_line({"overlay": OVERLAY.to_json()})
     assert Overlay.from_json(from_line(line)["overlay"]) == OVERLAY
     assert Overlay.from_json(json.loads(to_line({})).get("overlay")) == Overlay()  # of an older version
+
+
+def test_a_line_says_what_the_windows_said_that_ended_with_its_frame() -> None:
+    said = {"act": action(1, 3), "other": None}
+    line = to_line({"actions": {step: answer and vars(answer) for step, answer in said.items()}})
+    assert answers_of(from_line(line)) == said
+    assert answers_of(from_line(to_line({"frame": 3}))) == {}  # of an older version
 
 
 def test_counters_in_words() -> None:
