@@ -101,7 +101,7 @@ def _letters(pen: ImageDraw.ImageDraw, text: str, size: int, width: float) -> An
 
 def _place(box: Area, tag: tuple[float, float], size: tuple[int, int], taken: Sequence[Area]) -> tuple[float, float]:
     """Above the box, inside it at its top or bottom, below it, or at its right edge: the first that is free."""
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
     width, height = tag
     wishes = [
         (x1, y1 - height), (x1, y1), (x1, y2 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y1),
