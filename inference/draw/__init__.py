@@ -17,7 +17,7 @@ from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import Redaction
 from inference.draw.trails import Trail, draw_trails
-from inference.draw.zones import ZoneMark, draw_plates, draw_zones, plates
+from inference.draw.zones import Layers, ZoneMark, draw_plates, draw_zones, plates
 from inference.predictions import Classes, Floats, LabelMap, Objects, OutputImage, Predictions
 from inference.results.skeletons import SKELETONS
 from inference.routes import Draw
@@ -28,13 +28,14 @@ __all__ = ["Marks", "annotate", "colour"]
 @dataclass(frozen=True)
 class Marks:
     """What is drawn on a frame of a clip beside predictions. lines: of the caption. target: the step whose objects are
-    marked as followed. crowded: the tags of what has a track are its number."""
+    marked as followed. crowded: the tags of what has a track are its number. layers: of the zones, between frames."""
 
     zones: Sequence[ZoneMark] = ()
     trails: Sequence[Trail] = ()
     lines: Sequence[str] = ()
     target: str = ""
     crowded: bool = False
+    layers: Layers | None = None
 
 
 _NO_MARKS = Marks()
@@ -59,10 +60,10 @@ def annotate(
         elif isinstance(predictions, Classes):
             rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
             lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
-    # With its maps: one of the picture's own colours shows a face.
-    canvas = Redaction(steps, draw.blur, picture.size).picture(canvas)
+    if draw.blur:  # with its maps: one of the picture's own colours shows a face
+        canvas = Redaction(steps, draw.blur, picture.size).picture(canvas)
     zones = marks.zones if draw.boxes or draw.labels else ()
-    draw_zones(canvas, zones)
+    draw_zones(canvas, zones, marks.layers)
     if draw.boxes:
         draw_trails(canvas, marks.trails)
     detections = [p for name, p in steps if isinstance(p, Objects) and name != marks.target]

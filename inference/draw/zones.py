@@ -18,7 +18,8 @@ from inference.regions import inside
 Points = tuple[tuple[float, float], ...]
 _FILL = 18  # opacity of an area, 0..255
 _PLATE = (*DARK, 190)
-_FINER = 3  # times finer than the picture, outlines are drawn and scaled down: they are smooth
+# Outlines are drawn some times finer and scaled down, so that they are smooth; of so many pixels along the longer side.
+_FINEST = 3840
 _LEAST = 7  # pixels of letters where the picture is narrower than the counters
 _SAMPLES = 60  # of an outline, by which it is seen whether a plate covers it
 
@@ -33,10 +34,30 @@ class ZoneMark:
     counters: str
 
 
-def draw_zones(canvas: Pillow.Image, zones: Sequence[ZoneMark]) -> None:
-    """Draws outlines with a dark rim, areas with a light tint, lines with an arrow that crosses them inwards."""
+# Where a layer's corner belongs on the picture, and the layer: a zone on a transparent ground.
+Layer = tuple[tuple[int, int], Pillow.Image]
+
+
+class Layers:
+    """The layers of a clip's zones, which do not change from frame to frame."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[tuple[int, int], Points, Colour], Layer] = {}
+
+    def of(self, size: tuple[int, int], points: Points, shade: Colour) -> Layer:
+        """The zone's layer for a picture of (width, height)."""
+        key = size, points, shade
+        if key not in self._kept:
+            self._kept[key] = _layer(*key)
+        return self._kept[key]
+
+
+def draw_zones(canvas: Pillow.Image, zones: Sequence[ZoneMark], layers: Layers | None = None) -> None:
+    """Draws outlines with a dark rim, areas with a light tint, lines with an arrow that crosses them inwards. layers:
+    what is kept from frame to frame."""
+    layers = layers or Layers()
     for zone, shade in zip(zones, _shades(zones), strict=True):
-        corner, layer = _layer(canvas.size, zone.points, shade)
+        corner, layer = layers.of(canvas.size, zone.points, shade)
         canvas.paste(layer, corner, layer)
 
 
@@ -44,10 +65,8 @@ def _shades(zones: Sequence[ZoneMark]) -> tuple[Colour, ...]:
     return palette(tuple(f"zone {zone.name}" for zone in zones))
 
 
-@lru_cache(maxsize=32)
-def _layer(size: tuple[int, int], points: Points, shade: Colour) -> tuple[tuple[int, int], Pillow.Image]:
-    """The zone on a transparent ground, which does not change from frame to frame, and where its corner belongs."""
-    step = unit(size)
+def _layer(size: tuple[int, int], points: Points, shade: Colour) -> Layer:
+    step, finer = unit(size), min(max(_FINEST // max(size), 1), 3)
     width, rim = max(round(0.9 * step), 2), max(round(0.3 * step), 1)
     places = _pixels(points, size, width / 2 + rim)
     arrow = _arrow(places, size, step) if len(points) == 2 else None
@@ -55,19 +74,19 @@ def _layer(size: tuple[int, int], points: Points, shade: Colour) -> tuple[tuple[
     low = np.maximum(np.floor(every.min(axis=0) - width - rim), 0).astype(int)
     high = np.minimum(np.ceil(every.max(axis=0) + width + rim) + 1, size).astype(int)
     target = (int(high[0] - low[0]), int(high[1] - low[1]))
-    large = (target[0] * _FINER, target[1] * _FINER)
+    large = (target[0] * finer, target[1] * finer)
     rims, strokes = Pillow.new("L", large, 0), Pillow.new("L", large, 0)
     for sheet, grown in ((rims, 2 * rim), (strokes, 0)):
         pen = ImageDraw.Draw(sheet)
-        outline = [tuple(p) for p in ((places - low) * _FINER).tolist()]
+        outline = [tuple(p) for p in ((places - low) * finer).tolist()]
         outline = outline if len(points) == 2 else [*outline, outline[0], outline[1]]
-        pen.line(outline, fill=255, width=(width + grown) * _FINER, joint="curve")
+        pen.line(outline, fill=255, width=(width + grown) * finer, joint="curve")
         for part in () if arrow is None else arrow:
-            shape = [tuple(p) for p in ((part - low) * _FINER).tolist()]
+            shape = [tuple(p) for p in ((part - low) * finer).tolist()]
             if len(shape) == 2:
-                pen.line(shape, fill=255, width=(width + grown) * _FINER)
+                pen.line(shape, fill=255, width=(width + grown) * finer)
             else:
-                pen.polygon(shape, fill=255, outline=255, width=max(grown * _FINER // 2, 1))
+                pen.polygon(shape, fill=255, outline=255, width=max(grown * finer // 2, 1))
     rims, strokes = (sheet.resize(target, Pillow.Resampling.BOX) for sheet in (rims, strokes))
     layer = Pillow.new("RGBA", target, (*shade, 0))
     if len(points) > 2:

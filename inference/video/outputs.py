@@ -21,7 +21,7 @@ from inference.draw import Marks, annotate
 from inference.draw.privacy import Redaction
 from inference.draw.scaling import scaled
 from inference.draw.xmp import packet
-from inference.draw.zones import ZoneMark
+from inference.draw.zones import Layers, ZoneMark
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.prediction_docs import prediction_docs
@@ -144,7 +144,7 @@ class Drawing:
     """Draws predictions on frames, scaled down to the view's size."""
 
     def __init__(self, draw: Draw, view: View) -> None:
-        self._draw, self._view = draw, view
+        self._draw, self._view, self._layers = draw, view, Layers()
 
     def __call__(self, pixels: Pixels, shown: Shown, size: tuple[int, int]) -> Pixels:
         """A picture of the view's size. pixels (H, W, 3): a frame; size: width and height of the clip's frames, in
@@ -165,7 +165,7 @@ class Drawing:
     def _marks(self, overlay: Overlay, side: int) -> Marks:
         zones = [ZoneMark(zone.name, zone.points, counters(zone)) for zone in overlay.zones]
         lines = [action_line(action, self._draw.scores) for action in overlay.actions]
-        return Marks(zones, overlay.trails, lines, FOLLOW, overlay.crowded or side < _SMALLER)
+        return Marks(zones, overlay.trails, lines, FOLLOW, overlay.crowded or side < _SMALLER, self._layers)
 
     def _steady(self, predictions: Predictions) -> Predictions:
         """Between samples that are drawn on, only what has a track: else boxes would come and go."""
