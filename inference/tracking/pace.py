@@ -8,6 +8,8 @@ from collections import deque
 _GAPS, _SHARE = 9, 0.75
 # Of the expected gap: one picture may miss an object, and the next comes a little late.
 _ONE_MISSED = 2.1
+# What is longer than so many expected gaps is a pause. Keyframes come at irregular times.
+_PAUSE = 4.0
 
 
 class Pace:
@@ -30,5 +32,7 @@ class Pace:
 
     def patience_s(self, wanted_s: float) -> float:
         """As long as wanted, and at least as long as it takes to see something again that one picture missed; 0 is up
-        to the next picture."""
-        return max(wanted_s, (_ONE_MISSED if wanted_s > 0 else _ONE_MISSED / 2) * self.gap_s)
+        to the next picture. A pause of the recording does not make it longer."""
+        gap_s = self.gap_s
+        last_s = self._gaps[-1] if self._gaps and self._gaps[-1] <= _PAUSE * gap_s else 0.0
+        return max(wanted_s, (_ONE_MISSED if wanted_s > 0 else _ONE_MISSED / 2) * gap_s, last_s)

@@ -199,7 +199,7 @@ class Aggregate(contextlib.ExitStack):
             thumbnails=self.choice.thumbnails,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
-            notes=(*report.notes, *report.clock_notes, *sights.notes(labels)),
+            notes=(*report.notes, *report.clock_notes, *tracks.notes(), *sights.notes(labels)),
             sights=sights.of(labels),
         )
 

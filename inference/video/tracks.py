@@ -5,7 +5,8 @@ Needs no pixels: a long video can be detected in parts and aggregated once, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,8 @@ from inference.video.zones import ZoneCount, ZoneWatch
 Floats = NDArray[np.float64]
 # From this overlap on, a detection and the object that is followed are the same.
 _SAME_IOU = 0.5
+# Pictures further apart than this show somebody who walks in places that hardly overlap.
+_SPARSE_S = 0.4
 
 
 @dataclass
@@ -106,6 +109,9 @@ class Tracks:
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
         self._most: dict[str, int] = {}
+        self._detections: Counter[str] = Counter()
+        self._loose: Counter[str] = Counter()  # detections without a track
+        self._last_s, self._wide_gaps = 0.0, 0
         self._confirm_hits, self._frames, self._first_s = options.confirm_hits, 0, 0.0
         self._followed, self._own = -1, -1  # the number of the object that is followed; where no detection had one
 
@@ -118,6 +124,8 @@ class Tracks:
     ) -> Objects:
         """The detections of a frame with their track numbers; without those below the threshold that have none."""
         self._first_s = self._first_s if self._frames else t_s
+        self._wide_gaps += self._frames > 0 and t_s - self._last_s > _SPARSE_S
+        self._last_s = t_s
         self._frames += 1
         limits = np.array([self._thresholds.get(name, self._threshold) for name in objects.names], np.float32)
         if self._tracker is None:
@@ -127,6 +135,9 @@ class Tracks:
             ids = self._tracker.update(objects.boxes, scores, objects.label_ids, t_s, embeddings, warp)
             shown = self._shown(replace(objects, tracks=ids), (ids >= 0) | (objects.scores >= limits))
             self._remember(t_s, shown)
+            tracks = [] if shown.tracks is None else shown.tracks.tolist()
+            self._detections.update(shown.names)
+            self._loose.update(n for n, track in zip(shown.names, tracks, strict=True) if track < 0)
         for name in set(shown.names):
             self._most[name] = max(self._most.get(name, 0), shown.names.count(name))
         return shown
@@ -198,16 +209,42 @@ class Tracks:
         return self._zones.counters()
 
     def objects(self) -> dict[str, int]:
-        """The number of tracks by label; without a tracker, the most seen at once.
+        """The number of tracks by label; without a tracker, the most seen at once, and at least that of what could not
+        be joined to tracks because pictures are few and far between.
 
         What is in the first frame is a track at once; where it is gone before it would be one, it does not count.
         """
         if self._tracker is None:
             followed = {track.label: 1 for track in self._tracks.values()}
             return dict(sorted((followed | self._most).items(), key=lambda item: -item[1]))
+        found = self._tracked() | Counter({name: self._most[name] for name in self._missed()})
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def _tracked(self) -> Counter[str]:
         enough = min(self._confirm_hits, self._frames)
-        labels = [t.label for t in self._tracks.values() if t.frames >= enough or t.start_s > self._first_s]
-        return dict(sorted(((name, labels.count(name)) for name in set(labels)), key=lambda item: (-item[1], item[0])))
+        return Counter(t.label for t in self._tracks.values() if t.frames >= enough or t.start_s > self._first_s)
+
+    def _missed(self) -> list[str]:
+        """The labels most of whose detections belong to no track, where pictures are too few, or most of them too far
+        apart, for all that is seen to become one."""
+        if self._frames > self._confirm_hits and 2 * self._wide_gaps <= self._frames - 1:
+            return []
+        tracked = self._tracked()
+        return sorted(n for n, seen in self._detections.items() if not tracked[n] or 2 * self._loose[n] > seen)
+
+    def notes(self) -> Iterator[str]:
+        """What was seen and could not be tracked, and why."""
+        zones = "; zones count tracks alone" if self._zones.zones else ""
+        why = "there is a single picture" if self._frames == 1 else f"there are {self._frames} pictures"
+        if self._wide_gaps:
+            why = f"pictures are about {(self._last_s - self._first_s) / (self._frames - 1):.2g} s apart"
+        missed, nothing = self._missed(), not self._tracked()
+        for label, seen in sorted(self._detections.items()):
+            loose = f"{self._loose[label]} of {seen} detections of {label} belong to no track"
+            if label in missed:
+                yield f"{why}: {loose}; the summary has at least the most that were seen at once{zones}"
+            elif nothing:
+                yield f"{loose}, as none was in about the same place on {self._confirm_hits} pictures in a row{zones}"
 
     def extra(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The members that a video adds to the document: tracks, timeline (with these items), zones; and `objects`,

@@ -1,7 +1,7 @@
 """Where places lie to a line or an area: on which side, and whether beyond a dead band around its border.
 
 All in pixels, x to the right and y down. The band is a share of the box, because that is what boxes tremble by; where
-there is less room to the picture's edge, or across an area, it is half of that room, so that it can be left.
+there is less room to the picture's edge, or across an area, it is a part of that room, so that it can be left.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 # Twice this share of a box is how far it may tremble in all and stay on one side: detectors move the edges of what
 # stands still by a tenth.
 _BAND = 0.15
+# Of the room up to the picture's edge: who walks out is no longer detected when a third of the box is left.
+_OF_ROOM = 1 / 3
 _FRAME = 1e-3  # an edge this near to the picture's, as a share of it, is the picture's
 
 
@@ -41,7 +43,7 @@ def _room(points: Floats, ways: Floats, size: Floats) -> Floats:
     """How far it is from points (N, 2) along unit vectors (N, 2) to the edge of a picture of that size."""
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(ways > 0, (size - points) / ways, np.where(ways < 0, -points / ways, np.inf))
-    result: Floats = np.maximum(np.nan_to_num(steps, nan=np.inf).min(axis=1), 0.0)
+    result: Floats = np.maximum(steps.min(axis=1), 0.0)
     return result
 
 
@@ -69,7 +71,7 @@ class LineShape:
         within = offset > 0
         ways = np.where(within[:, None], self._normal, -self._normal)
         foot = _nearest(places, self.ends[:1], self.ends[1:])[:, 0]
-        band = np.minimum(_BAND * _across(sizes, ways), _room(foot, ways, self._size) / 2)
+        band = np.minimum(_BAND * _across(sizes, ways), _OF_ROOM * _room(foot, ways, self._size))
         distance = np.abs(offset)
         return Sides(np.where(distance > band, np.where(within, 1, -1), 0), within, distance)
 
@@ -119,8 +121,8 @@ class AreaShape:
         distance, foot = distances[rows, edge], nearest[rows, edge]
         ways = away[rows, edge] / np.maximum(distance, 1e-9)[:, None]
         # Of a narrow area the middle half is beyond the band: a quarter of it from either border.
-        room = np.where(within, self._thickness(foot, ways) / 2, _room(foot, ways, self._size))
-        band = np.minimum(_BAND * _across(sizes, ways), room / 2)
+        room = np.where(within, self._thickness(foot, ways) / 4, _OF_ROOM * _room(foot, ways, self._size))
+        band = np.minimum(_BAND * _across(sizes, ways), room)
         return Sides(np.where(distance > band, np.where(within, 1, -1), 0), within, distance)
 
     def _thickness(self, points: Floats, ways: Floats) -> Floats:

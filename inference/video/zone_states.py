@@ -113,6 +113,7 @@ class AreaState:
     _last: Sight | None = None
     _outside: Sight | None = None  # the last sight of what is outside for good
     _came_s: float | None = None  # first sight within since then
+    _hidden: bool = False  # whether sights since then are no neighbours
     _went_in_s: float = 0.0  # the last steps over the border
     _went_out_s: float = 0.0
     _lingered_s: float = 0.0
@@ -154,6 +155,7 @@ class AreaState:
 
     def _outdoors(self, last: Sight, sight: Sight, held: bool) -> list[Happened]:
         """Not inside so far: it may come in now, or have been in and out again."""
+        self._hidden |= sight.t_s - last.t_s > sight.near_s
         if sight.within:
             self._came_s = sight.t_s if self._came_s is None else self._came_s
             self._lingered_s += sight.t_s - last.t_s if last.within else 0.0
@@ -165,7 +167,7 @@ class AreaState:
             self._lingered_s = 0.0
             if held:
                 happened = self._passed()
-                self._outside, self._came_s = sight, None
+                self._outside, self._came_s, self._hidden = sight, None, False
                 return happened
         return []
 
@@ -182,15 +184,15 @@ class AreaState:
         """In and out again, too fast to be settled inside: where the straight way from outside to outside leads through
         the area, and it was seen there or the pictures are neighbours."""
         before, after = self._outside, self._settled.first
-        if before is None or after is None or (self._came_s is None and after.t_s - before.t_s > after.near_s):
+        if before is None or after is None or after.t_s <= before.t_s or (self._came_s is None and self._hidden):
             return []
         shares = self.shape.passed(before.place, after.place, after.size)
         if shares is None:
             return []
         in_s, out_s = (before.t_s + share * (after.t_s - before.t_s) for share in shares)
         if self._came_s is not None:
-            in_s, out_s = self._came_s, max(self._went_out_s, self._came_s)
-        return [*self._enter(in_s), *self._exit(out_s)]
+            in_s, out_s = self._came_s, self._went_out_s
+        return [*self._enter(in_s), *self._exit(max(in_s, out_s))]
 
     def _enter(self, t_s: float) -> list[Happened]:
         self.since_s, self._loitered, self._lingered_s, self._came_s = t_s, False, 0.0, None

@@ -59,6 +59,17 @@ def test_numbers_of_a_route(step: str, more: str, words: str) -> None:
         ("points = [[0.1, 0.2], [0.1, 0.2]]", "expected two different points for a line"),
         ("points = [[0.1, 0.2], [0.2, 0.4], [0.3, 0.6]]", "which lie on one line, so that nothing is inside"),
         ("points = [[0.1, 0.2], [0.2, 0.5], [0.1, 0.2]]", "which lie on one line"),
+        ("points = [[0.1, 0.2], [0.1, 0.2000001]]", "a line shorter than 0.001 of the picture.*; draw it longer"),
+        ("points = [[0, 1], [1, 1]]", "a line along the picture's edge, beyond which nothing is seen; draw it inside"),
+        ("points = [[0, 0], [0, 1]]", "a line along the picture's side, beyond which nothing is seen; draw it inside"),
+        ("points = [[0.5, 0.5], [0.501, 0.5], [0.501, 0.5001]]", "an area of 5e-08 of the picture.*; draw it larger"),
+        (
+            "points = [[0, 0], [1, 1], [1, 0], [0, 1]]",
+            r"crosses itself, from \[0.0, 0.0\] to \[1.0, 1.0\] and from \[1.0, 0.0\] to \[0.0, 1.0\]; "
+            r"around the area they are \[\[0.0, 0.0\], \[1.0, 0.0\], \[1.0, 1.0\], \[0.0, 1.0\]\]",
+        ),
+        ("points = [[0, 0], [0.5, 0], [0.5, 0.5], [0.2, 0.5], [0.7, 0.2]]", "crosses itself.*or two zones"),
+        (f"points = {AREA}, anchor = 'bottom'", "anchor: found 'bottom'; known are centre, feet, top"),
         (f"points = {AREA}, loiter_s = 0", "loiter_s is 0, expected more than 0; leave it out"),
         (f"points = {AREA}, every_s = -60", "every_s is -60, expected more than 0"),
         (f"points = {AREA}, every_s = 1e-320", "expected at least 0.001; leave it out for minutes"),

@@ -112,6 +112,36 @@ def test_counts_by_interval() -> None:
     }  # fmt: skip
 
 
+def test_how_full_an_area_was_and_how_long_stays_lasted() -> None:
+    """One from 0 to 6 s, another from 2 to 4, a third comes as that goes; the first is lost, the third walks out."""
+    zone = Zone("yard", AREA.points, every_s=5.0)
+    stays = [(1, 0.0, 6.0, True), (2, 2.0, 4.0, False), (3, 4.0, 8.0, False), (1, 6.0, 6.0, True)]
+    events = []
+    for track, start, end, vanished in stays:
+        events += [ZoneEvent("enter", "yard", start, track, "person"),
+                   ZoneEvent("exit", "yard", end, track, "person", vanished=vanished),
+                   ZoneEvent("dwell", "yard", end, track, "person", seconds=end - start)]  # fmt: skip
+    found = counts([zone, LINE], events, (0.0, 10.0))
+    assert found["yard"]["total"] == {"enter": 4, "exit": 4, "dwell": 4} and found["yard"]["unique"] == {"enter": 3}
+    assert found["yard"]["occupancy"] == {
+        "peak": 3, "peak_s": 6.0, "mean": 1.2,
+        "intervals": [{"start_s": 0.0, "end_s": 5.0, "peak": 2, "mean": 1.6},
+                      {"start_s": 5.0, "end_s": 10.0, "peak": 3, "mean": 0.8}],
+    }  # fmt: skip
+    assert found["yard"]["dwell"] == {"count": 4, "mean_s": 3.0, "median_s": 3.0, "longest_s": 6.0}
+    assert "occupancy" not in found["door"] and "dwell" not in found["door"]
+    empty = counts([zone], [], (0.0, 10.0))["yard"]
+    assert empty == {"total": {}, "unique": {}, "intervals": [], "dwell": {"count": 0},
+                     "occupancy": {"peak": 0, "mean": 0.0, "intervals": []}}  # fmt: skip
+
+
+def test_a_day_in_milliseconds_has_a_bounded_number_of_intervals() -> None:
+    zone = Zone("yard", AREA.points, every_s=0.001)
+    events = [ZoneEvent("enter", "yard", 0.0, 1, "a"), ZoneEvent("exit", "yard", 86400.0, 1, "a")]
+    occupancy = counts([zone], events, (0.0, 86400.0))["yard"]["occupancy"]
+    assert occupancy["mean"] == 1.0 and 9_000 < len(occupancy["intervals"]) <= 10_001
+
+
 def test_inside_of_a_shape_with_a_bay() -> None:
     shape = np.array([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], float)
     points = np.array([[0.5, 2], [2, 2], [3.5, 2], [2, 0.5], [5, 1]], float)
