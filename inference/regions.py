@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from inference.errors import Permanent
 
 Floats = NDArray[np.float64]
 Polygon = tuple[tuple[float, float], ...]
+Anchor = Literal["feet", "centre", "top"]
 
 _EDGE, _TOUCHES = 1e-6, 1e-12
 # A mask is sampled, so that more than this serves nobody.
@@ -31,7 +32,14 @@ _SHOWN = 200  # of what is written, in a message
 
 def feet(boxes: NDArray[np.floating[Any]], size: tuple[int, int]) -> Floats:
     """Where boxes (N, 4) xyxy in pixels of a picture of that (width, height) meet the ground: (N, 2) x, y in 0..1."""
-    places = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / size[0], boxes[:, 3] / size[1]]).astype(np.float64)
+    return anchors(boxes, size, "feet")
+
+
+def anchors(boxes: NDArray[np.floating[Any]], size: tuple[int, int], anchor: Anchor) -> Floats:
+    """The point of each box that decides where it is, (N, 2) x, y in 0..1: the middle of its lower edge, its centre, or
+    the middle of its upper edge. Boxes (N, 4) xyxy are in pixels of a picture of that (width, height)."""
+    y = {"feet": boxes[:, 3], "centre": (boxes[:, 1] + boxes[:, 3]) / 2, "top": boxes[:, 1]}[anchor]
+    places = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2 / size[0], y / size[1]]).astype(np.float64)
     # Whoever is cut off by the picture's edge stands on it, and so within an area that reaches that edge.
     return places.clip(_EDGE, 1.0 - _EDGE)
 
@@ -66,12 +74,21 @@ def check_polygon(name: str, polygon: Sequence[Sequence[float]]) -> None:
         raise ValueError(f"{name} has the point [{x:g}, {y:g}], expected shares of width and height within {what}")
     if np.linalg.matrix_rank(points - points[0], tol=1e-9) < 2:
         raise ValueError(f"{name} lies on a line, expected three points around an area")
-    if (crossed := _crossing(points)) is not None:
-        (a, b), (c, d) = ([[float(v) for v in points[i % len(points)]] for i in (k, k + 1)] for k in crossed)
-        raise ValueError(
-            f"{name} crosses itself, from {a} to {b} and from {c} to {d}; give its points in their order around the "
-            "area, or two polygons"
-        )
+    check_simple(name, points)
+
+
+def check_simple(name: str, points: Floats, instead: str = "two polygons") -> None:
+    """Raises ValueError where edges of a polygon (P, 2) cross each other; what to write then."""
+    if (crossed := _crossing(points)) is None:
+        return
+    rows = points.tolist()
+    (a, b), (c, d) = ([rows[i % len(rows)] for i in (k, k + 1)] for k in crossed)
+    how = f"give its points in their order around the area, or {instead}"
+    if len(rows) == 4:  # only one order of four corners encloses an area without a crossing
+        first, second = crossed
+        order = [*range(first + 1), *range(second, first, -1), *range(second + 1, 4)]
+        how = f"around the area they are {[rows[i] for i in order]}"
+    raise ValueError(f"{name} crosses itself, from {a} to {b} and from {c} to {d}; {how}")
 
 
 def _crossing(points: Floats) -> tuple[int, int] | None:

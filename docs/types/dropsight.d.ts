@@ -19,6 +19,16 @@ export interface CostDoc {
 }
 
 /**
+ * How long stays in an area lasted, in seconds; count: how many stays.
+ */
+export interface DwellDoc {
+  count: number;
+  mean_s?: number;
+  median_s?: number;
+  longest_s?: number;
+}
+
+/**
  * dim: of the vector; artifact: the .npy file beside the document that holds it.
  */
 export interface EmbeddingDoc {
@@ -70,6 +80,17 @@ export interface ModelDoc {
   sha256: string;
   provider: string;
   provider_asked?: string;
+}
+
+/**
+ * How many were inside an area at once. peak: at most, peak_s: when first so many; mean: over the time from the first
+ * analysed picture to the last; intervals: with anybody inside, each with start_s, end_s, peak and mean.
+ */
+export interface OccupancyDoc {
+  peak: number;
+  peak_s?: number;
+  mean: number;
+  intervals: Array<Record<string, number>>;
 }
 
 /**
@@ -199,7 +220,7 @@ export interface SummaryDoc {
 
 /**
  * A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
- * loiter); a later release may add others.
+ * loiter), of which t_s is the time; a later release may add others.
  */
 export interface TimelineDoc {
   kind: string;
@@ -213,6 +234,7 @@ export interface TimelineDoc {
   zone?: string;
   track?: number;
   direction?: string;
+  t_s?: number;
 }
 
 /**
@@ -256,11 +278,15 @@ export interface VersionsDoc {
 }
 
 /**
- * What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts).
+ * What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts). unique: how many
+ * distinct tracks did so; occupancy and dwell: of areas.
  */
 export interface ZoneDoc {
   total: Record<string, number>;
   intervals: Array<Record<string, number>>;
+  unique?: Record<string, number>;
+  occupancy?: OccupancyDoc;
+  dwell?: DwellDoc;
 }
 
 export type Document = ResultDoc | ErrorDoc;

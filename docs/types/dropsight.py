@@ -21,6 +21,15 @@ class CostDoc(TypedDict):
     wall_ms: float
 
 
+class DwellDoc(TypedDict):
+    """How long stays in an area lasted, in seconds; count: how many stays."""
+
+    count: int
+    mean_s: NotRequired[float]
+    median_s: NotRequired[float]
+    longest_s: NotRequired[float]
+
+
 class EmbeddingDoc(TypedDict):
     """dim: of the vector; artifact: the .npy file beside the document that holds it."""
 
@@ -68,6 +77,16 @@ class ModelDoc(TypedDict):
     sha256: str
     provider: str
     provider_asked: NotRequired[str]
+
+
+class OccupancyDoc(TypedDict):
+    """How many were inside an area at once. peak: at most, peak_s: when first so many; mean: over the time from the
+    first analysed picture to the last; intervals: with anybody inside, each with start_s, end_s, peak and mean."""
+
+    peak: int
+    peak_s: NotRequired[float]
+    mean: float
+    intervals: list[dict[str, float]]
 
 
 class PredictionDoc(TypedDict):
@@ -184,7 +203,7 @@ class SummaryDoc(TypedDict):
 
 class TimelineDoc(TypedDict):
     """A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
-    loiter); a later release may add others."""
+    loiter), of which t_s is the time; a later release may add others."""
 
     kind: str
     start_s: float
@@ -197,6 +216,7 @@ class TimelineDoc(TypedDict):
     zone: NotRequired[str]
     track: NotRequired[int]
     direction: NotRequired[str]
+    t_s: NotRequired[float]
 
 
 class TimingDoc(TypedDict):
@@ -236,10 +256,14 @@ class VersionsDoc(TypedDict):
 
 
 class ZoneDoc(TypedDict):
-    """What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts)."""
+    """What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts). unique: how
+    many distinct tracks did so; occupancy and dwell: of areas."""
 
     total: dict[str, int]
     intervals: list[dict[str, float]]
+    unique: NotRequired[dict[str, int]]
+    occupancy: NotRequired[OccupancyDoc]
+    dwell: NotRequired[DwellDoc]
 
 
 Document = ResultDoc | ErrorDoc

@@ -151,7 +151,7 @@ class TrackDoc(TypedDict):
 
 class TimelineDoc(TypedDict):
     """A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
-    loiter); a later release may add others."""
+    loiter), of which t_s is the time; a later release may add others."""
 
     kind: str
     start_s: float
@@ -164,13 +164,37 @@ class TimelineDoc(TypedDict):
     zone: NotRequired[str]
     track: NotRequired[int]
     direction: NotRequired[str]
+    t_s: NotRequired[float]
+
+
+class OccupancyDoc(TypedDict):
+    """How many were inside an area at once. peak: at most, peak_s: when first so many; mean: over the time from the
+    first analysed picture to the last; intervals: with anybody inside, each with start_s, end_s, peak and mean."""
+
+    peak: int
+    peak_s: NotRequired[float]
+    mean: float
+    intervals: list[dict[str, float]]
+
+
+class DwellDoc(TypedDict):
+    """How long stays in an area lasted, in seconds; count: how many stays."""
+
+    count: int
+    mean_s: NotRequired[float]
+    median_s: NotRequired[float]
+    longest_s: NotRequired[float]
 
 
 class ZoneDoc(TypedDict):
-    """What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts)."""
+    """What happened at a zone: counts by event in all, and by interval (start_s, end_s, then counts). unique: how many
+    distinct tracks did so; occupancy and dwell: of areas."""
 
     total: dict[str, int]
     intervals: list[dict[str, float]]
+    unique: NotRequired[dict[str, int]]
+    occupancy: NotRequired[OccupancyDoc]
+    dwell: NotRequired[DwellDoc]
 
 
 class BrokenDoc(TypedDict):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inference.tracking.assignment import Rows, assign, cosine, iou
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
+from inference.tracking.pace import Pace
 from inference.tracking.tracker_options import TrackerOptions
 
 Ints = NDArray[np.int64]
@@ -25,6 +26,8 @@ _REID_SIMILARITY = 0.75  # cosine
 # this share of their sides for every second beyond the frame interval at which overlap alone is enough.
 _WIDEN_PER_S, _WIDEN_FROM_S, _WIDEN_MOST = 1.0, 0.1, 0.5
 _SAME_S = 1e-6
+# Over a longer gap than this nothing moves on by the way it took to the last picture, nor grows on.
+_COAST_S, _GROW_S = 2.0, 1.0
 
 
 class MotionModel(Protocol):
@@ -104,16 +107,16 @@ class Matching:
 
     `overlap` (N, M): IoU of the boxes, widened where frames are far apart; negative where labels forbid the pair.
     `similarity` (N, M): cosine of the embeddings, None without. Of tracks (N,) bool: `confirmed`, `sure` (of high score
-    in `confirm_hits` frames), `near` (seen within `lost_s`), `recent` (seen in the last frame).
+    in `confirm_hits` frames), `near` (seen within `near_s`), `recent` (seen in the last frame).
     """
 
     def __init__(
         self, tracks: TrackRows, detections: DetectionRows, boxes: Floats, t_s: float, last_s: float,
-        options: TrackerOptions,
+        options: TrackerOptions, near_s: float,
     ) -> None:  # fmt: skip
         self.scores = detections.scores
         self.confirmed, self.sure = tracks.id >= 0, tracks.high >= options.confirm_hits
-        self.near = t_s - tracks.seen_s <= options.lost_s + _SAME_S
+        self.near = t_s - tracks.seen_s <= near_s + _SAME_S
         self.recent = tracks.seen_s >= last_s
         self.allowed = np.ones((len(tracks.id), len(self.scores)), np.bool_)
         if not options.one_class:
@@ -174,6 +177,7 @@ class Tracker(ABC):
         self._tracks: TrackRows | None = None
         self._next_id = 1
         self._t_s: float | None = None
+        self._pace = Pace()
 
     @abstractmethod
     def associate(self, matching: Matching, high: Flags) -> None:
@@ -200,6 +204,7 @@ class Tracker(ABC):
             np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64),
             np.asarray(labels, np.int64), None if embeddings is None else np.asarray(embeddings, np.float64),
         )  # fmt: skip
+        self._pace.update(t_s)
         ids = np.full(len(detections.boxes), -1, np.int64)
         first = self._tracks is None
         tracks = self._born(detections, np.empty(0, np.intp), t_s) if self._tracks is None else self._tracks
@@ -220,6 +225,11 @@ class Tracker(ABC):
         self._tracks, self._t_s = tracks, t_s
         return ids
 
+    @property
+    def living(self) -> frozenset[int]:
+        """The numbers of the tracks that go on: seen in the last frame, or not out of sight for too long."""
+        return frozenset() if self._tracks is None else frozenset(self._tracks.id[self._tracks.id >= 0].tolist())
+
     def number(self) -> int:
         """A number that no other track gets."""
         self._next_id += 1
@@ -236,7 +246,7 @@ class Tracker(ABC):
 
     def _move_on(self, tracks: TrackRows, t_s: float, last_s: float, warp: NDArray[np.floating] | None) -> TrackRows:
         """Forgets who was unseen too long, then predicts."""
-        buffer_s = self.options.lost_s
+        buffer_s = self._pace.patience_s(self.options.lost_s)
         if tracks.embedding is not None:
             buffer_s = max(buffer_s, self.options.reid_s)
         keep = t_s - tracks.seen_s <= buffer_s + _SAME_S
@@ -246,14 +256,20 @@ class Tracker(ABC):
             _warp(tracks.states, np.asarray(warp, np.float64), self.motion)
         # Out of sight a box keeps its size: growing on by its last velocity it would swallow the picture.
         tracks.states.velocity[tracks.seen_s < last_s, 2:] = 0.0
-        steps = (t_s - last_s) * STEPS_PER_SECOND
+        gap_s = t_s - last_s
+        if gap_s > _GROW_S:
+            tracks.states.velocity[:, 2:] = 0.0
+        if gap_s > _COAST_S:
+            tracks.states.velocity *= _COAST_S / gap_s
+        steps = gap_s * STEPS_PER_SECOND
         tracks.states.predict(steps, *self.motion.step_noise(tracks.states.value))
         return tracks
 
     def _associate(self, tracks: TrackRows, detections: DetectionRows, t_s: float) -> tuple[Rows, Rows]:
         """Pairs (track rows, detection rows): by place as the algorithm does it, then unseen tracks by embedding."""
         boxes = self.motion.boxes(tracks.states.value)
-        matching = Matching(tracks, detections, boxes, t_s, self._t_s or 0.0, self.options)
+        matching = Matching(tracks, detections, boxes, t_s, self._t_s or 0.0, self.options,
+                            self._pace.patience_s(self.options.lost_s))  # fmt: skip
         high = detections.scores >= self.high_score
         self.associate(matching, high)
         if matching.similarity is not None:

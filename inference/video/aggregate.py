@@ -28,7 +28,7 @@ from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
 from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, FrameLines, vtt
-from inference.video.overlay import ActionsNow, Overlay, Shown, Trails
+from inference.video.overlay import ActionsNow, Crowd, Overlay, Shown, Trails
 from inference.video.scenes import SceneWatch
 from inference.video.stills import Choice
 from inference.video.summary import RouteFacts, Summary, Work
@@ -121,8 +121,9 @@ class Aggregate(contextlib.ExitStack):
         self._skeletons: dict[str, SkeletonDoc] = {}
         self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
         self._left_out: dict[str, Counter[str]] = {}
-        self._frames, self._last = 0, -1
+        self._frames = 0
         self._trails: Trails | None = None
+        self._crowd = Crowd()
         self._actions_now = ActionsNow([step.name for step in facts.steps if step.clip is not None])
         self.choice = Choice(options.thumbnails, () if folder is None else draw.crops)
 
@@ -157,7 +158,7 @@ class Aggregate(contextlib.ExitStack):
             if left_out := getattr(predictions, "left_out", None):
                 self._left_out.setdefault(name, Counter()).update(left_out)
         self.choice.take(detections.index, len(shown), steps)
-        self._frames, self._last = self._frames + 1, detections.index
+        self._frames += 1
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
         scenes = {name: watch.now() for name, watch in self._scenes.items()}
@@ -169,7 +170,9 @@ class Aggregate(contextlib.ExitStack):
         if self._trails is not None:
             trails = self._trails.update(detections.pts_s, steps.values(), detections.warp)
         actions = self._actions_now.update(detections.actions)
-        return Overlay(tuple(self._tracks.counters()), trails, actions)
+        crowded = self._crowd.update(sum(len(p) for p in steps.values() if isinstance(p, Objects)))
+        zones = self._tracks.counters() if self._draw.zones else ()
+        return Overlay(tuple(zones), trails, actions, crowded)
 
     def finish(self, report: ReadReport, work: Work, source: Source) -> Summary:
         """The clip as a whole. `source`: as far as it is known without decoding."""
@@ -194,7 +197,6 @@ class Aggregate(contextlib.ExitStack):
             extra=extra,
             poster=self.choice.poster,
             thumbnails=self.choice.thumbnails,
-            last=self._last,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
             notes=(*report.notes, *report.clock_notes, *sights.notes(labels)),

@@ -17,10 +17,11 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
-from inference.draw import annotate
+from inference.draw import Marks, annotate
 from inference.draw.privacy import Redaction
 from inference.draw.scaling import scaled
 from inference.draw.xmp import packet
+from inference.draw.zones import ZoneMark
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.prediction_docs import prediction_docs
@@ -29,13 +30,16 @@ from inference.routes import Draw, Route
 from inference.tracking import mot
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
-from inference.video.options import VideoOptions
-from inference.video.overlay import Shown
+from inference.video.options import FOLLOW, VideoOptions
+from inference.video.overlay import Overlay, Shown, action_line, counters
 from inference.video.soundtrack import WHOLE, Span
 from inference.video.write import VideoWriter
 
 ANNOTATED = "annotated"
 CHAPTERS = "tracks.vtt"
+# Of the shorter side of a video, in pixels. Below the first there is no room for scores, which flicker; below the next
+# the tags of tracks are their numbers; below the third words would cover all there is.
+_SMALL, _SMALLER, _TINY = 360, 180, 100
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2")
 
 
@@ -151,7 +155,17 @@ class Drawing:
             for name, p in shown.steps.items()
             if not isinstance(p, OutputImage | Embedding)
         ]
-        return np.asarray(annotate(Image.fromarray(fitted(pixels, target)), steps, self._draw))
+        draw, side = self._draw, min(target)
+        if side < _SMALL:
+            draw = replace(draw, scores=False, labels=draw.labels and side >= _TINY)
+        return np.asarray(
+            annotate(Image.fromarray(fitted(pixels, target)), steps, draw, self._marks(shown.overlay, side))
+        )
+
+    def _marks(self, overlay: Overlay, side: int) -> Marks:
+        zones = [ZoneMark(zone.name, zone.points, counters(zone)) for zone in overlay.zones]
+        lines = [action_line(action, self._draw.scores) for action in overlay.actions]
+        return Marks(zones, overlay.trails, lines, FOLLOW, overlay.crowded or side < _SMALLER)
 
     def _steady(self, predictions: Predictions) -> Predictions:
         """Between samples that are drawn on, only what has a track: else boxes would come and go."""

@@ -16,47 +16,57 @@ from numpy.typing import NDArray
 from inference.draw.trails import Trail
 from inference.predictions import Objects, Predictions
 from inference.regions import feet
+from inference.tracking.pace import Pace
 from inference.video.time_range import TimeRange
 from inference.video.zones import ZoneCount
 
-# A trail is as long as this (seconds), in about so many points. Samples that are further apart make it longer: it has
+# A trail is as long as this, of points this far apart (seconds). Samples that are further apart make it longer: it has
 # three of them.
-_LASTS_S, _POINTS, _SAMPLES = 2.0, 12, 3
-# What was out of sight for longer than this, and than from one sample to the next, came nobody knows how.
-_BREAK_S = 0.7
-# What moved less than this share of its height stands.
-_STANDS = 0.15
-_DIGITS = 4  # of relative coordinates: half a pixel of 4K
+_LASTS_S, _SLOT_S, _SAMPLES = 2.0, 0.245, 3
+# What was out of sight for longer than this, and for more than a picture, came nobody knows how.
+_BREAK_S = 0.5
+# A trail begins where its second half is away from the first by the second of these shares of the object's height, and
+# ends with the first share: else the box trembles, and what is in it stands.
+_STANDS, _MOVES = 0.08, 0.16
+# With more things than the first number tags are short, until there are no more than the second.
+_MANY, _FEWER = 20, 14
+_FINE = 10_000  # of relative coordinates: less than a pixel of 4K
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """zones: what each has counted. trails: of the tracks in sight, and for a moment of those that left it. actions:
-    what the newest windows of clip models say, each with its time."""
+    """zones: what each has counted. trails: of tracks in sight, and for a moment of those that went out of it. actions:
+    what the newest windows of clip models say, each with its time. crowded: so much is in sight that its tags are
+    short."""
 
     zones: tuple[ZoneCount, ...] = ()
     trails: tuple[Trail, ...] = ()
     actions: tuple[TimeRange, ...] = ()
+    crowded: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As a line holds it."""
-        return asdict(self)
+        """As a line holds it, of which a long clip has many: a trail as [track, label, [x, y, x, y ...]]."""
+        trails = [
+            [trail.track, trail.label, [round(v * _FINE) for point in trail.points for v in point]]
+            for trail in self.trails
+        ]
+        return {**asdict(replace(self, trails=())), "trails": trails}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> Overlay:
         """The way back; lines of an older version have none."""
         if document is None:
             return cls()
-        zones, trails = (
-            [{**item, "points": tuple(map(tuple, item["points"]))} for item in document[name]]
-            for name in ("zones", "trails")
-        )
         return cls(
-            tuple(ZoneCount(**zone) for zone in zones),
-            tuple(Trail(**trail) for trail in trails),
+            tuple(ZoneCount(**{**zone, "points": tuple(map(tuple, zone["points"]))}) for zone in document["zones"]),
+            tuple(
+                Trail(track, label, tuple((x / _FINE, y / _FINE) for x, y in zip(flat[::2], flat[1::2], strict=True)))
+                for track, label, flat in document["trails"]
+            ),
             tuple(TimeRange(**action) for action in document["actions"]),
+            document["crowded"],
         )
 
 
@@ -78,7 +88,7 @@ def overlay_between(before: Overlay, after: Overlay, share: float) -> Overlay:
         if trail.track in heads
     )
     nearer = before if share < 0.5 else after
-    return Overlay(nearer.zones, trails, before.actions)
+    return Overlay(nearer.zones, trails, before.actions, nearer.crowded)
 
 
 def _on_the_way(start: Sequence[float], end: Sequence[float], share: float) -> tuple[float, float]:
@@ -87,46 +97,48 @@ def _on_the_way(start: Sequence[float], end: Sequence[float], share: float) -> t
 
 @dataclass
 class _Path:
-    """Places of a track, in pixels: the means of the slots of time that are over, and the slot that goes on."""
+    """A track's places in pixels: the means over the slots of time that are over, and over the slot that goes on."""
 
     label: str
     height: float
-    seen_s: float
     now: Floats
-    slot: int
-    slot_s: float
-    sum: Floats
-    count: int = 1
+    seen_s: float = -np.inf
+    slot_s: float = -np.inf  # when the slot began that goes on
+    total: Floats = field(default_factory=lambda: np.zeros(2))
+    count: int = 0
     times: list[float] = field(default_factory=list)
     places: list[Floats] = field(default_factory=list)
+    drawn: bool = False
 
     def move(self, warp: Floats) -> None:
         """The camera moved: the places are where they are in the new picture."""
         turn, shift = warp[:, :2], warp[:, 2]
-        self.now, self.sum = turn @ self.now + shift, turn @ self.sum + shift * self.count
+        self.now, self.total = turn @ self.now + shift, turn @ self.total + shift * self.count
         self.places = [turn @ place + shift for place in self.places]
 
-    def add(self, t_s: float, slot: int, place: Floats, height: float) -> None:
+    def add(self, t_s: float, label: str, height: float, place: Floats) -> None:
         """Goes on to the place; a slot that is over becomes a point."""
-        if slot != self.slot:
-            self.places.append(self.sum / self.count)
-            self.times.append(self.slot_s)
-            self.slot, self.slot_s, self.sum, self.count = slot, t_s, place.copy(), 1
-        else:
-            self.sum, self.count = self.sum + place, self.count + 1
-        self.now, self.height, self.seen_s = place, height, t_s
+        if t_s - self.slot_s >= _SLOT_S:
+            if self.count:
+                self.places.append(self.total / self.count)
+                self.times.append(self.slot_s)
+            self.slot_s, self.total, self.count = t_s, np.zeros(2), 0
+        self.total, self.count = self.total + place, self.count + 1
+        self.label, self.height, self.now, self.seen_s = label, height, place, t_s
 
     def forget(self, before_s: float) -> None:
         """Drops the points of slots that began before that."""
         first = sum(t_s < before_s for t_s in self.times)
         del self.times[:first], self.places[:first]
 
-    def moved(self) -> bool:
-        """Whether it walked, rather than stood and trembled."""
+    def goes(self) -> bool:
+        """Whether it goes somewhere, rather than to stand and tremble."""
         if not self.places:
             return False
-        places = np.array([*self.places, self.now])
-        return bool(np.ptp(places, axis=0).max() > _STANDS * self.height)
+        places, half = np.array([*self.places, self.now]), (len(self.places) + 1) // 2
+        way = float(np.hypot(*(places[half:].mean(axis=0) - places[:half].mean(axis=0))))
+        self.drawn = way > (_STANDS if self.drawn else _MOVES) * self.height
+        return self.drawn
 
 
 class Trails:
@@ -134,52 +146,39 @@ class Trails:
 
     def __init__(self, size: tuple[int, int]) -> None:
         """size: width and height of the frames in pixels."""
-        self._size = np.array(size, np.float64)
+        self._size = size
         self._paths: dict[int, _Path] = {}
-        self._last_s: float | None = None
+        self._pace = Pace()
 
     def update(
         self, t_s: float, steps: Iterable[Predictions], warp: NDArray[np.floating] | None = None
     ) -> tuple[Trail, ...]:
         """The trails at this sample. warp: the (2, 3) motion of the camera since the sample before, in pixels."""
-        gap_s = 0.0 if self._last_s is None else t_s - self._last_s
-        self._last_s = t_s
-        lasts_s, break_s = max(_LASTS_S, _SAMPLES * gap_s * 1.01), max(_BREAK_S, 1.01 * gap_s)
+        self._pace.update(t_s)
+        hidden_s, lasts_s = self._pace.patience_s(_BREAK_S), max(_LASTS_S, 1.01 * _SAMPLES * self._pace.gap_s)
+        self._paths = {number: path for number, path in self._paths.items() if t_s - path.seen_s <= hidden_s}
         if warp is not None:
             for path in self._paths.values():
                 path.move(np.asarray(warp, np.float64))
-        slot = int(t_s * _POINTS / _LASTS_S + 1e-6)
         for objects in steps:
             if isinstance(objects, Objects) and objects.tracks is not None:
-                self._take(t_s, slot, objects, break_s)
+                self._take(t_s, objects, objects.tracks)
         for path in self._paths.values():
             path.forget(t_s - lasts_s)
-        # Who left the picture fades as the points grow old.
-        self._paths = {
-            n: p for n, p in self._paths.items() if p.seen_s == t_s or (p.places and t_s - p.seen_s < lasts_s)
-        }
-        return tuple(self._trail(number, path) for number, path in sorted(self._paths.items()) if path.moved())
+        return tuple(self._trail(number, path) for number, path in sorted(self._paths.items()) if path.goes())
 
-    def _take(self, t_s: float, slot: int, objects: Objects, break_s: float) -> None:
-        assert objects.tracks is not None
-        places = feet(objects.boxes, (1, 1)) if not len(objects) else feet(objects.boxes, self._whole) * self._size
+    def _take(self, t_s: float, objects: Objects, tracks: NDArray[np.integer]) -> None:
+        places = feet(objects.boxes, self._size) * self._size
         heights = (objects.boxes[:, 3] - objects.boxes[:, 1]).tolist()
-        for i in np.flatnonzero(objects.tracks >= 0).tolist():
-            number = int(objects.tracks[i])
-            path = self._paths.get(number)
-            if path is None or t_s - path.seen_s > break_s:
-                place = places[i]
-                self._paths[number] = _Path(objects.names[i], heights[i], t_s, place, slot, t_s, place.copy())
-            elif path.seen_s < t_s:  # by the detector, before `follow`
-                path.label = objects.names[i]
-                path.add(t_s, slot, places[i], heights[i])
-
-    @property
-    def _whole(self) -> tuple[int, int]:
-        return int(self._size[0]), int(self._size[1])
+        for i in np.flatnonzero(tracks >= 0).tolist():
+            path = self._paths.get(int(tracks[i]))
+            if path is None:
+                path = self._paths[int(tracks[i])] = _Path(objects.names[i], heights[i], places[i])
+            if path.seen_s < t_s:  # else it is there by the detector, before `follow`
+                path.add(t_s, objects.names[i], heights[i], places[i])
 
     def _trail(self, number: int, path: _Path) -> Trail:
-        points = np.round(np.array([*path.places, path.now]) / self._size, _DIGITS)
+        points = np.round(np.array([*path.places, path.now]) / self._size * _FINE) / _FINE
         return Trail(number, path.label, tuple((float(x), float(y)) for x, y in points))
 
 
@@ -197,6 +196,42 @@ class ActionsNow:
                 answer = replace(answer, start_s=before.start_s)
             self._now[step] = answer
         return tuple(action for action in self._now.values() if action is not None)
+
+
+class Crowd:
+    """Whether so much is in sight that tags are short; a few more or less do not change it from frame to frame."""
+
+    def __init__(self) -> None:
+        self._crowded = False
+
+    def update(self, count: int) -> bool:
+        """Takes how many things are shown of a frame."""
+        self._crowded = count > (_FEWER if self._crowded else _MANY)
+        return self._crowded
+
+
+def counters(zone: ZoneCount) -> str:
+    """What a zone has counted, in words."""
+    if zone.inside is None:
+        return f"in {zone.entered}  out {zone.left}"
+    return f"inside {zone.inside}  entered {zone.entered}"
+
+
+def action_line(action: TimeRange, scores: bool) -> str:
+    """An action as the caption has it, such as "skiing  83%  3-5 s"."""
+    start, end = f"{action.start_s:.0f}", f"{action.end_s:.0f}"
+    if start == end:
+        start, end = f"{action.start_s:.1f}", f"{action.end_s:.1f}"
+    time = f"{start}-{end} s"
+    if action.end_s >= 60:
+        time = "-".join(f"{int(s) // 60}:{int(s) % 60:02}" for s in (action.start_s, action.end_s))
+    return "  ".join([action.label, *([f"{action.score:.0%}"] if scores else []), time])
+
+
+def answers_of(line: Mapping[str, Any]) -> dict[str, TimeRange | None]:
+    """What a line of a part says of the windows that ended with its frame, by step; one of an older version says
+    nothing."""
+    return {step: answer and TimeRange(**answer) for step, answer in line.get("actions", {}).items()}
 
 
 def _goes_on(before: TimeRange, answer: TimeRange) -> bool:

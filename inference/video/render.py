@@ -39,7 +39,7 @@ def draw_part(
     size = summary.source.width or 1, summary.source.height or 1
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
     frames = (frame for frame in part_frames(media, part, options, size, view).shown() if not part.leads(frame))
-    stills, drawing = Stills(route.draw), Drawing(route.draw, view)
+    stills, drawing = Stills(route.draw, summary.heat is not None), Drawing(route.draw, view)
     with VideoFiles(folder, fps, view) as videos:
         for frame, shown in _with_shown(frames, map(from_line, lines), view):
             picture = None

@@ -108,7 +108,7 @@ class _Run:
         self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
-        self.stills = Stills(route.draw)
+        self.stills = Stills(route.draw, route.video_options.heat_map)
         self.dropped_sound: str | None = None
 
     def go(self, source: Source, progress: OnProgress | None) -> Summary:

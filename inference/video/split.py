@@ -29,12 +29,11 @@ from inference.video.held import Held, most_waiting
 from inference.video.made import MadePictures
 from inference.video.options import VideoOptions
 from inference.video.outputs import TrialDrawing, VideoFiles, usual_rate
-from inference.video.overlay import Shown
+from inference.video.overlay import Shown, answers_of
 from inference.video.read import VideoReader
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
 from inference.video.table import PacketTable, scan
-from inference.video.time_range import TimeRange
 from inference.video.times import SAME_S
 from inference.video.view import shows_between, view_of
 
@@ -285,7 +284,7 @@ def merge(
                     work.add(members)
                     continue
                 index, steps = members["frame"] + reports.moved, members["steps"]
-                actions = _actions(members)
+                actions = answers_of(members)
                 detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"], actions)
                 shown = aggregate.update(detections, size)
                 line = {"frame": index, "moved": reports.moved, "t_s": detections.pts_s}
@@ -294,11 +293,6 @@ def merge(
         drawn.end()
         summary = aggregate.finish(whole_report(reports.all), work, source)
     return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)
-
-
-def _actions(members: Mapping[str, Any]) -> dict[str, TimeRange | None]:
-    """What a line says of the windows that ended with its frame; a line of an older version says nothing."""
-    return {step: action and TimeRange(**action) for step, action in members.get("actions", {}).items()}
 
 
 class _Counted:

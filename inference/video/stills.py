@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from inference.draw.artifacts import jpeg
 from inference.draw.crops import MOST_CROPS, Box, area_of, crop_of
+from inference.draw.heat import heat_picture
 from inference.draw.privacy import Redaction
 from inference.predictions import Predictions
 from inference.routes import Draw
@@ -72,13 +71,14 @@ class Stills:
     """The pictures that are kept of frames: poster and thumbnails, drawn; best sights of tracks, and what the heat map
     is painted over, with what must be unrecognisable blurred there, too."""
 
-    def __init__(self, draw: Draw) -> None:
-        self._draw = draw
+    def __init__(self, draw: Draw, heat: bool = False) -> None:
+        """heat: whether there is a heat map. It is painted over the poster's frame, without its drawings."""
+        self._draw, self._heat = draw, heat
         self._crops: dict[int, tuple[int, bytes]] = {}  # by track, of which frame
         self._poster: tuple[int, bytes] | None = None
         self._thumbnails: dict[int, bytes] = {}
-        self._ground: Frame | None = None  # the last frame that came
-        self._last: tuple[int, Mapping[str, Predictions]] | None = None  # the last that was taken
+        self._coming: Frame | None = None  # the poster's, as it was cut
+        self._ground: tuple[Frame, Mapping[str, Predictions]] | None = None
 
     def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
         """Whether the frame has to be drawn for a still."""
@@ -86,7 +86,8 @@ class Stills:
 
     def cut(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> Cuts:
         """What the stills need of a frame's own pixels, which then may be scaled down until it is taken."""
-        self._ground = frame
+        if self._heat and frame.index == choice.poster:
+            self._coming = frame
         seen = sights_in(steps, self._draw.crops)
         best = {track: box for track, (_, box) in seen.items() if choice.sight(track) == frame.index}
         if not best:
@@ -104,7 +105,8 @@ class Stills:
     ) -> None:
         """A frame, what is shown of it, the picture with that on it, and what was cut of it. `choice` may still change:
         what it takes back is left out at last."""
-        self._last = frame.index, steps
+        if self._coming is not None and self._coming.index == frame.index == choice.poster:
+            self._ground = self._coming, steps
         self._take_crops(frame.index, steps, choice, cuts)
         if picture is None:
             return
@@ -135,26 +137,11 @@ class Stills:
         files |= {crop_name(track): data for track, (index, data) in crops if summary.sight(track) == index}
         if self._poster is not None and self._poster[0] == summary.poster:
             files[POSTER] = self._poster[1]
-        frame, last = self._ground, self._last
-        if summary.heat is not None and frame and last and frame.index == last[0] == summary.last:
+        if summary.heat is not None and self._ground is not None and self._ground[0].index == summary.poster:
+            frame, steps = self._ground
             image = Image.fromarray(frame.pixels)
-            ground = Redaction(list(last[1].items()), self._draw.blur, image.size).picture(image)
+            ground = Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
             if side := int(self._draw.longest_side or 0):
                 ground.thumbnail((side, side))
-            painted = heat_picture(summary.heat, np.asarray(ground))
-            files[HEAT] = jpeg(Image.fromarray(painted), quality=self._draw.quality)
+            files[HEAT] = jpeg(heat_picture(summary.heat, ground), quality=self._draw.quality)
         return files
-
-
-def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or a parked car hides all."""
-    strength = np.log1p(cells)
-    strength = strength / strength.max() if strength.max() > 0 else strength
-    size = (background.shape[1], background.shape[0])
-    smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    heat = np.asarray(smooth, np.float32)[..., None] / 255
-    colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
-    weight = np.minimum(heat * 2.5, 0.75)
-    mixed = background * (1 - weight) + 255 * colour * weight
-    result: NDArray[np.uint8] = mixed.astype(np.uint8)
-    return result

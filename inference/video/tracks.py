@@ -18,7 +18,8 @@ from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
 from inference.video.heat import HeatMap
 from inference.video.options import VideoOptions
-from inference.video.zones import ZoneCount, ZoneWatch, counts
+from inference.video.zone_counts import counts
+from inference.video.zones import ZoneCount, ZoneWatch
 
 Floats = NDArray[np.float64]
 # From this overlap on, a detection and the object that is followed are the same.
@@ -100,7 +101,7 @@ class Tracks:
         """threshold: the score from which a detection counts by itself; thresholds: by label."""
         self._threshold, self._thresholds = threshold, thresholds or {}
         self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
-        self._zones = ZoneWatch(options.zones, width, height, gone_s=options.lost_s)
+        self._zones = ZoneWatch(options.zones, width, height)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
@@ -169,6 +170,7 @@ class Tracks:
         """The object that is followed is the track of that number: what was its own until now joins it."""
         if own := self._tracks.pop(self._own, None):
             track = self._tracks[number]
+            self._zones.join(self._own, number)
             track.start_s = min(track.start_s, own.start_s)
             track.frames, track.scores = track.frames + own.frames, track.scores + own.scores
         self._followed, self._own = number, -1
@@ -183,11 +185,13 @@ class Tracks:
             track.scores += float(objects.scores[i])
             track.labels[objects.names[i]] = track.labels.get(objects.names[i], 0) + 1
         boxes = np.asarray(objects.boxes, np.float64)
-        self._zones.update(t_s, objects.tracks, boxes, objects.names)
+        living = {self._followed} | (self._tracker.living if self._tracker else set())
+        labels = [self._tracks[n].label if n >= 0 else "" for n in objects.tracks.tolist()]
+        self._zones.update(t_s, objects.tracks, boxes, labels, living)
         if self._speeds is not None:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:
-            self.heat.update(t_s, boxes[objects.tracks >= 0])
+            self.heat.update(t_s, objects.tracks, boxes)
 
     def counters(self) -> list[ZoneCount]:
         """What the zones have counted up to the last frame."""
@@ -214,5 +218,5 @@ class Tracks:
         timeline = sorted([*lines, *items, *(e.to_json() for e in events)], key=lambda item: item["start_s"])
         document: dict[str, Any] = {"objects": self.objects(), "tracks": tracks, "timeline": timeline}
         if self._zones.zones:
-            document["zones"] = counts(self._zones.zones, events)
+            document["zones"] = counts(self._zones.zones, events, self._zones.span_s)
         return document

@@ -1,33 +1,43 @@
 """Lines and areas in the picture, and what tracks do at them: enter, exit, cross, dwell, loiter.
 
-An object stands where its box meets the ground: the middle of the lower edge. Coordinates of lines and areas are
-relative (0..1 of width and height), so that a route holds for every size of video. Times are seconds of the clip.
+Coordinates of lines and areas are relative (0..1 of width and height), so that a route holds for every size of video.
+Times are seconds of the clip. What a track does is kept for every zone, and counted by what the track is called in the
+end; a stay lasts as long as its track goes on, seen or not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.ranges import check_points, check_range
-from inference.regions import feet, inside
+from inference.regions import Anchor, anchors, check_simple
+from inference.tracking.pace import Pace
+from inference.video.zone_shapes import AreaShape, LineShape, Sides
+from inference.video.zone_states import AreaState, Happened, Kind, LineState, Sight
 
 Floats = NDArray[np.float64]
-Kind = Literal["enter", "exit", "cross", "dwell", "loiter"]
+# So long something has to be on the other side, every picture standing for the time to the next.
+_SETTLED_S = 0.3
+# In how many seconds the size of a track's box, of which the dead band is a share, follows what is seen.
+_SIZE_S = 2.0
+# Of the picture; less is no pixel of what is tracked.
+_SHORTEST, _SMALLEST, _AT_EDGE = 1e-3, 1e-6, 1e-3
 
 
 @dataclass(frozen=True)
 class Zone:
     """A line (two points) or an area (three or more), relative coordinates (x, y) in 0..1.
 
-    `labels`: only these count (empty: all). `loiter_s`: an event when somebody stays this long. `every_s`: length
-    of the intervals that events are counted in. Of a line walked along from its first point to its second, the
-    right-hand side (in the picture, y down) is where a crossing `in` arrives.
+    `labels`: only tracks that are called so as a whole count (empty: all). `loiter_s`: an event when somebody stays
+    this long. `every_s`: length of the intervals that events are counted in. `anchor`: the point of a box that decides.
+    Of a line walked along from its first point to its second, the right-hand side (in the picture, y down) is where a
+    crossing `in` arrives.
     """
 
     name: str = ""
@@ -35,18 +45,16 @@ class Zone:
     labels: tuple[str, ...] = ()
     loiter_s: float | None = None
     every_s: float = 60.0
+    anchor: Anchor = "feet"
 
     def __post_init__(self) -> None:
         if len(self.points) < 2:
             raise ValueError(f"points is {_listed(self.points)}, expected two points or more, each within 0..1")
         check_points("points", self.points)
-        if self.is_line and self.points[0] == self.points[1]:
-            raise ValueError(f"points is {_listed(self.points)}, expected two different points for a line")
-        if not self.is_line and _on_a_line(self.points):
-            raise ValueError(
-                f"points is {_listed(self.points)}, which lie on one line, so that nothing is inside; expected the "
-                "corners of an area, or two points for a line"
-            )
+        if self.is_line:
+            _check_line(np.asarray(self.points), f"points is {_listed(self.points)}")
+        else:
+            _check_area(np.asarray(self.points), f"points is {_listed(self.points)}")
         check_range("every_s", self.every_s, 0, what="leave it out for minutes", above=True)
         check_range("every_s", self.every_s, 0.001, what="leave it out for minutes")  # what follows is numbered
         check_range("loiter_s", self.loiter_s, 0, what="leave it out for no such events", above=True)
@@ -64,16 +72,43 @@ def _listed(points: Iterable[Iterable[float]]) -> list[list[float]]:
     return [[*point] for point in points]
 
 
-def _on_a_line(points: Sequence[tuple[float, float]]) -> bool:
-    """Whether they span no area, closed or not."""
-    away = np.asarray(points) - np.asarray(points[0])
+def _check_line(ends: Floats, found: str) -> None:
+    if (ends[0] == ends[1]).all():
+        raise ValueError(f"{found}, expected two different points for a line")
+    if np.hypot(*(ends[1] - ends[0])) < _SHORTEST:
+        raise ValueError(
+            f"{found}, a line shorter than {_SHORTEST} of the picture, which nothing crosses; draw it longer"
+        )
+    for axis, side in ((0, "side"), (1, "edge")):
+        if (ends[:, axis] < _AT_EDGE).all() or (ends[:, axis] > 1 - _AT_EDGE).all():
+            raise ValueError(
+                f"{found}, a line along the picture's {side}, beyond which nothing is seen; draw it inside the picture"
+            )
+
+
+def _check_area(points: Floats, found: str) -> None:
+    """Whether the points span an area, closed or not."""
+    away = points - points[0]
     farthest = away[np.abs(away).sum(axis=1).argmax()]
-    return bool((np.abs(away[:, 0] * farthest[1] - away[:, 1] * farthest[0]) < 1e-9).all())
+    if (np.abs(away[:, 0] * farthest[1] - away[:, 1] * farthest[0]) < 1e-9).all():
+        raise ValueError(
+            f"{found}, which lie on one line, so that nothing is inside; expected the corners of an area, or two "
+            "points for a line"
+        )
+    check_simple(found, points, "two zones")
+    following = np.roll(points, -1, axis=0)
+    area = abs(float((points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0]).sum())) / 2
+    if area < _SMALLEST:
+        raise ValueError(
+            f"{found}, an area of {area:.2g} of the picture, in which nothing can be; draw it larger, at least "
+            f"{_SMALLEST:g} of the picture, or give two points for a line"
+        )
 
 
 @dataclass(frozen=True)
 class ZoneEvent:
-    """What a track did at a zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell."""
+    """What a track did at a zone. `direction` is in or out for a crossing; `seconds` the stay of a dwell; `vanished`: a
+    stay that ended with its track, which was not seen to leave."""
 
     kind: Kind
     zone: str
@@ -82,15 +117,21 @@ class ZoneEvent:
     label: str
     direction: str | None = None
     seconds: float | None = None
+    vanished: bool = False
+
+    @property
+    def counted(self) -> str:
+        """The name that it is counted by."""
+        return self.kind if self.direction is None else f"{self.kind}_{self.direction}"
 
     def to_json(self) -> dict[str, Any]:
         """As the timeline holds it; absent facts are left out."""
         start = self.t_s - (self.seconds or 0.0)
-        document: dict[str, Any] = {"kind": self.kind, "zone": self.zone, "track": self.track, "label": self.label,
-                                    "start_s": round(start, 3), "end_s": round(self.t_s, 3)}  # fmt: skip
+        document: dict[str, Any] = {"kind": self.kind, "zone": self.zone}
         if self.direction is not None:
             document["direction"] = self.direction
-        return document
+        return {**document, "track": self.track, "label": self.label, "t_s": round(self.t_s, 3),
+                "start_s": round(start, 3), "end_s": round(self.t_s, 3)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,126 +146,152 @@ class ZoneCount:
     inside: int | None = None
 
 
-def crossing(before: Floats, after: Floats, line: Floats) -> int:
-    """1 when the step goes over the line from its left to its right side, -1 the other way, else 0."""
-
-    def side(origin: Floats, end: Floats, point: Floats) -> float:
-        along, to = end - origin, point - origin
-        return float(along[0] * to[1] - along[1] * to[0])
-
-    from_side, to_side = side(line[0], line[1], before), side(line[0], line[1], after)
-    # The side that zero belongs to is fixed, so that a step that ends on the line and the next count once.
-    if (from_side > 0) == (to_side > 0):
-        return 0
-    if (side(before, after, line[0]) > 0) == (side(before, after, line[1]) > 0):
-        return 0
-    return 1 if to_side > 0 else -1
-
-
 @dataclass
-class _Visit:
-    since_s: float
-    last_s: float
+class _Track:
+    """A track that goes on: what it is called, how large its box is, and its state at every zone."""
+
     label: str
-    has_loitered: bool = False
+    last_s: float
+    size: Floats
+    states: list[LineState | AreaState]
+    happened: list[tuple[int, Happened]] = field(default_factory=list)  # with the number of the zone
+    counts: Counter[tuple[int, str]] = field(default_factory=Counter)
+
+    def add(self, number: int, happened: Iterable[Happened]) -> None:
+        for one in happened:
+            self.happened.append((number, one))
+            self.counts[number, _counted(one)] += 1
 
 
-@dataclass
+def _counted(happened: Happened) -> str:
+    return happened.kind + {1: "_in", -1: "_out", 0: ""}[happened.way]
+
+
 class ZoneWatch:
-    """Feed it the tracked boxes frame by frame; `events` grows. `gone_s` without a sight ends a stay."""
+    """Feed it the tracked boxes picture by picture, in order; `finish` gives what happened.
 
-    zones: Sequence[Zone]
-    width: int
-    height: int
-    gone_s: float = 1.0
-    events: list[ZoneEvent] = field(default_factory=list)
-    _visits: dict[tuple[int, int], _Visit] = field(default_factory=dict)
-    _places: dict[int, tuple[float, Floats]] = field(default_factory=dict)
+    width, height: of the pictures, in pixels. What is kept grows with what happened, not with the length of the clip.
+    """
 
-    def update(self, t_s: float, ids: NDArray[np.integer], boxes: NDArray[np.floating], labels: Sequence[str]) -> None:
-        """Takes the confirmed tracks of a frame: `ids` (N,), `boxes` (N, 4) xyxy pixels, `labels` (N,)."""
-        places = feet(boxes, (self.width, self.height))
-        for number, zone in enumerate(self.zones):
-            shape = np.asarray(zone.points, np.float64)
-            counted = [i for i in range(len(ids)) if ids[i] >= 0 and (not zone.labels or labels[i] in zone.labels)]
-            if zone.is_line:
-                self._crossings(zone, shape, t_s, [(int(ids[i]), places[i], labels[i]) for i in counted])
-            elif counted:
-                within = inside(places[counted], shape)
-                for i, is_in in zip(counted, within, strict=True):
-                    self._visit(number, zone, t_s, int(ids[i]), labels[i], bool(is_in))
-        self._forget(t_s)
-        for i in range(len(ids)):
-            if ids[i] >= 0:
-                self._places[int(ids[i])] = (t_s, places[i])
+    def __init__(self, zones: Sequence[Zone], width: int, height: int) -> None:
+        self.zones = tuple(zones)
+        self._size = width, height
+        self._shapes = [(LineShape if zone.is_line else AreaShape)(zone.points, self._size) for zone in zones]
+        self._pace = Pace()
+        self._tracks: dict[int, _Track] = {}
+        self._events: list[ZoneEvent] = []
+        self._totals: Counter[tuple[int, str]] = Counter()  # of the tracks that have ended
+        self._span_s: tuple[float, float] | None = None
 
-    def _crossings(self, zone: Zone, line: Floats, t_s: float, seen: Iterable[tuple[int, Floats, str]]) -> None:
-        for track, place, label in seen:
-            before = self._places.get(track)
-            way = 0 if before is None else crossing(before[1], place, line)
-            if way:
-                self.events.append(ZoneEvent("cross", zone.name, t_s, track, label, "in" if way > 0 else "out"))
+    def update(
+        self,
+        t_s: float,
+        ids: NDArray[np.integer],
+        boxes: NDArray[np.floating],
+        labels: Sequence[str],
+        living: Collection[int] | None = None,
+    ) -> None:
+        """Takes the tracks of a picture: `ids` (N,), below 0 for none, `boxes` (N, 4) xyxy pixels.
 
-    def _visit(self, number: int, zone: Zone, t_s: float, track: int, label: str, is_in: bool) -> None:
-        visit = self._visits.get((number, track))
-        if is_in and visit is None:
-            self._visits[number, track] = _Visit(t_s, t_s, label)
-            self.events.append(ZoneEvent("enter", zone.name, t_s, track, label))
-        elif is_in and visit is not None:
-            visit.last_s = t_s
-            stayed = t_s - visit.since_s
-            if zone.loiter_s is not None and not visit.has_loitered and stayed >= zone.loiter_s:
-                visit.has_loitered = True
-                self.events.append(ZoneEvent("loiter", zone.name, t_s, track, label, seconds=stayed))
-        elif visit is not None:
-            self._leave(number, track, t_s)
+        labels: (N,) what each track is called as a whole by now. living: the tracks that go on, seen or not; the others
+        end where they were seen last (None: all go on).
+        """
+        if not self.zones:
+            return
+        self._pace.update(t_s)
+        self._span_s = (t_s if self._span_s is None else self._span_s[0]), t_s
+        rows = np.flatnonzero(ids >= 0).tolist()
+        boxes = np.asarray(boxes, np.float64)[rows]
+        tracks = [self._seen(t_s, int(ids[i]), labels[i], box) for i, box in zip(rows, boxes, strict=True)]
+        if tracks:
+            hold_s, near_s = max(0.0, _SETTLED_S - self._pace.gap_s), self._pace.patience_s(0.1)
+            sizes = np.array([track.size for track in tracks])
+            for number, zone in enumerate(self.zones):
+                places = anchors(boxes, self._size, zone.anchor) * self._size
+                sides: Sides = self._shapes[number].sides(places, sizes)
+                for i, track in enumerate(tracks):
+                    sight = Sight(t_s, places[i], track.size, int(sides.side[i]), bool(sides.within[i]),
+                                  float(sides.distance[i]), hold_s, near_s)  # fmt: skip
+                    track.add(number, track.states[number].update(sight))
+        if living is not None:
+            seen = set(ids[rows].tolist())
+            for number in [n for n in self._tracks if n not in living and n not in seen]:
+                self._end(number)
 
-    def _leave(self, number: int, track: int, t_s: float) -> None:
-        visit = self._visits.pop((number, track))
-        name = self.zones[number].name
-        self.events.append(ZoneEvent("exit", name, t_s, track, visit.label))
-        self.events.append(ZoneEvent("dwell", name, t_s, track, visit.label, seconds=t_s - visit.since_s))
+    def _seen(self, t_s: float, number: int, label: str, box: Floats) -> _Track:
+        size = np.maximum(box[2:] - box[:2], 1e-3)
+        track = self._tracks.get(number)
+        if track is None:
+            states = [
+                LineState(shape) if isinstance(shape, LineShape) else AreaState(shape, zone.loiter_s)
+                for zone, shape in zip(self.zones, self._shapes, strict=True)
+            ]
+            track = self._tracks[number] = _Track(label, t_s, size, states)
+        # A band that trembles with the box would let the box over it.
+        share = 1.0 - float(np.exp((track.last_s - t_s) / _SIZE_S))
+        track.size = track.size + share * (size - track.size)
+        track.label, track.last_s = label, t_s
+        return track
 
-    def _forget(self, t_s: float) -> None:
-        """Who has been out of sight too long has left, at the time it was last seen."""
-        for number, track in [k for k, v in self._visits.items() if t_s - v.last_s > self.gone_s]:
-            self._leave(number, track, self._visits[number, track].last_s)
-        for track in [k for k, v in self._places.items() if t_s - v[0] > self.gone_s]:
-            del self._places[track]
+    def join(self, own: int, number: int) -> None:
+        """The track `own` is that of this number from now on, with what it did and where it stands."""
+        before = self._tracks.pop(own, None)
+        after = self._tracks.get(number)
+        if before is None or after is None:
+            return
+        if after.last_s > before.last_s and not after.happened and not any(_inside(state) for state in after.states):
+            before.label, before.last_s, before.size = after.label, after.last_s, after.size
+            self._tracks[number] = before
+            return
+        for zone, state in enumerate(before.states):
+            before.add(zone, state.end())
+        after.happened += before.happened
+        after.counts += before.counts
+
+    def _end(self, number: int) -> None:
+        track = self._tracks.pop(number)
+        for zone, state in enumerate(track.states):
+            track.add(zone, state.end())
+        self._totals += Counter({key: n for key, n in track.counts.items() if self._counts(key[0], track.label)})
+        for zone, happened in track.happened:
+            if self._counts(zone, track.label):
+                way = {1: "in", -1: "out", 0: None}[happened.way]
+                seconds = happened.seconds if happened.kind in ("dwell", "loiter") else None
+                self._events.append(ZoneEvent(happened.kind, self.zones[zone].name, happened.t_s, number, track.label,
+                                              way, seconds, happened.vanished))  # fmt: skip
+
+    def _counts(self, zone: int, label: str) -> bool:
+        labels = self.zones[zone].labels
+        return not labels or label in labels
 
     def counters(self) -> list[ZoneCount]:
-        """What each zone has counted up to the last frame, in the order of the zones."""
-        found = Counter((event.zone, _counted(event)) for event in self.events)
+        """What each zone has counted up to the last picture, in the order of the zones."""
+        totals = self._totals.copy()
+        within: Counter[int] = Counter()
+        for track in self._tracks.values():
+            totals.update({key: n for key, n in track.counts.items() if self._counts(key[0], track.label)})
+            for number, state in enumerate(track.states):
+                within[number] += _inside(state) and self._counts(number, track.label)
         result = []
         for number, zone in enumerate(self.zones):
             came, went = ("cross_in", "cross_out") if zone.is_line else ("enter", "exit")
-            inside = None if zone.is_line else sum(key[0] == number for key in self._visits)
-            result.append(ZoneCount(zone.name, zone.points, found[zone.name, came], found[zone.name, went], inside))
+            inside = None if zone.is_line else within[number]
+            result.append(ZoneCount(zone.name, zone.points, totals[number, came], totals[number, went], inside))
         return result
 
     def finish(self) -> list[ZoneEvent]:
-        """Ends the stays that last to the end of the clip; all events by time."""
-        for number, track in list(self._visits):
-            self._leave(number, track, self._visits[number, track].last_s)
-        self.events.sort(key=lambda event: event.t_s)
-        return self.events
+        """Ends all tracks where they were seen last; everything that counts, by time."""
+        for number in list(self._tracks):
+            self._end(number)
+        order = {kind: place for place, kind in enumerate(("cross", "enter", "loiter", "exit", "dwell"))}
+        self._events.sort(key=lambda event: (event.t_s, event.zone, event.track, order[event.kind]))
+        return list(self._events)
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """The times of the first and the last picture."""
+        return self._span_s or (0.0, 0.0)
 
 
-def counts(zones: Sequence[Zone], events: Sequence[ZoneEvent]) -> dict[str, Any]:
-    """Per zone: the number of events by kind, in all and in every interval of its `every_s`."""
-    result: dict[str, Any] = {}
-    for zone in zones:
-        mine = [event for event in events if event.zone == zone.name]
-        slots: dict[int, Counter[str]] = {}
-        for event in mine:
-            slots.setdefault(int(event.t_s // zone.every_s), Counter())[_counted(event)] += 1
-        result[zone.name] = {
-            "total": dict(Counter(_counted(event) for event in mine)),
-            "intervals": [{"start_s": k * zone.every_s, "end_s": (k + 1) * zone.every_s, **slots[k]}
-                          for k in sorted(slots)],
-        }  # fmt: skip
-    return result
-
-
-def _counted(event: ZoneEvent) -> str:
-    return event.kind if event.direction is None else f"{event.kind}_{event.direction}"
+def _inside(state: LineState | AreaState) -> bool:
+    return isinstance(state, AreaState) and state.since_s is not None

@@ -16,7 +16,7 @@ from inference.engine.registry import Registry
 from inference.results.schema import schema
 from inference.routes import Route, Step
 from inference.video.options import FOLLOW
-from inference.video.zones import Kind
+from inference.video.zone_states import Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/results.md").read_text("utf-8")

@@ -32,8 +32,8 @@ from tests.inference.video.blobs import SIZE, blob_detector
 
 pytestmark = pytest.mark.slow
 FRAMES, FPS = 60, 10
-# On these frames the field is too dark to be found: before it is first seen, between, up to a part's border, from one on,
-# and after it was last seen.
+# On these frames the field is too dark to be found: before it is first seen, between, up to a part's border, from one
+# on, and after it was last seen.
 MISSED = {*range(4), *range(10, 20), 25, 26, *range(40, 50), *range(56, 60)}
 
 

@@ -233,8 +233,10 @@ def test_between_samples_parts_draw_what_the_whole_draws(
     def note(self: Drawing, pixels: Any, shown: Shown, size: Any) -> Any:
         fields: Any = shown.steps["fields"]
         colour: Any = shown.steps["colour"]
-        drawn.append([fields.boxes.tolist(), fields.tracks.tolist(), colour.scores.tolist(), shown.overlay])
-        return draw(self, pixels, shown, size)
+        picture = draw(self, pixels, shown, size)
+        facts = [fields.boxes.tolist(), fields.tracks.tolist(), colour.scores.tolist(), shown.overlay]
+        drawn.append([*facts, hash(picture.tobytes())])
+        return picture
 
     draw = Drawing.__call__
     monkeypatch.setattr(Drawing, "__call__", note)
@@ -244,6 +246,8 @@ def test_between_samples_parts_draw_what_the_whole_draws(
     monkeypatch.setattr(TrialDrawing, "__call__", lambda *_: None)
     check_same(from_parts(clip, chosen, registry, part_s, tmp_path), whole)
     assert drawn == expected and len(expected) >= 180
+    overlays = [overlay for *_, overlay, _ in drawn]
+    assert all(any(getattr(o, name) for o in overlays) for name in ("zones", "trails", "actions"))
 
 
 def test_scenes_are_those_of_the_whole(registry: Registry, tmp_path: Path) -> None:

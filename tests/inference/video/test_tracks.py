@@ -82,4 +82,4 @@ def test_without_a_tracker_it_is_the_only_track() -> None:
 def test_where_a_followed_object_stands_is_in_the_heat_map(detections: Objects) -> None:
     tracks = Tracks(VideoOptions(heat_map=True), 0.5, 320, 200)
     follow(tracks, [(detections, seen(PLACE, name="followed"))] * 11)
-    assert tracks.heat is not None and tracks.heat.cells[:, :20].sum() == pytest.approx(1.0)
+    assert tracks.heat is not None and tracks.heat.cells[:, :40].max() == pytest.approx(1.0, abs=1e-3)

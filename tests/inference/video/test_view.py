@@ -171,10 +171,10 @@ def test_a_sampled_clip_is_annotated_frame_by_frame(tmp_path: Path) -> None:
 def test_what_a_heat_map_is_painted_over_is_blurred_too() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     frame, steps = Frame(3, 0.1, pixels), {"d": objects([[16, 16, 80, 80]], [1], "face")}
-    summary = Summary(Source(), (), "ok", {}, None, [], 3, np.zeros((4, 4)))
+    summary = Summary(Source(), (), "ok", {}, 3, [], np.zeros((4, 4)))
     spread = []
     for blur in ((), ("face",)):
-        stills = Stills(Draw(blur=blur))
+        stills = Stills(Draw(blur=blur), heat=True)
         stills.take(frame, steps, None, summary, stills.cut(frame, steps, summary))
         heat = np.asarray(Image.open(io.BytesIO(stills.files(summary)["heat.jpg"])).convert("L"), float)
         spread.append(heat[28:68, 28:68].std())

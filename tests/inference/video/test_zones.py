@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from inference.errors import BadRoute
 from inference.regions import inside
 from inference.tables import build
-from inference.video.heat import HeatMap
 from inference.video.options import VideoOptions
-from inference.video.stills import heat_picture
 from inference.video.tracks import Speeds
-from inference.video.zones import Zone, ZoneCount, ZoneEvent, ZoneWatch, counts
+from inference.video.zone_counts import counts
+from inference.video.zones import Zone, ZoneCount, ZoneEvent, ZoneWatch
 
 LINE = Zone("door", ((0.5, 0.0), (0.5, 1.0)))
 AREA = Zone("yard", ((0.25, 0.0), (0.75, 0.0), (0.75, 1.0), (0.25, 1.0)), loiter_s=2.0)
@@ -50,7 +49,7 @@ class TestLine:
 
     def test_a_stop_on_the_line_counts_once(self) -> None:
         assert len(watch([LINE], walk(0.4, 0.5, 0.5, 0.6))) == 1
-        assert len(watch([LINE], walk(0.4, 0.5, 0.4, 0.3))) in (0, 2)
+        assert watch([LINE], walk(0.4, 0.5, 0.4, 0.3)) == []
 
     def test_past_its_end_is_no_crossing(self) -> None:
         short = Zone("short", ((0.5, 0.0), (0.5, 0.3)))
@@ -67,7 +66,7 @@ class TestArea:
         events = watch([AREA], walk(0.1, 0.3, 0.5, 0.7, 0.9))
         assert kinds(events) == [("enter", 0.5, None), ("exit", 2.0, None), ("dwell", 2.0, None)]
         assert events[-1].seconds == pytest.approx(1.5)
-        assert events[-1].to_json() == {"kind": "dwell", "zone": "yard", "track": 7, "label": "person",
+        assert events[-1].to_json() == {"kind": "dwell", "zone": "yard", "track": 7, "label": "person", "t_s": 2.0,
                                         "start_s": 0.5, "end_s": 2.0}  # fmt: skip
 
     def test_loitering_is_an_event_once_when_it_begins(self) -> None:
@@ -87,7 +86,7 @@ class TestArea:
         above = Zone("above", ((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5)))
         watcher = ZoneWatch([below, above], 1000, 1000)
         watcher.update(0.0, np.array([1]), np.array([standing(*foot)]), ["person"])
-        assert [(event.kind, event.zone) for event in watcher.events] == [("enter", "below")]
+        assert [(count.name, count.entered) for count in watcher.counters()] == [("below", 1), ("above", 0)]
 
 
 def test_what_is_drawn_of_a_zone_is_what_it_has_counted_up_to_the_frame() -> None:
@@ -96,7 +95,7 @@ def test_what_is_drawn_of_a_zone_is_what_it_has_counted_up_to_the_frame() -> Non
     for i, x in enumerate((0.1, 0.3, 0.4, 0.6, 0.9)):
         watcher.update(i / 2, np.array([7]), np.array([standing(x)]), ["person"])
         drawn.append(watcher.counters())
-    assert drawn[1] == [ZoneCount("door", LINE.points, 0, 0), ZoneCount("yard", AREA.points, 1, 0, 1)]
+    assert drawn[2] == [ZoneCount("door", LINE.points, 0, 0), ZoneCount("yard", AREA.points, 1, 0, 1)]
     assert drawn[-1] == [ZoneCount("door", LINE.points, 0, 1), ZoneCount("yard", AREA.points, 1, 1, 0)]
 
 
@@ -105,8 +104,9 @@ def test_counts_by_interval() -> None:
     events = [
         ZoneEvent("cross", "door", t, 1, "person", way) for t, way in ((1, "in"), (2, "in"), (3, "out"), (25, "in"))
     ]
-    assert counts([zone], events)["door"] == {
+    assert counts([zone], events, (0.0, 30.0))["door"] == {
         "total": {"cross_in": 3, "cross_out": 1},
+        "unique": {"cross_in": 1, "cross_out": 1},
         "intervals": [{"start_s": 0.0, "end_s": 10.0, "cross_in": 2, "cross_out": 1},
                       {"start_s": 20.0, "end_s": 30.0, "cross_in": 1}],
     }  # fmt: skip
@@ -144,16 +144,6 @@ def test_two_zones_of_one_name_are_refused() -> None:
 
 def box(x: float) -> NDArray[np.float64]:
     return np.array([[x - 10, 0, x + 10, 50]], float)
-
-
-def test_heat_is_seconds_where_somebody_stood() -> None:
-    heat = HeatMap(960, 480)
-    for i in range(21):
-        heat.update(i / 10, box(105.0))
-    assert heat.cells.sum() == pytest.approx(2.0)
-    assert np.argwhere(heat.cells).tolist() == [[5, 10]]
-    picture = heat_picture(heat.cells, np.full((480, 960, 3), 100, np.uint8))
-    assert picture[52, 105, 0] > picture[52, 105, 2] and (picture[300, 800] == 100).all()
 
 
 def test_speed_in_metres() -> None:
