@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 _SAME_IOU = 0.5
 # Pictures further apart than this show somebody who walks in places that hardly overlap.
 _SPARSE_S = 0.4
+_OFTEN, _OFTEN_SHARE = 3, 0.1
 
 
 @dataclass
@@ -217,7 +218,10 @@ class Tracks:
         if self._tracker is None:
             followed = {track.label: 1 for track in self._tracks.values()}
             return dict(sorted((followed | self._most).items(), key=lambda item: -item[1]))
-        found = self._tracked() | Counter({name: self._most[name] for name in self._missed()})
+        found = self._tracked()
+        # Beside tracks, what a detector sees once or twice is as likely its mistake.
+        often = max(_OFTEN, _OFTEN_SHARE * self._frames) if found else 0
+        found |= Counter({n: self._most[n] for n in self._missed() if self._detections[n] >= often})
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def _tracked(self) -> Counter[str]:
@@ -238,11 +242,13 @@ class Tracks:
         why = "there is a single picture" if self._frames == 1 else f"there are {self._frames} pictures"
         if self._wide_gaps:
             why = f"pictures are about {(self._last_s - self._first_s) / (self._frames - 1):.2g} s apart"
-        missed, nothing = self._missed(), not self._tracked()
+        missed, objects, nothing = self._missed(), self.objects(), not self._tracked()
         for label, seen in sorted(self._detections.items()):
             loose = f"{self._loose[label]} of {seen} detections of {label} belong to no track"
-            if label in missed:
+            if label in missed and label in objects:
                 yield f"{why}: {loose}; the summary has at least the most that were seen at once{zones}"
+            elif label in missed:
+                yield f"{why}: {loose}; they are too few for the summary{zones}"
             elif nothing:
                 yield f"{loose}, as none was in about the same place on {self._confirm_hits} pictures in a row{zones}"
 

@@ -151,6 +151,7 @@ class _Track:
     """A track that goes on: what it is called, how large its box is, and its state at every zone."""
 
     label: str
+    first_s: float
     last_s: float
     size: Floats
     states: list[LineState | AreaState]
@@ -226,7 +227,7 @@ class ZoneWatch:
                 LineState(shape) if isinstance(shape, LineShape) else AreaState(shape, zone.loiter_s)
                 for zone, shape in zip(self.zones, self._shapes, strict=True)
             ]
-            track = self._tracks[number] = _Track(label, t_s, size, states)
+            track = self._tracks[number] = _Track(label, t_s, t_s, size, states)
         # A band that trembles with the box would let the box over it.
         share = 1.0 - float(np.exp((track.last_s - t_s) / _SIZE_S))
         track.size = track.size + share * (size - track.size)
@@ -239,7 +240,7 @@ class ZoneWatch:
         after = self._tracks.get(number)
         if before is None or after is None:
             return
-        if after.last_s > before.last_s and not after.happened and not any(_inside(state) for state in after.states):
+        if after.first_s == after.last_s:  # it is as old as this picture, and has done nothing that `own` has not
             before.label, before.last_s, before.size = after.label, after.last_s, after.size
             self._tracks[number] = before
             return

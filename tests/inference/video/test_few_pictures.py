@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -85,6 +86,25 @@ def test_who_walks_through_between_two_pictures_is_seen_and_not_tracked(tracker:
     (note,) = tracks.notes()
     assert note.startswith("pictures are about 10 s apart: 20 of 20 detections of person belong to no track; ")
     assert note.endswith("zones count tracks alone")
+
+
+@TRACKERS
+def test_who_goes_to_and_fro_does_not_run_on(tracker: str) -> None:
+    pictures = [[(100.0 + 42 * (i % 2), 100.0, 160.0 + 42 * (i % 2), 260.0)] for i in range(20)]
+    assert tracks_of([i * 60.0 for i in range(20)], pictures, tracker=tracker).extra([])["objects"] == {"person": 1}
+
+
+@TRACKERS
+def test_beside_tracks_a_sight_or_two_is_said_and_not_counted(tracker: str) -> None:
+    tracks = Tracks(VideoOptions(tracker=tracker), 0.4, 2000, 360)  # type: ignore[arg-type]
+    for i in range(20):
+        objects = seen([STAND, STAND] if i in (5, 12) else [STAND])
+        tracks.update(
+            2.0 * i, replace(objects, names=("car", "kite")[: len(objects)], label_ids=np.arange(len(objects)))
+        )
+    assert tracks.extra([])["objects"] == {"car": 1}
+    (note,) = tracks.notes()
+    assert "2 of 2 detections of kite belong to no track; they are too few for the summary" in note
 
 
 @TRACKERS

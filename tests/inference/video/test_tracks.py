@@ -10,6 +10,7 @@ import pytest
 from inference.predictions import Objects
 from inference.video.options import VideoOptions
 from inference.video.tracks import Tracks
+from inference.video.zones import Zone
 
 PLACE, ELSEWHERE = [10.0, 10.0, 50.0, 50.0], [200.0, 10.0, 240.0, 50.0]
 
@@ -76,6 +77,15 @@ def test_without_a_tracker_it_is_the_only_track() -> None:
     assert follow(tracks, [(seen(ELSEWHERE), seen(PLACE, name="followed"))] * 2) == [1, 1]
     document = tracks.extra([])
     assert document["objects"] == {"followed": 1, "dog": 1} and len(document["tracks"]) == 1
+
+
+def test_what_is_detected_later_has_stayed_since_it_was_followed() -> None:
+    yard = Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), loiter_s=0.5)
+    tracks = Tracks(VideoOptions(zones=(yard,)), 0.5, 320, 200)
+    follow(tracks, [(seen(), seen(PLACE))] * 3 + [(seen(PLACE), seen(PLACE))] * 4)
+    document = tracks.extra([])
+    assert document["zones"]["yard"]["total"] == {"enter": 1, "loiter": 1, "exit": 1, "dwell": 1}
+    assert {item["track"] for item in document["timeline"] if "track" in item} == {2}
 
 
 @pytest.mark.parametrize("detections", [Objects.empty(), seen(ELSEWHERE)])

@@ -146,6 +146,19 @@ def test_hidden_the_stay_goes_on_and_the_line_is_crossed() -> None:
     assert total(e for e in events if e.zone == "door") == {"cross_out": 1}
 
 
+def test_who_was_hidden_on_all_the_way_through_an_area_was_not_seen_there() -> None:
+    assert watch([YARD], [*way((100, 500), (250, 500), 2), *[None] * 30, *way((750, 500), (900, 500), 2)]) == []
+
+
+def test_a_band_does_not_tremble_with_the_box() -> None:
+    """Every second box is of the head and shoulders alone: its band would be too narrow for its trembling."""
+    watcher = ZoneWatch([STEP], W, H)
+    for i in range(40):
+        foot, high = 500 + 10 * (1 if i // 2 % 2 else -1), 40 if i % 2 else 160
+        watcher.update(i / 2, np.array([1]), np.array([[470, foot - high, 530, foot]]), ["person"])
+    assert watcher.finish() == []
+
+
 def test_a_stay_ends_with_its_track_where_that_was_seen_last() -> None:
     watcher = ZoneWatch([YARD], W, H)
     for i in range(10):
