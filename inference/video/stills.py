@@ -105,8 +105,9 @@ class Stills:
     ) -> None:
         """A frame, what is shown of it, the picture with that on it, and what was cut of it. `choice` may still change:
         what it takes back is left out at last."""
-        if self._coming is not None and self._coming.index == frame.index == choice.poster:
-            self._ground = self._coming, steps
+        coming = self._coming  # which the thread that cuts may replace
+        if coming is not None and coming.index == frame.index == choice.poster:
+            self._ground = coming, steps
         self._take_crops(frame.index, steps, choice, cuts)
         if picture is None:
             return
