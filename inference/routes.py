@@ -119,6 +119,7 @@ class Draw:
     annotated: whether there is an annotated picture (video and poster) at all. quality: of JPEG files, 1..95.
     longest_side: of annotated pictures and videos and of crops, in pixels, at most. crops: labels whose objects
     (videos: tracks) are saved as pictures of their own.
+    trails, zones: whether videos show where tracks came from, and lines and areas with their counters.
     """
 
     labels: bool = True
@@ -131,6 +132,8 @@ class Draw:
     quality: int | float = QUALITY
     longest_side: int | float | None = None
     crops: tuple[str, ...] = ()
+    trails: bool = True
+    zones: bool = True
 
     def __post_init__(self) -> None:
         check_share("masks", self.masks, "an opacity")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,36 @@ from inference.draw.keypoints import draw_skeleton
 from inference.draw.labels import Tag, caption, draw_tags
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import Redaction
+from inference.draw.trails import Trail, draw_trails
+from inference.draw.zones import Layers, ZoneMark, draw_plates, draw_zones, plates
 from inference.predictions import Classes, Floats, LabelMap, Objects, OutputImage, Predictions
+from inference.results.skeletons import SKELETONS
 from inference.routes import Draw
 
-__all__ = ["annotate", "colour"]
+__all__ = ["Marks", "annotate", "colour"]
 
 
-def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], draw: Draw) -> Pillow.Image:
-    """A copy of the upright full-size RGB picture with every step's predictions on it.
+@dataclass(frozen=True)
+class Marks:
+    """What is drawn on a frame of a clip beside predictions. lines: of the caption. target: the step whose objects are
+    marked as followed. crowded: the tags of what has a track are its number. layers: of the zones, between frames."""
+
+    zones: Sequence[ZoneMark] = ()
+    trails: Sequence[Trail] = ()
+    lines: Sequence[str] = ()
+    target: str = ""
+    crowded: bool = False
+    layers: Layers | None = None
+
+
+_NO_MARKS = Marks()
+TARGET: Colour = (255, 255, 255)  # no track has this colour
+
+
+def annotate(
+    picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], draw: Draw, marks: Marks = _NO_MARKS
+) -> Pillow.Image:
+    """A copy of the upright full-size RGB picture with every step's predictions on it, and with the marks.
 
     Where the steps give nothing but output images, these and the picture side by side.
     """
@@ -37,13 +60,24 @@ def annotate(picture: Pillow.Image, steps: Sequence[tuple[str, Predictions]], dr
         elif isinstance(predictions, Classes):
             rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
             lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
-    # With its maps: one of the picture's own colours shows a face.
-    canvas = Redaction(steps, draw.blur, picture.size).picture(canvas)
-    detections = [p for _, p in steps if isinstance(p, Objects)]
+    if draw.blur:  # with its maps: one of the picture's own colours shows a face
+        canvas = Redaction(steps, draw.blur, picture.size).picture(canvas)
+    zones = marks.zones if draw.boxes or draw.labels else ()
+    draw_zones(canvas, zones, marks.layers)
+    if draw.boxes:
+        draw_trails(canvas, marks.trails)
+    detections = [p for name, p in steps if isinstance(p, Objects) and name != marks.target]
+    targets = [p for name, p in steps if isinstance(p, Objects) and name == marks.target]
     for objects in detections:
         draw_objects(canvas, objects, draw)
+    for objects in targets if draw.boxes else ():
+        draw_target(canvas, objects)
     if draw.labels:
-        draw_tags(ImageDraw.Draw(canvas), canvas.size, _tags(detections, draw))
+        placed = plates(canvas, zones)
+        tags = _tags(detections, targets, draw, marks.crowded)
+        draw_tags(ImageDraw.Draw(canvas), canvas.size, tags, [area for area, *_ in placed])
+        draw_plates(canvas, placed)
+        lines = [*((line, None) for line in marks.lines), *lines]
         if lines:
             caption(canvas, lines)
     return canvas
@@ -59,9 +93,11 @@ def _on_crops(attributes: Mapping[str, Any]) -> Iterator[tuple[Objects, int]]:
 
 
 def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
-    """Draw masks, then boxes, then keypoints on `canvas`, the highest score on top. Words come later, above them."""
+    """Draw masks, then boxes, then keypoints on `canvas`, the highest score on top, of tracks the oldest. Words come
+    later, above them."""
     shades = [_shade(objects, i) for i in range(len(objects))]
-    order = np.argsort(objects.scores)
+    # By their numbers tracks keep their order from frame to frame, where scores flicker.
+    order = np.argsort(objects.scores if objects.tracks is None else -objects.tracks, kind="stable")
     if objects.masks is not None:
         paint_masks(canvas, objects.masks, shades, order, draw.masks)
     pen = ImageDraw.Draw(canvas)
@@ -71,18 +107,56 @@ def draw_objects(canvas: Pillow.Image, objects: Objects, draw: Draw) -> None:
             corners = None if objects.corners is None else objects.corners[i]
             _box(pen, objects.boxes[i].tolist(), corners, shades[i], step)
     for i in map(int, order):
-        if objects.keypoints is not None:
+        if objects.keypoints is not None and _shows_points(objects, i, draw):
             _, y1, _, y2 = objects.boxes[i].tolist()
             draw_skeleton(pen, objects.keypoints[i], objects.skeleton, y2 - y1, step)
         for nested, k in _on_crops(objects.attributes[i]) if objects.attributes else ():
-            _nested(pen, nested, k, step)
+            if _shows_points(nested, k, draw):
+                _nested(pen, nested, k, step)
 
 
-def _tags(detections: Sequence[Objects], draw: Draw) -> list[Tag]:
-    """The labels of all objects, the highest score first: it gets the best place."""
-    rows = sorted(((float(o.scores[i]), k, i) for k, o in enumerate(detections) for i in range(len(o))), reverse=True)
-    objects = ((detections[k], i) for _, k, i in rows)
-    return [Tag(_words(o, i, draw), tuple(o.boxes[i].tolist()), _shade(o, i)) for o, i in objects]
+def _shows_points(objects: Objects, i: int, draw: Draw) -> bool:
+    """Whether its keypoints are drawn: not eyes and mouth on a blurred face, which would look like one again."""
+    bones = SKELETONS[objects.skeleton].bones if objects.skeleton in SKELETONS else ()
+    return objects.keypoints is None or bool(bones) or objects.names[i] not in draw.blur
+
+
+def draw_target(canvas: Pillow.Image, objects: Objects) -> None:
+    """Draw the corners of the boxes of what is followed, around where a detection's box would be."""
+    pen, step = ImageDraw.Draw(canvas), unit(canvas.size)
+    width, rim, gap = max(round(1.8 * step), 3), max(round(0.5 * step), 1), 2.0 * step
+    low, high = np.full(2, width / 2 + rim), np.array(canvas.size) - 1 - width / 2 - rim
+    for box in objects.boxes:
+        x1, y1 = np.maximum(box[:2] - gap, low).tolist()  # whatever the picture cuts off has four corners, too
+        x2, y2 = np.minimum(box[2:] + gap, high).tolist()
+        arm = max(0.25 * min(x2 - x1, y2 - y1), 2.0)
+        corners = [((x, y + dy * arm), (x, y), (x + dx * arm, y))
+                   for x, dx in ((x1, 1), (x2, -1)) for y, dy in ((y1, 1), (y2, -1))]  # fmt: skip
+        for shade, wide in ((DARK, width + 2 * rim), (TARGET, width)):
+            for corner in corners:
+                pen.line(corner, fill=shade, width=wide, joint="curve")
+
+
+def _tags(detections: Sequence[Objects], targets: Sequence[Objects], draw: Draw, crowded: bool) -> list[Tag]:
+    """The labels of all objects; the first gets the best place: tracks by number, so that their tags keep their places
+    from frame to frame, then others by score."""
+    followed = {_track(o, i) for o in targets for i in range(len(o))} - {None}
+    tags: list[tuple[tuple[float, ...], Tag]] = []
+    for k, objects in enumerate(detections):
+        for i in range(len(objects)):
+            number = _track(objects, i)
+            words = str(number) if crowded and number is not None else _words(objects, i, draw)
+            if number in followed:
+                words, followed = f"{words}, followed", followed - {number}
+            rank = (1.0, -float(objects.scores[i]), -k, -i) if number is None else (0.0, number, k, i)
+            tags.append((rank, Tag(words, tuple(objects.boxes[i].tolist()), _shade(objects, i))))
+    for objects in targets:
+        for i in range(len(objects)):
+            number, name = _track(objects, i), objects.names[i]
+            if number is None or number in followed:
+                words = name if name == "followed" else f"{_named(objects, i)}, followed"
+                tags.append(((-1.0,), Tag(words, tuple(objects.boxes[i].tolist()), _shade(objects, i))))
+    return [tag for _, tag in sorted(tags, key=lambda item: item[0])]
 
 
 def _box(pen: ImageDraw.ImageDraw, box: list[float], corners: Floats | None, shade: Colour, step: float) -> None:
@@ -122,13 +196,18 @@ def _shade(objects: Objects, i: int) -> Colour:
 
 def _words(objects: Objects, i: int, draw: Draw) -> str:
     """The name, the track, the score, and the best labels of later steps on its crop."""
-    number = _track(objects, i)
-    text = objects.names[i] if number is None else f"{objects.names[i]} {number}"
+    text = _named(objects, i)
     if draw.scores:
         text += f" {objects.scores[i]:.0%}"
     for answer in objects.attributes[i].values() if objects.attributes else ():
         text += _best(answer)
     return text
+
+
+def _named(objects: Objects, i: int) -> str:
+    """The name and the track."""
+    number = _track(objects, i)
+    return objects.names[i] if number is None else f"{objects.names[i]} {number}"
 
 
 def _best(answer: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import math
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import ImageFont
 
 Colour = tuple[int, int, int]
+_HEX = re.compile("#[0-9a-fA-F]{6}")
 DARK: Colour = (20, 20, 20)
 # With this salt the commonest labels (person, face, car, dog, cat ...) get hues that are far apart.
 SALT = 2931
@@ -23,9 +25,9 @@ APART = 60.0
 @lru_cache(maxsize=4096)
 def colour(label: str) -> Colour:
     """A strong colour for a label, the same in every picture and process; "#rrggbb" means itself."""
-    if len(label) == 7 and label.startswith("#"):
+    if _HEX.fullmatch(label):
         return int(label[1:3], 16), int(label[3:5], 16), int(label[5:], 16)
-    seed = int.from_bytes(hashlib.sha256(f"{SALT}{label}".encode()).digest()[:4], "big")
+    seed = int.from_bytes(hashlib.sha256(f"{SALT}{label}".encode(errors="surrogatepass")).digest()[:4], "big")
     return _strong(seed % 360 / 360, seed // 360 % 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -74,12 +75,19 @@ def crop_files(picture: Picture, steps: Sequence[StepResult], draw: Draw) -> Cro
 def crop_of(picture: Picture | Pillow.Image, box: Box, longest: float) -> Pillow.Image:
     """What is in the box (xyxy, pixels of the picture) and MARGIN around it, as RGB; at least a pixel, and no longer
     than `longest`."""
-    dx, dy = MARGIN * (box[2] - box[0]), MARGIN * (box[3] - box[1])
     source = Picture(picture, picture.size) if isinstance(picture, Pillow.Image) else picture
-    part = cropped(source, (box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy)).image
+    part = cropped(source, area_of(source.size, box)).image
     if max(part.size) > longest:
         part.thumbnail((int(longest), int(longest)), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
     return part
+
+
+def area_of(size: tuple[int, int], box: Box) -> Box:
+    """What `crop_of` shows of a picture of this (width, height), as xyxy in its pixels."""
+    dx, dy = MARGIN * (box[2] - box[0]), MARGIN * (box[3] - box[1])
+    x1, y1 = (min(max(math.floor(v), 0), side - 1) for v, side in zip((box[0] - dx, box[1] - dy), size, strict=True))
+    x2, y2 = min(math.ceil(box[2] + dx), size[0]), min(math.ceil(box[3] + dy), size[1])
+    return (x1, y1, max(x2, x1 + 1), max(y2, y1 + 1))
 
 
 def _shown(steps: Sequence[StepResult]) -> list[tuple[str, Predictions]]:

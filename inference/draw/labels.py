@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image as Pillow
@@ -14,6 +16,12 @@ from inference.draw.colours import Colour, font, ink, unit
 Area = tuple[float, float, float, float]
 # Letters of a picture are never smaller than this, in pixels.
 LEAST_LETTERS = 12
+MOST_LETTERS = 120  # of a text: more are never read
+# A tag may cover so much of another: tags would hop from frame to frame for a pixel.
+_COVERS = 0.05
+_SPELT = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
+                        "ı": "i", "–": "-", "—": "-", "×": "x"})  # fmt: skip
+_UNKNOWN = re.compile(r"[^ -~«»°±·‘’“”…‹›™]+")
 # With more tags than this they would hide the picture: small objects of a colour are then named once.
 CROWD = 30
 
@@ -27,8 +35,37 @@ class Tag:
     colour: Colour
 
 
-def draw_tags(pen: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[Tag]) -> None:
+def plain(text: str) -> str:
+    """A name as it can be written in a line, whatever stands in the file that it comes from.
+
+    The letters that Pillow brings along are those of ASCII: others lose their accents, and for those of other scripts
+    stands a question mark.
+    """
+    text = unicodedata.normalize("NFKD", text[: 4 * MOST_LETTERS].translate(_SPELT))
+    text = " ".join("".join(c for c in text if c.isspace() or unicodedata.category(c)[0] not in "MC").split())
+    text = _UNKNOWN.sub("?", text)
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
+
+
+def fitted_text(pen: ImageDraw.ImageDraw, text: str, letters: Any, width: float) -> str:
+    """The text, or as much of its beginning as is no wider than that, with dots; nothing where that is nothing."""
+    if pen.textlength(text, font=letters) <= width:
+        return text
+    low, high = 0, len(text) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if pen.textlength(f"{text[:middle].rstrip()}...", font=letters) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return f"{text[:low].rstrip()}..." if low else ""
+
+
+def draw_tags(
+    pen: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[Tag], besides: Sequence[Area] = ()
+) -> None:
     """Draw the tags, the first ones taking the best places; a tag without a free place goes where it hides least.
+    besides: what else they must not hide.
 
     In a crowd, an object smaller than its tag has none where another of its colour has a tag.
     """
@@ -38,13 +75,14 @@ def draw_tags(pen: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[Ta
     named: set[Colour] = set()
     written: list[tuple[Tag, Any, float, float]] = []
     for tag in tags:
+        tag = replace(tag, text=plain(tag.text))
         letters = _letters(pen, tag.text, max(round(7 * step), LEAST_LETTERS), size[0] - 2 * pad)
         left, top, right, bottom = pen.textbbox((0, 0), tag.text, font=letters)
         width, height = right - left + 2 * pad, bottom - top + 2 * pad
-        if len(tags) > CROWD and tag.colour in named and _shared(tag.box, tag.box) < width * height:
+        if len(tags) > CROWD and tag.colour in named and shared(tag.box, tag.box) < width * height:
             continue
         named.add(tag.colour)
-        x, y = _place(tag.box, (width, height), size, taken)
+        x, y = _place(tag.box, (width, height), size, [*besides, *taken])
         taken.append((x, y, x + width, y + height))
         written.append((tag, letters, x + pad - left, y + pad - top))
     for area, (tag, letters, x, y) in reversed(list(zip(taken, written, strict=True))):  # the first ones end on top
@@ -63,7 +101,7 @@ def _letters(pen: ImageDraw.ImageDraw, text: str, size: int, width: float) -> An
 
 def _place(box: Area, tag: tuple[float, float], size: tuple[int, int], taken: Sequence[Area]) -> tuple[float, float]:
     """Above the box, inside it at its top or bottom, below it, or at its right edge: the first that is free."""
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
     width, height = tag
     wishes = [
         (x1, y1 - height), (x1, y1), (x1, y2 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y1),
@@ -73,16 +111,18 @@ def _place(box: Area, tag: tuple[float, float], size: tuple[int, int], taken: Se
     for wish in wishes:
         x = min(max(wish[0], 0), max(size[0] - width, 0))
         y = min(max(wish[1], 0), max(size[1] - height, 0))
-        hidden = sum(_shared((x, y, x + width, y + height), other) for other in taken)
+        hidden = sum(shared((x, y, x + width, y + height), other) for other in taken)
         moved = abs(x - wish[0]) + abs(y - wish[1])
+        # Where the box leaves the picture, the tag stops at the edge, rather than to jump to another side.
+        if hidden <= _COVERS * width * height and moved <= height + 1:
+            return x, y
         if hidden + 0.01 * moved < least:
             best, least = (x, y), hidden + 0.01 * moved
-        if not hidden and not moved:
-            break
     return best
 
 
-def _shared(a: Area, b: Area) -> float:
+def shared(a: Area, b: Area) -> float:
+    """The area that both have."""
     return max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
 
 
@@ -91,12 +131,13 @@ def caption(canvas: Pillow.Image, lines: Sequence[tuple[str, Colour | None]]) ->
     pen = ImageDraw.Draw(canvas, "RGBA")
     step = unit(canvas.size)
     pad = round(3 * step)
+    lines = [(plain(text), shade) for text, shade in lines]
     longest = max((text for text, _ in lines), key=lambda t: pen.textlength(t, font=font(20)))
     letters = _letters(pen, longest, max(round(10 * step), LEAST_LETTERS), canvas.width - 4 * pad)
     ascent, descent = letters.getmetrics()
     row = ascent + descent + pad // 2
     patch = row - pad if any(shade for _, shade in lines) else 0
-    fitting = lines[: max((canvas.height - 2 * pad) // row, 1)]
+    fitting = lines[: max((canvas.height // 2 - 2 * pad) // row, 1)]
     width = max(pen.textlength(text, font=letters) for text, _ in fitting) + 2 * pad + (patch and patch + pad)
     top = canvas.height - row * len(fitting) - 2 * pad
     pen.rectangle((0, top, width, canvas.height), fill=(0, 0, 0, 165))

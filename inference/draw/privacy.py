@@ -41,6 +41,14 @@ class Redaction:
         blur(canvas, self._scaled(image.size))
         return canvas
 
+    def part(self, image: Pillow.Image, area: tuple[float, float, float, float]) -> Pillow.Image:
+        """As `picture`, of a part of the picture, which was at `area` (xyxy)."""
+        canvas = image.copy()
+        ratio = np.array([image.width / (area[2] - area[0]), image.height / (area[3] - area[1])], np.float32)
+        boxes = (self._boxes - np.array(area[:2] * 2, np.float32)) * np.tile(ratio, 2)
+        blur(canvas, boxes)
+        return canvas
+
     def predictions(self, predictions: Predictions) -> Predictions:
         """Predictions whose pixels show nothing of the objects: what a model made of a face is still that face, and a
         map shows its features. Masks are outlines, as the result has them; they stay, as all else."""

@@ -45,19 +45,22 @@ class ActionWatch:
         self._ran = False
         self.windows: list[Window] = []
 
-    def update(self, t_s: float, pixels: NDArray[np.uint8]) -> None:
-        """Takes a frame (H, W, 3) RGB at `t_s` seconds; times must increase."""
+    def update(self, t_s: float, pixels: NDArray[np.uint8]) -> Window | None:
+        """Takes a frame (H, W, 3) RGB at `t_s` seconds; times must increase. The window that ends with it, if one
+        does."""
         tick = int((t_s + 5e-7) * self._rate)
         if tick <= self._tick:
-            return
+            return None
         self._tick = tick
         self._frames.append((tick, self.model.frame(pixels)))
         while self._frames[0][0] <= tick - self.model.count:
             self._frames.popleft()
-        if tick >= self._due:
-            self._run()
-            # The grid of windows is that of the clip's clock: it does not depend on where reading began.
-            self._due += self._hop * ((tick - self._due) // self._hop + 1)
+        if tick < self._due:
+            return None
+        self._run()
+        # The grid of windows is that of the clip's clock: it does not depend on where reading began.
+        self._due += self._hop * ((tick - self._due) // self._hop + 1)
+        return self.windows[-1]
 
     def _run(self) -> None:
         self._ran = True
@@ -148,6 +151,16 @@ def smoothed(windows: Sequence[Window]) -> list[Window]:
     return pieces
 
 
+def answer(window: Window, clip: ClipFacts, step: str = "") -> TimeRange | None:
+    """The best label of a window that reaches its threshold, over its time, as the step says; None where none does."""
+    reached = np.where(window.scores >= clip.limits(len(window.scores)), window.scores, _LEFT_OUT)
+    best = int(reached.argmax())
+    score, label_id = float(reached[best]), best + clip.label_offset
+    if score < 0:
+        return None
+    return TimeRange("action", step, clip.name(label_id), label_id, window.start_s, window.end_s, score)
+
+
 def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float, step: str = "") -> list[TimeRange]:
     """What was done when in a clip of that length, as the step says.
 
@@ -157,18 +170,14 @@ def actions(windows: Sequence[Window], clip: ClipFacts, duration_s: float, step:
     # A window that ends with the last sample of the clip ends with the clip.
     last_s = duration_s - 1 / clip.rate
     for piece in smoothed([replace(w, end_s=duration_s if w.end_s > last_s else w.end_s) for w in windows]):
-        reached = np.where(piece.scores >= clip.limits(len(piece.scores)), piece.scores, _LEFT_OUT)
-        best = int(reached.argmax())
-        score = float(reached[best])
-        if score < 0:
+        action = answer(piece, clip, step)
+        if action is None:
             continue
-        label_id = best + clip.label_offset
         last = ranges[-1] if ranges else None
-        if last is not None and last.label_id == label_id and abs(last.end_s - piece.start_s) < 1e-6:
+        if last is not None and last.label_id == action.label_id and abs(last.end_s - piece.start_s) < 1e-6:
             before, now = last.end_s - last.start_s, piece.end_s - piece.start_s
-            mean = (last.score * before + score * now) / (before + now)
+            mean = (last.score * before + action.score * now) / (before + now)
             ranges[-1] = replace(last, end_s=piece.end_s, score=mean)
         else:
-            name = clip.name(label_id)
-            ranges.append(TimeRange("action", step, name, label_id, piece.start_s, piece.end_s, score))
+            ranges.append(action)
     return ranges

@@ -9,24 +9,26 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.draw.trails import Trail
 from inference.predictions import Classes, Objects, Predictions
 from inference.results.document import SkeletonDoc
 from inference.results.result import Source, StepResult
 from inference.results.skeletons import skeletons_of
+from inference.routes import Draw
 from inference.timing import NO_TIME, Timing
 from inference.video.actions import actions, overall
 from inference.video.follow import FollowStep
 from inference.video.frames import Frame, ReadReport
-from inference.video.held import Held
 from inference.video.options import FOLLOW, VideoOptions
 from inference.video.outputs import CHAPTERS, FrameLines, vtt
+from inference.video.overlay import ActionsNow, Crowd, Overlay, Shown, Trails
 from inference.video.scenes import SceneWatch
 from inference.video.stills import Choice
 from inference.video.summary import RouteFacts, Summary, Work
@@ -39,13 +41,15 @@ _BEST = 5
 @dataclass(frozen=True)
 class Detections:
     """The predictions for a frame, by step; where requested, (N, E) embeddings of what is tracked and the (2, 3) motion
-    of the camera."""
+    of the camera. actions: by step, what a clip model says of the window that ended with the frame, if one did; None
+    where it is sure of nothing."""
 
     index: int
     pts_s: float
     steps: Mapping[str, Predictions]
     embeddings: NDArray[Any] | None = None
     warp: NDArray[Any] | None = None
+    actions: Mapping[str, TimeRange | None] = field(default_factory=dict)
 
 
 class Averages:
@@ -91,8 +95,8 @@ class Averages:
 class Aggregate(contextlib.ExitStack):
     """`with Aggregate(options, facts, folder) as aggregate`: update it with every frame in order, then finish.
 
-    frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written. crops: labels
-    whose tracks are to be saved as pictures; blur: those that are to be unrecognisable.
+    frames.jsonl, the tracks and the chapters lie in `folder` then; without a folder no files are written. draw: which
+    tracks are to be saved as pictures, and whether trails are drawn.
     """
 
     def __init__(
@@ -100,11 +104,11 @@ class Aggregate(contextlib.ExitStack):
         options: VideoOptions,
         facts: RouteFacts,
         folder: Path | None = None,
-        crops: Sequence[str] = (),
-        blur: Sequence[str] = (),
+        draw: Draw | None = None,
     ) -> None:
         super().__init__()
-        self._options, self._facts, self._folder = options, facts, folder
+        draw = draw or Draw()
+        self._options, self._facts, self._folder, self._draw = options, facts, folder, draw
         self._lines = None if folder is None else self.enter_context(FrameLines(folder, options.tracker != "none"))
         self._tracks: Tracks | None = None
         self._follow = FollowStep(options.follow) if options.follow else None
@@ -117,20 +121,21 @@ class Aggregate(contextlib.ExitStack):
         self._skeletons: dict[str, SkeletonDoc] = {}
         self._notes: dict[str, dict[str, None]] = {}  # by step, each once, in the order of their first frame
         self._left_out: dict[str, Counter[str]] = {}
-        self._frames, self._last = 0, -1
-        self._held = Held(blur)
-        self.choice = Choice(options.thumbnails, () if folder is None else crops)
+        self._frames = 0
+        self._trails: Trails | None = None
+        self._crowd = Crowd()
+        self._actions_now = ActionsNow([step.name for step in facts.steps if step.clip is not None])
+        self.choice = Choice(options.thumbnails, () if folder is None else draw.crops)
 
-    def update(
-        self, detections: Detections, size: tuple[int, int], frame: Frame | None = None
-    ) -> dict[str, Predictions]:
-        """What is shown of a frame, by step: the tracked predictions numbered, without those of low scores and no
-        track; in place of its labels those of the scene.
+    def update(self, detections: Detections, size: tuple[int, int], frame: Frame | None = None) -> Shown:
+        """What is shown of a frame: by step the tracked predictions numbered, without those of low scores and no
+        track, in place of its labels those of the scene; and what is drawn beside them.
 
         size: width and height of the upright frames. The `follow` step needs the frame itself.
         """
         if self._tracks is None:
             self._tracks = Tracks(self._options, self._facts.threshold, *size, self._facts.thresholds)
+            self._trails = Trails(size) if self._draw.trails else None
         tracked, at_s = self._facts.tracked, detections.pts_s
         objects = Objects.empty() if tracked is None else detections.steps[tracked]
         assert isinstance(objects, Objects)
@@ -153,10 +158,21 @@ class Aggregate(contextlib.ExitStack):
             if left_out := getattr(predictions, "left_out", None):
                 self._left_out.setdefault(name, Counter()).update(left_out)
         self.choice.take(detections.index, len(shown), steps)
-        self._frames, self._last = self._frames + 1, detections.index
+        self._frames += 1
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)
-        return self._held.update(at_s, {**steps, **{name: watch.now() for name, watch in self._scenes.items()}})
+        scenes = {name: watch.now() for name, watch in self._scenes.items()}
+        return Shown({**steps, **scenes}, self._overlay(detections, steps))
+
+    def _overlay(self, detections: Detections, steps: Mapping[str, Predictions]) -> Overlay:
+        assert self._tracks is not None
+        trails: tuple[Trail, ...] = ()
+        if self._trails is not None:
+            trails = self._trails.update(detections.pts_s, steps.values(), detections.warp)
+        actions = self._actions_now.update(detections.actions)
+        crowded = self._crowd.update(sum(len(p) for p in steps.values() if isinstance(p, Objects)))
+        zones = self._tracks.counters() if self._draw.zones else ()
+        return Overlay(tuple(zones), trails, actions, crowded)
 
     def finish(self, report: ReadReport, work: Work, source: Source) -> Summary:
         """The clip as a whole. `source`: as far as it is known without decoding."""
@@ -181,7 +197,6 @@ class Aggregate(contextlib.ExitStack):
             extra=extra,
             poster=self.choice.poster,
             thumbnails=self.choice.thumbnails,
-            last=self._last,
             heat=None if tracks.heat is None else tracks.heat.cells,
             cpu_s=work.cpu_s,
             notes=(*report.notes, *report.clock_notes, *tracks.notes(), *sights.notes(labels)),

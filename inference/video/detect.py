@@ -21,10 +21,12 @@ from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.flow import CameraMotion
-from inference.video.actions import ActionWatch
+from inference.video.actions import ActionWatch, answer
 from inference.video.aggregate import Detections
 from inference.video.frames import Frame
+from inference.video.held import MAKES_PICTURES
 from inference.video.options import VideoOptions
+from inference.video.places import HOLD_S
 from inference.video.summary import RouteFacts, StepFacts, Work
 
 
@@ -106,24 +108,37 @@ class FrameDetector:
             self._camera.update(frame.pixels)
 
     def lead_seconds(self) -> float:
-        """How far back anything looks: clip models their window, camera motion the last frame."""
+        """How far back anything looks: clip models their window, camera motion the last frame, blur what is held."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
-        return max([*windows, 0.0 if self._camera is None else 1e-3])
+        return max([*windows, 0.0 if self._camera is None else 1e-3, 2 * HOLD_S if self.blurs_made else 0.0])
+
+    @property
+    def blurs_made(self) -> bool:
+        """Whether steps make pictures in which something has to be unrecognisable."""
+        return bool(self._blur) and any(model.manifest.task in MAKES_PICTURES for model in self._models)
+
+    def alone(self, frame: Frame) -> Detections:
+        """The predictions for a frame that counts for others alone: without what needs the order, nor their timings."""
+        detected = self(frame)
+        steps = {step.name: step.predictions for step in detected.steps}
+        return Detections(frame.index, frame.pts_s, steps, detected.embeddings)
 
     def in_order(self, detected: Detected) -> Detections:
         """What depends on the frames before: clip models, the camera's motion. Called in the order of the frames."""
         frame = detected.frame
-        for step in detected.steps:
-            self._work.time(step.name, step.timing)
-        for _, watch in self._watches:
-            watch.update(frame.pts_s, frame.pixels)
+        for result in detected.steps:
+            self._work.time(result.name, result.timing)
+        actions = {}
+        for step, watch in self._watches:
+            if (window := watch.update(frame.pts_s, frame.pixels)) is not None:
+                actions[step.title] = answer(window, watch.facts, step.title)
         warp = None
         if self._camera is not None:
             objects = None if self._tracked is None else detected.steps[self._tracked].predictions
             boxes = objects.boxes if isinstance(objects, Objects) else Objects.empty().boxes
             warp = self._camera.update(frame.pixels, boxes)
-        steps = {step.name: step.predictions for step in detected.steps}
-        return Detections(frame.index, frame.pts_s, steps, detected.embeddings, warp)
+        steps = {result.name: result.predictions for result in detected.steps}
+        return Detections(frame.index, frame.pts_s, steps, detected.embeddings, warp, actions)
 
     def work(self, complete: bool = True) -> Work:
         """What the models did so far; `complete`: no more frames come, so that what is left of windows is run."""

@@ -21,10 +21,10 @@ class DrawLines:
         """The samples that come now are of that part."""
         self._parts.append(number)
 
-    def add(self, line: dict[str, Any]) -> None:
-        """A sample of the part that has begun."""
+    def add(self, number: int, line: dict[str, Any]) -> None:
+        """A sample of the part of that number: with frames between, the last that has begun."""
         self._pass(line)
-        self._write(self._parts[-1], to_line(line))
+        self._write(number, to_line(line))
         self._last, self._parts = line, self._parts[-1:]
 
     def end(self) -> None:

@@ -17,10 +17,11 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
-from inference.draw import annotate
+from inference.draw import Marks, annotate
 from inference.draw.privacy import Redaction
 from inference.draw.scaling import scaled
 from inference.draw.xmp import packet
+from inference.draw.zones import Layers, ZoneMark
 from inference.predictions import Embedding, Objects, OutputImage, Predictions
 from inference.results.file_names import file_name
 from inference.results.prediction_docs import prediction_docs
@@ -30,7 +31,8 @@ from inference.tracking import mot
 from inference.video.angles import Angles
 from inference.video.colours import fitted
 from inference.video.frames import Frame, Media, Pixels, VideoInfo, View
-from inference.video.options import VideoOptions
+from inference.video.options import FOLLOW, VideoOptions
+from inference.video.overlay import Overlay, Shown, action_line, counters
 from inference.video.soundtrack import WHOLE, Span
 from inference.video.write import Most, VideoWriter
 
@@ -38,6 +40,9 @@ ANNOTATED = "annotated"
 CHAPTERS = "tracks.vtt"
 # `angle` is that of oriented boxes, and empty for upright ones: readers find the same columns whatever was found.
 _COLUMNS = ("frame", "t_s", "track", "label", "score", "x1", "y1", "x2", "y2", "angle")
+# Of the shorter side of a video, in pixels. Below the first there is no room for scores, which flicker; below the next
+# the tags of tracks are their numbers; below the third words would cover all there is.
+_SMALL, _SMALLER, _TINY = 360, 180, 100
 
 
 class FrameLines(contextlib.ExitStack):
@@ -151,18 +156,28 @@ class Drawing:
     """Draws predictions on frames, scaled down to the view's size."""
 
     def __init__(self, draw: Draw, view: View) -> None:
-        self._draw, self._view = draw, view
+        self._draw, self._view, self._layers = draw, view, Layers()
 
-    def __call__(self, pixels: Pixels, steps: Mapping[str, Predictions], size: tuple[int, int]) -> Pixels:
+    def __call__(self, pixels: Pixels, shown: Shown, size: tuple[int, int]) -> Pixels:
         """A picture of the view's size. pixels (H, W, 3): a frame; size: width and height of the clip's frames, in
         whose pixels predictions are."""
         target = self._view.size(*size)
-        shown = [
+        steps = [
             (name, scaled(self._steady(p), size, target))
-            for name, p in steps.items()
+            for name, p in shown.steps.items()
             if not isinstance(p, OutputImage | Embedding)
         ]
-        return np.asarray(annotate(Image.fromarray(fitted(pixels, target)), shown, self._draw))
+        draw, side = self._draw, min(target)
+        if side < _SMALL:
+            draw = replace(draw, scores=False, labels=draw.labels and side >= _TINY)
+        return np.asarray(
+            annotate(Image.fromarray(fitted(pixels, target)), steps, draw, self._marks(shown.overlay, side))
+        )
+
+    def _marks(self, overlay: Overlay, side: int) -> Marks:
+        zones = [ZoneMark(zone.name, zone.points, counters(zone)) for zone in overlay.zones]
+        lines = [action_line(action, self._draw.scores) for action in overlay.actions]
+        return Marks(zones, overlay.trails, lines, FOLLOW, overlay.crowded or side < _SMALLER, self._layers)
 
     def _steady(self, predictions: Predictions) -> Predictions:
         """Between samples that are drawn on, only what has a track: else boxes would come and go."""
@@ -184,7 +199,7 @@ class TrialDrawing(contextlib.ExitStack):
     def __call__(self, frame: Frame, steps: Mapping[str, Predictions]) -> None:
         if self.fps:
             size = frame.pixels.shape[1], frame.pixels.shape[0]
-            self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, steps, size))})
+            self._videos.write(frame.pts_s, {ANNOTATED: OutputImage(self._drawing(frame.pixels, Shown(steps), size))})
 
 
 def made_pictures(

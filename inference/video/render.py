@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import CorruptMedia
-from inference.predictions import OutputImage, Predictions
+from inference.predictions import OutputImage
 from inference.routes import Route
 from inference.video.frames import Between, Frame, Media, View
 from inference.video.outputs import ANNOTATED, Drawing, VideoFiles
+from inference.video.overlay import Overlay, Shown
 from inference.video.read import probe
 from inference.video.split import Part, part_frames
 from inference.video.stills import Stills
@@ -40,14 +41,14 @@ def draw_part(
     size = summary.source.width or 1, summary.source.height or 1
     # Read as they were analysed, from the lead on: behind damage, a decoder that begins later gives other frames.
     frames = (frame for frame in part_frames(media, part, options, size, view).shown() if not part.leads(frame))
-    stills, drawing = Stills(route.draw), Drawing(route.draw, view)
+    stills, drawing = Stills(route.draw, summary.heat is not None), Drawing(route.draw, view)
     with VideoFiles(folder, fps, view) as videos:
-        for frame, steps in _with_steps(frames, map(from_line, lines), view):
+        for frame, shown in _with_shown(frames, map(from_line, lines), view):
             picture = None
             if route.annotates_videos or (isinstance(frame, Frame) and stills.wants(frame, summary)):
-                picture = drawing(frame.pixels, steps, size)
+                picture = drawing(frame.pixels, shown, size)
             if isinstance(frame, Frame):
-                stills.take(frame, steps, picture, summary)
+                stills.take(frame, shown.steps, picture, summary, stills.cut(frame, shown.steps, summary))
             if route.annotates_videos and picture is not None:
                 videos.write(frame.pts_s, {ANNOTATED: OutputImage(picture)})
         if part.end_s is None and summary.source.duration_s is not None:
@@ -55,13 +56,13 @@ def draw_part(
     return {path.name: path for path in folder.iterdir()} | stills.files(summary)
 
 
-def _with_steps(
+def _with_shown(
     frames: Iterable[Frame | Between], lines: Iterator[dict[str, Any]], view: View
-) -> Iterator[tuple[Frame | Between, Mapping[str, Predictions]]]:
-    """The frames of a part that are shown, with their predictions. Raises CorruptMedia for frames without a line."""
+) -> Iterator[tuple[Frame | Between, Shown]]:
+    """The frames of a part that are drawn, with what is shown of them. Raises CorruptMedia for those without a line."""
     tween, line = Tween(view), next(lines, None)
     if line is not None and line.get("beside") == "before":
-        tween.start(line["t_s"], line["steps"])
+        tween.start(line["t_s"], _shown(line))
         line = next(lines, None)
     for frame in frames:
         if isinstance(frame, Between):
@@ -72,9 +73,13 @@ def _with_steps(
         if line is None or line["frame"] != number:
             analysed = "none" if line is None else f"frame {line['frame']}"
             raise CorruptMedia(f"{analysed} was analysed where frame {number} is; it changed")
-        yield from tween.sample(frame.pts_s, line["steps"])
-        yield replace(frame, index=number), line["steps"]
+        yield from tween.sample(frame.pts_s, _shown(line))
+        yield replace(frame, index=number), _shown(line)
         line = next(lines, None)
     if line is not None and line.get("beside") == "after":
-        yield from tween.sample(line["t_s"], line["steps"])
+        yield from tween.sample(line["t_s"], _shown(line))
     yield from tween.rest()
+
+
+def _shown(line: Mapping[str, Any]) -> Shown:
+    return Shown(line["steps"], Overlay.from_json(line.get("overlay")))

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,18 +18,21 @@ from pathlib import Path
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
 from inference.os_errors import own_files
-from inference.predictions import OutputImage, Predictions
+from inference.predictions import OutputImage
 from inference.results.result import Cost, Source, new_trace
 from inference.routes import Route
 from inference.steps import Analysis, OnProgress, naming
 from inference.threads import begin_thread
 from inference.video.aggregate import Aggregate
+from inference.video.colours import fitted
 from inference.video.detect import Detected, FrameDetector
 from inference.video.frames import Between, Frame, Media, VideoInfo
+from inference.video.held import Held, most_waiting
 from inference.video.outputs import ANNOTATED, Drawing, VideoFiles, made_pictures, usual_rate
 from inference.video.overlap import overlapped
+from inference.video.overlay import Shown
 from inference.video.read import VideoReader, probe
-from inference.video.stills import Stills
+from inference.video.stills import Cuts, Stills
 from inference.video.summary import Summary
 from inference.video.view import Tween, view_of
 
@@ -80,12 +83,18 @@ def analyze_video(
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """A frame on its way to the files: its predictions by step, and its pictures by the names of their videos."""
+class _OnItsWay:
+    """A frame on its way to the files: what is shown of it, what was cut of it for the stills, and its pictures by the
+    names of their videos."""
 
     frame: Frame | Between
-    steps: Mapping[str, Predictions]
+    shown: Shown
+    cuts: Cuts = field(default_factory=dict)
     pictures: dict[str, OutputImage] = field(default_factory=dict)
+
+
+def _with_shown(coming: _OnItsWay, shown: Shown) -> _OnItsWay:
+    return replace(coming, shown=shown)
 
 
 class _Run:
@@ -95,11 +104,11 @@ class _Run:
         self, media: Media, info: VideoInfo, detector: FrameDetector, route: Route, folder: Path | None
     ) -> None:
         self._media, self._info, self._detector, self._route, self._folder = media, info, detector, route, folder
-        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw.crops, route.draw.blur)
+        self._aggregate = Aggregate(route.video_options, detector.facts, folder, route.draw)
         self._view = view_of(route, info)
         self._drawing = Drawing(route.draw, self._view)
         self._size = (0, 0)
-        self.stills = Stills(route.draw)
+        self.stills = Stills(route.draw, route.video_options.heat_map)
         self.dropped_sound: str | None = None
 
     def go(self, source: Source, progress: OnProgress | None) -> Summary:
@@ -117,11 +126,11 @@ class _Run:
             frames = overlapped(self._updated(detected), *([] if folder is None else [self._draw]), depth=depth)
             stack.enter_context(contextlib.closing(frames))
             videos = None if folder is None else stack.enter_context(self._videos(folder))
-            for shown in frames:
+            for drawn in frames:
                 if videos is not None:
-                    videos.write(shown.frame.pts_s, shown.pictures)
-                number += isinstance(shown.frame, Frame)
-                if progress is not None and isinstance(shown.frame, Frame):
+                    videos.write(drawn.frame.pts_s, drawn.pictures)
+                number += isinstance(drawn.frame, Frame)
+                if progress is not None and isinstance(drawn.frame, Frame):
                     progress(number, expected)
             assert reader.report is not None
             if videos is not None:
@@ -132,9 +141,9 @@ class _Run:
     def _detect(self, pool: ThreadPoolExecutor, frame: Frame | Between) -> Future[Detected] | Between:
         return pool.submit(self._detector, frame) if isinstance(frame, Frame) else frame
 
-    def _updated(self, detected: Generator[Future[Detected] | Between]) -> Generator[_Shown]:
+    def _updated(self, detected: Generator[Future[Detected] | Between]) -> Generator[_OnItsWay]:
         """Tracks, zones, the followed object: everything that needs the frames in order."""
-        tween = Tween(self._view)
+        tween, held = Tween(self._view), Held[_OnItsWay]((), 1)
         with contextlib.closing(detected):
             for waiting in detected:
                 if isinstance(waiting, Between):
@@ -142,26 +151,43 @@ class _Run:
                     continue
                 done = waiting.result()
                 frame = done.frame
-                self._size = frame.pixels.shape[1], frame.pixels.shape[0]
-                steps = self._aggregate.update(self._detector.in_order(done), self._size, frame)
-                yield from starmap(_Shown, tween.sample(frame.pts_s, steps))
-                yield _Shown(frame, steps)
-            yield from starmap(_Shown, tween.rest())
+                if self._size == (0, 0):
+                    self._size = frame.pixels.shape[1], frame.pixels.shape[0]
+                    held = self._holding()
+                shown = self._aggregate.update(self._detector.in_order(done), self._size, frame)
+                yield from starmap(_OnItsWay, tween.sample(frame.pts_s, shown))
+                yield from starmap(_with_shown, held.update(self._reduced(frame, shown), frame.pts_s, shown))
+            yield from starmap(_with_shown, held.rest())
+            yield from starmap(_OnItsWay, tween.rest())
 
-    def _draw(self, shown: _Shown) -> _Shown:
+    def _holding(self) -> Held[_OnItsWay]:
+        """What lets frames wait until it is known what is blurred on them; without files none has to."""
+        labels = () if self._folder is None else self._route.draw.blur
+        return Held(labels, most_waiting(self._route, self._detector.facts, self._size))
+
+    def _reduced(self, frame: Frame, shown: Shown) -> _OnItsWay:
+        """The frame as it may wait: cut and scaled down to what is shown."""
+        if self._folder is None:
+            return _OnItsWay(frame, shown)
+        cuts = self.stills.cut(frame, shown.steps, self._aggregate.choice)
+        if self._route.draw.blur:
+            frame = replace(frame, pixels=fitted(frame.pixels, self._view.size(*self._size)))
+        return _OnItsWay(frame, shown, cuts)
+
+    def _draw(self, coming: _OnItsWay) -> _OnItsWay:
         """The pictures of the frame, and a still now and then."""
-        frame, choice = shown.frame, self._aggregate.choice
+        frame, shown, choice = coming.frame, coming.shown, self._aggregate.choice
         annotated = self._route.annotates_videos
         pictures: dict[str, OutputImage] = {}
         picture = None
         if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
-            picture = self._drawing(frame.pixels, shown.steps, self._size)
+            picture = self._drawing(frame.pixels, shown, self._size)
         if isinstance(frame, Frame):
             pictures = made_pictures(shown.steps, self._route.draw.blur, self._size)
-            self.stills.take(frame, shown.steps, picture, choice)
+            self.stills.take(frame, shown.steps, picture, choice, coming.cuts)
         if annotated and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)
-        return replace(shown, pictures=pictures)
+        return replace(coming, pictures=pictures)
 
     def _videos(self, folder: Path) -> VideoFiles:
         options, sound = self._route.video_options, self._media if self._info.has_audio else None

@@ -25,9 +25,11 @@ from inference.video.aggregate import Aggregate, Detections, whole_report
 from inference.video.detect import FrameDetector
 from inference.video.draw_lines import DrawLines
 from inference.video.frames import Anchor, Between, Frame, Media, ReadReport, VideoInfo, View
-from inference.video.held import Held
+from inference.video.held import Held, most_waiting
+from inference.video.made import MadePictures
 from inference.video.options import VideoOptions
-from inference.video.outputs import TrialDrawing, VideoFiles, made_pictures, usual_rate
+from inference.video.outputs import TrialDrawing, VideoFiles, usual_rate
+from inference.video.overlay import Shown, answers_of
 from inference.video.read import VideoReader
 from inference.video.stored import from_line, stored, to_line
 from inference.video.summary import RouteFacts, Summary, Work
@@ -212,19 +214,27 @@ def detect_part(
     options = route.video_options
     detector = FrameDetector(route, registry, options, None)
     reader = part_frames(media, part, options, size)
-    held = Held(route.draw.blur)
     with VideoFiles(folder, fps) as videos:
+        made = MadePictures(detector, route, size, videos)
         for frame in reader:
             if part.leads(frame):
                 detector.lead(frame)
+                made.beside(frame)
                 continue
             detections = detector.in_order(detector(frame))
-            videos.write(frame.pts_s, made_pictures(held.update(frame.pts_s, detections.steps), route.draw.blur, size))
+            made.write(detections)
             yield to_line({"frame": frame.index, "t_s": frame.pts_s, "steps": stored(detections.steps),
-                           "embeddings": detections.embeddings, "warp": detections.warp})  # fmt: skip
+                           "embeddings": detections.embeddings, "warp": detections.warp,
+                           "actions": {step: a and vars(a) for step, a in detections.actions.items()}})  # fmt: skip
         assert reader.report is not None
         if part.end_s is None:
             videos.end(reader.report.duration_s)
+        elif made.waits:
+            # Read once more, beyond its end: the report is that of the part alone.
+            for frame in part_frames(media, replace(part, end_s=None), options, size):
+                if frame.pts_s >= part.end_s - SAME_S and not made.beside(frame):
+                    break
+        made.rest()
     work = detector.work(complete=part.end_s is None)
     work.cpu_s = time.process_time() - cpu
     report = replace(reader.report, frames=part.lead.index + reader.report.frames)
@@ -258,7 +268,13 @@ def merge(
     cpu = time.process_time()
     reports, work = _Counted(), Work()
     drawn = DrawLines(write, shows_between(route))
-    with Aggregate(route.video_options, facts, folder, route.draw.crops, route.draw.blur) as aggregate:
+    held = Held[tuple[int, dict[str, Any]]](route.draw.blur, most_waiting(route, facts, size))
+
+    def draw(ready: Iterable[tuple[tuple[int, dict[str, Any]], Shown]]) -> None:
+        for (number, line), shown in ready:
+            drawn.add(number, {**line, "steps": shown.steps, "overlay": shown.overlay.to_json()})
+
+    with Aggregate(route.video_options, facts, folder, route.draw) as aggregate:
         for part, stored_lines in lines:
             drawn.begin(part.number)
             reports.begin(part)
@@ -268,9 +284,12 @@ def merge(
                     work.add(members)
                     continue
                 index, steps = members["frame"] + reports.moved, members["steps"]
-                detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"])
-                steps = aggregate.update(detections, size)
-                drawn.add({"frame": index, "moved": reports.moved, "t_s": detections.pts_s, "steps": steps})
+                actions = answers_of(members)
+                detections = Detections(index, members["t_s"], steps, members["embeddings"], members["warp"], actions)
+                shown = aggregate.update(detections, size)
+                line = {"frame": index, "moved": reports.moved, "t_s": detections.pts_s}
+                draw(held.update((part.number, line), detections.pts_s, shown))
+        draw(held.rest())
         drawn.end()
         summary = aggregate.finish(whole_report(reports.all), work, source)
     return replace(summary, cpu_s=summary.cpu_s + time.process_time() - cpu)

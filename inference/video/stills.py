@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from inference.draw.artifacts import jpeg
-from inference.draw.crops import MOST_CROPS, crop_of
+from inference.draw.crops import MOST_CROPS, Box, area_of, crop_of
+from inference.draw.heat import heat_picture
 from inference.draw.privacy import Redaction
 from inference.predictions import Predictions
 from inference.routes import Draw
@@ -55,28 +55,60 @@ class Choice:
         return self.sights.frame(track)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A track's part of a frame, at most as long as its picture, with nothing unrecognisable yet; area: where it was,
+    xyxy in pixels of the frame."""
+
+    image: Image.Image
+    area: Box
+
+
+Cuts = Mapping[int, Cut]  # by track
+
+
 class Stills:
     """The pictures that are kept of frames: poster and thumbnails, drawn; best sights of tracks, and what the heat map
     is painted over, with what must be unrecognisable blurred there, too."""
 
-    def __init__(self, draw: Draw) -> None:
-        self._draw = draw
+    def __init__(self, draw: Draw, heat: bool = False) -> None:
+        """heat: whether there is a heat map. It is painted over the poster's frame, without its drawings."""
+        self._draw, self._heat = draw, heat
         self._crops: dict[int, tuple[int, bytes]] = {}  # by track, of which frame
         self._poster: tuple[int, bytes] | None = None
         self._thumbnails: dict[int, bytes] = {}
-        self._last: tuple[Frame, Mapping[str, Predictions]] | None = None
+        self._coming: Frame | None = None  # the poster's, as it was cut
+        self._ground: tuple[Frame, Mapping[str, Predictions]] | None = None
 
     def wants(self, frame: Frame, choice: Choice | Summary) -> bool:
         """Whether the frame has to be drawn for a still."""
         return (self._draw.annotated and frame.index == choice.poster) or frame.index in choice.thumbnails
 
+    def cut(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> Cuts:
+        """What the stills need of a frame's own pixels, which then may be scaled down until it is taken."""
+        if self._heat and frame.index == choice.poster:
+            self._coming = frame
+        seen = sights_in(steps, self._draw.crops)
+        best = {track: box for track, (_, box) in seen.items() if choice.sight(track) == frame.index}
+        if not best:
+            return {}
+        image, side = Image.fromarray(frame.pixels), self._draw.longest_side or CROP_SIDE
+        return {track: Cut(crop_of(image, box, side), area_of(image.size, box)) for track, box in best.items()}
+
     def take(
-        self, frame: Frame, steps: Mapping[str, Predictions], picture: Pixels | None, choice: Choice | Summary
+        self,
+        frame: Frame,
+        steps: Mapping[str, Predictions],
+        picture: Pixels | None,
+        choice: Choice | Summary,
+        cuts: Cuts,
     ) -> None:
-        """A frame, its predictions, and the picture with them on it. `choice` may still change: what it takes back is
-        left out at last."""
-        self._last = frame, steps
-        self._take_crops(frame, steps, choice)
+        """A frame, what is shown of it, the picture with that on it, and what was cut of it. `choice` may still change:
+        what it takes back is left out at last."""
+        coming = self._coming  # which the thread that cuts may replace
+        if coming is not None and coming.index == frame.index == choice.poster:
+            self._ground = coming, steps
+        self._take_crops(frame.index, steps, choice, cuts)
         if picture is None:
             return
         if self._draw.annotated and frame.index == choice.poster:
@@ -86,26 +118,15 @@ class Stills:
             image.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH), reducing_gap=2.0)
             self._thumbnails[frame.index] = jpeg(image, quality=self._draw.quality)
 
-    def _take_crops(self, frame: Frame, steps: Mapping[str, Predictions], choice: Choice | Summary) -> None:
+    def _take_crops(self, index: int, steps: Mapping[str, Predictions], choice: Choice | Summary, cuts: Cuts) -> None:
         """The tracks whose best sight, so far, is in this frame."""
-        best = {
-            track: box
-            for track, (_, box) in sights_in(steps, self._draw.crops).items()
-            if choice.sight(track) == frame.index
-        }
-        if not best:
-            return
-        image = self._redacted(frame, steps)
-        for track, box in best.items():
-            part = crop_of(image, box, self._draw.longest_side or CROP_SIDE)
-            self._crops[track] = frame.index, jpeg(part, quality=self._draw.quality)
+        for track, cut in cuts.items():
+            if choice.sight(track) == index:
+                redaction = Redaction(list(steps.items()), self._draw.blur, cut.image.size)
+                part = redaction.part(cut.image, cut.area)
+                self._crops[track] = index, jpeg(part, quality=self._draw.quality)
         if len(self._crops) > 2 * MOST_CROPS:
             self._crops = {t: kept for t, kept in self._crops.items() if choice.sight(t) is not None}
-
-    def _redacted(self, frame: Frame, steps: Mapping[str, Predictions]) -> Image.Image:
-        """The frame as it may be published."""
-        image = Image.fromarray(frame.pixels)
-        return Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
 
     def files(self, summary: Summary) -> dict[str, bytes]:
         """By name: poster.jpg, thumbnails/000.jpg ..., crops/track-1.jpg ..., heat.jpg; those whose frames were among
@@ -117,25 +138,11 @@ class Stills:
         files |= {crop_name(track): data for track, (index, data) in crops if summary.sight(track) == index}
         if self._poster is not None and self._poster[0] == summary.poster:
             files[POSTER] = self._poster[1]
-        if summary.heat is not None and self._last is not None and self._last[0].index == summary.last:
-            frame, steps = self._last
-            ground = self._redacted(frame, steps)
+        if summary.heat is not None and self._ground is not None and self._ground[0].index == summary.poster:
+            frame, steps = self._ground
+            image = Image.fromarray(frame.pixels)
+            ground = Redaction(list(steps.items()), self._draw.blur, image.size).picture(image)
             if side := int(self._draw.longest_side or 0):
                 ground.thumbnail((side, side))
-            painted = heat_picture(summary.heat, np.asarray(ground))
-            files[HEAT] = jpeg(Image.fromarray(painted), quality=self._draw.quality)
+            files[HEAT] = jpeg(heat_picture(summary.heat, ground), quality=self._draw.quality)
         return files
-
-
-def heat_picture(cells: NDArray[np.floating], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map's cells over a (H, W, 3) RGB frame: the longer, the redder. Logarithmic, or a parked car hides all."""
-    strength = np.log1p(cells)
-    strength = strength / strength.max() if strength.max() > 0 else strength
-    size = (background.shape[1], background.shape[0])
-    smooth = Image.fromarray((strength * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    heat = np.asarray(smooth, np.float32)[..., None] / 255
-    colour = np.concatenate([np.minimum(2 * heat, 1), np.minimum(2 - 2 * heat, 1), np.zeros_like(heat)], axis=2)
-    weight = np.minimum(heat * 2.5, 0.75)
-    mixed = background * (1 - weight) + 255 * colour * weight
-    result: NDArray[np.uint8] = mixed.astype(np.uint8)
-    return result

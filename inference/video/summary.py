@@ -91,9 +91,9 @@ class Work:
 @dataclass(frozen=True)
 class Summary:
     """The result but for its files. extra: the members that a video adds to the document. poster, thumbnails: the
-    frames to be drawn for them, by index; last: the last frame analysed, over which `heat`, the cells of the heat map,
-    is painted. cpu_s: what the models' work took. notes: what was assumed of its pictures. sights: (track, frame) of
-    the tracks that are saved as pictures."""
+    frames to be drawn for them, by index; heat: the cells of the heat map, which is painted over the poster's. cpu_s:
+    what the models' work took. notes: what was assumed of its pictures. sights: (track, frame) of the tracks that are
+    saved as pictures."""
 
     source: Source
     steps: tuple[StepResult, ...]
@@ -101,7 +101,6 @@ class Summary:
     extra: dict[str, Any]
     poster: int | None
     thumbnails: list[int]
-    last: int = -1
     heat: NDArray[np.float64] | None = None
     cpu_s: float = 0.0
     notes: Sequence[str] = ()

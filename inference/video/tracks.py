@@ -17,47 +17,17 @@ from inference.keep import hide, with_hidden
 from inference.predictions import Objects
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import iou
-from inference.tracking.pace import Pace
+from inference.video.heat import HeatMap
 from inference.video.options import VideoOptions
 from inference.video.zone_counts import counts
 from inference.video.zones import ZoneCount, ZoneWatch
 
 Floats = NDArray[np.float64]
-# The map is coarse on purpose: a tenth of a second of a foot must not be a lit pixel.
-_CELLS = 96
 # From this overlap on, a detection and the object that is followed are the same.
 _SAME_IOU = 0.5
 # Pictures further apart than this show somebody who walks in places that hardly overlap.
 _SPARSE_S = 0.4
 _OFTEN, _OFTEN_SHARE = 3, 0.1
-
-
-@dataclass
-class HeatMap:
-    """Seconds that tracks stood in the cells of a grid, as long as the picture is wide in 96 cells."""
-
-    width: int
-    height: int
-    cells: Floats = field(init=False)
-    _pace: Pace = field(default_factory=Pace)
-    _last_s: float | None = None
-    _seconds: float = 0.0  # from the frame before the last to the last
-
-    def __post_init__(self) -> None:
-        self.cells = np.zeros((max(1, round(_CELLS * self.height / self.width)), _CELLS))
-
-    def update(self, t_s: float, boxes: NDArray[np.floating]) -> None:
-        """Adds the time since the frame before where boxes (N, 4) xyxy meet the ground; more boxes of a frame may come
-        in calls of their own."""
-        if t_s != self._last_s:
-            self._pace.update(t_s)
-            # Nobody stood there all through a pause of the recording.
-            self._seconds = 0.0 if self._last_s is None else min(t_s - self._last_s, self._pace.patience_s(1.0))
-        self._last_s = t_s
-        rows, columns = self.cells.shape
-        x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width * columns, 0, columns - 1).astype(np.intp)
-        y = np.clip(boxes[:, 3] / self.height * rows, 0, rows - 1).astype(np.intp)
-        np.add.at(self.cells, (y, x), self._seconds)
 
 
 @dataclass
@@ -233,7 +203,7 @@ class Tracks:
         if self._speeds is not None:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:
-            self.heat.update(t_s, boxes[objects.tracks >= 0])
+            self.heat.update(t_s, objects.tracks, boxes)
 
     def counters(self) -> list[ZoneCount]:
         """What the zones have counted up to the last frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,16 +12,15 @@ import numpy as np
 from inference.predictions import Objects, Predictions, joined
 from inference.routes import Route
 from inference.video.frames import MOST_SIDE, Between, VideoInfo, View
+from inference.video.overlay import Shown, overlay_between
 
 # More frames a second are not shown. Between samples that are further apart, boxes would only be guessed.
 _MOST_FPS, _WIDEST_S = 31.0, 1.0
 # Its bits a second, by the clip's: with what it begins with (see `Most`) under 1.5 times as many. At fewer than so many
 # bits a pixel, lines and words over the pictures are hard to see.
 _OF_SOURCE, _LEGIBLE = 1.2, 0.015
-# What the frames that wait for the next sample may take.
-_HELD_BYTES = 48 << 20
-
-Steps = Mapping[str, Predictions]
+# What the frames that wait for later ones may take.
+HELD_BYTES = 48 << 20
 
 
 def shows_between(route: Route) -> bool:
@@ -29,6 +28,15 @@ def shows_between(route: Route) -> bool:
     looked whether it is there."""
     options = route.video_options
     return route.annotates_videos and options.between and options.samples and not route.draw.blur
+
+
+def size_shown(route: Route, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the annotated video's pictures, for a clip of that size."""
+    return View(route.video_options.annotated_side, longest=_longest(route)).size(*size)
+
+
+def _longest(route: Route) -> int:
+    return min(int(route.draw.longest_side or MOST_SIDE), MOST_SIDE)
 
 
 def view_of(route: Route, info: VideoInfo) -> View:
@@ -44,12 +52,11 @@ def _frames_of(route: Route, info: VideoInfo) -> View:
     options = route.video_options
     rate = info.nominal_fps or 10.0
     analysed = min(rate, options.fps) if options.fps else rate / options.stride
-    longest = min(int(route.draw.longest_side or MOST_SIDE), MOST_SIDE)
-    alone = View(options.annotated_side, fps=analysed, longest=longest)
+    alone = View(options.annotated_side, fps=analysed, longest=_longest(route))
     if not shows_between(route) or options.keyframes_only or not _WIDEST_S * analysed >= 1:
         return alone
     width, height = alone.size(max(info.width, 1), max(info.height, 1))
-    most = max(1, _HELD_BYTES // (3 * width * height))
+    most = max(1, HELD_BYTES // (3 * width * height))
     every = max(math.ceil(rate / _MOST_FPS), math.ceil(rate / analysed / most))
     return alone if rate / every <= analysed else replace(alone, every=every, fps=rate / every, most=most)
 
@@ -57,7 +64,7 @@ def _frames_of(route: Route, info: VideoInfo) -> View:
 @dataclass(frozen=True)
 class _Sample:
     pts_s: float
-    steps: Steps
+    shown: Shown
 
 
 class Tween:
@@ -68,29 +75,31 @@ class Tween:
         self._before: _Sample | None = None
         self._held: list[Between] = []
 
-    def start(self, pts_s: float, steps: Steps) -> None:
+    def start(self, pts_s: float, shown: Shown) -> None:
         """The sample before the first frame, where that is in another part of the clip."""
-        self._before = _Sample(pts_s, steps)
+        self._before = _Sample(pts_s, shown)
 
     def hold(self, frame: Between) -> None:
         """Takes a frame after the last sample; what comes before the first sample is not shown."""
         if self._before is not None and len(self._held) < self._view.most:
             self._held.append(frame)
 
-    def sample(self, pts_s: float, steps: Steps) -> Iterator[tuple[Between, Steps]]:
-        """The frames before this sample, with their predictions."""
+    def sample(self, pts_s: float, shown: Shown) -> Iterator[tuple[Between, Shown]]:
+        """The frames before this sample, with what is shown of them."""
         before, held = self._before, self._held
-        self._before, self._held = _Sample(pts_s, steps), []
+        self._before, self._held = _Sample(pts_s, shown), []
         for frame in held:
             assert before is not None
             share = (frame.pts_s - before.pts_s) / (pts_s - before.pts_s)
-            yield frame, {name: between(p, steps.get(name, p), share) for name, p in before.steps.items()}
+            steps = before.shown.steps.items()
+            tweened = {name: between(p, shown.steps.get(name, p), share) for name, p in steps}
+            yield frame, Shown(tweened, overlay_between(before.shown.overlay, shown.overlay, share))
 
-    def rest(self) -> Iterator[tuple[Between, Steps]]:
-        """The frames after the last sample, with its predictions."""
+    def rest(self) -> Iterator[tuple[Between, Shown]]:
+        """The frames after the last sample, with what is shown of it."""
         for frame in self._held:
             assert self._before is not None
-            yield frame, self._before.steps
+            yield frame, self._before.shown
         self._held = []
 
 

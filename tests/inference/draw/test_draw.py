@@ -118,6 +118,20 @@ def pair(scores: tuple[float, float], **columns: object) -> Objects:
     return replace(both, names=("person", "car"), scores=np.asarray(scores, np.float32), **columns)  # type: ignore[arg-type]
 
 
+def test_eyes_and_mouth_are_not_drawn_on_a_blurred_face_but_a_blurred_person_has_its_bones() -> None:
+    """Their dots looked like a face to another detector, where the face is small."""
+    plain, draw = noise(200, 200), Draw(labels=False, boxes=False, blur=("face", "person"))
+    points = np.array([[[80, 80, 1], [120, 80, 1], [100, 100, 1], [85, 125, 1], [115, 125, 1]]], np.float32)
+    face = replace(objects((60, 50, 140, 150), label="face"), keypoints=points, skeleton="face5")
+    body = np.full((1, 17, 3), (100.0, 100.0, 1.0), np.float32) + np.arange(17, dtype=np.float32)[:, None] * (1, 1, 0)
+    person = replace(objects((60, 50, 140, 150)), keypoints=body.astype(np.float32), skeleton="coco17")
+    on_crop = replace(objects((40, 40, 160, 160), label="head"), attributes=({"faces": face},))
+    for found, drawn in ((face, False), (on_crop, False), (person, True)):
+        without = replace(found, keypoints=None, attributes=())
+        bare = annotate(plain, [("s", without), ("t", objects((60, 50, 140, 150), label="face"))], draw)
+        assert changed(bare, annotate(plain, [("s", found)], draw)).any() == drawn
+
+
 @pytest.mark.parametrize(("scores", "top"), [((0.9, 0.6), 0), ((0.6, 0.9), 1)])
 def test_the_object_with_the_highest_score_is_drawn_over_the_others(scores: tuple[float, float], top: int) -> None:
     white = Pillow.new("RGB", (200, 200), "white")

@@ -75,9 +75,10 @@ def test_the_crop_of_a_track_is_blurred_where_it_has_to_be() -> None:
     for blur in ((), ("face",)):
         stills, choice = Stills(Draw(crops=("person",), blur=blur, quality=95)), Choice(0, ("person",))
         choice.take(3, 1, steps)
-        stills.take(Frame(3, 0.1, pixels), steps, None, choice)
+        frame = Frame(3, 0.1, pixels)
+        stills.take(frame, steps, None, choice, stills.cut(frame, steps, choice))
         choice.take(4, 1, {"d": tracked((4, "person", 0.5))})
-        summary = Summary(Source(), (), "ok", {}, None, [], 4, sights=[[4, 3]])
+        summary = Summary(Source(), (), "ok", {}, None, [], sights=[[4, 3]])
         (crop,) = stills.files(summary).values()
         image = Image.open(io.BytesIO(crop))
         assert image.size == (60, 72)  # 50 x 60 and a tenth on each side

@@ -26,6 +26,7 @@ from inference.video.detect import FrameDetector
 from inference.video.frames import View
 from inference.video.join import join
 from inference.video.outputs import Drawing, TrialDrawing
+from inference.video.overlay import Shown
 from inference.video.read import VideoReader, probe, scan
 from inference.video.render import draw_part
 from inference.video.split import Pace, Part, detect_part, merge, plan, prepare
@@ -229,9 +230,13 @@ def test_between_samples_parts_draw_what_the_whole_draws(
 ) -> None:
     drawn: list[list[Any]] = []
 
-    def note(self: Drawing, pixels: Any, steps: Any, size: Any) -> Any:
-        drawn.append([steps["fields"].boxes.tolist(), steps["fields"].tracks.tolist(), steps["colour"].scores.tolist()])
-        return draw(self, pixels, steps, size)
+    def note(self: Drawing, pixels: Any, shown: Shown, size: Any) -> Any:
+        fields: Any = shown.steps["fields"]
+        colour: Any = shown.steps["colour"]
+        picture = draw(self, pixels, shown, size)
+        facts = [fields.boxes.tolist(), fields.tracks.tolist(), colour.scores.tolist(), shown.overlay]
+        drawn.append([*facts, hash(picture.tobytes())])
+        return picture
 
     draw = Drawing.__call__
     monkeypatch.setattr(Drawing, "__call__", note)
@@ -241,6 +246,8 @@ def test_between_samples_parts_draw_what_the_whole_draws(
     monkeypatch.setattr(TrialDrawing, "__call__", lambda *_: None)
     check_same(from_parts(clip, chosen, registry, part_s, tmp_path), whole)
     assert drawn == expected and len(expected) >= 180
+    overlays = [overlay for *_, overlay, _ in drawn]
+    assert all(any(getattr(o, name) for o in overlays) for name in ("zones", "trails", "actions"))
 
 
 def test_scenes_are_those_of_the_whole(registry: Registry, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_what_is_detected_later_has_stayed_since_it_was_followed() -> None:
 def test_where_a_followed_object_stands_is_in_the_heat_map(detections: Objects) -> None:
     tracks = Tracks(VideoOptions(heat_map=True), 0.5, 320, 200)
     follow(tracks, [(detections, seen(PLACE, name="followed"))] * 11)
-    assert tracks.heat is not None and tracks.heat.cells[:, :20].sum() == pytest.approx(1.0)
+    assert tracks.heat is not None and tracks.heat.cells[:, :40].max() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_what_the_route_leaves_out_by_label_is_no_track_no_event_and_not_counted() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from PIL import Image
 from inference.analysis import analyze
 from inference.draw.scaling import scaled
 from inference.engine.registry import Registry
-from inference.predictions import Classes, LabelMap, Masks, Objects, Predictions
+from inference.predictions import Classes, LabelMap, Masks, Objects
 from inference.results.result import Source
 from inference.routes import Draw, Route, Step
 from inference.video.frames import Between, Frame, Sampling, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.outputs import Drawing
+from inference.video.overlay import Shown
 from inference.video.read import VideoReader
 from inference.video.stills import Stills
 from inference.video.summary import Summary
@@ -37,9 +37,9 @@ def objects(boxes: list[list[float]], tracks: list[int], name: str = "cat") -> O
                    (name,) * n, tracks=np.array(tracks, np.int64))  # fmt: skip
 
 
-def left(steps: Mapping[str, Predictions]) -> float:
+def left(shown: Shown) -> float:
     """The left edge of the first box."""
-    detections = steps["d"]
+    detections = shown.steps["d"]
     assert isinstance(detections, Objects)
     return float(detections.boxes[0, 0])
 
@@ -71,10 +71,10 @@ def test_what_has_no_place_and_what_has_masks_is_as_in_the_nearer_sample() -> No
 def test_frames_wait_for_the_next_sample_and_the_last_keep_its_predictions() -> None:
     tween = Tween(View(720, 1, 30.0, most=2))
     tween.hold(Between(0, 0.0, PIXELS))  # before the first sample nothing is known
-    assert list(tween.sample(1.0, {"d": objects([[0, 0, 1, 1]], [1])})) == []
+    assert list(tween.sample(1.0, Shown({"d": objects([[0, 0, 1, 1]], [1])}))) == []
     for index in (4, 5, 6):  # no more than two may wait
         tween.hold(Between(index, 1.0 + index / 10, PIXELS))
-    shown = [(f.index, left(s)) for f, s in tween.sample(2.0, {"d": objects([[10, 0, 11, 1]], [1])})]
+    shown = [(f.index, left(s)) for f, s in tween.sample(2.0, Shown({"d": objects([[10, 0, 11, 1]], [1])}))]
     assert [index for index, _ in shown] == [4, 5] and [x for _, x in shown] == pytest.approx([4.0, 5.0])
     tween.hold(Between(9, 2.1, PIXELS))
     assert [(f.index, left(s)) for f, s in tween.rest()] == [(9, 10.0)]
@@ -137,8 +137,8 @@ def test_predictions_are_scaled_with_the_picture() -> None:
 def test_between_samples_only_tracks_are_drawn(every: int, drawn: bool) -> None:
     grey = np.full((240, 320, 3), 128, np.uint8)
     draw = Drawing(Draw(), View(720, every))
-    assert (draw(grey, {"d": objects([[20, 20, 90, 90]], [-1])}, (320, 240)) != grey).any() == drawn
-    assert (draw(grey, {"d": objects([[20, 20, 90, 90]], [5])}, (320, 240)) != grey).any()
+    assert (draw(grey, Shown({"d": objects([[20, 20, 90, 90]], [-1])}), (320, 240)) != grey).any() == drawn
+    assert (draw(grey, Shown({"d": objects([[20, 20, 90, 90]], [5])}), (320, 240)) != grey).any()
 
 
 @pytest.mark.parametrize("size", [(160, 96), (96, 160)])
@@ -171,11 +171,11 @@ def test_a_sampled_clip_is_annotated_frame_by_frame(tmp_path: Path) -> None:
 def test_what_a_heat_map_is_painted_over_is_blurred_too() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     frame, steps = Frame(3, 0.1, pixels), {"d": objects([[16, 16, 80, 80]], [1], "face")}
-    summary = Summary(Source(), (), "ok", {}, None, [], 3, np.zeros((4, 4)))
+    summary = Summary(Source(), (), "ok", {}, 3, [], np.zeros((4, 4)))
     spread = []
     for blur in ((), ("face",)):
-        stills = Stills(Draw(blur=blur))
-        stills.take(frame, steps, None, summary)
+        stills = Stills(Draw(blur=blur), heat=True)
+        stills.take(frame, steps, None, summary, stills.cut(frame, steps, summary))
         heat = np.asarray(Image.open(io.BytesIO(stills.files(summary)["heat.jpg"])).convert("L"), float)
         spread.append(heat[28:68, 28:68].std())
     assert spread[0] > 25 and spread[1] < 10

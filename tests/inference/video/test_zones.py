@@ -12,8 +12,7 @@ from inference.errors import BadRoute
 from inference.regions import inside
 from inference.tables import build
 from inference.video.options import VideoOptions
-from inference.video.stills import heat_picture
-from inference.video.tracks import HeatMap, Speeds
+from inference.video.tracks import Speeds
 from inference.video.zone_counts import counts
 from inference.video.zones import Zone, ZoneCount, ZoneEvent, ZoneWatch
 
@@ -175,16 +174,6 @@ def test_two_zones_of_one_name_are_refused() -> None:
 
 def box(x: float) -> NDArray[np.float64]:
     return np.array([[x - 10, 0, x + 10, 50]], float)
-
-
-def test_heat_is_seconds_where_somebody_stood() -> None:
-    heat = HeatMap(960, 480)
-    for i in range(21):
-        heat.update(i / 10, box(105.0))
-    assert heat.cells.sum() == pytest.approx(2.0)
-    assert np.argwhere(heat.cells).tolist() == [[5, 10]]
-    picture = heat_picture(heat.cells, np.full((480, 960, 3), 100, np.uint8))
-    assert picture[52, 105, 0] > picture[52, 105, 2] and (picture[300, 800] == 100).all()
 
 
 def test_speed_in_metres() -> None:
