@@ -18,7 +18,7 @@ class AspectHeight:
     All noise but that of the ratio grows with the height of the box: near things move more pixels. A new track is as
     uncertain as in the papers. From then on measurements are trusted half as much, and positions and velocities wander
     less: with the papers' values the velocity follows the errors of single boxes, and who comes out from behind
-    something is looked for elsewhere. (Theirs has to follow the camera too; here `common_shift` does that.)
+    something is looked for elsewhere. (Theirs has to follow the camera too; here `CommonMotion` does that.)
     """
 
     _position, _velocity = 1.0 / 40, 1.0 / 450

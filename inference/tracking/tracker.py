@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.tracking.assignment import Rows
-from inference.tracking.common_motion import common_shift
+from inference.tracking.common_motion import CommonMotion
 from inference.tracking.kalman import STEPS_PER_SECOND, Floats, States
 from inference.tracking.matching import NEVER, SAME_S, DetectionRows, Flags, Ints, Matching, TrackRows
 from inference.tracking.pace import Pace
 from inference.tracking.tracker_options import TrackerOptions
 
 _REID_SIMILARITY = 0.75  # cosine
-# How much of a shift that all boxes have in common is taken for speed: a camera that pans goes on, one that shakes
+# A shift that all boxes have in common becomes their speed within so long: a camera that pans goes on, one that shakes
 # comes back.
-_SHIFT_GOES_ON = 0.3
+_SHIFT_GOES_ON_S = 0.3
 # Over a longer gap than this nothing moves on by the way it took to the last picture, nor grows on.
 _COAST_S, _GROW_S = 2.0, 1.0
 
@@ -76,7 +76,7 @@ class Tracker(ABC):
         self._tracks: TrackRows | None = None
         self._next_id = 1
         self._t_s: float | None = None
-        self._pace = Pace()
+        self._pace, self._camera = Pace(), CommonMotion()
 
     @abstractmethod
     def associate(self, matching: Matching, high: Flags) -> None:
@@ -174,10 +174,11 @@ class Tracker(ABC):
         matching = Matching(tracks, detections, boxes, t_s, last_s, self.options, patience_s)
         high = detections.scores >= self.high_score
         known, shown = np.flatnonzero(matching.recent & (tracks.hits > 1)), np.flatnonzero(high)
-        shift = common_shift(boxes[known], detections.boxes[shown], matching.overlap[known[:, None], shown])
+        shift = self._camera.shift(boxes[known], detections.boxes[shown], matching.overlap[known[:, None], shown])
         if shift.any():
             tracks.states.value[:, :2] += shift
-            tracks.states.velocity[:, :2] += _SHIFT_GOES_ON * shift / ((t_s - last_s) * STEPS_PER_SECOND)
+            share = 1.0 - np.exp(-(t_s - last_s) / _SHIFT_GOES_ON_S)
+            tracks.states.velocity[:, :2] += share * shift / ((t_s - last_s) * STEPS_PER_SECOND)
             matching = Matching(tracks, detections, boxes + np.tile(shift, 2), t_s, last_s, self.options, patience_s)
         self.associate(matching, high)
         if matching.similarity is not None:

@@ -14,7 +14,7 @@ from benchmarks._walks import FAMILIES, Seen, sequence
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.assignment import assign, iou
 from inference.tracking.bytetrack import ByteTracker
-from inference.tracking.common_motion import common_shift
+from inference.tracking.common_motion import CommonMotion
 from inference.tracking.tracker import Tracker
 
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ def idf1(frames: Sequence[Seen]) -> float:
 
 # With the papers' noise the first is 0.72; without the common shift the second is 0.79 and the third 0.28.
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "floor"), [("street", 0.76), ("shake", 0.83), ("pan", 0.6)])
+@pytest.mark.parametrize(("family", "floor"), [("street", 0.8), ("shake", 0.84), ("pan", 0.61)])
 def test_people_who_hide_each_other_keep_their_numbers(family: str, floor: float) -> None:
     short = replace(FAMILIES[family], seconds=10.0)
     assert np.mean([idf1(sequence(short, seed)) for seed in (200, 201, 202)]) >= floor
@@ -87,23 +87,36 @@ def test_a_hidden_person_is_looked_for_where_the_camera_has_turned_to(make: Call
     assert rows[20] == rows[-1] == [1, 2, 3, 4]
 
 
-class TestCommonShift:
+class TestCommonMotion:
     def test_it_is_what_most_boxes_did(self) -> None:
         rng = np.random.default_rng(1)
         before = boxes(np.array([[100.0, 200], [300, 200], [500, 200], [700, 200], [900, 200]]))
         now = before + np.tile([30.0, -12.0], 2) + rng.normal(0, 1, (5, 1))
         now[2] += 25.0  # walks on its own
-        assert common_shift(before, now[::-1], iou(before, now[::-1])) == pytest.approx([30, -12], abs=3)
+        camera = CommonMotion()
+        shifts = [camera.shift(before, now[::-1], iou(before, now[::-1])) for _ in range(10)]
+        assert shifts[-1] == pytest.approx([30, -12], abs=3)
 
-    def test_errors_of_boxes_are_no_shift(self) -> None:
-        rng = np.random.default_rng(1)
-        before = boxes(rng.uniform(0, 3000, (12, 2)))
-        moved = [before + np.tile(rng.normal(0, 6, (12, 2)), 2) for _ in range(100)]
-        shifts = [common_shift(before, now, iou(before, now)) for now in moved]
-        assert np.abs(shifts).max() < 8 and np.mean([not s.any() for s in shifts]) > 0.7
+    @pytest.mark.parametrize("count", [4, 8, 12])
+    def test_a_camera_at_rest_is_not_said_to_move(self, count: int) -> None:
+        """Nor one that shook before, as soon as it has been at rest for a second."""
+        rng, camera = np.random.default_rng(1), CommonMotion()
+        before = boxes(rng.uniform(0, 300, (count, 2)) + 400 * np.arange(count)[:, None])
+        trembling = rng.normal(0, 6, (400, count, 2))
+        trembling[200:230] += rng.normal(0, 12, (30, 1, 2))
+        moves = [camera.shift(before, now, iou(before, now)).any() for now in before + np.tile(trembling, 2)]
+        assert not any(moves[:200]) and not any(moves[255:])
+        assert np.mean(moves[202:230]) > 0.8
+
+    def test_it_may_move_in_one_direction_alone(self) -> None:
+        rng, camera = np.random.default_rng(1), CommonMotion()
+        before = boxes(rng.uniform(0, 300, (8, 2)) + 400 * np.arange(8)[:, None])
+        moves = [before + np.tile(rng.normal(0, 4, (8, 2)) + [9.0, 0.0], 2) for _ in range(50)]
+        shifts = np.array([camera.shift(before, now, iou(before, now)) for now in moves])
+        assert shifts[5:, 0].min() > 3 and not shifts[:, 1].any()
 
     @pytest.mark.parametrize(("tracks", "detections"), [(0, 0), (0, 5), (5, 0), (2, 2), (5, 2), (2, 5)])
     def test_of_few_boxes_nothing_is_told(self, tracks: int, detections: int) -> None:
         places = boxes(np.arange(10.0).reshape(5, 2) * 100)
         before, now = places[:tracks], places[:detections] + 9
-        assert common_shift(before, now, iou(before, now)).tolist() == [0, 0]
+        assert CommonMotion().shift(before, now, iou(before, now)).tolist() == [0, 0]
