@@ -197,8 +197,8 @@ def _shade(objects: Objects, i: int) -> Colour:
 def _words(objects: Objects, i: int, draw: Draw) -> str:
     """The name, the track, the score, and the best labels of later steps on its crop."""
     text = _named(objects, i)
-    if draw.scores:
-        text += f" {objects.scores[i]:.0%}"
+    if draw.scores:  # wider apart after a number: "person 4 53%" would be read as "person 453%"
+        text += f"{'  ' if text[-1:].isdigit() else ' '}{objects.scores[i]:.0%}"
     for answer in objects.attributes[i].values() if objects.attributes else ():
         text += _best(answer)
     return text

@@ -50,7 +50,7 @@ def _legend(picture: Pillow.Image, most: float) -> None:
     letters, pad = font(max(round(7 * step), LEAST_LETTERS)), max(round(2 * step), 2)
     words = ("0", duration(most / 4), duration(most))
     lengths = [pen.textlength(word, font=letters) for word in words]
-    width = round(max(60 * step, lengths[1] + 2 * lengths[2] + 4 * pad))
+    width = round(max(60 * step, lengths[1] + 2 * lengths[2] + 8 * pad))
     high = sum(letters.getmetrics())
     bar = max(round(5 * step), 5)
     right, bottom = picture.width - 2 * pad, picture.height - 2 * pad

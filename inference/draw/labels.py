@@ -22,6 +22,7 @@ _COVERS = 0.05
 _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
                         "ı": "i", "–": "-", "—": "-", "×": "x"})  # fmt: skip
 _UNKNOWN = re.compile(r"[^ -~«»°±·‘’“”…‹›™]+")
+_SPACES = re.compile(r"\s+")
 # With more tags than this they would hide the picture: small objects of a colour are then named once.
 CROWD = 30
 
@@ -39,11 +40,11 @@ def plain(text: str) -> str:
     """A name as it can be written in a line, whatever stands in the file that it comes from.
 
     The letters that Pillow brings along are those of ASCII: others lose their accents, and for those of other scripts
-    stands a question mark.
+    stands a question mark. Two spaces stay two: they keep numbers apart.
     """
     text = unicodedata.normalize("NFKD", text[: 4 * MOST_LETTERS].translate(_SPELT))
-    text = " ".join("".join(c for c in text if c.isspace() or unicodedata.category(c)[0] not in "MC").split())
-    text = _UNKNOWN.sub("?", text)
+    text = "".join(c for c in text if c.isspace() or unicodedata.category(c)[0] not in "MC")
+    text = _UNKNOWN.sub("?", _SPACES.sub(lambda run: "  " if run[0] == "  " else " ", text.strip()))
     return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
 
 
@@ -100,12 +101,13 @@ def _letters(pen: ImageDraw.ImageDraw, text: str, size: int, width: float) -> An
 
 
 def _place(box: Area, tag: tuple[float, float], size: tuple[int, int], taken: Sequence[Area]) -> tuple[float, float]:
-    """Above the box, inside it at its top or bottom, below it, or at its right edge: the first that is free."""
+    """Above the box, below it, inside it at its bottom, or so at its right edge: the first that is free; inside at its
+    top, where persons have their faces, comes last."""
     x1, y1, x2, y2 = max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
     width, height = tag
     wishes = [
-        (x1, y1 - height), (x1, y1), (x1, y2 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y1),
-        (x2 - width, y2 - height), (x2 - width, y2),
+        (x1, y1 - height), (x1, y2), (x1, y2 - height), (x2 - width, y1 - height), (x2 - width, y2),
+        (x2 - width, y2 - height), (x1, y1), (x2 - width, y1),
     ]  # fmt: skip
     best, least = (0.0, 0.0), float("inf")
     for wish in wishes:

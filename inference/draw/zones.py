@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ _PLATE = (*DARK, 190)
 # Outlines are drawn some times finer and scaled down, so that they are smooth; of so many pixels along the longer side.
 _FINEST = 3840
 _LEAST = 7  # pixels of letters where the picture is narrower than the counters
+_COVERED = 0.25  # of the picture: if plates with names would cover more, they have none, and colours tell zones apart
 _SAMPLES = 60  # of an outline, by which it is seen whether a plate covers it
 
 
@@ -119,16 +120,11 @@ def _arrow(line: Any, size: tuple[int, int], step: float) -> tuple[Any, Any]:
 
 def plates(canvas: Pillow.Image, zones: Sequence[ZoneMark]) -> list[tuple[Area, ZoneMark, str, Any, Colour]]:
     """Where the name and the counters of each zone stand: (area, zone, text, letters, colour)."""
-    pen, step = ImageDraw.Draw(canvas), unit(canvas.size)
-    pad = max(round(step), 2)
-    texts, sizes = [], []
-    for zone in zones:
-        text, letters = _text(pen, zone, canvas.width - 6 * pad, max(round(7 * step), LEAST_LETTERS))
-        # As wide as with other digits: the plate keeps its place while it counts.
-        steady = "".join("0" if c.isdigit() else c for c in text)
-        ascent, descent = letters.getmetrics()
-        texts.append((text, letters))
-        sizes.append((round(pen.textlength(steady, font=letters)) + 5 * pad, ascent + descent + pad))
+    pen = ImageDraw.Draw(canvas)
+    named = [replace(zone, name=_written(zone.name, number)) for number, zone in enumerate(zones, 1)]
+    texts, sizes = _texts(pen, named, canvas.size)
+    if sum(width * height for width, height in sizes) > _COVERED * canvas.width * canvas.height:
+        texts, sizes = _texts(pen, [replace(zone, name="") for zone in zones], canvas.size)
     places = _places(canvas.size, tuple(zone.points for zone in zones), tuple(sizes))
     return [
         ((x, y, x + width, y + height), zone, text, letters, shade)
@@ -136,6 +132,29 @@ def plates(canvas: Pillow.Image, zones: Sequence[ZoneMark]) -> list[tuple[Area, 
             places, sizes, zones, texts, _shades(zones), strict=True
         )
     ]
+
+
+def _written(name: str, number: int) -> str:
+    """The name as it can be written; for one that has no letter that can be, its number among the zones, from 1."""
+    name = plain(name)
+    return name if any(c.isalnum() for c in name) else f"zone {number}"
+
+
+def _texts(
+    pen: ImageDraw.ImageDraw, zones: Sequence[ZoneMark], size: tuple[int, int]
+) -> tuple[list[tuple[str, Any]], list[tuple[int, int]]]:
+    """(text, letters) of each plate, and its (width, height) in pixels, on a picture of the (width, height) `size`."""
+    step = unit(size)
+    pad = max(round(step), 2)
+    texts, sizes = [], []
+    for zone in zones:
+        text, letters = _text(pen, zone, size[0] - 6 * pad, max(round(7 * step), LEAST_LETTERS))
+        # As wide as with other digits: the plate keeps its place while it counts.
+        steady = "".join("0" if c.isdigit() else c for c in text)
+        ascent, descent = letters.getmetrics()
+        texts.append((text, letters))
+        sizes.append((round(pen.textlength(steady, font=letters)) + 5 * pad, ascent + descent + pad))
+    return texts, sizes
 
 
 def _text(pen: ImageDraw.ImageDraw, zone: ZoneMark, width: float, size: int) -> tuple[str, Any]:
@@ -146,7 +165,7 @@ def _text(pen: ImageDraw.ImageDraw, zone: ZoneMark, width: float, size: int) -> 
         return zone.counters, font(max(int(size * width / own), _LEAST))
     # Names are for telling zones apart: one of a sentence would hide the picture.
     room = min(width - own, max(0.3 * width, own)) - pen.textlength("  ", font=letters)
-    name = plain(zone.name) if own < 0.5 * width else ""  # on a small picture a colour is enough
+    name = zone.name if own < 0.5 * width else ""  # on a small picture a colour is enough
     name = fitted_text(pen, name, letters, room)
     return (f"{name}  {zone.counters}" if name else zone.counters), letters
 

@@ -157,7 +157,7 @@ class Aggregate(contextlib.ExitStack):
         for name, predictions in steps.items():
             if left_out := getattr(predictions, "left_out", None):
                 self._left_out.setdefault(name, Counter()).update(left_out)
-        self.choice.take(detections.index, len(shown), steps)
+        self.choice.take(detections.index, shown.scores, steps)
         self._frames += 1
         if self._lines is not None:
             self._lines.write(detections.index, at_s, steps)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from inference.draw.artifacts import jpeg
 from inference.draw.crops import MOST_CROPS, Box, area_of, crop_of
 from inference.draw.heat import heat_picture
 from inference.draw.privacy import Redaction
-from inference.predictions import Predictions
+from inference.predictions import Floats, Predictions
 from inference.routes import Draw
 from inference.video.frames import Frame, Pixels
 from inference.video.sights import Sights, crop_name, sights_in
@@ -19,6 +20,7 @@ from inference.video.summary import Summary
 
 THUMBNAIL_WIDTH = 320
 CROP_SIDE = 1024  # of the longer side of a track's picture, where the route says nothing
+_BETTER = 1.05  # by as much a frame has more to see than the poster so far: each is drawn, and made into a file
 POSTER, HEAT = "poster.jpg", "heat.jpg"
 
 
@@ -34,15 +36,17 @@ class Choice:
         self.sights = Sights(crops)
         self._step = 1
         self._seen = 0
-        self._most = -1
+        self._most = -1.0
         self.thumbnails: list[int] = []
         self.poster: int | None = None
 
-    def take(self, index: int, shown: int, steps: Mapping[str, Predictions]) -> None:
-        """One frame with `shown` things on it, and its predictions."""
+    def take(self, index: int, scores: Floats, steps: Mapping[str, Predictions]) -> None:
+        """One frame, the scores (N,) of the things on it, and its predictions."""
         self.sights.take(index, steps)
-        if shown > self._most:
-            self._most, self.poster = shown, index
+        # Squared: one thing that is sure is more to see than two guesses.
+        seen = float(np.square(scores, dtype=np.float64).sum())
+        if seen > _BETTER * self._most:
+            self._most, self.poster = seen, index
         if self._requested and self._seen % self._step == 0:
             self.thumbnails.append(index)
             if len(self.thumbnails) >= 2 * self._requested:

@@ -25,6 +25,14 @@ def test_where_nothing_stood_is_the_picture_and_where_it_stood_long_is_light(siz
     assert (legend != 90).any()
 
 
+@pytest.mark.parametrize("size", [(320, 240), (426, 240), (1280, 720)])
+def test_the_numbers_of_the_legend_are_apart(size: tuple[int, int]) -> None:
+    painted = np.asarray(heat_picture(np.full((9, 16), 3.6), Pillow.new("RGB", size)))
+    words = (painted[-size[1] // 24 :] > 140).all(axis=2).any(axis=0)  # white, on dark
+    gaps = np.sort(np.diff(np.flatnonzero(words)))
+    assert gaps[-2] > 1.5 * gaps[-3]  # between three words there is more room than in one, before its unit
+
+
 def test_a_clip_in_which_nothing_was_tracked_has_no_legend() -> None:
     ground = Pillow.new("RGB", (320, 180), "grey")
     assert np.array_equal(np.asarray(heat_picture(np.zeros((9, 16)), ground)), np.asarray(ground))

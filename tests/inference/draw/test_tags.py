@@ -50,6 +50,12 @@ def test_tags_of_tracks_stay_where_scores_flicker(placed: list[tuple[float, floa
     assert placed[:3] == placed[3:6] == placed[6:] and len(placed) == 9
 
 
+def test_tags_of_persons_side_by_side_leave_their_faces_to_be_seen(placed: list[tuple[float, float]]) -> None:
+    boxes = [[100, 100, 160, 260], [110, 104, 170, 260], [300, 90, 340, 240], [302, 92, 342, 244]]
+    annotate(Pillow.new("RGB", (640, 360)), [("d", tracked((0.9, 0.8, 0.7, 0.6), boxes))], Draw(scores=False))
+    assert all(y <= 90 or y >= 200 for _, y in placed) and len(placed) == 4
+
+
 def test_a_tag_slides_where_its_box_leaves_the_picture(placed: list[tuple[float, float]]) -> None:
     picture = Pillow.new("RGB", (640, 360))
     for step in range(60):
@@ -87,6 +93,11 @@ def test_whatever_things_are_called_they_are_drawn(name: str) -> None:
     assert pen.textlength(fitted_text(pen, plain(name), letters, 50), font=letters) <= 50
 
 
+def test_numbers_beside_each_other_are_written_apart() -> None:
+    assert plain("person 4  53%") == "person 4  53%"  # one space of these letters is narrow: "person 453%"
+    assert plain(" a\n\nb   c\t d ") == "a b c d"
+
+
 def words(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the tags of a video of that size say."""
     written: list[str] = []
@@ -107,9 +118,9 @@ def words(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ((64, 64), []),
         ((160, 120), ["1"]),
         ((426, 240), ["person 1"]),
-        ((854, 480), ["person 1 90%"]),
-        ((1080, 1920), ["person 1 90%"]),
-        ((3840, 2160), ["person 1 90%"]),
+        ((854, 480), ["person 1  90%"]),
+        ((1080, 1920), ["person 1  90%"]),
+        ((3840, 2160), ["person 1  90%"]),
     ],
 )
 def test_the_smaller_a_video_is_the_shorter_are_its_tags(

@@ -120,3 +120,18 @@ def test_counters_are_never_cut() -> None:
     for size in ((160, 120), (426, 240), (3840, 2160)):
         ((_, _, text, *_),) = plates(Pillow.new("RGB", size), [long])
         assert text.endswith("in 1234  out 5678")
+
+
+def test_a_zone_whose_name_cannot_be_written_has_its_number() -> None:
+    marks = [ZoneMark(name, DOWN, "in 1  out 2") for name in ("北口", "South door", "כניסה", "😀")]
+    texts = [text for _, _, text, *_ in plates(Pillow.new("RGB", (1280, 720)), marks)]
+    assert texts == [f"{name}  in 1  out 2" for name in ("zone 1", "South door", "zone 3", "zone 4")]
+
+
+@pytest.mark.parametrize(("size", "named"), [((160, 120), 0), ((426, 240), 6), ((1280, 720), 6)])
+def test_names_of_many_zones_do_not_hide_a_small_picture(size: tuple[int, int], named: int) -> None:
+    marks = [ZoneMark(f"door {i}", ((i / 7, 0.1), (i / 7, 0.9)), "in 0  out 0") for i in range(1, 7)]
+    placed = plates(Pillow.new("RGB", size), marks)
+    assert sum("door" in text for _, _, text, *_ in placed) == named
+    covered = sum(shared(area, area) for area, *_ in placed)
+    assert covered < 0.4 * size[0] * size[1]

@@ -74,10 +74,11 @@ def test_the_crop_of_a_track_is_blurred_where_it_has_to_be() -> None:
     spread = []
     for blur in ((), ("face",)):
         stills, choice = Stills(Draw(crops=("person",), blur=blur, quality=95)), Choice(0, ("person",))
-        choice.take(3, 1, steps)
+        choice.take(3, people.scores, steps)
         frame = Frame(3, 0.1, pixels)
         stills.take(frame, steps, None, choice, stills.cut(frame, steps, choice))
-        choice.take(4, 1, {"d": tracked((4, "person", 0.5))})
+        worse = tracked((4, "person", 0.5))
+        choice.take(4, worse.scores, {"d": worse})
         summary = Summary(Source(), (), "ok", {}, None, [], sights=[[4, 3]])
         (crop,) = stills.files(summary).values()
         image = Image.open(io.BytesIO(crop))
@@ -85,6 +86,16 @@ def test_the_crop_of_a_track_is_blurred_where_it_has_to_be() -> None:
         spread.append(np.asarray(image.convert("L"), float)[15:55, 15:45].std())
         assert stills.files(replace(summary, sights=[[4, 2]])) == {}  # of another frame than the merge says
     assert spread[0] > 25 and spread[1] < 10
+
+
+def test_the_poster_shows_what_is_sure_rather_than_many_guesses() -> None:
+    choice = Choice(0)
+    for index, scores in enumerate(([], [0.41, 0.4, 0.4, 0.3], [0.93, 0.48], [0.93, 0.5], [0.9], [])):
+        choice.take(index, np.array(scores, np.float32), {})
+    assert choice.poster == 2  # and not the next, which hardly has more
+    alone = Choice(0)
+    alone.take(0, np.zeros(0, np.float32), {})
+    assert alone.poster == 0
 
 
 def test_the_longest_side_holds_for_videos_too() -> None:
