@@ -227,7 +227,8 @@ def slips(registry: Registry, folder: Path) -> list[Row]:
         total = Looked()
         for clip in clips:
             path = clip if clip.exists() else made(int(clip.stem), heads, clip)
-            annotated = analyze(path, route(True), registry).artifacts["annotated.mp4"]
+            analysis = analyze(path, route(True), registry)  # its files lie as long as it is kept
+            annotated = analysis.artifacts["annotated.mp4"]
             assert isinstance(annotated, Path)
             looked = look(path, annotated, finder)
             print(f"  {clip.stem}: {looked}", file=sys.stderr, flush=True)

@@ -26,7 +26,7 @@ from inference.video.aggregate import Detections
 from inference.video.frames import Frame
 from inference.video.held import MAKES_PICTURES
 from inference.video.options import VideoOptions
-from inference.video.places import HOLD_S
+from inference.video.places import LOOKS_BACK_S
 from inference.video.summary import RouteFacts, StepFacts, Work
 
 
@@ -110,7 +110,7 @@ class FrameDetector:
     def lead_seconds(self) -> float:
         """How far back anything looks: clip models their window, camera motion the last frame, blur what is held."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
-        return max([*windows, 0.0 if self._camera is None else 1e-3, 2 * HOLD_S if self.blurs_made else 0.0])
+        return max([*windows, 0.0 if self._camera is None else 1e-3, LOOKS_BACK_S if self.blurs_made else 0.0])
 
     @property
     def blurs_made(self) -> bool:

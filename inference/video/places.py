@@ -16,11 +16,16 @@ from inference.video.times import SAME_S
 
 Boxes = NDArray[np.float64]
 
-# So long, or from one sample to the next, a place is held before the first sight and after the last.
+# So long, or from one sample to the next, a place is held before the first sight, for which frames have to wait.
 HOLD_S = 0.6
-_ONCE_S = 0.3  # that of what was seen a single time
+# And so long after the last, if there were as many as that: a face that turns away comes back later than frames can
+# wait for it. What is taken for one by mistake is seldom seen so often.
+_AFTER_S, _OFTEN = 2.0, 3
+_ONCE_S = 0.3  # both, for what was seen a single time
 # So long, or from one sample to the next, a thing may be missed and be the same when it is seen again.
 _GONE_S = 1.0
+# Sights so long ago tell what is covered now.
+LOOKS_BACK_S = _AFTER_S + (_OFTEN - 1) * _GONE_S
 # How far, in sizes of the thing, it may be from where it was or was expected: at once, and a second.
 _NEAR, _REACH, _REACH_S = 0.6, 4.0, 0.4
 _RATIO = 2.2  # of the larger size to the smaller
@@ -110,10 +115,12 @@ class Places:
         del self._times[:now]
         boxes: list[Boxes] = []
         for place in self._places:
-            hold_s = (HOLD_S if place.count > 1 else _ONCE_S) + SAME_S
-            boxes += place.at(t_s, min(t_s - hold_s, before_s), max(t_s + hold_s, after_s))
+            hold_s = HOLD_S if place.count > 1 else _ONCE_S
+            stays_s = _AFTER_S if place.count >= _OFTEN else hold_s
+            boxes += place.at(t_s, min(t_s - stays_s - SAME_S, before_s), max(t_s + hold_s + SAME_S, after_s))
             place.forget(t_s)
-        self._places = [place for place in self._places if place.times[-1] >= min(t_s - _GONE_S, before_s)]
+        kept_s = min(t_s - max(_GONE_S, _AFTER_S) - SAME_S, before_s)
+        self._places = [place for place in self._places if place.times[-1] >= kept_s]
         return np.array(boxes, np.float64).reshape(-1, 4)
 
 

@@ -23,6 +23,7 @@ from inference.routes import Draw, Route, Step
 from inference.video.frames import Pixels
 from inference.video.options import VideoOptions
 from inference.video.outputs import Drawing, TrialDrawing
+from inference.video.places import LOOKS_BACK_S
 from inference.video.read import VideoReader, probe, scan
 from inference.video.render import draw_part
 from inference.video.split import detect_part, merge, plan, prepare
@@ -83,7 +84,7 @@ def stripes(pixels: Pixels, i: int, scale: float = 1.0) -> float:
 
 def in_parts(clip: Path, chosen: Route, registry: Registry, folder: Path) -> dict[str, list[Path] | bytes]:
     """The files of the clip in three parts; of videos, those of the parts."""
-    parts = plan(scan(clip), chosen.video_options, 2.0, 1.2, 2.0)
+    parts = plan(scan(clip), chosen.video_options, 2.0, LOOKS_BACK_S, 2.0)
     assert [part.start.index for part in parts] == [0, 20, 40]
     facts = prepare(clip, probe(clip), chosen, registry, 1.0).facts
     facts = RouteFacts.from_json(json.loads(json.dumps(asdict(facts))))

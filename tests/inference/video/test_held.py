@@ -15,7 +15,7 @@ from inference.routes import Draw, Route, Step
 from inference.video.held import Held, most_waiting
 from inference.video.options import VideoOptions
 from inference.video.overlay import Shown
-from inference.video.places import HOLD_S
+from inference.video.places import HOLD_S, LOOKS_BACK_S
 from inference.video.summary import RouteFacts, StepFacts
 
 FACES = ("face", "plate")
@@ -73,11 +73,27 @@ def test_a_face_is_covered_on_every_frame_on_which_it_is_missed(
 
 
 def test_nothing_is_covered_any_more_when_it_has_gone_for_long() -> None:
-    frames: Frames = [(i / 10, [at(100)] if 20 <= i < 30 else []) for i in range(50)]
+    frames: Frames = [(i / 10, [at(100)] if 20 <= i < 30 else []) for i in range(60)]
     covered = [bool(boxes) for boxes in blurred(frames)]
-    assert covered == [14 <= i <= 35 for i in range(50)]
+    assert covered == [14 <= i <= 49 for i in range(60)]
     once: Frames = [(i / 10, [at(100)] if i == 20 else []) for i in range(50)]
     assert sum(map(bool, blurred(once))) == 7, "what is seen once is held for less"
+
+
+def test_a_face_that_turns_away_for_two_seconds_is_covered_all_the_time() -> None:
+    frames: Frames = [(i / 10, [] if 20 <= i < 45 else [at(100 + 0.2 * i)]) for i in range(60)]
+    for i, boxes in enumerate(blurred(frames)):
+        assert share(at(100 + 0.2 * i), boxes) > 0.95, i
+
+
+def test_what_was_seen_longer_ago_than_places_look_back_counts_no_more() -> None:
+    """A part of a clip, which is read from there on, has the boxes of the whole."""
+    frames: Frames = [(i / 10, [at(100)] if i in (5, 14, 23) else []) for i in range(60)]
+    whole = blurred(frames)
+    assert whole[42] and not whole[44], "seen thrice, it is held for long"
+    for first in range(24, 60):
+        lead = [frame for frame in frames if first / 10 - LOOKS_BACK_S - 1e-6 <= frame[0]]
+        assert blurred(lead)[-(60 - first) :] == whole[first:]
 
 
 def test_faces_that_cross_unseen_are_covered_each_on_its_way() -> None:
