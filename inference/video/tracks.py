@@ -105,13 +105,14 @@ class Tracks:
         """threshold: the score from which a detection counts by itself; thresholds: by label."""
         self._threshold, self._thresholds = threshold, thresholds or {}
         self._tracker = None if options.tracker == "none" else TRACKERS[options.tracker](options, threshold)
-        self._zones = ZoneWatch(options.zones, width, height)
+        self._zones = ZoneWatch(options.zones, width, height, options.confirm_hits)
         self._speeds = Speeds(options.metres_per_pixel) if options.metres_per_pixel else None
         self._tracks: dict[int, TrackSummary] = {}
         self.heat = HeatMap(width, height) if options.heat_map else None
         self._most: dict[str, int] = {}
         self._detections: Counter[str] = Counter()
         self._loose: Counter[str] = Counter()  # detections without a track
+        self._seen_on: Counter[str] = Counter()  # pictures
         self._last_s, self._wide_gaps = 0.0, 0
         self._confirm_hits, self._frames, self._first_s = options.confirm_hits, 0, 0.0
         self._followed, self._own = -1, -1  # the number of the object that is followed; where no detection had one
@@ -138,6 +139,7 @@ class Tracks:
             self._remember(t_s, shown)
             tracks = [] if shown.tracks is None else shown.tracks.tolist()
             self._detections.update(shown.names)
+            self._seen_on.update(set(shown.names))
             self._loose.update(n for n, track in zip(shown.names, tracks, strict=True) if track < 0)
         for name in set(shown.names):
             self._most[name] = max(self._most.get(name, 0), shown.names.count(name))
@@ -220,9 +222,11 @@ class Tracks:
             return dict(sorted((followed | self._most).items(), key=lambda item: -item[1]))
         found = self._tracked()
         # Beside tracks, what a detector sees once or twice is as likely its mistake.
-        often = max(_OFTEN, _OFTEN_SHARE * self._frames) if found else 0
-        found |= Counter({n: self._most[n] for n in self._missed() if self._detections[n] >= often})
+        found |= Counter({n: self._most[n] for n in self._missed() if not found or self._often(n)})
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def _often(self, label: str) -> bool:
+        return self._seen_on[label] >= max(min(_OFTEN, self._frames / 2), _OFTEN_SHARE * self._frames)
 
     def _tracked(self) -> Counter[str]:
         enough = min(self._confirm_hits, self._frames)
@@ -237,20 +241,20 @@ class Tracks:
         return sorted(n for n, seen in self._detections.items() if not tracked[n] or 2 * self._loose[n] > seen)
 
     def notes(self) -> Iterator[str]:
-        """What was seen and could not be tracked, and why."""
-        zones = "; zones count tracks alone" if self._zones.zones else ""
-        why = "there is a single picture" if self._frames == 1 else f"there are {self._frames} pictures"
+        """What was seen and could not be tracked, why, and what to do; of what is hardly ever seen, nothing."""
+        zones = "; zones count only what is tracked" if self._zones.zones else ""
+        why = "there is only one picture" if self._frames == 1 else f"there are only {self._frames} pictures"
         if self._wide_gaps:
             why = f"pictures are about {(self._last_s - self._first_s) / (self._frames - 1):.2g} s apart"
         missed, objects, nothing = self._missed(), self.objects(), not self._tracked()
         for label, seen in sorted(self._detections.items()):
-            loose = f"{self._loose[label]} of {seen} detections of {label} belong to no track"
             if label in missed and label in objects:
-                yield f"{why}: {loose}; the summary has at least the most that were seen at once{zones}"
-            elif label in missed:
-                yield f"{why}: {loose}; they are too few for the summary{zones}"
-            elif nothing:
-                yield f"{loose}, as none was in about the same place on {self._confirm_hits} pictures in a row{zones}"
+                yield (f"{label}: {self._loose[label]} of {seen} detections could not be joined to a track, because "
+                       f"{why}; the summary counts {objects[label]}, and there may have been more{zones}; to track "
+                       "them, analyse more of the clip's pictures (a higher fps, or a lower stride)")  # fmt: skip
+            elif nothing and self._often(label):
+                yield (f"{label}: found on {self._seen_on[label]} of {self._frames} pictures, but never in about the "
+                       f"same place on {self._confirm_hits} in a row; taken for mistakes and not counted")  # fmt: skip
 
     def extra(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The members that a video adds to the document: tracks, timeline (with these items), zones; and `objects`,

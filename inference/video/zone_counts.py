@@ -13,6 +13,7 @@ from inference.video.zones import Zone, ZoneEvent
 # A day in minutes is 1,440; of finer intervals several are taken together.
 _MOST_INTERVALS = 10_000
 _LEFT, _CAME, _VANISHED = range(3)
+_ROUNDING = 1e-9  # of an interval: 0.3 s lies at the beginning of the fourth tenth, though 0.3 // 0.1 is 2
 
 
 def counts(zones: Sequence[Zone], events: Sequence[ZoneEvent], span_s: tuple[float, float]) -> dict[str, Any]:
@@ -24,16 +25,26 @@ def counts(zones: Sequence[Zone], events: Sequence[ZoneEvent], span_s: tuple[flo
     return {zone.name: _of_zone(zone, by_zone[zone.name], span_s) for zone in zones}
 
 
+def _slot(t_s: float, every_s: float) -> int:
+    """In which interval a time is."""
+    return math.floor(t_s / every_s + _ROUNDING)
+
+
+def _edge(slot: int, every_s: float) -> float:
+    """Where an interval begins, as it is written."""
+    return round(slot * every_s, 6)
+
+
 def _of_zone(zone: Zone, events: Sequence[ZoneEvent], span_s: tuple[float, float]) -> dict[str, Any]:
     slots: dict[int, Counter[str]] = {}
     tracks: defaultdict[str, set[int]] = defaultdict(set)
     for event in events:
-        slots.setdefault(int(event.t_s // zone.every_s), Counter())[event.counted] += 1
+        slots.setdefault(_slot(event.t_s, zone.every_s), Counter())[event.counted] += 1
         tracks[event.counted].add(event.track)
     document: dict[str, Any] = {
         "total": dict(Counter(event.counted for event in events)),
         "unique": {kind: len(numbers) for kind, numbers in tracks.items() if kind not in ("exit", "dwell")},
-        "intervals": [{"start_s": k * zone.every_s, "end_s": (k + 1) * zone.every_s, **slots[k]}
+        "intervals": [{"start_s": _edge(k, zone.every_s), "end_s": _edge(k + 1, zone.every_s), **slots[k]}
                       for k in sorted(slots)],
     }  # fmt: skip
     if not zone.is_line:
@@ -68,14 +79,14 @@ def _occupancy(events: Sequence[ZoneEvent], span_s: tuple[float, float], every_s
             _spread(seconds, peaks, inside, (before_s, t_s), every_s)
         inside += 1 if step == _CAME else -1
         before_s = t_s
-        slot = int(t_s // every_s)
+        slot = _slot(t_s, every_s)
         if inside > 0:
             peaks[slot] = max(peaks.get(slot, 0), inside)
         if inside > peak:
             peak, peak_s = inside, round(t_s, 3)
     intervals = []
     for slot in sorted(peaks):
-        first, last = slot * every_s, (slot + 1) * every_s
+        first, last = _edge(slot, every_s), _edge(slot + 1, every_s)
         length = min(last, end_s) - max(first, start_s)
         mean = seconds[slot] / length if length > 0 else float(peaks[slot])
         intervals.append({"start_s": first, "end_s": last, "peak": peaks[slot], "mean": round(mean, 3)})
@@ -90,8 +101,8 @@ def _spread(
 ) -> None:
     """Adds the time that so many were inside to the intervals it lies in."""
     start_s, end_s = span_s
-    for slot in range(int(start_s // every_s), int(end_s // every_s) + 1):
+    for slot in range(_slot(start_s, every_s), _slot(end_s, every_s) + 1):
         share = min(end_s, (slot + 1) * every_s) - max(start_s, slot * every_s)
-        if share > 0:
+        if share > _ROUNDING * every_s:
             seconds[slot] += share * inside
             peaks[slot] = max(peaks.get(slot, 0), inside)

@@ -120,13 +120,15 @@ class AreaShape:
         rows, edge = np.arange(len(places)), distances.argmin(axis=1)
         distance, foot = distances[rows, edge], nearest[rows, edge]
         ways = away[rows, edge] / np.maximum(distance, 1e-9)[:, None]
-        # Of a narrow area the middle half is beyond the band: a quarter of it from either border.
-        room = np.where(within, self._thickness(foot, ways) / 4, _OF_ROOM * _room(foot, ways, self._size))
+        # Of a narrow area, or a narrow bay, the middle half is beyond the band: a quarter of it from either border.
+        to_frame = _room(foot, ways, self._size)
+        to_edge = self._to_edge(foot, ways)
+        room = np.minimum(to_edge / 4, np.where(within, to_frame / 4, _OF_ROOM * to_frame))
         band = np.minimum(_BAND * _across(sizes, ways), room)
         return Sides(np.where(distance > band, np.where(within, 1, -1), 0), within, distance)
 
-    def _thickness(self, points: Floats, ways: Floats) -> Floats:
-        """How far it is from points (N, 2) of the border along unit vectors (N, 2) to the next edge."""
+    def _to_edge(self, points: Floats, ways: Floats) -> Floats:
+        """How far it is from points (N, 2) of the border along unit vectors (N, 2) to the next edge, inf for none."""
         along = self._end - self._start
         cross = ways[:, None, 0] * along[None, :, 1] - ways[:, None, 1] * along[None, :, 0]
         to = self._start[None] - points[:, None]
@@ -134,8 +136,8 @@ class AreaShape:
             step = (to[..., 0] * along[None, :, 1] - to[..., 1] * along[None, :, 0]) / cross
             share = (to[..., 0] * ways[:, None, 1] - to[..., 1] * ways[:, None, 0]) / cross
         hit = (step > 1e-6) & (share >= 0) & (share <= 1)
-        to_edge: Floats = np.where(hit, step, np.inf).min(axis=1)
-        return np.minimum(to_edge, _room(points, ways, self._size))
+        result: Floats = np.where(hit, step, np.inf).min(axis=1)
+        return result
 
     def passed(self, before: Floats, after: Floats, size: Floats) -> tuple[float, float] | None:
         """From where to where, as shares of the straight way between two places outside, it leads through the area, the

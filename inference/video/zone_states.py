@@ -202,4 +202,9 @@ class AreaState:
         assert self.since_s is not None
         stayed = t_s - self.since_s
         self.since_s, self._outside = None, self._last
-        return [Happened("exit", t_s, vanished=vanished), Happened("dwell", t_s, seconds=stayed)]
+        events = [Happened("exit", t_s, vanished=vanished), Happened("dwell", t_s, seconds=stayed)]
+        if (
+            self.loiter_s is not None and not self._loitered and stayed >= self.loiter_s
+        ):  # unseen when it became so long
+            events.insert(0, Happened("loiter", t_s, seconds=stayed))
+        return events

@@ -155,6 +155,7 @@ class _Track:
     last_s: float
     size: Floats
     states: list[LineState | AreaState]
+    sights: int = 0
     happened: list[tuple[int, Happened]] = field(default_factory=list)  # with the number of the zone
     counts: Counter[tuple[int, str]] = field(default_factory=Counter)
 
@@ -171,11 +172,13 @@ def _counted(happened: Happened) -> str:
 class ZoneWatch:
     """Feed it the tracked boxes picture by picture, in order; `finish` gives what happened.
 
-    width, height: of the pictures, in pixels. What is kept grows with what happened, not with the length of the clip.
+    width, height: of the pictures, in pixels. enough: on how many pictures a track that is there on the first has to be
+    seen to count. What is kept grows with what happened, not with the length of the clip.
     """
 
-    def __init__(self, zones: Sequence[Zone], width: int, height: int) -> None:
+    def __init__(self, zones: Sequence[Zone], width: int, height: int, enough: int = 1) -> None:
         self.zones = tuple(zones)
+        self._enough, self._pictures = enough, 0
         self._size = width, height
         self._shapes = [(LineShape if zone.is_line else AreaShape)(zone.points, self._size) for zone in zones]
         self._pace = Pace()
@@ -200,6 +203,7 @@ class ZoneWatch:
         if not self.zones:
             return
         self._pace.update(t_s)
+        self._pictures += self._span_s is None or t_s > self._span_s[1]
         self._span_s = (t_s if self._span_s is None else self._span_s[0]), t_s
         rows = np.flatnonzero(ids >= 0).tolist()
         boxes = np.asarray(boxes, np.float64)[rows]
@@ -231,7 +235,7 @@ class ZoneWatch:
         # A band that trembles with the box would let the box over it.
         share = 1.0 - float(np.exp((track.last_s - t_s) / _SIZE_S))
         track.size = track.size + share * (size - track.size)
-        track.label, track.last_s = label, t_s
+        track.label, track.last_s, track.sights = label, t_s, track.sights + 1
         return track
 
     def join(self, own: int, number: int) -> None:
@@ -246,6 +250,7 @@ class ZoneWatch:
             return
         for zone, state in enumerate(before.states):
             before.add(zone, state.end())
+        after.first_s, after.sights = min(after.first_s, before.first_s), after.sights + before.sights
         after.happened += before.happened
         after.counts += before.counts
 
@@ -253,26 +258,28 @@ class ZoneWatch:
         track = self._tracks.pop(number)
         for zone, state in enumerate(track.states):
             track.add(zone, state.end())
-        self._totals += Counter({key: n for key, n in track.counts.items() if self._counts(key[0], track.label)})
+        self._totals += Counter({key: n for key, n in track.counts.items() if self._counts(key[0], track)})
         for zone, happened in track.happened:
-            if self._counts(zone, track.label):
+            if self._counts(zone, track):
                 way = {1: "in", -1: "out", 0: None}[happened.way]
                 seconds = happened.seconds if happened.kind in ("dwell", "loiter") else None
                 self._events.append(ZoneEvent(happened.kind, self.zones[zone].name, happened.t_s, number, track.label,
                                               way, seconds, happened.vanished))  # fmt: skip
 
-    def _counts(self, zone: int, label: str) -> bool:
+    def _counts(self, zone: int, track: _Track) -> bool:
+        if track.sights < min(self._enough, self._pictures) and track.first_s <= self.span_s[0]:
+            return False
         labels = self.zones[zone].labels
-        return not labels or label in labels
+        return not labels or track.label in labels
 
     def counters(self) -> list[ZoneCount]:
         """What each zone has counted up to the last picture, in the order of the zones."""
         totals = self._totals.copy()
         within: Counter[int] = Counter()
         for track in self._tracks.values():
-            totals.update({key: n for key, n in track.counts.items() if self._counts(key[0], track.label)})
+            totals.update({key: n for key, n in track.counts.items() if self._counts(key[0], track)})
             for number, state in enumerate(track.states):
-                within[number] += _inside(state) and self._counts(number, track.label)
+                within[number] += _inside(state) and self._counts(number, track)
         result = []
         for number, zone in enumerate(self.zones):
             came, went = ("cross_in", "cross_out") if zone.is_line else ("enter", "exit")

@@ -46,6 +46,18 @@ def test_what_only_the_first_frame_shows_does_not_count() -> None:
     assert of_one_frame.extra([])["objects"] == {"dog": 1}
 
 
+def test_what_only_the_first_frame_shows_counts_at_no_zone() -> None:
+    whole = Zone("whole", ((0, 0), (1, 0), (1, 1), (0, 1)))
+    tracks = Tracks(VideoOptions(zones=(whole,)), 0.5, 320, 200)
+    for i, boxes in enumerate([(PLACE, ELSEWHERE), (PLACE,), (PLACE,), (PLACE,)]):
+        tracks.update(i / 4, seen(*boxes))
+    (count,) = tracks.counters()
+    assert (count.entered, count.inside) == (1, 1)
+    document = tracks.extra([])
+    assert document["objects"] == {"dog": 1}
+    assert document["zones"]["whole"]["total"] == {"enter": 1, "exit": 1, "dwell": 1}
+
+
 @pytest.mark.parametrize("tracker", ["bytetrack", "sort"])
 def test_a_followed_detection_is_its_track_and_goes_on_where_it_is_not_detected(tracker: str) -> None:
     tracks = Tracks(VideoOptions(tracker=tracker), 0.5, 320, 200)  # type: ignore[arg-type]

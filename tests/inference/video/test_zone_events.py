@@ -150,6 +150,19 @@ def test_who_was_hidden_on_all_the_way_through_an_area_was_not_seen_there() -> N
     assert watch([YARD], [*way((100, 500), (250, 500), 2), *[None] * 30, *way((750, 500), (900, 500), 2)]) == []
 
 
+def test_a_stay_that_grew_long_unseen_has_loitered() -> None:
+    patio = Zone("patio", YARD.points, loiter_s=3.0)
+    events = watch([patio], [(0.1, 0.1), *[(500, 500)] * 10, *[None] * 40, *[(900, 500)] * 10])
+    assert [(e.kind, e.t_s) for e in events] == [("enter", 0.1), ("loiter", 5.1), ("exit", 5.1), ("dwell", 5.1)]
+
+
+def test_who_steps_out_into_a_narrow_bay_has_left() -> None:
+    """The bay is 24 pixels wide, less than the band of both its sides."""
+    bay = ((0.2, 0.2), (0.488, 0.2), (0.488, 0.6), (0.512, 0.6), (0.512, 0.2), (0.8, 0.2), (0.8, 0.9), (0.2, 0.9))
+    events = watch([Zone("bay", bay)], [*way((350, 400), (500, 400), 2), *[(500.0, 400.0)] * 30])
+    assert total(events) == {"enter": 1, "exit": 1} and events[-1].t_s < 2
+
+
 def test_a_band_does_not_tremble_with_the_box() -> None:
     """Every second box is of the head and shoulders alone: its band would be too narrow for its trembling."""
     watcher = ZoneWatch([STEP], W, H)

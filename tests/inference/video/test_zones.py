@@ -112,6 +112,16 @@ def test_counts_by_interval() -> None:
     }  # fmt: skip
 
 
+def test_an_event_on_the_edge_of_an_interval_is_in_the_one_that_begins_there() -> None:
+    """In binary, 3 x 0.1 is more than 0.3."""
+    zone = Zone("yard", AREA.points, every_s=0.1)
+    events = [ZoneEvent("enter", "yard", 0.3, 1, "person"), ZoneEvent("exit", "yard", 0.7, 1, "person")]
+    found = counts([zone], events, (0.0, 1.0))["yard"]
+    assert found["intervals"] == [{"start_s": 0.3, "end_s": 0.4, "enter": 1}, {"start_s": 0.7, "end_s": 0.8, "exit": 1}]
+    tenths = [(one["start_s"], one["mean"]) for one in found["occupancy"]["intervals"]]
+    assert tenths == [(0.3, 1.0), (0.4, 1.0), (0.5, 1.0), (0.6, 1.0)]
+
+
 def test_how_full_an_area_was_and_how_long_stays_lasted() -> None:
     """One from 0 to 6 s, another from 2 to 4, a third comes as that goes; the first is lost, the third walks out."""
     zone = Zone("yard", AREA.points, every_s=5.0)
