@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from fractions import Fraction
 from typing import cast
 
 import av
@@ -88,19 +87,17 @@ def _bit_rate(container: InputContainer, stream: VideoStream) -> int | None:
 
 def _measured_bit_rate(container: InputContainer, stream: VideoStream) -> int:
     """Bits a second of the first pictures; 0 where that cannot be told."""
-    count, size, period_s = 0, 0, 1 / (rate_of(container, stream) or Fraction(10))
-    first_s, last_s = math.inf, -math.inf
+    period_s = float(1 / (rate_of(container, stream) or 10))
+    count, size, shown = 0, 0, list[float]()
     with suppress(av.FFmpegError):
         for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            count, size = count + 1, size + packet.size
-            if packet.pts is not None:
-                at_s = float(packet.pts * packet.time_base)
-                first_s, last_s = min(first_s, at_s), max(last_s, at_s)
-            if size >= _MEASURED_BYTES or max(last_s - first_s, count * period_s) >= _MEASURED_S:
+            count, size = count + bool(packet.size), size + packet.size
+            if packet.size and packet.pts is not None:
+                shown.append(float(packet.pts * packet.time_base))
+            if size >= _MEASURED_BYTES or count * period_s >= _MEASURED_S:
                 break
-    lasts_s = count * period_s if last_s <= first_s else (last_s - first_s) * count / (count - 1)
+    lasts_s = max(shown, default=0.0) - min(shown, default=0.0)
+    lasts_s = lasts_s * count / (count - 1) if lasts_s > 0 else count * period_s
     return round(8 * size / lasts_s) if count else 0
 
 
