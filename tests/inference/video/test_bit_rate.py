@@ -135,3 +135,13 @@ def test_where_the_header_says_nothing_the_first_pictures_tell(tmp_path: Path, n
                 packet.stream = pictures
                 output.mux(packet)
     assert probe(tmp_path / name).claimed_bit_rate == pytest.approx(bits_s(clip), rel=0.05)
+
+
+@pytest.mark.parametrize(("bits_s", "keyframes"), [(0.0, 2), (20_000.0, 1)])
+def test_few_bits_are_not_spent_on_pictures_to_jump_to(tmp_path: Path, bits_s: float, keyframes: int) -> None:
+    """On a screen that stands still nearly all bits are theirs."""
+    with VideoWriter(tmp_path / "a.mp4", fps=FPS, most=Most(bits_s, 3.0)) as writer:
+        for number in range(3 * FPS):
+            writer.write(restless(0), number / FPS)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert sum(packet.is_keyframe for packet in container.demux(video=0) if packet.size) == keyframes
