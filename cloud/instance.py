@@ -107,9 +107,7 @@ def default_videos() -> Videos:
     from cloud.videos.job_worker import Videos
 
     worker = default_worker()
-    videos = Videos(worker, Queues(worker.settings.storage_connection))
-    at_stop(videos.signs.stop)
-    return videos
+    return Videos(worker, Queues(worker.settings.storage_connection))
 
 
 def on_blob(container: str, name: str, begin_thread: Callable[[], None]) -> None:

@@ -16,7 +16,6 @@ from cloud.storage.paths import printable
 from cloud.uploads.ledger import Ledger
 from cloud.videos.jobs import AT_WORK, BEAT, TAKEN_UP, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
-from inference.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +23,9 @@ log = logging.getLogger(__name__)
 # lease.
 LOOK_S = 5.0
 # Seconds of silence after which a worker is taken for dead, by the clock of storage; at most a lease. With a look of
-# every other worker at the job each quarter of it, and a queue that the host asks once a minute at least, the step is
-# taken up within two minutes.
-SILENT_S = 45.0
+# every other worker at the job each quarter of it (a whole number of the looks above), and a queue that the host asks
+# once a minute at least, the step is taken up within two minutes.
+SILENT_S = 40.0
 
 # Raises Gone once the job is over; cheap enough for every frame.
 Check = Callable[[], None]
@@ -62,6 +61,7 @@ class Alive:
         self._sign = f"{AT_WORK}{message.label}"
         self._gone, self._stop = threading.Event(), threading.Event()
         self._share: float | None = None
+        self._trusts_from = 0.0  # by the monotonic clock
 
     def check(self) -> None:
         """Raises Gone once the job is over; cheap enough for every frame."""
@@ -89,13 +89,8 @@ class Alive:
         finally:
             self._stop.set()
             thread.join()
-            self.take_back()
-
-    def take_back(self) -> None:
-        """Gives no more signs and takes the last one back: nobody is at it any more, and nobody died."""
-        self._stop.set()
-        with suppress(Exception):  # else it is found to be old, and its step to be done
-            self._jobs.storage.delete(STATE, path_of(self._job.id, self._sign))
+            with suppress(Exception):  # else it is found to be old, and its step to be done
+                self._jobs.storage.delete(STATE, path_of(self._job.id, self._sign))
 
     def _give_sign(self) -> None:
         metadata = {"attempt": str(self._message.attempts)}
@@ -115,36 +110,19 @@ class Alive:
                 if time.monotonic() - signed < silent_s / 4:
                     continue
                 self._give_sign()
-                signed = time.monotonic()
-                take_up(self._jobs, self._queues, self._job.id, silent_s)
+                signed = self._signed_again(signed, silent_s)
+                if signed >= self._trusts_from:
+                    take_up(self._jobs, self._queues, self._job.id, silent_s)
             except Exception as error:  # noqa: BLE001 - the work itself goes on, and meets the same trouble
                 log.warning("%s", printable(f"job {self._job.id}: no sign of life was given ({error})"))
 
-
-class Signs:
-    """The signs of life of a process. Safe to use from many threads."""
-
-    def __init__(self, jobs: Jobs, queues: Queues) -> None:
-        self._jobs, self._queues = jobs, queues
-        self._given: set[Alive] = set()
-
-    @contextmanager
-    def of(
-        self, ledger: Ledger, job: VideoJob, message: Message, begin_thread: Callable[[], None] = lambda: None
-    ) -> Iterator[Alive]:
-        """Signs of life from a worker at a step, as long as the block runs."""
-        alive = Alive(self._jobs, self._queues, ledger, job, message, begin_thread)
-        with alive.signs():
-            self._given.add(alive)
-            try:
-                yield alive
-            finally:
-                self._given.discard(alive)
-
-    def stop(self) -> None:
-        """This process is about to be ended: the host gives its messages to others, and nobody has to see to that."""
-        for alive in list(self._given):
-            alive.take_back()
+    def _signed_again(self, signed: float, silent_s: float) -> float:
+        """Now. Who could give no sign for so long (storage was out of reach, the machine asleep) was not dead, and
+        others who are silent need not be: they have as long to come back before it says that they are."""
+        now = time.monotonic()
+        if now - signed >= silent_s:
+            self._trusts_from = now + silent_s
+        return now
 
 
 def silent_steps(progress: JobProgress, job_id: str, silent_s: float) -> dict[Message, str]:
@@ -158,7 +136,8 @@ def take_up(jobs: Jobs, queues: Queues, job_id: str, silent_s: float) -> int:
     """Sends the steps of a job anew whose workers have been silent for so long; returns how many. A call where there
     are none. Their own messages come again, too, but only when the host's time for them is over.
 
-    Who deletes the sign sends the message, so that each death has one. Raises StorageUnavailable.
+    Who rewrites the sign sends the message, so that each death has one; who is killed or cut off before it is sent
+    leaves a sign that grows old again. Raises StorageUnavailable.
     """
     if not silent_steps(jobs.progress(job_id, AT_WORK), job_id, silent_s):
         return 0
@@ -167,22 +146,21 @@ def take_up(jobs: Jobs, queues: Queues, job_id: str, silent_s: float) -> int:
         return 0  # its work is cleared away
     missing, count = progress.missing(job), 0
     for step, name in silent_steps(progress, job_id, silent_s).items():
-        sign = progress.blobs[name]
-        try:
-            deleted = jobs.storage.delete(STATE, path_of(job_id, name), if_match=sign.etag)
-        except Conflict:
-            continue  # it lives, after all
-        if not deleted or step not in missing:
-            continue
         again = replace(step, attempts=max(1, progress.said(name, "attempt")))
-        try:
-            queues.send([again])
-        except StorageUnavailable:
-            jobs.put(job, name, b"", metadata=sign.metadata)
-            raise
-        silent = f"{sign.age_s:.0f}"
-        words = f"{step.words(len(job.parts))} is taken up again: its worker was silent for {silent} s"
-        log.warning("%s", printable(f"{job.name}: {words} (job {job_id})"))
-        jobs.put(job, f"{TAKEN_UP}{step.label}", b"", metadata={"silent": silent})
-        count += 1
+        sign = progress.blobs[name]
+        with suppress(Conflict):  # it lives, after all
+            metadata = {"attempt": str(again.attempts)}
+            etag = jobs.put(job, name, b"", metadata=metadata, if_match=sign.etag)
+            # Of a step that is done, its worker may have died before it sent what follows; nobody else does that.
+            if step in missing or step.stage != missing[0].stage:
+                queues.send([again])
+                _say(jobs, job, again, sign.age_s)
+                count += 1
+            jobs.storage.delete(STATE, path_of(job_id, name), if_match=etag)
     return count
+
+
+def _say(jobs: Jobs, job: VideoJob, step: Message, silent_s: float) -> None:
+    words = f"{step.words(len(job.parts))} is taken up again: its worker was silent for {silent_s:.0f} s"
+    log.warning("%s", printable(f"{job.name}: {words} (job {job.id})"))
+    jobs.put(job, f"{TAKEN_UP}{step.label}", b"", metadata={"silent": f"{silent_s:.0f}"})

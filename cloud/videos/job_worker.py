@@ -24,7 +24,7 @@ from cloud.uploads.publish import Published, Superseded
 from cloud.uploads.retry import decide
 from cloud.uploads.upload_line import log_end
 from cloud.uploads.upload_worker import VIDEO_PATIENCE_S, UploadWorker
-from cloud.videos.heartbeat import Alive, Check, Gone, Signs
+from cloud.videos.heartbeat import Alive, Check, Gone
 from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.splitting import Splitter
@@ -54,7 +54,6 @@ class Videos:
         self.stages = Stages(self.jobs, worker.registry)
         splitter = Splitter(worker, queues, self.jobs)
         self.split, self.leave = splitter.split, splitter.leave
-        self.signs = Signs(self.jobs, queues)
 
     def deliver(self, message: Message, attempt: int, begin_thread: Callable[[], None] = lambda: None) -> None:
         """Does what a message asks for. Raises what may pass, until the last `attempt`; then the failure is recorded.
@@ -78,9 +77,11 @@ class Videos:
             # Whoever was killed at it has the worker for itself the next time: no other work dies with it.
             died = attempt > 1 or (message.stage == "whole" and claim.receipt.suspect)
             kind: Kind = "alone" if died else "video"
+            step = replace(message, attempts=attempt)
+            # Also while it waits for a place: killed then, its message would be hidden as long.
             with (
+                Alive(self.jobs, self.queues, self.ledger, job, step, begin_thread).signs() as alive,
                 self.worker.places.take(kind, VIDEO_PATIENCE_S),
-                self.signs.of(self.ledger, job, replace(message, attempts=attempt), begin_thread) as alive,
             ):
                 if message.stage in ("whole", "detect"):
                     load_models(claim.plan)

@@ -233,11 +233,11 @@ class Jobs:
             document |= {"share": progress.share} if job.whole else {}
         return document
 
-    def put(self, job: VideoJob, name: str, data: Any, **options: Any) -> None:
-        """Writes a blob of the job, in a single commit; it says how long it is."""
+    def put(self, job: VideoJob, name: str, data: Any, **options: Any) -> str:
+        """Writes a blob of the job, in a single commit; it says how long it is. Returns its ETag."""
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         metadata = {**options.pop("metadata", {}), "bytes": str(size)}
-        self.storage.write(STATE, path_of(job.id, name), data, metadata=metadata, **options)
+        return self.storage.write(STATE, path_of(job.id, name), data, metadata=metadata, **options)
 
     def drop_spoilt(self, job: VideoJob, progress: JobProgress) -> JobProgress:
         """Deletes what has to be made again, so that it can be; no call where there is nothing."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
+import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -43,6 +45,9 @@ from inference.video.table import scan as scan
 from inference.video.times import SAME_S
 from inference.video.upright import UprightPictures, pixel_shape, square
 
+# So much of a clip tells its bit rate where the header does not.
+_MEASURED_S, _MEASURED_BYTES = 30.0, 2 << 20
+
 
 def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
     """What the container says, decoding nothing.
@@ -73,10 +78,27 @@ def probe(source: Media, limits: VideoLimits | None = None) -> VideoInfo:
 
 
 def _bit_rate(container: InputContainer, stream: VideoStream) -> int | None:
-    """Bits a second of the pictures, by the header or by how long the file is."""
+    """Bits a second of the pictures, by the header or by how long the file is; by its first pictures, where the header
+    says nothing of the stream: then its sound is of an unknown rate, too, and a live recording has no length."""
     sound = sum(audio.bit_rate or 0 for audio in container.streams.audio)
-    known = [stream.bit_rate or 0, (container.bit_rate or 0) - sound]
-    return min((rate for rate in known if rate > 0), default=None)
+    own = stream.bit_rate or _measured_bit_rate(container, stream)
+    return min((rate for rate in (own, (container.bit_rate or 0) - sound) if rate > 0), default=None)
+
+
+def _measured_bit_rate(container: InputContainer, stream: VideoStream) -> int:
+    """Bits a second of the first pictures; 0 where that cannot be told."""
+    period_s = float(1 / (rate_of(container, stream) or 10))
+    count, size, shown = 0, 0, list[float]()
+    with suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            count, size = count + bool(packet.size), size + packet.size
+            if packet.size and packet.pts is not None:
+                shown.append(float(packet.pts * packet.time_base))
+            if size >= _MEASURED_BYTES or count * period_s >= _MEASURED_S:
+                break
+    lasts_s = max(shown, default=0.0) - min(shown, default=0.0)
+    lasts_s = lasts_s * count / (count - 1) if lasts_s > 0 else count * period_s
+    return round(8 * size / lasts_s) if count else 0
 
 
 def _media_type(source: Media) -> str:

@@ -29,8 +29,8 @@ MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TIME_BASE.denomi
 # What MP4 takes as the duration of one picture.
 _LONGEST = (1 << 31) - 1
 _BT709 = 1
-
-
+# Seconds between two pictures that need no other, to which players jump; and where bits are few, as those take most.
+_JUMP_S, _FAR_JUMP_S, _FEW_BITS_A_PIXEL = 2, 8, 0.05
 # Of what a video of a few seconds may take, so much may go into its first frames; of longer ones so many seconds' bits.
 _IN_HAND, _IN_HAND_S = 0.25, 8.0
 
@@ -76,7 +76,7 @@ class VideoWriter:
         span: Span = WHOLE,
         most: Most = NO_BOUND,
     ) -> None:
-        self._path, self._xmp = path, xmp
+        self._path, self._xmp, self._most = path, xmp, most
         self._gap = max(1, round(1 / (fps * TIME_BASE)))
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options = {
@@ -138,7 +138,8 @@ class VideoWriter:
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = TIME_BASE
-        context.gop_size = max(1, round(2 * self._fps))
+        few = 0 < self._most.bits_s < _FEW_BITS_A_PIXEL * width * height * self._fps
+        context.gop_size = max(1, round((_FAR_JUMP_S if few else _JUMP_S) * self._fps))
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1  # limited, as players expect of H.264
         if self._sound_source is not None:

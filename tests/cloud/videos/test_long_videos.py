@@ -203,10 +203,10 @@ def test_a_part_of_which_no_frame_is_shown_is_joined_to_nothing(videos: Videos, 
     rendered: list[int] = []
     put = videos.jobs.put
 
-    def note(job: Any, name: str, data: Any, **options: Any) -> None:
+    def note(job: Any, name: str, data: Any, **options: Any) -> str:
         if name == work(RENDERED, len(job.parts) - 1):
             rendered.append(len(data) if isinstance(data, bytes) else data.stat().st_size)
-        put(job, name, data, **options)
+        return put(job, name, data, **options)
 
     videos.jobs.put = note  # type: ignore[method-assign]
     deal([videos], random.Random(4), copies=1)

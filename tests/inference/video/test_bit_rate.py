@@ -114,3 +114,34 @@ def test_at_least_so_many_bits_that_it_can_be_read(tmp_path: Path, route: Route)
     assert view_of(route, lying).bits_s == pytest.approx(0.015 * SIZE[0] * SIZE[1] * FPS)
     silent = type(info)(**{**vars(info), "claimed_bit_rate": None})
     assert view_of(route, silent).bits_s == 0 and Most(0.0, 4.0).options() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["live.mkv", "stream.ts", "raw.h264"])
+def test_where_the_header_says_nothing_the_first_pictures_tell(tmp_path: Path, name: str) -> None:
+    """A live recording has no length, a stream of pictures no header at all, and sound may be most of a file."""
+    clip = coded(tmp_path / "a.mp4", 2.0, 150_000)
+    options = {"live": "1"} if name == "live.mkv" else {}
+    with av.open(str(clip)) as whole, av.open(str(tmp_path / name), "w", options=options) as output:
+        pictures: Any = output.add_stream_from_template(whole.streams.video[0])
+        sound: Any = None if name == "raw.h264" else output.add_stream("ac3", rate=48_000, layout="stereo")
+        for number in range(0 if sound is None else 62):
+            noise = np.random.default_rng(number).uniform(-0.5, 0.5, (2, 1536)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="stereo")
+            frame.rate, frame.pts, frame.time_base = 48_000, number * 1536, Fraction(1, 48_000)
+            output.mux(sound.encode(frame))
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = pictures
+                output.mux(packet)
+    assert probe(tmp_path / name).claimed_bit_rate == pytest.approx(bits_s(clip), rel=0.05)
+
+
+@pytest.mark.parametrize(("bits_s", "keyframes"), [(0.0, 2), (20_000.0, 1)])
+def test_few_bits_are_not_spent_on_pictures_to_jump_to(tmp_path: Path, bits_s: float, keyframes: int) -> None:
+    """On a screen that stands still nearly all bits are theirs."""
+    with VideoWriter(tmp_path / "a.mp4", fps=FPS, most=Most(bits_s, 3.0)) as writer:
+        for number in range(3 * FPS):
+            writer.write(restless(0), number / FPS)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert sum(packet.is_keyframe for packet in container.demux(video=0) if packet.size) == keyframes
