@@ -26,11 +26,18 @@ _FRAME = 1e-3  # an edge this near to the picture's, as a share of it, is the pi
 @dataclass(frozen=True)
 class Sides:
     """Of places (N,): `side` 1 or -1 beyond the band on the right of a line, or in an area; 0 within the band;
-    `within`: 1 on that side, band or not; `distance` from the border, at least 0."""
+    `within`: 1 on that side, band or not; `distance` from the border, at least 0; `clear`: beyond twice the band, where
+    trembling alone takes nothing."""
 
     side: NDArray[np.int64]
     within: NDArray[np.bool_]
     distance: Floats
+    clear: NDArray[np.bool_]
+
+
+def _sides(within: NDArray[np.bool_], distance: Floats, band: Floats | float) -> Sides:
+    side = np.where(distance > band, np.where(within, 1, -1), 0)
+    return Sides(side, within, distance, np.asarray(distance > 2 * band))
 
 
 def _across(sizes: Floats, normals: Floats) -> Floats:
@@ -72,8 +79,7 @@ class LineShape:
         ways = np.where(within[:, None], self._normal, -self._normal)
         foot = _nearest(places, self.ends[:1], self.ends[1:])[:, 0]
         band = np.minimum(_BAND * _across(sizes, ways), _OF_ROOM * _room(foot, ways, self._size))
-        distance = np.abs(offset)
-        return Sides(np.where(distance > band, np.where(within, 1, -1), 0), within, distance)
+        return _sides(within, np.abs(offset), band)
 
     def crossed(self, before: Floats, after: Floats) -> int:
         """1 when the step goes over the line from its left to its right side, -1 the other way, else 0."""
@@ -113,7 +119,7 @@ class AreaShape:
         """Of places (N, 2) of boxes of these widths and heights (N, 2)."""
         within = inside(places, self._polygon)
         if not len(self._start) or not len(places):  # the whole picture
-            return Sides(np.where(within, 1, -1), within, np.full(len(places), np.inf))
+            return _sides(within, np.full(len(places), np.inf), 0.0)
         nearest = _nearest(places, self._start, self._end)
         away = places[:, None] - nearest
         distances = np.sqrt((away**2).sum(axis=2))
@@ -124,8 +130,7 @@ class AreaShape:
         to_frame = _room(foot, ways, self._size)
         to_edge = self._to_edge(foot, ways)
         room = np.minimum(to_edge / 4, np.where(within, to_frame / 4, _OF_ROOM * to_frame))
-        band = np.minimum(_BAND * _across(sizes, ways), room)
-        return Sides(np.where(distance > band, np.where(within, 1, -1), 0), within, distance)
+        return _sides(within, distance, np.minimum(_BAND * _across(sizes, ways), room))
 
     def _to_edge(self, points: Floats, ways: Floats) -> Floats:
         """How far it is from points (N, 2) of the border along unit vectors (N, 2) to the next edge, inf for none."""

@@ -1,7 +1,8 @@
 """What a single track does at a line or an area, from sight to sight: when a crossing, an arrival or a leaving counts.
 
 A side counts once the place is beyond the dead band there, for a while (`hold_s`; `zone_shapes` says what the band is).
-Where a track begins and where it ends, a single sight beyond the band is enough: there is no other.
+Where pictures are further apart than that, two sights in a row are enough, or one that is clear of the band. Where a
+track begins and where it ends, a single sight beyond the band is enough: there is no other.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Happened:
 
 @dataclass(frozen=True)
 class Sight:
-    """Where a track is seen: `place` x, y and `size` width, height in pixels; `side`, `within`, `distance` as in
-    `zone_shapes.Sides`. hold_s: how long a side has to be kept; near_s: how far apart neighbouring sights may be."""
+    """Where a track is seen: `place` x, y and `size` width, height in pixels; `side`, `within`, `distance`, `clear` as
+    in `zone_shapes.Sides`. hold_s: how long a side has to be kept; near_s: how far apart neighbouring sights may be."""
 
     t_s: float
     place: Floats
@@ -44,6 +45,7 @@ class Sight:
     side: int
     within: bool
     distance: float
+    clear: bool
     hold_s: float
     near_s: float
 
@@ -64,7 +66,9 @@ class Settled:
         """Whether the run has lasted long enough to count."""
         if self.first is None or sight.side != self.first.side or restart:
             self.first = sight
-        return sight.side != 0 and sight.t_s - self.first.t_s >= sight.hold_s - _EARLIER_S
+        if sight.side == 0 or (sight is self.first and not sight.clear):
+            return False
+        return sight.t_s - self.first.t_s >= sight.hold_s - _EARLIER_S
 
 
 @dataclass

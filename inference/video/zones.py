@@ -216,7 +216,7 @@ class ZoneWatch:
                 sides: Sides = self._shapes[number].sides(places, sizes)
                 for i, track in enumerate(tracks):
                     sight = Sight(t_s, places[i], track.size, int(sides.side[i]), bool(sides.within[i]),
-                                  float(sides.distance[i]), hold_s, near_s)  # fmt: skip
+                                  float(sides.distance[i]), bool(sides.clear[i]), hold_s, near_s)  # fmt: skip
                     track.add(number, track.states[number].update(sight))
         if living is not None:
             seen = set(ids[rows].tolist())

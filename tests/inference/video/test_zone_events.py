@@ -63,6 +63,15 @@ def test_who_stops_on_a_line_counts_once_and_what_stands_on_it_never(zone: Zone,
         assert watch([zone], [*before, *on, *reversed(before)], fps, 0.15, seed) == []
 
 
+@pytest.mark.parametrize("fps", [2, 1, 0.2])
+@pytest.mark.parametrize("zone", [DOOR, STEP], ids=["door", "step"])
+def test_where_pictures_are_far_apart_a_single_bad_box_is_no_crossing(zone: Zone, fps: float) -> None:
+    trembling = [0.2, -0.2, 0.0] * 20  # of the box: over the band, and not twice in a row
+    assert watch([zone], [(500 + share * 100, 500 + share * HIGH) for share in trembling], fps) == []
+    passed = [(300.0, 300.0), (430.0, 430.0), (570.0, 570.0), (700.0, 700.0)]
+    assert total(watch([zone], passed, fps)) == ({"cross_out": 1} if zone is DOOR else {"cross_in": 1})
+
+
 @pytest.mark.parametrize("fps", [30, 10, 4, 1])
 def test_a_stay_on_a_border_is_one_stay(fps: float) -> None:
     there = [(300.0, 500.0)] * int(12 * fps)
