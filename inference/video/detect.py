@@ -14,7 +14,6 @@ from inference.engine.registry import Registry
 from inference.errors import BadRoute
 from inference.heads import threshold as default_threshold
 from inference.image.media import Picture
-from inference.manifest import Manifest
 from inference.predictions import Embedding, Objects
 from inference.results.result import StepResult
 from inference.routes import Route, Step
@@ -61,7 +60,7 @@ class FrameDetector:
         if self._reid is not None and self._reid.manifest.task != "image-feature-extraction":
             raise BadRoute(f"video.reid: {options.reid!r} does {self._reid.manifest.task}, expected embeddings")
         self._camera = CameraMotion() if options.camera_motion else None
-        self._tracked = next((i for i, s in enumerate(self._steps) if _detects(s, self._models[i].manifest)), None)
+        self._tracked = next((i for i, s in enumerate(self._steps) if _detects(s, self._models[i])), None)
         self.facts = self._route_facts(None if options.tracker == "none" else TRACKERS[options.tracker].low_score)
         self._work = Work()
 
@@ -162,5 +161,7 @@ class FrameDetector:
         return result
 
 
-def _detects(step: Step, manifest: Manifest) -> bool:
-    return not step.on and manifest.task in ("object-detection", "keypoint-detection")
+def _detects(step: Step, model: Model) -> bool:
+    """Whether the step gives objects that can be tracked: those of a segmenter only where it finds single ones."""
+    single = model.manifest.task == "image-segmentation" and "object-detection" in model.head.tasks
+    return not step.on and (single or model.manifest.task in ("object-detection", "keypoint-detection"))

@@ -312,3 +312,20 @@ def test_videos_leave_out_the_steps_that_the_route_says_and_the_default_route_th
     assert "sketch" not in [step["name"] for step in doc["steps"]] and "sketch.mp4" not in doc["artifacts"].values()
     with pytest.raises(BadRoute, match="did you mean 'classify'"):
         analyze(clip, route(CLASSIFY, '{ without = ["clasify"] }'), BUILT_IN)
+
+
+def test_what_a_segmenter_finds_one_by_one_is_tracked(shared: Path) -> None:
+    registry = Registry([ROOT / "tests" / "models"], weights=Weights([shared / "models"]))
+    steps = '{ model = "ultra-yolov8n-seg-320", threshold = 0.4 }'
+    clip = shared / "media/action/v_HorseRiding_g01_c03.mp4"
+    analysis = analyze(clip, route(steps, "{ start_s = 1.5, end_s = 2.2, fps = 12.5 }"), registry)
+    rider = max(document(analysis)["tracks"], key=lambda track: track["frames"])
+    assert rider["label"] == "person" and rider["frames"] >= 7
+    seen = [p for line in lines(analysis) for p in line["predictions"]["ultra-yolov8n-seg-320"]
+            if p.get("track") == rider["id"]]  # fmt: skip
+    assert len(seen) == rider["frames"] and all("mask_rle" in p for p in seen)
+
+
+def test_a_map_of_the_whole_picture_is_not_tracked(tmp_path: Path) -> None:
+    analysis = analyze(make(tmp_path / "a.mp4", STEADY[:3]), route('{ model = "colors" }'), BUILT_IN)
+    assert document(analysis)["tracks"] == []
