@@ -170,11 +170,15 @@ def test_a_stop_says_to_each_invocation_what_became_of_its_upload(
 def test_a_job_and_its_sign_of_life_are_heard(
     videos: Videos, clip: Path, host: HostLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tried(*_: object) -> None:
+    def tried(*about: Any, **options: Any) -> None:
+        if first.acquire(blocking=False):  # without which nothing is begun
+            put(*about, **options)
+            return
         tries.release()
         raise StorageUnavailable("no answer")
 
-    tries, real = threading.Semaphore(0), videos.stages.of
+    first, tries = threading.Semaphore(1), threading.Semaphore(0)
+    real, put = videos.stages.of, videos.jobs.put
 
     def of(models: Any) -> Any:
         assert tries.acquire(timeout=30) and tries.acquire(timeout=30)  # the line of the first was logged by now
@@ -187,7 +191,9 @@ def test_a_job_and_its_sign_of_life_are_heard(
     host.invoke("2", lambda begin: videos.deliver(message, 1, begin))
     said = [i for i, _, text in host.lines if "no sign of life was given (no answer)" in text]
     assert said and set(said) == {"2"} and host.dropped == []
-    assert matches(host.of(long_videos.NAME), f"INFO {long_videos.NAME}: split into .*")
+    split, waits = host.of(long_videos.NAME)
+    assert matches([split], f"INFO {long_videos.NAME}: split into .*")
+    assert matches([waits], f"ERROR job .* of {long_videos.NAME} waits: no answer")
 
 
 def test_trouble_with_the_models_is_said_to_whom_looked(
