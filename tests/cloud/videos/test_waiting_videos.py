@@ -83,6 +83,15 @@ def occupied(videos: Videos) -> Iterator[None]:
             thread.join()
 
 
+def had_to_wait(videos: Videos, clip: bytes) -> Message:
+    """The message of a video that came in while all places were taken, and has none of them now."""
+    videos.storage.write(UPLOADS, NAME, clip)
+    with occupied(videos):
+        videos.worker.handle(BlobEvent(UPLOADS, NAME))
+    [message] = taken()
+    return message
+
+
 def elsewhere(call: Callable[[], Answer]) -> Answer:
     """What `call` returns, in another thread."""
     with ThreadPoolExecutor(1) as pool:
@@ -199,10 +208,7 @@ def test_a_sweep_leaves_videos_to_the_queue(videos: Videos, short: bytes) -> Non
 def test_a_long_video_that_had_to_wait_is_split_then(
     videos: Videos, short: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    videos.storage.write(UPLOADS, NAME, short)
-    with occupied(videos):
-        videos.worker.handle(BlobEvent(UPLOADS, NAME))
-    [message] = taken()
+    message = had_to_wait(videos, short)
 
     def split(*video: object) -> object:
         def start() -> object:
@@ -221,10 +227,7 @@ def test_a_long_video_that_had_to_wait_is_split_then(
 def test_a_video_that_waited_says_how_far_it_is_and_stops_when_it_is_cancelled(
     videos: Videos, short: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    videos.storage.write(UPLOADS, NAME, short)
-    with occupied(videos):
-        videos.worker.handle(BlobEvent(UPLOADS, NAME))
-    [message] = taken()
+    message = had_to_wait(videos, short)
     job, real, shares = videos.jobs.read(message.job), videos.worker.published, list[object]()
     assert job and videos.jobs.describe(job)["share"] is None
 
@@ -259,10 +262,7 @@ def is_stopped(check: Callable[[], None]) -> bool:
 
 
 def test_a_full_disk_spends_no_attempt_of_a_job(videos: Videos, short: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    videos.storage.write(UPLOADS, NAME, short)
-    with occupied(videos):
-        videos.worker.handle(BlobEvent(UPLOADS, NAME))
-    [message] = taken()
+    message = had_to_wait(videos, short)
 
     def full(*_: object) -> object:
         raise DiskFull("nothing is left")
