@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from PIL import Image as Pillow
@@ -19,7 +20,9 @@ from inference.predictions import Floats, Ints, LabelMap, Objects, OutputImage, 
 CELLS = 5
 # Boxes of faces end at chin and brow; the blur goes this share of their size further.
 WIDER = 0.15
-_FINE = 200  # pixels of the shorter side of an oval that is drawn as it is
+# The corners are as round as leaves those of the box itself under the blur; in shares of the oval's sides.
+_ROUND = 0.39
+_FINE = 64  # pixels of the sides of the mask from which ovals are stretched
 
 
 class Redaction:
@@ -109,7 +112,7 @@ def blur(canvas: Pillow.Image, boxes: Floats) -> None:
             continue
         cell = max(width, height) / CELLS
         cells = (max(round(width / cell), 1), max(round(height / cell), 1))
-        coarse = canvas.crop(area).resize(cells, Pillow.Resampling.BOX)
+        coarse = canvas.resize(cells, Pillow.Resampling.BOX, area)
         smooth = coarse.resize((width, height), Pillow.Resampling.BICUBIC)
         # The rounded corners are those of the whole: a face that the picture's edge cuts is as wide as ever there.
         oval = _oval(wide[2] - wide[0], wide[3] - wide[1])
@@ -119,10 +122,12 @@ def blur(canvas: Pillow.Image, boxes: Floats) -> None:
 
 def _oval(width: int, height: int) -> Pillow.Image:
     """Opaque over the box itself, with a soft rim around it."""
-    # A large one is made small and enlarged: its rim is soft, and filtering all of it would take most of the time.
-    times = max(min(width, height) / _FINE, 1.0)
-    size = (math.ceil(width / times), math.ceil(height / times))
-    mask = Pillow.new("L", size, 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), min(size) * 0.45, fill=255)
-    mask = mask.filter(ImageFilter.GaussianBlur(min(size) * 0.02))
-    return mask if times == 1 else mask.resize((width, height), Pillow.Resampling.BILINEAR)
+    return _rounded().resize((width, height), Pillow.Resampling.BILINEAR)
+
+
+@cache
+def _rounded() -> Pillow.Image:
+    """What all ovals are stretched from: drawing each would take as long as the blur that it bounds."""
+    mask = Pillow.new("L", (_FINE, _FINE), 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, _FINE - 1, _FINE - 1), _FINE * _ROUND, fill=255)
+    return mask.filter(ImageFilter.GaussianBlur(_FINE * 0.02))

@@ -28,6 +28,8 @@ FALLBACK_PERIOD_S = 1 / 25
 # Each decoding thread holds frames of its own; more than four cost memory and gain nothing at our sizes. Where frames
 # are larger than those of 4K with 8 bits, fewer threads: as many as have room for theirs here.
 DECODE_THREADS, _THREADS_BYTES = 4, 64 << 20
+# Frames of AV1 that are larger are not decoded ahead: it keeps eight as references in any case.
+_AHEAD_BYTES = 8 << 20
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # More packets than any decoder keeps before it gives their pictures.
 _MOST_WAITING = 1000
@@ -140,6 +142,8 @@ def decoder_of(stream: VideoStream, *, keyframes_only: bool) -> VideoCodecContex
         decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     elif keyframes_only:
         decoder.skip_frame = "NONKEY"
+    if decoder.codec.name == "libdav1d" and _frame_bytes(stream) > _AHEAD_BYTES:
+        decoder.options = {"max_frame_delay": "1"}
     decoder.thread_type = "AUTO"
     decoder.thread_count = min(DECODE_THREADS, os.cpu_count() or 1, max(1, _THREADS_BYTES // _frame_bytes(stream)))
     return decoder

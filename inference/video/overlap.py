@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable
-from queue import Queue
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 from inference.threads import begin_thread
@@ -20,8 +20,9 @@ def overlapped(
 ) -> Generator[Any]:
     """Yields `stage_n(... stage_1(item))` for every item of the source, in order, all stages at once.
 
-    The source and every stage run in threads of their own, at most `depth` items wait between two. An exception of any
-    of them is raised here, after the items before it and once every thread has ended.
+    The source and every stage run in threads of their own, at most `depth` items are made or wait between two. An
+    exception of any of them is raised here, after the items before it and once every thread has ended. An item that was
+    handed on is kept by nobody here: frames are large.
     """
     items = _ahead(_applied(None, source), depth, f"{name}-0")
     for number, stage in enumerate(stages, 1):
@@ -31,8 +32,7 @@ def overlapped(
 
 def _applied(stage: Callable[[Any], Any] | None, items: Iterable[Any]) -> Generator[Any]:
     try:
-        for item in items:
-            yield item if stage is None else stage(item)
+        yield from items if stage is None else map(stage, items)
     finally:
         # A generator must be closed by the thread that runs it: a decoder lives there.
         if isinstance(items, Generator):
@@ -40,35 +40,33 @@ def _applied(stage: Callable[[Any], Any] | None, items: Iterable[Any]) -> Genera
 
 
 def _ahead(items: Generator[Any], depth: int, name: str) -> Generator[Any]:
-    """Yields the items, made by a thread that is up to `depth` of them ahead."""
-    queue: Queue[tuple[Any, ...] | BaseException] = Queue(depth)
-    stopped = Event()
-
-    begin = begin_thread()
+    """Yields the items, made by a thread that is up to `depth` of them ahead, with the one it is at."""
+    queue: SimpleQueue[list[Any] | BaseException | None] = SimpleQueue()  # None: the end
+    room, stopped, begin = Semaphore(depth), Event(), begin_thread()
 
     def run() -> None:
         begin()
-        end: tuple[Any, ...] | BaseException = ()
+        end: BaseException | None = None
         try:
-            with contextlib.closing(items):
-                for item in items:
-                    if stopped.is_set():
-                        break
-                    queue.put((item,))
+            with contextlib.closing(items), contextlib.suppress(StopIteration):
+                while room.acquire() and not stopped.is_set():
+                    queue.put([next(items)])
         except BaseException as error:  # noqa: BLE001 - it crosses to the thread that iterates
             end = error
         queue.put(end)
 
     thread = Thread(target=run, name=name, daemon=True)
     thread.start()
-    entry: tuple[Any, ...] | BaseException = (None,)
+    entry: list[Any] | BaseException | None = []
     try:
-        while isinstance(entry := queue.get(), tuple) and entry:
-            yield entry[0]
+        while isinstance(entry := queue.get(), list):
+            room.release()
+            yield entry.pop()
     finally:
         stopped.set()
-        while isinstance(entry, tuple) and entry:  # the thread may wait for room until its end is read
+        room.release()
+        while isinstance(entry, list):
             entry = queue.get()
         thread.join()
-    if isinstance(entry, BaseException):
+    if entry is not None:
         raise entry

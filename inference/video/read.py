@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import cast
@@ -138,7 +138,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         return cast(Iterator[Frame], self.shown())  # without a view there is nothing between the samples
 
-    def shown(self) -> Iterator[Frame | Between]:
+    def shown(self) -> Generator[Frame | Between]:
         """The sampled frames, and in order with them those that the view shows between them."""
         with returning_freed_memory():
             yield from self._shown()
@@ -194,6 +194,7 @@ class VideoReader:
                 size = pixels.shape[1], pixels.shape[0]
                 if taken:
                     yield Frame(index, pts_s, pixels)
+                del pixels  # the next frame is made while others still work on this one, or none does
             if every and begun and not taken and index % every == 0:
                 pixels = self._pictures.scaled(shown.picture, self._view.size(*size))
                 if pixels is not None:

@@ -36,7 +36,7 @@ from inference.video.stills import Cuts, Stills
 from inference.video.summary import Summary
 from inference.video.view import Tween, view_of
 
-_WAITING_BYTES = 12 << 20
+_WAITING_BYTES = 24 << 20
 
 
 def analyze_video(
@@ -117,12 +117,12 @@ class _Run:
         view = None if folder is None else self._view
         reader = VideoReader(self._media, options.sampling(), options, view=view)
         expected, number = self._info.expected_frames(options), 0
-        # What waits between two stages is bounded in bytes: a frame of 1080p is 6 MB.
+        # What is made and waits is bounded in bytes: a frame of 1080p is 6 MB.
         depth = max(1, min(8, _WAITING_BYTES // max(1, 3 * self._info.width * self._info.height)))
         with self._aggregate, contextlib.ExitStack() as stack:
             # Two at a time: while a frame is in the network, the next is prepared for it.
             pool = stack.enter_context(ThreadPoolExecutor(2, "video-detect", begin_thread()))
-            detected = overlapped(reader.shown(), partial(self._detect, pool), depth=depth)
+            detected = overlapped(self._begun(pool, reader), depth=depth)
             frames = overlapped(self._updated(detected), *([] if folder is None else [self._draw]), depth=depth)
             stack.enter_context(contextlib.closing(frames))
             videos = None if folder is None else stack.enter_context(self._videos(folder))
@@ -138,6 +138,11 @@ class _Run:
         self.dropped_sound = None if videos is None else videos.dropped_sound
         return self._aggregate.finish(reader.report, self._detector.work(), source)
 
+    def _begun(self, pool: ThreadPoolExecutor, reader: VideoReader) -> Generator[Future[Detected] | Between]:
+        """What is read, and of each sample what will be found on it."""
+        with contextlib.closing(reader.shown()) as frames:
+            yield from map(partial(self._detect, pool), frames)
+
     def _detect(self, pool: ThreadPoolExecutor, frame: Frame | Between) -> Future[Detected] | Between:
         return pool.submit(self._detector, frame) if isinstance(frame, Frame) else frame
 
@@ -149,16 +154,21 @@ class _Run:
                 if isinstance(waiting, Between):
                     tween.hold(waiting)
                     continue
-                done = waiting.result()
-                frame = done.frame
-                if self._size == (0, 0):
-                    self._size = frame.pixels.shape[1], frame.pixels.shape[0]
-                    held = self._holding()
-                shown = self._aggregate.update(self._detector.in_order(done), self._size, frame)
-                yield from starmap(_OnItsWay, tween.sample(frame.pts_s, shown))
-                yield from starmap(_with_shown, held.update(self._reduced(frame, shown), frame.pts_s, shown))
+                first = self._size == (0, 0)
+                coming = self._tracked(waiting.result())
+                del waiting  # and with it the frame in its full size
+                held = self._holding() if first else held
+                yield from starmap(_OnItsWay, tween.sample(coming.frame.pts_s, coming.shown))
+                yield from starmap(_with_shown, held.update(coming, coming.frame.pts_s, coming.shown))
             yield from starmap(_with_shown, held.rest())
             yield from starmap(_OnItsWay, tween.rest())
+
+    def _tracked(self, done: Detected) -> _OnItsWay:
+        """The next frame, with what is shown of it; scaled down to that."""
+        if self._size == (0, 0):
+            self._size = done.frame.pixels.shape[1], done.frame.pixels.shape[0]
+        shown = self._aggregate.update(self._detector.in_order(done), self._size, done.frame)
+        return self._reduced(done.frame, shown)
 
     def _holding(self) -> Held[_OnItsWay]:
         """What lets frames wait until it is known what is blurred on them; without files none has to."""
@@ -170,9 +180,7 @@ class _Run:
         if self._folder is None:
             return _OnItsWay(frame, shown)
         cuts = self.stills.cut(frame, shown.steps, self._aggregate.choice)
-        if self._route.draw.blur:
-            frame = replace(frame, pixels=fitted(frame.pixels, self._view.size(*self._size)))
-        return _OnItsWay(frame, shown, cuts)
+        return _OnItsWay(replace(frame, pixels=fitted(frame.pixels, self._view.size(*self._size))), shown, cuts)
 
     def _draw(self, coming: _OnItsWay) -> _OnItsWay:
         """The pictures of the frame, and a still now and then."""

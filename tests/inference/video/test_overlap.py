@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 from inference.video.overlap import overlapped
 
 PATIENCE_S = 20.0
+
+
+class Large:
+    """Something that must not lie about."""
 
 
 class Broken(Exception):
@@ -101,6 +106,23 @@ def test_a_slow_consumer_holds_the_source_back() -> None:
     stages = overlapped(source(), lambda x: x, depth=2, name="stages")
     for _ in range(10):
         next(stages)
-    # Ten taken, two channels of two, and one in the hands of each of the two threads.
-    assert len(made) <= 10 + 2 * 2 + 2
+    # Ten taken, and two made or waiting behind each of the two threads.
+    assert len(made) <= 10 + 2 * 2
     stages.close()
+
+
+def test_what_was_handed_on_is_kept_by_nobody() -> None:
+    alive: weakref.WeakSet[Large] = weakref.WeakSet()
+
+    def source() -> Iterator[Large]:
+        for _ in range(50):
+            large = Large()
+            alive.add(large)
+            yield large
+            del large
+
+    most = 0
+    for _ in overlapped(source(), lambda _: None, depth=1, name="stages"):
+        most = max(most, len(alive))
+    # One that is made or waits for the stage, and one in its hands.
+    assert most <= 2 and not alive
