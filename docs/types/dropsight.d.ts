@@ -220,7 +220,8 @@ export interface SummaryDoc {
 
 /**
  * A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
- * loiter), of which t_s is the time; a later release may add others.
+ * loiter), of which t_s is the time; a later release may add others. vanished: of an exit, that nobody was seen to
+ * leave: the clip ended, or the track was lost inside.
  */
 export interface TimelineDoc {
   kind: string;
@@ -235,6 +236,7 @@ export interface TimelineDoc {
   track?: number;
   direction?: string;
   t_s?: number;
+  vanished?: boolean;
 }
 
 /**

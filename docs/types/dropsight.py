@@ -203,7 +203,8 @@ class SummaryDoc(TypedDict):
 
 class TimelineDoc(TypedDict):
     """A time range of a clip. kind: track, scene, action, follow, or an event at a zone (enter, exit, cross, dwell,
-    loiter), of which t_s is the time; a later release may add others."""
+    loiter), of which t_s is the time; a later release may add others. vanished: of an exit, that nobody was seen
+    to leave: the clip ended, or the track was lost inside."""
 
     kind: str
     start_s: float
@@ -217,6 +218,7 @@ class TimelineDoc(TypedDict):
     track: NotRequired[int]
     direction: NotRequired[str]
     t_s: NotRequired[float]
+    vanished: NotRequired[bool]
 
 
 class TimingDoc(TypedDict):

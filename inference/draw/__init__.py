@@ -13,7 +13,7 @@ from PIL import ImageDraw
 from inference.draw.before_after import before_after
 from inference.draw.colours import DARK, Colour, colour, track_colour, unit
 from inference.draw.keypoints import draw_skeleton
-from inference.draw.labels import Tag, caption, draw_tags
+from inference.draw.labels import Tag, caption, draw_tags, named
 from inference.draw.masks import paint_map, paint_masks
 from inference.draw.privacy import Redaction
 from inference.draw.trails import Trail, draw_trails
@@ -58,7 +58,7 @@ def annotate(
         if isinstance(predictions, LabelMap):
             lines += paint_map(canvas, predictions, draw.masks)
         elif isinstance(predictions, Classes):
-            rows = zip(predictions.names[:3], predictions.scores[:3], strict=True)
+            rows = zip(_labels(predictions, 3), predictions.scores[:3], strict=True)
             lines += [(f"{name}  {score:.0%}" if draw.scores else name, None) for name, score in rows]
     if draw.blur:  # with its maps: one of the picture's own colours shows a face
         canvas = Redaction(steps, draw.blur, picture.size).picture(canvas)
@@ -206,8 +206,13 @@ def _words(objects: Objects, i: int, draw: Draw) -> str:
 
 def _named(objects: Objects, i: int) -> str:
     """The name and the track."""
-    number = _track(objects, i)
-    return objects.names[i] if number is None else f"{objects.names[i]} {number}"
+    number, name = _track(objects, i), named(objects.names[i], int(objects.label_ids[i]))
+    return name if number is None else f"{name} {number}"
+
+
+def _labels(classes: Classes, most: int) -> list[str]:
+    """The first names."""
+    return [*map(named, classes.names[:most], classes.label_ids[:most].tolist())]
 
 
 def _best(answer: Any) -> str:
@@ -215,7 +220,7 @@ def _best(answer: Any) -> str:
     if isinstance(answer, Objects):
         return "".join(map(_best, answer.attributes[0].values())) if answer.attributes else ""
     if isinstance(answer, LabelMap):
-        label = next((str(answer.names[i]) for i, _ in answer.areas() if i != answer.background), "")
+        label = next((named(answer.names[i], i) for i, _ in answer.areas() if i != answer.background), "")
     else:
-        label = next(iter(answer.names), "") if isinstance(answer, Classes) else ""
+        label = next(iter(_labels(answer, 1)), "") if isinstance(answer, Classes) else ""
     return f", {label}" if label else ""

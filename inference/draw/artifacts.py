@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inference.draw import annotate
+from inference.draw.labels import named
 from inference.draw.privacy import Redaction
 from inference.draw.scaling import sized
 from inference.draw.xmp import packet, png_text
@@ -48,7 +49,8 @@ def _as_drawn(step: StepResult) -> Predictions:
     predictions, limit = step.predictions, step.model.threshold
     if not isinstance(predictions, Classes):
         return predictions
-    rows = [*zip(predictions.names, predictions.scores.tolist(), strict=True)]
+    labels = map(named, predictions.names, predictions.label_ids.tolist())
+    rows = [*zip(labels, predictions.scores.tolist(), strict=True)]
     keep = np.asarray([score >= min(limit, LEAST_GUESS) for _, score in rows], bool)
     names = tuple(
         name if score >= limit else f"{name}?" for (name, score), kept in zip(rows, keep, strict=True) if kept

@@ -45,7 +45,8 @@ def _shade(strength: float) -> Colour:
 
 
 def _legend(picture: Pillow.Image, most: float) -> None:
-    """A bar of the colours at the lower right, with the seconds at its ends and in its middle."""
+    """A bar of the colours at the lower right, with the seconds at its ends and in its middle; none where it would be
+    cut off or hide the map."""
     pen, step = ImageDraw.Draw(picture, "RGBA"), unit(picture.size)
     letters, pad = font(max(round(7 * step), LEAST_LETTERS)), max(round(2 * step), 2)
     words = ("0", duration(most / 4), duration(most))
@@ -55,6 +56,8 @@ def _legend(picture: Pillow.Image, most: float) -> None:
     bar = max(round(5 * step), 5)
     right, bottom = picture.width - 2 * pad, picture.height - 2 * pad
     left, top = right - width, bottom - high - bar - pad
+    if left < 2 * pad or top < picture.height / 2:
+        return
     pen.rectangle((left - 2 * pad, top - 2 * pad, picture.width, picture.height), fill=(*DARK, 190))
     for column in range(width):
         x = left + column

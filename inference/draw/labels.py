@@ -48,6 +48,17 @@ def plain(text: str) -> str:
     return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
 
 
+def written(name: str, instead: str) -> str:
+    """The name as it can be written; `instead` where no letter of it can be."""
+    text = plain(name)
+    return text if any(c.isalnum() for c in text) or (text and "?" not in text) else instead
+
+
+def named(label: str, number: int) -> str:
+    """A label as it can be written; one in another script by its place in the model's list: `label_3`."""
+    return written(label, f"label_{number}")
+
+
 def fitted_text(pen: ImageDraw.ImageDraw, text: str, letters: Any, width: float) -> str:
     """The text, or as much of its beginning as is no wider than that, with dots; nothing where that is nothing."""
     if pen.textlength(text, font=letters) <= width:

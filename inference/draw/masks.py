@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference.draw.colours import Colour, palette, unit
+from inference.draw.labels import named
 from inference.predictions import LabelMap, Masks
 
 
@@ -65,5 +66,5 @@ def paint_map(canvas: Pillow.Image, labels: LabelMap, opacity: float) -> list[tu
     legend: list[tuple[str, Colour | None]] = []
     for i, area in labels.areas():
         if i != labels.background and area >= ids.size / 200:
-            legend.append((f"{names[i]}  {area / ids.size:.0%}", shades[min(i, 255)]))
+            legend.append((f"{named(names[i], i)}  {area / ids.size:.0%}", shades[min(i, 255)]))
     return legend[:8]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from inference.draw.colours import DARK, Colour, font, palette, unit
-from inference.draw.labels import LEAST_LETTERS, Area, fitted_text, plain, shared
+from inference.draw.labels import LEAST_LETTERS, Area, fitted_text, shared, written
 from inference.regions import inside
 
 Points = tuple[tuple[float, float], ...]
@@ -22,6 +24,7 @@ _PLATE = (*DARK, 190)
 _FINEST = 3840
 _LEAST = 7  # pixels of letters where the picture is narrower than the counters
 _COVERED = 0.25  # of the picture: if plates with names would cover more, they have none, and colours tell zones apart
+_MOST_COVERED = 0.5  # if even those would cover more, only the first zones have any
 _SAMPLES = 60  # of an outline, by which it is seen whether a plate covers it
 
 
@@ -119,25 +122,23 @@ def _arrow(line: Any, size: tuple[int, int], step: float) -> tuple[Any, Any]:
 
 
 def plates(canvas: Pillow.Image, zones: Sequence[ZoneMark]) -> list[tuple[Area, ZoneMark, str, Any, Colour]]:
-    """Where the name and the counters of each zone stand: (area, zone, text, letters, colour)."""
-    pen = ImageDraw.Draw(canvas)
-    named = [replace(zone, name=_written(zone.name, number)) for number, zone in enumerate(zones, 1)]
+    """Where the name and the counters of each zone stand: (area, zone, text, letters, colour); where there is no room
+    for all, those of the first."""
+    pen, pixels = ImageDraw.Draw(canvas), canvas.width * canvas.height
+    named = [replace(zone, name=written(zone.name, f"zone {number}")) for number, zone in enumerate(zones, 1)]
     texts, sizes = _texts(pen, named, canvas.size)
-    if sum(width * height for width, height in sizes) > _COVERED * canvas.width * canvas.height:
+    if sum(map(math.prod, sizes)) > _COVERED * pixels:
         texts, sizes = _texts(pen, [replace(zone, name="") for zone in zones], canvas.size)
-    places = _places(canvas.size, tuple(zone.points for zone in zones), tuple(sizes))
+    covered = accumulate(map(math.prod, sizes))
+    sizes = [size for i, (size, total) in enumerate(zip(sizes, covered, strict=True))
+             if i == 0 or total <= _MOST_COVERED * pixels]  # fmt: skip
+    places = _places(canvas.size, tuple(zone.points for zone in zones[: len(sizes)]), tuple(sizes))
     return [
         ((x, y, x + width, y + height), zone, text, letters, shade)
         for (x, y), (width, height), zone, (text, letters), shade in zip(
-            places, sizes, zones, texts, _shades(zones), strict=True
+            places, sizes, zones, texts, _shades(zones), strict=False
         )
     ]
-
-
-def _written(name: str, number: int) -> str:
-    """The name as it can be written; for one that has no letter that can be, its number among the zones, from 1."""
-    name = plain(name)
-    return name if any(c.isalnum() for c in name) else f"zone {number}"
 
 
 def _texts(

@@ -24,7 +24,7 @@ _STAND_INS = {"classify", "faces", "sketch"}
 _PYTHON = r".venv\Scripts\python" if os.name == "nt" else ".venv/bin/python"
 _ADVICE = f"the recommended models are missing, get them by {_PYTHON} -m inference models pull --recommended"
 _RECOGNISE = ("image-classification", "object-detection", "keypoint-detection", "video-classification")
-_ZONE_WORDS = {"cross_in": "in", "cross_out": "out", "enter": "entered", "exit": "left", "loiter": "stayed long"}
+_ZONE_WORDS = {"cross_in": "in", "cross_out": "out", "enter": "entered", "loiter": "stayed long"}
 
 
 def line(name: str, document: Document, *, folder: str | None = None, since_upload_s: float | None = None) -> str:
@@ -186,8 +186,10 @@ def _zones(document: Document) -> Iterator[str]:
     zones = document.get("zones")
     for name, zone in zones.items() if isinstance(zones, Mapping) else ():
         total = zone.get("total") or {}
-        # A stay that has ended is counted as somebody who left, too.
-        words = [f"{n} {_ZONE_WORDS.get(kind, kind)}" for kind, n in total.items() if kind != "dwell"]
+        # Every stay ends with an `exit`, be it that the clip or the track ends: of who walked out it says nothing.
+        words = [f"{n} {_ZONE_WORDS.get(kind, kind)}" for kind, n in total.items() if kind not in ("exit", "dwell")]
+        if total.get("enter", 0) > 1 and (peak := (zone.get("occupancy") or {}).get("peak")):
+            words.append(f"at most {peak} at once")
         yield f"{name}: {several(words) or 'nothing passed'}"
 
 

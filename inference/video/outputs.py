@@ -89,6 +89,8 @@ def vtt(timeline: Sequence[Mapping[str, Any]]) -> str:
     """The timeline as WebVTT chapters (W3C WebVTT), for the track element of a player."""
     cues = []
     for item in timeline:
+        if item.get("vanished"):  # nobody was seen to leave; how long the stay was is another item
+            continue
         start, end = float(item["start_s"]), float(item["end_s"])
         # A cue must last: a crossing is an instant, shown for a second.
         end = end if end > start else start + 1.0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.draw.labels import named
 from inference.draw.trails import Trail
 from inference.predictions import Objects, Predictions
 from inference.regions import feet
@@ -225,7 +226,7 @@ def action_line(action: TimeRange, scores: bool) -> str:
     time = f"{start}-{end} s"
     if action.end_s >= 60:
         time = "-".join(f"{int(s) // 60}:{int(s) % 60:02}" for s in (action.start_s, action.end_s))
-    return "  ".join([action.label, *([f"{action.score:.0%}"] if scores else []), time])
+    return "  ".join([named(action.label, action.label_id), *([f"{action.score:.0%}"] if scores else []), time])
 
 
 def answers_of(line: Mapping[str, Any]) -> dict[str, TimeRange | None]:

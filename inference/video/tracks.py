@@ -113,7 +113,8 @@ class Tracks:
         self._detections: Counter[str] = Counter()
         self._loose: Counter[str] = Counter()  # detections without a track
         self._seen_on: Counter[str] = Counter()  # pictures
-        self._last_s, self._wide_gaps = 0.0, 0
+        self._last_s, self._wide_gaps, self._least_gap_s = 0.0, 0, np.inf
+        self._options = options
         self._confirm_hits, self._frames, self._first_s = options.confirm_hits, 0, 0.0
         self._followed, self._own = -1, -1  # the number of the object that is followed; where no detection had one
 
@@ -126,7 +127,9 @@ class Tracks:
     ) -> Objects:
         """The detections of a frame with their track numbers; without those below the threshold that have none."""
         self._first_s = self._first_s if self._frames else t_s
-        self._wide_gaps += self._frames > 0 and t_s - self._last_s > _SPARSE_S
+        if self._frames:
+            self._wide_gaps += t_s - self._last_s > _SPARSE_S
+            self._least_gap_s = min(self._least_gap_s, t_s - self._last_s)
         self._last_s = t_s
         self._frames += 1
         limits = np.array([self._thresholds.get(name, self._threshold) for name in objects.names], np.float32)
@@ -240,18 +243,28 @@ class Tracks:
         tracked = self._tracked()
         return sorted(n for n, seen in self._detections.items() if not tracked[n] or 2 * self._loose[n] > seen)
 
+    def _left_out(self) -> bool:
+        """Whether the clip has pictures that were not analysed."""
+        options = self._options
+        if options.fps is not None and (self._frames == 1 or self._least_gap_s < 1.5 / options.fps):
+            return True
+        return options.stride > 1 or options.keyframes_only
+
     def notes(self) -> Iterator[str]:
         """What was seen and could not be tracked, why, and what to do; of what is hardly ever seen, nothing."""
         zones = "; zones count only what is tracked" if self._zones.zones else ""
         why = "there is only one picture" if self._frames == 1 else f"there are only {self._frames} pictures"
         if self._wide_gaps:
             why = f"pictures are about {(self._last_s - self._first_s) / (self._frames - 1):.2g} s apart"
+        advice = "record more pictures a second (all that there are were analysed)"
+        if self._left_out():
+            advice = "analyse more of the clip's pictures (a higher fps, or a lower stride)"
         missed, objects, nothing = self._missed(), self.objects(), not self._tracked()
         for label, seen in sorted(self._detections.items()):
             if label in missed and label in objects:
                 yield (f"{label}: {self._loose[label]} of {seen} detections could not be joined to a track, because "
                        f"{why}; the summary counts {objects[label]}, and there may have been more{zones}; to track "
-                       "them, analyse more of the clip's pictures (a higher fps, or a lower stride)")  # fmt: skip
+                       f"them, {advice}")  # fmt: skip
             elif nothing and self._often(label):
                 yield (f"{label}: found on {self._seen_on[label]} of {self._frames} pictures, but never in about the "
                        f"same place on {self._confirm_hits} in a row; taken for mistakes and not counted")  # fmt: skip

@@ -130,8 +130,9 @@ class ZoneEvent:
         document: dict[str, Any] = {"kind": self.kind, "zone": self.zone}
         if self.direction is not None:
             document["direction"] = self.direction
-        return {**document, "track": self.track, "label": self.label, "t_s": round(self.t_s, 3),
-                "start_s": round(start, 3), "end_s": round(self.t_s, 3)}  # fmt: skip
+        document |= {"track": self.track, "label": self.label, "t_s": round(self.t_s, 3),
+                     "start_s": round(start, 3), "end_s": round(self.t_s, 3)}  # fmt: skip
+        return {**document, "vanished": True} if self.vanished else document
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,17 @@ def test_where_nothing_stood_is_the_picture_and_where_it_stood_long_is_light(siz
     assert (painted[: size[1] // 9, : size[0] // 9] == 90).all()
     assert long.sum() > short.sum() and abs(short - 90).max() > 20 and long[2] < long[0]
     legend = painted[-size[1] // 12 :, -size[0] // 12 :]
-    assert (legend != 90).any()
+    assert (legend != 90).any() == (min(size) > 64)
+
+
+@pytest.mark.parametrize(("size", "shown"), [((64, 64), False), ((100, 80), False), ((3000, 30), False),
+                                             ((160, 120), True), ((240, 426), True)])  # fmt: skip
+def test_a_legend_is_whole_or_there_is_none(size: tuple[int, int], shown: bool) -> None:
+    cells = np.zeros((90, 160))
+    cells[10, 10] = 7600.0
+    painted = np.asarray(heat_picture(cells, Pillow.new("RGB", size, (90, 90, 90))))
+    assert (painted[-1, -1] != 90).any() == shown
+    assert (painted[size[1] // 2 :, 0] == 90).all()
 
 
 @pytest.mark.parametrize("size", [(320, 240), (426, 240), (1280, 720)])

@@ -14,11 +14,11 @@ from PIL import ImageDraw
 from inference.draw import Marks, annotate, labels
 from inference.draw.colours import font
 from inference.draw.labels import Tag, draw_tags, fitted_text, plain
-from inference.predictions import Classes, Objects
+from inference.predictions import Classes, LabelMap, Objects, Predictions
 from inference.routes import Draw
 from inference.video.frames import View
 from inference.video.outputs import Drawing
-from inference.video.overlay import Overlay, Shown
+from inference.video.overlay import Overlay, Shown, action_line
 from inference.video.time_range import TimeRange
 
 BOXES = np.array([[100, 100, 160, 240], [120, 104, 180, 240], [140, 98, 200, 240]], np.float32)
@@ -78,6 +78,26 @@ def test_a_tag_slides_where_its_box_leaves_the_picture(placed: list[tuple[float,
 )
 def test_names_are_written_with_the_letters_that_there_are(name: str, written: str) -> None:
     assert plain(name) == written
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("人", "label_7"), ("человек", "label_7"), ("人 A", "? A"), ("café", "cafe"), ("+", "+"), ("", "label_7")],
+)
+def test_a_label_that_cannot_be_written_is_its_place_in_the_list(
+    label: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("inference.draw.draw_tags", lambda pen, size, tags, besides: said.extend(t.text for t in tags))
+    monkeypatch.setattr("inference.draw.caption", lambda canvas, lines: said.extend(text for text, _ in lines))
+    number, full = np.array([7]), np.ones(1, np.float32)
+    classes = Classes(number, full, (label,))
+    person = Objects(BOXES[:1], full, number, (label,), attributes=({"what": classes},), tracks=np.array([2]))
+    places = LabelMap(np.full((240, 320), 7, np.uint8), ("",) * 7 + (label,))
+    steps: list[tuple[str, Predictions]] = [("d", person), ("c", classes), ("m", places)]
+    annotate(Pillow.new("RGB", (320, 240)), steps, Draw(scores=False))
+    assert said == [f"{shown} 2, {shown}", shown, f"{shown}  100%"]
+    assert action_line(TimeRange("scene", "s", label, 7, 1.0, 3.0, 0.9), False) == f"{shown}  1-3 s"
 
 
 @settings(max_examples=40, deadline=None)

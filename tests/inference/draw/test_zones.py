@@ -135,3 +135,12 @@ def test_names_of_many_zones_do_not_hide_a_small_picture(size: tuple[int, int], 
     assert sum("door" in text for _, _, text, *_ in placed) == named
     covered = sum(shared(area, area) for area, *_ in placed)
     assert covered < 0.4 * size[0] * size[1]
+
+
+@pytest.mark.parametrize(("size", "shown"), [((160, 120), 4), ((110, 100), 3), ((20, 20), 1), ((320, 240), 6)])
+def test_where_counters_would_hide_the_picture_only_the_first_zones_have_any(size: tuple[int, int], shown: int) -> None:
+    yards = [ZoneMark(str(i), tuple((x * 0.7 + i / 20, y * 0.7 + i / 20) for x, y in YARD), "inside 2  entered 3")
+             for i in range(6)]  # fmt: skip
+    placed = plates(Pillow.new("RGB", size), yards)
+    assert [zone for _, zone, *_ in placed] == yards[:shown]
+    assert all(shared(a, b) == 0 for i, (a, *_) in enumerate(placed) for b, *_ in placed[:i])

@@ -164,12 +164,14 @@ def test_a_video_says_its_length_tracks_zones_and_times() -> None:
         span("track", "person", 0, 9), span("scene", "beach", 0, 12.4), span("scene", "street", 12.4, 42),
         span("action", "walking the dog", 3, 7.2), span("follow", "dog", 5, 5.3),
         zones={"door": {"total": {"cross_in": 3, "cross_out": 1}, "intervals": []},
-               "bench": {"total": {"enter": 2, "exit": 2, "dwell": 2, "loiter": 1}}, "gate": {"total": {}}},
+               "bench": {"total": {"enter": 2, "exit": 2, "dwell": 2, "loiter": 1}, "occupancy": {"peak": 2}},
+               "seat": {"total": {"enter": 1, "exit": 1, "dwell": 1}, "occupancy": {"peak": 1}}, "gate": {"total": {}}},
         summary={"objects": {"person": 3, "mouse": 2}, "scene": {"beach": 0.7}, "guesses": {}},
     )  # fmt: skip
     assert content(document) == (
-        "video of 0:42; 3 people, 2 mice; door: 3 in, 1 out; bench: 2 entered, 2 left, 1 stayed long; "
-        "gate: nothing passed; 0:00-0:12 beach, 0:12-0:42 street; did: 0:03-0:07 walking the dog; followed: 0:05 dog"
+        "video of 0:42; 3 people, 2 mice; door: 3 in, 1 out; bench: 2 entered, 1 stayed long, at most 2 at once; "
+        "seat: 1 entered; gate: nothing passed; 0:00-0:12 beach, 0:12-0:42 street; did: 0:03-0:07 walking the dog; "
+        "followed: 0:05 dog"
     )
     assert content(video(seconds=3723)) == "video of 1:02:03; nothing recognised"
 

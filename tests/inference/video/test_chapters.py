@@ -33,3 +33,8 @@ def test_a_chapter_per_item_whatever_the_words(timeline: list[dict[str, Any]]) -
         assert end > start and after == "" and "<" not in text and "\r" not in text
         words = f"{item['label']} 7: enter {item['zone']}" if "zone" in item else item["label"]
         assert unescape(text).split() == words.split()
+
+
+def test_who_was_not_seen_to_leave_has_no_chapter_for_it() -> None:
+    left = {"kind": "exit", "label": "person", "zone": "yard", "track": 7, "t_s": 3.0, "start_s": 3.0, "end_s": 3.0}
+    assert "person 7: exit yard" in vtt([left]) and vtt([{**left, "vanished": True}]) == "WEBVTT\n"

@@ -76,18 +76,28 @@ def test_no_tolerance_is_up_to_the_next_picture(tracker: str) -> None:
     assert len(gap.extra([])["tracks"]) == 2
 
 
+ALL = "record more pictures a second (all that there are were analysed)"
+SOME = "analyse more of the clip's pictures (a higher fps, or a lower stride)"
+
+
 @TRACKERS
-def test_who_walks_through_between_two_pictures_is_seen_and_not_tracked(tracker: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [({}, ALL), ({"fps": 4.0}, ALL), ({"fps": 0.1}, SOME), ({"stride": 2}, SOME), ({"keyframes_only": True}, SOME)],
+)
+def test_who_walks_through_between_two_pictures_is_seen_and_not_tracked(
+    tracker: str, options: dict[str, Any], advice: str
+) -> None:
     pictures = [[], *[[(x, 100.0, x + 60, 260.0), (x + 500, 100.0, x + 560, 260.0)] for x in range(0, 1000, 100)]]
-    tracks = tracks_of([i * 10.0 for i in range(11)], pictures, tracker=tracker, zones=(YARD,))
+    tracks = tracks_of([i * 10.0 for i in range(11)], pictures, tracker=tracker, zones=(YARD,), **options)
     document = tracks.extra([])
     assert document["tracks"] == [] and document["zones"]["yard"]["total"] == {}
     assert document["objects"] == {"person": 2}
     (note,) = tracks.notes()
     assert note == (
         "person: 20 of 20 detections could not be joined to a track, because pictures are about 10 s apart; the "
-        "summary counts 2, and there may have been more; zones count only what is tracked; to track them, analyse more "
-        "of the clip's pictures (a higher fps, or a lower stride)"
+        "summary counts 2, and there may have been more; zones count only what is tracked; to track them, "
+        f"{advice}"
     )
 
 

@@ -77,6 +77,11 @@ class TestArea:
         events = watch([AREA], [(0.0, 0.5), (0.5, 0.5), *[(1 + i / 2, None) for i in range(4)]])
         assert [(e.kind, e.t_s) for e in events] == [("enter", 0.0), ("exit", 0.5), ("dwell", 0.5)]
 
+    @pytest.mark.parametrize(("last", "vanished"), [(0.5, True), (0.9, False)])
+    def test_an_exit_says_whether_it_was_seen(self, last: float, vanished: bool) -> None:
+        told = [event.to_json() for event in watch([AREA], walk(0.1, 0.5, 0.5, last, last))]
+        assert [item["kind"] for item in told if item.get("vanished")] == ["exit"] * vanished
+
     def test_who_is_still_there_at_the_end_is_counted(self) -> None:
         assert kinds(watch([AREA], walk(0.1, 0.5)))[-1][0] == "dwell"
 
