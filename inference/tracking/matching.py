@@ -23,7 +23,7 @@ _WIDEN_PER_S, _WIDEN_FROM_S, _WIDEN_MOST = 1.0, 0.1, 0.5
 @dataclass
 class TrackRows:
     """One row a living track; `hits` counts frames in a row, `id` is -1 until it is confirmed; `high`: how often it was
-    a detection that counts by itself."""
+    a detection that counts by itself; `first_s`, `first_box` (4,) xyxy: where it was found first."""
 
     states: States
     id: Ints
@@ -31,12 +31,15 @@ class TrackRows:
     seen_s: Floats
     hits: Ints
     high: Ints
+    first_s: Floats
+    first_box: Floats
     embedding: Floats | None
 
     def take(self, rows: Rows | Flags) -> TrackRows:
         return TrackRows(
             self.states.take(rows), self.id[rows], self.label[rows], self.seen_s[rows], self.hits[rows],
-            self.high[rows], None if self.embedding is None else self.embedding[rows],
+            self.high[rows], self.first_s[rows], self.first_box[rows],
+            None if self.embedding is None else self.embedding[rows],
         )  # fmt: skip
 
     def append(self, other: TrackRows) -> TrackRows:
@@ -44,6 +47,7 @@ class TrackRows:
             self.states.append(other.states), np.concatenate([self.id, other.id]),
             np.concatenate([self.label, other.label]), np.concatenate([self.seen_s, other.seen_s]),
             np.concatenate([self.hits, other.hits]), np.concatenate([self.high, other.high]),
+            np.concatenate([self.first_s, other.first_s]), np.concatenate([self.first_box, other.first_box]),
             _joined(self.embedding, other.embedding),
         )  # fmt: skip
 

@@ -77,6 +77,7 @@ class Tracker(ABC):
         self._next_id = 1
         self._t_s: float | None = None
         self._pace, self._camera = Pace(), CommonMotion()
+        self._firsts: dict[int, tuple[float, Floats]] = {}
 
     @abstractmethod
     def associate(self, matching: Matching, high: Flags) -> None:
@@ -120,7 +121,7 @@ class Tracker(ABC):
             tracks = tracks.take(alive)
         if len(newborn):
             tracks = tracks.append(self._born(detections, newborn, t_s))
-        self._confirm(tracks, 1 if first and self.confirms_first_frame else self.options.confirm_hits)
+        self._confirm(tracks, 1 if first and self.confirms_first_frame else self.options.confirm_hits, t_s)
         ids[columns] = tracks.id[places[rows]]
         if len(newborn):
             ids[newborn] = tracks.id[-len(newborn) :]
@@ -132,6 +133,12 @@ class Tracker(ABC):
         """The numbers of the tracks that go on: seen in the last frame, or not out of sight for too long."""
         return frozenset() if self._tracks is None else frozenset(self._tracks.id[self._tracks.id >= 0].tolist())
 
+    @property
+    def firsts(self) -> dict[int, tuple[float, Floats]]:
+        """Of the tracks that got their numbers in the last frame: when and in which box (4,) each was found first, if
+        that was earlier."""
+        return self._firsts
+
     def number(self) -> int:
         """A number that no other track gets."""
         self._next_id += 1
@@ -142,7 +149,7 @@ class Tracker(ABC):
         return TrackRows(
             States.start(value, *self.motion.start_noise(value)),
             np.full(len(rows), -1, np.int64), detections.labels[rows], np.full(len(rows), t_s),
-            np.ones(len(rows), np.int64), np.ones(len(rows), np.int64),
+            np.ones(len(rows), np.int64), np.ones(len(rows), np.int64), np.full(len(rows), t_s), detections.boxes[rows],
             None if detections.embeddings is None else detections.embeddings[rows],
         )  # fmt: skip
 
@@ -200,11 +207,13 @@ class Tracker(ABC):
             mixed = 0.9 * tracks.embedding[rows] + 0.1 * detections.embeddings[columns]
             tracks.embedding[rows] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
 
-    def _confirm(self, tracks: TrackRows, hits: int) -> None:
+    def _confirm(self, tracks: TrackRows, hits: int, t_s: float) -> None:
         """Numbers the tracks seen in so many frames in a row."""
         ready = np.flatnonzero((tracks.id < 0) & (tracks.hits >= hits))
         tracks.id[ready] = self._next_id + np.arange(len(ready))
         self._next_id += len(ready)
+        rows = ready[tracks.first_s[ready] < t_s]
+        self._firsts = {int(tracks.id[i]): (float(tracks.first_s[i]), tracks.first_box[i]) for i in rows}
 
 
 def _warp(states: States, warp: Floats, motion: MotionModel) -> None:

@@ -204,7 +204,7 @@ class Tracks:
         boxes = np.asarray(objects.boxes, np.float64)
         living = {self._followed} | (self._tracker.living if self._tracker else set())
         labels = [self._tracks[n].label if n >= 0 else "" for n in objects.tracks.tolist()]
-        self._zones.update(t_s, objects.tracks, boxes, labels, living)
+        self._zones.update(t_s, objects.tracks, boxes, labels, living, self._tracker.firsts if self._tracker else None)
         if self._speeds is not None:
             self._speeds.update(t_s, objects.tracks, boxes)
         if self.heat is not None:

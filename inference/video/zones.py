@@ -8,7 +8,7 @@ end; a stay lasts as long as its track goes on, seen or not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,9 +149,11 @@ class ZoneCount:
 
 @dataclass
 class _Track:
-    """A track that goes on: what it is called, how large its box is, and its state at every zone."""
+    """A track that goes on: what it is called, how large its box is, and its state at every zone. numbered_s: when it
+    became one, after its first sight."""
 
     label: str
+    numbered_s: float
     first_s: float
     last_s: float
     size: Floats
@@ -195,11 +197,13 @@ class ZoneWatch:
         boxes: NDArray[np.floating],
         labels: Sequence[str],
         living: Collection[int] | None = None,
+        firsts: Mapping[int, tuple[float, Floats]] | None = None,
     ) -> None:
         """Takes the tracks of a picture: `ids` (N,), below 0 for none, `boxes` (N, 4) xyxy pixels.
 
         labels: (N,) what each track is called as a whole by now. living: the tracks that go on, seen or not; the others
-        end where they were seen last (None: all go on).
+        end where they were seen last (None: all go on). firsts: of new tracks, when and in which box (4,) each was seen
+        before it was one.
         """
         if not self.zones:
             return
@@ -208,7 +212,19 @@ class ZoneWatch:
         self._span_s = (t_s if self._span_s is None else self._span_s[0]), t_s
         rows = np.flatnonzero(ids >= 0).tolist()
         boxes = np.asarray(boxes, np.float64)[rows]
-        tracks = [self._seen(t_s, int(ids[i]), labels[i], box) for i, box in zip(rows, boxes, strict=True)]
+        numbers = ids[rows].tolist()
+        for number, i in zip(numbers, rows, strict=True):
+            if firsts and number in firsts and number not in self._tracks:
+                first_s, first = firsts[number]
+                self._sights(first_s, [self._seen(first_s, number, labels[i], first)], first[None])
+        tracks = [self._seen(t_s, number, labels[i], box) for number, i, box in zip(numbers, rows, boxes, strict=True)]
+        self._sights(t_s, tracks, boxes)
+        if living is not None:
+            for number in [n for n in self._tracks if n not in living and n not in numbers]:
+                self._end(number)
+
+    def _sights(self, t_s: float, tracks: Sequence[_Track], boxes: Floats) -> None:
+        """What happens to tracks that are seen at that time in these boxes (N, 4)."""
         if tracks:
             hold_s, near_s = max(0.0, _SETTLED_S - self._pace.gap_s), self._pace.patience_s(0.1)
             sizes = np.array([track.size for track in tracks])
@@ -219,10 +235,6 @@ class ZoneWatch:
                     sight = Sight(t_s, places[i], track.size, int(sides.side[i]), bool(sides.within[i]),
                                   float(sides.distance[i]), bool(sides.clear[i]), hold_s, near_s)  # fmt: skip
                     track.add(number, track.states[number].update(sight))
-        if living is not None:
-            seen = set(ids[rows].tolist())
-            for number in [n for n in self._tracks if n not in living and n not in seen]:
-                self._end(number)
 
     def _seen(self, t_s: float, number: int, label: str, box: Floats) -> _Track:
         size = np.maximum(box[2:] - box[:2], 1e-3)
@@ -232,7 +244,7 @@ class ZoneWatch:
                 LineState(shape) if isinstance(shape, LineShape) else AreaState(shape, zone.loiter_s)
                 for zone, shape in zip(self.zones, self._shapes, strict=True)
             ]
-            track = self._tracks[number] = _Track(label, t_s, t_s, size, states)
+            track = self._tracks[number] = _Track(label, self.span_s[1], t_s, t_s, size, states)
         # A band that trembles with the box would let the box over it.
         share = 1.0 - float(np.exp((track.last_s - t_s) / _SIZE_S))
         track.size = track.size + share * (size - track.size)
@@ -245,7 +257,7 @@ class ZoneWatch:
         after = self._tracks.get(number)
         if before is None or after is None:
             return
-        if after.first_s == after.last_s:  # it is as old as this picture, and has done nothing that `own` has not
+        if after.numbered_s == after.last_s:  # on this picture, and it has done nothing that `own` has not
             before.label, before.last_s, before.size = after.label, after.last_s, after.size
             self._tracks[number] = before
             return

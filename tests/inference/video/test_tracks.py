@@ -131,3 +131,16 @@ def test_what_the_route_leaves_out_by_label_is_no_track_no_event_and_not_counted
     assert every["objects"] == {"car": 1, "person": 1} and cars["objects"] == {"car": 1}
     assert {t["label"] for t in cars["tracks"]} == {i["label"] for i in cars["timeline"]} == {"car"}
     assert {i["label"] for i in every["timeline"]} == {"car", "person"}
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "sort"])
+def test_what_crosses_between_its_first_sight_and_the_second_counts(tracker: str) -> None:
+    """It is a track from the second on; at four pictures a second, a car is over the line by then."""
+    line = Zone("line", ((1.0, 0.5), (0.0, 0.5)))
+    tracks = Tracks(VideoOptions(zones=(line,), tracker=tracker), 0.5, 320, 200)  # type: ignore[arg-type]
+    for i, feet in enumerate([None, None, 70, 112, 154, 196]):
+        tracks.update(i / 4, seen() if feet is None else seen([100.0, feet - 70.0, 200.0, feet]))
+    document = tracks.extra([])
+    assert document["zones"]["line"]["total"] == {"cross_out": 1}
+    (crossing,) = (item for item in document["timeline"] if item["kind"] == "cross")
+    assert 0.5 < crossing["t_s"] <= 0.75
