@@ -112,7 +112,8 @@ class FrameDetector:
         """How far back anything looks: clip models their window, camera motion the last frame, blur what is held, and
         the tracks with which what is faint goes on."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
-        blurs_s = LOOKS_BACK_S + self._lost_s if self.blurs_made else 0.0
+        # Who was out of sight for longer is seldom faint at once; every frame of the lead is analysed.
+        blurs_s = LOOKS_BACK_S + min(self._lost_s, LOOKS_BACK_S) if self.blurs_made else 0.0
         return max([*windows, 0.0 if self._camera is None else 1e-3, blurs_s])
 
     def lead_samples(self) -> int:
