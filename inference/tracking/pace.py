@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 # So many of the last gaps count. A single pause of a recording is none of the gaps to expect; every fourth is.
-_GAPS, _SHARE = 9, 0.75
+PACE_GAPS, _SHARE = 9, 0.75
 # Of the expected gap: one picture may miss an object, and the next comes a little late.
 _ONE_MISSED = 2.1
 # What is longer than so many expected gaps is a pause. Keyframes come at irregular times.
@@ -17,7 +17,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._last_s: float | None = None
-        self._gaps: deque[float] = deque(maxlen=_GAPS)
+        self._gaps: deque[float] = deque(maxlen=PACE_GAPS)
 
     def update(self, t_s: float) -> None:
         """Takes the time of the next picture."""

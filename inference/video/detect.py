@@ -20,6 +20,7 @@ from inference.routes import Route, Step
 from inference.steps import model_facts, run_steps
 from inference.tracking.algorithms import TRACKERS
 from inference.tracking.flow import CameraMotion
+from inference.tracking.pace import PACE_GAPS
 from inference.video.actions import ActionWatch, answer
 from inference.video.aggregate import Detections
 from inference.video.frames import Frame
@@ -62,6 +63,7 @@ class FrameDetector:
         self._camera = CameraMotion() if options.camera_motion else None
         self._tracked = next((i for i, s in enumerate(self._steps) if _detects(s, self._models[i])), None)
         self.facts = self._route_facts(None if options.tracker == "none" else TRACKERS[options.tracker].low_score)
+        self._lost_s = options.lost_s
         self._work = Work()
 
     def _route_facts(self, low_score: float | None) -> RouteFacts:
@@ -107,9 +109,16 @@ class FrameDetector:
             self._camera.update(frame.pixels)
 
     def lead_seconds(self) -> float:
-        """How far back anything looks: clip models their window, camera motion the last frame, blur what is held."""
+        """How far back anything looks: clip models their window, camera motion the last frame, blur what is held, and
+        the tracks with which what is faint goes on."""
         windows = [watch.model.window_s + 1.0 for _, watch in self._watches]
-        return max([*windows, 0.0 if self._camera is None else 1e-3, LOOKS_BACK_S if self.blurs_made else 0.0])
+        # Who was out of sight for longer is seldom faint at once; every frame of the lead is analysed.
+        blurs_s = LOOKS_BACK_S + min(self._lost_s, LOOKS_BACK_S) if self.blurs_made else 0.0
+        return max([*windows, 0.0 if self._camera is None else 1e-3, blurs_s])
+
+    def lead_samples(self) -> int:
+        """How many analysed pictures back anything looks, however far apart they are."""
+        return 1 + PACE_GAPS if self.blurs_made else 1
 
     @property
     def blurs_made(self) -> bool:

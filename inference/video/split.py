@@ -63,11 +63,17 @@ class Part:
 
 
 def plan(
-    table: PacketTable, options: VideoOptions, part_s: float, lead_s: float, most_s: float = math.inf
+    table: PacketTable,
+    options: VideoOptions,
+    part_s: float,
+    lead_s: float,
+    most_s: float = math.inf,
+    lead_samples: int = 1,
 ) -> list[Part]:
     """Parts of at least `part_s` seconds, from keyframe to keyframe; of `most_s` where none comes for so long.
 
-    `lead_s`: how far back something looks (see `FrameDetector.lead_seconds`). Raises CorruptMedia without a keyframe.
+    `lead_s`, `lead_samples`: how far back something looks, whichever is further (see `FrameDetector.lead_seconds`).
+    Raises CorruptMedia without a keyframe.
     """
     if options.keyframes_only:  # the reader counts them alone
         table = table.keyframes()
@@ -82,7 +88,7 @@ def plan(
             starts.append(table.anchor(index))
     ends = [anchor.pts_s for anchor in starts[1:]]
     return [
-        Part(number, start, end, _lead(table, start, options, lead_s))
+        Part(number, start, end, _lead(table, start, options, lead_s, lead_samples))
         for number, (start, end) in enumerate(zip(starts, [*ends, None], strict=True))
     ]
 
@@ -93,16 +99,17 @@ def _first_keyframe(table: PacketTable) -> int:
     return int(table.keyframe.argmax())
 
 
-def _lead(table: PacketTable, start: Anchor, options: VideoOptions, lead_s: float) -> Anchor:
-    """The last frame before which nothing matters to the part: `lead_s` back, and not after the previous sample."""
+def _lead(table: PacketTable, start: Anchor, options: VideoOptions, lead_s: float, samples: int) -> Anchor:
+    """The last frame before which nothing matters to the part: `lead_s` back, and so many samples."""
     if start.index == 0 or lead_s <= 0:
         return start
     sampling, before = options.sampling(), start.pts_s
     for i in range(start.index - 1, -1, -1):
         tick = sampling.tick(float(table.pts_s[i - 1])) if i else -1
         if sampling.takes(i, float(table.pts_s[i]), tick):
-            before = float(table.pts_s[i])
-            break
+            before, samples = float(table.pts_s[i]), samples - 1
+            if not samples:
+                break
     index = int(np.searchsorted(table.pts_s, min(before, start.pts_s - lead_s), "right")) - 1
     return table.anchor(max(index, _first_keyframe(table)))
 
@@ -154,11 +161,12 @@ def prepare(
     with TrialDrawing(route, view_of(route, info)) as drawing:
         pace, (width, height) = trial(media, detector, options, start_s, drawing)
     # Half of the limit is for the frames before the part, from its keyframe on.
-    part_s, most_s, lead_s = budget_s / pace.step, limit_s / 2 / pace.step, detector.lead_seconds()
-    parts = plan(table, options, part_s, lead_s, most_s)
+    part_s, most_s = budget_s / pace.step, limit_s / 2 / pace.step
+    lead_s, lead_samples = detector.lead_seconds(), detector.lead_samples()
+    parts = plan(table, options, part_s, lead_s, most_s, lead_samples)
     if len(parts) > _MOST_PARTS:
         part_s = parts[-1].start.pts_s / _MOST_PARTS
-        parts = plan(table, options, part_s, lead_s, max(part_s, most_s))
+        parts = plan(table, options, part_s, lead_s, max(part_s, most_s), lead_samples)
     work_s = max(pace.work_s(part, options, float(table.pts_s[-1])) for part in parts)
     if work_s > limit_s:
         raise LimitExceeded(

@@ -147,3 +147,34 @@ def test_stills_are_as_covered_as_the_video(clip: Path, registry: Registry) -> N
         assert isinstance(content, bytes)
         pixels = np.asarray(Image.open(io.BytesIO(content)))
         assert stripes(pixels, i, pixels.shape[0] / SIZE[1]) < 8, i
+
+
+def faint(found: bool) -> Pixels:
+    """A striped field that is found, or so dark that only its track tells what it is."""
+    pixels = np.full((SIZE[1], SIZE[0], 3), 20, np.uint8)
+    light, dark = (255, 180) if found else (110, 0)
+    pixels[64:96, 64:96] = np.where(np.arange(32) // 4 % 2, light, dark)[:, None, None]
+    return pixels
+
+
+@pytest.mark.parametrize(("gap_s", "frames", "found", "keyframes"), [(5.0, 8, 3, 1), (0.1, 60, 10, 10)])
+def test_what_steps_make_is_covered_in_parts_where_only_a_track_from_long_before_tells_of_it(
+    gap_s: float, frames: int, found: int, keyframes: int, tmp_path: Path, registry: Registry
+) -> None:
+    """Parts begin at every keyframe: five seconds, or one, after the part before."""
+    clip, chosen = tmp_path / "clip.mp4", route("same")
+    with VideoWriter(clip, fps=keyframes / 10, preset="ultrafast", crf=6) as writer:
+        for i in range(frames):
+            writer.write(faint(i < found), gap_s * i)
+    whole = analyze(clip, chosen, registry)
+    parts = prepare(clip, probe(clip), chosen, registry, 1e-9).parts
+    assert len(parts) >= frames / keyframes - 1
+    made: list[Pixels] = []
+    for part in parts:
+        (folder := tmp_path / str(part.number)).mkdir()
+        assert [*detect_part(clip, part, chosen, registry, folder, 1.0, SIZE)]
+        made += [frame.pixels for frame in VideoReader(folder / "same.mp4")]
+    in_one = [frame.pixels for frame in VideoReader(Path(str(whole.artifacts["same.mp4"])))]
+    for pictures in (in_one, made):
+        shown = [float(np.abs(np.diff(p[66:94, 68:92].mean(axis=2).astype(float), axis=0)).mean()) for p in pictures]
+        assert len(shown) == frames and max(shown) < 8, shown
