@@ -18,7 +18,7 @@ from cloud.settings import ERRORS, STATE
 from cloud.videos import stages
 from cloud.videos.heartbeat import LOOK_S, SILENT_S, Alive, take_up
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import AT_WORK, BEAT, DETECTED, TAKEN_UP, VideoJob
+from cloud.videos.jobs import AT_WORK, BEAT, DETECTED, PLAN, TAKEN_UP, VideoJob, path_of
 from cloud.videos.messages import Message
 from cloud.videos.revive import take_up_silent
 from inference.errors import StorageUnavailable
@@ -253,3 +253,45 @@ def test_who_waits_for_a_place_gives_signs_too(videos: Videos, clip: Path) -> No
         assert videos.jobs.progress(job.id).parts(DETECTED) == set()
     worker.join()
     assert videos.jobs.progress(job.id).parts(DETECTED) == {first.part}
+
+
+def test_where_a_worker_died_in_the_middle_of_sending_what_follows_all_of_that_is_sent(
+    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where some of it is done by then; who was killed after it had sent all has nothing sent twice."""
+    job, messages = begun(videos, clip)
+    for message in messages:
+        videos.deliver(message, 1)
+    [merge] = taken()
+    send = videos.queues.send
+
+    def killed(messages: list[Message]) -> None:
+        send(messages[:2])
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(videos.queues, "send", killed)
+        videos.deliver(merge, 1)
+    first, second = taken()
+    videos.deliver(first, 1)
+    videos.deliver(second, 1)
+    assert taken() == []  # who does its part sends nothing: the others may be at theirs
+    for missing in (len(messages) - 2, 0):
+        sign(videos, job, merge)
+        assert take_up(videos.jobs, videos.queues, job.id, 0.0) == 1
+        [again] = taken()
+        videos.deliver(again, 1)
+        sent = taken()
+        assert len(sent) == missing and {first.part, second.part}.isdisjoint(message.part for message in sent)
+
+
+def test_a_job_whose_plan_cannot_be_read_keeps_no_other_waiting(videos: Videos, clip: Path) -> None:
+    jobs = [videos.jobs.read(drop(videos, clip, f"street/{number}.mp4")) for number in range(2)]
+    broken, whole = sorted((job for job in jobs if job), key=lambda job: job.id)
+    [first, *_] = [message for message in taken() if message.job == whole.id]
+    sign(videos, broken, first)
+    sign(videos, whole, first)
+    videos.storage.write(STATE, path_of(broken.id, PLAN), b"no plan")
+    videos.settings = replace(videos.settings, lease_seconds=0.0)
+    assert take_up_silent(videos) == 1
+    assert taken() == [first]
