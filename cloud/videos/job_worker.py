@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -25,7 +26,7 @@ from cloud.uploads.retry import decide
 from cloud.uploads.upload_line import log_end
 from cloud.uploads.upload_worker import VIDEO_PATIENCE_S, UploadWorker
 from cloud.videos.heartbeat import Alive, Check, Gone
-from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.jobs import SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.splitting import Splitter
 from cloud.videos.stages import Stages
@@ -243,18 +244,19 @@ class Videos:
             stages = self.stages.of(claim.plan.models)
             step = stages.detect if message.stage == "detect" else stages.render
             step(job, upload, route, number, check)
-        self._follow(job, self.jobs.progress(job.id))
+        self._follow(job, self.jobs.progress(job.id), message)
 
-    def _follow(self, job: VideoJob, progress: JobProgress) -> None:
-        """Sends what comes after the last segment, or after the merge, unless somebody has."""
+    def _follow(self, job: VideoJob, progress: JobProgress, message: Message) -> None:
+        """Sends what comes after the last segment, or after the merge, unless somebody has sent all of it: whose worker
+        at this step died, may have died in the middle of that."""
         missing = progress.missing(job)
-        stage = missing[0].stage
-        done = progress.parts(RENDERED) if progress.merged else progress.parts(DETECTED)
+        stage, died = missing[0].stage, message.attempts > 0
         marker = f"{SENT}{stage}"
-        if stage == "detect" or (stage == "render" and done) or marker in progress.blobs:
+        sent = progress.blobs.get(marker)
+        if stage in ("detect", message.stage) or (sent and (not died or "all" in sent.metadata)):
             return
         try:
-            self.jobs.put(job, marker, b"", if_absent=True)
+            etag = self.jobs.put(job, marker, b"", if_absent=not died)
         except Conflict:
             return
         try:
@@ -262,6 +264,8 @@ class Videos:
         except Exception:
             self.storage.delete(STATE, path_of(job.id, marker))
             raise
+        with suppress(Conflict):  # what was sent is done, and with it the job
+            self.jobs.put(job, marker, b"", metadata={"all": "sent"}, if_match=etag)
 
     def _as_a_whole(self, job: VideoJob, claim: Claim[UploadPlan], alive: Alive) -> None:
         """Does with a video that had to wait what is done with one that comes in: analyses it, or splits it."""

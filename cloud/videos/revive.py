@@ -48,11 +48,19 @@ def revive(videos: Videos, handed: Mapping[str, str] | None = None) -> int:
 
 def take_up_silent(videos: Videos) -> int:
     """Has the steps done anew whose workers died, of all jobs, also where nobody is at work who could see it; returns
-    how many. A call where no step has been begun that is not done."""
+    how many. A call where no step has been begun that is not done. No job's trouble stops the others."""
     silent_s = silent_after(videos.settings.lease_seconds)
     names = (blob.name for page in videos.storage.pages(STATE, PREFIX, size=5000) for blob in page.blobs)
     begun = {name.removeprefix(PREFIX).split("/", 1)[0] for name in names if f"/{AT_WORK}" in name}
-    return sum(take_up(videos.jobs, videos.queues, job_id, silent_s) for job_id in sorted(begun))
+    return sum(_taken_up(videos, job_id, silent_s) for job_id in sorted(begun))
+
+
+def _taken_up(videos: Videos, job_id: str, silent_s: float) -> int:
+    try:
+        return take_up(videos.jobs, videos.queues, job_id, silent_s)
+    except Exception as error:  # noqa: BLE001 - a plan that cannot be read, say: the other jobs do not wait for it
+        log.warning("%s", printable(f"job {job_id}: {type(error).__name__}: {error}"))
+        return 0
 
 
 def _begin_anew(videos: Videos, name: str, living: Collection[str]) -> None:

@@ -195,6 +195,8 @@ def rate_of(container: InputContainer, stream: VideoStream) -> Fraction | None:
         told = stream.codec_context.framerate
         return told if told and told <= _MOST_TOLD else None
     mean = stream.average_rate
+    if container.format.name == "avi" and mean and stream.guessed_rate:
+        mean = min(mean, stream.guessed_rate)  # its header counts chunks, of which every second may be empty
     return mean if mean and mean <= _MOST_RATE else stream.guessed_rate  # of DV, the mean is the clock's
 
 

@@ -197,7 +197,8 @@ class VideoInfo:
     def expected_frames(self, sampling: Sampling) -> int | None:
         """About how many frames will be sampled, by the header: for progress bars only."""
         length, rate = self.claimed_duration_s, self.nominal_fps
-        total = self.claimed_frames or (round(length * rate) if length and rate else None)
+        by_clock = round(length * rate) if length and rate else None
+        total = min((count for count in (self.claimed_frames, by_clock) if count), default=None)
         if total is None or sampling.keyframes_only:
             return None
         if length:

@@ -130,8 +130,10 @@ class _Pictures:
         self._last_s = self.latest_s = 0.0
         self.shifts = [0.0]
 
-    def add(self, decoded_s: float, shown_s: float) -> None:
-        if self._steps.is_set_anew(decoded_s):
+    def add(self, decoded_s: float | None, shown_s: float) -> None:
+        """Takes a packet. When it is shown does not tell alone: B-frames are stored before pictures that come earlier,
+        and Matroska gives the first packets no other time."""
+        if decoded_s is not None and self._steps.is_set_anew(decoded_s):
             self.shifts.append(self._last_s + self._steps.gap_s - shown_s)
         self._last_s = max(self._last_s, shown_s + self.shifts[-1])
         self.latest_s = max(self.latest_s, shown_s)
@@ -203,10 +205,10 @@ class Copy:
         return float(stamp * packet.time_base) - self._start_s
 
     def _see(self, packet: Packet[VideoStream]) -> None:
-        decoded = packet.pts if packet.dts is None else packet.dts
-        if packet.size and decoded is not None:
-            shown = decoded if packet.pts is None else packet.pts
-            self._pictures.add(self._seconds(decoded, packet), self._seconds(shown, packet))
+        shown = packet.dts if packet.pts is None else packet.pts
+        if packet.size and shown is not None:
+            decoded_s = None if packet.dts is None else self._seconds(packet.dts, packet)
+            self._pictures.add(decoded_s, self._seconds(shown, packet))
 
     def _begins_stretch(self, at_s: float) -> bool:
         """Whether what comes at that second does not go on from what came before."""

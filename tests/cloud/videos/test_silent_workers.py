@@ -18,11 +18,11 @@ from cloud.settings import ERRORS, STATE
 from cloud.videos import stages
 from cloud.videos.heartbeat import LOOK_S, SILENT_S, Alive, take_up
 from cloud.videos.job_worker import Videos
-from cloud.videos.jobs import AT_WORK, BEAT, DETECTED, TAKEN_UP, VideoJob
+from cloud.videos.jobs import AT_WORK, BEAT, DETECTED, PLAN, RENDERED, TAKEN_UP, VideoJob, path_of
 from cloud.videos.messages import Message
 from cloud.videos.revive import take_up_silent
 from inference.errors import StorageUnavailable
-from inference.video import split
+from inference.video import render, split
 from tests.cloud.videos.long_videos import NAME, drop, make_videos, names, taken
 from tests.cloud.videos.test_long_videos import CHILD, ROOT
 from tests.processes import eventually
@@ -99,6 +99,59 @@ def test_a_killed_worker_s_segment_is_taken_up_by_another_that_is_at_the_job(
     videos.deliver(killed, 2)  # its own message comes too, in the end
     assert detected == [mine.part, killed.part]
     assert videos.jobs.progress(job.id).parts(DETECTED) == {mine.part, killed.part}
+
+
+DRAWING_CHILD = """
+import sys, time
+from pathlib import Path
+from cloud.videos import stages
+from cloud.videos.messages import Message
+from tests.cloud.videos.long_videos import make_videos
+
+def slow(*args):
+    print("in the middle", flush=True)
+    time.sleep(600)
+stages.draw_part = slow
+make_videos(Path(sys.argv[1])).deliver(Message(sys.argv[2], "render", int(sys.argv[3])), 1)
+"""
+
+
+def test_the_drawing_of_a_killed_worker_is_taken_up_by_another_that_draws(
+    models: Path, videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    videos = make_videos(models, lease_seconds=2.0)
+    job, messages = begun(videos, clip)
+    for message in messages:
+        videos.deliver(message, 1)
+    videos.deliver(taken()[0], 1)
+    killed, mine, *_ = sorted(taken(), key=lambda message: message.part)
+    child = subprocess.Popen(
+        [sys.executable, "-c", DRAWING_CHILD, str(models), job.id, str(killed.part)],
+        cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline().strip() == "in the middle"
+    child.send_signal(signal.SIGKILL)
+    assert child.wait(PATIENCE_S) == -signal.SIGKILL
+    child.stdout.close()
+    again, real = list[Message](), render.draw_part
+
+    def is_taken_up() -> bool:
+        again.extend(taken())
+        return bool(again)
+
+    def waiting(*args: Any) -> Any:
+        eventually(is_taken_up, "the killed worker's part is sent anew", PATIENCE_S)
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "draw_part", waiting)
+        videos.deliver(mine, 1)
+    assert [(message, message.attempts) for message in again] == [(killed, 1)]
+    part = f"the drawing of part {killed.part + 1} of {len(messages)}"
+    assert f"{NAME}: {part} is taken up again: its worker was silent for " in caplog.text
+    videos.deliver(again[0], 1)
+    assert videos.jobs.progress(job.id).parts(RENDERED) == {mine.part, killed.part}
+    assert labels(videos, job, AT_WORK) == []
 
 
 def test_where_nobody_is_at_the_job_a_sweep_sends_what_is_missing_once(videos: Videos, clip: Path) -> None:
@@ -195,24 +248,6 @@ def test_a_step_that_ends_leaves_no_sign_and_one_that_fails_says_that_somebody_w
     assert f"jobs/{job.id}/{BEAT}" in names(videos)
 
 
-def test_where_the_last_worker_of_a_stage_died_before_it_sent_what_follows_that_is_sent(
-    videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job, messages = begun(videos, clip)
-    with monkeypatch.context() as patch:
-        patch.setattr(videos, "_follow", lambda *_: None)
-        for message in messages:
-            videos.deliver(message, 1)
-    assert taken() == []
-    last = messages[-1]
-    sign(videos, job, last)
-    assert take_up(videos.jobs, videos.queues, job.id, 0.0) == 1
-    [again] = taken()
-    assert again == last
-    videos.deliver(again, 1)
-    assert taken() == [Message(job.id, "merge")]
-
-
 def test_who_was_cut_off_from_storage_lets_others_come_back_first(
     models: Path, videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,3 +288,15 @@ def test_who_waits_for_a_place_gives_signs_too(videos: Videos, clip: Path) -> No
         assert videos.jobs.progress(job.id).parts(DETECTED) == set()
     worker.join()
     assert videos.jobs.progress(job.id).parts(DETECTED) == {first.part}
+
+
+def test_a_job_whose_plan_cannot_be_read_keeps_no_other_waiting(videos: Videos, clip: Path) -> None:
+    jobs = [videos.jobs.read(drop(videos, clip, f"street/{number}.mp4")) for number in range(2)]
+    broken, whole = sorted((job for job in jobs if job), key=lambda job: job.id)
+    [first, *_] = [message for message in taken() if message.job == whole.id]
+    sign(videos, broken, first)
+    sign(videos, whole, first)
+    videos.storage.write(STATE, path_of(broken.id, PLAN), b"no plan")
+    videos.settings = replace(videos.settings, lease_seconds=0.0)
+    assert take_up_silent(videos) == 1
+    assert taken() == [first]

@@ -30,10 +30,11 @@ def clip(
     late_s: float = 0.0,
     rate: int = RATE,
     codecs: tuple[str, ...] = ("aac",),
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Pictures at 25 a second, and a tone for each of the codecs; interleaved as they are heard and seen."""
     with av.open(str(path), "w") as output:
-        video: Any = output.add_stream("libx264" if path.suffix != ".avi" else "mpeg4", rate=25)
+        video: Any = output.add_stream("libx264" if path.suffix != ".avi" else "mpeg4", rate=25, options=options or {})
         video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
         tones: list[Any] = [output.add_stream(codec, rate=rate, layout="mono") for codec in codecs]
         packets: list[Any] = []
@@ -189,6 +190,22 @@ def test_damaged_sound_has_gaps_which_are_said(tmp_path: Path) -> None:
     pictures, said = written(tmp_path, tmp_path / "damaged.ts")
     assert pictures == 50 and times(tmp_path / "out.mp4", "audio")[1] == pytest.approx(2.0, abs=2 * FRAME_S)
     assert said is None or said.startswith("its sound has gaps: ")
+
+
+@pytest.mark.parametrize(("codec", "late_s"), [("aac", 0.0), ("aac", 0.5), ("ac3", 0.0)])
+def test_sound_stays_in_step_where_the_first_packets_tell_only_when_they_are_shown(
+    tmp_path: Path, codec: str, late_s: float
+) -> None:
+    """As those of Matroska do; with B-frames, the first of them are far apart."""
+    options = {"bf": "3", "x264-params": "b-adapt=0"}
+    source = clip(tmp_path / "a.mkv", late_s=late_s, rate=48_000, codecs=(codec,), options=options)
+    with av.open(str(source)) as container:
+        packets: list[Any] = [packet for packet in container.demux(video=0) if packet.size]
+    assert packets[1].dts is None and packets[1].pts - packets[2].dts > 100
+    assert written(tmp_path, source) == (25, None)
+    begins_s = times(tmp_path / "out.mp4", "audio")[0]
+    assert min(begin for begin in begins_s if begin >= late_s - 0.015) == pytest.approx(late_s, abs=0.015)
+    assert min(begins_s) >= late_s - 0.045  # what the decoder needs before it
 
 
 def test_sound_that_goes_on_is_kept_and_the_last_picture_held(tmp_path: Path) -> None:

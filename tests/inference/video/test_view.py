@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,13 +23,13 @@ from inference.video.frames import Between, Frame, Sampling, VideoInfo, View
 from inference.video.options import VideoOptions
 from inference.video.outputs import Drawing
 from inference.video.overlay import Shown
-from inference.video.read import VideoReader
+from inference.video.read import VideoReader, probe
 from inference.video.stills import Stills
 from inference.video.summary import Summary
 from inference.video.view import Tween, between, view_of
 from inference.video.write import VideoWriter
 from tests.inference.video.blobs import blob_detector, scene
-from tests.inference.video.clips import make, number_of
+from tests.inference.video.clips import make, number_of, picture
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -100,6 +103,23 @@ def test_frames_wait_for_the_next_sample_and_the_last_keep_its_predictions() -> 
 def test_which_frames_are_shown(options: VideoOptions, clip: VideoInfo, every: int, fps: float) -> None:
     view = view_of(Route("r", (Step("fields"),), video=options), clip)
     assert (view.every, view.fps) == (every, fps)
+
+
+def test_of_an_avi_of_which_every_second_chunk_is_empty_all_pictures_are_shown(tmp_path: Path) -> None:
+    """As recorders of H.264 write it: by its header, it has twice as many pictures as it shows."""
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = 2 * number, Fraction(1, 50)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    found, options = probe(tmp_path / "a.avi"), VideoOptions(fps=4.0)
+    assert found.claimed_frames is not None and found.claimed_frames > 45
+    assert found.nominal_fps == 25 and found.expected_frames(options.sampling()) == 4
+    view = view_of(Route("r", (Step("d"),), video=options), found)
+    assert (view.every, view.fps) == (1, 25.0)
 
 
 def test_frames_that_nobody_looked_at_are_not_shown_where_faces_are_blurred() -> None:
