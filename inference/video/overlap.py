@@ -32,7 +32,10 @@ def overlapped(
 
 def _applied(stage: Callable[[Any], Any] | None, items: Iterable[Any]) -> Generator[Any]:
     try:
-        yield from items if stage is None else map(stage, items)
+        for item in items:
+            made = [item if stage is None else stage(item)]
+            del item
+            yield made.pop()
     finally:
         # A generator must be closed by the thread that runs it: a decoder lives there.
         if isinstance(items, Generator):
@@ -45,9 +48,9 @@ def _ahead(items: Generator[Any], depth: int, name: str) -> Generator[Any]:
     room, stopped, begin = Semaphore(depth), Event(), begin_thread()
 
     def run() -> None:
-        begin()
         end: BaseException | None = None
         try:
+            begin()
             with contextlib.closing(items), contextlib.suppress(StopIteration):
                 while room.acquire() and not stopped.is_set():
                     queue.put([next(items)])

@@ -15,6 +15,8 @@ from functools import partial
 from itertools import starmap
 from pathlib import Path
 
+import numpy as np
+
 from inference.engine.registry import Registry
 from inference.machine import peak_rss_mb
 from inference.os_errors import own_files
@@ -176,24 +178,30 @@ class _Run:
         return Held(labels, most_waiting(self._route, self._detector.facts, self._size))
 
     def _reduced(self, frame: Frame, shown: Shown) -> _OnItsWay:
-        """The frame as it may wait: cut and scaled down to what is shown."""
+        """The frame as it may wait: cut and scaled down to what is shown, and without pixels where nothing is."""
         if self._folder is None:
             return _OnItsWay(frame, shown)
         cuts = self.stills.cut(frame, shown.steps, self._aggregate.choice)
-        return _OnItsWay(replace(frame, pixels=fitted(frame.pixels, self._view.size(*self._size))), shown, cuts)
+        pixels = np.empty((0, 0, 3), np.uint8)
+        if self._is_drawn(frame):
+            pixels = fitted(frame.pixels, self._view.size(*self._size))
+        return _OnItsWay(replace(frame, pixels=pixels), shown, cuts)
+
+    def _is_drawn(self, frame: Frame) -> bool:
+        """Whether anything shows the frame, so far: a later one may take its place as a still, none gives it back."""
+        return self._route.annotates_videos or self.stills.wants(frame, self._aggregate.choice)
 
     def _draw(self, coming: _OnItsWay) -> _OnItsWay:
         """The pictures of the frame, and a still now and then."""
         frame, shown, choice = coming.frame, coming.shown, self._aggregate.choice
-        annotated = self._route.annotates_videos
         pictures: dict[str, OutputImage] = {}
         picture = None
-        if annotated or (isinstance(frame, Frame) and self.stills.wants(frame, choice)):
+        if isinstance(frame, Between) or self._is_drawn(frame):
             picture = self._drawing(frame.pixels, shown, self._size)
         if isinstance(frame, Frame):
             pictures = made_pictures(shown.steps, self._route.draw.blur, self._size)
             self.stills.take(frame, shown.steps, picture, choice, coming.cuts)
-        if annotated and picture is not None:
+        if self._route.annotates_videos and picture is not None:
             pictures[ANNOTATED] = OutputImage(picture)
         return replace(coming, pictures=pictures)
 

@@ -207,8 +207,7 @@ class AreaState:
         stayed = t_s - self.since_s
         self.since_s, self._outside = None, self._last
         events = [Happened("exit", t_s, vanished=vanished), Happened("dwell", t_s, seconds=stayed)]
-        if (
-            self.loiter_s is not None and not self._loitered and stayed >= self.loiter_s
-        ):  # unseen when it became so long
+        # Nobody may have been seen when the stay became so long.
+        if self.loiter_s is not None and not self._loitered and stayed >= self.loiter_s:
             events.insert(0, Happened("loiter", t_s, seconds=stayed))
         return events

@@ -76,6 +76,15 @@ def test_an_exception_in_any_stage_is_raised_and_ends_all(where: str, at: int) -
     assert stage_threads() == []
 
 
+def test_what_would_end_a_loop_quietly_ends_no_clip() -> None:
+    def stage(item: int) -> int:
+        return item if item < 3 else next(iter(()))
+
+    with pytest.raises(RuntimeError):
+        run(count(10), stage)
+    assert stage_threads() == []
+
+
 def test_an_exception_in_the_consumer_ends_all_and_closes_the_source_in_its_thread() -> None:
     closed_in: list[str] = []
 
