@@ -68,12 +68,6 @@ if not only_comments(Path(__file__).parent / text_of("PIPELINES_FILE")):
         on_timer(begins_thread(context))
 
 
-@app.function_name("model_registered")
-@app.route("models/events", methods=["POST"])
-def model_registered(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("model_registered", req, context)
-
-
 def video_queue(name: str, poison: bool = False) -> None:
     """The function on a queue of split videos, or (`poison`) on the messages of it that the host gave up."""
 
@@ -113,34 +107,72 @@ def on_replays_poison(message: func.QueueMessage, context: func.Context) -> None
     on_replay_poison(message.get_body())
 
 
-@app.function_name("operate_replays")
-@app.route("operate/replays/{id?}", methods=["GET", "POST", "DELETE"])
-def operate_replays(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("operate_replays", req, context)
+# A function for each right, so that a function's key is that right, given and taken back by the platform's own means;
+# all lead to one router. No two templates may match one request: the host tries functions in alphabetical order, not
+# the most specific template first (tests/cloud/test_function_app.py).
+@app.function_name("read")
+@app.route("v1/{*path}", methods=["GET", "HEAD"])
+def read(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """Results, lists, states; no key of it changes anything."""
+    return _answer("read", req, context)
 
 
-@app.function_name("operate_uploads")
-@app.route("operate/uploads/{*path}", methods=["DELETE"])
-def operate_uploads(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("operate_uploads", req, context)
+@app.function_name("contribute")
+@app.route("v1/{*path}", methods=["PUT", "POST"])
+def contribute(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """Uploads and analyses; no key of it deletes or reads what is there."""
+    return _answer("contribute", req, context)
 
 
-@app.function_name("analyze")
-@app.route("analyze", methods=["POST"])
-def analyze(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("analyze", req, context)
+@app.function_name("operate")
+@app.route("v1/{*path}", methods=["DELETE"])
+def operate(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """Deletes uploads and cancels jobs."""
+    return _answer("operate", req, context)
 
 
-@app.function_name("results")
-@app.route("results/{*path}", methods=["GET"])
-def results(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("results", req, context)
+@app.function_name("operate_actions")
+@app.route("operate/{*path}", methods=["POST"])
+def operate_actions(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """Replays, runs of pipelines, cancels."""
+    return _answer("operate_actions", req, context)
 
 
-@app.function_name("jobs")
-@app.route("jobs/{id?}", methods=["GET", "DELETE"])
-def jobs(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("jobs", req, context)
+@app.function_name("model_registered")
+@app.route("models/events", methods=["POST", "OPTIONS"])
+def model_registered(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """The webhook of the workspace's Event Grid subscription."""
+    return _answer("model_registered", req, context)
+
+
+# A page cannot send a key, which the host takes as a header or in the query only: these check for themselves who asks
+# (cloud/web/session.py).
+@app.function_name("gallery")
+@app.route("gallery/{*path}", ["GET", "HEAD", "POST", "PUT", "DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
+def gallery(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """The pages, and below gallery/v1 and gallery/operate the API for their scripts."""
+    return _answer("gallery", req, context)
+
+
+@app.function_name("media")
+@app.route("media/{*path}", ["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+def media(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """Pictures and videos of the pages, at signed addresses."""
+    return _answer("media", req, context)
+
+
+@app.function_name("session")
+@app.route("session", ["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+def session(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """Signs in by a key, and out."""
+    return _answer("session", req, context)
+
+
+@app.function_name("static")
+@app.route("static/{*path}", ["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+def static(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
+    """The style sheet and the scripts of the pages."""
+    return _answer("static", req, context)
 
 
 @app.function_name("health")
@@ -153,9 +185,9 @@ def health(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.Ht
     if deep:
         # Relative, so that it holds under any route prefix. The host checks no key of an anonymous function
         # and does not tell us the keys: a key in a header goes along, a key in the query is handed on.
-        here = "" if req.url.partition("?")[0].endswith("/") else "health/"
+        up = "../" if req.url.partition("?")[0].endswith("/") else ""
         query = f"?code={_quoted(req.params['code'])}" if "code" in req.params else ""
-        return func.HttpResponse(status_code=307, headers={"Location": f"{here}deep{query}"})
+        return func.HttpResponse(status_code=307, headers={"Location": f"{up}v1/health{query}"})
     return func.HttpResponse('{"status": "ok"}', mimetype="application/json")
 
 
@@ -170,12 +202,6 @@ def _deep(req: func.HttpRequest) -> bool | None:
     if asked.count("deep") > 1 or not {*asked, *req.params} <= {"deep", "code", "clientId"}:
         return None
     return DEEP.get(req.params.get("deep", "" if "deep" in asked else "0").lower())
-
-
-@app.function_name("health_deep")
-@app.route("health/deep", methods=["GET"])
-def health_deep(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
-    return _answer("health_deep", req, context)
 
 
 def _answer(function: str, req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
