@@ -107,6 +107,17 @@ def on_replays_poison(message: func.QueueMessage, context: func.Context) -> None
     on_replay_poison(message.get_body())
 
 
+# Nobody polls a queue that nothing is put into.
+if text_of("NOTIFY_URL"):
+
+    @app.function_name("on_notices")
+    @app.queue_trigger("message", "notices", CONNECTION)
+    def on_notices(message: func.QueueMessage, context: func.Context) -> None:
+        from cloud.instance import on_notice
+
+        on_notice(message.get_body(), begins_thread(context))
+
+
 # A function for each right, so that a function's key is that right, given and taken back by the platform's own means;
 # all lead to one router. No two templates may match one request: the host tries functions in alphabetical order, not
 # the most specific template first (tests/cloud/test_function_app.py).
@@ -148,28 +159,28 @@ def model_registered(req: func.HttpRequest, context: func.Context = NO_CONTEXT) 
 # A page cannot send a key, which the host takes as a header or in the query only: these check for themselves who asks
 # (cloud/web/session.py).
 @app.function_name("gallery")
-@app.route("gallery/{*path}", ["GET", "HEAD", "POST", "PUT", "DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("gallery/{*path}", methods=["GET", "HEAD", "POST", "PUT", "DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
 def gallery(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """The pages, and below gallery/v1 and gallery/operate the API for their scripts."""
     return _answer("gallery", req, context)
 
 
 @app.function_name("media")
-@app.route("media/{*path}", ["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("media/{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def media(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """Pictures and videos of the pages, at signed addresses."""
     return _answer("media", req, context)
 
 
 @app.function_name("session")
-@app.route("session", ["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("session", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def session(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """Signs in by a key, and out."""
     return _answer("session", req, context)
 
 
 @app.function_name("static")
-@app.route("static/{*path}", ["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("static/{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def static(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """The style sheet and the scripts of the pages."""
     return _answer("static", req, context)

@@ -24,7 +24,7 @@ MODELS = "models"
 STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
-MAX_SETTINGS = 32
+MAX_SETTINGS = 37
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
 _INTAKE = {**dict.fromkeys(TRUE, "on"), **dict.fromkeys((*FALSE, "pause"), "paused")}
@@ -153,6 +153,23 @@ class Settings:
         "RETENTION_DELETES_UPLOADS",
         False,
         "`true` has that delete the upload, too, where it was analysed.",
+    )
+    notify_url: str = setting(
+        "NOTIFY_URL",
+        "",
+        "Where an event is posted for each result that was written, has failed or was cancelled (docs/notify.md). Read "
+        "when the app is indexed.",
+    )
+    notify_secret: str = setting(
+        "NOTIFY_SECRET",
+        "",
+        "By which these requests are signed (HMAC-SHA256, as Standard Webhooks says): `whsec_` and base64, or any text "
+        "of at least 16 bytes.",
+    )
+    notify_queue: str = setting(
+        "NOTIFY_QUEUE",
+        "",
+        "A queue of the same account that is given the same events, for whoever reads queues.",
     )
     routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
     pipelines_file: str = setting(

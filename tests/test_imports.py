@@ -34,7 +34,17 @@ FLOORS = {
         ("video",),
         ("cli",),
     ),
-    "cloud": (("storage",), ("drift",), ("azureml",), ("models",), ("uploads",), ("videos",), ("web",), ("cli",)),
+    "cloud": (
+        ("storage",),
+        ("index", "notify"),
+        ("drift",),
+        ("azureml",),
+        ("models",),
+        ("uploads",),
+        ("videos",),
+        ("web",),
+        ("cli",),
+    ),
 }
 
 
