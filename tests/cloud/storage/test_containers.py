@@ -10,6 +10,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import CredentialUnavailableError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContentSettings
 
+from cloud.connection import by_connection_string
 from cloud.storage.blobs import Conflict, date_of, info_of, translated
 from cloud.storage.containers import Storage, to_bytes
 from inference.errors import LimitExceeded, StorageUnavailable
@@ -19,9 +20,9 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def storage(storage_account: str) -> Storage:
-    service = BlobServiceClient.from_connection_string(
-        storage_account, max_single_get_size=4 * MIB, max_chunk_get_size=4 * MIB, max_single_put_size=MIB,
-        max_block_size=MIB, retry_total=0,
+    service = by_connection_string(
+        BlobServiceClient, storage_account, max_single_get_size=4 * MIB, max_chunk_get_size=4 * MIB,
+        max_single_put_size=MIB, max_block_size=MIB, retry_total=0,
     )  # fmt: skip
     made = Storage(service)
     made.ensure_containers("results")
