@@ -128,8 +128,10 @@ class StorageTransport(RequestsTransport):  # type: ignore[misc]  # azure-core l
         if options.keys() - _OPTIONS or not isinstance(request, HttpRequest):
             return None
         url: str = request.url
-        if not isinstance(request.content, bytes | None) or not url.isascii() or "/." in url or "comp=batch" in url:
+        if not isinstance(request.content, bytes | None) or not url.isascii() or "/." in url:
             return None
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            return None  # as is its answer
         scheme, _, rest = url.partition("://")
         origin = scheme, rest.partition("/")[0]
         until, server = self._rules.get(origin, (0.0, None))
@@ -195,11 +197,12 @@ def _exchange(
 
 
 def _asked(connection: http.client.HTTPConnection, request: HttpRequest) -> Answer:
-    headers, body = dict(request.headers), request.content or None
-    if "content-length" not in request.headers and request.method not in ("GET", "HEAD"):
-        headers["Content-Length"] = str(len(body or b""))
+    body: bytes = request.content or b""
+    headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+    if body or request.method not in ("GET", "HEAD"):
+        headers["Content-Length"] = str(len(body))  # whatever was said of it, as requests does
     path = request.url.split("/", 3)[3] if request.url.count("/") > 2 else ""
     with suppress(BrokenPipeError):  # it was refused before all of it was sent: the answer says why
-        connection.request(request.method, f"/{path}", body, headers)
+        connection.request(request.method, f"/{path}", body or None, headers)
     answer = connection.getresponse()
     return Answer(request, answer.status, answer.reason, Headers(answer.msg.items()), answer.read())
