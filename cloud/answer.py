@@ -93,6 +93,8 @@ class Answer(HttpResponse):
 
     def text(self, encoding: str | None = None) -> str:
         """The content as text, whatever it is."""
+        if not self.content:
+            return ""
         message = Message()
         message["content-type"] = self.content_type or ""
         named = encoding or self.encoding or message.get_content_charset() or "utf-8"

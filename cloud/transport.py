@@ -128,7 +128,7 @@ class StorageTransport(RequestsTransport):  # type: ignore[misc]  # azure-core l
         if options.keys() - _OPTIONS or not isinstance(request, HttpRequest):
             return None
         url: str = request.url
-        if not isinstance(request.content, bytes | None) or not url.isascii() or "/." in url:
+        if not isinstance(request.content, bytes | None) or not url.isascii() or "/." in url or url.count("/") < 3:
             return None
         if request.headers.get("content-type", "").startswith("multipart/"):
             return None  # as is its answer
@@ -201,7 +201,7 @@ def _asked(connection: http.client.HTTPConnection, request: HttpRequest) -> Answ
     headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
     if body or request.method not in ("GET", "HEAD"):
         headers["Content-Length"] = str(len(body))  # whatever was said of it, as requests does
-    path = request.url.split("/", 3)[3] if request.url.count("/") > 2 else ""
+    path = request.url.split("/", 3)[3]
     with suppress(BrokenPipeError):  # it was refused before all of it was sent: the answer says why
         connection.request(request.method, f"/{path}", body or None, headers)
     answer = connection.getresponse()

@@ -247,16 +247,18 @@ def test_no_header_can_bring_another(server: Server, client: StorageTransport) -
     assert client.send(HttpRequest("GET", server.url)).status_code == 200
 
 
-def test_bodies_that_are_files_batches_and_names_with_dots_go_through_requests(
+def test_bodies_that_are_files_batches_and_odd_addresses_go_through_requests(
     server: Server, client: StorageTransport
 ) -> None:
-    server.answers = [OK, OK, OK]
+    server.answers = [OK] * 4
     client.send(HttpRequest("PUT", server.url, content=io.BytesIO(b"12345"), headers={"Content-Length": "5"}))
     assert server.asked[0].endswith(b"\r\n\r\n12345") and b"Accept-Encoding: gzip" in server.asked[0]
     client.send(HttpRequest("GET", server.url.replace("a%20b", "c/../d")))
     assert server.asked[1].startswith(b"GET /account/container/d?comp=x HTTP/1.1")
     client.send(HttpRequest("POST", server.url, content=b"1", headers={"Content-Type": "multipart/mixed; boundary=x"}))
     assert b"Accept-Encoding: gzip" in server.asked[2]
+    client.send(HttpRequest("GET", server.url.replace("/account/container/a%20b", "")))
+    assert server.asked[3].startswith(b"GET /?comp=x HTTP/1.1")
 
 
 def test_the_length_of_a_body_is_its_own(server: Server, client: StorageTransport) -> None:
