@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import tempfile
@@ -15,13 +16,13 @@ from statistics import median
 from typing import Any
 
 import onnxruntime as ort
-import requests
 from azure.core import MatchConditions
 from azure.storage.blob import BlobServiceClient, ContentSettings
 from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks import ROOT, SHARED, Row, reference_models, spread
 from benchmarks.engine import MODEL, inline, photos
+from cloud.connection import by_connection_string
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage
 from cloud.uploads.events import BlobEvent
@@ -102,7 +103,7 @@ def without_ledger(service: BlobServiceClient, detect: Callable[[bytes], tuple[b
 
 
 def ours(service: BlobServiceClient) -> Job:
-    """The app's worker."""
+    """The app's worker, over its own client, as deployed."""
     routes = Routes((Route("objects", (Step(MODEL),)),))
     worker = UploadWorker(Storage(service), Settings(max_concurrent=THREADS), routes, reference_models())
 
@@ -115,7 +116,7 @@ def ours(service: BlobServiceClient) -> Job:
 
 @contextmanager
 def emulator() -> Iterator[tuple[BlobServiceClient, str]]:
-    """A client of a new Azurite with our containers, and its connection string."""
+    """A client as the SDK makes it of a new Azurite with our containers, and its connection string."""
     with (
         tempfile.TemporaryDirectory() as folder,
         azurite.start(ROOT, log=Path(folder, "azurite.log")) as server,
@@ -140,18 +141,18 @@ def measured(service: BlobServiceClient, job: Job, pictures: Sequence[bytes], fo
 def calls(service: BlobServiceClient, job: Job, picture: bytes, name: str) -> int:
     """HTTP requests that one upload takes."""
     service.get_blob_client("uploads", name).upload_blob(picture)
-    count, real = 0, requests.Session.request
+    count, real = 0, http.client.HTTPConnection.putrequest  # below every client
 
-    def counting(self: requests.Session, *args: Any, **kwargs: Any) -> requests.Response:
+    def counting(self: http.client.HTTPConnection, method: str, url: str, **options: Any) -> None:
         nonlocal count
         count += 1
-        return real(self, *args, **kwargs)
+        real(self, method, url, **options)
 
-    requests.Session.request = counting  # type: ignore[method-assign]
+    http.client.HTTPConnection.putrequest = counting  # type: ignore[method-assign, assignment]
     try:
         job(name)
     finally:
-        requests.Session.request = real  # type: ignore[method-assign]
+        http.client.HTTPConnection.putrequest = real  # type: ignore[method-assign]
     return count
 
 
@@ -160,9 +161,10 @@ def run() -> list[Row]:
     if not SHARED.is_dir():
         return [Row("uploads per second through storage", "not run: no ../shared")]
     pictures = photos()[:PHOTOS]
-    with emulator() as (service, _):
+    with emulator() as (service, account):
         detect = detector()
-        jobs = {"ours": ours(service), "by hand": by_hand(service, detect), "plain": without_ledger(service, detect)}
+        own = by_connection_string(BlobServiceClient, account)
+        jobs = {"ours": ours(own), "by hand": by_hand(service, detect), "plain": without_ledger(service, detect)}
         counts = {name: calls(service, job, pictures[0], f"count/{name}.jpg") for name, job in jobs.items()}
         rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
         order = list(jobs)

@@ -7,20 +7,17 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from azure.core.exceptions import AzureError
-from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from cloud.once import once
 from cloud.settings import BadSettings, ca_bundle, endpoint
-from inference import time_limits
+from cloud.transport import StorageTransport
 from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueServiceClient
 
 _MIB = 1024 * 1024
-_TIMEOUTS = {"connection_timeout": 20, "read_timeout": 60}  # seconds
 
 # azure-core logs every storage call at INFO, which drowns the app's own lines.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -28,21 +25,6 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 bypass_proxy()
 
 Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient")
-
-
-class _InTime(RequestsTransport):  # type: ignore[misc]
-    """Waits for an answer of storage no longer than there is time (see time_limits): of a request over HTTP, say."""
-
-    def send(self, request: Any, **options: Any) -> Any:
-        """As RequestsTransport. Raises TookTooLong."""
-        time_limits.check("waiting for storage")
-        for name, seconds in _TIMEOUTS.items():
-            options[name] = min(options.get(name, seconds), max(time_limits.left(), 0.001))
-        try:
-            return super().send(request, **options)
-        except AzureError:
-            time_limits.check("waiting for storage")  # or the client would try again first
-            raise
 
 
 def _credential(client_id: str | None) -> Any:
@@ -84,10 +66,10 @@ def _named(kind: type[Service], connection: str, text: str, **options: Any) -> S
         raise BadSettings(f"{connection} {why}") from error
 
 
-def _transport(url: str) -> _InTime:
+def _transport(url: str) -> StorageTransport:
     """Of the client of an account; of one on this machine without proxies."""
     direct = {"use_env_settings": False, "connection_verify": ca_bundle() or True} if is_loopback(url) else {}
-    return _InTime(**_TIMEOUTS, **direct)
+    return StorageTransport(**direct)
 
 
 @once

@@ -58,7 +58,7 @@ def analyze(
     models = [registry.model(step.model) for step in route.steps]
     whole = within(limits.seconds, f"a picture may take {limits.seconds:g} s (PICTURE_SECONDS)")
     with naming(source.name), whole, share():
-        picture = decode(data, limits, None if artifacts else decode_at_least(route.steps, models))
+        picture = decode(data, limits, None if artifacts else decode_at_least(route.steps, models), media_type)
         steps = run_steps(picture, route.steps, models, threshold, look=route.look, blur=route.draw.blur)
         files, names = _artifacts(picture, steps, route) if artifacts else ({}, {})
         crops = _crops(picture, steps, route) if artifacts and route.draw.crops else None

@@ -154,17 +154,17 @@ def open_file(file: damage.File, kind: str) -> tuple[Pillow.Image, damage.File]:
     return image, file
 
 
-def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Picture:
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None, media_type: str = "") -> Picture:
     """Decode an image file to an upright RGB picture.
 
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its shorter side keeps this many
     pixels; None decodes in full. Grey, palette, CMYK, 16-bit and float pictures come out as 8-bit sRGB;
     transparency is laid over white; animations give their first frame, TIFF its first page that is no reduced copy. Of
-    the file's metadata nothing stays but what its colours mean.
+    the file's metadata nothing stays but what its colours mean. media_type: as `sniff` says, where it was asked before.
     Raises UnsupportedMedia, CorruptMedia, LimitExceeded, OutOfMemory.
     """
     check_bytes(len(data), limits)
-    media_type = sniff(data)
+    media_type = media_type or sniff(data)
     if media_type not in _IMAGE_FORMATS:
         raise UnsupportedMedia(f"this is a video ({media_type}); expected an image here")
     try:

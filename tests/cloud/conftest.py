@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -56,15 +57,13 @@ def _every_trial_ends_well(request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    import requests
+    counted, real = Calls(), http.client.HTTPConnection.putrequest  # below every client of storage
 
-    counted, real = Calls(), requests.Session.request
+    def putrequest(self: http.client.HTTPConnection, method: str, url: str, **options: Any) -> None:
+        counted.seen.append(f"{method} {url.split('/', 2)[2]}")
+        real(self, method, url, **options)
 
-    def request(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-        counted.seen.append(f"{method} {url.split('://')[1].split('/', 2)[2]}")
-        return real(self, method, url, *args, **kwargs)
-
-    monkeypatch.setattr(requests.Session, "request", request)
+    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", putrequest)
     return counted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
@@ -13,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from azure.core.pipeline.transport import HttpTransport
 from azure.storage.blob import BlobServiceClient
-from requests.adapters import HTTPAdapter
 
 from cloud.storage.containers import Storage
 from cloud.uploads.receipt_blobs import BlobReceipts
@@ -229,15 +228,15 @@ def test_storage_that_is_away_is_said_once(bridge: Bridge, capsys: pytest.Captur
 def test_a_connection_that_was_cut_is_made_again_after_a_second(
     bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, slept, cut = HTTPAdapter.send, [], [True]
+    send, slept, cut = http.client.HTTPConnection.request, [], [True]
 
-    def cut_once(self: HTTPAdapter, *arguments: Any, **options: Any) -> Any:
+    def cut_once(self: http.client.HTTPConnection, *arguments: Any, **options: Any) -> None:
         if cut:
             cut.clear()
-            raise requests.ConnectionError("Connection aborted.")
-        return send(self, *arguments, **options)
+            raise ConnectionResetError("Connection reset by peer")
+        send(self, *arguments, **options)
 
-    monkeypatch.setattr(HTTPAdapter, "send", cut_once)
+    monkeypatch.setattr(http.client.HTTPConnection, "request", cut_once)
     monkeypatch.setattr(HttpTransport, "sleep", lambda _, seconds: slept.append(seconds))
     bridge.outbox.step()
     assert slept == [1.0]

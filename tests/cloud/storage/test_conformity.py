@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from cloud.connection import by_connection_string
 from cloud.storage.blobs import Conflict
 from cloud.storage.containers import Storage
 from inference.errors import LimitExceeded
@@ -25,7 +26,7 @@ def storage(request: pytest.FixtureRequest) -> Storage:
         made.chunk = MIB  # type: ignore[attr-defined]
     else:
         text = request.getfixturevalue("storage_account")
-        made = Storage(BlobServiceClient.from_connection_string(text, max_single_get_size=MIB, max_chunk_get_size=MIB))
+        made = Storage(by_connection_string(BlobServiceClient, text, max_single_get_size=MIB, max_chunk_get_size=MIB))
     made.ensure_containers("uploads")
     return made
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.identity import CredentialUnavailableError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContentSettings
 
+from cloud.connection import by_connection_string
 from cloud.storage.blobs import Conflict, date_of, info_of, translated
 from cloud.storage.containers import Storage, to_bytes
+from cloud.transport import StorageTransport
 from inference.errors import LimitExceeded, StorageUnavailable
 
 MIB = 1024 * 1024
@@ -19,9 +22,9 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def storage(storage_account: str) -> Storage:
-    service = BlobServiceClient.from_connection_string(
-        storage_account, max_single_get_size=4 * MIB, max_chunk_get_size=4 * MIB, max_single_put_size=MIB,
-        max_block_size=MIB, retry_total=0,
+    service = by_connection_string(
+        BlobServiceClient, storage_account, max_single_get_size=4 * MIB, max_chunk_get_size=4 * MIB,
+        max_single_put_size=MIB, max_block_size=MIB, retry_total=0,
     )  # fmt: skip
     made = Storage(service)
     made.ensure_containers("results")
@@ -224,3 +227,20 @@ def test_the_services_date_is_understood_as_proxies_pass_it_on(date: str) -> Non
 def test_a_date_that_is_none_is_ours() -> None:
     for headers in ({}, {"date": "yesterday"}):
         assert abs((date_of(headers) - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_every_request_has_a_number_of_its_own(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    real = StorageTransport.send
+
+    def send(self: StorageTransport, request: Any, **options: Any) -> Any:
+        seen.append(request.headers["x-ms-client-request-id"])
+        return real(self, request, **options)
+
+    monkeypatch.setattr(StorageTransport, "send", send)
+    storage.write("results", "a", b"1")
+    storage.head("results", "a")
+    storage.open("results", "a")
+    storage.delete("results", "a")
+    process, numbers = zip(*(each.split("-") for each in seen), strict=True)
+    assert len(set(process)) == 1 and len(set(numbers)) == 4
