@@ -204,11 +204,13 @@ def announce(root: Path, port: int | None) -> None:
     if port is None:
         first, last = "Storage and the bridge run.", "the app            func start, in another terminal"
     else:
-        first, last = "Dropsight runs.", f"over HTTP          POST http://localhost:{port}/api/analyze"
+        first, last = "Dropsight runs.", f"over HTTP          http://localhost:{port}/api/v1 (docs/api.md)"
+    look = f"  look at them at    http://localhost:{port}/api/gallery\n" if port else ""
     say(
         f"\n{first} Ctrl-C stops {'it' if port else 'them'}.\n"
         f"  drop photos into   {root / 'inbox'}\n"
         f"  results appear in  {root / 'outbox'}\n"
+        f"{look}"
         f"  {last}\n"
     )
     if port and shutil.which("func"):
