@@ -282,7 +282,7 @@ class Endpoint:
 
 
 def endpoint(connection: str, kind: str) -> Endpoint:
-    """Where the connection setting `connection` leads for blobs ("blob") or queues ("queue"). Raises BadSettings."""
+    """Where the connection setting `connection` leads for "blob", "queue" or "table". Raises BadSettings."""
 
     def get(name: str) -> str | None:
         return os.environ.get(name, "").strip() or None  # blank counts as unset
