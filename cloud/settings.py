@@ -24,7 +24,7 @@ MODELS = "models"
 STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
-MAX_SETTINGS = 32
+MAX_SETTINGS = 34
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
 _INTAKE = {**dict.fromkeys(TRUE, "on"), **dict.fromkeys((*FALSE, "pause"), "paused")}
