@@ -11,6 +11,7 @@ from typing import Any
 
 import azure.functions as func
 
+from cloud.index.default import default_index
 from cloud.instance import default_replays, default_worker
 from cloud.settings import FALSE, TRUE, app_identity, current
 from cloud.storage.paths import name_problem, requested_path
@@ -93,7 +94,7 @@ def uploads(request: func.HttpRequest) -> func.HttpResponse:
         raise BadRequest(f"{requested[:100]!r} is not the plain name of an upload; {how}")
     if dry_run not in (*TRUE, *FALSE):
         raise BadRequest(f"dry_run is {dry_run[:100]!r}, expected 1 or 0")
-    forgetter = Forgetter(default_worker().storage, dry_run=dry_run in TRUE)
+    forgetter = Forgetter(default_worker().storage, dry_run=dry_run in TRUE, index=default_index())
     found = list(forgetter.run(forms_of(name)))
     if not found:
         return _not_found(f"there is no upload {name[:100]!r}, and nothing that came of it")
