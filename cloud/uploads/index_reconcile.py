@@ -9,32 +9,29 @@ without the index fills it by itself.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
-from cloud.index.rows import VERSION, Note, id_of_path
+from cloud.index.mark import read_mark, write_mark
+from cloud.index.rows import Note, id_of_path
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter, Truth, create_all
 from cloud.settings import STATE
-from cloud.storage.containers import BlobInfo, Conflict, Storage
+from cloud.storage.containers import BlobInfo, Storage
 from cloud.storage.paths import printable
 from cloud.uploads.index_notes import is_listed
 from cloud.uploads.known import name_said
 from cloud.uploads.receipt_blobs import PREFIX, summary_of
-from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
-from inference.tables import build
+from inference.errors import StorageUnavailable
 from inference.threads import begin_thread
 
 log = logging.getLogger(__name__)
 
-MARK = "index.json"
-_MARK_BYTES = 4096
 # A listing may show a receipt a little after it was written.
 _MARGIN = timedelta(minutes=2)
 # Rows say when a result was written, receipts when that was noted: so long may lie between them.
@@ -43,15 +40,6 @@ _AT_ONCE = 200
 _SIDE_BY_SIDE = 8
 # What ended a moment ago is with the writer of its process; the next pass looks at it.
 _YOUNG_S = 10.0
-
-
-@dataclass(frozen=True)
-class IndexMark:
-    """Up to when (ISO) all receipts have their rows, in which table, of which kind."""
-
-    through: str
-    table: str
-    rows: int = VERSION
 
 
 @dataclass
@@ -67,23 +55,6 @@ class Reconciled:
         """Count what `write_rows` did."""
         self.written += ended[0]
         self.left += ended[1]
-
-
-def read_mark(storage: Storage, table: UploadTable) -> datetime | None:
-    """Up to when the index of this table is known to be whole; None where it is not. Two calls."""
-    try:
-        stored = storage.read(STATE, MARK, _MARK_BYTES)
-        if stored is None:
-            return None
-        mark = build(IndexMark, json.loads(stored[0]), f"{STATE}/{MARK}")
-        through = datetime.fromisoformat(mark.through)
-    except (ValueError, RecursionError, BadManifest, LimitExceeded, Conflict) as error:
-        log.warning("%s/%s is no mark (%s): the index is compared as a whole", STATE, MARK, printable(str(error)[:200]))
-        return None
-    if (mark.table, mark.rows) != (table.id(), VERSION):
-        return None
-    # By the clock of storage: never more than there was when it was written.
-    return min(through if through.tzinfo else through.replace(tzinfo=UTC), stored[1].modified)
 
 
 def reconcile(storage: Storage, table: UploadTable, writer: IndexWriter, budget_s: float) -> Reconciled:
@@ -109,11 +80,6 @@ def reconcile(storage: Storage, table: UploadTable, writer: IndexWriter, budget_
     if report.complete:
         write_mark(storage, table, begun)
     return report
-
-
-def write_mark(storage: Storage, table: UploadTable, through: datetime) -> None:
-    """Note that all receipts that were written before have their rows; two calls."""
-    storage.write_json(STATE, MARK, asdict(IndexMark(through.isoformat(), table.id())))
 
 
 def _ended_since(storage: Storage, since: datetime | None) -> Iterator[BlobInfo]:

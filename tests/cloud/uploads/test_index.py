@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cloud.index.entry import Entry, Query
+from cloud.index.mark import MARK
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
 from cloud.settings import RESULTS, STATE, UPLOADS
@@ -15,7 +16,7 @@ from cloud.uploads import forget
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.forget import Forgetter
 from cloud.uploads.index_notes import IndexNotes, Truth
-from cloud.uploads.index_reconcile import MARK, reconcile
+from cloud.uploads.index_reconcile import reconcile
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.helpers import drop, during_analysis, jpeg, receipt
