@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,14 +30,17 @@ class FakeIndex:
         self.asked.append((query, cursor, size))
         return self.page_of
 
+    def remove(self, names: Iterable[str]) -> None:
+        self.asked.append([*names])
+
 
 @pytest.fixture
 def index(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> FakeIndex:
     serve(monkeypatch, worker)
     NOTED.clear()
     fake = FakeIndex()
-    monkeypatch.setattr("cloud.index.default.default_index", lambda: fake)
-    monkeypatch.setattr("cloud.index.default.note_waiting", lambda name, etag, created: NOTED.append((name, etag)))
+    monkeypatch.setattr("cloud.web.uploads_api.default_index", lambda: fake)
+    monkeypatch.setattr("cloud.web.uploads_api.note_waiting", lambda name, etag, created: NOTED.append((name, etag)))
     monkeypatch.setattr(
         "cloud.web.upload_items.media_address", lambda kind, path, version: f"{kind}/{path}?v={version}"
     )
