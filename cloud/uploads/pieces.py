@@ -31,9 +31,15 @@ class Piece:
             return False
 
 
+def thumbnail_path(name: str) -> str:
+    """Where the thumbnail of an upload lies in the container `state`."""
+    return f"thumbnails/{record_path(name)}"
+
+
 def pieces_of(storage: Storage, name: str, receipt: Receipt | None) -> Iterator[Piece]:
-    """Result, artifacts, error record and the work of its job, in the order in which they are to be deleted: whoever
-    finds a result finds all that it names. Two calls and a listing, and one more for each version and the job."""
+    """Result, artifacts, error record, the work of its job and its thumbnail, in the order in which they are to be
+    deleted: whoever finds a result finds all that it names. Three calls and a listing, and one more for each version
+    and the job."""
     folder = record_path(name)
     result = storage.head(RESULTS, f"{folder}/{RESULT}")
     if result:
@@ -46,6 +52,9 @@ def pieces_of(storage: Storage, name: str, receipt: Receipt | None) -> Iterator[
     if receipt and receipt.job and _JOB.fullmatch(receipt.job):
         for page in storage.pages(STATE, f"jobs/{receipt.job}/"):
             yield from (Piece(STATE, blob) for blob in page.blobs)
+    # Last: who makes one looks afterwards whether what it shows is still there.
+    if thumbnail := storage.head(STATE, thumbnail_path(name)):
+        yield Piece(STATE, thumbnail)
 
 
 def _artifacts(storage: Storage, folder: str, keys: Iterable[str]) -> Iterator[Piece]:
