@@ -60,6 +60,16 @@ def submit_now(name: str, at: datetime | None = None) -> Slot:
     return stored[0]
 
 
+def next_slot(entry: PipelineEntry, now: datetime) -> datetime | None:
+    """The next slot of an entry, in its time zone; None where it is off, or has none within a year."""
+    if not entry.enabled:
+        return None
+    # A year covers every schedule a person means; more would walk for ever where the date is impossible.
+    slots = entry.schedule.slots(now, now.replace(year=now.year + 1, day=min(now.day, 28)))
+    found = next(iter(slots), None)
+    return found.astimezone(entry.schedule.tz) if found else None
+
+
 def preview(entry: PipelineEntry) -> dict[str, Any]:
     """The exact request that a run at this moment would send."""
     storage = default_storage()

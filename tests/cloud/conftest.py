@@ -14,6 +14,7 @@ from cloud import connection, instance, tick
 from cloud.azureml import pipeline_runs
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace import Workspace
+from cloud.index.default import default_index, default_tables, default_writer
 from cloud.models import deliveries
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage, default_storage
@@ -79,7 +80,10 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     monkeypatch.setenv("AzureWebJobsStorage", storage_account)
     service = BlobServiceClient.from_connection_string(storage_account)
     Storage(service).ensure_containers(*CONTAINERS)
-    shared = (connection.blob_service, connection.queue_service, default_storage, instance.default_replays)
+    shared = (
+        *(connection.blob_service, connection.queue_service, connection.table_service),
+        *(default_storage, instance.default_replays, default_tables, default_index, default_writer),
+    )
     for each in shared:  # what an earlier test left speaks to an account that may be gone
         each.cache_clear()
     yield storage_account
