@@ -84,8 +84,7 @@ def _value(name: str, text: str, kind: Any, meta: Any) -> Any:
     """The value of a parameter's text. Raises BadRequest."""
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
-            meant, listed = nearest(text[:100], get_args(kind)), ", ".join(get_args(kind))
-            raise BadRequest(f"{name} is {text[:100]!r}{meant if meant.endswith('?') else ''}; expected {listed}")
+            raise BadRequest(f"{name} is {text[:100]!r}{_hint(text[:100], get_args(kind))}")
         return text
     if kind is bool:
         if text.lower() not in (*TRUE, *FALSE):

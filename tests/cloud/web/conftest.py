@@ -9,7 +9,7 @@ import pytest
 
 from devtools.azurite import Azurite
 from localhost.host_process import HostProcess
-from tests.cloud.web.asking import Site
+from tests.cloud.web.browsing import Site
 
 APP = Path(__file__).parent / "app"
 StartSite = Callable[..., Site]

@@ -16,7 +16,7 @@ from cloud.storage.containers import Storage
 from cloud.web import signing
 from cloud.web.signing import KINDS, PERIOD_S, Signer, media_address, thumbnail_address
 from tests.cloud.helpers import jpeg
-from tests.cloud.web.asking import Site
+from tests.cloud.web.browsing import Site
 
 pytestmark = pytest.mark.slow
 FOLDER_OF_RESULT = "0123456789ab"

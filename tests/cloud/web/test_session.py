@@ -21,7 +21,7 @@ from cloud.web.problems import Forbidden
 from cloud.web.session import Attempts, TooManyAttempts, check_origin, session_of
 from cloud.web.signing import SECRET, Signer, default_signer
 from inference.errors import NotReady
-from tests.cloud.web.asking import ALL, Site, morsel_of
+from tests.cloud.web.browsing import ALL, Site, morsel_of
 from tests.cloud.web.conftest import StartSite
 
 pytestmark = pytest.mark.slow
