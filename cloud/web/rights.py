@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import ssl
 import threading
@@ -21,7 +22,7 @@ from inference.threads import begin_thread
 
 log = logging.getLogger(__name__)
 
-# A function and how it is asked whether a key opens it: the answer is empty, and nothing is done.
+# A function and how it is asked whether a key opens it: the answer names the right, and nothing is done.
 QUESTIONS = {
     "read": ("GET", "v1/rights"),
     "contribute": ("POST", "v1/rights"),
@@ -30,6 +31,7 @@ QUESTIONS = {
 }
 RIGHTS = frozenset(QUESTIONS)
 _PATIENCE_S = 10.0
+_MOST_ANSWER = 4096
 _KNOWN_S = 60.0
 
 
@@ -56,12 +58,22 @@ def _opens(address: str, right: str, key: str) -> bool | str:
         # No redirect is followed, and no proxy asked: whoever got the request would have the key.
         with closing(_connection(parts.scheme, parts.netloc)) as connection:
             connection.request(method, parts.path, headers={"x-functions-key": key} if key else {})
-            status = connection.getresponse().status
+            answer = connection.getresponse()
+            status, said = answer.status, answer.read(_MOST_ANSWER)
     except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}"
-    if 200 <= status < 300:
-        return True
-    return False if status in (401, 403) else f"{method} {parts.path} answered {status}"
+    if status in (401, 403):
+        return False
+    # Whatever else may listen there: what answers is this app, or it opens nothing.
+    return (status == 200 and _right_in(said) == right) or f"{method} {parts.path} answered {status}, and no right"
+
+
+def _right_in(said: bytes) -> object:
+    try:
+        document = json.loads(said)
+    except ValueError:
+        return None
+    return document.get("right") if isinstance(document, dict) else None
 
 
 def _connection(scheme: str, host: str) -> http.client.HTTPConnection:

@@ -185,6 +185,16 @@ def test_a_key_is_never_sent_to_the_host_that_a_request_names(
     assert listener.keys == []  # type: ignore[attr-defined]
 
 
+def test_what_answers_at_the_apps_address_and_is_not_the_app_opens_nothing(
+    start_site: StartSite, listener: http.server.ThreadingHTTPServer
+) -> None:
+    site = start_site("--enable-auth", APP_URL=f"http://127.0.0.1:{listener.server_address[1]}")
+    answer = site.post({"key": "k"})
+    assert (answer.status, answer.headers["Set-Cookie"]) == (503, None)
+    assert b"answered 204, and no right" in answer.body and b"set APP_URL" in answer.body
+    assert site.whoami()["asks_key"]
+
+
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.delenv("WEBSITE_HOSTNAME", raising=False)

@@ -17,28 +17,30 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 ANONYMOUS = func.AuthLevel.ANONYMOUS
 
 
-def _of_right(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse(status_code=204 if req.route_params["path"] == "rights" else 404)
+def _of_right(right: str, req: func.HttpRequest) -> func.HttpResponse:
+    if req.route_params["path"] != "rights":
+        return func.HttpResponse(status_code=404)
+    return func.HttpResponse(json.dumps({"right": right}), mimetype="application/json")
 
 
 @app.route("v1/{*path}", methods=["GET", "HEAD"])
 def read(req: func.HttpRequest) -> func.HttpResponse:
-    return _of_right(req)
+    return _of_right("read", req)
 
 
 @app.route("v1/{*path}", methods=["PUT", "POST"])
 def contribute(req: func.HttpRequest) -> func.HttpResponse:
-    return _of_right(req)
+    return _of_right("contribute", req)
 
 
 @app.route("v1/{*path}", methods=["DELETE"])
 def operate(req: func.HttpRequest) -> func.HttpResponse:
-    return _of_right(req)
+    return _of_right("operate", req)
 
 
 @app.route("operate/{*path}", methods=["POST"])
 def operate_actions(req: func.HttpRequest) -> func.HttpResponse:
-    return _of_right(req)
+    return _of_right("operate_actions", req)
 
 
 @app.route("session", methods=["POST"], auth_level=ANONYMOUS)
