@@ -21,6 +21,7 @@ from cloud.web.problems import Forbidden
 from cloud.web.session import Attempts, TooManyAttempts, check_origin, session_of
 from cloud.web.signing import SECRET, Signer, default_signer
 from inference.errors import NotReady
+from tests.cloud.helpers import Calls
 from tests.cloud.web.browsing import ALL, Site, morsel_of
 from tests.cloud.web.conftest import StartSite
 
@@ -299,8 +300,20 @@ def test_the_secret_is_made_once_and_a_new_one_ends_what_the_old_one_signed(acco
     third = Signer(storage)
     anew = third.sign("session", "a")
     assert anew != signature and not third.verify("session", "a", signature)
-    second._read_at -= 61  # a minute later
+    second._read_at -= 60  # a minute later
     assert second.verify("session", "a", anew) and not second.verify("session", "a", signature)
+
+
+def test_a_signature_that_does_not_fit_has_the_secret_read_again_but_not_each_time(account: str, calls: Calls) -> None:
+    storage = Storage(BlobServiceClient.from_connection_string(account))
+    first = Signer(storage)
+    first.sign("session", "a")
+    storage.delete(STATE, SECRET)
+    signature = Signer(storage).sign("session", "a")
+    assert first.verify("session", "a", signature)
+    before = len(calls)
+    assert not any(first.verify("session", "b", f"made up {number}") for number in range(10))
+    assert len(calls) == before
 
 
 def test_a_secret_that_is_none_is_named(account: str) -> None:
