@@ -20,7 +20,6 @@ BODIES = (
     "cloud.instance",
     "cloud.web.router",
     "cloud.web.api_router",
-    "cloud.web.openapi",
     "cloud.web.parameters",
     "cloud.web.model_events",
     "cloud.tick",

@@ -148,7 +148,7 @@ class FunctionServer:
         app.router.add_get("/", self._answer_home)
         app.router.add_post("/runtime/webhooks/blobs", self._answer_webhook)
         app.router.add_post("/admin/functions/{name}", self._answer_admin)
-        app.router.add_route("*", "/{path:.*}", self._answer_function)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._answer_function)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
 
     async def start(self, address: str, port: int) -> int:

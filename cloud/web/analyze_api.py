@@ -39,10 +39,8 @@ class AnalyzeQuery:
 _TAKES = Takes(
     {
         "application/octet-stream": None,
-        "image/*": None,
         "application/json": ImageAskedDoc,
         "multipart/form-data": None,
-        "text/plain": None,
     }
 )
 
@@ -53,12 +51,11 @@ _TAKES = Takes(
     {200: (ResultDoc, File(("image/jpeg", "image/png")))},
     query=AnalyzeQuery,
     takes=_TAKES,
-    headers={"Accept": "`image/*`, with artifacts=annotated, for the picture in place of the document."},
     stores_nothing=True,
 )
 def analyze(call: Call[AnalyzeQuery]) -> func.HttpResponse:
     """Analyses a picture and stores nothing. The body: the picture itself, the one file of a form, base64, a data: URL,
-    or JSON with any of these."""
+    or JSON with any of these; what it is decides its content, so that any Content-Type does."""
     worker = default_worker()
     worker.refresh_models()
     body, limit = call.request.get_body(), worker.settings.max_request_bytes

@@ -17,11 +17,22 @@ from cloud.web import (
     status_api,
     uploads_api,
 )
-from cloud.web.operations import Call, Operation, Right
+from cloud.web.openapi import document
+from cloud.web.operations import Call, NoQuery, Operation, Right, operation
 from cloud.web.parameters import read_parameters
 from cloud.web.problems import Forbidden, MethodNotAllowed, NotFound
-from cloud.web.router import refusal
+from cloud.web.router import json_answer, refusal
 from inference.tables import nearest
+
+
+@operation("GET", "v1/openapi.json", {200: dict[str, Any]})
+def read_openapi(call: Call[NoQuery]) -> func.HttpResponse:
+    """The OpenAPI document of this API."""
+    # As it is asked for, below whatever prefix.
+    path = call.request.url.partition("?")[0].partition("://")[2].partition("/")[2]
+    prefix = path.removesuffix("v1/openapi.json").strip("/")
+    return json_answer(document(OPERATIONS, f"/{prefix}" if prefix else "/"))
+
 
 OPERATIONS: tuple[Operation, ...] = (
     *uploads_api.OPERATIONS,
@@ -31,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *replays_api.OPERATIONS,
     *pipelines_api.OPERATIONS,
     *status_api.OPERATIONS,
+    read_openapi,
 )
 
 
@@ -46,29 +58,29 @@ def answer_api(request: func.HttpRequest, method: str, path: str, rights: frozen
 
 
 def _answer(request: func.HttpRequest, method: str, path: str, rights: frozenset[str]) -> func.HttpResponse:
-    operation, name = find("GET" if method == "HEAD" else method, path)
-    if operation.right not in rights:
-        raise Forbidden(f"{method} {operation.template} needs the right {operation.right!r}, which this key has not")
-    if operation.changes and current().read_only:
+    found, name = find("GET" if method == "HEAD" else method, path)
+    if found.right not in rights:
+        raise Forbidden(f"{method} {found.template} needs the right {found.right!r}, which this key has not")
+    if found.changes and current().read_only:
         raise Forbidden("this app is read-only (READ_ONLY): it changes nothing that it is asked for over HTTP")
-    query: Any = read_parameters(request, operation.query)
-    answer = operation.body(Call(request, name, query))
+    query: Any = read_parameters(request, found.query)
+    answer = found.body(Call(request, name, query))
     return _without_body(answer) if method == "HEAD" else answer
 
 
 def find(method: str, path: str) -> tuple[Operation, str]:
     """The operation of a path, and the name in it. Raises NotFound, MethodNotAllowed."""
-    matches = [(operation, name) for operation in OPERATIONS if (name := operation.match(path)) is not None]
-    fitting = [(operation, name) for operation, name in matches if operation.method == method]
+    matches = [(each, name) for each in OPERATIONS if (name := each.match(path)) is not None]
+    fitting = [(each, name) for each, name in matches if each.method == method]
     if fitting:
         return fitting[0]
     if matches:
-        allowed = sorted({operation.method for operation, _ in matches})
+        allowed = sorted({each.method for each, _ in matches})
         raise MethodNotAllowed(
             f"{method} is not for {matches[0][0].template}; {', '.join(allowed)} is",
             headers={"Allow": ", ".join(allowed)},
         )
-    known = {operation.template.partition("/{")[0] for operation in OPERATIONS}
+    known = {each.template.partition("/{")[0] for each in OPERATIONS}
     raise NotFound(f"the API has no {path[:100]!r}{nearest(path[:100], known)}")
 
 

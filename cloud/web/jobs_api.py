@@ -25,7 +25,7 @@ def list_jobs(_: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(document)
 
 
-@operation("GET", "v1/jobs/{name}", {200: JobDoc})
+@operation("GET", "v1/jobs/{id}", {200: JobDoc})
 def read_job(call: Call[NoQuery]) -> func.HttpResponse:
     """How far a video is."""
     videos = default_videos()
@@ -34,7 +34,7 @@ def read_job(call: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(_job_of(_entry(call.name)))
 
 
-@operation("DELETE", "v1/jobs/{name}", {200: JobDoc})
+@operation("DELETE", "v1/jobs/{id}", {200: JobDoc})
 def cancel_job(call: Call[NoQuery]) -> func.HttpResponse:
     """Ends the work on a video without a result, for good: until it is uploaded anew or replayed."""
     videos = default_videos()

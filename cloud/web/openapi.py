@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from http import HTTPStatus
 from typing import Any
 
 from cloud.web.answers import ProblemDoc
-from cloud.web.api_router import OPERATIONS
 from cloud.web.operations import File, Operation, Takes
 from cloud.web.parameters import kinds_of
 from cloud.web.problems import MEDIA_TYPE
@@ -22,6 +21,7 @@ _RIGHTS = {
     "operate": "DELETE below v1: the key of the function `operate`",
     "operate_actions": "POST below operate: the key of the function `operate_actions`",
 }
+_NAME = "The last segment of the path, slashes included: `a/b.jpg` and `a%2Fb.jpg` are the same."
 _ABOUT = (
     "Pictures and videos in, what is in them out. A key is given in the header x-functions-key or as ?code=, and opens "
     "what its function does: " + "; ".join(_RIGHTS.values()) + ". A host key opens all. Errors are problem documents "
@@ -29,12 +29,12 @@ _ABOUT = (
 )
 
 
-def document(server: str) -> dict[str, Any]:
-    """The document. server: the path below which the API is, such as "/api"."""
+def document(operations: Iterable[Operation], server: str) -> dict[str, Any]:
+    """The document of these operations. server: the path below which the API is, such as "/api"."""
     definitions: dict[str, Any] = {}
     problem = schema_of(ProblemDoc, definitions, _PLACE)
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         path = paths.setdefault(f"/{operation.template}", {})
         path[operation.method.lower()] = _operation(operation, definitions)
         if operation.also_head:
@@ -75,16 +75,17 @@ def _head(operation: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
     answers = {status: {"description": answer["description"]} for status, answer in said["responses"].items()
                if status in ("200", "304", "401")}  # fmt: skip
     said["responses"] = answers | {"default": {"description": "What is wrong."}}
+    said["parameters"] = [each for each in said["parameters"] if each["name"] not in ("Range", "If-Range")]
     return said | {"operationId": f"{operation.name}_head"}
 
 
 def _parameters(operation: Operation, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if "{name}" in operation.template:
+    if operation.parameter:
         yield {
-            "name": "name",
+            "name": operation.parameter,
             "in": "path",
             "required": True,
-            "description": "The last segment of the path, slashes included: `a/b.jpg` and `a%2Fb.jpg` are the same.",
+            "description": _NAME if operation.parameter == "name" else "As the list has it.",
             "schema": {"type": "string", "minLength": 1},
         }
     kinds = kinds_of(operation.query)
@@ -133,7 +134,8 @@ def _body(takes: Takes, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bytes(media_type: str) -> dict[str, Any]:
-    if media_type != "multipart/form-data":
-        return {} if media_type != "text/plain" else {"type": "string", "description": "Base64, or a data: URL."}
+    # As OpenAPI 3.0 has it, which 3.1 leaves open, and by which generators know a file.
     file = {"type": "string", "format": "binary"}
+    if media_type != "multipart/form-data":
+        return file
     return {"type": "object", "properties": {"file": file}, "required": ["file"]}

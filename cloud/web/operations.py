@@ -50,8 +50,8 @@ class Takes:
 
 @dataclass(frozen=True)
 class Operation:
-    """template: of the path, whose last segment may be a `{name}` that takes slashes. says: what it does, in a
-    sentence. query: a frozen dataclass with a field a parameter. answers: by status what a good answer is, a
+    """template: of the path, whose last segment may be a parameter, `{name}` say, that takes slashes. says: what it
+    does, in a sentence. query: a frozen dataclass with a field a parameter. answers: by status what a good answer is, a
     TypedDict, a File, several of them in a tuple, or None for no body; errors are alike everywhere. headers: of the
     request, with what each means. also_head: whether HEAD is documented (every GET answers it).
     stores_nothing: a PUT, POST or DELETE that read-only mode leaves.
@@ -74,6 +74,11 @@ class Operation:
         return self.body.__name__
 
     @property
+    def parameter(self) -> str:
+        """What the last segment of its path is called; "" where that is fixed."""
+        return self.template.partition("{")[2].rstrip("}")
+
+    @property
     def right(self) -> Right:
         """The function whose key opens it."""
         if self.template.startswith("operate/"):
@@ -89,8 +94,8 @@ class Operation:
 
     def match(self, path: str) -> str | None:
         """The name in a path, "" where the template has none; None where the path is not of this operation."""
-        literal, _, parameter = self.template.partition("{")
-        if not parameter:
+        literal = self.template.partition("{")[0]
+        if not self.parameter:
             return "" if path.rstrip("/") == literal else None
         return (
             path.removeprefix(literal) if path.startswith(literal) and path.strip("/") != literal.strip("/") else None

@@ -31,7 +31,7 @@ def list_pipelines(_: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(document)
 
 
-@operation("GET", "v1/pipelines/{name}", {200: PipelineHistoryDoc})
+@operation("GET", "v1/pipelines/{pipeline}", {200: PipelineHistoryDoc})
 def read_pipeline(call: Call[NoQuery]) -> func.HttpResponse:
     """An entry of pipelines.toml and its newest slots."""
     entry, broken = _find(call.name), list[str]()
@@ -44,7 +44,7 @@ def read_pipeline(call: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(document)
 
 
-@operation("POST", "operate/pipelines/{name}", {202: SlotDoc})
+@operation("POST", "operate/pipelines/{pipeline}", {202: SlotDoc})
 def run_pipeline(call: Call[NoQuery]) -> func.HttpResponse:
     """Runs an entry of pipelines.toml now, outside its schedule; twice in a second it is the same slot."""
     slot = pipeline_runs.submit_now(_find(call.name).name)

@@ -62,7 +62,7 @@ def list_replays(_: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(document)
 
 
-@operation("GET", "v1/replays/{name}", {200: ReplayDoc})
+@operation("GET", "v1/replays/{id}", {200: ReplayDoc})
 def read_replay(call: Call[NoQuery]) -> func.HttpResponse:
     """What a replay takes, and how far it is."""
     stored = default_replays().read(call.name)
@@ -71,7 +71,7 @@ def read_replay(call: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(stored.replay.described())
 
 
-@operation("DELETE", "v1/replays/{name}", {200: ReplayDoc})
+@operation("DELETE", "v1/replays/{id}", {200: ReplayDoc})
 def cancel_replay(call: Call[NoQuery]) -> func.HttpResponse:
     """Ends a replay; what was begun is finished."""
     ended = default_replays().cancel(call.name)

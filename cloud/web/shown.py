@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from cloud.index.entry import Entry
 from cloud.settings import RESULTS, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable
@@ -16,6 +17,7 @@ from cloud.uploads.plans import Planner
 from cloud.uploads.publish import RESULT, folder_name, result_path
 from cloud.uploads.receipts import StoredReceipt
 from cloud.web.problems import NotFound
+from cloud.web.signing import media_address
 from inference.errors import LimitExceeded, StorageUnavailable
 from inference.results.hidden import is_hidden
 from inference.routes import Route
@@ -30,7 +32,7 @@ ReadReceipt = Callable[[str], StoredReceipt | None]
 class Shown:
     """container, name: of the file that is shown. still: the name in `results` of a picture that stands for it, ""
     where it is a picture itself, or a video without one. version: of what a thumbnail is made of, as
-    `signing.thumbnail_address` has it. etag: of the upload, where that is what is shown.
+    `thumbnail_version` has it. etag: of the upload, where that is what is shown.
     """
 
     container: str
@@ -52,9 +54,26 @@ class _Facts:
     etag: str
     route: str
     hidden: bool
-    is_video: bool
+    media_type: str
     annotated: str
     still: str
+
+    @property
+    def is_video(self) -> bool:
+        return self.media_type.startswith("video/")
+
+
+def thumbnail_address(entry: Entry) -> str:
+    """The address of an upload's thumbnail, as `media_address`."""
+    version = thumbnail_version(entry.etag, entry.folder, blurred=entry.blurred, media_type=entry.media_type)
+    return media_address("thumbnails", entry.name, version=version)
+
+
+def thumbnail_version(etag: str, folder: str, *, blurred: bool, media_type: str) -> str:
+    """What a thumbnail is made of: of the upload in a version, and for a video, or where something is blurred, of the
+    result whose artifacts lie in `folder`. Another version is another picture."""
+    by_result = folder and (blurred or media_type.startswith("video/"))
+    return f"{etag}.{folder}" if by_result else etag
 
 
 class Showing:
@@ -77,15 +96,16 @@ class Showing:
         folder = folder_name(result) if facts and result else ""
         etag = upload.etag if upload else facts.etag if facts else ""
         if upload and not self._hides(upload, facts):
-            version = f"{etag}.{folder}" if facts and facts.is_video else etag
+            version = thumbnail_version(etag, folder, blurred=False, media_type=facts.media_type if facts else "")
             return Shown(UPLOADS, name, version, _beside(result, facts.still if facts else ""), etag)
         if facts is None or not facts.annotated:
             raise NotFound(
                 f"{name[:200]!r} is not shown: its route blurs what is in it, and there is no annotated file of it"
                 + ("" if facts else " before it is analysed")
             )
+        version = thumbnail_version(etag, folder, blurred=True, media_type=facts.media_type)
         still = facts.still or ("" if facts.is_video else facts.annotated)
-        return Shown(RESULTS, _beside(result, facts.annotated), f"{etag}.{folder}", _beside(result, still))
+        return Shown(RESULTS, _beside(result, facts.annotated), version, _beside(result, still))
 
     def _result(self, name: str) -> BlobInfo | None:
         try:
@@ -121,14 +141,14 @@ def _facts_of(document: Mapping[str, Any]) -> _Facts:
     """Raises what a document raises that is none of ours."""
     source, artifacts = document["source"], document.get("artifacts") or {}
     thumbnails = document.get("thumbnails") or [""]
-    is_video = str(source.get("media_type")).startswith("video/")
+    media_type = str(source.get("media_type"))
     return _Facts(
         etag=str(source["etag"]),
         route=str(document.get("route")),
         hidden=is_hidden(document),
-        is_video=is_video,
+        media_type=media_type,
         annotated=str(artifacts.get("annotated") or ""),
-        still=str(artifacts.get("poster") or thumbnails[0]) if is_video else "",
+        still=str(artifacts.get("poster") or thumbnails[0]) if media_type.startswith("video/") else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the app is and how it is over HTTP: models, routes, drift, health, rights, and the API itself."""
+"""What the app is and how it is over HTTP: models, routes, drift, health, rights."""
 
 from __future__ import annotations
 
@@ -113,16 +113,6 @@ def read_health(_: Call[NoQuery]) -> func.HttpResponse:
     return json_answer(document, HTTPStatus.OK if document["status"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-@operation("GET", "v1/openapi.json", {200: dict[str, Any]})
-def read_openapi(call: Call[NoQuery]) -> func.HttpResponse:
-    """This document."""
-    from cloud.web.openapi import document
-
-    path = call.request.url.partition("?")[0].partition("://")[2]
-    prefix = path.partition("/")[2].removesuffix("v1/openapi.json").strip("/")
-    return json_answer(document(f"/{prefix}" if prefix else "/"))
-
-
 @operation("GET", "v1/rights", {200: RightDoc})
 def may_read(_: Call[NoQuery]) -> func.HttpResponse:
     """Whether the key at hand may read."""
@@ -156,7 +146,6 @@ OPERATIONS = (
     list_routes,
     read_drift,
     read_health,
-    read_openapi,
     may_read,
     may_contribute,
     may_operate,

@@ -117,14 +117,15 @@ def _job(job_id: str) -> JobDoc | None:
     "v1/uploads/{name}",
     {200: WrittenDoc, 201: WrittenDoc},
     query=PutQuery,
-    takes=Takes({"application/octet-stream": None, "image/*": None, "video/*": None}),
+    takes=Takes({"application/octet-stream": None}),
     headers={
         "If-None-Match": "`*`: only where there is no upload of that name.",
         "If-Match": "The `etag` of the version that is replaced.",
     },
 )
 def write_upload(call: Call[PutQuery]) -> func.HttpResponse:
-    """Uploads a file as it is; it is analysed as if it had been put into the container `uploads`."""
+    """Uploads a file as it is; it is analysed as if it had been put into the container `uploads`. Any Content-Type is
+    taken, and kept."""
     name, worker, request = upload_name(call.name, new=True), default_worker(), call.request
     _check_upload(request, name, worker)
     before = worker.storage.head(UPLOADS, name)

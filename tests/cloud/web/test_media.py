@@ -14,7 +14,8 @@ from PIL import Image
 from cloud.index.entry import Entry
 from cloud.storage.containers import Storage
 from cloud.web import signing
-from cloud.web.signing import KINDS, PERIOD_S, Signer, media_address, thumbnail_address
+from cloud.web.shown import thumbnail_address
+from cloud.web.signing import KINDS, PERIOD_S, Signer, media_address
 from tests.cloud.helpers import jpeg
 from tests.cloud.web.browsing import Site
 
