@@ -24,7 +24,7 @@ MODELS = "models"
 STATE = "state"
 CONTAINERS = (UPLOADS, RESULTS, ERRORS, MODELS, STATE)
 
-MAX_SETTINGS = 34
+MAX_SETTINGS = 37
 BLOB_SOURCES = ("LogsAndContainerScan", "EventGrid")
 _MIB = 1024 * 1024
 _INTAKE = {**dict.fromkeys(TRUE, "on"), **dict.fromkeys((*FALSE, "pause"), "paused")}
@@ -130,6 +130,12 @@ class Settings:
         60.0,
         "Work for a request over HTTP is ended after so long, with 503; Azure's load balancer gives up after 230 s.",
         low=0.001,
+    )
+    app_url: str = setting(
+        "APP_URL",
+        "",
+        "The address under which the app is reached, such as `https://pictures.example.org`: there it asks itself what "
+        "a key opens that somebody signs in with. Azure says it by itself (`WEBSITE_HOSTNAME`); needed elsewhere.",
     )
     inline_routes: bool = setting(
         "INLINE_ROUTES",
@@ -258,6 +264,11 @@ def is_disabled(function: str) -> bool:
 def ca_bundle() -> str | None:
     """The file of certificates that requests is told to trust, for clients that otherwise ignore the environment."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or None
+
+
+def host_name() -> str:
+    """The name by which the platform says that the app is reached, with a port where that is not the usual one."""
+    return os.environ.get("WEBSITE_HOSTNAME", "").strip()
 
 
 def deployment() -> str:
