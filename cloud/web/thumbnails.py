@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from cloud.settings import RESULTS, STATE, UPLOADS, Settings
 from cloud.storage.blobs import BlobHeld
 from cloud.storage.containers import Conflict, Reading
-from cloud.storage.paths import printable
+from cloud.storage.paths import printable, record_path
 from cloud.storage.ranged import RangedFile
-from cloud.uploads.pieces import thumbnail_path
+from cloud.uploads.pieces import THUMBNAILS
 from cloud.uploads.publish import result_path
 from cloud.web.problems import NotFound
 from cloud.web.shown import Showing, Shown
@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 2
 _MOST_BROKEN = 1000
+
+
+def thumbnail_path(name: str) -> str:
+    """Where the thumbnail of an upload lies in the container `state`."""
+    return f"{THUMBNAILS}{record_path(name)}"
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from PIL import Image
 
 from cloud.settings import RESULTS, STATE, UPLOADS, Settings
 from cloud.uploads.forget import Forgetter
-from cloud.uploads.pieces import thumbnail_path
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.web.problems import NotFound
 from cloud.web.shown import Showing
-from cloud.web.thumbnails import Thumbnails
+from cloud.web.thumbnails import Thumbnails, thumbnail_path
 from cloud.web.turns import Turns
 from inference.errors import ServiceBusy
 from inference.image.small_jpeg import THUMBNAIL_BYTES
