@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import unquote
 
 import azure.functions as func
@@ -26,6 +27,7 @@ from tests.cloud.web.browsing import ALL, Site, morsel_of
 from tests.cloud.web.conftest import StartSite
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def asked(url: str, method: str = "POST", **headers: str) -> func.HttpRequest:
@@ -40,6 +42,15 @@ def asked(url: str, method: str = "POST", **headers: str) -> func.HttpRequest:
 )
 def test_a_session_has_exactly_the_rights_that_the_key_opens(site: Site, key: str, rights: list[str]) -> None:
     assert site.whoami(site.signed_in(key)) == {"rights": rights, "signed_in": True, "asks_key": True}
+
+
+def test_the_whole_apps_own_functions_say_what_a_key_opens(start_site: StartSite) -> None:
+    site = start_site("--enable-auth", app=ROOT, SWEEP_SCHEDULE="0 0 0 1 1 *")
+    cookies = {key: site.signed_in(key) for key in (*ALL, "host")}
+    rights = {key: cookie.partition("=")[2].split(".")[0].split("+") for key, cookie in cookies.items()}
+    assert rights == {**{key: [key] for key in ALL}, "host": ALL}
+    status = {key: site.ask("GET", "api/media/uploads/a.jpg", headers={"Cookie": cookies[key]}).status for key in ALL}
+    assert status == {"contribute": 403, "operate": 403, "operate_actions": 403, "read": 404}
 
 
 def test_a_second_key_adds_its_rights_and_signing_out_ends_all(site: Site) -> None:
