@@ -17,6 +17,7 @@ from cloud.instance import default_worker
 from cloud.once import once
 from cloud.settings import RESULTS, current
 from cloud.storage.containers import Conflict, default_storage, guess_type
+from cloud.storage.paths import name_problem
 from cloud.web.blob_answers import blob_answer, is_known
 from cloud.web.problems import MEDIA_TYPE, Forbidden, NotFound, problem
 from cloud.web.router import SAFE
@@ -46,6 +47,8 @@ _PATIENCE_S = 20.0
 def media(request: func.HttpRequest) -> func.HttpResponse:
     """The body of the function `media`. Raises Forbidden, NotFound, and as reading a blob does."""
     kind, path, vouched = _asked(request)
+    if name_problem(path) or {".", ".."} & {*path.replace("\\", "/").split("/")}:  # libraries resolve these dots
+        raise NotFound(f"{path[:200]!r} is the name of nothing that can be asked for")
     if not vouched and "read" not in session_of(request).rights:
         raise Forbidden(_why_not(request))
     try:
