@@ -28,8 +28,8 @@ Kind = Literal["uploads", "results", "thumbnails", "view"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SECRET = "web/secret"
 _BYTES = 32
-# How long a process goes by what it has read: who deletes the secret ends what it has signed within that time. As often,
-# a signature that does not fit has it read at once, since another process may have made another.
+# How long a process goes by what it has read: who deletes the secret ends what it has signed within that time. As
+# often, a signature that does not fit has it read at once, since another process may have made another.
 _KNOWN_S = 60.0
 # Addresses change as seldom, so that browsers keep what they have got and pages their ETags; they are good for once to
 # twice as long.

@@ -66,6 +66,6 @@ def _read(folder: Path, stamps: tuple[tuple[str, int], ...]) -> dict[str, _File]
     found = {}
     for name, _ in stamps:
         content = (folder / name).read_bytes()
-        tag = hashlib.sha256(content).hexdigest()[:16]
+        tag = hashlib.sha256(content).hexdigest()[:12]
         found[name] = _File(content, _TYPES[Path(name).suffix], tag)
     return found

@@ -55,7 +55,7 @@ class Thumbnails:
     def __init__(self, showing: Showing, settings: Settings) -> None:
         self._showing, self._storage = showing, showing.storage
         self._limits = Limits(bytes=settings.max_image_bytes, seconds=settings.picture_seconds)
-        self._turns = Turns(_AT_ONCE, waiting=24, patience_s=8.0)
+        self._turns = Turns(_AT_ONCE, waiting=64, patience_s=15.0)
         self._broken: OrderedDict[str, str] = OrderedDict()  # by version: why there is no picture, for this process
 
     def get(self, name: str, version: str = "") -> Thumbnail:

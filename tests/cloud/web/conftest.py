@@ -19,14 +19,14 @@ StartSite = Callable[..., Site]
 def start_site(
     azurite_server: Azurite, _unused_accounts: Iterator[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartSite]:
-    """Starts a host on an account of its own."""
+    """Starts a host on an account of its own. app: another app than the few functions of these tests."""
     started: list[Site] = []
 
-    def start(*arguments: str, **environ: str) -> Site:
+    def start(*arguments: str, app: Path = APP, **environ: str) -> Site:
         connection = azurite_server.connection_string(*next(_unused_accounts))
         environ = {"AzureWebJobsStorage": connection, "AzureFunctionsWebHost__hostid": "web", **environ}
         log = tmp_path_factory.mktemp("site") / "host.log"
-        started.append(Site(HostProcess(APP, environ, arguments, log).start(), connection))
+        started.append(Site(HostProcess(app, environ, arguments, log).start(), connection))
         return started[-1]
 
     yield start
@@ -40,9 +40,3 @@ def start_site(
 def site(start_site: StartSite) -> Site:
     """A host that asks for keys."""
     return start_site("--enable-auth")
-
-
-@pytest.fixture(scope="module")
-def open_site(start_site: StartSite) -> Site:
-    """A host that asks for none."""
-    return start_site()

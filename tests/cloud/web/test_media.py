@@ -174,6 +174,18 @@ def test_an_upload_whose_result_hides_something_is_shown_by_nothing_but_what_was
     assert answer.headers["ETag"] == f'"{etag}.{FOLDER_OF_RESULT}"'
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "path", ["..%2Fstate/web/secret", "a%2F..%2F..%2Fstate/web/secret", "..%5Cstate%5Cweb/secret", ".%2Fa.jpg", "a%00b"]
+)
+def test_no_name_leads_out_of_its_container(site: Site, signed: Callable[..., str], kind: str, path: str) -> None:
+    signed("uploads", "a.jpg")  # the secret is made
+    site.store.put("uploads/a.jpg", jpeg())
+    site.store.put("results/a.jpg", jpeg())
+    answer = site.ask("GET", f"api/media/{kind}/{path}", headers={"Cookie": site.signed_in("read")})
+    assert answer.status == 404 and answer.headers["Content-Type"] == "application/problem+json"
+
+
 def test_other_kinds_are_named(site: Site) -> None:
     for path in ("state/web/secret", "uploads", "uploads/", "", "../state/web/secret"):
         answer = site.ask("GET", f"api/media/{path}", headers={"Cookie": site.signed_in("read")})

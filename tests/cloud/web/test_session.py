@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import unquote
 
 import azure.functions as func
@@ -18,14 +19,16 @@ from cloud.storage.containers import Storage
 from cloud.web import session
 from cloud.web.own_address import own_address, prefix_of
 from cloud.web.problems import Forbidden
+from cloud.web.rights import rights_of_key
 from cloud.web.session import Attempts, TooManyAttempts, check_origin, session_of
-from cloud.web.signing import SECRET, Signer, default_signer
-from inference.errors import NotReady
+from cloud.web.signing import SECRET, Signer
+from inference.errors import NotReady, ServiceBusy
 from tests.cloud.helpers import Calls
 from tests.cloud.web.browsing import ALL, Site, morsel_of
 from tests.cloud.web.conftest import StartSite
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def asked(url: str, method: str = "POST", **headers: str) -> func.HttpRequest:
@@ -40,6 +43,15 @@ def asked(url: str, method: str = "POST", **headers: str) -> func.HttpRequest:
 )
 def test_a_session_has_exactly_the_rights_that_the_key_opens(site: Site, key: str, rights: list[str]) -> None:
     assert site.whoami(site.signed_in(key)) == {"rights": rights, "signed_in": True, "asks_key": True}
+
+
+def test_the_whole_apps_own_functions_say_what_a_key_opens(start_site: StartSite) -> None:
+    site = start_site("--enable-auth", app=ROOT, SWEEP_SCHEDULE="0 0 0 1 1 *")
+    cookies = {key: site.signed_in(key) for key in (*ALL, "host")}
+    rights = {key: cookie.partition("=")[2].split(".")[0].split("+") for key, cookie in cookies.items()}
+    assert rights == {**{key: [key] for key in ALL}, "host": ALL}
+    status = {key: site.ask("GET", "api/media/uploads/a.jpg", headers={"Cookie": cookies[key]}).status for key in ALL}
+    assert status == {"contribute": 403, "operate": 403, "operate_actions": 403, "read": 404}
 
 
 def test_a_second_key_adds_its_rights_and_signing_out_ends_all(site: Site) -> None:
@@ -140,15 +152,10 @@ def test_nobody_signs_others_in_from_another_site(site: Site) -> None:
     assert (answer.status, answer.headers["Set-Cookie"]) == (403, None)
 
 
-def test_where_the_host_asks_for_no_key_everybody_has_all_rights(open_site: Site) -> None:
-    assert open_site.whoami() == {"rights": ALL, "signed_in": False, "asks_key": False}
-
-
-def test_pages_hold_under_any_prefix(start_site: StartSite) -> None:
-    site = start_site("--enable-auth", AzureFunctionsJobHost__extensions__http__routePrefix="v2/x")
-    answer = site.ask("POST", "v2/x/session", f"key={site.key('read')}".encode(), {"Origin": site.own})
-    assert (answer.status, answer.headers["Location"]) == (303, "gallery/")
-    assert site.whoami(f"dropsight={morsel_of(answer).value}", "v2/x/gallery/a/session/b")["rights"] == ["read"]
+def test_where_the_host_asks_for_no_key_everybody_has_all_rights_under_any_prefix(start_site: StartSite) -> None:
+    site = start_site(AzureFunctionsJobHost__extensions__http__routePrefix="v2/x")
+    everybody = {"rights": ALL, "signed_in": False, "asks_key": False}
+    assert site.whoami(path="v2/x/gallery/a/session/b") == everybody
 
 
 class _Listener(http.server.BaseHTTPRequestHandler):
@@ -186,16 +193,6 @@ def test_a_key_is_never_sent_to_the_host_that_a_request_names(
     assert listener.keys == []  # type: ignore[attr-defined]
 
 
-def test_what_answers_at_the_apps_address_and_is_not_the_app_opens_nothing(
-    start_site: StartSite, listener: http.server.ThreadingHTTPServer
-) -> None:
-    site = start_site("--enable-auth", APP_URL=f"http://127.0.0.1:{listener.server_address[1]}")
-    answer = site.post({"key": "k"})
-    assert (answer.status, answer.headers["Set-Cookie"]) == (503, None)
-    assert b"answered 204, and no right" in answer.body and b"set APP_URL" in answer.body
-    assert site.whoami()["asks_key"]
-
-
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.delenv("WEBSITE_HOSTNAME", raising=False)
@@ -203,6 +200,18 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     current.cache_clear()
     yield monkeypatch
     current.cache_clear()
+
+
+def test_what_answers_at_the_apps_address_and_is_not_the_app_opens_nothing(
+    settings: pytest.MonkeyPatch, listener: http.server.ThreadingHTTPServer
+) -> None:
+    settings.setenv("APP_URL", f"http://127.0.0.1:{listener.server_address[1]}")
+    with pytest.raises(ServiceBusy, match="answered 204, and no right") as refused:
+        rights_of_key(asked("https://app.example/v2/session"), "k")
+    assert "set APP_URL" in str(refused.value) and listener.keys == ["k"] * 4  # type: ignore[attr-defined]
+    settings.setenv("APP_URL", "http://127.0.0.1:1")  # where nobody listens
+    with pytest.raises(ServiceBusy, match="ConnectionRefusedError"):
+        rights_of_key(asked("https://app.example/api/session"), "k")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +268,6 @@ def test_which_origins_are_our_own(settings: pytest.MonkeyPatch, url: str, origi
 
 
 def test_by_https_the_cookie_is_for_https_and_this_very_host_only(account: str, settings: pytest.MonkeyPatch) -> None:
-    default_signer.cache_clear()
     settings.setattr(session, "rights_of_key", lambda *_: frozenset({"read"}))
     form = func.HttpRequest(
         method="POST", url="https://app.example/api/session", headers={"Origin": "https://app.example"}, body=b"key=k"
@@ -270,7 +278,6 @@ def test_by_https_the_cookie_is_for_https_and_this_very_host_only(account: str, 
     assert session_of(asked("https://app.example/api/gallery/", Cookie=f"{name}={value}")).rights == {"read"}
     # A cookie that a neighbour could have set is none of ours.
     assert not session_of(asked("https://app.example/api/gallery/", Cookie=f"dropsight={value}")).rights
-    default_signer.cache_clear()
 
 
 def test_after_many_refused_keys_no_more_are_tried_for_a_while() -> None:
