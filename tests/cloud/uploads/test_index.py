@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from cloud import instance
+from cloud.index.default import default_writer
 from cloud.index.entry import Entry, Query
 from cloud.index.mark import MARK
+from cloud.index.rows import Anchor
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
 from cloud.settings import RESULTS, STATE, UPLOADS
@@ -17,6 +23,7 @@ from cloud.uploads.events import BlobEvent
 from cloud.uploads.forget import Forgetter
 from cloud.uploads.index_notes import IndexNotes, Truth
 from cloud.uploads.index_reconcile import reconcile
+from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
 from tests.cloud.helpers import drop, during_analysis, jpeg, receipt
@@ -217,3 +224,104 @@ def test_two_processes_that_end_versions_in_turn_leave_the_newest(
     assert other.writer.flush() and indexed.writer.flush()  # the older version's writer is the later one
     assert indexed.states() == {"a.jpg": "failed"}
     assert indexed.table.count() == 1
+
+
+def test_a_sweep_of_the_app_heals_what_each_kind_of_crash_left(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, table = indexed.worker, indexed.table
+    monkeypatch.setattr(instance, "default_worker", lambda: worker)
+    default_writer().truth = indexed.writer.truth
+    worker.handle(drop(worker, "no-row.jpg", jpeg()))  # killed between the receipt's end and the row
+    worker.handle(drop(worker, "first-group.jpg", jpeg()))
+    late = next(w.note for w in indexed.writer._waiting.values() if w.name == "first-group.jpg")
+    indexed.lose_rows()
+    assert late
+    table.create([late])  # killed between two groups: the first one is there
+    worker.handle(drop(worker, "first-group.jpg", b"\xff\xd8\xffno picture"))
+    indexed.lose_rows()
+    drop(worker, "new.jpg", jpeg())
+    instance.on_sweep(lambda: None)
+    assert default_writer().flush() and indexed.writer.flush()
+    assert indexed.states() == {"no-row.jpg": "done", "first-group.jpg": "failed", "new.jpg": "done"}
+    assert [one.name for one in indexed.list(state="failed")] == ["first-group.jpg"]
+
+
+class Meanwhile(UploadTable):
+    """A table in which something happens once, after an anchor was read."""
+
+    act: Callable[[], object] | None = None
+
+    def anchor(self, upload: str) -> Anchor | None:
+        found = super().anchor(upload)
+        act, self.act = self.act, None
+        if act:
+            act()
+        return found
+
+
+@pytest.mark.parametrize("had_rows", [True, False])
+@pytest.mark.parametrize("what", ["ended", "forgotten", "both"])
+def test_whatever_happens_while_rows_are_written_the_last_word_is_the_receipts(
+    indexed: Indexed, make_worker: Callable[..., UploadWorker], had_rows: bool, what: str
+) -> None:
+    other = Indexed(make_worker(), UploadTable(indexed.table.service))
+    slow = Meanwhile(indexed.table.service)
+    writer = IndexWriter(lambda: slow, indexed.writer.truth, 60)
+    indexed.worker.handle(drop(indexed.worker, "a.jpg", jpeg()))
+    assert not had_rows or indexed.writer.flush()
+    indexed.lose_rows()
+
+    def act() -> None:
+        if what != "forgotten":
+            other.handle("a.jpg", b"\xff\xd8\xffno picture")
+        if what != "ended":
+            list(Forgetter(other.worker.storage, index=other.table).run(["a.jpg"]))
+
+    slow.act = act
+    writer.refresh("a.jpg")
+    assert writer.flush()
+    assert indexed.states() == ({"a.jpg": "failed"} if what == "ended" else {})
+    assert indexed.table.count() == (what == "ended")
+
+
+def test_a_pause_lists_what_comes_as_waiting(
+    make_worker: Callable[..., UploadWorker], index_table: UploadTable
+) -> None:
+    paused = Indexed(make_worker(intake="paused"), index_table)
+    assert paused.handle("a.jpg") == "waiting"
+    assert paused.states() == {"a.jpg": "waiting"}
+
+
+def test_expired_results_are_not_listed_and_come_back_with_a_replay(
+    make_worker: Callable[..., UploadWorker], index_table: UploadTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Retention, "_is_older", lambda *_: True)
+    indexed = Indexed(make_worker(retention_days=1), index_table)
+    indexed.handle("a.jpg")
+    assert Retention(indexed.worker).run(60, now=True)
+    assert indexed.writer.flush() and indexed.list() == []
+    indexed.worker.handle(BlobEvent(UPLOADS, "a.jpg", "replay"))
+    assert indexed.writer.flush() and indexed.states() == {"a.jpg": "done"}
+
+
+def test_work_on_a_video_is_listed_and_stops_soon_after_it_is_cancelled(
+    indexed: Indexed, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, seen = indexed.worker.ledger, list[str]()
+    monkeypatch.setattr("cloud.uploads.watch.LOOK_S", 0.05)
+
+    def analyze(*_: object, progress: Callable[[int, int | None], None], **__: object) -> None:
+        assert indexed.writer.flush()
+        seen.append(indexed.list()[0].state)
+        progress(1, 10)
+        assert ledger.cancel("a.mp4")
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            progress(2, 10)
+            threading.Event().wait(0.01)
+
+    monkeypatch.setattr(indexed.worker, "analyze", analyze)
+    indexed.handle("a.mp4", clip.read_bytes())
+    assert seen == ["working"] and indexed.states() == {"a.mp4": "cancelled"}
+    assert receipt(indexed.worker, "a.mp4").state == "cancelled"
