@@ -28,6 +28,7 @@ BODIES = (
     "cloud.web.static",
     "cloud.tick",
     "cloud.uploads.audit_nightly",
+    "cloud.index.results",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
     "cloud.drift.freshness",

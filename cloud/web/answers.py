@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from cloud.index.entry import State
 from inference.results.document import ReasonDoc, SummaryDoc
 
 UploadState = Literal[
@@ -41,7 +42,7 @@ class UploadItemDoc(TypedDict):
     share: of the work that is done, 0 to 1; job: by which DELETE v1/jobs/{id} ends it."""
 
     name: str
-    state: str
+    state: State
     route: str
     created: str
     summary: LabelsDoc
