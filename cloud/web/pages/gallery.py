@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import azure.functions as func
 
 from cloud.machine_paths import text_without_paths
+from cloud.settings import UPLOADS
 from cloud.storage.paths import printable
 from cloud.web.pages import services
 from cloud.web.pages.export import export
@@ -103,6 +104,8 @@ def _delete(request: func.HttpRequest, frame: Frame, name: str) -> func.HttpResp
 
 
 def _replay(request: func.HttpRequest, frame: Frame, name: str) -> func.HttpResponse:
+    if services.storage().head(UPLOADS, name) is None:  # else it would name all that begin so
+        raise Refused(f"there is no upload {name[:200]!r} any more", HTTPStatus.NOT_FOUND)
     body = json.dumps({"names": [name], "all": True}).encode()
     _call(request, "POST", "operate/replays", frame, body, "application/json")
     query = address_of(query_of(request.params), cursor=request.params.get("cursor", ""))

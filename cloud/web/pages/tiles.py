@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,7 +21,7 @@ WORDS: dict[State, str] = {
 }  # fmt: skip
 _NAME, _MESSAGE, _LABEL = 32, 120, 24
 _SIDE = 320
-_SENTENCE = re.compile(r"(?<=\w)[.;:] ")
+_SENTENCE = re.compile(r"(?<=\w)[.;] ")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,14 @@ def tile_of(entry: Entry, frame: Frame) -> Tile:
         message=first_sentence(entry.message, entry.name),
         error_class=entry.error_class,
         percent=None if entry.share is None else round(100 * entry.share),
-        version=f"{entry.etag} {entry.state} {entry.receipt} {entry.share} {entry.message}",
+        version=_version(entry),
     )
+
+
+def _version(entry: Entry) -> str:
+    """Another one whenever the tile would be."""
+    shown = repr((entry.etag, entry.state, entry.receipt, entry.share, entry.message))
+    return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
 def by_day(tiles: list[tuple[datetime, Tile]], today: date) -> list[Day]:
@@ -124,8 +131,7 @@ def best_labels(entry: Entry) -> str:
 def first_sentence(message: str, name: str = "") -> str:
     """The beginning of a message that says what is wrong; the rest says what to do about it."""
     message = " ".join(message.removeprefix(f"{name}: ").split())
-    sentence = _SENTENCE.split(message, maxsplit=1)[0] if len(message) > _MESSAGE // 2 else message
-    return cut_end(sentence, _MESSAGE)
+    return cut_end(_SENTENCE.split(message, maxsplit=1)[0], _MESSAGE)
 
 
 def aspect_class(width: int, height: int) -> str:

@@ -45,13 +45,13 @@ function merge(page) {
     return;
   }
   const fresh = [];
+  const left = new Set(tilesOf(found).map((tile) => tile.dataset.name));
   for (const tile of tilesOf(found)) {
     const old = tileOf(tile.dataset.name);
     if (!old) fresh.push(tile);
     else if (old.dataset.version !== tile.dataset.version) replace(old, tile);
   }
   if (!page.getElementById("older")) {
-    const left = new Set(tilesOf(found).map((tile) => tile.dataset.name));
     for (const tile of tilesOf(days)) if (!left.has(tile.dataset.name)) tile.remove();
   }
   arrived = fresh.length ? page : null;
@@ -175,3 +175,4 @@ for (const box of document.querySelectorAll(".filter")) {
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
 if (!new URL(location.href).searchParams.has("cursor")) timer = setTimeout(look, EVERY_MS);
+document.documentElement.dataset.ready = "1";

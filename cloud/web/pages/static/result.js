@@ -1,14 +1,12 @@
 // The page of one upload.
 import { follow, keys } from "./keys.js";
-import { picture } from "./picture.js";
-import { video } from "./video.js";
 
 const MOST_SHOWN = 400_000;
 const stage = document.getElementById("stage");
 const data = JSON.parse(document.getElementById("data")?.textContent || "{}");
 const kind = stage?.dataset.kind;
 const media = document.getElementById("media");
-const choice = kind === "picture" ? picture(stage, data) : kind === "video" ? video(stage, data) : null;
+let choice = null;
 
 if (kind === "compare") {
   const handle = document.getElementById("handle");
@@ -72,3 +70,7 @@ if (pending?.dataset.live) {
     }
   }, 3000);
 }
+
+if (kind === "picture") choice = (await import("./picture.js")).picture(stage, data);
+if (kind === "video") choice = (await import("./video.js")).video(stage, data);
+document.documentElement.dataset.ready = "1";

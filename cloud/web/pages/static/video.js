@@ -39,7 +39,7 @@ export function video(stage, data) {
   for (const name of ["timeupdate", "seeked", "loadeddata"]) media.addEventListener(name, follow);
   new ResizeObserver(follow).observe(stage);
   if (data.frames) frames.read(data.frames, follow).catch(() => tell("What was found in the frames cannot be had; the timeline can."));
-  media.addEventListener("error", () => {
+  const failed = () => {
     if (!data.instead || media.src === new URL(data.instead, location.href).href) {
       tell("This browser does not play the video; it is among the files.");
       return;
@@ -47,7 +47,9 @@ export function video(stage, data) {
     tell("This browser does not play the original: this is the annotated video.");
     canvas?.remove();
     media.src = data.instead;
-  });
+  };
+  media.addEventListener("error", failed);
+  if (media.error) failed(); // before this script was here
   return choice;
 }
 
