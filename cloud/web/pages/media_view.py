@@ -204,8 +204,8 @@ def _video_data(document: Row, addresses: _Addresses, annotated: str, drawn: boo
             for item in document.get("timeline") or ()
             if "zone" in item
         ],
-        "scenes": [
-            [item["start_s"], item["end_s"], item["kind"], item.get("label", "")]
+        "spans": [
+            [item["start_s"], item["end_s"], item.get("label", "")]
             for item in document.get("timeline") or ()
             if item["kind"] in ("scene", "action")
         ],

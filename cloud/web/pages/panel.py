@@ -53,7 +53,8 @@ def label_rows(document: Row, shapes: Sequence[Shape]) -> list[LabelRow]:
     """What is in a picture or video, the surest first: objects, areas of maps, names of the whole."""
     labels = labels_of(document)
     rows = _objects(shapes) or _tracks(document, labels.objects)
-    return [*rows, *_areas(document), *_names(labels.scene, "scene"), *_names(labels.guesses, "guess")]
+    scenes = [*_names(labels.scene, "scene"), *_names(_actions(document), "action")]
+    return [*rows, *_areas(document), *scenes, *_names(labels.guesses, "guess")]
 
 
 def _objects(shapes: Sequence[Shape]) -> list[LabelRow]:
@@ -89,6 +90,15 @@ def _areas(document: Row) -> list[LabelRow]:
         for item in step["predictions"]
         if "area" in item
     ]  # fmt: skip
+
+
+def _actions(document: Row) -> dict[str, float]:
+    """The best score of what was done in a video, by its name."""
+    best: dict[str, float] = {}
+    for item in document.get("timeline") or ():
+        if item["kind"] == "action":
+            best[str(item.get("label", ""))] = max(best.get(str(item.get("label", "")), 0.0), item.get("score", 0.0))
+    return best
 
 
 def _names(names: Mapping[str, float], kind: str) -> list[LabelRow]:

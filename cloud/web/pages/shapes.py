@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ Row = Mapping[str, Any]
 # A plate's width before a script has measured it, in its own pixels: a letter of 13 px system-ui is about so wide.
 _LETTER, _PAD, _PLATE = 7.1, 10, 19
 _WORDS = 60
+_TURNS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # More than a picture can show, and a page can move.
 MOST = 2000
 
@@ -77,7 +79,7 @@ def _shape(item: Row, step: str, thresholds: Mapping[str, float], skeletons: Map
     label, score = str(item.get("label") or step), float(item.get("score", 1.0))
     x1, y1, x2, y2 = item["box"]
     answers = item.get("attributes") or {}
-    words = f"{label[:_WORDS]} {score:.0%}" + "".join(f", {name[:_WORDS]}" for name in best_names(answers))
+    words = f"{in_line(label)} {score:.0%}" + "".join(f", {in_line(name)}" for name in best_names(answers))
     tint = colour(label)
     return Shape(
         id=str(item.get("id", "")),
@@ -94,6 +96,11 @@ def _shape(item: Row, step: str, thresholds: Mapping[str, float], skeletons: Map
         marks=tuple(_marks(item, step, skeletons)),
         mask=bool(item.get("mask_rle")),
     )
+
+
+def in_line(label: str) -> str:
+    """A label among other words: marks that turn the direction of writing would turn those, too."""
+    return _TURNS.sub("", label[:_WORDS])
 
 
 def best_names(answers: Mapping[str, Any]) -> Iterator[str]:

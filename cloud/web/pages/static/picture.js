@@ -23,7 +23,7 @@ export function picture(stage, data) {
       if (shown) counts.set(each.label, (counts.get(each.label) ?? 0) + 1);
       for (const part of [each.box, each.plate]) {
         part.classList.toggle("out", !shown);
-        part.classList.toggle("lit", each.label === choice.lit && (!each.solo || each.solo === choice.solo));
+        part.classList.toggle("lit", each.label === choice.lit);
       }
       each.shown = shown;
     }

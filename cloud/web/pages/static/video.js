@@ -28,6 +28,7 @@ export function video(stage, data) {
       }
       choice.tell(now);
       zones(data.events, time);
+      spans(data.spans, time);
     }
   }
 
@@ -119,7 +120,8 @@ function bones(pen, points, skeleton, scale, line) {
 }
 
 function plate(pen, { label, track, box }, scale, fill, ink) {
-  const words = track === undefined ? label.slice(0, 60) : `${label.slice(0, 60)} ${track}`;
+  const name = label.slice(0, 60).replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
+  const words = track === undefined ? name : `${name} ${track}`;
   const high = 19 * devicePixelRatio;
   const wide = pen.measureText(words).width + 10 * devicePixelRatio;
   if ((box[2] - box[0]) * scale < wide * 0.75) return;
@@ -143,6 +145,14 @@ function zones(events, time) {
     const words = [...counts].map(([kind, count]) => `${kind} ${count}`);
     if (counts.has("enter")) words.unshift(`inside ${Math.max(inside, 0)}`);
     place.textContent = words.join(", ") || "nothing so far";
+  }
+}
+
+// Lights up the names of the scenes and actions that a time is in.
+function spans(all, time) {
+  const now = new Set(all.filter(([start, end]) => start <= time && time <= end).map(([, , label]) => label));
+  for (const row of document.querySelectorAll("#labels [data-kind=scene], #labels [data-kind=action]")) {
+    row.classList.toggle("lit", now.has(row.dataset.label));
   }
 }
 
