@@ -148,28 +148,28 @@ def model_registered(req: func.HttpRequest, context: func.Context = NO_CONTEXT) 
 # A page cannot send a key, which the host takes as a header or in the query only: these check for themselves who asks
 # (cloud/web/session.py).
 @app.function_name("gallery")
-@app.route("gallery/{*path}", ["GET", "HEAD", "POST", "PUT", "DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("gallery/{*path}", methods=["GET", "HEAD", "POST", "PUT", "DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
 def gallery(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """The pages, and below gallery/v1 and gallery/operate the API for their scripts."""
     return _answer("gallery", req, context)
 
 
 @app.function_name("media")
-@app.route("media/{*path}", ["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("media/{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def media(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """Pictures and videos of the pages, at signed addresses."""
     return _answer("media", req, context)
 
 
 @app.function_name("session")
-@app.route("session", ["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("session", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def session(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """Signs in by a key, and out."""
     return _answer("session", req, context)
 
 
 @app.function_name("static")
-@app.route("static/{*path}", ["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("static/{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def static(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """The style sheet and the scripts of the pages."""
     return _answer("static", req, context)

@@ -17,6 +17,7 @@ from inference import time_limits
 from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
+    from azure.data.tables import TableServiceClient
     from azure.storage.queue import QueueServiceClient
 
 _MIB = 1024 * 1024
@@ -27,7 +28,7 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 # For the clients that we do not make: of the identity, whose endpoint Azure puts on the host itself, and of Azure ML.
 bypass_proxy()
 
-Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient")
+Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient", "TableServiceClient")
 
 
 class _InTime(RequestsTransport):  # type: ignore[misc]
@@ -119,3 +120,17 @@ def queue_service(connection: str) -> QueueServiceClient:
     if place.text:
         return _named(QueueServiceClient, connection, place.text)
     return QueueServiceClient(place.uri, credential=_credential(place.client_id), transport=_transport(place.uri))
+
+
+@once
+def table_service(connection: str) -> TableServiceClient:
+    """The table client of the same account. Raises BadSettings."""
+    from azure.data.tables import TableServiceClient
+
+    options: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.5}
+    place = endpoint(connection, "table")
+    if place.text:
+        return _named(TableServiceClient, connection, place.text, **options)
+    return TableServiceClient(
+        place.uri, credential=_credential(place.client_id), transport=_transport(place.uri), **options
+    )

@@ -34,7 +34,17 @@ FLOORS = {
         ("video",),
         ("cli",),
     ),
-    "cloud": (("storage",), ("drift",), ("azureml",), ("models",), ("uploads",), ("videos",), ("web",), ("cli",)),
+    "cloud": (
+        ("storage",),
+        ("index",),
+        ("drift",),
+        ("azureml",),
+        ("models",),
+        ("uploads",),
+        ("videos",),
+        ("web",),
+        ("cli",),
+    ),
 }
 
 

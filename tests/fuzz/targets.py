@@ -25,7 +25,7 @@ from cloud.drift.drift_check import BASELINE
 from cloud.drift.drift_entry import VERDICT
 from cloud.drift.drift_profile import from_json
 from cloud.drift.freshness import Standing
-from cloud.models import deliveries, leaving
+from cloud.models import leaving
 from cloud.models.pointer import read_pointer
 from cloud.settings import STATE
 from cloud.storage import by_hour
@@ -39,7 +39,11 @@ from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, sidecar_text, summ
 from cloud.videos.jobs import PLAN, Jobs, path_of
 from cloud.videos.messages import Message
 from cloud.web import router
-from cloud.web.parameters import check_parameters
+from cloud.web.analyze_api import AnalyzeQuery
+from cloud.web.api_router import answer_api
+from cloud.web.operations import RIGHTS, NoQuery
+from cloud.web.parameters import read_parameters
+from cloud.web.uploads_api import ListQuery
 from inference.engine.registry import Registry
 from inference.errors import BadModel, BadPipeline, BadRoute, DropsightError, LimitExceeded, UnsupportedMedia
 from inference.plain_text import single
@@ -258,7 +262,7 @@ def state(data: bytes) -> None:
 def query(data: bytes) -> None:
     """Method, path and query of a request, and what the app answers: never its own error."""
     text = data.decode("latin-1")
-    url = f"http://app/api/analyze?{text}"
+    url = f"http://app/api/v1/analyze?{text}"
     try:
         from urllib.parse import parse_qsl
 
@@ -266,17 +270,19 @@ def query(data: bytes) -> None:
     except ValueError:
         params = {}
     request = func.HttpRequest("POST", url, params=params, route_params={"path": text, "id": text}, body=data)
-    for function in ("health", "analyze"):
+    for kind in (NoQuery, AnalyzeQuery, ListQuery):
         try:
-            check_parameters(function, request)
+            read_parameters(request, kind)
         except DropsightError:
             continue
-    assert router.answer("health", request).status_code in (400, 422)
+    assert answer_api(request, "GET", f"v1/{text}", frozenset()).status_code in (400, 403, 404, 405)
+    assert answer_api(request, "POST", "v1/rights", frozenset(RIGHTS)).status_code in (200, 400)
+    assert router.answer("health", request).status_code == 400
 
 
 def events(data: bytes) -> None:
     """The body of an Event Grid webhook, without entries that it could be about."""
-    answer = deliveries.on_events(func.HttpRequest("POST", "http://app/api/models/events", body=data))
+    answer = router.answer("model_registered", func.HttpRequest("POST", "http://app/api/models/events", body=data))
     assert answer.status_code in (200, 202, 400, 403)
 
 

@@ -120,6 +120,17 @@ def test_object_headers_and_traces(host: HostProcess) -> None:
     assert "function_app.py" in trace and "localhost/function_worker.py" not in trace
 
 
+def test_the_app_is_told_under_which_name_it_is_reached_also_on_a_port_that_the_system_chose(host: HostProcess) -> None:
+    assert request("GET", f"{host.url}/api/own-name").body == f"localhost:{host.port}".encode()
+
+
+def test_an_answer_to_head_says_the_length_of_what_it_leaves_out(host: HostProcess) -> None:
+    answer = request("HEAD", f"{host.url}/api/long")
+    assert (answer.status, answer.headers["content-length"], answer.body) == (200, "5000000", b"")
+    known = request("GET", f"{host.url}/api/known")
+    assert (known.status, known.headers["etag"], known.body) == (304, '"1"', b"")
+
+
 def test_only_lines_of_a_running_invocation_are_the_apps(host: HostProcess, start_host: StartHost) -> None:
     for path in ("logs", "logs-async"):
         assert request("GET", f"{host.url}/api/{path}").status == 200
