@@ -56,7 +56,7 @@ def media(request: func.HttpRequest) -> func.HttpResponse:
             return _file(request, RESULTS, path, _with_type(guess_type(path), path))
         if kind == "thumbnails":
             return _thumbnail(request, path)
-        shown = _showing().of(path)
+        shown = default_showing().of(path)
         media_type = _type_of(shown.container, shown.name, shown.etag)
         if kind == "view" and _needs_view(shown, media_type):
             return _view(request, shown)
@@ -124,7 +124,7 @@ def _thumbnail(request: func.HttpRequest, name: str) -> func.HttpResponse:
     version = request.params.get("v", "")
     if version and is_known(request, version):
         return func.HttpResponse(status_code=HTTPStatus.NOT_MODIFIED, headers=_tagged(request, version))
-    found = _thumbnails().get(name, version)
+    found = default_thumbnails().get(name, version)
     return func.HttpResponse(found.data, mimetype="image/jpeg", headers=_tagged(request, found.version))
 
 
@@ -181,10 +181,12 @@ def _view(request: func.HttpRequest, shown: Shown) -> func.HttpResponse:
 
 
 @once
-def _showing() -> Showing:
+def default_showing() -> Showing:
+    """What decides, in this process, what is shown of uploads."""
     return Showing(default_storage(), lambda: default_worker().planner, lambda name: default_worker().ledger.read(name))
 
 
 @once
-def _thumbnails() -> Thumbnails:
-    return Thumbnails(_showing(), current())
+def default_thumbnails() -> Thumbnails:
+    """The thumbnails of this process's account."""
+    return Thumbnails(default_showing(), current())

@@ -20,6 +20,8 @@ from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage, default_storage
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.job_worker import Videos
+from cloud.web.media import default_showing, default_thumbnails
+from cloud.web.signing import default_signer
 from inference.engine.registry import Registry
 from inference.engine.trial import Trial
 from inference.routes_file import parse_routes
@@ -83,6 +85,7 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     shared = (
         *(connection.blob_service, connection.queue_service, connection.table_service),
         *(default_storage, instance.default_replays, default_tables, default_index, default_writer),
+        *(default_signer, default_showing, default_thumbnails),
     )
     for each in shared:  # what an earlier test left speaks to an account that may be gone
         each.cache_clear()

@@ -40,9 +40,3 @@ def start_site(
 def site(start_site: StartSite) -> Site:
     """A host that asks for keys."""
     return start_site("--enable-auth")
-
-
-@pytest.fixture(scope="module")
-def open_site(start_site: StartSite) -> Site:
-    """A host that asks for none."""
-    return start_site()

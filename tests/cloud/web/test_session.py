@@ -19,9 +19,10 @@ from cloud.storage.containers import Storage
 from cloud.web import session
 from cloud.web.own_address import own_address, prefix_of
 from cloud.web.problems import Forbidden
+from cloud.web.rights import rights_of_key
 from cloud.web.session import Attempts, TooManyAttempts, check_origin, session_of
-from cloud.web.signing import SECRET, Signer, default_signer
-from inference.errors import NotReady
+from cloud.web.signing import SECRET, Signer
+from inference.errors import NotReady, ServiceBusy
 from tests.cloud.helpers import Calls
 from tests.cloud.web.browsing import ALL, Site, morsel_of
 from tests.cloud.web.conftest import StartSite
@@ -151,15 +152,10 @@ def test_nobody_signs_others_in_from_another_site(site: Site) -> None:
     assert (answer.status, answer.headers["Set-Cookie"]) == (403, None)
 
 
-def test_where_the_host_asks_for_no_key_everybody_has_all_rights(open_site: Site) -> None:
-    assert open_site.whoami() == {"rights": ALL, "signed_in": False, "asks_key": False}
-
-
-def test_pages_hold_under_any_prefix(start_site: StartSite) -> None:
-    site = start_site("--enable-auth", AzureFunctionsJobHost__extensions__http__routePrefix="v2/x")
-    answer = site.ask("POST", "v2/x/session", f"key={site.key('read')}".encode(), {"Origin": site.own})
-    assert (answer.status, answer.headers["Location"]) == (303, "gallery/")
-    assert site.whoami(f"dropsight={morsel_of(answer).value}", "v2/x/gallery/a/session/b")["rights"] == ["read"]
+def test_where_the_host_asks_for_no_key_everybody_has_all_rights_under_any_prefix(start_site: StartSite) -> None:
+    site = start_site(AzureFunctionsJobHost__extensions__http__routePrefix="v2/x")
+    everybody = {"rights": ALL, "signed_in": False, "asks_key": False}
+    assert site.whoami(path="v2/x/gallery/a/session/b") == everybody
 
 
 class _Listener(http.server.BaseHTTPRequestHandler):
@@ -197,16 +193,6 @@ def test_a_key_is_never_sent_to_the_host_that_a_request_names(
     assert listener.keys == []  # type: ignore[attr-defined]
 
 
-def test_what_answers_at_the_apps_address_and_is_not_the_app_opens_nothing(
-    start_site: StartSite, listener: http.server.ThreadingHTTPServer
-) -> None:
-    site = start_site("--enable-auth", APP_URL=f"http://127.0.0.1:{listener.server_address[1]}")
-    answer = site.post({"key": "k"})
-    assert (answer.status, answer.headers["Set-Cookie"]) == (503, None)
-    assert b"answered 204, and no right" in answer.body and b"set APP_URL" in answer.body
-    assert site.whoami()["asks_key"]
-
-
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.delenv("WEBSITE_HOSTNAME", raising=False)
@@ -214,6 +200,19 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     current.cache_clear()
     yield monkeypatch
     current.cache_clear()
+
+
+def test_what_answers_at_the_apps_address_and_is_not_the_app_opens_nothing(
+    settings: pytest.MonkeyPatch, listener: http.server.ThreadingHTTPServer
+) -> None:
+    settings.setenv("APP_URL", f"http://127.0.0.1:{listener.server_address[1]}")
+    with pytest.raises(ServiceBusy, match="answered 204, and no right") as refused:
+        rights_of_key(asked("https://app.example/v2/session"), "k")
+    assert "set APP_URL" in str(refused.value) and listener.keys == ["k"] * 4  # type: ignore[attr-defined]
+    settings.setenv("APP_URL", "http://127.0.0.1:1")  # where nobody listens
+    current.cache_clear()
+    with pytest.raises(ServiceBusy, match="ConnectionRefusedError"):
+        rights_of_key(asked("https://app.example/api/session"), "k")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +269,6 @@ def test_which_origins_are_our_own(settings: pytest.MonkeyPatch, url: str, origi
 
 
 def test_by_https_the_cookie_is_for_https_and_this_very_host_only(account: str, settings: pytest.MonkeyPatch) -> None:
-    default_signer.cache_clear()
     settings.setattr(session, "rights_of_key", lambda *_: frozenset({"read"}))
     form = func.HttpRequest(
         method="POST", url="https://app.example/api/session", headers={"Origin": "https://app.example"}, body=b"key=k"
@@ -281,7 +279,6 @@ def test_by_https_the_cookie_is_for_https_and_this_very_host_only(account: str, 
     assert session_of(asked("https://app.example/api/gallery/", Cookie=f"{name}={value}")).rights == {"read"}
     # A cookie that a neighbour could have set is none of ours.
     assert not session_of(asked("https://app.example/api/gallery/", Cookie=f"dropsight={value}")).rights
-    default_signer.cache_clear()
 
 
 def test_after_many_refused_keys_no_more_are_tried_for_a_while() -> None:
