@@ -63,6 +63,7 @@ def report() -> dict[str, Any]:
         "outdated": health_parts.outdated,
         "audit": health_parts.audit,
         "given up": health_parts.given_up,
+        "index": health_parts.index,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}

@@ -242,6 +242,13 @@ def given_up() -> dict[str, Any]:
     return {"count": found.count, "queue": QUEUE, "first": found.first}
 
 
+def index() -> dict[str, str]:
+    """From what lists of uploads come; no error where it is not the table: all but lists and searches goes on."""
+    from cloud.index.default import told
+
+    return told()
+
+
 def intake() -> str:
     """ "on" or "paused"."""
     return current().intake

@@ -204,7 +204,7 @@ def announce(root: Path, port: int | None) -> None:
     if port is None:
         first, last = "Storage and the bridge run.", "the app            func start, in another terminal"
     else:
-        first, last = "Dropsight runs.", f"over HTTP          POST http://localhost:{port}/api/analyze"
+        first, last = "Dropsight runs.", f"over HTTP          POST http://localhost:{port}/api/v1/analyze"
     say(
         f"\n{first} Ctrl-C stops {'it' if port else 'them'}.\n"
         f"  drop photos into   {root / 'inbox'}\n"

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from cloud.index.rows import Note, id_of, rows_of
+from cloud.index.rows import ENDED, Anchor, Note, id_of, rows_of
 from cloud.index.table import MOST_ROWS, Exists, UploadTable
 from cloud.storage.paths import printable
 from inference.errors import DropsightError, StorageUnavailable
@@ -26,9 +26,11 @@ LINGER_S = 0.2
 _MOST_WAITING = 5_000  # uploads; what comes beyond that is left to the sweep
 _IDLE_S = 10.0
 _ROUNDS = 20
+_MOST_KNOWN = 20_000
 
-# What the receipt of an upload says now; None where nothing of it is to be listed. Raises StorageUnavailable.
-Truth = Callable[[str], Note | None]
+# What the receipt of an upload says now, None where nothing of it is to be listed; a note that was made from that very
+# version of the receipt is returned as it is, and saves calls. Raises StorageUnavailable.
+Truth = Callable[[str, Note | None], Note | None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class IndexWriter:
         self._oldest = 0.0
         self._flushing, self._busy = 0, False
         self._thread: threading.Thread | None = None
+        self._known: OrderedDict[str, None] = OrderedDict()  # ids that have rows, as far as this process wrote them
         self._is_troubled = False
 
     def note(self, note: Note) -> None:
@@ -133,29 +136,35 @@ class IndexWriter:
         table = self._table_of()
         if table is None:
             return
-        new = []
-        for waiting in group:
-            if waiting.note:
-                new.append(waiting.note)
-            else:
-                self.settle(table, waiting.name)
-        for note in create_all(table, new):
-            self.settle(table, note.entry.name)
+        known = [waiting for waiting in group if waiting.note is None or id_of(waiting.name) in self._known]
+        new = [waiting.note for waiting in group if waiting.note and id_of(waiting.name) not in self._known]
+        existing = create_all(table, new)
+        for note in new:
+            self._keep_known(note.entry.name)
+        for name, hint in [*((w.name, w.note) for w in known), *((n.entry.name, n) for n in existing)]:
+            self.settle(table, name, hint)
 
-    def settle(self, table: UploadTable, name: str) -> None:
-        """Bring the rows of an upload to what its receipt says: some calls. Raises StorageUnavailable."""
+    def _keep_known(self, name: str) -> None:
+        self._known[id_of(name)] = None
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def settle(self, table: UploadTable, name: str, hint: Note | None = None, *, anew: bool = False) -> None:
+        """Bring the rows of an upload to what its receipt says: some calls. anew: also rows that seem to say it. Raises
+        StorageUnavailable."""
         if self.truth is None:
             return
         for _ in range(_ROUNDS):
             old = table.anchor(id_of(name))  # before the receipt is read: nobody who reads a newer one is undone
-            note = self.truth(name)
+            note = self.truth(name, hint)
             if old is None and note is None:
                 return
             try:
                 if old is None and note is not None:
                     table.create([note])
                     return
-                if old is not None and ((note and is_current(old.keys, old.receipt, note)) or table.replace(old, note)):
+                is_right = old is not None and note is not None and not anew and is_current(old, note)
+                if is_right or (old is not None and table.replace(old, note)):
                     return
             except Exists:
                 continue
@@ -168,10 +177,14 @@ class IndexWriter:
         self._is_troubled = True
 
 
-def is_current(keys: Iterable[str], receipt: str, note: Note) -> bool:
-    """Whether rows with these keys, made from this version of a receipt, say all that a note says."""
+def is_current(old: Anchor, note: Note) -> bool:
+    """Whether the rows of an anchor say what a note says: they were made from the same version of the receipt."""
     entry = note.entry
-    return bool(entry.receipt) and entry.receipt == receipt and set(keys) == {r["RowKey"] for r in rows_of(note)[1:]}
+    if not entry.receipt or entry.receipt != old.receipt:
+        return False
+    return {key for key in old.keys if not key.startswith(ENDED)} == {
+        row["RowKey"] for row in rows_of(note)[1:] if not row["RowKey"].startswith(ENDED)
+    }
 
 
 def create_all(table: UploadTable, notes: list[Note]) -> list[Note]:

@@ -29,6 +29,7 @@ from cloud.uploads.claims import Refusal as Refusal
 from cloud.uploads.claims import Stopping as Stopping
 from cloud.uploads.events import Again
 from cloud.uploads.leases import Leases
+from cloud.uploads.ledger_notes import Notes, Unnoted
 from cloud.uploads.receipts import (
     Receipt,
     ReceiptStore,
@@ -50,6 +51,7 @@ class Ledger:
         self.lease_s = lease_s
         self.deployment = deployment
         self.leases = Leases(lease_s, self)
+        self.notes: Notes = Unnoted()
 
     @property
     def stopped(self) -> bool:
@@ -72,7 +74,14 @@ class Ledger:
         self.leases.stop()
 
     def claim(
-        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None, replay: str = ""
+        self,
+        name: str,
+        etag: str,
+        plan_for: Callable[[str | None], P],
+        *,
+        again: Again | None = None,
+        replay: str = "",
+        uploaded: str = "",
     ) -> Claim[P] | Refusal:
         """Try to get version `etag` of the upload `name`; a single call where nobody has seen it before.
 
@@ -81,7 +90,7 @@ class Ledger:
         busy (a living worker or a job has it), waiting (for its slot, or until the installation is mended: no
         attempt is spent). A claim past any number of attempts is given too: the caller records the failure.
         `again`, of a replay, says whether to claim what is finished, and attempts are counted anew. `replay`: the id of
-        that replay, which takes a version once, and counts the attempts that follow on that.
+        that replay, which takes a version once, and counts the attempts that follow on that. uploaded: see Receipt.
         """
         if self.stopped:
             return "busy"
@@ -89,11 +98,11 @@ class Ledger:
         plan = plan_for(None)
         first = Receipt(
             name, etag, plan.key, "working", owner=owner, digest=plan.digest, replay=replay,
-            claimed_folder=folder_of(plan.key, owner),
+            claimed_folder=folder_of(plan.key, owner), uploaded=uploaded,
         )  # fmt: skip
         wanted = self._begun(first, plan)
         try:
-            return granted(wanted, self._put(wanted, None), plan)
+            return self._granted(wanted, self._put(wanted, None), plan)
         except Conflict:
             pass
         for _ in range(_ROUNDS):
@@ -102,19 +111,27 @@ class Ledger:
                 old = stored.receipt
                 if old.owner == owner and old.state == wanted.state:
                     # Our first write had arrived after all, and only its answer was lost.
-                    return granted(old, stored.version, plan)
+                    return self._granted(old, stored.version, plan)
                 plan = plan_for(old.override)
                 refusal = refusal_of(stored, etag, plan)
                 anew = again is not None and not (replay and old.etag == etag and old.replay == replay)
                 if refusal and not (anew and again and old.state in _REPEATABLE and again(old, plan.key)):
                     return refusal
                 claimed = old.claimed(name, etag, plan.key, owner, anew)
-                wanted = self._begun(replace(claimed, digest=plan.digest, replay=replay or claimed.replay), plan)
+                claimed = replace(claimed, digest=plan.digest, replay=replay or claimed.replay)
+                claimed = replace(claimed, uploaded=uploaded or claimed.uploaded)
+                wanted = self._begun(claimed, plan)
             try:
-                return granted(wanted, self._put(wanted, stored.version if stored else None), plan)
+                return self._granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:
                 continue
         raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being claimed")
+
+    def _granted(self, receipt: Receipt, version: str, plan: P) -> Claim[P] | Refusal:
+        answer = granted(receipt, version, plan)
+        if answer == "waiting":
+            self.notes.waits(receipt, version)
+        return answer
 
     def _begun(self, receipt: Receipt, plan: ClaimPlan) -> Receipt:
         receipt = replace(receipt, deployment=self.deployment)
@@ -133,6 +150,8 @@ class Ledger:
                 claim.version = self._put(replace(claim.receipt, share=claim.share), claim.version)
             except Conflict:
                 self._reload(claim)
+                return
+        self.notes.renewed(claim)
 
     def _reload(self, claim: Claim[Any]) -> Receipt | None:
         """After a conflict: what the receipt says now, or None where the claim is lost.
@@ -195,18 +214,36 @@ class Ledger:
         with suppress(Conflict):
             ended = old.ended("dropped", "deleted before it was analysed")
             self._put(replace(ended, owner=""), stored.version)  # whoever is at it still has lost it
+            self.notes.changed(name)
             return old
         return None
+
+    def cancel(self, name: str) -> bool:
+        """End what a worker does with an upload, or what it waits for, without a result, until the upload changes or is
+        replayed; False where there is nothing of that (of a video in parts, its job is cancelled). Its worker loses the
+        claim, and publishes nothing."""
+        for _ in range(_ROUNDS):
+            stored = self.read(name)
+            old = stored.receipt if stored else None
+            if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
+                return False
+            with suppress(Conflict):
+                self._put(replace(old.ended("cancelled", "cancelled"), owner="", cause="", until=None), stored.version)
+                self.notes.changed(name)
+                return True
+        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being cancelled")
 
     def runs_alone(self, claim: Claim[Any]) -> bool:
         """Note that the claim has its worker for itself from here on: a death counts. False where it is lost."""
         return self._rewrite(claim, lambda receipt: replace(receipt, alone=True))
 
-    def settle(self, receipt: Receipt, version: str, left: tuple[str, ...], has_error: bool) -> None:
+    def settle(self, claim: Claim[Any], left: tuple[str, ...], has_error: bool) -> None:
         """Note that what an answer replaces is deleted, but for the folders `left` and, perhaps, an error record;
-        nothing where the receipt has changed since `version`."""
+        nothing where the receipt has changed since the claim ended."""
         with suppress(Conflict):
-            self._put(receipt.settled(left, has_error), version)
+            settled = claim.receipt.settled(left, has_error)
+            claim.version = self._put(settled, claim.version)
+            claim.receipt = settled
 
     def holder(self, claim: Claim[Any]) -> Receipt | None:
         """What the store says now of the claim's upload, and whether that is still its own (`claim.lost`); a call."""
@@ -261,6 +298,8 @@ class Ledger:
                     if current.state != wanted.state:
                         continue
                 claim.receipt, claim.ended = wanted, True
+                if not wanted.unsettled:  # else once what the answer replaces is gone
+                    self.notes.ended(claim)
                 return "changed" if changed else "ok"
         if claim.lost:
             return "lost"
@@ -286,6 +325,7 @@ class Ledger:
                     self._put(Receipt(name, "", "", "retry", attempt=0, override=text), None)
                 elif stored.receipt.override != text:
                     self._put(stored.receipt.overridden(text), stored.version)
+                    self.notes.changed(name)
                 return
             except Conflict:
                 continue

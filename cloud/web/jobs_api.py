@@ -8,6 +8,7 @@ from typing import cast
 
 import azure.functions as func
 
+from cloud.index.default import default_index
 from cloud.index.entry import Entry, Query
 from cloud.instance import default_videos
 from cloud.web.answers import JobDoc, JobListDoc
@@ -48,8 +49,6 @@ def cancel_job(call: Call[NoQuery]) -> func.HttpResponse:
 
 
 def _at_work() -> Iterator[Entry]:
-    from cloud.index.default import default_index
-
     index, cursor = default_index(), None
     while True:
         page = index.page(Query(state="working"), cursor, _PAGE)

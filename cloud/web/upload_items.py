@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloud.index.entry import Entry
 from cloud.web.answers import UploadItemDoc
-from cloud.web.signing import media_address
+from cloud.web.shown import thumbnail_address
 
 
 def item_of(entry: Entry) -> UploadItemDoc:
@@ -16,7 +16,7 @@ def item_of(entry: Entry) -> UploadItemDoc:
         "route": entry.route,
         "created": entry.created.isoformat(),
         "summary": {"objects": dict(entry.objects), "scene": dict(entry.scene)},
-        "thumbnail": media_address("thumbnails", entry.name, version=entry.etag),
+        "thumbnail": thumbnail_address(entry),
         "etag": entry.etag,
         "media_type": entry.media_type,
         "width": entry.width,

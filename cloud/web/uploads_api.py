@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import azure.functions as func
 
+from cloud.index.default import default_index, note_waiting
 from cloud.index.entry import Query, State
 from cloud.instance import default_videos, default_worker
 from cloud.settings import UPLOADS
@@ -75,8 +76,6 @@ class DeleteQuery:
 )
 def list_uploads(call: Call[ListQuery]) -> func.HttpResponse:
     """Uploads, the newest first, a page at a time."""
-    from cloud.index.default import default_index
-
     asked = call.query
     query = Query(
         asked.folder, asked.state, asked.route, asked.task, asked.label, asked.min_score, asked.model, asked.since,
@@ -138,7 +137,7 @@ def write_upload(call: Call[PutQuery]) -> func.HttpResponse:
     after = worker.storage.head(UPLOADS, name)
     created = after.modified if after else worker.storage.date()
     if not sidecar_target(name):
-        _note(name, etag, created)
+        note_waiting(name, etag, created)  # lists show it before anybody has begun with it
     document: WrittenDoc = {
         "name": name,
         "etag": etag,
@@ -201,18 +200,11 @@ def _metadata(route: str, worker: UploadWorker) -> dict[str, str]:
     return {"dropsight_route": route}
 
 
-def _note(name: str, etag: str, created: datetime) -> None:
-    """Has lists show the upload before anybody has begun with it."""
-    from cloud.index.default import note_waiting
-
-    note_waiting(name, etag, created)
-
-
 @operation("DELETE", "v1/uploads/{name}", {200: ForgottenDoc}, query=DeleteQuery)
 def delete_upload(call: Call[DeleteQuery]) -> func.HttpResponse:
     """Forgets an upload and all that came of it, and says what that was; `python -m cloud forget` takes many."""
     name = upload_name(call.name)
-    forgetter = Forgetter(default_worker().storage, dry_run=call.query.dry_run)
+    forgetter = Forgetter(default_worker().storage, dry_run=call.query.dry_run, index=default_index())
     found = list(forgetter.run(forms_of(name)))
     if not found:
         raise NotFound(f"there is no upload {name[:100]!r}, and nothing that came of it")

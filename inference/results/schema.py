@@ -56,10 +56,9 @@ def _reference(kind: Any, definitions: dict[str, Any], place: str) -> dict[str, 
     if name not in definitions:
         definitions[name] = {}  # it may hold itself
         hints = get_type_hints(kind, include_extras=True)
-        optional = {k for k, v in hints.items() if get_origin(v) is NotRequired}
-        properties = {
-            k: schema_of(get_args(v)[0] if k in optional else v, definitions, place) for k, v in hints.items()
-        }
+        marked = {k for k, v in hints.items() if get_origin(v) is NotRequired}
+        optional = marked if kind.__total__ else set(hints)
+        properties = {k: schema_of(get_args(v)[0] if k in marked else v, definitions, place) for k, v in hints.items()}
         definitions[name] = {
             "type": "object",
             "properties": properties,

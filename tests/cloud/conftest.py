@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from cloud import connection, instance, tick
@@ -15,6 +16,7 @@ from cloud.azureml import pipeline_runs
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace import Workspace
 from cloud.index.default import default_index, default_tables, default_writer
+from cloud.index.table import UploadTable
 from cloud.models import deliveries
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage, default_storage
@@ -92,6 +94,13 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     yield storage_account
     for each in shared:
         each.cache_clear()
+
+
+@pytest.fixture
+def index_table(account: str) -> Iterator[UploadTable]:
+    """The table of the index in the account, which is made with its first row."""
+    with TableServiceClient.from_connection_string(account) as service:
+        yield UploadTable(service)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,17 +30,18 @@ class FakeIndex:
         self.asked.append((query, cursor, size))
         return self.page_of
 
+    def remove(self, names: Iterable[str]) -> None:
+        self.asked.append([*names])
+
 
 @pytest.fixture
 def index(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> FakeIndex:
     serve(monkeypatch, worker)
     NOTED.clear()
     fake = FakeIndex()
-    monkeypatch.setattr("cloud.index.default.default_index", lambda: fake)
-    monkeypatch.setattr("cloud.index.default.note_waiting", lambda name, etag, created: NOTED.append((name, etag)))
-    monkeypatch.setattr(
-        "cloud.web.upload_items.media_address", lambda kind, path, version: f"{kind}/{path}?v={version}"
-    )
+    monkeypatch.setattr("cloud.web.uploads_api.default_index", lambda: fake)
+    monkeypatch.setattr("cloud.web.uploads_api.note_waiting", lambda name, etag, created: NOTED.append((name, etag)))
+    monkeypatch.setattr("cloud.web.upload_items.thumbnail_address", lambda entry: f"thumbnails/{entry.name}")
     return fake
 
 
@@ -145,7 +147,7 @@ def test_a_list_asks_the_index_and_is_not_sent_twice(index: FakeIndex) -> None:
     assert (found["next"], found["unfiltered"]) == ("further", ["label"])
     good, bad = found["items"]
     assert good["summary"] == {"objects": {"cat": 2}, "scene": {"night": 0.5}}
-    assert (good["created"], good["thumbnail"]) == ("2026-05-31T18:00:00+00:00", "thumbnails/s/a.jpg?v=0x1")
+    assert (good["created"], good["thumbnail"]) == ("2026-05-31T18:00:00+00:00", "thumbnails/s/a.jpg")
     assert (good["error"], bad["error"]) == (None, {"class": "CorruptMedia", "message": "cut off"})
     etag = answer.headers["ETag"]
     again = ask("GET", "v1/uploads", headers={"If-None-Match": etag})
