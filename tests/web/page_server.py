@@ -98,6 +98,16 @@ class App:
         entry = Entry(name, "0x1", "failed", NOW, error_class=kind, message=message)
         return self.list(entry, **more)
 
+    def state_of(self, name: str) -> services.UploadState:
+        """Where an upload stands: as `states` says it, else by its entry and whether there is an upload."""
+        if name in self.states:
+            return services.UploadState(*self.states[name])
+        upload = self.storage.head(UPLOADS, name)
+        failed = any(entry.name == name and entry.state == "failed" for entry in self.entries)
+        if upload is None:
+            return services.UploadState("unknown", f"there is no upload {name!r}")
+        return services.UploadState("failed" if failed else "result_deleted", "", "0x8DE")
+
     def call(self, request: func.HttpRequest, method: str, path: str, rights: frozenset[str]) -> func.HttpResponse:
         """As the API, as far as the pages ask it."""
         self.calls.append((method, path, request.get_body()))
@@ -161,7 +171,7 @@ def stand_in(app: App, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(services, "licence_of", lambda _: "Apache-2.0")
     patch.setattr(services, "labels_of", lambda _: ())
     patch.setattr(services, "hides", lambda _: app.hiding)
-    patch.setattr(services, "why_none", lambda name: app.states.get(name, ("unknown", f"there is no upload {name!r}")))
+    patch.setattr(services, "state_of", app.state_of)
 
 
 def ask(path: str = "", method: str = "GET", body: bytes = b"", **headers: str) -> func.HttpResponse:

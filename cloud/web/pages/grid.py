@@ -11,7 +11,7 @@ import azure.functions as func
 from cloud.index.entry import STATES, EntryPage, Query
 from cloud.web.pages import services
 from cloud.web.pages.filters import address_of, chips, query_of, searched, values_of
-from cloud.web.pages.render import Frame, digest, page, redirect
+from cloud.web.pages.render import Frame, page, redirect
 from cloud.web.pages.tiles import by_day, tile_of
 from inference.results.strict_json import json_text
 
@@ -58,5 +58,11 @@ def version_of(found: EntryPage, query: Query, frame: Frame) -> str:
     shown = [
         [entry.name, entry.etag, entry.state, entry.receipt, entry.share, entry.message] for entry in found.entries
     ]
-    facts = [shown, address_of(query), found.next, sorted(frame.session.rights), [digest(file) for file in _STATIC]]
+    facts = [
+        shown,
+        address_of(query),
+        found.next,
+        sorted(frame.session.rights),
+        [frame.static(file) for file in _STATIC],
+    ]
     return f'"{hashlib.sha256(json_text(facts).encode("utf-8", "surrogatepass")).hexdigest()[:24]}"'

@@ -13,6 +13,7 @@ from cloud.web.pages.lanes import Lane, lanes_of
 from cloud.web.pages.render import Frame
 from cloud.web.pages.shapes import Shape, hexadecimal, is_too_small, plate_at
 from cloud.web.pages.tiles import aspect_class
+from cloud.web.signing import Kind
 from inference.draw.colours import colour, ink, palette, track_colour
 from inference.draw.keypoints import shade
 from inference.results.skeletons import Skeleton
@@ -112,7 +113,7 @@ class _Addresses:
         return self._frame.media(services.media_address("results", result_path(self._name)))
 
     def picture(self, media_type: str) -> str:
-        kind = "uploads" if media_type in SHOWN_PICTURES else "view"
+        kind: Kind = "uploads" if media_type in SHOWN_PICTURES else "view"
         return self._frame.media(services.media_address(kind, self._name))
 
     def original(self) -> str:

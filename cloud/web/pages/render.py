@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +12,11 @@ from urllib.parse import quote
 import azure.functions as func
 import jinja2
 
-from cloud.web.pages.services import Session
+from cloud.web.session import Session
+from cloud.web.static import FOLDER, static_address
 
 _HERE = Path(__file__).parent
-STATIC = _HERE / "static"
+STATIC = FOLDER
 # Nothing inline and nothing from elsewhere: a name or a label that got out of its escaping still runs nothing.
 POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -56,7 +56,7 @@ class Frame:
 
     def static(self, file: str) -> str:
         """The way to a static file; another one for every content."""
-        return f"{self.root}static/{file}?v={digest(file)}"
+        return self.root + static_address(file)
 
     def media(self, address: str) -> str:
         """The way to a signed address."""
@@ -70,12 +70,6 @@ class Frame:
 def in_path(name: str) -> str:
     """A name as the end of an address. Its slashes stay: they are counted by what is relative."""
     return quote(name, safe="/", errors="surrogatepass")
-
-
-@cache
-def digest(file: str) -> str:
-    """A short hash of a static file's content."""
-    return hashlib.sha256((STATIC / file).read_bytes()).hexdigest()[:12]
 
 
 @cache

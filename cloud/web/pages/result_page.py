@@ -20,6 +20,7 @@ from cloud.web.pages.render import Frame, in_path, page
 from cloud.web.pages.shapes import shapes_of
 from inference.errors import CorruptMedia, DropsightError, LimitExceeded
 from inference.results.check import checked_result
+from inference.results.hidden import is_hidden as says_hidden
 
 Row = Mapping[str, Any]
 _MOST_BYTES = 64 * 1024 * 1024
@@ -27,7 +28,7 @@ EXPORTS = {"csv": "CSV", "coco": "COCO", "jsonl": "JSON lines"}
 # What a reader of a page is told of an upload that has neither a result nor an error record.
 TITLES = {
     "waiting": "Waiting", "working": "At work", "cancelled": "Cancelled", "deleted": "Deleted",
-    "result_deleted": "Its result was deleted", "ignored": "Not analysed", "unknown": "Not here",
+    "result_deleted": "Its result was deleted", "failed": "Failed", "ignored": "Not analysed", "unknown": "Not here",
 }  # fmt: skip
 
 
@@ -40,18 +41,18 @@ def result_page(request: func.HttpRequest, frame: Frame, asked: str) -> func.Htt
             "problem.html", frame, 404, title="Not here", message=f"{asked[:200]!r} is no upload's name", retry=""
         )
     frame = Frame(frame.path, frame.session, address_of(query, cursor=cursor or ""))
-    common = _common(frame, name)
-    if document := read_result(name):
-        place = _place(query, cursor, name, frame)
-        return page("result.html", frame, **common, **view(document, place, frame, name), place=place)
-    place = _place(query, cursor, name, frame)
-    if record := _read_record(name):
+    common, place = _common(frame, name), _place(query, cursor, name, frame)
+    state, document = services.state_of(name), read_result(name)
+    if document and state.etag not in ("", document["source"]["etag"]):
+        document = None  # it is about what was there before
+    if state.state == "failed" and (record := _read_record(name)):
         return page("failed.html", frame, **common, **failed_view(record, place, frame, name), place=place)
-    state, message = services.why_none(name)
-    status = 404 if state in ("unknown", "deleted") else 200
+    if document:
+        return page("result.html", frame, **common, **view(document, place, frame, name, state), place=place)
+    status = 404 if state.state in ("unknown", "deleted") else 200
     return page(
-        "pending.html", frame, status, **common, place=place, state=state, title=TITLES[state], message=message,
-        live=state in ("waiting", "working"),
+        "pending.html", frame, status, **common, place=place, state=state.state, title=TITLES[state.state],
+        message=state.message, live=state.state in ("waiting", "working"),
     )  # fmt: skip
 
 
@@ -98,9 +99,9 @@ def _place(query: Any, cursor: str | None, name: str, frame: Frame) -> Place:
         return Place()
 
 
-def view(document: Row, place: Place, frame: Frame, name: str) -> dict[str, Any]:
+def view(document: Row, place: Place, frame: Frame, name: str, state: services.UploadState) -> dict[str, Any]:
     """What the template is given for a result."""
-    hidden = is_hidden(document, place)
+    hidden = is_hidden(document, place) or not state.etag
     shapes = shapes_of(document)
     return {
         "media": media_view(document, shapes, frame, name, hidden),
@@ -111,6 +112,7 @@ def view(document: Row, place: Place, frame: Frame, name: str) -> dict[str, Any]
         "notes": [*(document.get("notes") or ()), *([document["sound"]] if document.get("sound") else ())],
         "files": files_of(document, frame, name, hidden),
         "exports": [File(title, f"{frame.home}export/{form}/{in_path(name)}") for form, title in EXPORTS.items()],
+        "state": _in_words(state),
         "partial": document.get("status") == "partial",
         "broken": document.get("broken"),
         "zones": document.get("zones") or {},
@@ -119,9 +121,16 @@ def view(document: Row, place: Place, frame: Frame, name: str) -> dict[str, Any]
     }  # fmt: skip
 
 
+def _in_words(state: services.UploadState) -> str:
+    """What is to be said of an upload beside its result; "" of one that is simply done."""
+    if state.state in ("waiting", "working"):
+        return f"It is to be analysed again: {state.message}."
+    return f"{state.message}." if state.state in ("cancelled", "deleted") else ""
+
+
 def is_hidden(document: Row, place: Place) -> bool:
     """Whether the original is not shown: the document, the list or else the route says so."""
-    if document.get("blurred"):
+    if says_hidden(document):
         return True
     return place.entry.blurred if place.entry else services.hides(str(document.get("route") or ""))
 

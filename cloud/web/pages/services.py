@@ -1,65 +1,64 @@
-"""What the pages use of the rest of the app, each looked up when a request needs it."""
+"""What the pages use of the rest of the app, in one place."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import azure.functions as func
 
+from cloud.index.default import default_index
 from cloud.index.entry import Entry, Index
-from cloud.settings import BadSettings, current
+from cloud.settings import UPLOADS, BadSettings, current
 from cloud.storage.containers import Storage, default_storage
+from cloud.uploads.intake import is_paused
+from cloud.web import session, shown, signing
+from cloud.web.api_router import answer_api
+from cloud.web.no_result import why_none
+from cloud.web.session import Session
 from inference.errors import DropsightError
 
 READ, CONTRIBUTE, OPERATE, ACT = "read", "contribute", "operate", "operate_actions"
 
 
-class Session(Protocol):
-    """Who asks. rights: names of the functions whose right they have. asks_key: False where nobody is asked."""
+@dataclass(frozen=True)
+class UploadState:
+    """Where an upload stands. state: as NoResult has it; `result_deleted` for one that is done, whether its result is
+    there or not. etag: of the upload that is there now, "" without one."""
 
-    @property
-    def rights(self) -> frozenset[str]: ...
-    @property
-    def signed_in(self) -> bool: ...
-    @property
-    def asks_key(self) -> bool: ...
+    state: str
+    message: str
+    etag: str = ""
 
 
 def session_of(request: func.HttpRequest) -> Session:
     """The session of a request, by its cookie."""
-    session: Session = _of("cloud.web.session", "session_of")(request)
-    return session
+    return session.session_of(request)
 
 
 def check_origin(request: func.HttpRequest) -> None:
     """Raises Forbidden for a change that another site's page asks for."""
-    _of("cloud.web.session", "check_origin")(request)
+    session.check_origin(request)
 
 
-def media_address(kind: str, path: str, **options: Any) -> str:
+def media_address(kind: signing.Kind, path: str, **options: Any) -> str:
     """The signed address of a picture or video, relative to the app's root."""
-    return str(_of("cloud.web.signing", "media_address")(kind, path, **options))
+    return signing.media_address(kind, path, **options)
 
 
 def thumbnail_address(entry: Entry) -> str:
-    """The signed address of an upload's small picture; another one for another picture."""
-    version = _of("cloud.web.shown", "thumbnail_version")(
-        entry.etag, entry.folder, blurred=entry.blurred, media_type=entry.media_type
-    )
-    return media_address("thumbnails", entry.name, version=version)
+    """The signed address of an upload's small picture, relative to the app's root; "" where there can be none."""
+    return shown.thumbnail_address(entry) or ""
 
 
 def index() -> Index:
     """The index of uploads."""
-    found: Index = _of("cloud.index.default", "default_index")()
-    return found
+    return default_index()
 
 
 def call_api(request: func.HttpRequest, method: str, path: str, rights: frozenset[str]) -> func.HttpResponse:
     """The API's answer to a caller with these rights."""
-    answer: func.HttpResponse = _of("cloud.web.api_router", "answer_api")(request, method, path, rights)
-    return answer
+    return answer_api(request, method, path, rights)
 
 
 def storage() -> Storage:
@@ -106,16 +105,11 @@ def hides(route: str) -> bool:
     return found is None or bool(found.draw.blur)
 
 
-def why_none(name: str) -> tuple[str, str]:
-    """The state of an upload without a result or error record, and a sentence about it."""
+def state_of(name: str) -> UploadState:
+    """Where an upload stands; two calls."""
     from cloud.instance import default_worker
-    from cloud.uploads.intake import is_paused
-    from cloud.web.no_result import no_result
 
     worker = default_worker()
-    found = no_result(worker.storage, worker.ledger, name, paused=is_paused(worker.settings))
-    return found.state, found.message
-
-
-def _of(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
+    upload, stored = worker.storage.head(UPLOADS, name), worker.ledger.read(name)
+    found = why_none(upload, stored, name, paused=is_paused(worker.settings))
+    return UploadState(found.state, found.message, upload.etag if upload else "")
