@@ -210,6 +210,7 @@ def test_what_answers_at_the_apps_address_and_is_not_the_app_opens_nothing(
         rights_of_key(asked("https://app.example/v2/session"), "k")
     assert "set APP_URL" in str(refused.value) and listener.keys == ["k"] * 4  # type: ignore[attr-defined]
     settings.setenv("APP_URL", "http://127.0.0.1:1")  # where nobody listens
+    current.cache_clear()
     with pytest.raises(ServiceBusy, match="ConnectionRefusedError"):
         rights_of_key(asked("https://app.example/api/session"), "k")
 
