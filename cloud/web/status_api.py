@@ -14,9 +14,9 @@ from cloud.pipelines_file import pipelines
 from cloud.settings import STATE
 from cloud.storage.containers import default_storage
 from cloud.storage.parsed_json import read_parsed
-from cloud.web.answers import DriftDoc, HealthDoc, RightDoc, RouteDoc, RouteListDoc, ServingDoc, ServingListDoc
 from cloud.web.operations import Call, NoQuery, operation
 from cloud.web.router import json_answer
+from cloud.web.status_answers import DriftDoc, HealthDoc, RightDoc, RouteDoc, RouteListDoc, ServingDoc, ServingListDoc
 from inference.engine.registry import InstalledModel
 from inference.route_problems import problem_of
 from inference.routes import Route
