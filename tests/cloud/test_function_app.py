@@ -379,5 +379,5 @@ def test_results_are_read_by_path_and_nothing_else_is(app: Any) -> None:
     assert picture.headers["X-Content-Type-Options"] == "nosniff"
     assert app.read(request("GET", path="results/big.bin")).status_code == 413
     assert app.read(request("GET", path="results/street/b.jpg")).status_code == 404
-    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a//b"):
+    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a/b/"):
         assert app.read(request("GET", path=f"results/{path}")).status_code == 400
