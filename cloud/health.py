@@ -66,6 +66,7 @@ def report() -> dict[str, Any]:
         "timers": health_parts.timers,
         "storage": health_parts.storage,
         "intake": health_parts.intake,
+        "notices": health_parts.notices,
         "routes": health_parts.routes,
         "routes never reached": health_parts.never_reached,
         "edited": health_parts.edited,

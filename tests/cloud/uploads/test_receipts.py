@@ -106,6 +106,7 @@ def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(
         "at": "2026-05-03T02:00:00+00:00", "share": None, "digest": "d1", "cause": "model:é\n m",
         "deployment": "app-blue", "failed_keys": ["k0"], "replay": "", "expired": "",
         "claims": 1, "waits": 0, "suspect": False, "alone": False, "unsettled": False, "claimed_folder": "",
+        "ends": 0,
     }  # fmt: skip
     metadata = {"state": "waiting", "etag": "e1", "lease": "1.5", "until": "2026-05-04T02:00:00+00:00"}
     metadata |= {"digest": "d1", "overridden": "true", "override": FULL.override_mark, "cause": "model:é\n m"}
