@@ -19,7 +19,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from cloud.index.entry import Entry, EntryPage, Query
 from cloud.index.filters import Stream, beginning_with, has_label, key_range, streams_of
-from cloud.index.rows import ANCHOR, ENDED, PARTITION, Anchor, Note, entry_of, id_of, moment_of, rows_of, when_key
+from cloud.index.rows import ANCHOR, ENDED, PARTITION, Anchor, Note, entry_of, id_of, moment_of, when_key
 from cloud.storage.blobs import code_of, translated
 from inference.errors import StorageUnavailable
 
@@ -86,7 +86,7 @@ class UploadTable:
 
     def create(self, notes: Sequence[Note]) -> None:
         """The rows of uploads that have none, in one transaction; together at most MOST_ROWS. Raises Exists."""
-        groups = [rows_of(note) for note in notes]
+        groups = [note.rows for note in notes]
         rows = [(place, row) for place, group in enumerate(groups) for row in group]
         with self._at("writing"):
             try:
@@ -96,7 +96,7 @@ class UploadTable:
 
     def replace(self, old: Anchor, note: Note | None) -> bool:
         """What an upload has in the place of `old`, None: nothing; False where somebody was faster."""
-        rows = rows_of(note) if note else []
+        rows = note.rows if note else []
         wanted = {row["RowKey"] for row in rows}
         match: dict[str, Any] = {"etag": old.version, "match_condition": MatchConditions.IfNotModified}
         gone = [{"PartitionKey": PARTITION, "RowKey": key} for key in old.keys if key not in wanted]

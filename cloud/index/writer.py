@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from cloud.index.rows import ENDED, Anchor, Note, id_of, rows_of
+from cloud.index.rows import ENDED, Anchor, Note, id_of
 from cloud.index.table import MOST_ROWS, Exists, UploadTable
 from cloud.storage.paths import printable
 from inference.errors import DropsightError, StorageUnavailable
@@ -123,7 +123,7 @@ class IndexWriter:
             rows = 0
             while self._waiting:
                 waiting = next(iter(self._waiting.values()))
-                rows += len(rows_of(waiting.note)) if waiting.note else 1
+                rows += len(waiting.note.rows) if waiting.note else 1
                 if group and rows > MOST_ROWS:
                     break
                 group.append(self._waiting.popitem(last=False)[1])
@@ -183,7 +183,7 @@ def is_current(old: Anchor, note: Note) -> bool:
     if not entry.receipt or entry.receipt != old.receipt:
         return False
     return {key for key in old.keys if not key.startswith(ENDED)} == {
-        row["RowKey"] for row in rows_of(note)[1:] if not row["RowKey"].startswith(ENDED)
+        row["RowKey"] for row in note.rows[1:] if not row["RowKey"].startswith(ENDED)
     }
 
 
@@ -194,7 +194,7 @@ def create_all(table: UploadTable, notes: list[Note]) -> list[Note]:
     group: list[Note] = []
     rows = 0
     for note in [*notes, None]:
-        more = len(rows_of(note)) if note else 0
+        more = len(note.rows) if note else 0
         if group and (note is None or rows + more > MOST_ROWS):
             existing += _created(table, group)
             group, rows = [], 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from cloud.index.mark import write_mark
+from cloud.index.mark import IndexMark, write_mark
 from cloud.index.rows import id_of, id_of_path
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
@@ -63,7 +63,7 @@ def rebuild(
             report.removed += table.anchor(anchor.id) is None
     report.uploads = table.count()
     if not report.left:
-        write_mark(storage, table, begun)
+        write_mark(storage, IndexMark(begun.isoformat(), table.id()))
     return report
 
 

@@ -47,12 +47,14 @@ class IndexNotes:
         receipt = claim.receipt
         if not is_listed(receipt.name):
             return
-        has_facts = bool(claim.facts) if receipt.state in ("done", "failed") else receipt.state != "dropped"
+        is_answer = receipt.state in ("done", "failed")  # a result may be there, and a sidecar came in meanwhile
+        facts = claim.facts if is_answer else {}
+        has_facts = bool(facts) if is_answer else receipt.state != "dropped"
         if not receipt.uploaded or not has_facts or (claim.now is None and receipt.state != "job"):
             self._writer.refresh(receipt.name)
             return
-        at = claim.facts.get("written") or claim.now
-        self._writer.note(Note(_entry(receipt, claim.version, claim.facts), None if receipt.state == "job" else at))
+        at = None if receipt.state == "job" else facts.get("written") or claim.now
+        self._writer.note(Note(_entry(receipt, claim.version, facts), at))
 
     def waits(self, receipt: Receipt, version: str) -> None:
         """See Notes."""

@@ -14,7 +14,7 @@ from cloud import instance
 from cloud.index.default import default_writer
 from cloud.index.entry import Entry, Query
 from cloud.index.mark import MARK
-from cloud.index.rows import Anchor
+from cloud.index.rows import Anchor, Note
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
 from cloud.settings import RESULTS, STATE, UPLOADS
@@ -26,6 +26,7 @@ from cloud.uploads.index_reconcile import reconcile
 from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
+from inference.errors import StorageUnavailable
 from tests.cloud.helpers import drop, during_analysis, jpeg, receipt
 
 
@@ -150,7 +151,41 @@ def test_a_pass_without_time_goes_on_the_next_time(indexed: Indexed, monkeypatch
     indexed.lose_rows()
     passes = [reconcile(indexed.worker.storage, indexed.table, indexed.writer, 0) for _ in range(3)]
     assert [one.written for one in passes] == [2, 2, 1] and [one.complete for one in passes] == [False, False, True]
+    passes = [reconcile(indexed.worker.storage, indexed.table, indexed.writer, 0)]
+    assert passes[0].complete and passes[0].written == 0
     assert len(indexed.list()) == 5
+
+
+def test_a_pass_goes_on_at_the_page_where_the_last_one_stopped(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.uploads.index_reconcile._PAGE", 2)
+    for number in range(5):
+        indexed.handle(f"{number}.jpg")
+    passes = [reconcile(indexed.worker.storage, indexed.table, indexed.writer, 0) for _ in range(3)]
+    assert [(one.compared, one.complete) for one in passes] == [(2, False), (2, False), (1, True)]
+
+
+def test_what_cannot_be_read_is_left_to_the_next_pass_and_stops_no_other(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        indexed.worker.handle(drop(indexed.worker, name, jpeg()))
+    indexed.lose_rows()
+    real, truth = indexed.writer.truth, indexed.writer.truth
+    assert real
+
+    def refusing(name: str, hint: Note | None) -> Note | None:
+        if name == "a.jpg":
+            raise StorageUnavailable("it is held")
+        return real(name, hint)
+
+    indexed.writer.truth = refusing
+    assert indexed.reconciled() == (2, 1, False)
+    assert indexed.states() == {"b.jpg": "done"}
+    indexed.writer.truth = truth
+    assert indexed.reconciled() == (2, 1, True)
+    assert indexed.states() == {"a.jpg": "done", "b.jpg": "done"}
 
 
 def test_what_is_forgotten_while_its_row_is_queued_is_gone_after_the_next_look(
