@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
+from cloud.index.batch import RowExists, create_rows
 from cloud.index.entry import Entry, EntryPage, Query
 from cloud.index.filters import Stream, beginning_with, has_label, key_range, streams_of
 from cloud.index.rows import ANCHOR, ENDED, PARTITION, Anchor, Note, entry_of, id_of, moment_of, when_key
@@ -90,7 +91,10 @@ class UploadTable:
         rows = [(place, row) for place, group in enumerate(groups) for row in group]
         with self._at("writing"):
             try:
-                self._submit([("create", row) for _, row in rows])
+                if not create_rows(self._client, [row for _, row in rows]):
+                    self._submit([("create", row) for _, row in rows])
+            except RowExists as error:
+                raise Exists(rows[error.place][0]) from None
             except ResourceExistsError as error:
                 raise Exists(rows[getattr(error, "index", None) or 0][0]) from None
 
