@@ -163,7 +163,9 @@ class IndexWriter:
                 if old is None and note is not None:
                     table.create([note])
                     return
-                is_right = old is not None and note is not None and not anew and is_current(old, note)
+                # How far a job is stands in no receipt.
+                is_news = anew or (note is not None and note is hint and note.entry.state == "working")
+                is_right = old is not None and note is not None and not is_news and is_current(old, note)
                 if is_right or (old is not None and table.replace(old, note)):
                     return
             except Exists:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloud import instance
-from cloud.index.default import default_writer
+from cloud.index.default import default_index, default_writer
 from cloud.index.entry import Entry, Query
 from cloud.index.mark import MARK
 from cloud.index.rows import Anchor, Note
@@ -26,8 +26,12 @@ from cloud.uploads.index_reconcile import reconcile
 from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
+from inference.engine.registry import Registry
 from inference.errors import StorageUnavailable
+from inference.routes_file import parse_routes
 from tests.cloud.helpers import drop, during_analysis, jpeg, receipt
+
+pytestmark = pytest.mark.slow
 
 
 class Indexed:
@@ -360,3 +364,29 @@ def test_work_on_a_video_is_listed_and_stops_soon_after_it_is_cancelled(
     indexed.handle("a.mp4", clip.read_bytes())
     assert seen == ["working"] and indexed.states() == {"a.mp4": "cancelled"}
     assert receipt(indexed.worker, "a.mp4").state == "cancelled"
+
+
+def test_the_app_notes_what_its_worker_does(worker: UploadWorker, index_table: UploadTable) -> None:
+    instance.begin_index(worker)
+    worker.handle(drop(worker, "a.jpg", jpeg()))
+    assert default_writer().flush()
+    assert [one.name for one in default_index().page(Query(state="done")).entries] == ["a.jpg"]
+
+
+def test_what_a_route_blurs_is_said_by_its_results_and_by_older_ones_through_the_route(
+    indexed: Indexed, registry: Registry
+) -> None:
+    text = '[[route]]\nname = "faces"\nmatch = "**"\nsteps = [{ model = "faces" }]\ndraw = { blur = ["face"] }\n'
+    worker = UploadWorker(indexed.worker.storage, indexed.worker.settings, parse_routes(text, "r"), registry)
+    faces = Indexed(worker, indexed.table)
+    assert faces.handle("a.jpg") == "done"
+    assert [one.blurred for one in faces.list()] == [True]
+    head = worker.storage.head(RESULTS, "a.jpg/result.json")
+    assert head and head.metadata["blurred"] == "true"
+    without = {key: value for key, value in head.metadata.items() if key != "blurred"}
+    document = worker.storage.read(RESULTS, head.name)
+    assert document
+    worker.storage.write(RESULTS, head.name, document[0], metadata=without)
+    for blurs in (True, False):
+        note = Truth(worker.storage, worker.ledger.store, {"faces": blurs}.__getitem__)("a.jpg")
+        assert note and note.entry.blurred == blurs
