@@ -19,6 +19,7 @@ from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
 from cloud.settings import RESULTS, STATE, UPLOADS
 from cloud.uploads import forget
+from cloud.uploads.audit_nightly import quietly
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.forget import Forgetter
 from cloud.uploads.index_notes import IndexNotes, Truth
@@ -390,3 +391,17 @@ def test_what_a_route_blurs_is_said_by_its_results_and_by_older_ones_through_the
     for blurs in (True, False):
         note = Truth(worker.storage, worker.ledger.store, {"faces": blurs}.__getitem__)("a.jpg")
         assert note and note.entry.blurred == blurs
+
+
+def test_rows_of_what_somebody_deleted_by_hand_are_removed_after_the_nightly_audit(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = indexed.worker.storage
+    for name in ("gone.jpg", "again.jpg", "kept.jpg"):
+        indexed.handle(name)
+    for name in ("gone.jpg", "again.jpg"):
+        storage.delete(STATE, f"receipts/{name}")
+    storage.delete(UPLOADS, "gone.jpg")
+    monkeypatch.setattr("cloud.uploads.audit_nightly._next_look", {})
+    quietly(storage, indexed.worker.settings, idle=True, begin_thread=lambda: None)
+    assert indexed.states() == {"again.jpg": "waiting", "kept.jpg": "done"}
