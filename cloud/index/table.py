@@ -64,10 +64,10 @@ class UploadTable:
     def _client(self) -> TableClient:
         return self.service.get_table_client(self.name)
 
-    def ensure(self) -> None:
-        """Makes the table where there is none; a call or two. Raises what the service says, untranslated."""
+    def ensure(self, **options: Any) -> None:
+        """Makes the table where there is none; a call. options: of the client. Raises what the service says."""
         try:
-            self.service.create_table(self.name)
+            self.service.create_table(self.name, **options)
         except ResourceExistsError as error:
             if code_of(error) != "TableAlreadyExists":  # of one that is being deleted
                 raise

@@ -54,7 +54,7 @@ class IndexNotes:
             self._writer.refresh(receipt.name)
             return
         at = None if receipt.state == "job" else facts.get("written") or claim.now
-        self._writer.note(Note(_entry(receipt, claim.version, facts), at))
+        self._writer.note(Note(_entry(receipt, claim.version, facts), at), is_new=claim.is_first)
 
     def waits(self, receipt: Receipt, version: str) -> None:
         """See Notes."""
@@ -90,7 +90,7 @@ class IndexNotes:
         receipt = claim.receipt
         if receipt.uploaded and is_listed(receipt.name):
             facts = {} if claim.share is None else {"share": claim.share}
-            self._writer.note(Note(_entry(receipt, claim.version, facts)))
+            self._writer.note(Note(_entry(receipt, claim.version, facts)), is_new=claim.is_first)
 
 
 class Truth:

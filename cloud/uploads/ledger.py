@@ -99,7 +99,7 @@ class Ledger(UnclaimedReceipts):
         )  # fmt: skip
         wanted = self._begun(first, plan)
         try:
-            return self._granted(wanted, self._put(wanted, None), plan)
+            return self._granted(wanted, self._put(wanted, None), plan, is_first=True)
         except Conflict:
             pass
         for _ in range(ROUNDS):
@@ -124,8 +124,10 @@ class Ledger(UnclaimedReceipts):
                 continue
         raise StorageUnavailable(f"{name}: its receipt changed {ROUNDS} times while it was being claimed")
 
-    def _granted(self, receipt: Receipt, version: str, plan: P) -> Claim[P] | Refusal:
+    def _granted(self, receipt: Receipt, version: str, plan: P, is_first: bool = False) -> Claim[P] | Refusal:
         answer = granted(receipt, version, plan)
+        if isinstance(answer, Claim):
+            answer.is_first = is_first
         if answer == "waiting":
             self.notes.waits(receipt, version)
         return answer

@@ -28,7 +28,7 @@ class Without(UploadTable):
     error: Exception
     asked = 0
 
-    def ensure(self) -> None:
+    def ensure(self, **_: object) -> None:
         self.asked += 1
         raise self.error
 
