@@ -43,6 +43,7 @@ BODIES = (
     "cloud.drift.drift_check",
     "cloud.drift.freshness",
     "cloud.drift.lake",
+    "cloud.index.results",
 )
 PACKAGES = (
     "azure-functions",
