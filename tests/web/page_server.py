@@ -110,6 +110,7 @@ class App:
 
     def call(self, request: func.HttpRequest, method: str, path: str, rights: frozenset[str]) -> func.HttpResponse:
         """As the API, as far as the pages ask it."""
+        assert "?" not in request.url, "the API refuses parameters that it does not know"
         self.calls.append((method, path, request.get_body()))
         name = path.removeprefix("v1/uploads/")
         if method == "PUT":

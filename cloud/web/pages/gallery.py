@@ -133,7 +133,8 @@ def _call(
     """What the API answers to a form. Raises Refused with its words."""
     headers = {**{name: value for name, value in request.headers.items() if name.lower() in ("origin", "host")}}
     headers |= {"Content-Type": kind} if kind else {}
-    inner = func.HttpRequest(method, request.url, headers=headers, params={}, route_params={"path": path}, body=body)
+    url = request.url.partition("?")[0]  # the list's filters are no parameters of the operation
+    inner = func.HttpRequest(method, url, headers=headers, params={}, route_params={"path": path}, body=body)
     answer = services.call_api(inner, method, path, frame.session.rights)
     if answer.status_code >= 400:
         try:
