@@ -34,7 +34,8 @@ def gallery(request: func.HttpRequest) -> func.HttpResponse:
     path = request.route_params.get("path") or ""
     before, slash, raw = request.url.partition("?")[0].partition("/gallery/")
     if not slash:  # from gallery itself relative addresses would lead elsewhere
-        return redirect("gallery/")
+        query = request.url.partition("?")[2]
+        return redirect(f"gallery/{'?' if query else ''}{query}")
     # A host that keeps %2F gives the page another depth than the name's slashes do.
     counted = raw if unquote(raw) == path else path
     frame = Frame(counted, services.session_of(request))
