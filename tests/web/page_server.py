@@ -101,7 +101,8 @@ class App:
     def state_of(self, name: str) -> services.UploadState:
         """Where an upload stands: as `states` says it, else by its entry and whether there is an upload."""
         if name in self.states:
-            return services.UploadState(*self.states[name])
+            state, message = self.states[name]
+            return services.UploadState(state, message, "" if state in ("unknown", "deleted") else "0x8DE")
         upload = self.storage.head(UPLOADS, name)
         failed = any(entry.name == name and entry.state == "failed" for entry in self.entries)
         if upload is None:

@@ -111,10 +111,9 @@ def test_older_ones_come_in_by_themselves(app: App, address: str, page: Page) ->
     page.goto(address)
     ready(page)
     expect(page.locator(".tile")).not_to_have_count(130)
-    while page.locator("#older").count():
-        page.mouse.wheel(0, 4000)
-        page.wait_for_function("before => document.querySelectorAll('.tile').length > before || "
-                               "!document.getElementById('older')", arg=page.locator(".tile").count())  # fmt: skip
+    page.wait_for_function(
+        "() => { scrollTo(0, document.body.scrollHeight); return !document.getElementById('older'); }"
+    )
     expect(page.locator(".tile")).to_have_count(130)
     assert len(set(page.locator(".tile").evaluate_all("all => all.map((each) => each.dataset.name)"))) == 130
 
@@ -360,6 +359,7 @@ def test_what_waits_is_looked_at_until_it_is_done(app: App, address: str, page: 
     ready(page)
     expect(page.locator(".lead")).to_have_text("it waits for its turn")
     app.add("a.jpg", street(), _SMALL, {})
+    del app.states["a.jpg"]
     page.clock.run_for(3000)
     expect(page.locator("#overlay")).to_be_visible()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
@@ -319,6 +321,57 @@ def test_what_has_no_result_yet_says_why(app: App) -> None:
     assert (waiting.status_code, deleted.status_code, unknown.status_code) == (200, 404, 404)
     assert "it waits for its turn" in text(waiting) and 'data-live="1"' in text(waiting)
     assert "data-live" not in text(deleted)
+
+
+def test_a_result_beside_which_something_is_to_be_said_says_it(app: App) -> None:
+    app.add("a.jpg", street(), picture(), {"annotated.jpg": picture()})
+    app.states["a.jpg"] = ("working", "it is being worked on")
+    page = text(ask("result/a.jpg"))
+    assert "It is to be analysed again: it is being worked on." in page and 'id="overlay"' in page
+    app.states["a.jpg"] = ("deleted", "the upload 'a.jpg' was deleted")
+    page = text(ask("result/a.jpg"))
+    assert "was deleted." in page and "media/uploads" not in page
+
+
+def test_a_result_of_what_was_there_before_is_not_shown(app: App) -> None:
+    document = street()
+    document["source"]["etag"] = "0x0LD"
+    app.add("a.jpg", document, picture(), {})
+    app.states["a.jpg"] = ("waiting", "it was uploaded anew")
+    page = text(ask("result/a.jpg"))
+    assert "it was uploaded anew" in page and 'id="overlay"' not in page
+
+
+def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if at:
+        yield at
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1] if isinstance(value, list) else ())
+    for key, inner in items:
+        yield from _places(inner, (*at, key))
+
+
+@pytest.mark.parametrize("make", [street, clip])
+@pytest.mark.parametrize("odd", [None, "x", [None], {"a": None}, -1, float("inf")], ids=repr)
+def test_whatever_a_document_has_in_a_place_is_shown_or_said_on_a_page(app: App, make: Any, odd: Any) -> None:
+    app.add("a", make(), picture(), {})
+    for place in _places(make()):
+        document = make()
+        inner = document
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = odd
+        app.storage.write("results", "a/result.json", json.dumps(document).encode())
+        assert ask("result/a").status_code in (200, 422), place
+
+
+def test_words_on_a_track_can_be_read_on_its_colour(app: App) -> None:
+    from inference.draw.colours import ink, track_colour
+
+    app.add("a.mp4", clip(), b"?", {})
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', text(ask("result/a.mp4")))[0])
+    for number, label, _, _, colour, words in data["tracks"]:
+        assert colour == "#{:02x}{:02x}{:02x}".format(*track_colour(label, number))
+        assert words == "#{:02x}{:02x}{:02x}".format(*ink(track_colour(label, number)))
 
 
 @pytest.mark.parametrize("document", [b"{", b"[]", b'{"schema": "other/1"}', b'{"steps": [{"name": 3}]}'])

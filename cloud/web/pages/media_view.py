@@ -191,11 +191,7 @@ def _video_data(document: Row, addresses: _Addresses, annotated: str, drawn: boo
         "size": [document["source"].get("width"), document["source"].get("height")],
         "length": document["source"].get("duration_s"),
         "labels": {label: [hexadecimal(tint), hexadecimal(ink(tint))] for label, tint in shades.items()},
-        "tracks": [
-            [track["id"], track["label"], track["start_s"], track["end_s"],
-             hexadecimal(track_colour(str(track["label"]), track["id"]))]
-            for track in tracks
-        ],
+        "tracks": [_track(track) for track in tracks],
         "thresholds": {step["name"]: step.get("threshold") or 0 for step in document["steps"]},
         "skeletons": {
             step["name"]: _drawn_skeleton(step["skeleton"]) for step in document["steps"] if step.get("skeleton")
@@ -212,6 +208,12 @@ def _video_data(document: Row, addresses: _Addresses, annotated: str, drawn: boo
         ],
         "posters": [addresses.file(path) for path in document.get("thumbnails") or ()],
     }  # fmt: skip
+
+
+def _track(track: Row) -> list[Any]:
+    """A track with its colour, and that of words on it."""
+    tint = track_colour(str(track["label"]), track["id"])
+    return [track["id"], track["label"], track["start_s"], track["end_s"], hexadecimal(tint), hexadecimal(ink(tint))]
 
 
 def _drawn_skeleton(said: Row) -> dict[str, Any]:

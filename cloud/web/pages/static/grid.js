@@ -111,10 +111,7 @@ function place(found, before) {
   }
 }
 
-let loading = false;
 async function older(link) {
-  if (loading) return;
-  loading = true;
   try {
     const page = await load(link.href);
     place(page.getElementById("days"), false);
@@ -124,14 +121,17 @@ async function older(link) {
   } catch {
     link.dataset.failed = "1"; // it is still a link
   }
-  loading = false;
 }
 
 const link = document.getElementById("older");
 if (link) {
-  new IntersectionObserver((seen) => {
-    if (seen.some((entry) => entry.isIntersecting) && !link.dataset.failed) older(link);
-  }, { rootMargin: "800px" }).observe(link);
+  const end = new IntersectionObserver(async (seen) => {
+    if (!seen.some((entry) => entry.isIntersecting) || link.dataset.failed) return;
+    end.unobserve(link); // else nothing is told where the end is still in sight after a page has come
+    await older(link);
+    if (link.isConnected) end.observe(link);
+  }, { rootMargin: "800px" });
+  end.observe(link);
 }
 
 const form = document.getElementById("upload");
