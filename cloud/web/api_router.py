@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import azure.functions as func
 
 from cloud.settings import current
-from cloud.web import (
-    analyze_api,
-    jobs_api,
-    pipelines_api,
-    replays_api,
-    results_api,
-    status_api,
-    uploads_api,
-)
-from cloud.web.openapi import document
-from cloud.web.operations import Call, NoQuery, Operation, Right, operation
+from cloud.web.operations import Call, Operation, Right
 from cloud.web.parameters import read_parameters
 from cloud.web.problems import Forbidden, MethodNotAllowed, NotFound
-from cloud.web.router import json_answer, refusal
+from cloud.web.router import refusal
 from inference.tables import nearest
 
+# By the second segment of a path, the module that has its operations in OPERATIONS. Imported by the first request for
+# one of them: where one cannot be imported, the others answer, the deep health before all.
+MODULES = {
+    "uploads": "cloud.web.uploads_api",
+    "results": "cloud.web.results_api",
+    "errors": "cloud.web.results_api",
+    "analyze": "cloud.web.analyze_api",
+    "jobs": "cloud.web.jobs_api",
+    "replays": "cloud.web.replays_api",
+    "pipelines": "cloud.web.pipelines_api",
+    "models": "cloud.web.status_api",
+    "routes": "cloud.web.status_api",
+    "drift": "cloud.web.status_api",
+    "health": "cloud.web.health_api",
+    "rights": "cloud.web.rights_api",
+    "openapi.json": "cloud.web.description_api",
+}
 
-@operation("GET", "v1/openapi.json", {200: dict[str, Any]})
-def read_openapi(call: Call[NoQuery]) -> func.HttpResponse:
-    """The OpenAPI document of this API."""
-    # As it is asked for, below whatever prefix.
-    path = call.request.url.partition("?")[0].partition("://")[2].partition("/")[2]
-    prefix = path.removesuffix("v1/openapi.json").strip("/")
-    return json_answer(document(OPERATIONS, f"/{prefix}" if prefix else "/"))
+
+def operations() -> list[Operation]:
+    """All operations of the API."""
+    return [operation for module in dict.fromkeys(MODULES.values()) for operation in _of(module)]
 
 
-OPERATIONS: tuple[Operation, ...] = (
-    *uploads_api.OPERATIONS,
-    *results_api.OPERATIONS,
-    *analyze_api.OPERATIONS,
-    *jobs_api.OPERATIONS,
-    *replays_api.OPERATIONS,
-    *pipelines_api.OPERATIONS,
-    *status_api.OPERATIONS,
-    read_openapi,
-)
+def _of(module: str) -> tuple[Operation, ...]:
+    declared: tuple[Operation, ...] = import_module(module).OPERATIONS
+    return declared
 
 
 def answer_api(request: func.HttpRequest, method: str, path: str, rights: frozenset[str]) -> func.HttpResponse:
@@ -70,18 +68,21 @@ def _answer(request: func.HttpRequest, method: str, path: str, rights: frozenset
 
 def find(method: str, path: str) -> tuple[Operation, str]:
     """The operation of a path, and the name in it. Raises NotFound, MethodNotAllowed."""
-    matches = [(each, name) for each in OPERATIONS if (name := each.match(path)) is not None]
+    subject = (path.split("/") + [""])[1]
+    if subject not in MODULES:
+        raise NotFound(f"the API has no {path[:100]!r}{nearest(path[:100], [f'v1/{known}' for known in MODULES])}")
+    there = _of(MODULES[subject])
+    matches = [(each, name) for each in there if (name := each.match(path)) is not None]
     fitting = [(each, name) for each, name in matches if each.method == method]
     if fitting:
         return fitting[0]
     if matches:
         allowed = sorted({each.method for each, _ in matches})
         raise MethodNotAllowed(
-            f"{method} is not for {matches[0][0].template}; {', '.join(allowed)} is",
+            f"{method} is not for {matches[0][0].template}, which takes {', '.join(allowed)}",
             headers={"Allow": ", ".join(allowed)},
         )
-    known = {each.template.partition("/{")[0] for each in OPERATIONS}
-    raise NotFound(f"the API has no {path[:100]!r}{nearest(path[:100], known)}")
+    raise NotFound(f"the API has no {path[:100]!r}{nearest(path[:100], {each.template for each in there})}")
 
 
 def _without_body(answer: func.HttpResponse) -> func.HttpResponse:

@@ -11,10 +11,10 @@ from cloud.azureml import pipeline_runs
 from cloud.azureml.pipeline_entry import PipelineEntry
 from cloud.azureml.slot import Slot
 from cloud.pipelines_file import pipelines
-from cloud.web.answers import PipelineDoc, PipelineHistoryDoc, PipelineListDoc, SlotDoc
 from cloud.web.operations import Call, NoQuery, operation
 from cloud.web.problems import NotFound
 from cloud.web.router import json_answer
+from cloud.web.status_answers import PipelineDoc, PipelineHistoryDoc, PipelineListDoc, SlotDoc
 from inference.errors import BadPipeline
 
 _SLOTS = 20

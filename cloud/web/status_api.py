@@ -1,9 +1,8 @@
-"""What the app is and how it is over HTTP: models, routes, drift, health, rights."""
+"""What the app is and how it is over HTTP: models, routes, and the drift check."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import azure.functions as func
@@ -14,9 +13,9 @@ from cloud.pipelines_file import pipelines
 from cloud.settings import STATE
 from cloud.storage.containers import default_storage
 from cloud.storage.parsed_json import read_parsed
-from cloud.web.answers import DriftDoc, HealthDoc, RightDoc, RouteDoc, RouteListDoc, ServingDoc, ServingListDoc
 from cloud.web.operations import Call, NoQuery, operation
 from cloud.web.router import json_answer
+from cloud.web.status_answers import DriftDoc, RouteDoc, RouteListDoc, ServingDoc, ServingListDoc
 from inference.engine.registry import InstalledModel
 from inference.route_problems import problem_of
 from inference.routes import Route
@@ -104,50 +103,4 @@ def _verdict(document: Any) -> dict[str, Any]:
     return dict(document)
 
 
-@operation("GET", "v1/health", {200: HealthDoc, 503: HealthDoc})
-def read_health(_: Call[NoQuery]) -> func.HttpResponse:
-    """The deep health: imports every body once, and says what is there and what is wrong."""
-    from cloud.health import report
-
-    document = report()
-    return json_answer(document, HTTPStatus.OK if document["status"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-@operation("GET", "v1/rights", {200: RightDoc})
-def may_read(_: Call[NoQuery]) -> func.HttpResponse:
-    """Whether the key at hand may read."""
-    return _right({"right": "read"})
-
-
-@operation("POST", "v1/rights", {200: RightDoc}, stores_nothing=True)
-def may_contribute(_: Call[NoQuery]) -> func.HttpResponse:
-    """Whether the key at hand may contribute."""
-    return _right({"right": "contribute"})
-
-
-@operation("DELETE", "v1/rights", {200: RightDoc}, stores_nothing=True)
-def may_operate(_: Call[NoQuery]) -> func.HttpResponse:
-    """Whether the key at hand may operate."""
-    return _right({"right": "operate"})
-
-
-@operation("POST", "operate/rights", {200: RightDoc}, stores_nothing=True)
-def may_act(_: Call[NoQuery]) -> func.HttpResponse:
-    """Whether the key at hand may start replays and pipelines."""
-    return _right({"right": "operate_actions"})
-
-
-def _right(document: RightDoc) -> func.HttpResponse:
-    return json_answer(document)
-
-
-OPERATIONS = (
-    list_models,
-    list_routes,
-    read_drift,
-    read_health,
-    may_read,
-    may_contribute,
-    may_operate,
-    may_act,
-)
+OPERATIONS = (list_models, list_routes, read_drift)

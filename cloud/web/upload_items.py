@@ -16,7 +16,7 @@ def item_of(entry: Entry) -> UploadItemDoc:
         "route": entry.route,
         "created": entry.created.isoformat(),
         "summary": {"objects": dict(entry.objects), "scene": dict(entry.scene)},
-        "thumbnail": thumbnail_address(entry),
+        "thumbnail": thumbnail_address(entry) or None,
         "etag": entry.etag,
         "media_type": entry.media_type,
         "width": entry.width,

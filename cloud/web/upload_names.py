@@ -26,10 +26,12 @@ def upload_name(given: str, *, new: bool = False) -> str:
         raise BadRequest(problem)
     if odd := next((char for char in name if ord(char) < 32 or ord(char) == 127), None):
         raise BadRequest(f"{name[:100]!r} has the control character {odd!r}; give the upload another name")
-    if any(segment in ("", ".", "..") for segment in name.split("/")):
+    # What was put into storage otherwise may have empty segments, but a folder is no upload.
+    refused = ("", ".", "..") if new else (".", "..")
+    if name.endswith("/") or any(segment in refused for segment in name.split("/")):
         raise BadRequest(
-            f"{name[:100]!r} is not the plain name of an upload: it has an empty segment, a '.' or a '..' between its "
-            "slashes; expected such as street/photo.jpg"
+            f"{name[:100]!r} is not the plain name of an upload: it ends with a slash, or has an empty segment, a '.' "
+            "or a '..' between its slashes; expected such as street/photo.jpg"
         )
     if len(name) > LONGEST:
         raise BadRequest(f"the name has {len(name):,} characters, and no name in storage has more than {LONGEST:,}")

@@ -161,8 +161,8 @@ def _check_upload(request: func.HttpRequest, name: str, worker: UploadWorker) ->
     if size > limit:
         address = worker.storage.address(UPLOADS, name)
         raise LimitExceeded(
-            f"the body has {size:,} bytes, at most {limit:,} are taken here; larger files go straight into storage: "
-            f'azcopy copy "{name.rpartition("/")[2]}" "{address}"'
+            f"the body has {size:,} bytes, at most {limit:,} are taken here; larger files go straight into storage, "
+            f'after azcopy login: azcopy copy "{name.rpartition("/")[2]}" "{address}"'
         )
 
 

@@ -21,7 +21,7 @@ import pytest
 from cloud import connection, instance
 from cloud.settings import RESULTS, STATE, BadSettings, current
 from cloud.storage import containers
-from cloud.web import router
+from cloud.web import api_router, router
 from inference.errors import BadModel, BadRoute, Permanent, StorageUnavailable
 from tests.cloud.helpers import jpeg
 
@@ -205,8 +205,8 @@ def test_deep_health_knows_every_body_of_the_app() -> None:
         for match in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
             module = f"{match[1]}.{match[2]}"
             lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else match[1])
-    lazy |= {module for module, _ in router.BODIES.values()}
-    assert lazy - {"cloud.health"} == set(BODIES)  # that is what answers
+    lazy |= {module for module, _ in router.BODIES.values()} | set(api_router.MODULES.values())
+    assert lazy == set(BODIES)
 
 
 def test_every_body_of_the_router_exists_and_has_its_function(app: Any) -> None:
@@ -250,6 +250,17 @@ def test_whatever_a_body_raises_is_answered_as_a_record_with_a_trace(
 
 def test_a_body_that_cannot_be_imported_is_an_answer_too(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cloud.web.api_router", None)
+    answer = app.read(request("GET", path="results/a.jpg"))
+    assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (500, "ModuleNotFoundError")
+
+
+def test_deep_health_answers_whatever_of_the_api_cannot_be_imported(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {module for module in api_router.MODULES.values() if module != "cloud.web.health_api"}
+    for module in broken:
+        monkeypatch.setitem(sys.modules, module, None)
+    answer = app.read(request("GET", path="health"))
+    errors = json.loads(answer.get_body())["errors"]
+    assert (answer.status_code, set(errors)) == (503, {f"import {module}" for module in broken})
     answer = app.read(request("GET", path="results/a.jpg"))
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (500, "ModuleNotFoundError")
 
@@ -379,5 +390,5 @@ def test_results_are_read_by_path_and_nothing_else_is(app: Any) -> None:
     assert picture.headers["X-Content-Type-Options"] == "nosniff"
     assert app.read(request("GET", path="results/big.bin")).status_code == 413
     assert app.read(request("GET", path="results/street/b.jpg")).status_code == 404
-    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a//b"):
+    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a/b/"):
         assert app.read(request("GET", path=f"results/{path}")).status_code == 400

@@ -41,11 +41,20 @@ from cloud.videos.messages import Message
 from cloud.web import router
 from cloud.web.analyze_api import AnalyzeQuery
 from cloud.web.api_router import answer_api
+from cloud.web.envelopes import unwrapped
 from cloud.web.operations import RIGHTS, NoQuery
 from cloud.web.parameters import read_parameters
 from cloud.web.uploads_api import ListQuery
 from inference.engine.registry import Registry
-from inference.errors import BadModel, BadPipeline, BadRoute, DropsightError, LimitExceeded, UnsupportedMedia
+from inference.errors import (
+    BadModel,
+    BadPipeline,
+    BadRequest,
+    BadRoute,
+    DropsightError,
+    LimitExceeded,
+    UnsupportedMedia,
+)
 from inference.plain_text import single
 from inference.results.strict_json import json_text
 from inference.routes import Route, Step
@@ -280,6 +289,15 @@ def query(data: bytes) -> None:
     assert router.answer("health", request).status_code == 400
 
 
+def envelope(data: bytes) -> None:
+    """The body of POST v1/analyze; its first line is the Content-Type."""
+    kind, _, body = data.partition(b"\n")
+    try:
+        unwrapped(body, kind.decode("latin-1"))
+    except (BadRequest, UnsupportedMedia):
+        return
+
+
 def events(data: bytes) -> None:
     """The body of an Event Grid webhook, without entries that it could be about."""
     answer = router.answer("model_registered", func.HttpRequest("POST", "http://app/api/models/events", body=data))
@@ -306,6 +324,6 @@ def names(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        manifest, recogniser, onnx, routes, sidecar, receipt, job, message, state, query, events, names,
+        manifest, recogniser, onnx, routes, sidecar, receipt, job, message, state, query, envelope, events, names,
     )
 }  # fmt: skip

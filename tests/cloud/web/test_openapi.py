@@ -11,11 +11,13 @@ import azure.functions as func
 import jsonschema
 import pytest
 
-from cloud.web.api_router import OPERATIONS, answer_api, find, read_openapi
+from cloud.web.api_router import answer_api, find, operations
+from cloud.web.description_api import read_openapi
 from cloud.web.openapi import document
 from cloud.web.operations import Operation
 from tests.cloud.web.asking import ask, said
 
+OPERATIONS = operations()
 DESCRIBED = document(OPERATIONS, "/api")
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "api.md"
 

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from cloud.web.api_router import OPERATIONS
+from cloud.web.api_router import operations
 from cloud.web.operations import Operation
 from devtools.azurite import Azurite
 from localhost.host_process import HostProcess
@@ -85,8 +85,11 @@ def test_a_generated_client_uploads_waits_lists_and_reads(host: HostProcess, cli
     result = call("results.read_result", upload.result.path)
     assert (result.source.name, result.source.etag) == (NAME, written.etag)
     assert call("results.read_result", NAME).trace == result.trace
-    listed = call("uploads.list_uploads", folder="street 1/")
-    assert [item.name for item in listed.items] == [NAME]
+
+    def listed() -> list[tuple[str, str]]:
+        return [(item.name, item.state) for item in call("uploads.list_uploads", folder="street 1/").items]
+
+    host.wait_for(lambda: listed() == [(NAME, "done")], "the upload in the list", PATIENCE_S)
     assert call("uploads.read_upload", "no/such.jpg").error.class_ == "NotFound"
 
     # Both spellings of a slash, which some hosts decode and others leave, and a range of a file.
@@ -95,6 +98,9 @@ def test_a_generated_client_uploads_waits_lists_and_reads(host: HostProcess, cli
         assert (found.status, json.loads(found.body)["name"]) == (200, NAME)
         part = request("GET", f"{host.url}/api/v1/results/{spelt}/result.json", headers={"Range": "bytes=0-9"})
         assert (part.status, part.body) == (206, b'{"schema":')
+        head, whole = (request(method, f"{host.url}/api/v1/results/{spelt}") for method in ("HEAD", "GET"))
+        assert (head.status, head.body, head.headers["ETag"]) == (200, b"", whole.headers["ETag"])
+        assert int(head.headers["Content-Length"]) == len(whole.body)
     assert call("uploads.delete_upload", NAME).count == 1
     assert call("uploads.read_upload", NAME).status == 404
 
@@ -106,6 +112,11 @@ def test_a_model_webhook_of_cloud_events_shakes_hands(host: HostProcess) -> None
     assert answer.headers["WebHook-Allowed-Rate"] == "120"
     refused = request("OPTIONS", f"{host.url}/api/models/events")
     assert (refused.status, refused.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_a_name_with_the_end_of_a_line_reaches_the_app(host: HostProcess) -> None:
+    answer = request("GET", f"{host.url}/api/v1/uploads/a%0Ab.jpg")
+    assert (answer.status, "control character" in json.loads(answer.body)["detail"]) == (400, True)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +135,7 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation.name)
 def test_what_the_description_allows_is_answered_as_it_says(operation: Operation, allowed: Any) -> None:
     described = allowed[f"/{operation.template}"][operation.method]
 

@@ -123,6 +123,16 @@ def test_what_became_of_an_upload(worker: UploadWorker, index: FakeIndex) -> Non
     assert said(ask("GET", "v1/uploads/s/good.jpg"))["state"] == "deleted"
 
 
+def test_what_was_put_into_storage_under_an_odd_name_is_told_and_read(worker: UploadWorker, index: FakeIndex) -> None:
+    worker.handle(drop(worker, "odd//a.jpg", jpeg()))  # no name that the API gives, and one that storage takes
+    found = said(ask("GET", "v1/uploads/odd%2F%2Fa.jpg"))
+    assert (found["state"], found["result"]["path"]) == ("done", "odd/%2Fa.jpg/result.json")
+    answer = ask("GET", "v1/results/odd/%252Fa.jpg/result.json")
+    assert (answer.status_code, said(answer)["source"]["name"]) == (200, "odd//a.jpg")
+    assert ask("DELETE", "v1/uploads/odd//").status_code == 400
+    assert said(ask("DELETE", "v1/uploads/odd//a.jpg"))["count"] == 1
+
+
 def test_a_new_version_has_not_the_result_of_the_one_before(worker: UploadWorker, index: FakeIndex) -> None:
     worker.handle(drop(worker, "a.jpg", jpeg()))
     drop(worker, "a.jpg", jpeg(1))
