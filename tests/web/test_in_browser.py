@@ -243,6 +243,41 @@ def test_masks_are_painted_where_the_document_has_them(app: App, address: str, p
     )
 
 
+def test_a_map_is_painted_in_the_colours_of_its_labels(app: App, address: str, page: Page) -> None:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from inference.draw.colours import colour
+
+    ids = np.zeros((480, 640), np.uint8)
+    ids[:, 320:], ids[400:, :] = 3, 7  # what is not listed, 0, is background
+    buffer = io.BytesIO()
+    Image.fromarray(ids).save(buffer, "PNG")
+    areas = [{"id": f"map/{k}", "label": label, "label_id": number, "area": 100_000}
+             for k, (number, label) in enumerate(((3, "road"), (7, "tree")))]  # fmt: skip
+    document = result([step("map", "image-segmentation", areas, map="map.png")], artifacts={"map": "map.png"})
+    app.add("a.jpg", document, _SMALL, {"map.png": buffer.getvalue()})
+    page.goto(f"{address}result/a.jpg")
+    ready(page)
+    expected = [[500, 100, [*colour("road"), 114]], [100, 450, [*colour("tree"), 114]], [100, 100, [0, 0, 0, 0]]]
+    _painted(page, expected)
+    page.get_by_role("button", name="tree").click()
+    _painted(page, [[500, 100, [0, 0, 0, 0]], expected[1]])
+
+
+def _painted(page: Page, expected: list[list[Any]]) -> None:
+    """Wait until the canvas has these colours; a browser keeps them multiplied by their opacity."""
+    page.wait_for_function(
+        """expected => expected.every(([x, y, colour]) => {
+          const found = document.getElementById('paint').getContext('2d').getImageData(x, y, 1, 1).data;
+          return colour.every((part, i) => Math.abs(part - found[i]) < 4);
+        })""",
+        arg=expected,
+    )
+
+
 @pytest.mark.parametrize("runs", [[0, 5, 3], [7, 1, 2, 4, 100_000, 3], [1], [1000, 1, 1, 1, 1, 1, 999_999]])
 def test_masks_are_read_as_they_were_written(address: str, page: Page, runs: list[int]) -> None:
     import numpy as np
