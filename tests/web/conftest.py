@@ -13,7 +13,7 @@ import pytest
 from tests.web.page_server import App, serve, stand_in
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WAIT_MS = 15_000
@@ -73,6 +73,10 @@ def context(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) ->
     made.close()
 
 
+def _is_missing(answer: Response) -> bool:
+    return "/static/" in answer.url and answer.status >= 400
+
+
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
     """A page; errors of its scripts, what its policy forbids, and what it does not find of its own fail the test."""
@@ -86,6 +90,6 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
     made.on("console", heard)
     made.on("pageerror", lambda error: said.append(str(error)))
-    made.on("response", lambda answer: said.append(answer.url) if "/static/" in answer.url and not answer.ok else None)
+    made.on("response", lambda answer: said.append(answer.url) if _is_missing(answer) else None)
     yield made
     assert not said

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
@@ -90,8 +92,9 @@ def test_gallery_without_its_slash_leads_to_it(app: App) -> None:
 
 def test_the_first_page_keeps_to_its_budgets(app: App) -> None:
     fill(app, 200)
-    size = len(ask().get_body())
-    assert size < 40 * 1024, size
+    for path in ("", "?folder=street%2F&label=person", "?label=person&cursor=60"):
+        size = len(ask(path).get_body())
+        assert size < 40 * 1024, (path, size)
     assert (STATIC / "app.css").stat().st_size < 14 * 1024
     of_grid = ("grid.js", "keys.js", "upload.js")
     of_result = ("result.js", "keys.js", "choice.js", "picture.js", "masks.js", "video.js", "frames.js")
@@ -228,6 +231,13 @@ def test_a_picture_has_its_objects_drawn_in_its_own_pixels(app: App) -> None:
     )
 
 
+def test_an_oriented_box_is_drawn_by_its_corners(app: App) -> None:
+    corners = [[100, 100], [300, 150], [280, 250], [80, 200]]
+    turned = thing(0, "ship", 0.9, (80, 100, 300, 250), corners=corners)
+    app.add("a.jpg", result([step("objects", "object-detection", [turned])]), picture(), {})
+    assert '<polygon class="box" points="100,100 300,150 280,250 80,200"/>' in text(ask("result/a.jpg"))
+
+
 def test_labels_have_the_colours_of_the_annotated_picture(app: App) -> None:
     from inference.draw.colours import colour
 
@@ -244,7 +254,7 @@ def test_an_original_of_which_something_is_hidden_is_never_shown(app: App, said:
     if said == "route":
         app.hiding, app.entries = True, []
     page = text(ask("result/a.jpg"))
-    assert "media/uploads" not in page and "media/results/a.jpg/annotated.jpg" in page
+    assert not re.search("media/(uploads|view)", page) and "media/results/a.jpg/annotated.jpg" in page
     assert "the original is not shown" in page and 'id="overlay"' not in page
 
 
@@ -257,18 +267,19 @@ def test_the_original_of_a_blurred_video_is_not_shown_either(app: App) -> None:
     )
 
 
-def test_a_picture_that_no_browser_shows_is_asked_for_as_one_that_does(app: App) -> None:
+def test_a_picture_is_asked_for_as_browsers_show_it_and_downloaded_as_it_is(app: App) -> None:
     document = street()
     document["source"]["media_type"] = "image/heic"
     app.add("a.heic", document, picture(), {})
-    assert 'src="../../media/view/a.heic?' in text(ask("result/a.heic"))
+    page = text(ask("result/a.heic"))
+    assert 'src="../../media/view/a.heic?' in page and 'href="../../media/uploads/a.heic?' in page
 
 
 def test_before_and_after_stand_side_by_side(app: App) -> None:
     document = result([step("sketch", "image-to-image", [])], artifacts={"sketch": "sketch.jpg"})
     app.add("a.jpg", document, picture(), {"sketch.jpg": picture()})
     page = text(ask("result/a.jpg"))
-    assert "media/uploads/a.jpg" in page and "media/results/a.jpg/sketch.jpg" in page
+    assert "media/view/a.jpg" in page and "media/results/a.jpg/sketch.jpg" in page
     assert 'aria-label="Where after begins, in percent"' in page
 
 
@@ -319,6 +330,57 @@ def test_what_has_no_result_yet_says_why(app: App) -> None:
     assert (waiting.status_code, deleted.status_code, unknown.status_code) == (200, 404, 404)
     assert "it waits for its turn" in text(waiting) and 'data-live="1"' in text(waiting)
     assert "data-live" not in text(deleted)
+
+
+def test_a_result_beside_which_something_is_to_be_said_says_it(app: App) -> None:
+    app.add("a.jpg", street(), picture(), {"annotated.jpg": picture()})
+    app.states["a.jpg"] = ("working", "it is being worked on")
+    page = text(ask("result/a.jpg"))
+    assert "It is to be analysed again: it is being worked on." in page and 'id="overlay"' in page
+    app.states["a.jpg"] = ("deleted", "the upload 'a.jpg' was deleted")
+    page = text(ask("result/a.jpg"))
+    assert "was deleted." in page and not re.search("media/(uploads|view)", page)
+
+
+def test_a_result_of_what_was_there_before_is_not_shown(app: App) -> None:
+    document = street()
+    document["source"]["etag"] = "0x0LD"
+    app.add("a.jpg", document, picture(), {})
+    app.states["a.jpg"] = ("waiting", "it was uploaded anew")
+    page = text(ask("result/a.jpg"))
+    assert "it was uploaded anew" in page and 'id="overlay"' not in page
+
+
+def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if at:
+        yield at
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1] if isinstance(value, list) else ())
+    for key, inner in items:
+        yield from _places(inner, (*at, key))
+
+
+@pytest.mark.parametrize("make", [street, clip])
+@pytest.mark.parametrize("odd", [None, "x", [None], {"a": None}, -1, float("inf")], ids=repr)
+def test_whatever_a_document_has_in_a_place_is_shown_or_said_on_a_page(app: App, make: Any, odd: Any) -> None:
+    app.add("a", make(), picture(), {})
+    for place in _places(make()):
+        document = make()
+        inner = document
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = odd
+        app.storage.write("results", "a/result.json", json.dumps(document).encode())
+        assert ask("result/a").status_code in (200, 422), place
+
+
+def test_words_on_a_track_can_be_read_on_its_colour(app: App) -> None:
+    from inference.draw.colours import ink, track_colour
+
+    app.add("a.mp4", clip(), b"?", {})
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', text(ask("result/a.mp4")))[0])
+    for number, label, _, _, colour, words in data["tracks"]:
+        assert colour == "#{:02x}{:02x}{:02x}".format(*track_colour(label, number))
+        assert words == "#{:02x}{:02x}{:02x}".format(*ink(track_colour(label, number)))
 
 
 @pytest.mark.parametrize("document", [b"{", b"[]", b'{"schema": "other/1"}', b'{"steps": [{"name": 3}]}'])

@@ -34,7 +34,8 @@ def gallery(request: func.HttpRequest) -> func.HttpResponse:
     path = request.route_params.get("path") or ""
     before, slash, raw = request.url.partition("?")[0].partition("/gallery/")
     if not slash:  # from gallery itself relative addresses would lead elsewhere
-        return redirect("gallery/")
+        query = request.url.partition("?")[2]
+        return redirect(f"gallery/{'?' if query else ''}{query}")
     # A host that keeps %2F gives the page another depth than the name's slashes do.
     counted = raw if unquote(raw) == path else path
     frame = Frame(counted, services.session_of(request))
@@ -133,7 +134,8 @@ def _call(
     """What the API answers to a form. Raises Refused with its words."""
     headers = {**{name: value for name, value in request.headers.items() if name.lower() in ("origin", "host")}}
     headers |= {"Content-Type": kind} if kind else {}
-    inner = func.HttpRequest(method, request.url, headers=headers, params={}, route_params={"path": path}, body=body)
+    url = request.url.partition("?")[0]  # the list's filters are no parameters of the operation
+    inner = func.HttpRequest(method, url, headers=headers, params={}, route_params={"path": path}, body=body)
     answer = services.call_api(inner, method, path, frame.session.rights)
     if answer.status_code >= 400:
         try:

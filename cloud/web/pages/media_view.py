@@ -20,8 +20,7 @@ from inference.results.skeletons import Skeleton
 from inference.results.summary import labels_of
 
 Row = Mapping[str, Any]
-# What browsers show by themselves; of other kinds the app makes a picture that they do.
-SHOWN_PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/bmp")
+# What browsers play, as far as its codec is known to them.
 SHOWN_VIDEOS = ("video/mp4", "video/webm", "video/quicktime")
 _DRAWN = ("annotated.jpg", "annotated.png")
 # A plate is laid out for a picture that is shown so large; a script then knows.
@@ -72,7 +71,7 @@ def media_view(document: Row, shapes: Sequence[Shape], frame: Frame, name: str, 
     if hidden or not all(size):
         address = addresses.artifact("annotated") or (made and addresses.artifact(made)) or ""
         return MediaView("picture" if address else "none", address, "", "", *size, drawn=True, hidden=hidden)
-    original = addresses.picture(str(source.get("media_type") or ""))
+    original = addresses.picture()
     if made:
         return MediaView("compare", original, addresses.artifact(made), "", *size)
     scale = max(max(size) / _SHOWN_SIDE, 0.2)
@@ -112,12 +111,16 @@ class _Addresses:
     def document(self) -> str:
         return self._frame.media(services.media_address("results", result_path(self._name)))
 
-    def picture(self, media_type: str) -> str:
-        kind: Kind = "uploads" if media_type in SHOWN_PICTURES else "view"
-        return self._frame.media(services.media_address(kind, self._name))
+    def picture(self) -> str:
+        """The original, or what the app makes of it where it is of a kind, or a size, that no browser gets."""
+        return self._upload("view")
 
     def original(self) -> str:
-        return self._frame.media(services.media_address("uploads", self._name))
+        return self._upload("uploads")
+
+    def _upload(self, kind: Kind) -> str:
+        version = str(self._document["source"]["etag"])  # so that browsers keep it
+        return self._frame.media(services.media_address(kind, self._name, version=version))
 
 
 def _made(document: Row) -> str:
@@ -191,11 +194,7 @@ def _video_data(document: Row, addresses: _Addresses, annotated: str, drawn: boo
         "size": [document["source"].get("width"), document["source"].get("height")],
         "length": document["source"].get("duration_s"),
         "labels": {label: [hexadecimal(tint), hexadecimal(ink(tint))] for label, tint in shades.items()},
-        "tracks": [
-            [track["id"], track["label"], track["start_s"], track["end_s"],
-             hexadecimal(track_colour(str(track["label"]), track["id"]))]
-            for track in tracks
-        ],
+        "tracks": [_track(track) for track in tracks],
         "thresholds": {step["name"]: step.get("threshold") or 0 for step in document["steps"]},
         "skeletons": {
             step["name"]: _drawn_skeleton(step["skeleton"]) for step in document["steps"] if step.get("skeleton")
@@ -212,6 +211,12 @@ def _video_data(document: Row, addresses: _Addresses, annotated: str, drawn: boo
         ],
         "posters": [addresses.file(path) for path in document.get("thumbnails") or ()],
     }  # fmt: skip
+
+
+def _track(track: Row) -> list[Any]:
+    """A track with its colour, and that of words on it."""
+    tint = track_colour(str(track["label"]), track["id"])
+    return [track["id"], track["label"], track["start_s"], track["end_s"], hexadecimal(tint), hexadecimal(ink(tint))]
 
 
 def _drawn_skeleton(said: Row) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _areas(document: Row) -> list[LabelRow]:
         for step in document["steps"]
         if "map" in step and pixels
         for item in step["predictions"]
-        if "area" in item
+        if "area" in item and item.get("label")
     ]  # fmt: skip
 
 
@@ -113,8 +113,8 @@ def step_rows(document: Row, licence_of: Callable[[str], str]) -> list[StepRow]:
     rows = []
     for step in document["steps"]:
         model, ms = step.get("model") or {}, step.get("ms") or {}
-        total = sum(value for value in ms.values() if isinstance(value, int | float))
-        left_out = sum((step.get("left_out") or {}).values())
+        total = sum(ms.values())
+        left_out = int(sum((step.get("left_out") or {}).values()))
         rows.append(
             StepRow(
                 step["name"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import azure.functions as func
 
+from cloud.index.entry import Query
 from cloud.settings import ERRORS, RESULTS
 from cloud.storage.paths import output_path, requested_path
 from cloud.uploads.publish import error_path, result_path
@@ -15,7 +16,8 @@ from cloud.web.pages import services
 from cloud.web.pages.filters import address_of, query_of
 from cloud.web.pages.media_view import media_view
 from cloud.web.pages.neighbours import Place, place_of
-from cloud.web.pages.panel import File, facts, label_rows, step_rows
+from cloud.web.pages.panel import File, LabelRow, facts, label_rows, step_rows
+from cloud.web.pages.readable import readable
 from cloud.web.pages.render import Frame, in_path, page
 from cloud.web.pages.shapes import shapes_of
 from inference.errors import CorruptMedia, DropsightError, LimitExceeded
@@ -101,24 +103,32 @@ def _place(query: Any, cursor: str | None, name: str, frame: Frame) -> Place:
 
 def view(document: Row, place: Place, frame: Frame, name: str, state: services.UploadState) -> dict[str, Any]:
     """What the template is given for a result."""
+    document = readable(document)
     hidden = is_hidden(document, place) or not state.etag
     shapes = shapes_of(document)
+    rows = label_rows(document, shapes)
     return {
         "media": media_view(document, shapes, frame, name, hidden),
-        "rows": label_rows(document, shapes),
+        "rows": rows,
         "objects": shapes,
         "steps": step_rows(document, services.licence_of),
         "facts": facts(document),
-        "notes": [*(document.get("notes") or ()), *([document["sound"]] if document.get("sound") else ())],
+        "notes": [*document["notes"], *([str(document["sound"])] if document.get("sound") else ())],
         "files": files_of(document, frame, name, hidden),
         "exports": [File(title, f"{frame.home}export/{form}/{in_path(name)}") for form, title in EXPORTS.items()],
+        "others": [File(row.label, frame.home + address_of(Query(label=row.label))) for row in rows if _is_sure(row)],
         "state": _in_words(state),
         "partial": document.get("status") == "partial",
-        "broken": document.get("broken"),
-        "zones": document.get("zones") or {},
+        "broken": document["broken"],
+        "zones": document["zones"],
         "json": frame.media(services.media_address("results", result_path(name))),
         "start": start_of(document),
     }  # fmt: skip
+
+
+def _is_sure(row: LabelRow) -> bool:
+    """Whether lists can be searched for a label: not for guesses, nor for what a picture is covered by."""
+    return row.kind == "scene" or (row.kind == "object" and bool(row.count))
 
 
 def _in_words(state: services.UploadState) -> str:
@@ -140,7 +150,7 @@ def files_of(document: Row, frame: Frame, name: str, hidden: bool) -> list[File]
     own = [] if hidden else [File("original", frame.media(services.media_address("uploads", name)))]
     return own + [
         File(kind, frame.media(services.media_address("results", f"{output_path(name)}/{path}")))
-        for kind, path in (document.get("artifacts") or {}).items()
+        for kind, path in document["artifacts"].items()
     ]
 
 

@@ -13,7 +13,7 @@ from inference.results.skeletons import Skeleton
 
 Row = Mapping[str, Any]
 # A plate's width before a script has measured it, in its own pixels: a letter of 13 px system-ui is about so wide.
-_LETTER, _PAD, _PLATE = 7.1, 10, 19
+_LETTER, _PAD, _PLATE = 7.8, 10, 19
 _WORDS = 60
 _TURNS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # More than a picture can show, and a page can move.

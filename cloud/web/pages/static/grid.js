@@ -2,13 +2,16 @@
 import { keys } from "./keys.js";
 import { uploads } from "./upload.js";
 
+// Where nothing changes it is looked at less and less often: a tab that is left open keeps no app awake.
 const EVERY_MS = 4000;
+const MOST_MS = 60000;
 const days = document.getElementById("days");
 const news = document.getElementById("news");
 const mine = new Set();
 let version = days.dataset.version;
 let arrived = null; // the page that has what is new
 let timer = 0;
+let every = EVERY_MS;
 
 const tilesOf = (root) => [...root.querySelectorAll(".tile")];
 const tileOf = (name) => days.querySelector(`.tile[data-name="${CSS.escape(name)}"]`);
@@ -28,13 +31,15 @@ async function look() {
     try {
       const page = await load(location.href, { "If-None-Match": version });
       if (news.dataset.lost) say("");
+      every = page ? EVERY_MS : Math.min(every * 1.25, MOST_MS);
       if (page) merge(page);
     } catch {
+      every = EVERY_MS;
       say("No connection; trying again.");
       news.dataset.lost = "1";
     }
   }
-  timer = setTimeout(look, EVERY_MS);
+  timer = setTimeout(look, every);
 }
 
 function merge(page) {
@@ -106,10 +111,7 @@ function place(found, before) {
   }
 }
 
-let loading = false;
 async function older(link) {
-  if (loading) return;
-  loading = true;
   try {
     const page = await load(link.href);
     place(page.getElementById("days"), false);
@@ -119,20 +121,24 @@ async function older(link) {
   } catch {
     link.dataset.failed = "1"; // it is still a link
   }
-  loading = false;
 }
 
 const link = document.getElementById("older");
 if (link) {
-  new IntersectionObserver((seen) => {
-    if (seen.some((entry) => entry.isIntersecting) && !link.dataset.failed) older(link);
-  }, { rootMargin: "800px" }).observe(link);
+  const end = new IntersectionObserver(async (seen) => {
+    if (!seen.some((entry) => entry.isIntersecting) || link.dataset.failed) return;
+    end.unobserve(link); // else nothing is told where the end is still in sight after a page has come
+    await older(link);
+    if (link.isConnected) end.observe(link);
+  }, { rootMargin: "800px" });
+  end.observe(link);
 }
 
 const form = document.getElementById("upload");
 if (form) {
   uploads(form, document.getElementById("sending"), document.getElementById("drop"), (name) => {
     mine.add(name);
+    every = EVERY_MS;
     look();
   });
 }
@@ -173,6 +179,9 @@ for (const box of document.querySelectorAll(".filter")) {
     box.querySelector("summary").focus();
   });
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+document.addEventListener("visibilitychange", () => {
+  every = EVERY_MS;
+  if (!document.hidden) look();
+});
 if (!new URL(location.href).searchParams.has("cursor")) timer = setTimeout(look, EVERY_MS);
 document.documentElement.dataset.ready = "1";

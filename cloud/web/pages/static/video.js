@@ -77,7 +77,7 @@ function draw(canvas, media, items, choice, data, tracks) {
   for (const item of items) {
     if (!choice.shows(item.label, item.score ?? 1, data.thresholds[item.step] ?? 0)) continue;
     const known = tracks.get(item.track);
-    const [fill, ink] = known ? [known[4], data.labels[item.label]?.[1] ?? "#000"] : data.labels[item.label] ?? GREY;
+    const [fill, ink] = known ? known.slice(4) : data.labels[item.label] ?? GREY;
     pen.globalAlpha = choice.lit === null || choice.lit === item.label ? 1 : 0.25;
     outline(pen, item, scale, fill, line);
     for (const [step, points] of item.poses) bones(pen, points, data.skeletons[step ?? item.step], scale, line);
