@@ -184,6 +184,23 @@ def test_an_upload_whose_result_hides_something_is_shown_by_nothing_but_what_was
     assert answer.headers["ETag"] == f'"{etag}.{FOLDER_OF_RESULT}"'
 
 
+def test_a_video_whose_result_hides_something_is_played_as_it_was_published(
+    site: Site, signed: Callable[..., str]
+) -> None:
+    head = b"\0\0\0\x18ftypisom\0\0\0\0isommp42"
+    etag = site.store.put("uploads/face.mp4", head + b"original").strip('"')
+    site.store.put(f"results/face.mp4/{FOLDER_OF_RESULT}/annotated.mp4", head + b"published")
+    site.store.put(f"results/face.mp4/{FOLDER_OF_RESULT}/poster.jpg", jpeg(2, 80))
+    artifacts = {name: f"{FOLDER_OF_RESULT}/{name}.{end}" for name, end in (("annotated", "mp4"), ("poster", "jpg"))}
+    source = {"name": "face.mp4", "etag": etag, "media_type": "video/mp4"}
+    document = {"source": source, "route": "r", "blurred": ["face"], "artifacts": artifacts}
+    site.store.put("results/face.mp4/result.json", json.dumps(document).encode(), metadata={"folder": FOLDER_OF_RESULT})
+    part = site.ask("GET", signed("uploads", "face.mp4"), headers={"Range": "bytes=24-"})
+    assert (part.status, part.body, part.headers["Content-Type"]) == (206, b"published", "video/mp4")
+    assert thumbnail_size(site.ask("GET", signed("thumbnails", "face.mp4"))) == (80, 80)
+    assert site.ask("GET", signed("view", "face.mp4")).status == 415
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "path", ["..%2Fstate/web/secret", "a%2F..%2F..%2Fstate/web/secret", "..%5Cstate%5Cweb/secret", ".%2Fa.jpg", "a%00b"]
