@@ -146,8 +146,10 @@ def _worker(storage: Storage, log: Path) -> UploadWorker:
     worker.analyze = _answered  # type: ignore[assignment, method-assign]
     file, real = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), publish.publish
 
-    def noted(storage: Storage, receipt: Any, analysis: Analysis, check_ours: publish.CheckOurs) -> publish.Published:
-        published = real(storage, receipt, analysis, check_ours)
+    def noted(
+        storage: Storage, receipt: Any, analysis: Analysis, check_ours: publish.CheckOurs, *, blurred: bool = False
+    ) -> publish.Published:
+        published = real(storage, receipt, analysis, check_ours, blurred=blurred)
         os.write(file, f"{receipt.name}\n".encode())
         return published
 

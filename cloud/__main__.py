@@ -23,9 +23,11 @@ def parser() -> argparse.ArgumentParser:
         drift_command,
         export_command,
         forget_command,
+        index_command,
         models_command,
         notices_command,
         pipelines_command,
+        query_command,
         replay_command,
     )
 
@@ -52,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("drift", help="drift of production against a baseline: check, baseline, approve")
     drift_command.add_arguments(command)
     export_command.add_arguments(commands.add_parser("export", help="results as COCO, YOLO, CSV or JSON lines"))
+    command = commands.add_parser("index", help="the table behind lists and searches: rebuild, check")
+    index_command.add_arguments(command)
+    query_command.add_arguments(commands.add_parser("query", help="SQL over the results in the lake"))
     return top
 
 

@@ -15,6 +15,7 @@ from cloud.transport import StorageTransport
 from inference.loopback import bypass_proxy, is_loopback
 
 if TYPE_CHECKING:
+    from azure.data.tables import TableServiceClient
     from azure.storage.queue import QueueServiceClient
 
 _MIB = 1024 * 1024
@@ -24,7 +25,7 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 # For the clients that we do not make: of the identity, whose endpoint Azure puts on the host itself, and of Azure ML.
 bypass_proxy()
 
-Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient")
+Service = TypeVar("Service", "BlobServiceClient", "QueueServiceClient", "TableServiceClient")
 
 
 def _credential(client_id: str | None) -> Any:
@@ -101,3 +102,17 @@ def queue_service(connection: str) -> QueueServiceClient:
     if place.text:
         return _named(QueueServiceClient, connection, place.text)
     return QueueServiceClient(place.uri, credential=_credential(place.client_id), transport=_transport(place.uri))
+
+
+@once
+def table_service(connection: str) -> TableServiceClient:
+    """The table client of the same account. Raises BadSettings."""
+    from azure.data.tables import TableServiceClient
+
+    options: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.5}
+    place = endpoint(connection, "table")
+    if place.text:
+        return _named(TableServiceClient, connection, place.text, **options)
+    return TableServiceClient(
+        place.uri, credential=_credential(place.client_id), transport=_transport(place.uri), **options
+    )

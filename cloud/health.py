@@ -9,11 +9,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import azure.functions as func
-
 from cloud import health_parts
 from cloud.machine_paths import without_paths
-from cloud.web.router import json_answer
 from inference.errors import DropsightError
 
 log = logging.getLogger(__name__)
@@ -22,15 +19,31 @@ log = logging.getLogger(__name__)
 BODIES = (
     "cloud.instance",
     "cloud.web.router",
-    "cloud.web.api",
-    "cloud.web.operate",
+    "cloud.web.api_router",
+    "cloud.web.analyze_api",
+    "cloud.web.description_api",
+    "cloud.web.health_api",
+    "cloud.web.jobs_api",
+    "cloud.web.pipelines_api",
+    "cloud.web.replays_api",
+    "cloud.web.results_api",
+    "cloud.web.rights_api",
+    "cloud.web.status_api",
+    "cloud.web.uploads_api",
     "cloud.web.parameters",
+    "cloud.web.model_events",
+    "cloud.web.media",
+    "cloud.web.pages.gallery",
+    "cloud.web.session",
+    "cloud.web.static",
     "cloud.tick",
     "cloud.uploads.audit_nightly",
+    "cloud.index.results",
     "cloud.models.deliveries",
     "cloud.drift.drift_check",
     "cloud.drift.freshness",
     "cloud.drift.lake",
+    "cloud.index.results",
 )
 PACKAGES = (
     "azure-functions",
@@ -42,12 +55,6 @@ PACKAGES = (
     "pillow",
     "av",
 )
-
-
-def on_request(request: func.HttpRequest) -> func.HttpResponse:
-    """GET /api/health/deep: the report, with 503 where something is wrong."""
-    document = report()
-    return json_answer(document, 200 if document["status"] == "ok" else 503)
 
 
 def report() -> dict[str, Any]:
@@ -73,6 +80,7 @@ def report() -> dict[str, Any]:
         "outdated": health_parts.outdated,
         "audit": health_parts.audit,
         "given up": health_parts.given_up,
+        "index": health_parts.index,
     }
     answers: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}

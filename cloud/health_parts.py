@@ -243,6 +243,13 @@ def given_up() -> dict[str, Any]:
     return {"count": found.count, "queue": QUEUE, "first": found.first}
 
 
+def index() -> dict[str, str]:
+    """From what lists of uploads come; no error where it is not the table: all but lists and searches goes on."""
+    from cloud.index.default import told
+
+    return told()
+
+
 def notices() -> str:
     """Who is told of results. Raises ValueError where settings cannot be used, or notices could not be delivered."""
     from cloud.instance import default_notices

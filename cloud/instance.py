@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cloud.comments import only_comments
 from cloud.edited import Edit, FileAsRead, masks_of
+from cloud.index.default import default_index, default_tables, default_writer
 from cloud.models.serving_models import ServingModels
 from cloud.models.trials import Trials
 from cloud.notify.notices import Notice, Notices
@@ -24,6 +25,8 @@ from cloud.storage.queues import Queue
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.forget import look_again
 from cloud.uploads.given_up import note_given_up
+from cloud.uploads.index_notes import IndexNotes, Truth
+from cloud.uploads.index_reconcile import reconcile
 from cloud.uploads.plans import APP, app_routes, routes_path, written_routes
 from cloud.uploads.replay_worker import ReplayWorker
 from cloud.uploads.replays import QUEUE, ReplayMessage, Replays
@@ -65,9 +68,21 @@ def default_worker() -> UploadWorker:
             )
     worker = UploadWorker(storage, settings, app_routes(settings, registry), registry, models)
     at_stop(worker.ledger.stop)
+    begin_index(worker)
     worker.split = lambda *video: default_videos().split(*video)
     worker.leave = lambda *video: default_videos().leave(*video)
     return worker
+
+
+def begin_index(worker: UploadWorker) -> None:
+    """Have the index say what becomes of the worker's uploads."""
+
+    def blurs(route: str) -> bool:
+        return any(entry.name == route and entry.draw.blur for entry in worker.planner.routes.routes)
+
+    writer = default_writer()
+    writer.truth = Truth(worker.storage, worker.ledger.store, blurs)
+    worker.ledger.notes = IndexNotes(writer)
 
 
 @once
@@ -212,7 +227,8 @@ def _tidy(worker: UploadWorker, is_paused: bool) -> None:
     parts: list[Callable[[], object]] = [
         *replays,
         lambda: note_given_up(worker),
-        lambda: look_again(worker.storage, worker.settings.sweep_seconds / 4),
+        lambda: look_again(worker.storage, worker.settings.sweep_seconds / 4, default_index()),
+        lambda: _index(worker),
         lambda: Retention(worker).run(worker.settings.sweep_seconds / 4),
     ]
     for part in parts:
@@ -220,6 +236,15 @@ def _tidy(worker: UploadWorker, is_paused: bool) -> None:
             part()
         except Exception as error:  # noqa: BLE001 - none of these waits for what is wrong with another
             log.warning("%s", printable(f"after the sweep: {type(error).__name__}: {error}"))
+
+
+def _index(worker: UploadWorker) -> None:
+    """Brings the index up to date, where there is a table."""
+    if table := default_tables().table():
+        report = reconcile(worker.storage, table, default_writer(), worker.settings.sweep_seconds / 4)
+        if report.written or not report.complete:
+            how = "all" if report.complete else "the next sweep goes on"
+            log.info("index: %d of %d uploads written anew; %s", report.written, report.compared, how)
 
 
 def _note_entries() -> None:

@@ -51,7 +51,7 @@ class Settings:
         "INTAKE",
         "on",
         "`paused` (or `off`) has new uploads wait where they are: none is begun or lost, and the sweep takes them once "
-        "it is `on` again. What was begun goes on (jobs of long videos), and so does POST /api/analyze.",
+        "it is `on` again. What was begun goes on (jobs of long videos), and so does POST /api/v1/analyze.",
         choices=("on", "paused"),
         also=_INTAKE,
     )
@@ -111,7 +111,8 @@ class Settings:
     max_request_bytes: int = setting(
         "MAX_REQUEST_BYTES",
         20 * _MIB,
-        "The largest body that POST /api/analyze takes, and the largest file that GET /api/results sends.",
+        "The largest body that POST /api/v1/analyze and PUT /api/v1/uploads take, and the largest file that is sent "
+        "at once; larger ones are sent by ranges.",
         low=1,
     )
     run_seconds: float = setting(
@@ -129,6 +130,12 @@ class Settings:
         60.0,
         "Work for a request over HTTP is ended after so long, with 503; Azure's load balancer gives up after 230 s.",
         low=0.001,
+    )
+    app_url: str = setting(
+        "APP_URL",
+        "",
+        "The address under which the app is reached, such as `https://pictures.example.org`: there it asks itself what "
+        "a key opens that somebody signs in with. Azure says it by itself (`WEBSITE_HOSTNAME`); needed elsewhere.",
     )
     inline_routes: bool = setting(
         "INLINE_ROUTES",
@@ -153,6 +160,12 @@ class Settings:
         "RETENTION_DELETES_UPLOADS",
         False,
         "`true` has that delete the upload, too, where it was analysed.",
+    )
+    read_only: bool = setting(
+        "READ_ONLY",
+        False,
+        "`true` refuses whatever would change anything over HTTP (uploads, deletions, replays, cancels, runs of "
+        "pipelines); what is put into storage is analysed all the same, and so is POST /api/v1/analyze.",
     )
     notify_url: str = setting(
         "NOTIFY_URL",
@@ -270,6 +283,11 @@ def ca_bundle() -> str | None:
     return os.environ.get("REQUESTS_CA_BUNDLE") or None
 
 
+def host_name() -> str:
+    """The name by which the platform says that the app is reached, with a port where that is not the usual one."""
+    return os.environ.get("WEBSITE_HOSTNAME", "").strip()
+
+
 def deployment() -> str:
     """Which of several deployments over one account this is: app and slot in Azure, `local` elsewhere."""
     parts = (os.environ.get(name, "") for name in ("WEBSITE_SITE_NAME", "WEBSITE_SLOT_NAME"))
@@ -292,7 +310,7 @@ class Endpoint:
 
 
 def endpoint(connection: str, kind: str) -> Endpoint:
-    """Where the connection setting `connection` leads for blobs ("blob") or queues ("queue"). Raises BadSettings."""
+    """Where the connection setting `connection` leads for "blob", "queue" or "table". Raises BadSettings."""
 
     def get(name: str) -> str | None:
         return os.environ.get(name, "").strip() or None  # blank counts as unset

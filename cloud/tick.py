@@ -110,18 +110,20 @@ def _deliver() -> None:
 
 def _drift(config: Pipelines) -> None:
     from cloud.drift.drift_check import check
+    from cloud.index.results import default_results
 
     assert config.drift is not None
     storage = default_storage()
-    verdict = check(storage, config.drift, storage.date(), pipeline_runs.submit_now)
+    verdict = check(storage, config.drift, storage.date(), pipeline_runs.submit_now, default_results())
     log.info("drift: %s (%s)", verdict.status, verdict.why)
 
 
 def _lake() -> None:
     from cloud.drift.lake import fill
+    from cloud.index.results import default_results
 
     storage = default_storage()
-    fill(storage, storage.date())  # no hour before it is over by the clock that dates the results
+    fill(storage, storage.date(), default_results())  # no hour before it is over by the clock that dates the results
 
 
 def tick(

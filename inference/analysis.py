@@ -74,6 +74,7 @@ def analyze(
         files=names,
         notes=picture.notes + (crops.notes if crops else ()),
         crops=crops.names if crops else {},
+        blurred=route.draw.blur,
     )
     return Analysis(result, files)
 

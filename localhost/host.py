@@ -107,6 +107,7 @@ class Host:
             self._spawn(f"Timer {function.name}", timer.run)
         self._server = FunctionServer(http, self.worker, blobs, self.fire, self.keys)
         self.port = await self._server.start("127.0.0.1", self._options.port)
+        os.environ.setdefault("WEBSITE_HOSTNAME", f"localhost:{self.port}")
 
     def _of(self, kind: str) -> list[Function]:
         return [function for function in self.index.functions if function.kind == kind]

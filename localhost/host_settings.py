@@ -98,8 +98,9 @@ def load_local_settings(app_dir: Path, environ: MutableMapping[str, str], port: 
         "FUNCTIONS_APPLICATION_DIRECTORY": str(app_dir),
         "AzureWebJobsScriptRoot": str(app_dir),
         "PYTHON_THREADPOOL_THREAD_COUNT": "1000",  # what the real host gives a worker that has no such setting
-        "WEBSITE_HOSTNAME": f"localhost:{port or configured}",
     }
+    if port != 0:  # else it is known once the host listens
+        defaults["WEBSITE_HOSTNAME"] = f"localhost:{port}"
     for name, value in defaults.items():
         environ.setdefault(name, value)
     return port

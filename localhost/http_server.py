@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import web
 from azure.functions.meta import Datum
@@ -148,7 +148,7 @@ class FunctionServer:
         app.router.add_get("/", self._answer_home)
         app.router.add_post("/runtime/webhooks/blobs", self._answer_webhook)
         app.router.add_post("/admin/functions/{name}", self._answer_admin)
-        app.router.add_route("*", "/{path:.*}", self._answer_function)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._answer_function)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
 
     async def start(self, address: str, port: int) -> int:
@@ -177,7 +177,7 @@ class FunctionServer:
                     return web.Response(status=503, text="The host is stopping.\n")
                 event = http_event(request, parameters, await request.read())
                 succeeded, returned = await self._worker.run(candidate.function, event, REASON)
-                return to_response(returned) if succeeded else web.Response(status=500)
+                return to_response(returned, request.method) if succeeded else web.Response(status=500)
         return web.Response(status=404)
 
     async def _answer_webhook(self, request: web.Request) -> web.StreamResponse:
@@ -254,10 +254,10 @@ def http_event(request: web.Request, parameters: Mapping[str, str], body: bytes)
     return TriggerEvent(Datum(value, "http"))
 
 
-def to_response(value: Any) -> web.Response:
+def to_response(value: Any, method: str = "GET") -> web.Response:
     """What a function returned, as an HTTP response; a text that is a JSON object with a ``body`` shapes it."""
     if value.type == "http":
-        return _from_http(value.value)
+        return _from_http(value.value, method)
     try:
         content = json.loads(value.value)
     except ValueError:
@@ -273,10 +273,14 @@ def to_response(value: Any) -> web.Response:
     return web.Response(status=status, headers=headers, body=text.encode())
 
 
-def _from_http(value: Mapping[str, Any]) -> web.Response:
-    headers = {name: datum.value for name, datum in value["headers"].items() if name.lower() not in _HIDDEN}
+def _from_http(value: Mapping[str, Any], method: str) -> web.Response:
+    # Only an answer to HEAD has a length of its own: that of what GET would bring.
+    hidden = _HIDDEN - {"content-length"} if method == "HEAD" else _HIDDEN
+    headers = {name: datum.value for name, datum in value["headers"].items() if name.lower() not in hidden}
     response = web.Response(status=int(value["status_code"].value), headers=headers, body=value["body"].value)
     for cookie in value["cookies"] or ():
         for morsel in cookie.values():
+            # The real host writes cookies through ASP.NET, which escapes their values, and reads none back.
+            morsel.set(morsel.key, morsel.value, quote(morsel.value, safe="-_.~"))
             response.headers.add("Set-Cookie", morsel.OutputString())
     return response

@@ -227,19 +227,22 @@ def test_http_answers_behind_keys_and_health_without(
         deep = request("GET", f"{host.url}/api/health{asked}", headers=headers)
         assert (deep.status, json.loads(deep.body)["errors"]) == (200, {})
 
-    assert request("POST", f"{host.url}/api/analyze", photo).status == 401
-    answer = request("POST", f"{host.url}/api/analyze", photo, {"x-functions-key": key})
+    assert request("POST", f"{host.url}/api/v1/analyze", photo).status == 401
+    answer = request("POST", f"{host.url}/api/v1/analyze", photo, {"x-functions-key": key})
     assert (answer.status, json.loads(answer.body)["status"]) == (200, "ok")
-    refused = request("POST", f"{host.url}/api/analyze", photo[:2000], {"x-functions-key": key})
+    refused = request("POST", f"{host.url}/api/v1/analyze", photo[:2000], {"x-functions-key": key})
     assert (refused.status, json.loads(refused.body)["error"]["class"]) == (422, "CorruptMedia")
 
     store.put("results/a b.jpg/result.json", b'{"status":"ok"}')
     store.put("state/secret.json", b"{}")
-    assert request("GET", f"{host.url}/api/results/a%20b.jpg/result.json").status == 401
+    assert request("GET", f"{host.url}/api/v1/results/a%20b.jpg/result.json").status == 401
     for path, status in (("a%20b.jpg/result.json", 200), ("a%20b.jpg", 200), ("no.jpg", 404)):
-        assert request("GET", f"{host.url}/api/results/{path}", headers={"x-functions-key": key}).status == status
+        assert request("GET", f"{host.url}/api/v1/results/{path}", headers={"x-functions-key": key}).status == status
     for path in ("..%2Fstate/secret.json", "x/..%2F..%2Fstate/secret.json", "%2e%2e/state/secret.json"):
-        assert request("GET", f"{host.url}/api/results/{path}", headers={"x-functions-key": key}).status in (400, 404)
+        assert request("GET", f"{host.url}/api/v1/results/{path}", headers={"x-functions-key": key}).status in (
+            400,
+            404,
+        )
 
 
 def test_a_replay_over_http_is_done_by_the_host_and_uploads_are_forgotten(start_app: StartHost, store: Store) -> None:
@@ -250,10 +253,10 @@ def test_a_replay_over_http_is_done_by_the_host_and_uploads_are_forgotten(start_
     body, typed = b'{"all": true, "names": ["x/"]}', {"Content-Type": "application/json"}
     begun = request("POST", f"{host.url}/api/operate/replays", body, typed)
     assert begun.status == 202
-    address = f"{host.url}/api/operate/replays/{json.loads(begun.body)['id']}"
+    address = f"{host.url}/api/v1/replays/{json.loads(begun.body)['id']}"
     host.wait_for(lambda: json.loads(request("GET", address).body)["state"] == "done", "the replay's end", PATIENCE_S)
     found = json.loads(request("GET", address).body)
     assert {name: found[name] for name in ("marked", "done", "left")} == {"marked": 3, "done": 3, "left": 0}
-    report = request("DELETE", f"{host.url}/api/operate/uploads/x/0.jpg")
+    report = request("DELETE", f"{host.url}/api/v1/uploads/x/0.jpg")
     assert (report.status, json.loads(report.body)["count"]) == (200, 1)
     assert finished(store) == {"x/1.jpg", "x/2.jpg"}

@@ -46,9 +46,8 @@ def test_a_host_that_is_killed_in_the_middle_loses_nothing(storage_account: str,
         host.wait_for(lambda: f"{NAME}/result.json" in store.names("results"), "the result", PATIENCE_S)
         job_id = stored("job.json")[0].split("/")[1]
         host.wait_for(lambda: job(host, job_id)["state"] == "done", "the end of the job", PATIENCE_S)
-        assert request("GET", f"{host.url}/api/jobs?name={NAME.replace(' ', '%20')}").status == 200
-        assert request("GET", f"{host.url}/api/jobs/{'0' * 24}").status == 404
-        assert request("GET", f"{host.url}/api/jobs/..%2F..").status == 404
+        assert request("GET", f"{host.url}/api/v1/jobs/{'0' * 24}").status == 404
+        assert request("GET", f"{host.url}/api/v1/jobs/..%2F..").status == 404
     found = json.loads(store.read(f"results/{NAME}/result.json") or b"")
     route = parse_routes(ROUTES, "r").match(NAME)
     assert route
@@ -61,6 +60,6 @@ def test_a_host_that_is_killed_in_the_middle_loses_nothing(storage_account: str,
 
 
 def job(host: HostProcess, job_id: str) -> Any:
-    answer = request("GET", f"{host.url}/api/jobs/{job_id}")
+    answer = request("GET", f"{host.url}/api/v1/jobs/{job_id}")
     assert answer.status == 200, answer.body
     return json.loads(answer.body)

@@ -18,6 +18,7 @@ from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace_contents import latest_model
 from cloud.drift import freshness
 from cloud.settings import RESULTS
+from cloud.storage.by_hour import Results
 from cloud.storage.containers import Storage
 
 NAMES = ("slot", "name", "results_since_last_run", "new_results", "drift", "model.latest")
@@ -67,20 +68,28 @@ class Samples:
 class Facts:
     """What the expressions of a slot may ask; every fact is looked up at most once.
 
-    service: the workspace, made when it is needed. since: when a run of the entry was last submitted.
+    service: the workspace, made when it is needed. since: when a run of the entry was last submitted. results: what
+    knows them without a listing, if anything does.
     """
 
-    def __init__(self, storage: Storage, service: Callable[[], AzureML], since: datetime | None) -> None:
-        self._storage, self._service, self._since = storage, service, since
+    def __init__(
+        self,
+        storage: Storage,
+        service: Callable[[], AzureML],
+        since: datetime | None,
+        results: Callable[[], Results | None] = lambda: None,
+    ) -> None:
+        self._storage, self._service, self._since, self._results = storage, service, since, results
         self._models: dict[str, str] = {}
 
     @cached_property
     def new_results(self) -> int:
         """How many results were written after `since`, or ever, where nothing was submitted yet."""
+        known = self._results()
+        blobs = (blob for page in self._storage.pages(RESULTS, size=5000) for blob in page.blobs)
         return sum(
             blob.name.endswith("/result.json") and (self._since is None or blob.modified > self._since)
-            for page in self._storage.pages(RESULTS, size=5000)
-            for blob in page.blobs
+            for blob in (known.since(self._since) if known else blobs)
         )
 
     @cached_property

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.expressions import Facts
@@ -22,6 +22,9 @@ from cloud.settings import current
 from cloud.storage.containers import default_storage
 from inference.errors import BadPipeline, Transient
 
+if TYPE_CHECKING:
+    from cloud.index.results import IndexedResults
+
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +35,13 @@ def azureml() -> AzureML:
     return AzureML(Workspace.parse(settings.azureml_workspace, settings.azureml_region))
 
 
+def results() -> IndexedResults | None:
+    """What knows the results without a listing."""
+    from cloud.index.results import default_results
+
+    return default_results()
+
+
 def slot_store() -> SlotStore:
     """Plans and receipts in the app's own storage."""
     return SlotStore(default_storage())
@@ -40,7 +50,9 @@ def slot_store() -> SlotStore:
 def runner(service: Callable[[], Service] | None = None, **options: Any) -> Runner:
     """A runner over the app's storage and workspace, or another service."""
     storage = default_storage()
-    return Runner(SlotStore(storage), service or azureml, lambda since: Facts(storage, azureml, since), **options)
+    return Runner(
+        SlotStore(storage), service or azureml, lambda since: Facts(storage, azureml, since, results), **options
+    )
 
 
 def submit_now(name: str, at: datetime | None = None) -> Slot:
@@ -60,12 +72,22 @@ def submit_now(name: str, at: datetime | None = None) -> Slot:
     return stored[0]
 
 
+def next_slot(entry: PipelineEntry, now: datetime) -> datetime | None:
+    """The next slot of an entry, in its time zone; None where it is off, or has none within a year."""
+    if not entry.enabled:
+        return None
+    # A year covers every schedule a person means; more would walk for ever where the date is impossible.
+    slots = entry.schedule.slots(now, now.replace(year=now.year + 1, day=min(now.day, 28)))
+    found = next(iter(slots), None)
+    return found.astimezone(entry.schedule.tz) if found else None
+
+
 def preview(entry: PipelineEntry) -> dict[str, Any]:
     """The exact request that a run at this moment would send."""
     storage = default_storage()
     since = SlotStore(storage).plan(entry.name).sent_at
     slot = datetime.now(UTC).replace(microsecond=0)
-    return azureml().preview(submission_for(entry, slot, Facts(storage, azureml, since)))
+    return azureml().preview(submission_for(entry, slot, Facts(storage, azureml, since, results)))
 
 
 def resolve(name: str, at: datetime, how: str, run: str = "") -> Slot:

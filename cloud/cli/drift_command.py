@@ -25,20 +25,22 @@ def _check(_: argparse.Namespace) -> int:
     from cloud.azureml.pipeline_runs import submit_now
     from cloud.drift import drift_check
     from cloud.drift.drift_entry import DriftEntry
+    from cloud.index.results import default_results
     from cloud.pipelines_file import pipelines
     from cloud.storage.containers import default_storage
 
     entry = pipelines().drift or DriftEntry()
-    verdict = drift_check.check(default_storage(), entry, datetime.now(UTC), submit_now)
+    verdict = drift_check.check(default_storage(), entry, datetime.now(UTC), submit_now, default_results())
     print(single(f"{verdict.status}: {verdict.why}"))
     return 0 if verdict.status in ("ok", "unknown") else 1
 
 
 def _baseline(options: argparse.Namespace) -> int:
     from cloud.drift.drift_check import save_baseline
+    from cloud.index.results import default_results
     from cloud.storage.containers import default_storage
 
-    made = save_baseline(default_storage(), options.days, datetime.now(UTC))
+    made = save_baseline(default_storage(), options.days, datetime.now(UTC), default_results())
     print(f"{made.count} results of the last {options.days} days are the baseline")
     return 0
 

@@ -40,13 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0: all is gone; 1: something is left, or of a name nothing was there."""
+    from cloud.index.default import default_index
     from cloud.storage.containers import default_storage
     from cloud.uploads.forget import Forgetter, names_meant, report_of
     from inference.errors import DropsightError
     from inference.results.strict_json import json_text
 
     storage = default_storage()
-    forgetter = Forgetter(storage, dry_run=options.dry_run)
+    forgetter = Forgetter(storage, dry_run=options.dry_run, index=default_index())
     found: list[Forgotten] = []
     stopped = ""
     try:

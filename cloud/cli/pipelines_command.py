@@ -68,11 +68,8 @@ def _list(options: argparse.Namespace) -> int:
 def _next(entry: PipelineEntry) -> str:
     if not entry.enabled:
         return "never (enabled = false)"
-    now = datetime.now(UTC)
-    # A year covers every schedule a person means; more would walk for ever where the date is impossible.
-    for slot in entry.schedule.slots(now, now.replace(year=now.year + 1, day=min(now.day, 28))):
-        return slot.astimezone(entry.schedule.tz).isoformat()
-    return "not within a year"
+    slot = pipeline_runs.next_slot(entry, datetime.now(UTC))
+    return slot.isoformat() if slot else "not within a year"
 
 
 def _run(options: argparse.Namespace) -> int:

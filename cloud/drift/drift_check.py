@@ -18,6 +18,7 @@ from cloud.drift.freshness import good_until
 from cloud.drift.retraining import Submit
 from cloud.pipelines_file import pipelines
 from cloud.settings import STATE
+from cloud.storage.by_hour import Results
 from cloud.storage.containers import Storage
 from cloud.storage.parsed_json import read_parsed
 from inference.errors import BadPipeline
@@ -27,13 +28,16 @@ log = logging.getLogger(__name__)
 BASELINE = "drift/baseline.json"
 
 
-def check(storage: Storage, entry: DriftEntry, now: datetime, submit: Submit) -> Verdict:
-    """Collect what is new, compare the window with the baseline, write the report, ask for retraining.
+def check(
+    storage: Storage, entry: DriftEntry, now: datetime, submit: Submit, results: Results | None = None
+) -> Verdict:
+    """Collect what is new, compare the window with the baseline, write the report, ask for retraining. results: what
+    knows them without a listing.
 
     Raises BadPipeline where the baseline cannot be read, or a retraining that is due could not be started: it is tried
     again, and everything else is done.
     """
-    collect(storage, now)
+    collect(storage, now, results)
     broken: Counter[str] = Counter()
     window = rows(storage, now - timedelta(days=entry.window_days), now, broken)
     verdict = _compared(storage, entry, window, now)
@@ -83,9 +87,9 @@ def _report(storage: Storage, verdict: Verdict, window: Sequence[Row], baseline:
     return replace(verdict, report=path)
 
 
-def save_baseline(storage: Storage, days: int, now: datetime) -> Profile:
+def save_baseline(storage: Storage, days: int, now: datetime, results: Results | None = None) -> Profile:
     """Make the last `days` the baseline. Raises BadPipeline where they hold no results."""
-    collect(storage, now)
+    collect(storage, now, results)
     made = profile(rows(storage, now - timedelta(days=days), now), now)
     if not made.count:
         raise BadPipeline(f"no results were collected in the last {days} days: a baseline needs some")

@@ -24,7 +24,7 @@ from PIL import Image
 
 from cloud.drift.drift_entry import LAKE
 from cloud.settings import RESULTS, UPLOADS
-from cloud.storage.by_hour import documents, unprocessed
+from cloud.storage.by_hour import Results, documents, unprocessed
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import output_path, printable
 from inference.errors import LimitExceeded, OutOfMemory, Permanent
@@ -75,13 +75,13 @@ class Row:
         return "/".join(part for part in self.name.split("/")[:-1] if part and not _DATE.fullmatch(part))
 
 
-def collect(storage: Storage, now: datetime) -> int:
+def collect(storage: Storage, now: datetime, results: Results | None = None) -> int:
     """Write the lines of every finished hour that has none yet. Returns how many results they hold.
 
     What cannot be a result (fields of wrong types) is left out, and named in the log.
     """
     count = 0
-    for hour, blobs in unprocessed(storage, MARK, now, MOST_HOURS):
+    for hour, blobs in unprocessed(storage, MARK, now, MOST_HOURS, results):
         lines: dict[tuple[str, str], list[str]] = defaultdict(list)
         looked_at = set(sorted((blob.name for blob in blobs), key=lambda name: _rank(_upload(name)))[:MOST_PICTURES])
         left_out = 0

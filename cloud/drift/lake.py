@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.drift.drift_entry import LAKE
-from cloud.storage.by_hour import documents, unprocessed
+from cloud.storage.by_hour import Results, documents, unprocessed
 from cloud.storage.containers import BlobInfo, Storage
 from inference.extras import extra
 
@@ -58,13 +58,13 @@ COLUMNS = {
 }
 
 
-def fill(storage: Storage, now: datetime) -> list[str]:
+def fill(storage: Storage, now: datetime, results: Results | None = None) -> list[str]:
     """Write every finished hour (UTC) that has results and is not in the lake yet; the files written.
 
     An hour that is over by `now`, but not by storage's clock, is written again once it is: see `unprocessed`.
     """
     written = []
-    for hour, blobs in unprocessed(storage, MARK, now, MOST_HOURS):
+    for hour, blobs in unprocessed(storage, MARK, now, MOST_HOURS, results):
         path = f"results/date={hour:%Y-%m-%d}/{hour:%H}.parquet"
         with tempfile.TemporaryDirectory(prefix="dropsight-lake-") as folder:
             file = Path(folder, "results.parquet")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from cloud.settings import RESULTS, STATE
 from cloud.storage.containers import BlobInfo, Conflict, Storage
@@ -28,6 +28,8 @@ HOUR = timedelta(hours=1)
 _READERS = 8
 # A result may appear in the listing a little after the clock says that its hour is over.
 _SETTLED = timedelta(minutes=2)
+# What knows the results may be so far behind, and its hours are waited for.
+_BEHIND = timedelta(hours=2)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 # So many of the documents that are left out are named.
 _NAMED = 5
@@ -38,21 +40,38 @@ def floor(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def unprocessed(storage: Storage, mark: str, now: datetime, most: int) -> Iterator[tuple[datetime, list[BlobInfo]]]:
+class Results(Protocol):
+    """Knows without a listing which results were written when: all that were before `through`."""
+
+    @property
+    def through(self) -> datetime: ...
+
+    def since(self, moment: datetime | None) -> Iterator[BlobInfo]:
+        """The result documents that were written since then, `modified` in the right hour."""
+
+
+def unprocessed(
+    storage: Storage, mark: str, now: datetime, most: int, results: Results | None = None
+) -> Iterator[tuple[datetime, list[BlobInfo]]]:
     """(start, result documents written in it) of the finished hours after the mark, oldest first.
 
-    The mark moves on after an hour was handled, and past empty hours; at most `most` a call. One listing. Storage dates
+    The mark moves on after an hour was handled, and past empty hours; at most `most` a call. One listing, or none where
+    `results` knows: an hour is over then once it knows all of it, unless it has fallen far behind. Storage dates
     the documents, so storage says which hours are over: an hour that is over by `now` alone is given too, but the mark
     stays before it, and it is given again. A mark that cannot be read counts as none: everything is gone through again.
     """
     settled = floor(storage.date() - _SETTLED)  # asked before the listing, which may take a while
     done = _through(storage, mark)
     end = floor(now - _SETTLED)
+    if results and settled - results.through < _BEHIND:
+        end = min(end, floor(results.through))
+        found = results.since(done if done > _BEGINNING else None) if done < end else iter(())
+    else:
+        found = (blob for page in storage.pages(RESULTS, size=5000) for blob in page.blobs)
     groups: dict[datetime, list[BlobInfo]] = defaultdict(list)
-    for page in storage.pages(RESULTS, size=5000):
-        for blob in page.blobs:
-            if blob.name.endswith("/result.json") and done <= blob.modified < end:
-                groups[floor(blob.modified)].append(blob)
+    for blob in found:
+        if blob.name.endswith("/result.json") and done <= blob.modified < end:
+            groups[floor(blob.modified)].append(blob)
     chosen = sorted(groups)[:most]
     for start in chosen:
         yield start, sorted(groups[start], key=lambda blob: blob.name)
@@ -125,22 +144,26 @@ def documents(
     with ThreadPoolExecutor(_READERS, initializer=begin_thread()) as pool:
         for start in range(0, len(blobs), 8 * _READERS):
             group = blobs[start : start + 8 * _READERS]
-            contents = pool.map(lambda blob: _document(storage, blob.name), group)
+            contents = pool.map(lambda blob: _document(storage, blob), group)
             for blob, content in zip(group, contents, strict=True):
                 noted.read += content is not None
                 if isinstance(content, str):
                     noted.add(blob.name, content)
                 elif content is not None:
-                    yield blob, content
+                    yield content
     if left_out is None and noted.count:
         log.warning("results of the hour %s: %s", floor(blobs[0].modified).isoformat(), noted)
 
 
-def _document(storage: Storage, name: str) -> dict[str, Any] | str | None:
-    """The document, why it is none, or None where it is not there any more."""
+def _document(storage: Storage, blob: BlobInfo) -> tuple[BlobInfo, dict[str, Any]] | str | None:
+    """The document, why it is none, or None where it is not there any more; with what a listing said of it, or, where
+    none did, what storage says now."""
+    name = blob.name
     try:
         stored = storage.read(RESULTS, name)
-        return None if stored is None else dict(checked_result(json.loads(stored[0])))
+        if stored is None:
+            return None
+        return (blob if blob.etag else stored[1]), dict(checked_result(json.loads(stored[0])))
     except (ValueError, RecursionError, LimitExceeded) as error:
         return str(error)
     except Conflict as error:

@@ -65,6 +65,10 @@ class Storage:
                     if code_of(error) != "ContainerAlreadyExists":
                         raise
 
+    def address(self, container: str, name: str) -> str:
+        """Where a blob is, without what opens it; no call."""
+        return self._blob(container, name).url.partition("?")[0]
+
     def date(self) -> datetime:
         """The service's own date and time, in whole seconds, about which the hosts of an app agree, whatever their own
         clocks say. Raises StorageUnavailable."""

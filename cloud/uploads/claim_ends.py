@@ -35,7 +35,7 @@ class ClaimEnds:
         """Delete what an answer replaces, where whoever wrote it died before that."""
         stored = self.ledger.read(name)
         if stored and stored.receipt.unsettled:
-            self._settle_now(Claim(stored.receipt, stored.version, UploadPlan("")))
+            self._settle_now(Claim(stored.receipt, stored.version, UploadPlan(""), ended=True))
 
     def after(self, claim: Claim[UploadPlan], error: Exception, trace: str, event: BlobEvent) -> Outcome:
         """What becomes of a claim after an error. Raises it where the host is to deliver again."""
@@ -111,6 +111,7 @@ class ClaimEnds:
 
     def complete(self, claim: Claim[UploadPlan], published: Published) -> Finish:
         """Note a result, then delete what it replaces: in this order, so that what is noted is there. As `finish`."""
+        claim.facts = {**published.facts, "written": claim.now}
         ended = self.ledger.complete(claim, published.etag, published.replaced, published.folder)
         if ended == "ok" and claim.receipt.unsettled:
             self._settle_now(claim)
@@ -121,11 +122,12 @@ class ClaimEnds:
     def _settle_now(self, claim: Claim[UploadPlan]) -> None:
         try:
             left, has_error = publish.tidy(self.storage, claim.receipt, partial(self.check_ours, claim))
-            self.ledger.settle(claim.receipt, claim.version, left, has_error)
+            self.ledger.settle(claim, left, has_error)
         except Superseded:
             return  # whoever has it by now has these in its own receipt
         except StorageUnavailable as error:  # the answer stands; the sweep goes on with the rest
             log.warning("%s", printable(f"{claim.receipt.name}: what its answer replaces is not deleted yet: {error}"))
+        self.ledger.notes.ended(claim)
 
     def check_ours(self, claim: Claim[UploadPlan]) -> None:
         """Raises Superseded where somebody else has the upload by now; a call."""
@@ -162,7 +164,10 @@ class ClaimEnds:
         digest = _kept_back_digest(upload)
         again = event.again if event.cause == "replay" else None
         plan = UploadPlan(make_key(UPLOADS, upload.name, upload.etag, digest), problem=error, digest=digest)
-        claim = self.ledger.claim(upload.name, upload.etag, lambda _: plan, again=again, replay=event.replay)
+        claim = self.ledger.claim(
+            upload.name, upload.etag, lambda _: plan, again=again, replay=event.replay,
+            uploaded=upload.modified.isoformat(),
+        )  # fmt: skip
         return self.fail(claim, error, trace) if isinstance(claim, Claim) else Outcome(claim)
 
     def fail(self, claim: Claim[UploadPlan], error: Exception, trace: str) -> Outcome:
@@ -183,6 +188,7 @@ class ClaimEnds:
             version = publish.write_error(self.storage, receipt, document, partial(self.check_ours, claim))
         except Superseded as how:
             return self.superseded(claim, how, trace)
+        claim.facts = {"error_class": document["error"]["class"], "written": claim.now}
         ended = self.ledger.finish(claim, "failed", reason=message)
         if ended == "lost":
             publish.withdraw_error(self.storage, receipt, version)

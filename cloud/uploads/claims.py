@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Generic, Literal, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from cloud.uploads.receipts import Receipt, StoredReceipt, is_surroundings
 from inference.errors import Transient
@@ -53,11 +54,19 @@ class Claim(Generic[P]):
     share: float | None = None  # of the work, for whoever reads the receipt while it is renewed
     given_back: bool = False  # it is being given back: nothing of it is to be published any more
     begun: float = field(default_factory=time.monotonic)
+    seen: datetime | None = None  # when it began, by the clock of storage, as an answer to a call for it said
+    is_first: bool = False  # nobody had this upload before, in any version
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the index says of how it ended
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
         self.override = self.receipt.override  # with which `plan` was made
         self.attempt = self.receipt.attempt  # the receipt's own is less where its end spends none
+
+    @property
+    def now(self) -> datetime | None:
+        """About what the clock of storage says now, at no call; None where nobody has asked it."""
+        return self.seen + timedelta(seconds=time.monotonic() - self.begun) if self.seen else None
 
     def note(self, done: int, expected: int | None) -> None:
         """How many frames are done, of about how many: stored when the lease is renewed, at no call of its own."""

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloud.index.entry import Index
 from cloud.settings import ERRORS, STATE, UPLOADS
 from cloud.storage.blobs import BlobHeld
 from cloud.storage.containers import BlobInfo, Storage
@@ -63,10 +64,10 @@ class Forgotten:
 
 
 class Forgetter:
-    """Forgets uploads of an account, side by side. dry_run: says what would be deleted."""
+    """Forgets uploads of an account, side by side. dry_run: says what would be deleted. index: what lists them."""
 
-    def __init__(self, storage: Storage, *, dry_run: bool = False) -> None:
-        self.storage, self.dry_run = storage, dry_run
+    def __init__(self, storage: Storage, *, dry_run: bool = False, index: Index | None = None) -> None:
+        self.storage, self.dry_run, self._index = storage, dry_run, index
         self._receipts = BlobReceipts(storage)
         self._id = f"{storage.date():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
         self._batches = 0
@@ -125,6 +126,8 @@ class Forgetter:
             self._delete(found, piece.container, piece.blob.name, piece.blob)
         for path in (record_path(sidecar), record_path(name)):
             self._delete(found, STATE, f"{PREFIX}{path}", self.storage.head(STATE, f"{PREFIX}{path}"))
+        if self._index and not self.dry_run:  # last: who dies before is followed by the second look
+            self._index.remove([name])
         if upload or receipt:
             self._of_the_host(found, name, {blob.etag for blob in (upload, receipt) if blob and blob.etag})
 
@@ -201,7 +204,7 @@ def is_addressable(name: str) -> bool:
         return False
 
 
-def look_again(storage: Storage, budget_s: float = float("inf")) -> int:
+def look_again(storage: Storage, budget_s: float = float("inf"), index: Index | None = None) -> int:
     """Deletes what workers wrote of forgotten uploads that are still gone, and in the end their names, as long as it
     has time; returns how many blobs that were. A listing where nothing was forgotten."""
     found, end = 0, time.monotonic() + budget_s
@@ -215,7 +218,7 @@ def look_again(storage: Storage, budget_s: float = float("inf")) -> int:
             names, held = _names_in(storage, blob.name), []
             for name in names:
                 try:
-                    found += _left_behind(storage, name)
+                    found += _left_behind(storage, name, index)
                 except (BlobHeld, LimitExceeded) as error:  # of the others there may be more
                     log.warning("%s", printable(f"what was written of {name}, which is forgotten, is left: {error}"))
                     held.append(name)
@@ -235,9 +238,11 @@ def _names_in(storage: Storage, path: str) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def _left_behind(storage: Storage, name: str) -> int:
+def _left_behind(storage: Storage, name: str, index: Index | None) -> int:
     if not is_addressable(name) or storage.head(UPLOADS, name):
         return 0  # uploaded anew, and its own by now
+    if index:
+        index.remove([name])
     stored = BlobReceipts(storage).get(name)
     count = sum(piece.delete(storage) for piece in pieces_of(storage, name, stored.receipt if stored else None))
     receipts = (record_path(name), record_path(f"{name}{SIDECAR}"))

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cloud.storage.blobs import Conflict
@@ -32,21 +32,20 @@ from cloud.uploads.leases import Leases
 from cloud.uploads.receipts import (
     Receipt,
     ReceiptStore,
-    StoredReceipt,
     Unanswered,
     folder_of,
 )
+from cloud.uploads.unclaimed_receipts import ROUNDS, UnclaimedReceipts
 from inference.errors import StorageUnavailable
 
-_ROUNDS = 20
 _REPEATABLE = ("done", "failed", "dropped", "cancelled")
 
 
-class Ledger:
+class Ledger(UnclaimedReceipts):
     """The receipts of a storage account."""
 
     def __init__(self, store: ReceiptStore, lease_s: float, deployment: str = "") -> None:
-        self.store = store
+        super().__init__(store)
         self.lease_s = lease_s
         self.deployment = deployment
         self.leases = Leases(lease_s, self)
@@ -72,7 +71,14 @@ class Ledger:
         self.leases.stop()
 
     def claim(
-        self, name: str, etag: str, plan_for: Callable[[str | None], P], *, again: Again | None = None, replay: str = ""
+        self,
+        name: str,
+        etag: str,
+        plan_for: Callable[[str | None], P],
+        *,
+        again: Again | None = None,
+        replay: str = "",
+        uploaded: str = "",
     ) -> Claim[P] | Refusal:
         """Try to get version `etag` of the upload `name`; a single call where nobody has seen it before.
 
@@ -81,7 +87,7 @@ class Ledger:
         busy (a living worker or a job has it), waiting (for its slot, or until the installation is mended: no
         attempt is spent). A claim past any number of attempts is given too: the caller records the failure.
         `again`, of a replay, says whether to claim what is finished, and attempts are counted anew. `replay`: the id of
-        that replay, which takes a version once, and counts the attempts that follow on that.
+        that replay, which takes a version once, and counts the attempts that follow on that. uploaded: see Receipt.
         """
         if self.stopped:
             return "busy"
@@ -89,32 +95,42 @@ class Ledger:
         plan = plan_for(None)
         first = Receipt(
             name, etag, plan.key, "working", owner=owner, digest=plan.digest, replay=replay,
-            claimed_folder=folder_of(plan.key, owner),
+            claimed_folder=folder_of(plan.key, owner), uploaded=uploaded,
         )  # fmt: skip
         wanted = self._begun(first, plan)
         try:
-            return granted(wanted, self._put(wanted, None), plan)
+            return self._granted(wanted, self._put(wanted, None), plan, is_first=True)
         except Conflict:
             pass
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             stored = self.read(name)
             if stored is not None:
                 old = stored.receipt
                 if old.owner == owner and old.state == wanted.state:
                     # Our first write had arrived after all, and only its answer was lost.
-                    return granted(old, stored.version, plan)
+                    return self._granted(old, stored.version, plan)
                 plan = plan_for(old.override)
                 refusal = refusal_of(stored, etag, plan)
                 anew = again is not None and not (replay and old.etag == etag and old.replay == replay)
                 if refusal and not (anew and again and old.state in _REPEATABLE and again(old, plan.key)):
                     return refusal
                 claimed = old.claimed(name, etag, plan.key, owner, anew)
-                wanted = self._begun(replace(claimed, digest=plan.digest, replay=replay or claimed.replay), plan)
+                claimed = replace(claimed, digest=plan.digest, replay=replay or claimed.replay)
+                claimed = replace(claimed, uploaded=uploaded or claimed.uploaded)
+                wanted = self._begun(claimed, plan)
             try:
-                return granted(wanted, self._put(wanted, stored.version if stored else None), plan)
+                return self._granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:
                 continue
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being claimed")
+        raise StorageUnavailable(f"{name}: its receipt changed {ROUNDS} times while it was being claimed")
+
+    def _granted(self, receipt: Receipt, version: str, plan: P, is_first: bool = False) -> Claim[P] | Refusal:
+        answer = granted(receipt, version, plan)
+        if isinstance(answer, Claim):
+            answer.is_first = is_first
+        if answer == "waiting":
+            self.notes.waits(receipt, version)
+        return answer
 
     def _begun(self, receipt: Receipt, plan: ClaimPlan) -> Receipt:
         receipt = replace(receipt, deployment=self.deployment)
@@ -133,6 +149,8 @@ class Ledger:
                 claim.version = self._put(replace(claim.receipt, share=claim.share), claim.version)
             except Conflict:
                 self._reload(claim)
+                return
+        self.notes.renewed(claim)
 
     def _reload(self, claim: Claim[Any]) -> Receipt | None:
         """After a conflict: what the receipt says now, or None where the claim is lost.
@@ -184,29 +202,17 @@ class Ledger:
         """Give a claim back as if it had not been made; see `stop`. The answer is as `finish`'s."""
         return self._end(claim, lambda receipt: receipt.given_back())
 
-    def drop(self, name: str) -> Receipt | None:
-        """Note that an upload is gone that nobody works on (any more); what its receipt said, where that is noted."""
-        stored = self.read(name)
-        old = stored.receipt if stored else None
-        if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
-            return None
-        if old.state == "working" and not stored.lease_is_over:
-            return None
-        with suppress(Conflict):
-            ended = old.ended("dropped", "deleted before it was analysed")
-            self._put(replace(ended, owner=""), stored.version)  # whoever is at it still has lost it
-            return old
-        return None
-
     def runs_alone(self, claim: Claim[Any]) -> bool:
         """Note that the claim has its worker for itself from here on: a death counts. False where it is lost."""
         return self._rewrite(claim, lambda receipt: replace(receipt, alone=True))
 
-    def settle(self, receipt: Receipt, version: str, left: tuple[str, ...], has_error: bool) -> None:
+    def settle(self, claim: Claim[Any], left: tuple[str, ...], has_error: bool) -> None:
         """Note that what an answer replaces is deleted, but for the folders `left` and, perhaps, an error record;
-        nothing where the receipt has changed since `version`."""
+        nothing where the receipt has changed since the claim ended."""
         with suppress(Conflict):
-            self._put(receipt.settled(left, has_error), version)
+            settled = claim.receipt.settled(left, has_error)
+            claim.version = self._put(settled, claim.version)
+            claim.receipt = settled
 
     def holder(self, claim: Claim[Any]) -> Receipt | None:
         """What the store says now of the claim's upload, and whether that is still its own (`claim.lost`); a call."""
@@ -219,7 +225,7 @@ class Ledger:
     def _rewrite(self, claim: Claim[Any], change: Callable[[Receipt], Receipt]) -> bool:
         """Change a receipt without ending or renewing its claim's time with others; False where it is lost."""
         with claim.lock:
-            for _ in range(_ROUNDS):
+            for _ in range(ROUNDS):
                 if claim.lost:
                     return False
                 wanted = change(claim.receipt)
@@ -230,7 +236,7 @@ class Ledger:
                     continue
                 claim.receipt = wanted
                 return True
-        raise StorageUnavailable(f"{claim.receipt.name}: its receipt changed {_ROUNDS} times while it was noted")
+        raise StorageUnavailable(f"{claim.receipt.name}: its receipt changed {ROUNDS} times while it was noted")
 
     def wait(self, claim: Claim[Any], cause: str, reason: str, until: datetime | None) -> Finish:
         """Let the upload wait for the installation: no attempt is spent. The answer is as `finish`'s."""
@@ -242,7 +248,7 @@ class Ledger:
 
     def _end(self, claim: Claim[Any], end: Callable[[Receipt], Receipt]) -> Finish:
         with claim.lock:
-            for _ in range(0 if claim.lost else _ROUNDS):
+            for _ in range(0 if claim.lost else ROUNDS):
                 wanted = end(claim.receipt)
                 changed = wanted.override != claim.override
                 if changed:
@@ -261,11 +267,13 @@ class Ledger:
                     if current.state != wanted.state:
                         continue
                 claim.receipt, claim.ended = wanted, True
+                if not wanted.unsettled:  # else once what the answer replaces is gone
+                    self.notes.ended(claim)
                 return "changed" if changed else "ok"
         if claim.lost:
             return "lost"
         name = claim.receipt.name
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being ended")
+        raise StorageUnavailable(f"{name}: its receipt changed {ROUNDS} times while it was being ended")
 
     def adopt(self, name: str, job: str, plan_for: Callable[[str | None], P]) -> Claim[P] | None:
         """The claim of an upload that was handed to `job`, or None where it is another's or gone by now.
@@ -276,25 +284,3 @@ class Ledger:
         if stored is None or stored.receipt.state != "job" or (stored.receipt.job or "") != job:
             return None
         return Claim(stored.receipt, stored.version, plan_for(stored.receipt.override))
-
-    def override(self, name: str, text: str | None) -> None:
-        """Note the text of the upload's sidecar (None: there is no override any more): it is claimed anew then."""
-        for _ in range(_ROUNDS):
-            stored = self.read(name)
-            try:
-                if stored is None:
-                    self._put(Receipt(name, "", "", "retry", attempt=0, override=text), None)
-                elif stored.receipt.override != text:
-                    self._put(stored.receipt.overridden(text), stored.version)
-                return
-            except Conflict:
-                continue
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while its sidecar was noted")
-
-    def read(self, name: str) -> StoredReceipt | None:
-        """The receipt of an upload; a single call."""
-        return self.store.get(name)
-
-    def _put(self, receipt: Receipt, version: str | None) -> str:
-        receipt = replace(receipt, at=datetime.now(UTC).isoformat(timespec="seconds"))
-        return self.store.create(receipt) if version is None else self.store.replace(receipt, version)

@@ -12,6 +12,7 @@ from cloud.storage.paths import record_path
 from cloud.uploads.publish import RESULT, error_path, folder_name
 from cloud.uploads.receipts import Receipt
 
+THUMBNAILS = "thumbnails/"  # in `state`, each at the record_path of its upload
 _SHORT_KEY = re.compile(r"[0-9a-f]{12}")
 _JOB = re.compile(r"[0-9a-f]{24}")
 
@@ -32,8 +33,9 @@ class Piece:
 
 
 def pieces_of(storage: Storage, name: str, receipt: Receipt | None) -> Iterator[Piece]:
-    """Result, artifacts, error record and the work of its job, in the order in which they are to be deleted: whoever
-    finds a result finds all that it names. Two calls and a listing, and one more for each version and the job."""
+    """Result, artifacts, error record, thumbnail and the work of its job, in the order in which they are to be deleted:
+    whoever finds a result finds all that it names. Three calls and a listing, and one more for each version and the
+    job."""
     folder = record_path(name)
     result = storage.head(RESULTS, f"{folder}/{RESULT}")
     if result:
@@ -43,6 +45,8 @@ def pieces_of(storage: Storage, name: str, receipt: Receipt | None) -> Iterator[
     yield from _artifacts(storage, folder, {*known, *there})
     if error := storage.head(ERRORS, error_path(name)):
         yield Piece(ERRORS, error)
+    if thumbnail := storage.head(STATE, f"{THUMBNAILS}{folder}"):
+        yield Piece(STATE, thumbnail)
     if receipt and receipt.job and _JOB.fullmatch(receipt.job):
         for page in storage.pages(STATE, f"jobs/{receipt.job}/"):
             yield from (Piece(STATE, blob) for blob in page.blobs)

@@ -6,10 +6,11 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from cloud.index.facts import facts_of
 from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.storage.blobs import BlobHeld
 from cloud.storage.containers import BlobInfo, Conflict, Storage
@@ -43,6 +44,7 @@ class Published:
     etag: str
     folder: str
     replaced: frozenset[str] = frozenset()
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the index says of it
 
 
 # Raises Superseded where the upload is no longer this worker's: one call.
@@ -67,8 +69,11 @@ def current_upload(storage: Storage, receipt: Receipt) -> BlobInfo:
     return current
 
 
-def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: CheckOurs) -> Published:
+def publish(
+    storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: CheckOurs, *, blurred: bool = False
+) -> Published:
     """Write artifacts, then the document, in the place of the result that was there when the upload was claimed.
+    blurred: whether its route hides something of the upload, which the result's metadata says then.
 
     A call per artifact, then two for the upload's ETag and the document; more only where somebody else wrote the result
     meanwhile. Nothing older is deleted: that is for whoever has noted the end. Raises Superseded.
@@ -80,7 +85,10 @@ def publish(storage: Storage, receipt: Receipt, analysis: Analysis, check_ours: 
     try:
         # How many files it names, so that a listing shows whether all of them are there.
         metadata |= {"etag": receipt.etag, "files": str(len(analysis.artifacts))}
-        return _replace_result(storage, receipt, placed(analysis, receipt.folder).to_json(), metadata, check_ours)
+        metadata |= {"blurred": "true"} if blurred else {}
+        document = placed(analysis, receipt.folder).to_json()
+        published = _replace_result(storage, receipt, document, metadata, check_ours)
+        return replace(published, facts=facts_of(document, folder=receipt.folder, blurred=blurred))
     except Superseded:
         clear_away(storage, receipt, receipt.folder)
         raise
@@ -171,12 +179,18 @@ def already_published(storage: Storage, receipt: Receipt) -> Published | None:
     try:
         document = json.loads(reading.read(_MOST_BYTES))
         metadata = dict(reading.info.metadata)
+        facts = result_facts(reading.info, document)
         etag = storage.write_json(
             RESULTS, path, document, if_match=reading.info.etag, metadata=metadata, tags=tags(document)
         )
-    except (Conflict, ValueError, KeyError, TypeError, LimitExceeded):  # another's by now, or no result
+    except (Conflict, ValueError, KeyError, TypeError, AttributeError, LimitExceeded):  # another's by now, or no result
         return None
-    return Published(etag, folder_name(reading.info))
+    return Published(etag, folder_name(reading.info), facts=facts)
+
+
+def result_facts(result: BlobInfo, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the index says of a result that lies there. Raises as `facts_of`."""
+    return facts_of(document, folder=folder_name(result), blurred=result.metadata.get("blurred") == "true")
 
 
 def _is_whole(storage: Storage, name: str, result: BlobInfo) -> bool:

@@ -47,8 +47,8 @@ class BlobReceipts:
             return None
         info, receipt = reading.info, _receipt(reading)
         if receipt is None:
-            return StoredReceipt(self._anew(name), info.etag, info.age_s)
-        return StoredReceipt(receipt, self._listed(receipt, info), info.age_s)
+            return StoredReceipt(self._anew(name), info.etag, info.age_s, info.modified)
+        return StoredReceipt(receipt, self._listed(receipt, info), info.age_s, info.modified)
 
     def _listed(self, receipt: Receipt, info: BlobInfo) -> str:
         """The receipt's version; written anew where a listing shows something else (a copy lost it, an older version of
@@ -143,8 +143,8 @@ def _receipt(reading: Reading) -> Receipt | None:
             raise ValueError(f"it speaks of {receipt.name!r}")  # what is written would go there
         if not all(_VERSION.fullmatch(version) for version in (receipt.etag, receipt.result_etag or "")):
             raise ValueError("its versions are none")
-        if receipt.until:
-            datetime.fromisoformat(receipt.until)
+        for moment in filter(None, (receipt.until, receipt.uploaded)):
+            datetime.fromisoformat(moment)
         counts = (receipt.attempt, receipt.claims, receipt.waits)
         if not all(0 <= count <= _MOST_ATTEMPTS for count in counts) or receipt.lease_s < 0:
             raise ValueError(f"its attempt is {receipt.attempt}, its lease {receipt.lease_s:g} s")

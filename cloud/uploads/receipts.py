@@ -51,6 +51,7 @@ class Receipt:
     claimed_folder: str = ""  # see `folder`; "": in receipts of older versions of the app
     replay: str = ""  # the replay that took this version last, which takes it no second time
     expired: str = ""  # ISO time at which its answer was deleted since it had been kept as long as it was to be kept
+    uploaded: str = ""  # ISO time at which storage got this version; "": in receipts of older versions of the app
     ends: int = 0  # how often this upload, in any version, has got a result or an error record, or was cancelled
 
     @property
@@ -102,6 +103,7 @@ class Receipt:
             suspect=counts and (died or self.suspect),
             claimed_folder=folder_of(key, owner),
             replay=self.replay if same else "",
+            uploaded=self.uploaded if same else "",
             ends=self.ends,
         )
 
@@ -204,6 +206,7 @@ class StoredReceipt:
     receipt: Receipt
     version: str
     age_s: float
+    written: datetime | None = None  # by the store's own clock
 
     @property
     def lease_is_over(self) -> bool:

@@ -29,7 +29,7 @@ PREFIX = "replays/"
 FILE = "replay.json"
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 State = Literal["running", "done", "cancelled"]
-# How long GET /api/operate/replays/<id> can say how a replay ended.
+# How long GET /api/v1/replays/<id> can say how a replay ended.
 REMEMBERED_S = 7 * 86400.0
 # Without a sign of life a replay is sent again: at once where its queue is empty, else after so long.
 QUIET_S, SILENT_S = 60.0, 1200.0

@@ -268,12 +268,16 @@ class Retention:
 
     def _replaced(self, receipt: Receipt, version: str) -> str | None:
         try:
-            return self.worker.ledger.store.replace(receipt, version)
+            replaced = self.worker.ledger.store.replace(receipt, version)
         except Conflict:
             return None
+        self.worker.ledger.notes.changed(receipt.name)
+        return replaced
 
     def _forgotten(self, name: str, version: str) -> bool:
-        return self._deleted(STATE, f"{PREFIX}{record_path(name)}", version)
+        is_gone = self._deleted(STATE, f"{PREFIX}{record_path(name)}", version)
+        self.worker.ledger.notes.changed(name)
+        return is_gone
 
     def _deleted(self, container: str, name: str, version: str, *, snapshots: bool = False) -> bool:
         try:

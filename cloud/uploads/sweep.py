@@ -214,7 +214,9 @@ class _Sweep:
             self.report.seen += len(pairs)
             self.report.unfinished += len(chosen)
             events = [BlobEvent(UPLOADS, u.name, self.cause, self.begin_thread, self.again, end=end) for u in chosen]
-            _process(self.pool, self.worker, self.waits, events, end, self.report)
+            left = _process(self.pool, self.worker, self.waits, events, end, self.report)
+            for upload in (u for u in chosen if u.name in left):
+                self.worker.ledger.notes.left(upload)
             self.tried += len(events) - self.report.left
             over = time.monotonic() >= end or self.worker.ledger.stopped
             if over and (self.report.left or page.next_token):
@@ -255,7 +257,10 @@ def _process(
     events: list[BlobEvent],
     end: float,
     report: SweepReport,
-) -> None:
+) -> set[str]:
+    """Brings the uploads to their ends, and counts how; the names of those for which there was no time."""
+    left: set[str] = set()
+
     def handle(event: BlobEvent) -> Outcome | Exception | None:
         with waits.turn(event.name):
             if time.monotonic() >= end or worker.ledger.stopped:
@@ -274,6 +279,7 @@ def _process(
     for event, outcome in zip(events, pool.map(handle, events), strict=True):
         if outcome is None or isinstance(outcome, Stopping):
             report.left += 1
+            left.add(event.name)
         elif isinstance(outcome, Exception) or outcome.status == "failed":
             report.failed += 1
         elif outcome.status == "done" and outcome.attempt:
@@ -283,3 +289,4 @@ def _process(
             report.others[outcome.status] += 1
             if outcome.status == "busy":  # with a job, perhaps, of which the listing did not say
                 report.handed.setdefault(event.name, "")
+    return left

@@ -29,6 +29,7 @@ from cloud.uploads.receipts import Receipt
 from cloud.uploads.sidecars import Sidecars
 from cloud.uploads.sweep_mark import note_pause
 from cloud.uploads.upload_line import is_logged
+from cloud.uploads.watch import watched
 from inference.clutter import is_clutter
 from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
@@ -123,6 +124,7 @@ class UploadWorker:
         """Intake is paused. What a sidecar says is noted, lest its upload be analysed without it afterwards; its own
         receipt is left to the sweep, which then takes both."""
         log.info("%s: %s", printable(name), PAUSED)
+        self.ledger.notes.changed(name)
         if not self._pause_noted:  # a pause may end before a sweep has seen it
             self._pause_noted = True
             with suppress(StorageUnavailable):
@@ -205,7 +207,11 @@ class UploadWorker:
             plan = self.planner.plan(info, override, now=again is not None)
             return plan
 
-        claim = self.ledger.claim(info.name, info.etag, plan_for, again=again, replay=event.replay)
+        claim = self.ledger.claim(
+            info.name, info.etag, plan_for, again=again, replay=event.replay, uploaded=info.modified.isoformat()
+        )
+        if isinstance(claim, Claim):
+            claim.seen = info.served_at
         if claim == "busy" and self.ledger.stopped:
             raise Stopping(info.name)
         if claim == "waiting" and plan.blocked:
@@ -267,6 +273,7 @@ class UploadWorker:
         media_type = sniff(reading.head)
         if not media_type.startswith("video/"):
             return partial(self.ends.done, claim, self.published(claim, reading, trace, claim.note), trace)
+        self.ledger.notes.begun(claim)
         assert plan.route
         for package in packages_of(plan.route):
             extra(package)  # before a video is fetched in vain, at every sweep
@@ -277,10 +284,10 @@ class UploadWorker:
         def work() -> Callable[[], Outcome]:
             if start := self.split(*video):
                 return start
-            return partial(self.ends.done, claim, self.published(claim, reading, trace, claim.note), trace)
+            return partial(self.ends.done, claim, self.published(claim, reading, trace, partial(_noted, claim)), trace)
 
         try:
-            with self._place_for_video(claim):
+            with self._place_for_video(claim), watched(self.ledger, claim, event.begin_thread):
                 load_models(plan)
                 return behind_pictures(work, event.begin_thread)
         except NoPlace:
@@ -304,7 +311,8 @@ class UploadWorker:
             if claim.given_back:
                 raise Stopping(receipt.name)
             try:
-                return publish.publish(self.storage, receipt, analysis, partial(self.ends.check_ours, claim))
+                check, blurred = partial(self.ends.check_ours, claim), bool(plan.route.draw.blur)
+                return publish.publish(self.storage, receipt, analysis, check, blurred=blurred)
             finally:  # as long as their room on the disk is reserved, whoever still has the analysis
                 for content in analysis.artifacts.values():
                     if isinstance(content, Path):
@@ -337,6 +345,13 @@ class UploadWorker:
         size, limit = reading.info.size, self.settings.max_video_bytes
         with scratch(size if size <= limit else 0, name=f"{reading.info.name} {reading.info.etag}") as folder:
             yield reading.save(folder / "media", limit)
+
+
+def _noted(claim: Claim[UploadPlan], done: int, expected: int | None) -> None:
+    """As Claim.note, between two frames. Raises Superseded where the upload is not ours any more."""
+    if claim.lost:
+        raise Superseded("lost")
+    claim.note(done, expected)
 
 
 def _patience(event: BlobEvent) -> float:

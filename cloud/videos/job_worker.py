@@ -26,7 +26,7 @@ from cloud.uploads.retry import decide
 from cloud.uploads.upload_line import log_end
 from cloud.uploads.upload_worker import VIDEO_PATIENCE_S, UploadWorker
 from cloud.videos.heartbeat import Alive, Check, Gone
-from cloud.videos.jobs import SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
+from cloud.videos.jobs import DETECTED, RENDERED, SENT, WAITS, BrokenPlan, Ended, JobProgress, Jobs, VideoJob, path_of
 from cloud.videos.messages import Message, Queues
 from cloud.videos.splitting import Splitter
 from cloud.videos.stages import Stages
@@ -187,6 +187,7 @@ class Videos:
         elif self.waits(job, claim) and not claim.plan.blocked and not self._is_at_work_elsewhere(job):
             self._stop(job, claim, "retry", "its route or a model changed while it was analysed")
         else:
+            claim.seen = upload.served_at
             return claim, upload
         return None
 
@@ -244,7 +245,10 @@ class Videos:
             stages = self.stages.of(claim.plan.models)
             step = stages.detect if message.stage == "detect" else stages.render
             step(job, upload, route, number, check)
-        self._follow(job, self.jobs.progress(job.id), message)
+        progress = self.jobs.progress(job.id)
+        claim.share = (len(progress.parts(DETECTED)) + len(progress.parts(RENDERED))) / max(1, 2 * len(job.parts))
+        self.ledger.notes.renewed(claim)
+        self._follow(job, progress, message)
 
     def _follow(self, job: VideoJob, progress: JobProgress, message: Message) -> None:
         """Sends what comes after the last segment, or after the merge, unless somebody has sent all of it: whose worker
@@ -294,7 +298,8 @@ class Videos:
         if published is None:
             with self.stages.joined(job, upload, route, progress, goes_on) as analysis:
                 check = partial(self._check_ours, claim)
-                published = publish.publish(self.storage, claim.receipt, analysis, check)
+                blurred = bool(route.draw.blur)
+                published = publish.publish(self.storage, claim.receipt, analysis, check, blurred=blurred)
         self._end(job, claim, published)
 
     def _end(self, job: VideoJob, claim: Claim[UploadPlan], published: Published) -> None:

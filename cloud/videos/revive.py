@@ -17,7 +17,7 @@ from cloud.videos.messages import JOB_ID
 
 log = logging.getLogger(__name__)
 
-# How long GET /api/jobs/<id> can say how a job ended.
+# How long GET /api/v1/jobs/<id> can say how a job ended.
 REMEMBERED_S = 7 * 86400.0
 
 

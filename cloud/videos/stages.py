@@ -155,7 +155,7 @@ class Stages:
             drawing = sum(float(part.metadata.get("cpu_s", "0")) for part in videos[ANNOTATED])
             spent = drawing + time.process_time() - cpu
             cost = Cost(summary.cpu_s + spent, peak_rss_mb(), max(0.0, time.time() - job.created) * 1e3)
-            yield summary.analysis(files, route.name, job.trace, cost, dropped)
+            yield summary.analysis(files, route, job.trace, cost, dropped)
 
     def _upload(self, upload: BlobInfo, check: Check) -> RangedFile:
         """The upload, read as long as the job goes on: decoding up to the first frame that is wanted takes its time."""

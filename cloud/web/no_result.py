@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Literal
-
-import azure.functions as func
 
 from cloud.settings import ERRORS, UPLOADS
 from cloud.storage.containers import BlobInfo, Storage
@@ -14,7 +11,7 @@ from cloud.uploads.intake import PAUSED
 from cloud.uploads.ledger import Ledger
 from cloud.uploads.publish import RESULT, error_path
 from cloud.uploads.receipts import StoredReceipt
-from cloud.web.router import json_answer
+from cloud.web.problems import NotFound
 from inference.clutter import is_clutter
 from inference.routes_file import sidecar_target
 
@@ -30,27 +27,34 @@ class NoResult:
     message: str
     retry_s: int | None = None
 
-    def answer(self) -> func.HttpResponse:
-        """404 whatever the state is: callers that wait for 200 know no other."""
-        error = {"class": HTTPStatus.NOT_FOUND.name, "message": self.message}
-        answer = json_answer({"status": "error", "error": error, "state": self.state}, HTTPStatus.NOT_FOUND)
-        if self.retry_s is not None:
-            answer.headers["Retry-After"] = str(self.retry_s)
-        return answer
+    def error(self) -> NotFound:
+        """404 whatever the state is: there is no result at that address."""
+        headers = {} if self.retry_s is None else {"Retry-After": str(self.retry_s)}
+        return NotFound(self.message, members={"state": self.state}, headers=headers)
 
 
 def no_result(storage: Storage, ledger: Ledger, path: str, *, paused: bool = False) -> NoResult:
     """Why the container `results` has nothing under a path that was asked for; two calls. paused: whether intake is."""
     name = path.removesuffix(f"/{RESULT}")
     upload, stored = storage.head(UPLOADS, name), ledger.read(name)
+    why = why_none(upload, stored, name, paused=paused)
+    if why.state == "unknown":
+        return NoResult("unknown", f"there is neither a result {path!r} nor an upload {name!r}")
+    if why.state == "deleted":
+        return NoResult("deleted", f"there is no result {path!r}, and {why.message}")
+    return NoResult(why.state, f"there is no result of {name!r}: {why.message}", why.retry_s)
+
+
+def why_none(upload: BlobInfo | None, stored: StoredReceipt | None, name: str, *, paused: bool = False) -> NoResult:
+    """Why an upload has no result. upload, stored: what is there of it, and its receipt. paused: whether intake is."""
     if upload is None:
         if stored is None:
-            return NoResult("unknown", f"there is neither a result {path!r} nor an upload {name!r}")
-        return NoResult("deleted", f"there is no result {path!r}, and the upload {name!r} was deleted")
+            return NoResult("unknown", f"there is no upload {name!r}")
+        return NoResult("deleted", f"the upload {name!r} was deleted")
     state = _ignored(upload) or _of_upload(stored, upload.etag)
     if paused and state.state == "waiting":
-        state = NoResult("waiting", f"{PAUSED}; then {state.message}", 60)
-    return NoResult(state.state, f"there is no result of {name!r}: {state.message}", state.retry_s)
+        return NoResult("waiting", f"{PAUSED}; then {state.message}", 60)
+    return state
 
 
 def _ignored(upload: BlobInfo) -> NoResult | None:
@@ -72,7 +76,7 @@ def _of_upload(stored: StoredReceipt | None, etag: str) -> NoResult:
         share = "" if receipt.share is None else f", {receipt.share:.0%} done"
         return NoResult("working", f"it is being worked on (as of {receipt.at}{share})", 2)
     if receipt.state == "job":
-        how = f"GET /api/jobs/{receipt.job} says how far it is"
+        how = f"GET /api/v1/jobs/{receipt.job} says how far it is"
         return NoResult("working", f"it is a long video, which is worked on in parts: {how}", 10)
     if receipt.state == "cancelled":
         how = "`python -m cloud replay NAME --all` takes it up again"

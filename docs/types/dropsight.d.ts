@@ -126,8 +126,9 @@ export interface ReasonDoc {
 
 /**
  * The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC. notes:
- * what was assumed or left out while the media was read, a sentence each. Members from tracks on: of videos only;
- * sound: what of the clip's sound its videos lack, and why.
+ * what was assumed or left out while the media was read, a sentence each. blurred: labels whose objects are
+ * unrecognisable in all files beside the document, where the upload itself shows them. Members from tracks on: of
+ * videos only; sound: what of the clip's sound its videos lack, and why.
  */
 export interface ResultDoc {
   schema: "dropsight/1";
@@ -142,6 +143,7 @@ export interface ResultDoc {
   versions: VersionsDoc;
   created: string;
   notes?: Array<string>;
+  blurred?: Array<string>;
   tracks?: Array<TrackDoc>;
   timeline?: Array<TimelineDoc>;
   zones?: Record<string, ZoneDoc>;

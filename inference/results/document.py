@@ -224,8 +224,9 @@ class VersionsDoc(TypedDict):
 
 class ResultDoc(TypedDict):
     """The results of a picture or video. artifacts: files beside the document; trace: W3C trace id; created: UTC.
-    notes: what was assumed or left out while the media was read, a sentence each. Members from tracks on: of videos
-    only; sound: what of the clip's sound its videos lack, and why."""
+    notes: what was assumed or left out while the media was read, a sentence each. blurred: labels whose objects are
+    unrecognisable in all files beside the document, where the upload itself shows them. Members from tracks on: of
+    videos only; sound: what of the clip's sound its videos lack, and why."""
 
     schema: Literal["dropsight/1"]
     source: SourceDoc
@@ -239,6 +240,7 @@ class ResultDoc(TypedDict):
     versions: VersionsDoc
     created: str
     notes: NotRequired[list[str]]
+    blurred: NotRequired[list[str]]
     tracks: NotRequired[list[TrackDoc]]
     timeline: NotRequired[list[TimelineDoc]]
     zones: NotRequired[dict[str, ZoneDoc]]

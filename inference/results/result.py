@@ -95,9 +95,9 @@ class Cost:
 @dataclass(frozen=True)
 class Result:
     """All results of a picture or video. files: names of files by (step, prediction), -1 for the step itself. crops:
-    names of the files of objects that are saved as pictures, by the prediction's id. extra:
-    further top-level members of the document (timeline, tracks). notes: what was assumed or left out while the media
-    was read, a sentence each."""
+    names of the files of objects that are saved as pictures, by the prediction's id. blurred: labels whose objects are
+    unrecognisable in all files. extra: further top-level members of the document (timeline, tracks). notes: what was
+    assumed or left out while the media was read, a sentence each."""
 
     source: Source
     route: str
@@ -110,6 +110,7 @@ class Result:
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     crops: Mapping[str, str] = field(default_factory=dict)
+    blurred: tuple[str, ...] = ()
 
     def summary(self) -> SummaryDoc:
         """Objects by label, and the names of the whole picture: those that are sure, apart from mere guesses.
@@ -145,6 +146,7 @@ class Result:
             "steps": [self._step(step, skeletons) for step in self.steps],
             "artifacts": dict(self.artifacts),
             **({"notes": list(self.notes)} if self.notes else {}),
+            **({"blurred": list(self.blurred)} if self.blurred else {}),
             **self.extra,
             "summary": {**self.summary(), **self.extra.get("summary", {})},
             "cost": {

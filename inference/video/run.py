@@ -79,7 +79,7 @@ def analyze_video(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     cost = Cost(time.process_time() - cpu, peak_rss_mb(), (time.perf_counter() - started) * 1e3)
-    analysis = summary.analysis(files, route.name, trace or new_trace(), cost, run.dropped_sound)
+    analysis = summary.analysis(files, route, trace or new_trace(), cost, run.dropped_sound)
     weakref.finalize(analysis, shutil.rmtree, folder, ignore_errors=True)
     return analysis
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
+from inference.routes import Route
 from inference.steps import Analysis
 from inference.tables import build
 from inference.timing import NO_TIME, Timing
@@ -127,7 +128,7 @@ class Summary:
         return cls(**{**known, "source": Source(**members["source"]), "steps": steps})
 
     def analysis(
-        self, files: Mapping[str, bytes | Path], route: str, trace: str, cost: Cost, dropped_sound: str | None
+        self, files: Mapping[str, bytes | Path], route: Route, trace: str, cost: Cost, dropped_sound: str | None
     ) -> Analysis:
         """The analysis of the clip, with the files that came of it. dropped_sound: what of its sound they lack."""
         extra = dict(self.extra)
@@ -143,7 +144,7 @@ class Summary:
         wide = max(self.source.width or 0, self.source.height or 0) > MOST_SIDE
         result = Result(
             source=self.source,
-            route=route,
+            route=route.name,
             steps=self.steps,
             artifacts={_NAMES.get(name, Path(name).stem): name for name in sorted(files) if "/" not in name},
             cost=cost,
@@ -151,5 +152,6 @@ class Summary:
             trace=trace,
             extra=extra,
             notes=(*self.notes, *((TOO_WIDE,) if shown and wide else ())),
+            blurred=route.draw.blur,
         )
         return Analysis(result, files)

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from cloud import connection, instance, tick
 from cloud.azureml import pipeline_runs
 from cloud.azureml.azureml_client import AzureML
 from cloud.azureml.workspace import Workspace
+from cloud.index.default import default_index, default_tables, default_writer
+from cloud.index.table import UploadTable
 from cloud.models import deliveries
 from cloud.settings import CONTAINERS, Settings
 from cloud.storage.containers import Storage, default_storage
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.videos.job_worker import Videos
+from cloud.web.media import default_showing, default_thumbnails
+from cloud.web.signing import default_signer
 from inference.engine.registry import Registry
 from inference.engine.trial import Trial
 from inference.routes_file import parse_routes
@@ -78,12 +83,23 @@ def account(storage_account: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     monkeypatch.setenv("AzureWebJobsStorage", storage_account)
     service = BlobServiceClient.from_connection_string(storage_account)
     Storage(service).ensure_containers(*CONTAINERS)
-    shared = (connection.blob_service, connection.queue_service, default_storage, instance.default_replays)
+    shared = (
+        *(connection.blob_service, connection.queue_service, connection.table_service),
+        *(default_storage, instance.default_replays, default_tables, default_index, default_writer),
+        *(default_signer, default_showing, default_thumbnails),
+    )
     for each in shared:  # what an earlier test left speaks to an account that may be gone
         each.cache_clear()
     yield storage_account
     for each in shared:
         each.cache_clear()
+
+
+@pytest.fixture
+def index_table(account: str) -> Iterator[UploadTable]:
+    """The table of the index in the account, which is made with its first row."""
+    with TableServiceClient.from_connection_string(account) as service:
+        yield UploadTable(service)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from cloud.models.pointer import Pointer, Release
 from cloud.models.snapshots import contents
 from cloud.settings import MODELS, RESULTS, STATE, Settings
 from cloud.storage.containers import Storage
+from cloud.web import model_events, router
 from tests.cloud.broken_state import READABLE, WAYS, broken
 from tests.cloud.drift.drift_world import row
 from tests.cloud.storage.result_documents import whole
@@ -98,11 +99,11 @@ def test_a_broken_pointer_of_a_model_is_its_own_problem(
 def test_broken_events_are_answered(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(deliveries, "deliver_all", lambda only: asked.append(only))
-    monkeypatch.setattr(deliveries, "current", lambda: Settings(model_events_key="k"))
+    monkeypatch.setattr(model_events, "current", lambda: Settings(model_events_key="k"))
     event = {"eventType": "Microsoft.MachineLearningServices.ModelRegistered", "data": {"ModelName": "shapes"}}
     body = broken(event, way, "data", 5)
     request = func.HttpRequest("POST", "http://app/api/models/events", headers={"x-model-events-key": "k"}, body=body)
-    answer = deliveries.on_events(request)
+    answer = router.answer("model_registered", request)
     assert answer.status_code == (202 if json_like(body) else 400)
     assert asked == {"a further key": ["shapes"], "wrong type": [""]}.get(way, [])
 

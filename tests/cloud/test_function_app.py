@@ -21,8 +21,8 @@ import pytest
 from cloud import connection, instance
 from cloud.settings import RESULTS, STATE, BadSettings, current
 from cloud.storage import containers
-from cloud.web import router
-from inference.errors import BadModel, BadRoute, StorageUnavailable
+from cloud.web import api_router, router
+from inference.errors import BadModel, BadRoute, Permanent, StorageUnavailable
 from tests.cloud.helpers import jpeg
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ SOURCES = {"": "LogsAndContainerScan", "EventGrid": "EventGrid", "eventgrid": "E
 def test_every_function_is_indexed_whatever_the_settings_say() -> None:
     declared = indexed_with([{"BLOB_TRIGGER_SOURCE": told, "MAX_ATTEMPTS": "many"} for told in SOURCES])
     for found, (told, source) in zip(declared, SOURCES.items(), strict=True):
-        assert set(found) >= {"on_upload", "sweep", "analyze", "results", "health", "health_deep", "jobs"}
+        assert set(found) >= {"on_upload", "sweep", *LEVELS}
         for queue in (
             "segments",
             "merges",
@@ -111,12 +111,16 @@ def test_every_function_is_indexed_whatever_the_settings_say() -> None:
 
 
 LEVELS = {
-    "analyze": "FUNCTION",
-    "results": "FUNCTION",
-    "jobs": "FUNCTION",
-    "operate_replays": "FUNCTION",
+    "read": "FUNCTION",
+    "contribute": "FUNCTION",
+    "operate": "FUNCTION",
+    "operate_actions": "FUNCTION",
+    "model_registered": "FUNCTION",
+    "gallery": "ANONYMOUS",
+    "media": "ANONYMOUS",
+    "session": "ANONYMOUS",
+    "static": "ANONYMOUS",
     "health": "ANONYMOUS",
-    "health_deep": "FUNCTION",
 }
 
 
@@ -153,7 +157,7 @@ plain, deep, slash = ask(), ask(deep="1", code="a&b="), ask("/?deep=1", deep="1"
 print(json.dumps([plain.get_body().decode(), deep.status_code, deep.headers["Location"], slash.headers["Location"],
                   sorted(m for m in set(sys.modules) - before if not m.startswith(("encodings", "urllib")))]))
 """
-    assert run_python(code) == ['{"status": "ok"}', 307, "health/deep?code=a%26b%3D", "deep", []]
+    assert run_python(code) == ['{"status": "ok"}', 307, "v1/health?code=a%26b%3D", "../v1/health", []]
 
 
 @pytest.fixture
@@ -185,7 +189,7 @@ def request(method: str, body: bytes = b"", path: str = "", **params: str) -> fu
 
 
 def test_deep_health_imports_every_body_and_lists_what_there_is(app: Any) -> None:
-    answer = app.health_deep(request("GET"))
+    answer = app.read(request("GET", path="health"))
     found = json.loads(answer.get_body())
     assert (answer.status_code, found["status"], found["errors"]) == (200, "ok", {})
     assert found["models"]["classify"] == found["models"]["sketch"] == "usable"
@@ -201,8 +205,8 @@ def test_deep_health_knows_every_body_of_the_app() -> None:
         for match in re.finditer(r"^ +from (cloud\S*) import (\w+)", (ROOT / file).read_text(encoding="utf-8"), re.M):
             module = f"{match[1]}.{match[2]}"
             lazy.add(module if (ROOT / f"{module.replace('.', '/')}.py").exists() else match[1])
-    lazy |= {module for module, _ in router.BODIES.values()}
-    assert lazy - {"cloud.health"} == set(BODIES)  # that is what answers
+    lazy |= {module for module, _ in router.BODIES.values()} | set(api_router.MODULES.values())
+    assert lazy == set(BODIES)
 
 
 def test_every_body_of_the_router_exists_and_has_its_function(app: Any) -> None:
@@ -222,7 +226,7 @@ def test_every_body_of_the_router_exists_and_has_its_function(app: Any) -> None:
         (BadRoute("no route matches a\nERROR everything is lost.jpg"), 422, "WARNING"),
     ],
 )
-@pytest.mark.parametrize("function", ["analyze", "results", "jobs", "health_deep", "model_registered"])
+@pytest.mark.parametrize("function", ["read", "contribute", "operate", "operate_actions", "model_registered"])
 def test_whatever_a_body_raises_is_answered_as_a_record_with_a_trace(
     app: Any, function: str, error: Exception, status: int, level: str,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
@@ -232,33 +236,45 @@ def test_whatever_a_body_raises_is_answered_as_a_record_with_a_trace(
 
     module, body = router.BODIES[function]
     monkeypatch.setattr(f"{module}.{body}", fail)
-    named = {} if function in ("results", "health_deep") else {"name": "a.jpg"}
-    answer = getattr(app, function)(request("POST", b"12345", **named))
-    record = json.loads(answer.get_body())
-    assert (answer.status_code, answer.mimetype, record["status"]) == (status, "application/json", "error")
-    assert (record["error"]["class"], record["error"]["message"]) == (type(error).__name__, str(error))
-    assert (record["source"]["name"], record["source"]["bytes"]) == (named.get("name", ""), 5)
+    answer = getattr(app, function)(request("POST", b"12345"))
+    record, name = json.loads(answer.get_body()), type(error).__name__
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    assert (record["type"], record["status"]) == (f"urn:dropsight:error:{name}", status)
+    permanent = isinstance(error, Permanent)
+    assert record["error"] == {"class": name, "message": str(error), "permanent": permanent}
+    assert record["detail"] == str(error) and record["title"]
     [line] = [entry for entry in caplog.records if entry.name == "cloud.web.router"]
     assert line.levelname == level and record["trace"] in line.getMessage() and "\n" not in line.getMessage()
     assert bool(line.exc_info) == (status == 500)  # where a bug is
 
 
 def test_a_body_that_cannot_be_imported_is_an_answer_too(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cloud.web.api", None)
-    answer = app.results(request("GET", path="a.jpg"))
+    monkeypatch.setitem(sys.modules, "cloud.web.api_router", None)
+    answer = app.read(request("GET", path="results/a.jpg"))
+    assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (500, "ModuleNotFoundError")
+
+
+def test_deep_health_answers_whatever_of_the_api_cannot_be_imported(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {module for module in api_router.MODULES.values() if module != "cloud.web.health_api"}
+    for module in broken:
+        monkeypatch.setitem(sys.modules, module, None)
+    answer = app.read(request("GET", path="health"))
+    errors = json.loads(answer.get_body())["errors"]
+    assert (answer.status_code, set(errors)) == (503, {f"import {module}" for module in broken})
+    answer = app.read(request("GET", path="results/a.jpg"))
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (500, "ModuleNotFoundError")
 
 
 def test_a_broken_engine_is_an_answer_and_a_line_in_the_log_too(
     app: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "cloud.web.api", None)
+    monkeypatch.setitem(sys.modules, "cloud.web.api_router", None)
     monkeypatch.setitem(sys.modules, "inference.results.result", None)  # as where onnxruntime cannot be loaded
-    answer = app.analyze(request("POST", b"12345", name="a.jpg"))
+    answer = app.contribute(request("POST", b"12345", path="analyze", name="a.jpg"))
     record = json.loads(answer.get_body())
-    assert (answer.status_code, record["status"], record["error"]["class"]) == (500, "error", "ModuleNotFoundError")
-    assert "cloud.web.api" in record["error"]["message"] and record["trace"]
-    assert record["trace"] in caplog.text and "cloud.web.api" in caplog.text
+    assert (answer.status_code, record["error"]["class"]) == (500, "ModuleNotFoundError")
+    assert "cloud.web.api_router" in record["error"]["message"] and record["trace"]
+    assert record["trace"] in caplog.text and "cloud.web.api_router" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\xfa", b"[]", b'{"job": "x", "stage": "detect", "part": 0}'])
@@ -301,7 +317,7 @@ def test_trouble_in_a_body_is_told_by_deep_health(app: Any, monkeypatch: pytest.
     monkeypatch.setenv("BLOB_TRIGGER_SOURCE", "pigeon")
     monkeypatch.setenv("AzureWebJobsStorage", "AccountName=x;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:9/x")
     monkeypatch.setenv("LEASE_SECONDS", "-1")
-    answer = app.health_deep(request("GET"))
+    answer = app.read(request("GET", path="health"))
     errors = json.loads(answer.get_body())["errors"]
     assert answer.status_code == 503
     assert errors["import cloud.drift.lake"]["class"] == "ModuleNotFoundError"
@@ -321,7 +337,7 @@ def test_a_blob_trigger_call_brings_the_result(app: Any) -> None:
 
 
 def test_analyze_answers_with_the_document_and_stores_nothing(app: Any) -> None:
-    answer = app.analyze(request("POST", jpeg(), route="default", name="street.jpg"))
+    answer = app.contribute(request("POST", jpeg(), path="analyze", route="default", name="street.jpg"))
     found = json.loads(answer.get_body())
     assert answer.status_code == 200
     assert found["source"]["name"] == "street.jpg"
@@ -343,17 +359,10 @@ def test_analyze_answers_with_the_document_and_stores_nothing(app: Any) -> None:
 def test_analyze_refuses_in_the_words_of_the_error_records(
     app: Any, body: bytes, params: dict[str, str], status: int, error: str
 ) -> None:
-    answer = app.analyze(request("POST", body, **params))
+    answer = app.contribute(request("POST", body, path="analyze", **params))
     found = json.loads(answer.get_body())
-    assert (answer.status_code, found["status"], found["error"]["class"]) == (status, "error", error)
+    assert (answer.status_code, found["error"]["class"]) == (status, error)
     assert found["error"]["message"]
-
-
-def test_analyze_tells_who_sends_a_form_what_to_send(app: Any) -> None:
-    body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + jpeg() + b"\r\n--x--\r\n"
-    answer = app.analyze(request("POST", body))
-    assert answer.status_code == 415
-    assert "a form (multipart/form-data)" in json.loads(answer.get_body())["error"]["message"]
 
 
 def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,11 +370,11 @@ def test_analyze_says_so_when_every_place_is_taken(app: Any, monkeypatch: pytest
     current.cache_clear()
     worker = instance.default_worker()
     with worker.places.take("alone"), ThreadPoolExecutor(1) as pool:  # another thread, as of another request
-        answer = pool.submit(app.analyze, request("POST", jpeg())).result()
+        answer = pool.submit(app.contribute, request("POST", jpeg(), path="analyze")).result()
     assert (answer.status_code, json.loads(answer.get_body())["error"]["class"]) == (503, "ServiceBusy")
     monkeypatch.delenv("REQUEST_SECONDS")
     current.cache_clear()
-    assert app.analyze(request("POST", jpeg())).status_code == 200
+    assert app.contribute(request("POST", jpeg(), path="analyze")).status_code == 200
 
 
 def test_results_are_read_by_path_and_nothing_else_is(app: Any) -> None:
@@ -374,12 +383,12 @@ def test_results_are_read_by_path_and_nothing_else_is(app: Any) -> None:
     worker.storage.write(RESULTS, "street/a.jpg/0123/annotated.jpg", jpeg())
     worker.storage.write(RESULTS, "big.bin", b"x" * 100_001)
     worker.storage.write(STATE, "receipts/a.jpg", b"secret")
-    document = app.results(request("GET", path="street/a.jpg"))
+    document = app.read(request("GET", path="results/street/a.jpg"))
     assert (document.get_body(), document.mimetype) == (b'{"status":"ok"}', "application/json")
-    picture = app.results(request("GET", path="street/a.jpg/0123/annotated.jpg"))
+    picture = app.read(request("GET", path="results/street/a.jpg/0123/annotated.jpg"))
     assert (picture.get_body(), picture.mimetype) == (jpeg(), "image/jpeg")
     assert picture.headers["X-Content-Type-Options"] == "nosniff"
-    assert app.results(request("GET", path="big.bin")).status_code == 413
-    assert app.results(request("GET", path="street/b.jpg")).status_code == 404
-    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a//b", ""):
-        assert app.results(request("GET", path=path)).status_code == 400
+    assert app.read(request("GET", path="results/big.bin")).status_code == 413
+    assert app.read(request("GET", path="results/street/b.jpg")).status_code == 404
+    for path in ("../state/receipts/a.jpg", "x/../../state/receipts/a.jpg", "..\\state\\receipts\\a.jpg", "a/b/"):
+        assert app.read(request("GET", path=f"results/{path}")).status_code == 400

@@ -15,6 +15,7 @@ from cloud.machine_paths import APP, text_without_paths, without_paths
 from cloud.settings import Settings
 from cloud.web import router
 from inference.errors import BadManifest
+from tests.cloud.web.asking import ask
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from inference.errors import BadManifest
         ("/mnt/models and /mnt/a:/home/b", ".../models and .../a:.../b"),
         # No paths of this machine:
         ("/subscriptions/1/resourceGroups/g", "/subscriptions/1/resourceGroups/g"),
-        ("https://host/usr/b; GET /api/jobs/x", "https://host/usr/b; GET /api/jobs/x"),
+        ("https://host/usr/b; GET /api/v1/jobs/x", "https://host/usr/b; GET /api/v1/jobs/x"),
         ("uploads/home/a.jpg, results/tmp", "uploads/home/a.jpg, results/tmp"),
     ],
 )
@@ -59,7 +60,7 @@ def test_deep_health_shows_neither_paths_nor_traces_nor_keys(monkeypatch: pytest
     monkeypatch.setattr(health_parts, "timers", breaks)
     models = str(APP.parent / "odd")
     monkeypatch.setattr(health_parts, "current", lambda: Settings(models=models, model_events_key="a secret"))
-    answer = health.on_request(func.HttpRequest("GET", "/api/health/deep", body=b""))
+    answer = ask("GET", "v1/health")
     body = answer.get_body().decode()
     edited = json.loads(body)["errors"]["edited"]["message"]
     assert answer.status_code == 503 and edited == "edited models/mask.png; and .../routes.toml"
@@ -73,7 +74,7 @@ def test_the_record_of_an_error_shows_no_path_and_the_log_does(
     def fails(_: object) -> None:
         raise BadManifest(f"{APP}/models/x/model.toml: no head")
 
-    monkeypatch.setattr("cloud.web.api.analyze", fails)
-    answer = router.answer("analyze", func.HttpRequest("POST", "/api/analyze", body=b"1"))
+    monkeypatch.setattr("cloud.web.api_router.contribute", fails)
+    answer = router.answer("contribute", func.HttpRequest("POST", "/api/v1/analyze", body=b"1"))
     assert json.loads(answer.get_body())["error"]["message"] == "models/x/model.toml: no head"
     assert f"{APP}/models/x/model.toml" in caplog.text

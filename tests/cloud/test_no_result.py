@@ -1,4 +1,4 @@
-"""GET /api/results says why there is none."""
+"""GET /api/v1/results says why there is none."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ import pytest
 from cloud.settings import RESULTS, UPLOADS
 from cloud.uploads.receipts import Receipt
 from cloud.uploads.upload_worker import UploadWorker
-from cloud.web import api
 from inference.routes_file import parse_routes
 from tests.cloud.conftest import ROUTES
 from tests.cloud.helpers import Calls, drop, jpeg, receipt
+from tests.cloud.web import asking
+from tests.cloud.web.asking import serve
 
 Asked = Callable[[str], func.HttpResponse]
 
 
 @pytest.fixture
 def ask(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> Asked:
-    monkeypatch.setattr(api, "default_worker", lambda: worker)
-
-    def get(path: str) -> func.HttpResponse:
-        return api.results(func.HttpRequest("GET", "/api/x", params={}, route_params={"path": path}, body=b""))
-
-    return get
+    serve(monkeypatch, worker)
+    return lambda path: asking.ask("GET", f"v1/results/{path}")
 
 
 def said(answer: func.HttpResponse) -> tuple[str, str, bool]:
     """State, sentence, and whether asking again makes sense."""
     document: dict[str, Any] = json.loads(answer.get_body())
-    assert (answer.status_code, document["status"], document["error"]["class"]) == (404, "error", "NOT_FOUND")
+    assert (answer.status_code, document["status"], document["error"]["class"]) == (404, 404, "NotFound")
     return document["state"], document["error"]["message"], "Retry-After" in answer.headers
 
 
@@ -52,7 +49,7 @@ def known(worker: UploadWorker, **fields: Any) -> None:
     [
         ({"state": "working", "lease_s": 60.0, "share": 0.4}, "working", "being worked on (as of , 40% done)", True),
         ({"state": "working", "lease_s": 0.0}, "waiting", "fallen silent", True),
-        ({"state": "job", "job": "12ab"}, "working", "GET /api/jobs/12ab says how far", True),
+        ({"state": "job", "job": "12ab"}, "working", "GET /api/v1/jobs/12ab says how far", True),
         ({"state": "waiting", "until": "2099-01-01T02:00:00+00:00"}, "waiting", "until 2099-01-01T02:00", True),
         (
             {"state": "waiting", "key": "", "reason": "no model is called 'x'"},

@@ -25,7 +25,7 @@ from cloud.drift.drift_check import BASELINE
 from cloud.drift.drift_entry import VERDICT
 from cloud.drift.drift_profile import from_json
 from cloud.drift.freshness import Standing
-from cloud.models import deliveries, leaving
+from cloud.models import leaving
 from cloud.models.pointer import read_pointer
 from cloud.settings import STATE
 from cloud.storage import by_hour
@@ -39,9 +39,22 @@ from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, sidecar_text, summ
 from cloud.videos.jobs import PLAN, Jobs, path_of
 from cloud.videos.messages import Message
 from cloud.web import router
-from cloud.web.parameters import check_parameters
+from cloud.web.analyze_api import AnalyzeQuery
+from cloud.web.api_router import answer_api
+from cloud.web.envelopes import unwrapped
+from cloud.web.operations import RIGHTS, NoQuery
+from cloud.web.parameters import read_parameters
+from cloud.web.uploads_api import ListQuery
 from inference.engine.registry import Registry
-from inference.errors import BadModel, BadPipeline, BadRoute, DropsightError, LimitExceeded, UnsupportedMedia
+from inference.errors import (
+    BadModel,
+    BadPipeline,
+    BadRequest,
+    BadRoute,
+    DropsightError,
+    LimitExceeded,
+    UnsupportedMedia,
+)
 from inference.plain_text import single
 from inference.results.strict_json import json_text
 from inference.routes import Route, Step
@@ -258,7 +271,7 @@ def state(data: bytes) -> None:
 def query(data: bytes) -> None:
     """Method, path and query of a request, and what the app answers: never its own error."""
     text = data.decode("latin-1")
-    url = f"http://app/api/analyze?{text}"
+    url = f"http://app/api/v1/analyze?{text}"
     try:
         from urllib.parse import parse_qsl
 
@@ -266,17 +279,28 @@ def query(data: bytes) -> None:
     except ValueError:
         params = {}
     request = func.HttpRequest("POST", url, params=params, route_params={"path": text, "id": text}, body=data)
-    for function in ("health", "analyze"):
+    for kind in (NoQuery, AnalyzeQuery, ListQuery):
         try:
-            check_parameters(function, request)
+            read_parameters(request, kind)
         except DropsightError:
             continue
-    assert router.answer("health", request).status_code in (400, 422)
+    assert answer_api(request, "GET", f"v1/{text}", frozenset()).status_code in (400, 403, 404, 405)
+    assert answer_api(request, "POST", "v1/rights", frozenset(RIGHTS)).status_code in (200, 400)
+    assert router.answer("health", request).status_code == 400
+
+
+def envelope(data: bytes) -> None:
+    """The body of POST v1/analyze; its first line is the Content-Type."""
+    kind, _, body = data.partition(b"\n")
+    try:
+        unwrapped(body, kind.decode("latin-1"))
+    except (BadRequest, UnsupportedMedia):
+        return
 
 
 def events(data: bytes) -> None:
     """The body of an Event Grid webhook, without entries that it could be about."""
-    answer = deliveries.on_events(func.HttpRequest("POST", "http://app/api/models/events", body=data))
+    answer = router.answer("model_registered", func.HttpRequest("POST", "http://app/api/models/events", body=data))
     assert answer.status_code in (200, 202, 400, 403)
 
 
@@ -300,6 +324,6 @@ def names(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        manifest, recogniser, onnx, routes, sidecar, receipt, job, message, state, query, events, names,
+        manifest, recogniser, onnx, routes, sidecar, receipt, job, message, state, query, envelope, events, names,
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from PIL import Image as Pillow
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
 from inference.predictions import Objects
+from inference.results.hidden import is_hidden
 from inference.results.result import Source
 from inference.routes import Draw, Route, Step
 from inference.routes_file import parse_routes
+from inference.steps import Analysis
 from inference.video.join import join
 from inference.video.options import VideoOptions
 from inference.video.read import probe, scan
@@ -120,12 +122,21 @@ def assert_no_face(blurred: Files, sharp: Files, expected: set[str]) -> None:
             assert has < had / 4, f"{name} {number}: {has:.1f} of the details, without blur {had:.1f}"
 
 
+def assert_said(made: Sequence[Analysis]) -> None:
+    """Of an analysis that blurs and of one that does not, the documents say so: who shows uploads goes by that."""
+    documents = [each.result.to_json() for each in made]
+    assert [document.get("blurred") for document in documents] == [["face"], None]
+    assert [is_hidden(document) for document in documents] == [True, False]
+
+
 @pytest.mark.slow
 def test_no_file_of_a_picture_shows_a_face_that_is_blurred(registry: Registry) -> None:
     steps = ("depth", "light", "cutout", "same", "sketch", "cartoon", "colors", "style-brush")
     buffer = io.BytesIO()
     photo().save(buffer, "PNG")
-    blurred, sharp = (analyze(buffer.getvalue(), route(b, steps), registry).artifacts for b in (("face",), ()))
+    made = [analyze(buffer.getvalue(), route(b, steps), registry) for b in (("face",), ())]
+    assert_said(made)
+    blurred, sharp = (each.artifacts for each in made)
     expected = {"annotated.jpg", "crops/faces-0.jpg", "cutout.png", "light.png", "colors.png", "depth.jpg"}
     assert_no_face(blurred, sharp, expected | {"same.jpg", "sketch.jpg", "cartoon.jpg", "style-brush.jpg"})
 
@@ -147,6 +158,7 @@ MADE = {"annotated.mp4", "depth.mp4", "same.mp4", "poster.jpg", "heat.jpg", "thu
 def test_no_file_of_a_video_shows_a_face_that_is_blurred(registry: Registry, tmp_path: Path) -> None:
     media = clip(tmp_path / "clip.mp4")
     made = [analyze(media, route(blur, STEPS), registry) for blur in (("face",), ())]
+    assert_said(made)
     assert_no_face(made[0].artifacts, made[1].artifacts, MADE)
 
 

@@ -30,7 +30,10 @@ def test_a_function_sees_the_request_and_shapes_the_answer(host: HostProcess) ->
     answer = request("POST", url, "ä".encode(), {"X-Thing": "Value"})
     seen = json.loads(answer.body)
     assert answer.status == 201 and answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-made"] == "yes" and answer.headers.get_all("set-cookie") == ["a=1; Path=/", "b=2"]
+    assert answer.headers["x-made"] == "yes" and answer.headers.get_all("set-cookie") == [
+        "a=1; Path=/",
+        "b=2%2B3~4; HttpOnly; SameSite=Strict",  # as ASP.NET escapes values
+    ]
     assert seen["method"] == "POST" and seen["url"] == url and seen["body"] == "ä" and seen["header"] == "Value"
     assert seen["route"] == {"id": "12"} and seen["params"] == {"q": "a b", "two": "1,2"}
     assert all(name == name.lower() for name in seen["names"])
@@ -118,6 +121,17 @@ def test_object_headers_and_traces(host: HostProcess) -> None:
     host.wait_for(lambda: "ValueError: on purpose" in host.printed(), "the trace")
     trace = host.printed().partition("ValueError: on purpose")[0].rpartition("Executed 'Functions.fail'")[2]
     assert "function_app.py" in trace and "localhost/function_worker.py" not in trace
+
+
+def test_the_app_is_told_under_which_name_it_is_reached_also_on_a_port_that_the_system_chose(host: HostProcess) -> None:
+    assert request("GET", f"{host.url}/api/own-name").body == f"localhost:{host.port}".encode()
+
+
+def test_an_answer_to_head_says_the_length_of_what_it_leaves_out(host: HostProcess) -> None:
+    answer = request("HEAD", f"{host.url}/api/long")
+    assert (answer.status, answer.headers["content-length"], answer.body) == (200, "5000000", b"")
+    known = request("GET", f"{host.url}/api/known")
+    assert (known.status, known.headers["etag"], known.body) == (304, '"1"', b"")
 
 
 def test_only_lines_of_a_running_invocation_are_the_apps(host: HostProcess, start_host: StartHost) -> None:

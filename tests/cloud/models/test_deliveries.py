@@ -27,6 +27,7 @@ from cloud.models.snapshots import Snapshot, fetch
 from cloud.pipelines_file import Pipelines
 from cloud.settings import Settings
 from cloud.storage.containers import Storage
+from cloud.web import model_events, router
 from inference.analysis import analyze
 from inference.engine.registry import BUILT_IN, Registry
 from inference.errors import BadModel, Transient
@@ -334,7 +335,7 @@ def test_event_grid_pushes_a_registered_model(
     def post(kind: str, data: dict[str, Any]) -> func.HttpResponse:
         body = json.dumps([{"eventType": kind, "subject": "models/shapes:7", "data": data}]).encode()
         request = func.HttpRequest("POST", "/api/models/events", params=key, body=body)
-        return deliveries.on_events(request)
+        return router.answer("model_registered", request)
 
     key: dict[str, str] = {}
     answer = post("Microsoft.EventGrid.SubscriptionValidationEvent", {"validationCode": "abc"})
@@ -342,7 +343,7 @@ def test_event_grid_pushes_a_registered_model(
     registered_event = "Microsoft.MachineLearningServices.ModelRegistered"
     for setting, wrong in (("", {}), ("", {"key": ""}), ("k", {}), ("k", {"key": "K"}), ("k", {"code": "k"})):
         key = wrong
-        monkeypatch.setattr(deliveries, "current", lambda text=setting: Settings(model_events_key=text))
+        monkeypatch.setattr(model_events, "current", lambda text=setting: Settings(model_events_key=text))
         assert post(registered_event, {"ModelName": "shapes", "ModelVersion": 7}).status_code == 403
     key = {"key": "k"}
     assert post(registered_event, {"ModelName": "another", "ModelVersion": 1}).status_code == 202

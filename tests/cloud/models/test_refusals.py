@@ -13,6 +13,7 @@ from cloud.models import canary, deliveries
 from cloud.models.model_entry import ModelEntry
 from cloud.models.refusals import AlreadyRefused, refusals
 from cloud.settings import Settings
+from cloud.web import model_events, router
 from inference.errors import BadModel, Transient
 from tests.cloud.models.delivery_world import PATHS, Delivery, served
 
@@ -100,12 +101,12 @@ def test_a_file_that_changes_while_it_is_fetched_is_no_refusal(delivery: Deliver
 
 def post(body: bytes) -> func.HttpResponse:
     request = func.HttpRequest("POST", "/api/models/events", headers={"x-model-events-key": "k"}, body=body)
-    return deliveries.on_events(request)
+    return router.answer("model_registered", request)
 
 
 def test_whatever_an_event_holds_is_answered_and_the_other_events_go_on(delivery: Delivery) -> None:
     delivery.entries(FRUIT, ModelEntry("bad", "other"))
-    delivery.patch.setattr(deliveries, "current", lambda: Settings(model_events_key="k"))
+    delivery.patch.setattr(model_events, "current", lambda: Settings(model_events_key="k"))
     delivery.put("fruit", "1", delivery.make("1"))
     kind = "Microsoft.MachineLearningServices.ModelRegistered"
     events: list[Any] = [

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import azure.functions as func
 import pytest
 
 from cloud.__main__ import main
@@ -17,8 +16,9 @@ from cloud.uploads.events import BlobEvent
 from cloud.uploads.forget import FORGOTTEN, Forgetter, look_again, names_meant
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
-from cloud.web import router
 from tests.cloud.helpers import document, drop, during_analysis, jpeg, names
+from tests.cloud.web import asking
+from tests.cloud.web.asking import said, serve
 
 pytestmark = pytest.mark.slow
 
@@ -278,22 +278,19 @@ def test_the_plans_of_its_videos_and_the_hosts_notes_go_too(
 
 
 def test_over_http_a_single_upload_is_forgotten(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud.web.operate.default_worker", lambda: worker)
+    serve(monkeypatch, worker)
 
-    def ask(path: str, **params: str) -> tuple[int, Any]:
-        request = func.HttpRequest(
-            method="DELETE", url="/api/operate/uploads", params=params, route_params={"path": path}, body=b""
-        )
-        answer = router.answer("operate_uploads", request)
-        return answer.status_code, json.loads(answer.get_body())
+    def ask(name: str) -> tuple[int, Any]:
+        answer = asking.ask("DELETE", f"v1/uploads/{name}")
+        return answer.status_code, said(answer)
 
     worker.storage.write(UPLOADS, "x", b"not what x/ means")
-    assert ask("x/")[0] == 422
+    assert ask("x/")[0] == 400
     assert ask("x")[1]["uploads"][0]["deleted"] == ["uploads/x"]
     worker.handle(drop(worker, "x/a.jpg", jpeg()))
-    assert ask("x/a.jpg", dry_run="true")[1]["uploads"][0]["deleted"][0] == "uploads/x/a.jpg"
+    assert ask("x/a.jpg?dry_run=true")[1]["uploads"][0]["deleted"][0] == "uploads/x/a.jpg"
     status, report = ask("x/a.jpg")
     assert (status, report["count"], everything(worker)) == (200, 1, [])
     assert ask("x/a.jpg")[0] == 404
-    assert ask("../state/receipts/a")[0] == ask("")[0] == ask("a", dry_run="perhaps")[0] == 422
+    assert [ask(name)[0] for name in ("../state/receipts/a", "", "a?dry_run=perhaps")] == [400, 405, 400]
     assert worker.handle(BlobEvent(UPLOADS, "x/a.jpg")).status == "dropped"

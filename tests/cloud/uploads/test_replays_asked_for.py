@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import azure.functions as func
 import pytest
 
 from cloud import connection, instance
@@ -16,9 +14,9 @@ from cloud.storage import containers
 from cloud.storage.queues import Queue
 from cloud.uploads.replays import QUEUE, ReplayMessage
 from cloud.uploads.upload_worker import UploadWorker
-from cloud.web import router
 from tests.cloud.helpers import names
 from tests.cloud.uploads.replaying import app, finished
+from tests.cloud.web.asking import ask, said
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +29,12 @@ def http(worker: UploadWorker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         made.cache_clear()
     monkeypatch.setattr("cloud.instance.default_worker", lambda: worker)
 
-    def ask(method: str, replay_id: str = "", body: bytes = b"") -> tuple[int, Any]:
-        route = {"id": replay_id} if replay_id else {}
-        request = func.HttpRequest(method=method, url="/api/operate/replays", params={}, route_params=route, body=body)
-        answer = router.answer("operate_replays", request)
-        return answer.status_code, json.loads(answer.get_body())
+    def http(method: str, replay_id: str = "", body: bytes = b"") -> tuple[int, Any]:
+        base = "operate/replays" if method == "POST" else "v1/replays"
+        answer = ask(method, f"{base}/{replay_id}" if replay_id else base, body)
+        return answer.status_code, said(answer)
 
-    yield ask
+    yield http
     for made in caches:
         made.cache_clear()
 
@@ -59,32 +56,32 @@ def test_over_http_a_replay_is_begun_followed_and_ended(worker: UploadWorker, ht
 
 
 @pytest.mark.parametrize(
-    ("method", "replay_id", "body", "status", "said"),
+    ("method", "replay_id", "body", "status", "words"),
     [
-        ("POST", "", b"{", 422, "the body is no JSON"),
-        ("POST", "", b"[" * 100_000, 422, "the body is no JSON"),
-        ("POST", "", b"[]", 422, "no JSON object"),
-        ("POST", "", b'{"chagned": true}', 422, "did you mean 'changed'"),
-        ("POST", "", b'{"changed": "yes"}', 422, "changed"),
-        ("POST", "", b'{"since": "yesterday"}', 422, "expected a date or a time"),
-        ("POST", "", b'{"names": "street/"}', 422, "no list of names"),
-        ("POST", "", b'{"since": "0001-01-01T00:00+14:00"}', 422, "expected a date or a time"),
-        ("POST", "", b'{"since": "2026-05-02", "until": "2026-05-01"}', 422, "nothing lies between"),
-        ("POST", "", b'{"names": [""]}', 422, "no list of names"),
-        ("POST", "", b'{"names": ["\\ud800"]}', 422, "no UTF-8"),
-        ("POST", "", b'{"names": ["a\\u0000"]}', 422, "a NUL character"),
-        ("POST", "", b'{"dry_run": 1}', 422, "neither true nor false"),
-        ("POST", "x", b"{}", 422, "leave it out"),
+        ("POST", "", b"{", 400, "the body is no JSON"),
+        ("POST", "", b"[" * 100_000, 400, "the body is no JSON"),
+        ("POST", "", b"[]", 400, "no JSON object"),
+        ("POST", "", b'{"chagned": true}', 400, "did you mean 'changed'"),
+        ("POST", "", b'{"changed": "yes"}', 400, "changed"),
+        ("POST", "", b'{"since": "yesterday"}', 400, "expected a date or a time"),
+        ("POST", "", b'{"names": "street/"}', 400, "no list of names"),
+        ("POST", "", b'{"since": "0001-01-01T00:00+14:00"}', 400, "expected a date or a time"),
+        ("POST", "", b'{"since": "2026-05-02", "until": "2026-05-01"}', 400, "nothing lies between"),
+        ("POST", "", b'{"names": [""]}', 400, "no list of names"),
+        ("POST", "", b'{"names": ["\\ud800"]}', 400, "no UTF-8"),
+        ("POST", "", b'{"names": ["a\\u0000"]}', 400, "a NUL character"),
+        ("POST", "", b'{"dry_run": 1}', 400, "neither true nor false"),
+        ("POST", "x", b"{}", 404, "the API has no 'operate/replays/x'"),
         ("GET", "../../receipts/a", b"", 404, "there is no replay"),
-        ("DELETE", "", b"", 422, "name its id"),
+        ("DELETE", "", b"", 405, "DELETE is not for v1/replays"),
         ("DELETE", "20260101-000000-00000000", b"", 404, "there is no replay"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
-    worker: UploadWorker, http: Any, method: str, replay_id: str, body: bytes, status: int, said: str
+    worker: UploadWorker, http: Any, method: str, replay_id: str, body: bytes, status: int, words: str
 ) -> None:
     found, answer = http(method, replay_id, body)
-    assert found == status and said in answer["error"]["message"]
+    assert found == status and words in answer["error"]["message"]
     assert names(worker, STATE) == []
 
 

@@ -7,7 +7,6 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-import azure.functions as func
 import pytest
 
 from cloud import instance
@@ -18,7 +17,6 @@ from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import DETECTED, DRAW, FILES, PICTURES, PLAN, RENDERED, STILLS, STORY
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
-from cloud.web import router
 from inference.errors import StorageUnavailable
 from tests.cloud.broken_state import READABLE, WAYS, broken
 from tests.cloud.helpers import jpeg
@@ -31,6 +29,7 @@ from tests.cloud.videos.long_videos import (
     names,
     taken,
 )
+from tests.cloud.web.asking import ask
 
 pytestmark = pytest.mark.slow
 
@@ -102,11 +101,10 @@ def test_asking_for_a_broken_job_is_answered_with_its_place(
 ) -> None:
     job_id = drop(videos, clip)
     path = break_plan(videos, job_id, "{}", keeps_metadata=False)
-    monkeypatch.setattr("cloud.web.api.default_videos", lambda: videos)
+    monkeypatch.setattr("cloud.web.jobs_api.default_videos", lambda: videos)
     monkeypatch.setattr(instance, "default_videos", lambda: videos)
     for method in ("GET", "DELETE"):
-        request = func.HttpRequest(method, "http://app/api/jobs", params={}, route_params={"id": job_id}, body=b"")
-        answer = router.answer("jobs", request)
+        answer = ask(method, f"v1/jobs/{job_id}")
         assert answer.status_code == 503 and f"{STATE}/{path} cannot be read" in answer.get_body().decode()
     instance.on_message(taken()[0].text().encode(), 1, lambda: None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import threading
 import time
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import azure.functions as func
 import pytest
 
 from cloud.settings import ERRORS, RESULTS, STATE, UPLOADS
@@ -23,7 +21,6 @@ from cloud.videos.job_worker import Videos
 from cloud.videos.jobs import DETECTED, PLAN
 from cloud.videos.messages import Message
 from cloud.videos.revive import revive
-from cloud.web import api
 from inference.errors import BadModel, CorruptMedia, MissingPackage, ModelUnavailable, OutOfMemory, StorageUnavailable
 from inference.video import split
 from tests.cloud.helpers import jpeg
@@ -38,6 +35,7 @@ from tests.cloud.videos.long_videos import (
     taken,
     wait_for_silence,
 )
+from tests.cloud.web import asking
 from tests.processes import eventually
 
 pytestmark = pytest.mark.slow
@@ -63,19 +61,18 @@ def test_cancelled_it_stays_without_result(videos: Videos, clip: Path) -> None:
 
 
 def test_progress_and_cancelling_over_http(videos: Videos, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "default_videos", lambda: videos)
+    monkeypatch.setattr("cloud.web.jobs_api.default_videos", lambda: videos)
 
-    def ask(method: str, job_id: str = "", **params: str) -> tuple[int, Any]:
-        path = {"id": job_id} if job_id else {}
-        answer = api.jobs(func.HttpRequest(method, "/api/jobs", params=params, route_params=path, body=b""))
-        return answer.status_code, json.loads(answer.get_body())
+    def ask(method: str, job_id: str) -> tuple[int, Any]:
+        answer = asking.ask(method, f"v1/jobs/{job_id}")
+        return answer.status_code, asking.said(answer)
 
     job_id = drop(videos, clip)
     messages = taken()
     videos.deliver(messages[1], 1)
-    status, told = ask("GET", name=NAME)
+    status, told = ask("GET", job_id)
     assert (status, told["id"], told["state"], told["detected"], told["merged"]) == (200, job_id, "running", 1, False)
-    assert ask("GET", "0" * 24)[0] == ask("GET", "../receipts")[0] == ask("GET")[0] == 404
+    assert ask("GET", "0" * 24)[0] == ask("GET", "../receipts")[0] == ask("DELETE", "x")[0] == 404
     for _ in range(2):
         status, told = ask("DELETE", job_id)
         assert (status, told["state"], told["reason"]) == (200, "cancelled", "cancelled")

@@ -16,6 +16,7 @@ from inference.results.prediction_docs import prediction_docs
 from inference.results.result import Cost, ModelFacts, Result, Source, StepResult
 from inference.results.schema import schema
 from inference.results.skeletons import SKELETONS, skeleton_doc
+from inference.routes import Route, Step
 from inference.video.aggregate import Aggregate, Detections
 from inference.video.frames import ReadReport
 from inference.video.options import VideoOptions
@@ -113,7 +114,7 @@ def test_a_clip_says_what_the_keypoints_of_its_frames_are(tmp_path: Path) -> Non
         aggregate.update(Detections(0, 0.0, {"pose": pose}), (100, 80))
         summary = aggregate.finish(ReadReport(1, 0.1, width=100, height=80), Work(), Source())
     again = Summary.from_line(summary.to_line())
-    (step,) = again.analysis({}, "r", "", Cost(0, 0, 0), None).result.to_json()["steps"]
+    (step,) = again.analysis({}, Route("r", (Step("m"),)), "", Cost(0, 0, 0), None).result.to_json()["steps"]
     assert step["skeleton"]["points"][0] == "nose" and step["threshold"] == 0.5
     (line,) = map(json.loads, (tmp_path / "frames.jsonl").read_text("utf-8").splitlines())
     assert list(ids(line)) == ["pose/0", "pose/1"] and "skeleton" not in json.dumps(line)

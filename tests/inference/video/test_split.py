@@ -18,7 +18,7 @@ from inference.analysis import analyze
 from inference.engine.registry import Registry
 from inference.errors import LimitExceeded
 from inference.results.result import Cost, Source
-from inference.routes import Draw, Route
+from inference.routes import Draw, Route, Step
 from inference.routes_file import parse_routes
 from inference.steps import Analysis
 from inference.video import split, table
@@ -131,7 +131,7 @@ def from_parts(
     for name, pieces in videos.items():
         join(pieces, folder / name)
         files[name] = folder / name
-    return summary.analysis(files, "r", "", Cost(0.0, None, 0.0), None)
+    return summary.analysis(files, Route("r", (Step("m"),)), "", Cost(0.0, None, 0.0), None)
 
 
 SAME = ("source", "route", "status", "artifacts", "tracks", "timeline", "zones", "summary", "analysed_frames")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -32,7 +33,7 @@ def echo(req: func.HttpRequest) -> func.HttpResponse:
     response = func.HttpResponse(json.dumps(seen), status_code=201, mimetype="application/json")
     response.headers.add("x-made", "yes")
     response.headers.add("Set-Cookie", "a=1; Path=/")
-    response.headers.add("Set-Cookie", "b=2")
+    response.headers.add("Set-Cookie", "b=2+3~4; HttpOnly; SameSite=Strict")
     return response
 
 
@@ -44,6 +45,21 @@ def special(req: func.HttpRequest) -> str:
 @app.route("files/{*path}", auth_level=ANONYMOUS)
 def files(req: func.HttpRequest) -> str:
     return str(req.route_params.get("path"))
+
+
+@app.route("own-name", auth_level=ANONYMOUS)
+def own_name(req: func.HttpRequest) -> str:
+    return os.environ["WEBSITE_HOSTNAME"]
+
+
+@app.route("long", methods=["HEAD"], auth_level=ANONYMOUS)
+def long(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(headers={"Content-Length": "5000000", "ETag": '"1"'}, mimetype="video/mp4")
+
+
+@app.route("known", auth_level=ANONYMOUS)
+def known(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(status_code=304, headers={"ETag": '"1"'})
 
 
 @app.route("object", auth_level=ANONYMOUS)

@@ -1,0 +1,1 @@
+"""The pages in the browser: rendered on the server, whole without scripts."""
