@@ -82,6 +82,7 @@ def begin_index(worker: UploadWorker) -> None:
 
     writer = default_writer()
     writer.truth = Truth(worker.storage, worker.ledger.store, blurs)
+    writer.tell = lambda note: default_notices().tell(note.entry, note.ends)
     worker.ledger.notes = IndexNotes(writer)
 
 

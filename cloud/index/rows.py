@@ -38,11 +38,13 @@ _MOST_MESSAGE, _MOST_NAMES = 1_000, 200
 @dataclass(frozen=True)
 class Note:
     """What is to be noted of an upload. at: when it ended, by the clock of storage; exact: to the second as storage
-    dates the result, else about so, since no call asked for it. None: it has not ended."""
+    dates the result, else about so, since no call asked for it. None: it has not ended. ends: how often it has ended
+    so far, in any version."""
 
     entry: Entry
     at: datetime | None = None
     exact: bool = False
+    ends: int = 0
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -52,13 +54,15 @@ class Note:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The anchor of an upload as it is stored. version: its own; receipt: that of the receipt it was made from."""
+    """The anchor of an upload as it is stored. version: its own; receipt: that of the receipt it was made from; ends:
+    see Note, all of which were told."""
 
     id: str
     name: str
     receipt: str
     keys: tuple[str, ...]
     version: str
+    ends: int = 0
 
 
 def id_of(name: str) -> str:
@@ -116,7 +120,7 @@ def rows_of(note: Note) -> list[dict[str, Any]]:
         rows.append({"RowKey": f"{when_key(note.at)}|{upload}", **ended, "exact": note.exact})
     keys = json.dumps([row["RowKey"] for row in rows])
     anchor = {"RowKey": f"{ANCHOR}{upload}", "name": entry.name, "receipt": entry.receipt, "keys": keys}
-    return [{"PartitionKey": PARTITION, **row} for row in (anchor, *rows)]
+    return [{"PartitionKey": PARTITION, **row} for row in (anchor | {"ends": note.ends}, *rows)]
 
 
 def _filtered(entry: Entry) -> dict[str, Any]:

@@ -228,5 +228,6 @@ def _anchor(row: Any) -> Anchor:
         keys = tuple(str(key) for key in json.loads(row.get("keys", "[]")))
     except (ValueError, TypeError, RecursionError):
         keys = ()
-    upload = str(row["RowKey"]).removeprefix(ANCHOR)
-    return Anchor(upload, str(row.get("name", "")), str(row.get("receipt", "")), keys, str(row.metadata["etag"]))
+    upload, ends = str(row["RowKey"]).removeprefix(ANCHOR), row.get("ends")
+    said = str(row.get("name", "")), str(row.get("receipt", ""))
+    return Anchor(upload, *said, keys, str(row.metadata["etag"]), ends if isinstance(ends, int) else 0)

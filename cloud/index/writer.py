@@ -33,6 +33,8 @@ _SIDE_BY_SIDE = 4
 # What the receipt of an upload says now, None where nothing of it is to be listed; a note that was made from that very
 # version of the receipt is returned as it is, and saves calls. Raises StorageUnavailable.
 Truth = Callable[[str, Note | None], Note | None]
+# Tells others of an end, before its rows say that this was done. Raises StorageUnavailable.
+Tell = Callable[[Note], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class IndexWriter:
         self, table_of: Callable[[], UploadTable | None], truth: Truth | None = None, linger_s: float = LINGER_S
     ) -> None:
         self._table_of, self.truth, self._linger_s = table_of, truth, linger_s
+        self.tell: Tell = lambda _: None
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._oldest = 0.0
@@ -140,6 +143,9 @@ class IndexWriter:
         """The rows of a group, whether some of them exist or not."""
         table = self._table_of()
         if table is None:
+            for waiting in group:
+                if waiting.note:
+                    self.tell(waiting.note)
             return
         new, known = list[Note](), list[_Waiting]()
         for waiting in group:
@@ -147,6 +153,8 @@ class IndexWriter:
                 new.append(waiting.note)
             else:
                 known.append(waiting)
+        for note in new:
+            self.tell(note)
         existing = create_all(table, new)
         for note in new:
             self._keep_known(note.entry.name)
@@ -170,6 +178,8 @@ class IndexWriter:
             note = self.truth(name, hint)
             if old is None and note is None:
                 return
+            if note and note.ends > (old.ends if old else 0):
+                self.tell(note)
             try:
                 if old is None and note is not None:
                     table.create([note])

@@ -8,6 +8,7 @@ from typing import Any
 
 from cloud.index.entry import Entry, State
 from cloud.settings import ERRORS, RESULTS, UPLOADS
+from cloud.storage.paths import record_path
 
 # By the state in which an upload ended; other states are no end.
 TYPES: dict[State, str] = {
@@ -21,13 +22,13 @@ _LABELS, _LABEL = 20, 200
 _MESSAGE = 2000
 
 
-def event_of(entry: Entry, number: int, deployment: str, *, path: str, now: datetime | None = None) -> dict[str, Any]:
+def event_of(entry: Entry, number: int, deployment: str) -> dict[str, Any]:
     """The event of an entry whose state is one of `TYPES`.
 
     number: of the ends of this upload, from 1 on; of two events the one with the higher number is the newer, whenever
-    they arrive. path: of the result document in `results`, or of the record in `errors`. The id is the same whenever
-    the same end is told again.
+    they arrive. The id is the same whenever the same end is told again.
     """
+    path = record_path(entry.name)
     said = hashlib.sha256(entry.name.encode("utf-8", "replace")).hexdigest()[:24]
     data: dict[str, Any] = {
         "container": UPLOADS,
@@ -40,18 +41,18 @@ def event_of(entry: Entry, number: int, deployment: str, *, path: str, now: date
         "summary": {"objects": _first(entry.objects), "scene": _first(entry.scene)},
     }
     if entry.state in ("done", "partial"):
-        data["result"] = {"container": RESULTS, "path": path}
+        data["result"] = {"container": RESULTS, "path": f"{path}/result.json"}
     else:
         data["error"] = {"class": entry.error_class or None, "message": entry.message[:_MESSAGE]}
         if entry.state == "failed":
-            data["record"] = {"container": ERRORS, "path": path}
+            data["record"] = {"container": ERRORS, "path": f"{path}.json"}
     return {
         "specversion": "1.0",
         "id": f"{said}-{entry.etag.strip('0x')[-16:]}-{number}",
         "source": f"/dropsight/{deployment}",
         "type": TYPES[entry.state],
         "subject": entry.name,
-        "time": (entry.written or now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
+        "time": (entry.written or datetime.now(UTC)).isoformat(timespec="milliseconds"),
         "datacontenttype": "application/json",
         "data": data,
     }

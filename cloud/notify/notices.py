@@ -82,14 +82,14 @@ class Notices:
         told += [f"the queue {self._told.name}"] if self._told else []
         return " and ".join(told) or "nobody"
 
-    def tell(self, entry: Entry, number: int, path: str) -> None:
+    def tell(self, entry: Entry, number: int) -> None:
         """Sends the event of an end on its way; a call for each of queue and webhook. Nothing for other states.
 
-        number, path: see `event_of`. Raises StorageUnavailable.
+        number: see `event_of`. Raises StorageUnavailable.
         """
-        if not self.wanted or entry.state not in TYPES:
+        if not self.wanted or entry.state not in TYPES or not number:
             return
-        event = event_of(entry, number, app_identity(), path=path)
+        event = event_of(entry, number, app_identity())
         if self._told:
             self._told.send(json.dumps(event, ensure_ascii=False))
         if self._url:

@@ -54,7 +54,7 @@ class IndexNotes:
             self._writer.refresh(receipt.name)
             return
         at = None if receipt.state == "job" else facts.get("written") or claim.now
-        self._writer.note(Note(_entry(receipt, claim.version, facts), at), is_new=claim.is_first)
+        self._writer.note(Note(_entry(receipt, claim.version, facts), at, ends=receipt.ends), is_new=claim.is_first)
 
     def waits(self, receipt: Receipt, version: str) -> None:
         """See Notes."""
@@ -62,7 +62,7 @@ class IndexNotes:
             self.changed(receipt.name)
         elif is_listed(receipt.name):
             # By the clock of this host: where that is wrong, the sweep looks once more, and finds the row right.
-            self._writer.note(Note(_entry(receipt, version, {}), datetime.now(UTC)))
+            self._writer.note(Note(_entry(receipt, version, {}), datetime.now(UTC), ends=receipt.ends))
 
     def begun(self, claim: Claim[Any]) -> None:
         """See Notes."""
@@ -90,7 +90,7 @@ class IndexNotes:
         receipt = claim.receipt
         if receipt.uploaded and is_listed(receipt.name):
             facts = {} if claim.share is None else {"share": claim.share}
-            self._writer.note(Note(_entry(receipt, claim.version, facts)), is_new=claim.is_first)
+            self._writer.note(Note(_entry(receipt, claim.version, facts), ends=receipt.ends), is_new=claim.is_first)
 
 
 class Truth:
@@ -114,8 +114,8 @@ class Truth:
         if upload.is_folder:
             return None
         if stored is None or stored.receipt.etag != upload.etag or stored.receipt.state == "dropped":
-            version = stored.version if stored else ""
-            return Note(Entry(name, upload.etag, "waiting", upload.modified, version, message=_TURN))
+            version, ends = (stored.version, stored.receipt.ends) if stored else ("", 0)
+            return Note(Entry(name, upload.etag, "waiting", upload.modified, version, message=_TURN), ends=ends)
         return self._of(stored, upload.modified)
 
     def _upload(self, name: str) -> BlobInfo | None:
@@ -145,7 +145,7 @@ class Truth:
             facts = {"share": receipt.share}
         entry = _entry(receipt, stored.version, facts, created)
         at = None if receipt.state in ("working", "job") else entry.written or stored.written
-        return Note(entry, at, exact=entry.written is not None)
+        return Note(entry, at, exact=entry.written is not None, ends=receipt.ends)
 
     def _result(self, receipt: Receipt) -> dict[str, Any]:
         path = f"{record_path(receipt.name)}/{RESULT}"

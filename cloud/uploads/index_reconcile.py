@@ -19,7 +19,7 @@ from functools import partial
 from itertools import chain
 
 from cloud.index.mark import MARK, IndexMark, read_mark, write_mark
-from cloud.index.rows import Note, id_of_path
+from cloud.index.rows import Note, id_of, id_of_path
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter, Truth, create_all
 from cloud.settings import STATE
@@ -65,6 +65,8 @@ def reconcile(storage: Storage, table: UploadTable, writer: IndexWriter, budget_
         mark = replace(mark, begun=now, left=0)
     report = Reconciled(left=mark.left)
     since = mark.until - _MARGIN if mark.until else None
+    # Of what ended before there was an index, or before a table was deleted, everybody was told, or nobody wants to be.
+    untold = since or datetime.fromisoformat(mark.begun) - _MARGIN
     rows = {row.id: row.receipt for row in table.ended(since - _BETWEEN if since else None)}
     for page in _pages(storage, mark.token):
         chosen = [blob for blob in page.blobs if _is_to_be_compared(blob, since)]
@@ -72,7 +74,7 @@ def reconcile(storage: Storage, table: UploadTable, writer: IndexWriter, budget_
         differ = [b for b in chosen if rows.get(id_of_path(b.name.removeprefix(PREFIX))) != b.etag]
         for start in range(0, len(differ), _AT_ONCE):
             names = (name_of(storage, blob) for blob in differ[start : start + _AT_ONCE])
-            report.add(write_rows(table, writer, [name for name in names if name]))
+            report.add(write_rows(table, writer, [name for name in names if name], untold=untold))
             if time.monotonic() >= end and start + _AT_ONCE < len(differ):
                 write_mark(storage, replace(mark, token=page.token or "", left=report.left))
                 return report
@@ -111,14 +113,21 @@ def name_of(storage: Storage, receipt: BlobInfo) -> str | None:
     return path if "%" not in path else name_said(storage, STATE, receipt.name)
 
 
-def write_rows(table: UploadTable, writer: IndexWriter, names: list[str], *, anew: bool = False) -> tuple[int, int]:
+def write_rows(
+    table: UploadTable, writer: IndexWriter, names: list[str], *, anew: bool = False, untold: datetime | None = None
+) -> tuple[int, int]:
     """Writes the rows of uploads as their receipts say, those that have none in groups; how many have some now, and how
-    many are left since storage does not give what is to be read of them. anew: see IndexWriter.settle."""
+    many are left since storage does not give what is to be read of them. anew: see IndexWriter.settle. untold: of ends
+    from then on without rows others were not told, perhaps."""
     if writer.truth is None or not names:
         return 0, 0
     with ThreadPoolExecutor(_SIDE_BY_SIDE, "dropsight-index", begin_thread()) as pool:
         found = list(pool.map(partial(_truth, writer.truth), names))
-        existing = create_all(table, [note for note in found if isinstance(note, Note)])
+        notes = [note for note in found if isinstance(note, Note)]
+        for note in notes:
+            if untold and note.at and note.at >= untold and table.anchor(id_of(note.entry.name)) is None:
+                writer.tell(note)
+        existing = create_all(table, notes)
         again: list[tuple[str, Note | None]] = [(note.entry.name, note) for note in existing]
         again += [(name, None) for name, note in zip(names, found, strict=True) if note is None]
         list(pool.map(lambda pair: writer.settle(table, pair[0], pair[1], anew=anew), again))

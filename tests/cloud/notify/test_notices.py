@@ -94,7 +94,7 @@ def on_their_way(name: str = QUEUE) -> list[Any]:
 
 
 def test_an_end_is_told_to_queue_and_webhook(notices: Notices, receiver: Receiver) -> None:
-    notices.tell(DONE, 2, "street/a b.jpg/result.json")
+    notices.tell(DONE, 2)
     (told,), (waiting,) = on_their_way("results-of-us"), on_their_way()
     assert told == waiting["event"]
     assert (told["specversion"], told["type"], told["subject"]) == ("1.0", "dropsight.result.written", DONE.name)
@@ -112,7 +112,7 @@ def test_an_end_is_told_to_queue_and_webhook(notices: Notices, receiver: Receive
 
 def test_the_same_end_has_the_same_id_and_another_another() -> None:
     def id_of(entry: Entry, number: int) -> Any:
-        return event_of(entry, number, "app", path="p")["id"]
+        return event_of(entry, number, "app")["id"]
 
     other = Entry("street/b.jpg", "0x8DC", "done", MOMENT)
     assert id_of(DONE, 1) == id_of(DONE, 1)
@@ -131,7 +131,7 @@ def test_what_is_not_taken_is_tried_again_after_a_pause(
         real(self, text)
 
     monkeypatch.setattr(Queue, "send", send_at_once)
-    notices.deliver(Notice(event_of(DONE, 1, "app", path="p")))
+    notices.deliver(Notice(event_of(DONE, 1, "app")))
     (again,) = on_their_way()
     assert again["attempts"] == 1 and again["reason"] == "the receiver answered 500"
     notices.deliver(Notice.parse(json.dumps(again)))
@@ -148,7 +148,7 @@ def test_what_is_not_taken_is_tried_again_after_a_pause(
 def test_what_is_never_taken_lies_with_the_dead_and_is_sent_again(
     notices: Notices, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notices.deliver(Notice(event_of(DONE, 1, "app", path="p"), attempts=len(PAUSES_S)))
+    notices.deliver(Notice(event_of(DONE, 1, "app"), attempts=len(PAUSES_S)))
     assert on_their_way() == []
     with pytest.raises(ValueError, match="1 notices could not be delivered"):
         notices.health()
@@ -164,7 +164,7 @@ def test_what_is_never_taken_lies_with_the_dead_and_is_sent_again(
 
 @pytest.mark.parametrize("receiver", [(410,)], indirect=True)
 def test_a_receiver_that_is_gone_for_good_is_not_asked_again(notices: Notices, receiver: Receiver) -> None:
-    notices.deliver(Notice(event_of(DONE, 1, "app", path="p")))
+    notices.deliver(Notice(event_of(DONE, 1, "app")))
     (dead,) = on_their_way(DEAD)
     assert "410" in dead["reason"] and len(receiver.got) == 1
 
@@ -174,22 +174,22 @@ def test_a_receiver_that_does_not_answer_is_no_word_of_its_address(
 ) -> None:
     real = webhook.send
     monkeypatch.setattr(webhook, "send", lambda url, *rest: real(url.replace(str(receiver.server_port), "9"), *rest))
-    notices.deliver(Notice(event_of(DONE, 1, "app", path="p")))
+    notices.deliver(Notice(event_of(DONE, 1, "app")))
     assert "did not answer" in caplog.text and "SECRET-IN-ADDRESS" not in caplog.text
 
 
 @pytest.mark.parametrize("state", ["waiting", "working"])
 def test_what_is_no_end_is_not_told(notices: Notices, state: Any) -> None:
-    notices.tell(Entry("a.jpg", "0x1", state, MOMENT), 1, "p")
+    notices.tell(Entry("a.jpg", "0x1", state, MOMENT), 1)
     assert on_their_way() == []
 
 
 def test_failed_and_cancelled_say_why() -> None:
     failed = Entry("a.jpg", "0x1", "failed", MOMENT, error_class="CorruptMedia", message="cut short")
-    event = event_of(failed, 1, "app", path="a.jpg.json")
+    event = event_of(failed, 1, "app")
     assert event["type"] == "dropsight.result.failed" and event["data"]["record"]["path"] == "a.jpg.json"
     assert event["data"]["error"] == {"class": "CorruptMedia", "message": "cut short"}
-    assert event_of(Entry("a.jpg", "0x1", "cancelled", MOMENT), 1, "app", path="")["type"].endswith("cancelled")
+    assert event_of(Entry("a.jpg", "0x1", "cancelled", MOMENT), 1, "app")["type"].endswith("cancelled")
 
 
 @pytest.mark.parametrize("url", ["ftp://x/", "https://", "hook", "http://example.com/hook"])
