@@ -65,7 +65,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     counted, real = Calls(), http.client.HTTPConnection.putrequest  # below every client of storage
 
     def putrequest(self: http.client.HTTPConnection, method: str, url: str, **options: Any) -> None:
-        counted.seen.append(f"{method} {url.split('/', 2)[-1]}")  # without the account
+        if not type(self).__module__.startswith("azure."):  # by which azure-core writes the parts of a transaction
+            counted.seen.append(f"{method} {url.split('/', 2)[2]}")
         real(self, method, url, **options)
 
     monkeypatch.setattr(http.client.HTTPConnection, "putrequest", putrequest)
