@@ -107,6 +107,17 @@ def on_replays_poison(message: func.QueueMessage, context: func.Context) -> None
     on_replay_poison(message.get_body())
 
 
+# Nobody polls a queue that nothing is put into.
+if text_of("NOTIFY_URL"):
+
+    @app.function_name("on_notices")
+    @app.queue_trigger("message", "notices", CONNECTION)
+    def on_notices(message: func.QueueMessage, context: func.Context) -> None:
+        from cloud.instance import on_notice
+
+        on_notice(message.get_body(), begins_thread(context))
+
+
 # A function for each right, so that a function's key is that right, given and taken back by the platform's own means;
 # all lead to one router. No two templates may match one request: the host tries functions in alphabetical order, not
 # the most specific template first (tests/cloud/test_function_app.py).

@@ -14,7 +14,7 @@ from azure.data.tables import TableServiceClient
 
 from benchmarks import ROOT, Row, interleaved, timed
 from cloud.index.entry import Entry, Query, State
-from cloud.index.rows import Note, rows_of
+from cloud.index.rows import Note
 from cloud.index.table import UploadTable
 from cloud.index.writer import create_all
 from devtools import azurite
@@ -60,7 +60,7 @@ def filled(rows: int) -> Iterator[tuple[UploadTable, int, int]]:
             group = list(islice(source, 500))
             create_all(table, group)
             uploads += len(group)
-            written += sum(len(rows_of(note)) for note in group)
+            written += sum(len(note.rows) for note in group)
         yield table, uploads, written
 
 

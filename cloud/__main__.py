@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
         forget_command,
         index_command,
         models_command,
+        notices_command,
         pipelines_command,
         query_command,
         replay_command,
@@ -39,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     audit_command.add_arguments(commands.add_parser("audit", help="whether every upload has its answer, once"))
     forget_command.add_arguments(
         commands.add_parser("forget", help="delete uploads with all that came of them, and report it")
+    )
+    notices_command.add_arguments(
+        commands.add_parser("notices", help="notices of results that no receiver took: list them, send them again")
     )
     command = commands.add_parser("settings", help="print the table of app settings")
     command.set_defaults(run=settings)

@@ -43,6 +43,7 @@ BODIES = (
     "cloud.drift.drift_check",
     "cloud.drift.freshness",
     "cloud.drift.lake",
+    "cloud.index.results",
 )
 PACKAGES = (
     "azure-functions",
@@ -66,6 +67,7 @@ def report() -> dict[str, Any]:
         "timers": health_parts.timers,
         "storage": health_parts.storage,
         "intake": health_parts.intake,
+        "notices": health_parts.notices,
         "routes": health_parts.routes,
         "routes never reached": health_parts.never_reached,
         "edited": health_parts.edited,

@@ -14,7 +14,8 @@ from inference.errors import DropsightError, MissingPackage, Permanent
 from inference.extras import EXTRAS, how_to_get, installed
 
 WEIGHTS = "DROPSIGHT_WEIGHTS"
-_UNSAID = ("storage_connection", "model_events_key")
+# Names of connections, keys, and addresses that may hold some.
+_UNSAID = ("storage_connection", "model_events_key", "notify_url", "notify_secret")
 
 if TYPE_CHECKING:
     from inference.engine.registry import InstalledModel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def settings() -> dict[str, Any]:
-    """All app settings but the name of the connection and the key of events. Raises BadSettings."""
+    """All app settings but the name of the connection, keys, and the address of the webhook. Raises BadSettings."""
     return {name: value for name, value in vars(current()).items() if name not in _UNSAID}
 
 
@@ -247,6 +248,13 @@ def index() -> dict[str, str]:
     from cloud.index.default import told
 
     return told()
+
+
+def notices() -> str:
+    """Who is told of results. Raises ValueError where settings cannot be used, or notices could not be delivered."""
+    from cloud.instance import default_notices
+
+    return default_notices().health()
 
 
 def intake() -> str:

@@ -13,6 +13,7 @@ from cloud.edited import Edit, FileAsRead, masks_of
 from cloud.index.default import default_index, default_tables, default_writer
 from cloud.models.serving_models import ServingModels
 from cloud.models.trials import Trials
+from cloud.notify.notices import Notice, Notices
 from cloud.once import once
 from cloud.places import SWITCH_S
 from cloud.process_folder import delete_left, own_folder
@@ -167,6 +168,23 @@ def _replay_message(content: bytes) -> ReplayMessage | None:
     except ValueError as error:
         log.error("%s: dropped", error)  # no attempt would make it a valid message
         return None
+
+
+@once
+def default_notices() -> Notices:
+    """What this process's settings want others to be told."""
+    return Notices(current())
+
+
+def on_notice(content: bytes, begin_thread: Callable[[], None]) -> None:
+    """The body of the function on the queue `notices`. Raises what may pass."""
+    begin_thread()
+    try:
+        notice = Notice.parse(content)
+    except ValueError as error:
+        log.error("%s: dropped", error)  # no attempt would make it a valid message
+        return
+    default_notices().deliver(notice)
 
 
 def _message(content: bytes) -> Message | None:

@@ -167,6 +167,23 @@ class Settings:
         "`true` refuses whatever would change anything over HTTP (uploads, deletions, replays, cancels, runs of "
         "pipelines); what is put into storage is analysed all the same, and so is POST /api/v1/analyze.",
     )
+    notify_url: str = setting(
+        "NOTIFY_URL",
+        "",
+        "Where an event is posted for each result that was written, has failed or was cancelled (docs/notify.md). Read "
+        "when the app is indexed.",
+    )
+    notify_secret: str = setting(
+        "NOTIFY_SECRET",
+        "",
+        "By which these requests are signed (HMAC-SHA256, as Standard Webhooks says): `whsec_` and base64, or any text "
+        "of at least 16 bytes.",
+    )
+    notify_queue: str = setting(
+        "NOTIFY_QUEUE",
+        "",
+        "A queue of the same account that is given the same events, for whoever reads queues.",
+    )
     routes_file: str = setting("ROUTES_FILE", "routes.toml", "The routes, relative to the app's folder.")
     pipelines_file: str = setting(
         "PIPELINES_FILE", "pipelines.toml", "The Azure Machine Learning pipelines, relative to the app's folder."

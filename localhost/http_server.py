@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import web
 from azure.functions.meta import Datum
@@ -280,5 +280,7 @@ def _from_http(value: Mapping[str, Any], method: str) -> web.Response:
     response = web.Response(status=int(value["status_code"].value), headers=headers, body=value["body"].value)
     for cookie in value["cookies"] or ():
         for morsel in cookie.values():
+            # The real host writes cookies through ASP.NET, which escapes their values, and reads none back.
+            morsel.set(morsel.key, morsel.value, quote(morsel.value, safe="-_.~"))
             response.headers.add("Set-Cookie", morsel.OutputString())
     return response

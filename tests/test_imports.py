@@ -36,7 +36,7 @@ FLOORS = {
     ),
     "cloud": (
         ("storage",),
-        ("index",),
+        ("index", "notify"),
         ("drift",),
         ("azureml",),
         ("models",),

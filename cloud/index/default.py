@@ -26,6 +26,8 @@ from cloud.storage.reasons import reason_of
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 60.0  # after so long a table service that did not answer is asked again
+# Nobody is to wait long for a service that may not be there.
+_QUICK = {"retry_total": 0, "connection_timeout": 5.0, "read_timeout": 10.0}
 # Answers of accounts, and to identities, that have no tables; all others pass.
 _REFUSED = (400, 401, 403, 404, 405, 501)
 
@@ -54,7 +56,7 @@ class Tables:
     def _ask(self) -> None:
         table = self._make()
         try:
-            table.ensure()
+            table.ensure(**_QUICK)
         except HttpResponseError as error:
             self._refused = error.status_code in _REFUSED
             self._say(f"the table service answers {error.status_code} {code_of(error)}{_remedy(error.status_code)}")

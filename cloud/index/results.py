@@ -63,7 +63,7 @@ def default_results() -> IndexedResults | None:
     answer: whoever asks then lists the results."""
     try:
         table = default_tables().table()
-        through = read_mark(default_storage(), table) if table else None
+        through = read_mark(default_storage(), table).until if table else None
         return IndexedResults(default_storage(), table, through) if table and through else None
     except (BadSettings, StorageUnavailable) as error:
         log.info("results are listed, as the index does not know them: %s", error)

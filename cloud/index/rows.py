@@ -18,6 +18,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from cloud.index.entry import Entry
@@ -42,6 +43,11 @@ class Note:
     entry: Entry
     at: datetime | None = None
     exact: bool = False
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of the upload, the anchor first."""
+        return rows_of(self)
 
 
 @dataclass(frozen=True)

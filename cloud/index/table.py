@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
+from cloud.index.batch import RowExists, create_rows
 from cloud.index.entry import Entry, EntryPage, Query
 from cloud.index.filters import Stream, beginning_with, has_label, key_range, streams_of
-from cloud.index.rows import ANCHOR, ENDED, PARTITION, Anchor, Note, entry_of, id_of, moment_of, rows_of, when_key
+from cloud.index.rows import ANCHOR, ENDED, PARTITION, Anchor, Note, entry_of, id_of, moment_of, when_key
 from cloud.storage.blobs import code_of, translated
 from inference.errors import StorageUnavailable
 
@@ -63,10 +64,10 @@ class UploadTable:
     def _client(self) -> TableClient:
         return self.service.get_table_client(self.name)
 
-    def ensure(self) -> None:
-        """Makes the table where there is none; a call or two. Raises what the service says, untranslated."""
+    def ensure(self, **options: Any) -> None:
+        """Makes the table where there is none; a call. options: of the client. Raises what the service says."""
         try:
-            self.service.create_table(self.name)
+            self.service.create_table(self.name, **options)
         except ResourceExistsError as error:
             if code_of(error) != "TableAlreadyExists":  # of one that is being deleted
                 raise
@@ -86,17 +87,20 @@ class UploadTable:
 
     def create(self, notes: Sequence[Note]) -> None:
         """The rows of uploads that have none, in one transaction; together at most MOST_ROWS. Raises Exists."""
-        groups = [rows_of(note) for note in notes]
+        groups = [note.rows for note in notes]
         rows = [(place, row) for place, group in enumerate(groups) for row in group]
         with self._at("writing"):
             try:
-                self._submit([("create", row) for _, row in rows])
+                if not create_rows(self._client, [row for _, row in rows]):
+                    self._submit([("create", row) for _, row in rows])
+            except RowExists as error:
+                raise Exists(rows[error.place][0]) from None
             except ResourceExistsError as error:
                 raise Exists(rows[getattr(error, "index", None) or 0][0]) from None
 
     def replace(self, old: Anchor, note: Note | None) -> bool:
         """What an upload has in the place of `old`, None: nothing; False where somebody was faster."""
-        rows = rows_of(note) if note else []
+        rows = note.rows if note else []
         wanted = {row["RowKey"] for row in rows}
         match: dict[str, Any] = {"etag": old.version, "match_condition": MatchConditions.IfNotModified}
         gone = [{"PartitionKey": PARTITION, "RowKey": key} for key in old.keys if key not in wanted]

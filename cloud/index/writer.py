@@ -11,10 +11,11 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from cloud.index.rows import ENDED, Anchor, Note, id_of, rows_of
+from cloud.index.rows import ENDED, Anchor, Note, id_of
 from cloud.index.table import MOST_ROWS, Exists, UploadTable
 from cloud.storage.paths import printable
 from inference.errors import DropsightError, StorageUnavailable
@@ -27,6 +28,7 @@ _MOST_WAITING = 5_000  # uploads; what comes beyond that is left to the sweep
 _IDLE_S = 10.0
 _ROUNDS = 20
 _MOST_KNOWN = 20_000
+_SIDE_BY_SIDE = 4
 
 # What the receipt of an upload says now, None where nothing of it is to be listed; a note that was made from that very
 # version of the receipt is returned as it is, and saves calls. Raises StorageUnavailable.
@@ -35,11 +37,13 @@ Truth = Callable[[str, Note | None], Note | None]
 
 @dataclass(frozen=True)
 class _Waiting:
-    """An upload whose rows are to be written: as in `note`, or (None) as its receipt says."""
+    """An upload whose rows are to be written: as in `note`, or (None) as its receipt says. is_new: it has none yet, as
+    far as anybody knows."""
 
     name: str
     note: Note | None
     begin: BeginThread
+    is_new: bool = True
 
 
 class IndexWriter:
@@ -57,9 +61,10 @@ class IndexWriter:
         self._known: OrderedDict[str, None] = OrderedDict()  # ids that have rows, as far as this process wrote them
         self._is_troubled = False
 
-    def note(self, note: Note) -> None:
-        """Have an upload's end written soon; no call, and never waits."""
-        self._add(_Waiting(note.entry.name, note, begin_thread()))
+    def note(self, note: Note, *, is_new: bool = True) -> None:
+        """Have what became of an upload written soon; no call, and never waits. is_new: nobody had it before, so that
+        it has no rows; where that is wrong, the rows are right all the same, at some calls more."""
+        self._add(_Waiting(note.entry.name, note, begin_thread(), is_new))
 
     def refresh(self, name: str) -> None:
         """Have an upload's rows written soon as its receipt says; no call, and never waits."""
@@ -123,7 +128,7 @@ class IndexWriter:
             rows = 0
             while self._waiting:
                 waiting = next(iter(self._waiting.values()))
-                rows += len(rows_of(waiting.note)) if waiting.note else 1
+                rows += len(waiting.note.rows) if waiting.note else 1
                 if group and rows > MOST_ROWS:
                     break
                 group.append(self._waiting.popitem(last=False)[1])
@@ -131,18 +136,24 @@ class IndexWriter:
             self._busy = True
             return group
 
-    def write(self, group: Iterable[_Waiting]) -> None:
+    def write(self, group: Sequence[_Waiting]) -> None:
         """The rows of a group, whether some of them exist or not."""
         table = self._table_of()
         if table is None:
             return
-        known = [waiting for waiting in group if waiting.note is None or id_of(waiting.name) in self._known]
-        new = [waiting.note for waiting in group if waiting.note and id_of(waiting.name) not in self._known]
+        new, known = list[Note](), list[_Waiting]()
+        for waiting in group:
+            if waiting.note and waiting.is_new and id_of(waiting.name) not in self._known:
+                new.append(waiting.note)
+            else:
+                known.append(waiting)
         existing = create_all(table, new)
         for note in new:
             self._keep_known(note.entry.name)
-        for name, hint in [*((w.name, w.note) for w in known), *((n.entry.name, n) for n in existing)]:
-            self.settle(table, name, hint)
+        again = [(w.name, w.note) for w in known] + [(note.entry.name, note) for note in existing]
+        if again:  # most of the time of each is waiting
+            with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(again)), "dropsight-index", group[0].begin) as pool:
+                list(pool.map(lambda pair: self.settle(table, *pair), again))
 
     def _keep_known(self, name: str) -> None:
         self._known[id_of(name)] = None
@@ -163,7 +174,9 @@ class IndexWriter:
                 if old is None and note is not None:
                     table.create([note])
                     return
-                is_right = old is not None and note is not None and not anew and is_current(old, note)
+                # How far a job is stands in no receipt.
+                is_news = anew or (note is not None and note is hint and note.entry.state == "working")
+                is_right = old is not None and note is not None and not is_news and is_current(old, note)
                 if is_right or (old is not None and table.replace(old, note)):
                     return
             except Exists:
@@ -183,7 +196,7 @@ def is_current(old: Anchor, note: Note) -> bool:
     if not entry.receipt or entry.receipt != old.receipt:
         return False
     return {key for key in old.keys if not key.startswith(ENDED)} == {
-        row["RowKey"] for row in rows_of(note)[1:] if not row["RowKey"].startswith(ENDED)
+        row["RowKey"] for row in note.rows[1:] if not row["RowKey"].startswith(ENDED)
     }
 
 
@@ -194,7 +207,7 @@ def create_all(table: UploadTable, notes: list[Note]) -> list[Note]:
     group: list[Note] = []
     rows = 0
     for note in [*notes, None]:
-        more = len(rows_of(note)) if note else 0
+        more = len(note.rows) if note else 0
         if group and (note is None or rows + more > MOST_ROWS):
             existing += _created(table, group)
             group, rows = [], 0

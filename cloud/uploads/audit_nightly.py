@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cloud.index.default import default_tables
 from cloud.settings import STATE, Settings
 from cloud.storage.blobs import Conflict
 from cloud.storage.containers import Storage
 from cloud.uploads.audit import Audit
 from cloud.uploads.audit_listing import ListMark
 from cloud.uploads.audit_report import AuditReport
+from cloud.uploads.index_check import clear_gone
 from cloud.uploads.intake import is_paused
 from cloud.uploads.sweep_mark import pauses_noted
 from inference.errors import BadManifest, LimitExceeded, StorageUnavailable
@@ -165,7 +167,10 @@ def told(storage: Storage) -> dict[str, Any]:
 def quietly(storage: Storage, settings: Settings, *, idle: bool, begin_thread: Callable[[], None]) -> None:
     """As `nightly`, for the timers: what is wrong with an audit stops nothing else."""
     try:
-        nightly(storage, settings, idle=idle, begin_thread=begin_thread)
+        is_over = nightly(storage, settings, idle=idle, begin_thread=begin_thread) is not None
+        table = default_tables().table() if is_over else None
+        if table and (gone := clear_gone(storage, table)):
+            log.info("index: the rows of %d uploads are removed, of which nothing is there any more", gone)
     except StorageUnavailable as error:
         log.warning("the audit goes on later: %s", error)
     except Exception:

@@ -55,6 +55,7 @@ class Claim(Generic[P]):
     given_back: bool = False  # it is being given back: nothing of it is to be published any more
     begun: float = field(default_factory=time.monotonic)
     seen: datetime | None = None  # when it began, by the clock of storage, as an answer to a call for it said
+    is_first: bool = False  # nobody had this upload before, in any version
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the index says of how it ended
 
     def __post_init__(self) -> None:

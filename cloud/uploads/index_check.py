@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from cloud.index.mark import write_mark
+from cloud.index.mark import IndexMark, write_mark
 from cloud.index.rows import id_of, id_of_path
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
 from cloud.settings import STATE, UPLOADS
 from cloud.storage.containers import BlobInfo, Storage
-from cloud.uploads.index_notes import is_listed
+from cloud.uploads.index_notes import Truth, is_listed
 from cloud.uploads.index_reconcile import name_of, write_rows
-from cloud.uploads.receipt_blobs import PREFIX, summary_of
+from cloud.uploads.receipt_blobs import PREFIX, BlobReceipts, summary_of
 
 _AT_ONCE = 200
 _NAMED = 5
@@ -57,14 +57,29 @@ def rebuild(
         written, left = write_rows(table, writer, names, anew=True)
         report.written, report.left = report.written + written, report.left + left
         tell(report.written)
-    for anchor in list(table.anchors()):
-        if anchor.id not in ids:
-            writer.settle(table, anchor.name)
-            report.removed += table.anchor(anchor.id) is None
+    report.removed = _removed(table, writer, ids)
     report.uploads = table.count()
     if not report.left:
-        write_mark(storage, table, begun)
+        write_mark(storage, IndexMark(begun.isoformat(), table.id()))
     return report
+
+
+def clear_gone(storage: Storage, table: UploadTable) -> int:
+    """Remove the rows of uploads of which nothing is there any more, since somebody deleted it by hand; how many that
+    were. A listing of the receipts and of the anchors, and some calls for each without a receipt. Raises
+    StorageUnavailable."""
+    ids = {id_of_path(blob.name.removeprefix(PREFIX)) for blob in _receipts(storage)}
+    truth = Truth(storage, BlobReceipts(storage), lambda _: False)
+    return _removed(table, IndexWriter(lambda: table, truth), ids)
+
+
+def _removed(table: UploadTable, writer: IndexWriter, ids: Collection[str]) -> int:
+    """Settles what has rows and is not among the ids; how many have none then."""
+    count = 0
+    for anchor in [anchor for anchor in table.anchors() if anchor.id not in ids]:
+        writer.settle(table, anchor.name)
+        count += table.anchor(anchor.id) is None
+    return count
 
 
 def compare(storage: Storage, table: UploadTable, writer: IndexWriter) -> IndexReport:

@@ -13,16 +13,17 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 
-from cloud.index.mark import read_mark, write_mark
+from cloud.index.mark import MARK, IndexMark, read_mark, write_mark
 from cloud.index.rows import Note, id_of_path
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter, Truth, create_all
 from cloud.settings import STATE
-from cloud.storage.containers import BlobInfo, Storage
+from cloud.storage.containers import BlobInfo, Page, Storage
 from cloud.storage.paths import printable
 from cloud.uploads.index_notes import is_listed
 from cloud.uploads.known import name_said
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 _MARGIN = timedelta(minutes=2)
 # Rows say when a result was written, receipts when that was noted: so long may lie between them.
 _BETWEEN = timedelta(minutes=15)
-_AT_ONCE = 200
+_AT_ONCE, _PAGE = 200, 5000
 _SIDE_BY_SIDE = 8
 # What ended a moment ago is with the writer of its process; the next pass looks at it.
 _YOUNG_S = 10.0
@@ -58,39 +59,50 @@ class Reconciled:
 
 
 def reconcile(storage: Storage, table: UploadTable, writer: IndexWriter, budget_s: float) -> Reconciled:
-    """A pass, as far as there is time. Raises StorageUnavailable."""
-    end, report = time.monotonic() + budget_s, Reconciled()
-    begun, through = storage.date(), read_mark(storage, table)
-    since = through - _MARGIN if through else None
+    """A pass, or the next part of one, as far as there is time. Raises StorageUnavailable."""
+    end, now, mark = time.monotonic() + budget_s, storage.date().isoformat(), read_mark(storage, table)
+    if not mark.token:
+        mark = replace(mark, begun=now, left=0)
+    report = Reconciled(left=mark.left)
+    since = mark.until - _MARGIN if mark.until else None
     rows = {row.id: row.receipt for row in table.ended(since - _BETWEEN if since else None)}
-    batch: list[str] = []
-    for blob in _ended_since(storage, since):
-        report.compared += 1
-        if rows.get(id_of_path(blob.name.removeprefix(PREFIX))) == blob.etag:
-            continue
-        if name := name_of(storage, blob):
-            batch.append(name)
-        if len(batch) >= _AT_ONCE:
-            report.add(write_rows(table, writer, batch))
-            batch = []
-            if time.monotonic() >= end:
+    for page in _pages(storage, mark.token):
+        chosen = [blob for blob in page.blobs if _is_to_be_compared(blob, since)]
+        report.compared += len(chosen)
+        differ = [b for b in chosen if rows.get(id_of_path(b.name.removeprefix(PREFIX))) != b.etag]
+        for start in range(0, len(differ), _AT_ONCE):
+            names = (name_of(storage, blob) for blob in differ[start : start + _AT_ONCE])
+            report.add(write_rows(table, writer, [name for name in names if name]))
+            if time.monotonic() >= end and start + _AT_ONCE < len(differ):
+                write_mark(storage, replace(mark, token=page.token or "", left=report.left))
                 return report
-    report.add(write_rows(table, writer, batch))
+        if time.monotonic() >= end and page.next_token:
+            write_mark(storage, replace(mark, token=page.next_token, left=report.left))
+            return report
     report.complete = not report.left
-    if report.complete:
-        write_mark(storage, table, begun)
+    write_mark(storage, IndexMark(mark.begun if report.complete else mark.through, mark.table))
     return report
 
 
-def _ended_since(storage: Storage, since: datetime | None) -> Iterator[BlobInfo]:
-    """The receipts, as listed, of what is not being worked on and was written since then."""
-    for page in storage.pages(STATE, PREFIX, size=5000):
-        for blob in page.blobs:
-            if blob.age_s < _YOUNG_S or (since and blob.modified < since) or not is_listed(blob.name):
-                continue
-            # The row of what is being worked on is as old as the last step of that.
-            if since is None or summary_of(blob).state not in ("working", "job"):
-                yield blob
+def _pages(storage: Storage, token: str) -> Iterator[Page]:
+    """The list of receipts, from a place on; from the beginning where the service does not take it (any more)."""
+    pages = storage.pages(STATE, PREFIX, token or None, size=_PAGE)
+    try:
+        first = next(pages, None)
+    except StorageUnavailable as error:
+        if not token:
+            raise
+        log.warning("%s/%s led nowhere (%s): all receipts are compared", STATE, MARK, printable(str(error)[:200]))
+        return _pages(storage, "")
+    return chain([first], pages) if first else pages
+
+
+def _is_to_be_compared(receipt: BlobInfo, since: datetime | None) -> bool:
+    """Whether a receipt, as listed, was written since then and speaks of what is not being worked on."""
+    if receipt.age_s < _YOUNG_S or (since and receipt.modified < since) or not is_listed(receipt.name):
+        return False
+    # The row of what is being worked on is as old as the last step of that.
+    return since is None or summary_of(receipt).state not in ("working", "job")
 
 
 def name_of(storage: Storage, receipt: BlobInfo) -> str | None:

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cloud.storage.blobs import Conflict
@@ -29,29 +29,26 @@ from cloud.uploads.claims import Refusal as Refusal
 from cloud.uploads.claims import Stopping as Stopping
 from cloud.uploads.events import Again
 from cloud.uploads.leases import Leases
-from cloud.uploads.ledger_notes import Notes, Unnoted
 from cloud.uploads.receipts import (
     Receipt,
     ReceiptStore,
-    StoredReceipt,
     Unanswered,
     folder_of,
 )
+from cloud.uploads.unclaimed_receipts import ROUNDS, UnclaimedReceipts
 from inference.errors import StorageUnavailable
 
-_ROUNDS = 20
 _REPEATABLE = ("done", "failed", "dropped", "cancelled")
 
 
-class Ledger:
+class Ledger(UnclaimedReceipts):
     """The receipts of a storage account."""
 
     def __init__(self, store: ReceiptStore, lease_s: float, deployment: str = "") -> None:
-        self.store = store
+        super().__init__(store)
         self.lease_s = lease_s
         self.deployment = deployment
         self.leases = Leases(lease_s, self)
-        self.notes: Notes = Unnoted()
 
     @property
     def stopped(self) -> bool:
@@ -102,10 +99,10 @@ class Ledger:
         )  # fmt: skip
         wanted = self._begun(first, plan)
         try:
-            return self._granted(wanted, self._put(wanted, None), plan)
+            return self._granted(wanted, self._put(wanted, None), plan, is_first=True)
         except Conflict:
             pass
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             stored = self.read(name)
             if stored is not None:
                 old = stored.receipt
@@ -125,10 +122,12 @@ class Ledger:
                 return self._granted(wanted, self._put(wanted, stored.version if stored else None), plan)
             except Conflict:
                 continue
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being claimed")
+        raise StorageUnavailable(f"{name}: its receipt changed {ROUNDS} times while it was being claimed")
 
-    def _granted(self, receipt: Receipt, version: str, plan: P) -> Claim[P] | Refusal:
+    def _granted(self, receipt: Receipt, version: str, plan: P, is_first: bool = False) -> Claim[P] | Refusal:
         answer = granted(receipt, version, plan)
+        if isinstance(answer, Claim):
+            answer.is_first = is_first
         if answer == "waiting":
             self.notes.waits(receipt, version)
         return answer
@@ -203,36 +202,6 @@ class Ledger:
         """Give a claim back as if it had not been made; see `stop`. The answer is as `finish`'s."""
         return self._end(claim, lambda receipt: receipt.given_back())
 
-    def drop(self, name: str) -> Receipt | None:
-        """Note that an upload is gone that nobody works on (any more); what its receipt said, where that is noted."""
-        stored = self.read(name)
-        old = stored.receipt if stored else None
-        if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
-            return None
-        if old.state == "working" and not stored.lease_is_over:
-            return None
-        with suppress(Conflict):
-            ended = old.ended("dropped", "deleted before it was analysed")
-            self._put(replace(ended, owner=""), stored.version)  # whoever is at it still has lost it
-            self.notes.changed(name)
-            return old
-        return None
-
-    def cancel(self, name: str) -> bool:
-        """End what a worker does with an upload, or what it waits for, without a result, until the upload changes or is
-        replayed; False where there is nothing of that (of a video in parts, its job is cancelled). Its worker loses the
-        claim, and publishes nothing."""
-        for _ in range(_ROUNDS):
-            stored = self.read(name)
-            old = stored.receipt if stored else None
-            if old is None or stored is None or old.state not in ("working", "retry", "waiting") or not old.etag:
-                return False
-            with suppress(Conflict):
-                self._put(replace(old.ended("cancelled", "cancelled"), owner="", cause="", until=None), stored.version)
-                self.notes.changed(name)
-                return True
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being cancelled")
-
     def runs_alone(self, claim: Claim[Any]) -> bool:
         """Note that the claim has its worker for itself from here on: a death counts. False where it is lost."""
         return self._rewrite(claim, lambda receipt: replace(receipt, alone=True))
@@ -256,7 +225,7 @@ class Ledger:
     def _rewrite(self, claim: Claim[Any], change: Callable[[Receipt], Receipt]) -> bool:
         """Change a receipt without ending or renewing its claim's time with others; False where it is lost."""
         with claim.lock:
-            for _ in range(_ROUNDS):
+            for _ in range(ROUNDS):
                 if claim.lost:
                     return False
                 wanted = change(claim.receipt)
@@ -267,7 +236,7 @@ class Ledger:
                     continue
                 claim.receipt = wanted
                 return True
-        raise StorageUnavailable(f"{claim.receipt.name}: its receipt changed {_ROUNDS} times while it was noted")
+        raise StorageUnavailable(f"{claim.receipt.name}: its receipt changed {ROUNDS} times while it was noted")
 
     def wait(self, claim: Claim[Any], cause: str, reason: str, until: datetime | None) -> Finish:
         """Let the upload wait for the installation: no attempt is spent. The answer is as `finish`'s."""
@@ -279,7 +248,7 @@ class Ledger:
 
     def _end(self, claim: Claim[Any], end: Callable[[Receipt], Receipt]) -> Finish:
         with claim.lock:
-            for _ in range(0 if claim.lost else _ROUNDS):
+            for _ in range(0 if claim.lost else ROUNDS):
                 wanted = end(claim.receipt)
                 changed = wanted.override != claim.override
                 if changed:
@@ -304,7 +273,7 @@ class Ledger:
         if claim.lost:
             return "lost"
         name = claim.receipt.name
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while it was being ended")
+        raise StorageUnavailable(f"{name}: its receipt changed {ROUNDS} times while it was being ended")
 
     def adopt(self, name: str, job: str, plan_for: Callable[[str | None], P]) -> Claim[P] | None:
         """The claim of an upload that was handed to `job`, or None where it is another's or gone by now.
@@ -315,26 +284,3 @@ class Ledger:
         if stored is None or stored.receipt.state != "job" or (stored.receipt.job or "") != job:
             return None
         return Claim(stored.receipt, stored.version, plan_for(stored.receipt.override))
-
-    def override(self, name: str, text: str | None) -> None:
-        """Note the text of the upload's sidecar (None: there is no override any more): it is claimed anew then."""
-        for _ in range(_ROUNDS):
-            stored = self.read(name)
-            try:
-                if stored is None:
-                    self._put(Receipt(name, "", "", "retry", attempt=0, override=text), None)
-                elif stored.receipt.override != text:
-                    self._put(stored.receipt.overridden(text), stored.version)
-                    self.notes.changed(name)
-                return
-            except Conflict:
-                continue
-        raise StorageUnavailable(f"{name}: its receipt changed {_ROUNDS} times while its sidecar was noted")
-
-    def read(self, name: str) -> StoredReceipt | None:
-        """The receipt of an upload; a single call."""
-        return self.store.get(name)
-
-    def _put(self, receipt: Receipt, version: str | None) -> str:
-        receipt = replace(receipt, at=datetime.now(UTC).isoformat(timespec="seconds"))
-        return self.store.create(receipt) if version is None else self.store.replace(receipt, version)

@@ -52,6 +52,7 @@ class Receipt:
     replay: str = ""  # the replay that took this version last, which takes it no second time
     expired: str = ""  # ISO time at which its answer was deleted since it had been kept as long as it was to be kept
     uploaded: str = ""  # ISO time at which storage got this version; "": in receipts of older versions of the app
+    ends: int = 0  # how often this upload, in any version, has got a result or an error record, or was cancelled
 
     @property
     def short_key(self) -> str:
@@ -103,6 +104,7 @@ class Receipt:
             claimed_folder=folder_of(key, owner),
             replay=self.replay if same else "",
             uploaded=self.uploaded if same else "",
+            ends=self.ends,
         )
 
     def ended(self, state: Unanswered, reason: str, suspect: bool = False) -> Receipt:
@@ -111,6 +113,7 @@ class Receipt:
         return replace(
             self, state=state, lease_s=0.0, reason=reason, waits=0, alone=False, suspect=suspect,
             has_error=self.has_error or failed, unsettled=failed and bool(self.old_keys or self.result_etag),
+            ends=self.ends + (state in ("failed", "cancelled")),
         )  # fmt: skip
 
     def done(self, result_etag: str, replaced: Collection[str]) -> Receipt:
@@ -118,7 +121,7 @@ class Receipt:
         old_keys = tuple(sorted({*self.old_keys, *replaced} - {self.folder}))
         return replace(
             self.ended("retry", ""), state="done", result_etag=result_etag, failed_keys=(), old_keys=old_keys,
-            unsettled=bool(old_keys or self.has_error),
+            unsettled=bool(old_keys or self.has_error), ends=self.ends + 1,
         )  # fmt: skip
 
     def settled(self, left: tuple[str, ...], has_error: bool) -> Receipt:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
 
 import azure.functions as func
 
-from cloud.storage.containers import BlobInfo, Conflict, Storage, guess_type
+from cloud.storage.containers import BlobInfo, Conflict, Reading, Storage, guess_type
 from cloud.web.problems import RangeNotSatisfiable
 from cloud.web.router import SAFE
 from inference.errors import LimitExceeded, StorageUnavailable
@@ -42,25 +43,37 @@ def blob_answer(
     """
     fixed = {**SAFE, **(headers or {})}
     for _ in range(_ROUNDS):
-        info = storage.head(container, name)
+        # Its first bytes come with its properties: who asks for the whole costs a single call, as a rule.
+        reading = storage.open(container, name) if _is_plain(request) else None
+        info = reading.info if reading else None if _is_plain(request) else storage.head(container, name)
         if info is None:
             return None
+        asked = _Asked(request, storage, container, info, reading)
         try:
-            return _answer(request, storage, container, info, most_bytes, media_type or guess_type(name), fixed)
+            return _answer(asked, most_bytes, media_type or guess_type(name), fixed)
         except Conflict:
             continue  # replaced between two calls: what is there now is answered
     raise StorageUnavailable(f"{container}/{name} was replaced {_ROUNDS} times while it was read; ask again")
 
 
-def _answer(
-    request: func.HttpRequest,
-    storage: Storage,
-    container: str,
-    info: BlobInfo,
-    most_bytes: int,
-    media_type: str,
-    fixed: Mapping[str, str],
-) -> func.HttpResponse:
+@dataclass(frozen=True)
+class _Asked:
+    """A blob in the version that is answered. reading: it, opened, where the whole is asked for."""
+
+    request: func.HttpRequest
+    storage: Storage
+    container: str
+    info: BlobInfo
+    reading: Reading | None
+
+
+def _is_plain(request: func.HttpRequest) -> bool:
+    """Whether the whole is asked for, whatever the caller has."""
+    return request.method != "HEAD" and not ({"range", "if-none-match"} & {name.lower() for name in request.headers})
+
+
+def _answer(asked: _Asked, most_bytes: int, media_type: str, fixed: Mapping[str, str]) -> func.HttpResponse:
+    request, info = asked.request, asked.info
     # What is stored packed is answered as what it is: a range of it would be one of the packed bytes.
     packed = bool(info.encoding)
     headers = {
@@ -77,21 +90,22 @@ def _answer(
     span = None if packed else _span(request, info)
     if span is not None:
         start, length_ = span
-        body = storage.read_range(container, info.name, start, length_, info.etag)
+        body = asked.storage.read_range(asked.container, info.name, start, length_, info.etag)
         headers["Content-Range"] = f"bytes {start}-{start + length_ - 1}/{info.size}"
         return func.HttpResponse(body, status_code=HTTPStatus.PARTIAL_CONTENT, mimetype=media_type, headers=headers)
-    body = _whole(storage, container, info, most_bytes)
+    body = _whole(asked, most_bytes)
     return func.HttpResponse(body, status_code=HTTPStatus.OK, mimetype=media_type, headers=headers)
 
 
-def _whole(storage: Storage, container: str, info: BlobInfo, most_bytes: int) -> bytes:
+def _whole(asked: _Asked, most_bytes: int) -> bytes:
+    info, container = asked.info, asked.container
     if info.size > most_bytes:
         raise LimitExceeded(
             f"{info.name}: {info.size:,} bytes; at most {most_bytes:,} are answered at once: ask for ranges of it, at "
             f"most {MOST_RANGE:,} bytes each (the header Range: bytes=0-{MOST_RANGE - 1}), or read it from the "
             f"container {container}"
         )
-    reading = storage.open(container, info.name, info.etag)
+    reading = asked.reading or asked.storage.open(container, info.name, info.etag)
     if reading is None:
         raise Conflict(f"reading {container}/{info.name}: it was deleted")
     return reading.read(most_bytes)

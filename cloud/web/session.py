@@ -30,7 +30,8 @@ LASTS_S = 8 * 3600
 _MOST_REFUSED, _PER_S = 20, 60.0
 _MOST_FORM, _MOST_KEY = 16 * 1024, 512
 _NEXT = re.compile(r"gallery(?:[/?][^\\\s]*)?", re.ASCII)
-_VALUE = re.compile(r"([a-z_+]+)\.([0-9]{1,12})\.([A-Za-z0-9_-]{1,100})", re.ASCII)
+# Of characters that no host escapes: ASP.NET writes + as %2B, and the browser gives that back.
+_VALUE = re.compile(r"([a-z_~]+)\.([0-9]{1,12})\.([A-Za-z0-9_-]{1,100})", re.ASCII)
 
 
 class TooManyAttempts(HttpError):
@@ -133,7 +134,7 @@ def _form(request: func.HttpRequest) -> dict[str, str]:
 
 
 def _signed(rights: frozenset[str], until: int) -> str:
-    text = f"{'+'.join(sorted(rights))}.{until}"
+    text = f"{'~'.join(sorted(rights))}.{until}"
     return f"{text}.{default_signer().sign('session', text)}"
 
 
@@ -144,7 +145,7 @@ def _rights_in(value: str) -> frozenset[str]:
         return frozenset()
     if not default_signer().verify("session", f"{parts[1]}.{parts[2]}", parts[3]):
         return frozenset()
-    return RIGHTS.intersection(parts[1].split("+"))
+    return RIGHTS.intersection(parts[1].split("~"))
 
 
 def _name(request: func.HttpRequest) -> str:

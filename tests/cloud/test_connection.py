@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cloud import connection
+from cloud.index.entry import Query
+from cloud.index.table import UploadTable
 from cloud.once import once
 from cloud.settings import BadSettings
 from cloud.storage.containers import Storage
@@ -23,32 +25,51 @@ def fresh_clients() -> Iterator[None]:
     yield
     connection.blob_service.cache_clear()
     connection.queue_service.cache_clear()
+    connection.table_service.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("settings", "blobs", "queues"),
+    ("settings", "blobs", "queues", "tables"),
     [
-        ({"": "UseDevelopmentStorage=true"}, "http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10001/"),
-        ({"__accountName": "mine"}, "https://mine.blob.core.windows.net", "https://mine.queue.core.windows.net"),
+        (
+            {"": "UseDevelopmentStorage=true"},
+            "http://127.0.0.1:10000/devstoreaccount1",
+            "http://127.0.0.1:10001/",
+            "http://127.0.0.1:10002/",
+        ),
+        (
+            {"__accountName": "mine"},
+            "https://mine.blob.core.windows.net",
+            "https://mine.queue.core.windows.net",
+            "https://mine.table.core.windows.net",
+        ),
         (
             {"__serviceUri": "https://mine.blob.core.windows.net"},
             "https://mine.blob.core.windows.net",
             "https://mine.queue.core.windows.net",
+            "https://mine.table.core.windows.net",
         ),
         (
-            {"__blobServiceUri": "https://b.example", "__queueServiceUri": "https://q.example", "__clientId": "c-1"},
+            {
+                "__blobServiceUri": "https://b.example",
+                "__queueServiceUri": "https://q.example",
+                "__tableServiceUri": "https://t.example",
+                "__clientId": "c-1",
+            },
             "https://b.example",
             "https://q.example",
+            "https://t.example",
         ),
     ],
 )
 def test_where_a_connection_leads(
-    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], blobs: str, queues: str
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], blobs: str, queues: str, tables: str
 ) -> None:
     for suffix, value in settings.items():
         monkeypatch.setenv("MEDIA" + suffix, value)
     assert connection.blob_service("MEDIA").url.startswith(blobs)
     assert connection.queue_service("MEDIA").url.startswith(queues)
+    assert connection.table_service("MEDIA").url.startswith(tables)
 
 
 def test_a_connection_that_is_not_there_is_named() -> None:
@@ -70,7 +91,7 @@ def test_a_setting_that_is_no_connection_is_named_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, value: str, said: str
 ) -> None:
     monkeypatch.setenv("MEDIA", value)
-    for client in (connection.blob_service, connection.queue_service):
+    for client in (connection.blob_service, connection.queue_service, connection.table_service):
         with pytest.raises(BadSettings, match=said) as error:
             client("MEDIA")
         assert "MEDIA" in str(error.value) and (value.strip() or "?") not in str(error.value)
@@ -86,10 +107,11 @@ def silent() -> Iterator[str]:
 def test_storage_that_does_not_answer_is_waited_for_as_long_as_there_is_time(
     monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
-    monkeypatch.setenv("MEDIA", f"BlobEndpoint={silent};QueueEndpoint={silent};AccountName=mine;AccountKey=a2V5")
+    services = f"BlobEndpoint={silent};QueueEndpoint={silent};TableEndpoint={silent}"
+    monkeypatch.setenv("MEDIA", f"{services};AccountName=mine;AccountKey=a2V5")
     storage = Storage(connection.blob_service("MEDIA"))
-    queue = Queue("MEDIA", "segments")
-    for call in (lambda: storage.open("uploads", "a.jpg"), queue.waiting):
+    queue, table = Queue("MEDIA", "segments"), UploadTable(connection.table_service("MEDIA"))
+    for call in (lambda: storage.open("uploads", "a.jpg"), queue.waiting, table.ensure, lambda: table.page(Query())):
         with (
             within(0.2, "a request may take 0.2 s"),
             pytest.raises(TookTooLong, match="^waiting for storage was ended"),

@@ -25,6 +25,8 @@ from tests.cloud.helpers import drop, jpeg
 from tests.cloud.index.notes import entry
 from tests.cloud.storage.result_documents import whole
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_index_is_checked_and_made_anew(
     worker: UploadWorker, index_table: UploadTable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -19,6 +19,8 @@ from inference.errors import BadRequest
 from tests.cloud.helpers import drop, jpeg
 from tests.cloud.index.notes import moment
 
+pytestmark = pytest.mark.slow
+
 
 class Without(UploadTable):
     """Of an account whose table service answers so."""
@@ -26,7 +28,7 @@ class Without(UploadTable):
     error: Exception
     asked = 0
 
-    def ensure(self) -> None:
+    def ensure(self, **_: object) -> None:
         self.asked += 1
         raise self.error
 

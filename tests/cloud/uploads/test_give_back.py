@@ -193,8 +193,8 @@ def test_a_result_that_was_published_in_the_moment_of_the_stop_is_done(
 ) -> None:
     event, real = drop(worker, "a.jpg", jpeg()), publish.publish
 
-    def published(*args: Any) -> publish.Published:
-        result = real(*args)
+    def published(*args: Any, **options: Any) -> publish.Published:
+        result = real(*args, **options)
         for claim, _ in worker.ledger.leases.held.values():
             claim.given_back = True  # marked, and the receipt not yet written
         return result

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from cloud import instance
-from cloud.index.default import default_writer
+from cloud.index.default import default_index, default_writer
 from cloud.index.entry import Entry, Query
 from cloud.index.mark import MARK
-from cloud.index.rows import Anchor
+from cloud.index.rows import Anchor, Note
 from cloud.index.table import UploadTable
 from cloud.index.writer import IndexWriter
 from cloud.settings import RESULTS, STATE, UPLOADS
 from cloud.uploads import forget
+from cloud.uploads.audit_nightly import quietly
 from cloud.uploads.events import BlobEvent
 from cloud.uploads.forget import Forgetter
 from cloud.uploads.index_notes import IndexNotes, Truth
@@ -26,7 +27,12 @@ from cloud.uploads.index_reconcile import reconcile
 from cloud.uploads.retention import Retention
 from cloud.uploads.sweep import sweep
 from cloud.uploads.upload_worker import UploadWorker
+from inference.engine.registry import Registry
+from inference.errors import StorageUnavailable
+from inference.routes_file import parse_routes
 from tests.cloud.helpers import drop, during_analysis, jpeg, receipt
+
+pytestmark = pytest.mark.slow
 
 
 class Indexed:
@@ -150,7 +156,41 @@ def test_a_pass_without_time_goes_on_the_next_time(indexed: Indexed, monkeypatch
     indexed.lose_rows()
     passes = [reconcile(indexed.worker.storage, indexed.table, indexed.writer, 0) for _ in range(3)]
     assert [one.written for one in passes] == [2, 2, 1] and [one.complete for one in passes] == [False, False, True]
+    passes = [reconcile(indexed.worker.storage, indexed.table, indexed.writer, 0)]
+    assert passes[0].complete and passes[0].written == 0
     assert len(indexed.list()) == 5
+
+
+def test_a_pass_goes_on_at_the_page_where_the_last_one_stopped(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.uploads.index_reconcile._PAGE", 2)
+    for number in range(5):
+        indexed.handle(f"{number}.jpg")
+    passes = [reconcile(indexed.worker.storage, indexed.table, indexed.writer, 0) for _ in range(3)]
+    assert [(one.compared, one.complete) for one in passes] == [(2, False), (2, False), (1, True)]
+
+
+def test_what_cannot_be_read_is_left_to_the_next_pass_and_stops_no_other(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        indexed.worker.handle(drop(indexed.worker, name, jpeg()))
+    indexed.lose_rows()
+    real, truth = indexed.writer.truth, indexed.writer.truth
+    assert real
+
+    def refusing(name: str, hint: Note | None) -> Note | None:
+        if name == "a.jpg":
+            raise StorageUnavailable("it is held")
+        return real(name, hint)
+
+    indexed.writer.truth = refusing
+    assert indexed.reconciled() == (2, 1, False)
+    assert indexed.states() == {"b.jpg": "done"}
+    indexed.writer.truth = truth
+    assert indexed.reconciled() == (2, 1, True)
+    assert indexed.states() == {"a.jpg": "done", "b.jpg": "done"}
 
 
 def test_what_is_forgotten_while_its_row_is_queued_is_gone_after_the_next_look(
@@ -325,3 +365,43 @@ def test_work_on_a_video_is_listed_and_stops_soon_after_it_is_cancelled(
     indexed.handle("a.mp4", clip.read_bytes())
     assert seen == ["working"] and indexed.states() == {"a.mp4": "cancelled"}
     assert receipt(indexed.worker, "a.mp4").state == "cancelled"
+
+
+def test_the_app_notes_what_its_worker_does(worker: UploadWorker, index_table: UploadTable) -> None:
+    instance.begin_index(worker)
+    worker.handle(drop(worker, "a.jpg", jpeg()))
+    assert default_writer().flush()
+    assert [one.name for one in default_index().page(Query(state="done")).entries] == ["a.jpg"]
+
+
+def test_what_a_route_blurs_is_said_by_its_results_and_by_older_ones_through_the_route(
+    indexed: Indexed, registry: Registry
+) -> None:
+    text = '[[route]]\nname = "faces"\nmatch = "**"\nsteps = [{ model = "faces" }]\ndraw = { blur = ["face"] }\n'
+    worker = UploadWorker(indexed.worker.storage, indexed.worker.settings, parse_routes(text, "r"), registry)
+    faces = Indexed(worker, indexed.table)
+    assert faces.handle("a.jpg") == "done"
+    assert [one.blurred for one in faces.list()] == [True]
+    head = worker.storage.head(RESULTS, "a.jpg/result.json")
+    assert head and head.metadata["blurred"] == "true"
+    without = {key: value for key, value in head.metadata.items() if key != "blurred"}
+    document = worker.storage.read(RESULTS, head.name)
+    assert document
+    worker.storage.write(RESULTS, head.name, document[0], metadata=without)
+    for blurs in (True, False):
+        note = Truth(worker.storage, worker.ledger.store, {"faces": blurs}.__getitem__)("a.jpg")
+        assert note and note.entry.blurred == blurs
+
+
+def test_rows_of_what_somebody_deleted_by_hand_are_removed_after_the_nightly_audit(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = indexed.worker.storage
+    for name in ("gone.jpg", "again.jpg", "kept.jpg"):
+        indexed.handle(name)
+    for name in ("gone.jpg", "again.jpg"):
+        storage.delete(STATE, f"receipts/{name}")
+    storage.delete(UPLOADS, "gone.jpg")
+    monkeypatch.setattr("cloud.uploads.audit_nightly._next_look", {})
+    quietly(storage, indexed.worker.settings, idle=True, begin_thread=lambda: None)
+    assert indexed.states() == {"again.jpg": "waiting", "kept.jpg": "done"}

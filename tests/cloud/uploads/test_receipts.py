@@ -104,8 +104,9 @@ def test_receipts_in_storage_have_the_form_that_older_versions_of_the_app_wrote(
         "lease_s": 1.5, "until": "2026-05-04T02:00:00+00:00", "reason": "why", "override": 'route = "é"',
         "result_etag": "r1", "old_keys": ["k1", "k2"], "has_error": True, "job": "j1",
         "at": "2026-05-03T02:00:00+00:00", "share": None, "digest": "d1", "cause": "model:é\n m",
-        "deployment": "app-blue", "failed_keys": ["k0"], "replay": "", "expired": "",
+        "deployment": "app-blue", "failed_keys": ["k0"], "replay": "", "expired": "", "uploaded": "",
         "claims": 1, "waits": 0, "suspect": False, "alone": False, "unsettled": False, "claimed_folder": "",
+        "ends": 0,
     }  # fmt: skip
     metadata = {"state": "waiting", "etag": "e1", "lease": "1.5", "until": "2026-05-04T02:00:00+00:00"}
     metadata |= {"digest": "d1", "overridden": "true", "override": FULL.override_mark, "cause": "model:é\n m"}

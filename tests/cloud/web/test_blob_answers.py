@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import format_datetime
 
 import azure.functions as func
@@ -11,7 +13,7 @@ from cloud.settings import RESULTS
 from cloud.web.blob_answers import MOST_RANGE, blob_answer
 from cloud.web.problems import RangeNotSatisfiable
 from inference.errors import LimitExceeded, StorageUnavailable
-from tests.cloud.storage.memory_storage import Account, MemoryStorage
+from tests.cloud.storage.memory_storage import Account, Call, MemoryStorage
 
 CONTENT = bytes(range(256)) * 4
 NAME = "a.mp4/k/annotated.mp4"
@@ -117,6 +119,20 @@ def test_a_blob_that_is_replaced_meanwhile_is_answered_in_one_version(account: A
     rounds = iter((b"1234", b"12345", b"123456"))
     with pytest.raises(StorageUnavailable, match="replaced 3 times"):
         blob_answer(request, Racing(account), RESULTS, NAME, most_bytes=10)
+
+
+def test_the_whole_costs_a_single_call(account: Account) -> None:
+    calls: list[str] = []
+
+    @contextmanager
+    def counted(call: Call) -> Iterator[bool]:
+        calls.append(call.verb)
+        yield False
+
+    for headers in ({}, {"Range": "bytes=0-3"}, {"If-None-Match": '"x"'}):
+        request = func.HttpRequest("GET", "/api/x", headers=headers, body=b"")
+        assert blob_answer(request, MemoryStorage(account, counted), RESULTS, NAME, most_bytes=10_000)
+    assert calls == ["open", "head", "range", "head", "open"]
 
 
 def test_there_is_no_answer_where_there_is_no_blob(account: Account) -> None:

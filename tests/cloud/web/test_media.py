@@ -18,6 +18,7 @@ from cloud.web.shown import thumbnail_address
 from cloud.web.signing import KINDS, PERIOD_S, Signer, media_address
 from tests.cloud.helpers import jpeg
 from tests.cloud.web.browsing import Site
+from tests.localhost.support import Answer
 
 pytestmark = pytest.mark.slow
 FOLDER_OF_RESULT = "0123456789ab"
@@ -154,10 +155,16 @@ def test_a_picture_that_browsers_do_not_show_is_made_one_that_they_do(site: Site
     assert site.ask("GET", signed("view", "a.jpg")).body == jpeg()  # as it is
 
 
+def thumbnail_size(answer: Answer) -> tuple[int, int]:
+    with Image.open(io.BytesIO(answer.body)) as image:
+        return image.size
+
+
 def test_an_upload_whose_result_hides_something_is_shown_by_nothing_but_what_was_published(
     site: Site, signed: Callable[..., str]
 ) -> None:
     etag = site.store.put("uploads/face.jpg", jpeg(1)).strip('"')
+    site.ask("GET", signed("thumbnails", "face.jpg"))  # of a time before that
     published = jpeg(2, 80)
     annotated = f"{FOLDER_OF_RESULT}/annotated.jpg"
     site.store.put(f"results/face.jpg/{annotated}", published)
@@ -167,11 +174,31 @@ def test_an_upload_whose_result_hides_something_is_shown_by_nothing_but_what_was
     for kind in ("uploads", "view"):
         answer = site.ask("GET", signed(kind, "face.jpg"))
         assert (answer.status, answer.body) == (200, published)
+    # Not even by the version that is stored, for who has no address of ours.
+    reader = {"Cookie": site.signed_in("read")}
+    sizes = [thumbnail_size(site.ask("GET", f"api/media/thumbnails/face.jpg?v={etag}", headers=reader))]
     entry = Entry("face.jpg", etag, "done", datetime.now(UTC), folder=FOLDER_OF_RESULT, blurred=True)
     answer = site.ask("GET", f"api/{thumbnail_address(entry)}")
-    with Image.open(io.BytesIO(answer.body)) as image:
-        assert image.size == (80, 80)  # that of what was published
+    sizes.append(thumbnail_size(answer))
+    assert sizes == [(80, 80)] * 2  # that of what was published
     assert answer.headers["ETag"] == f'"{etag}.{FOLDER_OF_RESULT}"'
+
+
+def test_a_video_whose_result_hides_something_is_played_as_it_was_published(
+    site: Site, signed: Callable[..., str]
+) -> None:
+    head = b"\0\0\0\x18ftypisom\0\0\0\0isommp42"
+    etag = site.store.put("uploads/face.mp4", head + b"original").strip('"')
+    site.store.put(f"results/face.mp4/{FOLDER_OF_RESULT}/annotated.mp4", head + b"published")
+    site.store.put(f"results/face.mp4/{FOLDER_OF_RESULT}/poster.jpg", jpeg(2, 80))
+    artifacts = {name: f"{FOLDER_OF_RESULT}/{name}.{end}" for name, end in (("annotated", "mp4"), ("poster", "jpg"))}
+    source = {"name": "face.mp4", "etag": etag, "media_type": "video/mp4"}
+    document = {"source": source, "route": "r", "blurred": ["face"], "artifacts": artifacts}
+    site.store.put("results/face.mp4/result.json", json.dumps(document).encode(), metadata={"folder": FOLDER_OF_RESULT})
+    part = site.ask("GET", signed("uploads", "face.mp4"), headers={"Range": "bytes=24-"})
+    assert (part.status, part.body, part.headers["Content-Type"]) == (206, b"published", "video/mp4")
+    assert thumbnail_size(site.ask("GET", signed("thumbnails", "face.mp4"))) == (80, 80)
+    assert site.ask("GET", signed("view", "face.mp4")).status == 415
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,7 +33,7 @@ def echo(req: func.HttpRequest) -> func.HttpResponse:
     response = func.HttpResponse(json.dumps(seen), status_code=201, mimetype="application/json")
     response.headers.add("x-made", "yes")
     response.headers.add("Set-Cookie", "a=1; Path=/")
-    response.headers.add("Set-Cookie", "b=2")
+    response.headers.add("Set-Cookie", "b=2+3~4; HttpOnly; SameSite=Strict")
     return response
 
 
