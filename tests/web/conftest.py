@@ -93,3 +93,22 @@ def page(context: BrowserContext) -> Iterator[Page]:
     made.on("response", lambda answer: said.append(answer.url) if _is_missing(answer) else None)
     yield made
     assert not said
+
+
+@pytest.fixture(scope="session")
+def video_bytes() -> bytes:
+    """Four seconds of WebM, which every Chromium plays: grey that becomes brighter."""
+    import io
+
+    import av
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=10, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), number * 6, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()

@@ -4,11 +4,13 @@ for the index, the session, signed addresses and the API."""
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
@@ -265,3 +267,21 @@ def serve(app: App, port: int = 0) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def text(answer: func.HttpResponse) -> str:
+    """A page as text."""
+    return answer.get_body().decode()
+
+
+def links(page: str) -> list[str]:
+    """The addresses that a page has."""
+    return [unescape(found) for found in re.findall(r'(?:href|src|action)="([^"]*)"', page)]
+
+
+def listed(app: App, count: int, **more: Any) -> None:
+    """So many uploads in the index, the newest first, of which there is nothing else."""
+    for number in range(count):
+        entry = Entry(f"street/{number:04}.jpg", f"0x{number}", "done", NOW, width=640, height=480,
+                      objects={"person": 3, "dog": 1}, route="street")  # fmt: skip
+        app.list(replace(entry, **more), age=number)

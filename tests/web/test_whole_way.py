@@ -13,7 +13,7 @@ from devtools.azurite import Azurite
 from localhost.host_process import HostProcess
 from tests.cloud.web.browsing import Site
 from tests.web.documents import picture
-from tests.web.test_in_browser import drop_files, expect, ready
+from tests.web.steps import drop_files, expect, ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
