@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import azure.functions as func
 
 from cloud.machine_paths import text_without_paths
-from cloud.settings import UPLOADS
+from cloud.settings import UPLOADS, BadSettings
 from cloud.storage.paths import printable
 from cloud.web.pages import services
 from cloud.web.pages.export import export
@@ -21,7 +21,8 @@ from cloud.web.pages.grid import grid
 from cloud.web.pages.render import HEADERS, Frame, in_path, page, redirect
 from cloud.web.pages.result_page import result_page
 from cloud.web.pages.status_page import status_page
-from inference.errors import BadRequest, DropsightError, LimitExceeded, Permanent, Transient
+from cloud.web.problems import HttpError, status_of
+from inference.errors import BadRequest, DropsightError, Transient
 
 log = logging.getLogger(__name__)
 
@@ -120,19 +121,19 @@ _FORMS: dict[str, Callable[[func.HttpRequest, Frame, str], func.HttpResponse]] =
 }
 
 
-class Refused(Permanent):
+class Refused(HttpError):
     """The API does not do what a form asks for. status: its answer's."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = HTTPStatus(status)
 
 
 def _call(
     request: func.HttpRequest, method: str, path: str, frame: Frame, body: bytes = b"", kind: str = ""
 ) -> func.HttpResponse:
     """What the API answers to a form. Raises Refused with its words."""
-    headers = {**{name: value for name, value in request.headers.items() if name.lower() in ("origin", "host")}}
+    headers = {name: value for name, value in request.headers.items() if name.lower() in ("origin", "host")}
     headers |= {"Content-Type": kind} if kind else {}
     url = request.url.partition("?")[0]  # the list's filters are no parameters of the operation
     inner = func.HttpRequest(method, url, headers=headers, params={}, route_params={"path": path}, body=body)
@@ -148,27 +149,12 @@ def _call(
 
 def _problem(request: func.HttpRequest, frame: Frame, error: Exception) -> func.HttpResponse:
     trace = os.urandom(16).hex()
-    status = _status_of(error)
-    known = isinstance(error, DropsightError)
+    status = int(status_of(error))
+    known = isinstance(error, DropsightError | BadSettings)
     line = printable(f"gallery: {type(error).__name__}: {error} (trace {trace})")
     log.log(logging.WARNING if known else logging.ERROR, "%s", line, exc_info=None if known else error)
     message = text_without_paths(str(error)) if known else f"a fault of ours; the log has more under the trace {trace}"
-    retry = f"{frame.home}" if isinstance(error, Transient) else ""
+    retry = frame.home if isinstance(error, Transient) else ""
     title = "Not now" if isinstance(error, Transient) else "This did not work"
     headers = {**HEADERS, "Cache-Control": "no-store"}
     return page("problem.html", frame, status, headers, title=title, message=message, retry=retry)
-
-
-def _status_of(error: Exception) -> int:
-    given = getattr(error, "status", None)
-    if isinstance(given, int):
-        return int(given)
-    for kind, status in (
-        (BadRequest, HTTPStatus.BAD_REQUEST),
-        (LimitExceeded, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-        (Permanent, HTTPStatus.UNPROCESSABLE_ENTITY),
-        (Transient, HTTPStatus.SERVICE_UNAVAILABLE),
-    ):
-        if isinstance(error, kind):
-            return int(status)
-    return int(HTTPStatus.INTERNAL_SERVER_ERROR)
