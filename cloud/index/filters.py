@@ -28,8 +28,8 @@ class Stream:
 
 
 def quoted(text: str) -> str:
-    """A text as a filter has it."""
-    return "'" + text.replace("'", "''") + "'"
+    """A text as a filter has it; half a surrogate pair, which no name has, becomes a question mark."""
+    return "'" + text.encode("utf-8", "replace").decode().replace("'", "''") + "'"
 
 
 def key_range(low: str, high: str, *, after: bool = False) -> str:

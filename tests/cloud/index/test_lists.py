@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from cloud.index import paging
+from cloud.index.create import create_all
 from cloud.index.cursor import Place, StreamPlace, Token, place_of
 from cloud.index.entry import Entry, Query
 from cloud.index.filters import Stream, quoted
 from cloud.index.rows import entry_of, item_of
 from cloud.index.table import UploadTable
-from cloud.index.writer import create_all
 from inference.errors import BadRequest
 from tests.cloud.index.notes import entry, moment, note
 
