@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceResponseError
 
 from cloud.index.create import create_all, replace_rows
 from cloud.index.entry import Query
 from cloud.index.rows import id_of
 from cloud.index.table import UploadTable
+from cloud.index.writer import IndexWriter
 from tests.cloud.index.notes import note
 
 ODD: dict[str, dict[str, Any]] = {
@@ -43,3 +45,25 @@ def test_what_is_refused_is_listed_with_its_state_alone(table: UploadTable, monk
     old = table.anchor(id_of("a.jpg"))
     assert replace_rows(table, old, note("a.jpg", 2, route="r" * 40_000, receipt="0x9"))
     assert table.page(Query()).entries[0].receipt == "0x9"
+
+
+def test_rows_whose_answer_was_lost_are_there_and_settled(table: UploadTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    table.ensure()
+    inner: Any = table._client._client
+    send, lost = inner.send_request, list[Any]()
+
+    def losing(*args: Any, **options: Any) -> Any:
+        answer = send(*args, **options)
+        if not lost:
+            lost.append(answer)
+            raise ServiceResponseError("connection reset")
+        return answer
+
+    monkeypatch.setattr(inner, "send_request", losing)
+    notes = [note("a.jpg", 1), note("b.jpg", 2)]
+    writer = IndexWriter(lambda: table, lambda name, _: next(one for one in notes if one.entry.name == name), 60)
+    for one in notes:
+        writer.note(one)
+    assert writer.flush()
+    assert lost and [one.name for one in table.page(Query()).entries] == ["b.jpg", "a.jpg"]
+    assert not writer._is_troubled
