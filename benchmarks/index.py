@@ -13,10 +13,10 @@ from statistics import median
 from azure.data.tables import TableServiceClient
 
 from benchmarks import ROOT, Row, interleaved, timed
+from cloud.index.create import create_all
 from cloud.index.entry import Entry, Query, State
 from cloud.index.rows import Note
 from cloud.index.table import UploadTable
-from cloud.index.writer import create_all
 from devtools import azurite
 
 ROWS = 50_000

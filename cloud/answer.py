@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, MutableMapping
 from email.message import Message
 from functools import cached_property
@@ -13,6 +14,8 @@ from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
 from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError as NotDecoded
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class Headers(MutableMapping[str, str]):
@@ -135,7 +138,9 @@ class _Content:
 
     def __init__(self, response: Answer, content: bytes) -> None:
         self.response, self.request = response, response.request
-        self.content_length = int(response.headers.get("content-length", len(content)))
+        said = response.headers.get("content-length", "")
+        # Of HEAD it is the blob's; what is no length, or none that a program can have, is a proxy's.
+        self.content_length = int(said) if _LENGTH.fullmatch(said) else len(content)
         self._pieces = iter([content] if content else [])
 
     def __len__(self) -> int:

@@ -130,6 +130,8 @@ class StorageTransport(RequestsTransport):  # type: ignore[misc]  # azure-core l
         url: str = request.url
         if not isinstance(request.content, bytes | None) or not url.isascii() or "/." in url or url.count("/") < 3:
             return None
+        if " " in url or not url.isprintable():  # the error would repeat it, and with it a signature
+            return None
         if request.headers.get("content-type", "").startswith("multipart/"):
             return None  # as is its answer
         scheme, _, rest = url.partition("://")
@@ -187,7 +189,7 @@ def _exchange(
         connection.close()
         if isinstance(error, TimeoutError):
             raise ServiceResponseTimeoutError(f"{server.netloc}: {error}", error=error) from error
-        if isinstance(error, http.client.IncompleteRead):
+        if isinstance(error, http.client.IncompleteRead | OverflowError):  # the latter: more than a program can have
             raise IncompleteReadError(error, error=error) from error
         if isinstance(error, http.client.HTTPException | OSError):
             raise ServiceResponseError(f"{server.netloc}: {error}", error=error) from error

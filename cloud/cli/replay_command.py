@@ -118,6 +118,7 @@ def _filters(options: argparse.Namespace) -> Filters:
 
 def _here(options: argparse.Namespace, filters: Filters) -> int:
     """Does what the app does, step by step, in this process."""
+    from cloud.index.default import default_writer
     from cloud.instance import default_worker  # brings onnxruntime, which the other commands do not need
     from cloud.uploads.replay_worker import ReplayWorker
     from cloud.uploads.replays import ReplayMessage, Replays
@@ -135,6 +136,7 @@ def _here(options: argparse.Namespace, filters: Filters) -> int:
                 _print_names(replays, replay)
     finally:
         replays.clear(replay.id)
+        default_writer().flush()  # its thread ends with this process
     return _end(options, replay)
 
 

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from azure.core.exceptions import ServiceResponseError, ServiceResponseTimeoutError
 from azure.core.rest import HttpRequest
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class RowExists(Exception):
 
 
 def create_rows(client: TableClient, rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether all rows were created; False where that is for the client to say. Raises RowExists, and AzureError where
-    nothing was answered."""
+    """Whether all rows were created; False where that is for the client to say, as where the answer was lost. Raises
+    RowExists, and AzureError where nothing was answered in time."""
     inner = getattr(client, "_client", None)
     send = getattr(inner, "send_request", None)
     if send is None or "?" in client.url:  # another version of the library; a signature that belongs into each address
@@ -56,8 +57,14 @@ def create_rows(client: TableClient, rows: Sequence[dict[str, Any]]) -> bool:
     body = f"--{batch}\r\nContent-Type: multipart/mixed; boundary={changes}\r\n\r\n"
     body += f"{parts}--{changes}--\r\n\r\n--{batch}--\r\n"
     headers = {**_HEADERS, "x-ms-version": client.api_version, "Content-Type": f"multipart/mixed; boundary={batch}"}
-    answer = send(HttpRequest("POST", f"{account}/$batch", headers=headers, content=body.encode()), stream=True)
-    said = answer.read()
+    request = HttpRequest("POST", f"{account}/$batch", headers=headers, content=body.encode())
+    try:
+        answer = send(request, stream=True)
+        said = answer.read()
+    except ServiceResponseTimeoutError:
+        raise
+    except ServiceResponseError:  # a connection that was idle for too long, say
+        return False
     if (found := _EXISTS.search(said)) and int(found[1]) < len(rows):
         raise RowExists(int(found[1]))
     codes = _STATUS.findall(said)

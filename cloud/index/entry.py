@@ -60,7 +60,8 @@ class Query:
 
 @dataclass(frozen=True)
 class EntryPage:
-    """The newest entries of a query after a cursor. `next`: the cursor of what follows, None at the end.
+    """The newest entries of a query after a cursor. `next`: the cursor of what follows, None at the end. Where filters
+    leave out much, a page ends before it is full, or with nothing at all, and its `next` goes on from there.
 
     unfiltered: filters that the store at hand cannot apply, by name; what they would leave out is in the page.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from cloud.index.cursor import Place
 from cloud.index.entry import Entry, Query
 from cloud.index.rows import (
     IN_STATE,
@@ -17,9 +17,6 @@ from cloud.index.rows import (
     inverted,
     label_key,
 )
-from inference.errors import BadRequest
-
-_CURSOR = re.compile(r"([0-9]{13})-([0-9a-f]{24})")
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,8 @@ class Stream:
 
 
 def quoted(text: str) -> str:
-    """A text as a filter has it."""
-    return "'" + text.replace("'", "''") + "'"
+    """A text as a filter has it; half a surrogate pair, which no name has, becomes a question mark."""
+    return "'" + text.encode("utf-8", "replace").decode().replace("'", "''") + "'"
 
 
 def key_range(low: str, high: str, *, after: bool = False) -> str:
@@ -46,17 +43,17 @@ def beginning_with(text: str) -> str:
     return key_range(text, text + "~")
 
 
-def streams_of(query: Query, cursor: str | None) -> list[Stream]:
-    """What has to be read for a query, from behind a cursor on: the streams are merged. Raises BadRequest."""
+def streams_of(query: Query, place: Place) -> list[Stream]:
+    """What has to be read for a query, from behind a place on: the streams are merged."""
     if query.label:
         label = f"{LABELLED}{label_key(query.label)}|"
         scored = [f"score ge {_number(query.min_score)}"] if query.min_score is not None else []
-        best = Stream(_filter(label, query, cursor, scored))
-        return [best, Stream(_filter(f"{LABELLED}{MORE_LABELS}|", query, cursor, scored), tested=True)]
+        best = Stream(_filter(label, query, place, scored))
+        return [best, Stream(_filter(f"{LABELLED}{MORE_LABELS}|", query, place, scored), tested=True)]
     scored = [f"best ge {_number(query.min_score)}"] if query.min_score is not None else []
     if query.state and query.state != "done":
-        return [Stream(_filter(f"{IN_STATE}{query.state}|", query, cursor, scored))]
-    return [Stream(_filter(LISTED, query, cursor, scored))]
+        return [Stream(_filter(f"{IN_STATE}{query.state}|", query, place, scored))]
+    return [Stream(_filter(LISTED, query, place, scored))]
 
 
 def has_label(entry: Entry, query: Query) -> bool:
@@ -75,15 +72,12 @@ def _number(score: float) -> str:
     return f"{float(score):.6f}"
 
 
-def _filter(stem: str, query: Query, cursor: str | None, more: list[str]) -> str:
+def _filter(stem: str, query: Query, place: Place, more: list[str]) -> str:
     low = f"{stem}{inverted(query.until) + 1:013}" if query.until else stem
     high = f"{stem}{inverted(query.since) + 1:013}" if query.since else stem + "~"
     after = False
-    if cursor is not None:
-        found = _CURSOR.fullmatch(cursor)
-        if not found:
-            raise BadRequest(f"{cursor[:100]!r} is no cursor; expected what `next` of a page said")
-        behind = f"{stem}{found[1]}|{found[2]}"
+    if place.order:
+        behind = f"{stem}{place.order}"
         low, after = max(low, behind), behind >= low
     clauses = [key_range(low, high, after=after), *more]
     if query.folder:

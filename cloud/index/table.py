@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,18 +10,19 @@ from dataclasses import dataclass
 from dataclasses import replace as dataclass_replace
 from datetime import datetime
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from cloud.index.batch import RowExists, create_rows
+from cloud.index.cursor import Token, place_of
 from cloud.index.entry import Entry, EntryPage, Query
 from cloud.index.filters import Stream, beginning_with, has_label, key_range, streams_of
+from cloud.index.paging import read_page
 from cloud.index.rows import ANCHOR, ENDED, PARTITION, Anchor, Note, entry_of, id_of, moment_of, when_key
 from cloud.storage.blobs import code_of, translated
-from inference.errors import StorageUnavailable
+from inference.errors import BadRequest, StorageUnavailable
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableServiceClient
@@ -163,20 +163,35 @@ class UploadTable:
             yield EndedRow(key.split("|")[2], *said, bool(row.get("result")), bool(row.get("exact")))
 
     def page(self, query: Query, cursor: str | None = None, size: int = 60) -> EntryPage:
-        """See Index; a call for each label that is looked for, and for all that has no label one."""
-        streams = [self._stream(stream, query, size) for stream in streams_of(query, cursor)]
-        found = list(islice(heapq.merge(*streams, key=lambda row: row[0]), size + 1))
-        entries = [entry for _, entry in found[:size]]
-        return EntryPage(entries, _cursor(found[size - 1][0]) if len(found) > size else None)
+        """See Index; a call for each label that is looked for, and for all that has no label one. More where filters
+        leave out much: then no more than paging.SECONDS and MOST_REQUESTS."""
+        place = place_of(cursor)
+        streams = streams_of(query, place)
 
-    def _stream(self, stream: Stream, query: Query, size: int) -> Iterator[tuple[str, Entry]]:
-        for row in self._rows(stream.filter, select=["RowKey", "item"], size=_PAGE if stream.tested else size + 1):
+        def request(number: int, token: Token | None) -> tuple[list[tuple[str, Entry]], Token | None]:
+            stream = streams[number]
+            rows, following = self._request(stream, token, _PAGE if stream.tested else size + 1)
+            entries = [(order_in(row), entry) for row in rows if (entry := _entry(row))]
+            return [(o, e) for o, e in entries if not stream.tested or has_label(e, query)], following
+
+        return read_page(request, len(streams), place, size)
+
+    def _request(self, stream: Stream, token: Token | None, most: int) -> tuple[list[Any], Token | None]:
+        """The next rows of a stream, and where it goes on; a call. Raises BadRequest for a token that is none."""
+        begin: Any = {"PartitionKey": token[0], "RowKey": token[1]} if token else None
+        with self._at("reading"):
+            found = self._client.query_entities(stream.filter, select=["RowKey", "item"], results_per_page=most)
+            pages = found.by_page(continuation_token=begin)
             try:
-                entry = entry_of(str(row.get("item", "")))
-            except ValueError:
-                continue  # of a later version of the app, or written by hand
-            if not stream.tested or has_label(entry, query):
-                yield "|".join(str(row["RowKey"]).split("|")[-2:]), entry
+                rows = list(next(pages, ()))
+            except ResourceNotFoundError:  # there is no table
+                return [], None
+            except HttpResponseError as error:
+                if token and error.status_code == 400:
+                    raise BadRequest("the storage does not take this cursor; begin the list anew") from error
+                raise
+        said = pages.continuation_token  # type: ignore[attr-defined]
+        return rows, (str(said["PartitionKey"] or ""), str(said["RowKey"] or "")) if said else None
 
     def count(self) -> int:
         """How many uploads it has; a call for 1,000."""
@@ -219,8 +234,16 @@ def _exists(error: HttpResponseError) -> ResourceExistsError:
     return found
 
 
-def _cursor(order: str) -> str:
-    return order.replace("|", "-")
+def order_in(row: Any) -> str:
+    """Where a row of a list stands: the same in each list."""
+    return "|".join(str(row["RowKey"]).split("|")[-2:])
+
+
+def _entry(row: Any) -> Entry | None:
+    try:
+        return entry_of(str(row.get("item", "")))
+    except ValueError:
+        return None  # of a later version of the app, or written by hand
 
 
 def _anchor(row: Any) -> Anchor:

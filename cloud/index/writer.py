@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from cloud.index.create import create_all, replace_rows
 from cloud.index.rows import ENDED, Anchor, Note, id_of
-from cloud.index.table import MOST_ROWS, Exists, UploadTable
+from cloud.index.table import MOST_ROWS, UploadTable
 from cloud.storage.paths import printable
 from inference.errors import DropsightError, StorageUnavailable
 from inference.threads import BeginThread, begin_thread
@@ -180,17 +181,11 @@ class IndexWriter:
                 return
             if note and note.ends > (old.ends if old else 0):
                 self.tell(note)
-            try:
-                if old is None and note is not None:
-                    table.create([note])
-                    return
-                # How far a job is stands in no receipt.
-                is_news = anew or (note is not None and note is hint and note.entry.state == "working")
-                is_right = old is not None and note is not None and not is_news and is_current(old, note)
-                if is_right or (old is not None and table.replace(old, note)):
-                    return
-            except Exists:
-                continue
+            # How far a job is stands in no receipt.
+            is_news = anew or (note is not None and note is hint and note.entry.state == "working")
+            is_right = old is not None and note is not None and not is_news and is_current(old, note)
+            if is_right or replace_rows(table, old, note):
+                return
         raise StorageUnavailable(f"{name}: its rows changed {_ROUNDS} times while they were being written")
 
     def _tell(self, what: str) -> None:
@@ -208,32 +203,3 @@ def is_current(old: Anchor, note: Note) -> bool:
     return {key for key in old.keys if not key.startswith(ENDED)} == {
         row["RowKey"] for row in note.rows[1:] if not row["RowKey"].startswith(ENDED)
     }
-
-
-def create_all(table: UploadTable, notes: list[Note]) -> list[Note]:
-    """Writes the rows of uploads that have none, in as few transactions as they fit into; returns those that have some
-    already, whose rows stay as they are."""
-    existing: list[Note] = []
-    group: list[Note] = []
-    rows = 0
-    for note in [*notes, None]:
-        more = len(note.rows) if note else 0
-        if group and (note is None or rows + more > MOST_ROWS):
-            existing += _created(table, group)
-            group, rows = [], 0
-        if note:
-            group.append(note)
-            rows += more
-    return existing
-
-
-def _created(table: UploadTable, group: list[Note]) -> list[Note]:
-    existing: list[Note] = []
-    left = list(group)
-    while left:
-        try:
-            table.create(left)
-            return existing
-        except Exists as found:
-            existing.append(left.pop(found.place))
-    return existing

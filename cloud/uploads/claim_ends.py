@@ -153,6 +153,8 @@ class ClaimEnds:
         log.info("%s was deleted before it was analysed", printable(name))
         if receipt := self.ledger.drop(name):
             publish.clear_away(self.storage, receipt, receipt.folder, *receipt.old_keys)
+        else:
+            self.ledger.notes.changed(name)  # it may be listed as waiting, before anybody has claimed it
         return Outcome("dropped")
 
     def kept_back(self, upload: BlobInfo, error: UnreadableMedia, event: BlobEvent, trace: str) -> Outcome:

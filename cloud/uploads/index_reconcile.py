@@ -18,10 +18,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 
+from cloud.index.create import create_all
 from cloud.index.mark import MARK, IndexMark, read_mark, write_mark
 from cloud.index.rows import Note, id_of, id_of_path
 from cloud.index.table import UploadTable
-from cloud.index.writer import IndexWriter, Truth, create_all
+from cloud.index.writer import IndexWriter, Truth
 from cloud.settings import STATE
 from cloud.storage.containers import BlobInfo, Page, Storage
 from cloud.storage.paths import printable
@@ -130,11 +131,21 @@ def write_rows(
         existing = create_all(table, notes)
         again: list[tuple[str, Note | None]] = [(note.entry.name, note) for note in existing]
         again += [(name, None) for name, note in zip(names, found, strict=True) if note is None]
-        list(pool.map(lambda pair: writer.settle(table, pair[0], pair[1], anew=anew), again))
-    failed = [note for note in found if isinstance(note, StorageUnavailable)]
+        settled = list(pool.map(lambda pair: _settled(table, writer, pair, anew), again))
+    failed = [one for one in (*found, *settled) if isinstance(one, StorageUnavailable)]
     if failed:
         log.warning("%s", printable(f"index: {len(failed)} uploads are left to the next pass: {failed[0]}"))
-    return sum(isinstance(note, Note) for note in found), len(failed)
+    return len(notes) - sum(bool(one) for one in settled[: len(existing)]), len(failed)
+
+
+def _settled(
+    table: UploadTable, writer: IndexWriter, upload: tuple[str, Note | None], anew: bool
+) -> StorageUnavailable | None:
+    try:
+        writer.settle(table, *upload, anew=anew)
+    except StorageUnavailable as error:  # as in `_truth`
+        return error
+    return None
 
 
 def _truth(truth: Truth, name: str) -> Note | StorageUnavailable | None:

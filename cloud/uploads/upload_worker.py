@@ -8,22 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-import inference
 from cloud.models.serving_models import ServingModels
 from cloud.places import NoPlace, Places, behind_pictures
 from cloud.settings import UPLOADS, Settings, app_identity
 from cloud.storage.containers import BlobInfo, Reading, Storage
 from cloud.storage.paths import canonical, output_path, printable
-from cloud.storage.scratch import scratch
 from cloud.uploads import publish
 from cloud.uploads.claim_ends import ClaimEnds, source_of
+from cloud.uploads.content_analysis import ContentAnalysis, noted
 from cloud.uploads.events import BlobEvent, Outcome
 from cloud.uploads.intake import PAUSED, is_paused
 from cloud.uploads.ledger import Claim, Ledger, Refusal, Stopping
 from cloud.uploads.plans import Planner, UploadPlan, load_models, packages_of
-from cloud.uploads.publish import Published, Superseded
+from cloud.uploads.publish import Superseded
 from cloud.uploads.receipt_blobs import BlobReceipts
 from cloud.uploads.receipts import Receipt
 from cloud.uploads.sidecars import Sidecars
@@ -31,7 +29,6 @@ from cloud.uploads.sweep_mark import note_pause
 from cloud.uploads.upload_line import is_logged
 from cloud.uploads.watch import watched
 from inference.clutter import is_clutter
-from inference.engine.pinned import PinnedModels
 from inference.engine.registry import Registry
 from inference.errors import (
     Permanent,
@@ -43,10 +40,8 @@ from inference.errors import (
 from inference.extras import extra
 from inference.image.limits import Limits
 from inference.image.sniff import sniff
-from inference.results.result import Source, error_document, new_trace
-from inference.routes import Route
+from inference.results.result import error_document, new_trace
 from inference.routes_file import Routes, sidecar_target
-from inference.steps import Analysis, OnProgress
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +58,7 @@ PATIENCE_S = 240.0
 Split = Callable[[Claim[UploadPlan], Reading, str, str], Callable[[], Outcome] | None]
 
 
-class UploadWorker:
+class UploadWorker(ContentAnalysis):
     """Handles events; a process has a single worker, which all threads share."""
 
     def __init__(
@@ -284,7 +279,7 @@ class UploadWorker:
         def work() -> Callable[[], Outcome]:
             if start := self.split(*video):
                 return start
-            return partial(self.ends.done, claim, self.published(claim, reading, trace, partial(_noted, claim)), trace)
+            return partial(self.ends.done, claim, self.published(claim, reading, trace, partial(noted, claim)), trace)
 
         try:
             with self._place_for_video(claim), watched(self.ledger, claim, event.begin_thread):
@@ -300,58 +295,6 @@ class UploadWorker:
         if claim.receipt.alone:
             return nullcontext()
         return self.places.take("video", VIDEO_PATIENCE_S if self.leave else None)
-
-    def published(self, claim: Claim[UploadPlan], reading: Reading, trace: str, progress: OnProgress) -> Published:
-        """Writes the result. Raises Superseded, and as `analyze`."""
-        receipt, plan = claim.receipt, claim.plan
-        assert plan.route
-        with self.media(reading) as media:
-            source = source_of(receipt, reading.info.size)
-            analysis = self.analyze(media, plan.route, source, trace, progress=progress, models=plan.models)
-            if claim.given_back:
-                raise Stopping(receipt.name)
-            try:
-                check, blurred = partial(self.ends.check_ours, claim), bool(plan.route.draw.blur)
-                return publish.publish(self.storage, receipt, analysis, check, blurred=blurred)
-            finally:  # as long as their room on the disk is reserved, whoever still has the analysis
-                for content in analysis.artifacts.values():
-                    if isinstance(content, Path):
-                        content.unlink(missing_ok=True)
-
-    def analyze(
-        self,
-        media: bytes | Path,
-        route: Route,
-        source: Source,
-        trace: str,
-        *,
-        artifacts: bool = True,
-        progress: OnProgress | None = None,
-        models: Registry | None = None,
-    ) -> Analysis:
-        """The engine, with this app's models and limits. models: those of a plan, in place of those that serve now."""
-        models = models or PinnedModels(self.registry, [name for _, name in route.models()])
-        return inference.analyze(
-            media, route, models, source,
-            limits=self.limits, artifacts=artifacts, trace=trace, progress=progress,
-        )  # fmt: skip
-
-    @contextmanager
-    def media(self, reading: Reading) -> Iterator[bytes | Path]:
-        """The content where it belongs: pictures in memory, videos in a temporary file, under their limits."""
-        if sniff(reading.head).startswith("image/"):
-            yield reading.read(self.settings.max_image_bytes)
-            return
-        size, limit = reading.info.size, self.settings.max_video_bytes
-        with scratch(size if size <= limit else 0, name=f"{reading.info.name} {reading.info.etag}") as folder:
-            yield reading.save(folder / "media", limit)
-
-
-def _noted(claim: Claim[UploadPlan], done: int, expected: int | None) -> None:
-    """As Claim.note, between two frames. Raises Superseded where the upload is not ours any more."""
-    if claim.lost:
-        raise Superseded("lost")
-    claim.note(done, expected)
 
 
 def _patience(event: BlobEvent) -> float:

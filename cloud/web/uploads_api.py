@@ -75,7 +75,8 @@ class DeleteQuery:
     headers={"If-None-Match": "The ETag of the list that the caller has."},
 )
 def list_uploads(call: Call[ListQuery]) -> func.HttpResponse:
-    """Uploads, the newest first, a page at a time."""
+    """Uploads, the newest first, a page at a time. Where filters leave out much, a page ends before it is full, or with
+    nothing: only `next` null is the end of the list."""
     asked = call.query
     query = Query(
         asked.folder, asked.state, asked.route, asked.task, asked.label, asked.min_score, asked.model, asked.since,

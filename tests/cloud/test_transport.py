@@ -129,6 +129,8 @@ ANSWERS = {
     "cut head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
     "nothing": b"",
+    "less than nothing": answer(b"Content-Length: -1", body=b"all of it"),
+    "more than there can be": answer(b"Content-Length: " + b"9" * 30, body=b"all of it"),
 }  # fmt: skip
 
 
@@ -153,6 +155,11 @@ def test_every_answer_is_read_as_requests_reads_it(
 def test_an_answer_without_a_length_ends_with_its_connection(server: Server, client: StorageTransport) -> None:
     server.answers, server.ends = [b"HTTP/1.0 200 OK\r\n\r\nall of it"], True
     assert client.send(HttpRequest("GET", server.url)).content == b"all of it"
+
+
+def test_a_length_that_is_none_is_the_contents(server: Server, client: StorageTransport) -> None:
+    server.answers, server.ends = [answer(b"Content-Length: 2, 2", body=b"ok")], True
+    assert b"".join(client.send(HttpRequest("GET", server.url)).iter_bytes()) == b"ok"
 
 
 def test_a_connection_serves_one_request_after_the_other(server: Server, client: StorageTransport) -> None:
@@ -250,7 +257,7 @@ def test_no_header_can_bring_another(server: Server, client: StorageTransport) -
 def test_bodies_that_are_files_batches_and_odd_addresses_go_through_requests(
     server: Server, client: StorageTransport
 ) -> None:
-    server.answers = [OK] * 4
+    server.answers = [OK] * 5
     client.send(HttpRequest("PUT", server.url, content=io.BytesIO(b"12345"), headers={"Content-Length": "5"}))
     assert server.asked[0].endswith(b"\r\n\r\n12345") and b"Accept-Encoding: gzip" in server.asked[0]
     client.send(HttpRequest("GET", server.url.replace("a%20b", "c/../d")))
@@ -259,6 +266,8 @@ def test_bodies_that_are_files_batches_and_odd_addresses_go_through_requests(
     assert b"Accept-Encoding: gzip" in server.asked[2]
     client.send(HttpRequest("GET", server.url.replace("/account/container/a%20b", "")))
     assert server.asked[3].startswith(b"GET /?comp=x HTTP/1.1")
+    client.send(HttpRequest("GET", f"{server.url}&sig=a b"))
+    assert server.asked[4].startswith(b"GET /account/container/a%20b?comp=x&sig=a%20b HTTP/1.1")
 
 
 def test_the_length_of_a_body_is_its_own(server: Server, client: StorageTransport) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from cloud.index import paging
+from cloud.index.create import create_all
+from cloud.index.cursor import Place, StreamPlace, Token, place_of
 from cloud.index.entry import Entry, Query
+from cloud.index.filters import Stream, quoted
 from cloud.index.rows import entry_of, item_of
 from cloud.index.table import UploadTable
-from cloud.index.writer import create_all
 from inference.errors import BadRequest
 from tests.cloud.index.notes import entry, moment, note
 
@@ -112,10 +115,70 @@ def test_an_entry_comes_back_as_it_went_in(filled: UploadTable) -> None:
     assert {one.name: one for one in filled.page(Query()).entries} == by_name
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "0-0", "9' or '1", "1" * 13 + "-" + "g" * 24])
+class Scanning(UploadTable):
+    """As the service looks through a partition: two rows a request, of which it gives those that fit, if any."""
+
+    requests = 0
+
+    def _request(self, stream: Stream, token: Token | None, most: int) -> tuple[list[Any], Token | None]:
+        self.requests += 1
+        within = " and ".join(stream.filter.split(" and ")[:3])  # the keys
+        seen, following = super()._request(Stream(within), token, min(most, 2))
+        if not seen:
+            return [], following
+        low, high = (quoted(str(seen[place]["RowKey"])) for place in (0, -1))
+        fits = Stream(f"{stream.filter} and RowKey ge {low} and RowKey le {high}")
+        return super()._request(fits, None, 2)[0], following
+
+
+@pytest.mark.parametrize(("requests", "size"), [(1, 1), (1, 4), (3, 4)])
+@pytest.mark.parametrize("asked", QUERIES, ids=str)
+def test_a_page_ends_after_some_requests_and_the_next_goes_on_behind_what_was_looked_at(
+    filled: UploadTable, asked: dict[str, Any], size: int, requests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "MOST_REQUESTS", requests)
+    table, query = Scanning(filled.service, filled.name), Query(**asked)
+    found, cursor = list[str](), None
+    for _ in range(60):
+        before = table.requests
+        page = table.page(query, cursor, size)
+        found += [one.name for one in page.entries]
+        assert len(page.entries) <= size and table.requests - before <= max(requests, 2 if query.label else 1)
+        if page.next is None:
+            break
+        assert page.next != cursor
+        cursor = page.next
+    assert page.next is None
+    assert found == names(filled, query)
+
+
+def test_a_page_whose_time_is_over_is_what_was_found_so_far(
+    filled: UploadTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "SECONDS", -1.0)
+    table = Scanning(filled.service, filled.name)
+    page = table.page(Query(folder="straße/"))
+    assert table.requests == 1 and page.entries == [] and page.next
+
+
+def test_a_cursor_comes_back_as_it_went_out() -> None:
+    order = "9999999999999|" + "0" * 24
+    for place in (
+        Place(order),
+        Place("", (StreamPlace(("uploads", "1!8!dXxh")),)),
+        Place(order, (StreamPlace(is_over=True), StreamPlace(("p", "ü' or 1")))),
+    ):
+        assert place_of(place.text) == place
+    assert place_of(None) == Place()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [".W10=", ".x.x.x", ".bm8=", "." + "a" * 1001, ".WzEsMl0=", "x", "", "0-0", "9' or '1", "1" * 13 + "-" + "g" * 24],
+)
 def test_what_is_no_cursor_is_refused(filled: UploadTable, cursor: str) -> None:
     with pytest.raises(BadRequest, match="cursor"):
-        filled.page(Query(), cursor)
+        filled.page(Query(label="car"), cursor)
 
 
 def test_without_a_table_the_list_is_empty(table: UploadTable) -> None:

@@ -9,10 +9,10 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from cloud.azureml.expressions import Facts
+from cloud.index.create import create_all
 from cloud.index.results import IndexedResults
 from cloud.index.rows import Note
 from cloud.index.table import UploadTable
-from cloud.index.writer import create_all
 from cloud.settings import CONTAINERS, RESULTS
 from cloud.storage.by_hour import documents, floor, unprocessed
 from cloud.storage.containers import Storage

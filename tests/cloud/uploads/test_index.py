@@ -193,6 +193,38 @@ def test_what_cannot_be_read_is_left_to_the_next_pass_and_stops_no_other(
     assert indexed.states() == {"a.jpg": "done", "b.jpg": "done"}
 
 
+def test_an_upload_whose_rows_cannot_be_settled_stops_no_pass(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        indexed.handle(name)
+    for name in ("a.jpg", "b.jpg"):
+        indexed.worker.handle(drop(indexed.worker, name, b"\xff\xd8\xffno picture"))
+    indexed.lose_rows()
+    real = indexed.writer.settle
+
+    def settle(table: UploadTable, name: str, hint: Note | None = None, *, anew: bool = False) -> None:
+        if name == "a.jpg":
+            raise StorageUnavailable("it is held")
+        real(table, name, hint, anew=anew)
+
+    monkeypatch.setattr(indexed.writer, "settle", settle)
+    assert indexed.reconciled() == (2, 1, False)
+    assert indexed.states() == {"a.jpg": "done", "b.jpg": "failed"}
+    monkeypatch.undo()
+
+
+def test_what_is_gone_before_anybody_took_it_up_is_not_listed(indexed: Indexed) -> None:
+    event = drop(indexed.worker, "a.jpg", jpeg())
+    upload = indexed.worker.storage.head(UPLOADS, "a.jpg")
+    assert upload
+    indexed.worker.ledger.notes.left(upload)
+    assert indexed.writer.flush() and indexed.states() == {"a.jpg": "waiting"}
+    indexed.worker.storage.delete(UPLOADS, "a.jpg")
+    assert indexed.worker.handle(event).status == "dropped"
+    assert indexed.writer.flush() and indexed.states() == {}
+
+
 def test_what_is_forgotten_while_its_row_is_queued_is_gone_after_the_next_look(
     indexed: Indexed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,9 +10,13 @@ import pytest
 
 from cloud.__main__ import main
 from cloud.connection import blob_service
+from cloud.index.entry import Query
+from cloud.index.table import UploadTable
+from cloud.index.writer import IndexWriter
 from cloud.settings import CONTAINERS, ERRORS, RESULTS, STATE, UPLOADS
 from cloud.storage.paths import record_prefix
 from cloud.uploads.events import BlobEvent
+from cloud.uploads.index_notes import IndexNotes, Truth
 from cloud.uploads.receipt_blobs import PREFIX
 from cloud.uploads.replay import Filters, Selection
 from cloud.uploads.sweep import sweep
@@ -223,6 +227,17 @@ def test_a_name_that_is_no_uploads_is_said(
         assert main(["replay", "--here", name, "--changed", *more]) == 1
         assert said in capsys.readouterr().err
     assert main(["replay", "--here", "street/a.jpg", "--changed"]) == 0
+
+
+def test_rows_are_written_before_the_process_of_the_command_ends(
+    worker: UploadWorker, replay: Callable[..., Said], index_table: UploadTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = IndexWriter(lambda: index_table, Truth(worker.storage, worker.ledger.store, lambda _: False), 60)
+    worker.ledger.notes = IndexNotes(writer)
+    monkeypatch.setattr("cloud.index.default.default_writer", lambda: writer)
+    drop(worker, "street/a.jpg", jpeg())
+    assert replay("street/a.jpg", "--all")[0] == 0
+    assert [one.state for one in index_table.page(Query()).entries] == ["done"]
 
 
 def test_before_the_app_has_ever_run_there_is_nothing(
