@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 60.0  # after so long a table service that did not answer is asked again
 # Nobody is to wait long for a service that may not be there.
 _QUICK = {"retry_total": 0, "connection_timeout": 5.0, "read_timeout": 10.0}
-# Answers of accounts, and to identities, that have no tables; all others pass.
-_REFUSED = (400, 401, 403, 404, 405, 501)
+# Answers of accounts that have no tables; all others pass, as that to an identity whose role was given a moment ago.
+_REFUSED = (400, 404, 405, 501)
 
 
 class Tables:
@@ -75,7 +75,7 @@ class Tables:
 
 def _remedy(status: int | None) -> str:
     if status in (401, 403):
-        return "; give the app's identity the role Storage Table Data Contributor, and start it anew"
+        return "; give the app's identity the role Storage Table Data Contributor"
     return "; premium block blob accounts have no tables" if status in (400, 404, 501) else ""
 
 

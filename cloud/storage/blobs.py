@@ -163,8 +163,8 @@ def _ours(doing: str, error: HttpResponseError) -> Exception:
         return UnreadableMedia(f"{doing}: {why}")
     what = f"{doing}: storage answered {error.status_code} {code_of(error)}"
     if error.status_code in (401, 403):
-        what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner and "
-        what += "Storage Queue Data Contributor"
+        what += "; check the connection string, or that the identity has the roles Storage Blob Data Owner, "
+        what += "Storage Queue Data Contributor and Storage Table Data Contributor"
     if _HELD.search(code_of(error)):
         return BlobHeld(f"{doing}: it may not be changed for now ({code_of(error)})")
     refused = 400 <= error.status_code < 500 and error.status_code not in _MAY_PASS

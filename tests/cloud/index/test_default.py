@@ -80,7 +80,7 @@ def test_without_tables_lists_come_from_listings_and_it_is_told_once(
     assert without.asked == 1
     index.tables._ask_at = 0.0  # a minute later
     index.page(Query())
-    is_for_good = isinstance(error, HttpResponseError) and error.status_code != 503
+    is_for_good = isinstance(error, HttpResponseError) and error.status_code == 400
     assert without.asked == (1 if is_for_good else 2)
 
 
