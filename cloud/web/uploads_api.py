@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -34,6 +35,9 @@ from inference.errors import BadRequest, LimitExceeded
 from inference.results.strict_json import json_bytes
 from inference.routes_file import sidecar_target
 from inference.tables import nearest
+
+# No library signs what is beyond ASCII: it answers that the account's key is wrong.
+_MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]+/[!#$&^_.+*\w-]+(?:[ \t]*;[\x20-\x7e]*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ def _check_upload(request: func.HttpRequest, name: str, worker: UploadWorker) ->
         raise BadRequest("the body is empty; send the file itself, as curl -T photo.jpg does")
     if request.headers.get("Content-Type", "").strip().lower().startswith("multipart/"):
         raise BadRequest("this is a form; send the file itself as the body, as curl -T photo.jpg does")
+    if request.headers.get("Content-Range"):
+        raise BadRequest("this is a part of a file (Content-Range); send the whole, as curl -T does without -C")
     if is_clutter(name):
         raise BadRequest(f"{name!r} is what other programs leave behind, and is never analysed; give it another name")
     if size > limit:
@@ -167,8 +173,10 @@ def _check_upload(request: func.HttpRequest, name: str, worker: UploadWorker) ->
 
 
 def _kind(request: func.HttpRequest, name: str) -> str:
-    """The content type as the caller says it, or as the name does."""
+    """The content type as the caller says it, or as the name does. Raises BadRequest for what is none."""
     given = request.headers.get("Content-Type", "").strip()
+    if given and (len(given) > 255 or not _MEDIA_TYPE.fullmatch(given)):
+        raise BadRequest(f"Content-Type is {given[:100]!r}, expected such as image/jpeg, or none")
     of_curl = given.lower().startswith("application/x-www-form-urlencoded")  # which it says of any body
     return guess_type(name) if of_curl or not given else given
 

@@ -119,6 +119,11 @@ def test_a_name_with_the_end_of_a_line_reaches_the_app(host: HostProcess) -> Non
     assert (answer.status, "control character" in json.loads(answer.body)["detail"]) == (400, True)
 
 
+def test_what_looks_after_an_app_may_ask_for_its_health_by_head(host: HostProcess) -> None:
+    answer = request("HEAD", f"{host.url}/api/health")
+    assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, b"", "application/json")
+
+
 @pytest.fixture(scope="module")
 def allowed(described: Any, host: HostProcess) -> Any:
     schema = schemathesis.openapi.from_dict(described)
