@@ -23,7 +23,7 @@ from cloud.uploads.names import forms_of
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.web.answers import ForgottenDoc, JobDoc, UploadDoc, UploadListDoc, WrittenDoc
 from cloud.web.blob_answers import is_known
-from cloud.web.operations import Call, NoQuery, Takes, operation
+from cloud.web.operations import Call, Header, NoQuery, Takes, operation
 from cloud.web.parameters import parameter
 from cloud.web.problems import NotFound, PreconditionFailed
 from cloud.web.router import SAFE, json_answer
@@ -77,6 +77,7 @@ class DeleteQuery:
     {200: UploadListDoc, 304: None},
     query=ListQuery,
     headers={"If-None-Match": "The ETag of the list that the caller has."},
+    gives=dict.fromkeys((200, 304), {"ETag": Header("The same as long as the list is.")}),
 )
 def list_uploads(call: Call[ListQuery]) -> func.HttpResponse:
     """Uploads, the newest first, a page at a time."""
@@ -98,7 +99,12 @@ def list_uploads(call: Call[ListQuery]) -> func.HttpResponse:
     return json_answer(document, headers=headers)
 
 
-@operation("GET", "v1/uploads/{name}", {200: UploadDoc})
+@operation(
+    "GET",
+    "v1/uploads/{name}",
+    {200: UploadDoc},
+    gives={200: {"Retry-After": Header("Ask again after so many seconds; none where all is told.", always=False)}},
+)
 def read_upload(call: Call[NoQuery]) -> func.HttpResponse:
     """An upload: its state, and its result or why it has none. One that failed is no error of this request."""
     name, worker = upload_name(call.name), default_worker()
@@ -125,6 +131,7 @@ def _job(job_id: str) -> JobDoc | None:
         "If-None-Match": "`*`: only where there is no upload of that name.",
         "If-Match": "The `etag` of the version that is replaced.",
     },
+    gives=dict.fromkeys((200, 201), {"ETag": Header("Of the new version."), "Location": Header("Of the upload.")}),
 )
 def write_upload(call: Call[PutQuery]) -> func.HttpResponse:
     """Uploads a file as it is; it is analysed as if it had been put into the container `uploads`. Any Content-Type is
