@@ -187,7 +187,7 @@ def static(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.Ht
 
 
 @app.function_name("health")
-@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest, context: func.Context = NO_CONTEXT) -> func.HttpResponse:
     """The status, importing nothing. `?deep=1` leads on to a route for which the host checks the key."""
     deep = _deep(req)

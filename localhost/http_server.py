@@ -149,7 +149,10 @@ class FunctionServer:
         app.router.add_post("/runtime/webhooks/blobs", self._answer_webhook)
         app.router.add_post("/admin/functions/{name}", self._answer_admin)
         app.router.add_route("*", r"/{path:[\s\S]*}", self._answer_function)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+        self._runner = web.AppRunner(
+            # As the real host: a packed body goes to the function as it came.
+            app, access_log=None, handle_signals=False, shutdown_timeout=1, auto_decompress=False,
+        )  # fmt: skip
 
     async def start(self, address: str, port: int) -> int:
         """Starts listening; returns the port (a free one for port 0). Raises PortError."""

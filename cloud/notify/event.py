@@ -48,7 +48,7 @@ def event_of(entry: Entry, number: int, deployment: str) -> dict[str, Any]:
             data["record"] = {"container": ERRORS, "path": f"{path}.json"}
     return {
         "specversion": "1.0",
-        "id": f"{said}-{entry.etag.strip('0x')[-16:]}-{number}",
+        "id": f"{said}-{entry.etag.removeprefix('0x')[-16:]}-{number}",
         "source": f"/dropsight/{deployment}",
         "type": TYPES[entry.state],
         "subject": entry.name,

@@ -13,6 +13,7 @@ from cloud.web.operations import Call, Operation, Right
 from cloud.web.parameters import read_parameters
 from cloud.web.problems import Forbidden, MethodNotAllowed, NotFound
 from cloud.web.router import refusal
+from inference.errors import UnsupportedMedia
 from inference.tables import nearest
 
 # By the second segment of a path, the module that has its operations in OPERATIONS. Imported by the first request for
@@ -61,9 +62,19 @@ def _answer(request: func.HttpRequest, method: str, path: str, rights: frozenset
         raise Forbidden(f"{method} {found.template} needs the right {found.right!r}, which this key has not")
     if found.changes and current().read_only:
         raise Forbidden("this app is read-only (READ_ONLY): it changes nothing that it is asked for over HTTP")
+    _refuse_packed(request)
     query: Any = read_parameters(request, found.query)
     answer = found.body(Call(request, name, query))
     return _without_body(answer) if method == "HEAD" else answer
+
+
+def _refuse_packed(request: func.HttpRequest) -> None:
+    """Raises UnsupportedMedia for a body that came packed: some hosts unpack it and leave the header, others do not."""
+    coding = request.headers.get("Content-Encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        raise UnsupportedMedia(
+            f"the body is packed (Content-Encoding: {coding[:100]}), expected as it is; send it so, without that header"
+        )
 
 
 def find(method: str, path: str) -> tuple[Operation, str]:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from cloud.web.answers import ProblemDoc
-from cloud.web.operations import File, Operation, Takes
+from cloud.web.operations import File, Header, Operation, Takes
 from cloud.web.parameters import kinds_of
 from cloud.web.problems import MEDIA_TYPE
 from inference.results.schema import schema_of
@@ -22,6 +22,11 @@ _RIGHTS = {
     "operate_actions": "POST below operate: the key of the function `operate_actions`",
 }
 _NAME = "The last segment of the path, slashes included: `a/b.jpg` and `a%2Fb.jpg` are the same."
+_OF_PROBLEMS = {
+    "Retry-After": Header("After so many seconds asking again makes sense, where it does.", always=False),
+    "Allow": Header("The methods that there are, with 405.", always=False),
+    "Content-Range": Header("How many bytes there are (`bytes */1463`), with 416.", always=False),
+}
 _ABOUT = (
     "Pictures and videos in, what is in them out. A key is given in the header x-functions-key or as ?code=, and opens "
     "what its function does: " + "; ".join(_RIGHTS.values()) + ". A host key opens all. Errors are problem documents "
@@ -47,7 +52,13 @@ def document(operations: Iterable[Operation], server: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(definitions.items())),
-            "responses": {"problem": {"description": "What is wrong.", "content": {MEDIA_TYPE: {"schema": problem}}}},
+            "responses": {
+                "problem": {
+                    "description": "What is wrong.",
+                    "headers": _headers(_OF_PROBLEMS),
+                    "content": {MEDIA_TYPE: {"schema": problem}},
+                }
+            },
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
                 "code": {"type": "apiKey", "in": "query", "name": "code"},
@@ -72,8 +83,8 @@ def _operation(operation: Operation, definitions: dict[str, Any]) -> dict[str, A
 
 def _head(operation: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
     said = _operation(operation, definitions)
-    answers = {status: {"description": answer["description"]} for status, answer in said["responses"].items()
-               if status in ("200", "304", "401")}  # fmt: skip
+    answers = {status: {name: answer[name] for name in ("description", "headers") if name in answer}
+               for status, answer in said["responses"].items() if status in ("200", "304", "401")}  # fmt: skip
     said["responses"] = answers | {"default": {"description": "What is wrong."}}
     said["parameters"] = [each for each in said["parameters"] if each["name"] not in ("Range", "If-Range")]
     return said | {"operationId": f"{operation.name}_head"}
@@ -111,10 +122,19 @@ def _responses(operation: Operation, definitions: dict[str, Any]) -> dict[str, A
             content |= _content(kind, definitions)
         if content:
             answer["content"] = content
+        if gives := operation.gives.get(status):
+            answer["headers"] = _headers(gives)
         responses[str(status)] = answer
     responses["401"] = {"description": "No key, or one that does not open this: the host's own answer, without a body."}
     responses["default"] = {"$ref": "#/components/responses/problem"}
     return responses
+
+
+def _headers(gives: Mapping[str, Header]) -> dict[str, Any]:
+    return {
+        name: {"description": header.says, "schema": {"type": "string"}} | ({"required": True} if header.always else {})
+        for name, header in gives.items()
+    }
 
 
 def _content(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:

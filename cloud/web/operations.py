@@ -49,12 +49,20 @@ class Takes:
 
 
 @dataclass(frozen=True)
+class Header:
+    """A header of an answer: what it means, and whether each such answer has it."""
+
+    says: str
+    always: bool = True
+
+
+@dataclass(frozen=True)
 class Operation:
     """template: of the path, whose last segment may be a parameter, `{name}` say, that takes slashes. says: what it
     does, in a sentence. query: a frozen dataclass with a field a parameter. answers: by status what a good answer is, a
     TypedDict, a File, several of them in a tuple, or None for no body; errors are alike everywhere. headers: of the
-    request, with what each means. also_head: whether HEAD is documented (every GET answers it).
-    stores_nothing: a PUT, POST or DELETE that read-only mode leaves.
+    request, with what each means. gives: headers of the answer, by its status. also_head: whether HEAD is documented
+    (every GET answers it). stores_nothing: a PUT, POST or DELETE that read-only mode leaves.
     """
 
     method: str
@@ -65,6 +73,7 @@ class Operation:
     query: type = NoQuery
     takes: Takes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    gives: Mapping[int, Mapping[str, Header]] = field(default_factory=dict)
     also_head: bool = False
     stores_nothing: bool = False
 

@@ -22,6 +22,7 @@ from inference.tables import nearest
 # Keys of the host, and of API Management before it, in small letters: they read them by themselves, in any.
 _OF_THE_HOST = ("code", "clientid", "subscription-key")
 _BLANK_ZONE = re.compile(r" (?=[0-9]{2}:?[0-9]{2}\Z)")
+_NO_NUMBER = re.compile(r"[^!-~]|_")
 
 Q = TypeVar("Q")
 
@@ -100,6 +101,8 @@ def _number(name: str, text: str, kind: type, meta: Any) -> int | float:
     what = "a whole number" if kind is int else "a number"
     bounds = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
     try:
+        if _NO_NUMBER.search(text):  # which Python takes: 1_0, blanks, and the digits of every script
+            raise ValueError(text)
         value: int | float = kind(text)
     except ValueError:
         raise BadRequest(f"{name} is {text[:100]!r}, expected {what}{bounds}") from None

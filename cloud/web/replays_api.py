@@ -15,6 +15,7 @@ from cloud.instance import default_replays
 from cloud.settings import app_identity, current
 from cloud.storage.paths import name_problem
 from cloud.uploads.intake import refuse_if_paused
+from cloud.uploads.names import LONGEST
 from cloud.uploads.replay import Filters
 from cloud.uploads.replays import MOST_NAMES
 from cloud.web.answers import ReplayAskedDoc, ReplayDoc, ReplayListDoc
@@ -45,6 +46,8 @@ def begin_replay(call: Call[NoQuery]) -> func.HttpResponse:
         raise BadRequest(problem)
     if len(names) > MOST_NAMES:
         raise BadRequest(f"{len(names):,} names are given, at most {MOST_NAMES:,} are taken; give a pattern of them")
+    if long := next((name for name in names if len(name) > LONGEST), ""):
+        raise BadRequest(f"a name has {len(long):,} characters, and none in storage has more than {LONGEST:,}")
     if not isinstance(dry_run, bool):
         raise BadRequest("dry_run is neither true nor false")
     if not dry_run:

@@ -10,7 +10,7 @@ from cloud.uploads.intake import is_paused
 from cloud.uploads.publish import RESULT, error_path, result_path
 from cloud.web.blob_answers import blob_answer
 from cloud.web.no_result import no_result
-from cloud.web.operations import Call, File, NoQuery, operation
+from cloud.web.operations import Call, File, Header, NoQuery, operation
 from cloud.web.problems import NotFound
 from cloud.web.upload_names import upload_name
 from inference.errors import LimitExceeded
@@ -21,6 +21,13 @@ _HEADERS = {
     "If-Range": "The ETag or the date of the version of which the range is meant.",
     "If-None-Match": "The ETag of the version that the caller has.",
 }
+_VERSION = {
+    "ETag": Header("Of this version, a strong one."),
+    "Last-Modified": Header("When it was written."),
+    "Accept-Ranges": Header("`bytes`, or `none` for what is stored packed."),
+}
+_PART = {"Content-Range": Header("Which bytes these are, of how many (`bytes 0-4194303/9437184`).")}
+_GIVES = {200: _VERSION, 206: _VERSION | _PART, 304: _VERSION}
 # Which it is says the name; generators of clients know the first as a file.
 _ANY = File(("application/octet-stream", "*/*"))
 
@@ -30,6 +37,7 @@ _ANY = File(("application/octet-stream", "*/*"))
     "v1/results/{name}",
     {200: (ResultDoc, File(("*/*",))), 206: _ANY, 304: None},
     headers=_HEADERS,
+    gives=_GIVES,
     also_head=True,
 )
 def read_result(call: Call[NoQuery]) -> func.HttpResponse:
@@ -46,6 +54,7 @@ def read_result(call: Call[NoQuery]) -> func.HttpResponse:
     "v1/errors/{name}",
     {200: (ErrorDoc, File(("*/*",))), 206: _ANY, 304: None},
     headers=_HEADERS,
+    gives=_GIVES,
     also_head=True,
 )
 def read_error(call: Call[NoQuery]) -> func.HttpResponse:

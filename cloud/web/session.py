@@ -29,7 +29,8 @@ LASTS_S = 8 * 3600
 # Guesses are hopeless by the length of keys alone: this bounds what the app asks itself.
 _MOST_REFUSED, _PER_S = 20, 60.0
 _MOST_FORM, _MOST_KEY = 16 * 1024, 512
-_NEXT = re.compile(r"gallery(?:[/?][^\\\s]*)?", re.ASCII)
+# In ASCII: ASP.NET answers 500 in place of a header with anything else.
+_NEXT = re.compile(r"gallery(?:[/?][!-\[\]-~]*)?")
 # Of characters that no host escapes: ASP.NET writes + as %2B, and the browser gives that back.
 _VALUE = re.compile(r"([a-z_~]+)\.([0-9]{1,12})\.([A-Za-z0-9_-]{1,100})", re.ASCII)
 

@@ -87,6 +87,7 @@ class Showing:
 
     def of(self, name: str) -> Shown:
         """What is shown of an upload; two calls, and some more where there is no result of it. Raises NotFound."""
+        name = name.replace("\\", "/")  # as storage calls it: else the route of another name would decide
         upload, result = self.storage.head(UPLOADS, name), self._result(name)
         facts = self._facts(result.name, result.etag) if result else None
         if facts and upload and facts.etag != upload.etag:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from cloud.storage.paths import MAX_NAME, name_problem, output_path
 from cloud.uploads.names import LONGEST
@@ -24,7 +25,7 @@ def upload_name(given: str, *, new: bool = False) -> str:
     name = decoded(given).replace("\\", "/")
     if problem := name_problem(name):
         raise BadRequest(problem)
-    if odd := next((char for char in name if ord(char) < 32 or ord(char) == 127), None):
+    if odd := next((char for char in name if ord(char) < 32 or ord(char) == 127 or (new and _is_odd(char))), None):
         raise BadRequest(f"{name[:100]!r} has the control character {odd!r}; give the upload another name")
     # What was put into storage otherwise may have empty segments, but a folder is no upload.
     refused = ("", ".", "..") if new else (".", "..")
@@ -38,6 +39,12 @@ def upload_name(given: str, *, new: bool = False) -> str:
     if new:
         _check_room(name)
     return name
+
+
+def _is_odd(char: str) -> bool:
+    """Whether lists of storage, which are XML, cannot say it, or nobody can read it: with U+FFFE in a single name some
+    storage lists no upload any more."""
+    return unicodedata.category(char) == "Cc" or ord(char) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(char) <= 0xFDEF
 
 
 def _check_room(name: str) -> None:

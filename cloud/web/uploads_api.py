@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -22,7 +23,7 @@ from cloud.uploads.names import forms_of
 from cloud.uploads.upload_worker import UploadWorker
 from cloud.web.answers import ForgottenDoc, JobDoc, UploadDoc, UploadListDoc, WrittenDoc
 from cloud.web.blob_answers import is_known
-from cloud.web.operations import Call, NoQuery, Takes, operation
+from cloud.web.operations import Call, Header, NoQuery, Takes, operation
 from cloud.web.parameters import parameter
 from cloud.web.problems import NotFound, PreconditionFailed
 from cloud.web.router import SAFE, json_answer
@@ -34,6 +35,9 @@ from inference.errors import BadRequest, LimitExceeded
 from inference.results.strict_json import json_bytes
 from inference.routes_file import sidecar_target
 from inference.tables import nearest
+
+# No library signs what is beyond ASCII: it answers that the account's key is wrong.
+_MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]+/[!#$&^_.+*\w-]+(?:[ \t]*;[\x20-\x7e]*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class DeleteQuery:
     {200: UploadListDoc, 304: None},
     query=ListQuery,
     headers={"If-None-Match": "The ETag of the list that the caller has."},
+    gives=dict.fromkeys((200, 304), {"ETag": Header("The same as long as the list is.")}),
 )
 def list_uploads(call: Call[ListQuery]) -> func.HttpResponse:
     """Uploads, the newest first, a page at a time. Where filters leave out much, a page ends before it is full, or with
@@ -95,7 +100,12 @@ def list_uploads(call: Call[ListQuery]) -> func.HttpResponse:
     return json_answer(document, headers=headers)
 
 
-@operation("GET", "v1/uploads/{name}", {200: UploadDoc})
+@operation(
+    "GET",
+    "v1/uploads/{name}",
+    {200: UploadDoc},
+    gives={200: {"Retry-After": Header("Ask again after so many seconds; none where all is told.", always=False)}},
+)
 def read_upload(call: Call[NoQuery]) -> func.HttpResponse:
     """An upload: its state, and its result or why it has none. One that failed is no error of this request."""
     name, worker = upload_name(call.name), default_worker()
@@ -122,6 +132,7 @@ def _job(job_id: str) -> JobDoc | None:
         "If-None-Match": "`*`: only where there is no upload of that name.",
         "If-Match": "The `etag` of the version that is replaced.",
     },
+    gives=dict.fromkeys((200, 201), {"ETag": Header("Of the new version."), "Location": Header("Of the upload.")}),
 )
 def write_upload(call: Call[PutQuery]) -> func.HttpResponse:
     """Uploads a file as it is; it is analysed as if it had been put into the container `uploads`. Any Content-Type is
@@ -157,6 +168,8 @@ def _check_upload(request: func.HttpRequest, name: str, worker: UploadWorker) ->
         raise BadRequest("the body is empty; send the file itself, as curl -T photo.jpg does")
     if request.headers.get("Content-Type", "").strip().lower().startswith("multipart/"):
         raise BadRequest("this is a form; send the file itself as the body, as curl -T photo.jpg does")
+    if request.headers.get("Content-Range"):
+        raise BadRequest("this is a part of a file (Content-Range); send the whole, as curl -T does without -C")
     if is_clutter(name):
         raise BadRequest(f"{name!r} is what other programs leave behind, and is never analysed; give it another name")
     if size > limit:
@@ -168,8 +181,10 @@ def _check_upload(request: func.HttpRequest, name: str, worker: UploadWorker) ->
 
 
 def _kind(request: func.HttpRequest, name: str) -> str:
-    """The content type as the caller says it, or as the name does."""
+    """The content type as the caller says it, or as the name does. Raises BadRequest for what is none."""
     given = request.headers.get("Content-Type", "").strip()
+    if given and (len(given) > 255 or not _MEDIA_TYPE.fullmatch(given)):
+        raise BadRequest(f"Content-Type is {given[:100]!r}, expected such as image/jpeg, or none")
     of_curl = given.lower().startswith("application/x-www-form-urlencoded")  # which it says of any body
     return guess_type(name) if of_curl or not given else given
 

@@ -44,6 +44,8 @@ def ask(query: str, method: str = "GET", path: str = "") -> func.HttpRequest:
         ("jobs", "name=a.mp4", "unknown parameter 'name'; none are known here"),
         ("health", "deap=1", "unknown parameter 'deap'; none are known here"),
         ("uploads", "limit=many", "limit is 'many', expected a whole number from 1 to 200"),
+        ("uploads", "limit=1_0", "limit is '1_0', expected a whole number from 1 to 200"),
+        ("uploads", "limit=%D9%A1", "limit is '\u0661', expected a whole number from 1 to 200"),
         ("uploads", "limit=201", "limit is 201, expected a whole number from 1 to 200"),
         ("uploads", "min_score=nan", "min_score is nan, expected a number from 0 to 1"),
         (

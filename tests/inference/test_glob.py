@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -43,6 +47,14 @@ def test_a_route_takes_the_names_that_its_pattern_says(pattern: str, names: list
     routes = Routes((Route("r", (Step("sketch"),), match=pattern),))
     for name in names:
         assert (routes.match(name) is not None) == fits(pattern, name), (pattern, name)
+
+
+@pytest.mark.parametrize("pattern", ["*" * 400 + "b", "a*" * 200 + "b", "**/" * 200 + "*b", "**a" * 200 + "*"])
+def test_no_pattern_keeps_the_process_from_everything_else(pattern: str) -> None:
+    # In a process of its own: what takes for ever holds the lock of the interpreter, and nothing ends it from within.
+    asked = f"from inference.route_patterns import fits; print(fits({pattern!r}, 'a' * 100 + '/a' * 400))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == f"{pattern.endswith('a*')}\n"
 
 
 @given(PATTERNS, PATTERNS, st.lists(st.text(LETTERS, max_size=6), min_size=4, max_size=12))

@@ -39,6 +39,12 @@ def test_a_function_sees_the_request_and_shapes_the_answer(host: HostProcess) ->
     assert all(name == name.lower() for name in seen["names"])
 
 
+def test_a_packed_body_reaches_the_function_as_it_came(host: HostProcess) -> None:
+    for headers in ({"Content-Encoding": "gzip"}, {"Content-Encoding": "br"}):
+        answer = request("POST", f"{host.url}/api/echo/12", b"not packed", headers)
+        assert (answer.status, json.loads(answer.body)["body"]) == (201, "not packed")
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -6,11 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -25,54 +23,11 @@ from cloud.notify.notices import DEAD, PAUSES_S, QUEUE, Notice, Notices
 from cloud.notify.webhook import checked_url, key_of, signature
 from cloud.settings import BadSettings, Settings
 from cloud.storage.queues import Queue
+from tests.cloud.notify.receiver import KEY, SECRET, Receiver
 
 pytestmark = pytest.mark.slow
-SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 MOMENT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 DONE = Entry("street/a b.jpg", "0x8DC", "done", MOMENT, written=MOMENT, route="default", objects={"person": 3})
-
-
-class Receiver(ThreadingHTTPServer):
-    """Answers with the statuses given, one after another, the last for ever; keeps what it was sent."""
-
-    def __init__(self, *statuses: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.statuses = list(statuses)
-        self.got: list[tuple[dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook?token=SECRET-IN-ADDRESS"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        status = self.server.statuses.pop(0) if len(self.server.statuses) > 1 else self.server.statuses[0]
-        self.send_response(status)
-        if 300 <= status < 400:
-            self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_POST
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def receiver(request: pytest.FixtureRequest) -> Iterator[Receiver]:
-    server = Receiver(*getattr(request, "param", (204,)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture
@@ -105,7 +60,7 @@ def test_an_end_is_told_to_queue_and_webhook(notices: Notices, receiver: Receive
     ((headers, body),) = receiver.got
     assert json.loads(body) == told
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    digest = hmac.digest(b"0123456789abcdef0123456789abcdef", signed, hashlib.sha256)
+    digest = hmac.digest(KEY, signed, hashlib.sha256)
     assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
     assert headers["webhook-id"] == told["id"]
 

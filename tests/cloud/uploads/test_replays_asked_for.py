@@ -70,6 +70,7 @@ def test_over_http_a_replay_is_begun_followed_and_ended(worker: UploadWorker, ht
         ("POST", "", b'{"names": [""]}', 400, "no list of names"),
         ("POST", "", b'{"names": ["\\ud800"]}', 400, "no UTF-8"),
         ("POST", "", b'{"names": ["a\\u0000"]}', 400, "a NUL character"),
+        ("POST", "", b'{"names": ["' + b"a*" * 600 + b'"]}', 400, "1,200 characters, and none in storage has more"),
         ("POST", "", b'{"dry_run": 1}', 400, "neither true nor false"),
         ("POST", "x", b"{}", 404, "the API has no 'operate/replays/x'"),
         ("GET", "../../receipts/a", b"", 404, "there is no replay"),

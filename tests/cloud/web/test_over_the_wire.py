@@ -27,12 +27,15 @@ from cloud.web.operations import Operation
 from devtools.azurite import Azurite
 from localhost.host_process import HostProcess
 from tests.cloud.helpers import jpeg
-from tests.localhost.support import request
+from tests.localhost.support import Answer, request
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 90
 NAME = "street 1/a b.jpg"
+# Of every answer, or of HTTP itself: nobody reads the description for them.
+PLAIN = {"content-type", "content-length", "date", "server", "connection", "x-content-type-options"}
+PLAIN |= {"content-security-policy", "cache-control"}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,15 @@ def client(described: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     return "dropsight_client"
 
 
-def test_a_generated_client_uploads_waits_lists_and_reads(host: HostProcess, client: str) -> None:
+def has_the_headers_described(described: Any, method: str, path: str, answer: Answer) -> bool:
+    """Whether an answer has all headers that its description promises, and no others that matter."""
+    responses = described["paths"][path][method.lower()]["responses"]
+    said = responses.get(str(answer.status), described["components"]["responses"]["problem"]).get("headers", {})
+    promised = {name.lower() for name, header in said.items() if header.get("required")}
+    return promised <= {name.lower() for name in answer.headers} - PLAIN <= {name.lower() for name in said}
+
+
+def test_a_generated_client_uploads_waits_lists_and_reads(host: HostProcess, client: str, described: Any) -> None:
     def call(operation: str, *names: str, **more: Any) -> Any:
         return importlib.import_module(f"{client}.api.{operation}").sync(*names, client=api, **more)
 
@@ -101,8 +112,30 @@ def test_a_generated_client_uploads_waits_lists_and_reads(host: HostProcess, cli
         head, whole = (request(method, f"{host.url}/api/v1/results/{spelt}") for method in ("HEAD", "GET"))
         assert (head.status, head.body, head.headers["ETag"]) == (200, b"", whole.headers["ETag"])
         assert int(head.headers["Content-Length"]) == len(whole.body)
+        behind = request("GET", f"{host.url}/api/v1/results/{spelt}", headers={"Range": "bytes=99999-"})
+        known = request("GET", f"{host.url}/api/v1/results/{spelt}", headers={"If-None-Match": "*"})
+        assert (behind.status, known.status) == (416, 304)
+        for answer in (part, head, whole, behind, known):
+            method = "HEAD" if answer is head else "GET"
+            assert has_the_headers_described(described, method, "/v1/results/{name}", answer), answer
     assert call("uploads.delete_upload", NAME).count == 1
     assert call("uploads.read_upload", NAME).status == 404
+
+
+def test_answers_have_the_headers_that_are_described(host: HostProcess, described: Any) -> None:
+    upload, uploads = "/v1/uploads/{name}", "/v1/uploads"
+    for method, path, body, headers, status in (
+        ("PUT", upload, jpeg(1), {}, 201),
+        ("PUT", upload, jpeg(2), {}, 200),
+        ("GET", upload, None, {}, 200),
+        ("POST", upload, b"x", {}, 405),
+        ("GET", uploads, None, {}, 200),
+        ("GET", uploads, None, {"If-None-Match": "*"}, 304),
+    ):
+        answer = request(method, f"{host.url}/api{path.replace('{name}', 'headers.jpg')}", body, headers)
+        assert answer.status == status
+        described_as = "GET" if status == 405 else method
+        assert has_the_headers_described(described, described_as, path, answer), (method, path, answer.headers)
 
 
 def test_a_model_webhook_of_cloud_events_shakes_hands(host: HostProcess) -> None:
@@ -117,6 +150,11 @@ def test_a_model_webhook_of_cloud_events_shakes_hands(host: HostProcess) -> None
 def test_a_name_with_the_end_of_a_line_reaches_the_app(host: HostProcess) -> None:
     answer = request("GET", f"{host.url}/api/v1/uploads/a%0Ab.jpg")
     assert (answer.status, "control character" in json.loads(answer.body)["detail"]) == (400, True)
+
+
+def test_what_looks_after_an_app_may_ask_for_its_health_by_head(host: HostProcess) -> None:
+    answer = request("HEAD", f"{host.url}/api/health")
+    assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, b"", "application/json")
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,7 @@ def test_the_cookie_is_for_this_host_its_pages_and_eight_hours(site: Site) -> No
         ("//elsewhere.example", "gallery/"),
         ("gallery/../../elsewhere", "gallery/"),
         ("galleryx", "gallery/"),
+        ("gallery/result/ä.jpg", "gallery/"),
         ("gallery/\\elsewhere", "gallery/"),
         ("gallery/\r\nSet-Cookie: a=b", "gallery/"),
     ],

@@ -84,6 +84,14 @@ def test_an_upload_is_written_once_replaced_and_kept_from_being_replaced(
         ("a.jpg?route=clasify", b"x", {}, 400, "no route is called 'clasify'; did you mean 'classify'?"),
         ("a.jpg", b"x", {"If-None-Match": '"x"'}, 400, "expected *"),
         ("a.jpg", b"x", {"If-None-Match": "*", "If-Match": "*"}, 400, "give one of them"),
+        # With such a name in it, the lists of some storage are no XML any more: nobody's uploads are found.
+        ("a%EF%BF%BE.jpg", b"x", {}, 400, "the control character '\\ufffe'"),
+        ("a%F4%8F%BF%BF.jpg", b"x", {}, 400, "the control character '\\U0010ffff'"),
+        ("a%C2%85.jpg", b"x", {}, 400, "the control character '\\x85'"),
+        ("a.jpg", b"x", {"Content-Type": "image/jp\xe9g"}, 400, "expected such as image/jpeg"),
+        ("a.jpg", b"x", {"Content-Type": "jpeg"}, 400, "expected such as image/jpeg"),
+        ("a.jpg", b"x", {"Content-Range": "bytes 0-0/9"}, 400, "a part of a file (Content-Range)"),
+        ("a.jpg", b"x", {"Content-Encoding": "gzip"}, 415, "packed (Content-Encoding: gzip)"),
     ],
 )
 def test_what_is_no_upload_is_refused_in_words(
