@@ -71,18 +71,23 @@ def test_every_end_is_told_though_the_host_is_killed_and_the_receiver_is_gone(
         asked = json.dumps({"names": ["d/1.jpg", "d/0.jpg"], "all": True}).encode()
         assert request("POST", f"{second.url}/api/operate/replays", asked).status == 202
         again = {name: ends[name] for name in ("d/1.jpg", "d/0.jpg")}
-        second.wait_for(lambda: len(store.peek("notices-poison")) >= 2, "the dead letters", PATIENCE_S)
-        assert last(receiver) == again
-        assert all(min(numbers) > max(before[name]) for name, numbers in told(receiver).items())
+        second.wait_for(lambda: _dead(store) >= again.keys(), "the dead letters", PATIENCE_S)
+        # An end of before may be told once more, however late.
+        assert last(receiver).items() >= again.items()
+        assert all(max(told(receiver)[name]) > max(before[name]) for name in again)
         receiver.got, receiver.statuses = [], [204]
         assert "notices are sent anew" in _notices("--again", environ)
-        second.wait_for(lambda: last(receiver) == again, "the dead letters again", PATIENCE_S)
+        second.wait_for(lambda: last(receiver).items() >= again.items(), "the dead letters again", PATIENCE_S)
         assert "0 notices" in _notices("", environ)
 
 
 def last(receiver: Receiver) -> dict[str, str]:
     """By upload its state by the notice with the highest number."""
     return {name: numbers[max(numbers)] for name, numbers in told(receiver).items()}
+
+
+def _dead(store: Store) -> set[str]:
+    return {json.loads(message)["event"]["subject"] for message in store.peek("notices-poison")}
 
 
 def _ended(store: Store) -> list[str]:
