@@ -213,7 +213,7 @@ def _note(number: int, now: datetime, etag: str) -> Note:
     labels = {"person": 0.9, f"thing {number % 40}": 0.6}
     entry = Entry(
         _name(number), etag or f"0x{number:x}", "done", at, f"0xr{number:x}", at, "default", "image/jpeg", width,
-        height, None, dict.fromkeys(labels, 1 + number % 3), {}, labels if etag else {}, ("object-detection",), ("yolox",),
-        "0123456789ab",
+        height, None, dict.fromkeys(labels, 1 + number % 3), {}, labels if etag else {}, ("object-detection",),
+        ("yolox",), "0123456789ab",
     )  # fmt: skip
     return Note(entry, at, exact=True)
