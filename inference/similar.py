@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,18 @@ def read_vector(folder: Path, artifact: str) -> Floats:
     if not path.is_relative_to(folder.resolve()):
         raise CorruptMedia(f"{folder}: the vector {artifact!r} leaves the result's folder")
     try:
-        vector = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise CorruptMedia(f"{path}: not a readable vector ({error}); analyse the picture again") from error
-    return np.asarray(vector, np.float32).ravel()
+    return vector_of(content, str(path))
+
+
+def vector_of(content: bytes, where: str) -> Floats:
+    """The vector (D,) float32 of a .npy file's content. Raises CorruptMedia. where: what the error calls it."""
+    try:
+        vector = np.asarray(np.load(io.BytesIO(content), allow_pickle=False), np.float32).ravel()
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise CorruptMedia(f"{where}: not a readable vector ({error}); analyse the picture again") from error
+    if not np.isfinite(vector).all():
+        raise CorruptMedia(f"{where}: its numbers are not all finite; analyse the picture again")
+    return vector

@@ -67,6 +67,26 @@ class UploadListDoc(TypedDict):
     unfiltered: list[str]
 
 
+class SimilarItemDoc(UploadItemDoc):
+    """An upload like another. similarity: the cosine of their vectors, 1 for the same."""
+
+    similarity: float
+
+
+class SimilarDoc(TypedDict):
+    """Uploads like another, best first. step, model: that made its vector; seen: how many of the newest uploads with
+    such a step were looked at; compared: those of them that have a vector of the same weights; complete: whether no
+    others are left."""
+
+    name: str
+    step: str
+    model: str
+    items: list[SimilarItemDoc]
+    seen: int
+    compared: int
+    complete: bool
+
+
 class JobDoc(TypedDict):
     """The work on a video. name: of the upload; share: of the work that is done, 0 to 1, where that is known. Of long
     videos, which are split: segments: the parts, and of these detected and rendered; merged: whether what they detected

@@ -22,6 +22,7 @@ MODULES = {
     "uploads": "cloud.web.uploads_api",
     "results": "cloud.web.results_api",
     "errors": "cloud.web.results_api",
+    "similar": "cloud.web.similar_api",
     "analyze": "cloud.web.analyze_api",
     "jobs": "cloud.web.jobs_api",
     "replays": "cloud.web.replays_api",

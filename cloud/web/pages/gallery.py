@@ -20,6 +20,7 @@ from cloud.web.pages.filters import address_of, query_of
 from cloud.web.pages.grid import grid
 from cloud.web.pages.render import HEADERS, Frame, in_path, page, redirect
 from cloud.web.pages.result_page import result_page
+from cloud.web.pages.similar_page import similar_page
 from cloud.web.pages.status_page import status_page
 from cloud.web.problems import HttpError, status_of
 from inference.errors import BadRequest, DropsightError, Transient
@@ -68,6 +69,8 @@ def _answer(request: func.HttpRequest, path: str, frame: Frame) -> func.HttpResp
         return status_page(request, frame)
     if first == "result" and rest:
         return result_page(request, frame, rest)
+    if first == "similar" and rest:
+        return similar_page(request, frame, rest)
     if first == "export" and rest:
         return export(request, frame, rest)
     message = f"there is no page {path[:200]!r}"

@@ -20,6 +20,7 @@ from cloud.web.pages.panel import File, LabelRow, facts, label_rows, step_rows
 from cloud.web.pages.readable import readable
 from cloud.web.pages.render import Frame, in_path, page
 from cloud.web.pages.shapes import shapes_of
+from cloud.web.similar import vector_step
 from inference.errors import CorruptMedia, DropsightError, LimitExceeded
 from inference.results.check import checked_result
 from inference.results.hidden import is_hidden as says_hidden
@@ -117,6 +118,7 @@ def view(document: Row, place: Place, frame: Frame, name: str, state: services.U
         "files": files_of(document, frame, name, hidden),
         "exports": [File(title, f"{frame.home}export/{form}/{in_path(name)}") for form, title in EXPORTS.items()],
         "others": [File(row.label, frame.home + address_of(Query(label=row.label))) for row in rows if _is_sure(row)],
+        "similar": f"{frame.home}similar/{in_path(name)}" if vector_step(document) else "",
         "state": _in_words(state),
         "partial": document.get("status") == "partial",
         "broken": document["broken"],

@@ -16,6 +16,7 @@ from cloud.web import session, shown, signing
 from cloud.web.api_router import answer_api
 from cloud.web.no_result import why_none
 from cloud.web.session import Session
+from cloud.web.similar import SimilarUploads, read_vector, similar_uploads
 from inference.errors import DropsightError
 
 READ, CONTRIBUTE, OPERATE, ACT = "read", "contribute", "operate", "operate_actions"
@@ -59,6 +60,12 @@ def index() -> Index:
 def call_api(request: func.HttpRequest, method: str, path: str, rights: frozenset[str]) -> func.HttpResponse:
     """The API's answer to a caller with these rights."""
     return answer_api(request, method, path, rights)
+
+
+def similar_to(name: str) -> SimilarUploads | None:
+    """The uploads most like one; None where that has no vector to compare."""
+    own = read_vector(storage(), name)
+    return similar_uploads(storage(), index(), own, name) if own else None
 
 
 def storage() -> Storage:

@@ -15,7 +15,7 @@ from cloud.web.api_router import answer_api
 from cloud.web.operations import RIGHTS
 
 EVERY = frozenset(RIGHTS)
-_USERS = ("uploads_api", "results_api", "analyze_api", "status_api")
+_USERS = ("uploads_api", "results_api", "similar_api", "analyze_api", "status_api")
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, worker: UploadWorker) -> None:

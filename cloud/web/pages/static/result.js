@@ -35,6 +35,20 @@ document.getElementById("copy")?.addEventListener("click", async () => {
   document.getElementById("copied").textContent = "Copied";
 });
 
+// Looked for when the page itself is there; without an answer the link to it stays.
+const similar = document.getElementById("similar");
+async function showSimilar() {
+  try {
+    const answer = await fetch(similar.dataset.address);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = page.getElementById("near");
+    if (found) similar.querySelector("p").replaceWith(found);
+  } catch {
+    similar.classList.add("quiet");
+  }
+}
+if (similar) showSimilar();
+
 keys({
   ArrowLeft: follow("newer"),
   ArrowRight: follow("older"),
