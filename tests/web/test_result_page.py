@@ -20,7 +20,10 @@ def test_a_picture_has_its_objects_drawn_in_its_own_pixels(app: App) -> None:
     assert 'viewBox="0 0 640 480"' in page
     assert page.count('class="box"') == 4 and page.count('class="o out"') == 1  # the dog is a guess
     assert page.count('class="joint"') == 8 and page.count('class="bone"') == 4
-    assert re.search(r'data-label="person".*?<span class="count">2</span>\s*<span class="best">93%', page, re.S)
+    row = re.search(r'<li data-label="person".*?</li>', page, re.S)
+    assert (
+        row and " ".join(re.sub(r"<[^>]+>", "", row[0].partition(">")[2]).split()) == "person 2 found, best score 93%"
+    )
     assert (
         "model-objects 3 · Apache-2.0 · CPU" in page and "61 ms" in page and "3b96ba9dfe11452dc563884c9f660816" in page
     )
@@ -82,7 +85,7 @@ def test_a_video_has_lanes_for_scenes_labels_and_zones(app: App) -> None:
     app.add("a.mp4", clip(), b"?", {"frames.jsonl": b""})
     page = text(ask("result/a.mp4"))
     assert re.findall(r'class="lane (\w+)"', page) == ["scene", "track", "track", "zone"]
-    assert "car 2, 0:01 to 0:04" in page and "enter: car 2 at 0:02" in page and "enter 1, exit 1" in page
+    assert "car 2, 0:01 to 0:04" in page and "entered: car 2 at 0:02" in page and "1 entered, 1 left" in page
     assert '"frames": "../../media/results/a.mp4/frames.jsonl' in unescape(page.replace("\\u0026", "&"))
 
 
