@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloud.web.pages import services
 from tests.web.documents import clip, picture, result, step, street, thing
 from tests.web.page_server import App, ask, listed, text
 
@@ -198,3 +199,36 @@ def test_exports_are_files_and_what_a_format_cannot_hold_is_said(app: App) -> No
     app.add("b.jpg", result([step("sketch", "image-to-image", [])]), picture(), {})
     assert ask("export/coco/b.jpg").status_code == 404
     assert ask("export/xml/a.jpg").status_code == 404
+
+
+def test_the_threshold_says_below_what_nothing_was_kept(app: App) -> None:
+    app.add("a.jpg", street(), picture(), {})  # with a guess of 20%, below the step's threshold of 40%
+    page = text(ask("result/a.jpg"))
+    assert 'min="20" max="100" value="40"' in page and "kept nothing below 20%" in page
+
+
+def test_a_video_in_parts_is_told_in_words_for_people(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = services.UploadState("working", "GET /api/v1/jobs/j1 says how far it is", "0x1", "j1", 0.25)
+    monkeypatch.setattr("cloud.web.pages.services.state_of", lambda _: state)
+    page = text(ask("result/a.mp4"))
+    assert "worked on in parts: 25% done" in page and "GET /api" not in page
+    assert '<a href="../v1/jobs/j1">' in page and '<progress max="1" value="0.25"' in page
+
+
+def test_a_lane_says_how_many_tracks_it_has_and_not_which_track(app: App) -> None:
+    document = clip()
+    document["tracks"].append({**document["tracks"][0], "id": 3})
+    app.add("a.mp4", document, b"?", {"frames.jsonl": b""})
+    page = text(ask("result/a.mp4"))
+    assert "<bdi>person ×2</bdi>" in page and 'aria-label="person: 2 tracks"' in page
+    assert 'aria-label="yard: 2 events"' in page
+
+
+def test_a_map_and_its_legend_have_the_same_colours(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud.web.pages.services.labels_of", lambda _: ("sky", "person", "chair"))
+    area = {"id": "m/0", "label": "chair", "label_id": 2, "area": 3072, "score": 1.0}
+    document = result([step("m", "image-segmentation", [area], map="m.png")])
+    app.add("a.jpg", document, picture(), {"m.png": picture(form="PNG")})
+    page = text(ask("result/a.jpg"))
+    drawn = re.search(r'"colours": \{"2": \["chair", "(#\w+)"\]', page)
+    assert drawn and f'fill="{drawn[1]}"' in page and "1%" in page

@@ -65,9 +65,11 @@ def test_what_needs_attention_comes_first(app: App, monkeypatch: pytest.MonkeyPa
     for name in PARTS:
         monkeypatch.setattr(status_parts, name, lambda _: [[Cell("Name")], [Cell("calm")]])
     monkeypatch.setattr(status_parts, "models", lambda _: table)
+    monkeypatch.setattr(status_parts, "routes", lambda _: [[Cell("")], [Cell("/tmp/x/a.onnx: it is cut off")]])
     page = text(ask("status"))
     assert titles(page)[0] == "Models" and page.index("refused") < page.index("good")
     assert "Nothing needs attention" not in page
+    assert "/tmp/x" not in page and "a.onnx: it is cut off" in page
 
 
 @pytest.mark.usefixtures("calm")

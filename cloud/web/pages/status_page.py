@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import azure.functions as func
@@ -65,6 +65,7 @@ def _part(title: str, name: str, empty: str, calm: str, frame: Frame) -> Part:
         words = text_without_paths(str(error)) if known else f"a fault of ours ({type(error).__name__}); the log has it"
         return Part(title, trouble=words, urgent=True)
     rows, plot = found if isinstance(found, tuple) else (found, None)
+    rows = [[replace(cell, text=text_without_paths(cell.text)) for cell in row] for row in rows]
     if len(rows) < 2:
         return Part(title, calm=empty, plot=plot)
     urgent = any(cell.trouble for row in rows[1:] for cell in row)
