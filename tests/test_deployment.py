@@ -67,7 +67,7 @@ def test_the_deployed_files_alone_are_the_app(tmp_path: Path, storage_account: s
     )
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout.splitlines()[-1])
-    assert {"on_upload", "sweep", "analyze", "results", "health"} <= set(found["names"])
+    assert {"on_upload", "sweep", "read", "contribute", "operate", "gallery", "health"} <= set(found["names"])
     assert found["heavy"] == [] and found["status"] == "ok"
 
 

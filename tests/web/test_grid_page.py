@@ -66,7 +66,7 @@ def test_a_filter_that_is_misspelt_is_said_on_a_page(app: App) -> None:
 
 
 def test_an_empty_app_says_what_to_do_and_a_filter_without_hits_which_to_drop(app: App) -> None:
-    assert "Drop a photo here, or put one into the container <code>uploads</code>." in text(ask())
+    assert "Drop a photo or a video here, or put one into the container <code>uploads</code>." in text(ask())
     page = text(ask("?label=dog"))
     assert "Nothing here fits this filter." in page and "Without “<span" in page
 

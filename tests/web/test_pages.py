@@ -1,4 +1,4 @@
-"""What all pages have in common: their policy, addresses, budgets, rights, forms; the status."""
+"""What all pages have in common: their policy, addresses, budgets, rights, forms."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from html import unescape
 import azure.functions as func
 import pytest
 
-from cloud.index.entry import Entry
 from cloud.settings import UPLOADS
 from cloud.web.pages.gallery import gallery
 from cloud.web.pages.render import POLICY, STATIC
 from tests.web.documents import picture, result, step, street, thing
-from tests.web.page_server import NOW, RIGHTS, App, Visitor, ask, links, listed, text
+from tests.web.page_server import RIGHTS, App, Visitor, ask, links, listed, text
 
 HOSTILE = "<script>alert(1)</script> \"'&amp; \u202e\u2067עברית\u2069"
 
@@ -74,8 +73,8 @@ def test_the_first_page_keeps_to_its_budgets(app: App) -> None:
         size = len(ask(path).get_body())
         assert size < 40 * 1024, (path, size)
     assert (STATIC / "app.css").stat().st_size < 14 * 1024
-    of_grid = ("grid.js", "keys.js", "upload.js")
-    of_result = ("result.js", "keys.js", "choice.js", "picture.js", "masks.js", "video.js", "frames.js")
+    of_grid = ("grid.js", "keys.js", "times.js", "upload.js")
+    of_result = ("result.js", "keys.js", "times.js", "choice.js", "picture.js", "masks.js", "video.js", "frames.js")
     assert {*of_grid, *of_result} == {file.name for file in STATIC.glob("*.js")}
     for files in (of_grid, of_result):
         assert sum((STATIC / file).stat().st_size for file in files) < 30 * 1024
@@ -164,25 +163,3 @@ def test_the_api_lies_below_the_pages_with_the_rights_of_the_session(app: App) -
     app.visitor = Visitor(RIGHTS, True, True)
     assert ask("v1/uploads/a.jpg", "PUT", b"1").status_code == 201
     assert app.calls == [("PUT", "v1/uploads/a.jpg", b"1")]
-
-
-def test_status_shows_each_part_by_itself(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cloud.web.pages import status_parts
-    from cloud.web.pages.status_parts import Cell
-
-    def broken(_: object) -> list[list[Cell]]:
-        raise KeyError("a bug")
-
-    for name in ("outdated", "models", "routes"):
-        monkeypatch.setattr(status_parts, name, lambda _: [[Cell("Name")], [Cell("<b>x</b>")]])
-    monkeypatch.setattr(status_parts, "pipelines", broken)
-    app.list(Entry("w.jpg", "0x1", "waiting", NOW, message="model 'x' is missing; get it"))
-    app.fail("f.jpg", "broken", "CorruptMedia")
-    verdict = {"status": "alert", "why": "it moved", "count": 40, "at": "2026-01-01",
-               "shifts": [{"feature": "brightness", "psi": 0.4, "group": "street"}]}  # fmt: skip
-    app.storage.write_json("state", "drift/verdict.json", verdict)
-    answer = ask("status")
-    page = text(answer)
-    assert answer.status_code == 200 and "a fault of ours (KeyError)" in page
-    assert "is missing" in page and "CorruptMedia" in page and "it moved" in page
-    assert "brightness (street)" in page and "&lt;b&gt;x" in page

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloud.web.pages import services
 from tests.web.documents import clip, picture, result, step, street, thing
 from tests.web.page_server import App, ask, listed, text
 
@@ -20,7 +21,10 @@ def test_a_picture_has_its_objects_drawn_in_its_own_pixels(app: App) -> None:
     assert 'viewBox="0 0 640 480"' in page
     assert page.count('class="box"') == 4 and page.count('class="o out"') == 1  # the dog is a guess
     assert page.count('class="joint"') == 8 and page.count('class="bone"') == 4
-    assert re.search(r'data-label="person".*?<span class="count">2</span>\s*<span class="best">93%', page, re.S)
+    row = re.search(r'<li data-label="person".*?</li>', page, re.S)
+    assert (
+        row and " ".join(re.sub(r"<[^>]+>", "", row[0].partition(">")[2]).split()) == "person 2 found, best score 93%"
+    )
     assert (
         "model-objects 3 · Apache-2.0 · CPU" in page and "61 ms" in page and "3b96ba9dfe11452dc563884c9f660816" in page
     )
@@ -82,7 +86,7 @@ def test_a_video_has_lanes_for_scenes_labels_and_zones(app: App) -> None:
     app.add("a.mp4", clip(), b"?", {"frames.jsonl": b""})
     page = text(ask("result/a.mp4"))
     assert re.findall(r'class="lane (\w+)"', page) == ["scene", "track", "track", "zone"]
-    assert "car 2, 0:01 to 0:04" in page and "enter: car 2 at 0:02" in page and "enter 1, exit 1" in page
+    assert "car 2, 0:01 to 0:04" in page and "entered: car 2 at 0:02" in page and "1 entered, 1 left" in page
     assert '"frames": "../../media/results/a.mp4/frames.jsonl' in unescape(page.replace("\\u0026", "&"))
 
 
@@ -195,3 +199,36 @@ def test_exports_are_files_and_what_a_format_cannot_hold_is_said(app: App) -> No
     app.add("b.jpg", result([step("sketch", "image-to-image", [])]), picture(), {})
     assert ask("export/coco/b.jpg").status_code == 404
     assert ask("export/xml/a.jpg").status_code == 404
+
+
+def test_the_threshold_says_below_what_nothing_was_kept(app: App) -> None:
+    app.add("a.jpg", street(), picture(), {})  # with a guess of 20%, below the step's threshold of 40%
+    page = text(ask("result/a.jpg"))
+    assert 'min="20" max="100" value="40"' in page and "kept nothing below 20%" in page
+
+
+def test_a_video_in_parts_is_told_in_words_for_people(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = services.UploadState("working", "GET /api/v1/jobs/j1 says how far it is", "0x1", "j1", 0.25)
+    monkeypatch.setattr("cloud.web.pages.services.state_of", lambda _: state)
+    page = text(ask("result/a.mp4"))
+    assert "worked on in parts: 25% done" in page and "GET /api" not in page
+    assert '<a href="../v1/jobs/j1">' in page and '<progress max="1" value="0.25"' in page
+
+
+def test_a_lane_says_how_many_tracks_it_has_and_not_which_track(app: App) -> None:
+    document = clip()
+    document["tracks"].append({**document["tracks"][0], "id": 3})
+    app.add("a.mp4", document, b"?", {"frames.jsonl": b""})
+    page = text(ask("result/a.mp4"))
+    assert "<bdi>person ×2</bdi>" in page and 'aria-label="person: 2 tracks"' in page
+    assert 'aria-label="yard: 2 events"' in page
+
+
+def test_a_map_and_its_legend_have_the_same_colours(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud.web.pages.services.labels_of", lambda _: ("sky", "person", "chair"))
+    area = {"id": "m/0", "label": "chair", "label_id": 2, "area": 3072, "score": 1.0}
+    document = result([step("m", "image-segmentation", [area], map="m.png")])
+    app.add("a.jpg", document, picture(), {"m.png": picture(form="PNG")})
+    page = text(ask("result/a.jpg"))
+    drawn = re.search(r'"colours": \{"2": \["chair", "(#\w+)"\]', page)
+    assert drawn and f'fill="{drawn[1]}"' in page and "1%" in page

@@ -8,12 +8,18 @@ from typing import Any
 
 from cloud.web.pages.shapes import hexadecimal
 from inference.draw.colours import colour, track_colour
+from inference.results.plurals import counted
 from inference.results.words import clock
 
 Row = Mapping[str, Any]
 _ROW = 10  # height of a bar, in the units of the drawing
 _MOST_ROWS = 12
 MOST_LANES = 24
+# What happens at zones, as it is said after a number.
+ZONE_WORDS = {
+    "cross_in": "in", "cross_out": "out", "enter": "entered", "exit": "left", "loiter": "stayed long",
+    "dwell": "stayed",
+}  # fmt: skip
 # A lane's drawing is so wide, whatever the video's length.
 WIDTH = 1000.0
 
@@ -33,9 +39,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Lane:
-    """What is drawn in a row of its own. rows: how many bars are on top of each other."""
+    """What is drawn in a row of its own. rows: how many bars are on top of each other. spoken: what its bars are, with
+    how many."""
 
     title: str
+    spoken: str
     kind: str
     rows: int
     bars: list[Bar]
@@ -57,7 +65,7 @@ def _spans(title: str, kind: str, timeline: Iterable[Row], length: float) -> Lan
         for item in timeline
         if item["kind"] == kind
     ]
-    return _stacked(title, kind, bars)
+    return _stacked(title, f"{title}: {len(bars)}", kind, bars)
 
 
 def _tracks(tracks: Iterable[Row], length: float) -> list[Lane]:
@@ -71,7 +79,8 @@ def _tracks(tracks: Iterable[Row], length: float) -> list[Lane]:
             _bar(track, hexadecimal(track_colour(label, track["id"])), f"{label} {track['id']}", length)
             for track in members
         ]
-        lanes.append(_stacked(f"{label} {len(members)}" if len(members) > 1 else label, "track", bars))
+        title = f"{label} ×{len(members)}" if len(members) > 1 else label
+        lanes.append(_stacked(title, f"{label}: {counted(len(members), 'track')}", "track", bars))
     return lanes
 
 
@@ -80,12 +89,12 @@ def _zones(timeline: Iterable[Row], length: float) -> list[Lane]:
     for item in timeline:
         if "zone" in item:
             at = float(item.get("t_s", item["start_s"]))
-            how = f" {item['direction']}" if "direction" in item else ""
-            words = f"{item['kind']}{how}: {item.get('label', '')} {item.get('track', '')} at {clock(at)}"
+            kind = f"cross_{item['direction']}" if "direction" in item else str(item["kind"])
+            words = f"{ZONE_WORDS.get(kind, kind)}: {item.get('label', '')} {item.get('track', '')} at {clock(at)}"
             tint = hexadecimal(colour(str(item.get("label", ""))))
             x = min(max(WIDTH * at / length, 0.0), WIDTH)
             by_zone.setdefault(str(item["zone"]), []).append(Bar(x, 0.0, 0, tint, words, at, mark=True))
-    return [Lane(zone, "zone", 1, bars) for zone, bars in by_zone.items()]
+    return [Lane(zone, f"{zone}: {counted(len(bars), 'event')}", "zone", 1, bars) for zone, bars in by_zone.items()]
 
 
 def _bar(item: Row, tint: str, words: str, length: float) -> Bar:
@@ -100,7 +109,7 @@ def _words(item: Row) -> str:
     return f"{item.get('label', '')}{score}"
 
 
-def _stacked(title: str, kind: str, bars: list[Bar]) -> Lane:
+def _stacked(title: str, spoken: str, kind: str, bars: list[Bar]) -> Lane:
     """Bars that are at the same time below each other, up to a number of rows; then over each other."""
     ends: list[float] = []
     placed = []
@@ -111,4 +120,4 @@ def _stacked(title: str, kind: str, bars: list[Bar]) -> Lane:
         row = min(row, _MOST_ROWS - 1)
         ends[row] = max(ends[row], bar.x + bar.width)
         placed.append(Bar(bar.x, bar.width, row, bar.colour, bar.words, bar.at_s))
-    return Lane(title, kind, max(len(ends), 1), placed)
+    return Lane(title, spoken, kind, max(len(ends), 1), placed)

@@ -9,12 +9,13 @@ from typing import Any
 from cloud.storage.paths import output_path
 from cloud.uploads.publish import result_path
 from cloud.web.pages import services
-from cloud.web.pages.lanes import Lane, lanes_of
+from cloud.web.pages.lanes import ZONE_WORDS, Lane, lanes_of
+from cloud.web.pages.map_colours import map_colours
 from cloud.web.pages.render import Frame
 from cloud.web.pages.shapes import Shape, hexadecimal, is_too_small, plate_at
 from cloud.web.pages.tiles import aspect_class
 from cloud.web.signing import Kind
-from inference.draw.colours import colour, ink, palette, track_colour
+from inference.draw.colours import colour, ink, track_colour
 from inference.draw.keypoints import shade
 from inference.results.skeletons import Skeleton
 from inference.results.summary import labels_of
@@ -138,26 +139,13 @@ def _picture_data(document: Row, addresses: _Addresses) -> dict[str, Any]:
     maps = [
         {
             "address": addresses.file(step["map"]),
-            "colours": _map_colours(step),
+            "colours": map_colours(step),
         }
         for step in document["steps"]
         if "map" in step
     ]
     masks = any("mask_rle" in item for step in document["steps"] for item in step["predictions"])
     return {"document": addresses.document() if masks else "", "maps": maps}
-
-
-def _map_colours(step: Row) -> dict[str, list[Any]]:
-    """Label and colour by the number that a map's pixels have: those that the annotated picture has."""
-    labels = services.labels_of(str((step.get("model") or {}).get("name", "")))
-    shades = palette(labels[:256])
-    rows: dict[str, list[Any]] = {}
-    for item in step["predictions"]:
-        number, label = item.get("label_id"), str(item.get("label", ""))
-        if isinstance(number, int) and 0 <= number < 256:
-            known = number < len(labels) and labels[number] == label
-            rows[str(number)] = [label, hexadecimal(shades[number] if known else colour(label))]
-    return rows
 
 
 def _video(document: Row, addresses: _Addresses, size: tuple[int, int], hidden: bool) -> MediaView:
@@ -209,6 +197,7 @@ def _video_data(document: Row, addresses: _Addresses, annotated: str, drawn: boo
             for item in document.get("timeline") or ()
             if item["kind"] in ("scene", "action")
         ],
+        "words": ZONE_WORDS,
         "posters": [addresses.file(path) for path in document.get("thumbnails") or ()],
     }  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cloud.web.pages.map_colours import mapped
 from cloud.web.pages.shapes import Shape, hexadecimal
 from inference.draw.colours import colour
 from inference.results.plurals import counted
@@ -18,7 +19,8 @@ _MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class LabelRow:
-    """A label of the panel's list. count: None for what is said of the whole picture. share: 0..100, of its bar."""
+    """A label of the panel's list. count: None for what is said of the whole picture. share: 0..100, of its bar.
+    words: its number; spoken: what that is a number of."""
 
     label: str
     colour: str
@@ -26,6 +28,13 @@ class LabelRow:
     share: int
     words: str
     kind: str
+
+    @property
+    def spoken(self) -> str:
+        """What the number says."""
+        if self.kind == "area":
+            return "of the picture"
+        return "best score" if self.count is not None else "score"
 
 
 @dataclass(frozen=True)
@@ -83,11 +92,11 @@ def _tracks(document: Row, objects: Mapping[str, int]) -> list[LabelRow]:
 def _areas(document: Row) -> list[LabelRow]:
     pixels = (document["source"].get("width") or 0) * (document["source"].get("height") or 0)
     return [
-        LabelRow(str(item["label"]), hexadecimal(colour(str(item["label"]))), None, round(100 * item["area"] / pixels),
+        LabelRow(str(item["label"]), tint, None, round(100 * item["area"] / pixels),
                  f"{item['area'] / pixels:.0%}", "area")
         for step in document["steps"]
         if "map" in step and pixels
-        for item in step["predictions"]
+        for item, tint in mapped(step)
         if "area" in item and item.get("label")
     ]  # fmt: skip
 
@@ -119,7 +128,7 @@ def step_rows(document: Row, licence_of: Callable[[str], str]) -> list[StepRow]:
             StepRow(
                 step["name"],
                 str(step.get("task", "")),
-                f"{model.get('name', '')} {model.get('version', '')}".strip(),
+                _model(step["name"], str(model.get("name", "")), str(model.get("version", ""))),
                 licence_of(str(model.get("name", ""))),
                 str(model.get("provider", "")).removesuffix("ExecutionProvider"),
                 duration(total / 1000),
@@ -127,6 +136,11 @@ def step_rows(document: Row, licence_of: Callable[[str], str]) -> list[StepRow]:
             )
         )
     return rows
+
+
+def _model(step: str, name: str, version: str) -> str:
+    """A model beside its step, which mostly has its name."""
+    return f"version {version}" if version and name == step else f"{name} {version}".strip()
 
 
 def facts(document: Row) -> list[tuple[str, str]]:
@@ -146,7 +160,7 @@ def facts(document: Row) -> list[tuple[str, str]]:
         ("Memory", f"{cost['peak_rss_mb']:,} MiB" if cost.get("peak_rss_mb") else ""),
         ("Analysed", str(document.get("created") or "")),
         ("Dropsight", str(versions.get("dropsight") or "")),
-        ("Version", str(source.get("etag") or "")),
+        ("ETag", str(source.get("etag") or "")),
         ("Trace", str(document.get("trace") or "")),
     ]
     return [(name, value) for name, value in rows if value]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import azure.functions as func
 import jinja2
 
+from cloud.web.pages.times import with_times
 from cloud.web.session import Session
 from cloud.web.static import FOLDER, static_address
 
@@ -76,10 +77,12 @@ def in_path(name: str) -> str:
 def environment() -> jinja2.Environment:
     """The templates, escaped whatever they are; a name that a template misspells is an error."""
     loader = jinja2.FileSystemLoader(_HERE / "templates")
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         auto_reload=False,
     )  # fmt: skip
+    made.filters["times"] = with_times
+    return made
 
 
 def html(template: str, frame: Frame, **context: Any) -> str:

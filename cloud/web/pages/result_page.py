@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import azure.functions as func
@@ -14,13 +15,18 @@ from cloud.storage.paths import output_path, requested_path
 from cloud.uploads.publish import error_path, result_path
 from cloud.web.pages import services
 from cloud.web.pages.filters import address_of, query_of
+from cloud.web.pages.lanes import ZONE_WORDS
 from cloud.web.pages.media_view import media_view
 from cloud.web.pages.neighbours import Place, place_of
 from cloud.web.pages.panel import File, LabelRow, facts, label_rows, step_rows
 from cloud.web.pages.readable import readable
 from cloud.web.pages.render import Frame, in_path, page
+<<<<<<< HEAD
 from cloud.web.pages.shapes import shapes_of
 from cloud.web.similar import vector_step
+=======
+from cloud.web.pages.shapes import Shape, shapes_of
+>>>>>>> f2
 from inference.errors import CorruptMedia, DropsightError, LimitExceeded
 from inference.results.check import checked_result
 from inference.results.hidden import is_hidden as says_hidden
@@ -55,8 +61,17 @@ def result_page(request: func.HttpRequest, frame: Frame, asked: str) -> func.Htt
     status = 404 if state.state in ("unknown", "deleted") else 200
     return page(
         "pending.html", frame, status, **common, place=place, state=state.state, title=TITLES[state.state],
-        message=state.message, live=state.state in ("waiting", "working"),
+        message=_at_work(state) or state.message, live=state.state in ("waiting", "working"), share=state.share,
+        job=f"{frame.home}v1/jobs/{state.job}" if state.state == "working" and state.job else "",
     )  # fmt: skip
+
+
+def _at_work(state: services.UploadState) -> str:
+    """What is being done with an upload, for people: the API's message says how programs ask for more."""
+    if state.state != "working":
+        return ""
+    what = "It is a long video, which is worked on in parts" if state.job else "It is being worked on"
+    return what if state.share is None else f"{what}: {state.share:.0%} done"
 
 
 def _common(frame: Frame, name: str) -> dict[str, Any]:
@@ -123,8 +138,12 @@ def view(document: Row, place: Place, frame: Frame, name: str, state: services.U
         "partial": document.get("status") == "partial",
         "broken": document["broken"],
         "zones": document["zones"],
+        "zone_words": defaultdict(str, ZONE_WORDS),
+        "counts": any(row.count is not None for row in rows),
         "json": frame.media(services.media_address("results", result_path(name))),
         "start": start_of(document),
+        "floor": floor_of(document, shapes),
+        "only_numbers": bool(document["steps"]) and all("embedding" in step for step in document["steps"]),
     }  # fmt: skip
 
 
@@ -160,6 +179,14 @@ def start_of(document: Row) -> int:
     """Where the threshold's slider stands at first, in hundredths: at the lowest threshold of a step with scores."""
     limits = [float(step.get("threshold") or 0) for step in document["steps"] if step.get("threshold")]
     return round(100 * min(limits, default=0))
+
+
+def floor_of(document: Row, shapes: Sequence[Shape]) -> int:
+    """The least that the slider asks for, in hundredths: of a picture nothing below is kept. Of a video no one knows
+    before all of its frames are read."""
+    if "tracks" in document:
+        return 0
+    return min([start_of(document), *(int(100 * shape.score) for shape in shapes)])
 
 
 def failed_view(record: Row, place: Place, frame: Frame, name: str) -> dict[str, Any]:

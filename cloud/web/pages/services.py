@@ -9,6 +9,7 @@ import azure.functions as func
 
 from cloud.index.default import default_index
 from cloud.index.entry import Entry, Index
+from cloud.machine_paths import text_without_paths
 from cloud.settings import UPLOADS, BadSettings, current
 from cloud.storage.containers import Storage, default_storage
 from cloud.uploads.intake import is_paused
@@ -25,11 +26,14 @@ READ, CONTRIBUTE, OPERATE, ACT = "read", "contribute", "operate", "operate_actio
 @dataclass(frozen=True)
 class UploadState:
     """Where an upload stands. state: as NoResult has it; `result_deleted` for one that is done, whether its result is
-    there or not. etag: of the upload that is there now, "" without one."""
+    there or not. etag: of the upload that is there now, "" without one. job: of a long video, share: of its work that
+    is done, as far as they are known."""
 
     state: str
     message: str
     etag: str = ""
+    job: str = ""
+    share: float | None = None
 
 
 def session_of(request: func.HttpRequest) -> Session:
@@ -119,4 +123,6 @@ def state_of(name: str) -> UploadState:
     worker = default_worker()
     upload, stored = worker.storage.head(UPLOADS, name), worker.ledger.read(name)
     found = why_none(upload, stored, name, paused=is_paused(worker.settings))
-    return UploadState(found.state, found.message, upload.etag if upload else "")
+    job = stored.receipt.job if stored and stored.receipt.state == "job" else None
+    share = stored.receipt.share if stored and found.state == "working" else None
+    return UploadState(found.state, text_without_paths(found.message), upload.etag if upload else "", job or "", share)

@@ -15,16 +15,24 @@ from cloud.web.pages import services
 from cloud.web.pages.filters import address_of
 from cloud.web.pages.render import Frame
 from cloud.web.pages.tiles import first_sentence
+from inference.results.plurals import counted
 
 # So many uploads of a state are looked at; of more the page says "at least".
 _LOOKED_AT = 500
+_WORKING = 100
 _SLOTS = 3
 _BARS = 12
 
 
+_NOT_COUNTED = (
+    ("unknown", "more it is not known by what they were made"),
+    ("by_others", "more another deployment is the one that answers"),
+)
+
+
 @dataclass(frozen=True)
 class Cell:
-    """A field of a table, with where it leads."""
+    """A field of a table, with where it leads. trouble: whether somebody should do something about it."""
 
     text: str
     address: str = ""
@@ -58,24 +66,27 @@ def _head(*words: str) -> list[Cell]:
 
 def waiting(frame: Frame) -> Rows:
     """How many uploads wait for what."""
-    return _counted(frame, "waiting", "Cause", lambda entry: first_sentence(entry.message, entry.name) or "its turn")
+    turn = "its turn, or the time that its route names"
+    return _counted(frame, "waiting", "For", lambda entry: first_sentence(entry.message, entry.name) or turn, turn)
 
 
 def failed(frame: Frame) -> Rows:
     """How many uploads failed by class."""
-    return _counted(frame, "failed", "Class", lambda entry: entry.error_class or "unknown")
+    return _counted(frame, "failed", "Error", lambda entry: entry.error_class or "unknown")
 
 
 def working(frame: Frame) -> Rows:
-    """What is being worked on, with how far it is."""
-    rows = [_head("Upload", "Doing", "Done")]
-    for entry in services.index().page(Query(state="working"), None, 100).entries:
-        share = "" if entry.share is None else f"{entry.share:.0%}"
-        rows.append([Cell(entry.name, frame.result(entry.name, "")), Cell(entry.message), Cell(share)])
+    """What is being worked on, with how far it is; first what says so."""
+    entries = services.index().page(Query(state="working"), None, _WORKING).entries
+    rows = [_head("Upload", "So far")]
+    for entry in sorted(entries, key=lambda entry: entry.share is None):
+        far = "taken up" if entry.share is None else f"{entry.share:.0%}"
+        rows.append([Cell(entry.name, frame.result(entry.name, "")), Cell(entry.message or far)])
     return rows
 
 
-def _counted(frame: Frame, state: State, title: str, key: Callable[[Entry], str]) -> Rows:
+def _counted(frame: Frame, state: State, title: str, key: Callable[[Entry], str], calm: str = "") -> Rows:
+    """Uploads of a state, counted. calm: the key of those about which nothing is to be done."""
     page = services.index().page(Query(state=state), None, _LOOKED_AT)
     counts = Counter(key(entry) for entry in page.entries)
     example = {key(entry): entry for entry in reversed(page.entries)}
@@ -84,7 +95,7 @@ def _counted(frame: Frame, state: State, title: str, key: Callable[[Entry], str]
         newest = example[words].name
         rows.append(
             [
-                Cell(words),
+                Cell(words, trouble=words != calm),
                 Cell(f"at least {count:,}" if page.next else f"{count:,}", frame.home + address_of(Query(state=state))),
                 Cell(newest, frame.result(newest, "")),
             ]
@@ -97,9 +108,16 @@ def outdated(_: Frame) -> Rows:
     from cloud.health_parts import outdated
 
     told = outdated()
-    names = {"count": "Outdated", "of": "Of results", "unknown": "Not known", "by_others": "Of other deployments",
-             "counted_at": "Counted", "why": "Note", "how": "To analyse them again"}  # fmt: skip
-    return [_head("", ""), *([Cell(names.get(key, key)), Cell(str(value))] for key, value in told.items() if value)]
+    if told.get("counted_at") is None:
+        return [_head(""), [Cell(f"Not counted so far: {told.get('why', '')}")]]
+    count = told["count"]
+    many = f"{count:,}" if count else "None"
+    verb = "is" if count < 2 else "are"
+    said = f"{many} of {counted(told['of'], 'result')} {verb} outdated (counted {told['counted_at']})."
+    more = [f"Of {told[name]:,} {words}." for name, words in _NOT_COUNTED if told.get(name)]
+    notes = [f"{told['why'][:1].upper()}{told['why'][1:]}."] if told.get("why") else []
+    how = [f"To analyse them again: {told['how']}"] if count and told.get("how") else []
+    return [_head(""), [Cell(said, trouble=bool(count))], *([Cell(words)] for words in (*more, *notes, *how))]
 
 
 def models(_: Frame) -> Rows:

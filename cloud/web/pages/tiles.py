@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from cloud.index.entry import Entry, State
+from cloud.machine_paths import text_without_paths
 from cloud.web.pages import services
 from cloud.web.pages.render import Frame, in_path
 from inference.results.words import clock
@@ -75,12 +76,18 @@ def tile_of(entry: Entry, frame: Frame) -> Tile:
         labels=best_labels(entry),
         length="" if entry.duration_s is None else clock(entry.duration_s),
         state=entry.state,
-        word=WORDS[entry.state],
+        word=_word(entry),
         message=first_sentence(entry.message, entry.name),
         error_class=entry.error_class,
         percent=None if entry.share is None else round(100 * entry.share),
         version=_version(entry),
     )
+
+
+def _word(entry: Entry) -> str:
+    """The state in words. A video that was taken up may still wait for a place beside those that are worked on."""
+    begun = entry.state != "working" or entry.share is not None or entry.message
+    return WORDS[entry.state] if begun else "Taken up"
 
 
 def _version(entry: Entry) -> str:
@@ -130,7 +137,7 @@ def best_labels(entry: Entry) -> str:
 
 def first_sentence(message: str, name: str = "") -> str:
     """The beginning of a message that says what is wrong; the rest says what to do about it."""
-    message = " ".join(message.removeprefix(f"{name}: ").split())
+    message = text_without_paths(" ".join(message.removeprefix(f"{name}: ").split()))
     return cut_end(_SENTENCE.split(message, maxsplit=1)[0], _MESSAGE)
 
 

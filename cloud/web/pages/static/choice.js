@@ -11,10 +11,13 @@ export class Choice {
     this.rows = [...document.querySelectorAll("#labels li[data-kind=object], #labels li[data-kind=area]")];
     this.slider = document.getElementById("threshold");
     this.at = document.getElementById("threshold-at");
+    this.back = document.getElementById("analysed");
     for (const row of this.rows) this.#bind(row);
     if (this.slider) {
       document.getElementById("slide").hidden = false;
+      this.start = this.slider.value;
       this.slider.addEventListener("input", () => this.#slid());
+      this.back.addEventListener("click", () => this.#reset());
     }
   }
 
@@ -49,7 +52,18 @@ export class Choice {
 
   #slid() {
     this.threshold = Number(this.slider.value) / 100;
-    this.at.value = `${this.slider.value} %`;
+    this.at.value = `${this.slider.value}%`;
+    this.back.hidden = false;
+    this.redraw();
+  }
+
+  // Back to what each step's own threshold shows.
+  #reset() {
+    this.threshold = null;
+    this.slider.value = this.start;
+    this.at.value = `${this.start}%`;
+    this.slider.focus();
+    this.back.hidden = true;
     this.redraw();
   }
 

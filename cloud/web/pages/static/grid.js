@@ -1,13 +1,16 @@
 // The grid: what changes while it is looked at, older ones at the end, uploads, keys.
 import { keys } from "./keys.js";
+import { local } from "./times.js";
 import { uploads } from "./upload.js";
 
 // Where nothing changes it is looked at less and less often: a tab that is left open keeps no app awake.
 const EVERY_MS = 4000;
 const MOST_MS = 60000;
+const MOST_LOOKS = 30; // for something that was sent from here: a filter may leave it out
+const SOON_MS = 1000; // while something that was sent from here is on its way into the list
 const days = document.getElementById("days");
 const news = document.getElementById("news");
-const mine = new Set();
+const mine = new Map(); // lines of what was sent from here, by name
 let version = days.dataset.version;
 let arrived = null; // the page that has what is new
 let timer = 0;
@@ -31,20 +34,23 @@ async function look() {
     try {
       const page = await load(location.href, { "If-None-Match": version });
       if (news.dataset.lost) say("");
-      every = page ? EVERY_MS : Math.min(every * 1.25, MOST_MS);
+      every = page || mine.size ? EVERY_MS : Math.min(every * 1.25, MOST_MS);
       if (page) merge(page);
+      for (const [name, sent] of mine) if ((sent.looks += 1) > MOST_LOOKS) forget(name);
     } catch {
       every = EVERY_MS;
       say("No connection; trying again.");
       news.dataset.lost = "1";
     }
   }
-  timer = setTimeout(look, every);
+  timer = setTimeout(look, mine.size ? SOON_MS : every);
 }
 
 function merge(page) {
   const found = page.getElementById("days");
   version = found.dataset.version;
+  local(found);
+  for (const tile of tilesOf(found)) arrive(tile);
   if (!links().length && found.querySelector(".tile")) {
     days.replaceChildren(...found.childNodes);
     return;
@@ -60,9 +66,19 @@ function merge(page) {
     for (const tile of tilesOf(days)) if (!left.has(tile.dataset.name)) tile.remove();
   }
   arrived = fresh.length ? page : null;
-  if (fresh.some((tile) => mine.delete(tile.dataset.name))) show();
+  if (fresh.some((tile) => tile.dataset.mine)) show();
   else if (fresh.length) offer(fresh.length);
   else say("");
+}
+
+// What was sent from here is in the list: its line goes.
+function arrive(tile) {
+  if (forget(tile.dataset.name)) tile.dataset.mine = "1";
+}
+
+function forget(name) {
+  mine.get(name)?.line.remove();
+  return mine.delete(name);
 }
 
 function replace(old, tile) {
@@ -136,11 +152,17 @@ if (link) {
 
 const form = document.getElementById("upload");
 if (form) {
-  uploads(form, document.getElementById("sending"), document.getElementById("drop"), (name) => {
-    mine.add(name);
+  uploads(form, document.getElementById("sending"), document.getElementById("drop"), (name, line) => {
+    mine.set(name, { line, looks: 0 });
     every = EVERY_MS;
     look();
   });
+  const choose = document.getElementById("choose");
+  if (choose) {
+    choose.hidden = false;
+    choose.onclick = () => form.elements.file.click();
+    form.elements.file.addEventListener("change", () => { if (choose.isConnected) form.requestSubmit(); });
+  }
 }
 
 // Arrows go from tile to tile, those up and down to the nearest of the next row.

@@ -1,5 +1,6 @@
 // The page of one upload.
 import { follow, keys } from "./keys.js";
+import { local } from "./times.js";
 
 const MOST_SHOWN = 400_000;
 const stage = document.getElementById("stage");
@@ -72,15 +73,19 @@ keys({
 // What waits or is at work is looked at again, until it is something else.
 const pending = document.getElementById("pending");
 if (pending?.dataset.live) {
-  const before = document.title + pending.textContent;
+  const lost = document.getElementById("lost");
   setInterval(async () => {
     if (document.hidden) return;
     try {
       const answer = await fetch(location.href, { cache: "no-store" });
+      lost.textContent = "";
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (page.title + page.getElementById("pending")?.textContent !== before) location.reload();
+      const now = page.getElementById("pending");
+      if (now?.dataset.state !== pending.dataset.state) location.reload();
+      else document.getElementById("said").replaceWith(now.querySelector("#said"));
+      local(pending);
     } catch {
-      pending.querySelector("[role=status]").classList.add("quiet");
+      lost.textContent = "No connection; trying again.";
     }
   }, 3000);
 }

@@ -7,7 +7,8 @@ let running = 0;
 const size = (bytes) => (bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0) + " MiB";
 const path = (name) => name.split("/").map(encodeURIComponent).join("/");
 
-/** Takes files from the form and from what is dropped on the page. `done(name)` is called for each that is in. */
+/** Takes files from the form and from what is dropped on the page. `done(name, line)` is called for
+ * each that is in; its line stays until it is in the list. */
 export function uploads(form, list, drop, done) {
   const add = (files) => {
     const folder = form.elements.folder.value.trim().replace(/^\/+|\/+$/g, "");
@@ -74,8 +75,10 @@ function line(file, name, { limit, to }, list, done) {
     request.upload.onprogress = (event) => { if (event.lengthComputable) bar.value = event.loaded / event.total; };
     request.onload = () => {
       if (request.status < 300) {
-        item.remove();
-        done(name);
+        bar.remove();
+        button.remove();
+        words.textContent = `${name}: uploaded, waits for its turn`;
+        done(name, item);
       } else end(reason(request));
     };
     request.onerror = () => end("the connection was lost; drop it again");

@@ -27,7 +27,7 @@ export function video(stage, data) {
         if (start <= time && time <= end) now.set(label, (now.get(label) ?? 0) + 1);
       }
       choice.tell(now);
-      zones(data.events, time);
+      zones(data, time);
       spans(data.spans, time);
     }
   }
@@ -133,17 +133,17 @@ function plate(pen, { label, track, box }, scale, fill, ink) {
 }
 
 // What has happened at each zone up to a time, and who is inside.
-function zones(events, time) {
+function zones({ events, words: told }, time) {
   for (const place of document.querySelectorAll("[data-zone]")) {
     const counts = new Map();
     for (const [at, zone, kind, direction] of events) {
       if (zone !== place.dataset.zone || at > time + 0.001) continue;
-      const words = kind === "cross" ? direction : kind;
-      counts.set(words, (counts.get(words) ?? 0) + 1);
+      const what = direction ? `cross_${direction}` : kind;
+      counts.set(what, (counts.get(what) ?? 0) + 1);
     }
     const inside = (counts.get("enter") ?? 0) - (counts.get("exit") ?? 0);
-    const words = [...counts].map(([kind, count]) => `${kind} ${count}`);
-    if (counts.has("enter")) words.unshift(`inside ${Math.max(inside, 0)}`);
+    const words = [...counts].map(([kind, count]) => `${count} ${told[kind] ?? kind}`);
+    if (counts.has("enter")) words.unshift(`${Math.max(inside, 0)} inside`);
     place.textContent = words.join(", ") || "nothing so far";
   }
 }
