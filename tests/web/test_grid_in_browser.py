@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.index.entry import Entry
+from cloud.index.entry import Entry, EntryPage
 from tests.web.documents import street
 from tests.web.page_server import NOW, App
 from tests.web.steps import SMALL, drop_files, expect, fill, mixed, ready
@@ -96,6 +96,31 @@ def test_dropped_files_are_uploaded_and_what_is_too_large_is_refused_before(
     )
     expect(page.locator('.tile[data-name="a b#.jpg"] .state')).to_have_text("Waiting")
     assert [(method, path, len(body)) for method, path, body in app.calls] == [("PUT", "v1/uploads/a b#.jpg", 100)]
+
+
+def test_a_dropped_file_stays_in_sight_until_it_is_in_the_list(
+    app: App, address: str, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.goto(address)
+    ready(page)
+    listed = app.page
+    monkeypatch.setattr(
+        app, "page", lambda *_: EntryPage([])
+    )  # the list is behind, as a table is that is written later
+    drop_files(page, {"a.jpg": b"x"})
+    expect(page.locator(".sending li")).to_have_text("a.jpg: uploaded, waits for its turn")
+    monkeypatch.setattr(app, "page", listed)
+    expect(page.locator('.tile[data-name="a.jpg"]')).to_be_visible()
+    expect(page.locator(".sending li")).to_have_count(0)
+
+
+def test_an_empty_app_offers_to_choose_files(app: App, address: str, page: Page) -> None:
+    page.goto(address)
+    ready(page)
+    with page.expect_file_chooser() as chosen:
+        page.get_by_role("button", name="Choose files").click()
+    chosen.value.set_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"x"})
+    expect(page.locator('.tile[data-name="a.jpg"]')).to_be_visible()
 
 
 def test_an_upload_that_the_app_refuses_says_why(app: App, address: str, page: Page) -> None:

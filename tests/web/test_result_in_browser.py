@@ -29,12 +29,16 @@ def test_the_threshold_and_the_labels_act_at_once(app: App, address: str, page: 
     expect(shown).to_have_count(1)
     expect(page.locator("li[data-label=car] .count")).to_have_text("0")
     page.keyboard.press("[")
-    expect(page.locator("#threshold-at")).to_have_text("80 %")
+    expect(page.locator("#threshold-at")).to_have_text("80%")
     page.get_by_role("button", name="car").click()
     expect(shown).to_have_count(1)
     assert shown.get_attribute("data-label") == "car"
     page.get_by_role("button", name="car").click()
     expect(shown).to_have_count(2)
+    page.get_by_role("button", name="As analysed").click()
+    expect(shown).to_have_count(3)
+    expect(page.locator("#threshold")).to_be_focused()
+    expect(page.locator("#threshold-at")).to_have_text("40%")
     page.keyboard.press("o")
     expect(page.locator("#overlay .boxes")).to_be_hidden()
 

@@ -35,7 +35,7 @@ def test_a_video_plays_with_its_overlay_and_a_click_on_a_lane_seeks(
           return lit(120) && lit(180) && !lit(100) && !lit(150);
         }"""
     )
-    expect(page.locator("[data-zone=yard]")).to_have_text("inside 1, enter 1")
+    expect(page.locator("[data-zone=yard]")).to_have_text("1 inside, 1 entered")
     expect(page.locator("li[data-label=car] .count")).to_have_text("1")
     page.locator("h1").click()
     page.keyboard.press(" ")

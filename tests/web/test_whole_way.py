@@ -48,7 +48,7 @@ def test_a_photo_is_dropped_watched_opened_and_deleted(sites: list[Site], page: 
     page.goto(gallery.removesuffix("/"))
     assert page.url == gallery
     ready(page)
-    expect(page.locator(".empty")).to_contain_text("Drop a photo here")
+    expect(page.locator(".empty")).to_contain_text("Drop a photo or a video here")
     drop_files(page, {"my photo #1.jpg": picture(320, 240)})
     tile = page.locator('.tile[data-name="my photo #1.jpg"]')
     expect(tile).to_have_class(re.compile("done"), timeout=_PATIENCE_MS)

@@ -6,6 +6,7 @@ import { uploads } from "./upload.js";
 // Where nothing changes it is looked at less and less often: a tab that is left open keeps no app awake.
 const EVERY_MS = 4000;
 const MOST_MS = 60000;
+const MOST_LOST_MS = 15000; // where the app does not answer
 const MOST_LOOKS = 30; // for something that was sent from here: a filter may leave it out
 const SOON_MS = 1000; // while something that was sent from here is on its way into the list
 const days = document.getElementById("days");
@@ -33,13 +34,17 @@ async function look() {
   if (!document.hidden) {
     try {
       const page = await load(location.href, { "If-None-Match": version });
-      if (news.dataset.lost) say("");
+      if (news.dataset.lost) {
+        say("");
+        every = EVERY_MS;
+      }
       every = page || mine.size ? EVERY_MS : Math.min(every * 1.25, MOST_MS);
       if (page) merge(page);
       for (const [name, sent] of mine) if ((sent.looks += 1) > MOST_LOOKS) forget(name);
     } catch {
-      every = EVERY_MS;
-      say("No connection; trying again.");
+      // Browsers write a line into their console for each try that fails.
+      every = news.dataset.lost ? Math.min(every * 1.5, MOST_LOST_MS) : EVERY_MS;
+      if (!news.dataset.lost) say("No connection; trying again.");
       news.dataset.lost = "1";
     }
   }
