@@ -21,12 +21,8 @@ from cloud.web.pages.neighbours import Place, place_of
 from cloud.web.pages.panel import File, LabelRow, facts, label_rows, step_rows
 from cloud.web.pages.readable import readable
 from cloud.web.pages.render import Frame, in_path, page
-<<<<<<< HEAD
-from cloud.web.pages.shapes import shapes_of
-from cloud.web.similar import vector_step
-=======
 from cloud.web.pages.shapes import Shape, shapes_of
->>>>>>> f2
+from cloud.web.similar import vector_step
 from inference.errors import CorruptMedia, DropsightError, LimitExceeded
 from inference.results.check import checked_result
 from inference.results.hidden import is_hidden as says_hidden
