@@ -29,10 +29,10 @@ from azure.storage.blob import BlobServiceClient
 from PIL import Image
 
 from benchmarks import ROOT, Row, timed
+from cloud.index.create import create_all
 from cloud.index.entry import Entry
 from cloud.index.rows import Note
 from cloud.index.table import UploadTable
-from cloud.index.create import create_all
 from cloud.settings import CONTAINERS, RESULTS, UPLOADS
 from cloud.storage.containers import Storage
 from cloud.uploads.publish import result_path

@@ -26,6 +26,7 @@ BODIES = (
     "cloud.web.jobs_api",
     "cloud.web.pipelines_api",
     "cloud.web.replays_api",
+    "cloud.web.similar_api",
     "cloud.web.results_api",
     "cloud.web.rights_api",
     "cloud.web.status_api",

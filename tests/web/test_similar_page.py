@@ -17,7 +17,7 @@ from tests.web.steps import HOSTILE, expect, ready
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-TILES = "#similar .near li"
+TILES = "#similar .alike li"
 
 
 def look(app: App, name: str, vector: Sequence[float]) -> None:
@@ -75,6 +75,6 @@ def test_a_script_puts_them_into_the_page_of_the_result(looks: App, address: str
 def test_without_scripts_a_link_leads_to_them(looks: App, address: str, context: BrowserContext, page: Page) -> None:
     page.goto(f"{address}result/a/b.jpg")
     page.get_by_role("link", name="Pictures like this one").click()
-    expect(page.locator(".near li")).to_have_count(3)
+    expect(page.locator(".alike li")).to_have_count(3)
     page.get_by_role("link", name="a/b.jpg").click()
     expect(page.locator("h1")).to_have_text("a/b.jpg")
