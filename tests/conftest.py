@@ -25,7 +25,7 @@ os.environ["DROPSIGHT_PUBLIC_MODELS"] = str(ROOT / "models" / "_public" / "not-i
 SHARED = ROOT.parent / "shared"
 SHARED_ABSENT = "the reference photos, videos and weights are not here: no folder ../shared beside the repository"
 # Enough for every test of one worker, and short enough for one environment variable on Windows (32,767).
-ACCOUNTS = {f"test{number:04}": "ZHJvcHNpZ2h0" for number in range(1000)}
+ACCOUNTS = {f"t{number:04}": "ZHM=" for number in range(2500)}
 
 
 def _require_shared() -> None:
