@@ -17,6 +17,7 @@ from cloud.settings import ERRORS, RESULTS, UPLOADS
 from cloud.storage.containers import BlobInfo, Conflict, Storage
 from cloud.storage.paths import printable, record_path
 from cloud.uploads.claims import Claim
+from cloud.uploads.ledger_notes import Notes
 from cloud.uploads.publish import RESULT, error_path, result_facts
 from cloud.uploads.receipts import Receipt, ReceiptStore, StoredReceipt
 from inference.clutter import is_clutter
@@ -35,7 +36,7 @@ def is_listed(name: str) -> bool:
     return not (is_clutter(name) or sidecar_target(name))
 
 
-class IndexNotes:
+class IndexNotes(Notes):
     """Notes (see the ledger) for the writer of the index."""
 
     def __init__(self, writer: IndexWriter) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from cloud.storage.containers import BlobInfo
 from cloud.uploads.claims import Claim
 from cloud.uploads.receipts import Receipt
 
 
-class Notes(Protocol):
-    """Is told what receipts say, after they say it. None of these waits for storage, or raises."""
+class Notes:
+    """Is told what receipts say, after they say it; this one wants to know nothing. None of these waits for storage, or
+    raises."""
 
     def ended(self, claim: Claim[Any]) -> None:
         """A claim has ended, and what it says now is `claim.receipt`, in `claim.version`."""
@@ -29,25 +30,3 @@ class Notes(Protocol):
 
     def left(self, upload: BlobInfo) -> None:
         """An upload, in this version, goes on waiting for its turn."""
-
-
-class Unnoted:
-    """Notes that nobody wants."""
-
-    def ended(self, claim: Claim[Any]) -> None:
-        """See Notes."""
-
-    def waits(self, receipt: Receipt, version: str) -> None:
-        """See Notes."""
-
-    def begun(self, claim: Claim[Any]) -> None:
-        """See Notes."""
-
-    def renewed(self, claim: Claim[Any]) -> None:
-        """See Notes."""
-
-    def changed(self, name: str) -> None:
-        """See Notes."""
-
-    def left(self, upload: BlobInfo) -> None:
-        """See Notes."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cloud.storage.blobs import Conflict
-from cloud.uploads.ledger_notes import Notes, Unnoted
+from cloud.uploads.ledger_notes import Notes
 from cloud.uploads.receipts import Receipt, ReceiptStore, StoredReceipt
 from inference.errors import StorageUnavailable
 
@@ -20,7 +20,7 @@ class UnclaimedReceipts:
 
     def __init__(self, store: ReceiptStore) -> None:
         self.store = store
-        self.notes: Notes = Unnoted()
+        self.notes = Notes()
 
     def drop(self, name: str) -> Receipt | None:
         """Note that an upload is gone that nobody works on (any more); what its receipt said, where that is noted."""
